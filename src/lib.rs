@@ -1,0 +1,28 @@
+//! payrecond finds out, reliably and fast, whether a payment was made.
+//!
+//! Data flows one way: invoices due -> inquiries -> sightings -> decisions -> one transaction
+//! (invoice + outbox) -> feed. ARCHITECTURE.md draws the map; `tests/it/architecture.rs` holds the
+//! modules to it: each may use only those listed below it here.
+
+pub mod cli;
+pub mod daemon;
+
+pub mod config;
+
+pub mod lifecycle;
+pub mod schedule;
+pub mod telemetry;
+
+pub mod jobs;
+
+pub mod retry;
+pub mod throttle;
+
+pub mod feed;
+pub mod provider;
+pub mod store;
+
+pub mod sandbox;
+
+pub mod clock;
+pub mod domain;

@@ -1,0 +1,2 @@
+//! payrecond
+fn main() {}

@@ -1,0 +1,2 @@
+//! Tests from outside the crate: one binary, one module a subject.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
