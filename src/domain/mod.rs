@@ -1,1 +1,15 @@
-//! (to come)
+//! The pure part: no async, no clock, no log, no I/O.
+//!
+//! `state` names the states and the moves between them, `decide` turns news about an invoice into
+//! the row to write and the event to append, `cadence` says when to look again. The rest is
+//! vocabulary: `invoice`, `sighting`, `money`, `event`, `time`.
+
+pub mod cadence;
+pub mod decide;
+pub mod event;
+pub mod invoice;
+pub mod money;
+pub mod sighting;
+pub mod state;
+pub mod text;
+pub mod time;

@@ -1,1 +1,190 @@
-//! (to come)
+//! What every payment provider must be able to do, and in which words it answers.
+//!
+//! Two kinds of answer, two types that never meet: what the provider *said* (`Look`,
+//! `CreationAnswer`, `PageEnd`) and that it *could not be asked* (`CouldNotAsk`). Only the first
+//! kind can become news about an invoice.
+
+pub mod http;
+pub mod walletpay;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::invoice::{ExternalId, Invoice, OrderId};
+use crate::domain::sighting::{OrderState, Sighting};
+
+/// One account at a payment provider: every request of its is made through here.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// The provider's name in events and configuration: `walletpay`.
+    fn name(&self) -> &'static str;
+
+    /// The creation request that `invoice` asks for, the same bytes each time, or why it can never
+    /// be made (one line, names the option and the rule). Pure.
+    fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;
+
+    /// Makes the order, or finds that an earlier try made it.
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk>;
+
+    /// Asks about one order. The id in the answer has been checked.
+    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk>;
+
+    /// Reads part of the store's list of all orders, oldest first, handing items to `visitor` as
+    /// they arrive. `offset` is the number of first orders left out, `count` at most
+    /// `Self::page_limit`. What was visited before a failure was truly said.
+    async fn page(
+        &self,
+        offset: u64,
+        count: u32,
+        visitor: &mut dyn PageVisitor,
+    ) -> Result<PageEnd, CouldNotAsk>;
+
+    /// Number of orders ever made in the store: one harmless, cheap request.
+    async fn count(&self) -> Result<u64, CouldNotAsk>;
+
+    /// Most orders that one page can hold.
+    fn page_limit(&self) -> u32;
+
+    /// Takes another key from now on.
+    fn set_key(&self, key: ApiKey);
+}
+
+/// What the provider said of one order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It told of it.
+    Seen(Sighting),
+    /// It says it has no such order. By itself that proves little: see `News::NotFound`.
+    NotFound,
+}
+
+/// A creation request, ready to be sent any number of times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// The shop's id, the key of idempotency.
+    pub external_id: ExternalId,
+    /// The exact body.
+    pub body: String,
+}
+
+/// What the provider said to a creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreationAnswer {
+    /// The order exists, made now or by an earlier try with the same parameters.
+    Exists(Sighting),
+    /// It will not make the order, in its words on one line.
+    Refused(String),
+    /// An order with this external id and other parameters exists, in its words on one line.
+    Conflict(String),
+}
+
+/// Chooses among the items of a page while it arrives, so that orders of others cost next to
+/// nothing.
+pub trait PageVisitor: Send {
+    /// Looks at an item in passing; true = build the whole sighting.
+    fn wants(&mut self, glance: &Glance<'_>) -> bool;
+
+    /// Receives a sighting that was wanted.
+    fn take(&mut self, glance_index: u64, sighting: Sighting);
+}
+
+/// What can be told of a list item without building it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance<'a> {
+    /// Position within the page, from 0.
+    pub index: u64,
+    /// The provider's id.
+    pub order_id: &'a str,
+    /// The shop's id, where the list tells it.
+    pub external_id: Option<&'a str>,
+    /// State of the order.
+    pub state: OrderState,
+    /// Time of creation as the provider writes it.
+    pub created_at: Option<&'a str>,
+}
+
+/// A page that was read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageEnd {
+    /// Items on it. Fewer than asked for = the end of the list.
+    pub items: u64,
+    /// Decoded bytes of the body.
+    pub bytes: u64,
+}
+
+/// Why the provider said nothing about an order. None of these may move a status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CouldNotAsk {
+    /// No answer: name not found, refused, reset, cut short, too slow.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// Asked too often (429). `wait`: what the server asks for, already capped.
+    #[error("asked too often (HTTP 429)")]
+    RateLimited {
+        /// How long the whole account must hold.
+        wait: Option<Duration>,
+    },
+    /// The service is in trouble (5xx, INTERNAL_ERROR).
+    #[error("service in trouble: {what}")]
+    Unavailable {
+        /// Status and words, on one line.
+        what: String,
+        /// How long the whole account must hold.
+        wait: Option<Duration>,
+    },
+    /// The key is not accepted (401, 403, ACCESS_DENIED).
+    #[error("key refused: {0}")]
+    KeyRefused(String),
+    /// An answer that is not what the documentation says: broken, too large, about another order.
+    #[error("unusable answer: {0}")]
+    Malformed(String),
+    /// The request itself is refused (other 4xx, INVALID_REQUEST), which says nothing of an order.
+    #[error("request refused: {0}")]
+    Refused(String),
+}
+
+impl CouldNotAsk {
+    /// A short name for counting and for log fields.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Unavailable { .. } => "unavailable",
+            Self::KeyRefused(_) => "key_refused",
+            Self::Malformed(_) => "malformed",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// An account's key. Never shown: not by `Debug`, not in an error, not in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Takes a key as read, white space around it cut. Refused when empty or when it holds what
+    /// cannot stand in a header.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        let key = text.trim();
+        if key.is_empty() {
+            return Err("the key is empty");
+        }
+        if !key.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("the key holds characters other than printable ASCII");
+        }
+        Ok(Self(key.to_owned()))
+    }
+
+    /// The key itself, for the one header.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(hidden)")
+    }
+}

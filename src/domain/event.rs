@@ -1,0 +1,276 @@
+//! Events: one JSON object each, CloudEvents 1.0 in structured mode, on one line.
+//!
+//! An event's id is derived from what it says, so the same fact told again after a restore of the
+//! database bears the same id, and a reader who remembers ids is never fooled.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::invoice::{AccountName, ExternalId, Facts, Invoice};
+use super::money::Money;
+use super::sighting::Payment;
+use super::state::Status;
+use super::time::UnixMillis;
+
+/// Namespace of the event ids (UUID version 5).
+const NAMESPACE: Uuid = Uuid::from_u128(0x7d9a_4a3e_3c1c_5b62_9f0e_6d1f_8f1c_2a55);
+
+/// What kind of fact an event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// An order now exists for a requested invoice; or one not found is seen again.
+    Pending,
+    /// The provider said PAID.
+    Paid,
+    /// The provider said so.
+    Expired,
+    /// The provider said so.
+    Cancelled,
+    /// The provider refuses to make the order.
+    Rejected,
+    /// A person must look.
+    Review,
+    /// Amounts of a payment, learned after `payment.paid` was said.
+    Detailed,
+}
+
+impl EventType {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "payment.pending",
+            Self::Paid => "payment.paid",
+            Self::Expired => "payment.expired",
+            Self::Cancelled => "payment.cancelled",
+            Self::Rejected => "payment.rejected",
+            Self::Review => "payment.review",
+            Self::Detailed => "payment.detailed",
+        }
+    }
+
+    /// The type that tells of a move to `status`. None is told of `requested`: nothing moves there.
+    pub fn of_move_to(status: Status) -> Option<Self> {
+        match status {
+            Status::Requested => None,
+            Status::Pending => Some(Self::Pending),
+            Status::Paid => Some(Self::Paid),
+            Status::Expired => Some(Self::Expired),
+            Status::Cancelled => Some(Self::Cancelled),
+            Status::Rejected => Some(Self::Rejected),
+            Status::Review => Some(Self::Review),
+        }
+    }
+
+    /// Whether an invoice can have several of the kind, told apart by the version. A `pending`
+    /// repeats when it does not follow `requested`.
+    fn repeats(self, previous: Status) -> bool {
+        match self {
+            Self::Paid | Self::Rejected => false,
+            Self::Pending => previous != Status::Requested,
+            Self::Expired | Self::Cancelled | Self::Review | Self::Detailed => true,
+        }
+    }
+}
+
+/// The feed's subject of an event: `<prefix>.<account>.<last word of the type>`.
+pub fn subject(prefix: &str, account: &AccountName, event_type: &str) -> String {
+    let word = event_type.rsplit('.').next().unwrap_or(event_type);
+    format!("{prefix}.{account}.{word}")
+}
+
+/// One event, complete but for its place in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Kind of fact.
+    pub event_type: EventType,
+    /// Provider behind the account: `walletpay`.
+    pub provider: String,
+    /// Whose order it is.
+    pub account: AccountName,
+    /// The shop's id.
+    pub external_id: ExternalId,
+    /// What held before.
+    pub previous_status: Status,
+    /// All that is known after the sighting.
+    pub facts: Facts,
+    /// Paid after we had said expired or cancelled.
+    pub late: bool,
+    /// What a person wrote when deciding.
+    pub note: Option<String>,
+    /// Number of the event within the invoice: 1, 2, 3…
+    pub version: i64,
+    /// Moment of the sighting.
+    pub observed_at: UnixMillis,
+    /// The shop's JSON.
+    pub metadata: Option<String>,
+}
+
+impl Event {
+    /// The event that tells of `row` as it is now, after `previous`; it takes the next version.
+    pub fn about(
+        row: &Invoice,
+        provider: &str,
+        event_type: EventType,
+        previous: Status,
+        observed_at: UnixMillis,
+    ) -> Self {
+        let late = event_type == EventType::Paid && row.facts.ended_at.is_some();
+        Self {
+            event_type,
+            provider: provider.to_owned(),
+            account: row.account.clone(),
+            external_id: row.external_id.clone(),
+            previous_status: previous,
+            facts: row.facts.clone(),
+            late,
+            note: None,
+            version: row.version,
+            observed_at,
+            metadata: row.metadata.clone(),
+        }
+    }
+
+    /// The id: the same fact has the same id for ever.
+    pub fn id(&self) -> Uuid {
+        let (account, external_id) = (&self.account, &self.external_id);
+        let mut name = format!("{account}\n{external_id}\n{}", self.event_type.as_str());
+        if self.event_type.repeats(self.previous_status) {
+            name.push('\n');
+            name.push_str(&self.version.to_string());
+        }
+        Uuid::new_v5(&NAMESPACE, name.as_bytes())
+    }
+
+    /// The JSON text, on one line, for its place `seq` in the outbox of `epoch`.
+    pub fn payload(&self, seq: i64, epoch: &str) -> String {
+        let envelope = Envelope {
+            specversion: "1.0",
+            id: self.id().to_string(),
+            source: format!("/payrecond/{}", self.account),
+            event_type: self.event_type.as_str(),
+            subject: &self.external_id.0,
+            time: self.observed_at.to_string(),
+            datacontenttype: "application/json",
+            sequence: seq.to_string(),
+            epoch,
+            data: self.data(),
+        };
+        // Texts and RawValue only: there is nothing in it that could fail to serialize.
+        serde_json::to_string(&envelope).unwrap_or_default()
+    }
+
+    fn data(&self) -> Data<'_> {
+        let facts = &self.facts;
+        let time = |at: Option<UnixMillis>| at.map(|at| at.to_string());
+        Data {
+            account: &self.account.0,
+            provider: &self.provider,
+            external_id: &self.external_id.0,
+            order_id: facts.order_id.as_ref().map(|id| id.0.as_str()),
+            order_number: facts.order_number.as_deref(),
+            status: facts.status.as_str(),
+            previous_status: self.previous_status.as_str(),
+            late: self.late,
+            reason: facts.reason.as_deref(),
+            note: self.note.as_deref(),
+            version: self.version,
+            amount: facts.amount.as_ref().map(AmountData::from),
+            payment: (!facts.payment.is_empty()).then(|| PaymentData::from(&facts.payment)),
+            provider_status: facts.provider_status.as_deref(),
+            paid_at: time(facts.paid_at),
+            expires_at: time(facts.expires_at),
+            observed_at: self.observed_at.to_string(),
+            pay_link: facts.pay_link.as_deref(),
+            direct_pay_link: facts.direct_pay_link.as_deref(),
+            metadata: metadata(self.metadata.as_deref()),
+        }
+    }
+}
+
+/// The shop's JSON on one line, digits untouched; `{}` where it gave none. What the shop's SQLite
+/// took for JSON and is none goes out as text.
+fn metadata(text: Option<&str>) -> Box<RawValue> {
+    let text = text.unwrap_or("{}");
+    // In valid JSON a raw line break stands between tokens only, never within a string.
+    let line = text.trim().replace(['\r', '\n'], " ");
+    RawValue::from_string(line)
+        .or_else(|_| serde_json::value::to_raw_value(text))
+        .unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'a str,
+    id: String,
+    source: String,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    subject: &'a str,
+    time: String,
+    datacontenttype: &'a str,
+    sequence: String,
+    epoch: &'a str,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    account: &'a str,
+    provider: &'a str,
+    external_id: &'a str,
+    order_id: Option<&'a str>,
+    order_number: Option<&'a str>,
+    status: &'a str,
+    previous_status: &'a str,
+    late: bool,
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+    version: i64,
+    amount: Option<AmountData<'a>>,
+    payment: Option<PaymentData<'a>>,
+    provider_status: Option<&'a str>,
+    paid_at: Option<String>,
+    expires_at: Option<String>,
+    observed_at: String,
+    pay_link: Option<&'a str>,
+    direct_pay_link: Option<&'a str>,
+    metadata: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct AmountData<'a> {
+    value: &'a str,
+    currency: &'a str,
+}
+
+impl<'a> From<&'a Money> for AmountData<'a> {
+    fn from(money: &'a Money) -> Self {
+        Self {
+            value: &money.value,
+            currency: &money.currency,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PaymentData<'a> {
+    value: Option<&'a str>,
+    currency: Option<&'a str>,
+    fee: Option<&'a str>,
+    net: Option<&'a str>,
+    exchange_rate: Option<&'a str>,
+}
+
+impl<'a> From<&'a Payment> for PaymentData<'a> {
+    fn from(payment: &'a Payment) -> Self {
+        Self {
+            value: payment.value.as_deref(),
+            currency: payment.currency.as_deref(),
+            fee: payment.fee.as_deref(),
+            net: payment.net.as_deref(),
+            exchange_rate: payment.exchange_rate.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! An invoice: our row that follows one order.
+
+use std::fmt;
+
+use super::money::Money;
+use super::sighting::Payment;
+use super::state::Status;
+use super::time::UnixMillis;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub String);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+    };
+}
+
+text_id! {
+    /// Name of an account: one store at one provider, with one key.
+    AccountName
+}
+text_id! {
+    /// The shop's own id of an order, unique within the account.
+    ExternalId
+}
+text_id! {
+    /// The provider's id of an order. Always text: ids exceed 2^53.
+    OrderId
+}
+
+/// Row id of an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InvoiceId(pub i64);
+
+impl fmt::Display for InvoiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// One row of `invoices`, as read at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoice {
+    /// Row id.
+    pub id: InvoiceId,
+    /// Whose order it is.
+    pub account: AccountName,
+    /// The shop's id.
+    pub external_id: ExternalId,
+    /// For creating the order.
+    pub wish: Wish,
+    /// Any JSON of the shop's, given back in every event.
+    pub metadata: Option<String>,
+    /// What the provider said so far and what we made of it.
+    pub facts: Facts,
+    /// Number of the last event, 0 before the first.
+    pub version: i64,
+    /// When the row was inserted.
+    pub created_at: UnixMillis,
+    /// When to look and how it went.
+    pub schedule: Schedule,
+}
+
+/// What the shop asked for, besides the amount: fixed at the insert.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Shown to the payer.
+    pub description: Option<String>,
+    /// Life of the order, in seconds.
+    pub timeout_s: i64,
+    /// JSON object with the provider's own fields.
+    pub options: Option<String>,
+}
+
+/// What is known, and what we say. A change of `status` is an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// What we say.
+    pub status: Status,
+    /// Why, where there is something to say.
+    pub reason: Option<String>,
+    /// The provider's order, once there is one.
+    pub order_id: Option<OrderId>,
+    /// Expected amount; the first sighting fills it where the shop gave none.
+    pub amount: Option<Money>,
+    /// The provider's own word at the last sighting.
+    pub provider_status: Option<String>,
+    /// Short id for people.
+    pub order_number: Option<String>,
+    /// Link for the payer, in a bot's chat.
+    pub pay_link: Option<String>,
+    /// Link for the payer, in web apps too.
+    pub direct_pay_link: Option<String>,
+    /// When the order ends, by the provider's clock.
+    pub expires_at: Option<UnixMillis>,
+    /// When it was paid, by the provider's clock.
+    pub paid_at: Option<UnixMillis>,
+    /// What was paid. All empty until the provider tells.
+    pub payment: Payment,
+    /// When the creation was first sent; from then on the row cannot be withdrawn.
+    pub create_sent_at: Option<UnixMillis>,
+    /// When we first said `expired` or `cancelled`; a later `paid` is late.
+    pub ended_at: Option<UnixMillis>,
+    /// First of the "not found" answers in a row.
+    pub not_found_since: Option<UnixMillis>,
+}
+
+/// The plan of looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// When to look next; None = never again. 0 = a program asked for a look.
+    pub next_poll_at: Option<UnixMillis>,
+    /// When a look last brought an answer.
+    pub last_polled_at: Option<UnixMillis>,
+    /// Looks at this single invoice so far.
+    pub polls: i64,
+    /// Looks in a row that could not be made and were the order's own fault.
+    pub failures: i64,
+    /// What went wrong at the last look, on one line.
+    pub last_error: Option<String>,
+}
+
+impl Invoice {
+    /// When the order ends as far as we know: the provider's word, else insert plus time-out.
+    pub fn expiry(&self) -> UnixMillis {
+        self.facts.expires_at.unwrap_or_else(|| {
+            UnixMillis(
+                self.created_at
+                    .0
+                    .saturating_add(self.wish.timeout_s.saturating_mul(1000)),
+            )
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! Money: a plain decimal and a currency code, both kept as the text that was given.
+//!
+//! Never a float: rates have up to 19 digits after the point. Compared by value, so `1.0` agrees
+//! with `1.00`; shown exactly as it came.
+
+use bigdecimal::BigDecimal;
+
+/// Longest decimal that is read, in characters. Real ones stay under 40.
+const LONGEST_DECIMAL: usize = 64;
+
+/// An amount in one currency. The code is open text: providers add and rename currencies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Money {
+    /// A plain decimal, as written by whoever named it.
+    pub value: String,
+    /// Currency code, as on the wire: `USD`, `TON`.
+    pub currency: String,
+}
+
+impl Money {
+    /// Whether both are the same sum: equal value, same currency. TON and GRAM are one currency
+    /// (Toncoin took the ticker GRAM on 15 June 2026). A value that is no decimal agrees with
+    /// nothing.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        canonical_currency(&self.currency) == canonical_currency(&other.currency)
+            && same_value(&self.value, &other.value)
+    }
+}
+
+/// Whether two plain decimals have the same value.
+pub fn same_value(a: &str, b: &str) -> bool {
+    match (parse(a), parse(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Whether `text` is a plain decimal: digits, at most one point with digits on both sides, no
+/// sign, no exponent.
+pub fn is_plain_decimal(text: &str) -> bool {
+    let (whole, fraction) = text
+        .split_once('.')
+        .map_or((text, None), |(w, f)| (w, Some(f)));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= LONGEST_DECIMAL && digits(whole) && fraction.is_none_or(digits)
+}
+
+fn parse(text: &str) -> Option<BigDecimal> {
+    is_plain_decimal(text).then(|| text.parse().ok())?
+}
+
+fn canonical_currency(code: &str) -> &str {
+    if code == "GRAM" { "TON" } else { code }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn money(value: &str, currency: &str) -> Money {
+        Money {
+            value: value.into(),
+            currency: currency.into(),
+        }
+    }
+
+    #[test]
+    fn amounts_agree_by_value() {
+        assert!(money("1.0", "USD").agrees_with(&money("1.00", "USD")));
+        assert!(money("0.100000340", "TON").agrees_with(&money("0.10000034", "GRAM")));
+        assert!(!money("1.00", "USD").agrees_with(&money("1.00", "EUR")));
+        assert!(!money("0.1000000000000000001", "TON").agrees_with(&money("0.1", "TON")));
+        assert!(!money("", "USD").agrees_with(&money("", "USD")));
+    }
+
+    #[test]
+    fn only_plain_decimals_are_read() {
+        for good in ["0", "1", "1.00", "0.0017462023476135017", "007.5"] {
+            assert!(is_plain_decimal(good), "{good}");
+        }
+        for bad in [
+            "", ".", "1.", ".5", "-1", "+1", "1e3", "1,00", "1.0.0", " 1", "NaN", "١",
+        ] {
+            assert!(!is_plain_decimal(bad), "{bad}");
+        }
+    }
+}

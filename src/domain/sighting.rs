@@ -1,0 +1,139 @@
+//! Sightings: what a provider said about one order, in words that every provider shares.
+
+use super::invoice::{ExternalId, OrderId};
+use super::money::Money;
+use super::time::UnixMillis;
+
+/// The state of an order at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OrderState {
+    /// Can still be paid.
+    Open,
+    /// Money was taken.
+    Paid,
+    /// Its time ran out.
+    Expired,
+    /// Ended by someone.
+    Cancelled,
+    /// A word we do not know: says nothing, is reported.
+    Unknown,
+}
+
+impl OrderState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [
+        Self::Open,
+        Self::Paid,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Unknown,
+    ];
+}
+
+/// What the payer paid, as the provider tells it. Plain decimals, each exactly as written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payment {
+    /// Paid amount, before the fee.
+    pub value: Option<String>,
+    /// Currency the payer paid in; usually not the order's.
+    pub currency: Option<String>,
+    /// What the provider kept, in the same currency.
+    pub fee: Option<String>,
+    /// What the store got, in the same currency.
+    pub net: Option<String>,
+    /// Turns order currency into payment currency.
+    pub exchange_rate: Option<String>,
+}
+
+impl Payment {
+    /// Whether nothing at all was told.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One thing the provider said about one order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The provider's id, as text.
+    pub order_id: OrderId,
+    /// Its state.
+    pub state: OrderState,
+    /// The state in the provider's own word: `ACTIVE`.
+    pub provider_status: String,
+    /// When the answer came.
+    pub observed_at: UnixMillis,
+    /// Ours, where the provider tells it.
+    pub external_id: Option<ExternalId>,
+    /// Short id for people.
+    pub number: Option<String>,
+    /// What the order asks for (not what was paid).
+    pub amount: Option<Money>,
+    /// When the order was made, by the provider's clock.
+    pub created_at: Option<UnixMillis>,
+    /// When it ends, by the provider's clock.
+    pub expires_at: Option<UnixMillis>,
+    /// When it was paid, by the provider's clock. None unless paid.
+    pub paid_at: Option<UnixMillis>,
+    /// Link for the payer, in a bot's chat.
+    pub pay_link: Option<String>,
+    /// Link for the payer, in web apps too.
+    pub direct_pay_link: Option<String>,
+    /// What was paid, where the provider tells it.
+    pub payment: Option<Payment>,
+}
+
+/// What is new about one invoice. "Could not ask" is no news and has a type of its own, in
+/// `provider`: nothing here can stand for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The provider told of the order.
+    Seen(Sighting),
+    /// The provider says it has no such order.
+    NotFound {
+        /// When it said so.
+        observed_at: UnixMillis,
+        /// Whether it may be believed: the grace is over and the account's service is shown to
+        /// work.
+        counts: bool,
+    },
+    /// The order of a requested invoice exists now (made by this request or an earlier one).
+    Created(Sighting),
+    /// The provider refuses to make the order, in its own words.
+    CreationRefused {
+        /// When it said so.
+        observed_at: UnixMillis,
+        /// Its words, on one line.
+        reason: String,
+    },
+    /// An order with other parameters has the invoice's external id.
+    CreationConflict {
+        /// When it said so.
+        observed_at: UnixMillis,
+    },
+    /// The order was not made in time and will not be.
+    CreationTooLate {
+        /// When that was found.
+        observed_at: UnixMillis,
+    },
+    /// A person decided about an invoice in `review`.
+    Resolved {
+        /// When.
+        observed_at: UnixMillis,
+        /// As what.
+        verdict: Verdict,
+        /// Why, for the record.
+        note: String,
+    },
+}
+
+/// What a person may decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The money came.
+    Paid,
+    /// Nobody paid in time.
+    Expired,
+    /// Ended by someone.
+    Cancelled,
+}
