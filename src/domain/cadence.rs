@@ -11,6 +11,9 @@ use super::invoice::Invoice;
 use super::state::Status;
 use super::time::UnixMillis;
 
+/// Time is told in whole milliseconds: what is shorter would be no time at all.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// The rules, from `[polling]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cadence {
@@ -52,7 +55,11 @@ impl Cadence {
         let anchor = self.next_anchor(row, now);
         match row.facts.status {
             Status::Paid | Status::Rejected => None,
-            Status::Expired | Status::Cancelled => anchor,
+            // Anchors hang on a stored time: where the clock went back since, they lie too far off.
+            Status::Expired | Status::Cancelled => {
+                let furthest = now.plus(self.horizon(row.facts.status));
+                anchor.map(|(at, because)| (at.min(furthest), because))
+            }
             Status::Requested | Status::Pending | Status::Review => {
                 let by_age = (now.plus(self.interval(row, now, roll)), Because::Age);
                 Some(
@@ -65,8 +72,8 @@ impl Cadence {
     }
 
     /// The look after one that could not be made and was the order's own fault: the interval
-    /// doubles with each in a row, up to the greatest. What has an end of looks keeps it: a
-    /// failed look is made up for.
+    /// doubles with each in a row, up to the greatest. There is always one, also after the last
+    /// fixed look at an ended order: a failed look is made up for, it does not count as made.
     pub fn after_failure(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
         let doublings = u32::try_from(row.schedule.failures.clamp(0, 31)).unwrap_or(31);
         let backed_off = self
@@ -99,11 +106,17 @@ impl Cadence {
     fn interval(&self, row: &Invoice, now: UnixMillis, roll: f64) -> Duration {
         let age_s = now.since(row.created_at).as_secs_f64();
         let wanted = Duration::try_from_secs_f64(age_s * self.age_factor).unwrap_or(Duration::MAX);
-        self.jittered(wanted.clamp(self.min_interval, self.max_interval), roll)
+        let within = wanted.max(self.min_interval).min(self.max_interval);
+        self.jittered(within, roll)
     }
 
+    /// `interval` moved by its jitter; never zero, or a look would follow itself at once. What no
+    /// `Duration` can hold stays unmoved.
     fn jittered(&self, interval: Duration, roll: f64) -> Duration {
-        interval.mul_f64(1.0 + self.jitter * (2.0 * roll.clamp(0.0, 1.0) - 1.0))
+        let share = 1.0 + self.jitter * (2.0 * roll.clamp(0.0, 1.0) - 1.0);
+        Duration::try_from_secs_f64(interval.as_secs_f64() * share)
+            .unwrap_or(interval)
+            .max(SHORTEST)
     }
 
     /// The first fixed look that is still ahead. An order that ended before its time (cancelled)

@@ -1,6 +1,8 @@
 //! Tests from outside the crate: one binary, one module a subject.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod cadence;
 mod decide;
+mod events;
 mod feed_frames;
 mod rows;
