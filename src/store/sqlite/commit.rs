@@ -174,14 +174,21 @@ async fn write(
     }
     let mut written: HashSet<i64> = HashSet::new();
     if !rows.is_empty() {
-        let sql = sqlx::query_scalar(UPDATE)
-            .bind(Value::Array(rows).to_string())
-            .bind(now.0);
-        written.extend(sql.fetch_all(&mut *connection).await?);
+        let rows = Value::Array(rows).to_string();
+        let ids: Vec<i64> = sqlx::query_scalar(UPDATE)
+            .bind(rows)
+            .bind(now.0)
+            .fetch_all(&mut *connection)
+            .await?;
+        written.extend(ids);
     }
     if !plans.is_empty() {
-        let sql = sqlx::query_scalar(RESCHEDULE).bind(Value::Array(plans).to_string());
-        written.extend(sql.fetch_all(connection).await?);
+        let plans = Value::Array(plans).to_string();
+        let ids: Vec<i64> = sqlx::query_scalar(RESCHEDULE)
+            .bind(plans)
+            .fetch_all(connection)
+            .await?;
+        written.extend(ids);
     }
     let outcome = |(decision, seq): (&Decision, Option<i64>)| {
         if written.contains(&decision.row.id.0) {
