@@ -1,2 +1,6 @@
 //! Tests from outside the crate: one binary, one module a subject.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod decide;
+mod feed_frames;
+mod rows;

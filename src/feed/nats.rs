@@ -1,0 +1,36 @@
+//! Two frames of the NATS client protocol: what a subscriber reads and what a publisher sends.
+//!
+//! Lengths count bytes, and none counts the line end that closes a frame.
+
+use super::Frame;
+
+/// What a publisher says first. A server refuses `HPUB` from who has not announced headers.
+pub const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n";
+
+/// The subscription that a message answers. There is one only.
+const SUBSCRIPTION: &str = "1";
+
+/// Appends `MSG <subject> 1 <bytes>`, the payload, and their line ends.
+pub fn message(frame: &Frame<'_>, out: &mut Vec<u8>) {
+    let bytes = frame.payload.len();
+    append(out, &["MSG ", frame.subject, " ", SUBSCRIPTION, " "]);
+    append(out, &[&bytes.to_string(), "\r\n", frame.payload, "\r\n"]);
+}
+
+/// Appends `HPUB <subject> <header bytes> <total bytes>`, the header with the event's id, by which
+/// JetStream knows a repetition, the payload, and their line ends.
+pub fn publication(frame: &Frame<'_>, out: &mut Vec<u8>) {
+    let header = ["NATS/1.0\r\nNats-Msg-Id: ", frame.event_id, "\r\n\r\n"];
+    let header_bytes: usize = header.iter().map(|part| part.len()).sum();
+    let total_bytes = header_bytes + frame.payload.len();
+    let lengths = format!(" {header_bytes} {total_bytes}\r\n");
+    append(out, &["HPUB ", frame.subject, &lengths]);
+    append(out, &header);
+    append(out, &[frame.payload, "\r\n"]);
+}
+
+fn append(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
+}

@@ -1,0 +1,73 @@
+//! The first line of a client of the feed's socket: `SUB <consumer> [pattern]\r\n`.
+
+use super::{Pattern, PatternError};
+
+/// Longest name of a consumer, in characters.
+const LONGEST_NAME: usize = 64;
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Whose place in the outbox it is.
+    pub consumer: String,
+    /// Which events; None = all.
+    pub pattern: Option<Pattern>,
+}
+
+/// Why a first line is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// More bytes than any line that could be meant.
+    #[error(
+        "the first line is too long: at most {} bytes",
+        Subscription::LONGEST_LINE_BYTES
+    )]
+    TooLong,
+    /// Not even text.
+    #[error("the first line is not UTF-8")]
+    NotText,
+    /// Something else.
+    #[error("the first line is not SUB <consumer> [pattern]")]
+    NotSub,
+    /// A consumer's name that is none.
+    #[error("consumer {0:?}: a name has 1-64 characters, no white space, no control characters")]
+    Consumer(String),
+    /// A pattern that is none.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+}
+
+impl Subscription {
+    /// Longest line, in bytes with its end: a reader needs to wait for no more.
+    pub const LONGEST_LINE_BYTES: usize = 2048;
+
+    /// Reads the line, with or without its end; `\n` alone ends it too.
+    pub fn parse(line: &[u8]) -> Result<Self, SubscribeError> {
+        if line.len() > Self::LONGEST_LINE_BYTES {
+            return Err(SubscribeError::TooLong);
+        }
+        let text = std::str::from_utf8(line).map_err(|_| SubscribeError::NotText)?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let mut words = text.split([' ', '\t']).filter(|word| !word.is_empty());
+        let (verb, consumer, pattern) = (words.next(), words.next(), words.next());
+        let asks = verb.is_some_and(|verb| verb.eq_ignore_ascii_case("SUB"));
+        let (true, Some(consumer), None) = (asks, consumer, words.next()) else {
+            return Err(SubscribeError::NotSub);
+        };
+        if !is_consumer_name(consumer) {
+            return Err(SubscribeError::Consumer(consumer.to_owned()));
+        }
+        Ok(Self {
+            consumer: consumer.to_owned(),
+            pattern: pattern.map(Pattern::parse).transpose()?,
+        })
+    }
+}
+
+/// Whether `name` can be a consumer's: 1 to 64 characters, no white space, no control characters.
+pub fn is_consumer_name(name: &str) -> bool {
+    let length = name.chars().take(LONGEST_NAME + 1).count();
+    (1..=LONGEST_NAME).contains(&length)
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+}

@@ -1,0 +1,774 @@
+//! Decisions: the state table cell by cell, then the laws over random histories.
+
+use payrecond::domain::decide::{Decision, decide};
+use payrecond::domain::event::EventType;
+use payrecond::domain::invoice::Invoice;
+use payrecond::domain::sighting::{News, OrderState, Payment, Sighting, Verdict};
+use payrecond::domain::state::{Status, reason};
+use payrecond::domain::time::UnixMillis;
+use proptest::prelude::*;
+
+use crate::rows::{INSERTED, invoice, money, payment, sighting, word};
+
+use OrderState as O;
+use Status as S;
+
+const LOOK_AT: UnixMillis = UnixMillis(INSERTED.0 + 60_000);
+
+/// A row as it stands after the provider has said what its status tells.
+fn settled(status: Status) -> Invoice {
+    let mut row = invoice(status);
+    let told = match status {
+        S::Requested | S::Rejected => None,
+        S::Pending => Some(O::Open),
+        S::Paid => Some(O::Paid),
+        S::Expired => Some(O::Expired),
+        S::Cancelled => Some(O::Cancelled),
+        S::Review => Some(O::Open),
+    };
+    row.facts.provider_status = told.map(|state| word(state).to_owned());
+    match status {
+        S::Paid => row.facts.paid_at = sighting(O::Paid).paid_at,
+        S::Expired | S::Cancelled => row.facts.ended_at = Some(INSERTED),
+        S::Review => row.facts.reason = Some(reason::AMOUNT_MISMATCH.into()),
+        S::Requested | S::Pending | S::Rejected => {}
+    }
+    row
+}
+
+fn in_review(why: &str) -> Invoice {
+    let mut row = settled(S::Review);
+    row.facts.reason = Some(why.into());
+    row
+}
+
+fn resolved(verdict: Verdict) -> Invoice {
+    decide(&settled(S::Review), "walletpay", resolution(verdict)).row
+}
+
+fn resolution(verdict: Verdict) -> News {
+    News::Resolved {
+        observed_at: LOOK_AT,
+        verdict,
+        note: "asked the payer".into(),
+    }
+}
+
+fn see(row: &Invoice, sighting: &Sighting) -> Decision {
+    decide(row, "walletpay", News::Seen(sighting.clone()))
+}
+
+fn hear(row: &Invoice, news: News) -> Decision {
+    decide(row, "walletpay", news)
+}
+
+/// What must hold of every decision, whatever it is.
+fn is_sound(before: &Invoice, after: &Decision) -> Result<(), TestCaseError> {
+    let row = &after.row;
+    prop_assert_eq!(after.based_on_version, before.version);
+    prop_assert_eq!(after.facts_changed, row.facts != before.facts);
+    let moved = row.facts.status != before.facts.status;
+    if moved {
+        prop_assert!(before.facts.status.may_become(row.facts.status));
+    }
+    match &after.event {
+        None => {
+            prop_assert!(!moved, "a status moved in silence");
+            prop_assert_eq!(row.version, before.version);
+        }
+        Some(event) => {
+            prop_assert!(after.facts_changed, "an event about nothing");
+            prop_assert_eq!(row.version, before.version + 1);
+            prop_assert_eq!(event.version, row.version);
+            prop_assert_eq!(event.previous_status, before.facts.status);
+            prop_assert_eq!(&event.facts, &row.facts);
+            let of_status = EventType::of_move_to(row.facts.status);
+            prop_assert!(
+                Some(event.event_type) == of_status || event.event_type == EventType::Detailed
+            );
+        }
+    }
+    prop_assert_eq!(&row.external_id, &before.external_id);
+    prop_assert_eq!(row.created_at, before.created_at);
+    if before.facts.order_id.is_some() {
+        prop_assert_eq!(&row.facts.order_id, &before.facts.order_id);
+    }
+    if before.facts.amount.is_some() {
+        prop_assert_eq!(&row.facts.amount, &before.facts.amount);
+    }
+    Ok(())
+}
+
+/// Asserts where a decision led; `said` with `Some` also means one version more.
+#[track_caller]
+fn led_to(
+    before: &Invoice,
+    after: &Decision,
+    status: Status,
+    why: Option<&str>,
+    said: Option<EventType>,
+) {
+    is_sound(before, after).unwrap();
+    assert_eq!(after.row.facts.status, status);
+    assert_eq!(after.row.facts.reason.as_deref(), why);
+    assert_eq!(after.event.as_ref().map(|event| event.event_type), said);
+}
+
+const CONTRADICTION: Option<&str> = Some(reason::CONTRADICTION);
+const UNKNOWN: Option<&str> = Some(reason::UNKNOWN_STATUS);
+const AMOUNT: Option<&str> = Some(reason::AMOUNT_MISMATCH);
+
+/// Every status, every state of the order: where it leads, why, what is said, and the provider's
+/// word that is kept.
+#[rustfmt::skip]
+const CELLS: [(Status, OrderState, Status, Option<&str>, Option<EventType>, Option<&str>); 35] = [
+    (S::Requested, O::Open,      S::Pending,   None,          Some(EventType::Pending),   Some("ACTIVE")),
+    (S::Requested, O::Paid,      S::Pending,   None,          Some(EventType::Pending),   None),
+    (S::Requested, O::Expired,   S::Pending,   None,          Some(EventType::Pending),   None),
+    (S::Requested, O::Cancelled, S::Pending,   None,          Some(EventType::Pending),   None),
+    (S::Requested, O::Unknown,   S::Pending,   None,          Some(EventType::Pending),   None),
+    (S::Pending,   O::Open,      S::Pending,   None,          None,                       Some("ACTIVE")),
+    (S::Pending,   O::Paid,      S::Paid,      None,          Some(EventType::Paid),      Some("PAID")),
+    (S::Pending,   O::Expired,   S::Expired,   None,          Some(EventType::Expired),   Some("EXPIRED")),
+    (S::Pending,   O::Cancelled, S::Cancelled, None,          Some(EventType::Cancelled), Some("CANCELLED")),
+    (S::Pending,   O::Unknown,   S::Pending,   UNKNOWN,       None,                       Some("FROZEN")),
+    (S::Paid,      O::Open,      S::Paid,      CONTRADICTION, None,                       Some("PAID")),
+    (S::Paid,      O::Paid,      S::Paid,      None,          None,                       Some("PAID")),
+    (S::Paid,      O::Expired,   S::Paid,      CONTRADICTION, None,                       Some("PAID")),
+    (S::Paid,      O::Cancelled, S::Paid,      CONTRADICTION, None,                       Some("PAID")),
+    (S::Paid,      O::Unknown,   S::Paid,      UNKNOWN,       None,                       Some("PAID")),
+    (S::Expired,   O::Open,      S::Expired,   CONTRADICTION, None,                       Some("ACTIVE")),
+    (S::Expired,   O::Paid,      S::Paid,      None,          Some(EventType::Paid),      Some("PAID")),
+    (S::Expired,   O::Expired,   S::Expired,   None,          None,                       Some("EXPIRED")),
+    (S::Expired,   O::Cancelled, S::Expired,   CONTRADICTION, None,                       Some("CANCELLED")),
+    (S::Expired,   O::Unknown,   S::Expired,   UNKNOWN,       None,                       Some("FROZEN")),
+    (S::Cancelled, O::Open,      S::Cancelled, CONTRADICTION, None,                       Some("ACTIVE")),
+    (S::Cancelled, O::Paid,      S::Paid,      None,          Some(EventType::Paid),      Some("PAID")),
+    (S::Cancelled, O::Expired,   S::Cancelled, CONTRADICTION, None,                       Some("EXPIRED")),
+    (S::Cancelled, O::Cancelled, S::Cancelled, None,          None,                       Some("CANCELLED")),
+    (S::Cancelled, O::Unknown,   S::Cancelled, UNKNOWN,       None,                       Some("FROZEN")),
+    (S::Rejected,  O::Open,      S::Rejected,  None,          None,                       None),
+    (S::Rejected,  O::Paid,      S::Rejected,  None,          None,                       None),
+    (S::Rejected,  O::Expired,   S::Rejected,  None,          None,                       None),
+    (S::Rejected,  O::Cancelled, S::Rejected,  None,          None,                       None),
+    (S::Rejected,  O::Unknown,   S::Rejected,  None,          None,                       None),
+    (S::Review,    O::Open,      S::Review,    AMOUNT,        None,                       Some("ACTIVE")),
+    (S::Review,    O::Paid,      S::Review,    AMOUNT,        Some(EventType::Review),    Some("PAID")),
+    (S::Review,    O::Expired,   S::Review,    AMOUNT,        None,                       Some("EXPIRED")),
+    (S::Review,    O::Cancelled, S::Review,    AMOUNT,        None,                       Some("CANCELLED")),
+    (S::Review,    O::Unknown,   S::Review,    AMOUNT,        None,                       Some("FROZEN")),
+];
+
+#[test]
+fn every_cell_of_the_state_table_holds() {
+    let mut cells = CELLS.iter();
+    for status in [
+        S::Requested,
+        S::Pending,
+        S::Paid,
+        S::Expired,
+        S::Cancelled,
+        S::Rejected,
+        S::Review,
+    ] {
+        for state in OrderState::ALL {
+            let &(from, seen, to, why, said, kept_word) = cells.next().unwrap();
+            assert_eq!((from, seen), (status, state), "the table lacks a cell");
+            eprintln!("{status} sees {state:?}");
+            let before = settled(status);
+            let after = see(&before, &sighting(state));
+            led_to(&before, &after, to, why, said);
+            let facts = &after.row.facts;
+            assert_eq!(facts.provider_status.as_deref(), kept_word);
+            let holds_money = facts.paid_at.is_some();
+            assert_eq!(holds_money, kept_word == Some("PAID"));
+            let late = after.event.is_some_and(|event| event.late);
+            let ended_before = matches!(status, S::Expired | S::Cancelled);
+            assert_eq!(late, ended_before && to == S::Paid);
+        }
+    }
+    assert!(cells.next().is_none());
+}
+
+#[test]
+fn what_the_order_tells_is_stored_with_every_move() {
+    for (status, state) in [
+        (S::Pending, O::Paid),
+        (S::Pending, O::Expired),
+        (S::Requested, O::Open),
+    ] {
+        let mut before = settled(status);
+        before.facts.amount = None;
+        let mut seen = sighting(state);
+        seen.payment = (state == O::Paid).then(payment);
+        let facts = see(&before, &seen).row.facts;
+        assert_eq!(facts.order_id, Some(seen.order_id));
+        assert_eq!(facts.order_number, seen.number);
+        assert_eq!(facts.amount, seen.amount);
+        assert_eq!(facts.pay_link, seen.pay_link);
+        assert_eq!(facts.direct_pay_link, seen.direct_pay_link);
+        assert_eq!(facts.expires_at, seen.expires_at);
+        assert_eq!(facts.paid_at, seen.paid_at);
+        assert_eq!(facts.payment, seen.payment.unwrap_or_default());
+    }
+}
+
+#[test]
+fn what_a_sighting_leaves_out_stays_as_it_was() {
+    let full = see(&settled(S::Pending), &sighting(O::Open)).row;
+    let bare = Sighting {
+        number: None,
+        amount: None,
+        expires_at: None,
+        pay_link: None,
+        direct_pay_link: None,
+        ..sighting(O::Open)
+    };
+    assert!(!see(&full, &bare).facts_changed);
+}
+
+#[test]
+fn an_order_that_is_no_longer_missing_goes_its_way() {
+    for (state, to, said) in [
+        (O::Open, S::Pending, EventType::Pending),
+        (O::Paid, S::Paid, EventType::Paid),
+        (O::Expired, S::Expired, EventType::Expired),
+        (O::Cancelled, S::Cancelled, EventType::Cancelled),
+    ] {
+        let before = in_review(reason::ORDER_NOT_FOUND);
+        let after = see(&before, &sighting(state));
+        led_to(&before, &after, to, None, Some(said));
+    }
+    let before = in_review(reason::ORDER_NOT_FOUND);
+    let after = see(&before, &sighting(O::Unknown));
+    led_to(
+        &before,
+        &after,
+        S::Review,
+        Some(reason::ORDER_NOT_FOUND),
+        None,
+    );
+    let wrong_sum = Sighting {
+        amount: Some(money("0.01", "USD")),
+        ..sighting(O::Paid)
+    };
+    let after = see(&before, &wrong_sum);
+    led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
+}
+
+#[test]
+fn in_review_only_money_is_told_and_once() {
+    for why in [
+        reason::AMOUNT_MISMATCH,
+        reason::EXTERNAL_ID_MISMATCH,
+        reason::CREATE_CONFLICT,
+    ] {
+        let before = in_review(why);
+        for state in [O::Open, O::Expired, O::Cancelled, O::Unknown] {
+            let after = see(&before, &sighting(state));
+            led_to(&before, &after, S::Review, Some(why), None);
+        }
+        let told = see(&before, &sighting(O::Paid));
+        led_to(
+            &before,
+            &told,
+            S::Review,
+            Some(why),
+            Some(EventType::Review),
+        );
+        let facts = &told.event.as_ref().unwrap().facts;
+        assert_eq!(facts.provider_status.as_deref(), Some("PAID"));
+        assert_eq!(facts.paid_at, sighting(O::Paid).paid_at);
+
+        // A provider that wavers brings neither a second event nor the money's word to go.
+        let wavered = see(&told.row, &sighting(O::Open));
+        led_to(&told.row, &wavered, S::Review, Some(why), None);
+        assert_eq!(wavered.row.facts.provider_status.as_deref(), Some("PAID"));
+        let again = see(&wavered.row, &sighting(O::Paid));
+        led_to(&wavered.row, &again, S::Review, Some(why), None);
+    }
+}
+
+#[test]
+fn a_mismatch_is_for_a_person_to_judge() {
+    let wrong_id = |state| Sighting {
+        external_id: Some("ORD-2".into()),
+        ..sighting(state)
+    };
+    let wrong_sum = |state| Sighting {
+        amount: Some(money("1.01", "USD")),
+        ..sighting(state)
+    };
+    let both = |state| Sighting {
+        amount: Some(money("1.00", "EUR")),
+        ..wrong_id(state)
+    };
+    let judged: [(&dyn Fn(OrderState) -> Sighting, &str); 3] = [
+        (&wrong_sum, reason::AMOUNT_MISMATCH),
+        (&wrong_id, reason::EXTERNAL_ID_MISMATCH),
+        (&both, reason::EXTERNAL_ID_MISMATCH),
+    ];
+    for (seen, why) in judged {
+        for state in OrderState::ALL {
+            for status in [S::Pending, S::Expired, S::Cancelled] {
+                let before = settled(status);
+                let after = see(&before, &seen(state));
+                led_to(
+                    &before,
+                    &after,
+                    S::Review,
+                    Some(why),
+                    Some(EventType::Review),
+                );
+                assert_eq!(
+                    after.row.facts.provider_status.as_deref(),
+                    Some(word(state))
+                );
+                // The person knows now: said again, it is no news.
+                let again = see(&after.row, &seen(state));
+                led_to(&after.row, &again, S::Review, Some(why), None);
+            }
+        }
+        // What was said as paid stays said, the audit tells the difference.
+        let before = settled(S::Paid);
+        led_to(&before, &see(&before, &seen(O::Paid)), S::Paid, None, None);
+        let before = settled(S::Rejected);
+        led_to(
+            &before,
+            &see(&before, &seen(O::Paid)),
+            S::Rejected,
+            None,
+            None,
+        );
+    }
+}
+
+#[test]
+fn amounts_are_compared_by_value_and_ton_is_gram() {
+    let mut before = settled(S::Pending);
+    before.facts.amount = Some(money("0.1", "TON"));
+    let told = |value, currency| Sighting {
+        amount: Some(money(value, currency)),
+        ..sighting(O::Paid)
+    };
+    let after = see(&before, &told("0.100000000", "GRAM"));
+    led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
+    assert_eq!(after.row.facts.amount, Some(money("0.1", "TON")));
+    let after = see(&before, &told("0.1000000000000000001", "GRAM"));
+    led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
+
+    let silent = Sighting {
+        amount: None,
+        ..sighting(O::Paid)
+    };
+    let after = see(&before, &silent);
+    led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
+    before.facts.amount = None;
+    let after = see(&before, &silent);
+    led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
+    assert_eq!(after.row.facts.amount, None);
+}
+
+#[test]
+fn an_answer_about_another_order_says_nothing() {
+    for status in Status::ALL {
+        let mut before = settled(status);
+        before.facts.order_id = Some("1".into());
+        before.facts.not_found_since = Some(INSERTED);
+        let after = see(&before, &sighting(O::Paid));
+        assert!(after.event.is_none() && !after.facts_changed);
+    }
+}
+
+#[test]
+fn amounts_learned_after_paid_are_told_once() {
+    let before = settled(S::Paid);
+    let detailed = Sighting {
+        payment: Some(payment()),
+        ..sighting(O::Paid)
+    };
+    let after = see(&before, &detailed);
+    led_to(&before, &after, S::Paid, None, Some(EventType::Detailed));
+    assert_eq!(after.row.facts.payment, payment());
+    assert!(!after.event.as_ref().unwrap().late);
+
+    // Neither silence, nor emptiness, nor another spelling is news; nothing told is lost.
+    for payment_now in [
+        None,
+        Some(Payment::default()),
+        Some(payment()),
+        Some(Payment {
+            value: Some("0.0698480940".into()),
+            ..payment()
+        }),
+    ] {
+        let seen = Sighting {
+            payment: payment_now,
+            ..sighting(O::Paid)
+        };
+        assert!(!see(&after.row, &seen).facts_changed);
+    }
+    let missing_fee = Payment {
+        fee: None,
+        ..payment()
+    };
+    let mut partly = settled(S::Paid);
+    partly.facts.payment = missing_fee;
+    let after = see(&partly, &detailed);
+    led_to(&partly, &after, S::Paid, None, Some(EventType::Detailed));
+}
+
+#[test]
+fn amounts_of_a_payment_that_a_person_let_pass_are_told_too() {
+    let wrong_sum = Sighting {
+        amount: Some(money("1.01", "USD")),
+        payment: Some(payment()),
+        ..sighting(O::Paid)
+    };
+    let before = resolved(Verdict::Paid);
+    let after = see(&before, &wrong_sum);
+    let why = Some(reason::RESOLVED);
+    led_to(&before, &after, S::Paid, why, Some(EventType::Detailed));
+}
+
+#[test]
+fn only_a_paid_order_has_payment_facts() {
+    for state in [O::Open, O::Expired, O::Cancelled, O::Unknown] {
+        for status in [S::Requested, S::Pending, S::Review] {
+            let seen = Sighting {
+                payment: Some(payment()),
+                paid_at: Some(INSERTED),
+                ..sighting(state)
+            };
+            let facts = see(&settled(status), &seen).row.facts;
+            assert!(facts.payment.is_empty() && facts.paid_at.is_none());
+        }
+    }
+}
+
+#[test]
+fn a_remark_goes_when_the_provider_speaks_plainly_again() {
+    for (status, odd, plain) in [
+        (S::Pending, O::Unknown, O::Open),
+        (S::Expired, O::Open, O::Expired),
+        (S::Cancelled, O::Unknown, O::Cancelled),
+        (S::Paid, O::Unknown, O::Paid),
+        (S::Paid, O::Open, O::Paid),
+    ] {
+        let odd_row = see(&settled(status), &sighting(odd)).row;
+        assert!(odd_row.facts.reason.is_some());
+        let after = see(&odd_row, &sighting(plain));
+        led_to(&odd_row, &after, status, None, None);
+    }
+    let odd_row = see(&settled(S::Pending), &sighting(O::Unknown)).row;
+    let after = see(&odd_row, &sighting(O::Paid));
+    led_to(&odd_row, &after, S::Paid, None, Some(EventType::Paid));
+}
+
+#[test]
+fn created_makes_requested_pending_and_nothing_else() {
+    for status in Status::ALL {
+        for state in OrderState::ALL {
+            let before = settled(status);
+            let after = hear(&before, News::Created(sighting(state)));
+            if status == S::Requested {
+                led_to(&before, &after, S::Pending, None, Some(EventType::Pending));
+                assert_eq!(after.row.facts.order_id, Some("2703383946854401".into()));
+                assert!(after.row.facts.pay_link.is_some());
+                assert!(after.row.facts.paid_at.is_none());
+            } else {
+                assert!(after.event.is_none() && !after.facts_changed, "{status}");
+            }
+        }
+    }
+    // A paid order found by creating it again: pending is said, then paid.
+    let created = hear(&settled(S::Requested), News::Created(sighting(O::Paid))).row;
+    let after = see(&created, &sighting(O::Paid));
+    led_to(&created, &after, S::Paid, None, Some(EventType::Paid));
+}
+
+#[test]
+fn an_order_with_our_id_and_another_sum_is_a_conflict() {
+    let before = settled(S::Requested);
+    let wrong_sum = Sighting {
+        amount: Some(money("1.01", "USD")),
+        ..sighting(O::Open)
+    };
+    for news in [News::Created(wrong_sum.clone()), News::Seen(wrong_sum)] {
+        let after = hear(&before, news);
+        let why = Some(reason::CREATE_CONFLICT);
+        led_to(&before, &after, S::Review, why, Some(EventType::Review));
+        assert_eq!(after.row.facts.order_id, None);
+    }
+    let of_others = Sighting {
+        external_id: Some("ORD-2".into()),
+        ..sighting(O::Open)
+    };
+    assert!(!see(&before, &of_others).facts_changed);
+}
+
+#[test]
+fn an_ended_creation_ends_requested_and_nothing_else() {
+    let observed_at = LOOK_AT;
+    let refused = News::CreationRefused {
+        observed_at,
+        reason: "amount is too small".into(),
+    };
+    for (news, to, why, said) in [
+        (
+            refused,
+            S::Rejected,
+            "amount is too small",
+            EventType::Rejected,
+        ),
+        (
+            News::CreationConflict { observed_at },
+            S::Review,
+            reason::CREATE_CONFLICT,
+            EventType::Review,
+        ),
+        (
+            News::CreationTooLate { observed_at },
+            S::Rejected,
+            reason::TOO_LATE,
+            EventType::Rejected,
+        ),
+    ] {
+        for status in Status::ALL {
+            let before = settled(status);
+            let after = hear(&before, news.clone());
+            if status == S::Requested {
+                led_to(&before, &after, to, Some(why), Some(said));
+            } else {
+                assert!(after.event.is_none() && !after.facts_changed, "{status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn not_found_counts_for_pending_alone_and_only_when_believed() {
+    let not_found = |at, counts| News::NotFound {
+        observed_at: UnixMillis(at),
+        counts,
+    };
+    for status in Status::ALL {
+        let before = settled(status);
+        let doubted = hear(&before, not_found(1_000, false));
+        led_to(
+            &before,
+            &doubted,
+            status,
+            before.facts.reason.as_deref(),
+            None,
+        );
+        if status != S::Pending {
+            assert!(!hear(&before, not_found(1_000, true)).facts_changed);
+            continue;
+        }
+        assert_eq!(doubted.row.facts.not_found_since, Some(UnixMillis(1_000)));
+        let later = hear(&doubted.row, not_found(2_000, false));
+        assert_eq!(later.row.facts.not_found_since, Some(UnixMillis(1_000)));
+        let believed = hear(&doubted.row, not_found(2_000, true));
+        let why = Some(reason::ORDER_NOT_FOUND);
+        led_to(
+            &doubted.row,
+            &believed,
+            S::Review,
+            why,
+            Some(EventType::Review),
+        );
+        // Any sighting ends the row of such answers, also one that says nothing else.
+        for state in OrderState::ALL {
+            let seen = see(&doubted.row, &sighting(state));
+            assert_eq!(seen.row.facts.not_found_since, None);
+        }
+    }
+}
+
+#[test]
+fn a_person_decides_in_review_and_nowhere_else() {
+    for (verdict, to, said) in [
+        (Verdict::Paid, S::Paid, EventType::Paid),
+        (Verdict::Expired, S::Expired, EventType::Expired),
+        (Verdict::Cancelled, S::Cancelled, EventType::Cancelled),
+    ] {
+        for status in Status::ALL {
+            let before = settled(status);
+            let after = hear(&before, resolution(verdict));
+            if status == S::Review {
+                led_to(&before, &after, to, Some(reason::RESOLVED), Some(said));
+                let event = after.event.as_ref().unwrap();
+                assert_eq!(event.note.as_deref(), Some("asked the payer"));
+                assert_eq!(event.observed_at, LOOK_AT);
+            } else {
+                assert!(after.event.is_none() && !after.facts_changed, "{status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
+    let wrong_sum = |state| Sighting {
+        amount: Some(money("1.01", "USD")),
+        ..sighting(state)
+    };
+    for verdict in [Verdict::Expired, Verdict::Cancelled] {
+        let before = resolved(verdict);
+        let status = before.facts.status;
+        for state in [O::Open, O::Expired, O::Cancelled, O::Unknown] {
+            for seen in [sighting(state), wrong_sum(state)] {
+                let after = see(&before, &seen);
+                led_to(&before, &after, status, Some(reason::RESOLVED), None);
+            }
+        }
+        let after = see(&before, &sighting(O::Paid));
+        led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
+        assert!(after.event.as_ref().unwrap().late);
+        let after = see(&before, &wrong_sum(O::Paid));
+        led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
+
+        // They had seen the money, and decided otherwise.
+        let told = see(&settled(S::Review), &sighting(O::Paid)).row;
+        let before = hear(&told, resolution(verdict)).row;
+        for seen in [sighting(O::Open), sighting(O::Paid), wrong_sum(O::Paid)] {
+            let after = see(&before, &seen);
+            led_to(&before, &after, status, Some(reason::RESOLVED), None);
+        }
+    }
+}
+
+#[test]
+fn late_means_after_we_had_said_the_end() {
+    let expired = see(&settled(S::Pending), &sighting(O::Expired)).row;
+    assert_eq!(expired.facts.ended_at, Some(LOOK_AT));
+    let wrong_sum = Sighting {
+        amount: Some(money("1.01", "USD")),
+        ..sighting(O::Expired)
+    };
+    let review = see(&expired, &wrong_sum).row;
+    let after = hear(&review, resolution(Verdict::Paid));
+    assert!(after.event.unwrap().late);
+
+    // The provider's own times do not make it late: nobody was told of an end.
+    let mut overdue = settled(S::Pending);
+    overdue.facts.expires_at = Some(UnixMillis(1));
+    let after = see(&overdue, &sighting(O::Paid));
+    assert!(!after.event.unwrap().late);
+}
+
+fn any_sighting() -> impl Strategy<Value = Sighting> {
+    let amounts = prop_oneof![
+        5 => Just(Some(money("1.00", "USD"))),
+        1 => Just(Some(money("1.01", "USD"))),
+        2 => Just(None),
+    ];
+    let external_ids = prop_oneof![
+        4 => Just(None),
+        4 => Just(Some("ORD-1".into())),
+        1 => Just(Some("ORD-2".into())),
+    ];
+    let order_ids = prop_oneof![9 => Just("2703383946854401"), 1 => Just("1")];
+    let payments = prop_oneof![
+        Just(None),
+        Just(Some(Payment::default())),
+        Just(Some(payment())),
+        Just(Some(Payment {
+            fee: None,
+            ..payment()
+        })),
+    ];
+    (
+        prop::sample::select(OrderState::ALL.to_vec()),
+        amounts,
+        external_ids,
+        order_ids,
+        payments,
+    )
+        .prop_map(|(state, amount, external_id, order_id, payment)| Sighting {
+            amount,
+            external_id,
+            order_id: order_id.into(),
+            payment,
+            ..sighting(state)
+        })
+}
+
+fn any_news() -> impl Strategy<Value = News> {
+    let observed_at = LOOK_AT;
+    prop_oneof![
+        12 => any_sighting().prop_map(News::Seen),
+        2 => any_sighting().prop_map(News::Created),
+        2 => any::<bool>().prop_map(move |counts| News::NotFound { observed_at, counts }),
+        1 => Just(News::CreationRefused { observed_at, reason: "no".into() }),
+        1 => Just(News::CreationConflict { observed_at }),
+        1 => Just(News::CreationTooLate { observed_at }),
+        1 => prop::sample::select(vec![Verdict::Paid, Verdict::Expired, Verdict::Cancelled])
+            .prop_map(resolution),
+    ]
+}
+
+/// Whether the news alone can carry an event of this kind: law 1, told without `decide`.
+fn says_so(news: &News, said: EventType, status: Status) -> bool {
+    let state = match news {
+        News::Seen(sighting) => sighting.state,
+        News::Created(_) => return matches!(said, EventType::Pending | EventType::Review),
+        News::NotFound { counts, .. } => return *counts && said == EventType::Review,
+        News::CreationRefused { .. } | News::CreationTooLate { .. } => {
+            return said == EventType::Rejected;
+        }
+        News::CreationConflict { .. } => return said == EventType::Review,
+        News::Resolved { .. } => return status == S::Review,
+    };
+    match said {
+        EventType::Paid | EventType::Detailed => state == O::Paid,
+        EventType::Expired => state == O::Expired,
+        EventType::Cancelled => state == O::Cancelled,
+        EventType::Pending => state == O::Open || status == S::Requested,
+        EventType::Review => true,
+        EventType::Rejected => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn laws_hold_over_any_history(
+        from in prop::sample::select(vec![S::Requested, S::Pending]),
+        history in prop::collection::vec(any_news(), 1..40),
+    ) {
+        let mut row = invoice(from);
+        row.version = 0;
+        let mut said = Vec::new();
+        for news in history {
+            let after = hear(&row, news.clone());
+            is_sound(&row, &after)?;
+            if let Some(event) = &after.event {
+                prop_assert!(says_so(&news, event.event_type, row.facts.status));
+                said.push(event.clone());
+            }
+            let again = hear(&after.row, news.clone());
+            // Created, then seen again: the one repetition that may tell more, as pending comes first.
+            if row.facts.status != S::Requested {
+                prop_assert_eq!(again.event, None, "the same news twice");
+                prop_assert!(!again.facts_changed);
+            }
+            if row.facts.status == S::Paid {
+                prop_assert_eq!(after.row.facts.status, S::Paid);
+            }
+            row = after.row;
+        }
+        let versions: Vec<i64> = said.iter().map(|event| event.version).collect();
+        let dense: Vec<i64> = (1..).take(said.len()).collect();
+        prop_assert_eq!(versions, dense);
+        for once in [EventType::Paid, EventType::Rejected] {
+            prop_assert!(said.iter().filter(|event| event.event_type == once).count() <= 1);
+        }
+        let mut ids: Vec<_> = said.iter().map(|event| event.id()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        prop_assert_eq!(ids.len(), said.len(), "two events with one id");
+    }
+}

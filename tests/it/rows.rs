@@ -1,0 +1,96 @@
+//! Rows and sightings that tests start from.
+
+use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, Schedule, Wish};
+use payrecond::domain::money::Money;
+use payrecond::domain::sighting::{OrderState, Payment, Sighting};
+use payrecond::domain::state::Status;
+use payrecond::domain::time::UnixMillis;
+
+/// Insert time of every row here: 2026-11-21T20:30:00Z.
+pub const INSERTED: UnixMillis = UnixMillis(1_795_293_000_000);
+/// Life of the order, in seconds.
+pub const TIMEOUT_S: i64 = 900;
+
+pub fn money(value: &str, currency: &str) -> Money {
+    Money {
+        value: value.into(),
+        currency: currency.into(),
+    }
+}
+
+/// A row of this status, before any sighting has told more than the status.
+pub fn invoice(status: Status) -> Invoice {
+    let order_id = (status != Status::Requested).then(|| "2703383946854401".into());
+    Invoice {
+        id: InvoiceId(1),
+        account: "default".into(),
+        external_id: "ORD-1".into(),
+        wish: Wish {
+            description: Some("Six eggs".into()),
+            timeout_s: TIMEOUT_S,
+            options: None,
+        },
+        metadata: None,
+        facts: Facts {
+            status,
+            reason: None,
+            order_id,
+            amount: Some(money("1.00", "USD")),
+            provider_status: None,
+            order_number: None,
+            pay_link: None,
+            direct_pay_link: None,
+            expires_at: None,
+            paid_at: None,
+            payment: Payment::default(),
+            create_sent_at: None,
+            ended_at: None,
+            not_found_since: None,
+        },
+        version: 4,
+        created_at: INSERTED,
+        schedule: Schedule::default(),
+    }
+}
+
+/// As the provider's own words go.
+pub fn word(state: OrderState) -> &'static str {
+    match state {
+        OrderState::Open => "ACTIVE",
+        OrderState::Paid => "PAID",
+        OrderState::Expired => "EXPIRED",
+        OrderState::Cancelled => "CANCELLED",
+        OrderState::Unknown => "FROZEN",
+    }
+}
+
+/// The invoice's order in this state, as a look at the single order tells it.
+pub fn sighting(state: OrderState) -> Sighting {
+    let paid = state == OrderState::Paid;
+    Sighting {
+        order_id: "2703383946854401".into(),
+        state,
+        provider_status: word(state).into(),
+        observed_at: UnixMillis(INSERTED.0 + 60_000),
+        external_id: None,
+        number: Some("9aeb581c".into()),
+        amount: Some(money("1.00", "USD")),
+        created_at: Some(INSERTED),
+        expires_at: Some(UnixMillis(INSERTED.0 + 900_000)),
+        paid_at: paid.then_some(UnixMillis(INSERTED.0 + 58_123)),
+        pay_link: Some("https://t.me/wallet?startattach=wpay_order_1".into()),
+        direct_pay_link: Some("https://t.me/wallet/start?startapp=wpay_order-orderId__1".into()),
+        payment: None,
+    }
+}
+
+/// What a page of the provider's list tells of a payment.
+pub fn payment() -> Payment {
+    Payment {
+        value: Some("0.069848094".into()),
+        currency: Some("TON".into()),
+        fee: Some("0.000698481".into()),
+        net: Some("0.069149613".into()),
+        exchange_rate: Some("0.0017462023476135017".into()),
+    }
+}
