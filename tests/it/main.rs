@@ -1,2 +1,3 @@
 //! Tests from outside the crate: one binary, one module a subject.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod config;
