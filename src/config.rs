@@ -1,1 +1,238 @@
-//! (to come)
+//! Configuration: defaults, file, environment and flags become one checked, typed value.
+//!
+//! `config.example.toml`, built into the program, is the single source of defaults and of which
+//! keys there are. The merged tree is held against it, then every value is read with its range.
+//! All problems are found before the first is reported. Nothing below the composition root sees
+//! the whole [`Config`].
+//!
+//! Absent on purpose: keys of accounts. They are read by [`api_key`] when they are needed, again
+//! and again, and live in no struct of this module.
+
+pub mod duration;
+mod environment;
+mod error;
+mod key;
+mod rules;
+mod section;
+mod shape;
+mod source;
+mod text;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+pub use crate::provider::ApiKey;
+pub use environment::Environment;
+pub use error::ConfigError;
+pub use key::{api_key, key_variable};
+
+/// Every key with its default, as shipped.
+const EXAMPLE: &str = include_str!("../config.example.toml");
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file in force; `None` when there is none.
+    pub source: Option<PathBuf>,
+    pub database: DatabaseConfig,
+    /// At least one; names are unique.
+    pub accounts: Vec<AccountConfig>,
+    pub polling: PollingConfig,
+    pub http: HttpConfig,
+    pub feed: FeedConfig,
+    pub jobs: JobsConfig,
+    pub retention: RetentionConfig,
+    pub server: ServerConfig,
+    pub log: LogConfig,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseConfig {
+    /// Relative to the working directory, if relative.
+    pub path: PathBuf,
+}
+
+/// One store at one provider.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountConfig {
+    pub name: String,
+    pub provider: Provider,
+    /// `https`, or `http` to a loopback host; no user, query or fragment.
+    pub base_url: Url,
+    /// Looked at last by [`api_key`]; empty = no file.
+    pub api_key_file: PathBuf,
+    /// 0 = no limit.
+    pub requests_per_second: f64,
+    pub burst: u32,
+    pub max_in_flight: usize,
+    pub strategy: Strategy,
+    /// For pages beyond what is due; 0 = none beyond.
+    pub list_bytes_per_second: u64,
+    pub enabled: bool,
+}
+
+/// The providers there is a module for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provider {
+    WalletPay,
+}
+
+impl Provider {
+    /// The word in the configuration and in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WalletPay => "walletpay",
+        }
+    }
+}
+
+/// How the orders of an account are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    Auto,
+    Preview,
+    List,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PollingConfig {
+    pub min_interval: Duration,
+    /// The next look follows after age × factor, within the two intervals.
+    pub age_factor: f64,
+    /// Never below `min_interval`.
+    pub max_interval: Duration,
+    /// Part of the interval, either way: 0 to 0.5.
+    pub jitter: f64,
+    pub intake_interval: Duration,
+    /// Counted from the expiry; rising, each once.
+    pub checks_after_expiry: Vec<Duration>,
+    pub not_found_grace: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    pub connect_timeout: Duration,
+    /// From connecting to the last byte.
+    pub request_timeout: Duration,
+    pub max_response_bytes: usize,
+    pub max_retry_after: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedConfig {
+    pub stdout: StdoutFeed,
+    /// NATS tokens joined by dots.
+    pub subject_prefix: String,
+}
+
+/// What `run` writes to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StdoutFeed {
+    Nats,
+    Hpub,
+    Jsonl,
+    /// Nothing, and no consumer `stdout`.
+    Off,
+}
+
+/// Cron expressions of six fields, in UTC; `None` = never.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobsConfig {
+    pub audit: Option<String>,
+    pub retention: Option<String>,
+}
+
+/// How long rows are kept; `None` = for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionConfig {
+    pub outbox: Option<Duration>,
+    pub invoices: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Loopback or a unix socket, unless `allow_remote`; `None` = no server.
+    pub listen: Option<Listen>,
+    pub allow_remote: bool,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    Tcp(SocketAddr),
+    /// An absolute path.
+    Unix(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A level or directives, good for `tracing_subscriber::EnvFilter`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Loads the configuration: the file that `flag` (`--config`) or `$PAYRECOND_CONFIG` names or one
+/// of the usual two, then variables `PAYRECOND__…`. The error holds every problem found.
+pub fn load(flag: Option<&Path>, env: &Environment) -> Result<Config, ConfigError> {
+    load_with(flag, env, &[])
+}
+
+/// [`load`], with settings from flags on top, as pairs of path and text:
+/// `("account[0].base_url", "http://127.0.0.1:8181")`.
+pub fn load_with(
+    flag: Option<&Path>,
+    env: &Environment,
+    flags: &[(&str, &str)],
+) -> Result<Config, ConfigError> {
+    match source::find_file(flag, env)? {
+        Some((path, text)) => {
+            let name = path.display().to_string();
+            let config = resolve(Some(&name), &text, env, flags)?;
+            Ok(Config {
+                source: Some(path),
+                ..config
+            })
+        }
+        None => resolve(None, "", env, flags),
+    }
+}
+
+impl Config {
+    /// The configuration of a text in TOML, without looking for files: the built-in one for `""`
+    /// and an empty environment.
+    pub fn parse(text: &str, env: &Environment) -> Result<Self, ConfigError> {
+        resolve(Some("configuration"), text, env, &[])
+    }
+}
+
+fn resolve(
+    name: Option<&str>,
+    text: &str,
+    env: &Environment,
+    flags: &[(&str, &str)],
+) -> Result<Config, ConfigError> {
+    let defaults = source::parse_toml(None, EXAMPLE)?;
+    let template = defaults.0.clone();
+    let mut problems = Vec::new();
+    let file = source::parse_toml(name, text)?;
+    let environment = source::from_environment(env, &template, &mut problems);
+    let flags = source::from_flags(flags, &template, &mut problems);
+    let tree = source::merge(vec![defaults, file, environment, flags])?;
+
+    shape::check(&tree, &template, &mut problems);
+    let (config, refused) = rules::typed(&tree, &template);
+    problems.extend(refused);
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(ConfigError::many(problems)),
+    }
+}

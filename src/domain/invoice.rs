@@ -69,6 +69,8 @@ pub struct Invoice {
     pub version: i64,
     /// When the row was inserted.
     pub created_at: UnixMillis,
+    /// When its facts last changed.
+    pub updated_at: UnixMillis,
     /// When to look and how it went.
     pub schedule: Schedule,
 }

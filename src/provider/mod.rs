@@ -164,17 +164,22 @@ impl CouldNotAsk {
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Takes a key as read, white space around it cut. Refused when empty or when it holds what
-    /// cannot stand in a header.
-    pub fn new(text: &str) -> Result<Self, &'static str> {
-        let key = text.trim();
-        if key.is_empty() {
-            return Err("the key is empty");
+    /// A key as read, white space around it cut. Refused, with the reason, when empty or when it
+    /// holds what no header takes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
+        let bytes = bytes.trim_ascii();
+        if bytes.is_empty() {
+            return Err("is empty");
         }
-        if !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err("the key holds characters other than printable ASCII");
+        match std::str::from_utf8(bytes) {
+            Ok(text) if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(
+                "holds a line break, a control character or a letter outside ASCII; \
+                 accepted is the key alone, on one line",
+            ),
         }
-        Ok(Self(key.to_owned()))
     }
 
     /// The key itself, for the one header.

@@ -1,1 +1,169 @@
-//! (to come)
+//! What a database must do for payrecond. One method is one transaction; no SQL type crosses.
+//!
+//! Whoever implements `Store` joins the suite in `conformance` with one line.
+
+pub mod conformance;
+pub mod sqlite;
+
+use async_trait::async_trait;
+
+use crate::domain::decide::Decision;
+use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+
+/// What the daemon's jobs need: the invoices, the outbox, the consumers, the accounts' states.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Invoices of `account` whose next look is due at `now`: up to `limit` that became due last,
+    /// youngest first, and up to `limit` that have waited longest. One invoice may be in both.
+    async fn due(
+        &self,
+        account: &AccountName,
+        now: UnixMillis,
+        limit: u32,
+    ) -> Result<Due, StoreError>;
+
+    /// Writes down that creations are about to be sent for the first time; from then on these rows
+    /// cannot be withdrawn. Returns those that are still there.
+    async fn mark_creations_sent(
+        &self,
+        ids: &[InvoiceId],
+        now: UnixMillis,
+    ) -> Result<Vec<InvoiceId>, StoreError>;
+
+    /// Writes rows and events, all or nothing. A decision whose invoice has another version by now
+    /// is stale: a value, not an error, and nothing of it is written. After an error the outcome
+    /// is unknown: the same call may be made again, and what had been written is stale then.
+    async fn commit(
+        &self,
+        decisions: &[Decision],
+        now: UnixMillis,
+    ) -> Result<Vec<Written>, StoreError>;
+
+    /// Up to `limit` events after `seq`, in order.
+    async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// First seq that is kept, or will be given out next when none is kept.
+    async fn first_seq(&self) -> Result<i64, StoreError>;
+
+    /// The place of a consumer; made at the beginning when it does not exist.
+    async fn consumer(&self, name: &str) -> Result<i64, StoreError>;
+
+    /// Moves a consumer forward to `seq`; a place behind its own changes nothing.
+    async fn acknowledge(&self, name: &str, seq: i64) -> Result<(), StoreError>;
+
+    /// Forgets a consumer.
+    async fn remove_consumer(&self, name: &str) -> Result<(), StoreError>;
+
+    /// Every consumer with its lag.
+    async fn consumers(&self) -> Result<Vec<Consumer>, StoreError>;
+
+    /// Notes on waiting invoices of accounts other than `known` that nobody will look at them, and
+    /// takes the note off those that are known again. Returns the names that are not known.
+    async fn flag_unknown_accounts(
+        &self,
+        known: &[AccountName],
+        now: UnixMillis,
+    ) -> Result<Vec<AccountName>, StoreError>;
+
+    /// Makes due now what is planned further ahead than `horizon_of` its status allows: the clock
+    /// went back. Returns how many.
+    async fn bring_back(&self, horizons: &[(Status, UnixMillis)]) -> Result<u64, StoreError>;
+
+    /// Writes down what the daemon found out about an account, for programs that only read.
+    async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError>;
+
+    /// Deletes events that are older than `before` and acknowledged by every consumer, up to
+    /// `limit`. Returns how many.
+    async fn prune_outbox(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
+
+    /// Deletes final invoices that were last changed before `before`, up to `limit`; their keys
+    /// stay used. Returns how many.
+    async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
+
+    /// A number that changes whenever any process wrote to the database. Cheap.
+    async fn change_counter(&self) -> Result<i64, StoreError>;
+}
+
+/// What is due, from both ends of the queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Became due last; youngest first.
+    pub fresh: Vec<Invoice>,
+    /// Waited longest; longest first.
+    pub overdue: Vec<Invoice>,
+}
+
+/// What became of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The row, and its event under this seq, are committed.
+    Yes {
+        /// The event's place in the outbox.
+        seq: Option<i64>,
+    },
+    /// The invoice has changed or gone since it was read: nothing was written.
+    Stale,
+    /// The row cannot be written, ever: it breaks this rule of the database.
+    Refused(String),
+}
+
+/// One row of the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Place in the outbox.
+    pub seq: i64,
+    /// The event's id.
+    pub event_id: String,
+    /// The feed's subject.
+    pub subject: String,
+    /// The JSON, on one line.
+    pub payload: String,
+}
+
+/// A reader of the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name.
+    pub name: String,
+    /// The last event it has acknowledged.
+    pub acked_seq: i64,
+    /// Events it has not.
+    pub unread: i64,
+    /// When the oldest of them was written.
+    pub oldest_unread_at: Option<UnixMillis>,
+}
+
+/// What the daemon last found out about an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// The account.
+    pub name: AccountName,
+    /// Its provider.
+    pub provider: String,
+    /// `working`, `held` (the server asked for a pause), `paused` (nothing succeeds) or
+    /// `key_refused`.
+    pub state: String,
+    /// Since when.
+    pub state_since: UnixMillis,
+    /// When the next request may be made, if not at once.
+    pub resume_at: Option<UnixMillis>,
+    /// When the provider last answered.
+    pub last_success_at: Option<UnixMillis>,
+    /// When it last could not be asked.
+    pub last_failure_at: Option<UnixMillis>,
+    /// Why, on one line.
+    pub last_error: Option<String>,
+}
+
+/// What can go wrong with a database, by what the caller should do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Locked, full or unreadable just now: try again later.
+    #[error("database not usable just now: {0}")]
+    Unavailable(String),
+    /// It holds what it must not hold, or is none of ours: a person must look.
+    #[error("{0}")]
+    Unusable(String),
+}

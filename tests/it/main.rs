@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod cadence;
+mod config;
 mod decide;
 mod events;
 mod feed_frames;

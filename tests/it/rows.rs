@@ -49,6 +49,7 @@ pub fn invoice(status: Status) -> Invoice {
         },
         version: 4,
         created_at: INSERTED,
+        updated_at: INSERTED,
         schedule: Schedule::default(),
     }
 }

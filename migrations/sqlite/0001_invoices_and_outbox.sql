@@ -1,0 +1,464 @@
+-- The SQL interface of payrecond: invoices in, outbox out.
+--
+-- Programs write here with SQLite libraries of their own, from 3.34 on: defaults, triggers and the
+-- view run in theirs. So: no STRICT, no ->>, no unixepoch(), and RAISE with literals only.
+--
+-- Rules stand in triggers, not in CHECK or NOT NULL, because OR IGNORE makes those vanish without a
+-- word. A NULL in a column with a default means the default: AFTER INSERT fills it in.
+
+CREATE TABLE invoices (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- written by programs
+    account          TEXT DEFAULT 'default',
+    external_id      TEXT NOT NULL,
+    order_id         TEXT,
+    amount           TEXT,
+    currency         TEXT,
+    description      TEXT,
+    timeout_seconds  INTEGER DEFAULT 86400,
+    options          TEXT,
+    metadata         TEXT,
+    -- written by the daemon
+    status           TEXT,
+    reason           TEXT,
+    provider_status  TEXT,
+    order_number     TEXT,
+    pay_link         TEXT,
+    direct_pay_link  TEXT,
+    expires_at       INTEGER,
+    paid_at          INTEGER,
+    paid_amount      TEXT,
+    paid_currency    TEXT,
+    fee_amount       TEXT,
+    net_amount       TEXT,
+    exchange_rate    TEXT,
+    version          INTEGER DEFAULT 0,
+    created_at       INTEGER,
+    updated_at       INTEGER,
+    next_poll_at     INTEGER,
+    last_polled_at   INTEGER,
+    polls            INTEGER DEFAULT 0,
+    failures         INTEGER DEFAULT 0,
+    last_error       TEXT,
+    -- the daemon's own notes, not part of the interface
+    create_sent_at   INTEGER,
+    ended_at         INTEGER,
+    not_found_since  INTEGER
+);
+
+-- An explicit NULL account means 'default' before AFTER INSERT writes so: duplicates must be seen.
+CREATE UNIQUE INDEX invoices_by_effective_account
+    ON invoices (coalesce(account, 'default'), external_id);
+
+-- The newest index is checked first: these two name the columns in the message to the program.
+CREATE UNIQUE INDEX invoices_by_order_id ON invoices (account, order_id);
+CREATE UNIQUE INDEX invoices_by_external_id ON invoices (account, external_id);
+
+-- The due query reads this index and nothing else; final rows are not in it.
+CREATE INDEX invoices_due ON invoices (account, next_poll_at) WHERE next_poll_at IS NOT NULL;
+
+CREATE INDEX invoices_by_status ON invoices (status);
+
+-- Keys of deleted invoices: once used, they stay used.
+CREATE TABLE used_keys (
+    account     TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    order_id    TEXT,
+    PRIMARY KEY (account, external_id)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX used_keys_by_order ON used_keys (account, order_id) WHERE order_id IS NOT NULL;
+
+-- A statement's OR clause overrides those inside the triggers that it fires. So a write here tells
+-- a trigger which policy the program chose: row 1 changes under OR REPLACE only, row 2 under all
+-- but OR IGNORE. A change is always followed by RAISE(ABORT): the rows never keep it.
+CREATE TABLE conflict_policy_probe (
+    probe INTEGER PRIMARY KEY,
+    seen  INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO conflict_policy_probe (probe) VALUES (1), (2);
+
+CREATE TABLE outbox (
+    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id        TEXT NOT NULL UNIQUE,
+    epoch           TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    type            TEXT NOT NULL,
+    account         TEXT NOT NULL,
+    external_id     TEXT,
+    order_id        TEXT,
+    status          TEXT,
+    previous_status TEXT,
+    version         INTEGER,
+    payload         TEXT NOT NULL,
+    created_at      INTEGER NOT NULL,
+    UNIQUE (account, external_id, version)
+);
+
+CREATE TABLE consumers (
+    name       TEXT PRIMARY KEY,
+    acked_seq  INTEGER DEFAULT 0,
+    updated_at INTEGER
+);
+
+CREATE VIEW outbox_unread AS
+    SELECT c.name AS consumer, o.seq, o.event_id, o.epoch, o.subject, o.type, o.account,
+           o.external_id, o.order_id, o.status, o.previous_status, o.version, o.payload,
+           o.created_at
+      FROM consumers AS c
+      JOIN outbox AS o ON o.seq > c.acked_seq;
+
+-- What the database knows of itself: epoch, outbox_floor (the first seq that is kept).
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+INSERT INTO meta (key, value) VALUES ('outbox_floor', '1');
+
+-- What the daemon last found out about each account, for programs that only read.
+CREATE TABLE accounts (
+    name            TEXT PRIMARY KEY,
+    provider        TEXT NOT NULL,
+    state           TEXT NOT NULL DEFAULT 'working',
+    state_since     INTEGER,
+    resume_at       INTEGER,
+    last_success_at INTEGER,
+    last_failure_at INTEGER,
+    last_error      TEXT,
+    updated_at      INTEGER
+);
+
+------------------------------------------------------------------------------- invoices: INSERT
+
+CREATE TRIGGER invoices_before_insert BEFORE INSERT ON invoices
+BEGIN
+    -- NEW.id is -1 here when the program left it out or sent NULL.
+    SELECT RAISE(ABORT, 'invoices.id: leave it out, the database numbers the invoices')
+     WHERE NEW.id IS NOT NULL AND NEW.id <> -1;
+
+    SELECT RAISE(ABORT, 'invoices.account: 1 to 32 characters of a-z, 0-9, - and _')
+     WHERE NEW.account IS NOT NULL
+       AND (typeof(NEW.account) <> 'text' OR length(NEW.account) NOT BETWEEN 1 AND 32
+            OR NEW.account GLOB '*[^a-z0-9_-]*' OR instr(CAST(NEW.account AS BLOB), x'00') > 0);
+
+    SELECT RAISE(ABORT, 'invoices.external_id: must be given (text of 1 to 255 characters)')
+     WHERE NEW.external_id IS NULL;
+    SELECT RAISE(ABORT, 'invoices.external_id: text of 1 to 255 characters')
+     WHERE typeof(NEW.external_id) <> 'text' OR length(NEW.external_id) NOT BETWEEN 1 AND 255;
+    SELECT RAISE(ABORT, 'invoices.external_id: no control characters')
+     WHERE NEW.external_id GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'
+        OR instr(CAST(NEW.external_id AS BLOB), x'00') > 0;
+    SELECT RAISE(ABORT, 'invoices.external_id: must not be blank')
+     WHERE trim(NEW.external_id) = '';
+
+    SELECT RAISE(ABORT, 'invoices.order_id: letters, digits, - and _ only, 1 to 64 characters; pass it as text, since a number can lose digits on the way')
+     WHERE NEW.order_id IS NOT NULL
+       AND (typeof(NEW.order_id) <> 'text' OR length(NEW.order_id) NOT BETWEEN 1 AND 64
+            OR NEW.order_id GLOB '*[^A-Za-z0-9_-]*' OR instr(CAST(NEW.order_id AS BLOB), x'00') > 0);
+
+    SELECT RAISE(ABORT, 'invoices.amount: a plain decimal such as 1.00: digits, at most one point, no sign, no exponent, not zero, at most 40 characters')
+     WHERE NEW.amount IS NOT NULL
+       AND (typeof(NEW.amount) <> 'text' OR length(NEW.amount) NOT BETWEEN 1 AND 40
+            OR NEW.amount GLOB '*[^0-9.]*' OR NEW.amount GLOB '*.*.*'
+            OR NEW.amount GLOB '.*' OR NEW.amount GLOB '*.' OR trim(NEW.amount, '0.') = ''
+            OR instr(CAST(NEW.amount AS BLOB), x'00') > 0);
+    SELECT RAISE(ABORT, 'invoices.currency: must be given with amount')
+     WHERE NEW.amount IS NOT NULL AND NEW.currency IS NULL;
+    SELECT RAISE(ABORT, 'invoices.amount: must be given with currency')
+     WHERE NEW.amount IS NULL AND NEW.currency IS NOT NULL;
+    SELECT RAISE(ABORT, 'invoices.currency: a code such as USD or TON: 1 to 16 of A-Z and 0-9')
+     WHERE NEW.currency IS NOT NULL
+       AND (typeof(NEW.currency) <> 'text' OR length(NEW.currency) NOT BETWEEN 1 AND 16
+            OR NEW.currency GLOB '*[^A-Z0-9]*' OR instr(CAST(NEW.currency AS BLOB), x'00') > 0);
+
+    SELECT RAISE(ABORT, 'invoices.amount: must be given when order_id is left out (the order is to be created)')
+     WHERE NEW.order_id IS NULL AND NEW.amount IS NULL;
+    SELECT RAISE(ABORT, 'invoices.description: must be given when order_id is left out (the order is to be created)')
+     WHERE NEW.order_id IS NULL AND NEW.description IS NULL;
+    SELECT RAISE(ABORT, 'invoices.description: text of 5 to 100 characters')
+     WHERE NEW.order_id IS NULL
+       AND (typeof(NEW.description) <> 'text' OR length(NEW.description) NOT BETWEEN 5 AND 100
+            OR instr(CAST(NEW.description AS BLOB), x'00') > 0);
+    SELECT RAISE(ABORT, 'invoices.description: text of at most 1000 characters')
+     WHERE NEW.description IS NOT NULL
+       AND (typeof(NEW.description) <> 'text' OR length(CAST(NEW.description AS BLOB)) > 4000
+            OR length(NEW.description) > 1000);
+    SELECT RAISE(ABORT, 'invoices.timeout_seconds: a whole number of seconds from 30 to 864000')
+     WHERE NEW.timeout_seconds IS NOT NULL
+       AND (typeof(NEW.timeout_seconds) <> 'integer'
+            OR NEW.timeout_seconds NOT BETWEEN 30 AND 864000);
+
+    SELECT RAISE(ABORT, 'invoices.options: a JSON object of at most 16 KiB')
+     WHERE CASE WHEN NEW.options IS NULL THEN 0
+                WHEN typeof(NEW.options) <> 'text' THEN 1
+                WHEN length(CAST(NEW.options AS BLOB)) > 16384 THEN 1
+                WHEN NOT json_valid(NEW.options) THEN 1
+                ELSE json_type(NEW.options) <> 'object' END;
+    SELECT RAISE(ABORT, 'invoices.metadata: JSON of at most 32 KiB')
+     WHERE CASE WHEN NEW.metadata IS NULL THEN 0
+                WHEN typeof(NEW.metadata) <> 'text' THEN 1
+                WHEN length(CAST(NEW.metadata AS BLOB)) > 32768 THEN 1
+                ELSE NOT json_valid(NEW.metadata) END;
+
+    SELECT RAISE(ABORT, 'invoices.status: leave it out; requested (without order_id) and pending (with order_id) are the only ones an invoice can begin with')
+     WHERE NEW.status IS NOT NULL
+       AND NEW.status <> CASE WHEN NEW.order_id IS NULL THEN 'requested' ELSE 'pending' END;
+    SELECT RAISE(ABORT, 'invoices.version: leave it out, the daemon counts the events')
+     WHERE NEW.version IS NOT NULL AND NEW.version <> 0;
+    SELECT RAISE(ABORT, 'invoices.next_poll_at: leave it out, a new invoice is looked at as soon as possible')
+     WHERE NEW.next_poll_at IS NOT NULL AND NEW.next_poll_at <> 0;
+    SELECT RAISE(ABORT, 'invoices: reason, provider_status, order_number, pay_link, direct_pay_link, expires_at, paid_at, paid_amount, paid_currency, fee_amount, net_amount, exchange_rate, created_at, updated_at, last_polled_at, polls, failures and last_error are written by the daemon: leave them out')
+     WHERE coalesce(NEW.reason, NEW.provider_status, NEW.order_number, NEW.pay_link,
+                    NEW.direct_pay_link, NEW.expires_at, NEW.paid_at, NEW.paid_amount,
+                    NEW.paid_currency, NEW.fee_amount, NEW.net_amount, NEW.exchange_rate,
+                    NEW.created_at, NEW.updated_at, NEW.last_polled_at, NEW.last_error,
+                    NEW.create_sent_at, NEW.ended_at, NEW.not_found_since) IS NOT NULL
+        OR coalesce(NEW.polls, 0) <> 0 OR coalesce(NEW.failures, 0) <> 0;
+
+    INSERT OR IGNORE INTO conflict_policy_probe (probe, seen)
+    SELECT 1, 1
+     WHERE EXISTS (SELECT 1 FROM invoices
+                    WHERE account = coalesce(NEW.account, 'default') AND external_id = NEW.external_id)
+        OR EXISTS (SELECT 1 FROM invoices
+                    WHERE account = coalesce(NEW.account, 'default') AND order_id = NEW.order_id);
+    SELECT RAISE(ABORT, 'invoices: REPLACE is refused, it would remove the invoice that has this external_id or order_id; use INSERT, INSERT OR IGNORE or ON CONFLICT DO NOTHING')
+     WHERE (SELECT seen FROM conflict_policy_probe WHERE probe = 1) = 1;
+
+    INSERT OR REPLACE INTO conflict_policy_probe (probe, seen)
+    SELECT 2, 1
+     WHERE EXISTS (SELECT 1 FROM used_keys
+                    WHERE account = coalesce(NEW.account, 'default') AND external_id = NEW.external_id)
+        OR EXISTS (SELECT 1 FROM used_keys
+                    WHERE account = coalesce(NEW.account, 'default') AND order_id = NEW.order_id);
+    SELECT RAISE(ABORT, 'invoices: this external_id or order_id was used in the account before; it stays used, also after deletion')
+     WHERE (SELECT seen FROM conflict_policy_probe WHERE probe = 2) = 1;
+    -- Still here and used: the program said OR IGNORE.
+    SELECT RAISE(IGNORE)
+     WHERE EXISTS (SELECT 1 FROM used_keys
+                    WHERE account = coalesce(NEW.account, 'default') AND external_id = NEW.external_id)
+        OR EXISTS (SELECT 1 FROM used_keys
+                    WHERE account = coalesce(NEW.account, 'default') AND order_id = NEW.order_id);
+    -- With an explicit NULL account the index on (account, order_id) does not see the duplicate.
+    INSERT OR REPLACE INTO conflict_policy_probe (probe, seen)
+    SELECT 2, 1
+     WHERE NEW.account IS NULL
+       AND EXISTS (SELECT 1 FROM invoices WHERE account = 'default' AND order_id = NEW.order_id);
+    SELECT RAISE(ABORT, 'UNIQUE constraint failed: invoices.account, invoices.order_id')
+     WHERE (SELECT seen FROM conflict_policy_probe WHERE probe = 2) = 1;
+    SELECT RAISE(IGNORE)
+     WHERE NEW.account IS NULL
+       AND EXISTS (SELECT 1 FROM invoices WHERE account = 'default' AND order_id = NEW.order_id);
+END;
+
+CREATE TRIGGER invoices_after_insert AFTER INSERT ON invoices
+BEGIN
+    UPDATE invoices
+       SET account         = coalesce(account, 'default'),
+           timeout_seconds = coalesce(timeout_seconds, 86400),
+           status          = CASE WHEN order_id IS NULL THEN 'requested' ELSE 'pending' END,
+           version         = 0,
+           polls           = 0,
+           failures        = 0,
+           created_at      = CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER),
+           updated_at      = CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER),
+           next_poll_at    = CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER)
+     WHERE id = NEW.id;
+END;
+
+------------------------------------------------------------------------------- invoices: UPDATE
+
+CREATE TRIGGER invoices_identity_stays
+BEFORE UPDATE OF id, account, external_id, order_id, amount, currency, description,
+                 timeout_seconds, options, created_at ON invoices
+BEGIN
+    SELECT RAISE(ABORT, 'invoices: id, account, external_id, order_id, amount, currency, description, timeout_seconds, options and created_at never change once set')
+     WHERE NEW.id IS NOT OLD.id
+        OR NEW.external_id IS NOT OLD.external_id
+        OR NEW.description IS NOT OLD.description
+        OR NEW.options IS NOT OLD.options
+        OR (OLD.account IS NOT NULL AND NEW.account IS NOT OLD.account)
+        OR (OLD.order_id IS NOT NULL AND NEW.order_id IS NOT OLD.order_id)
+        OR (OLD.amount IS NOT NULL AND NEW.amount IS NOT OLD.amount)
+        OR (OLD.currency IS NOT NULL AND NEW.currency IS NOT OLD.currency)
+        OR (OLD.timeout_seconds IS NOT NULL AND NEW.timeout_seconds IS NOT OLD.timeout_seconds)
+        OR (OLD.created_at IS NOT NULL AND NEW.created_at IS NOT OLD.created_at);
+    -- Raised here, since UPDATE OR REPLACE would remove the other invoice.
+    SELECT RAISE(ABORT, 'UNIQUE constraint failed: invoices.account, invoices.order_id')
+     WHERE OLD.order_id IS NULL AND NEW.order_id IS NOT NULL
+       AND (EXISTS (SELECT 1 FROM invoices
+                     WHERE account = OLD.account AND order_id = NEW.order_id AND id <> OLD.id)
+            OR EXISTS (SELECT 1 FROM used_keys
+                        WHERE account = OLD.account AND order_id = NEW.order_id));
+END;
+
+CREATE TRIGGER invoices_status_moves_with_its_event
+BEFORE UPDATE OF status, version ON invoices
+WHEN OLD.status IS NOT NULL AND (NEW.status IS NOT OLD.status OR NEW.version IS NOT OLD.version)
+BEGIN
+    SELECT RAISE(ABORT, 'invoices.status: there is no such move; see the table of states')
+     WHERE NEW.status IS NOT OLD.status
+       AND NOT coalesce(CASE OLD.status
+               WHEN 'requested' THEN NEW.status IN ('pending', 'rejected', 'review')
+               WHEN 'pending'   THEN NEW.status IN ('paid', 'expired', 'cancelled', 'review')
+               WHEN 'expired'   THEN NEW.status IN ('paid', 'review')
+               WHEN 'cancelled' THEN NEW.status IN ('paid', 'review')
+               WHEN 'review'    THEN NEW.status IN ('pending', 'paid', 'expired', 'cancelled')
+               ELSE 0 END, 0);
+    SELECT RAISE(ABORT, 'invoices.version: counts the events of the invoice: a change of status needs version + 1')
+     WHERE NEW.version IS NOT OLD.version + 1;
+    SELECT RAISE(ABORT, 'invoices.status: a change needs its row in the outbox, inserted first in the same transaction')
+     WHERE NOT EXISTS (SELECT 1 FROM outbox
+                        WHERE account = OLD.account AND external_id = OLD.external_id
+                          AND version = NEW.version AND status = NEW.status
+                          AND previous_status = OLD.status);
+END;
+
+-- Catches programs that write by mistake what is the daemon's; updated_at always grows with it.
+CREATE TRIGGER invoices_facts_are_the_daemons
+BEFORE UPDATE OF reason, provider_status, order_number, pay_link, direct_pay_link, expires_at,
+                 paid_at, paid_amount, paid_currency, fee_amount, net_amount, exchange_rate,
+                 create_sent_at, ended_at, not_found_since ON invoices
+WHEN NEW.updated_at IS OLD.updated_at
+BEGIN
+    SELECT RAISE(ABORT, 'invoices: a program may set metadata and next_poll_at = 0, the rest is written by the daemon');
+END;
+
+CREATE TRIGGER invoices_plan_of_looks
+BEFORE UPDATE OF next_poll_at ON invoices
+WHEN NEW.next_poll_at IS NULL OR typeof(NEW.next_poll_at) <> 'integer' OR NEW.next_poll_at < 0
+BEGIN
+    SELECT RAISE(ABORT, 'invoices.next_poll_at: unix milliseconds; a program may set 0 to ask for a look')
+     WHERE NEW.next_poll_at IS NOT NULL;
+    SELECT RAISE(ABORT, 'invoices.next_poll_at: an invoice that waits for an answer always has a next look')
+     WHERE coalesce(NEW.status, '') NOT IN ('paid', 'rejected', 'expired', 'cancelled');
+END;
+
+-- A nudge on a final invoice does nothing.
+CREATE TRIGGER invoices_final_is_not_looked_at
+AFTER UPDATE OF next_poll_at ON invoices
+WHEN NEW.next_poll_at IS NOT NULL AND NEW.status IN ('paid', 'rejected')
+BEGIN
+    UPDATE invoices SET next_poll_at = NULL WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER invoices_metadata_is_json
+BEFORE UPDATE OF metadata ON invoices
+WHEN NEW.metadata IS NOT NULL
+BEGIN
+    SELECT RAISE(ABORT, 'invoices.metadata: JSON of at most 32 KiB')
+     WHERE CASE WHEN typeof(NEW.metadata) <> 'text' THEN 1
+                WHEN length(CAST(NEW.metadata AS BLOB)) > 32768 THEN 1
+                ELSE NOT json_valid(NEW.metadata) END;
+END;
+
+------------------------------------------------------------------------------- invoices: DELETE
+
+CREATE TRIGGER invoices_before_delete BEFORE DELETE ON invoices
+BEGIN
+    SELECT RAISE(ABORT, 'invoices: only a paid or rejected invoice, an expired or cancelled one without a next look, or a requested one whose creation was not sent can be deleted')
+     WHERE NOT (OLD.status IN ('paid', 'rejected')
+                OR (OLD.status IN ('expired', 'cancelled') AND OLD.next_poll_at IS NULL)
+                OR (OLD.status = 'requested' AND OLD.create_sent_at IS NULL));
+END;
+
+CREATE TRIGGER invoices_after_delete AFTER DELETE ON invoices
+BEGIN
+    INSERT OR IGNORE INTO used_keys (account, external_id, order_id)
+    VALUES (OLD.account, OLD.external_id, OLD.order_id);
+END;
+
+--------------------------------------------------------------------------------------- outbox
+
+CREATE TRIGGER outbox_before_insert BEFORE INSERT ON outbox
+BEGIN
+    SELECT RAISE(ABORT, 'outbox: this seq, event_id or (account, external_id, version) is there already')
+     WHERE EXISTS (SELECT 1 FROM outbox WHERE seq = NEW.seq)
+        OR EXISTS (SELECT 1 FROM outbox WHERE event_id = NEW.event_id)
+        OR EXISTS (SELECT 1 FROM outbox WHERE account = NEW.account
+                      AND external_id = NEW.external_id AND version = NEW.version);
+    SELECT RAISE(ABORT, 'outbox.version: an event carries the version that follows its invoice')
+     WHERE NEW.version IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM invoices
+                        WHERE account = NEW.account AND external_id = NEW.external_id
+                          AND version = NEW.version - 1 AND status = NEW.previous_status);
+END;
+
+CREATE TRIGGER outbox_before_update BEFORE UPDATE ON outbox
+BEGIN
+    SELECT RAISE(ABORT, 'outbox: events are never changed');
+END;
+
+CREATE TRIGGER outbox_before_delete BEFORE DELETE ON outbox
+BEGIN
+    SELECT RAISE(ABORT, 'outbox: events are deleted by retention only')
+     WHERE OLD.seq >= (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'outbox_floor');
+END;
+
+------------------------------------------------------------------------------------ consumers
+
+CREATE TRIGGER consumers_before_insert BEFORE INSERT ON consumers
+BEGIN
+    SELECT RAISE(ABORT, 'consumers.name: text of 1 to 64 characters, no spaces, no control characters')
+     WHERE NEW.name IS NULL OR typeof(NEW.name) <> 'text' OR length(NEW.name) NOT BETWEEN 1 AND 64
+        OR NEW.name GLOB '*[' || char(1) || '-' || char(32) || char(127) || '-' || char(160) || ']*'
+        OR instr(CAST(NEW.name AS BLOB), x'00') > 0;
+    SELECT RAISE(ABORT, 'consumers.acked_seq: a whole number from 0 to the highest seq of the outbox')
+     WHERE NEW.acked_seq IS NOT NULL
+       AND (typeof(NEW.acked_seq) <> 'integer' OR NEW.acked_seq < 0
+            OR NEW.acked_seq > coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0));
+    INSERT OR IGNORE INTO conflict_policy_probe (probe, seen)
+    SELECT 1, 1 WHERE EXISTS (SELECT 1 FROM consumers WHERE name = NEW.name);
+    SELECT RAISE(ABORT, 'consumers: REPLACE is refused, it would set the consumer back; use INSERT OR IGNORE')
+     WHERE (SELECT seen FROM conflict_policy_probe WHERE probe = 1) = 1;
+END;
+
+CREATE TRIGGER consumers_after_insert AFTER INSERT ON consumers
+BEGIN
+    UPDATE consumers
+       SET acked_seq  = coalesce(acked_seq, 0),
+           updated_at = CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER)
+     WHERE name = NEW.name;
+END;
+
+CREATE TRIGGER consumers_before_update BEFORE UPDATE OF name, acked_seq ON consumers
+BEGIN
+    SELECT RAISE(ABORT, 'consumers.name: never changes; insert another consumer')
+     WHERE NEW.name IS NOT OLD.name;
+    SELECT RAISE(ABORT, 'consumers.acked_seq: must be a whole number')
+     WHERE typeof(NEW.acked_seq) <> 'integer';
+    SELECT RAISE(ABORT, 'consumers.acked_seq: never moves backwards')
+     WHERE NEW.acked_seq < OLD.acked_seq;
+    SELECT RAISE(ABORT, 'consumers.acked_seq: beyond the highest seq of the outbox')
+     WHERE NEW.acked_seq > OLD.acked_seq
+       AND NEW.acked_seq > coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0);
+END;
+
+CREATE TRIGGER consumers_after_update AFTER UPDATE OF acked_seq ON consumers
+BEGIN
+    UPDATE consumers
+       SET updated_at = CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER)
+     WHERE name = NEW.name;
+END;
+
+----------------------------------------------------------------------------- meta and accounts
+
+CREATE TRIGGER meta_before_insert BEFORE INSERT ON meta
+BEGIN
+    SELECT RAISE(ABORT, 'meta: this key is there already')
+     WHERE EXISTS (SELECT 1 FROM meta WHERE key = NEW.key);
+END;
+
+CREATE TRIGGER meta_floor_waits_for_consumers BEFORE UPDATE ON meta
+WHEN OLD.key = 'outbox_floor'
+BEGIN
+    SELECT RAISE(ABORT, 'meta.outbox_floor: never falls')
+     WHERE CAST(NEW.value AS INTEGER) < CAST(OLD.value AS INTEGER);
+    SELECT RAISE(ABORT, 'meta.outbox_floor: every consumer must have acknowledged what lies below')
+     WHERE CAST(NEW.value AS INTEGER) > (SELECT min(acked_seq) + 1 FROM consumers);
+END;
+
+CREATE TRIGGER accounts_before_insert BEFORE INSERT ON accounts
+BEGIN
+    SELECT RAISE(ABORT, 'accounts: this name is there already')
+     WHERE EXISTS (SELECT 1 FROM accounts WHERE name = NEW.name);
+END;

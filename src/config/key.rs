@@ -1,0 +1,134 @@
+//! The key of an account: where it is looked for, and a type that never shows it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::error::ConfigError;
+use super::{AccountConfig, Environment};
+use crate::provider::ApiKey;
+
+/// Longest content of a key file, in bytes: a header holds no more.
+const MAX_KEY_BYTES: u64 = 8192;
+
+/// The key of `account`, looked for anew at every call; the first place that has one wins:
+/// `$CREDENTIALS_DIRECTORY/<name>.key`, the variable [`key_variable`], `api_key_file`.
+///
+/// An empty credential counts as none: the unit file sets it as the stand-in for a missing file,
+/// without which systemd would refuse the start before we could say why.
+pub fn api_key(account: &AccountConfig, env: &Environment) -> Result<ApiKey, ConfigError> {
+    let mut looked_at = Vec::new();
+    for place in places(account, env) {
+        let found = match place.read(env) {
+            Ok(bytes) if bytes.trim_ascii().is_empty() && place.empty_means_none() => None,
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unusable(account, &place, &error.to_string())),
+        };
+        match found {
+            Some(bytes) => {
+                return ApiKey::from_bytes(&bytes).map_err(|why| unusable(account, &place, why));
+            }
+            None => looked_at.push(place.to_string()),
+        }
+    }
+    Err(ConfigError::one(format!(
+        "no key for account {:?}; looked at {}: put the key into one of them",
+        account.name,
+        looked_at.join(", ")
+    )))
+}
+
+/// The environment variable that may hold the key of the account `name`.
+pub fn key_variable(name: &str) -> String {
+    format!(
+        "PAYRECOND_API_KEY_{}",
+        name.to_ascii_uppercase().replace('-', "_")
+    )
+}
+
+fn unusable(account: &AccountConfig, place: &Place, why: &str) -> ConfigError {
+    ConfigError::one(format!(
+        "the key of account {:?} cannot be used: {place} {why}",
+        account.name
+    ))
+}
+
+fn places(account: &AccountConfig, env: &Environment) -> [Place; 3] {
+    let file = format!("{}.key", account.name);
+    let directory = env
+        .get("CREDENTIALS_DIRECTORY")
+        .filter(|path| !path.is_empty());
+    [
+        Place::Credential(
+            directory.map(|directory| Path::new(directory).join(&file)),
+            file,
+        ),
+        Place::Variable(key_variable(&account.name)),
+        Place::File(account.api_key_file.clone()),
+    ]
+}
+
+enum Place {
+    /// The file systemd offers, if it offers any, and the name of the credential.
+    Credential(Option<PathBuf>, String),
+    Variable(String),
+    File(PathBuf),
+}
+
+impl Place {
+    fn read(&self, env: &Environment) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Credential(Some(path), _) | Self::File(path) => read_file(path),
+            Self::Credential(None, _) => Err(io::ErrorKind::NotFound.into()),
+            Self::Variable(name) => {
+                let value = env.get(name).ok_or(io::ErrorKind::NotFound)?;
+                Ok(OsStr::as_bytes(value).to_vec())
+            }
+        }
+    }
+
+    fn empty_means_none(&self) -> bool {
+        matches!(self, Self::Credential(..))
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_KEY_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_KEY_BYTES {
+        return Err(io::Error::other(format!(
+            "is longer than {MAX_KEY_BYTES} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential(Some(path), _) => write!(f, "the credential {}", path.display()),
+            Self::Credential(None, file) => write!(f, "$CREDENTIALS_DIRECTORY/{file}"),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+            Self::File(path) if path.as_os_str().is_empty() => write!(f, "api_key_file \"\""),
+            Self::File(path) if looks_like_a_key(path) => {
+                write!(
+                    f,
+                    "api_key_file (not shown: it looks like a key; accepted is a path)"
+                )
+            }
+            Self::File(path) => write!(f, "api_key_file {}", path.display()),
+        }
+    }
+}
+
+/// Someone wrote the key where its file's path belongs: a long word without `/` or `.`.
+fn looks_like_a_key(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.len() >= 16 && !bytes.iter().any(|byte| matches!(byte, b'/' | b'.'))
+}

@@ -1,0 +1,248 @@
+//! The rules of each section: which values are accepted, and what they become.
+
+use std::time::Duration;
+
+use ::config::{Value, ValueKind};
+
+use super::error::Problem;
+use super::section::Section;
+use super::shape::{Table, account_template};
+use super::text;
+use super::{
+    AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,
+    LogFormat, PollingConfig, Provider, RetentionConfig, ServerConfig, StdoutFeed, Strategy,
+    key_variable,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+/// The most that a duration without a limit of its own may be: enough for any wait, and far from
+/// every overflow.
+const YEAR: Duration = DAY.saturating_mul(365);
+
+/// A byte rate has no natural end; this one is above every network.
+const MAX_BYTES_PER_SECOND: u64 = 1 << 40;
+
+const MAX_CHECKS_AFTER_EXPIRY: usize = 100;
+
+/// Both trees and the place for problems, from which sections are cut.
+struct Reader<'a> {
+    tree: &'a Table,
+    template: &'a Table,
+    problems: Vec<Problem>,
+}
+
+/// The typed configuration of a tree, or what is wrong with it.
+pub(super) fn typed(tree: &Table, template: &Table) -> (Option<Config>, Vec<Problem>) {
+    let mut reader = Reader {
+        tree,
+        template,
+        problems: Vec::new(),
+    };
+    let config = Config {
+        source: None,
+        database: reader.database(),
+        accounts: reader.accounts(),
+        polling: reader.polling(),
+        http: reader.http(),
+        feed: reader.feed(),
+        jobs: reader.jobs(),
+        retention: reader.retention(),
+        server: reader.server(),
+        log: reader.log(),
+    };
+    let usable = reader.problems.is_empty();
+    (usable.then_some(config), reader.problems)
+}
+
+impl<'a> Reader<'a> {
+    fn section(&mut self, name: &str) -> Section<'_> {
+        let values = as_table(self.tree.get(name));
+        let defaults = as_table(self.template.get(name));
+        Section::new(name, values, defaults, &mut self.problems)
+    }
+
+    fn database(&mut self) -> DatabaseConfig {
+        let mut section = self.section("database");
+        DatabaseConfig {
+            path: section
+                .text("path", &text::DATABASE_PATH)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn accounts(&mut self) -> Vec<AccountConfig> {
+        let list: &'a [Value] = match self.tree.get("account").map(|value| &value.kind) {
+            Some(ValueKind::Array(accounts)) => accounts,
+            _ => &[],
+        };
+        let mut accounts: Vec<AccountConfig> = Vec::new();
+        for (index, value) in list.iter().enumerate() {
+            let path = format!("account[{index}]");
+            let defaults = account_template(self.template);
+            let Some(values) = as_table(Some(value)) else {
+                continue;
+            };
+            let mut section = Section::new(path, Some(values), defaults, &mut self.problems);
+            if let Some(account) = account(&mut section, &accounts) {
+                accounts.push(account);
+            }
+        }
+        accounts
+    }
+
+    fn polling(&mut self) -> PollingConfig {
+        let mut section = self.section("polling");
+        let min_interval = section.duration("min_interval", 100 * MS..=HOUR);
+        let max_interval = section.duration("max_interval", 100 * MS..=10 * DAY);
+        if max_interval < min_interval && max_interval > Duration::ZERO {
+            let from = super::duration::format(min_interval);
+            section.refuse(
+                "max_interval",
+                format!("accepted is a duration from \"{from}\" (polling.min_interval) to \"10d\""),
+            );
+        }
+        PollingConfig {
+            min_interval,
+            age_factor: section.float("age_factor", 0.0..=10.0),
+            max_interval,
+            jitter: section.float("jitter", 0.0..=0.5),
+            intake_interval: section.duration("intake_interval", 50 * MS..=MINUTE),
+            checks_after_expiry: section.durations(
+                "checks_after_expiry",
+                Duration::ZERO..=YEAR,
+                MAX_CHECKS_AFTER_EXPIRY,
+            ),
+            not_found_grace: section.duration("not_found_grace", Duration::ZERO..=YEAR),
+        }
+    }
+
+    fn http(&mut self) -> HttpConfig {
+        let mut section = self.section("http");
+        HttpConfig {
+            connect_timeout: section.duration("connect_timeout", 100 * MS..=5 * MINUTE),
+            request_timeout: section.duration("request_timeout", 100 * MS..=5 * MINUTE),
+            max_response_bytes: section.integer("max_response_bytes", 1 << 16..=1 << 30),
+            max_retry_after: section.duration("max_retry_after", SECOND..=10 * DAY),
+        }
+    }
+
+    fn feed(&mut self) -> FeedConfig {
+        let mut section = self.section("feed");
+        let formats = [
+            ("nats", StdoutFeed::Nats),
+            ("hpub", StdoutFeed::Hpub),
+            ("jsonl", StdoutFeed::Jsonl),
+            ("off", StdoutFeed::Off),
+        ];
+        FeedConfig {
+            stdout: section.word("stdout", &formats).unwrap_or(StdoutFeed::Off),
+            subject_prefix: section
+                .text("subject_prefix", &text::SUBJECT_PREFIX)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn jobs(&mut self) -> JobsConfig {
+        let mut section = self.section("jobs");
+        JobsConfig {
+            audit: section.text("audit", &text::CRON).flatten(),
+            retention: section.text("retention", &text::CRON).flatten(),
+        }
+    }
+
+    fn retention(&mut self) -> RetentionConfig {
+        let mut section = self.section("retention");
+        RetentionConfig {
+            outbox: section.duration_or_never("outbox", HOUR..=100 * YEAR),
+            invoices: section.duration_or_never("invoices", HOUR..=100 * YEAR),
+        }
+    }
+
+    fn server(&mut self) -> ServerConfig {
+        let mut section = self.section("server");
+        let allow_remote = section.boolean("allow_remote");
+        ServerConfig {
+            listen: section
+                .text_that("listen", &text::LISTEN, |listen| {
+                    local(listen.as_ref(), allow_remote)
+                })
+                .flatten(),
+            allow_remote,
+        }
+    }
+
+    fn log(&mut self) -> LogConfig {
+        let mut section = self.section("log");
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        LogConfig {
+            level: section.text("level", &text::LOG_LEVEL).unwrap_or_default(),
+            format: section.word("format", &formats).unwrap_or(LogFormat::Text),
+        }
+    }
+}
+
+fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<AccountConfig> {
+    let strategies = [
+        ("auto", Strategy::Auto),
+        ("preview", Strategy::Preview),
+        ("list", Strategy::List),
+    ];
+    let name = section.text_that("name", &text::ACCOUNT_NAME, |name| unique(name, others));
+    let provider = section.word("provider", &[("walletpay", Provider::WalletPay)]);
+    let base_url = section.text("base_url", &text::BASE_URL);
+    let api_key_file = section.text("api_key_file", &text::PATH);
+    let requests_per_second = section.float("requests_per_second", 0.0..=10_000.0);
+    let burst = section.integer("burst", 1..=10_000);
+    let max_in_flight = section.integer("max_in_flight", 1..=10_000);
+    let strategy = section.word("strategy", &strategies);
+    let list_bytes_per_second = section.integer("list_bytes_per_second", 0..=MAX_BYTES_PER_SECOND);
+    let enabled = section.boolean("enabled");
+    Some(AccountConfig {
+        name: name?,
+        provider: provider?,
+        base_url: base_url?,
+        api_key_file: api_key_file?,
+        requests_per_second,
+        burst,
+        max_in_flight,
+        strategy: strategy?,
+        list_bytes_per_second,
+        enabled,
+    })
+}
+
+/// Two stores under one name, or reading their key from one variable, would be mixed up.
+fn unique(name: &str, others: &[AccountConfig]) -> Result<(), String> {
+    let variable = key_variable(name);
+    match others
+        .iter()
+        .find(|other| key_variable(&other.name) == variable)
+    {
+        Some(other) if other.name == name => Err("another account has this name".into()),
+        Some(other) => Err(format!(
+            "its key variable {variable} is that of account {:?} too, - and _ being one there",
+            other.name
+        )),
+        None => Ok(()),
+    }
+}
+
+fn local(listen: Option<&Listen>, allow_remote: bool) -> Result<(), String> {
+    match listen {
+        Some(Listen::Tcp(address)) if !allow_remote && !address.ip().is_loopback() => {
+            Err("other machines could reach it, and server.allow_remote is false".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn as_table(value: Option<&Value>) -> Option<&Table> {
+    match value.map(|value| &value.kind) {
+        Some(ValueKind::Table(table)) => Some(table),
+        _ => None,
+    }
+}

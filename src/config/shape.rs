@@ -1,0 +1,251 @@
+//! Which settings there are: the tree of `config.example.toml`, and the search for keys that are
+//! not in it.
+
+use ::config::{Map, Value, ValueKind};
+
+use super::error::{Problem, shown, speaks_of_secret};
+
+pub(super) type Table = Map<String, Value>;
+
+/// The list of tables among the settings.
+const ACCOUNTS: &str = "account";
+
+/// Most accounts: a limit on a number that a variable's name can give.
+const MAX_ACCOUNTS: usize = 1000;
+
+/// A path that leads to no setting.
+pub(super) struct Unknown {
+    path: String,
+    message: String,
+}
+
+impl Unknown {
+    pub(super) fn with_value(self, value: &Value) -> Problem {
+        let value_text = if speaks_of_secret(&self.path) {
+            "(not shown)".to_owned()
+        } else {
+            shown(value)
+        };
+        Problem {
+            path: self.path,
+            value: value_text,
+            origin: value.origin().map(str::to_owned),
+            message: self.message,
+        }
+    }
+}
+
+/// The table of defaults for one account: the example's first.
+pub(super) fn account_template(template: &Table) -> Option<&Table> {
+    match template.get(ACCOUNTS).map(|accounts| &accounts.kind) {
+        Some(ValueKind::Array(accounts)) => match accounts.first().map(|first| &first.kind) {
+            Some(ValueKind::Table(table)) => Some(table),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
+/// messages, and its default.
+pub(super) fn locate<'t>(
+    template: &'t Table,
+    segments: &[&str],
+) -> Result<(String, &'t Value), Unknown> {
+    match segments {
+        [ACCOUNTS, index, key] => {
+            let index = index
+                .parse::<usize>()
+                .ok()
+                .filter(|index| *index < MAX_ACCOUNTS);
+            match (index, account_template(template)) {
+                (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
+                _ => Err(not_an_account(segments)),
+            }
+        }
+        [ACCOUNTS, ..] => Err(not_an_account(segments)),
+        [section, key] => match template.get(*section).map(|value| &value.kind) {
+            Some(ValueKind::Table(table)) => leaf(table, section, key),
+            _ => Err(unknown("", section, template, template)),
+        },
+        [section] if template.contains_key(*section) => Err(Unknown {
+            path: (*section).to_owned(),
+            message: format!(
+                "is a section, not a setting; accepted below it: {}",
+                match &template[*section].kind {
+                    ValueKind::Table(table) => names(table),
+                    _ => String::new(),
+                }
+            ),
+        }),
+        [section, ..] if !template.contains_key(*section) => {
+            Err(unknown("", section, template, template))
+        }
+        _ => Err(Unknown {
+            path: segments.join("."),
+            message: "there is no such key; accepted are two levels, such as polling.jitter".into(),
+        }),
+    }
+}
+
+fn not_an_account(segments: &[&str]) -> Unknown {
+    Unknown {
+        path: segments.join("."),
+        message: "is no setting of an account; accepted is account, its number from 0 on, and a \
+                  key, as in PAYRECOND__ACCOUNT__0__BASE_URL"
+            .into(),
+    }
+}
+
+fn leaf<'t>(table: &'t Table, section: &str, key: &str) -> Result<(String, &'t Value), Unknown> {
+    match table.get(key) {
+        Some(default) => Ok((format!("{section}.{key}"), default)),
+        None => Err(unknown(section, key, table, table)),
+    }
+}
+
+/// Reports every key of `tree` that the template does not have, and every section or list of
+/// accounts that is something else.
+pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>) {
+    for (key, value) in sorted(tree) {
+        match (template.get(key).map(|value| &value.kind), &value.kind) {
+            (Some(ValueKind::Table(known)), ValueKind::Table(table)) => {
+                check_keys(key, table, known, template, problems);
+            }
+            (Some(ValueKind::Table(_)), _) => problems.push(problem(
+                key,
+                value,
+                format!("accepted is a section: [{key}] on a line of its own"),
+            )),
+            (Some(_), ValueKind::Array(accounts)) => {
+                check_accounts(value, accounts, template, problems);
+            }
+            (Some(_), _) => problems.push(problem(
+                key,
+                value,
+                "accepted is a list: [[account]], in two brackets, once for each store".into(),
+            )),
+            (None, _) => {
+                problems.push(unknown("", key, template, template).with_value(value));
+            }
+        }
+    }
+}
+
+fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: &mut Vec<Problem>) {
+    if accounts.is_empty() || accounts.len() > MAX_ACCOUNTS {
+        let message = format!("accepted are 1 to {MAX_ACCOUNTS} accounts");
+        problems.push(problem(ACCOUNTS, list, message));
+    }
+    let Some(known) = account_template(template) else {
+        return;
+    };
+    for (index, account) in accounts.iter().enumerate() {
+        let path = format!("{ACCOUNTS}[{index}]");
+        match &account.kind {
+            ValueKind::Table(table) => check_keys(&path, table, known, template, problems),
+            ValueKind::Nil => problems.push(problem(
+                &path,
+                account,
+                "an account with a higher number is set; accepted are numbers without a gap".into(),
+            )),
+            _ => problems.push(problem(
+                &path,
+                account,
+                "accepted is a table of settings".into(),
+            )),
+        }
+    }
+}
+
+fn check_keys(
+    path: &str,
+    table: &Table,
+    known: &Table,
+    template: &Table,
+    problems: &mut Vec<Problem>,
+) {
+    for (key, value) in sorted(table) {
+        if !known.contains_key(key) {
+            problems.push(unknown(path, key, known, template).with_value(value));
+        }
+    }
+}
+
+/// A key that is not in `known`, with the nearest one that is, there or in another section.
+fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown {
+    let path = if section.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{section}.{key}")
+    };
+    let nearest = nearest(key, known)
+        .map(str::to_owned)
+        .or_else(|| elsewhere(key, template));
+    let hint = nearest
+        .map(|name| format!("did you mean {name}? "))
+        .unwrap_or_default();
+    let place = if section.is_empty() {
+        "at the top".to_owned()
+    } else {
+        format!("in {section}")
+    };
+    let secret = if speaks_of_secret(key) && section.starts_with(ACCOUNTS) {
+        "; a key itself never stands in the configuration"
+    } else {
+        ""
+    };
+    Unknown {
+        path,
+        message: format!(
+            "there is no such key; {hint}accepted {place}: {}{secret}",
+            names(known)
+        ),
+    }
+}
+
+fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
+    known
+        .keys()
+        .map(|name| (strsim::damerau_levenshtein(key, name), name.as_str()))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 5)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// The same key in another section.
+fn elsewhere(key: &str, template: &Table) -> Option<String> {
+    sorted(template)
+        .into_iter()
+        .find_map(|(section, value)| match &value.kind {
+            ValueKind::Table(table) if table.contains_key(key) => Some(format!("{section}.{key}")),
+            _ => None,
+        })
+}
+
+fn names(table: &Table) -> String {
+    sorted(table)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn problem(path: &str, value: &Value, message: String) -> Problem {
+    Problem {
+        path: path.to_owned(),
+        value: shown(value),
+        origin: value.origin().map(str::to_owned),
+        message,
+    }
+}
+
+/// In order of name: a map has none, and messages shall not change their order from run to run.
+fn sorted(table: &Table) -> Vec<(&str, &Value)> {
+    let mut entries: Vec<_> = table
+        .iter()
+        .map(|(key, value)| (key.as_str(), value))
+        .collect();
+    entries.sort_by_key(|(key, _)| *key);
+    entries
+}

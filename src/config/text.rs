@@ -1,0 +1,161 @@
+//! What the text settings accept, and what they become.
+
+use std::path::PathBuf;
+
+use croner::parser::{CronParser, Seconds};
+use tracing_subscriber::EnvFilter;
+use url::{Host, Url};
+
+use super::Listen;
+
+/// Longest path of a unix socket, in bytes, on Linux.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// How a text becomes a value.
+pub(super) struct Rule<T> {
+    /// In words, after "accepted is".
+    pub accepted: &'static str,
+    /// The error is the reason, or empty when there is nothing to say beyond `accepted`.
+    pub convert: fn(&str) -> Result<T, String>,
+}
+
+pub(super) const ACCOUNT_NAME: Rule<String> = Rule {
+    accepted: "a name of its own, 1 to 32 of a-z 0-9 - _",
+    convert: |name| {
+        let letter = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        accept_if(
+            (1..=32).contains(&name.len()) && name.bytes().all(letter),
+            name,
+        )
+    },
+};
+
+pub(super) const DATABASE_PATH: Rule<PathBuf> = Rule {
+    accepted: "the path of a file, such as \"payrecond.db\"",
+    // SQLite takes `:…` for a database in memory and `file:` for options: neither lasts.
+    convert: |text| {
+        let special = text.is_empty() || text.starts_with(':') || text.starts_with("file:");
+        accept_if(!special && !text.contains('\0'), text)
+    },
+};
+
+pub(super) const PATH: Rule<PathBuf> = Rule {
+    accepted: "the path of a file, or \"\" for none",
+    convert: |text| accept_if(!text.contains('\0'), text),
+};
+
+pub(super) const BASE_URL: Rule<Url> = Rule {
+    accepted: "an https address, such as \"https://pay.wallet.tg\"; http only to localhost or \
+               another loopback host",
+    convert: |text| {
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("it holds a user or a password".into());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("it holds a query or a fragment".into());
+        }
+        let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+        if safe { Ok(url) } else { Err(String::new()) }
+    },
+};
+
+pub(super) const SUBJECT_PREFIX: Rule<String> = Rule {
+    accepted: "words joined by dots, such as \"payments\" or \"shop.payments\", up to 200 bytes, \
+               without spaces, `*`, `>` or a `$` in front",
+    convert: |text| {
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || "*>".contains(c);
+        let words = text
+            .split('.')
+            .all(|word| !word.is_empty() && !word.contains(forbidden));
+        // Subjects that begin with $ belong to the server.
+        accept_if(words && text.len() <= 200 && !text.starts_with('$'), text)
+    },
+};
+
+/// A cron expression, parsed as the scheduler will parse it; the empty text means never.
+pub(super) const CRON: Rule<Option<String>> = Rule {
+    accepted: "six fields, second minute hour day month weekday, such as \"0 15 3 * * *\"; or \
+               \"\" for never",
+    convert: |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        // The parser takes five fields, seven and @daily too; one form is enough to explain.
+        let fields = text.split_whitespace().count();
+        if fields != 6 {
+            return Err(format!("it has {fields} of six fields"));
+        }
+        let parser = CronParser::builder()
+            .seconds(Seconds::Required)
+            .dom_and_dow(true)
+            .build();
+        let schedule = parser
+            .parse(text)
+            .map_err(|error| error.to_string().trim_end_matches('.').to_owned())?;
+        // The 30th of February parses, and would never come.
+        match schedule.find_next_occurrence(&chrono::DateTime::UNIX_EPOCH, false) {
+            Ok(_) => Ok(Some(text.to_owned())),
+            Err(_) => Err("that time never comes".into()),
+        }
+    },
+};
+
+/// An address to listen on; the empty text means none.
+pub(super) const LISTEN: Rule<Option<Listen>> = Rule {
+    accepted: "a loopback address with a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\", a \
+               socket such as \"unix:/run/payrecond/http.sock\", or \"\" for none; other \
+               addresses with server.allow_remote = true",
+    convert: |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            if !path.starts_with('/') || path.contains('\0') || path.len() > MAX_SOCKET_PATH {
+                return Err(format!(
+                    "the socket's path must begin with / and be at most {MAX_SOCKET_PATH} bytes"
+                ));
+            }
+            return Ok(Some(Listen::Unix(path.into())));
+        }
+        let numeric = match text.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => text.to_owned(),
+        };
+        numeric
+            .parse()
+            .map(|address| Some(Listen::Tcp(address)))
+            .map_err(|_| String::new())
+    },
+};
+
+pub(super) const LOG_LEVEL: Rule<String> = Rule {
+    accepted: "off, error, warn, info, debug or trace, or filters such as \
+               \"info,payrecond::provider=debug\"",
+    // A lone misspelt level would be taken for the name of a part, and silence everything else:
+    // hence the check before the parser's own.
+    convert: |text| {
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        let known = |part: &str| part.contains('=') || levels.contains(&part.trim());
+        // Commas inside [ ] belong to one filter; the parser alone judges those.
+        let plain = text.contains('[') || text.split(',').all(known);
+        accept_if(plain && EnvFilter::try_new(text).is_ok(), text)
+    },
+};
+
+fn accept_if<T: From<String>>(good: bool, text: &str) -> Result<T, String> {
+    if good {
+        Ok(text.to_owned().into())
+    } else {
+        Err(String::new())
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}

@@ -1,0 +1,99 @@
+//! Intake: invoices whose account nobody looks after are told so, and plans that a clock gone back
+//! left too far ahead are brought back. New rows themselves need no intake: they are due.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::cadence::Cadence;
+use crate::domain::invoice::AccountName;
+use crate::domain::state::Status;
+use crate::store::{Store, StoreError};
+
+/// Plans are checked this often, even when no jump of the clock was noticed.
+const CHECK_PLANS_EVERY: Duration = Duration::from_secs(600);
+/// A wall clock that loses more than this against the monotonic one has jumped.
+const JUMP: Duration = Duration::from_secs(1);
+
+/// The duty.
+pub struct Intake {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    cadence: Cadence,
+    known: Vec<AccountName>,
+    reported: BTreeSet<AccountName>,
+    seen_change: Option<i64>,
+    /// Wall and monotonic time when the plans were last checked.
+    plans_checked: Option<(crate::domain::time::UnixMillis, Duration)>,
+}
+
+impl Intake {
+    /// Intake for the configured accounts, enabled or not.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        cadence: Cadence,
+        known: Vec<AccountName>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            cadence,
+            known,
+            reported: BTreeSet::new(),
+            seen_change: None,
+            plans_checked: None,
+        }
+    }
+
+    /// One turn: cheap when nothing was written since the last.
+    pub async fn run_once(&mut self) -> Result<(), StoreError> {
+        self.check_plans().await?;
+        let change = self.store.change_counter().await?;
+        if self.seen_change == Some(change) {
+            return Ok(());
+        }
+        let unknown = self
+            .store
+            .flag_unknown_accounts(&self.known, self.clock.now())
+            .await?;
+        for account in &unknown {
+            if self.reported.insert(account.clone()) {
+                tracing::warn!(%account, "invoices name an account that the configuration does not know; they wait");
+            }
+        }
+        self.reported.retain(|account| unknown.contains(account));
+        self.seen_change = Some(self.store.change_counter().await?);
+        Ok(())
+    }
+
+    async fn check_plans(&mut self) -> Result<(), StoreError> {
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        if let Some((wall_then, monotonic_then)) = self.plans_checked {
+            let passed = monotonic.saturating_sub(monotonic_then);
+            let jumped_back = wall.plus(JUMP) < wall_then.plus(passed);
+            if !jumped_back && passed < CHECK_PLANS_EVERY {
+                return Ok(());
+            }
+        }
+        let waiting = [
+            Status::Requested,
+            Status::Pending,
+            Status::Review,
+            Status::Expired,
+            Status::Cancelled,
+        ];
+        let horizons =
+            waiting.map(|status| (status, wall.plus(self.cadence.horizon(status)).plus(JUMP)));
+        let brought = self.store.bring_back(&horizons).await?;
+        if brought > 0 {
+            tracing::warn!(
+                invoices = brought,
+                "looks planned too far ahead are due now: the clock went back"
+            );
+        }
+        self.plans_checked = Some((wall, monotonic));
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! Connections: how they are opened, when one is thrown away, and who holds the file.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection as _, Executor as _, SqlitePool};
+
+use super::high_water;
+use super::schema;
+use crate::store::StoreError;
+
+/// How long a statement waits for another process's write lock before it reports.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The one connection that writes. After an error it is dropped and opened again: a COMMIT that
+/// failed has an unknown outcome, and only a new connection reads what really is there.
+pub(super) struct Writer {
+    path: PathBuf,
+    open: Option<Open>,
+}
+
+struct Open {
+    connection: SqliteConnection,
+    /// True from BEGIN to the end of a transaction: whoever fails or is dropped in between leaves
+    /// it so, and the connection is not used again.
+    in_doubt: bool,
+}
+
+impl Writer {
+    pub(super) async fn connect(path: &Path) -> Result<Self, StoreError> {
+        let mut writer = Self {
+            path: path.to_owned(),
+            open: None,
+        };
+        writer.connection().await?;
+        Ok(writer)
+    }
+
+    /// The connection, reopened if the last use of it failed.
+    pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        Ok(&mut self.sound().await?.connection)
+    }
+
+    /// Begins a write transaction, to be ended by `commit` or `roll_back`.
+    pub(super) async fn begin(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        let open = self.sound().await?;
+        open.in_doubt = true;
+        open.connection.execute("BEGIN IMMEDIATE").await?;
+        Ok(&mut open.connection)
+    }
+
+    /// Ends the transaction that `begin` began.
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.end("COMMIT").await
+    }
+
+    /// Gives the transaction up; nothing of it is kept.
+    pub(super) async fn roll_back(&mut self) -> Result<(), StoreError> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(&mut self, statement: &'static str) -> Result<(), StoreError> {
+        if let Some(open) = self.open.as_mut() {
+            open.connection.execute(statement).await?;
+            open.in_doubt = false;
+        }
+        Ok(())
+    }
+
+    async fn sound(&mut self) -> Result<&mut Open, StoreError> {
+        // A doubtful connection is dropped, not closed: closing would wait for a checkpoint on a
+        // file that just failed.
+        let open = match self.open.take().filter(|open| !open.in_doubt) {
+            Some(open) => open,
+            None => Open {
+                connection: open_writer(&self.path).await?,
+                in_doubt: false,
+            },
+        };
+        Ok(self.open.insert(open))
+    }
+
+    /// Remembers, outside the database, the highest seq that was given out.
+    pub(super) fn note_high_water(&self, epoch: &str, seq: i64) {
+        high_water::write(
+            &self.path,
+            &high_water::HighWater {
+                epoch: epoch.to_owned(),
+                seq,
+            },
+        );
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(open) = self.open {
+            // Failing to checkpoint on the way out loses nothing: the WAL is read at the next start.
+            let _ = open.connection.close().await;
+        }
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(false)
+        .statement_cache_capacity(64)
+}
+
+async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
+    require_file(path)?;
+    let options = options(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("journal_size_limit", "67108864");
+    Ok(SqliteConnection::connect_with(&options).await?)
+}
+
+/// A connection that makes the file when it is missing. For `migrate` only.
+pub(super) async fn open_or_create(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let options = options(path)
+        .create_if_missing(true)
+        .synchronous(SqliteSynchronous::Full);
+    SqliteConnection::connect_with(&options)
+        .await
+        .map_err(|error| StoreError::from(error).at(path))
+}
+
+/// Readers never hold a transaction open, or the WAL could not be reset.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .min_connections(0)
+        .max_connections(3)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .connect_lazy_with(options(path).pragma("query_only", "ON"))
+}
+
+pub(super) async fn change_counter(writer: &mut Writer) -> Result<i64, StoreError> {
+    let connection = writer.connection().await?;
+    // data_version tells of other connections' commits, total_changes() of this one's.
+    let others: i64 = sqlx::query_scalar("PRAGMA data_version")
+        .fetch_one(&mut *connection)
+        .await?;
+    let own: i64 = sqlx::query_scalar("SELECT total_changes()")
+        .fetch_one(connection)
+        .await?;
+    Ok(others.wrapping_shl(32).wrapping_add(own))
+}
+
+/// Never a silent new database: a file that is gone or misspelt is an error.
+fn require_file(path: &Path) -> Result<(), StoreError> {
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StoreError::Unusable(format!(
+            "there is no database at {}: `payrecond migrate` makes one",
+            path.display()
+        ))),
+        Err(error) => Err(StoreError::Unavailable(format!(
+            "{}: {error}",
+            path.display()
+        ))),
+    }
+}
+
+/// A lock beside the database, held as long as the value lives: one daemon a database, one holder
+/// a consumer name. The lock ends with the process, however it ends.
+#[derive(Debug)]
+pub struct DatabaseLock {
+    _file: File,
+}
+
+impl DatabaseLock {
+    /// Takes the lock `name` of the database at `path`; None when another process holds it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made: the folder is not writable.
+    pub fn try_take(path: &Path, name: &str) -> std::io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(lock_path(path, name))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// `<database>.<name>.lock`; what cannot stand in a file name is written as hex.
+fn lock_path(path: &Path, name: &str) -> PathBuf {
+    let mut file = path.as_os_str().to_owned();
+    file.push(".");
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            file.push(char::from(byte).to_string());
+        } else {
+            file.push(format!("%{byte:02x}"));
+        }
+    }
+    file.push(".lock");
+    PathBuf::from(file)
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let text = error.to_string();
+        match &error {
+            sqlx::Error::Database(database) => match schema::primary_code(database.as_ref()) {
+                // SQLITE_CORRUPT, SQLITE_NOTADB: no time heals them.
+                11 | 26 => Self::Unusable(format!("the database is damaged or is none: {text}")),
+                _ => Self::Unavailable(text),
+            },
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Unusable(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl StoreError {
+    /// Names the file.
+    pub(super) fn at(self, path: &Path) -> Self {
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(format!("{}: {text}", path.display())),
+            Self::Unusable(text) => Self::Unusable(format!("{}: {text}", path.display())),
+        }
+    }
+}

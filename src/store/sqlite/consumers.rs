@@ -1,0 +1,101 @@
+//! The outbox and those who read it.
+
+use sqlx::{Row as _, SqlitePool};
+
+use super::connection::Writer;
+use super::row::Cells;
+use crate::store::{Consumer, StoreError, StoredEvent};
+
+pub(super) async fn events_after(
+    readers: &SqlitePool,
+    seq: i64,
+    limit: u32,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, event_id, subject, payload FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    )
+    .bind(seq)
+    .bind(limit)
+    .fetch_all(readers)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let mut cells = Cells::of(row);
+            Ok(StoredEvent {
+                seq: cells.number()?.unwrap_or_default(),
+                event_id: cells.text()?.unwrap_or_default(),
+                subject: cells.text()?.unwrap_or_default(),
+                payload: cells.text()?.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn first_seq(readers: &SqlitePool) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT coalesce((SELECT min(seq) FROM outbox),
+                         (SELECT max(seq) + 1 FROM sqlite_sequence WHERE name = 'outbox'), 1)",
+    )
+    .fetch_one(readers)
+    .await?)
+}
+
+pub(super) async fn consumer(writer: &mut Writer, name: &str) -> Result<i64, StoreError> {
+    let connection = writer.begin().await?;
+    sqlx::query("INSERT OR IGNORE INTO consumers (name) VALUES (?1)")
+        .bind(name)
+        .execute(&mut *connection)
+        .await?;
+    let acked = sqlx::query_scalar("SELECT acked_seq FROM consumers WHERE name = ?1")
+        .bind(name)
+        .fetch_one(connection)
+        .await?;
+    writer.commit().await?;
+    Ok(acked)
+}
+
+pub(super) async fn acknowledge(
+    writer: &mut Writer,
+    name: &str,
+    seq: i64,
+) -> Result<(), StoreError> {
+    let connection = writer.begin().await?;
+    sqlx::query("UPDATE consumers SET acked_seq = ?2 WHERE name = ?1 AND acked_seq < ?2")
+        .bind(name)
+        .bind(seq)
+        .execute(connection)
+        .await?;
+    writer.commit().await
+}
+
+pub(super) async fn remove(writer: &mut Writer, name: &str) -> Result<(), StoreError> {
+    let connection = writer.begin().await?;
+    sqlx::query("DELETE FROM consumers WHERE name = ?1")
+        .bind(name)
+        .execute(connection)
+        .await?;
+    writer.commit().await
+}
+
+pub(super) async fn list(readers: &SqlitePool) -> Result<Vec<Consumer>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT name, acked_seq,
+                (SELECT count(*) FROM outbox WHERE seq > acked_seq) AS unread,
+                (SELECT created_at FROM outbox WHERE seq > acked_seq ORDER BY seq LIMIT 1) AS oldest
+           FROM consumers ORDER BY name",
+    )
+    .fetch_all(readers)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Consumer {
+                name: row.try_get("name")?,
+                acked_seq: row.try_get("acked_seq")?,
+                unread: row.try_get("unread")?,
+                oldest_unread_at: row
+                    .try_get::<Option<i64>, _>("oldest")?
+                    .map(crate::domain::time::UnixMillis),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,399 @@
+//! What people ask the database: one invoice, many, their events, the whole at a glance.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteStore;
+use super::row::{Cells, invoice, invoice_columns};
+use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::{AccountRecord, StoreError};
+
+/// Payments that `detect_times` looks back on.
+const DETECT_SAMPLE: i64 = 10_000;
+
+/// Invoices by way of their accounts: the indices begin with the account, and hopping over the few
+/// names keeps a search without one at a few reads.
+macro_rules! each_account {
+    () => {
+        concat!(
+            "WITH RECURSIVE names (name) AS (
+                 SELECT min(account) FROM invoices
+                 UNION ALL
+                 SELECT (SELECT min(account) FROM invoices WHERE account > names.name)
+                   FROM names WHERE names.name IS NOT NULL)
+             SELECT ",
+            invoice_columns!(),
+            " FROM names CROSS JOIN invoices ON invoices.account = names.name"
+        )
+    };
+}
+
+/// How a person names an invoice: `#7`, else its external id, else its order id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// `#` and the row id.
+    Id(InvoiceId),
+    /// An external id, or an order id.
+    Text(String),
+}
+
+impl Reference {
+    /// Reads `#7` as an id and all else as text.
+    pub fn parse(text: &str) -> Self {
+        text.strip_prefix('#')
+            .and_then(|digits| digits.parse().ok())
+            .map_or_else(|| Self::Text(text.to_owned()), |id| Self::Id(InvoiceId(id)))
+    }
+}
+
+/// Which invoices to list.
+#[derive(Clone, Debug, Default)]
+pub struct InvoiceQuery {
+    /// Of this status only.
+    pub status: Option<Status>,
+    /// Of this account only.
+    pub account: Option<AccountName>,
+    /// So many at most.
+    pub limit: u32,
+}
+
+/// The columns that a program writes.
+#[derive(Clone, Debug, Default)]
+pub struct NewInvoice {
+    /// None = `default`.
+    pub account: Option<String>,
+    /// The shop's id.
+    pub external_id: String,
+    /// None = make the order.
+    pub order_id: Option<String>,
+    /// Plain decimal.
+    pub amount: Option<String>,
+    /// Currency code.
+    pub currency: Option<String>,
+    /// Shown to the payer.
+    pub description: Option<String>,
+    /// Seconds.
+    pub timeout_s: Option<i64>,
+    /// JSON object.
+    pub options: Option<String>,
+    /// Any JSON.
+    pub metadata: Option<String>,
+}
+
+/// One event in an invoice's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// Place in the outbox.
+    pub seq: i64,
+    /// The event's id.
+    pub event_id: String,
+    /// `payment.paid` and so on.
+    pub event_type: String,
+    /// What held before.
+    pub previous_status: Option<String>,
+    /// What holds since.
+    pub status: Option<String>,
+    /// When it was written.
+    pub created_at: UnixMillis,
+    /// The JSON.
+    pub payload: String,
+}
+
+/// The whole at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// Invoices of each status, in the order of a life; zeros included.
+    pub by_status: Vec<(Status, i64)>,
+    /// Looks that should have been made by now.
+    pub overdue: i64,
+    /// When the oldest of them should have been made. A nudge counts from now.
+    pub oldest_overdue_at: Option<UnixMillis>,
+    /// Events ever written.
+    pub highest_seq: i64,
+    /// The epoch.
+    pub epoch: String,
+}
+
+/// From the provider's time of payment to our commit, over the last 10,000 payments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DetectTimes {
+    /// Payments counted.
+    pub count: usize,
+    /// Half were found within.
+    pub p50: Duration,
+    /// 95 of 100.
+    pub p95: Duration,
+    /// 99 of 100.
+    pub p99: Duration,
+}
+
+impl SqliteStore {
+    /// Puts in an invoice, as a program would. A refusal says what is wrong with it.
+    ///
+    /// # Errors
+    /// The inner one is the database's refusal, to be shown as it is.
+    pub async fn insert(&self, new: &NewInvoice) -> Result<Result<Invoice, String>, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let connection = writer.begin().await?;
+        let inserted: Result<i64, sqlx::Error> = sqlx::query_scalar(
+            "INSERT INTO invoices (account, external_id, order_id, amount, currency, description,
+                                   timeout_seconds, options, metadata)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+        )
+        .bind(&new.account)
+        .bind(&new.external_id)
+        .bind(&new.order_id)
+        .bind(&new.amount)
+        .bind(&new.currency)
+        .bind(&new.description)
+        .bind(new.timeout_s)
+        .bind(&new.options)
+        .bind(&new.metadata)
+        .fetch_one(&mut *connection)
+        .await;
+        match inserted {
+            Ok(id) => {
+                writer.commit().await?;
+                drop(writer);
+                let mut found = self.find(&Reference::Id(InvoiceId(id)), None).await?;
+                found
+                    .pop()
+                    .map(Ok)
+                    .ok_or_else(|| StoreError::Unusable("the new row is gone".into()))
+            }
+            Err(error) => {
+                writer.roll_back().await?;
+                match error.as_database_error() {
+                    Some(refusal) if super::schema::primary_code(refusal) == 19 => {
+                        Ok(Err(refusal.message().to_owned()))
+                    }
+                    _ => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// The invoices a reference names: usually one; several accounts may share an external id.
+    pub async fn find(
+        &self,
+        reference: &Reference,
+        account: Option<&AccountName>,
+    ) -> Result<Vec<Invoice>, StoreError> {
+        let account = account.map(|name| name.0.as_str());
+        match reference {
+            Reference::Id(id) => {
+                let sql = concat!(
+                    "SELECT ",
+                    invoice_columns!(),
+                    " FROM invoices WHERE id = ?1 AND (?2 IS NULL OR account = ?2)"
+                );
+                let rows = sqlx::query(sql).bind(id.0).bind(account);
+                invoices(&rows.fetch_all(&self.readers).await?)
+            }
+            Reference::Text(text) => {
+                let found = self.find_text(text, account, true).await?;
+                if found.is_empty() {
+                    self.find_text(text, account, false).await
+                } else {
+                    Ok(found)
+                }
+            }
+        }
+    }
+
+    async fn find_text(
+        &self,
+        text: &str,
+        account: Option<&str>,
+        external: bool,
+    ) -> Result<Vec<Invoice>, StoreError> {
+        let by_external_id = concat!(
+            each_account!(),
+            " WHERE external_id = ?1 AND (?2 IS NULL OR account = ?2) ORDER BY id"
+        );
+        let by_order_id = concat!(
+            each_account!(),
+            " WHERE order_id = ?1 AND (?2 IS NULL OR account = ?2) ORDER BY id"
+        );
+        let sql = if external {
+            by_external_id
+        } else {
+            by_order_id
+        };
+        invoices(
+            &sqlx::query(sql)
+                .bind(text)
+                .bind(account)
+                .fetch_all(&self.readers)
+                .await?,
+        )
+    }
+
+    /// Invoices, newest first.
+    pub async fn list(&self, query: &InvoiceQuery) -> Result<Vec<Invoice>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            invoice_columns!(),
+            " FROM invoices
+              WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR account = ?2)
+              ORDER BY id DESC LIMIT ?3"
+        );
+        let rows = sqlx::query(sql)
+            .bind(query.status.map(Status::as_str))
+            .bind(query.account.as_ref().map(|name| name.0.as_str()))
+            .bind(query.limit)
+            .fetch_all(&self.readers)
+            .await?;
+        invoices(&rows)
+    }
+
+    /// The events of an invoice that are still kept, oldest first.
+    pub async fn history(&self, invoice: &Invoice) -> Result<Vec<EventRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT seq, event_id, type, previous_status, status, created_at, payload
+               FROM outbox WHERE account = ?1 AND external_id = ?2 ORDER BY seq",
+        )
+        .bind(&invoice.account.0)
+        .bind(&invoice.external_id.0)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(event).collect()
+    }
+
+    /// The newest events, newest first.
+    pub async fn last_events(&self, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT seq, event_id, type, previous_status, status, created_at, payload
+               FROM outbox ORDER BY seq DESC LIMIT ?1",
+        )
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(event).collect()
+    }
+
+    /// Asks for a look at an invoice as soon as the account's budget allows.
+    pub async fn nudge(&self, id: InvoiceId) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().await;
+        let connection = writer.begin().await?;
+        sqlx::query("UPDATE invoices SET next_poll_at = 0 WHERE id = ?1")
+            .bind(id.0)
+            .execute(connection)
+            .await?;
+        writer.commit().await
+    }
+
+    /// Counts and ages at `now`.
+    pub async fn overview(&self, now: UnixMillis) -> Result<Overview, StoreError> {
+        let counts: Vec<(String, i64)> =
+            sqlx::query_as("SELECT status, count(*) FROM invoices GROUP BY status")
+                .fetch_all(&self.readers)
+                .await?;
+        let count = |status: Status| {
+            counts
+                .iter()
+                .find(|(word, _)| word == status.as_str())
+                .map_or(0, |(_, count)| *count)
+        };
+        let (overdue, oldest): (i64, Option<i64>) = sqlx::query_as(
+            "SELECT count(*), min(max(next_poll_at, updated_at))
+               FROM invoices WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1",
+        )
+        .bind(now.0)
+        .fetch_one(&self.readers)
+        .await?;
+        let (highest_seq, epoch): (i64, Option<String>) = sqlx::query_as(
+            "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0),
+                    (SELECT value FROM meta WHERE key = 'epoch')",
+        )
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(Overview {
+            by_status: Status::ALL.map(|status| (status, count(status))).to_vec(),
+            overdue,
+            oldest_overdue_at: oldest.map(UnixMillis),
+            highest_seq,
+            epoch: epoch.unwrap_or_default(),
+        })
+    }
+
+    /// How long payments took to be found.
+    pub async fn detect_times(&self) -> Result<DetectTimes, StoreError> {
+        let mut millis: Vec<i64> = sqlx::query_scalar(
+            "SELECT max(outbox.created_at - invoices.paid_at, 0)
+               FROM outbox JOIN invoices USING (account, external_id)
+              WHERE outbox.type = 'payment.paid' AND invoices.paid_at IS NOT NULL
+              ORDER BY outbox.seq DESC LIMIT ?1",
+        )
+        .bind(DETECT_SAMPLE)
+        .fetch_all(&self.readers)
+        .await?;
+        millis.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (millis.len() * percent).div_ceil(100).max(1) - 1;
+            let millis = millis.get(rank).copied().unwrap_or_default();
+            Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+        };
+        Ok(DetectTimes {
+            count: millis.len(),
+            p50: at(50),
+            p95: at(95),
+            p99: at(99),
+        })
+    }
+
+    /// What the daemon last found out about its accounts.
+    pub async fn accounts(&self) -> Result<Vec<AccountRecord>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT name, provider, state, state_since, resume_at, last_success_at,
+                    last_failure_at, last_error FROM accounts ORDER BY name",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let mut cells = Cells::of(row);
+                Ok(AccountRecord {
+                    name: AccountName(cells.text()?.unwrap_or_default()),
+                    provider: cells.text()?.unwrap_or_default(),
+                    state: cells.text()?.unwrap_or_default(),
+                    state_since: cells.time()?.unwrap_or_default(),
+                    resume_at: cells.time()?,
+                    last_success_at: cells.time()?,
+                    last_failure_at: cells.time()?,
+                    last_error: cells.text()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the database says of itself that it is whole; else the first complaint.
+    pub async fn quick_check(&self) -> Result<Result<(), String>, StoreError> {
+        let answer: String = sqlx::query("PRAGMA quick_check(1)")
+            .fetch_one(&self.readers)
+            .await?
+            .try_get(0)?;
+        Ok(if answer == "ok" { Ok(()) } else { Err(answer) })
+    }
+}
+
+fn invoices(rows: &[SqliteRow]) -> Result<Vec<Invoice>, StoreError> {
+    rows.iter().map(invoice).collect()
+}
+
+fn event(row: &SqliteRow) -> Result<EventRow, StoreError> {
+    let mut cells = Cells::of(row);
+    Ok(EventRow {
+        seq: cells.number()?.unwrap_or_default(),
+        event_id: cells.text()?.unwrap_or_default(),
+        event_type: cells.text()?.unwrap_or_default(),
+        previous_status: cells.text()?,
+        status: cells.text()?,
+        created_at: cells.time()?.unwrap_or_default(),
+        payload: cells.text()?.unwrap_or_default(),
+    })
+}

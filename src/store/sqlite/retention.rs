@@ -1,0 +1,61 @@
+//! What is deleted, in short turns: a few thousand rows a transaction.
+
+use super::connection::Writer;
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
+
+pub(super) async fn prune_outbox(
+    writer: &mut Writer,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let connection = writer.begin().await?;
+    // The first event that stays: too young, not acknowledged by all, or beyond this turn.
+    let floor: Option<i64> = sqlx::query_scalar(
+        "SELECT coalesce(min(CASE WHEN created_at >= ?1
+                                    OR seq > (SELECT min(acked_seq) FROM consumers)
+                                  THEN seq END),
+                         max(seq) + 1)
+           FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)",
+    )
+    .bind(before.0)
+    .bind(limit)
+    .fetch_one(&mut *connection)
+    .await?;
+    let mut deleted = 0;
+    if let Some(floor) = floor {
+        sqlx::query("UPDATE meta SET value = ?1 WHERE key = 'outbox_floor'")
+            .bind(floor.to_string())
+            .execute(&mut *connection)
+            .await?;
+        deleted = sqlx::query("DELETE FROM outbox WHERE seq < ?1")
+            .bind(floor)
+            .execute(connection)
+            .await?
+            .rows_affected();
+    }
+    writer.commit().await?;
+    Ok(deleted)
+}
+
+pub(super) async fn prune_invoices(
+    writer: &mut Writer,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let connection = writer.begin().await?;
+    let deleted = sqlx::query(
+        "DELETE FROM invoices
+          WHERE id IN (SELECT id FROM invoices
+                        WHERE status IN ('paid', 'rejected', 'expired', 'cancelled')
+                          AND next_poll_at IS NULL AND updated_at < ?1
+                        LIMIT ?2)",
+    )
+    .bind(before.0)
+    .bind(limit)
+    .execute(connection)
+    .await?
+    .rows_affected();
+    writer.commit().await?;
+    Ok(deleted)
+}

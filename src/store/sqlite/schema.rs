@@ -1,0 +1,237 @@
+//! The schema: its versions, what marks a file as ours, and the epoch.
+
+use std::path::Path;
+
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::{SqliteConnection, SqliteError};
+use sqlx::{Connection as _, Executor as _};
+use uuid::Uuid;
+
+use super::connection;
+use super::high_water::{self, HighWater};
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
+
+/// `PAYR`, in the file's header.
+const APPLICATION_ID: i64 = 0x5041_5952;
+
+/// The schema's versions, in order; version n is the first n of them. `user_version` counts.
+const MIGRATIONS: &[&str] = &[include_str!(
+    "../../../migrations/sqlite/0001_invoices_and_outbox.sql"
+)];
+
+/// The versions of SQLite whose WAL reset can corrupt a file: 3.7.0 to 3.51.2.
+const FIRST_SOUND_SQLITE: &str = "3.51.3";
+
+/// What `migrate` found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// The version before; 0 for a new file.
+    pub from_version: usize,
+    /// The version now.
+    pub version: usize,
+    /// The database's epoch.
+    pub epoch: String,
+    /// Whether the epoch was made anew because the file was put back from a copy.
+    pub put_back: bool,
+}
+
+/// Makes the database or brings it up to date, and finds out whether it was put back from an older
+/// copy. One transaction a version: a kill leaves the version before or the one after.
+///
+/// # Errors
+/// `Unusable` for a file that is not ours or newer than this program.
+pub async fn migrate(path: &Path, now: UnixMillis) -> Result<Migrated, StoreError> {
+    let mut connection = connection::open_or_create(path).await?;
+    let outcome = migrate_open(&mut connection, path, now).await;
+    let closed = connection.close().await;
+    let migrated = outcome.map_err(|error| error.at(path))?;
+    closed?;
+    Ok(migrated)
+}
+
+async fn migrate_open(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    now: UnixMillis,
+) -> Result<Migrated, StoreError> {
+    require_sound_sqlite(connection).await?;
+    let from_version = version_of(connection).await?;
+    sqlx::raw_sql("PRAGMA journal_mode = WAL")
+        .execute(&mut *connection)
+        .await?;
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(from_version) {
+        connection.execute("BEGIN IMMEDIATE").await?;
+        // Another process may have been faster.
+        if version_of(connection).await? > index {
+            connection.execute("ROLLBACK").await?;
+            continue;
+        }
+        sqlx::raw_sql(*sql).execute(&mut *connection).await?;
+        mark_version(connection, index + 1).await?;
+        connection.execute("COMMIT").await?;
+    }
+    let (epoch, put_back) = settle_epoch(connection, path, now).await?;
+    Ok(Migrated {
+        from_version,
+        version: MIGRATIONS.len(),
+        epoch,
+        put_back,
+    })
+}
+
+/// Refuses a database that is not ours or not at the current version.
+pub(super) async fn require_current(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), StoreError> {
+    let version = version_of(connection)
+        .await
+        .map_err(|error| error.at(path))?;
+    if version == MIGRATIONS.len() {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(format!(
+        "{}: schema version {version}, this program needs {}: `payrecond migrate` upgrades it",
+        path.display(),
+        MIGRATIONS.len()
+    )))
+}
+
+/// The schema version, 0 for an empty file; refuses what is not ours.
+async fn version_of(connection: &mut SqliteConnection) -> Result<usize, StoreError> {
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut *connection)
+        .await?;
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut *connection)
+        .await?;
+    let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master")
+        .fetch_one(connection)
+        .await?;
+    match (application, usize::try_from(version).unwrap_or(usize::MAX)) {
+        (0, 0) if objects == 0 => Ok(0),
+        (APPLICATION_ID, version) if version <= MIGRATIONS.len() => Ok(version),
+        (APPLICATION_ID, version) => Err(StoreError::Unusable(format!(
+            "schema version {version} is newer than this program, which knows up to {}: use the newer program",
+            MIGRATIONS.len()
+        ))),
+        _ => Err(StoreError::Unusable(
+            "this is another program's database, it is left alone".into(),
+        )),
+    }
+}
+
+async fn mark_version(connection: &mut SqliteConnection, version: usize) -> Result<(), StoreError> {
+    // PRAGMA takes no parameters; both are numbers of our own.
+    let sql = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn require_sound_sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(connection)
+        .await?;
+    let number =
+        |text: &str| -> Vec<u32> { text.split('.').filter_map(|p| p.parse().ok()).collect() };
+    if number(&version) < number(FIRST_SOUND_SQLITE) {
+        return Err(StoreError::Unusable(format!(
+            "built with SQLite {version}, whose WAL can corrupt the database: {FIRST_SOUND_SQLITE} or newer is needed"
+        )));
+    }
+    Ok(())
+}
+
+/// The epoch: made with the database, and made anew when the side file shows that the file was put
+/// back. A new epoch goes on above every number that was ever given out.
+async fn settle_epoch(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    now: UnixMillis,
+) -> Result<(String, bool), StoreError> {
+    connection.execute("BEGIN IMMEDIATE").await?;
+    let known: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
+        .fetch_optional(&mut *connection)
+        .await?;
+    let own_seq = highest_seq(connection).await?;
+    let side = high_water::read(path);
+    let put_back = known
+        .as_deref()
+        .is_some_and(|known| is_put_back(known, own_seq, side.as_ref()));
+    let epoch = match known {
+        Some(epoch) if !put_back => epoch,
+        Some(_) => {
+            let epoch = Uuid::new_v4().to_string();
+            let floor = own_seq.max(side.map_or(0, |side| side.seq)).max(now.0);
+            begin_epoch(connection, &epoch, floor).await?;
+            epoch
+        }
+        None => {
+            let epoch = Uuid::new_v4().to_string();
+            sqlx::query("INSERT INTO meta (key, value) VALUES ('epoch', ?1)")
+                .bind(&epoch)
+                .execute(&mut *connection)
+                .await?;
+            epoch
+        }
+    };
+    let seq = highest_seq(connection).await?;
+    connection.execute("COMMIT").await?;
+    high_water::write(
+        path,
+        &HighWater {
+            epoch: epoch.clone(),
+            seq,
+        },
+    );
+    Ok((epoch, put_back))
+}
+
+/// A used database without its side file, behind it, or beside another's was put back.
+fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
+    match side {
+        None => own_seq > 0,
+        Some(side) => side.seq > own_seq || side.epoch != epoch,
+    }
+}
+
+async fn begin_epoch(
+    connection: &mut SqliteConnection,
+    epoch: &str,
+    floor: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE meta SET value = ?1 WHERE key = 'epoch'")
+        .bind(epoch)
+        .execute(&mut *connection)
+        .await?;
+    // AUTOINCREMENT keeps its counter in a table that may be written.
+    sqlx::query("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?1)")
+        .bind(floor)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The highest seq ever given out, 0 before the first.
+pub(super) async fn highest_seq(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0)",
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The primary result code of SQLite behind an error; 0 for another database's.
+pub(super) fn primary_code(error: &dyn DatabaseError) -> i32 {
+    let code = error
+        .try_downcast_ref::<SqliteError>()
+        .and_then(|error| error.code());
+    code.and_then(|code| code.parse::<i32>().ok())
+        .map_or(0, |code| code & 0xff)
+}
