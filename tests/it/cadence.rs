@@ -147,6 +147,7 @@ fn a_failed_look_at_an_ended_order_is_made_up_for() {
             }
             made += 1;
             number += 1;
+            assert!(made < 100, "looks without end");
         }
         let last = *cadence.checks_after_expiry.iter().max().unwrap();
         assert!(now >= EXPIRY.plus(last), "the last look is lost");
@@ -380,6 +381,7 @@ fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMil
             model.delay = visible_at.map(|visible| now.since(visible));
         }
         next = cadence.next_look(&row, now, rng.f64());
+        assert!(model.requests < 1_000, "looks without end");
     }
     model
 }

@@ -1,7 +1,7 @@
 //! Decisions: the state table cell by cell, then the laws over random histories.
 
 use payrecond::domain::decide::{Decision, decide};
-use payrecond::domain::event::EventType;
+use payrecond::domain::event::{Event, EventType};
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::sighting::{News, OrderState, Payment, Sighting, Verdict};
 use payrecond::domain::state::{Status, reason};
@@ -20,11 +20,10 @@ fn settled(status: Status) -> Invoice {
     let mut row = invoice(status);
     let told = match status {
         S::Requested | S::Rejected => None,
-        S::Pending => Some(O::Open),
+        S::Pending | S::Review => Some(O::Open),
         S::Paid => Some(O::Paid),
         S::Expired => Some(O::Expired),
         S::Cancelled => Some(O::Cancelled),
-        S::Review => Some(O::Open),
     };
     row.facts.provider_status = told.map(|state| word(state).to_owned());
     match status {
@@ -118,10 +117,19 @@ const CONTRADICTION: Option<&str> = Some(reason::CONTRADICTION);
 const UNKNOWN: Option<&str> = Some(reason::UNKNOWN_STATUS);
 const AMOUNT: Option<&str> = Some(reason::AMOUNT_MISMATCH);
 
-/// Every status, every state of the order: where it leads, why, what is said, and the provider's
-/// word that is kept.
+/// Status, state of the order; the status it leads to, why, what is said, and the provider's word
+/// that is kept.
+type Cell = (
+    Status,
+    OrderState,
+    Status,
+    Option<&'static str>,
+    Option<EventType>,
+    Option<&'static str>,
+);
+
 #[rustfmt::skip]
-const CELLS: [(Status, OrderState, Status, Option<&str>, Option<EventType>, Option<&str>); 35] = [
+const CELLS: [Cell; 35] = [
     (S::Requested, O::Open,      S::Pending,   None,          Some(EventType::Pending),   Some("ACTIVE")),
     (S::Requested, O::Paid,      S::Pending,   None,          Some(EventType::Pending),   None),
     (S::Requested, O::Expired,   S::Pending,   None,          Some(EventType::Pending),   None),
@@ -286,6 +294,13 @@ fn in_review_only_money_is_told_and_once() {
         assert_eq!(wavered.row.facts.provider_status.as_deref(), Some("PAID"));
         let again = see(&wavered.row, &sighting(O::Paid));
         led_to(&wavered.row, &again, S::Review, Some(why), None);
+        // Nor does another of the provider's words for the same.
+        let settled_word = Sighting {
+            provider_status: "SETTLED".into(),
+            ..sighting(O::Paid)
+        };
+        let again = see(&told.row, &settled_word);
+        led_to(&told.row, &again, S::Review, Some(why), None);
     }
 }
 
@@ -766,7 +781,7 @@ proptest! {
         for once in [EventType::Paid, EventType::Rejected] {
             prop_assert!(said.iter().filter(|event| event.event_type == once).count() <= 1);
         }
-        let mut ids: Vec<_> = said.iter().map(|event| event.id()).collect();
+        let mut ids: Vec<_> = said.iter().map(Event::id).collect();
         ids.sort_unstable();
         ids.dedup();
         prop_assert_eq!(ids.len(), said.len(), "two events with one id");

@@ -223,8 +223,7 @@ fn a_text_that_is_no_pattern_is_refused_by_name_and_rule() {
 /// The rules once more, as a regular walk over both token lists.
 fn reference(pattern: &[&str], subject: &[&str]) -> bool {
     match (pattern, subject) {
-        ([], []) => true,
-        ([">"], [_, ..]) => true,
+        ([], []) | ([">"], [_, ..]) => true,
         ([], _) | (_, []) => false,
         ([p, pattern @ ..], [s, subject @ ..]) => {
             (*p == "*" || p == s) && reference(pattern, subject)
