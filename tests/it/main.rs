@@ -1,2 +1,4 @@
 //! Tests from outside the crate: one binary, one module a subject.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod sandbox;
