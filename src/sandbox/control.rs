@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -12,7 +13,8 @@ use serde_json::json;
 
 use super::api::App;
 use super::book::{ControlError, CreateError, Payment};
-use super::fault::faults_of_json;
+use super::dump;
+use super::fault_json::faults_of_json;
 use super::money::Currency;
 use super::order::OrderView;
 use super::reply;
@@ -38,7 +40,7 @@ const BATCH_MOST: usize = 2_000_000;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
-        .route("/sandbox/orders", get(orders).post(seed))
+        .route("/sandbox/orders", get(dump::orders).post(seed))
         .route("/sandbox/orders/{id}", get(order))
         .route("/sandbox/orders/{id}/pay", post(pay))
         .route("/sandbox/orders/{id}/cancel", post(cancel))
@@ -68,37 +70,6 @@ async fn wrong_method(uri: Uri) -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         &json!({"error": error, "paths": PATHS}),
     )
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OrdersQuery {
-    #[serde(default)]
-    offset: usize,
-    limit: Option<usize>,
-    status: Option<String>,
-}
-
-/// `limit` counts orders read, before `status` picks among them.
-async fn orders(State(app): State<App>, Query(query): Query<OrdersQuery>) -> Response {
-    let job = move || {
-        let limit = query.limit.unwrap_or(usize::MAX);
-        let wanted = |order: &OrderView| {
-            query
-                .status
-                .as_deref()
-                .is_none_or(|status| order.status.word() == status)
-        };
-        let orders = app.world.page(query.offset, limit, |orders, now| {
-            orders
-                .iter()
-                .map(|order| order.view(now))
-                .filter(wanted)
-                .collect::<Vec<_>>()
-        });
-        ok(&json!({ "orders": orders }))
-    };
-    blocking(job).await
 }
 
 async fn order(State(app): State<App>, Path(id): Path<String>) -> Response {
@@ -149,11 +120,13 @@ async fn seed(State(app): State<App>, body: Bytes) -> Response {
     blocking(job).await
 }
 
-#[derive(Deserialize, Default)]
-struct LateQuery {
+#[derive(Deserialize)]
+struct Late {
     #[serde(default)]
     late: bool,
 }
+
+type LateQuery = Result<Query<Late>, QueryRejection>;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -166,13 +139,14 @@ struct ChangeBody {
 
 impl ChangeBody {
     /// No body at all is as good as `{}`; `late` may stand in the query as well.
-    fn read(body: &[u8], query: &LateQuery) -> Result<ChangeBody, serde_json::Error> {
-        let mut read = if body.trim_ascii().is_empty() {
-            ChangeBody::default()
-        } else {
-            serde_json::from_slice::<ChangeBody>(body)?
+    fn read(body: &[u8], query: LateQuery) -> Result<ChangeBody, String> {
+        let mut read = match body.trim_ascii() {
+            [] => ChangeBody::default(),
+            json => {
+                serde_json::from_slice::<ChangeBody>(json).map_err(|error| error.to_string())?
+            }
         };
-        read.late |= query.late;
+        read.late |= query.map_err(|error| error.body_text())?.late;
         Ok(read)
     }
 }
@@ -180,10 +154,10 @@ impl ChangeBody {
 async fn pay(
     State(app): State<App>,
     Path(id): Path<String>,
-    Query(query): Query<LateQuery>,
+    query: LateQuery,
     body: Bytes,
 ) -> Response {
-    let body = match ChangeBody::read(&body, &query) {
+    let body = match ChangeBody::read(&body, query) {
         Ok(body) => body,
         Err(error) => return bad_request(&error),
     };
@@ -191,23 +165,21 @@ async fn pay(
         Ok(currency) => currency,
         Err(error) => return bad_request(&format!("currency: {error}")),
     };
-    changed(app.world.pay(
-        &id,
-        &Payment {
-            currency,
-            amount: body.amount,
-            late: body.late,
-        },
-    ))
+    let payment = Payment {
+        currency,
+        amount: body.amount,
+        late: body.late,
+    };
+    changed(app.world.pay(&id, &payment))
 }
 
 async fn cancel(
     State(app): State<App>,
     Path(id): Path<String>,
-    Query(query): Query<LateQuery>,
+    query: LateQuery,
     body: Bytes,
 ) -> Response {
-    match ChangeBody::read(&body, &query) {
+    match ChangeBody::read(&body, query) {
         Ok(body) => changed(app.world.cancel(&id, body.late)),
         Err(error) => bad_request(&error),
     }
@@ -216,10 +188,10 @@ async fn cancel(
 async fn expire(
     State(app): State<App>,
     Path(id): Path<String>,
-    Query(query): Query<LateQuery>,
+    query: LateQuery,
     body: Bytes,
 ) -> Response {
-    match ChangeBody::read(&body, &query) {
+    match ChangeBody::read(&body, query) {
         Ok(body) => changed(app.world.expire(&id, body.late)),
         Err(error) => bad_request(&error),
     }
@@ -266,7 +238,7 @@ fn refused(error: &ControlError) -> Response {
     failure(http, error)
 }
 
-fn bad_request(error: &impl ToString) -> Response {
+pub(super) fn bad_request(error: &impl ToString) -> Response {
     failure(StatusCode::BAD_REQUEST, error)
 }
 

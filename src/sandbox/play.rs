@@ -11,7 +11,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures::future;
 use futures::stream::{self, Stream, StreamExt};
 
 use super::api::{App, Caller, on_its_own_thread};
@@ -25,8 +24,9 @@ use super::world::World;
 /// Long enough for what was sent so far to leave before the connection ends.
 const FLUSH_PAUSE: Duration = Duration::from_millis(30);
 const SLOW_PAUSE: Duration = Duration::from_millis(200);
-const HUGE_CHUNK_BYTES: usize = 1 << 20;
-const HUGE_CHUNKS: usize = 1024;
+const HUGE_CHUNK_BYTES: usize = 1 << 18;
+/// Together 1 GiB.
+const HUGE_CHUNKS: usize = 1 << 12;
 
 const PROXY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
     <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
@@ -178,16 +178,16 @@ fn huge_compressed(body: Bytes) -> impl Stream<Item = Bytes> + Send {
         // Writing into memory does not fail.
         let written = match (part, encoder.as_mut()) {
             (Some(part), Some(encoder)) => {
-                let _ = encoder.write_all(&part);
+                let _ = encoder.write_all(&part).and_then(|()| encoder.flush());
                 Some(std::mem::take(encoder.get_mut()))
             }
             _ => encoder.take().and_then(|encoder| encoder.finish().ok()),
         };
-        future::ready(
-            written
-                .filter(|written| !written.is_empty())
-                .map(Bytes::from),
-        )
+        async {
+            // Parts this small would be gathered by the thousand before the first is sent.
+            tokio::task::yield_now().await;
+            written.map(Bytes::from)
+        }
     })
 }
 
