@@ -99,7 +99,15 @@ async fn instead(app: &App, operation: Operation, caller: &Caller, fault: &Fault
             caller.link.cut();
             return reply::going_away();
         }
-        _ => wire::error(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected error"),
+        // The others than the first need an answer to work on, and had one in `play`.
+        FaultKind::Status500
+        | FaultKind::TruncatedBody
+        | FaultKind::HugeBody
+        | FaultKind::SlowBody
+        | FaultKind::WrongTypeId
+        | FaultKind::UnknownStatus
+        | FaultKind::NullFields
+        | FaultKind::FlipBack => wire::error(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected error"),
     };
     let mut response = reply::whole(&app.world, operation, answer, caller.gzip);
     let wait = fault
