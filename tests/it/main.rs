@@ -5,3 +5,4 @@ mod config;
 mod decide;
 mod feed_frames;
 mod rows;
+mod sandbox;
