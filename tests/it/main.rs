@@ -1,2 +1,5 @@
 //! Tests from outside the crate: one binary, one module a subject.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod http_client;
+mod walletpay;
