@@ -4,5 +4,7 @@
 mod config;
 mod decide;
 mod feed_frames;
+mod http_client;
 mod rows;
 mod sandbox;
+mod walletpay;
