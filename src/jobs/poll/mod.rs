@@ -30,7 +30,7 @@ use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::sighting::{News, OrderState};
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
-use crate::jobs::Heartbeat;
+use crate::jobs::{Board, Heartbeat};
 use crate::provider::{ApiKey, CouldNotAsk, Provider};
 use crate::store::{Store, Written};
 use crate::throttle::{Change, Limits, Throttle, Trouble};
@@ -40,7 +40,7 @@ const BATCH: usize = 500;
 /// An answer so recent shows that the account's service works.
 const PROOF_OF_SERVICE: Duration = Duration::from_secs(60);
 /// On the way out, questions under way may take so long.
-pub const FINISH_WITHIN: Duration = Duration::from_secs(10);
+pub const FINISH_WITHIN: Duration = Duration::from_secs(8);
 /// `run --once` does not sit out a longer hold than this.
 const ONCE_WAITS: Duration = Duration::from_secs(30);
 
@@ -71,6 +71,8 @@ pub struct PollSetup {
     pub committed: Arc<Notify>,
     /// Told at each turn.
     pub heartbeat: Heartbeat,
+    /// Where the account's state is put up.
+    pub board: Board,
     /// Seed of the jitter.
     pub seed: u64,
 }
@@ -123,7 +125,7 @@ impl Poller {
         }
     }
 
-    /// Polls until `stop`, then finishes what is under way within ten seconds.
+    /// Polls until `stop`, then finishes what is under way within `FINISH_WITHIN`.
     pub async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
         while !stop.is_cancelled() {
             self.refill().await;
@@ -387,15 +389,21 @@ impl Poller {
     fn report(&mut self, change: Option<Change>, error: Option<&CouldNotAsk>) {
         let account = &self.setup.account;
         let error = error.map(ToString::to_string).unwrap_or_default();
+        let board = &self.setup.board;
         match change {
             None => return,
             Some(Change::Stopped(Trouble::KeyRefused)) => {
                 tracing::error!(%account, error, "the provider refuses the account's key: nothing is asked but a probe until it is accepted");
+                board.put(&account.0, "the provider refuses the key");
             }
             Some(Change::Stopped(Trouble::NothingSucceeds)) => {
                 tracing::warn!(%account, error, "nothing succeeds any more: the account pauses but for probes");
+                board.put(&account.0, format!("the provider cannot be asked: {error}"));
             }
-            Some(Change::Recovered(_)) => tracing::info!(%account, "the account works again"),
+            Some(Change::Recovered(_)) => {
+                tracing::info!(%account, "the account works again");
+                board.put(&account.0, "polling");
+            }
         }
         self.standing.changed(self.setup.clock.now());
     }
