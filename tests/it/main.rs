@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod config;
+mod daemon;
 mod decide;
 mod feed_frames;
 mod http_client;
 mod rows;
 mod sandbox;
+mod shop;
 mod walletpay;
