@@ -27,7 +27,7 @@ use url::Url;
 pub use crate::provider::ApiKey;
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use key::{api_key, key_variable};
+pub use key::{KeyReader, api_key, key_reader, key_variable};
 
 /// Every key with its default, as shipped.
 const EXAMPLE: &str = include_str!("../config.example.toml");

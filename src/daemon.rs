@@ -1,1 +1,422 @@
-//! (to come)
+//! The composition root: the only place that names concrete stores, providers and feeds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, AccountConfig, Config, ConfigError, Environment, StdoutFeed};
+use crate::domain::cadence::Cadence;
+use crate::domain::invoice::AccountName;
+use crate::feed::Format;
+use crate::jobs::feed::{Delivery, Feed, FeedError};
+use crate::jobs::intake::Intake;
+use crate::jobs::poll::{PollCounts, PollSetup, Poller};
+use crate::jobs::retention::Retention;
+use crate::jobs::{Board, Heartbeat};
+use crate::lifecycle;
+use crate::provider::Provider;
+use crate::provider::http::{HttpOptions, HttpTransport};
+use crate::provider::walletpay::{self, WalletPay};
+use crate::schedule::{Schedule, Turn};
+use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate};
+use crate::store::{Store, StoreError};
+use crate::throttle::Limits;
+
+/// The consumer that is the daemon's own stdout.
+pub const STDOUT_CONSUMER: &str = "stdout";
+/// Name of the lock that a running daemon holds on its database.
+pub const DAEMON_LOCK: &str = "daemon";
+/// On the way out, the feed may take so long for what is left.
+const FLUSH_WITHIN: Duration = Duration::from_millis(1500);
+
+/// Why the daemon cannot start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The configuration cannot be used: exit 78.
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Name of the lock of a consumer.
+pub fn consumer_lock(name: &str) -> String {
+    format!("feed-{name}")
+}
+
+/// What every duty is built from.
+struct Parts {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    store: Arc<SqliteStore>,
+    accounts: Vec<(AccountConfig, Arc<dyn Provider>, config::KeyReader)>,
+    committed: Arc<Notify>,
+    board: Board,
+    heartbeats: BTreeMap<String, Heartbeat>,
+    _locks: Vec<DatabaseLock>,
+}
+
+/// The daemon, until a signal stops it: polls, delivers the feed to `output`.
+pub async fn run<W>(config: Config, env: &Environment, output: W) -> Result<(), DaemonError>
+where
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
+    lifecycle::watch_signals(stop.clone(), Arc::clone(&reload))
+        .map_err(|error| DaemonError::Failed(format!("signals cannot be watched: {error}")))?;
+    run_until(config, env, output, stop, reload).await
+}
+
+/// As `run`, stopped by a token.
+pub async fn run_until<W>(
+    config: Config,
+    env: &Environment,
+    output: W,
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+) -> Result<(), DaemonError>
+where
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let mut parts = assemble(config, env).await?;
+    let flush = CancellationToken::new();
+    let feed = open_feed(&parts, output).await?;
+    let mut pollers = JoinSet::new();
+    for setup in poll_setups(&mut parts) {
+        pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
+    }
+    let mut duties = JoinSet::new();
+    let intake = intake(&mut parts);
+    duties.spawn(intake_loop(
+        intake,
+        Arc::clone(&parts.clock),
+        parts.config.polling.intake_interval,
+        stop.clone(),
+    ));
+    let delivery = feed.map(|feed| {
+        let committed = Arc::clone(&parts.committed);
+        let interval = parts.config.polling.intake_interval;
+        tokio::spawn(feed_loop(
+            feed,
+            Arc::clone(&parts.clock),
+            committed,
+            interval,
+            flush.clone(),
+        ))
+    });
+    let schedule = schedule(&parts).await?;
+    let manager = tokio::spawn(lifecycle::tell_manager(
+        Arc::clone(&parts.clock),
+        parts.heartbeats.clone(),
+        parts.board.clone(),
+    ));
+    lifecycle::ready(&parts.board.words());
+    tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
+
+    stop.cancelled().await;
+    lifecycle::stopping();
+    schedule.stop().await;
+    while pollers.join_next().await.is_some() {}
+    while duties.join_next().await.is_some() {}
+    flush.cancel();
+    if let Some(delivery) = delivery {
+        // A reader that does not read is not waited for: what it did not take is not acknowledged.
+        let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
+    }
+    manager.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// One pass over what is due now, then the feed. Returns what the pollers did.
+pub async fn run_once<W>(
+    config: Config,
+    env: &Environment,
+    output: W,
+) -> Result<PollCounts, DaemonError>
+where
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let mut parts = assemble(config, env).await?;
+    intake(&mut parts).run_once().await?;
+    let mut pollers = JoinSet::new();
+    for setup in poll_setups(&mut parts) {
+        pollers.spawn(Poller::new(setup).run_once());
+    }
+    let mut total = PollCounts::default();
+    while let Some(counts) = pollers.join_next().await {
+        let counts = counts.map_err(|error| DaemonError::Failed(error.to_string()))?;
+        total.answered += counts.answered;
+        total.could_not_ask += counts.could_not_ask;
+        total.left += counts.left;
+    }
+    if let Some(mut feed) = open_feed(&parts, output).await? {
+        match feed.run_once(None).await {
+            Ok(_) | Err(FeedError::ReaderGone) => {}
+            Err(FeedError::Store(error)) => return Err(error.into()),
+            Err(error @ FeedError::Output(_)) => {
+                return Err(DaemonError::Failed(error.to_string()));
+            }
+        }
+    }
+    Ok(total)
+}
+
+/// Reads the keys, takes the lock, brings the database up to date, opens it.
+async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let accounts = accounts(&config, env, &clock)?;
+    let path = config.database.path.clone();
+    let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database")?;
+    let migrated = migrate(&path, clock.now()).await?;
+    if migrated.put_back {
+        tracing::warn!(
+            epoch = migrated.epoch,
+            "this database was put back from an older copy: a new epoch begins, and what happened since is asked again"
+        );
+    }
+    let mut locks = vec![daemon_lock];
+    if config.feed.stdout != StdoutFeed::Off {
+        let name = consumer_lock(STDOUT_CONSUMER);
+        locks.push(lock(&path, &name, "a feed holds the consumer stdout")?);
+    }
+    let store = SqliteStore::open(SqliteOptions {
+        path,
+        subject_prefix: config.feed.subject_prefix.clone(),
+    })
+    .await?;
+    Ok(Parts {
+        config,
+        clock,
+        store: Arc::new(store),
+        accounts,
+        committed: Arc::new(Notify::new()),
+        board: Board::default(),
+        heartbeats: BTreeMap::new(),
+        _locks: locks,
+    })
+}
+
+fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, DaemonError> {
+    let failed = |why: String| DaemonError::Failed(format!("{}: {why}", path.display()));
+    DatabaseLock::try_take(path, name)
+        .map_err(|error| failed(format!("the lock file cannot be made: {error}")))?
+        .ok_or_else(|| failed(held.to_owned()))
+}
+
+/// The enabled accounts, each with its provider and its key.
+fn accounts(
+    config: &Config,
+    env: &Environment,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<(AccountConfig, Arc<dyn Provider>, config::KeyReader)>, DaemonError> {
+    let enabled = config.accounts.iter().filter(|account| account.enabled);
+    enabled
+        .map(|account| {
+            let provider = provider(account, config, clock)?;
+            provider.set_key(config::api_key(account, env)?);
+            Ok((account.clone(), provider, config::key_reader(account, env)))
+        })
+        .collect()
+}
+
+/// The provider behind an account. It has no key yet.
+pub fn provider(
+    account: &AccountConfig,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Provider>, DaemonError> {
+    let options = HttpOptions {
+        base_url: account.base_url.clone(),
+        connect_timeout: config.http.connect_timeout,
+        request_timeout: config.http.request_timeout,
+        max_response_bytes: config.http.max_response_bytes,
+        max_retry_after: config.http.max_retry_after,
+        pool_size: account.max_in_flight,
+    };
+    match account.provider {
+        config::Provider::WalletPay => {
+            let transport = HttpTransport::new(options, walletpay::KEY_HEADER, Arc::clone(clock))
+                .map_err(|error| DaemonError::Failed(error.to_string()))?;
+            Ok(Arc::new(WalletPay::new(
+                Arc::new(transport),
+                Arc::clone(clock),
+            )))
+        }
+    }
+}
+
+/// The rules of looking, as configured.
+pub fn cadence(config: &Config) -> Cadence {
+    let polling = &config.polling;
+    Cadence {
+        min_interval: polling.min_interval,
+        age_factor: polling.age_factor,
+        max_interval: polling.max_interval,
+        jitter: polling.jitter,
+        checks_after_expiry: polling.checks_after_expiry.clone(),
+    }
+}
+
+fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
+    let mut setups = Vec::new();
+    for (account, provider, read_key) in &parts.accounts {
+        let heartbeat = Heartbeat::default();
+        heartbeat.beat(parts.clock.monotonic());
+        parts
+            .heartbeats
+            .insert(format!("poll {}", account.name), heartbeat.clone());
+        parts.board.put(&account.name, "polling");
+        setups.push(PollSetup {
+            account: AccountName(account.name.clone()),
+            provider: Arc::clone(provider),
+            read_key: Arc::clone(read_key),
+            store: Arc::clone(&parts.store) as Arc<dyn Store>,
+            clock: Arc::clone(&parts.clock),
+            cadence: cadence(&parts.config),
+            not_found_grace: parts.config.polling.not_found_grace,
+            intake_interval: parts.config.polling.intake_interval,
+            limits: Limits {
+                requests_per_second: account.requests_per_second,
+                burst: account.burst,
+                max_in_flight: account.max_in_flight,
+            },
+            committed: Arc::clone(&parts.committed),
+            heartbeat,
+            board: parts.board.clone(),
+            seed: fastrand::u64(..),
+        });
+    }
+    setups
+}
+
+fn intake(parts: &mut Parts) -> Intake {
+    let heartbeat = Heartbeat::default();
+    heartbeat.beat(parts.clock.monotonic());
+    parts.heartbeats.insert("intake".into(), heartbeat.clone());
+    let known = parts
+        .config
+        .accounts
+        .iter()
+        .map(|a| AccountName(a.name.clone()))
+        .collect();
+    Intake::new(
+        Arc::clone(&parts.store) as Arc<dyn Store>,
+        Arc::clone(&parts.clock),
+        cadence(&parts.config),
+        known,
+        heartbeat,
+    )
+}
+
+async fn intake_loop(
+    mut intake: Intake,
+    clock: Arc<dyn Clock>,
+    interval: Duration,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        if let Err(error) = intake.run_once().await {
+            tracing::debug!(%error, "intake waits for the database");
+        }
+        tokio::select! {
+            () = clock.sleep(interval) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// The feed on stdout, at the place where it was; None when it is off, and then its consumer goes.
+async fn open_feed<W>(parts: &Parts, output: W) -> Result<Option<Feed<W>>, DaemonError>
+where
+    W: AsyncWrite + Unpin + Send,
+{
+    let format = match parts.config.feed.stdout {
+        StdoutFeed::Nats => Format::Nats,
+        StdoutFeed::Hpub => Format::Hpub,
+        StdoutFeed::Jsonl => Format::Jsonl,
+        StdoutFeed::Off => {
+            parts.store.remove_consumer(STDOUT_CONSUMER).await?;
+            return Ok(None);
+        }
+    };
+    let place = parts.store.consumer(STDOUT_CONSUMER).await?;
+    let delivery = Delivery {
+        format,
+        consumer: Some(STDOUT_CONSUMER.to_owned()),
+        pattern: None,
+    };
+    let store = Arc::clone(&parts.store) as Arc<dyn Store>;
+    Ok(Some(Feed::new(store, delivery, place, output)))
+}
+
+/// Delivers after each commit of ours, and what other processes wrote within `interval`.
+async fn feed_loop<W>(
+    mut feed: Feed<W>,
+    clock: Arc<dyn Clock>,
+    committed: Arc<Notify>,
+    interval: Duration,
+    flush: CancellationToken,
+) where
+    W: AsyncWrite + Unpin + Send,
+{
+    let mut failing = false;
+    loop {
+        let last = flush.is_cancelled();
+        match feed.run_once(None).await {
+            Ok(_) => failing = false,
+            Err(FeedError::Store(error)) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "the feed waits for the database");
+                }
+            }
+            Err(error @ (FeedError::ReaderGone | FeedError::Output(_))) => {
+                tracing::warn!(%error, "nobody reads stdout any more: events stay in the outbox, and come after the next start");
+                return;
+            }
+        }
+        if last {
+            return;
+        }
+        tokio::select! {
+            () = committed.notified() => {}
+            () = clock.sleep(interval) => {}
+            () = flush.cancelled() => {}
+        }
+    }
+}
+
+async fn schedule(parts: &Parts) -> Result<Schedule, DaemonError> {
+    let mut jobs: Vec<(&'static str, String, Turn)> = Vec::new();
+    if let Some(cron) = &parts.config.jobs.retention {
+        let retention = Arc::new(Retention {
+            store: Arc::clone(&parts.store) as Arc<dyn Store>,
+            clock: Arc::clone(&parts.clock),
+            outbox: parts.config.retention.outbox,
+            invoices: parts.config.retention.invoices,
+        });
+        let turn: Turn = Arc::new(move || {
+            let retention = Arc::clone(&retention);
+            Box::pin(async move {
+                if let Err(error) = retention.run_once().await {
+                    tracing::warn!(%error, "old rows could not be deleted; the next turn tries again");
+                }
+            })
+        });
+        jobs.push(("retention", cron.clone(), turn));
+    }
+    Schedule::start(jobs)
+        .await
+        .map_err(|error| DaemonError::Failed(error.to_string()))
+}

@@ -221,6 +221,13 @@ impl Throttle {
         }
     }
 
+    /// Gives a permit back after an answer that proves nothing: "not found", which a broken service
+    /// says to everything.
+    pub fn settle_unproven(&mut self, permit: &Permit, now: Duration) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.after_failed_probe(permit, now);
+    }
+
     /// Gives a permit back unused.
     pub fn give_back(&mut self, permit: &Permit) {
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -242,9 +249,15 @@ impl Throttle {
         self.stop.as_ref().map(|stop| stop.trouble)
     }
 
-    /// Whether a server's word holds the account at `now`.
-    pub fn is_held(&self, now: Duration) -> bool {
-        now < self.held_until
+    /// How much longer a server's word holds the account; None = it does not.
+    pub fn held_for(&self, now: Duration) -> Option<Duration> {
+        (now < self.held_until).then(|| self.held_until.saturating_sub(now))
+    }
+
+    /// Time to the next probe of a stopped account.
+    pub fn next_probe_in(&self, now: Duration) -> Option<Duration> {
+        let stop = self.stop.as_ref()?;
+        Some(stop.next_probe.saturating_sub(now))
     }
 
     /// When the provider last said something.

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::ConfigError;
 use super::{AccountConfig, Environment};
@@ -40,6 +41,15 @@ pub fn api_key(account: &AccountConfig, env: &Environment) -> Result<ApiKey, Con
         account.name,
         looked_at.join(", ")
     )))
+}
+
+/// Reads a key anew at each call.
+pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
+
+/// [`api_key`] for later: what a new key needs is that its file changes, not a restart.
+pub fn key_reader(account: &AccountConfig, env: &Environment) -> KeyReader {
+    let (account, env) = (account.clone(), env.clone());
+    Arc::new(move || api_key(&account, &env).map_err(|error| error.to_string()))
 }
 
 /// The environment variable that may hold the key of the account `name`.

@@ -86,6 +86,12 @@ impl Cadence {
         )
     }
 
+    /// The look after one that the account's own trouble prevented: nobody's fault, so only the
+    /// interval of its age. What has an end of looks keeps it.
+    pub fn after_trouble(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
+        now.plus(self.interval(row, now, roll))
+    }
+
     /// The furthest that any plan for a row of this status may lie ahead; one further off comes
     /// from a clock that went back.
     pub fn horizon(&self, status: Status) -> Duration {

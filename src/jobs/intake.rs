@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
+use crate::jobs::Heartbeat;
 use crate::store::{Store, StoreError};
 
 /// Plans are checked this often, even when no jump of the clock was noticed.
@@ -22,6 +23,7 @@ pub struct Intake {
     clock: Arc<dyn Clock>,
     cadence: Cadence,
     known: Vec<AccountName>,
+    heartbeat: Heartbeat,
     reported: BTreeSet<AccountName>,
     seen_change: Option<i64>,
     /// Wall and monotonic time when the plans were last checked.
@@ -35,12 +37,14 @@ impl Intake {
         clock: Arc<dyn Clock>,
         cadence: Cadence,
         known: Vec<AccountName>,
+        heartbeat: Heartbeat,
     ) -> Self {
         Self {
             store,
             clock,
             cadence,
             known,
+            heartbeat,
             reported: BTreeSet::new(),
             seen_change: None,
             plans_checked: None,
@@ -49,6 +53,7 @@ impl Intake {
 
     /// One turn: cheap when nothing was written since the last.
     pub async fn run_once(&mut self) -> Result<(), StoreError> {
+        self.heartbeat.beat(self.clock.monotonic());
         self.check_plans().await?;
         let change = self.store.change_counter().await?;
         if self.seen_change == Some(change) {

@@ -4,3 +4,51 @@ pub mod feed;
 pub mod intake;
 pub mod poll;
 pub mod retention;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The sign of life of a duty: beaten at each turn, whether or not there was something to do. A
+/// duty that stops beating hangs; a provider that does not answer stops nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeat(Arc<AtomicU64>);
+
+impl Heartbeat {
+    /// Beats at `now` of the monotonic clock.
+    pub fn beat(&self, now: Duration) {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(millis, Ordering::Relaxed);
+    }
+
+    /// How long ago the last beat was.
+    pub fn silent_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// What each duty would say of itself, in plain words: the line a service manager shows.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Board {
+    /// Puts up a line for `name`.
+    pub fn put(&self, name: &str, words: impl Into<String>) {
+        self.lines().insert(name.to_owned(), words.into());
+    }
+
+    /// All lines as one.
+    pub fn words(&self) -> String {
+        let lines = self.lines();
+        let each: Vec<String> = lines
+            .iter()
+            .map(|(name, words)| format!("{name}: {words}"))
+            .collect();
+        each.join("; ")
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

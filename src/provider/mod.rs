@@ -53,6 +53,10 @@ pub trait Provider: Send + Sync + 'static {
 
 /// What the provider said of one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a request, and the large variant is the usual one"
+)]
 pub enum Look {
     /// It told of it.
     Seen(Sighting),
@@ -71,6 +75,10 @@ pub struct Creation {
 
 /// What the provider said to a creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a request, and the large variant is the usual one"
+)]
 pub enum CreationAnswer {
     /// The order exists, made now or by an earlier try with the same parameters.
     Exists(Sighting),
@@ -126,7 +134,7 @@ pub enum CouldNotAsk {
         /// How long the whole account must hold.
         wait: Option<Duration>,
     },
-    /// The service is in trouble (5xx, INTERNAL_ERROR).
+    /// The service is in trouble (5xx, `INTERNAL_ERROR`).
     #[error("service in trouble: {what}")]
     Unavailable {
         /// Status and words, on one line.
@@ -134,13 +142,13 @@ pub enum CouldNotAsk {
         /// How long the whole account must hold.
         wait: Option<Duration>,
     },
-    /// The key is not accepted (401, 403, ACCESS_DENIED).
+    /// The key is not accepted (401, 403, `ACCESS_DENIED`).
     #[error("key refused: {0}")]
     KeyRefused(String),
     /// An answer that is not what the documentation says: broken, too large, about another order.
     #[error("unusable answer: {0}")]
     Malformed(String),
-    /// The request itself is refused (other 4xx, INVALID_REQUEST), which says nothing of an order.
+    /// The request itself is refused (other 4xx, `INVALID_REQUEST`), which says nothing of an order.
     #[error("request refused: {0}")]
     Refused(String),
 }

@@ -93,6 +93,8 @@ pub struct Due {
     pub fresh: Vec<Invoice>,
     /// Waited longest; longest first.
     pub overdue: Vec<Invoice>,
+    /// When the first plan after `now` becomes due.
+    pub next_at: Option<UnixMillis>,
 }
 
 /// What became of a decision.

@@ -3,7 +3,12 @@
 
 mod cadence;
 mod config;
+mod daemon;
 mod decide;
 mod events;
 mod feed_frames;
+mod http_client;
 mod rows;
+mod sandbox;
+mod shop;
+mod walletpay;

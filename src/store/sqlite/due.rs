@@ -29,6 +29,10 @@ const WAITED_LONGEST: &str = concat!(
       ORDER BY next_poll_at LIMIT ?3"
 );
 
+const NEXT_PLAN: &str = "
+    SELECT min(next_poll_at) FROM invoices INDEXED BY invoices_due
+     WHERE account = ?1 AND next_poll_at > ?2";
+
 pub(super) async fn due(
     readers: &SqlitePool,
     account: &AccountName,
@@ -42,6 +46,12 @@ pub(super) async fn due(
         .bind(limit)
         .fetch_all(&mut *connection)
         .await?;
+    let next_at: Option<i64> = sqlx::query_scalar(NEXT_PLAN)
+        .bind(&account.0)
+        .bind(now.0)
+        .fetch_one(&mut *connection)
+        .await?;
+    let next_at = next_at.map(UnixMillis);
     let overdue = overdue
         .iter()
         .map(invoice)
@@ -50,7 +60,11 @@ pub(super) async fn due(
         // All that is due is in hand: the other end of the queue would be the same rows.
         let mut fresh = overdue.clone();
         fresh.sort_by_key(|invoice| std::cmp::Reverse(invoice.id));
-        return Ok(Due { fresh, overdue });
+        return Ok(Due {
+            fresh,
+            overdue,
+            next_at,
+        });
     }
     let fresh = sqlx::query(BECAME_DUE_LAST)
         .bind(&account.0)
@@ -63,7 +77,11 @@ pub(super) async fn due(
         .iter()
         .map(invoice)
         .collect::<Result<Vec<Invoice>, _>>()?;
-    Ok(Due { fresh, overdue })
+    Ok(Due {
+        fresh,
+        overdue,
+        next_at,
+    })
 }
 
 pub(super) async fn bring_back(

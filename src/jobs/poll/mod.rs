@@ -1,0 +1,563 @@
+//! Polling one account: take what is due, ask, decide, commit.
+//!
+//! Nothing is lost in here: what is under way is only claimed, the row stays due until its next
+//! look is committed. A crash at any point repeats a question and nothing else. Questions and
+//! commits overlap: while one batch is being written the next one gathers.
+
+mod ask;
+mod committer;
+mod queue;
+mod standing;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use self::ask::{Asked, Asker, Step};
+use self::committer::{Committer, Decided, Outcome};
+use self::queue::Queue;
+use self::standing::Standing;
+use crate::clock::Clock;
+use crate::domain::cadence::Cadence;
+use crate::domain::decide::{Decision, decide};
+use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::sighting::{News, OrderState};
+use crate::domain::state::{Status, reason};
+use crate::domain::time::UnixMillis;
+use crate::jobs::{Board, Heartbeat};
+use crate::provider::{ApiKey, CouldNotAsk, Provider};
+use crate::store::{Store, Written};
+use crate::throttle::{Change, Limits, Throttle, Trouble};
+
+/// Most invoices read from the queue at a time.
+const BATCH: usize = 500;
+/// An answer so recent shows that the account's service works.
+const PROOF_OF_SERVICE: Duration = Duration::from_secs(60);
+/// On the way out, questions under way may take so long.
+pub const FINISH_WITHIN: Duration = Duration::from_secs(8);
+/// `run --once` does not sit out a longer hold than this.
+const ONCE_WAITS: Duration = Duration::from_secs(30);
+
+/// Reads the account's key again.
+pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
+
+/// What a poller is made of.
+pub struct PollSetup {
+    /// The account.
+    pub account: AccountName,
+    /// Its provider.
+    pub provider: Arc<dyn Provider>,
+    /// Reads its key again.
+    pub read_key: KeyReader,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// When to look.
+    pub cadence: Cadence,
+    /// "Not found" counts after this.
+    pub not_found_grace: Duration,
+    /// New rows are noticed at most this late.
+    pub intake_interval: Duration,
+    /// The account's budget.
+    pub limits: Limits,
+    /// Wakes the feed after a commit.
+    pub committed: Arc<Notify>,
+    /// Told at each turn.
+    pub heartbeat: Heartbeat,
+    /// Where the account's state is put up.
+    pub board: Board,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+/// What a poller did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PollCounts {
+    /// Questions that brought an answer.
+    pub answered: u64,
+    /// Questions that could not be asked.
+    pub could_not_ask: u64,
+    /// Due invoices left unasked.
+    pub left: u64,
+}
+
+/// The poller of one account.
+pub struct Poller {
+    setup: PollSetup,
+    throttle: Throttle,
+    rng: fastrand::Rng,
+    queue: Queue,
+    /// Invoices read and not yet committed.
+    claimed: HashSet<InvoiceId>,
+    asks: FuturesUnordered<BoxFuture<'static, Asked>>,
+    committer: Committer,
+    /// The queue was found empty; not before this is it read again.
+    read_not_before: Duration,
+    standing: Standing,
+    counts: PollCounts,
+    /// For one pass: only what was due then.
+    once: Option<UnixMillis>,
+}
+
+impl Poller {
+    /// A poller that has asked nothing yet.
+    pub fn new(setup: PollSetup) -> Self {
+        let now = setup.clock.monotonic();
+        Self {
+            throttle: Throttle::new(setup.limits, now),
+            rng: fastrand::Rng::with_seed(setup.seed),
+            queue: Queue::default(),
+            claimed: HashSet::new(),
+            asks: FuturesUnordered::new(),
+            committer: Committer::new(Arc::clone(&setup.store), Arc::clone(&setup.clock)),
+            read_not_before: now,
+            standing: Standing::new(setup.clock.as_ref()),
+            counts: PollCounts::default(),
+            once: None,
+            setup,
+        }
+    }
+
+    /// Polls until `stop`, then finishes what is under way within `FINISH_WITHIN`.
+    pub async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
+        while !stop.is_cancelled() {
+            self.refill().await;
+            self.launch();
+            self.start_commit(false);
+            tokio::select! {
+                () = self.progress() => {}
+                () = stop.cancelled() => {}
+                () = reload.notified() => {
+                    self.reload_key();
+                    self.throttle.try_again(self.setup.clock.monotonic());
+                }
+            }
+        }
+        self.finish().await;
+    }
+
+    /// One pass: every invoice that is due now, requested ones too.
+    pub async fn run_once(mut self) -> PollCounts {
+        let start = self.setup.clock.now();
+        self.once = Some(start);
+        loop {
+            self.refill().await;
+            self.launch();
+            self.start_commit(false);
+            let idle = self.asks.is_empty() && self.committer.is_idle();
+            if idle && (self.queue.is_empty() || self.gives_up_waiting()) {
+                break;
+            }
+            self.progress().await;
+        }
+        let left = self.setup.store.due(&self.setup.account, start, 1).await;
+        self.counts.left = left.map_or(1, |due| due.overdue.len() as u64);
+        self.counts
+    }
+
+    fn gives_up_waiting(&mut self) -> bool {
+        let now = self.setup.clock.monotonic();
+        let wait = self.throttle.wait(now).unwrap_or_default();
+        self.throttle.trouble().is_some() || wait > ONCE_WAITS
+    }
+
+    /// Waits for whatever comes first: an answer, the end of a commit, or time.
+    async fn progress(&mut self) {
+        self.setup.heartbeat.beat(self.setup.clock.monotonic());
+        let nap = self.nap();
+        let clock = Arc::clone(&self.setup.clock);
+        let Self {
+            asks, committer, ..
+        } = self;
+        tokio::select! {
+            biased;
+            outcome = committer.finished() => self.committed(outcome),
+            Some(asked) = asks.next(), if !asks.is_empty() => self.settle(asked),
+            () = clock.sleep(nap) => {}
+        }
+        while let Some(Some(asked)) = self.asks.next().now_or_never() {
+            self.settle(asked);
+        }
+    }
+
+    /// How long to wait when nothing happens.
+    fn nap(&mut self) -> Duration {
+        let now = self.setup.clock.monotonic();
+        let mut nap = self.setup.intake_interval;
+        if let Some(wait) = self.committer.wait(now) {
+            nap = nap.min(wait);
+        }
+        let room = self.throttle.wait(now);
+        if self.queue.is_empty() {
+            nap = nap.min(
+                self.read_not_before
+                    .max(now + room.unwrap_or(nap))
+                    .saturating_sub(now),
+            );
+        } else if let Some(room) = room {
+            nap = nap.min(room);
+        }
+        nap.max(Duration::from_millis(1))
+    }
+
+    // ------------------------------------------------------------------ taking what is due
+
+    async fn refill(&mut self) {
+        let now = self.setup.clock.monotonic();
+        if !self.queue.is_empty() || now < self.read_not_before {
+            return;
+        }
+        let room = self.throttle.room(now);
+        if room == 0 {
+            return;
+        }
+        let unlimited = self.throttle.rate().is_none() && self.throttle.trouble().is_none();
+        let want = if unlimited {
+            (self.setup.limits.max_in_flight * 4).clamp(64, BATCH)
+        } else {
+            room.min(BATCH)
+        };
+        let due_at = self.once.unwrap_or_else(|| self.setup.clock.now());
+        let limit = u32::try_from(want + self.claimed.len()).unwrap_or(u32::MAX);
+        match self
+            .setup
+            .store
+            .due(&self.setup.account, due_at, limit)
+            .await
+        {
+            Ok(due) => {
+                self.committer.recovered();
+                if self.committer.is_failing() {
+                    return;
+                }
+                let next_at = due.next_at;
+                self.queue.fill(due, &self.claimed, want);
+                if self.queue.is_empty() {
+                    let until_next = next_at.map_or(Duration::MAX, |at| at.since(due_at));
+                    let rest = self.setup.intake_interval.min(until_next);
+                    self.read_not_before = now + rest.max(Duration::from_millis(5));
+                }
+                self.mark_creations().await;
+            }
+            Err(error) => self.read_not_before = self.committer.fail(&error),
+        }
+    }
+
+    /// Writes down that creations are about to be sent; what was withdrawn meanwhile is dropped.
+    async fn mark_creations(&mut self) {
+        let now = self.setup.clock.now();
+        let mut kept = Vec::new();
+        while let Some(invoice) = self.queue.pop() {
+            kept.push(invoice);
+        }
+        let unsent = |invoice: &Invoice| {
+            invoice.facts.status == Status::Requested && invoice.facts.create_sent_at.is_none()
+        };
+        let ids: Vec<InvoiceId> = kept.iter().filter(|i| unsent(i)).map(|i| i.id).collect();
+        let present = if ids.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.setup.store.mark_creations_sent(&ids, now).await
+        };
+        match present {
+            Ok(present) => {
+                for mut invoice in kept.into_iter().rev() {
+                    if unsent(&invoice) {
+                        if !present.contains(&invoice.id) {
+                            continue;
+                        }
+                        invoice.facts.create_sent_at = Some(now);
+                    }
+                    self.queue.push_front(invoice);
+                }
+            }
+            Err(error) => {
+                self.queue.clear();
+                self.read_not_before = self.committer.fail(&error);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------ asking
+
+    fn launch(&mut self) {
+        let now = self.setup.clock.now();
+        while let Some(invoice) = self.queue.pop() {
+            match ask::step(&invoice, self.setup.provider.as_ref(), now) {
+                Step::Known(news) => {
+                    self.claimed.insert(invoice.id);
+                    self.decide(invoice, news);
+                }
+                Step::Nothing => {
+                    self.claimed.insert(invoice.id);
+                    self.plan_only(invoice);
+                }
+                step @ (Step::Create(_) | Step::Look(_)) => {
+                    if let Some(invoice) = self.ask(invoice, step) {
+                        self.queue.push_front(invoice);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks, or gives the invoice back when the account's budget does not allow it now.
+    fn ask(&mut self, invoice: Invoice, step: Step) -> Option<Invoice> {
+        let now = self.setup.clock.monotonic();
+        let Ok(permit) = self.throttle.take(now) else {
+            return Some(invoice);
+        };
+        if permit.probe && self.throttle.trouble() == Some(Trouble::KeyRefused) {
+            self.reload_key();
+        }
+        let service_works = self
+            .throttle
+            .last_answer()
+            .is_some_and(|at| now.saturating_sub(at) < PROOF_OF_SERVICE);
+        if invoice.facts.not_found_since.is_some() && !service_works {
+            // The question may need a second request to prove that the service works.
+            self.throttle.charge(now);
+        }
+        let asker = Asker {
+            provider: Arc::clone(&self.setup.provider),
+            clock: Arc::clone(&self.setup.clock),
+            not_found_grace: self.setup.not_found_grace,
+            service_works,
+        };
+        self.claimed.insert(invoice.id);
+        match step {
+            Step::Create(creation) => {
+                self.asks
+                    .push(asker.create(invoice, permit, creation).boxed());
+            }
+            Step::Look(order) => self.asks.push(asker.look(invoice, permit, order).boxed()),
+            Step::Known(_) | Step::Nothing => self.throttle.give_back(&permit),
+        }
+        None
+    }
+
+    fn reload_key(&mut self) {
+        match (self.setup.read_key)() {
+            Ok(key) => self.setup.provider.set_key(key),
+            Err(error) => {
+                tracing::warn!(account = %self.setup.account, error, "the key could not be read again")
+            }
+        }
+    }
+
+    fn settle(&mut self, asked: Asked) {
+        let Asked {
+            invoice,
+            permit,
+            answer,
+        } = asked;
+        let now = self.setup.clock.monotonic();
+        match answer {
+            Ok(news) => {
+                // "Not found" to everything is what a broken service says: it proves nothing.
+                let change = if matches!(news, News::NotFound { counts: false, .. }) {
+                    self.throttle.settle_unproven(&permit, now);
+                    None
+                } else {
+                    self.throttle.settle(&permit, Ok(()), now)
+                };
+                self.standing.succeeded(self.setup.clock.now());
+                self.report(change, None);
+                self.counts.answered += 1;
+                self.decide(invoice, news);
+            }
+            Err(error) => {
+                let blamed = self.throttle.blames_order() && blames_order(&error);
+                let change = self.throttle.settle(&permit, Err(&error), now);
+                self.standing
+                    .failed(self.setup.clock.now(), error.to_string());
+                self.report(change, Some(&error));
+                self.counts.could_not_ask += 1;
+                self.put_off(invoice, &error, blamed);
+            }
+        }
+    }
+
+    fn report(&mut self, change: Option<Change>, error: Option<&CouldNotAsk>) {
+        let account = &self.setup.account;
+        let error = error.map(ToString::to_string).unwrap_or_default();
+        let board = &self.setup.board;
+        match change {
+            None => return,
+            Some(Change::Stopped(Trouble::KeyRefused)) => {
+                tracing::error!(%account, error, "the provider refuses the account's key: nothing is asked but a probe until it is accepted");
+                board.put(&account.0, "the provider refuses the key");
+            }
+            Some(Change::Stopped(Trouble::NothingSucceeds)) => {
+                tracing::warn!(%account, error, "nothing succeeds any more: the account pauses but for probes");
+                board.put(&account.0, format!("the provider cannot be asked: {error}"));
+            }
+            Some(Change::Recovered(_)) => {
+                tracing::info!(%account, "the account works again");
+                board.put(&account.0, "polling");
+            }
+        }
+        self.standing.changed(self.setup.clock.now());
+    }
+
+    // ---------------------------------------------------------------------------- deciding
+
+    fn decide(&mut self, invoice: Invoice, news: News) {
+        let now = self.setup.clock.now();
+        let paid_already = matches!(&news, News::Created(seen) if seen.state != OrderState::Open);
+        let mut decision = decide(&invoice, self.setup.provider.name(), news);
+        let schedule = &mut decision.row.schedule;
+        schedule.last_polled_at = Some(now);
+        schedule.polls += 1;
+        schedule.failures = 0;
+        schedule.last_error = None;
+        let roll = self.rng.f64();
+        let next = self.setup.cadence.next_look(&decision.row, now, roll);
+        decision.row.schedule.next_poll_at = if paid_already { Some(now) } else { next };
+        self.keep(invoice, decision);
+    }
+
+    /// A look that could not be made moves the next one on, and nothing else.
+    fn put_off(&mut self, invoice: Invoice, error: &CouldNotAsk, blamed: bool) {
+        tracing::debug!(account = %invoice.account, external_id = %invoice.external_id, %error, "could not ask");
+        let now = self.setup.clock.now();
+        let mut row = invoice.clone();
+        row.schedule.last_error = Some(error.to_string());
+        if blamed {
+            row.schedule.failures += 1;
+        }
+        let roll = self.rng.f64();
+        let next = if blamed {
+            self.setup.cadence.after_failure(&row, now, roll)
+        } else {
+            self.setup.cadence.after_trouble(&row, now, roll)
+        };
+        row.schedule.next_poll_at = Some(next);
+        self.keep_plan(invoice, row);
+    }
+
+    /// Nothing to ask about: the next look is planned all the same, for a person may change that.
+    fn plan_only(&mut self, invoice: Invoice) {
+        let now = self.setup.clock.now();
+        let mut row = invoice.clone();
+        let roll = self.rng.f64();
+        row.schedule.next_poll_at = self.setup.cadence.next_look(&row, now, roll);
+        self.keep_plan(invoice, row);
+    }
+
+    fn keep_plan(&mut self, invoice: Invoice, row: Invoice) {
+        let decision = Decision {
+            based_on_version: invoice.version,
+            based_on_next_poll_at: invoice.schedule.next_poll_at,
+            facts_changed: false,
+            event: None,
+            row,
+        };
+        self.keep(invoice, decision);
+    }
+
+    fn keep(&mut self, invoice: Invoice, decision: Decision) {
+        log_decision(&invoice, &decision);
+        self.committer.keep(Decided { invoice, decision });
+    }
+
+    // -------------------------------------------------------------------------- committing
+
+    fn start_commit(&mut self, hurry: bool) {
+        self.committer.start(hurry);
+        if self.committer.is_writing() || self.committer.is_failing() {
+            return;
+        }
+        let (setup, throttle) = (&self.setup, &self.throttle);
+        let clock = setup.clock.as_ref();
+        let record = self
+            .standing
+            .record(&setup.account, setup.provider.name(), throttle, clock);
+        if let Some(record) = record {
+            self.committer.record(record);
+        }
+    }
+
+    fn committed(&mut self, outcome: Outcome) {
+        let written = self.committer.conclude(outcome);
+        let says =
+            |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
+        if written.iter().any(says) {
+            self.setup.committed.notify_one();
+        }
+        for (decided, written) in written {
+            self.release(decided, written);
+        }
+    }
+
+    fn release(&mut self, Decided { invoice, decision }: Decided, written: Written) {
+        let why = match written {
+            Written::Yes { .. } | Written::Stale => {
+                self.claimed.remove(&invoice.id);
+                return;
+            }
+            Written::Refused(why) => why,
+        };
+        tracing::error!(account = %invoice.account, external_id = %invoice.external_id, why, "the database refuses what was decided");
+        if invoice.facts.status == Status::Requested && decision.event.is_some() {
+            // The order that came back belongs to another invoice already.
+            let observed_at = self.setup.clock.now();
+            self.decide(invoice, News::CreationConflict { observed_at });
+        } else if decision.facts_changed {
+            self.put_off(invoice, &CouldNotAsk::Malformed(why), true);
+        }
+        // Else not even its plan can be written: it stays claimed, or it would spin.
+    }
+
+    /// Finishes what is under way; what is not done in time is asked again after the next start.
+    async fn finish(&mut self) {
+        self.queue.clear();
+        let until = self.setup.clock.monotonic() + FINISH_WITHIN;
+        while self.setup.clock.monotonic() < until {
+            self.start_commit(true);
+            if self.asks.is_empty() && self.committer.is_idle() {
+                return;
+            }
+            self.progress().await;
+        }
+        tracing::warn!(account = %self.setup.account, "not everything under way could be finished in time; it will be asked again");
+    }
+}
+
+/// Whether an order can be the cause: the account's own troubles are nobody's fault.
+fn blames_order(error: &CouldNotAsk) -> bool {
+    match error {
+        CouldNotAsk::RateLimited { .. } | CouldNotAsk::KeyRefused(_) => false,
+        CouldNotAsk::Unreachable(_)
+        | CouldNotAsk::Unavailable { .. }
+        | CouldNotAsk::Malformed(_)
+        | CouldNotAsk::Refused(_) => true,
+    }
+}
+
+/// Says what happened: a change of state, or something odd that changed none.
+fn log_decision(before: &Invoice, decision: &Decision) {
+    let (row, facts) = (&decision.row, &decision.row.facts);
+    let order_id = facts
+        .order_id
+        .as_ref()
+        .map(|id| id.0.as_str())
+        .unwrap_or_default();
+    let why = facts.reason.as_deref().unwrap_or_default();
+    if let Some(event) = &decision.event {
+        tracing::info!(account = %row.account, external_id = %row.external_id, order_id, r#type = event.event_type.as_str(), why, "said");
+    } else if facts.reason != before.facts.reason
+        && !why.is_empty()
+        && why != reason::UNKNOWN_ACCOUNT
+    {
+        tracing::warn!(account = %row.account, external_id = %row.external_id, order_id, why, "an odd answer changed nothing");
+    }
+}

@@ -1,0 +1,319 @@
+//! The one HTTP client, over reqwest.
+//!
+//! What reqwest would do by itself and what is turned off here: it follows redirects and sends
+//! one's own headers on (the key!), takes proxies from the environment, waits without end, reads
+//! bodies without end, and prints addresses in errors. TLS uses the bundled Mozilla roots, so it
+//! works where no certificates are installed, and no process-wide cryptography is set.
+
+use std::error::Error;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use rustls::RootCertStore;
+use url::{Host, Url};
+
+use super::failure::{Limits, cause, is_broken_coding};
+use super::{Body, Method, Request, Response, Transport, retry_after, too_large};
+use crate::clock::Clock;
+use crate::provider::{ApiKey, CouldNotAsk};
+
+/// What a connection that nobody uses may cost the server, and how old a dead one can get here.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// Where to and within what limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// The service. May have a path, which goes before every request's own.
+    pub base_url: Url,
+    /// For name, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// From connecting to the last byte of the body.
+    pub request_timeout: Duration,
+    /// Largest body, in decoded bytes.
+    pub max_response_bytes: usize,
+    /// Longest wait that a server may ask for; longer ones are cut to this.
+    pub max_retry_after: Duration,
+    /// Idle connections kept open.
+    pub pool_size: usize,
+}
+
+/// Why no transport can be made of the options, on one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnusableOptions(String);
+
+/// A transport over the network.
+pub struct HttpTransport {
+    client: reqwest::Client,
+    clock: Arc<dyn Clock>,
+    options: HttpOptions,
+    /// The base address without a slash at its end.
+    base: String,
+    key_header: HeaderName,
+    key: RwLock<Option<HeaderValue>>,
+}
+
+impl HttpTransport {
+    /// A transport that shows its key in the header `key_header` (lower case). It has no key yet.
+    pub fn new(
+        options: HttpOptions,
+        key_header: &'static str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, UnusableOptions> {
+        let roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        Self::trusting(roots, options, key_header, clock)
+    }
+
+    fn trusting(
+        roots: RootCertStore,
+        options: HttpOptions,
+        key_header: &'static str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, UnusableOptions> {
+        check_base(&options.base_url).map_err(|why| UnusableOptions(why.to_owned()))?;
+        let key_header = HeaderName::from_bytes(key_header.as_bytes())
+            .map_err(|_| UnusableOptions(format!("no header can be named {key_header}")))?;
+        Ok(Self {
+            client: client(roots, &options)
+                .map_err(|error| UnusableOptions(format!("no HTTP client: {}", cause(&*error))))?,
+            clock,
+            base: options.base_url.as_str().trim_end_matches('/').to_owned(),
+            options,
+            key_header,
+            key: RwLock::default(),
+        })
+    }
+
+    fn request(&self, request: Request) -> Result<reqwest::RequestBuilder, CouldNotAsk> {
+        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(key) = key.clone() else {
+            return Err(CouldNotAsk::KeyRefused("there is no key".into()));
+        };
+        if !request.path_and_query.starts_with('/') {
+            // Else it could change the host, and the key would go there.
+            return Err(CouldNotAsk::Refused("a path must begin with /".into()));
+        }
+        let address = format!("{}{}", self.base, request.path_and_query);
+        let builder = match request.method {
+            Method::Get => self.client.get(address),
+            Method::Post => self.client.post(address),
+        };
+        let builder = builder.header(&self.key_header, key);
+        Ok(match request.body {
+            Some(json) => builder.header(CONTENT_TYPE, "application/json").body(json),
+            None => builder,
+        })
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: Request) -> Result<Response, CouldNotAsk> {
+        let limits = Limits {
+            connect: self.options.connect_timeout,
+            total: self.options.request_timeout,
+            bytes: self.options.max_response_bytes,
+        };
+        let inner = self
+            .request(request)?
+            .send()
+            .await
+            .map_err(|error| limits.failure(&error))?;
+        let wait = inner.headers().get(RETRY_AFTER).and_then(|value| {
+            let most = self.options.max_retry_after;
+            retry_after(value.to_str().ok()?, self.clock.now(), most)
+        });
+        let status = inner.status().as_u16();
+        let body = NetworkBody {
+            inner,
+            limits,
+            read: 0,
+        };
+        Ok(Response::new(status, wait, body))
+    }
+
+    fn set_key(&self, key: ApiKey) {
+        // An `ApiKey` is printable ASCII, which every header can hold.
+        let value = HeaderValue::from_str(key.expose()).ok().map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The address must be `https`, or `http` to this very machine, and nothing but an address.
+fn check_base(base: &Url) -> Result<(), &'static str> {
+    let is_loopback = match base.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => return Err("the base address names no host"),
+    };
+    match base.scheme() {
+        "https" => {}
+        "http" if is_loopback => {}
+        _ => return Err("the base address must be https (http only to a loopback address)"),
+    }
+    if !base.username().is_empty() || base.password().is_some() {
+        return Err("the base address must hold no user name and no password");
+    }
+    if base.query().is_some() || base.fragment().is_some() {
+        return Err("the base address must end with its path");
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that builds an HTTP client"
+)]
+fn client(
+    roots: RootCertStore,
+    options: &HttpOptions,
+) -> Result<reqwest::Client, Box<dyn Error + Send + Sync>> {
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let json = HeaderValue::from_static("application/json");
+    // `localhost` is this machine whatever a resolver says: plain http is allowed to it.
+    let this_machine = [
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+    ];
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .resolve_to_addrs("localhost", &this_machine)
+        .user_agent(concat!("payrecond/", env!("CARGO_PKG_VERSION")))
+        .default_headers(HeaderMap::from_iter([(ACCEPT, json)]))
+        .connect_timeout(options.connect_timeout)
+        .timeout(options.request_timeout)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(options.pool_size)
+        .pool_idle_timeout(IDLE)
+        .build()?;
+    Ok(client)
+}
+
+struct NetworkBody {
+    inner: reqwest::Response,
+    limits: Limits,
+    /// Decoded bytes so far.
+    read: usize,
+}
+
+#[async_trait]
+impl Body for NetworkBody {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, CouldNotAsk> {
+        let limit = self.limits.bytes;
+        let declared = self.inner.content_length().unwrap_or(0);
+        if self.read == 0 && usize::try_from(declared).map_or(true, |length| length > limit) {
+            return Err(too_large(limit));
+        }
+        match self.inner.chunk().await {
+            Ok(Some(chunk)) => {
+                self.read = self.read.saturating_add(chunk.len());
+                if self.read > limit {
+                    return Err(too_large(limit));
+                }
+                Ok(Some(chunk))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if is_broken_coding(&error) => Err(CouldNotAsk::Malformed(format!(
+                "broken body: {}",
+                cause(&error)
+            ))),
+            Err(error) => Err(self.limits.failure(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::time::UnixMillis;
+
+    async fn status_of(base: &str, roots: RootCertStore) -> Result<u16, CouldNotAsk> {
+        let second = Duration::from_secs(1);
+        let options = HttpOptions {
+            base_url: base.parse().unwrap(),
+            connect_timeout: second * 5,
+            request_timeout: second * 20,
+            max_response_bytes: 1000,
+            max_retry_after: second,
+            pool_size: 1,
+        };
+        let clock = Arc::new(ManualClock::at(UnixMillis(0)));
+        let transport = HttpTransport::trusting(roots, options, "x-key", clock).unwrap();
+        transport.set_key(ApiKey::from_bytes(b"key").unwrap());
+        let response = transport.send(Request::get("/")).await?;
+        Ok(response.status)
+    }
+
+    /// The bundled roots cannot be tested without the internet; that a root is needed, can.
+    #[tokio::test]
+    async fn only_certificates_of_a_known_root_are_trusted() {
+        let issued = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let certificate = issued.cert.der().clone();
+        let key = PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der());
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key.into())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let _ = stream.read(&mut [0; 4096]).await;
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    let _ = stream.write_all(answer).await;
+                    let _ = stream.flush().await;
+                    let _ = stream.read(&mut [0; 1]).await;
+                }
+            }
+        });
+        let mut known = RootCertStore::empty();
+        known.add(certificate).unwrap();
+        let by_name = format!("https://localhost:{port}");
+        assert_eq!(status_of(&by_name, known.clone()).await, Ok(200));
+
+        let other_name = status_of(&format!("https://127.0.0.1:{port}"), known).await;
+        let said = other_name.unwrap_err().to_string();
+        assert!(said.contains("tls: invalid peer certificate"), "{said}");
+        let unknown = status_of(&by_name, RootCertStore::empty()).await;
+        let said = unknown.unwrap_err().to_string();
+        assert!(said.contains("UnknownIssuer"), "{said}");
+    }
+}

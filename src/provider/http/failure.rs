@@ -1,0 +1,85 @@
+//! Why no answer came, in a few words without any address.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use crate::domain::text::one_line;
+use crate::provider::CouldNotAsk;
+
+/// What bounds one answer.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// For name, TCP and TLS together.
+    pub(super) connect: Duration,
+    /// From connecting to the last byte.
+    pub(super) total: Duration,
+    /// Of the decoded body.
+    pub(super) bytes: usize,
+}
+
+impl Limits {
+    /// The error for what reqwest reports.
+    pub(super) fn failure(self, error: &reqwest::Error) -> CouldNotAsk {
+        let why = if error.is_timeout() && error.is_connect() {
+            format!("no connection within {:?}", self.connect)
+        } else if error.is_timeout() {
+            format!("timed out after {:?}", self.total)
+        } else if error.is_dns() {
+            format!("dns: {}", cause(error))
+        } else if error.is_connect() {
+            format!("connect: {}", cause(error))
+        } else {
+            cause(error)
+        };
+        CouldNotAsk::Unreachable(why)
+    }
+}
+
+/// Errors from the outermost to the innermost, also those that an I/O error wraps.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(|error| error.get_ref());
+        match wrapped {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+/// Whether bytes came but are no gzip or no chunks: the decoders' errors are of this kind. Those of
+/// TLS are too.
+pub(super) fn is_broken_coding(error: &reqwest::Error) -> bool {
+    let is_tls = chain(error).any(<dyn Error>::is::<rustls::Error>);
+    let mut io_errors = chain(error).filter_map(|error| error.downcast_ref::<io::Error>());
+    !is_tls
+        && io_errors.any(|error| {
+            let kind = error.kind();
+            matches!(
+                kind,
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+            )
+        })
+}
+
+/// The cause in few words. reqwest's own texts are left out: they can hold the address.
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut words = None;
+    for error in chain(error) {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return one_line(&format!("tls: {tls}"));
+        }
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => return "connection refused".into(),
+            Some(io::ErrorKind::ConnectionReset) => return "connection reset".into(),
+            Some(io::ErrorKind::UnexpectedEof) => return "connection closed early".into(),
+            _ => {}
+        }
+        if !error.is::<reqwest::Error>() {
+            words = Some(error);
+        }
+    }
+    words.map_or_else(|| "no cause told".into(), |e| one_line(&e.to_string()))
+}

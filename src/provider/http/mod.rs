@@ -1,0 +1,268 @@
+//! HTTP in the few words that providers need: a request, an answer read piece by piece, a transport
+//! between them that a test or a simulation can script.
+//!
+//! `client` holds the one real transport. Absent on purpose: headers. The key is the transport's
+//! own, so no request, answer or error carries it.
+
+mod client;
+mod failure;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use client::{HttpOptions, HttpTransport, UnusableOptions};
+
+use super::{ApiKey, CouldNotAsk};
+use crate::domain::time::UnixMillis;
+
+/// Carries requests to one service, with one account's key.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Sends `request` and returns once the head of the answer is there, whatever its status.
+    async fn send(&self, request: Request) -> Result<Response, CouldNotAsk>;
+
+    /// Takes another key from now on. Before the first, nothing is sent.
+    fn set_key(&self, key: ApiKey);
+}
+
+/// The two methods in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Asks.
+    Get,
+    /// Makes.
+    Post,
+}
+
+/// One request, without what the transport adds: base address, key and other headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its method.
+    pub method: Method,
+    /// Relative to the base, begins with `/`, encoded as it goes on the wire.
+    pub path_and_query: String,
+    /// A JSON text, sent as it is.
+    pub body: Option<String>,
+}
+
+impl Request {
+    /// Asks for `path_and_query`.
+    pub fn get(path_and_query: impl Into<String>) -> Self {
+        Self {
+            method: Method::Get,
+            path_and_query: path_and_query.into(),
+            body: None,
+        }
+    }
+
+    /// Sends a JSON text to `path`.
+    pub fn post(path: impl Into<String>, json: impl Into<String>) -> Self {
+        Self {
+            method: Method::Post,
+            path_and_query: path.into(),
+            body: Some(json.into()),
+        }
+    }
+}
+
+/// A body on its way.
+#[async_trait]
+pub trait Body: Send {
+    /// The next piece, decoded; None at the regular end. A body that is cut short, too slow or too
+    /// large is an error.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, CouldNotAsk>;
+}
+
+/// A body whose pieces are all here.
+#[async_trait]
+impl Body for VecDeque<Bytes> {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, CouldNotAsk> {
+        Ok(self.pop_front())
+    }
+}
+
+/// The head of an answer, with its body still on its way.
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// What the server asks for, already capped.
+    pub retry_after: Option<Duration>,
+    body: Box<dyn Body>,
+}
+
+impl Response {
+    /// An answer with a body on its way.
+    pub fn new(status: u16, retry_after: Option<Duration>, body: impl Body + 'static) -> Self {
+        Self {
+            status,
+            retry_after,
+            body: Box::new(body),
+        }
+    }
+
+    /// An answer whose body is here.
+    pub fn whole(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::new(status, None, VecDeque::from([body.into()]))
+    }
+
+    /// The next piece of the body; None at its end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, CouldNotAsk> {
+        self.body.chunk().await
+    }
+
+    /// The whole body, where it has at most `limit` bytes.
+    pub async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, CouldNotAsk> {
+        let mut whole = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if whole.len() + chunk.len() > limit {
+                return Err(too_large(limit));
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole)
+    }
+
+    /// What can be had of the body, at most `limit` bytes: for a failure that is told by the
+    /// status already, whose words are only nice to have.
+    pub async fn beginning(&mut self, limit: usize) -> Vec<u8> {
+        let mut begin = Vec::new();
+        while begin.len() < limit
+            && let Ok(Some(chunk)) = self.chunk().await
+        {
+            let room = limit - begin.len();
+            begin.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+        begin
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("retry_after", &self.retry_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The error for a body over `limit` bytes.
+fn too_large(limit: usize) -> CouldNotAsk {
+    CouldNotAsk::Malformed(format!("body larger than {limit} bytes"))
+}
+
+/// What a status says whatever the body is; None for success (2xx). `words` are the service's own,
+/// on one line, or empty. Redirects are never followed, so they are answers of no use.
+pub fn judge_status(
+    status: u16,
+    retry_after: Option<Duration>,
+    words: &str,
+) -> Option<CouldNotAsk> {
+    let what = if words.is_empty() {
+        format!("HTTP {status}")
+    } else {
+        format!("HTTP {status}: {words}")
+    };
+    match status {
+        200..=299 => None,
+        401 | 403 => Some(CouldNotAsk::KeyRefused(what)),
+        429 => Some(CouldNotAsk::RateLimited { wait: retry_after }),
+        500..=599 => Some(CouldNotAsk::Unavailable {
+            what,
+            wait: retry_after.filter(|_| status == 503),
+        }),
+        400..=499 => Some(CouldNotAsk::Refused(what)),
+        300..=399 => Some(CouldNotAsk::Malformed(format!(
+            "HTTP {status}, a redirect, which is not followed"
+        ))),
+        _ => Some(CouldNotAsk::Malformed(what)),
+    }
+}
+
+/// Reads `Retry-After`: seconds, with a fraction too though the standard (RFC 9110, 10.2.3) has
+/// none, or an HTTP date as seen from `now`. At most `most`; a date gone by is no wait.
+fn retry_after(value: &str, now: UnixMillis, most: Duration) -> Option<Duration> {
+    let value = value.trim();
+    let wait = if value.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        let seconds: f64 = value.parse().ok()?;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    } else {
+        let at = httpdate::parse_http_date(value).ok()?;
+        let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(0).plus(since_epoch).since(now)
+    };
+    Some(wait.min(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Duration = Duration::from_mins(10);
+
+    fn read(value: &str) -> Option<Duration> {
+        // Fri, 31 Dec 1999 23:59:50 GMT
+        retry_after(value, UnixMillis(946_684_790_000), MOST)
+    }
+
+    #[test]
+    fn both_forms_of_retry_after_are_read() {
+        assert_eq!(read("3"), Some(Duration::from_secs(3)));
+        assert_eq!(read(" 0 "), Some(Duration::ZERO));
+        assert_eq!(read("1.5"), Some(Duration::from_millis(1500)));
+        let date = "Fri, 31 Dec 1999 23:59:59 GMT";
+        assert_eq!(read(date), Some(Duration::from_secs(9)));
+        let past = "Fri, 31 Dec 1999 23:59:00 GMT";
+        assert_eq!(read(past), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn absurd_waits_are_cut_and_nonsense_is_none() {
+        for long in [
+            "601",
+            "999999999999999999999999999999",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+        ] {
+            assert_eq!(read(long), Some(MOST), "{long}");
+        }
+        for nonsense in ["", ".", "1.2.3", "-5", "1e9", "inf", "NaN", "soon", "5 s"] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_kind() {
+        for (status, kind) in [
+            (301, "malformed"),
+            (304, "malformed"),
+            (101, "malformed"),
+            (400, "refused"),
+            (401, "key_refused"),
+            (403, "key_refused"),
+            (404, "refused"),
+            (429, "rate_limited"),
+            (500, "unavailable"),
+            (503, "unavailable"),
+            (599, "unavailable"),
+            (999, "malformed"),
+        ] {
+            let judged = judge_status(status, None, "").map(|error| error.kind());
+            assert_eq!(judged, Some(kind), "{status}");
+        }
+        assert_eq!(judge_status(200, Some(MOST), "fine"), None);
+    }
+
+    #[test]
+    fn only_429_and_503_hold_the_account() {
+        let wait_of = |status| match judge_status(status, Some(MOST), "") {
+            Some(CouldNotAsk::RateLimited { wait } | CouldNotAsk::Unavailable { wait, .. }) => wait,
+            _ => None,
+        };
+        assert_eq!(wait_of(429), Some(MOST));
+        assert_eq!(wait_of(503), Some(MOST));
+        assert_eq!(wait_of(500), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! Reads the order list item by item: a glance at each, the whole sighting only where wanted.
+
+use serde::Deserialize;
+
+use super::order;
+use super::scan::{Piece, Scanner};
+use super::wire::{self, Raw, Word};
+use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
+use crate::provider::{Glance, PageVisitor};
+
+/// Why a page that came to its end is no page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotRead {
+    /// It is not what the documentation says.
+    Malformed(String),
+    /// The envelope says something else than success, in these words.
+    Said(Word, String),
+}
+
+/// What a glance needs of an item.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GlanceWire<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+    #[serde(borrow)]
+    status: Raw<'a>,
+    #[serde(borrow)]
+    external_id: Raw<'a>,
+    #[serde(borrow)]
+    created_date_time: Raw<'a>,
+}
+
+/// One page on its way to a visitor.
+pub(super) struct PageReader<'v> {
+    scanner: Scanner,
+    sieve: Sieve<'v>,
+}
+
+impl<'v> PageReader<'v> {
+    /// A page of at most `limit` items, observed at the time its answer began.
+    pub(super) fn new(
+        visitor: &'v mut dyn PageVisitor,
+        observed_at: UnixMillis,
+        limit: u32,
+    ) -> Self {
+        Self {
+            scanner: Scanner::new(),
+            sieve: Sieve {
+                visitor,
+                observed_at,
+                limit: u64::from(limit),
+                word: None,
+                message: String::new(),
+                has_items: false,
+                items: 0,
+                held: Vec::new(),
+                unusable: None,
+            },
+        }
+    }
+
+    /// Takes the next bytes. After an error there is no going on.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let sieve = &mut self.sieve;
+        self.scanner.feed(bytes, &mut |piece| sieve.take(piece))
+    }
+
+    /// The end of the bytes. Returns the number of items.
+    pub(super) fn finish(self) -> Result<u64, NotRead> {
+        self.scanner.finish().map_err(NotRead::Malformed)?;
+        let sieve = self.sieve;
+        match sieve.word {
+            Some(Word::Success) => {}
+            Some(word) => return Err(NotRead::Said(word, sieve.message)),
+            None => return Err(NotRead::Malformed("no status in the envelope".into())),
+        }
+        if !sieve.has_items {
+            return Err(NotRead::Malformed("no items in the envelope".into()));
+        }
+        match sieve.unusable {
+            Some(what) => Err(NotRead::Malformed(what)),
+            None => Ok(sieve.items),
+        }
+    }
+}
+
+/// What becomes of the pieces.
+struct Sieve<'v> {
+    visitor: &'v mut dyn PageVisitor,
+    observed_at: UnixMillis,
+    limit: u64,
+    word: Option<Word>,
+    message: String,
+    has_items: bool,
+    items: u64,
+    /// Items that came before the envelope's status.
+    held: Vec<Box<str>>,
+    /// The first item that could not be read. The page fails for it, but only at its end: taken as
+    /// read, the item's order would seem to be gone.
+    unusable: Option<String>,
+}
+
+impl Sieve<'_> {
+    fn take(&mut self, piece: Piece<'_>) -> Result<(), String> {
+        match piece {
+            Piece::Member { key, value } => self.take_member(key, value),
+            Piece::Items => {
+                self.has_items = true;
+                Ok(())
+            }
+            Piece::Item(item) => self.take_item(item),
+        }
+    }
+
+    fn take_member(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let token = serde_json::from_str::<Raw<'_>>(value).unwrap_or(None);
+        match key {
+            "status" => {
+                self.word = Word::read(token);
+                if self.word == Some(Word::Success) {
+                    for (index, item) in (0..).zip(std::mem::take(&mut self.held)) {
+                        self.visit(index, &item)?;
+                    }
+                }
+            }
+            "message" => {
+                self.message = wire::text(token).map_or_else(String::new, |t| one_line(&t));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_item(&mut self, item: &str) -> Result<(), String> {
+        let index = self.items;
+        if index == self.limit {
+            return Err(format!("more than the {} items asked for", self.limit));
+        }
+        self.items += 1;
+        match self.word {
+            Some(Word::Success) => self.visit(index, item),
+            Some(_) => Ok(()),
+            None => {
+                self.held.push(item.into());
+                Ok(())
+            }
+        }
+    }
+
+    fn visit(&mut self, index: u64, item: &str) -> Result<(), String> {
+        let read = match wire::object::<GlanceWire<'_>>(item) {
+            Ok(glance) => self.show(index, &glance, item),
+            Err(error) if error.is_json() => Err(error.to_string()),
+            Err(error) => return Err(format!("item {index}: {error}")),
+        };
+        if let (Err(what), None) = (read, &self.unusable) {
+            self.unusable = Some(format!("item {index}: {what}"));
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, index: u64, wire: &GlanceWire<'_>, item: &str) -> Result<(), String> {
+        let order_id = order::order_id(wire.id)?;
+        let state = order::order_state(&order::order_status(wire.status)?);
+        let external_id = wire::text(wire.external_id);
+        let created_at = wire::text(wire.created_date_time);
+        let glance = Glance {
+            index,
+            order_id: &order_id,
+            external_id: external_id.as_deref(),
+            state,
+            created_at: created_at.as_deref(),
+        };
+        if self.visitor.wants(&glance) {
+            let sighting = order::sighting(item, self.observed_at)?;
+            self.visitor.take(index, sighting);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! Wallet Pay, the store API of Wallet in Telegram: four operations, one key a store.
+//!
+//! Strict in what is sent (`creation`), lenient in what is got (`wire`, `order`): the documentation's own
+//! examples contradict its schema, and what an answer leaves out contradicts nothing. `list` reads
+//! the order list while it arrives, on top of `scan`.
+//!
+//! Which word wins: HTTP 401, 403, 429 and 5xx whatever the body; 404 is "no such order" for a look
+//! alone; else the envelope's status, as a 200 can carry a failure and nobody documents the HTTP
+//! status of one. A status that is neither is an unusable answer. Facts are those of the
+//! provider's documentation (store API 1.2.0) unless said otherwise.
+
+mod creation;
+mod list;
+mod order;
+mod scan;
+mod wire;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use url::form_urlencoded::byte_serialize;
+
+use self::list::{NotRead, PageReader};
+use self::wire::{Envelope, Word};
+use super::http::{Request, Response, Transport, judge_status};
+use super::{ApiKey, CouldNotAsk, Creation, CreationAnswer, Look, PageEnd, PageVisitor, Provider};
+use crate::clock::Clock;
+use crate::domain::invoice::{Invoice, OrderId};
+use crate::domain::sighting::Sighting;
+use crate::domain::time::UnixMillis;
+
+/// The provider's name in configuration and events.
+pub const NAME: &str = "walletpay";
+/// Where the service is.
+pub const BASE_URL: &str = "https://pay.wallet.tg";
+/// The header that bears the key.
+pub const KEY_HEADER: &str = "wpay-store-api-key";
+/// Most orders on one page of the list.
+pub const PAGE_LIMIT: u32 = 10_000;
+
+const ORDER: &str = "/wpay/store-api/v1/order";
+const PREVIEW: &str = "/wpay/store-api/v1/order/preview";
+const LIST: &str = "/wpay/store-api/v1/reconciliation/order-list";
+const AMOUNT: &str = "/wpay/store-api/v1/reconciliation/order-amount";
+
+/// Largest answer about one order. Real ones stay under 1 KiB.
+const SMALL_ANSWER: usize = 256 * 1024;
+/// How much of a failure's body is read for its words.
+const FAILURE_BODY: usize = 16 * 1024;
+/// Keys shorter than this are not looked for in the provider's words.
+const SHORTEST_HIDDEN_KEY: usize = 8;
+
+/// One store at Wallet Pay.
+pub struct WalletPay {
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    /// Only to strike it out where the provider's words repeat it.
+    key: RwLock<Option<ApiKey>>,
+}
+
+impl WalletPay {
+    /// The store whose key `transport` gets by `set_key`.
+    pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            transport,
+            clock,
+            key: RwLock::default(),
+        }
+    }
+
+    /// One small question and its whole answer.
+    async fn ask(&self, request: Request) -> Result<Answer, CouldNotAsk> {
+        let response = self.transport.send(request).await?;
+        Answer::read(response, self.clock.now()).await
+    }
+
+    /// The envelope of an answer that is a success, else why it is none.
+    fn accept<'a>(&self, answer: &'a Answer) -> Result<Envelope<'a>, CouldNotAsk> {
+        let envelope = wire::envelope(&answer.body);
+        let (word, words) = match &envelope {
+            Ok(envelope) => (envelope.word.as_ref(), self.hide_key(&envelope.message)),
+            Err(_) => (None, String::new()),
+        };
+        if let Some(failure) = judge_status(answer.status, answer.retry_after, &words) {
+            let is_vague = matches!(failure, CouldNotAsk::Refused(_));
+            return Err(match word {
+                Some(word @ (Word::AccessDenied | Word::InternalError)) if is_vague => {
+                    failure_of(word, &words)
+                }
+                _ => failure,
+            });
+        }
+        let envelope = envelope.map_err(CouldNotAsk::Malformed)?;
+        match &envelope.word {
+            Some(Word::Success) => Ok(envelope),
+            Some(word) => Err(failure_of(word, &words)),
+            None => Err(CouldNotAsk::Malformed("no status in the envelope".into())),
+        }
+    }
+
+    /// `words` without the key, should the provider repeat it.
+    fn hide_key(&self, words: &str) -> String {
+        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        match key.as_ref().map(ApiKey::expose) {
+            Some(key) if key.len() >= SHORTEST_HIDDEN_KEY => words.replace(key, "(key)"),
+            _ => words.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for WalletPay {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
+        creation::creation(invoice)
+    }
+
+    /// A 400 ends the creation for good, so it must be the provider's own: an HTML page is some
+    /// gateway's. `SUCCESS` without a usable order, or under a 4xx, is an unusable answer: the
+    /// repeat will be told `ALREADY`.
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
+        let request = Request::post(ORDER, creation.body.clone());
+        let answer = self.ask(request).await?;
+        let status_decides = matches!(answer.status, 401 | 403 | 429 | 500..);
+        let envelope = wire::envelope(&answer.body).ok();
+        let word = envelope.as_ref().and_then(|e| e.word.as_ref());
+        let words = |fallback: &str| {
+            let message = envelope.as_ref().map_or("", |e| e.message.as_str());
+            let message = if message.is_empty() {
+                fallback
+            } else {
+                message
+            };
+            self.hide_key(message)
+        };
+        match (answer.status, word, &envelope) {
+            _ if status_decides => {}
+            (_, Some(Word::Already), Some(envelope))
+            | (200..=299, Some(Word::Success), Some(envelope)) => {
+                return answer.order(envelope).map(CreationAnswer::Exists);
+            }
+            (_, Some(Word::Conflict), _) => return Ok(CreationAnswer::Conflict(words("CONFLICT"))),
+            (_, Some(Word::InvalidRequest), _) => {
+                return Ok(CreationAnswer::Refused(words("INVALID_REQUEST")));
+            }
+            (400, Some(Word::Success), _) => {
+                let what = "HTTP 400 with the status SUCCESS";
+                return Err(CouldNotAsk::Malformed(what.into()));
+            }
+            (400, Some(Word::Other(_)) | None, _) if !answer.is_html() => {
+                return Ok(CreationAnswer::Refused(words("HTTP 400")));
+            }
+            _ => {}
+        }
+        match self.accept(&answer) {
+            Err(failure) => Err(failure),
+            Ok(envelope) => answer.order(&envelope).map(CreationAnswer::Exists),
+        }
+    }
+
+    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
+        let id: String = byte_serialize(order.0.as_bytes()).collect();
+        let answer = self.ask(Request::get(format!("{PREVIEW}?id={id}"))).await?;
+        if answer.status == 404 {
+            return Ok(Look::NotFound);
+        }
+        let sighting = answer.order(&self.accept(&answer)?)?;
+        if sighting.order_id != *order {
+            let what = "the answer is about another order";
+            return Err(CouldNotAsk::Malformed(what.into()));
+        }
+        Ok(Look::Seen(sighting))
+    }
+
+    /// Items are handed over only under a `SUCCESS`: should the envelope's status come after them,
+    /// they are held back until then. An item that cannot be read fails the page, at its end: the
+    /// others have been visited. More items than `count` fail it at once.
+    async fn page(
+        &self,
+        offset: u64,
+        count: u32,
+        visitor: &mut dyn PageVisitor,
+    ) -> Result<PageEnd, CouldNotAsk> {
+        if count > PAGE_LIMIT {
+            return Err(CouldNotAsk::Refused(format!(
+                "a page holds at most {PAGE_LIMIT} orders"
+            )));
+        }
+        let request = Request::get(format!("{LIST}?offset={offset}&count={count}"));
+        let mut response = self.transport.send(request).await?;
+        let observed_at = self.clock.now();
+        if !matches!(response.status, 200..=299) {
+            let answer = Answer::read(response, observed_at).await?;
+            self.accept(&answer)?;
+            return Err(CouldNotAsk::Malformed(format!("HTTP {}", answer.status)));
+        }
+        let mut reader = PageReader::new(visitor, observed_at, count);
+        let mut bytes = 0;
+        while let Some(chunk) = response.chunk().await? {
+            bytes += chunk.len() as u64;
+            reader.feed(&chunk).map_err(CouldNotAsk::Malformed)?;
+        }
+        match reader.finish() {
+            Ok(items) => Ok(PageEnd { items, bytes }),
+            Err(NotRead::Malformed(what)) => Err(CouldNotAsk::Malformed(what)),
+            Err(NotRead::Said(word, message)) => Err(failure_of(&word, &self.hide_key(&message))),
+        }
+    }
+
+    /// `totalAmount` is the number of orders, in spite of its name.
+    async fn count(&self) -> Result<u64, CouldNotAsk> {
+        let answer = self.ask(Request::get(AMOUNT)).await?;
+        let envelope = self.accept(&answer)?;
+        wire::total_amount(envelope.data).map_err(CouldNotAsk::Malformed)
+    }
+
+    fn page_limit(&self) -> u32 {
+        PAGE_LIMIT
+    }
+
+    fn set_key(&self, key: ApiKey) {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
+        self.transport.set_key(key);
+    }
+}
+
+/// A small answer, read to its end.
+struct Answer {
+    status: u16,
+    retry_after: Option<Duration>,
+    observed_at: UnixMillis,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    async fn read(mut response: Response, observed_at: UnixMillis) -> Result<Self, CouldNotAsk> {
+        let body = match response.status {
+            200..=299 => response.collect(SMALL_ANSWER).await?,
+            _ => response.beginning(FAILURE_BODY).await,
+        };
+        Ok(Self {
+            status: response.status,
+            retry_after: response.retry_after,
+            observed_at,
+            body,
+        })
+    }
+
+    /// The order that `data` tells of.
+    fn order(&self, envelope: &Envelope<'_>) -> Result<Sighting, CouldNotAsk> {
+        wire::required(envelope.data)
+            .and_then(|data| order::sighting(data.get(), self.observed_at))
+            .map_err(CouldNotAsk::Malformed)
+    }
+
+    fn is_html(&self) -> bool {
+        self.body.trim_ascii_start().starts_with(b"<")
+    }
+}
+
+/// What an envelope's status means that is no success. `words` may be empty.
+fn failure_of(word: &Word, words: &str) -> CouldNotAsk {
+    let name = word.as_str();
+    let what = if words.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}: {words}")
+    };
+    match word {
+        Word::AccessDenied => CouldNotAsk::KeyRefused(what),
+        Word::InvalidRequest => CouldNotAsk::Refused(what),
+        Word::InternalError => CouldNotAsk::Unavailable { what, wait: None },
+        Word::Success | Word::Already | Word::Conflict | Word::Other(_) => {
+            CouldNotAsk::Malformed(format!("unexpected status {what}"))
+        }
+    }
+}

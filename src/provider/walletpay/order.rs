@@ -1,0 +1,407 @@
+//! One order, as Wallet Pay tells of it: in a preview, after a creation, or as an item of the list.
+//!
+//! The rules for a field that is given but not usable:
+//!
+//! - id or status: the order cannot be told, the answer is unusable;
+//! - the order's amount: unusable as well. Taken as absent it would agree with any expected amount,
+//!   and a payment would be credited unchecked. (Absent, null, `{}` and empty texts are absent.)
+//! - everything else (payment details, times, links, number) is left out.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::wire::{Raw, object, text};
+use crate::domain::invoice::{ExternalId, OrderId};
+use crate::domain::money::{Money, is_plain_decimal};
+use crate::domain::sighting::{OrderState, Payment, Sighting};
+use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
+
+/// Longest order id that is read, in characters. Real ones have up to 17.
+const LONGEST_ID: usize = 255;
+/// Longest external id, in characters.
+const LONGEST_EXTERNAL_ID: usize = 255;
+/// Longest currency code that is read, in characters.
+const LONGEST_CURRENCY: usize = 32;
+/// Longest link that is read, in characters.
+const LONGEST_LINK: usize = 2048;
+
+/// An order, as the preview and the creation (`OrderPreview`) or the list tell of it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderWire<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+    #[serde(borrow)]
+    status: Raw<'a>,
+    #[serde(borrow)]
+    number: Raw<'a>,
+    #[serde(borrow)]
+    amount: Raw<'a>,
+    /// Only in the list.
+    #[serde(borrow)]
+    external_id: Raw<'a>,
+    #[serde(borrow)]
+    created_date_time: Raw<'a>,
+    #[serde(borrow)]
+    expiration_date_time: Raw<'a>,
+    /// The preview's; set for expiry too.
+    #[serde(borrow)]
+    completed_date_time: Raw<'a>,
+    /// The list's.
+    #[serde(borrow)]
+    payment_date_time: Raw<'a>,
+    #[serde(borrow)]
+    pay_link: Raw<'a>,
+    #[serde(borrow)]
+    direct_pay_link: Raw<'a>,
+    /// Only in the list.
+    #[serde(borrow)]
+    selected_payment_option: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MoneyWire<'a> {
+    #[serde(borrow)]
+    amount: Raw<'a>,
+    #[serde(borrow)]
+    currency_code: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PaymentWire<'a> {
+    #[serde(borrow)]
+    amount: Raw<'a>,
+    #[serde(borrow)]
+    amount_fee: Raw<'a>,
+    #[serde(borrow)]
+    amount_net: Raw<'a>,
+    #[serde(borrow)]
+    exchange_rate: Raw<'a>,
+}
+
+/// The order in a piece of JSON.
+pub(super) fn sighting(json: &str, observed_at: UnixMillis) -> Result<Sighting, String> {
+    let wire: OrderWire<'_> = object(json).map_err(|error| error.to_string())?;
+    let order_id = OrderId(order_id(wire.id)?.into_owned());
+    let word = order_status(wire.status)?;
+    let state = order_state(&word);
+    // Both are told of unpaid orders as well, by the documentation's own examples.
+    let is_paid = state == OrderState::Paid;
+    let paid_at = time(wire.payment_date_time).or_else(|| time(wire.completed_date_time));
+    let payment = payment(wire.selected_payment_option);
+    Ok(Sighting {
+        order_id,
+        state,
+        provider_status: one_line(&word),
+        observed_at,
+        external_id: text(wire.external_id).map(|id| external_id(&id)),
+        number: text(wire.number).map(|number| one_line(&number)),
+        amount: order_amount(wire.amount)?,
+        created_at: time(wire.created_date_time),
+        expires_at: time(wire.expiration_date_time),
+        paid_at: paid_at.filter(|_| is_paid),
+        pay_link: link(wire.pay_link),
+        direct_pay_link: link(wire.direct_pay_link),
+        payment: payment.filter(|payment| is_paid && !payment.is_empty()),
+    })
+}
+
+/// An id: a text of letters, digits, `-` and `_`, or a number of digits alone, kept digit by digit.
+pub(super) fn order_id(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
+    let id = text(token).ok_or_else(|| "an order without an id".to_owned())?;
+    let is_id = id
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    // A number with a sign or an exponent passes the alphabet (`-5`, `1E5`): it must be a count.
+    let is_text = token.is_some_and(|token| token.get().starts_with('"'));
+    let is_whole = is_text || id.bytes().all(|b| b.is_ascii_digit());
+    if is_id && is_whole && id.len() <= LONGEST_ID {
+        Ok(id)
+    } else {
+        Err("an id that is no id".to_owned())
+    }
+}
+
+/// The word for an order's state.
+pub(super) fn order_status(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
+    text(token)
+        .filter(|_| token.is_some_and(|token| token.get().starts_with('"')))
+        .ok_or_else(|| "an order without a status".to_owned())
+}
+
+/// The state that a word names. There is no refunded and no partly paid state.
+pub(super) fn order_state(word: &str) -> OrderState {
+    match word {
+        "ACTIVE" => OrderState::Open,
+        "PAID" => OrderState::Paid,
+        "EXPIRED" => OrderState::Expired,
+        "CANCELLED" => OrderState::Cancelled,
+        _ => OrderState::Unknown,
+    }
+}
+
+/// An external id. One that no shop of ours can have stays different from all that they have.
+fn external_id(text: &str) -> ExternalId {
+    let mut id: String = text
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if let Some((end, _)) = id.char_indices().nth(LONGEST_EXTERNAL_ID) {
+        id.truncate(end);
+        id.pop();
+        id.push('\u{fffd}');
+    }
+    ExternalId(id)
+}
+
+fn time(token: Raw<'_>) -> Option<UnixMillis> {
+    UnixMillis::parse(&text(token)?)
+}
+
+fn link(token: Raw<'_>) -> Option<String> {
+    let link = text(token)?;
+    let is_plain = link.len() <= LONGEST_LINK && link.bytes().all(|b| b.is_ascii_graphic());
+    let url = url::Url::parse(&link).ok().filter(|_| is_plain)?;
+    matches!(url.scheme(), "https" | "http" | "tg").then(|| link.into_owned())
+}
+
+/// What the order asks for; None when nothing is told, an error when something is that is no money.
+fn order_amount(token: Raw<'_>) -> Result<Option<Money>, String> {
+    let unusable = || "an order whose amount is no amount".to_owned();
+    let Some(token) = token else { return Ok(None) };
+    let wire: MoneyWire<'_> = object(token.get()).map_err(|_| unusable())?;
+    let is_absent = |part: Raw<'_>| part.is_none_or(|part| part.get() == "\"\"");
+    if is_absent(wire.amount) || is_absent(wire.currency_code) {
+        return Ok(None);
+    }
+    match (decimal(wire.amount), currency(wire.currency_code)) {
+        (Some(value), Some(currency)) => Ok(Some(Money { value, currency })),
+        _ => Err(unusable()),
+    }
+}
+
+/// What was paid. Fee and net are told in the paid currency; in another one they are left out.
+fn payment(token: Raw<'_>) -> Option<Payment> {
+    let wire: PaymentWire<'_> = object(token?.get()).ok()?;
+    let (value, paid_currency) = value_and_currency(wire.amount);
+    let in_paid_currency = |token| {
+        let (value, currency) = value_and_currency(token);
+        value.filter(|_| currency == paid_currency)
+    };
+    Some(Payment {
+        fee: in_paid_currency(wire.amount_fee),
+        net: in_paid_currency(wire.amount_net),
+        exchange_rate: decimal(wire.exchange_rate),
+        value,
+        currency: paid_currency,
+    })
+}
+
+fn value_and_currency(token: Raw<'_>) -> (Option<String>, Option<String>) {
+    match token.map(|token| object::<MoneyWire<'_>>(token.get())) {
+        Some(Ok(wire)) => (decimal(wire.amount), currency(wire.currency_code)),
+        Some(Err(_)) | None => (None, None),
+    }
+}
+
+/// A plain decimal as it stands, be it a text or a number.
+fn decimal(token: Raw<'_>) -> Option<String> {
+    let decimal = text(token)?;
+    is_plain_decimal(&decimal).then(|| decimal.into_owned())
+}
+
+/// A currency code: open text, as codes come and go.
+fn currency(token: Raw<'_>) -> Option<String> {
+    let code = text(token)?;
+    let is_code = code.len() <= LONGEST_CURRENCY && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_code.then(|| code.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::wire::envelope;
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn read(json: &str) -> Result<Sighting, String> {
+        sighting(json, NOW)
+    }
+
+    fn with(fields: &str) -> Sighting {
+        read(&format!(r#"{{"id":"1","status":"PAID",{fields}}}"#)).unwrap()
+    }
+
+    #[test]
+    fn an_id_keeps_every_digit() {
+        for (token, id) in [
+            ("10030467668508673", "10030467668508673"),
+            ("99999999999999999999999999", "99999999999999999999999999"),
+            ("\"10030467668508673\"", "10030467668508673"),
+            ("\"a-B_9\"", "a-B_9"),
+            ("\"\\u0031\"", "1"),
+        ] {
+            let json = format!(r#"{{"status":"ACTIVE","id":{token}}}"#);
+            assert_eq!(read(&json).unwrap().order_id.0, id);
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_no_order() {
+        for token in [
+            "2.7e+15",
+            "1E5",
+            "1.0",
+            "-5",
+            "true",
+            "[1]",
+            "{}",
+            "null",
+            "\"\"",
+            "\" 1\"",
+            "\"1.5\"",
+            "\"\\u0000\"",
+        ] {
+            let json = format!(r#"{{"status":"ACTIVE","id":{token}}}"#);
+            assert!(read(&json).is_err(), "{token}");
+        }
+        for json in [
+            r#"{"status":"ACTIVE"}"#,
+            r#"{"id":1}"#,
+            r#"{"id":1,"status":7}"#,
+            r#"{"id":1,"status":""}"#,
+            r#"[1,"ACTIVE"]"#,
+            r#"{"id":1,"id":2,"status":"ACTIVE"}"#,
+            r#"{"id":1,"status":"ACTIVE","status":"PAID"}"#,
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_told_on_one_line() {
+        let seen = read("{\"id\":1,\"status\":\"RE\\u001b[2J\\nFUNDED\"}").unwrap();
+        assert_eq!(seen.state, OrderState::Unknown);
+        assert_eq!(seen.provider_status, "RE [2J FUNDED");
+        assert_eq!(
+            read(r#"{"id":1,"status":"paid"}"#).unwrap().state,
+            OrderState::Unknown
+        );
+    }
+
+    #[test]
+    fn an_amount_is_told_absent_or_an_error() {
+        for absent in [
+            r"{}",
+            "null",
+            r#"{"amount":"","currencyCode":"USD"}"#,
+            r#"{"amount":"1.00"}"#,
+            r#"{"amount":"1.00","currencyCode":null}"#,
+        ] {
+            assert_eq!(with(&format!(r#""amount":{absent}"#)).amount, None);
+        }
+        for (told, value) in [
+            (
+                r#"{"amount":"0.100000340","currencyCode":"TON"}"#,
+                "0.100000340",
+            ),
+            (r#"{"currencyCode":"TON","amount":30.450}"#, "30.450"),
+        ] {
+            let amount = with(&format!(r#""amount":{told}"#)).amount.unwrap();
+            assert_eq!(amount.value, value);
+        }
+        for unusable in [
+            r#"{"amount":"1,00","currencyCode":"USD"}"#,
+            r#"{"amount":1e3,"currencyCode":"USD"}"#,
+            r#"{"amount":-1,"currencyCode":"USD"}"#,
+            r#"{"amount":["1"],"currencyCode":"USD"}"#,
+            r#"{"amount":"1.00","currencyCode":"U D"}"#,
+            r#"{"amount":"1","amount":"2","currencyCode":"USD"}"#,
+            "12.5",
+            r#"["1.00","USD"]"#,
+        ] {
+            let json = format!(r#"{{"id":1,"status":"PAID","amount":{unusable}}}"#);
+            assert!(read(&json).is_err(), "{unusable}");
+        }
+    }
+
+    #[test]
+    fn payment_and_its_time_are_told_of_paid_orders_alone() {
+        let told = r#""paymentDateTime":"2024-04-21T15:04:24.092Z","selectedPaymentOption":
+            {"amount":{"amount":"0.5","currencyCode":"TON"},"amountFee":{"amount":"0.1",
+            "currencyCode":"USDT"},"amountNet":{"amount":0.4,"currencyCode":"TON"},
+            "exchangeRate":"0.0017462023476135017"}"#;
+        let paid = with(told);
+        assert_eq!(paid.paid_at, Some(UnixMillis(1_713_711_864_092)));
+        let payment = paid.payment.unwrap();
+        assert_eq!(payment.value.as_deref(), Some("0.5"));
+        assert_eq!(payment.net.as_deref(), Some("0.4"));
+        assert_eq!(payment.fee, None, "a fee in another currency is left out");
+        let rate = payment.exchange_rate.unwrap();
+        assert_eq!(rate, "0.0017462023476135017");
+        let open = read(&format!(r#"{{"id":1,"status":"ACTIVE",{told}}}"#)).unwrap();
+        assert_eq!((open.paid_at, open.payment), (None, None));
+    }
+
+    #[test]
+    fn only_plain_links_are_kept() {
+        let kept = "https://t.me/wallet/start?startapp=wpay_order-orderId__1&startApp=x";
+        assert_eq!(
+            with(&format!(r#""payLink":"{kept}""#)).pay_link.unwrap(),
+            kept
+        );
+        let long = format!("https://t.me/{}", "x".repeat(2048));
+        for bad in [
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "https://t.me/\\u001b[2J",
+            "https://t.me/ x",
+            "https://t.me/\\u202e",
+            "t.me/x",
+            "",
+            &long,
+        ] {
+            assert_eq!(with(&format!(r#""payLink":"{bad}""#)).pay_link, None);
+        }
+    }
+
+    #[test]
+    fn a_foreign_external_id_never_becomes_ours() {
+        let id = |json: &str| with(&format!(r#""externalId":{json}"#)).external_id;
+        assert_eq!(id("\"ORD-1\""), Some("ORD-1".into()));
+        assert_eq!(id("123"), Some("123".into()));
+        assert_eq!(id("\"\""), None);
+        assert_eq!(id("\"ORD-1\\n\""), Some("ORD-1\u{fffd}".into()));
+        let long = id(&format!("\"{}\"", "я".repeat(300))).unwrap();
+        assert_eq!(long.0.chars().count(), 255);
+        assert!(long.0.ends_with('\u{fffd}'));
+    }
+
+    #[test]
+    fn fields_of_a_wrong_type_spoil_nothing_else() {
+        let seen = with(
+            r#""number":{},"externalId":[1],"createdDateTime":5,"expirationDateTime":"soon",
+            "completedDateTime":true,"payLink":1,"selectedPaymentOption":"none","new":{"id":2}"#,
+        );
+        assert_eq!(seen.state, OrderState::Paid);
+        assert_eq!((seen.number, seen.external_id), (None, None));
+        assert_eq!((seen.expires_at, seen.payment), (None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), bytes in any::<Vec<u8>>()) {
+            let _ = read(&text);
+            let _ = envelope(&bytes);
+            let quoted = serde_json::to_string(&text).unwrap();
+            let _ = read(&format!(r#"{{"id":1,"status":{quoted},"payLink":{quoted},"number":{quoted},
+                "externalId":{quoted},"createdDateTime":{quoted}}}"#));
+        }
+    }
+}

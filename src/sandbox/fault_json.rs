@@ -1,0 +1,253 @@
+//! Faults as people and programs write them: a JSON array, inline, in a file or in a request.
+//!
+//! Errors name the field and what would be accepted: a fault that is silently not played would make a
+//! test pass for nothing.
+
+use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::fault::{Fault, FaultKind, Operation};
+
+/// As `PUT /sandbox/faults` takes it.
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = Map::new();
+        object.insert("kind".into(), self.kind.name().into());
+        object.insert("on".into(), self.on.map_or("any", Operation::name).into());
+        object.insert("probability".into(), self.probability.into());
+        let optional = [
+            ("count", self.count.map(Value::from)),
+            ("retry_after", self.retry_after.clone().map(Value::from)),
+            ("status", self.status.clone().map(Value::from)),
+            ("after", self.after.map(Value::from)),
+            ("gzip", self.gzip.then(|| Value::from(true))),
+        ];
+        object.extend(
+            optional
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?))),
+        );
+        object.serialize(serializer)
+    }
+}
+
+/// Why a list of faults is not one. The text names the field and what would be accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    #[error("cannot read the faults in {path}: {source}; accepted: a JSON array, or the path of a file with one", path = path.display())]
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the faults are not JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    #[error("{field}: {problem}")]
+    Field { field: String, problem: String },
+}
+
+/// Reads faults from `text_or_path`: a JSON array as it stands, or the path of a file that holds one.
+pub fn parse_faults(text_or_path: &str) -> Result<Vec<Fault>, FaultError> {
+    let text = text_or_path.trim();
+    if text.is_empty() || text.starts_with(['[', '{', '"']) {
+        return faults_of_json(text.as_bytes());
+    }
+    let path = PathBuf::from(text);
+    match std::fs::read(&path) {
+        Ok(content) => faults_of_json(&content),
+        Err(source) => Err(FaultError::Unreadable { path, source }),
+    }
+}
+
+/// The body of `PUT /sandbox/faults`.
+pub(super) fn faults_of_json(json: &[u8]) -> Result<Vec<Fault>, FaultError> {
+    match serde_json::from_slice(json)? {
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(place, item)| fault_of(place, item))
+            .collect(),
+        _ => Err(field_error(
+            "faults",
+            r#"not an array; accepted: [{"kind":"status_429","on":"preview","count":5}, …]"#,
+        )),
+    }
+}
+
+fn fault_of(place: usize, item: &Value) -> Result<Fault, FaultError> {
+    let whole = format!("faults[{place}]");
+    let Value::Object(object) = item else {
+        return Err(field_error(whole, "not an object with \"kind\""));
+    };
+    let at = |name: &str| format!("{whole}.{name}");
+    let kind = object
+        .get("kind")
+        .ok_or_else(|| field_error(at("kind"), one_of(&Value::Null, kind_names())))?;
+    let mut fault = Fault::new(
+        named(FaultKind::ALL, FaultKind::name, kind)
+            .ok_or_else(|| field_error(at("kind"), one_of(kind, kind_names())))?,
+    );
+    for (name, value) in object {
+        set_field(&mut fault, name, value).map_err(|problem| field_error(at(name), problem))?;
+    }
+    Ok(fault)
+}
+
+fn set_field(fault: &mut Fault, name: &str, value: &Value) -> Result<(), String> {
+    let kind = fault.kind;
+    let only_for = |fits: bool| {
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("has no meaning for {}", kind.name()))
+        }
+    };
+    match name {
+        "kind" => {}
+        "on" if value == "any" => fault.on = None,
+        "on" => {
+            let names = Operation::ALL.map(Operation::name).into_iter().chain(["any"]);
+            fault.on = Some(named(&Operation::ALL, Operation::name, value).ok_or_else(|| one_of(value, names))?);
+        }
+        "probability" => {
+            let chance = value.as_f64().filter(|chance| (0.0..=1.0).contains(chance));
+            fault.probability = chance.ok_or_else(|| format!("{value}; accepted: a number from 0 to 1"))?;
+        }
+        "count" => fault.count = Some(value.as_u64().ok_or_else(|| format!("{value}; accepted: a whole number from 0"))?),
+        "retry_after" => {
+            only_for(kind == FaultKind::Status429)?;
+            fault.retry_after = Some(retry_after_of(value)?);
+        }
+        "status" => {
+            only_for(matches!(kind, FaultKind::EnvelopeError | FaultKind::UnknownStatus))?;
+            fault.status = Some(value.as_str().ok_or_else(|| format!("{value}; accepted: text"))?.to_owned());
+        }
+        "after" => {
+            only_for(kind.takes_after())?;
+            fault.after = Some(value.as_bool().ok_or_else(|| format!("{value}; accepted: true, false"))?);
+        }
+        "gzip" => {
+            only_for(kind == FaultKind::HugeBody)?;
+            fault.gzip = value.as_bool().ok_or_else(|| format!("{value}; accepted: true, false"))?;
+        }
+        _ => return Err("no such field; accepted: kind, on, probability, count, retry_after, status, after, gzip".into()),
+    }
+    Ok(())
+}
+
+/// Any text that a header can carry, so that nonsense can be tried too.
+fn retry_after_of(value: &Value) -> Result<String, String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let fits = !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if fits {
+        Ok(text)
+    } else {
+        Err(format!(
+            "{value}; accepted: seconds or an HTTP date, as text or number"
+        ))
+    }
+}
+
+fn kind_names() -> impl Iterator<Item = &'static str> {
+    FaultKind::ALL.iter().map(|kind| kind.name())
+}
+
+fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, value: &Value) -> Option<T> {
+    all.iter().copied().find(|item| value == name(*item))
+}
+
+fn one_of(value: &Value, accepted: impl Iterator<Item = &'static str>) -> String {
+    let accepted = accepted.collect::<Vec<_>>().join(", ");
+    if value.is_null() {
+        format!("missing; accepted: {accepted}")
+    } else {
+        format!("{value}; accepted: {accepted}")
+    }
+}
+
+fn field_error(field: impl Into<String>, problem: impl Into<String>) -> FaultError {
+    FaultError::Field {
+        field: field.into(),
+        problem: problem.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        parse_faults(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_form_in_the_contract_is_read() {
+        let faults = parse_faults(
+            r#"[{"kind":"status_429","on":"preview","probability":0.1,"count":5,"retry_after":"3"},{"kind":"reset"}]"#,
+        )
+        .unwrap();
+        let mut expected = Fault::new(FaultKind::Status429)
+            .on(Operation::Preview)
+            .with_probability(0.1)
+            .times(5);
+        expected.retry_after = Some("3".into());
+        assert_eq!(faults, [expected, Fault::new(FaultKind::Reset)]);
+        assert_eq!(
+            faults_of_json(&serde_json::to_vec(&faults).unwrap()).unwrap(),
+            faults,
+            "written as read"
+        );
+    }
+
+    #[test]
+    fn every_kind_has_its_own_name_on_the_wire() {
+        for kind in FaultKind::ALL {
+            let text = format!(r#"[{{"kind":"{kind}"}}]"#);
+            assert_eq!(parse_faults(&text).unwrap()[0].kind, *kind);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field_and_what_is_accepted() {
+        assert!(
+            problem(r#"[{"kind":"reset"},{"kind":"status_418"}]"#)
+                .starts_with("faults[1].kind: \"status_418\"; accepted: status_429,")
+        );
+        assert!(problem(r#"[{"on":"any"}]"#).starts_with("faults[0].kind: missing; accepted: "));
+        assert!(
+            problem(r#"[{"kind":"reset","on":"pay"}]"#)
+                .ends_with("accepted: create, preview, list, amount, any")
+        );
+        assert!(
+            problem(r#"[{"kind":"reset","probability":1.1}]"#)
+                .contains("probability: 1.1; accepted: a number from 0 to 1")
+        );
+        assert!(problem(r#"[{"kind":"reset","count":-1}]"#).contains("faults[0].count"));
+        assert!(
+            problem(r#"[{"kind":"reset","retry_after":"3"}]"#).contains("has no meaning for reset")
+        );
+        assert!(
+            problem(r#"[{"kind":"reset","often":3}]"#)
+                .contains("faults[0].often: no such field; accepted: kind")
+        );
+        assert!(problem(r#"{"kind":"reset"}"#).contains("not an array"));
+        assert!(problem("[1]").contains("faults[0]: not an object"));
+        assert!(problem("[{").contains("not JSON"));
+        assert!(problem("no/such/file.json").contains("no/such/file.json"));
+    }
+
+    #[test]
+    fn a_file_is_read_too() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"[{"kind":"timeout","after":true}]"#).unwrap();
+        assert_eq!(
+            parse_faults(file.path().to_str().unwrap()).unwrap()[0].after,
+            Some(true)
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! Faults as a client meets them: wrong answers, broken ones, and none.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::stream::{self, Stream, StreamExt};
+
+use super::api::{App, Caller, on_its_own_thread};
+use super::deck::Dealt;
+use super::fault::{Fault, FaultKind, Operation};
+use super::reply;
+use super::spoil::spoil;
+use super::wire::{self, Answer};
+use super::world::World;
+
+/// Long enough for what was sent so far to leave before the connection ends.
+const FLUSH_PAUSE: Duration = Duration::from_millis(30);
+const SLOW_PAUSE: Duration = Duration::from_millis(200);
+const HUGE_CHUNK_BYTES: usize = 1 << 18;
+/// Together 1 GiB.
+const HUGE_CHUNKS: usize = 1 << 12;
+
+const PROXY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
+    <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
+
+/// Lets the dealt fault happen to a request that `job` would have answered.
+pub(super) async fn play<J>(
+    app: App,
+    operation: Operation,
+    caller: Caller,
+    dealt: Dealt,
+    job: J,
+) -> Response
+where
+    J: FnOnce(&World) -> Answer + Send + 'static,
+{
+    let world = Arc::clone(&app.world);
+    if dealt.fault.kind.is_in_the_data() {
+        let spoiled = move || {
+            let answer = spoiled(&world, dealt, job(&world));
+            reply::whole(&world, operation, answer, caller.gzip)
+        };
+        return on_its_own_thread(operation, spoiled).await;
+    }
+    world.tally().fault(dealt.fault.kind);
+    if dealt.performs {
+        // The order is made; its answer is what gets lost.
+        job(&world);
+        return instead(&app, operation, &caller, &dealt.fault).await;
+    }
+    let stop = app.stopping.clone().cancelled_owned();
+    match dealt.fault.kind {
+        FaultKind::TruncatedBody => truncated(&job(&world)),
+        FaultKind::SlowBody => streamed(job(&world), |body| slow(body).take_until(stop)),
+        FaultKind::HugeBody if dealt.fault.gzip => {
+            let mut response = streamed(job(&world), |body| huge_compressed(body).take_until(stop));
+            let gzip = HeaderValue::from_static("gzip");
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, gzip);
+            response
+        }
+        FaultKind::HugeBody => streamed(job(&world), |body| huge(body).take_until(stop)),
+        _ => instead(&app, operation, &caller, &dealt.fault).await,
+    }
+}
+
+/// An answer that owes nothing to the operation, or none at all.
+async fn instead(app: &App, operation: Operation, caller: &Caller, fault: &Fault) -> Response {
+    let answer = match fault.kind {
+        FaultKind::Status429 => wire::error(StatusCode::TOO_MANY_REQUESTS, "Request limit reached"),
+        FaultKind::NotFound => wire::error(StatusCode::NOT_FOUND, "Order not found"),
+        FaultKind::EnvelopeError => wire::refusal(
+            fault.status.as_deref().unwrap_or("INTERNAL_ERROR"),
+            "Something went wrong",
+        ),
+        FaultKind::Status502Html => {
+            app.world.tally().answer(
+                operation,
+                StatusCode::BAD_GATEWAY.as_u16(),
+                PROXY_PAGE.len(),
+            );
+            let html = HeaderValue::from_static("text/html");
+            return reply::plain(StatusCode::BAD_GATEWAY, html, Body::from(PROXY_PAGE));
+        }
+        FaultKind::Timeout => {
+            app.stopping.cancelled().await;
+            return reply::going_away();
+        }
+        FaultKind::Reset => {
+            caller.link.cut();
+            return reply::going_away();
+        }
+        // The others than the first need an answer to work on, and had one in `play`.
+        FaultKind::Status500
+        | FaultKind::TruncatedBody
+        | FaultKind::HugeBody
+        | FaultKind::SlowBody
+        | FaultKind::WrongTypeId
+        | FaultKind::UnknownStatus
+        | FaultKind::NullFields
+        | FaultKind::FlipBack => wire::error(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected error"),
+    };
+    let mut response = reply::whole(&app.world, operation, answer, caller.gzip);
+    let wait = fault
+        .retry_after
+        .as_deref()
+        .and_then(|wait| HeaderValue::from_str(wait).ok());
+    if let Some(wait) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, wait);
+    }
+    response
+}
+
+/// The answer with the fault in its data; as it is, and the fault kept for later, where nothing can be spoiled.
+fn spoiled(world: &World, mut dealt: Dealt, answer: Answer) -> Answer {
+    let status = dealt.fault.status.as_deref();
+    let body = if answer.has_data {
+        spoil(dealt.fault.kind, status, &answer.body, &mut dealt.rng)
+    } else {
+        None
+    };
+    if let Some(body) = body {
+        world.tally().fault(dealt.fault.kind);
+        return Answer { body, ..answer };
+    }
+    world.put_back(&dealt);
+    answer
+}
+
+/// Half the body under a Content-Length for all of it, then the end of the connection.
+fn truncated(answer: &Answer) -> Response {
+    let length = answer.body.len();
+    let half = answer.body.slice(..length / 2);
+    let end = async {
+        tokio::time::sleep(FLUSH_PAUSE).await;
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof))
+    };
+    let parts = stream::iter([Ok(half)]).chain(stream::once(end));
+    let mut response = reply::plain(answer.http, reply::JSON, Body::from_stream(parts));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length.into());
+    response
+}
+
+fn streamed<S>(answer: Answer, parts: impl FnOnce(Bytes) -> S) -> Response
+where
+    S: Stream<Item = Bytes> + Send + 'static,
+{
+    let parts = parts(answer.body).map(Ok::<_, Infallible>);
+    reply::plain(answer.http, reply::JSON, Body::from_stream(parts))
+}
+
+fn slow(body: Bytes) -> impl Stream<Item = Bytes> + Send {
+    stream::unfold(body, |mut rest| async {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(SLOW_PAUSE).await;
+        Some((rest.split_to(1), rest))
+    })
+}
+
+/// The JSON, then white space, which JSON allows: only a limit on bytes protects the client.
+fn huge(body: Bytes) -> impl Stream<Item = Bytes> + Send {
+    stream::iter(std::iter::once(body).chain(spaces()))
+}
+
+/// The same in a thousandth of the bytes: the limit must count what comes out.
+fn huge_compressed(body: Bytes) -> impl Stream<Item = Bytes> + Send {
+    let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+    let parts = std::iter::once(body)
+        .chain(spaces())
+        .map(Some)
+        .chain([None]);
+    stream::iter(parts).filter_map(move |part| {
+        // Writing into memory does not fail.
+        let written = match (part, encoder.as_mut()) {
+            (Some(part), Some(encoder)) => {
+                let _ = encoder.write_all(&part).and_then(|()| encoder.flush());
+                Some(std::mem::take(encoder.get_mut()))
+            }
+            _ => encoder.take().and_then(|encoder| encoder.finish().ok()),
+        };
+        async {
+            // Parts this small would be gathered by the thousand before the first is sent.
+            tokio::task::yield_now().await;
+            written.map(Bytes::from)
+        }
+    })
+}
+
+fn spaces() -> impl Iterator<Item = Bytes> + Send {
+    std::iter::repeat_n(Bytes::from(vec![b' '; HUGE_CHUNK_BYTES]), HUGE_CHUNKS)
+}

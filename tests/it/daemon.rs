@@ -1,0 +1,61 @@
+//! From an invoice dropped into SQLite to one event in the outbox and on stdout.
+
+use payrecond::sandbox::Payment;
+
+use crate::shop::Shop;
+
+#[tokio::test]
+async fn a_payment_becomes_one_event_in_the_outbox_and_on_stdout() {
+    let shop = Shop::open().await;
+    let daemon = shop.start();
+    let id = shop.drop_in("ORD-1").await;
+    shop.until("SELECT polls > 0 FROM invoices", "1").await;
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    shop.until("SELECT acked_seq FROM consumers WHERE name = 'stdout'", "1")
+        .await;
+    let stdout = daemon.stop().await;
+    let payload = shop.ask("SELECT payload FROM outbox").await;
+    assert_eq!(
+        stdout,
+        format!(
+            "MSG payments.default.paid 1 {}\r\n{payload}\r\n",
+            payload.len()
+        )
+    );
+    assert!(
+        payload.contains(r#""status":"paid","previous_status":"pending","late":false"#),
+        "{payload}"
+    );
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "1");
+    assert_eq!(
+        shop.ask("SELECT next_poll_at IS NULL FROM invoices").await,
+        "1"
+    );
+}
+
+#[tokio::test]
+async fn a_requested_invoice_gets_its_order_and_its_links() {
+    let shop = Shop::open().await;
+    let daemon = shop.start();
+    shop.execute(
+        r#"INSERT INTO invoices (external_id, amount, currency, description, options, metadata)
+           VALUES ('ORD-2', '1.50', 'USD', 'Six eggs', '{"customerTelegramUserId": 42}', '{"chat": 9007199254740993}')"#,
+    )
+    .await;
+    shop.until("SELECT status FROM invoices", "pending").await;
+    let link = shop.ask("SELECT direct_pay_link FROM invoices").await;
+    assert!(link.starts_with("https://t.me/wallet"), "{link}");
+    let id = shop.ask("SELECT order_id FROM invoices").await;
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    daemon.stop().await;
+    let types = "SELECT group_concat(type || version) FROM (SELECT * FROM outbox ORDER BY seq)";
+    assert_eq!(shop.ask(types).await, "payment.pending1,payment.paid2");
+    assert_eq!(
+        shop.ask("SELECT json_extract(payload, '$.data.metadata.chat') FROM outbox LIMIT 1")
+            .await,
+        "9007199254740993"
+    );
+}

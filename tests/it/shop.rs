@@ -1,0 +1,194 @@
+//! A shop for tests: a sandbox, a database, a daemon in this process.
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use payrecond::clock::{Clock as _, SystemClock};
+use payrecond::config::{Config, Environment};
+use payrecond::daemon::{self, DaemonError};
+use payrecond::sandbox::{Sandbox, SandboxOptions, World};
+use payrecond::store::sqlite::migrate;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::io::AsyncWrite;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for something before it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Shop {
+    pub folder: tempfile::TempDir,
+    pub sandbox: Option<Sandbox>,
+    pub world: Arc<World>,
+    pub base_url: String,
+    /// More lines of configuration.
+    pub settings: String,
+}
+
+impl Shop {
+    pub async fn open() -> Self {
+        Self::with(SandboxOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            ..SandboxOptions::default()
+        })
+        .await
+    }
+
+    pub async fn with(options: SandboxOptions) -> Self {
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let shop = Self {
+            folder: tempfile::tempdir().unwrap(),
+            world: sandbox.world(),
+            base_url: sandbox.url(),
+            sandbox: Some(sandbox),
+            settings: "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\n".into(),
+        };
+        migrate(&shop.database(), SystemClock::new().now())
+            .await
+            .unwrap();
+        shop
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("payrecond.db")
+    }
+
+    pub fn config(&self) -> Config {
+        let text = format!(
+            "[database]\npath = {:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\nrequests_per_second = 0\n{}",
+            self.database(),
+            self.base_url,
+            self.settings
+        );
+        Config::parse(&text, &environment()).unwrap()
+    }
+
+    pub fn start(&self) -> Daemon {
+        Daemon::start(self.config())
+    }
+
+    pub async fn connect(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new()
+            .filename(self.database())
+            .busy_timeout(Duration::from_secs(5));
+        SqliteConnection::connect_with(&options).await.unwrap()
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        let mut connection = self.connect().await;
+        sqlx::query(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+
+    /// The first column of the first row, as text.
+    pub async fn ask(&self, sql: &str) -> String {
+        let mut connection = self.connect().await;
+        let sql = format!("SELECT CAST(({sql}) AS TEXT)");
+        let answer: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        answer.unwrap_or_default()
+    }
+
+    /// Waits until `sql` answers `expected`.
+    pub async fn until(&self, sql: &str, expected: &str) {
+        let mut last = String::new();
+        let waiting = async {
+            loop {
+                last = self.ask(sql).await;
+                if last == expected {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("{sql}: expected {expected}, still {last}");
+        }
+    }
+
+    /// Drops an order of the sandbox as an invoice. Returns the order's id.
+    pub async fn drop_in(&self, external_id: &str) -> String {
+        let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
+        let id = self.world.create(&order).unwrap().order.id;
+        self.execute(&format!(
+            "INSERT INTO invoices (external_id, order_id) VALUES ('{external_id}', '{id}')"
+        ))
+        .await;
+        id.to_string()
+    }
+}
+
+pub fn environment() -> Environment {
+    [("PAYRECOND_API_KEY_DEFAULT", "canary-key-0123456789")]
+        .into_iter()
+        .collect()
+}
+
+/// A daemon in this process.
+pub struct Daemon {
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), DaemonError>>,
+    pub stdout: Captured,
+}
+
+impl Daemon {
+    pub fn start(config: Config) -> Self {
+        let stop = CancellationToken::new();
+        let stdout = Captured::default();
+        let (token, output) = (stop.clone(), stdout.clone());
+        let running = tokio::spawn(async move {
+            let reload = Arc::new(Notify::new());
+            daemon::run_until(config, &environment(), output, token, reload).await
+        });
+        Self {
+            stop,
+            running,
+            stdout,
+        }
+    }
+
+    pub async fn stop(self) -> String {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap();
+        self.stdout.text()
+    }
+}
+
+/// An output that remembers.
+#[derive(Clone, Default)]
+pub struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl AsyncWrite for Captured {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
