@@ -60,11 +60,18 @@ struct Parts {
     config: Config,
     clock: Arc<dyn Clock>,
     store: Arc<SqliteStore>,
-    accounts: Vec<(AccountConfig, Arc<dyn Provider>, config::KeyReader)>,
+    accounts: Vec<Account>,
     committed: Arc<Notify>,
     board: Board,
     heartbeats: BTreeMap<String, Heartbeat>,
     _locks: Vec<DatabaseLock>,
+}
+
+/// An enabled account, its provider holding its key.
+struct Account {
+    settings: AccountConfig,
+    provider: Arc<dyn Provider>,
+    read_key: config::KeyReader,
 }
 
 /// The daemon, until a signal stops it: polls, delivers the feed to `output`.
@@ -220,13 +227,17 @@ fn accounts(
     config: &Config,
     env: &Environment,
     clock: &Arc<dyn Clock>,
-) -> Result<Vec<(AccountConfig, Arc<dyn Provider>, config::KeyReader)>, DaemonError> {
+) -> Result<Vec<Account>, DaemonError> {
     let enabled = config.accounts.iter().filter(|account| account.enabled);
     enabled
         .map(|account| {
             let provider = provider(account, config, clock)?;
             provider.set_key(config::api_key(account, env)?);
-            Ok((account.clone(), provider, config::key_reader(account, env)))
+            Ok(Account {
+                settings: account.clone(),
+                provider,
+                read_key: config::key_reader(account, env),
+            })
         })
         .collect()
 }
@@ -271,26 +282,27 @@ pub fn cadence(config: &Config) -> Cadence {
 
 fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
     let mut setups = Vec::new();
-    for (account, provider, read_key) in &parts.accounts {
+    for account in &parts.accounts {
+        let settings = &account.settings;
         let heartbeat = Heartbeat::default();
         heartbeat.beat(parts.clock.monotonic());
         parts
             .heartbeats
-            .insert(format!("poll {}", account.name), heartbeat.clone());
-        parts.board.put(&account.name, "polling");
+            .insert(format!("poll {}", settings.name), heartbeat.clone());
+        parts.board.put(&settings.name, "polling");
         setups.push(PollSetup {
-            account: AccountName(account.name.clone()),
-            provider: Arc::clone(provider),
-            read_key: Arc::clone(read_key),
+            account: AccountName(settings.name.clone()),
+            provider: Arc::clone(&account.provider),
+            read_key: Arc::clone(&account.read_key),
             store: Arc::clone(&parts.store) as Arc<dyn Store>,
             clock: Arc::clone(&parts.clock),
             cadence: cadence(&parts.config),
             not_found_grace: parts.config.polling.not_found_grace,
             intake_interval: parts.config.polling.intake_interval,
             limits: Limits {
-                requests_per_second: account.requests_per_second,
-                burst: account.burst,
-                max_in_flight: account.max_in_flight,
+                requests_per_second: settings.requests_per_second,
+                burst: settings.burst,
+                max_in_flight: settings.max_in_flight,
             },
             committed: Arc::clone(&parts.committed),
             heartbeat,

@@ -15,7 +15,7 @@ use crate::jobs::{Board, Heartbeat};
 /// Exit code of a second signal: at once, nothing finished.
 const EXIT_AT_ONCE: i32 = 1;
 /// A duty that has not turned for so long hangs. Its own waits are far shorter.
-const HANGS_AFTER: Duration = Duration::from_secs(60);
+const HANGS_AFTER: Duration = Duration::from_mins(1);
 /// Status and watchdog are told this often at least.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 

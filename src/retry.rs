@@ -32,7 +32,7 @@ impl Waits {
     /// Probes of an account: at first after 2 seconds, at most 5 minutes apart. After an outage it
     /// is noticed within half the time it took.
     pub fn of_probes() -> Self {
-        Self::new(Duration::from_secs(2), 1.5, Duration::from_secs(300))
+        Self::new(Duration::from_secs(2), 1.5, Duration::from_mins(5))
     }
 
     /// Tries of a database: 100 ms to 5 seconds apart.

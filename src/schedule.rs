@@ -28,12 +28,10 @@ impl Schedule {
             let job = Job::new_async(cron, move |_, _| {
                 let (guard, turn) = (Arc::clone(&guard), Arc::clone(&turn));
                 Box::pin(async move {
-                    match guard.try_lock() {
-                        Ok(_held) => turn().await,
-                        Err(_) => tracing::warn!(
-                            job = name,
-                            "still at its last turn: this one is left out"
-                        ),
+                    if let Ok(_held) = guard.try_lock() {
+                        turn().await;
+                    } else {
+                        tracing::warn!(job = name, "still at its last turn: this one is left out");
                     }
                 })
             })?;

@@ -297,7 +297,7 @@ impl Throttle {
         // A thousandth of a token is rounding, and a wait of nothing would spin.
         (missing > 0.001).then(|| {
             Duration::try_from_secs_f64(missing / rate)
-                .unwrap_or(Duration::from_secs(60))
+                .unwrap_or(Duration::from_mins(1))
                 .max(Duration::from_millis(1))
         })
     }
@@ -458,8 +458,8 @@ mod tests {
             let probe = gate.take(now).unwrap();
             gate.settle(&probe, Err(&refused), now);
         }
-        assert_eq!(gate.wait(now), Some(Duration::from_secs(300)));
-        now += Duration::from_secs(300);
+        assert_eq!(gate.wait(now), Some(Duration::from_mins(5)));
+        now += Duration::from_mins(5);
         let probe = gate.take(now).unwrap();
         let change = gate.settle(&probe, Ok(()), now);
         assert_eq!(change, Some(Change::Recovered(Trouble::KeyRefused)));

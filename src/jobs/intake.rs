@@ -13,7 +13,7 @@ use crate::jobs::Heartbeat;
 use crate::store::{Store, StoreError};
 
 /// Plans are checked this often, even when no jump of the clock was noticed.
-const CHECK_PLANS_EVERY: Duration = Duration::from_secs(600);
+const CHECK_PLANS_EVERY: Duration = Duration::from_mins(10);
 /// A wall clock that loses more than this against the monotonic one has jumped.
 const JUMP: Duration = Duration::from_secs(1);
 

@@ -59,3 +59,43 @@ async fn a_requested_invoice_gets_its_order_and_its_links() {
         "9007199254740993"
     );
 }
+
+/// The sandbox is away for longer than the orders live. Whatever the clock says meanwhile, nothing
+/// is said about an order before the provider was asked.
+#[tokio::test]
+async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is_said() {
+    let shop = Shop::open().await;
+    let ids: Vec<String> = {
+        let mut ids = Vec::new();
+        for n in 0..20 {
+            ids.push(shop.drop_in(&format!("ORD-{n}")).await);
+        }
+        ids
+    };
+    let daemon = shop.start();
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    shop.answer_nothing();
+    // While nobody can be asked, some are paid, some end; every order's time is over.
+    for (n, id) in ids.iter().enumerate() {
+        match n % 2 {
+            0 => drop(shop.world.pay(id, &Payment::default()).unwrap()),
+            _ => drop(shop.world.expire(id, false).unwrap()),
+        }
+    }
+    shop.until("SELECT state FROM accounts", "paused").await;
+    assert_eq!(
+        shop.ask("SELECT count(*) FROM outbox").await,
+        "0",
+        "nothing is said unasked"
+    );
+    assert_eq!(
+        shop.ask("SELECT group_concat(DISTINCT status) FROM invoices")
+            .await,
+        "pending"
+    );
+    shop.answer_again();
+    shop.until("SELECT count(*) FROM outbox", "20").await;
+    let counts = "SELECT group_concat(status || n) FROM (SELECT status, count(*) AS n FROM invoices GROUP BY status)";
+    assert_eq!(shop.ask(counts).await, "expired10,paid10");
+    daemon.stop().await;
+}

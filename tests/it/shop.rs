@@ -10,7 +10,7 @@ use std::time::Duration;
 use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::config::{Config, Environment};
 use payrecond::daemon::{self, DaemonError};
-use payrecond::sandbox::{Sandbox, SandboxOptions, World};
+use payrecond::sandbox::{Fault, FaultKind, Sandbox, SandboxOptions, World};
 use payrecond::store::sqlite::migrate;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Shop {
     pub folder: tempfile::TempDir,
-    pub sandbox: Option<Sandbox>,
+    _sandbox: Sandbox,
     pub world: Arc<World>,
     pub base_url: String,
     /// More lines of configuration.
@@ -46,7 +46,7 @@ impl Shop {
             folder: tempfile::tempdir().unwrap(),
             world: sandbox.world(),
             base_url: sandbox.url(),
-            sandbox: Some(sandbox),
+            _sandbox: sandbox,
             settings: "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\n".into(),
         };
         migrate(&shop.database(), SystemClock::new().now())
@@ -62,7 +62,7 @@ impl Shop {
     pub fn config(&self) -> Config {
         let text = format!(
             "[database]\npath = {:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\nrequests_per_second = 0\n{}",
-            self.database(),
+            self.database().display().to_string(),
             self.base_url,
             self.settings
         );
@@ -111,9 +111,18 @@ impl Shop {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("{sql}: expected {expected}, still {last}");
-        }
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        assert!(in_time, "{sql}: expected {expected}, still {last}");
+    }
+
+    /// Every request is reset from now on.
+    pub fn answer_nothing(&self) {
+        self.world.set_faults(vec![Fault::new(FaultKind::Reset)]);
+    }
+
+    /// No more faults.
+    pub fn answer_again(&self) {
+        self.world.set_faults(Vec::new());
     }
 
     /// Drops an order of the sandbox as an invoice. Returns the order's id.

@@ -19,7 +19,7 @@ pub(super) enum Step {
     /// Ask about the order.
     Look(OrderId),
     /// No request is needed to know this.
-    Known(News),
+    Known(Box<News>),
     /// There is nothing to ask about: only plan the next look.
     Nothing,
 }
@@ -39,14 +39,14 @@ pub(super) fn step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) 
 fn creation_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
     let timeout = Duration::from_secs(u64::try_from(invoice.wish.timeout_s).unwrap_or(0));
     if now.since(invoice.created_at) > timeout {
-        return Step::Known(News::CreationTooLate { observed_at: now });
+        return Step::Known(Box::new(News::CreationTooLate { observed_at: now }));
     }
     match provider.creation(invoice) {
         Ok(creation) => Step::Create(creation),
-        Err(reason) => Step::Known(News::CreationRefused {
+        Err(reason) => Step::Known(Box::new(News::CreationRefused {
             observed_at: now,
             reason,
-        }),
+        })),
     }
 }
 

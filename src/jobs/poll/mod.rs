@@ -38,7 +38,7 @@ use crate::throttle::{Change, Limits, Throttle, Trouble};
 /// Most invoices read from the queue at a time.
 const BATCH: usize = 500;
 /// An answer so recent shows that the account's service works.
-const PROOF_OF_SERVICE: Duration = Duration::from_secs(60);
+const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
 /// On the way out, questions under way may take so long.
 pub const FINISH_WITHIN: Duration = Duration::from_secs(8);
 /// `run --once` does not sit out a longer hold than this.
@@ -293,7 +293,7 @@ impl Poller {
             match ask::step(&invoice, self.setup.provider.as_ref(), now) {
                 Step::Known(news) => {
                     self.claimed.insert(invoice.id);
-                    self.decide(invoice, news);
+                    self.decide(invoice, *news);
                 }
                 Step::Nothing => {
                     self.claimed.insert(invoice.id);
@@ -348,7 +348,7 @@ impl Poller {
         match (self.setup.read_key)() {
             Ok(key) => self.setup.provider.set_key(key),
             Err(error) => {
-                tracing::warn!(account = %self.setup.account, error, "the key could not be read again")
+                tracing::warn!(account = %self.setup.account, error, "the key could not be read again");
             }
         }
     }

@@ -1,0 +1,159 @@
+//! The house: each line of the map may use only lines below it. Reads the sources and holds them
+//! to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The map of ARCHITECTURE.md, top to bottom. Modules on one line do not use each other.
+const FLOORS: &[&[&str]] = &[
+    &["main"],
+    &["cli"],
+    &["daemon"],
+    &["config"],
+    &["lifecycle", "schedule", "telemetry"],
+    &["jobs"],
+    &["throttle"],
+    &["retry"],
+    &["feed", "provider", "store"],
+    &["sandbox"],
+    &["clock"],
+    &["domain"],
+];
+
+/// What stands beside the map's rule, each for a reason.
+const ALLOWED: &[(&str, &str, &str)] = &[(
+    "telemetry",
+    "config",
+    "level and format come typed from the configuration",
+)];
+
+/// Words that must not stand in `domain`: it is pure.
+const IMPURE: &[&str] = &[
+    "async fn",
+    "tokio::",
+    "tracing::",
+    "std::fs",
+    "std::env",
+    "SystemTime",
+];
+
+#[test]
+fn every_module_uses_only_what_lies_below_it() {
+    let mut broken = Vec::new();
+    for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        let module = module_of(&file);
+        if module == "lib" {
+            continue;
+        }
+        let floor = floor_of(&module).unwrap_or_else(|| panic!("{module} is not on the map"));
+        for used in uses(&production(&file)) {
+            let fine = used == module
+                || floor_of(&used).is_some_and(|below| below > floor)
+                || ALLOWED
+                    .iter()
+                    .any(|(from, to, _)| *from == module && *to == used);
+            if !fine {
+                broken.push(format!("{} uses {used}", file.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_domain_is_pure() {
+    for file in sources(Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/domain"
+    ))) {
+        let text = production(&file);
+        for word in IMPURE {
+            assert!(!text.contains(word), "{}: {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn sql_stands_in_the_store_alone() {
+    for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        if module_of(&file) != "store" {
+            let text = production(&file);
+            assert!(!text.contains("sqlx::"), "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn one_file_knows_the_backoff_crate_and_one_builds_http_clients() {
+    for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        let text = production(&file);
+        let name = file.to_string_lossy().replace('\\', "/");
+        assert!(
+            name.ends_with("src/retry.rs") || !text.contains("backoff::"),
+            "{name}"
+        );
+        assert!(
+            name.contains("src/provider/http") || !text.contains("reqwest::"),
+            "{name}"
+        );
+    }
+}
+
+fn floor_of(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+fn module_of(file: &Path) -> String {
+    let inside = file
+        .strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+        .unwrap();
+    let first = inside
+        .components()
+        .next()
+        .unwrap()
+        .as_os_str()
+        .to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The text before the tests of a file, without comments.
+fn production(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let production = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = production
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    code.collect::<Vec<_>>().join("\n")
+}
+
+/// The top modules that a text names after `crate::` (in the binary: after `payrecond::`).
+fn uses(text: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    for root in ["crate::", "payrecond::"] {
+        for rest in text.split(root).skip(1) {
+            let inside = rest.strip_prefix('{').unwrap_or(rest);
+            let name: String = inside
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            if floor_of(&name).is_some() {
+                used.push(name);
+            }
+        }
+    }
+    used
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            files.push(path);
+        }
+    }
+    assert!(!files.is_empty());
+    files
+}
