@@ -1,0 +1,88 @@
+//! The truth, order by order: what the sandbox knows against what the database and the feed say.
+
+use super::play::Play;
+use crate::sandbox::{OrderView, Status as OrderStatus};
+use crate::store::sqlite::{InvoiceQuery, Reference};
+
+/// The outcome of the comparison.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Orders the sandbox has.
+    pub(super) orders: usize,
+    /// What does not agree, a line each.
+    pub(super) disagreements: Vec<String>,
+    /// Payments found although we had said expired or cancelled.
+    pub(super) late: usize,
+}
+
+impl Verdict {
+    /// Whether all that was found out is so; what the feed told is not looked at.
+    pub(super) fn statuses_agree(&self) -> bool {
+        self.disagreements.iter().all(|words| words.starts_with(FEED))
+    }
+}
+
+/// How a line about the feed begins.
+const FEED: &str = "the feed";
+
+/// Compares every order with its invoice and its events. `feed` is all that stdout said.
+pub(super) async fn compare(play: &Play, feed: &str) -> anyhow::Result<Verdict> {
+    let orders = play.world.orders();
+    let mut verdict = Verdict {
+        orders: orders.len(),
+        ..Verdict::default()
+    };
+    let frames = feed.lines().filter(|line| line.starts_with("MSG ")).count();
+    let events = play.store.last_events(u32::MAX).await?;
+    if frames != events.len() {
+        let words = format!("{FEED} told {frames} events, the outbox holds {}", events.len());
+        verdict.disagreements.push(words);
+    }
+    for order in &orders {
+        judge(play, order, &mut verdict).await?;
+    }
+    let query = InvoiceQuery {
+        limit: u32::MAX,
+        ..InvoiceQuery::default()
+    };
+    let invoices = play.store.list(&query).await?.len();
+    if invoices != orders.len() {
+        let words = format!("{invoices} invoices for {} orders", orders.len());
+        verdict.disagreements.push(words);
+    }
+    Ok(verdict)
+}
+
+async fn judge(play: &Play, order: &OrderView, verdict: &mut Verdict) -> anyhow::Result<()> {
+    let reference = Reference::Text(order.external_id.to_string());
+    let found = play.store.find(&reference, None).await?;
+    let [invoice] = found.as_slice() else {
+        let words = format!("{}: {} invoices", order.external_id, found.len());
+        verdict.disagreements.push(words);
+        return Ok(());
+    };
+    let should_be = match order.status {
+        OrderStatus::Active => "pending",
+        OrderStatus::Paid => "paid",
+        OrderStatus::Expired => "expired",
+        OrderStatus::Cancelled => "cancelled",
+    };
+    let is = invoice.facts.status.as_str();
+    if is != should_be {
+        let words = format!("{}: {is}, the provider says {should_be}", order.external_id);
+        verdict.disagreements.push(words);
+    }
+    let history = play.store.history(invoice).await?;
+    let paid = history.iter().filter(|event| event.event_type == "payment.paid");
+    let said: Vec<_> = paid.collect();
+    let expected = usize::from(order.status == OrderStatus::Paid);
+    if said.len() != expected {
+        let words =
+            format!("{}: payment.paid said {} times, not {expected}", order.external_id, said.len());
+        verdict.disagreements.push(words);
+    }
+    if said.iter().any(|event| event.payload.contains(r#""late":true"#)) {
+        verdict.late += 1;
+    }
+    Ok(())
+}
