@@ -1,1 +1,170 @@
-//! (to come)
+//! The command line: arguments to calls, outcomes to exit codes. One file a command.
+//!
+//! stdout carries results alone, through `output`; what is said to people goes to stderr. A reader
+//! of stdout that goes away ends a command well.
+
+mod add;
+mod check;
+mod demo;
+mod exit;
+mod feed;
+mod invoice_json;
+mod list;
+mod migrate;
+mod nudge;
+mod output;
+mod reference;
+mod resolve;
+mod run;
+mod sandbox;
+mod session;
+mod show;
+mod stats;
+mod table;
+pub mod top;
+mod why;
+mod words;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::{Exit, complain};
+use session::{Logs, Session};
+
+use crate::config::Environment;
+use crate::store::sqlite::SqliteStore;
+
+const CONFIG_HELP: &str = "Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, \
+                           else /etc/payrecond/payrecond.toml]";
+
+/// Finds out whether a payment was made.
+#[derive(Debug, Parser)]
+#[command(name = "payrecond", version, max_term_width = 100)]
+pub struct Arguments {
+    #[arg(long, global = true, value_name = "FILE", help = CONFIG_HELP)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon, in the foreground; stdout is the feed
+    Run(run::Arguments),
+    /// Create the database or bring it up to date
+    Migrate(Report),
+    /// Verify configuration, database, clock and each account's key
+    Check(Report),
+    /// Put in an invoice
+    Add(add::Arguments),
+    /// List invoices, newest first
+    List(list::Arguments),
+    /// Show one invoice with its events
+    Show(show::Arguments),
+    /// Tell why an invoice is where it is, and when it is looked at next
+    Why(why::Arguments),
+    /// Ask for a look at an invoice as soon as the account's budget allows
+    Nudge(nudge::Arguments),
+    /// Decide about an invoice in review
+    Resolve(resolve::Arguments),
+    /// Print the events of the outbox
+    Feed(feed::Arguments),
+    /// Count: statuses, overdue looks, readers' lag, time to detect
+    Stats(Report),
+    /// Watch all of it live, in the terminal
+    Top,
+    /// Simulate the payment provider on loopback
+    Sandbox(sandbox::Arguments),
+    /// Show everything at work on a temporary database, without a key or network
+    Demo,
+}
+
+/// How a command reports.
+#[derive(Clone, Copy, Debug, Args)]
+struct Report {
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads the arguments. Help, or what is wrong with them, is told here.
+///
+/// # Errors
+/// The exit code to end with: 0 after help, 2 after wrong usage.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Exit> {
+    Arguments::try_parse_from(arguments).map_err(|error| {
+        // A closed stdout or stderr changes nothing about the outcome.
+        let _ = error.print();
+        if error.use_stderr() {
+            Exit::Usage
+        } else {
+            Exit::Done
+        }
+    })
+}
+
+/// Runs a command to its end; what went wrong is told.
+pub async fn run(arguments: Arguments, environment: Environment) -> Exit {
+    match dispatch(arguments, environment).await {
+        Ok(exit) => exit,
+        Err(error) => exit::of_error(&error),
+    }
+}
+
+async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Result<Exit> {
+    let file = arguments.config.as_deref();
+    let logs = match arguments.command {
+        // These two need no configuration.
+        Command::Sandbox(arguments) => return sandbox::run(arguments, &environment).await,
+        Command::Demo => return demo::run(environment).await,
+        Command::Run(_) => Logs::AsConfigured,
+        Command::Top => Logs::Nothing,
+        _ => Logs::Warnings,
+    };
+    let session = Session::begin(file, environment, logs)?;
+    match arguments.command {
+        Command::Run(arguments) => run::run(session, arguments).await,
+        Command::Check(report) => check::run(session, report.json).await,
+        Command::Migrate(report) => migrate::run(&session, report).await,
+        command => on_database(command, &session).await,
+    }
+}
+
+/// The commands that need a database to be there.
+async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit> {
+    if let Command::Top = command {
+        top::require_terminal()?;
+    }
+    let store = Arc::new(session.open_store().await?);
+    let outcome = with_store(command, session, &store).await;
+    if let Some(store) = Arc::into_inner(store) {
+        SqliteStore::close(store).await;
+    }
+    outcome
+}
+
+async fn with_store(
+    command: Command,
+    session: &Session,
+    store: &Arc<SqliteStore>,
+) -> anyhow::Result<Exit> {
+    match command {
+        Command::Add(arguments) => add::run(session, store, arguments).await,
+        Command::List(arguments) => list::run(session, store, arguments).await,
+        Command::Show(arguments) => show::run(session, store, arguments).await,
+        Command::Why(arguments) => why::run(session, store, arguments).await,
+        Command::Nudge(arguments) => nudge::run(session, store, arguments).await,
+        Command::Resolve(arguments) => resolve::run(session, store, arguments).await,
+        Command::Feed(arguments) => feed::run(session, store, arguments).await,
+        Command::Stats(report) => stats::run(session, store, report).await,
+        Command::Top => top::run(session, store).await,
+        Command::Run(_)
+        | Command::Migrate(_)
+        | Command::Check(_)
+        | Command::Sandbox(_)
+        | Command::Demo => anyhow::bail!("this command opens no database first"),
+    }
+}

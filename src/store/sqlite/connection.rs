@@ -190,6 +190,24 @@ impl DatabaseLock {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+
+    /// Whether a process holds the lock `name`. Makes no file, and two that ask do not see each
+    /// other.
+    ///
+    /// # Errors
+    /// When the lock file cannot be read.
+    pub fn is_held(path: &Path, name: &str) -> std::io::Result<bool> {
+        let file = match File::open(lock_path(path, name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
 }
 
 /// `<database>.<name>.lock`; what cannot stand in a file name is written as hex.

@@ -13,10 +13,12 @@ mod reports;
 mod retention;
 mod row;
 mod schema;
+mod watch;
 
 pub use connection::DatabaseLock;
 pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Reference};
 pub use schema::{Migrated, migrate};
+pub use watch::ChangeWatch;
 
 use std::path::{Path, PathBuf};
 

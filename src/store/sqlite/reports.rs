@@ -12,7 +12,7 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, StoreError};
 
-/// Payments that `detect_times` looks back on.
+/// Payments that `detect_times`, and events that `payments_by_minute` looks back on.
 const DETECT_SAMPLE: i64 = 10_000;
 
 /// Invoices by way of their accounts: the indices begin with the account, and hopping over the few
@@ -344,6 +344,32 @@ impl SqliteStore {
             p95: at(95),
             p99: at(99),
         })
+    }
+
+    /// Payments found in each of the last `minutes` minutes, the latest last; of the newest 10,000
+    /// events.
+    pub async fn payments_by_minute(
+        &self,
+        now: UnixMillis,
+        minutes: u8,
+    ) -> Result<Vec<u64>, StoreError> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT (?1 - created_at) / 60000 AS minutes_ago, count(*)
+               FROM (SELECT type, created_at FROM outbox ORDER BY seq DESC LIMIT ?2)
+              WHERE type = 'payment.paid' AND created_at <= ?1 GROUP BY minutes_ago",
+        )
+        .bind(now.0)
+        .bind(DETECT_SAMPLE)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut counts = vec![0; usize::from(minutes)];
+        for (minutes_ago, count) in rows {
+            let place = usize::try_from(minutes_ago).unwrap_or(usize::MAX);
+            if let Some(slot) = counts.iter_mut().rev().nth(place) {
+                *slot = u64::try_from(count).unwrap_or_default();
+            }
+        }
+        Ok(counts)
     }
 
     /// What the daemon last found out about its accounts.

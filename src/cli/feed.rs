@@ -1,0 +1,155 @@
+//! `feed`: prints the outbox, for one reader with or without a place that is kept.
+
+mod follow;
+
+use std::sync::Arc;
+
+use anyhow::{anyhow, bail};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use tokio::io::Stdout;
+
+use super::session::Session;
+use super::{Exit, complain};
+use crate::feed::{Format, Pattern, is_consumer_name};
+use crate::jobs::feed::{Delivery, Feed, FeedError};
+use crate::store::Store;
+use crate::store::sqlite::{DatabaseLock, SqliteStore};
+
+/// Frames that are delivered in one go; between two, a signal is heeded.
+const TURN: u64 = 500;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Begin with this event
+    #[arg(long, value_name = "SEQ", conflicts_with = "consumer",
+          value_parser = clap::value_parser!(i64).range(0..))]
+    from: Option<i64>,
+    /// Go on after the last event that this reader has acknowledged, and acknowledge what is
+    /// written; a new name begins at the beginning
+    #[arg(long, value_name = "NAME", value_parser = consumer_name)]
+    consumer: Option<String>,
+    /// Wait for further events
+    #[arg(long)]
+    follow: bool,
+    /// Only events of these subjects: * is one token, > the rest
+    #[arg(long, value_name = "PATTERN")]
+    subject: Option<Pattern>,
+    /// How events are written
+    #[arg(long, default_value = "nats",
+          value_parser = PossibleValuesParser::new(Format::ALL.map(Format::as_str))
+              .try_map(|word| Format::parse(&word).ok_or("no format")))]
+    format: Format,
+    /// End after so many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+pub(super) async fn run(
+    session: &Session,
+    store: &Arc<SqliteStore>,
+    arguments: Arguments,
+) -> anyhow::Result<Exit> {
+    let Arguments {
+        from,
+        consumer,
+        follow,
+        subject,
+        format,
+        limit,
+    } = arguments;
+    // Held to the end of the delivery.
+    let _lock = consumer
+        .as_deref()
+        .map(|name| hold(session, name))
+        .transpose()?;
+    let place = match (&consumer, from) {
+        (Some(name), _) => store.consumer(name).await?,
+        (None, Some(from)) => start_at(store, from).await?,
+        (None, None) => 0,
+    };
+    let delivery = Delivery {
+        format,
+        consumer,
+        pattern: subject,
+    };
+    let feed = Feed::new(store.clone(), delivery, place, tokio::io::stdout());
+    let mut reading = Reading { feed, left: limit };
+    let ended = if follow {
+        follow::follow(&mut reading, store.path()).await
+    } else {
+        reading.all().await
+    };
+    match ended {
+        Ok(()) | Err(FeedError::ReaderGone) => Ok(Exit::Done),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A delivery, and how many frames it may still write.
+struct Reading {
+    feed: Feed<Stdout>,
+    left: Option<u64>,
+}
+
+/// How far a turn came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// There may be more at once.
+    More,
+    /// All that is there was written.
+    CaughtUp,
+    /// The limit is reached.
+    Finished,
+}
+
+impl Reading {
+    async fn turn(&mut self) -> Result<Turn, FeedError> {
+        let frames = self.left.map_or(TURN, |left| left.min(TURN));
+        let written = self.feed.run_once(Some(frames)).await?;
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(written);
+            if *left == 0 {
+                return Ok(Turn::Finished);
+            }
+        }
+        Ok(if written < frames {
+            Turn::CaughtUp
+        } else {
+            Turn::More
+        })
+    }
+
+    async fn all(&mut self) -> Result<(), FeedError> {
+        while self.turn().await? == Turn::More {}
+        Ok(())
+    }
+}
+
+fn hold(session: &Session, consumer: &str) -> anyhow::Result<DatabaseLock> {
+    let lock = DatabaseLock::try_take(session.database(), &format!("feed-{consumer}"))
+        .map_err(|error| anyhow!("the lock of consumer {consumer} cannot be taken: {error}"))?;
+    let Some(lock) = lock else {
+        bail!("consumer {consumer} is in use: one reader a name");
+    };
+    Ok(lock)
+}
+
+/// The place before the event `from`, or before the first that is kept.
+async fn start_at(store: &SqliteStore, from: i64) -> anyhow::Result<i64> {
+    let first = store.first_seq().await?;
+    if from.max(1) < first {
+        complain(&format!(
+            "events before {first} are not kept: beginning with the first that is"
+        ));
+    }
+    Ok(from.max(first).saturating_sub(1))
+}
+
+fn consumer_name(name: &str) -> Result<String, &'static str> {
+    if is_consumer_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err("a name has 1-64 characters, no white space, no control characters")
+    }
+}

@@ -1,0 +1,120 @@
+//! `feed --follow`: waits for further events, for the reader to go, or for a signal.
+//!
+//! A reader that closes the pipe is noticed while nothing is written, too. On a signal the frames
+//! in hand are written to their end, unless nobody reads them.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+use super::{Reading, Turn};
+use crate::jobs::feed::FeedError;
+use crate::store::StoreError;
+use crate::store::sqlite::ChangeWatch;
+
+/// How long a blocked stdout may hold up the end.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Wait before a database that cannot be read is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub(super) async fn follow(reading: &mut Reading, database: &Path) -> Result<(), FeedError> {
+    let mut stop = Stop::listen().map_err(FeedError::Output)?;
+    let mut changes = ChangeWatch::on(database);
+    let reader = Reader::of_stdout();
+    let mut unreadable = false;
+    loop {
+        let turn = {
+            let turn = reading.turn();
+            tokio::pin!(turn);
+            tokio::select! {
+                turn = &mut turn => turn,
+                () = stop.asked() => {
+                    tokio::select! {
+                        _ = &mut turn => {}
+                        () = sleep(PATIENCE) => {}
+                        () = stop.asked() => {}
+                    }
+                    return Ok(());
+                }
+            }
+        };
+        let waits = match turn {
+            Ok(Turn::Finished) => return Ok(()),
+            Ok(turn) => {
+                unreadable = false;
+                turn == Turn::CaughtUp
+            }
+            Err(FeedError::Store(StoreError::Unavailable(why))) => {
+                if !unreadable {
+                    tracing::warn!(%why, "the database cannot be used just now; trying on");
+                }
+                unreadable = true;
+                true
+            }
+            Err(error) => return Err(error),
+        };
+        if !waits {
+            continue;
+        }
+        tokio::select! {
+            () = changes.changed(), if !unreadable => {}
+            () = sleep(RETRY), if unreadable => {}
+            () = reader.gone() => return Err(FeedError::ReaderGone),
+            () = stop.asked() => return Ok(()),
+        }
+    }
+}
+
+/// SIGINT and SIGTERM.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// The other end of stdout. The end of a pipe's reader is noticed; another kind of stdout is found
+/// out by the next write.
+struct Reader {
+    stdout: Option<pipe::Sender>,
+}
+
+impl Reader {
+    fn of_stdout() -> Self {
+        // A second handle to the same pipe, never written to; its mode stays as it is.
+        let handle = io::stdout().as_fd().try_clone_to_owned();
+        Self {
+            stdout: handle.and_then(pipe::Sender::from_owned_fd_unchecked).ok(),
+        }
+    }
+
+    /// Returns when nobody reads any more.
+    async fn gone(&self) {
+        if let Some(stdout) = &self.stdout
+            && stdout.ready(Interest::ERROR).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}

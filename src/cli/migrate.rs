@@ -1,0 +1,39 @@
+//! `migrate`: makes the database or brings it up to date.
+
+use serde_json::json;
+
+use super::session::Session;
+use super::table::{Cell, Table};
+use super::{Exit, Report, complain};
+use crate::store::sqlite;
+
+pub(super) async fn run(session: &Session, report: Report) -> anyhow::Result<Exit> {
+    let path = session.database();
+    let migrated = sqlite::migrate(path, session.now()).await?;
+    if migrated.put_back {
+        complain("the file was put back from a copy: the events go on in a new epoch");
+    }
+    let mut output = session.output();
+    if report.json {
+        output.json(&json!({
+            "path": path.to_string_lossy(),
+            "schema_version": migrated.version,
+            "epoch": migrated.epoch,
+            "from_version": migrated.from_version,
+            "put_back": migrated.put_back,
+        }))?;
+    } else {
+        let version = match migrated.from_version {
+            from if from == migrated.version => format!("{from}, up to date"),
+            0 => format!("{}, created", migrated.version),
+            from => format!("{}, upgraded from {from}", migrated.version),
+        };
+        let mut table = Table::of_facts();
+        table.fact("database", Cell::new(path.to_string_lossy()));
+        table.fact("schema version", Cell::new(version));
+        table.fact("epoch", Cell::new(&migrated.epoch));
+        output.table(table);
+    }
+    output.send()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,48 @@
+//! `nudge`: asks for a look as soon as the account's budget allows.
+
+use anyhow::bail;
+use clap::Args;
+
+use super::reference::Which;
+use super::session::Session;
+use super::show;
+use super::{Exit, Report, complain};
+use crate::domain::state::Status;
+use crate::store::sqlite::{DatabaseLock, Reference, SqliteStore};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    report: Report,
+}
+
+pub(super) async fn run(
+    session: &Session,
+    store: &SqliteStore,
+    arguments: Arguments,
+) -> anyhow::Result<Exit> {
+    let invoice = arguments.which.find(store).await?;
+    match invoice.facts.status {
+        Status::Paid | Status::Rejected => bail!(
+            "invoice {} is {}: that is final, nobody looks at it any more",
+            invoice.id,
+            invoice.facts.status
+        ),
+        Status::Requested
+        | Status::Pending
+        | Status::Expired
+        | Status::Cancelled
+        | Status::Review => {}
+    }
+    store.nudge(invoice.id).await?;
+    let Some(invoice) = store.find(&Reference::Id(invoice.id), None).await?.pop() else {
+        bail!("invoice {} is gone", invoice.id);
+    };
+    if let Ok(false) = DatabaseLock::is_held(store.path(), super::why::DAEMON_LOCK) {
+        complain("no daemon runs on this database: the look is made once one does");
+    }
+    show::report(session, &invoice, arguments.report)?;
+    Ok(Exit::Done)
+}

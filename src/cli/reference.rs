@@ -1,0 +1,77 @@
+//! How a person names an invoice on the command line.
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::domain::invoice::{AccountName, Invoice};
+use crate::domain::text::one_line;
+use crate::store::sqlite::{Reference, SqliteStore};
+
+/// One invoice.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// '#' and the row id (quoted for the shell), else an external id, else an order id
+    #[arg(value_name = "REF")]
+    reference: String,
+    /// Of this account
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+}
+
+impl Which {
+    /// The one invoice that is meant.
+    pub(super) async fn find(&self, store: &SqliteStore) -> anyhow::Result<Invoice> {
+        let account = self.account.as_deref().map(AccountName::from);
+        let reference = Reference::parse(&self.reference);
+        let mut found = store.find(&reference, account.as_ref()).await?;
+        if found.is_empty() && matches!(reference, Reference::Id(_)) {
+            // An external id may look like that, too.
+            let text = Reference::Text(self.reference.clone());
+            found = store.find(&text, account.as_ref()).await?;
+        }
+        match (found.pop(), found.len()) {
+            (Some(invoice), 0) => Ok(invoice),
+            (Some(last), _) => {
+                found.push(last);
+                bail!(self.several(&found))
+            }
+            (None, _) => bail!(self.nothing(store, &reference)),
+        }
+    }
+
+    fn nothing(&self, store: &SqliteStore, reference: &Reference) -> String {
+        let places = match reference {
+            Reference::Id(_) => "ids, external ids and order ids",
+            Reference::Text(_) => "external ids and order ids",
+        };
+        let account = self.account.as_deref().map_or_else(String::new, |name| {
+            format!(" of account {}", one_line(name))
+        });
+        format!(
+            "no invoice {}: looked among the {places}{account} in {}",
+            one_line(&self.reference),
+            store.path().display()
+        )
+    }
+
+    fn several(&self, found: &[Invoice]) -> String {
+        let mut lines = vec![format!(
+            "{} invoices are called {}:",
+            found.len(),
+            one_line(&self.reference)
+        )];
+        for invoice in found {
+            let order = invoice.facts.order_id.as_ref();
+            lines.push(format!(
+                "  {}  account {}  external id {}  order {}  {}",
+                invoice.id,
+                one_line(&invoice.account.0),
+                one_line(&invoice.external_id.0),
+                order.map_or_else(|| "-".to_owned(), |id| one_line(&id.0)),
+                invoice.facts.status,
+            ));
+        }
+        lines.push("decide with --account NAME, or name it by '#' and its id".to_owned());
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,118 @@
+//! What every command has: the configuration, the clock, the way to the database and to stdout.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::output::{Output, Style};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, AccountConfig, Config, Environment, LogFormat};
+use crate::domain::cadence::Cadence;
+use crate::domain::invoice::AccountName;
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::telemetry::{self, Logging};
+
+/// The level that stands in the example file and so in most files.
+const USUAL_LEVEL: &str = "info";
+
+/// One run of a command.
+pub(super) struct Session {
+    pub(super) config: Config,
+    pub(super) environment: Environment,
+    pub(super) clock: Arc<dyn Clock>,
+    style: Style,
+}
+
+/// What a command logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Logs {
+    /// As configured: the daemon.
+    AsConfigured,
+    /// Warnings, unless another level than the usual one is configured, or any by the environment:
+    /// a command that a person or a script runs.
+    Warnings,
+    /// Nothing: the terminal is a picture.
+    Nothing,
+}
+
+impl Session {
+    pub(super) fn begin(
+        file: Option<&Path>,
+        environment: Environment,
+        logs: Logs,
+    ) -> anyhow::Result<Self> {
+        let config = config::load(file, &environment)?;
+        let asked = environment.get("PAYRECOND__LOG__LEVEL").is_some();
+        let level = match (logs, config.log.level.as_str()) {
+            (Logs::Nothing, _) => "off",
+            (Logs::Warnings, USUAL_LEVEL) if !asked => "warn",
+            (Logs::Warnings | Logs::AsConfigured, level) => level,
+        };
+        begin_logging(level, config.log.format, &environment);
+        Ok(Self::of(config, environment))
+    }
+
+    fn of(config: Config, environment: Environment) -> Self {
+        Self {
+            style: Style::of_stdout(&environment),
+            clock: Arc::new(SystemClock::new()),
+            config,
+            environment,
+        }
+    }
+
+    pub(super) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    pub(super) fn output(&self) -> Output {
+        Output::new(self.style)
+    }
+
+    pub(super) fn database(&self) -> &Path {
+        &self.config.database.path
+    }
+
+    /// The database, which must be there: only `migrate` and `run` make one.
+    pub(super) async fn open_store(&self) -> anyhow::Result<SqliteStore> {
+        let options = SqliteOptions {
+            path: self.database().to_owned(),
+            subject_prefix: self.config.feed.subject_prefix.clone(),
+        };
+        SqliteStore::open(options)
+            .await
+            .map_err(|error| match error {
+                StoreError::Unavailable(text) => {
+                    anyhow!("database {}: {text}", self.database().display())
+                }
+                error @ StoreError::Unusable(_) => error.into(),
+            })
+    }
+
+    pub(super) fn account(&self, name: &AccountName) -> Option<&AccountConfig> {
+        let mut accounts = self.config.accounts.iter();
+        accounts.find(|account| account.name == name.0)
+    }
+
+    pub(super) fn cadence(&self) -> Cadence {
+        let polling = &self.config.polling;
+        Cadence {
+            min_interval: polling.min_interval,
+            age_factor: polling.age_factor,
+            max_interval: polling.max_interval,
+            jitter: polling.jitter,
+            checks_after_expiry: polling.checks_after_expiry.clone(),
+        }
+    }
+}
+
+fn begin_logging(level: &str, format: LogFormat, environment: &Environment) {
+    telemetry::init(&Logging {
+        level,
+        json: format == LogFormat::Json,
+        colour: Style::of_stderr(environment).colour,
+    });
+}

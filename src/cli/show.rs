@@ -1,0 +1,148 @@
+//! `show`: one invoice with its history of events.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::invoice_json::{EventJson, InvoiceJson};
+use super::output::Output;
+use super::reference::Which;
+use super::session::Session;
+use super::table::{Cell, Table};
+use super::words;
+use super::{Exit, Report};
+use crate::domain::invoice::Invoice;
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::sqlite::{EventRow, SqliteStore};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    report: Report,
+}
+
+pub(super) async fn run(
+    session: &Session,
+    store: &SqliteStore,
+    arguments: Arguments,
+) -> anyhow::Result<Exit> {
+    let invoice = arguments.which.find(store).await?;
+    let events = store.history(&invoice).await?;
+    let mut output = session.output();
+    if arguments.report.json {
+        output.json(&WithEvents {
+            invoice: InvoiceJson::from(&invoice),
+            events: events.iter().map(EventJson::from).collect(),
+        })?;
+    } else {
+        output.table(facts(&invoice, session.now()));
+        history(&mut output, &invoice, &events, session.now());
+    }
+    output.send()?;
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct WithEvents<'a> {
+    #[serde(flatten)]
+    invoice: InvoiceJson<'a>,
+    events: Vec<EventJson<'a>>,
+}
+
+/// The row alone, as commands print it that have changed it.
+pub(super) fn report(session: &Session, invoice: &Invoice, report: Report) -> anyhow::Result<()> {
+    let mut output = session.output();
+    if report.json {
+        output.json(&InvoiceJson::from(invoice))?;
+    } else {
+        output.table(facts(invoice, session.now()));
+    }
+    output.send()
+}
+
+fn facts(invoice: &Invoice, now: UnixMillis) -> Table {
+    let (known, wish, schedule) = (&invoice.facts, &invoice.wish, &invoice.schedule);
+    let time = |at: Option<UnixMillis>| at.map(|at| words::absolute(at, now));
+    let mut table = Table::of_facts();
+    table.fact("invoice", Cell::new(invoice.id.to_string()));
+    table.fact("account", Cell::new(&invoice.account.0));
+    table.fact("external id", Cell::new(&invoice.external_id.0));
+    table.fact_if("order", known.order_id.as_ref().map(|id| id.0.as_str()));
+    table.fact_if("order number", known.order_number.as_deref());
+    table.fact("status", Cell::status(known.status));
+    table.fact_if("reason", known.reason.as_deref());
+    table.fact_if("provider says", known.provider_status.as_deref());
+    table.fact_if("amount", Some(&words::amount(invoice)));
+    payment(&mut table, invoice);
+    table.fact_if("paid", time(known.paid_at).as_deref());
+    table.fact_if("description", wish.description.as_deref());
+    table.fact_if("pay link", known.pay_link.as_deref());
+    table.fact_if("direct pay link", known.direct_pay_link.as_deref());
+    table.fact_if("options", wish.options.as_deref());
+    table.fact_if("metadata", invoice.metadata.as_deref());
+    table.fact(
+        "created",
+        Cell::new(words::absolute(invoice.created_at, now)),
+    );
+    table.fact(
+        "changed",
+        Cell::new(words::absolute(invoice.updated_at, now)),
+    );
+    table.fact_if("expires", time(known.expires_at).as_deref());
+    table.fact_if("last look", time(schedule.last_polled_at).as_deref());
+    table.fact("next look", Cell::new(next_look(invoice, now)));
+    table.fact("looks", Cell::new(schedule.polls.to_string()));
+    if schedule.failures > 0 {
+        table.fact("failed in a row", Cell::new(schedule.failures.to_string()));
+    }
+    table.fact_if("last error", schedule.last_error.as_deref());
+    table
+}
+
+fn payment(table: &mut Table, invoice: &Invoice) {
+    let payment = &invoice.facts.payment;
+    let in_currency = |value: &Option<String>| {
+        let currency = payment.currency.as_deref().unwrap_or_default();
+        value.as_ref().map(|value| format!("{value} {currency}"))
+    };
+    table.fact_if("paid amount", in_currency(&payment.value).as_deref());
+    table.fact_if("fee", in_currency(&payment.fee).as_deref());
+    table.fact_if("net", in_currency(&payment.net).as_deref());
+    table.fact_if("exchange rate", payment.exchange_rate.as_deref());
+}
+
+fn next_look(invoice: &Invoice, now: UnixMillis) -> String {
+    match invoice.schedule.next_poll_at {
+        Some(at) if at > now => words::absolute(at, now),
+        _ => words::next_look(&invoice.schedule, now),
+    }
+}
+
+fn history(output: &mut Output, invoice: &Invoice, events: &[EventRow], now: UnixMillis) {
+    output.heading("Events");
+    if events.is_empty() {
+        let kept = if invoice.version > 0 {
+            "none is kept any more"
+        } else {
+            "none yet"
+        };
+        output.line(kept);
+        return;
+    }
+    let mut table = Table::with_header(&["SEQ", "EVENT", "FROM", "TO", "WRITTEN", "ID"]);
+    for event in events {
+        let status = Cell::maybe(event.status.as_deref());
+        let tone = event.status.as_deref().and_then(Status::parse);
+        table.row(vec![
+            Cell::right(event.seq),
+            Cell::new(&event.event_type),
+            Cell::maybe(event.previous_status.as_deref()),
+            tone.map_or(status, Cell::status),
+            Cell::new(words::absolute(event.created_at, now)),
+            Cell::new(&event.event_id),
+        ]);
+    }
+    output.table(table);
+}

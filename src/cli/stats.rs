@@ -1,0 +1,202 @@
+//! `stats`: the whole at a glance.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::output::Output;
+use super::session::Session;
+use super::table::{Cell, Table, Tone};
+use super::words;
+use super::{Exit, Report};
+use crate::domain::time::UnixMillis;
+use crate::store::sqlite::{DetectTimes, Overview, SqliteStore};
+use crate::store::{AccountRecord, Consumer, Store as _};
+
+/// A reader that has not read for so long is an alarm.
+pub(super) const LAG_ALARM: Duration = Duration::from_hours(7 * 24);
+
+/// What is counted.
+struct Stats {
+    overview: Overview,
+    consumers: Vec<Consumer>,
+    accounts: Vec<AccountRecord>,
+    detect: DetectTimes,
+}
+
+pub(super) async fn run(
+    session: &Session,
+    store: &SqliteStore,
+    report: Report,
+) -> anyhow::Result<Exit> {
+    let now = session.now();
+    let stats = Stats {
+        overview: store.overview(now).await?,
+        consumers: store.consumers().await?,
+        accounts: store.accounts().await?,
+        detect: store.detect_times().await?,
+    };
+    let mut output = session.output();
+    if report.json {
+        output.json(&stats.to_json(now))?;
+    } else {
+        stats.tell(&mut output, now);
+    }
+    output.send()?;
+    Ok(Exit::Done)
+}
+
+/// Whether a consumer's lag is an alarm.
+pub(super) fn is_alarming(consumer: &Consumer, now: UnixMillis) -> bool {
+    let oldest = consumer.oldest_unread_at;
+    oldest.is_some_and(|oldest| now.since(oldest) > LAG_ALARM)
+}
+
+/// What a consumer has not read, in words.
+pub(super) fn lag(consumer: &Consumer, now: UnixMillis) -> String {
+    match consumer.oldest_unread_at {
+        Some(oldest) => format!(
+            "{} unread, the oldest from {}",
+            words::counted(consumer.unread, "event"),
+            words::relative(oldest, now)
+        ),
+        None => "has read all".to_owned(),
+    }
+}
+
+impl Stats {
+    fn to_json(&self, now: UnixMillis) -> Value {
+        let millis = |at: Option<UnixMillis>| at.map(|at| at.0);
+        let by_status: serde_json::Map<String, Value> = self
+            .overview
+            .by_status
+            .iter()
+            .map(|(status, count)| (status.as_str().to_owned(), json!(count)))
+            .collect();
+        let consumer = |consumer: &Consumer| {
+            json!({
+                "name": consumer.name,
+                "acked_seq": consumer.acked_seq,
+                "unread": consumer.unread,
+                "oldest_unread_at": millis(consumer.oldest_unread_at),
+                "alarm": is_alarming(consumer, now),
+            })
+        };
+        let account = |account: &AccountRecord| {
+            json!({
+                "name": account.name.0,
+                "provider": account.provider,
+                "state": account.state,
+                "state_since": account.state_since.0,
+                "resume_at": millis(account.resume_at),
+                "last_success_at": millis(account.last_success_at),
+                "last_failure_at": millis(account.last_failure_at),
+                "last_error": account.last_error,
+            })
+        };
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        json!({
+            "epoch": self.overview.epoch,
+            "highest_seq": self.overview.highest_seq,
+            "invoices": by_status,
+            "overdue": self.overview.overdue,
+            "oldest_overdue_at": millis(self.overview.oldest_overdue_at),
+            "consumers": self.consumers.iter().map(consumer).collect::<Vec<_>>(),
+            "accounts": self.accounts.iter().map(account).collect::<Vec<_>>(),
+            "time_to_detect": {
+                "count": self.detect.count,
+                "p50_ms": ms(self.detect.p50),
+                "p95_ms": ms(self.detect.p95),
+                "p99_ms": ms(self.detect.p99),
+            },
+        })
+    }
+
+    fn tell(&self, output: &mut Output, now: UnixMillis) {
+        output.heading("Invoices");
+        let mut table = Table::of_facts();
+        for (status, count) in &self.overview.by_status {
+            table.row(vec![Cell::status(*status), Cell::right(count)]);
+        }
+        output.table(table);
+        output.heading("Looks and payments");
+        output.table(self.pace(now));
+        output.heading("Readers of the events");
+        if self.consumers.is_empty() {
+            output.line("none");
+        }
+        let mut table = Table::of_facts();
+        for consumer in &self.consumers {
+            let lag = Cell::new(lag(consumer, now));
+            let (lag, alarm) = if is_alarming(consumer, now) {
+                (lag.tone(Tone::Bad), "ALARM: more than 7 days behind")
+            } else {
+                (lag, "")
+            };
+            let alarm = Cell::new(alarm).tone(Tone::Bad);
+            table.row(vec![Cell::new(&consumer.name), lag, alarm]);
+        }
+        output.table(table);
+        output.heading("Accounts");
+        if self.accounts.is_empty() {
+            output.line("none was asked yet");
+        }
+        output.table(accounts(&self.accounts, now));
+    }
+
+    fn pace(&self, now: UnixMillis) -> Table {
+        let (overview, detect) = (&self.overview, &self.detect);
+        let overdue = match overview.oldest_overdue_at {
+            Some(oldest) if overview.overdue > 0 => format!(
+                "{}, the oldest since {}",
+                overview.overdue,
+                words::relative(oldest, now)
+            ),
+            _ => "none".to_owned(),
+        };
+        let detected = if detect.count == 0 {
+            "no payments yet".to_owned()
+        } else {
+            format!(
+                "half within {}, 95 % within {}, 99 % within {} (of the last {})",
+                words::measured(detect.p50),
+                words::measured(detect.p95),
+                words::measured(detect.p99),
+                detect.count
+            )
+        };
+        let mut table = Table::of_facts();
+        table.fact("looks due now", Cell::new(overdue));
+        table.fact("payments found", Cell::new(detected));
+        table.fact("last event", Cell::new(overview.highest_seq.to_string()));
+        table.fact("epoch", Cell::new(&overview.epoch));
+        table
+    }
+}
+
+/// The accounts' states, a row each.
+fn accounts(accounts: &[AccountRecord], now: UnixMillis) -> Table {
+    let mut table = Table::of_facts();
+    for account in accounts {
+        let answered = account.last_success_at.map_or_else(
+            || "never answered".to_owned(),
+            |at| format!("answered {}", words::relative(at, now)),
+        );
+        let resumes = account
+            .resume_at
+            .filter(|at| *at > now)
+            .map(|at| format!("next request {}", words::relative(at, now)));
+        table.row(vec![
+            Cell::new(&account.name.0),
+            Cell::new(&account.state).tone(Tone::of_account(&account.state)),
+            Cell::new(format!(
+                "since {}",
+                words::relative(account.state_since, now)
+            )),
+            Cell::new(answered),
+            Cell::maybe(resumes.as_deref()),
+            Cell::maybe(account.last_error.as_deref()),
+        ]);
+    }
+    table
+}

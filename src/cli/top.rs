@@ -1,0 +1,192 @@
+//! `top`: the whole, live in the terminal. Read from the database once a second; `q` ends it.
+
+mod draw;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::Exit;
+use super::session::Session;
+use super::why::DAEMON_LOCK;
+use crate::domain::time::UnixMillis;
+use crate::store::sqlite::{DatabaseLock, DetectTimes, EventRow, Overview, SqliteStore};
+use crate::store::{AccountRecord, Consumer, Store as _, StoreError};
+
+pub use draw::draw;
+
+const REFRESH: Duration = Duration::from_secs(1);
+/// How often the thread that reads keys looks whether it is still wanted.
+const KEY_POLL: Duration = Duration::from_millis(100);
+/// Minutes of payments that are drawn.
+const MINUTES: u8 = 60;
+/// Events that are read; as many are drawn as there is room for.
+const EVENTS: u32 = 50;
+/// Times to detect are worth a look only so often: they read thousands of rows.
+const DETECT_EVERY: u32 = 10;
+
+/// What is drawn: everything as of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Title, such as the path of the database.
+    pub title: String,
+    /// The moment.
+    pub now: UnixMillis,
+    /// Whether a daemon runs on the database; None: not known.
+    pub daemon_runs: Option<bool>,
+    /// Counts and what is overdue.
+    pub overview: Option<Overview>,
+    /// Payments found in each of the last minutes, the latest last.
+    pub payments_by_minute: Vec<u64>,
+    /// Time to detect.
+    pub detect: DetectTimes,
+    /// Accounts' states.
+    pub accounts: Vec<AccountRecord>,
+    /// Readers and their lag.
+    pub consumers: Vec<Consumer>,
+    /// The newest events, newest first.
+    pub events: Vec<EventRow>,
+    /// Why the view is old, if it is.
+    pub problem: Option<String>,
+}
+
+impl View {
+    /// Reads everything anew but the times to detect, which come with `with_detect`.
+    pub async fn refresh(
+        &mut self,
+        store: &SqliteStore,
+        now: UnixMillis,
+        with_detect: bool,
+    ) -> Result<(), StoreError> {
+        self.daemon_runs = DatabaseLock::is_held(store.path(), DAEMON_LOCK).ok();
+        self.overview = Some(store.overview(now).await?);
+        self.payments_by_minute = store.payments_by_minute(now, MINUTES).await?;
+        self.accounts = store.accounts().await?;
+        self.consumers = store.consumers().await?;
+        self.events = store.last_events(EVENTS).await?;
+        if with_detect {
+            self.detect = store.detect_times().await?;
+        }
+        self.now = now;
+        Ok(())
+    }
+}
+
+/// A live view needs a terminal to live in.
+pub(super) fn require_terminal() -> anyhow::Result<()> {
+    if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        bail!("stdout is no terminal: `payrecond stats` tells the same once");
+    }
+    Ok(())
+}
+
+pub(super) async fn run(session: &Session, store: &SqliteStore) -> anyhow::Result<Exit> {
+    let mut terminal = ratatui::try_init().context("the terminal")?;
+    let outcome = live(session, store, &mut terminal).await;
+    // Whatever happened: the terminal is given back as it was.
+    let restored = ratatui::try_restore();
+    outcome?;
+    restored.context("the terminal")?;
+    Ok(Exit::Done)
+}
+
+async fn live(
+    session: &Session,
+    store: &SqliteStore,
+    terminal: &mut DefaultTerminal,
+) -> anyhow::Result<()> {
+    let mut keys = Keys::listen();
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut view = View {
+        title: store.path().display().to_string(),
+        ..View::default()
+    };
+    let mut turn = 0_u32;
+    loop {
+        let with_detect = turn.is_multiple_of(DETECT_EVERY);
+        let read = view.refresh(store, session.now(), with_detect).await;
+        view.problem = read.err().map(|error| error.to_string());
+        turn = turn.wrapping_add(1);
+        let next = tokio::time::sleep(REFRESH);
+        tokio::pin!(next);
+        loop {
+            terminal.draw(|frame| draw(frame, &view))?;
+            tokio::select! {
+                () = &mut next => break,
+                key = keys.pressed.recv() => match key {
+                    Some(Key::Quit) | None => return Ok(()),
+                    Some(Key::Other) => {}
+                },
+                _ = hangup.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+        }
+    }
+}
+
+/// What a key or a change of the window's size asks for.
+enum Key {
+    Quit,
+    /// Nothing but drawing anew.
+    Other,
+}
+
+/// The keyboard, read by a thread of its own: there is no other way that knows all terminals.
+struct Keys {
+    pressed: mpsc::Receiver<Key>,
+    unwanted: Arc<AtomicBool>,
+}
+
+impl Keys {
+    fn listen() -> Self {
+        let (sender, pressed) = mpsc::channel(16);
+        let unwanted = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&unwanted);
+        std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                let key = match event::poll(KEY_POLL) {
+                    Ok(false) => continue,
+                    Ok(true) => event::read(),
+                    Err(error) => Err(error),
+                };
+                let key = match key {
+                    Ok(event) => meaning(&event),
+                    // The terminal is gone.
+                    Err(_) => Key::Quit,
+                };
+                if sender.blocking_send(key).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { pressed, unwanted }
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.unwanted.store(true, Ordering::Relaxed);
+    }
+}
+
+fn meaning(event: &Event) -> Key {
+    let Event::Key(key) = event else {
+        return Key::Other;
+    };
+    let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    let quits = control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc);
+    if quits && key.kind == KeyEventKind::Press {
+        Key::Quit
+    } else {
+        Key::Other
+    }
+}

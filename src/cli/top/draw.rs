@@ -1,0 +1,339 @@
+//! The picture of a view. Pure: what is drawn depends on the view alone.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
+
+use super::View;
+use crate::cli::stats::{is_alarming, lag};
+use crate::cli::table::Tone;
+use crate::cli::words;
+use crate::domain::state::Status;
+use crate::domain::text::one_line;
+use crate::store::sqlite::EventRow;
+
+/// Draws the view over the whole frame.
+pub fn draw(frame: &mut Frame<'_>, view: &View) {
+    let accounts = rows(view.accounts.len());
+    let consumers = rows(view.consumers.len());
+    let [title, top, accounts, consumers, events, foot] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(9),
+        Constraint::Length(accounts),
+        Constraint::Length(consumers),
+        Constraint::Min(3),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    let [invoices, payments] =
+        Layout::horizontal([Constraint::Length(30), Constraint::Min(20)]).areas(top);
+    draw_title(frame, title, view);
+    draw_invoices(frame, invoices, view);
+    draw_payments(frame, payments, view);
+    draw_accounts(frame, accounts, view);
+    draw_consumers(frame, consumers, view);
+    draw_events(frame, events, view);
+    draw_foot(frame, foot, view);
+}
+
+/// The height of a box with so many rows, within reason.
+fn rows(count: usize) -> u16 {
+    u16::try_from(count.clamp(1, 5)).unwrap_or(5) + 2
+}
+
+fn color(tone: Tone) -> Style {
+    let style = Style::new();
+    match tone {
+        Tone::Plain => style,
+        Tone::Good => style.fg(Color::Green),
+        Tone::Waiting => style.fg(Color::Yellow),
+        Tone::Quiet => style.fg(Color::DarkGray),
+        Tone::Bad => style.fg(Color::Red),
+        Tone::Alarm => style.fg(Color::Magenta),
+    }
+}
+
+fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let daemon = match view.daemon_runs {
+        Some(true) => Span::styled("daemon runs", color(Tone::Good)),
+        Some(false) => Span::styled("no daemon", color(Tone::Bad)),
+        None => Span::raw(""),
+    };
+    let line = Line::from(vec![
+        Span::styled("payrecond ", Style::new().add_modifier(Modifier::BOLD)),
+        Span::raw(one_line(&view.title)),
+        Span::raw("  "),
+        daemon,
+        Span::styled(format!("  {}", view.now), color(Tone::Quiet)),
+    ]);
+    frame.render_widget(line, area);
+}
+
+fn draw_invoices(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let counts = view.overview.iter().flat_map(|o| &o.by_status);
+    let lines: Vec<Line<'_>> = counts
+        .map(|(status, count)| {
+            let tone = if *count == 0 {
+                Tone::Quiet
+            } else {
+                Tone::of(*status)
+            };
+            let text = format!("{:<12}{count:>14}", status.as_str());
+            Line::styled(text, color(tone))
+        })
+        .collect();
+    let block = Block::bordered().title(" invoices ");
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+fn draw_payments(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let block = Block::bordered().title(" payments, by minute of the last hour ");
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let [chart, figures] =
+        Layout::vertical([Constraint::Min(1), Constraint::Length(3)]).areas(inner);
+    let width = usize::from(chart.width);
+    let from = view.payments_by_minute.len().saturating_sub(width);
+    let latest = view.payments_by_minute.get(from..).unwrap_or_default();
+    let sparkline = Sparkline::default().data(latest).style(color(Tone::Good));
+    frame.render_widget(sparkline, chart);
+
+    let hour: u64 = view.payments_by_minute.iter().sum();
+    let detect = &view.detect;
+    let found = if detect.count == 0 {
+        "found within: no payments yet".to_owned()
+    } else {
+        format!(
+            "found within: p50 {}  p95 {}  p99 {}",
+            words::measured(detect.p50),
+            words::measured(detect.p95),
+            words::measured(detect.p99)
+        )
+    };
+    let lines = vec![
+        Line::raw(format!("{hour} in the last hour")),
+        Line::raw(found),
+        overdue(view),
+    ];
+    frame.render_widget(Paragraph::new(lines), figures);
+}
+
+fn overdue(view: &View) -> Line<'static> {
+    let Some(overview) = &view.overview else {
+        return Line::raw("");
+    };
+    match overview.oldest_overdue_at {
+        Some(oldest) if overview.overdue > 0 => Line::styled(
+            format!(
+                "looks due: {}, the oldest since {}",
+                overview.overdue,
+                words::relative(oldest, view.now)
+            ),
+            color(Tone::Waiting),
+        ),
+        _ => Line::raw("looks due: none"),
+    }
+}
+
+fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let lines: Vec<Line<'_>> = view
+        .accounts
+        .iter()
+        .map(|account| {
+            let resumes = account.resume_at.filter(|at| *at > view.now);
+            let error = account.last_error.as_deref();
+            let error = error.filter(|_| account.state != "working");
+            let rest = format!(
+                " since {}{}{}",
+                words::relative(account.state_since, view.now),
+                resumes.map_or_else(String::new, |at| {
+                    format!(", next request {}", words::relative(at, view.now))
+                }),
+                error.map_or_else(String::new, |e| format!(": {}", one_line(e)))
+            );
+            Line::from(vec![
+                Span::raw(format!("{:<20} ", one_line(&account.name.0))),
+                Span::styled(
+                    one_line(&account.state),
+                    color(Tone::of_account(&account.state)),
+                ),
+                Span::raw(rest),
+            ])
+        })
+        .collect();
+    draw_lines(frame, area, " accounts ", lines, "none was asked yet");
+}
+
+fn draw_consumers(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let lines: Vec<Line<'_>> = view
+        .consumers
+        .iter()
+        .map(|consumer| {
+            let tone = if is_alarming(consumer, view.now) {
+                Tone::Bad
+            } else {
+                Tone::Plain
+            };
+            let name = one_line(&consumer.name);
+            let text = format!("{name:<20} {}", lag(consumer, view.now));
+            Line::styled(text, color(tone))
+        })
+        .collect();
+    draw_lines(frame, area, " readers of the events ", lines, "none");
+}
+
+fn draw_lines(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    title: &'static str,
+    lines: Vec<Line<'_>>,
+    otherwise: &'static str,
+) {
+    let lines = if lines.is_empty() {
+        vec![Line::styled(otherwise, color(Tone::Quiet))]
+    } else {
+        lines
+    };
+    let block = Block::bordered().title(title);
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let rows = view.events.iter().map(|event| {
+        let tone = event.status.as_deref().and_then(Status::parse);
+        Row::new([
+            event.seq.to_string(),
+            words::relative(event.created_at, view.now),
+            one_line(&event.event_type),
+            external_id(event),
+        ])
+        .style(color(tone.map_or(Tone::Plain, Tone::of)))
+    });
+    let widths = [
+        Constraint::Length(14),
+        Constraint::Length(12),
+        Constraint::Length(18),
+        Constraint::Min(10),
+    ];
+    let table = Table::new(rows, widths).block(Block::bordered().title(" last events "));
+    frame.render_widget(table, area);
+}
+
+/// The shop's id, out of the payload.
+fn external_id(event: &EventRow) -> String {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        subject: Option<String>,
+    }
+    serde_json::from_str::<Envelope>(&event.payload)
+        .ok()
+        .and_then(|envelope| envelope.subject)
+        .map(|subject| one_line(&subject))
+        .unwrap_or_default()
+}
+
+fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View) {
+    let line = match &view.problem {
+        Some(problem) => Line::styled(
+            format!("not up to date: {}", one_line(problem)),
+            color(Tone::Bad),
+        ),
+        None => Line::styled("q quits", color(Tone::Quiet)),
+    };
+    frame.render_widget(line, area);
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+    use crate::domain::time::UnixMillis;
+    use crate::store::sqlite::Overview;
+    use crate::store::{AccountRecord, Consumer};
+
+    fn picture(view: &View, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, view)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    fn view() -> View {
+        let now = UnixMillis(1_795_293_000_000);
+        View {
+            title: "shop.db".into(),
+            now,
+            daemon_runs: Some(true),
+            overview: Some(Overview {
+                by_status: Status::ALL.map(|status| (status, 3)).to_vec(),
+                overdue: 2,
+                oldest_overdue_at: Some(UnixMillis(now.0 - 12_000)),
+                highest_seq: 9,
+                epoch: "e".into(),
+            }),
+            payments_by_minute: vec![0; 60],
+            accounts: vec![AccountRecord {
+                name: "default".into(),
+                provider: "walletpay".into(),
+                state: "held".into(),
+                state_since: now,
+                resume_at: Some(UnixMillis(now.0 + 30_000)),
+                last_success_at: None,
+                last_failure_at: None,
+                last_error: Some("429 \u{1b}[2J".into()),
+            }],
+            consumers: vec![Consumer {
+                name: "bot".into(),
+                acked_seq: 4,
+                unread: 5,
+                oldest_unread_at: Some(UnixMillis(now.0 - 60_000)),
+            }],
+            events: vec![EventRow {
+                seq: 9,
+                event_id: "id".into(),
+                event_type: "payment.paid".into(),
+                previous_status: Some("pending".into()),
+                status: Some("paid".into()),
+                created_at: now,
+                payload: r#"{"subject":"ORD-1"}"#.into(),
+            }],
+            ..View::default()
+        }
+    }
+
+    #[test]
+    fn everything_is_on_one_screen() {
+        let told = picture(&view(), 100, 30);
+        for part in [
+            "shop.db",
+            "daemon runs",
+            "review",
+            "looks due: 2, the oldest since 12 s ago",
+            "held since now, next request in 30 s",
+            "5 events unread, the oldest from 60 s ago",
+            "payment.paid",
+            "ORD-1",
+        ] {
+            assert!(told.contains(part), "{part} is missing in\n{told}");
+        }
+        assert!(!told.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_tiny_terminal_and_an_empty_view_are_drawn_too() {
+        for (width, height) in [(1, 1), (10, 3), (40, 12), (300, 100)] {
+            picture(&view(), width, height);
+            picture(&View::default(), width, height);
+        }
+    }
+
+    #[test]
+    fn an_old_view_says_so() {
+        let mut view = view();
+        view.problem = Some("database is locked".into());
+        assert!(picture(&view, 100, 30).contains("not up to date: database is locked"));
+    }
+}

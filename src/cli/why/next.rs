@@ -1,0 +1,101 @@
+//! When the next look is due, and the rule that says so.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::words;
+use crate::domain::cadence::{Because, Cadence};
+use crate::domain::invoice::Invoice;
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+
+/// The next look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(in crate::cli) struct NextLook {
+    /// Unix milliseconds; null = never, 0 = at once.
+    pub(super) at: Option<i64>,
+    /// `never`, `nudged`, `clock_went_back`, `new`, `after_expiry`, `failures` or `age`.
+    pub(super) rule: &'static str,
+    pub(super) text: String,
+}
+
+impl NextLook {
+    pub(super) fn of(invoice: &Invoice, cadence: &Cadence, now: UnixMillis) -> Self {
+        let (rule, text) = match invoice.schedule.next_poll_at {
+            None => ("never", never(invoice.facts.status)),
+            Some(UnixMillis(0)) => (
+                "nudged",
+                "A look was asked for: it is made as soon as the account's budget allows."
+                    .to_owned(),
+            ),
+            Some(UnixMillis(1)) => (
+                "clock_went_back",
+                "The clock went back, so the look is made at once.".to_owned(),
+            ),
+            Some(at) => {
+                let (rule, because) = planned(invoice, cadence, at);
+                let when = if at <= now {
+                    format!("Due now, since {}", words::absolute(at, now))
+                } else {
+                    format!("At {}", words::absolute(at, now))
+                };
+                (rule, format!("{when}: {because}."))
+            }
+        };
+        Self {
+            at: invoice.schedule.next_poll_at.map(|at| at.0),
+            rule,
+            text,
+        }
+    }
+}
+
+fn never(status: Status) -> String {
+    match status {
+        Status::Paid | Status::Rejected => format!("Never: {status} is final."),
+        Status::Expired | Status::Cancelled => {
+            "Never by itself: the fixed looks after the end are over.".to_owned()
+        }
+        Status::Requested | Status::Pending | Status::Review => {
+            "Never, which should not be: an open invoice always has a next look.".to_owned()
+        }
+    }
+}
+
+/// The rule that a planned time came from. It is found by planning once more as of the last look:
+/// fixed looks have no jitter, so one of them is met exactly.
+fn planned(invoice: &Invoice, cadence: &Cadence, at: UnixMillis) -> (&'static str, String) {
+    let schedule = &invoice.schedule;
+    if at == invoice.created_at {
+        let text = "a new invoice is looked at as soon as possible".to_owned();
+        return ("new", text);
+    }
+    let just_before = at.minus(Duration::from_millis(1));
+    let fixed = cadence.next_look_because(invoice, just_before, 0.5);
+    if let Some((fixed, Because::AfterExpiry(after))) = fixed
+        && fixed == at
+    {
+        let end = match invoice.facts.ended_at {
+            Some(_) => "the end",
+            None => "the expiry",
+        };
+        let text = format!("a fixed look {} after {end}", words::span(after));
+        return ("after_expiry", text);
+    }
+    if schedule.failures > 0 {
+        let text = format!(
+            "after {} in a row the wait has grown, up to {}",
+            words::counted(schedule.failures, "failed look"),
+            words::span(cadence.max_interval)
+        );
+        return ("failures", text);
+    }
+    let text = format!(
+        "the wait grows with the age of the invoice: age × {}, from {} to {}",
+        cadence.age_factor,
+        words::measured(cadence.min_interval),
+        words::span(cadence.max_interval)
+    );
+    ("age", text)
+}

@@ -1,0 +1,140 @@
+use std::time::Duration;
+
+use super::*;
+use crate::domain::invoice::{Facts, InvoiceId, Schedule, Wish};
+use crate::domain::sighting::Payment;
+use crate::domain::state::{Status, reason};
+
+const INSERTED: UnixMillis = UnixMillis(1_795_293_000_000);
+
+fn invoice(status: Status, next_poll_at: Option<i64>) -> Invoice {
+    Invoice {
+        id: InvoiceId(7),
+        account: "default".into(),
+        external_id: "ORD-1".into(),
+        wish: Wish {
+            timeout_s: 900,
+            ..Wish::default()
+        },
+        metadata: None,
+        facts: Facts {
+            status,
+            reason: None,
+            order_id: Some("1".into()),
+            amount: None,
+            provider_status: None,
+            order_number: None,
+            pay_link: None,
+            direct_pay_link: None,
+            expires_at: None,
+            paid_at: None,
+            payment: Payment::default(),
+            create_sent_at: None,
+            ended_at: None,
+            not_found_since: None,
+        },
+        version: 0,
+        created_at: INSERTED,
+        updated_at: INSERTED,
+        schedule: Schedule {
+            next_poll_at: next_poll_at.map(UnixMillis),
+            last_polled_at: Some(INSERTED.plus(Duration::from_secs(60))),
+            ..Schedule::default()
+        },
+    }
+}
+
+fn surroundings(now: UnixMillis) -> Surroundings {
+    Surroundings {
+        cadence: Cadence::default(),
+        account: Configured::Yes,
+        record: None,
+        daemon_runs: Some(true),
+        now,
+    }
+}
+
+fn rule(invoice: &Invoice) -> &'static str {
+    NextLook::of(invoice, &Cadence::default(), INSERTED).rule
+}
+
+#[test]
+fn each_plan_is_told_by_the_rule_it_came_from() {
+    let after = |seconds| Some(INSERTED.plus(Duration::from_secs(seconds)).0);
+    assert_eq!(rule(&invoice(Status::Pending, Some(0))), "nudged");
+    assert_eq!(rule(&invoice(Status::Pending, Some(1))), "clock_went_back");
+    assert_eq!(rule(&invoice(Status::Pending, Some(INSERTED.0))), "new");
+    assert_eq!(rule(&invoice(Status::Pending, after(66))), "age");
+    assert_eq!(rule(&invoice(Status::Pending, after(901))), "after_expiry");
+    assert_eq!(rule(&invoice(Status::Expired, after(930))), "after_expiry");
+    assert_eq!(rule(&invoice(Status::Paid, None)), "never");
+    let mut failing = invoice(Status::Pending, after(66));
+    failing.schedule.failures = 3;
+    assert_eq!(rule(&failing), "failures");
+}
+
+#[test]
+fn a_cancelled_order_counts_its_fixed_looks_from_the_end() {
+    let ended = INSERTED.plus(Duration::from_secs(60));
+    let mut row = invoice(
+        Status::Cancelled,
+        Some(ended.plus(Duration::from_secs(30)).0),
+    );
+    row.facts.ended_at = Some(ended);
+    let next = NextLook::of(&row, &Cadence::default(), INSERTED);
+    assert_eq!(next.rule, "after_expiry");
+    assert!(next.text.contains("30 s after the end"), "{}", next.text);
+}
+
+#[test]
+fn every_status_and_reason_is_told_in_a_sentence() {
+    let reasons = [
+        reason::AMOUNT_MISMATCH,
+        reason::EXTERNAL_ID_MISMATCH,
+        reason::CREATE_CONFLICT,
+        reason::ORDER_NOT_FOUND,
+        reason::UNKNOWN_STATUS,
+        reason::CONTRADICTION,
+        reason::UNKNOWN_ACCOUNT,
+        reason::TOO_LATE,
+        reason::RESOLVED,
+        "their own \u{1b}[2J words",
+    ];
+    for status in Status::ALL {
+        for reason in reasons {
+            let mut row = invoice(status, Some(0));
+            row.facts.reason = Some(reason.into());
+            let told = status::holds(&row, INSERTED);
+            assert!(told[0].starts_with(status.as_str()), "{told:?}");
+            assert!(told[1].ends_with('.') && !told[1].contains('\u{1b}'));
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_the_way_is_told_with_the_way_round_it() {
+    let row = invoice(Status::Pending, Some(INSERTED.0));
+    let mut around = surroundings(INSERTED.plus(Duration::from_secs(90)));
+    around.daemon_runs = Some(false);
+    around.account = Configured::Unknown;
+    around.record = Some(AccountRecord {
+        name: "default".into(),
+        provider: "walletpay".into(),
+        state: "key_refused".into(),
+        state_since: INSERTED,
+        resume_at: None,
+        last_success_at: None,
+        last_failure_at: None,
+        last_error: Some("401".into()),
+    });
+    let story = Story::of(&row, &around);
+    let kinds: Vec<_> = story.obstacles.iter().map(|o| o.kind).collect();
+    assert_eq!(
+        kinds,
+        ["no_daemon", "unknown_account", "key_refused", "overdue"]
+    );
+    assert_eq!(story.advice.len(), 3);
+    around.daemon_runs = Some(true);
+    let settled = invoice(Status::Paid, None);
+    assert!(Story::of(&settled, &around).obstacles.is_empty());
+}
