@@ -1,10 +1,12 @@
 //! `run`: the daemon, in the foreground.
 
-use anyhow::bail;
 use clap::Args;
 
 use super::Exit;
+use super::exit::complain;
 use super::session::Session;
+use crate::daemon::{self, DaemonError};
+use crate::jobs::poll::PollCounts;
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Arguments {
@@ -13,8 +15,41 @@ pub(super) struct Arguments {
     once: bool,
 }
 
-#[expect(clippy::unused_async, reason = "the daemon is not joined yet")]
 pub(super) async fn run(session: Session, arguments: Arguments) -> anyhow::Result<Exit> {
-    let _ = (session.environment, arguments.once);
-    bail!("not built yet")
+    let Session {
+        config,
+        environment,
+        ..
+    } = session;
+    let stdout = tokio::io::stdout();
+    if !arguments.once {
+        daemon::run(config, &environment, stdout)
+            .await
+            .map_err(plain)?;
+        return Ok(Exit::Done);
+    }
+    let counts = daemon::run_once(config, &environment, stdout)
+        .await
+        .map_err(plain)?;
+    let PollCounts {
+        answered,
+        could_not_ask,
+        left,
+    } = counts;
+    tracing::info!(answered, could_not_ask, left, "one pass done");
+    if could_not_ask + left == 0 {
+        return Ok(Exit::Done);
+    }
+    complain(&format!(
+        "{could_not_ask} could not be asked, {left} are still due; `payrecond list` shows the last error of each"
+    ));
+    Ok(Exit::Failed)
+}
+
+/// A configuration error stays one: it has an exit code of its own.
+fn plain(error: DaemonError) -> anyhow::Error {
+    match error {
+        DaemonError::Configuration(error) => error.into(),
+        error @ (DaemonError::Store(_) | DaemonError::Failed(_)) => error.into(),
+    }
 }

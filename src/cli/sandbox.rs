@@ -1,13 +1,20 @@
 //! `sandbox`: a simulator of the payment provider on loopback.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::Exit;
+use super::exit::complain;
+use super::output::{Output, Style};
 use crate::config::{Environment, duration};
+use crate::lifecycle;
+use crate::sandbox::{self, Sandbox, SandboxOptions, parse_faults};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -42,7 +49,15 @@ enum PreviewId {
     Number,
 }
 
-#[expect(clippy::unused_async, reason = "the simulator is not joined yet")]
+impl From<PreviewId> for sandbox::PreviewId {
+    fn from(kind: PreviewId) -> Self {
+        match kind {
+            PreviewId::Text => Self::Text,
+            PreviewId::Number => Self::Number,
+        }
+    }
+}
+
 pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<Exit> {
     let Arguments {
         listen,
@@ -53,9 +68,34 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         faults,
         preview_id,
     } = arguments;
-    let _ = (environment, listen, api_key, seed, latency, rate_limit);
-    let _ = (faults, preview_id);
-    bail!("not built yet")
+    let faults = match faults.as_deref().map(parse_faults).transpose() {
+        Ok(faults) => faults.unwrap_or_default(),
+        Err(error) => {
+            complain(&format!("--faults: {error}"));
+            return Ok(Exit::Usage);
+        }
+    };
+    let options = SandboxOptions {
+        listen,
+        api_key,
+        seed,
+        latency,
+        rate_limit,
+        faults,
+        preview_id: preview_id.into(),
+        ..SandboxOptions::default()
+    };
+    let stop = CancellationToken::new();
+    lifecycle::watch_signals(stop.clone(), Arc::new(Notify::new()))?;
+    let sandbox = Sandbox::start(options)
+        .await
+        .with_context(|| format!("the sandbox cannot listen on {listen}"))?;
+    let mut output = Output::new(Style::of_stdout(environment));
+    output.line(format_args!("sandbox listens on {}", sandbox.url()));
+    output.send()?;
+    stop.cancelled().await;
+    sandbox.stop().await;
+    Ok(Exit::Done)
 }
 
 fn latency(text: &str) -> Result<Duration, &'static str> {

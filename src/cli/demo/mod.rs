@@ -17,7 +17,6 @@ use self::play::Play;
 use self::scene::Scene;
 use self::truth::Verdict;
 use super::Exit;
-use crate::clock::Clock as _;
 
 /// The same play each time.
 const SEED: u64 = 7;
@@ -44,7 +43,11 @@ pub(super) async fn run() -> anyhow::Result<Exit> {
     let summary = summary(&play, &verdict, elapsed).await?;
     play.close().await;
     stage.close(&summary)?;
-    Ok(if verdict.disagreements.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(if verdict.disagreements.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 fn gather(mut reader: DuplexStream) -> JoinHandle<String> {
@@ -87,8 +90,11 @@ async fn summary(play: &Play, verdict: &Verdict, elapsed: Duration) -> anyhow::R
         .map(|(status, count)| format!("{count} {status}"))
         .collect();
     let requests: u64 = stats.requests.values().sum();
-    let faults: Vec<String> =
-        stats.faults.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+    let faults: Vec<String> = stats
+        .faults
+        .iter()
+        .map(|(kind, count)| format!("{count} {}", kind.name()))
+        .collect();
     let agree = verdict.orders.saturating_sub(verdict.disagreements.len());
     let mut text = format!(
         "\npayrecond demo: {} orders in {:.1} s\n\
@@ -134,14 +140,18 @@ impl Stage {
         let viewport = Viewport::Inline(scene::HEIGHT);
         let backend = CrosstermBackend::new(std::io::stdout());
         // A terminal that cannot tell where its cursor is gets lines.
-        Ok(Terminal::with_options(backend, TerminalOptions { viewport })
-            .map_or(Self::Lines, Self::Terminal))
+        Ok(
+            Terminal::with_options(backend, TerminalOptions { viewport })
+                .map_or(Self::Lines, Self::Terminal),
+        )
     }
 
     fn show(&mut self, scene: &Scene, line_due: bool) -> anyhow::Result<()> {
         match self {
             Self::Terminal(terminal) => {
-                terminal.draw(|frame| scene::draw(frame, scene)).context("the terminal failed")?;
+                terminal
+                    .draw(|frame| scene::draw(frame, scene))
+                    .context("the terminal failed")?;
             }
             Self::Lines if line_due => write(&format!("{}\n", scene.line()))?,
             Self::Lines => {}

@@ -29,7 +29,10 @@ const OUTAGE: Duration = Duration::from_secs(2);
 enum Habit {
     Pays(Duration),
     /// Pays after the order has ended.
-    PaysLate { ends: Duration, pays: Duration },
+    PaysLate {
+        ends: Duration,
+        pays: Duration,
+    },
     Cancels(Duration),
     /// Never pays: the order ends.
     Forgets(Duration),
@@ -65,8 +68,13 @@ impl Play {
         })
         .await?;
         let path = folder.path().join("demo.db");
-        let environment: Environment = [("PAYRECOND_API_KEY_DEFAULT", "demo")].into_iter().collect();
-        let config = Config::parse(&settings(&path.display().to_string(), &sandbox.url()), &environment)?;
+        let environment: Environment = [("PAYRECOND_API_KEY_DEFAULT", "demo")]
+            .into_iter()
+            .collect();
+        let config = Config::parse(
+            &settings(&path.display().to_string(), &sandbox.url()),
+            &environment,
+        )?;
         migrate(&path, clock.now()).await?;
         let store = SqliteStore::open(SqliteOptions {
             path,

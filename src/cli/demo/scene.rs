@@ -66,7 +66,9 @@ impl Scene {
             self.count(Status::Expired),
             self.count(Status::Cancelled),
             self.requests,
-            self.trouble.as_ref().map_or(String::new(), |why| format!("  (provider: {why})")),
+            self.trouble
+                .as_ref()
+                .map_or(String::new(), |why| format!("  (provider: {why})")),
         )
     }
 }
@@ -75,15 +77,27 @@ impl Scene {
 fn told(event: &crate::store::sqlite::EventRow) -> Option<(Status, String)> {
     let status = Status::parse(event.status.as_deref()?)?;
     let data: serde_json::Value = serde_json::from_str(&event.payload).ok()?;
-    let text = |path: &str| data.pointer(path).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
-    let late = data.pointer("/data/late").and_then(serde_json::Value::as_bool) == Some(true);
+    let text = |path: &str| {
+        data.pointer(path)
+            .and_then(|v| v.as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let late = data
+        .pointer("/data/late")
+        .and_then(serde_json::Value::as_bool)
+        == Some(true);
     let words = format!(
         "{:<18} {}  {:>6} {}{}",
         event.event_type,
         text("/data/external_id"),
         text("/data/amount/value"),
         text("/data/amount/currency"),
-        if late { "  late, after it had ended" } else { "" },
+        if late {
+            "  late, after it had ended"
+        } else {
+            ""
+        },
     );
     Some((status, words))
 }
@@ -124,7 +138,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene) {
     frame.render_widget(Paragraph::new(bar_lines(scene)), bars);
     let word = match &scene.trouble {
         Some(why) => Line::from(format!("the provider cannot be asked: {why}").red().bold()),
-        None => Line::from("the provider answers (now and then with a 429, a 500 or half a body)".dim()),
+        None => {
+            Line::from("the provider answers (now and then with a 429, a 500 or half a body)".dim())
+        }
     };
     frame.render_widget(word, trouble);
     let lines: Vec<Line<'_>> = scene
@@ -141,7 +157,11 @@ fn bar_lines(scene: &Scene) -> Vec<Line<'_>> {
         ("waiting", Status::Pending, waiting),
         ("paid", Status::Paid, scene.count(Status::Paid)),
         ("expired", Status::Expired, scene.count(Status::Expired)),
-        ("cancelled", Status::Cancelled, scene.count(Status::Cancelled)),
+        (
+            "cancelled",
+            Status::Cancelled,
+            scene.count(Status::Cancelled),
+        ),
     ];
     rows.into_iter()
         .map(|(name, status, count)| {

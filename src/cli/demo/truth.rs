@@ -18,7 +18,9 @@ pub(super) struct Verdict {
 impl Verdict {
     /// Whether all that was found out is so; what the feed told is not looked at.
     pub(super) fn statuses_agree(&self) -> bool {
-        self.disagreements.iter().all(|words| words.starts_with(FEED))
+        self.disagreements
+            .iter()
+            .all(|words| words.starts_with(FEED))
     }
 }
 
@@ -35,7 +37,10 @@ pub(super) async fn compare(play: &Play, feed: &str) -> anyhow::Result<Verdict> 
     let frames = feed.lines().filter(|line| line.starts_with("MSG ")).count();
     let events = play.store.last_events(u32::MAX).await?;
     if frames != events.len() {
-        let words = format!("{FEED} told {frames} events, the outbox holds {}", events.len());
+        let words = format!(
+            "{FEED} told {frames} events, the outbox holds {}",
+            events.len()
+        );
         verdict.disagreements.push(words);
     }
     for order in &orders {
@@ -73,15 +78,23 @@ async fn judge(play: &Play, order: &OrderView, verdict: &mut Verdict) -> anyhow:
         verdict.disagreements.push(words);
     }
     let history = play.store.history(invoice).await?;
-    let paid = history.iter().filter(|event| event.event_type == "payment.paid");
+    let paid = history
+        .iter()
+        .filter(|event| event.event_type == "payment.paid");
     let said: Vec<_> = paid.collect();
     let expected = usize::from(order.status == OrderStatus::Paid);
     if said.len() != expected {
-        let words =
-            format!("{}: payment.paid said {} times, not {expected}", order.external_id, said.len());
+        let words = format!(
+            "{}: payment.paid said {} times, not {expected}",
+            order.external_id,
+            said.len()
+        );
         verdict.disagreements.push(words);
     }
-    if said.iter().any(|event| event.payload.contains(r#""late":true"#)) {
+    if said
+        .iter()
+        .any(|event| event.payload.contains(r#""late":true"#))
+    {
         verdict.late += 1;
     }
     Ok(())

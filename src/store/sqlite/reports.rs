@@ -397,6 +397,13 @@ impl SqliteStore {
             .collect()
     }
 
+    /// Takes the write lock and gives it back: what cannot be written shows here.
+    pub async fn require_writable(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().await;
+        writer.begin().await?;
+        writer.roll_back().await
+    }
+
     /// Whether the database says of itself that it is whole; else the first complaint.
     pub async fn quick_check(&self) -> Result<Result<(), String>, StoreError> {
         let answer: String = sqlx::query("PRAGMA quick_check(1)")
