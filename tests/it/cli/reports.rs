@@ -75,6 +75,20 @@ fn a_missing_database_is_told_with_the_way_to_make_one() {
 }
 
 #[test]
+fn a_file_that_is_no_database_of_ours_is_named_and_refused() {
+    let shop = Shop::empty();
+    std::fs::write(shop.database(), "no database at all").unwrap();
+    let junk = shop.run(&["list"]);
+    std::fs::remove_file(shop.database()).unwrap();
+    sql(&shop.database(), "CREATE TABLE theirs (a)");
+    let foreign = shop.run(&["list"]);
+    for said in [junk, foreign] {
+        assert_eq!(said.code, 1);
+        assert!(said.stderr.contains("payrecond.db"), "{}", said.stderr);
+    }
+}
+
+#[test]
 fn migrate_tells_path_version_and_epoch() {
     let shop = Shop::empty();
     let first = shop.run(&["migrate", "--json"]).json();
