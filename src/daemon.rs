@@ -36,6 +36,10 @@ pub const DAEMON_LOCK: &str = "daemon";
 /// On the way out, the feed may take so long for what is left.
 const FLUSH_WITHIN: Duration = Duration::from_millis(1500);
 
+/// A lock that is held is tried so often, with this pause.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Why the daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -131,7 +135,11 @@ where
     lifecycle::ready(&parts.board.words());
     tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
 
-    stop.cancelled().await;
+    let stopped_as_told = tokio::select! {
+        () = stop.cancelled() => true,
+        Some(_) = pollers.join_next() => false,
+    };
+    stop.cancel();
     lifecycle::stopping();
     schedule.stop().await;
     while pollers.join_next().await.is_some() {}
@@ -143,7 +151,13 @@ where
     }
     manager.abort();
     tracing::info!("stopped");
-    Ok(())
+    if stopped_as_told {
+        Ok(())
+    } else {
+        Err(DaemonError::Failed(
+            "a poller ended by itself, which is a defect".into(),
+        ))
+    }
 }
 
 /// One pass over what is due now, then the feed. Returns what the pollers did.
@@ -185,7 +199,7 @@ async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonErro
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let accounts = accounts(&config, env, &clock)?;
     let path = config.database.path.clone();
-    let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database")?;
+    let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database").await?;
     let migrated = migrate(&path, clock.now()).await?;
     if migrated.put_back {
         tracing::warn!(
@@ -196,7 +210,7 @@ async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonErro
     let mut locks = vec![daemon_lock];
     if config.feed.stdout != StdoutFeed::Off {
         let name = consumer_lock(STDOUT_CONSUMER);
-        locks.push(lock(&path, &name, "a feed holds the consumer stdout")?);
+        locks.push(lock(&path, &name, "a feed holds the consumer stdout").await?);
     }
     let store = SqliteStore::open(SqliteOptions {
         path,
@@ -215,11 +229,19 @@ async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonErro
     })
 }
 
-fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, DaemonError> {
+/// A lock for the daemon's whole life. Tried for a moment: commands that only ask whether a daemon
+/// runs hold it for microseconds, and one that is just ending still holds it.
+async fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, DaemonError> {
     let failed = |why: String| DaemonError::Failed(format!("{}: {why}", path.display()));
-    DatabaseLock::try_take(path, name)
-        .map_err(|error| failed(format!("the lock file cannot be made: {error}")))?
-        .ok_or_else(|| failed(held.to_owned()))
+    for _ in 0..LOCK_TRIES {
+        let taken = DatabaseLock::try_take(path, name)
+            .map_err(|error| failed(format!("the lock file cannot be made: {error}")))?;
+        if let Some(lock) = taken {
+            return Ok(lock);
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(failed(held.to_owned()))
 }
 
 /// The enabled accounts, each with its provider and its key.

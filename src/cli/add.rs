@@ -14,9 +14,9 @@ use crate::store::sqlite::{NewInvoice, SqliteStore};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The account whose order it is [default: default]
-    #[arg(long, value_name = "NAME")]
-    account: Option<String>,
+    /// The account whose order it is
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    account: String,
     /// Your own id of the order, unique within the account
     #[arg(long, value_name = "ID")]
     external_id: String,
@@ -51,7 +51,7 @@ pub(super) async fn run(
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
     let new = NewInvoice {
-        account: arguments.account,
+        account: Some(arguments.account),
         external_id: arguments.external_id,
         order_id: arguments.order_id,
         amount: arguments.amount,

@@ -119,7 +119,7 @@ async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Res
     let logs = match arguments.command {
         // These two need no configuration.
         Command::Sandbox(arguments) => return sandbox::run(arguments, &environment).await,
-        Command::Demo => return demo::run().await,
+        Command::Demo => return demo::run(&environment).await,
         Command::Run(_) => Logs::AsConfigured,
         Command::Top => Logs::Nothing,
         _ => Logs::Warnings,

@@ -3,15 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::anyhow;
-
 use super::output::{Output, Style};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, LogFormat};
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::telemetry::{self, Logging};
 
@@ -82,14 +79,16 @@ impl Session {
             path: self.database().to_owned(),
             subject_prefix: self.config.feed.subject_prefix.clone(),
         };
-        SqliteStore::open(options)
-            .await
-            .map_err(|error| match error {
-                StoreError::Unavailable(text) => {
-                    anyhow!("database {}: {text}", self.database().display())
-                }
-                error @ StoreError::Unusable(_) => error.into(),
-            })
+        let path = self.database().display().to_string();
+        SqliteStore::open(options).await.map_err(|error| {
+            let named = error.to_string().contains(&path);
+            let error = anyhow::Error::new(error);
+            if named {
+                error
+            } else {
+                error.context(format!("database {path}"))
+            }
+        })
     }
 
     pub(super) fn account(&self, name: &AccountName) -> Option<&AccountConfig> {

@@ -218,9 +218,9 @@ fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
     if let Some((kind, text)) = surroundings.record.as_ref().and_then(|r| stopped(r, now)) {
         add(kind, text);
     }
-    let planned = next.max(invoice.updated_at);
-    let late = now.since(planned);
-    if next <= now && late >= std::time::Duration::from_secs(1) {
+    let late = now.since(next);
+    // 0 and 1 stand for "at once": since when, nobody wrote down.
+    if next.0 > 1 && late >= std::time::Duration::from_secs(1) {
         let since = words::span(late);
         add(
             "overdue",

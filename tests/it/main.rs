@@ -3,6 +3,7 @@
 
 mod architecture;
 mod cadence;
+mod cli;
 mod config;
 mod daemon;
 mod decide;

@@ -17,6 +17,8 @@ use self::play::Play;
 use self::scene::Scene;
 use self::truth::Verdict;
 use super::Exit;
+use crate::config::Environment;
+use crate::telemetry::{self, Logging};
 
 /// The same play each time.
 const SEED: u64 = 7;
@@ -25,10 +27,22 @@ const FRAME: Duration = Duration::from_millis(100);
 const PLAIN_EVERY: u32 = 10;
 /// After the customers have gone, the daemon may take so long to find out the rest.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// The whole takes no longer, whatever happens.
+const LONGEST: Duration = Duration::from_secs(25);
 /// Bytes of the feed that may wait for the one who gathers them.
 const PIPE: usize = 1 << 20;
 
-pub(super) async fn run() -> anyhow::Result<Exit> {
+pub(super) async fn run(environment: &Environment) -> anyhow::Result<Exit> {
+    if let Some(level) = environment
+        .get("PAYRECOND__LOG__LEVEL")
+        .and_then(|l| l.to_str())
+    {
+        telemetry::init(&Logging {
+            level,
+            json: false,
+            colour: false,
+        });
+    }
     let (feed, reader) = tokio::io::duplex(PIPE);
     let told = gather(reader);
     let mut play = Play::begin(SEED, feed).await?;
@@ -67,6 +81,9 @@ async fn perform(play: &mut Play, stage: &mut Stage) -> anyhow::Result<Duration>
         let now = play.clock.monotonic();
         let elapsed = now.saturating_sub(began);
         stage.show(&Scene::of(play, elapsed).await?, turn % PLAIN_EVERY == 0)?;
+        if elapsed > LONGEST {
+            return Ok(elapsed);
+        }
         if play.is_over() {
             let since = *over_at.get_or_insert(now);
             let found_out = truth::compare(play, "").await?.statuses_agree();

@@ -131,6 +131,10 @@ impl Play {
     /// What went wrong among the customers, which must be nothing.
     pub(super) async fn complaints(&mut self) -> anyhow::Result<()> {
         for customer in self.customers.drain(..) {
+            if !customer.is_finished() {
+                customer.abort();
+                anyhow::bail!("a customer still waits for an order: the daemon is too slow");
+            }
             customer.await??;
         }
         Ok(())

@@ -38,7 +38,7 @@ fn invoice(status: Status, next_poll_at: Option<i64>) -> Invoice {
         updated_at: INSERTED,
         schedule: Schedule {
             next_poll_at: next_poll_at.map(UnixMillis),
-            last_polled_at: Some(INSERTED.plus(Duration::from_secs(60))),
+            last_polled_at: Some(INSERTED.plus(Duration::from_mins(1))),
             ..Schedule::default()
         },
     }
@@ -75,7 +75,7 @@ fn each_plan_is_told_by_the_rule_it_came_from() {
 
 #[test]
 fn a_cancelled_order_counts_its_fixed_looks_from_the_end() {
-    let ended = INSERTED.plus(Duration::from_secs(60));
+    let ended = INSERTED.plus(Duration::from_mins(1));
     let mut row = invoice(
         Status::Cancelled,
         Some(ended.plus(Duration::from_secs(30)).0),

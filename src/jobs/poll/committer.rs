@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use tokio::task::JoinHandle;
 
 use super::BATCH;
 use crate::clock::Clock;
@@ -37,7 +36,8 @@ pub(super) struct Committer {
     clock: Arc<dyn Clock>,
     gathered: Vec<Decided>,
     gathering_since: Duration,
-    under_way: Option<BoxFuture<'static, Outcome>>,
+    /// A task of its own: it holds the store's writer, which the poller may wait for elsewhere.
+    under_way: Option<JoinHandle<Outcome>>,
     /// A breather for others, or the wait of a database that cannot be used.
     not_before: Duration,
     waits: Waits,
@@ -112,7 +112,7 @@ impl Committer {
                 took,
             }
         };
-        self.under_way = Some(write.boxed());
+        self.under_way = Some(tokio::spawn(write));
     }
 
     /// Writes down what is known about the account, when nothing else is being written.
@@ -128,7 +128,7 @@ impl Committer {
                 took,
             }
         };
-        self.under_way = Some(write.boxed());
+        self.under_way = Some(tokio::spawn(write));
     }
 
     /// Whether something is being written now.
@@ -142,7 +142,8 @@ impl Committer {
             Some(write) => {
                 let outcome = write.await;
                 self.under_way = None;
-                outcome
+                // A panic in there is ours.
+                outcome.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
             }
             None => std::future::pending().await,
         }

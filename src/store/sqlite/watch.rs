@@ -1,17 +1,22 @@
 //! Notices that another process wrote, within milliseconds and without asking all the time.
 //!
-//! The library tells nobody. But a commit writes the `-wal` file, and the daemon renames the high-water
-//! mark into place after each commit that holds events: the kernel tells of both. The write to the
-//! `-wal` comes a moment before the commit can be read, so each sign is followed by a few more
-//! looks, ever further apart; where the kernel tells nothing, those looks are all there is.
+//! The library tells nobody. But every commit writes the `-wal` file, and one that holds events is
+//! followed by the high-water mark, renamed into place: the kernel tells of both. The mark means
+//! that there is something to read now. A write to the `-wal` comes a moment before its commit can
+//! be read, and most hold no event: looks follow it, ever further apart. Where the kernel tells
+//! nothing, such looks are all there is.
 
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::sleep;
+
+use self::signs::Signs;
+
 /// Least time between two looks: what comes in a burst is read together.
-const BREATH: Duration = Duration::from_millis(2);
-/// First wait after a sign; each further one is twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(4);
+const BREATH: Duration = Duration::from_millis(1);
+/// First wait after a write; each further one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(15);
 /// Longest wait where the kernel tells of writes.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait where it does not.
@@ -19,14 +24,14 @@ const LONGEST_WAIT_BLIND: Duration = Duration::from_millis(200);
 
 /// A watch on a database. It never touches the database's own files.
 pub struct ChangeWatch {
-    signs: Option<signs::Signs>,
+    signs: Option<Signs>,
     wait: Duration,
 }
 
 impl ChangeWatch {
     /// Begins to watch the database at `path`.
     pub fn on(path: &Path) -> Self {
-        let signs = signs::Signs::of(path).inspect_err(|error| {
+        let signs = Signs::of(path).inspect_err(|error| {
             tracing::debug!(%error, "writes of others are looked for by polling alone");
         });
         Self {
@@ -38,19 +43,43 @@ impl ChangeWatch {
     /// Returns when the database may have changed, and from time to time without that. Nothing is
     /// lost when the future is dropped.
     pub async fn changed(&mut self) {
-        tokio::time::sleep(BREATH).await;
-        match &mut self.signs {
-            Some(signs) => {
-                tokio::select! {
-                    () = signs.next() => self.wait = FIRST_WAIT,
-                    () = tokio::time::sleep(self.wait) => {
-                        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        sleep(BREATH).await;
+        let Some(signs) = &mut self.signs else {
+            return sleep(LONGEST_WAIT_BLIND).await;
+        };
+        let next_look = sleep(self.wait);
+        tokio::pin!(next_look);
+        loop {
+            tokio::select! {
+                sign = signs.next() => match sign {
+                    Sign::Marked => {
+                        self.wait = FIRST_WAIT;
+                        return;
                     }
+                    Sign::Written => {
+                        let soon = sleep(FIRST_WAIT).deadline();
+                        if soon < next_look.deadline() {
+                            next_look.as_mut().reset(soon);
+                            self.wait = FIRST_WAIT;
+                        }
+                    }
+                },
+                () = &mut next_look => {
+                    self.wait = (self.wait * 2).min(LONGEST_WAIT);
+                    return;
                 }
             }
-            None => tokio::time::sleep(LONGEST_WAIT_BLIND).await,
         }
     }
+}
+
+/// What the kernel told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// Events were committed.
+    Marked,
+    /// Something is being written.
+    Written,
 }
 
 #[cfg(target_os = "linux")]
@@ -62,13 +91,16 @@ mod signs {
     use futures::StreamExt as _;
     use inotify::{EventStream, Inotify, WatchMask};
 
+    use super::Sign;
+
     /// Bytes for the kernel's messages: some dozens of them.
     const BUFFER_BYTES: usize = 4096;
 
     /// What the kernel tells of the database's folder.
     pub(super) struct Signs {
         events: EventStream<[u8; BUFFER_BYTES]>,
-        names: [OsString; 2],
+        wal: OsString,
+        mark: OsString,
     }
 
     impl Signs {
@@ -88,17 +120,19 @@ mod signs {
             inotify.watches().add(folder, mask)?;
             Ok(Self {
                 events: inotify.into_event_stream([0; BUFFER_BYTES])?,
-                names: [beside("-wal"), beside(".high-water")],
+                wal: beside("-wal"),
+                mark: beside(".high-water"),
             })
         }
 
-        pub(super) async fn next(&mut self) {
+        pub(super) async fn next(&mut self) -> Sign {
             loop {
                 match self.events.next().await {
                     Some(Ok(event)) => match event.name {
-                        Some(name) if !self.names.contains(&name) => {}
+                        Some(name) if name == self.wal => return Sign::Written,
+                        Some(name) if name != self.mark => {}
                         // Without a name: messages were lost.
-                        Some(_) | None => return,
+                        Some(_) | None => return Sign::Marked,
                     },
                     Some(Err(_)) | None => return std::future::pending().await,
                 }
@@ -112,6 +146,8 @@ mod signs {
     use std::io;
     use std::path::Path;
 
+    use super::Sign;
+
     /// Nothing is told here.
     pub(super) struct Signs;
 
@@ -120,7 +156,7 @@ mod signs {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        pub(super) async fn next(&mut self) {
+        pub(super) async fn next(&mut self) -> Sign {
             std::future::pending().await
         }
     }
@@ -131,7 +167,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_write_to_the_wal_is_noticed_before_the_next_planned_look() {
+    async fn what_the_kernel_tells_of_the_database_is_heard_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         std::fs::write(&path, "").unwrap();
@@ -140,11 +176,18 @@ mod tests {
             return;
         };
         std::fs::write(folder.path().join("other"), "x").unwrap();
-        std::fs::write(folder.path().join("a.db-wal"), "x").unwrap();
-        signs.next().await;
+        std::fs::write(folder.path().join("a.db-wal"), "").unwrap();
+        std::fs::rename(
+            folder.path().join("other"),
+            folder.path().join("a.db.high-water"),
+        )
+        .unwrap();
+        assert_eq!(signs.next().await, Sign::Written);
+        assert_eq!(signs.next().await, Sign::Marked);
         watch.wait = LONGEST_WAIT;
         std::fs::write(folder.path().join("a.db-wal"), "y").unwrap();
         watch.changed().await;
-        assert_eq!(watch.wait, FIRST_WAIT);
+        // The look came soon after the write: the wait had begun anew.
+        assert_eq!(watch.wait, FIRST_WAIT * 2);
     }
 }

@@ -1,0 +1,211 @@
+//! `feed`: what is printed, what is acknowledged, and how it ends.
+
+use std::process::Stdio;
+
+use payrecond::domain::sighting::{News, OrderState};
+use payrecond::domain::time::UnixMillis;
+use payrecond::store::Store as _;
+use payrecond::store::sqlite::DatabaseLock;
+use serde_json::Value;
+
+use super::{Running, Shop, commit, decided, drop_in, ended, into_review, pay, seen};
+
+/// Frames of format `jsonl`, as the external ids they tell of.
+fn told(stdout: &str) -> Vec<String> {
+    let frame = |line| -> Value { serde_json::from_str(line).unwrap() };
+    let lines = stdout.lines().map(frame);
+    lines
+        .map(|event| event["subject"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+impl Shop {
+    fn feed(&self, rest: &[&str]) -> Vec<String> {
+        let said = self.run(&[&["feed", "--format", "jsonl"], rest].concat());
+        assert_eq!(said.code, 0, "{rest:?}: {}", said.stderr);
+        told(&said.stdout)
+    }
+
+    fn acked(&self, consumer: &str) -> Option<i64> {
+        let stats = self.run(&["stats", "--json"]).json();
+        let consumers = stats["consumers"].as_array().unwrap();
+        let found = consumers.iter().find(|known| known["name"] == consumer);
+        found.and_then(|known| known["acked_seq"].as_i64())
+    }
+}
+
+#[tokio::test]
+async fn everything_is_printed_from_the_beginning_or_from_a_seq() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    for n in ["1", "2", "3"] {
+        pay(&store, n, n).await;
+    }
+    assert_eq!(shop.feed(&[]), ["1", "2", "3"]);
+    assert_eq!(shop.feed(&["--from", "2"]), ["2", "3"]);
+    assert_eq!(shop.feed(&["--from", "1", "--limit", "2"]), ["1", "2"]);
+    assert!(shop.feed(&["--from", "4"]).is_empty());
+    let nats = shop.run(&["feed", "--limit", "1"]).stdout;
+    assert!(nats.starts_with("MSG payments.default.paid 1 "), "{nats}");
+    let hpub = shop.run(&["feed", "--format", "hpub"]).stdout;
+    assert!(hpub.starts_with("CONNECT {"), "{hpub}");
+    assert_eq!(hpub.matches("HPUB payments.default.paid").count(), 3);
+}
+
+#[tokio::test]
+async fn a_consumer_goes_on_where_it_was_and_passes_over_other_subjects() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    pay(&store, "1", "1").await;
+    into_review(&store, "2", "2").await;
+    pay(&store, "3", "3").await;
+    let bot = |rest: &[&str]| shop.feed(&[&["--consumer", "bot"], rest].concat());
+    assert_eq!(bot(&["--limit", "1"]), ["1"]);
+    assert_eq!(shop.acked("bot"), Some(1));
+    assert_eq!(bot(&["--subject", "payments.*.paid"]), ["3"]);
+    assert_eq!(shop.acked("bot"), Some(3));
+    assert!(bot(&[]).is_empty());
+    let only_others = ["--consumer", "other", "--subject", "payments.shop.>"];
+    assert!(shop.feed(&only_others).is_empty());
+    assert_eq!(shop.acked("other"), Some(3));
+    assert_eq!(shop.feed(&["--subject", "payments.*.review"]), ["2"]);
+}
+
+#[tokio::test]
+async fn below_what_is_kept_it_begins_with_the_first_and_says_so() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    for n in ["1", "2", "3"] {
+        pay(&store, n, n).await;
+    }
+    store.consumer("bot").await.unwrap();
+    store.acknowledge("bot", 2).await.unwrap();
+    let all = UnixMillis(i64::MAX);
+    assert_eq!(store.prune_outbox(all, 100).await.unwrap(), 2);
+    let said = shop.run(&["feed", "--format", "jsonl", "--from", "1"]);
+    assert_eq!(told(&said.stdout), ["3"]);
+    assert!(said.stderr.contains("events before 3"), "{}", said.stderr);
+    let kept = shop.run(&["feed", "--format", "jsonl", "--from", "3"]);
+    assert_eq!((told(&kept.stdout).len(), kept.stderr.as_str()), (1, ""));
+}
+
+#[tokio::test]
+async fn follow_prints_what_is_written_meanwhile_and_ends_well_on_a_signal() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    pay(&store, "1", "1").await;
+    for signal in ["TERM", "INT"] {
+        let feed = Running::start(shop.command(&["feed", "--format", "jsonl", "--follow"]));
+        assert_eq!(told(&feed.line()), ["1"]);
+        let name = format!("during-{signal}");
+        pay(&store, &name, &name).await;
+        while told(&feed.line()) != [name.as_str()] {}
+        feed.signal(signal);
+        assert_eq!(feed.end(), 0);
+    }
+}
+
+#[tokio::test]
+async fn follow_waits_for_an_event_that_is_still_to_come_and_ends_at_its_limit() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    pay(&store, "1", "1").await;
+    let from = [
+        "feed", "--format", "jsonl", "--follow", "--from", "3", "--limit", "1",
+    ];
+    let feed = Running::start(shop.command(&from));
+    pay(&store, "2", "2").await;
+    pay(&store, "3", "3").await;
+    assert_eq!(told(&feed.line()), ["3"]);
+    assert_eq!(feed.end(), 0);
+}
+
+#[tokio::test]
+async fn a_consumer_has_one_holder_whose_end_frees_it() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    pay(&store, "1", "1").await;
+    let follow = ["feed", "--format", "jsonl", "--consumer", "bot", "--follow"];
+    let holder = Running::start(shop.command(&follow));
+    holder.line();
+    let second = shop.run(&["feed", "--consumer", "bot"]);
+    assert_eq!((second.code, second.stdout.as_str()), (1, ""));
+    assert!(second.stderr.contains("bot is in use"), "{}", second.stderr);
+    assert_eq!(shop.feed(&["--consumer", "other"]), ["1"]);
+    holder.signal("KILL");
+    assert_eq!(holder.end(), -1);
+    pay(&store, "2", "2").await;
+    let after = shop.feed(&["--consumer", "bot"]);
+    assert_eq!(after.last().unwrap(), "2");
+}
+
+#[test]
+fn the_daemons_own_consumer_is_refused_while_it_runs() {
+    let shop = Shop::new();
+    let daemon = DatabaseLock::try_take(&shop.database(), "feed-stdout").unwrap();
+    assert!(daemon.is_some());
+    assert_eq!(shop.run(&["feed", "--consumer", "stdout"]).code, 1);
+    drop(daemon);
+    assert_eq!(shop.run(&["feed", "--consumer", "stdout"]).code, 0);
+}
+
+#[tokio::test]
+async fn a_reader_that_closes_the_pipe_ends_it_well_and_loses_nothing() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    let mut paid = Vec::new();
+    for n in 0..600 {
+        let invoice = drop_in(&store, &format!("ORD-{n}"), &format!("{n}")).await;
+        paid.push(decided(
+            &invoice,
+            News::Seen(seen(&invoice, OrderState::Paid)),
+        ));
+    }
+    commit(&store, &paid).await;
+    let mut feed = shop.command(&["feed", "--consumer", "bot"]);
+    let mut feed = feed.stdout(Stdio::piped()).spawn().unwrap();
+    drop(feed.stdout.take());
+    assert_eq!(ended(&mut feed), 0);
+    let acked = usize::try_from(shop.acked("bot").unwrap()).unwrap();
+    // More than a pipe holds: the frame that nobody took is not acknowledged.
+    assert!(acked < 600, "{acked}");
+    assert_eq!(shop.feed(&["--consumer", "bot"]).len(), 600 - acked);
+}
+
+#[test]
+fn a_reader_that_goes_while_nothing_is_written_is_noticed() {
+    let shop = Shop::new();
+    let mut feed = shop.command(&["feed", "--format", "hpub", "--follow"]);
+    let mut feed = feed.stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = std::io::BufReader::new(feed.stdout.take().unwrap());
+    let mut preamble = String::new();
+    std::io::BufRead::read_line(&mut stdout, &mut preamble).unwrap();
+    assert!(preamble.starts_with("CONNECT"), "{preamble}");
+    drop(stdout);
+    assert_eq!(ended(&mut feed), 0);
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_also_while_nobody_reads() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    let mut paid = Vec::new();
+    for n in 0..600 {
+        let invoice = drop_in(&store, &format!("ORD-{n}"), &format!("{n}")).await;
+        paid.push(decided(
+            &invoice,
+            News::Seen(seen(&invoice, OrderState::Paid)),
+        ));
+    }
+    commit(&store, &paid).await;
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut feed = shop.command(&["feed", "--follow"]);
+    let mut feed = feed.stdout(Stdio::from(writer)).spawn().unwrap();
+    // The first byte shows that it writes, and so that it listens for signals.
+    std::io::Read::read_exact(&mut reader, &mut [0]).unwrap();
+    let process = feed.id().to_string();
+    let sent = std::process::Command::new("kill").arg(&process).status();
+    assert!(sent.unwrap().success());
+    assert_eq!(ended(&mut feed), 0);
+    drop(reader);
+}
