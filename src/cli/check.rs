@@ -19,7 +19,8 @@ const CLOCK_NOT_BEFORE: UnixMillis = UnixMillis(1_767_225_600_000);
 /// One thing that was looked at.
 #[derive(Serialize)]
 struct Check {
-    check: String,
+    #[serde(rename = "check")]
+    subject: String,
     ok: bool,
     message: String,
 }
@@ -46,7 +47,7 @@ pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
             let word = if check.ok { "ok    " } else { "FAILED" };
             output.line(format_args!(
                 "{word}  {:<16} {}",
-                check.check, check.message
+                check.subject, check.message
             ));
         }
     }
@@ -59,13 +60,13 @@ pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
 }
 
 impl Check {
-    fn of(check: impl Into<String>, outcome: anyhow::Result<String>) -> Self {
+    fn of(subject: impl Into<String>, outcome: anyhow::Result<String>) -> Self {
         let (ok, message) = match outcome {
             Ok(message) => (true, message),
             Err(error) => (false, format!("{error:#}")),
         };
         Self {
-            check: check.into(),
+            subject: subject.into(),
             ok,
             message: one_line(&message),
         }

@@ -47,7 +47,7 @@ pub(super) async fn run(environment: &Environment) -> anyhow::Result<Exit> {
     let told = gather(reader);
     let mut play = Play::begin(SEED, feed).await?;
     play.let_in(SEED);
-    let mut stage = Stage::open()?;
+    let mut stage = Stage::open();
     let elapsed = perform(&mut play, &mut stage).await?;
     play.complaints().await?;
     play.stop().await?;
@@ -106,20 +106,21 @@ async fn summary(play: &Play, verdict: &Verdict, elapsed: Duration) -> anyhow::R
         .filter(|(_, count)| *count > 0)
         .map(|(status, count)| format!("{count} {status}"))
         .collect();
-    let requests: u64 = stats.requests.values().sum();
+    let requests = u32::try_from(stats.requests.values().sum::<u64>()).unwrap_or(u32::MAX);
     let faults: Vec<String> = stats
         .faults
         .iter()
-        .map(|(kind, count)| format!("{count} {}", kind.name()))
+        .map(|(kind, count)| format!("{count} x {}", kind.name()))
         .collect();
-    let agree = verdict.orders.saturating_sub(verdict.disagreements.len());
+    let differ = u32::try_from(verdict.disagreements.len()).unwrap_or(u32::MAX);
+    let agree = verdict.orders.saturating_sub(differ);
     let mut text = format!(
         "\npayrecond demo: {} orders in {:.1} s\n\
-         \x20 outcome     {} ({} paid late, after we had said they ended)\n\
-         \x20 found after {} (median), {} (p95), {} (p99) from the provider's own time; an outage of 2 s included\n\
+         \x20 outcome     {}; {} of them paid late, after the order had ended\n\
+         \x20 found after {} (median), {} (p95), {} (p99), an outage of 2 s included\n\
          \x20 requests    {requests}, that is {:.1} an order\n\
          \x20 survived    {}\n\
-         \x20 truth       {agree} of {} orders agree with the outbox, the feed and the provider\n",
+         \x20 truth       {agree} of {} orders: provider, database, outbox and feed agree\n",
         verdict.orders,
         elapsed.as_secs_f64(),
         counts.join(", "),
@@ -127,7 +128,7 @@ async fn summary(play: &Play, verdict: &Verdict, elapsed: Duration) -> anyhow::R
         seconds(detect.p50),
         seconds(detect.p95),
         seconds(detect.p99),
-        requests as f64 / verdict.orders.max(1) as f64,
+        f64::from(requests) / f64::from(verdict.orders.max(1)),
         faults.join(", "),
         verdict.orders,
     );
@@ -150,17 +151,15 @@ enum Stage {
 }
 
 impl Stage {
-    fn open() -> anyhow::Result<Self> {
+    fn open() -> Self {
         if !std::io::stdout().is_terminal() {
-            return Ok(Self::Lines);
+            return Self::Lines;
         }
         let viewport = Viewport::Inline(scene::HEIGHT);
         let backend = CrosstermBackend::new(std::io::stdout());
         // A terminal that cannot tell where its cursor is gets lines.
-        Ok(
-            Terminal::with_options(backend, TerminalOptions { viewport })
-                .map_or(Self::Lines, Self::Terminal),
-        )
+        Terminal::with_options(backend, TerminalOptions { viewport })
+            .map_or(Self::Lines, Self::Terminal)
     }
 
     fn show(&mut self, scene: &Scene, line_due: bool) -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use crate::sandbox::{
 use crate::store::sqlite::{NewInvoice, SqliteOptions, SqliteStore, migrate};
 
 /// Customers in the play.
-pub(super) const CUSTOMERS: usize = 60;
+pub(super) const CUSTOMERS: u16 = 60;
 /// They come over this time.
 const OPENING: Duration = Duration::from_secs(10);
 /// The provider is away from then, for so long.
@@ -102,7 +102,7 @@ impl Play {
     pub(super) fn let_in(&mut self, seed: u64) {
         let mut rng = fastrand::Rng::with_seed(seed);
         for number in 0..CUSTOMERS {
-            let share = f64::from(u32::try_from(number).unwrap_or(0)) / CUSTOMERS as f64;
+            let share = f64::from(number) / f64::from(CUSTOMERS);
             let customer = Customer {
                 number,
                 comes: OPENING.mul_f64(share),
@@ -188,7 +188,7 @@ fn habit(rng: &mut fastrand::Rng) -> Habit {
 }
 
 struct Customer {
-    number: usize,
+    number: u16,
     comes: Duration,
     habit: Habit,
     store: Arc<SqliteStore>,
@@ -237,7 +237,10 @@ impl Customer {
         let amount = format!("{}.{:02}", self.number % 9 + 1, self.number);
         let mut invoice = NewInvoice {
             external_id: external_id.to_owned(),
-            metadata: Some(format!(r#"{{"chat":{}}}"#, 100_000 + self.number)),
+            metadata: Some(format!(
+                r#"{{"chat":{}}}"#,
+                100_000 + u32::from(self.number)
+            )),
             ..NewInvoice::default()
         };
         if self.number.is_multiple_of(2) {

@@ -7,64 +7,109 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize as _};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Gauge, Paragraph};
+use ratatui::widgets::Paragraph;
 
 use super::play::{CUSTOMERS, Play};
+use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
+use crate::store::sqlite::{EventRow, InvoiceQuery};
 
 /// Lines of the picture.
 pub(super) const HEIGHT: u16 = 16;
 /// Events shown.
-const EVENTS: u16 = 9;
-/// Width of the bars, in characters.
-const BAR: usize = 40;
+const EVENTS: u16 = 7;
+/// Customers in a row of the board.
+const ROW: u16 = 20;
+/// Rows of the board.
+const ROWS: u16 = CUSTOMERS.div_ceil(ROW);
+const MARGIN: &str = "  ";
+
+/// How an order stands on the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    ToCome,
+    Waiting,
+    Paid,
+    PaidLate,
+    Expired,
+    Cancelled,
+    /// Rejected or in review: the play has none of these.
+    Odd,
+}
+
+impl Piece {
+    fn of(invoice: &Invoice) -> Self {
+        match invoice.facts.status {
+            Status::Requested | Status::Pending => Self::Waiting,
+            Status::Paid if invoice.facts.ended_at.is_some() => Self::PaidLate,
+            Status::Paid => Self::Paid,
+            Status::Expired => Self::Expired,
+            Status::Cancelled => Self::Cancelled,
+            Status::Rejected | Status::Review => Self::Odd,
+        }
+    }
+
+    fn glyph(self) -> Span<'static> {
+        match self {
+            Self::ToCome => "·".dark_gray(),
+            Self::Waiting => "○".light_blue(),
+            Self::Paid => "●".green(),
+            Self::PaidLate => "◆".light_green().bold(),
+            Self::Expired => "×".dark_gray().bold(),
+            Self::Cancelled => "×".yellow(),
+            Self::Odd => "!".red().bold(),
+        }
+    }
+}
 
 /// One moment of the play.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Scene {
-    pub(super) elapsed: Duration,
-    counts: Vec<(Status, i64)>,
+    elapsed: Duration,
+    board: Vec<Piece>,
     requests: u64,
     trouble: Option<String>,
-    events: Vec<(Status, String)>,
+    events: Vec<Line<'static>>,
 }
 
 impl Scene {
     pub(super) async fn of(play: &Play, elapsed: Duration) -> anyhow::Result<Self> {
-        let overview = play.store.overview(play.clock.now()).await?;
+        let everybody = InvoiceQuery {
+            limit: u32::from(CUSTOMERS),
+            ..InvoiceQuery::default()
+        };
+        let mut board = vec![Piece::ToCome; usize::from(CUSTOMERS)];
+        for invoice in play.store.list(&everybody).await? {
+            if let Some(place) = place(&invoice).and_then(|place| board.get_mut(place)) {
+                *place = Piece::of(&invoice);
+            }
+        }
         let events = play.store.last_events(u32::from(EVENTS)).await?;
         let accounts = play.store.accounts().await?;
         let troubled = accounts.iter().find(|account| account.state != "working");
         Ok(Self {
             elapsed,
-            counts: overview.by_status,
+            board,
             requests: play.world.stats().requests.values().sum(),
             trouble: troubled.and_then(|account| account.last_error.clone()),
             events: events.iter().filter_map(told).collect(),
         })
     }
 
-    fn count(&self, status: Status) -> i64 {
-        let found = self.counts.iter().find(|(of, _)| *of == status);
-        found.map_or(0, |(_, count)| *count)
-    }
-
-    fn settled(&self) -> i64 {
-        [Status::Paid, Status::Expired, Status::Cancelled]
-            .into_iter()
-            .map(|status| self.count(status))
-            .sum()
+    fn count(&self, piece: Piece) -> usize {
+        self.board.iter().filter(|here| **here == piece).count()
     }
 
     /// The moment in one line.
     pub(super) fn line(&self) -> String {
         format!(
-            "{:>4.1} s  waiting {:>2}  paid {:>2}  expired {:>2}  cancelled {:>2}  requests {}{}",
+            "{:>4.1} s  waiting {:>2}  paid {:>2}  late {:>2}  expired {:>2}  cancelled {:>2}  requests {}{}",
             self.elapsed.as_secs_f64(),
-            self.count(Status::Pending) + self.count(Status::Requested),
-            self.count(Status::Paid),
-            self.count(Status::Expired),
-            self.count(Status::Cancelled),
+            self.count(Piece::Waiting),
+            self.count(Piece::Paid),
+            self.count(Piece::PaidLate),
+            self.count(Piece::Expired),
+            self.count(Piece::Cancelled),
             self.requests,
             self.trouble
                 .as_ref()
@@ -73,33 +118,43 @@ impl Scene {
     }
 }
 
+/// A customer's place on the board, from `ORD-001` on.
+fn place(invoice: &Invoice) -> Option<usize> {
+    let number: usize = invoice.external_id.0.rsplit('-').next()?.parse().ok()?;
+    number.checked_sub(1)
+}
+
 /// An event as the audience reads it.
-fn told(event: &crate::store::sqlite::EventRow) -> Option<(Status, String)> {
+fn told(event: &EventRow) -> Option<Line<'static>> {
     let status = Status::parse(event.status.as_deref()?)?;
-    let data: serde_json::Value = serde_json::from_str(&event.payload).ok()?;
+    let payload: serde_json::Value = serde_json::from_str(&event.payload).ok()?;
     let text = |path: &str| {
-        data.pointer(path)
-            .and_then(|v| v.as_str())
-            .unwrap_or_default()
-            .to_owned()
+        let value = payload.pointer(path).and_then(|value| value.as_str());
+        value.unwrap_or_default().to_owned()
     };
-    let late = data
+    let late = payload
         .pointer("/data/late")
-        .and_then(serde_json::Value::as_bool)
-        == Some(true);
-    let words = format!(
-        "{:<18} {}  {:>6} {}{}",
-        event.event_type,
-        text("/data/external_id"),
-        text("/data/amount/value"),
-        text("/data/amount/currency"),
-        if late {
-            "  late, after it had ended"
-        } else {
-            ""
-        },
-    );
-    Some((status, words))
+        .is_some_and(|late| late == true);
+    let remark = match status {
+        Status::Paid if late => "late, after it had ended: still found",
+        Status::Pending => "the order is made, here is its link",
+        _ => "",
+    };
+    Some(Line::from(vec![
+        format!("{MARGIN}{:>4}  ", event.seq).dark_gray(),
+        Span::styled(
+            format!("{:<18}", event.event_type),
+            Style::new().fg(colour(status)),
+        ),
+        format!(
+            "{}  {:>5} {}  ",
+            text("/data/external_id"),
+            text("/data/amount/value"),
+            text("/data/amount/currency")
+        )
+        .into(),
+        remark.italic().dark_gray(),
+    ]))
 }
 
 fn colour(status: Status) -> Color {
@@ -107,69 +162,72 @@ fn colour(status: Status) -> Color {
         Status::Paid => Color::Green,
         Status::Expired => Color::DarkGray,
         Status::Cancelled => Color::Yellow,
-        Status::Pending | Status::Requested => Color::Blue,
+        Status::Pending | Status::Requested => Color::LightBlue,
         Status::Rejected | Status::Review => Color::Red,
     }
 }
 
 /// Draws the picture.
 pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene) {
-    let [title, progress, bars, trouble, events] = Layout::vertical([
+    let [title, _, board, _, legend, provider, _, events] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
-        Constraint::Length(4),
+        Constraint::Length(ROWS),
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(EVENTS),
     ])
     .areas(frame.area());
-    let words = format!(
-        "payrecond demo: {CUSTOMERS} customers, one provider that stumbles   {:.1} s   {} requests",
-        scene.elapsed.as_secs_f64(),
-        scene.requests
-    );
-    frame.render_widget(Line::from(words.bold()), title);
-    let settled = u16::try_from(scene.settled()).unwrap_or(0);
-    let ratio = (f64::from(settled) / CUSTOMERS as f64).min(1.0);
-    let gauge = Gauge::default()
-        .gauge_style(Style::new().fg(Color::Green).bg(Color::DarkGray))
-        .ratio(ratio)
-        .label(format!("{settled} of {CUSTOMERS} orders settled"));
-    frame.render_widget(gauge, progress);
-    frame.render_widget(Paragraph::new(bar_lines(scene)), bars);
-    let word = match &scene.trouble {
-        Some(why) => Line::from(format!("the provider cannot be asked: {why}").red().bold()),
-        None => {
-            Line::from("the provider answers (now and then with a 429, a 500 or half a body)".dim())
-        }
-    };
-    frame.render_widget(word, trouble);
-    let lines: Vec<Line<'_>> = scene
-        .events
-        .iter()
-        .map(|(status, words)| Line::from(words.as_str().fg(colour(*status))))
-        .collect();
-    frame.render_widget(Paragraph::new(lines), events);
+    let subject = format!("{CUSTOMERS} customers, and a provider that stumbles");
+    let clock = format!("   {:>4.1} s", scene.elapsed.as_secs_f64());
+    let words = Line::from(vec![
+        "payrecond demo  ".bold(),
+        subject.into(),
+        clock.dark_gray(),
+    ]);
+    frame.render_widget(words, title);
+    frame.render_widget(Paragraph::new(rows(scene)), board);
+    frame.render_widget(key(scene), legend);
+    frame.render_widget(provider_line(scene), provider);
+    frame.render_widget(Paragraph::new(scene.events.clone()), events);
 }
 
-fn bar_lines(scene: &Scene) -> Vec<Line<'_>> {
-    let waiting = scene.count(Status::Pending) + scene.count(Status::Requested);
-    let rows = [
-        ("waiting", Status::Pending, waiting),
-        ("paid", Status::Paid, scene.count(Status::Paid)),
-        ("expired", Status::Expired, scene.count(Status::Expired)),
-        (
-            "cancelled",
-            Status::Cancelled,
-            scene.count(Status::Cancelled),
-        ),
-    ];
-    rows.into_iter()
-        .map(|(name, status, count)| {
-            let length = usize::try_from(count).unwrap_or(0) * BAR / CUSTOMERS;
-            Line::from(vec![
-                Span::raw(format!("{name:>10} {count:>3} ")),
-                Span::styled("█".repeat(length), Style::new().fg(colour(status))),
-            ])
-        })
-        .collect()
+/// One piece for each customer, in the order they come.
+fn rows(scene: &Scene) -> Vec<Line<'static>> {
+    let row = |pieces: &[Piece]| {
+        let mut spans = vec![Span::raw(MARGIN)];
+        for piece in pieces {
+            spans.push(piece.glyph());
+            spans.push(Span::raw("  "));
+        }
+        Line::from(spans)
+    };
+    scene.board.chunks(usize::from(ROW)).map(row).collect()
+}
+
+/// What the pieces mean, and how many there are of each.
+fn key(scene: &Scene) -> Line<'static> {
+    let mut spans = vec![Span::raw(MARGIN)];
+    for (piece, name) in [
+        (Piece::Waiting, "waiting"),
+        (Piece::Paid, "paid"),
+        (Piece::PaidLate, "paid late"),
+        (Piece::Expired, "expired"),
+        (Piece::Cancelled, "cancelled"),
+    ] {
+        spans.push(piece.glyph());
+        spans.push(format!(" {:>2} {name}   ", scene.count(piece)).into());
+    }
+    Line::from(spans)
+}
+
+fn provider_line(scene: &Scene) -> Line<'static> {
+    let requests = format!("{MARGIN}{:>4} requests   ", scene.requests);
+    let words = match &scene.trouble {
+        Some(why) => format!("the provider cannot be asked: {why}").red().bold(),
+        None => "the provider answers, now and then with a 429, a 500 or half a body".dark_gray(),
+    };
+    Line::from(vec![requests.into(), words])
 }

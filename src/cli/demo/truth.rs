@@ -8,7 +8,7 @@ use crate::store::sqlite::{InvoiceQuery, Reference};
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     /// Orders the sandbox has.
-    pub(super) orders: usize,
+    pub(super) orders: u32,
     /// What does not agree, a line each.
     pub(super) disagreements: Vec<String>,
     /// Payments found although we had said expired or cancelled.
@@ -31,7 +31,7 @@ const FEED: &str = "the feed";
 pub(super) async fn compare(play: &Play, feed: &str) -> anyhow::Result<Verdict> {
     let orders = play.world.orders();
     let mut verdict = Verdict {
-        orders: orders.len(),
+        orders: u32::try_from(orders.len()).unwrap_or(u32::MAX),
         ..Verdict::default()
     };
     let frames = feed.lines().filter(|line| line.starts_with("MSG ")).count();

@@ -18,6 +18,8 @@ pub(super) struct Standing {
     last_success_at: Option<UnixMillis>,
     last_failure: Option<(UnixMillis, String)>,
     written_state: Option<&'static str>,
+    /// Whether a success has been written yet: the first is worth a record of its own.
+    success_written: bool,
     written_at: Duration,
     news: bool,
 }
@@ -29,6 +31,7 @@ impl Standing {
             last_success_at: None,
             last_failure: None,
             written_state: None,
+            success_written: false,
             written_at: clock.monotonic(),
             news: false,
         }
@@ -65,10 +68,12 @@ impl Standing {
             (None, None) => ("working", None),
         };
         let old = self.news && now.saturating_sub(self.written_at) >= RECORD_EVERY;
-        if self.written_state == Some(state) && !old {
+        let first_success = self.last_success_at.is_some() && !self.success_written;
+        if self.written_state == Some(state) && !old && !first_success {
             return None;
         }
         self.written_state = Some(state);
+        self.success_written = self.last_success_at.is_some();
         self.written_at = now;
         self.news = false;
         Some(AccountRecord {

@@ -1,0 +1,15 @@
+import json, sqlite3, sys, time
+path, external_id, order_id = (sys.argv + [None])[1:4]  # without an order id the daemon creates the order
+db = sqlite3.connect(path, timeout=5, isolation_level=None)  # busy_timeout 5 s; each write is a transaction
+db.executescript("PRAGMA wal_autocheckpoint = 0; INSERT OR IGNORE INTO consumers (name) VALUES ('bot')")
+db.execute("INSERT OR IGNORE INTO invoices (external_id, order_id, amount, currency, description, options) VALUES"
+           " (?, ?, '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\": 42}')", (external_id, order_id))
+shop = sqlite3.connect("shop.db", isolation_level=None)  # your own database: an event is credited once
+shop.execute("CREATE TABLE IF NOT EXISTS credits (event_id TEXT PRIMARY KEY, external_id TEXT)")
+unread = "SELECT seq, event_id, type, external_id, payload FROM outbox_unread WHERE consumer = 'bot' ORDER BY seq"
+while not shop.execute("SELECT 1 FROM credits WHERE external_id = ?", (external_id,)).fetchone():
+    for seq, event_id, event_type, who, payload in db.execute(unread + " LIMIT 100").fetchall():
+        print(event_type, who, json.loads(payload)["data"]["pay_link"], flush=True)
+        if event_type == "payment.paid": shop.execute("INSERT OR IGNORE INTO credits VALUES (?, ?)", (event_id, who))
+        db.execute("UPDATE consumers SET acked_seq = ? WHERE name = 'bot'", (seq,))
+    time.sleep(0.5)
