@@ -128,6 +128,12 @@ CREATE TABLE accounts (
     updated_at      INTEGER
 );
 
+-- Findings of audits that were said, by the id of their event: each is said once.
+CREATE TABLE findings (
+    event_id TEXT PRIMARY KEY,
+    said_at  INTEGER NOT NULL
+) WITHOUT ROWID;
+
 ------------------------------------------------------------------------------- invoices: INSERT
 
 CREATE TRIGGER invoices_before_insert BEFORE INSERT ON invoices
