@@ -151,6 +151,7 @@ where
         let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
     }
     manager.abort();
+    parts.store.close().await;
     tracing::info!("stopped");
     if stopped_as_told {
         Ok(())

@@ -143,9 +143,7 @@ async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit
     }
     let store = Arc::new(session.open_store().await?);
     let outcome = with_store(command, session, &store).await;
-    if let Some(store) = Arc::into_inner(store) {
-        SqliteStore::close(store).await;
-    }
+    store.close().await;
     outcome
 }
 

@@ -93,8 +93,8 @@ impl Writer {
         );
     }
 
-    pub(super) async fn close(self) {
-        if let Some(open) = self.open {
+    pub(super) async fn close(&mut self) {
+        if let Some(open) = self.open.take() {
             // Failing to checkpoint on the way out loses nothing: the WAL is read at the next start.
             let _ = open.connection.close().await;
         }

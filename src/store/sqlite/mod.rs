@@ -81,9 +81,9 @@ impl SqliteStore {
     }
 
     /// Closes all connections; the WAL is folded into the file by the last one.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.readers.close().await;
-        self.writer.into_inner().close().await;
+        self.writer.lock().await.close().await;
     }
 }
 
