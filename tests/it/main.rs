@@ -8,5 +8,6 @@ mod feed_frames;
 mod http_client;
 mod rows;
 mod sandbox;
+mod schema;
 mod shop;
 mod walletpay;

@@ -24,7 +24,8 @@ const RESCHEDULE: &str = "
            last_polled_at = look.value ->> 4,
            polls          = look.value ->> 5,
            failures       = look.value ->> 6,
-           last_error     = look.value ->> 7
+           last_error     = look.value ->> 7,
+           daemon_writes  = daemon_writes + 1
       FROM json_each(?1) AS look
      WHERE invoices.id = look.value ->> 0 AND invoices.version = look.value ->> 1
  RETURNING id";
@@ -70,7 +71,8 @@ const UPDATE: &str = "
            create_sent_at  = new.value ->> 25,
            ended_at        = new.value ->> 26,
            not_found_since = new.value ->> 27,
-           updated_at      = max(?2, updated_at + 1)
+           updated_at      = max(?2, updated_at + 1),
+           daemon_writes   = daemon_writes + 1
       FROM json_each(?1) AS new
      WHERE invoices.id = new.value ->> 0 AND invoices.version = new.value ->> 1
  RETURNING id";
@@ -277,7 +279,8 @@ pub(super) async fn mark_creations_sent(
     let connection = writer.begin().await?;
     let present: Vec<i64> = sqlx::query_scalar(
         "UPDATE invoices
-            SET create_sent_at = coalesce(create_sent_at, ?2), updated_at = max(?2, updated_at + 1)
+            SET create_sent_at = coalesce(create_sent_at, ?2),
+                updated_at = max(?2, updated_at + 1), daemon_writes = daemon_writes + 1
           WHERE id IN (SELECT value FROM json_each(?1)) AND status = 'requested'
       RETURNING id",
     )

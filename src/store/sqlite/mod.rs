@@ -149,7 +149,7 @@ impl Store for SqliteStore {
 
     async fn bring_back(&self, horizons: &[(Status, UnixMillis)]) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
-        due::bring_back(&mut writer, horizons).await
+        due::bring_back(&self.readers, &mut writer, horizons).await
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
