@@ -10,4 +10,5 @@ mod rows;
 mod sandbox;
 mod schema;
 mod shop;
+mod store;
 mod walletpay;

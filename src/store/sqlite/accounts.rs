@@ -25,8 +25,14 @@ pub(super) const ACCOUNTS_IN_QUEUE: &str = "
 
 /// The names that bear the flag: an index that is empty as long as every account is known.
 pub(super) const FLAGGED_ACCOUNTS: &str = "
-    SELECT DISTINCT account FROM invoices INDEXED BY invoices_of_unknown_accounts
-     WHERE reason = 'unknown_account'";
+    WITH RECURSIVE names (name) AS (
+        SELECT min(account) FROM invoices INDEXED BY invoices_of_unknown_accounts
+         WHERE reason = 'unknown_account'
+        UNION ALL
+        SELECT (SELECT min(account) FROM invoices INDEXED BY invoices_of_unknown_accounts
+                 WHERE reason = 'unknown_account' AND account > names.name)
+          FROM names WHERE names.name IS NOT NULL)
+    SELECT name FROM names WHERE name IS NOT NULL";
 
 /// Rows are flagged in the order of their ids, so a turn reads only what was inserted since.
 pub(super) const NOT_YET_FLAGGED: &str = "
@@ -42,7 +48,7 @@ const FLAG: &str = "
      WHERE id IN (SELECT value FROM json_each(?1)) AND reason IS NULL
        AND status IN ('requested', 'pending')";
 
-const TAKE_FLAG_OFF: &str = "
+pub(super) const TAKE_FLAG_OFF: &str = "
     UPDATE invoices
        SET reason = NULL, updated_at = max(?2, updated_at + 1), daemon_writes = daemon_writes + 1
      WHERE id IN (SELECT id FROM invoices INDEXED BY invoices_of_unknown_accounts

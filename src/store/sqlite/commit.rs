@@ -17,7 +17,7 @@ use crate::store::{StoreError, Written};
 const CONSTRAINT: i32 = 19;
 
 /// Looks that changed nothing but the plan. A nudge that came after the row was read stays.
-const RESCHEDULE: &str = "
+pub(super) const RESCHEDULE: &str = "
     UPDATE invoices
        SET next_poll_at   = CASE WHEN next_poll_at = 0 AND look.value ->> 2 IS NOT 0 THEN 0
                                  ELSE look.value ->> 3 END,
@@ -31,7 +31,7 @@ const RESCHEDULE: &str = "
  RETURNING id";
 
 /// Events of invoices that still have the version they were decided on.
-const APPEND: &str = "
+pub(super) const APPEND: &str = "
     INSERT INTO outbox (seq, event_id, epoch, subject, type, account, external_id, order_id,
                         status, previous_status, version, payload, created_at)
     SELECT event.value ->> 2, event.value ->> 3, ?2, event.value ->> 4, event.value ->> 5,
@@ -42,7 +42,7 @@ const APPEND: &str = "
                    AND invoices.version = event.value ->> 1
      ORDER BY event.key";
 
-const UPDATE: &str = "
+pub(super) const UPDATE: &str = "
     UPDATE invoices
        SET next_poll_at    = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0
                                        AND new.value ->> 3 IS NOT NULL THEN 0

@@ -4,9 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _, SqlitePool};
 
 use super::high_water;
@@ -112,10 +110,10 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .statement_cache_capacity(64)
 }
 
+/// Sets no journal mode: that would write to a file that may turn out to be another program's.
 async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     require_file(path)?;
     let options = options(path)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864");
     Ok(SqliteConnection::connect_with(&options).await?)

@@ -9,6 +9,8 @@ mod connection;
 mod consumers;
 mod due;
 mod high_water;
+#[cfg(test)]
+mod plans;
 mod reports;
 mod retention;
 mod row;
@@ -21,7 +23,7 @@ pub use schema::{Migrated, migrate};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
+use sqlx::{Executor as _, SqlitePool};
 use tokio::sync::Mutex;
 
 use self::connection::Writer;
@@ -60,7 +62,10 @@ impl SqliteStore {
             subject_prefix,
         } = options;
         let mut writer = Writer::connect(&path).await?;
-        schema::require_current(writer.connection().await?, &path).await?;
+        let connection = writer.connection().await?;
+        schema::require_current(connection, &path).await?;
+        // It is ours. A tool may have left another mode behind.
+        connection.execute("PRAGMA journal_mode = WAL").await?;
         let readers = connection::readers(&path);
         Ok(Self {
             path,
