@@ -118,7 +118,14 @@ impl Scene {
             (REJECTED, never),
             (SENT, sent),
         ] {
-            script += &format!("UPDATE invoices SET {set} WHERE id = {id};\n");
+            script += &[
+                "UPDATE invoices SET ",
+                set,
+                " WHERE id = ",
+                &id.to_string(),
+                ";\n",
+            ]
+            .concat();
         }
         script += "DELETE FROM invoices WHERE id = 10;\n";
         script += "UPDATE consumers SET acked_seq = 3 WHERE name = 'bot';\n";

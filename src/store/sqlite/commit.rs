@@ -13,7 +13,7 @@ use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
 
-/// SQLITE_CONSTRAINT: a trigger or an index refused the row.
+/// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
 const CONSTRAINT: i32 = 19;
 
 /// Looks that changed nothing but the plan. A nudge that came after the row was read stays.

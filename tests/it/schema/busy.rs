@@ -1,6 +1,7 @@
 //! A program beside the running daemon: it waits for its turn and never sees "database is locked".
 
 use payrecond::domain::decide::Decision;
+use payrecond::domain::invoice::Invoice;
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::Store as _;
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
@@ -54,7 +55,7 @@ async fn a_program_that_waits_five_seconds_is_never_turned_away() {
             .due(&"default".into(), UnixMillis(i64::MAX), 500)
             .await
             .unwrap();
-        let looks: Vec<Decision> = due.overdue.into_iter().map(look).collect();
+        let looks: Vec<Decision> = due.overdue.iter().map(look).collect();
         store.commit(&looks, UnixMillis(1)).await.unwrap();
         commits += 1;
     }
@@ -65,7 +66,7 @@ async fn a_program_that_waits_five_seconds_is_never_turned_away() {
 }
 
 /// A look that told nothing new.
-fn look(row: payrecond::domain::invoice::Invoice) -> Decision {
+fn look(row: &Invoice) -> Decision {
     let mut looked = row.clone();
     looked.schedule.polls += 1;
     looked.schedule.next_poll_at = Some(UnixMillis(5000 + row.schedule.polls));

@@ -1,5 +1,6 @@
 //! The three ways in: shell, Python, sqlx.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -40,15 +41,15 @@ pub fn all() -> Vec<Driver> {
     drivers
 }
 
-pub fn python() -> String {
-    std::env::var("PAYRECOND_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
+fn python() -> OsString {
+    std::env::var_os("PAYRECOND_TEST_PYTHON").unwrap_or_else(|| "python3".into())
 }
 
 pub fn has_python() -> bool {
-    present(&python(), &["-c", "import sqlite3"])
+    present(python(), &["-c", "import sqlite3"])
 }
 
-fn present(program: &str, arguments: &[&str]) -> bool {
+fn present(program: impl AsRef<OsStr>, arguments: &[&str]) -> bool {
     let quiet = Command::new(program)
         .args(arguments)
         .stdout(Stdio::null())

@@ -53,6 +53,7 @@ async fn the_outbox_only_grows() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn a_consumer_moves_forward_over_what_is_there() {
     let set = |value: &str| format!("UPDATE consumers SET acked_seq = {value} WHERE name = 'bot'");
     let place = "SELECT typeof(acked_seq) || acked_seq FROM consumers WHERE name = 'bot'";

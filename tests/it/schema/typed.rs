@@ -9,6 +9,7 @@ use sqlx::AssertSqlSafe;
 use super::{Scene, connect, drivers};
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn values_bound_by_python_mean_what_they_say_or_are_refused() {
     if !drivers::has_python() {
         assert!(std::env::var_os("CI").is_none(), "CI needs python3");
