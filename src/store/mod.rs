@@ -180,8 +180,8 @@ pub struct AccountRecord {
     pub name: AccountName,
     /// Its provider.
     pub provider: String,
-    /// `working`, `held` (the server asked for a pause), `paused` (nothing succeeds) or
-    /// `key_refused`.
+    /// `working`, `held` (the server asked for a pause), `paused` (nothing succeeds),
+    /// `key_refused`, or `unknown` (invoices name it, the configuration does not).
     pub state: String,
     /// Since when.
     pub state_since: UnixMillis,

@@ -13,5 +13,7 @@ mod feed_frames;
 mod http_client;
 mod rows;
 mod sandbox;
+mod schema;
 mod shop;
+mod store;
 mod walletpay;

@@ -10,6 +10,8 @@ mod connection;
 mod consumers;
 mod due;
 mod high_water;
+#[cfg(test)]
+mod plans;
 mod reports;
 mod retention;
 mod row;
@@ -24,7 +26,7 @@ pub use watch::ChangeWatch;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
+use sqlx::{Executor as _, SqlitePool};
 use tokio::sync::Mutex;
 
 use self::connection::Writer;
@@ -65,7 +67,10 @@ impl SqliteStore {
             subject_prefix,
         } = options;
         let mut writer = Writer::connect(&path).await?;
-        schema::require_current(writer.connection().await?, &path).await?;
+        let connection = writer.connection().await?;
+        schema::require_current(connection, &path).await?;
+        // It is ours. A tool may have left another mode behind.
+        connection.execute("PRAGMA journal_mode = WAL").await?;
         let readers = connection::readers(&path);
         Ok(Self {
             path,
@@ -154,7 +159,7 @@ impl Store for SqliteStore {
 
     async fn bring_back(&self, horizons: &[(Status, UnixMillis)]) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
-        due::bring_back(&mut writer, horizons).await
+        due::bring_back(&self.readers, &mut writer, horizons).await
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
