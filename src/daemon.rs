@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
@@ -15,6 +15,7 @@ use crate::config::{self, AccountConfig, Config, ConfigError, Environment, Stdou
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::feed::Format;
+use crate::jobs::audit::Audit;
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
 use crate::jobs::poll::{PollCounts, PollSetup, Poller};
@@ -27,7 +28,7 @@ use crate::provider::walletpay::{self, WalletPay};
 use crate::schedule::{Schedule, Turn};
 use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate};
 use crate::store::{Store, StoreError};
-use crate::throttle::Limits;
+use crate::throttle::{Limits, Throttle};
 
 /// The consumer that is the daemon's own stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
@@ -150,6 +151,7 @@ where
         let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
     }
     manager.abort();
+    parts.store.close().await;
     tracing::info!("stopped");
     if stopped_as_told {
         Ok(())
@@ -287,6 +289,35 @@ pub fn provider(
                 Arc::clone(clock),
             )))
         }
+    }
+}
+
+/// The budget of an account, untouched.
+pub fn gate(account: &AccountConfig, clock: &dyn Clock) -> Arc<Mutex<Throttle>> {
+    let limits = Limits {
+        requests_per_second: account.requests_per_second,
+        burst: account.burst,
+        max_in_flight: account.max_in_flight,
+    };
+    Arc::new(Mutex::new(Throttle::new(limits, clock.monotonic())))
+}
+
+/// The audit of one account.
+pub fn audit(
+    account: &AccountConfig,
+    provider: Arc<dyn Provider>,
+    store: &Arc<SqliteStore>,
+    clock: &Arc<dyn Clock>,
+    gate: Arc<Mutex<Throttle>>,
+    adopt: bool,
+) -> Audit {
+    Audit {
+        account: AccountName(account.name.clone()),
+        provider,
+        store: Arc::clone(store) as Arc<dyn Store>,
+        clock: Arc::clone(clock),
+        gate,
+        adopt,
     }
 }
 
@@ -432,25 +463,68 @@ async fn feed_loop<W>(
 }
 
 async fn schedule(parts: &Parts) -> Result<Schedule, DaemonError> {
-    let mut jobs: Vec<(&'static str, String, Turn)> = Vec::new();
+    let mut jobs = Vec::new();
     if let Some(cron) = &parts.config.jobs.retention {
-        let retention = Arc::new(Retention {
-            store: Arc::clone(&parts.store) as Arc<dyn Store>,
-            clock: Arc::clone(&parts.clock),
-            outbox: parts.config.retention.outbox,
-            invoices: parts.config.retention.invoices,
-        });
-        let turn: Turn = Arc::new(move || {
-            let retention = Arc::clone(&retention);
-            Box::pin(async move {
-                if let Err(error) = retention.run_once().await {
-                    tracing::warn!(%error, "old rows could not be deleted; the next turn tries again");
-                }
-            })
-        });
-        jobs.push(("retention", cron.clone(), turn));
+        jobs.push(("retention", cron.clone(), retention_turn(parts)));
+    }
+    if let Some(cron) = &parts.config.jobs.audit {
+        jobs.push(("audit", cron.clone(), audit_turn(parts)));
     }
     Schedule::start(jobs)
         .await
         .map_err(|error| DaemonError::Failed(error.to_string()))
+}
+
+fn retention_turn(parts: &Parts) -> Turn {
+    let retention = Arc::new(Retention {
+        store: Arc::clone(&parts.store) as Arc<dyn Store>,
+        clock: Arc::clone(&parts.clock),
+        outbox: parts.config.retention.outbox,
+        invoices: parts.config.retention.invoices,
+    });
+    Arc::new(move || {
+        let retention = Arc::clone(&retention);
+        Box::pin(async move {
+            if let Err(error) = retention.run_once().await {
+                tracing::warn!(%error, "old rows could not be deleted; the next turn tries again");
+            }
+        })
+    })
+}
+
+/// One account after the other: an audit is in no hurry.
+fn audit_turn(parts: &Parts) -> Turn {
+    let audits: Vec<Audit> = parts
+        .accounts
+        .iter()
+        .map(|account| {
+            let gate = gate(&account.settings, parts.clock.as_ref());
+            let provider = Arc::clone(&account.provider);
+            audit(
+                &account.settings,
+                provider,
+                &parts.store,
+                &parts.clock,
+                gate,
+                false,
+            )
+        })
+        .collect();
+    let audits = Arc::new(audits);
+    let committed = Arc::clone(&parts.committed);
+    Arc::new(move || {
+        let (audits, committed) = (Arc::clone(&audits), Arc::clone(&committed));
+        Box::pin(async move {
+            for audit in audits.iter() {
+                match audit.run_once().await {
+                    Ok(report) => {
+                        let (found, new) = (report.discrepancies.len(), report.said);
+                        tracing::info!(account = %audit.account, checked = report.checked, found, new, "audit done");
+                    }
+                    Err(error) => tracing::warn!(%error, "the audit came to no end"),
+                }
+                committed.notify_one();
+            }
+        })
+    })
 }

@@ -20,7 +20,7 @@ pub struct Logging<'a> {
 
 /// Begins to log. A second call changes nothing.
 pub fn init(logging: &Logging<'_>) {
-    let filter = EnvFilter::try_new(logging.level)
+    let filter = EnvFilter::try_new(directives(logging.level))
         .unwrap_or_else(|_| EnvFilter::default().add_directive(LevelFilter::INFO.into()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -34,4 +34,14 @@ pub fn init(logging: &Logging<'_>) {
     } else {
         builder.try_init()
     };
+}
+
+/// A level alone is meant for this program; what libraries say below a warning concerns nobody.
+fn directives(level: &str) -> String {
+    let alone = level.chars().all(char::is_alphabetic);
+    if alone && level != "off" && level != "error" {
+        format!("warn,payrecond={level}")
+    } else {
+        level.to_owned()
+    }
 }

@@ -43,7 +43,9 @@ CREATE TABLE invoices (
     -- the daemon's own notes, not part of the interface
     create_sent_at   INTEGER,
     ended_at         INTEGER,
-    not_found_since  INTEGER
+    not_found_since  INTEGER,
+    -- counts the daemon's writes to the row: one that does not count is a program's
+    daemon_writes    INTEGER DEFAULT 0
 );
 
 -- An explicit NULL account means 'default' before AFTER INSERT writes so: duplicates must be seen.
@@ -57,7 +59,15 @@ CREATE UNIQUE INDEX invoices_by_external_id ON invoices (account, external_id);
 -- The due query reads this index and nothing else; final rows are not in it.
 CREATE INDEX invoices_due ON invoices (account, next_poll_at) WHERE next_poll_at IS NOT NULL;
 
+-- Counting by status at a million rows: 30 ms instead of a second.
 CREATE INDEX invoices_by_status ON invoices (status);
+
+-- What retention may delete, oldest first. Open invoices are not in it.
+CREATE INDEX invoices_ended ON invoices (updated_at)
+ WHERE next_poll_at IS NULL AND status IN ('paid', 'rejected', 'expired', 'cancelled');
+
+-- Empty as long as every account that an invoice names is configured.
+CREATE INDEX invoices_of_unknown_accounts ON invoices (account) WHERE reason = 'unknown_account';
 
 -- Keys of deleted invoices: once used, they stay used.
 CREATE TABLE used_keys (
@@ -71,12 +81,19 @@ CREATE UNIQUE INDEX used_keys_by_order ON used_keys (account, order_id) WHERE or
 
 -- A statement's OR clause overrides those inside the triggers that it fires. So a write here tells
 -- a trigger which policy the program chose: row 1 changes under OR REPLACE only, row 2 under all
--- but OR IGNORE. A change is always followed by RAISE(ABORT): the rows never keep it.
-CREATE TABLE conflict_policy_probe (
-    probe INTEGER PRIMARY KEY,
-    seen  INTEGER NOT NULL DEFAULT 0
+-- but OR IGNORE. A change is always followed by RAISE(ABORT): the rows never keep it. Under OR
+-- ABORT, FAIL and ROLLBACK the write itself fails, so the names here are the program's message.
+CREATE TABLE invoices_conflict (
+    external_id_or_order_id_is_used INTEGER PRIMARY KEY,
+    seen                            INTEGER NOT NULL DEFAULT 0
 );
-INSERT INTO conflict_policy_probe (probe) VALUES (1), (2);
+INSERT INTO invoices_conflict (external_id_or_order_id_is_used) VALUES (1), (2);
+
+CREATE TABLE consumers_conflict (
+    name_is_used INTEGER PRIMARY KEY,
+    seen         INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO consumers_conflict (name_is_used) VALUES (1);
 
 CREATE TABLE outbox (
     seq             INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -95,11 +112,12 @@ CREATE TABLE outbox (
     UNIQUE (account, external_id, version)
 );
 
+-- WITHOUT ROWID here and below: a hidden rowid is one more key by which REPLACE removes rows.
 CREATE TABLE consumers (
     name       TEXT PRIMARY KEY,
     acked_seq  INTEGER DEFAULT 0,
     updated_at INTEGER
-);
+) WITHOUT ROWID;
 
 CREATE VIEW outbox_unread AS
     SELECT c.name AS consumer, o.seq, o.event_id, o.epoch, o.subject, o.type, o.account,
@@ -112,7 +130,7 @@ CREATE VIEW outbox_unread AS
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
-);
+) WITHOUT ROWID;
 INSERT INTO meta (key, value) VALUES ('outbox_floor', '1');
 
 -- What the daemon last found out about each account, for programs that only read.
@@ -125,8 +143,16 @@ CREATE TABLE accounts (
     last_success_at INTEGER,
     last_failure_at INTEGER,
     last_error      TEXT,
-    updated_at      INTEGER
-);
+    updated_at      INTEGER,
+    -- the daemon's own note: invoices of an unknown account are flagged up to this id
+    flagged_to      INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+
+-- Findings of audits that were said, by the id of their event: each is said once.
+CREATE TABLE findings (
+    event_id TEXT PRIMARY KEY,
+    said_at  INTEGER NOT NULL
+) WITHOUT ROWID;
 
 ------------------------------------------------------------------------------- invoices: INSERT
 
@@ -150,6 +176,9 @@ BEGIN
         OR instr(CAST(NEW.external_id AS BLOB), x'00') > 0;
     SELECT RAISE(ABORT, 'invoices.external_id: must not be blank')
      WHERE trim(NEW.external_id) = '';
+    -- GLOB reads most of what is no UTF-8 as U+FFFD.
+    SELECT RAISE(ABORT, 'invoices.external_id: must be UTF-8')
+     WHERE NEW.external_id GLOB '*' || char(65533) || '*';
 
     SELECT RAISE(ABORT, 'invoices.order_id: letters, digits, - and _ only, 1 to 64 characters; pass it as text, since a number can lose digits on the way')
      WHERE NEW.order_id IS NOT NULL
@@ -182,7 +211,7 @@ BEGIN
     SELECT RAISE(ABORT, 'invoices.description: text of at most 1000 characters')
      WHERE NEW.description IS NOT NULL
        AND (typeof(NEW.description) <> 'text' OR length(CAST(NEW.description AS BLOB)) > 4000
-            OR length(NEW.description) > 1000);
+            OR length(NEW.description) > 1000 OR instr(CAST(NEW.description AS BLOB), x'00') > 0);
     SELECT RAISE(ABORT, 'invoices.timeout_seconds: a whole number of seconds from 30 to 864000')
      WHERE NEW.timeout_seconds IS NOT NULL
        AND (typeof(NEW.timeout_seconds) <> 'integer'
@@ -192,12 +221,14 @@ BEGIN
      WHERE CASE WHEN NEW.options IS NULL THEN 0
                 WHEN typeof(NEW.options) <> 'text' THEN 1
                 WHEN length(CAST(NEW.options AS BLOB)) > 16384 THEN 1
+                WHEN instr(CAST(NEW.options AS BLOB), x'00') > 0 THEN 1
                 WHEN NOT json_valid(NEW.options) THEN 1
                 ELSE json_type(NEW.options) <> 'object' END;
     SELECT RAISE(ABORT, 'invoices.metadata: JSON of at most 32 KiB')
      WHERE CASE WHEN NEW.metadata IS NULL THEN 0
                 WHEN typeof(NEW.metadata) <> 'text' THEN 1
                 WHEN length(CAST(NEW.metadata AS BLOB)) > 32768 THEN 1
+                WHEN instr(CAST(NEW.metadata AS BLOB), x'00') > 0 THEN 1
                 ELSE NOT json_valid(NEW.metadata) END;
 
     SELECT RAISE(ABORT, 'invoices.status: leave it out; requested (without order_id) and pending (with order_id) are the only ones an invoice can begin with')
@@ -213,25 +244,26 @@ BEGIN
                     NEW.paid_currency, NEW.fee_amount, NEW.net_amount, NEW.exchange_rate,
                     NEW.created_at, NEW.updated_at, NEW.last_polled_at, NEW.last_error,
                     NEW.create_sent_at, NEW.ended_at, NEW.not_found_since) IS NOT NULL
-        OR coalesce(NEW.polls, 0) <> 0 OR coalesce(NEW.failures, 0) <> 0;
+        OR coalesce(NEW.polls, 0) <> 0 OR coalesce(NEW.failures, 0) <> 0
+        OR coalesce(NEW.daemon_writes, 0) <> 0;
 
-    INSERT OR IGNORE INTO conflict_policy_probe (probe, seen)
+    INSERT OR IGNORE INTO invoices_conflict (external_id_or_order_id_is_used, seen)
     SELECT 1, 1
      WHERE EXISTS (SELECT 1 FROM invoices
                     WHERE account = coalesce(NEW.account, 'default') AND external_id = NEW.external_id)
         OR EXISTS (SELECT 1 FROM invoices
                     WHERE account = coalesce(NEW.account, 'default') AND order_id = NEW.order_id);
     SELECT RAISE(ABORT, 'invoices: REPLACE is refused, it would remove the invoice that has this external_id or order_id; use INSERT, INSERT OR IGNORE or ON CONFLICT DO NOTHING')
-     WHERE (SELECT seen FROM conflict_policy_probe WHERE probe = 1) = 1;
+     WHERE (SELECT seen FROM invoices_conflict WHERE external_id_or_order_id_is_used = 1) = 1;
 
-    INSERT OR REPLACE INTO conflict_policy_probe (probe, seen)
+    INSERT OR REPLACE INTO invoices_conflict (external_id_or_order_id_is_used, seen)
     SELECT 2, 1
      WHERE EXISTS (SELECT 1 FROM used_keys
                     WHERE account = coalesce(NEW.account, 'default') AND external_id = NEW.external_id)
         OR EXISTS (SELECT 1 FROM used_keys
                     WHERE account = coalesce(NEW.account, 'default') AND order_id = NEW.order_id);
     SELECT RAISE(ABORT, 'invoices: this external_id or order_id was used in the account before; it stays used, also after deletion')
-     WHERE (SELECT seen FROM conflict_policy_probe WHERE probe = 2) = 1;
+     WHERE (SELECT seen FROM invoices_conflict WHERE external_id_or_order_id_is_used = 2) = 1;
     -- Still here and used: the program said OR IGNORE.
     SELECT RAISE(IGNORE)
      WHERE EXISTS (SELECT 1 FROM used_keys
@@ -239,12 +271,12 @@ BEGIN
         OR EXISTS (SELECT 1 FROM used_keys
                     WHERE account = coalesce(NEW.account, 'default') AND order_id = NEW.order_id);
     -- With an explicit NULL account the index on (account, order_id) does not see the duplicate.
-    INSERT OR REPLACE INTO conflict_policy_probe (probe, seen)
+    INSERT OR REPLACE INTO invoices_conflict (external_id_or_order_id_is_used, seen)
     SELECT 2, 1
      WHERE NEW.account IS NULL
        AND EXISTS (SELECT 1 FROM invoices WHERE account = 'default' AND order_id = NEW.order_id);
     SELECT RAISE(ABORT, 'UNIQUE constraint failed: invoices.account, invoices.order_id')
-     WHERE (SELECT seen FROM conflict_policy_probe WHERE probe = 2) = 1;
+     WHERE (SELECT seen FROM invoices_conflict WHERE external_id_or_order_id_is_used = 2) = 1;
     SELECT RAISE(IGNORE)
      WHERE NEW.account IS NULL
        AND EXISTS (SELECT 1 FROM invoices WHERE account = 'default' AND order_id = NEW.order_id);
@@ -252,6 +284,9 @@ END;
 
 CREATE TRIGGER invoices_after_insert AFTER INSERT ON invoices
 BEGIN
+    -- BEFORE INSERT could not tell an explicit -1 from no id.
+    SELECT RAISE(ABORT, 'invoices.id: leave it out, the database numbers the invoices')
+     WHERE NEW.id < 1;
     UPDATE invoices
        SET account         = coalesce(account, 'default'),
            timeout_seconds = coalesce(timeout_seconds, 86400),
@@ -259,6 +294,7 @@ BEGIN
            version         = 0,
            polls           = 0,
            failures        = 0,
+           daemon_writes   = 0,
            created_at      = CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER),
            updated_at      = CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER),
            next_poll_at    = CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER)
@@ -313,14 +349,33 @@ BEGIN
                           AND previous_status = OLD.status);
 END;
 
--- Catches programs that write by mistake what is the daemon's; updated_at always grows with it.
-CREATE TRIGGER invoices_facts_are_the_daemons
-BEFORE UPDATE OF reason, provider_status, order_number, pay_link, direct_pay_link, expires_at,
-                 paid_at, paid_amount, paid_currency, fee_amount, net_amount, exchange_rate,
-                 create_sent_at, ended_at, not_found_since ON invoices
-WHEN NEW.updated_at IS OLD.updated_at
+-- Catches programs that write what is the daemon's, by mistake or because their ORM saves the whole
+-- row as it was read. Not UPDATE OF: that list does not see id under its name rowid.
+CREATE TRIGGER invoices_rest_is_the_daemons
+BEFORE UPDATE ON invoices
+WHEN NEW.id IS NOT OLD.id
+  OR (NEW.daemon_writes IS NOT OLD.daemon_writes + 1 AND OLD.created_at IS NOT NULL)
 BEGIN
-    SELECT RAISE(ABORT, 'invoices: a program may set metadata and next_poll_at = 0, the rest is written by the daemon');
+    SELECT RAISE(ABORT, 'invoices: a program may set metadata and next_poll_at = 0, the rest is written by the daemon')
+     WHERE NEW.id IS NOT OLD.id
+        OR NEW.status IS NOT OLD.status OR NEW.reason IS NOT OLD.reason
+        OR NEW.provider_status IS NOT OLD.provider_status
+        OR NEW.order_id IS NOT OLD.order_id OR NEW.amount IS NOT OLD.amount
+        OR NEW.currency IS NOT OLD.currency OR NEW.order_number IS NOT OLD.order_number
+        OR NEW.pay_link IS NOT OLD.pay_link OR NEW.direct_pay_link IS NOT OLD.direct_pay_link
+        OR NEW.expires_at IS NOT OLD.expires_at OR NEW.paid_at IS NOT OLD.paid_at
+        OR NEW.paid_amount IS NOT OLD.paid_amount OR NEW.paid_currency IS NOT OLD.paid_currency
+        OR NEW.fee_amount IS NOT OLD.fee_amount OR NEW.net_amount IS NOT OLD.net_amount
+        OR NEW.exchange_rate IS NOT OLD.exchange_rate OR NEW.version IS NOT OLD.version
+        OR NEW.updated_at IS NOT OLD.updated_at OR NEW.last_polled_at IS NOT OLD.last_polled_at
+        OR NEW.polls IS NOT OLD.polls OR NEW.failures IS NOT OLD.failures
+        OR NEW.last_error IS NOT OLD.last_error OR NEW.create_sent_at IS NOT OLD.create_sent_at
+        OR NEW.ended_at IS NOT OLD.ended_at OR NEW.not_found_since IS NOT OLD.not_found_since
+        OR NEW.daemon_writes IS NOT OLD.daemon_writes;
+    SELECT RAISE(ABORT, 'invoices.next_poll_at: a program may set 0 to ask for a look, the plan is the daemon''s')
+     WHERE NEW.next_poll_at IS NOT OLD.next_poll_at AND NEW.next_poll_at IS NOT 0
+       -- Said by the trigger below, after a nudge at a final invoice.
+       AND NOT (NEW.next_poll_at IS NULL AND OLD.status IN ('paid', 'rejected'));
 END;
 
 CREATE TRIGGER invoices_plan_of_looks
@@ -348,6 +403,7 @@ BEGIN
     SELECT RAISE(ABORT, 'invoices.metadata: JSON of at most 32 KiB')
      WHERE CASE WHEN typeof(NEW.metadata) <> 'text' THEN 1
                 WHEN length(CAST(NEW.metadata AS BLOB)) > 32768 THEN 1
+                WHEN instr(CAST(NEW.metadata AS BLOB), x'00') > 0 THEN 1
                 ELSE NOT json_valid(NEW.metadata) END;
 END;
 
@@ -363,14 +419,37 @@ END;
 
 CREATE TRIGGER invoices_after_delete AFTER DELETE ON invoices
 BEGIN
-    INSERT OR IGNORE INTO used_keys (account, external_id, order_id)
+    INSERT INTO used_keys (account, external_id, order_id)
     VALUES (OLD.account, OLD.external_id, OLD.order_id);
+END;
+
+CREATE TRIGGER used_keys_before_insert BEFORE INSERT ON used_keys
+BEGIN
+    SELECT RAISE(ABORT, 'used_keys: this external_id or order_id is there already')
+     WHERE EXISTS (SELECT 1 FROM used_keys
+                    WHERE account = NEW.account AND external_id = NEW.external_id)
+        OR EXISTS (SELECT 1 FROM used_keys
+                    WHERE account = NEW.account AND order_id = NEW.order_id);
+END;
+
+CREATE TRIGGER used_keys_before_update BEFORE UPDATE ON used_keys
+BEGIN
+    SELECT RAISE(ABORT, 'used_keys: what was used stays used');
+END;
+
+CREATE TRIGGER used_keys_before_delete BEFORE DELETE ON used_keys
+BEGIN
+    SELECT RAISE(ABORT, 'used_keys: what was used stays used');
 END;
 
 --------------------------------------------------------------------------------------- outbox
 
 CREATE TRIGGER outbox_before_insert BEFORE INSERT ON outbox
 BEGIN
+    -- NEW.seq is -1 here when it was left out.
+    SELECT RAISE(ABORT, 'outbox.seq: only grows')
+     WHERE NEW.seq <> -1
+       AND NEW.seq <= coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0);
     SELECT RAISE(ABORT, 'outbox: this seq, event_id or (account, external_id, version) is there already')
      WHERE EXISTS (SELECT 1 FROM outbox WHERE seq = NEW.seq)
         OR EXISTS (SELECT 1 FROM outbox WHERE event_id = NEW.event_id)
@@ -383,6 +462,12 @@ BEGIN
                           AND version = NEW.version - 1 AND status = NEW.previous_status);
 END;
 
+CREATE TRIGGER outbox_after_insert AFTER INSERT ON outbox
+WHEN NEW.seq < 1
+BEGIN
+    SELECT RAISE(ABORT, 'outbox.seq: only grows');
+END;
+
 CREATE TRIGGER outbox_before_update BEFORE UPDATE ON outbox
 BEGIN
     SELECT RAISE(ABORT, 'outbox: events are never changed');
@@ -391,7 +476,7 @@ END;
 CREATE TRIGGER outbox_before_delete BEFORE DELETE ON outbox
 BEGIN
     SELECT RAISE(ABORT, 'outbox: events are deleted by retention only')
-     WHERE OLD.seq >= (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'outbox_floor');
+     WHERE OLD.seq >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'outbox_floor'), 0);
 END;
 
 ------------------------------------------------------------------------------------ consumers
@@ -406,10 +491,10 @@ BEGIN
      WHERE NEW.acked_seq IS NOT NULL
        AND (typeof(NEW.acked_seq) <> 'integer' OR NEW.acked_seq < 0
             OR NEW.acked_seq > coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0));
-    INSERT OR IGNORE INTO conflict_policy_probe (probe, seen)
+    INSERT OR IGNORE INTO consumers_conflict (name_is_used, seen)
     SELECT 1, 1 WHERE EXISTS (SELECT 1 FROM consumers WHERE name = NEW.name);
     SELECT RAISE(ABORT, 'consumers: REPLACE is refused, it would set the consumer back; use INSERT OR IGNORE')
-     WHERE (SELECT seen FROM conflict_policy_probe WHERE probe = 1) = 1;
+     WHERE (SELECT seen FROM consumers_conflict WHERE name_is_used = 1) = 1;
 END;
 
 CREATE TRIGGER consumers_after_insert AFTER INSERT ON consumers
@@ -448,11 +533,24 @@ BEGIN
      WHERE EXISTS (SELECT 1 FROM meta WHERE key = NEW.key);
 END;
 
+CREATE TRIGGER meta_before_update BEFORE UPDATE ON meta
+BEGIN
+    SELECT RAISE(ABORT, 'meta.key: never changes') WHERE NEW.key IS NOT OLD.key;
+END;
+
+CREATE TRIGGER meta_before_delete BEFORE DELETE ON meta
+BEGIN
+    SELECT RAISE(ABORT, 'meta: nothing is deleted here');
+END;
+
 CREATE TRIGGER meta_floor_waits_for_consumers BEFORE UPDATE ON meta
 WHEN OLD.key = 'outbox_floor'
 BEGIN
     SELECT RAISE(ABORT, 'meta.outbox_floor: never falls')
      WHERE CAST(NEW.value AS INTEGER) < CAST(OLD.value AS INTEGER);
+    SELECT RAISE(ABORT, 'meta.outbox_floor: beyond the next seq of the outbox')
+     WHERE CAST(NEW.value AS INTEGER)
+           > 1 + coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0);
     SELECT RAISE(ABORT, 'meta.outbox_floor: every consumer must have acknowledged what lies below')
      WHERE CAST(NEW.value AS INTEGER) > (SELECT min(acked_seq) + 1 FROM consumers);
 END;
@@ -461,4 +559,9 @@ CREATE TRIGGER accounts_before_insert BEFORE INSERT ON accounts
 BEGIN
     SELECT RAISE(ABORT, 'accounts: this name is there already')
      WHERE EXISTS (SELECT 1 FROM accounts WHERE name = NEW.name);
+END;
+
+CREATE TRIGGER accounts_before_update BEFORE UPDATE ON accounts
+BEGIN
+    SELECT RAISE(ABORT, 'accounts.name: never changes') WHERE NEW.name IS NOT OLD.name;
 END;

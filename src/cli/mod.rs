@@ -4,6 +4,7 @@
 //! of stdout that goes away ends a command well.
 
 mod add;
+mod audit;
 mod check;
 mod demo;
 mod exit;
@@ -74,6 +75,8 @@ enum Command {
     Feed(feed::Arguments),
     /// Count: statuses, overdue looks, readers' lag, time to detect
     Stats(Report),
+    /// Compare all invoices with the provider's own list, both ways
+    Audit(audit::Arguments),
     /// Watch all of it live, in the terminal
     Top,
     /// Simulate the payment provider on loopback
@@ -140,9 +143,7 @@ async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit
     }
     let store = Arc::new(session.open_store().await?);
     let outcome = with_store(command, session, &store).await;
-    if let Some(store) = Arc::into_inner(store) {
-        SqliteStore::close(store).await;
-    }
+    store.close().await;
     outcome
 }
 
@@ -160,6 +161,7 @@ async fn with_store(
         Command::Resolve(arguments) => resolve::run(session, store, arguments).await,
         Command::Feed(arguments) => feed::run(session, store, arguments).await,
         Command::Stats(report) => stats::run(session, store, report).await,
+        Command::Audit(arguments) => audit::run(session, store, arguments).await,
         Command::Top => top::run(session, store).await,
         Command::Run(_)
         | Command::Migrate(_)

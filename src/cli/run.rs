@@ -47,7 +47,7 @@ pub(super) async fn run(session: Session, arguments: Arguments) -> anyhow::Resul
 }
 
 /// A configuration error stays one: it has an exit code of its own.
-fn plain(error: DaemonError) -> anyhow::Error {
+pub(super) fn plain(error: DaemonError) -> anyhow::Error {
     match error {
         DaemonError::Configuration(error) => error.into(),
         error @ (DaemonError::Store(_) | DaemonError::Failed(_)) => error.into(),

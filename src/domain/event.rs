@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::audit::{self, Discrepancy};
 use super::invoice::{AccountName, ExternalId, Facts, Invoice};
 use super::money::Money;
 use super::sighting::Payment;
@@ -139,12 +140,12 @@ impl Event {
             name.push('\n');
             name.push_str(&self.version.to_string());
         }
-        Uuid::new_v5(&NAMESPACE, name.as_bytes())
+        id_of(&name)
     }
 
     /// The JSON text, on one line, for its place `seq` in the outbox of `epoch`.
     pub fn payload(&self, seq: i64, epoch: &str) -> String {
-        let envelope = Envelope {
+        Envelope {
             specversion: "1.0",
             id: self.id().to_string(),
             source: format!("/payrecond/{}", self.account),
@@ -155,9 +156,8 @@ impl Event {
             sequence: seq.to_string(),
             epoch,
             data: self.data(),
-        };
-        // Texts and RawValue only: there is nothing in it that could fail to serialize.
-        serde_json::to_string(&envelope).unwrap_or_default()
+        }
+        .line()
     }
 
     fn data(&self) -> Data<'_> {
@@ -166,15 +166,15 @@ impl Event {
         Data {
             account: &self.account.0,
             provider: &self.provider,
-            external_id: &self.external_id.0,
+            external_id: Some(&self.external_id.0),
             order_id: facts.order_id.as_ref().map(|id| id.0.as_str()),
             order_number: facts.order_number.as_deref(),
-            status: facts.status.as_str(),
-            previous_status: self.previous_status.as_str(),
+            status: Some(facts.status.as_str()),
+            previous_status: Some(self.previous_status.as_str()),
             late: self.late,
             reason: facts.reason.as_deref(),
             note: self.note.as_deref(),
-            version: self.version,
+            version: Some(self.version),
             amount: facts.amount.as_ref().map(AmountData::from),
             payment: (!facts.payment.is_empty()).then(|| PaymentData::from(&facts.payment)),
             provider_status: facts.provider_status.as_deref(),
@@ -184,6 +184,7 @@ impl Event {
             pay_link: facts.pay_link.as_deref(),
             direct_pay_link: facts.direct_pay_link.as_deref(),
             metadata: metadata(self.metadata.as_deref()),
+            discrepancy: None,
         }
     }
 }
@@ -197,6 +198,75 @@ fn metadata(text: Option<&str>) -> Box<RawValue> {
     RawValue::from_string(line)
         .or_else(|_| serde_json::value::to_raw_value(text))
         .unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// The event that tells of an audit's finding. `about` is the invoice it concerns, its status and
+/// the version that this event takes; None where there is no invoice.
+pub fn discrepancy_payload(
+    finding: &Discrepancy,
+    provider: &str,
+    about: Option<(Status, i64)>,
+    observed_at: UnixMillis,
+    (seq, epoch): (i64, &str),
+) -> String {
+    let status = about.map(|(status, _)| status.as_str());
+    let theirs = finding.theirs.as_ref();
+    let sum = finding
+        .ours
+        .as_ref()
+        .or(theirs)
+        .and_then(|side| side.amount.as_ref());
+    let names = (finding.external_id.as_deref(), finding.order_id.as_deref());
+    Envelope {
+        specversion: "1.0",
+        id: finding.event_id().to_string(),
+        source: format!("/payrecond/{}", finding.account),
+        event_type: audit::EVENT_TYPE,
+        subject: names.0.or(names.1).unwrap_or_default(),
+        time: observed_at.to_string(),
+        datacontenttype: "application/json",
+        sequence: seq.to_string(),
+        epoch,
+        data: Data {
+            account: &finding.account,
+            provider,
+            external_id: names.0,
+            order_id: names.1,
+            order_number: None,
+            status,
+            previous_status: status,
+            late: false,
+            reason: Some(finding.kind.as_str()),
+            note: None,
+            version: about.map(|(_, version)| version),
+            amount: sum.map(|sum| AmountData {
+                value: &sum.value,
+                currency: &sum.currency,
+            }),
+            payment: None,
+            provider_status: theirs.map(|side| side.status.as_str()),
+            paid_at: None,
+            expires_at: None,
+            observed_at: observed_at.to_string(),
+            pay_link: None,
+            direct_pay_link: None,
+            metadata: metadata(None),
+            discrepancy: Some(finding),
+        },
+    }
+    .line()
+}
+
+/// The id that a name stands for.
+pub(super) fn id_of(name: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, name.as_bytes())
+}
+
+impl Envelope<'_> {
+    /// The JSON text. Texts and `RawValue` only: nothing in it could fail to serialize.
+    fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 #[derive(Serialize)]
@@ -218,16 +288,16 @@ struct Envelope<'a> {
 struct Data<'a> {
     account: &'a str,
     provider: &'a str,
-    external_id: &'a str,
+    external_id: Option<&'a str>,
     order_id: Option<&'a str>,
     order_number: Option<&'a str>,
-    status: &'a str,
-    previous_status: &'a str,
+    status: Option<&'a str>,
+    previous_status: Option<&'a str>,
     late: bool,
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
-    version: i64,
+    version: Option<i64>,
     amount: Option<AmountData<'a>>,
     payment: Option<PaymentData<'a>>,
     provider_status: Option<&'a str>,
@@ -237,6 +307,8 @@ struct Data<'a> {
     pay_link: Option<&'a str>,
     direct_pay_link: Option<&'a str>,
     metadata: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discrepancy: Option<&'a Discrepancy>,
 }
 
 #[derive(Serialize)]

@@ -4,6 +4,7 @@
 //! the row to write and the event to append, `cadence` says when to look again. The rest is
 //! vocabulary: `invoice`, `sighting`, `money`, `event`, `time`.
 
+pub mod audit;
 pub mod cadence;
 pub mod decide;
 pub mod event;

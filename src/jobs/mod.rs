@@ -1,5 +1,6 @@
 //! The daemon's duties, one file each. Each can be turned once by hand; timers only trigger.
 
+pub mod audit;
 pub mod feed;
 pub mod intake;
 pub mod poll;

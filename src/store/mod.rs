@@ -7,8 +7,10 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 
+use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::sighting::Sighting;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 
@@ -82,6 +84,40 @@ pub trait Store: Send + Sync + 'static {
     /// stay used. Returns how many.
     async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
 
+    /// The invoices of `account` that follow `orders`, each with its order's place among them; those
+    /// without an order yet are found by their external id.
+    async fn audit_rows_of(
+        &self,
+        account: &AccountName,
+        orders: &[Sighting],
+    ) -> Result<Vec<(usize, AuditRow)>, StoreError>;
+
+    /// These invoices as they are now, those that are still there.
+    async fn audit_rows_by_id(&self, ids: &[InvoiceId]) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// Up to `limit` invoices of `account` with ids above `after`, in order.
+    async fn audit_rows_after(
+        &self,
+        account: &AccountName,
+        after: InvoiceId,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// Appends an event for each finding that was never said before, with the next version of its
+    /// invoice where there is one. Returns how many were said.
+    async fn say_findings(
+        &self,
+        provider: &str,
+        findings: &[Discrepancy],
+        now: UnixMillis,
+    ) -> Result<u64, StoreError>;
+
+    /// Takes orders that nobody follows in as invoices. Returns how many.
+    async fn adopt(&self, account: &AccountName, orders: &[Sighting]) -> Result<u64, StoreError>;
+
+    /// One invoice.
+    async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError>;
+
     /// A number that changes whenever any process wrote to the database. Cheap.
     async fn change_counter(&self) -> Result<i64, StoreError>;
 }
@@ -144,8 +180,8 @@ pub struct AccountRecord {
     pub name: AccountName,
     /// Its provider.
     pub provider: String,
-    /// `working`, `held` (the server asked for a pause), `paused` (nothing succeeds) or
-    /// `key_refused`.
+    /// `working`, `held` (the server asked for a pause), `paused` (nothing succeeds),
+    /// `key_refused`, or `unknown` (invoices name it, the configuration does not).
     pub state: String,
     /// Since when.
     pub state_since: UnixMillis,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod architecture;
+mod audit;
 mod cadence;
 mod cli;
 mod config;
@@ -12,5 +13,7 @@ mod feed_frames;
 mod http_client;
 mod rows;
 mod sandbox;
+mod schema;
 mod shop;
+mod store;
 mod walletpay;

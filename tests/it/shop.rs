@@ -59,14 +59,17 @@ impl Shop {
         self.folder.path().join("payrecond.db")
     }
 
-    pub fn config(&self) -> Config {
-        let text = format!(
+    pub fn config_text(&self) -> String {
+        format!(
             "[database]\npath = {:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\nrequests_per_second = 0\n{}",
             self.database().display().to_string(),
             self.base_url,
             self.settings
-        );
-        Config::parse(&text, &environment()).unwrap()
+        )
+    }
+
+    pub fn config(&self) -> Config {
+        Config::parse(&self.config_text(), &environment()).unwrap()
     }
 
     pub fn start(&self) -> Daemon {

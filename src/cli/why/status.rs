@@ -79,7 +79,7 @@ fn explained(word: &str, facts: &Facts) -> String {
         reason::RESOLVED => "a person decided; the event tells the note",
         words => {
             let whose = match facts.status {
-                Status::Rejected => "in the provider's own words",
+                Status::Rejected => "the reason given",
                 Status::Requested
                 | Status::Pending
                 | Status::Paid

@@ -1,18 +1,20 @@
 //! Accounts: those that invoices name and the configuration does not, and their states.
 
 use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnection;
 
 use super::connection::Writer;
 use crate::domain::invoice::AccountName;
-use crate::domain::state::reason;
 use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, StoreError};
 
-/// Rows that one turn flags or unflags in an account: a short write.
+/// Rows that one transaction flags or takes the flag off: a short write.
 const FLAGS_A_TURN: i64 = 1000;
+/// Rows inserted since that one turn passes over without a word; more, and it notes its place.
+const PASSED_OVER: i64 = 1000;
 
 /// The names in the queue, by hops over the index: a few reads, whatever the number of invoices.
-const ACCOUNTS_IN_QUEUE: &str = "
+pub(super) const ACCOUNTS_IN_QUEUE: &str = "
     WITH RECURSIVE names (name) AS (
         SELECT min(account) FROM invoices WHERE next_poll_at IS NOT NULL
         UNION ALL
@@ -21,46 +23,179 @@ const ACCOUNTS_IN_QUEUE: &str = "
           FROM names WHERE names.name IS NOT NULL)
     SELECT name FROM names WHERE name IS NOT NULL";
 
+/// The names that bear the flag: an index that is empty as long as every account is known.
+pub(super) const FLAGGED_ACCOUNTS: &str = "
+    WITH RECURSIVE names (name) AS (
+        SELECT min(account) FROM invoices INDEXED BY invoices_of_unknown_accounts
+         WHERE reason = 'unknown_account'
+        UNION ALL
+        SELECT (SELECT min(account) FROM invoices INDEXED BY invoices_of_unknown_accounts
+                 WHERE reason = 'unknown_account' AND account > names.name)
+          FROM names WHERE names.name IS NOT NULL)
+    SELECT name FROM names WHERE name IS NOT NULL";
+
+/// Rows are flagged in the order of their ids, so a turn reads only what was inserted since.
+pub(super) const NOT_YET_FLAGGED: &str = "
+    SELECT id FROM invoices NOT INDEXED
+     WHERE id > ?2 AND account = ?1 AND reason IS NULL AND next_poll_at IS NOT NULL
+       AND status IN ('requested', 'pending')
+     ORDER BY id LIMIT ?3";
+
+const FLAG: &str = "
+    UPDATE invoices
+       SET reason = 'unknown_account', updated_at = max(?2, updated_at + 1),
+           daemon_writes = daemon_writes + 1
+     WHERE id IN (SELECT value FROM json_each(?1)) AND reason IS NULL
+       AND status IN ('requested', 'pending')";
+
+pub(super) const TAKE_FLAG_OFF: &str = "
+    UPDATE invoices
+       SET reason = NULL, updated_at = max(?2, updated_at + 1), daemon_writes = daemon_writes + 1
+     WHERE id IN (SELECT id FROM invoices INDEXED BY invoices_of_unknown_accounts
+                   WHERE account = ?1 AND reason = 'unknown_account' LIMIT ?3)";
+
 pub(super) async fn flag_unknown(
     readers: &SqlitePool,
     writer: &mut Writer,
     known: &[AccountName],
     now: UnixMillis,
 ) -> Result<Vec<AccountName>, StoreError> {
-    let names: Vec<String> = sqlx::query_scalar(ACCOUNTS_IN_QUEUE)
-        .fetch_all(readers)
-        .await?;
-    let unknown: Vec<AccountName> = names
-        .into_iter()
-        .map(AccountName)
-        .filter(|name| !known.contains(name))
-        .collect();
+    for flagged in names(readers, FLAGGED_ACCOUNTS).await? {
+        if known.contains(&flagged) {
+            take_flags_off(writer, &flagged, now).await?;
+        }
+    }
+    let mut unknown = names(readers, ACCOUNTS_IN_QUEUE).await?;
+    unknown.retain(|name| !known.contains(name));
     for account in &unknown {
-        let connection = writer.begin().await?;
-        sqlx::query(
-            "UPDATE invoices SET reason = ?2, updated_at = max(?3, updated_at + 1)
-              WHERE id IN (SELECT id FROM invoices
-                            WHERE account = ?1 AND next_poll_at IS NOT NULL AND reason IS NULL
-                              AND status IN ('requested', 'pending') LIMIT ?4)",
-        )
-        .bind(&account.0)
-        .bind(reason::UNKNOWN_ACCOUNT)
-        .bind(now.0)
-        .bind(FLAGS_A_TURN)
-        .execute(connection)
-        .await?;
-        writer.commit().await?;
+        flag(readers, writer, account, now).await?;
     }
     Ok(unknown)
 }
 
-pub(super) async fn record(writer: &mut Writer, account: &AccountRecord) -> Result<(), StoreError> {
+async fn names(readers: &SqlitePool, sql: &'static str) -> Result<Vec<AccountName>, StoreError> {
+    let names: Vec<String> = sqlx::query_scalar(sql).fetch_all(readers).await?;
+    Ok(names.into_iter().map(AccountName).collect())
+}
+
+async fn take_flags_off(
+    writer: &mut Writer,
+    account: &AccountName,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    loop {
+        let connection = writer.begin().await?;
+        let taken = sqlx::query(TAKE_FLAG_OFF)
+            .bind(&account.0)
+            .bind(now.0)
+            .bind(FLAGS_A_TURN)
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+        if taken == 0 {
+            // What the daemon finds out by asking replaces the word 'unknown' soon.
+            sqlx::query(
+                "UPDATE accounts
+                    SET flagged_to = 0,
+                        state = CASE state WHEN 'unknown' THEN 'working' ELSE state END
+                  WHERE name = ?1",
+            )
+            .bind(&account.0)
+            .execute(connection)
+            .await?;
+            return writer.commit().await;
+        }
+        writer.commit().await?;
+    }
+}
+
+/// Flags the rows that came since the last turn. They are sought outside of the write.
+async fn flag(
+    readers: &SqlitePool,
+    writer: &mut Writer,
+    account: &AccountName,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let begun: Option<i64> =
+        sqlx::query_scalar("SELECT flagged_to FROM accounts WHERE name = ?1 AND state = 'unknown'")
+            .bind(&account.0)
+            .fetch_optional(readers)
+            .await?;
+    let mut place = begun.unwrap_or_default();
+    loop {
+        let highest: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM invoices")
+            .fetch_one(readers)
+            .await?;
+        let ids: Vec<i64> = sqlx::query_scalar(NOT_YET_FLAGGED)
+            .bind(&account.0)
+            .bind(place)
+            .bind(FLAGS_A_TURN)
+            .fetch_all(readers)
+            .await?;
+        let is_last = i64::try_from(ids.len()).unwrap_or(i64::MAX) < FLAGS_A_TURN;
+        // Where fewer were found than asked for, all up to `highest` was read.
+        let last = ids.last().copied().unwrap_or_default();
+        let reached = if is_last { last.max(highest) } else { last };
+        if ids.is_empty() && begun.is_some() && reached - place < PASSED_OVER {
+            return Ok(());
+        }
+        write_flags(writer, account, &ids, reached, now).await?;
+        place = reached;
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+async fn write_flags(
+    writer: &mut Writer,
+    account: &AccountName,
+    ids: &[i64],
+    reached: i64,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
     let connection = writer.begin().await?;
-    sqlx::query("INSERT INTO accounts (name, provider) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM accounts WHERE name = ?1)")
-        .bind(&account.name.0)
-        .bind(&account.provider)
+    sqlx::query(FLAG)
+        .bind(serde_json::json!(ids).to_string())
+        .bind(now.0)
         .execute(&mut *connection)
         .await?;
+    make(connection, account, "").await?;
+    sqlx::query(
+        "UPDATE accounts
+            SET flagged_to = ?2,
+                state_since = CASE state WHEN 'unknown' THEN state_since ELSE ?3 END,
+                state = 'unknown'
+          WHERE name = ?1",
+    )
+    .bind(&account.0)
+    .bind(reached)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    writer.commit().await
+}
+
+/// The account's row, if there is none.
+async fn make(
+    connection: &mut SqliteConnection,
+    account: &AccountName,
+    provider: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO accounts (name, provider)
+         SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM accounts WHERE name = ?1)",
+    )
+    .bind(&account.0)
+    .bind(provider)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn record(writer: &mut Writer, account: &AccountRecord) -> Result<(), StoreError> {
+    let connection = writer.begin().await?;
+    make(connection, &account.name, &account.provider).await?;
     sqlx::query(
         "UPDATE accounts
             SET provider = ?2, state = ?3, state_since = ?4, resume_at = ?5,

@@ -17,20 +17,21 @@ use crate::store::{StoreError, Written};
 const CONSTRAINT: i32 = 19;
 
 /// Looks that changed nothing but the plan. A nudge that came after the row was read stays.
-const RESCHEDULE: &str = "
+pub(super) const RESCHEDULE: &str = "
     UPDATE invoices
        SET next_poll_at   = CASE WHEN next_poll_at = 0 AND look.value ->> 2 IS NOT 0 THEN 0
                                  ELSE look.value ->> 3 END,
            last_polled_at = look.value ->> 4,
            polls          = look.value ->> 5,
            failures       = look.value ->> 6,
-           last_error     = look.value ->> 7
+           last_error     = look.value ->> 7,
+           daemon_writes  = daemon_writes + 1
       FROM json_each(?1) AS look
      WHERE invoices.id = look.value ->> 0 AND invoices.version = look.value ->> 1
  RETURNING id";
 
 /// Events of invoices that still have the version they were decided on.
-const APPEND: &str = "
+pub(super) const APPEND: &str = "
     INSERT INTO outbox (seq, event_id, epoch, subject, type, account, external_id, order_id,
                         status, previous_status, version, payload, created_at)
     SELECT event.value ->> 2, event.value ->> 3, ?2, event.value ->> 4, event.value ->> 5,
@@ -41,7 +42,7 @@ const APPEND: &str = "
                    AND invoices.version = event.value ->> 1
      ORDER BY event.key";
 
-const UPDATE: &str = "
+pub(super) const UPDATE: &str = "
     UPDATE invoices
        SET next_poll_at    = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0
                                        AND new.value ->> 3 IS NOT NULL THEN 0
@@ -70,7 +71,8 @@ const UPDATE: &str = "
            create_sent_at  = new.value ->> 25,
            ended_at        = new.value ->> 26,
            not_found_since = new.value ->> 27,
-           updated_at      = max(?2, updated_at + 1)
+           updated_at      = max(?2, updated_at + 1),
+           daemon_writes   = daemon_writes + 1
       FROM json_each(?1) AS new
      WHERE invoices.id = new.value ->> 0 AND invoices.version = new.value ->> 1
  RETURNING id";
@@ -277,7 +279,8 @@ pub(super) async fn mark_creations_sent(
     let connection = writer.begin().await?;
     let present: Vec<i64> = sqlx::query_scalar(
         "UPDATE invoices
-            SET create_sent_at = coalesce(create_sent_at, ?2), updated_at = max(?2, updated_at + 1)
+            SET create_sent_at = coalesce(create_sent_at, ?2),
+                updated_at = max(?2, updated_at + 1), daemon_writes = daemon_writes + 1
           WHERE id IN (SELECT value FROM json_each(?1)) AND status = 'requested'
       RETURNING id",
     )

@@ -93,8 +93,8 @@ impl Writer {
         );
     }
 
-    pub(super) async fn close(self) {
-        if let Some(open) = self.open {
+    pub(super) async fn close(&mut self) {
+        if let Some(open) = self.open.take() {
             // Failing to checkpoint on the way out loses nothing: the WAL is read at the next start.
             let _ = open.connection.close().await;
         }
@@ -110,7 +110,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .statement_cache_capacity(64)
 }
 
-/// The journal mode stands in the file, set by `migrate`: a file that is not ours stays as it is.
+/// Sets no journal mode: that would write to a file that may turn out to be another program's.
 async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     require_file(path)?;
     let options = options(path)

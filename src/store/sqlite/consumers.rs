@@ -6,18 +6,19 @@ use super::connection::Writer;
 use super::row::Cells;
 use crate::store::{Consumer, StoreError, StoredEvent};
 
+pub(super) const EVENTS_AFTER: &str =
+    "SELECT seq, event_id, subject, payload FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+
 pub(super) async fn events_after(
     readers: &SqlitePool,
     seq: i64,
     limit: u32,
 ) -> Result<Vec<StoredEvent>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT seq, event_id, subject, payload FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-    )
-    .bind(seq)
-    .bind(limit)
-    .fetch_all(readers)
-    .await?;
+    let rows = sqlx::query(EVENTS_AFTER)
+        .bind(seq)
+        .bind(limit)
+        .fetch_all(readers)
+        .await?;
     rows.iter()
         .map(|row| {
             let mut cells = Cells::of(row);

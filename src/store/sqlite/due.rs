@@ -2,6 +2,7 @@
 
 use sqlx::SqlitePool;
 
+use super::accounts::ACCOUNTS_IN_QUEUE;
 use super::connection::Writer;
 use super::row::{invoice, invoice_columns};
 use crate::domain::invoice::{AccountName, Invoice};
@@ -12,7 +13,7 @@ use crate::store::{Due, StoreError};
 /// Among so many times `limit` that became due last, the youngest are taken.
 const FRESH_CANDIDATES: u32 = 4;
 
-const BECAME_DUE_LAST: &str = concat!(
+pub(super) const BECAME_DUE_LAST: &str = concat!(
     "SELECT ",
     invoice_columns!(),
     " FROM (SELECT * FROM invoices INDEXED BY invoices_due
@@ -21,7 +22,7 @@ const BECAME_DUE_LAST: &str = concat!(
       ORDER BY id DESC LIMIT ?4"
 );
 
-const WAITED_LONGEST: &str = concat!(
+pub(super) const WAITED_LONGEST: &str = concat!(
     "SELECT ",
     invoice_columns!(),
     " FROM invoices INDEXED BY invoices_due
@@ -29,7 +30,7 @@ const WAITED_LONGEST: &str = concat!(
       ORDER BY next_poll_at LIMIT ?3"
 );
 
-const NEXT_PLAN: &str = "
+pub(super) const NEXT_PLAN: &str = "
     SELECT min(next_poll_at) FROM invoices INDEXED BY invoices_due
      WHERE account = ?1 AND next_poll_at > ?2";
 
@@ -84,23 +85,54 @@ pub(super) async fn due(
     })
 }
 
+/// Plans beyond the nearest horizon are few, so the index on plans finds them all; each is then
+/// held against the horizon of its status.
+pub(super) const BRING_BACK: &str = "
+    UPDATE invoices SET next_poll_at = 1, daemon_writes = daemon_writes + 1
+     WHERE id IN (SELECT invoices.id
+                    FROM invoices INDEXED BY invoices_due
+                    JOIN json_each(?2) AS horizon ON horizon.value ->> 0 = invoices.status
+                   WHERE account = ?1 AND next_poll_at > ?3
+                     AND next_poll_at > horizon.value ->> 1
+                   LIMIT ?4)";
+
+/// Rows that one transaction brings back: a short write.
+const BROUGHT_A_TURN: u32 = 1000;
+
 pub(super) async fn bring_back(
+    readers: &SqlitePool,
     writer: &mut Writer,
     horizons: &[(Status, UnixMillis)],
 ) -> Result<u64, StoreError> {
+    let Some(nearest) = horizons.iter().map(|(_, horizon)| horizon.0).min() else {
+        return Ok(0);
+    };
+    let pairs: Vec<_> = horizons
+        .iter()
+        .map(|(status, horizon)| (status.as_str(), horizon.0))
+        .collect();
+    let pairs = serde_json::json!(pairs).to_string();
+    let accounts: Vec<String> = sqlx::query_scalar(ACCOUNTS_IN_QUEUE)
+        .fetch_all(readers)
+        .await?;
     let mut brought = 0;
-    for &(status, horizon) in horizons {
-        let connection = writer.begin().await?;
-        brought += sqlx::query(
-            "UPDATE invoices SET next_poll_at = 1
-              WHERE status = ?1 AND next_poll_at > ?2",
-        )
-        .bind(status.as_str())
-        .bind(horizon.0)
-        .execute(connection)
-        .await?
-        .rows_affected();
-        writer.commit().await?;
+    for account in accounts {
+        loop {
+            let connection = writer.begin().await?;
+            let rows = sqlx::query(BRING_BACK)
+                .bind(&account)
+                .bind(&pairs)
+                .bind(nearest)
+                .bind(BROUGHT_A_TURN)
+                .execute(connection)
+                .await?
+                .rows_affected();
+            writer.commit().await?;
+            brought += rows;
+            if rows < u64::from(BROUGHT_A_TURN) {
+                break;
+            }
+        }
     }
     Ok(brought)
 }

@@ -32,6 +32,16 @@ macro_rules! each_account {
     };
 }
 
+pub(super) const BY_EXTERNAL_ID: &str = concat!(
+    each_account!(),
+    " WHERE external_id = ?1 AND (?2 IS NULL OR account = ?2) ORDER BY id"
+);
+
+pub(super) const BY_ORDER_ID: &str = concat!(
+    each_account!(),
+    " WHERE order_id = ?1 AND (?2 IS NULL OR account = ?2) ORDER BY id"
+);
+
 /// How a person names an invoice: `#7`, else its external id, else its order id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
@@ -211,18 +221,10 @@ impl SqliteStore {
         account: Option<&str>,
         external: bool,
     ) -> Result<Vec<Invoice>, StoreError> {
-        let by_external_id = concat!(
-            each_account!(),
-            " WHERE external_id = ?1 AND (?2 IS NULL OR account = ?2) ORDER BY id"
-        );
-        let by_order_id = concat!(
-            each_account!(),
-            " WHERE order_id = ?1 AND (?2 IS NULL OR account = ?2) ORDER BY id"
-        );
         let sql = if external {
-            by_external_id
+            BY_EXTERNAL_ID
         } else {
-            by_order_id
+            BY_ORDER_ID
         };
         invoices(
             &sqlx::query(sql)

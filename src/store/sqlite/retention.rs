@@ -4,6 +4,14 @@ use super::connection::Writer;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
+/// The words of the index's own condition, so that it is used.
+pub(super) const PRUNE_INVOICES: &str = "
+    DELETE FROM invoices
+     WHERE id IN (SELECT id FROM invoices INDEXED BY invoices_ended
+                   WHERE status IN ('paid', 'rejected', 'expired', 'cancelled')
+                     AND next_poll_at IS NULL AND updated_at < ?1
+                   ORDER BY updated_at LIMIT ?2)";
+
 pub(super) async fn prune_outbox(
     writer: &mut Writer,
     before: UnixMillis,
@@ -44,18 +52,12 @@ pub(super) async fn prune_invoices(
     limit: u32,
 ) -> Result<u64, StoreError> {
     let connection = writer.begin().await?;
-    let deleted = sqlx::query(
-        "DELETE FROM invoices
-          WHERE id IN (SELECT id FROM invoices
-                        WHERE status IN ('paid', 'rejected', 'expired', 'cancelled')
-                          AND next_poll_at IS NULL AND updated_at < ?1
-                        LIMIT ?2)",
-    )
-    .bind(before.0)
-    .bind(limit)
-    .execute(connection)
-    .await?
-    .rows_affected();
+    let deleted = sqlx::query(PRUNE_INVOICES)
+        .bind(before.0)
+        .bind(limit)
+        .execute(connection)
+        .await?
+        .rows_affected();
     writer.commit().await?;
     Ok(deleted)
 }

@@ -231,7 +231,7 @@ pub(super) async fn highest_seq(connection: &mut SqliteConnection) -> Result<i64
 pub(super) fn primary_code(error: &dyn DatabaseError) -> i32 {
     let code = error
         .try_downcast_ref::<SqliteError>()
-        .and_then(sqlx::error::DatabaseError::code);
+        .and_then(DatabaseError::code);
     code.and_then(|code| code.parse::<i32>().ok())
         .map_or(0, |code| code & 0xff)
 }

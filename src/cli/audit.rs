@@ -1,0 +1,156 @@
+//! `audit`: compares all invoices with the provider's own list, both ways.
+
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Exit;
+use super::exit::complain;
+use super::output::Output;
+use super::session::Session;
+use super::table::{Cell, Table, Tone};
+use super::words;
+use crate::config;
+use crate::daemon;
+use crate::domain::audit::{Discrepancy, Kind, Side};
+use crate::jobs::audit::Report;
+use crate::store::sqlite::SqliteStore;
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Arguments {
+    /// Take orders that nobody dropped in as invoices
+    #[arg(long)]
+    adopt: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The report over all accounts.
+#[derive(Serialize)]
+struct Whole<'a> {
+    checked: u64,
+    discrepancies: &'a [Discrepancy],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adopted: Option<u64>,
+}
+
+pub(super) async fn run(
+    session: &Session,
+    store: &Arc<SqliteStore>,
+    arguments: Arguments,
+) -> anyhow::Result<Exit> {
+    let mut whole = Report::default();
+    let mut failed = false;
+    for account in session
+        .config
+        .accounts
+        .iter()
+        .filter(|account| account.enabled)
+    {
+        let key = config::api_key(account, &session.environment)?;
+        let provider = daemon::provider(account, &session.config, &session.clock)
+            .map_err(super::run::plain)?;
+        provider.set_key(key);
+        let gate = daemon::gate(account, session.clock.as_ref());
+        let audit = daemon::audit(
+            account,
+            provider,
+            store,
+            &session.clock,
+            gate,
+            arguments.adopt,
+        );
+        match audit.run_once().await {
+            Ok(report) => {
+                whole.checked += report.checked;
+                whole.adopted += report.adopted;
+                whole.discrepancies.extend(report.discrepancies);
+            }
+            Err(error) => {
+                complain(&error.to_string());
+                failed = true;
+            }
+        }
+    }
+    let mut output = session.output();
+    if arguments.json {
+        output.json(&Whole {
+            checked: whole.checked,
+            discrepancies: &whole.discrepancies,
+            adopted: arguments.adopt.then_some(whole.adopted),
+        })?;
+    } else {
+        tell(&mut output, &whole);
+    }
+    output.send()?;
+    Ok(match (failed, whole.discrepancies.is_empty()) {
+        (true, _) => Exit::Failed,
+        (false, true) => Exit::Done,
+        (false, false) => Exit::Differences,
+    })
+}
+
+fn tell(output: &mut Output, whole: &Report) {
+    let checked = words::counted(i64::try_from(whole.checked).unwrap_or(i64::MAX), "order");
+    if whole.discrepancies.is_empty() {
+        output.line(format_args!("{checked} compared, all agree"));
+        return;
+    }
+    let mut table = Table::with_header(&[
+        "what",
+        "account",
+        "external id",
+        "order",
+        "we say",
+        "they say",
+    ]);
+    for finding in &whole.discrepancies {
+        let (what, tone) = in_words(finding);
+        table.row(vec![
+            Cell::new(what).tone(tone),
+            Cell::new(&finding.account),
+            Cell::new(finding.external_id.as_deref().unwrap_or("-")),
+            Cell::new(finding.order_id.as_deref().unwrap_or("-")),
+            Cell::new(side(finding.ours.as_ref(), finding.kind)),
+            Cell::new(side(finding.theirs.as_ref(), finding.kind)),
+        ]);
+    }
+    output.table(table);
+    let differ = whole.discrepancies.len();
+    output.line(format_args!("{checked} compared, {differ} differ"));
+    if whole.adopted > 0 {
+        output.line(format_args!("{} taken in as invoices", whole.adopted));
+    }
+}
+
+fn in_words(finding: &Discrepancy) -> (&'static str, Tone) {
+    let paid = finding
+        .theirs
+        .as_ref()
+        .is_some_and(|side| side.status == "PAID");
+    match (finding.kind, paid) {
+        (Kind::UnknownOrder, true) => ("PAID, nobody dropped it in", Tone::Alarm),
+        (Kind::UnknownOrder, false) => ("nobody dropped it in", Tone::Quiet),
+        (Kind::MissingOrder, _) => ("the provider does not have it", Tone::Bad),
+        (Kind::Status, true) => ("PAID, and we do not say so", Tone::Alarm),
+        (Kind::Status, false) => ("the states differ", Tone::Bad),
+        (Kind::Amount, _) => ("the amounts differ", Tone::Bad),
+        (Kind::ExternalId, _) => ("the external ids differ", Tone::Bad),
+    }
+}
+
+fn side(side: Option<&Side>, kind: Kind) -> String {
+    let Some(side) = side else { return "-".into() };
+    let amount = side.amount.as_ref().map_or("no amount".into(), |sum| {
+        format!("{} {}", sum.value, sum.currency)
+    });
+    match kind {
+        Kind::Amount => amount,
+        Kind::ExternalId => side.external_id.clone().unwrap_or_default(),
+        Kind::UnknownOrder | Kind::MissingOrder | Kind::Status => {
+            format!("{}, {amount}", side.status)
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What an audit finds: orders and invoices that do not agree.
+//!
+//! Pure: a row of ours and a sighting of theirs go in, discrepancies come out.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::event;
+use super::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
+use super::money::Money;
+use super::sighting::{OrderState, Sighting};
+use super::state::Status;
+use super::time::UnixMillis;
+
+/// The type of the event that tells of a discrepancy.
+pub const EVENT_TYPE: &str = "audit.discrepancy";
+
+/// What does not agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The provider has an order that no invoice follows.
+    UnknownOrder,
+    /// An invoice follows an order that the provider does not have.
+    MissingOrder,
+    /// The states differ.
+    Status,
+    /// The sums asked for differ.
+    Amount,
+    /// The order bears another external id.
+    ExternalId,
+}
+
+impl Kind {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownOrder => "unknown_order",
+            Self::MissingOrder => "missing_order",
+            Self::Status => "status",
+            Self::Amount => "amount",
+            Self::ExternalId => "external_id",
+        }
+    }
+}
+
+/// What one side says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Side {
+    /// Our status, or the provider's word.
+    pub status: String,
+    /// The sum asked for.
+    pub amount: Option<Sum>,
+    /// The shop's id.
+    pub external_id: Option<String>,
+}
+
+/// A sum, as reports show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sum {
+    /// Plain decimal, as written.
+    pub value: String,
+    /// Currency code.
+    pub currency: String,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Discrepancy {
+    /// What does not agree.
+    pub kind: Kind,
+    /// Whose.
+    pub account: String,
+    /// The shop's id: ours where there is an invoice, else theirs.
+    pub external_id: Option<String>,
+    /// The provider's id.
+    pub order_id: Option<String>,
+    /// What we say; None where there is no invoice.
+    pub ours: Option<Side>,
+    /// What the provider says; None where it has no order.
+    pub theirs: Option<Side>,
+    /// The invoice, where there is one.
+    #[serde(skip)]
+    pub invoice: Option<InvoiceId>,
+}
+
+/// What an audit needs of an invoice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Row id.
+    pub id: InvoiceId,
+    /// The shop's id.
+    pub external_id: ExternalId,
+    /// The provider's order, once there is one.
+    pub order_id: Option<OrderId>,
+    /// What we say.
+    pub status: Status,
+    /// Expected amount.
+    pub amount: Option<Money>,
+    /// Paid, and the amounts of the payment are not known.
+    pub lacks_details: bool,
+    /// When it was inserted.
+    pub created_at: UnixMillis,
+    /// When its facts last changed.
+    pub updated_at: UnixMillis,
+}
+
+/// Compares an invoice with its order. Of an invoice in `review` the states are not compared: a
+/// person knows already.
+pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &Sighting) -> Vec<Discrepancy> {
+    let mut kinds = Vec::new();
+    let other_id = theirs
+        .external_id
+        .as_ref()
+        .is_some_and(|id| *id != ours.external_id);
+    if other_id {
+        kinds.push(Kind::ExternalId);
+    }
+    if let (Some(our_sum), Some(their_sum)) = (&ours.amount, &theirs.amount)
+        && !our_sum.agrees_with(their_sum)
+    {
+        kinds.push(Kind::Amount);
+    }
+    if !states_agree(ours.status, theirs.state) {
+        kinds.push(Kind::Status);
+    }
+    let order_id = Some(theirs.order_id.0.clone());
+    kinds
+        .into_iter()
+        .map(|kind| Discrepancy {
+            kind,
+            account: account.0.clone(),
+            external_id: Some(ours.external_id.0.clone()),
+            order_id: order_id.clone(),
+            ours: Some(our_side(ours)),
+            theirs: Some(their_side(theirs)),
+            invoice: Some(ours.id),
+        })
+        .collect()
+}
+
+/// An order that no invoice follows.
+pub fn unknown(account: &AccountName, theirs: &Sighting) -> Discrepancy {
+    Discrepancy {
+        kind: Kind::UnknownOrder,
+        account: account.0.clone(),
+        external_id: theirs.external_id.as_ref().map(|id| id.0.clone()),
+        order_id: Some(theirs.order_id.0.clone()),
+        ours: None,
+        theirs: Some(their_side(theirs)),
+        invoice: None,
+    }
+}
+
+/// An invoice whose order the provider does not have.
+pub fn missing(account: &AccountName, ours: &AuditRow) -> Discrepancy {
+    Discrepancy {
+        kind: Kind::MissingOrder,
+        account: account.0.clone(),
+        external_id: Some(ours.external_id.0.clone()),
+        order_id: ours.order_id.as_ref().map(|id| id.0.clone()),
+        ours: Some(our_side(ours)),
+        theirs: None,
+        invoice: Some(ours.id),
+    }
+}
+
+fn states_agree(ours: Status, theirs: OrderState) -> bool {
+    match (ours, theirs) {
+        (_, OrderState::Unknown)
+        | (Status::Review, _)
+        | (Status::Pending, OrderState::Open)
+        | (Status::Paid, OrderState::Paid)
+        | (Status::Expired, OrderState::Expired)
+        | (Status::Cancelled, OrderState::Cancelled)
+        // The creation is under way: its answer tells the rest.
+        | (Status::Requested, OrderState::Open)
+        // Nobody can pay it any more.
+        | (Status::Rejected, OrderState::Expired | OrderState::Cancelled) => true,
+        (
+            Status::Requested
+            | Status::Pending
+            | Status::Paid
+            | Status::Expired
+            | Status::Cancelled
+            | Status::Rejected,
+            OrderState::Open | OrderState::Paid | OrderState::Expired | OrderState::Cancelled,
+        ) => false,
+    }
+}
+
+fn our_side(row: &AuditRow) -> Side {
+    Side {
+        status: row.status.as_str().to_owned(),
+        amount: row.amount.as_ref().map(Sum::from),
+        external_id: Some(row.external_id.0.clone()),
+    }
+}
+
+fn their_side(seen: &Sighting) -> Side {
+    Side {
+        status: seen.provider_status.clone(),
+        amount: seen.amount.as_ref().map(Sum::from),
+        external_id: seen.external_id.as_ref().map(|id| id.0.clone()),
+    }
+}
+
+impl From<&Money> for Sum {
+    fn from(money: &Money) -> Self {
+        Self {
+            value: money.value.clone(),
+            currency: money.currency.clone(),
+        }
+    }
+}
+
+impl Discrepancy {
+    /// The event's id: account, type, kind, order id and what differs. The same finding has the
+    /// same id, so it is said once, whoever finds it again.
+    pub fn event_id(&self) -> Uuid {
+        let order_id = self.order_id.as_deref().unwrap_or_default();
+        let (kind, differs) = (self.kind.as_str(), self.what_differs());
+        let name = format!(
+            "{}\n{EVENT_TYPE}\n{kind}\n{order_id}\n{differs}",
+            self.account
+        );
+        event::id_of(&name)
+    }
+
+    /// What differs, ours before theirs.
+    pub fn what_differs(&self) -> String {
+        let words =
+            |side: Option<&Side>| side.map_or("nothing".into(), |side| self.of_interest(side));
+        format!(
+            "{} / {}",
+            words(self.ours.as_ref()),
+            words(self.theirs.as_ref())
+        )
+    }
+
+    fn of_interest(&self, side: &Side) -> String {
+        match self.kind {
+            Kind::UnknownOrder | Kind::MissingOrder | Kind::Status => side.status.clone(),
+            Kind::Amount => side
+                .amount
+                .as_ref()
+                .map_or("none".into(), |s| format!("{} {}", s.value, s.currency)),
+            Kind::ExternalId => side.external_id.clone().unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_of_states_agrees_or_is_found() {
+        let fine = |ours, theirs| states_agree(ours, theirs);
+        for ours in Status::ALL {
+            assert!(fine(ours, OrderState::Unknown), "{ours}");
+        }
+        assert!(!fine(Status::Pending, OrderState::Paid));
+        assert!(!fine(Status::Expired, OrderState::Paid));
+        assert!(!fine(Status::Paid, OrderState::Open));
+        assert!(!fine(Status::Rejected, OrderState::Paid));
+        assert!(!fine(Status::Requested, OrderState::Paid));
+        assert!(fine(Status::Review, OrderState::Paid));
+    }
+}

@@ -1,0 +1,339 @@
+//! The audit: reads the provider's whole list and compares it with our invoices, both ways.
+//!
+//! The daemon goes on meanwhile, so a difference is looked at again at the end: what has changed
+//! since the page was asked for is no finding. Repeatable: a finding is said once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::audit::{self, AuditRow, Discrepancy, Kind};
+use crate::domain::decide::decide;
+use crate::domain::invoice::{AccountName, InvoiceId};
+use crate::domain::sighting::{News, Sighting};
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::provider::{CouldNotAsk, Glance, PageVisitor, Provider};
+use crate::retry::Waits;
+use crate::store::{Store, StoreError};
+use crate::throttle::Throttle;
+
+/// Items read again at the begin of a page, since near-simultaneous orders may swap places.
+const OVERLAP: u64 = 8;
+/// Invoices read at a time.
+const ROWS: u32 = 5000;
+/// Findings written in one transaction.
+const FINDINGS: usize = 200;
+/// A page that could not be read is tried again so often.
+const TRIES: u32 = 4;
+
+/// The duty, for one account.
+pub struct Audit {
+    /// The account.
+    pub account: AccountName,
+    /// Its provider, holding its key.
+    pub provider: Arc<dyn Provider>,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The account's budget; an audit takes at most half of its rate.
+    pub gate: Arc<Mutex<Throttle>>,
+    /// Take unknown orders in as invoices.
+    pub adopt: bool,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Orders and invoices compared.
+    pub checked: u64,
+    /// All that stands, unknown paid orders first.
+    pub discrepancies: Vec<Discrepancy>,
+    /// Orders taken in as invoices.
+    pub adopted: u64,
+    /// Findings that had not been said before.
+    pub said: u64,
+}
+
+/// Why an audit came to no end.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The list could not be read.
+    #[error("the order list of account {account} could not be read: {error}")]
+    CouldNotAsk {
+        /// The account.
+        account: AccountName,
+        /// Why.
+        error: CouldNotAsk,
+    },
+    /// The database could not be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reading {
+    orders: u64,
+    /// Invoices whose order was seen.
+    seen: HashSet<InvoiceId>,
+    /// Pairs that differ, with the time their page was asked for.
+    differing: Vec<(AuditRow, Sighting, UnixMillis)>,
+    /// Orders that no invoice follows, by id: overlapping pages show some twice.
+    unknown: BTreeMap<String, Sighting>,
+}
+
+impl Audit {
+    /// Reads, compares, says what is new, and takes in if asked to.
+    pub async fn run_once(&self) -> Result<Report, AuditError> {
+        let began = self.clock.now();
+        let mut reading = Reading::default();
+        self.read_list(&mut reading).await?;
+        let mut findings = self.recheck(&reading).await?;
+        let missing = self.unseen(&reading, began).await?;
+        let adopted = if self.adopt {
+            self.take_in(&reading).await?
+        } else {
+            0
+        };
+        let unknown = reading
+            .unknown
+            .values()
+            .map(|order| audit::unknown(&self.account, order));
+        findings.extend(unknown);
+        findings.extend(missing);
+        findings.sort_by_key(urgency);
+        let mut said = 0;
+        for batch in findings.chunks(FINDINGS) {
+            // What was taken in is followed from now on: its own events tell of it.
+            let news: Vec<Discrepancy> = batch
+                .iter()
+                .filter(|finding| !(self.adopt && finding.kind == Kind::UnknownOrder))
+                .cloned()
+                .collect();
+            let now = self.clock.now();
+            said += self
+                .store
+                .say_findings(self.provider.name(), &news, now)
+                .await?;
+        }
+        Ok(Report {
+            checked: reading.orders + findings.iter().filter(|f| f.theirs.is_none()).count() as u64,
+            discrepancies: findings,
+            adopted,
+            said,
+        })
+    }
+
+    /// Reads page by page to the end.
+    async fn read_list(&self, reading: &mut Reading) -> Result<(), AuditError> {
+        let limit = self.provider.page_limit();
+        let mut offset = 0;
+        loop {
+            let asked_at = self.clock.now();
+            let page = self.page(offset, limit).await?;
+            let items = page.len() as u64;
+            let fresh = if offset == 0 {
+                items
+            } else {
+                items.saturating_sub(OVERLAP)
+            };
+            reading.orders += fresh;
+            self.compare_page(page, asked_at, reading).await?;
+            if items < u64::from(limit) {
+                return Ok(());
+            }
+            offset += items - OVERLAP.min(items - 1);
+        }
+    }
+
+    /// One page, within the budget, tried again when it could not be read.
+    async fn page(&self, offset: u64, limit: u32) -> Result<Vec<Sighting>, AuditError> {
+        let mut waits = Waits::new(Duration::from_secs(1), 2.0, Duration::from_secs(30));
+        for attempt in 1.. {
+            let pause = self.wait_for_turn().await;
+            let mut all = All(Vec::new());
+            let outcome = self.provider.page(offset, limit, &mut all).await;
+            let error = match self.settled(pause, outcome.map(|_| ())) {
+                Ok(()) => return Ok(all.0),
+                Err(error) => error,
+            };
+            if attempt >= TRIES || matches!(error, CouldNotAsk::KeyRefused(_)) {
+                let account = self.account.clone();
+                return Err(AuditError::CouldNotAsk { account, error });
+            }
+            self.clock.sleep(waits.next_wait()).await;
+        }
+        unreachable!("the loop ends by return")
+    }
+
+    /// Waits for a permit, and as long again as the rate would ask for: half is left to others.
+    async fn wait_for_turn(&self) -> crate::throttle::Permit {
+        loop {
+            let now = self.clock.monotonic();
+            let (taken, rate) = {
+                let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+                (gate.take(now), gate.rate())
+            };
+            match taken {
+                Ok(permit) => {
+                    if let Some(rate) = rate {
+                        self.clock
+                            .sleep(Duration::from_secs_f64(2.0 / rate.max(0.01)))
+                            .await;
+                    }
+                    return permit;
+                }
+                Err(wait) => {
+                    self.clock
+                        .sleep(wait.unwrap_or(Duration::from_millis(50)))
+                        .await;
+                }
+            }
+        }
+    }
+
+    fn settled(
+        &self,
+        permit: crate::throttle::Permit,
+        outcome: Result<(), CouldNotAsk>,
+    ) -> Result<(), CouldNotAsk> {
+        let now = self.clock.monotonic();
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        gate.settle(&permit, outcome.as_ref().copied(), now);
+        outcome
+    }
+
+    async fn compare_page(
+        &self,
+        page: Vec<Sighting>,
+        asked_at: UnixMillis,
+        reading: &mut Reading,
+    ) -> Result<(), AuditError> {
+        let rows = self.store.audit_rows_of(&self.account, &page).await?;
+        let mut known = HashSet::new();
+        for (place, row) in rows {
+            let Some(order) = page.get(place) else {
+                continue;
+            };
+            known.insert(place);
+            reading.seen.insert(row.id);
+            if row.lacks_details && order.payment.is_some() {
+                self.tell_details(row.id, order).await?;
+            }
+            if !audit::compare(&self.account, &row, order).is_empty() {
+                reading.differing.push((row, order.clone(), asked_at));
+            }
+        }
+        for (place, order) in page.into_iter().enumerate() {
+            if !known.contains(&place) {
+                reading.unknown.insert(order.order_id.0.clone(), order);
+            }
+        }
+        Ok(())
+    }
+
+    /// Amounts of a payment that was said without them.
+    async fn tell_details(&self, id: InvoiceId, order: &Sighting) -> Result<(), AuditError> {
+        if let Some(invoice) = self.store.invoice(id).await? {
+            let decision = decide(&invoice, self.provider.name(), News::Seen(order.clone()));
+            self.store.commit(&[decision], self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// What still differs, now that the daemon had time: rows that changed since their page was
+    /// asked for are newer than the page.
+    async fn recheck(&self, reading: &Reading) -> Result<Vec<Discrepancy>, AuditError> {
+        let ids: Vec<InvoiceId> = reading.differing.iter().map(|(row, ..)| row.id).collect();
+        let now: BTreeMap<InvoiceId, AuditRow> = self
+            .store
+            .audit_rows_by_id(&ids)
+            .await?
+            .into_iter()
+            .map(|row| (row.id, row))
+            .collect();
+        let mut found: BTreeMap<(InvoiceId, &'static str), Discrepancy> = BTreeMap::new();
+        for (before, order, asked_at) in &reading.differing {
+            let Some(row) = now.get(&before.id) else {
+                continue;
+            };
+            if row.updated_at > *asked_at && row.updated_at != before.updated_at {
+                continue;
+            }
+            for finding in audit::compare(&self.account, row, order) {
+                found.insert((row.id, finding.kind.as_str()), finding);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Invoices with an order that the whole list does not show. Those dropped in since the begin
+    /// may have come after their page.
+    async fn unseen(
+        &self,
+        reading: &Reading,
+        began: UnixMillis,
+    ) -> Result<Vec<Discrepancy>, AuditError> {
+        let mut missing = Vec::new();
+        let mut after = InvoiceId(0);
+        loop {
+            let rows = self
+                .store
+                .audit_rows_after(&self.account, after, ROWS)
+                .await?;
+            let Some(last) = rows.last() else {
+                return Ok(missing);
+            };
+            after = last.id;
+            for row in &rows {
+                let expected = row.order_id.is_some()
+                    && row.created_at < began
+                    && !matches!(row.status, Status::Requested | Status::Rejected);
+                if expected && !reading.seen.contains(&row.id) {
+                    missing.push(audit::missing(&self.account, row));
+                }
+            }
+        }
+    }
+
+    async fn take_in(&self, reading: &Reading) -> Result<u64, AuditError> {
+        let orders: Vec<Sighting> = reading.unknown.values().cloned().collect();
+        let mut taken = 0;
+        for batch in orders.chunks(FINDINGS) {
+            taken += self.store.adopt(&self.account, batch).await?;
+        }
+        Ok(taken)
+    }
+}
+
+/// Money nobody asked about first, then what contradicts, then the rest.
+fn urgency(finding: &Discrepancy) -> (u8, Option<String>) {
+    let paid = finding
+        .theirs
+        .as_ref()
+        .is_some_and(|side| side.status == "PAID");
+    let rank = match (finding.kind, paid) {
+        (Kind::UnknownOrder, true) => 0,
+        (Kind::Status, true) => 1,
+        (Kind::Amount | Kind::ExternalId | Kind::Status, _) => 2,
+        (Kind::MissingOrder, _) => 3,
+        (Kind::UnknownOrder, false) => 4,
+    };
+    (rank, finding.order_id.clone())
+}
+
+/// Takes every item.
+struct All(Vec<Sighting>);
+
+impl PageVisitor for All {
+    fn wants(&mut self, _: &Glance<'_>) -> bool {
+        true
+    }
+
+    fn take(&mut self, _: u64, sighting: Sighting) {
+        self.0.push(sighting);
+    }
+}

@@ -1,0 +1,251 @@
+//! What an audit reads, and what it writes: findings, once each, and orders taken in.
+
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Row as _, SqlitePool};
+
+use super::connection::Writer;
+use super::row::Cells;
+use super::schema::highest_seq;
+use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
+use crate::domain::event;
+use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
+use crate::domain::money::Money;
+use crate::domain::sighting::Sighting;
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
+
+macro_rules! audit_columns {
+    () => {
+        "invoices.id, external_id, order_id, status, amount, currency,
+         status = 'paid' AND paid_amount IS NULL, created_at, updated_at"
+    };
+}
+
+/// By order id; where the invoice has none yet, by external id.
+const ROWS_OF_ORDERS: &str = concat!(
+    "SELECT item.key, ",
+    audit_columns!(),
+    " FROM json_each(?2) AS item CROSS JOIN invoices
+        ON invoices.account = ?1 AND invoices.order_id = item.value ->> 0
+     UNION ALL
+     SELECT item.key, ",
+    audit_columns!(),
+    " FROM json_each(?2) AS item CROSS JOIN invoices
+        ON invoices.account = ?1 AND invoices.external_id = item.value ->> 1
+       AND invoices.order_id IS NULL"
+);
+
+const ROWS_BY_ID: &str = concat!(
+    "SELECT 0, ",
+    audit_columns!(),
+    " FROM json_each(?1) AS item CROSS JOIN invoices ON invoices.id = item.value"
+);
+
+const ROWS_AFTER: &str = concat!(
+    "SELECT 0, ",
+    audit_columns!(),
+    " FROM invoices WHERE id > ?2 AND account = ?1 ORDER BY id LIMIT ?3"
+);
+
+pub(super) async fn rows_of_orders(
+    readers: &SqlitePool,
+    account: &AccountName,
+    orders: &[Sighting],
+) -> Result<Vec<(usize, AuditRow)>, StoreError> {
+    let keys: Vec<Value> = orders
+        .iter()
+        .map(|order| json!([order.order_id.0, order.external_id.as_ref().map(|id| &id.0)]))
+        .collect();
+    let rows = sqlx::query(ROWS_OF_ORDERS)
+        .bind(&account.0)
+        .bind(Value::Array(keys).to_string())
+        .fetch_all(readers)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let key: i64 = row.try_get(0)?;
+            Ok((usize::try_from(key).unwrap_or_default(), audit_row(row)?))
+        })
+        .collect()
+}
+
+pub(super) async fn rows_by_id(
+    readers: &SqlitePool,
+    ids: &[InvoiceId],
+) -> Result<Vec<AuditRow>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query(ROWS_BY_ID)
+        .bind(json!(ids).to_string())
+        .fetch_all(readers)
+        .await?;
+    rows.iter().map(audit_row).collect()
+}
+
+pub(super) async fn rows_after(
+    readers: &SqlitePool,
+    account: &AccountName,
+    after: InvoiceId,
+    limit: u32,
+) -> Result<Vec<AuditRow>, StoreError> {
+    let rows = sqlx::query(ROWS_AFTER)
+        .bind(&account.0)
+        .bind(after.0)
+        .bind(limit)
+        .fetch_all(readers)
+        .await?;
+    rows.iter().map(audit_row).collect()
+}
+
+fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
+    let mut cells = Cells::of(row);
+    cells.number()?;
+    let id = InvoiceId(cells.number()?.unwrap_or_default());
+    let external_id = ExternalId(cells.text()?.unwrap_or_default());
+    let order_id = cells.text()?.map(OrderId);
+    let word = cells.text()?.unwrap_or_default();
+    let status = Status::parse(&word).ok_or_else(|| {
+        StoreError::Unusable(format!("invoices.status of {id}: '{word}' is no status"))
+    })?;
+    let (amount, currency) = (cells.text()?, cells.text()?);
+    Ok(AuditRow {
+        id,
+        external_id,
+        order_id,
+        status,
+        amount: amount
+            .zip(currency)
+            .map(|(value, currency)| Money { value, currency }),
+        lacks_details: cells.number()? == Some(1),
+        created_at: cells.time()?.unwrap_or_default(),
+        updated_at: cells.time()?.unwrap_or_default(),
+    })
+}
+
+/// Says each finding that was never said. Returns how many were.
+pub(super) async fn say(
+    writer: &mut Writer,
+    prefix: &str,
+    provider: &str,
+    findings: &[Discrepancy],
+    now: UnixMillis,
+) -> Result<u64, StoreError> {
+    let connection = writer.begin().await?;
+    let epoch: String = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut said = 0;
+    for finding in findings {
+        let event_id = finding.event_id().to_string();
+        let new = sqlx::query("INSERT OR IGNORE INTO findings (event_id, said_at) VALUES (?1, ?2)")
+            .bind(&event_id)
+            .bind(now.0)
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+        if new == 1 {
+            append(connection, (prefix, provider, &epoch), finding, now).await?;
+            said += 1;
+        }
+    }
+    let seq = highest_seq(connection).await?;
+    writer.commit().await?;
+    if said > 0 {
+        writer.note_high_water(&epoch, seq);
+    }
+    Ok(said)
+}
+
+async fn append(
+    connection: &mut SqliteConnection,
+    (prefix, provider, epoch): (&str, &str, &str),
+    finding: &Discrepancy,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let invoice: Option<(i64, String, i64)> = match finding.invoice {
+        Some(id) => {
+            sqlx::query_as("SELECT id, status, version FROM invoices WHERE id = ?1")
+                .bind(id.0)
+                .fetch_optional(&mut *connection)
+                .await?
+        }
+        None => None,
+    };
+    let about = invoice
+        .as_ref()
+        .and_then(|(_, word, version)| Status::parse(word).map(|status| (status, version + 1)));
+    let seq = highest_seq(connection).await? + 1;
+    let account = AccountName(finding.account.clone());
+    let status = about.map(|(status, _)| status.as_str());
+    sqlx::query(
+        "INSERT INTO outbox (seq, event_id, epoch, subject, type, account, external_id, order_id,
+                             status, previous_status, version, payload, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, ?12)",
+    )
+    .bind(seq)
+    .bind(finding.event_id().to_string())
+    .bind(epoch)
+    .bind(event::subject(prefix, &account, EVENT_TYPE))
+    .bind(EVENT_TYPE)
+    .bind(&finding.account)
+    .bind(&finding.external_id)
+    .bind(&finding.order_id)
+    .bind(status)
+    .bind(about.map(|(_, version)| version))
+    .bind(event::discrepancy_payload(
+        finding,
+        provider,
+        about,
+        now,
+        (seq, epoch),
+    ))
+    .bind(now.0)
+    .execute(&mut *connection)
+    .await?;
+    if let (Some((id, ..)), Some((_, version))) = (invoice, about) {
+        sqlx::query(
+            "UPDATE invoices SET version = ?2, updated_at = max(?3, updated_at + 1) WHERE id = ?1",
+        )
+        .bind(id)
+        .bind(version)
+        .bind(now.0)
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Takes orders in as invoices; those whose keys are used already are left out. Returns how many
+/// were taken in.
+pub(super) async fn adopt(
+    writer: &mut Writer,
+    account: &AccountName,
+    orders: &[Sighting],
+) -> Result<u64, StoreError> {
+    let rows: Vec<Value> = orders
+        .iter()
+        .filter_map(|order| {
+            let external_id = order.external_id.as_ref()?;
+            let amount = order.amount.as_ref();
+            Some(json!([
+                external_id.0,
+                order.order_id.0,
+                amount.map(|amount| &amount.value),
+                amount.map(|amount| &amount.currency),
+            ]))
+        })
+        .collect();
+    let connection = writer.begin().await?;
+    let taken = sqlx::query(
+        "INSERT OR IGNORE INTO invoices (account, external_id, order_id, amount, currency)
+         SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)",
+    )
+    .bind(&account.0)
+    .bind(Value::Array(rows).to_string())
+    .execute(connection)
+    .await?
+    .rows_affected();
+    writer.commit().await?;
+    Ok(taken)
+}

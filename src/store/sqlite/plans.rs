@@ -1,0 +1,99 @@
+//! What the query planner makes of the statements that run often: none may read all invoices.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::{accounts, commit, connection, consumers, due, reports, retention, schema};
+use crate::domain::time::UnixMillis;
+
+/// The contract's query for programs that read events.
+const UNREAD: &str = "SELECT * FROM outbox_unread WHERE consumer = 'bot' ORDER BY seq LIMIT 100";
+
+/// Each statement that runs often, and a step that its plan must have.
+const OFTEN: &[(&str, &str)] = &[
+    (
+        due::BECAME_DUE_LAST,
+        "invoices_due (account=? AND next_poll_at<?)",
+    ),
+    (
+        due::WAITED_LONGEST,
+        "invoices_due (account=? AND next_poll_at<?)",
+    ),
+    (
+        due::NEXT_PLAN,
+        "invoices_due (account=? AND next_poll_at>?)",
+    ),
+    (
+        due::BRING_BACK,
+        "invoices_due (account=? AND next_poll_at>?)",
+    ),
+    (
+        accounts::ACCOUNTS_IN_QUEUE,
+        "COVERING INDEX invoices_due (account>?)",
+    ),
+    (
+        accounts::FLAGGED_ACCOUNTS,
+        "INDEX invoices_of_unknown_accounts (account>?)",
+    ),
+    (
+        accounts::TAKE_FLAG_OFF,
+        "INDEX invoices_of_unknown_accounts (account=?)",
+    ),
+    (accounts::NOT_YET_FLAGGED, "INTEGER PRIMARY KEY (rowid>?)"),
+    (
+        reports::BY_EXTERNAL_ID,
+        "invoices_by_external_id (account=? AND external_id=?)",
+    ),
+    (
+        reports::BY_ORDER_ID,
+        "invoices_by_order_id (account=? AND order_id=?)",
+    ),
+    (retention::PRUNE_INVOICES, "invoices_ended (updated_at<?)"),
+    (
+        consumers::EVENTS_AFTER,
+        "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)",
+    ),
+    (UNREAD, "SEARCH o USING INTEGER PRIMARY KEY (rowid>?)"),
+    (
+        commit::RESCHEDULE,
+        "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
+    ),
+    (
+        commit::APPEND,
+        "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
+    ),
+    (
+        commit::UPDATE,
+        "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
+    ),
+];
+
+/// The statement's plan, a line a step.
+async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+    let sql = format!("EXPLAIN QUERY PLAN {sql}");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .fetch_all(connection)
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
+}
+
+#[tokio::test]
+async fn no_statement_that_runs_often_reads_every_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plans.db");
+    schema::migrate(&path, UnixMillis(1)).await.unwrap();
+    let mut connection = connection::open_or_create(&path).await.unwrap();
+    for (sql, step) in OFTEN {
+        let steps = plan(&mut connection, sql).await;
+        let all = steps.join("\n");
+        assert!(all.contains(step), "{sql}\nhas no step {step}:\n{all}");
+        let is_scan = |step: &&String| {
+            let words: Vec<&str> = step.split(' ').collect();
+            words[0] == "SCAN" && ["invoices", "outbox", "o"].contains(&words[1])
+        };
+        let scans = steps.iter().filter(is_scan).count();
+        assert!(scans == 0, "{sql}\nreads all:\n{all}");
+    }
+    connection.close().await.unwrap();
+}

@@ -1,0 +1,155 @@
+//! The audit: two-way comparison with the provider's own list, by the command.
+
+use payrecond::sandbox::{NewOrder, Payment};
+use std::process::Output;
+
+use crate::shop::Shop;
+
+fn audit(shop: &Shop, arguments: &[&str]) -> Output {
+    let config = shop.folder.path().join("payrecond.toml");
+    std::fs::write(&config, shop.config_text()).unwrap();
+    std::process::Command::new(env!("CARGO_BIN_EXE_payrecond"))
+        .arg("--config")
+        .arg(&config)
+        .arg("audit")
+        .args(arguments)
+        .env("PAYRECOND_API_KEY_DEFAULT", "key")
+        .output()
+        .unwrap()
+}
+
+fn found(output: &Output) -> Vec<String> {
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let each = report["discrepancies"].as_array().unwrap().iter();
+    each.map(|d| {
+        let word = |pointer: &str| {
+            d.pointer(pointer)
+                .and_then(|v| v.as_str())
+                .unwrap_or("-")
+                .to_owned()
+        };
+        format!(
+            "{} {} {}/{}",
+            word("/kind"),
+            word("/external_id"),
+            word("/ours/status"),
+            word("/theirs/status")
+        )
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_difference_is_found_and_said_once() {
+    let shop = Shop::open().await;
+    let paid = shop.drop_in("AGREES").await;
+    let ours_pending = shop.drop_in("OURS-PENDING").await;
+    shop.execute("INSERT INTO invoices (external_id, order_id) VALUES ('MISSING', '404')")
+        .await;
+    let other = shop
+        .world
+        .create(&NewOrder::simple("THEIRS", "1.00", "USD"))
+        .unwrap()
+        .order
+        .id;
+    shop.execute(&format!("INSERT INTO invoices (external_id, order_id, amount, currency) VALUES ('OURS', '{other}', '2.00', 'USD')")).await;
+    let unknown = shop
+        .world
+        .create(&NewOrder::simple("NOBODY", "3.00", "USD"))
+        .unwrap()
+        .order
+        .id;
+    shop.world
+        .pay(&unknown.to_string(), &Payment::default())
+        .unwrap();
+    shop.world.pay(&ours_pending, &Payment::default()).unwrap();
+    let _ = paid;
+
+    let first = audit(&shop, &["--json"]);
+    assert_eq!(
+        first.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&first.stderr)
+    );
+    assert_eq!(
+        found(&first),
+        [
+            "unknown_order NOBODY -/PAID",
+            "status OURS-PENDING pending/PAID",
+            "amount OURS pending/ACTIVE",
+            "external_id OURS pending/ACTIVE",
+            "missing_order MISSING pending/-",
+        ]
+    );
+    let said = "SELECT count(*) FROM outbox WHERE type = 'audit.discrepancy'";
+    assert_eq!(shop.ask(said).await, "5");
+    let second = audit(&shop, &["--json"]);
+    assert_eq!(
+        found(&second),
+        found(&first),
+        "every report lists all that stands"
+    );
+    assert_eq!(shop.ask(said).await, "5", "and says nothing twice");
+    let dense = "SELECT count(*) FROM invoices WHERE version <> (SELECT count(*) FROM outbox o WHERE o.external_id = invoices.external_id)";
+    assert_eq!(shop.ask(dense).await, "0");
+    let subject = "SELECT subject || ' ' || ifnull(version, 'none') || ' ' || ifnull(status, 'none') FROM outbox WHERE external_id = 'NOBODY'";
+    assert_eq!(
+        shop.ask(subject).await,
+        "payments.default.discrepancy none none"
+    );
+    let table = String::from_utf8(audit(&shop, &[]).stdout).unwrap();
+    assert!(table.contains("PAID, nobody dropped it in"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
+    let shop = Shop::open().await;
+    let order = shop
+        .world
+        .create(&NewOrder::simple("NOBODY", "3.00", "USD"))
+        .unwrap()
+        .order
+        .id;
+    shop.world
+        .pay(&order.to_string(), &Payment::default())
+        .unwrap();
+    let report = audit(&shop, &["--adopt", "--json"]);
+    assert_eq!(report.status.code(), Some(3));
+    assert_eq!(
+        shop.ask("SELECT status || ' ' || order_id FROM invoices")
+            .await,
+        format!("pending {order}")
+    );
+    let daemon = shop.start();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    daemon.stop().await;
+    let again = audit(&shop, &["--json"]);
+    assert_eq!(
+        again.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&again.stdout)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_cannot_be_read_is_a_failure_and_moves_nothing() {
+    let shop = Shop::open().await;
+    shop.drop_in("ORD-1").await;
+    let config = shop
+        .config_text()
+        .replace(&shop.base_url, "http://127.0.0.1:9");
+    let path = shop.folder.path().join("away.toml");
+    std::fs::write(&path, config).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_payrecond"))
+        .arg("--config")
+        .arg(&path)
+        .args(["audit"])
+        .env("PAYRECOND_API_KEY_DEFAULT", "key")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("could not be read"));
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
+}

@@ -1,0 +1,80 @@
+//! A program beside the running daemon: it waits for its turn and never sees "database is locked".
+
+use payrecond::domain::decide::Decision;
+use payrecond::domain::invoice::Invoice;
+use payrecond::domain::time::UnixMillis;
+use payrecond::store::Store as _;
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use serde_json::json;
+
+use super::{Scene, drivers};
+
+const PROGRAM: &str = r#"
+import importlib, json, os, sys
+sqlite3 = importlib.import_module(os.environ.get("PAYRECOND_TEST_SQLITE_MODULE", "sqlite3"))
+case = json.load(sys.stdin)[0]
+try:
+    connection = sqlite3.connect(case["file"], timeout=5, isolation_level=None)
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    for n in range(case["rounds"]):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("SELECT count(*) FROM outbox_unread WHERE consumer = 'bot'").fetchall()
+        for i in range(5):
+            connection.execute("INSERT OR IGNORE INTO invoices (external_id, order_id) VALUES (?, ?)",
+                               ("B-%d-%d" % (n, i), "%d%03d" % (n + 1000, i)))
+        connection.execute("COMMIT")
+        connection.execute("UPDATE invoices SET next_poll_at = 0 WHERE id = 1")
+        connection.execute("INSERT INTO invoices (external_id, order_id) VALUES (?, ?)", ("S-%d" % n, "s%d" % n))
+    count = connection.execute("SELECT count(*) FROM invoices").fetchone()[0]
+    print(json.dumps([{"given": str(count)}]))
+except sqlite3.Error as error:
+    print(json.dumps([{"error": str(error)}]))
+"#;
+
+const ROUNDS: i64 = 100;
+
+#[tokio::test]
+async fn a_program_that_waits_five_seconds_is_never_turned_away() {
+    if !drivers::has_python() {
+        assert!(std::env::var_os("CI").is_none(), "CI needs python3");
+        eprintln!("python3 is missing here: the busy daemon is not tried");
+        return;
+    }
+    let scene = Scene::set().await;
+    let path = scene.copy("busy.db");
+    let options = SqliteOptions {
+        path: path.clone(),
+        subject_prefix: "payments".into(),
+    };
+    let store = SqliteStore::open(options).await.unwrap();
+    let cases = json!([{"file": path, "rounds": ROUNDS}]);
+    let program = tokio::task::spawn_blocking(move || drivers::run_python(PROGRAM, &cases));
+    let mut commits = 0;
+    while !program.is_finished() {
+        let due = store
+            .due(&"default".into(), UnixMillis(i64::MAX), 500)
+            .await
+            .unwrap();
+        let looks: Vec<Decision> = due.overdue.iter().map(look).collect();
+        store.commit(&looks, UnixMillis(1)).await.unwrap();
+        commits += 1;
+    }
+    let outcome = program.await.unwrap().pop().unwrap();
+    assert_eq!(outcome, Ok((10 + 6 * ROUNDS).to_string()));
+    assert!(commits > 0);
+    store.close().await;
+}
+
+/// A look that told nothing new.
+fn look(row: &Invoice) -> Decision {
+    let mut looked = row.clone();
+    looked.schedule.polls += 1;
+    looked.schedule.next_poll_at = Some(UnixMillis(5000 + row.schedule.polls));
+    Decision {
+        based_on_version: row.version,
+        based_on_next_poll_at: row.schedule.next_poll_at,
+        row: looked,
+        facts_changed: false,
+        event: None,
+    }
+}
