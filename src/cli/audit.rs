@@ -82,7 +82,7 @@ pub(super) async fn run(
             adopted: arguments.adopt.then_some(whole.adopted),
         })?;
     } else {
-        tell(&mut output, &whole);
+        tell(&mut output, &whole, failed);
     }
     output.send()?;
     Ok(match (failed, whole.discrepancies.is_empty()) {
@@ -92,10 +92,16 @@ pub(super) async fn run(
     })
 }
 
-fn tell(output: &mut Output, whole: &Report) {
+fn tell(output: &mut Output, whole: &Report, failed: bool) {
     let checked = words::counted(i64::try_from(whole.checked).unwrap_or(i64::MAX), "order");
     if whole.discrepancies.is_empty() {
-        output.line(format_args!("{checked} compared, all agree"));
+        // What could not be read agrees with nothing.
+        let outcome = if failed {
+            "not all could be read"
+        } else {
+            "all agree"
+        };
+        output.line(format_args!("{checked} compared, {outcome}"));
         return;
     }
     let mut table = Table::with_header(&[

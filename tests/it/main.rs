@@ -11,6 +11,7 @@ mod decide;
 mod events;
 mod feed_frames;
 mod http_client;
+mod readme;
 mod rows;
 mod sandbox;
 mod schema;
