@@ -205,7 +205,10 @@ async fn append(
     .await?;
     if let (Some((id, ..)), Some((_, version))) = (invoice, about) {
         sqlx::query(
-            "UPDATE invoices SET version = ?2, updated_at = max(?3, updated_at + 1) WHERE id = ?1",
+            "UPDATE invoices
+                SET version = ?2, updated_at = max(?3, updated_at + 1),
+                    daemon_writes = daemon_writes + 1
+              WHERE id = ?1",
         )
         .bind(id)
         .bind(version)

@@ -417,7 +417,7 @@ fn a_stdout_that_fails_is_a_failure_and_a_closed_stderr_is_none() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = shop.command(arguments);
-        command.env("PAYRECOND__LOG__LEVEL", "trace");
+        command.env("PAYRECOND__LOG__LEVEL", "sqlx=trace");
         let said = command.stderr(Stdio::from(writer)).output().unwrap();
         assert_eq!(said.status.code(), Some(code), "{arguments:?}");
     }
@@ -428,7 +428,7 @@ fn commands_log_warnings_only_unless_asked() {
     let shop = Shop::new();
     assert_eq!(shop.run(&["stats"]).stderr, "");
     let mut command = shop.command(&["stats"]);
-    command.env("PAYRECOND__LOG__LEVEL", "trace");
+    command.env("PAYRECOND__LOG__LEVEL", "sqlx=trace");
     command.env("PAYRECOND__LOG__FORMAT", "json");
     let said = command.output().unwrap();
     let logged = String::from_utf8(said.stderr).unwrap();
