@@ -138,7 +138,8 @@ where
 
     let stopped_as_told = tokio::select! {
         () = stop.cancelled() => true,
-        Some(_) = pollers.join_next() => false,
+        // Told to stop, a poller may have ended before this is looked at.
+        Some(_) = pollers.join_next() => stop.is_cancelled(),
     };
     stop.cancel();
     lifecycle::stopping();

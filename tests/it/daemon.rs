@@ -99,3 +99,11 @@ async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is
     assert_eq!(shop.ask(counts).await, "expired10,paid10");
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_right_after_the_start_is_a_good_end() {
+    let shop = Shop::open().await;
+    for _ in 0..20 {
+        shop.start().stop().await;
+    }
+}

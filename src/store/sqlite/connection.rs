@@ -1,6 +1,7 @@
 //! Connections: how they are opened, when one is thrown away, and who holds the file.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -181,7 +182,12 @@ impl DatabaseLock {
     pub fn try_take(path: &Path, name: &str) -> std::io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(lock_path(path, name))?;
+        let lock = lock_path(path, name);
+        let file = match options.open(&lock) {
+            // Made by another user of the group: what can be read can be locked.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&lock)?,
+            opened => opened?,
+        };
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
