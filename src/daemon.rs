@@ -138,7 +138,7 @@ where
 
     let stopped_as_told = tokio::select! {
         () = stop.cancelled() => true,
-        Some(_) = pollers.join_next() => false,
+        Some(_) = pollers.join_next() => stop.is_cancelled(),
     };
     stop.cancel();
     lifecycle::stopping();
