@@ -5,6 +5,7 @@
 
 mod add;
 mod audit;
+mod backup;
 mod check;
 mod demo;
 mod exit;
@@ -77,6 +78,10 @@ enum Command {
     Stats(Report),
     /// Compare all invoices with the provider's own list, both ways
     Audit(audit::Arguments),
+    /// Write a consistent copy of the database, live or not
+    Backup(backup::Backup),
+    /// Put a copy back, with a new epoch
+    Restore(backup::Restore),
     /// Watch all of it live, in the terminal
     Top,
     /// Simulate the payment provider on loopback
@@ -132,6 +137,7 @@ async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Res
         Command::Run(arguments) => run::run(session, arguments).await,
         Command::Check(report) => check::run(session, report.json).await,
         Command::Migrate(report) => migrate::run(&session, report).await,
+        Command::Restore(arguments) => backup::put_back(&session, arguments).await,
         command => on_database(command, &session).await,
     }
 }
@@ -162,9 +168,11 @@ async fn with_store(
         Command::Feed(arguments) => feed::run(session, store, arguments).await,
         Command::Stats(report) => stats::run(session, store, report).await,
         Command::Audit(arguments) => audit::run(session, store, arguments).await,
+        Command::Backup(arguments) => backup::back_up(session, store, arguments).await,
         Command::Top => top::run(session, store).await,
         Command::Run(_)
         | Command::Migrate(_)
+        | Command::Restore(_)
         | Command::Check(_)
         | Command::Sandbox(_)
         | Command::Demo => anyhow::bail!("this command opens no database first"),

@@ -165,6 +165,10 @@ pub fn missing(account: &AccountName, ours: &AuditRow) -> Discrepancy {
     }
 }
 
+#[expect(
+    clippy::unnested_or_patterns,
+    reason = "one pair a line reads as the table it is"
+)]
 fn states_agree(ours: Status, theirs: OrderState) -> bool {
     match (ours, theirs) {
         (_, OrderState::Unknown)

@@ -156,7 +156,7 @@ impl Audit {
             let pause = self.wait_for_turn().await;
             let mut all = All(Vec::new());
             let outcome = self.provider.page(offset, limit, &mut all).await;
-            let error = match self.settled(pause, outcome.map(|_| ())) {
+            let error = match self.settled(&pause, outcome.map(|_| ())) {
                 Ok(()) => return Ok(all.0),
                 Err(error) => error,
             };
@@ -197,12 +197,12 @@ impl Audit {
 
     fn settled(
         &self,
-        permit: crate::throttle::Permit,
+        permit: &crate::throttle::Permit,
         outcome: Result<(), CouldNotAsk>,
     ) -> Result<(), CouldNotAsk> {
         let now = self.clock.monotonic();
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        gate.settle(&permit, outcome.as_ref().copied(), now);
+        gate.settle(permit, outcome.as_ref().copied(), now);
         outcome
     }
 

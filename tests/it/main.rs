@@ -6,6 +6,7 @@ mod audit;
 mod cadence;
 mod cli;
 mod config;
+mod copy;
 mod daemon;
 mod decide;
 mod events;

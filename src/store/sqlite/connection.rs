@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _, SqlitePool};
+use tokio::time::Instant;
 
 use super::high_water;
 use super::schema;
@@ -15,11 +16,19 @@ use crate::store::StoreError;
 /// How long a statement waits for another process's write lock before it reports.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// SQLite has no queue for its write lock: who waits looks again every 100 ms at the latest. So a
+/// writer that never rests could keep a program out for longer than its 5 s. After a spell of
+/// writing the lock is left alone for longer than the time between two such looks.
+const SPELL: Duration = Duration::from_millis(1500);
+const REST: Duration = Duration::from_millis(120);
+
 /// The one connection that writes. After an error it is dropped and opened again: a COMMIT that
 /// failed has an unknown outcome, and only a new connection reads what really is there.
 pub(super) struct Writer {
     path: PathBuf,
     open: Option<Open>,
+    /// When the present spell of writing began and when its last transaction ended.
+    spell: Option<(Instant, Instant)>,
 }
 
 struct Open {
@@ -34,6 +43,7 @@ impl Writer {
         let mut writer = Self {
             path: path.to_owned(),
             open: None,
+            spell: None,
         };
         writer.connection().await?;
         Ok(writer)
@@ -46,10 +56,25 @@ impl Writer {
 
     /// Begins a write transaction, to be ended by `commit` or `roll_back`.
     pub(super) async fn begin(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        self.rest_after_a_spell().await;
         let open = self.sound().await?;
         open.in_doubt = true;
         open.connection.execute("BEGIN IMMEDIATE").await?;
         Ok(&mut open.connection)
+    }
+
+    async fn rest_after_a_spell(&mut self) {
+        let now = Instant::now();
+        let (began, ended) = self.spell.unwrap_or((now, now));
+        if now >= ended + REST {
+            self.spell = Some((now, now));
+        } else if now >= began + SPELL {
+            tokio::time::sleep_until(ended + REST).await;
+            let now = Instant::now();
+            self.spell = Some((now, now));
+        } else {
+            self.spell = Some((began, ended));
+        }
     }
 
     /// Ends the transaction that `begin` began.
@@ -66,6 +91,9 @@ impl Writer {
         if let Some(open) = self.open.as_mut() {
             open.connection.execute(statement).await?;
             open.in_doubt = false;
+        }
+        if let Some((_, ended)) = self.spell.as_mut() {
+            *ended = Instant::now();
         }
         Ok(())
     }

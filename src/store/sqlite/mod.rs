@@ -8,6 +8,7 @@ mod audit;
 mod commit;
 mod connection;
 mod consumers;
+mod copy;
 mod due;
 mod high_water;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod schema;
 mod watch;
 
 pub use connection::DatabaseLock;
+pub use copy::{Copied, restore};
 pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Reference};
 pub use schema::{Migrated, migrate};
 pub use watch::ChangeWatch;

@@ -198,7 +198,8 @@ fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
     }
 }
 
-async fn begin_epoch(
+/// Makes the epoch anew; the next seq lies above `floor`.
+pub(super) async fn begin_epoch(
     connection: &mut SqliteConnection,
     epoch: &str,
     floor: i64,

@@ -6,8 +6,9 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::store::Store as _;
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use serde_json::json;
+use sqlx::Connection as _;
 
-use super::{Scene, drivers};
+use super::{Scene, connect, drivers};
 
 const PROGRAM: &str = r#"
 import importlib, json, os, sys
@@ -31,10 +32,20 @@ except sqlite3.Error as error:
     print(json.dumps([{"error": str(error)}]))
 "#;
 
-const ROUNDS: i64 = 100;
-
 #[tokio::test]
 async fn a_program_that_waits_five_seconds_is_never_turned_away() {
+    beside_a_busy_store(100, 0, 1, 500).await;
+}
+
+/// Two writers without a pause between them leave no gap of their own accord.
+#[tokio::test]
+async fn nor_when_the_daemon_never_pauses_between_long_commits() {
+    beside_a_busy_store(1, 10_000, 2, 5_000).await;
+}
+
+/// A program writes `rounds` times, while `writers` of the daemon's commit up to `batch` looks
+/// each, over and over, at `more` invoices than the scene has.
+async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32) {
     if !drivers::has_python() {
         assert!(std::env::var_os("CI").is_none(), "CI needs python3");
         eprintln!("python3 is missing here: the busy daemon is not tried");
@@ -42,26 +53,32 @@ async fn a_program_that_waits_five_seconds_is_never_turned_away() {
     }
     let scene = Scene::set().await;
     let path = scene.copy("busy.db");
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                INSERT INTO invoices (external_id, order_id)
+                SELECT 'M' || i, 'M' || i FROM n WHERE ?1 > 0";
+    let mut connection = connect(&path).await;
+    let filled = sqlx::query(fill).bind(more).execute(&mut connection).await;
+    filled.unwrap();
+    connection.close().await.unwrap();
     let options = SqliteOptions {
         path: path.clone(),
         subject_prefix: "payments".into(),
     };
     let store = SqliteStore::open(options).await.unwrap();
-    let cases = json!([{"file": path, "rounds": ROUNDS}]);
+    let cases = json!([{"file": path, "rounds": rounds}]);
     let program = tokio::task::spawn_blocking(move || drivers::run_python(PROGRAM, &cases));
-    let mut commits = 0;
-    while !program.is_finished() {
-        let due = store
-            .due(&"default".into(), UnixMillis(i64::MAX), 500)
-            .await
-            .unwrap();
-        let looks: Vec<Decision> = due.overdue.iter().map(look).collect();
-        store.commit(&looks, UnixMillis(1)).await.unwrap();
-        commits += 1;
-    }
+    let due = store
+        .due(&"default".into(), UnixMillis(i64::MAX), batch)
+        .await;
+    let looks: Vec<Decision> = due.unwrap().overdue.iter().map(look).collect();
+    let turns = (0..writers).map(|_| async {
+        while !program.is_finished() {
+            store.commit(&looks, UnixMillis(1)).await.unwrap();
+        }
+    });
+    futures::future::join_all(turns).await;
     let outcome = program.await.unwrap().pop().unwrap();
-    assert_eq!(outcome, Ok((10 + 6 * ROUNDS).to_string()));
-    assert!(commits > 0);
+    assert_eq!(outcome, Ok((10 + more + 6 * rounds).to_string()));
     store.close().await;
 }
 

@@ -1,0 +1,93 @@
+//! `backup` and `restore`: a consistent copy of a live database, and one put back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Exit;
+use super::session::Session;
+use super::table::{Cell, Table};
+use crate::store::sqlite::{Copied, SqliteStore, restore};
+
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// Where the copy goes; must not exist
+    file: PathBuf,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// The copy
+    file: PathBuf,
+    /// Also over a database that is newer than the copy
+    #[arg(long)]
+    force: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn back_up(
+    session: &Session,
+    store: &Arc<SqliteStore>,
+    arguments: Backup,
+) -> anyhow::Result<Exit> {
+    let copied = store.backup(&arguments.file).await?;
+    tell(
+        session,
+        "backup",
+        &arguments.file.display().to_string(),
+        &copied,
+        arguments.json,
+    )
+}
+
+pub(super) async fn put_back(session: &Session, arguments: Restore) -> anyhow::Result<Exit> {
+    let database = session.database();
+    let copied = restore(&arguments.file, database, arguments.force, session.now()).await?;
+    tell(
+        session,
+        "database",
+        &database.display().to_string(),
+        &copied,
+        arguments.json,
+    )
+}
+
+fn tell(
+    session: &Session,
+    name: &'static str,
+    path: &str,
+    copied: &Copied,
+    as_json: bool,
+) -> anyhow::Result<Exit> {
+    let replaced = copied
+        .replaced
+        .as_ref()
+        .map(|path| path.display().to_string());
+    let mut output = session.output();
+    if as_json {
+        output.json(&json!({
+            name: path,
+            "bytes": copied.bytes,
+            "epoch": copied.epoch,
+            "highest_seq": copied.highest_seq,
+            "replaced": replaced,
+        }))?;
+    } else {
+        let mut table = Table::of_facts();
+        table.fact(name, Cell::new(path));
+        table.fact("bytes", Cell::new(copied.bytes.to_string()));
+        table.fact("epoch", Cell::new(&copied.epoch));
+        table.fact("highest seq", Cell::new(copied.highest_seq.to_string()));
+        table.fact_if("kept from before", replaced.as_deref());
+        output.table(table);
+    }
+    output.send()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,312 @@
+//! Backup and restore: a consistent copy of a live database, and one put back with a new epoch.
+//!
+//! A file renamed over an open database strands its readers on the old one, so a restore goes on
+//! only while it holds the database alone.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, Executor as _};
+use uuid::Uuid;
+
+use super::SqliteStore;
+use super::connection::{self, DatabaseLock};
+use super::high_water::{self, HighWater};
+use super::schema;
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
+
+/// A copy that was made or put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// The epoch in it.
+    pub epoch: String,
+    /// The highest seq that was given out.
+    pub highest_seq: i64,
+    /// Where the database that stood there before is kept.
+    pub replaced: Option<PathBuf>,
+}
+
+impl SqliteStore {
+    /// Writes a consistent copy of the database, live or not, to `file`; durable when this returns.
+    ///
+    /// # Errors
+    /// When `file` exists already, or cannot be written: then nothing is left of it.
+    pub async fn backup(&self, file: &Path) -> Result<Copied, StoreError> {
+        if file.try_exists().map_err(|error| io(file, &error))? {
+            return Err(unusable(file, "exists already: name a file that does not"));
+        }
+        let partial = with_suffix(file, ".partial");
+        let _ = fs::remove_file(&partial);
+        // Not one of the readers: query_only forbids VACUUM INTO.
+        let mut source = connection::open_or_create(&self.path).await?;
+        let made = sqlx::query("VACUUM INTO ?1")
+            .bind(partial.to_string_lossy().into_owned())
+            .execute(&mut source)
+            .await;
+        source.close().await?;
+        if let Err(error) = made {
+            let _ = fs::remove_file(&partial);
+            return Err(StoreError::from(error).at(file));
+        }
+        let mut copy = connection::open_or_create(&partial).await?;
+        let (epoch, highest_seq) = (
+            epoch_of(&mut copy).await?,
+            schema::highest_seq(&mut copy).await?,
+        );
+        copy.close().await?;
+        // VACUUM INTO leaves the file to the page cache.
+        settle(&partial, file)?;
+        let bytes = fs::metadata(file).map_err(|error| io(file, &error))?.len();
+        Ok(Copied {
+            bytes,
+            epoch,
+            highest_seq,
+            replaced: None,
+        })
+    }
+}
+
+/// Puts the copy at `file` back as `database`, with a new epoch whose seq goes on above every
+/// number that was ever given out. The database that stood there is kept beside it.
+///
+/// # Errors
+/// When any process has the database open; when the copy is damaged or not ours; and, without
+/// `force`, when the database there is newer than the copy. Nothing is changed then.
+pub async fn restore(
+    file: &Path,
+    database: &Path,
+    force: bool,
+    now: UnixMillis,
+) -> Result<Copied, StoreError> {
+    let held = || unusable(database, "a daemon has it open: stop it first");
+    let _lock = DatabaseLock::try_take(database, "daemon")
+        .map_err(|error| io(database, &error))?
+        .ok_or_else(held)?;
+    let fresh = with_suffix(database, ".restoring");
+    let outcome = restore_by(file, database, &fresh, force, now).await;
+    if outcome.is_err() {
+        for leftover in ["", "-wal", "-shm", ".high-water"] {
+            let _ = fs::remove_file(with_suffix(&fresh, leftover));
+        }
+    }
+    outcome
+}
+
+async fn restore_by(
+    file: &Path,
+    database: &Path,
+    fresh: &Path,
+    force: bool,
+    now: UnixMillis,
+) -> Result<Copied, StoreError> {
+    take_copy(file, fresh)?;
+    // Read before `migrate`, which sees a file put back and begins an epoch of its own.
+    let marks = marks_of(fresh)
+        .await
+        .map_err(|error| renamed(error.at(fresh), fresh, file))?;
+    let marks = marks.ok_or_else(|| unusable(file, "is not there"))?;
+    // Brings an older schema up to date, and refuses what is not ours.
+    schema::migrate(fresh, now)
+        .await
+        .map_err(|error| renamed(error, fresh, file))?;
+    let mut copy = connection::open_or_create(fresh).await?;
+    require_whole(&mut copy, file).await?;
+    let mut floor = marks.seq.max(now.0);
+    match marks_of(database).await {
+        Ok(Some(there)) if there.is_newer_than(&marks) && !force => {
+            let why = "is newer than the copy: --force puts the copy back all the same";
+            return Err(unusable(database, why));
+        }
+        Ok(there) => floor = floor.max(there.map_or(0, |there| there.seq)),
+        Err(_) if force => {}
+        Err(error) => return Err(error.at(database)),
+    }
+    let old = open_alone(database).await?;
+    floor = floor.max(high_water::read(database).map_or(0, |side| side.seq));
+    let epoch = Uuid::new_v4().to_string();
+    copy.execute("BEGIN IMMEDIATE").await?;
+    schema::begin_epoch(&mut copy, &epoch, floor).await?;
+    copy.execute("COMMIT").await?;
+    copy.close().await?;
+    let _ = fs::remove_file(high_water::side_path(fresh));
+    let replaced = exchange(database, fresh, old.is_some(), now)?;
+    if let Some(old) = old {
+        old.close().await?;
+    }
+    high_water::write(
+        database,
+        &HighWater {
+            epoch: epoch.clone(),
+            seq: floor,
+        },
+    );
+    let bytes = fs::metadata(database)
+        .map_err(|error| io(database, &error))?
+        .len();
+    Ok(Copied {
+        bytes,
+        epoch,
+        highest_seq: floor,
+        replaced,
+    })
+}
+
+/// How far a database has come.
+struct Marks {
+    seq: i64,
+    invoices: i64,
+}
+
+impl Marks {
+    async fn of(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
+        let seq = schema::highest_seq(connection).await?;
+        let invoices = sqlx::query_scalar(
+            "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'invoices'), 0)",
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(Self { seq, invoices })
+    }
+
+    fn is_newer_than(&self, other: &Self) -> bool {
+        self.seq > other.seq || self.invoices > other.invoices
+    }
+}
+
+/// How far the database has come that stands there now; None when there is none.
+async fn marks_of(database: &Path) -> Result<Option<Marks>, StoreError> {
+    if !database
+        .try_exists()
+        .map_err(|error| io(database, &error))?
+    {
+        return Ok(None);
+    }
+    let mut connection = connection::open_or_create(database).await?;
+    let marks = Marks::of(&mut connection).await;
+    connection.close().await?;
+    marks.map(Some)
+}
+
+/// Copies the file, and its WAL where there is one: a copy made by hand may have it.
+fn take_copy(file: &Path, fresh: &Path) -> Result<(), StoreError> {
+    for suffix in ["-wal", "-shm", ""] {
+        let _ = fs::remove_file(with_suffix(fresh, suffix));
+    }
+    let wal = with_suffix(file, "-wal");
+    if wal.exists() {
+        fs::copy(&wal, with_suffix(fresh, "-wal")).map_err(|error| io(&wal, &error))?;
+    }
+    fs::copy(file, fresh).map_err(|error| io(file, &error))?;
+    Ok(())
+}
+
+async fn require_whole(copy: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
+    let answer: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(copy)
+        .await?;
+    if answer == "ok" {
+        Ok(())
+    } else {
+        Err(unusable(file, &format!("is damaged: {answer}")))
+    }
+}
+
+/// Opens the database so that nobody else has it, and folds its WAL in; None when there is none.
+async fn open_alone(database: &Path) -> Result<Option<SqliteConnection>, StoreError> {
+    if !database
+        .try_exists()
+        .map_err(|error| io(database, &error))?
+    {
+        return Ok(None);
+    }
+    let mut old = connection::open_or_create(database).await?;
+    let alone = async {
+        old.execute("PRAGMA busy_timeout = 1000").await?;
+        old.execute("PRAGMA locking_mode = EXCLUSIVE").await?;
+        // Leaving WAL needs every other connection gone, and leaves no -wal behind that a later
+        // close would remove from under the new file.
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode = DELETE")
+            .fetch_one(&mut old)
+            .await?;
+        old.execute("BEGIN EXCLUSIVE").await?;
+        Ok::<bool, sqlx::Error>(mode == "delete")
+    };
+    match alone.await {
+        Ok(true) => Ok(Some(old)),
+        Ok(false) | Err(_) => Err(unusable(
+            database,
+            "a process has it open: end every program that uses it first",
+        )),
+    }
+}
+
+/// Puts the new file in the old one's place and keeps the old one under another name.
+fn exchange(
+    database: &Path,
+    fresh: &Path,
+    there: bool,
+    now: UnixMillis,
+) -> Result<Option<PathBuf>, StoreError> {
+    let mut replaced = None;
+    if there {
+        let old = fs::metadata(database).map_err(|error| io(database, &error))?;
+        let mode = fs::Permissions::from_mode(old.mode());
+        fs::set_permissions(fresh, mode).map_err(|error| io(fresh, &error))?;
+        // Owner and group as before, where that is allowed: programs of the group write it too.
+        let _ = std::os::unix::fs::chown(fresh, Some(old.uid()), Some(old.gid()));
+        let kept = with_suffix(database, &format!(".replaced-{}", now.0));
+        fs::hard_link(database, &kept).map_err(|error| io(&kept, &error))?;
+        replaced = Some(kept);
+    }
+    settle(fresh, database)?;
+    Ok(replaced)
+}
+
+/// Makes `from` durable under the name `to`.
+fn settle(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let folder = to
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(from)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(from, to))
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|error| io(to, &error))
+}
+
+async fn epoch_of(connection: &mut SqliteConnection) -> Result<String, StoreError> {
+    Ok(
+        sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
+            .fetch_one(connection)
+            .await?,
+    )
+}
+
+/// An error about the working copy, told of the file that the person named.
+fn renamed(error: StoreError, fresh: &Path, file: &Path) -> StoreError {
+    let (fresh, file) = (fresh.display().to_string(), file.display().to_string());
+    match error {
+        StoreError::Unavailable(text) => StoreError::Unavailable(text.replace(&fresh, &file)),
+        StoreError::Unusable(text) => StoreError::Unusable(text.replace(&fresh, &file)),
+    }
+}
+
+fn unusable(path: &Path, why: &str) -> StoreError {
+    StoreError::Unusable(format!("{}: {why}", path.display()))
+}
+
+fn io(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{}: {error}", path.display()))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
