@@ -10,6 +10,7 @@ mod copy;
 mod daemon;
 mod decide;
 mod events;
+mod faults;
 mod feed_frames;
 mod http_client;
 mod readme;

@@ -59,17 +59,22 @@ impl Shop {
         self.folder.path().join("payrecond.db")
     }
 
+    pub fn config(&self) -> Config {
+        Config::parse(&self.config_text(), &environment()).unwrap()
+    }
+
+    /// The configuration as its file holds it.
     pub fn config_text(&self) -> String {
+        let database = self.database().display().to_string();
         format!(
-            "[database]\npath = {:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\nrequests_per_second = 0\n{}",
-            self.database().display().to_string(),
-            self.base_url,
-            self.settings
+            "[database]\npath = {database:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\nrequests_per_second = 0\n{}",
+            self.base_url, self.settings
         )
     }
 
-    pub fn config(&self) -> Config {
-        Config::parse(&self.config_text(), &environment()).unwrap()
+    /// Adds lines to the configuration.
+    pub fn configure(&mut self, lines: &str) {
+        self.settings.push_str(lines);
     }
 
     pub fn start(&self) -> Daemon {
@@ -89,6 +94,8 @@ impl Shop {
             .execute(&mut connection)
             .await
             .unwrap();
+        // Dropped, it would be closed a little later, and might write then.
+        connection.close().await.unwrap();
     }
 
     /// The first column of the first row, as text.
@@ -99,6 +106,7 @@ impl Shop {
             .fetch_one(&mut connection)
             .await
             .unwrap();
+        connection.close().await.unwrap();
         answer.unwrap_or_default()
     }
 
