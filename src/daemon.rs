@@ -17,9 +17,9 @@ use crate::domain::invoice::AccountName;
 use crate::feed::Format;
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
-use crate::jobs::poll::{PollCounts, PollSetup, Poller};
+use crate::jobs::poll::{FINISH_WITHIN, PollCounts, PollSetup, Poller};
 use crate::jobs::retention::Retention;
-use crate::jobs::{Board, Heartbeat};
+use crate::jobs::{Board, Heartbeat, LONGEST_NAP};
 use crate::lifecycle;
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
@@ -33,7 +33,10 @@ use crate::throttle::Limits;
 pub const STDOUT_CONSUMER: &str = "stdout";
 /// Name of the lock that a running daemon holds on its database.
 pub const DAEMON_LOCK: &str = "daemon";
-/// On the way out, the feed may take so long for what is left.
+/// On the way out, all duties together may take so long: a little more than a poller takes by
+/// itself. What hangs on a locked database is let go, as a kill would.
+const END_WITHIN: Duration = FINISH_WITHIN.saturating_add(Duration::from_millis(250));
+/// Then the feed may take so long for what is left.
 const FLUSH_WITHIN: Duration = Duration::from_millis(1500);
 
 /// A lock that is held is tried so often, with this pause.
@@ -136,14 +139,25 @@ where
     tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
 
     let stopped_as_told = tokio::select! {
+        // First: a poller that ends because of it may be seen in the same moment.
+        biased;
         () = stop.cancelled() => true,
         Some(_) = pollers.join_next() => false,
     };
     stop.cancel();
     lifecycle::stopping();
-    schedule.stop().await;
-    while pollers.join_next().await.is_some() {}
-    while duties.join_next().await.is_some() {}
+    let all_end = async {
+        schedule.stop().await;
+        while pollers.join_next().await.is_some() {}
+        while duties.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(END_WITHIN, all_end).await.is_err() {
+        tracing::warn!(
+            "not every duty ended in time; what it was at is done again after the next start"
+        );
+        pollers.abort_all();
+        duties.abort_all();
+    }
     flush.cancel();
     if let Some(delivery) = delivery {
         // A reader that does not read is not waited for: what it did not take is not acknowledged.
@@ -204,7 +218,7 @@ async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonErro
     if migrated.put_back {
         tracing::warn!(
             epoch = migrated.epoch,
-            "this database was put back from an older copy: a new epoch begins, and what happened since is asked again"
+            "this database does not know all that was said: it was put back from an older copy, or made anew. A new epoch begins, and what happened since is asked again"
         );
     }
     let mut locks = vec![daemon_lock];
@@ -365,7 +379,7 @@ async fn intake_loop(
             tracing::debug!(%error, "intake waits for the database");
         }
         tokio::select! {
-            () = clock.sleep(interval) => {}
+            () = clock.sleep(interval.min(LONGEST_NAP)) => {}
             () = stop.cancelled() => {}
         }
     }

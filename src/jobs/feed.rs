@@ -45,6 +45,8 @@ pub struct Feed<W> {
     output: W,
     /// The last event that was written and flushed, or passed over.
     place: i64,
+    /// The last event that was acknowledged.
+    acknowledged: i64,
     opened: bool,
     buffer: Vec<u8>,
 }
@@ -57,6 +59,7 @@ impl<W: AsyncWrite + Unpin + Send> Feed<W> {
             delivery,
             output,
             place,
+            acknowledged: place,
             opened: false,
             buffer: Vec::new(),
         }
@@ -69,6 +72,8 @@ impl<W: AsyncWrite + Unpin + Send> Feed<W> {
     /// a `Store` error.
     pub async fn run_once(&mut self, limit: Option<u64>) -> Result<u64, FeedError> {
         self.open().await?;
+        // What an unusable database left over.
+        self.acknowledge().await?;
         let mut written = 0;
         loop {
             let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(written));
@@ -140,10 +145,18 @@ impl<W: AsyncWrite + Unpin + Send> Feed<W> {
         }
         // From here on it is said, whatever becomes of the acknowledgement.
         self.place = place;
-        if let Some(consumer) = &self.delivery.consumer {
-            self.store.acknowledge(consumer, place).await?;
-        }
+        self.acknowledge().await?;
         Ok(frames)
+    }
+
+    async fn acknowledge(&mut self) -> Result<(), StoreError> {
+        if let Some(consumer) = &self.delivery.consumer
+            && self.acknowledged < self.place
+        {
+            self.store.acknowledge(consumer, self.place).await?;
+            self.acknowledged = self.place;
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// No duty rests longer than this, whatever its interval: one that rests must not look hung.
+pub const LONGEST_NAP: Duration = Duration::from_secs(5);
+
 /// The sign of life of a duty: beaten at each turn, whether or not there was something to do. A
 /// duty that stops beating hangs; a provider that does not answer stops nothing.
 #[derive(Clone, Debug, Default)]

@@ -75,6 +75,11 @@ impl Committer {
         self.failing
     }
 
+    /// Whether decisions wait for a database that cannot be written: what they concern is still due.
+    pub(super) fn holds_back(&self) -> bool {
+        self.failing && !self.gathered.is_empty()
+    }
+
     /// Time until the gathered decisions should be written; None = nothing to begin.
     pub(super) fn wait(&self, now: Duration) -> Option<Duration> {
         let waiting = !self.gathered.is_empty() && self.under_way.is_none();
@@ -180,7 +185,7 @@ impl Committer {
         self.not_before
     }
 
-    /// A read succeeded: with nothing left to write, that is enough to go on.
+    /// What was tried succeeded: with nothing left to write, that is enough to go on.
     pub(super) fn recovered(&mut self) {
         if self.gathered.is_empty() && std::mem::take(&mut self.failing) {
             tracing::info!("the database can be used again");

@@ -30,7 +30,7 @@ use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::sighting::{News, OrderState};
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
-use crate::jobs::{Board, Heartbeat};
+use crate::jobs::{Board, Heartbeat, LONGEST_NAP};
 use crate::provider::{ApiKey, CouldNotAsk, Provider};
 use crate::store::{Store, Written};
 use crate::throttle::{Change, Limits, Throttle, Trouble};
@@ -127,6 +127,9 @@ impl Poller {
 
     /// Polls until `stop`, then finishes what is under way within `FINISH_WITHIN`.
     pub async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
+        // Made before each wait, not with it: what comes while something else is awaited counts.
+        let reloaded = reload.notified();
+        tokio::pin!(reloaded);
         while !stop.is_cancelled() {
             self.refill().await;
             self.launch();
@@ -134,7 +137,8 @@ impl Poller {
             tokio::select! {
                 () = self.progress() => {}
                 () = stop.cancelled() => {}
-                () = reload.notified() => {
+                () = &mut reloaded => {
+                    reloaded.set(reload.notified());
                     self.reload_key();
                     self.throttle.try_again(self.setup.clock.monotonic());
                 }
@@ -190,7 +194,7 @@ impl Poller {
     /// How long to wait when nothing happens.
     fn nap(&mut self) -> Duration {
         let now = self.setup.clock.monotonic();
-        let mut nap = self.setup.intake_interval;
+        let mut nap = self.setup.intake_interval.min(LONGEST_NAP);
         if let Some(wait) = self.committer.wait(now) {
             nap = nap.min(wait);
         }
@@ -233,8 +237,7 @@ impl Poller {
             .await
         {
             Ok(due) => {
-                self.committer.recovered();
-                if self.committer.is_failing() {
+                if self.committer.holds_back() {
                     return;
                 }
                 let next_at = due.next_at;
@@ -244,14 +247,17 @@ impl Poller {
                     let rest = self.setup.intake_interval.min(until_next);
                     self.read_not_before = now + rest.max(Duration::from_millis(5));
                 }
-                self.mark_creations().await;
+                if self.mark_creations().await {
+                    self.committer.recovered();
+                }
             }
             Err(error) => self.read_not_before = self.committer.fail(&error),
         }
     }
 
     /// Writes down that creations are about to be sent; what was withdrawn meanwhile is dropped.
-    async fn mark_creations(&mut self) {
+    /// False when it could not be written: then nothing is sent.
+    async fn mark_creations(&mut self) -> bool {
         let now = self.setup.clock.now();
         let mut kept = Vec::new();
         while let Some(invoice) = self.queue.pop() {
@@ -277,10 +283,12 @@ impl Poller {
                     }
                     self.queue.push_front(invoice);
                 }
+                true
             }
             Err(error) => {
                 self.queue.clear();
                 self.read_not_before = self.committer.fail(&error);
+                false
             }
         }
     }
@@ -318,10 +326,12 @@ impl Poller {
         if permit.probe && self.throttle.trouble() == Some(Trouble::KeyRefused) {
             self.reload_key();
         }
+        // Younger than the grace, so given after the order was first missing.
+        let proof = PROOF_OF_SERVICE.min(self.setup.not_found_grace);
         let service_works = self
             .throttle
             .last_answer()
-            .is_some_and(|at| now.saturating_sub(at) < PROOF_OF_SERVICE);
+            .is_some_and(|at| now.saturating_sub(at) < proof);
         if invoice.facts.not_found_since.is_some() && !service_works {
             // The question may need a second request to prove that the service works.
             self.throttle.charge(now);
@@ -526,7 +536,12 @@ impl Poller {
             if self.asks.is_empty() && self.committer.is_idle() {
                 return;
             }
-            self.progress().await;
+            let clock = Arc::clone(&self.setup.clock);
+            let left = until.saturating_sub(clock.monotonic());
+            tokio::select! {
+                () = self.progress() => {}
+                () = clock.sleep(left) => {}
+            }
         }
         tracing::warn!(account = %self.setup.account, "not everything under way could be finished in time; it will be asked again");
     }
