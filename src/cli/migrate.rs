@@ -11,7 +11,9 @@ pub(super) async fn run(session: &Session, report: Report) -> anyhow::Result<Exi
     let path = session.database();
     let migrated = sqlite::migrate(path, session.now()).await?;
     if migrated.put_back {
-        complain("the file was put back from a copy: the events go on in a new epoch");
+        complain(
+            "the file does not know all that was said (put back from a copy, or made anew): the events go on in a new epoch",
+        );
     }
     let mut output = session.output();
     if report.json {

@@ -12,14 +12,24 @@ use crate::store::{AccountRecord, StoreError};
 const FLAGS_A_TURN: i64 = 1000;
 
 /// The names in the queue, by hops over the index: a few reads, whatever the number of invoices.
-const ACCOUNTS_IN_QUEUE: &str = "
-    WITH RECURSIVE names (name) AS (
-        SELECT min(account) FROM invoices WHERE next_poll_at IS NOT NULL
-        UNION ALL
-        SELECT (SELECT min(account) FROM invoices
-                 WHERE next_poll_at IS NOT NULL AND account > names.name)
-          FROM names WHERE names.name IS NOT NULL)
-    SELECT name FROM names WHERE name IS NOT NULL";
+/// The last row of `names` is NULL.
+macro_rules! accounts_in_queue {
+    () => {
+        "WITH RECURSIVE names (name) AS (
+             SELECT min(account) FROM invoices WHERE next_poll_at IS NOT NULL
+             UNION ALL
+             SELECT (SELECT min(account) FROM invoices
+                      WHERE next_poll_at IS NOT NULL AND account > names.name)
+               FROM names WHERE names.name IS NOT NULL)
+         "
+    };
+}
+pub(super) use accounts_in_queue;
+
+const ACCOUNTS_IN_QUEUE: &str = concat!(
+    accounts_in_queue!(),
+    "SELECT name FROM names WHERE name IS NOT NULL"
+);
 
 pub(super) async fn flag_unknown(
     readers: &SqlitePool,

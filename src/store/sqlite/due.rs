@@ -2,6 +2,7 @@
 
 use sqlx::SqlitePool;
 
+use super::accounts::accounts_in_queue;
 use super::connection::Writer;
 use super::row::{invoice, invoice_columns};
 use crate::domain::invoice::{AccountName, Invoice};
@@ -11,6 +12,9 @@ use crate::store::{Due, StoreError};
 
 /// Among so many times `limit` that became due last, the youngest are taken.
 const FRESH_CANDIDATES: u32 = 4;
+
+/// Plans that one write brings back: others want to write too.
+const BROUGHT_A_WRITE: i64 = 1000;
 
 const BECAME_DUE_LAST: &str = concat!(
     "SELECT ",
@@ -84,23 +88,42 @@ pub(super) async fn due(
     })
 }
 
+/// Finds, for each account in the queue, what lies too far ahead: the far end of the index.
+const TOO_FAR_AHEAD: &str = concat!(
+    accounts_in_queue!(),
+    "SELECT id FROM names JOIN invoices INDEXED BY invoices_due ON account = names.name
+      WHERE status = ?1 AND next_poll_at > ?2 LIMIT ?3"
+);
+
 pub(super) async fn bring_back(
+    readers: &SqlitePool,
     writer: &mut Writer,
     horizons: &[(Status, UnixMillis)],
 ) -> Result<u64, StoreError> {
     let mut brought = 0;
     for &(status, horizon) in horizons {
-        let connection = writer.begin().await?;
-        brought += sqlx::query(
-            "UPDATE invoices SET next_poll_at = 1
-              WHERE status = ?1 AND next_poll_at > ?2",
-        )
-        .bind(status.as_str())
-        .bind(horizon.0)
-        .execute(connection)
-        .await?
-        .rows_affected();
-        writer.commit().await?;
+        loop {
+            let ids: Vec<i64> = sqlx::query_scalar(TOO_FAR_AHEAD)
+                .bind(status.as_str())
+                .bind(horizon.0)
+                .bind(BROUGHT_A_WRITE)
+                .fetch_all(readers)
+                .await?;
+            if ids.is_empty() {
+                break;
+            }
+            let connection = writer.begin().await?;
+            brought += sqlx::query(
+                "UPDATE invoices SET next_poll_at = 1
+                  WHERE id IN (SELECT value FROM json_each(?1)) AND next_poll_at > ?2",
+            )
+            .bind(serde_json::json!(ids).to_string())
+            .bind(horizon.0)
+            .execute(connection)
+            .await?
+            .rows_affected();
+            writer.commit().await?;
+        }
     }
     Ok(brought)
 }

@@ -21,10 +21,11 @@ pub use schema::{Migrated, migrate};
 pub use watch::ChangeWatch;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use self::connection::Writer;
 use super::{AccountRecord, Consumer, Due, Store, StoreError, StoredEvent, Written};
@@ -32,6 +33,10 @@ use crate::domain::decide::Decision;
 use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+
+/// How long one write waits for the others of this process. Together with the wait for other
+/// processes it stays well below what counts as a hang.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the database is opened.
 #[derive(Clone, Debug)]
@@ -77,6 +82,14 @@ impl SqliteStore {
         &self.path
     }
 
+    /// The one writer, when it is free. A queue of writes before a locked database does not grow:
+    /// each reports, and is tried again by whoever wanted it.
+    async fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        tokio::time::timeout(TURN_WITHIN, self.writer.lock())
+            .await
+            .map_err(|_| StoreError::Unavailable("other writes take too long".into()))
+    }
+
     /// Closes all connections; the WAL is folded into the file by the last one.
     pub async fn close(self) {
         self.readers.close().await;
@@ -100,7 +113,7 @@ impl Store for SqliteStore {
         ids: &[InvoiceId],
         now: UnixMillis,
     ) -> Result<Vec<InvoiceId>, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         commit::mark_creations_sent(&mut writer, ids, now).await
     }
 
@@ -109,7 +122,7 @@ impl Store for SqliteStore {
         decisions: &[Decision],
         now: UnixMillis,
     ) -> Result<Vec<Written>, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         commit::commit(&mut writer, &self.subject_prefix, decisions, now).await
     }
 
@@ -122,17 +135,17 @@ impl Store for SqliteStore {
     }
 
     async fn consumer(&self, name: &str) -> Result<i64, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         consumers::consumer(&mut writer, name).await
     }
 
     async fn acknowledge(&self, name: &str, seq: i64) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         consumers::acknowledge(&mut writer, name, seq).await
     }
 
     async fn remove_consumer(&self, name: &str) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         consumers::remove(&mut writer, name).await
     }
 
@@ -145,32 +158,32 @@ impl Store for SqliteStore {
         known: &[AccountName],
         now: UnixMillis,
     ) -> Result<Vec<AccountName>, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         accounts::flag_unknown(&self.readers, &mut writer, known, now).await
     }
 
     async fn bring_back(&self, horizons: &[(Status, UnixMillis)]) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        due::bring_back(&mut writer, horizons).await
+        let mut writer = self.writer().await?;
+        due::bring_back(&self.readers, &mut writer, horizons).await
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         accounts::record(&mut writer, account).await
     }
 
     async fn prune_outbox(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         retention::prune_outbox(&mut writer, before, limit).await
     }
 
     async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         retention::prune_invoices(&mut writer, before, limit).await
     }
 
     async fn change_counter(&self) -> Result<i64, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         connection::change_counter(&mut writer).await
     }
 }

@@ -158,26 +158,30 @@ async fn settle_epoch(
         .await?;
     let own_seq = highest_seq(connection).await?;
     let side = high_water::read(path);
-    let put_back = known
-        .as_deref()
-        .is_some_and(|known| is_put_back(known, own_seq, side.as_ref()));
+    let put_back = match &known {
+        Some(epoch) => is_put_back(epoch, own_seq, side.as_ref()),
+        // A new database where a used one was: nothing of it is left, not even its numbers.
+        None => side.as_ref().is_some_and(|side| side.seq > 0),
+    };
+    let is_new = known.is_none();
     let epoch = match known {
         Some(epoch) if !put_back => epoch,
-        Some(_) => {
-            let epoch = Uuid::new_v4().to_string();
-            let floor = own_seq.max(side.map_or(0, |side| side.seq)).max(now.0);
-            begin_epoch(connection, &epoch, floor).await?;
-            epoch
-        }
-        None => {
-            let epoch = Uuid::new_v4().to_string();
-            sqlx::query("INSERT INTO meta (key, value) VALUES ('epoch', ?1)")
-                .bind(&epoch)
-                .execute(&mut *connection)
-                .await?;
-            epoch
-        }
+        Some(_) | None => Uuid::new_v4().to_string(),
     };
+    // Written even if it stays the same: a file that cannot be written is found out here.
+    let keep = if is_new {
+        "INSERT INTO meta (key, value) VALUES ('epoch', ?1)"
+    } else {
+        "UPDATE meta SET value = ?1 WHERE key = 'epoch'"
+    };
+    sqlx::query(keep)
+        .bind(&epoch)
+        .execute(&mut *connection)
+        .await?;
+    if put_back {
+        let floor = own_seq.max(side.map_or(0, |side| side.seq)).max(now.0);
+        go_on_above(connection, floor).await?;
+    }
     let seq = highest_seq(connection).await?;
     connection.execute("COMMIT").await?;
     high_water::write(
@@ -198,15 +202,7 @@ fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
     }
 }
 
-async fn begin_epoch(
-    connection: &mut SqliteConnection,
-    epoch: &str,
-    floor: i64,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE meta SET value = ?1 WHERE key = 'epoch'")
-        .bind(epoch)
-        .execute(&mut *connection)
-        .await?;
+async fn go_on_above(connection: &mut SqliteConnection, floor: i64) -> Result<(), StoreError> {
     // AUTOINCREMENT keeps its counter in a table that may be written.
     sqlx::query("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
         .execute(&mut *connection)
