@@ -8,6 +8,7 @@ mod config;
 mod daemon;
 mod decide;
 mod events;
+mod faults;
 mod feed_frames;
 mod http_client;
 mod rows;

@@ -60,13 +60,21 @@ impl Shop {
     }
 
     pub fn config(&self) -> Config {
-        let text = format!(
-            "[database]\npath = {:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\nrequests_per_second = 0\n{}",
-            self.database().display().to_string(),
-            self.base_url,
-            self.settings
-        );
-        Config::parse(&text, &environment()).unwrap()
+        Config::parse(&self.config_text(), &environment()).unwrap()
+    }
+
+    /// The configuration as its file holds it.
+    pub fn config_text(&self) -> String {
+        let database = self.database().display().to_string();
+        format!(
+            "[database]\npath = {database:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\nrequests_per_second = 0\n{}",
+            self.base_url, self.settings
+        )
+    }
+
+    /// Adds lines to the configuration.
+    pub fn configure(&mut self, lines: &str) {
+        self.settings.push_str(lines);
     }
 
     pub fn start(&self) -> Daemon {
@@ -86,6 +94,8 @@ impl Shop {
             .execute(&mut connection)
             .await
             .unwrap();
+        // Dropped, it would be closed a little later, and might write then.
+        connection.close().await.unwrap();
     }
 
     /// The first column of the first row, as text.
@@ -96,6 +106,7 @@ impl Shop {
             .fetch_one(&mut connection)
             .await
             .unwrap();
+        connection.close().await.unwrap();
         answer.unwrap_or_default()
     }
 

@@ -1,0 +1,14 @@
+//! Faults from outside: kills, blocked and closed pipes, signals, a provider that fails in every
+//! way, a database that is locked, full, damaged or put back. After each of them one checker asks
+//! whether the books agree with the provider's truth.
+
+mod account;
+mod creation;
+mod database;
+mod kill;
+mod laws;
+mod notified;
+mod output;
+mod program;
+mod provider;
+mod signals;

@@ -1,0 +1,369 @@
+//! A database that is somebody else's, damaged, out of reach, locked, full or put back.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use payrecond::sandbox::{NewOrder, Payment};
+
+use super::kill::{all_delivered, request};
+use super::laws;
+use super::program::{self, Program, Stdout};
+use crate::shop::Shop;
+
+/// Starts on what cannot be used: it must end by itself, soon, and say why.
+async fn refused(shop: &Shop, why: &str) {
+    let left = Program::start(shop, Stdout::Read).ended().await;
+    assert_eq!(left.code, Some(1), "{}", left.stderr);
+    assert!(left.stderr.contains(why), "{why:?}: {}", left.stderr);
+    assert!(left.stderr.contains("payrecond.db"), "{}", left.stderr);
+    assert!(left.stdout.is_empty());
+}
+
+fn sqlite(path: &Path, sql: &str) -> String {
+    let done = Command::new("sqlite3").arg(path).arg(sql).output();
+    let done = done.expect("the sqlite3 command line is needed");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    String::from_utf8(done.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_refused_and_the_first_goes_on() {
+    let shop = Shop::open().await;
+    let first = Program::ready(&shop).await;
+    refused(&shop, "another daemon runs on this database").await;
+    let id = shop.drop_in("ORD-1").await;
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    all_delivered(&shop).await;
+    let left = first.stop().await;
+    laws::hold(&shop, &[left]).await;
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused_and_left_as_it_is() {
+    let shop = Shop::open().await;
+    let path = shop.database();
+    for (sql, why) in [
+        (
+            "CREATE TABLE theirs (a); PRAGMA application_id = 7;",
+            "another program's database",
+        ),
+        ("CREATE TABLE invoices (a);", "another program's database"),
+        (
+            "PRAGMA application_id = 1346459986; PRAGMA user_version = 99;",
+            "newer than this program",
+        ),
+    ] {
+        for end in ["", "-wal", "-shm", ".high-water"] {
+            let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+        }
+        sqlite(&path, sql);
+        let before = std::fs::read(&path).unwrap();
+        refused(&shop, why).await;
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{sql}");
+    }
+    std::fs::write(
+        &path,
+        "no database, but more than a header's length of words. ".repeat(9),
+    )
+    .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    refused(&shop, "damaged or is none").await;
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+/// Whatever bit of the header flips: refused with a cause, or the invoice is still there.
+#[tokio::test]
+async fn no_flipped_bit_in_the_header_loses_the_invoices_silently() {
+    let shop = Shop::open().await;
+    shop.drop_in("ORD-1").await;
+    let path = shop.database();
+    sqlite(&path, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let whole = std::fs::read(&path).unwrap();
+    let mut refusals = 0;
+    for byte in 0..100 {
+        for end in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+        }
+        let mut flipped = whole.clone();
+        flipped[byte] ^= 1 << (byte % 8);
+        std::fs::write(&path, &flipped).unwrap();
+        match payrecond::store::sqlite::migrate(&path, payrecond::domain::time::UnixMillis(1)).await
+        {
+            Ok(_) => {
+                assert_eq!(
+                    sqlite(&path, "SELECT external_id FROM invoices"),
+                    "ORD-1",
+                    "byte {byte}"
+                );
+            }
+            Err(error) => {
+                assert!(
+                    error.to_string().contains("payrecond.db"),
+                    "byte {byte}: {error}"
+                );
+                assert_eq!(std::fs::read(&path).unwrap(), flipped, "byte {byte}");
+                refusals += 1;
+            }
+        }
+    }
+    assert!(refusals >= 30, "{refusals} of 100");
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_is_refused() {
+    let shop = Shop::open().await;
+    let gone = shop.folder.path().join("absent");
+    let text = shop
+        .config_text()
+        .replace("payrecond.db", "absent/payrecond.db");
+    let mut command = program::command(&shop);
+    std::fs::write(shop.folder.path().join("payrecond.toml"), text).unwrap();
+    command.kill_on_drop(true);
+    let left = Program::spawn(&shop, command, Stdout::Read, Stdio::piped())
+        .ended()
+        .await;
+    assert_eq!(left.code, Some(1), "{}", left.stderr);
+    assert!(
+        left.stderr.contains("absent/payrecond.db"),
+        "{}",
+        left.stderr
+    );
+    assert!(!gone.exists());
+
+    // Root may write whatever the mode says: the attribute binds root too.
+    let change = |flag| {
+        Command::new("chattr")
+            .arg(flag)
+            .arg(shop.database())
+            .output()
+    };
+    if !change("+i").is_ok_and(|done| done.status.success()) {
+        eprintln!("skipped: files cannot be made immutable here");
+        return;
+    }
+    let left = Program::start(&shop, Stdout::Read).ended().await;
+    assert!(change("-i").unwrap().status.success());
+    assert_eq!(left.code, Some(1), "{}", left.stderr);
+    assert!(
+        left.stderr.contains("payrecond.db") && left.stderr.contains("readonly"),
+        "{}",
+        left.stderr
+    );
+}
+
+/// Another program holds the write lock for longer than any statement waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_locked_for_long_is_waited_for() {
+    let shop = Shop::open().await;
+    let program = Program::ready(&shop).await;
+    let ids = [shop.drop_in("ORD-1").await, shop.drop_in("ORD-2").await];
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    request(&shop, "NEW-0").await;
+    shop.until(
+        "SELECT count(*) FROM invoices WHERE status = 'pending'",
+        "3",
+    )
+    .await;
+    let mut holder = shop.connect().await;
+    run(&mut holder, "BEGIN EXCLUSIVE").await;
+    run(
+        &mut holder,
+        "INSERT INTO invoices (external_id, amount, currency, description, options)
+         VALUES ('NEW-1', '1.50', 'USD', 'Six eggs', '{\"customerTelegramUserId\": 42}')",
+    )
+    .await;
+    for id in &ids {
+        shop.world.pay(id, &Payment::default()).unwrap();
+    }
+    program
+        .until_said("the database cannot be used: waiting for it")
+        .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    run(&mut holder, "COMMIT").await;
+    shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "2")
+        .await;
+    shop.until(
+        "SELECT count(*) FROM invoices WHERE status = 'requested'",
+        "0",
+    )
+    .await;
+    program.until_said("the database can be used again").await;
+    all_delivered(&shop).await;
+    let left = program.stop().await;
+    let said = left.stderr.matches("the database cannot be used").count();
+    assert_eq!(said, 1, "{}", left.stderr);
+    laws::hold(&shop, &[left]).await;
+}
+
+/// The end does not wait for a lock either: what was not written is asked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_database_does_not_hold_the_end_up() {
+    let shop = Shop::open().await;
+    let first = Program::ready(&shop).await;
+    let id = shop.drop_in("ORD-1").await;
+    request(&shop, "NEW-1").await;
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    let mut holder = shop.connect().await;
+    run(&mut holder, "BEGIN IMMEDIATE").await;
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    first
+        .until_said("the database cannot be used: waiting for it")
+        .await;
+    let first = first.stop().await;
+    run(&mut holder, "COMMIT").await;
+    let second = Program::ready(&shop).await;
+    shop.until(
+        "SELECT status FROM invoices WHERE external_id = 'ORD-1'",
+        "paid",
+    )
+    .await;
+    all_delivered(&shop).await;
+    let second = second.stop().await;
+    laws::hold(&shop, &[first, second]).await;
+}
+
+async fn run(connection: &mut sqlx::sqlite::SqliteConnection, sql: &'static str) {
+    sqlx::query(sql).execute(connection).await.unwrap();
+}
+
+/// A file system of its own, unmounted at the end.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(at)
+            .output();
+        done.is_ok_and(|done| done.status.success())
+            .then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_waited_for() {
+    let mut shop = Shop::open().await;
+    let Some(disk) = SmallDisk::mount(shop.folder.path()) else {
+        eprintln!("skipped: no file system can be mounted here");
+        return;
+    };
+    shop.settings += "[log]\nlevel = \"warn\"\n";
+    payrecond::store::sqlite::migrate(&shop.database(), payrecond::domain::time::UnixMillis(1))
+        .await
+        .unwrap();
+    let program = Program::ready(&shop).await;
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(shop.drop_in(&format!("ORD-{n}")).await);
+    }
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    let filler = disk.0.join("filler");
+    // The last page too: what is left is less than any write of the daemon's.
+    let mut full = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut full, &[1; 4096]).is_ok() {}
+    for id in &ids {
+        shop.world.pay(id, &Payment::default()).unwrap();
+    }
+    // The log of the database has some room of its own before it must grow.
+    let waiting = program.until_said("the database cannot be used: waiting for it");
+    tokio::select! {
+        () = waiting => {}
+        () = shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "20") => {
+            panic!("the disk was not full");
+        }
+    }
+    std::fs::remove_file(&filler).unwrap();
+    drop(full);
+    shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "20")
+        .await;
+    all_delivered(&shop).await;
+    let left = program.stop().await;
+    laws::hold(&shop, &[left]).await;
+    drop(disk);
+}
+
+/// Put back from an older copy while it was stopped: what it forgot is said again under the same
+/// ids, in a new epoch, above every number given out before.
+#[tokio::test]
+async fn a_copy_put_back_says_the_lost_again_with_the_same_ids() {
+    let shop = Shop::open().await;
+    let id = shop.drop_in("ORD-1").await;
+    sqlite(&shop.database(), "PRAGMA wal_checkpoint(TRUNCATE)");
+    let copy = std::fs::read(shop.database()).unwrap();
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    let facts = "SELECT event_id || ' ' || (seq < 1000000000000) FROM outbox";
+    let epoch = "SELECT value FROM meta WHERE key = 'epoch'";
+    let first = Program::ready(&shop).await;
+    all_paid_and_delivered(&shop).await;
+    first.stop().await;
+    let (before, old_epoch) = (shop.ask(facts).await, shop.ask(epoch).await);
+    for end in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", shop.database().display()));
+    }
+    std::fs::write(shop.database(), copy).unwrap();
+    let second = Program::ready(&shop).await;
+    all_paid_and_delivered(&shop).await;
+    let second = second.stop().await;
+    let after = shop.ask(facts).await;
+    assert_eq!(
+        before.replace(" 1", " 0"),
+        after,
+        "the same id, a higher number"
+    );
+    assert_ne!(old_epoch, shop.ask(epoch).await);
+    assert!(second.stderr.contains("put back"), "{}", second.stderr);
+    laws::hold(&shop, &[second]).await;
+}
+
+/// The file is gone and its side file is not: a new database begins, aloud and above all numbers.
+#[tokio::test]
+async fn a_database_that_vanished_is_not_replaced_in_silence() {
+    let shop = Shop::open().await;
+    let id = shop.drop_in("ORD-1").await;
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    let first = Program::ready(&shop).await;
+    all_paid_and_delivered(&shop).await;
+    first.stop().await;
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", shop.database().display()));
+    }
+    let second = Program::ready(&shop).await;
+    let order = shop
+        .world
+        .create(&NewOrder::simple("ORD-2", "1.00", "USD"))
+        .unwrap();
+    let id = order.order.id.to_string();
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.execute(&format!(
+        "INSERT INTO invoices (external_id, order_id) VALUES ('ORD-2', '{id}')"
+    ))
+    .await;
+    all_paid_and_delivered(&shop).await;
+    assert_eq!(
+        shop.ask("SELECT seq > 1000000000000 FROM outbox").await,
+        "1"
+    );
+    let second = second.stop().await;
+    assert!(second.stderr.contains("made anew"), "{}", second.stderr);
+}
+
+async fn all_paid_and_delivered(shop: &Shop) {
+    shop.until("SELECT group_concat(DISTINCT status) FROM invoices", "paid")
+        .await;
+    all_delivered(shop).await;
+}

@@ -1,0 +1,98 @@
+//! Killed at any moment, started again.
+
+use std::time::Duration;
+
+use payrecond::sandbox::{Fault, FaultKind, Operation, Payment};
+
+use super::laws;
+use super::program::Program;
+use crate::shop::Shop;
+
+const KILLS: u32 = 40;
+/// New invoices in each life; half wait for an order to be made, half bring theirs.
+const INVOICES_A_LIFE: u32 = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_nothing_is_lost_and_nothing_said_twice() {
+    let shop = Shop::open().await;
+    // Answers are lost on their way too, so that creations are repeated.
+    let lost = Fault::new(FaultKind::Reset).on(Operation::Create);
+    shop.world.set_faults(vec![lost.with_probability(0.2)]);
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut runs = Vec::new();
+    for life in 0..KILLS {
+        let program = Program::ready(&shop).await;
+        for n in 0..INVOICES_A_LIFE {
+            let external_id = format!("ORD-{life}-{n}");
+            if n % 2 == 0 {
+                shop.drop_in(&external_id).await;
+            } else {
+                request(&shop, &external_id).await;
+            }
+        }
+        end_some_orders(&shop, &mut rng);
+        tokio::time::sleep(Duration::from_micros(rng.u64(0..120_000))).await;
+        runs.push(program.kill().await);
+    }
+    shop.answer_again();
+    let unharmed = Program::ready(&shop).await;
+    shop.until(
+        "SELECT count(*) FROM invoices WHERE status = 'requested'",
+        "0",
+    )
+    .await;
+    end_some_orders(&shop, &mut rng);
+    let truth = |status| {
+        let orders = shop.world.orders();
+        orders
+            .iter()
+            .filter(|order| order.status == status)
+            .count()
+            .to_string()
+    };
+    for (status, row) in [
+        (payrecond::sandbox::Status::Paid, "paid"),
+        (payrecond::sandbox::Status::Expired, "expired"),
+        (payrecond::sandbox::Status::Cancelled, "cancelled"),
+    ] {
+        let count = format!("SELECT count(*) FROM invoices WHERE status = '{row}'");
+        shop.until(&count, &truth(status)).await;
+    }
+    all_delivered(&shop).await;
+    runs.push(unharmed.stop().await);
+    laws::hold(&shop, &runs).await;
+    let orders = shop.world.orders().len();
+    let invoices = usize::try_from(KILLS * INVOICES_A_LIFE).unwrap();
+    assert_eq!(orders, invoices, "no order was made twice, none is missing");
+}
+
+pub async fn request(shop: &Shop, external_id: &str) {
+    shop.execute(&format!(
+        "INSERT INTO invoices (external_id, amount, currency, description, options)
+         VALUES ('{external_id}', '1.50', 'USD', 'Six eggs', '{{\"customerTelegramUserId\": 42}}')"
+    ))
+    .await;
+}
+
+/// Waits until stdout has taken every event.
+pub async fn all_delivered(shop: &Shop) {
+    let behind = "SELECT count(*) FROM outbox_unread WHERE consumer = 'stdout'";
+    shop.until(behind, "0").await;
+}
+
+fn end_some_orders(shop: &Shop, rng: &mut fastrand::Rng) {
+    for order in shop.world.orders() {
+        if order.status != payrecond::sandbox::Status::Active {
+            continue;
+        }
+        let id = order.id.to_string();
+        match rng.u32(0..6) {
+            0..=2 => drop(shop.world.pay(&id, &Payment::default())),
+            3 => drop(shop.world.expire(&id, false)),
+            4 => drop(shop.world.cancel(&id, false)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The service manager's end of the notification socket.
+
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixDatagram;
+
+use super::program::PATIENCE;
+
+/// A socket and all that was told over it, line by line.
+pub struct Notified {
+    socket: UnixDatagram,
+    path: PathBuf,
+    pub told: Vec<String>,
+}
+
+impl Notified {
+    /// One socket a run: what an earlier run told is not taken for this one's.
+    pub fn bind(folder: &Path) -> Self {
+        let path = folder.join("notify.sock");
+        let _ = std::fs::remove_file(&path);
+        Self {
+            socket: UnixDatagram::bind(&path).unwrap(),
+            path,
+            told: Vec::new(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits until a line begins with `words`.
+    pub async fn until(&mut self, words: &str) {
+        let waiting = async {
+            while !self.told.iter().any(|line| line.starts_with(words)) {
+                let mut datagram = [0; 4096];
+                let length = self.socket.recv(&mut datagram).await.unwrap();
+                let text = String::from_utf8_lossy(&datagram[..length]);
+                self.told.extend(text.lines().map(str::to_owned));
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        assert!(in_time, "{words} was not told: {:?}", self.told);
+    }
+}

@@ -1,0 +1,208 @@
+//! The built program as a service manager runs it: its pipes, its signals, its readiness.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+use super::notified::Notified;
+use crate::shop::Shop;
+
+/// The key of the account `default`: it must turn up nowhere.
+pub const CANARY: &str = "canary-key-0123456789";
+/// The bound of the contract for a clean end, and some for a busy machine.
+pub const END_WITHIN: Duration = Duration::from_secs(12);
+/// How long anything else may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What becomes of the program's stdout.
+#[derive(Clone, Copy)]
+pub enum Stdout {
+    /// Read as it comes.
+    Read,
+    /// A pipe that nobody reads until told to.
+    Unread,
+}
+
+/// `payrecond run` on a shop's database.
+pub struct Program {
+    child: Child,
+    pub notified: Notified,
+    stdout: Gathered,
+    pub unread: Option<ChildStdout>,
+    stderr: Gathered,
+}
+
+/// What a program left when it had ended.
+pub struct Left {
+    /// None when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Program {
+    /// Starts and waits until it is ready.
+    pub async fn ready(shop: &Shop) -> Self {
+        let mut program = Self::start(shop, Stdout::Read);
+        program.notified.until("READY=1").await;
+        program
+    }
+
+    /// Starts with another stdout and waits until it is ready.
+    pub async fn ready_with(shop: &Shop, stdout: Stdout) -> Self {
+        let mut program = Self::start(shop, stdout);
+        program.notified.until("READY=1").await;
+        program
+    }
+
+    pub fn start(shop: &Shop, stdout: Stdout) -> Self {
+        Self::spawn(shop, command(shop), stdout, Stdio::piped())
+    }
+
+    pub fn spawn(shop: &Shop, mut command: Command, stdout: Stdout, stderr: Stdio) -> Self {
+        let notified = Notified::bind(shop.folder.path());
+        let reads = matches!(stdout, Stdout::Read);
+        command
+            .env("NOTIFY_SOCKET", notified.path())
+            .stdout(Stdio::piped())
+            .stderr(stderr);
+        let mut child = command.spawn().unwrap();
+        let mut unread = child.stdout.take();
+        let stdout = match unread.take_if(|_| reads) {
+            Some(pipe) => Gathered::from(pipe),
+            None => Gathered::default(),
+        };
+        let stderr = child.stderr.take().map(Gathered::from).unwrap_or_default();
+        Self {
+            child,
+            notified,
+            stdout,
+            unread,
+            stderr,
+        }
+    }
+
+    /// What it has said on stderr so far.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.bytes()).into_owned()
+    }
+
+    /// Waits until stderr holds `words`.
+    pub async fn until_said(&self, words: &str) {
+        let waiting = async {
+            while !self.said().contains(words) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        assert!(in_time, "{words:?} was not said: {}", self.said());
+    }
+
+    /// From now on, what it writes is read after all.
+    pub fn read_on(&mut self) {
+        self.stdout = self.unread.take().map(Gathered::from).unwrap_or_default();
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    /// Ends it at once, as a crash does.
+    pub async fn kill(mut self) -> Left {
+        self.child.start_kill().unwrap();
+        self.ended().await
+    }
+
+    /// Stops it as a service manager does: it must end well and in time.
+    pub async fn stop(self) -> Left {
+        self.signal("TERM").await;
+        let left = self.ended().await;
+        assert_eq!(left.code, Some(0), "{}", left.stderr);
+        left
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> Left {
+        let ended = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
+        let Ok(status) = ended else {
+            panic!("it did not end in time: {}", self.said());
+        };
+        // What a pipe took was said, though its reader comes late.
+        if self.unread.is_some() {
+            self.read_on();
+        }
+        Left {
+            code: status.unwrap().code(),
+            stdout: self.stdout.whole().await,
+            stderr: String::from_utf8_lossy(&self.stderr.whole().await).into_owned(),
+        }
+    }
+}
+
+/// `payrecond run` with the shop's configuration, written down now.
+pub fn command(shop: &Shop) -> Command {
+    write_config(shop);
+    let mut command = program(shop.folder.path());
+    command.arg("run");
+    command
+}
+
+pub fn write_config(shop: &Shop) {
+    let file = shop.folder.path().join("payrecond.toml");
+    std::fs::write(file, shop.config_text()).unwrap();
+}
+
+/// The program without its command, with nothing of the machine's environment.
+pub fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_payrecond"));
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("PAYRECOND_API_KEY_DEFAULT", CANARY)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// A pipe's bytes, read as they come.
+#[derive(Default)]
+struct Gathered {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Gathered {
+    fn from(mut pipe: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&bytes);
+        let reading = tokio::spawn(async move {
+            let mut piece = vec![0; 1 << 16];
+            while let Ok(read @ 1..) = pipe.read(&mut piece).await {
+                kept.lock().unwrap().extend_from_slice(&piece[..read]);
+            }
+        });
+        Self {
+            bytes,
+            reading: Some(reading),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
+    }
+
+    async fn whole(self) -> Vec<u8> {
+        if let Some(reading) = self.reading {
+            reading.await.unwrap();
+        }
+        self.bytes.lock().unwrap().clone()
+    }
+}

@@ -1,0 +1,271 @@
+//! A provider that fails in every way it can. Law 1: no sighting, no change.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::http::StatusCode;
+use payrecond::sandbox::{Fault, FaultKind, Operation, Payment, SandboxOptions};
+
+use crate::shop::Shop;
+
+/// Every way of not answering, with words that `last_error` must hold.
+const FAILURES: [(FaultKind, &str); 10] = [
+    (FaultKind::Status429, "429"),
+    (FaultKind::Status500, "500"),
+    (FaultKind::Status502Html, "502"),
+    (FaultKind::EnvelopeError, "INTERNAL_ERROR"),
+    (FaultKind::Timeout, "timed out"),
+    (FaultKind::Reset, "connection"),
+    (FaultKind::TruncatedBody, "unreachable"),
+    (FaultKind::HugeBody, "larger"),
+    (FaultKind::SlowBody, "timed out"),
+    (FaultKind::WrongTypeId, "id"),
+];
+
+#[tokio::test]
+async fn no_failure_moves_a_status_and_each_passes() {
+    for (kind, words) in FAILURES {
+        let mut shop = Shop::open().await;
+        shop.settings += "[http]\nrequest_timeout = \"300ms\"\n";
+        let paid = shop.drop_in("PAID").await;
+        shop.drop_in("OPEN").await;
+        shop.world.pay(&paid, &Payment::default()).unwrap();
+        shop.world.set_faults(vec![Fault::new(kind)]);
+        let daemon = shop.start();
+        shop.until(
+            "SELECT count(*) FROM invoices WHERE last_error IS NOT NULL",
+            "2",
+        )
+        .await;
+        let error = shop.ask("SELECT last_error FROM invoices LIMIT 1").await;
+        assert!(error.contains(words), "{kind}: {error}");
+        let untouched = "SELECT group_concat(DISTINCT status || version || polls || (reason IS NULL)) FROM invoices";
+        assert_eq!(shop.ask(untouched).await, "pending001", "{kind}");
+        assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0", "{kind}");
+        shop.answer_again();
+        shop.until(
+            "SELECT group_concat(status) FROM (SELECT * FROM invoices ORDER BY id)",
+            "paid,pending",
+        )
+        .await;
+        shop.until(
+            "SELECT count(*) FROM invoices WHERE last_error IS NULL",
+            "2",
+        )
+        .await;
+        daemon.stop().await;
+    }
+}
+
+/// A wait that the server asks for holds the whole account; an absurd one is cut.
+#[tokio::test]
+async fn retry_after_is_kept_and_capped() {
+    let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(4_000_000_000));
+    for (asked, cap) in [("2", "10m"), ("999999999", "2s"), (date.as_str(), "2s")] {
+        let mut shop = Shop::open().await;
+        shop.configure(&format!("[http]\nmax_retry_after = \"{cap}\"\n"));
+        let ids = [shop.drop_in("ORD-1").await, shop.drop_in("ORD-2").await];
+        let fault = Fault {
+            retry_after: Some(asked.into()),
+            ..Fault::new(FaultKind::Status429).times(2)
+        };
+        shop.world.set_faults(vec![fault]);
+        for id in &ids {
+            shop.world.pay(id, &Payment::default()).unwrap();
+        }
+        let begun = tokio::time::Instant::now();
+        let daemon = shop.start();
+        shop.until("SELECT state FROM accounts", "held").await;
+        let requests = || shop.world.stats().requests[&Operation::Preview];
+        let while_held = requests();
+        shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "2")
+            .await;
+        assert!(
+            begun.elapsed() >= Duration::from_millis(1900),
+            "{asked}: not held"
+        );
+        assert!(while_held <= 2, "{asked}: {while_held} requests");
+        assert!(requests() <= 4, "{asked}: asked while held");
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_budget_and_the_number_in_flight_are_kept() {
+    let mut shop = Shop::with(SandboxOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        latency: Duration::from_millis(30),
+        ..SandboxOptions::default()
+    })
+    .await;
+    shop.settings = format!(
+        "requests_per_second = 20\nburst = 5\nmax_in_flight = 2\n{}",
+        shop.settings
+    );
+    for n in 0..40 {
+        shop.drop_in(&format!("ORD-{n}")).await;
+    }
+    let config = payrecond::config::Config::parse(
+        &shop
+            .config_text()
+            .replacen("requests_per_second = 0\n", "", 1),
+        &crate::shop::environment(),
+    )
+    .unwrap();
+    let daemon = crate::shop::Daemon::start(config);
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    daemon.stop().await;
+    let stats = shop.world.stats();
+    assert!(stats.peak_per_second <= 25, "{}", stats.peak_per_second);
+    assert!(stats.in_flight_max <= 2, "{}", stats.in_flight_max);
+}
+
+#[tokio::test]
+async fn an_ended_invoice_that_is_nudged_gets_its_look() {
+    let mut shop = Shop::open().await;
+    shop.settings += "checks_after_expiry = [\"1s\"]\n";
+    let id = shop.drop_in("ORD-1").await;
+    shop.world.expire(&id, false).unwrap();
+    let daemon = shop.start();
+    shop.until(
+        "SELECT status || (next_poll_at IS NULL) FROM invoices",
+        "expired1",
+    )
+    .await;
+    let looks = || shop.world.stats().requests[&Operation::Preview];
+    let before = looks();
+    shop.execute("UPDATE invoices SET next_poll_at = 0").await;
+    shop.until("SELECT next_poll_at IS NULL FROM invoices", "1")
+        .await;
+    assert_eq!(looks(), before + 1, "one look");
+    // A look that could not be made is made up for.
+    let late = Payment {
+        late: true,
+        ..Payment::default()
+    };
+    shop.world.pay(&id, &late).unwrap();
+    shop.world
+        .set_faults(vec![Fault::new(FaultKind::Status500).times(2)]);
+    shop.execute("UPDATE invoices SET next_poll_at = 0").await;
+    shop.until("SELECT status FROM invoices", "paid").await;
+    daemon.stop().await;
+    let late =
+        "SELECT json_extract(payload, '$.data.late') FROM outbox WHERE type = 'payment.paid'";
+    assert_eq!(shop.ask(late).await, "1");
+}
+
+/// Not found counts after the grace, and only while the service works.
+#[tokio::test]
+async fn a_missing_order_goes_to_a_person_only_while_the_service_works() {
+    let mut shop = Shop::open().await;
+    shop.settings += "not_found_grace = \"500ms\"\n";
+    shop.drop_in("THERE").await;
+    let daemon = shop.start();
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    // From one moment on the service says "not found" to everything: it proves nothing.
+    shop.world.set_faults(vec![Fault::new(FaultKind::NotFound)]);
+    shop.execute("INSERT INTO invoices (external_id, order_id) VALUES ('MISSING', '12345')")
+        .await;
+    shop.until("SELECT min(polls) >= 12 FROM invoices", "1")
+        .await;
+    let long = "SELECT min((last_polled_at - not_found_since) > 1000) FROM invoices";
+    shop.until(long, "1").await;
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
+    shop.answer_again();
+    let missing = "SELECT status || ' ' || reason FROM invoices WHERE external_id = 'MISSING'";
+    shop.until(missing, "review order_not_found").await;
+    daemon.stop().await;
+    let others = "SELECT group_concat(external_id || type) FROM outbox";
+    assert_eq!(shop.ask(others).await, "MISSINGpayment.review");
+}
+
+#[tokio::test]
+async fn what_the_provider_takes_back_is_not_taken_back() {
+    let shop = Shop::open().await;
+    let ended = shop.drop_in("ENDED").await;
+    shop.world.cancel(&ended, false).unwrap();
+    let daemon = shop.start();
+    shop.until("SELECT status FROM invoices", "cancelled").await;
+    shop.world.set_faults(vec![Fault::new(FaultKind::FlipBack)]);
+    shop.execute("UPDATE invoices SET next_poll_at = 0").await;
+    shop.until(
+        "SELECT status || ' ' || reason FROM invoices",
+        "cancelled contradiction",
+    )
+    .await;
+    shop.world
+        .set_faults(vec![Fault::new(FaultKind::UnknownStatus)]);
+    shop.drop_in("ODD").await;
+    let odd = "SELECT status || ' ' || reason FROM invoices WHERE external_id = 'ODD'";
+    shop.until(odd, "pending unknown_status").await;
+    shop.answer_again();
+    shop.until(
+        "SELECT count(*) FROM invoices WHERE reason IS NULL AND external_id = 'ODD'",
+        "1",
+    )
+    .await;
+    daemon.stop().await;
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "1");
+}
+
+/// Some orders poison every look at them; they are the freshest. The others do not wait for them.
+#[tokio::test]
+async fn a_few_poisoned_orders_starve_nobody() {
+    let poison = Arc::new(Mutex::new(HashSet::<String>::new()));
+    let mut shop = Shop::open().await;
+    let gate = poisoned(&shop, Arc::clone(&poison)).await;
+    shop.settings = format!("requests_per_second = 50\nburst = 5\n{}", shop.settings);
+    let mut healthy = Vec::new();
+    for n in 0..20 {
+        healthy.push(shop.drop_in(&format!("GOOD-{n}")).await);
+    }
+    for n in 0..12 {
+        let id = shop.drop_in(&format!("POISON-{n}")).await;
+        poison.lock().unwrap().insert(id);
+    }
+    let text = shop
+        .config_text()
+        .replacen("requests_per_second = 0\n", "", 1);
+    let text = text.replacen(&format!("{:?}", shop.base_url), &format!("{gate:?}"), 1);
+    let config = payrecond::config::Config::parse(&text, &crate::shop::environment()).unwrap();
+    let daemon = crate::shop::Daemon::start(config);
+    let looked = "SELECT min(polls) > 1 FROM invoices WHERE external_id LIKE 'GOOD%'";
+    shop.until(looked, "1").await;
+    for id in &healthy {
+        shop.world.pay(id, &Payment::default()).unwrap();
+    }
+    shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "20")
+        .await;
+    let poisoned = "SELECT group_concat(DISTINCT status || version) FROM invoices WHERE external_id LIKE 'POISON%'";
+    assert_eq!(shop.ask(poisoned).await, "pending0");
+    poison.lock().unwrap().clear();
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    daemon.stop().await;
+}
+
+/// The sandbox behind a gate that answers 500 for some orders. Returns the gate's address.
+async fn poisoned(shop: &Shop, poison: Arc<Mutex<HashSet<String>>>) -> String {
+    let world = Arc::clone(&shop.world);
+    let preview = move |Query(query): Query<HashMap<String, String>>| {
+        let id = query["id"].clone();
+        let order = world.order(&id).unwrap();
+        let is_poison = poison.lock().unwrap().contains(&id);
+        async move {
+            if is_poison {
+                return (StatusCode::INTERNAL_SERVER_ERROR, String::new());
+            }
+            let status = order.status.word();
+            let body = serde_json::json!({"status": "SUCCESS", "message": "",
+                "data": {"id": id, "status": status}});
+            (StatusCode::OK, body.to_string())
+        }
+    };
+    let path = "/wpay/store-api/v1/order/preview";
+    let routes = axum::Router::new().route(path, axum::routing::get(preview));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    format!("http://{address}")
+}

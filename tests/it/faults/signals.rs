@@ -1,0 +1,141 @@
+//! Signals, and what a service manager is told.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use payrecond::sandbox::{Fault, FaultKind, Operation, Payment};
+
+use super::kill::{all_delivered, request};
+use super::laws;
+use super::program::{self, Program, Stdout};
+use crate::shop::Shop;
+
+#[tokio::test]
+async fn the_service_manager_is_told_how_it_goes() {
+    let shop = Shop::open().await;
+    let mut command = program::command(&shop);
+    command.env("WATCHDOG_USEC", "200000");
+    let mut program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped());
+    for words in ["READY=1", "STATUS=default: polling", "WATCHDOG=1"] {
+        program.notified.until(words).await;
+    }
+    // Fed again and again, not once.
+    for _ in 0..3 {
+        program.notified.told.clear();
+        program.notified.until("WATCHDOG=1").await;
+    }
+    program.signal("TERM").await;
+    program.notified.until("STOPPING=1").await;
+    let left = program.ended().await;
+    assert_eq!(left.code, Some(0), "{}", left.stderr);
+}
+
+#[tokio::test]
+async fn a_long_interval_starves_no_watchdog() {
+    let mut shop = Shop::open().await;
+    shop.settings = "[polling]\nintake_interval = \"1m\"\n".into();
+    let mut command = program::command(&shop);
+    command.env("WATCHDOG_USEC", "24000000");
+    let mut program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped());
+    program.notified.until("READY=1").await;
+    program.notified.told.clear();
+    // Silent for half of the limit counts as hanging: at the third look nobody may be.
+    for _ in 0..3 {
+        program.notified.told.clear();
+        program.notified.until("WATCHDOG=1").await;
+    }
+    let left = program.stop().await;
+    assert!(
+        !left.stderr.contains("no turn for too long"),
+        "{}",
+        left.stderr
+    );
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_finished_before_the_end() {
+    let mut shop = Shop::open().await;
+    // The answer takes a second or two, a byte at a time is too slow for the default.
+    shop.settings += "intake_interval = \"1m\"\n";
+    shop.settings = shop
+        .settings
+        .replacen("intake_interval = \"50ms\"\n", "", 1);
+    for n in 0..10 {
+        let id = shop.drop_in(&format!("ORD-{n}")).await;
+        shop.world.pay(&id, &Payment::default()).unwrap();
+        request(&shop, &format!("NEW-{n}")).await;
+    }
+    let program = Program::start(&shop, Stdout::Read);
+    let asked = async {
+        while shop.world.stats().requests[&Operation::Preview] == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(program::PATIENCE, asked)
+        .await
+        .unwrap();
+    let first = program.stop().await;
+    let under_way =
+        "SELECT count(*) FROM invoices WHERE status = 'requested' AND create_sent_at IS NOT NULL";
+    let unfinished: usize = shop.ask(under_way).await.parse().unwrap();
+    let made = shop.world.stats().requests[&Operation::Create];
+    let known: u64 = shop
+        .ask("SELECT count(*) FROM invoices WHERE external_id LIKE 'NEW%' AND order_id IS NOT NULL")
+        .await
+        .parse()
+        .unwrap();
+    assert_eq!(
+        known, made,
+        "each order that was made is known; {unfinished} wait"
+    );
+    let program = Program::ready(&shop).await;
+    shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "10")
+        .await;
+    shop.until(
+        "SELECT count(*) FROM invoices WHERE status = 'requested'",
+        "0",
+    )
+    .await;
+    all_delivered(&shop).await;
+    let second = program.stop().await;
+    laws::hold(&shop, &[first, second]).await;
+}
+
+/// A provider that never answers, and a time-out far longer than the bound of the end.
+#[tokio::test]
+async fn a_provider_that_is_silent_does_not_hold_the_end_up() {
+    let mut shop = Shop::open().await;
+    shop.settings =
+        "[polling]\nintake_interval = \"1m\"\n[http]\nrequest_timeout = \"5m\"\n".into();
+    shop.world.set_faults(vec![Fault::new(FaultKind::Timeout)]);
+    shop.drop_in("ORD-1").await;
+    let program = Program::ready(&shop).await;
+    let asked = async {
+        while shop.world.stats().in_flight == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(program::PATIENCE, asked)
+        .await
+        .unwrap();
+    let left = program.stop().await;
+    assert!(left.stderr.contains("asked again"), "{}", left.stderr);
+    laws::hold(&shop, &[left]).await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut shop = Shop::open().await;
+    shop.settings += "[http]\nrequest_timeout = \"5m\"\n";
+    shop.world.set_faults(vec![Fault::new(FaultKind::Timeout)]);
+    shop.drop_in("ORD-1").await;
+    let mut program = Program::ready(&shop).await;
+    while shop.world.stats().in_flight == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    program.signal("INT").await;
+    program.notified.until("STOPPING=1").await;
+    program.signal("TERM").await;
+    let left = tokio::time::timeout(Duration::from_secs(4), program.ended()).await;
+    assert_eq!(left.expect("at once").code, Some(1));
+}
