@@ -221,11 +221,16 @@ impl Throttle {
         }
     }
 
-    /// Gives a permit back after an answer that proves nothing: "not found", which a broken service
-    /// says to everything.
-    pub fn settle_unproven(&mut self, permit: &Permit, now: Duration) {
+    /// Gives a permit back after "not found", which a broken service says to everything: no sign
+    /// that it works. But it has let the key pass.
+    pub fn settle_unproven(&mut self, permit: &Permit, now: Duration) -> Option<Change> {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if self.trouble() == Some(Trouble::KeyRefused) {
+            self.stop = None;
+            return Some(Change::Recovered(Trouble::KeyRefused));
+        }
         self.after_failed_probe(permit, now);
+        None
     }
 
     /// Gives a permit back unused.

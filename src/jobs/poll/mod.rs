@@ -374,8 +374,7 @@ impl Poller {
             Ok(news) => {
                 // "Not found" to everything is what a broken service says: it proves nothing.
                 let change = if matches!(news, News::NotFound { counts: false, .. }) {
-                    self.throttle.settle_unproven(&permit, now);
-                    None
+                    self.throttle.settle_unproven(&permit, now)
                 } else {
                     self.throttle.settle(&permit, Ok(()), now)
                 };

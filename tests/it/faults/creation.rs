@@ -114,7 +114,7 @@ async fn too_late_and_withdrawn_are_not_sent() {
     shop.execute("DELETE FROM invoices WHERE external_id = 'WITHDRAWN'")
         .await;
     // Aged by hand: triggers guard the column, a row of the schema's own does not need them.
-    shop.execute("DROP TRIGGER invoices_facts_are_the_daemons")
+    shop.execute("DROP TRIGGER invoices_rest_is_the_daemons")
         .await;
     shop.execute("DROP TRIGGER invoices_identity_stays").await;
     shop.execute("UPDATE invoices SET created_at = created_at - 90000000")
