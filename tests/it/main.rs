@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod config;
+mod coverage;
 mod daemon;
 mod decide;
 mod feed_frames;
