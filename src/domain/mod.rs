@@ -2,7 +2,8 @@
 //!
 //! `state` names the states and the moves between them, `decide` turns news about an invoice into
 //! the row to write and the event to append, `cadence` says when to look again, `coverage` with
-//! which requests. The rest is vocabulary: `invoice`, `sighting`, `money`, `event`, `time`.
+//! which requests, `positions` where in the provider's list. The rest is vocabulary: `invoice`,
+//! `sighting`, `money`, `event`, `time`.
 
 pub mod cadence;
 pub mod coverage;
@@ -10,6 +11,7 @@ pub mod decide;
 pub mod event;
 pub mod invoice;
 pub mod money;
+pub mod positions;
 pub mod sighting;
 pub mod state;
 pub mod text;

@@ -7,6 +7,7 @@ mod daemon;
 mod decide;
 mod feed_frames;
 mod http_client;
+mod positions;
 mod rows;
 mod sandbox;
 mod shop;
