@@ -17,7 +17,7 @@ use crate::domain::invoice::AccountName;
 use crate::feed::Format;
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
-use crate::jobs::poll::{PollCounts, PollSetup, Poller};
+use crate::jobs::poll::{PollCounts, PollSetup, Poller, Strategy};
 use crate::jobs::retention::Retention;
 use crate::jobs::{Board, Heartbeat};
 use crate::lifecycle;
@@ -304,6 +304,12 @@ fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
                 burst: settings.burst,
                 max_in_flight: settings.max_in_flight,
             },
+            strategy: match settings.strategy {
+                config::Strategy::Auto => Strategy::Auto,
+                config::Strategy::Preview => Strategy::Preview,
+                config::Strategy::List => Strategy::List,
+            },
+            list_bytes_per_second: settings.list_bytes_per_second,
             committed: Arc::clone(&parts.committed),
             heartbeat,
             board: parts.board.clone(),

@@ -125,7 +125,17 @@ CREATE TABLE accounts (
     last_success_at INTEGER,
     last_failure_at INTEGER,
     last_error      TEXT,
-    updated_at      INTEGER
+    updated_at      INTEGER,
+    -- The store's list at the provider, as far as it was read. A page that changes nothing is
+    -- remembered here and nowhere else.
+    list_total      INTEGER,
+    list_floor      INTEGER,
+    list_positions  TEXT,
+    list_read_at    INTEGER,
+    list_read_from  INTEGER,
+    list_read_to    INTEGER,
+    -- At this moment no look was overdue, whatever the invoices' own rows say.
+    caught_up_at    INTEGER
 );
 
 ------------------------------------------------------------------------------- invoices: INSERT

@@ -4,13 +4,12 @@
 mod architecture;
 mod cadence;
 mod config;
-mod coverage;
 mod daemon;
 mod decide;
 mod events;
 mod feed_frames;
 mod http_client;
-mod positions;
+mod list;
 mod rows;
 mod sandbox;
 mod shop;

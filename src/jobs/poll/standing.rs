@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::AccountRecord;
+use crate::store::{AccountRecord, ListRecord};
 use crate::throttle::{Throttle, Trouble};
 
 /// The record is refreshed this often while nothing changes.
@@ -55,6 +55,7 @@ impl Standing {
         provider: &str,
         throttle: &Throttle,
         clock: &dyn Clock,
+        at_once: bool,
     ) -> Option<AccountRecord> {
         let now = clock.monotonic();
         let held_for = throttle.held_for(now);
@@ -65,7 +66,7 @@ impl Standing {
             (None, None) => ("working", None),
         };
         let old = self.news && now.saturating_sub(self.written_at) >= RECORD_EVERY;
-        if self.written_state == Some(state) && !old {
+        if self.written_state == Some(state) && !old && !at_once {
             return None;
         }
         self.written_state = Some(state);
@@ -80,6 +81,7 @@ impl Standing {
             last_success_at: self.last_success_at,
             last_failure_at: self.last_failure.as_ref().map(|(at, _)| *at),
             last_error: self.last_failure.as_ref().map(|(_, error)| error.clone()),
+            list: ListRecord::default(),
         })
     }
 }

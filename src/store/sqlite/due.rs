@@ -87,16 +87,18 @@ pub(super) async fn due(
 pub(super) async fn bring_back(
     writer: &mut Writer,
     horizons: &[(Status, UnixMillis)],
+    now: UnixMillis,
 ) -> Result<u64, StoreError> {
     let mut brought = 0;
     for &(status, horizon) in horizons {
         let connection = writer.begin().await?;
         brought += sqlx::query(
-            "UPDATE invoices SET next_poll_at = 1
+            "UPDATE invoices SET next_poll_at = max(?3, 1)
               WHERE status = ?1 AND next_poll_at > ?2",
         )
         .bind(status.as_str())
         .bind(horizon.0)
+        .bind(now.0)
         .execute(connection)
         .await?
         .rows_affected();

@@ -9,6 +9,7 @@ mod connection;
 mod consumers;
 mod due;
 mod high_water;
+mod pages;
 mod reports;
 mod retention;
 mod row;
@@ -27,9 +28,11 @@ use sqlx::SqlitePool;
 use tokio::sync::Mutex;
 
 use self::connection::Writer;
-use super::{AccountRecord, Consumer, Due, Store, StoreError, StoredEvent, Written};
+use super::{
+    AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError, StoredEvent, Written,
+};
 use crate::domain::decide::Decision;
-use crate::domain::invoice::{AccountName, InvoiceId};
+use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 
@@ -95,6 +98,45 @@ impl Store for SqliteStore {
         due::due(&self.readers, account, now, limit).await
     }
 
+    async fn due_after(
+        &self,
+        account: &AccountName,
+        after: QueuePlace,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<DueRow>, StoreError> {
+        pages::due_after(&self.readers, account, after, until, limit).await
+    }
+
+    async fn inserted_after(
+        &self,
+        account: &AccountName,
+        id: InvoiceId,
+        limit: u32,
+    ) -> Result<Vec<DueRow>, StoreError> {
+        pages::inserted_after(&self.readers, account, id, limit).await
+    }
+
+    async fn list_beginning(&self, account: &AccountName) -> Result<ListBeginning, StoreError> {
+        pages::beginning(&self.readers, account).await
+    }
+
+    async fn has_pending(&self, account: &AccountName) -> Result<bool, StoreError> {
+        pages::has_pending(&self.readers, account).await
+    }
+
+    async fn load(&self, ids: &[InvoiceId]) -> Result<Vec<Invoice>, StoreError> {
+        pages::load(&self.readers, ids).await
+    }
+
+    async fn match_orders(
+        &self,
+        account: &AccountName,
+        orders: &[(&OrderId, Option<&ExternalId>)],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        pages::match_orders(&self.readers, account, orders).await
+    }
+
     async fn mark_creations_sent(
         &self,
         ids: &[InvoiceId],
@@ -149,9 +191,13 @@ impl Store for SqliteStore {
         accounts::flag_unknown(&self.readers, &mut writer, known, now).await
     }
 
-    async fn bring_back(&self, horizons: &[(Status, UnixMillis)]) -> Result<u64, StoreError> {
+    async fn bring_back(
+        &self,
+        horizons: &[(Status, UnixMillis)],
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
-        due::bring_back(&mut writer, horizons).await
+        due::bring_back(&mut writer, horizons, now).await
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
