@@ -8,6 +8,7 @@ mod ask;
 mod book;
 mod committer;
 mod details;
+mod judge;
 mod page;
 mod plan;
 mod queue;
