@@ -4,12 +4,14 @@
 mod architecture;
 mod cadence;
 mod config;
+mod coverage;
 mod daemon;
 mod decide;
 mod events;
 mod feed_frames;
 mod http_client;
 mod list;
+mod positions;
 mod rows;
 mod sandbox;
 mod shop;

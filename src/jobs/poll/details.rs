@@ -12,7 +12,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(4),
     Duration::from_secs(8),
     Duration::from_secs(20),
-    Duration::from_secs(60),
+    Duration::from_mins(1),
 ];
 /// Most payments that are waited for at a time.
 const MOST: usize = 1000;
@@ -69,7 +69,10 @@ impl Details {
         page_limit: u32,
         now: Duration,
     ) -> Option<Errand> {
-        let due = self.missing.iter().filter(|(_, missing)| missing.next <= now);
+        let due = self
+            .missing
+            .iter()
+            .filter(|(_, missing)| missing.next <= now);
         let order_id = due.min_by_key(|(_, m)| m.next).map(|(id, _)| id.clone())?;
         let missing = self.missing.get_mut(&order_id)?;
         if missing.position.is_none() && positions.total() == 0 && missing.tries == 0 {

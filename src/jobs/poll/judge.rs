@@ -182,12 +182,14 @@ impl Poller {
         if row.facts.reason.as_deref() == Some(reason::CREATE_CONFLICT) {
             shared.forget_all_seen();
         }
-        let Some(slot_position) = self_position(&shared.book, slot, is_written) else {
-            slot.into_iter().for_each(|slot| shared.book.make_due(slot));
+        let position = slot.and_then(|slot| shared.book.entry(slot)?.position());
+        match slot {
+            Some(slot) if is_written => shared.book.remove(slot),
+            Some(slot) => shared.book.make_due(slot),
+            None => {}
+        }
+        if !is_written {
             return;
-        };
-        if let Some(slot) = slot {
-            shared.book.remove(slot);
         }
         let cursor = reading.intake.cursor.at;
         if let Some(at) = row.schedule.next_poll_at.filter(|at| *at <= cursor) {
@@ -201,16 +203,10 @@ impl Poller {
         if row.facts.payment.value.is_some() {
             reading.details.have(order_id);
         } else if decided.decision.event.is_some() {
-            let position = slot_position.or(seen_at);
+            let position = position.or(seen_at);
             reading.details.want(order_id, created_at, position, now);
         }
     }
-}
-
-/// Where a written invoice's entry stands, if it has one and that is known; None = not written.
-fn self_position(book: &book::Book, slot: Option<u32>, is_written: bool) -> Option<Option<u64>> {
-    let position = slot.and_then(|slot| book.entry(slot)?.position());
-    is_written.then_some(position)
 }
 
 /// A row in few words, planned for `at`.

@@ -125,7 +125,9 @@ pub(super) async fn fetch(
             0
         })
     } else {
-        let page = provider.page(errand.offset, errand.count, &mut visitor).await;
+        let page = provider
+            .page(errand.offset, errand.count, &mut visitor)
+            .await;
         page.map(|end| {
             visitor.summary.items = end.items;
             end.bytes

@@ -107,7 +107,11 @@ impl Reading {
             return;
         }
         let grew = due.len() > self.planned_due;
-        let hold = if grew { PLAN_HOLDS } else { UNCHANGED_PLAN_HOLDS };
+        let hold = if grew {
+            PLAN_HOLDS
+        } else {
+            UNCHANGED_PLAN_HOLDS
+        };
         let holds = now < self.planned_at + hold && !self.inquiries.is_empty();
         let reads_all = self.region.is_some() && due.len() > MOST_PLANNED;
         if holds || self.intake.goes_on || reads_all {
@@ -185,7 +189,11 @@ impl Reading {
             let limit = u64::from(self.page_limit);
             let offset = region.to.saturating_sub(limit).max(region.from);
             let reaches_end = region.to >= self.positions.total();
-            let items = if reaches_end { limit } else { region.to - offset };
+            let items = if reaches_end {
+                limit
+            } else {
+                region.to - offset
+            };
             return Some(Errand {
                 purpose: Purpose::Region,
                 offset,
@@ -214,7 +222,9 @@ impl Reading {
             return Some(Errand::count());
         }
         let item_bytes = self.item_bytes();
-        let page = self.watch.page(&self.positions, self.page_limit, item_bytes, now);
+        let page = self
+            .watch
+            .page(&self.positions, self.page_limit, item_bytes, now);
         page.map(|(offset, count)| Errand {
             purpose: Purpose::Watch,
             offset,

@@ -175,7 +175,9 @@ impl Sieve<'_> {
             external_id: external_id.as_deref(),
             state,
             created_at: created_at.as_deref(),
-            amount: amount.as_ref().map(|(value, currency)| (&**value, &**currency)),
+            amount: amount
+                .as_ref()
+                .map(|(value, currency)| (&**value, &**currency)),
         };
         if self.visitor.wants(&glance) {
             let sighting = order::sighting(item, self.observed_at)?;

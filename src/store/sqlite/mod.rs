@@ -29,7 +29,8 @@ use tokio::sync::Mutex;
 
 use self::connection::Writer;
 use super::{
-    AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError, StoredEvent, Written,
+    AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
+    StoredEvent, Written,
 };
 use crate::domain::decide::Decision;
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
