@@ -18,7 +18,7 @@ use crate::feed::Format;
 use crate::jobs::audit::Audit;
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
-use crate::jobs::poll::{FINISH_WITHIN, PollCounts, PollSetup, Poller};
+use crate::jobs::poll::{FINISH_WITHIN, PollCounts, PollSetup, Poller, Strategy};
 use crate::jobs::retention::Retention;
 use crate::jobs::{Board, Heartbeat, LONGEST_NAP};
 use crate::lifecycle;
@@ -372,6 +372,12 @@ fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
                 burst: settings.burst,
                 max_in_flight: settings.max_in_flight,
             },
+            strategy: match settings.strategy {
+                config::Strategy::Auto => Strategy::Auto,
+                config::Strategy::Preview => Strategy::Preview,
+                config::Strategy::List => Strategy::List,
+            },
+            list_bytes_per_second: settings.list_bytes_per_second,
             committed: Arc::clone(&parts.committed),
             heartbeat,
             board: parts.board.clone(),

@@ -145,7 +145,17 @@ CREATE TABLE accounts (
     last_error      TEXT,
     updated_at      INTEGER,
     -- the daemon's own note: invoices of an unknown account are flagged up to this id
-    flagged_to      INTEGER NOT NULL DEFAULT 0
+    flagged_to      INTEGER NOT NULL DEFAULT 0,
+    -- The store's list at the provider, as far as it was read. A page that changes nothing is
+    -- remembered here and nowhere else.
+    list_total      INTEGER,
+    list_floor      INTEGER,
+    list_positions  TEXT,
+    list_read_at    INTEGER,
+    list_read_from  INTEGER,
+    list_read_to    INTEGER,
+    -- At this moment no look was overdue, whatever the invoices' own rows say.
+    caught_up_at    INTEGER
 ) WITHOUT ROWID;
 
 -- Findings of audits that were said, by the id of their event: each is said once.

@@ -71,6 +71,20 @@ impl Cadence {
         }
     }
 
+    /// The next look at an order that waits for money, from the little that is kept of a million of
+    /// them: when its row was inserted, and when it ends.
+    pub fn next_look_while_open(
+        &self,
+        created_at: UnixMillis,
+        expiry: UnixMillis,
+        now: UnixMillis,
+        roll: f64,
+    ) -> UnixMillis {
+        let by_age = now.plus(self.interval_at(created_at, now, roll));
+        let anchor = self.next_anchor_after(expiry, now);
+        anchor.map_or(by_age, |(at, _)| at.min(by_age))
+    }
+
     /// The look after one that could not be made and was the order's own fault: the interval
     /// doubles with each in a row, up to the greatest. There is always one, also after the last
     /// fixed look at an ended order: a failed look is made up for, it does not count as made.
@@ -110,7 +124,11 @@ impl Cadence {
     }
 
     fn interval(&self, row: &Invoice, now: UnixMillis, roll: f64) -> Duration {
-        let age_s = now.since(row.created_at).as_secs_f64();
+        self.interval_at(row.created_at, now, roll)
+    }
+
+    fn interval_at(&self, created_at: UnixMillis, now: UnixMillis, roll: f64) -> Duration {
+        let age_s = now.since(created_at).as_secs_f64();
         let wanted = Duration::try_from_secs_f64(age_s * self.age_factor).unwrap_or(Duration::MAX);
         let within = wanted.max(self.min_interval).min(self.max_interval);
         self.jittered(within, roll)
@@ -130,6 +148,14 @@ impl Cadence {
     fn next_anchor(&self, row: &Invoice, now: UnixMillis) -> Option<(UnixMillis, Because)> {
         let expiry = row.expiry();
         let base = row.facts.ended_at.map_or(expiry, |ended| ended.min(expiry));
+        self.next_anchor_after(base, now)
+    }
+
+    fn next_anchor_after(
+        &self,
+        base: UnixMillis,
+        now: UnixMillis,
+    ) -> Option<(UnixMillis, Because)> {
         self.checks_after_expiry
             .iter()
             .map(|&after| (base.plus(after), Because::AfterExpiry(after)))

@@ -41,7 +41,7 @@ text_id! {
 }
 
 /// Row id of an invoice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InvoiceId(pub i64);
 
 impl fmt::Display for InvoiceId {

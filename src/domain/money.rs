@@ -27,6 +27,20 @@ impl Money {
     }
 }
 
+/// A plain decimal and a currency code in the one spelling that all equal sums share: no needless
+/// zeros, one name for a currency. None for what is no plain decimal.
+pub fn canonical<'a>(value: &'a str, currency: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
+    if !is_plain_decimal(value) {
+        return None;
+    }
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    Some((
+        whole.trim_start_matches('0'),
+        fraction.trim_end_matches('0'),
+        canonical_currency(currency),
+    ))
+}
+
 /// Whether two plain decimals have the same value.
 pub fn same_value(a: &str, b: &str) -> bool {
     match (parse(a), parse(b)) {
@@ -71,6 +85,16 @@ mod tests {
         assert!(!money("1.00", "USD").agrees_with(&money("1.00", "EUR")));
         assert!(!money("0.1000000000000000001", "TON").agrees_with(&money("0.1", "TON")));
         assert!(!money("", "USD").agrees_with(&money("", "USD")));
+    }
+
+    #[test]
+    fn equal_sums_have_one_spelling() {
+        for (a, b) in [("1.0", "1.00"), ("01", "1"), ("0.10", "00.1"), ("0", "0.0")] {
+            assert_eq!(canonical(a, "TON"), canonical(b, "GRAM"), "{a} {b}");
+        }
+        assert_ne!(canonical("1", "USD"), canonical("10", "USD"));
+        assert_ne!(canonical("1.1", "USD"), canonical("11", "USD"));
+        assert_eq!(canonical("1e3", "USD"), None);
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Intake {
         ];
         let horizons =
             waiting.map(|status| (status, wall.plus(self.cadence.horizon(status)).plus(JUMP)));
-        let brought = self.store.bring_back(&horizons).await?;
+        let brought = self.store.bring_back(&horizons, wall).await?;
         if brought > 0 {
             tracing::warn!(
                 invoices = brought,

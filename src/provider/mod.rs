@@ -111,6 +111,9 @@ pub struct Glance<'a> {
     pub state: OrderState,
     /// Time of creation as the provider writes it.
     pub created_at: Option<&'a str>,
+    /// What the order asks for, value and currency. None where it is not told or not usable: then
+    /// only the whole sighting can tell.
+    pub amount: Option<(&'a str, &'a str)>,
 }
 
 /// A page that was read to its end.

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use super::{AccountRecord, Due, Store, StoreError, Written};
+use super::{AccountRecord, ListRecord, Due, Store, StoreError, Written};
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::money::Money;
@@ -329,14 +329,14 @@ async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
     ];
     sure(store.commit(&plans, NOW).await);
     let horizons = [(Status::Pending, near), (Status::Expired, LATER)];
-    assert_eq!(sure(store.bring_back(&horizons).await), 1);
+    assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1)).await), 1);
     assert_eq!(
         named(&sure(store.due(&ACCOUNT.into(), NOW, 9).await).overdue),
         ["far"]
     );
-    assert_eq!(sure(store.bring_back(&horizons).await), 0);
-    assert_eq!(sure(store.bring_back(&[(Status::Expired, near)]).await), 1);
-    assert_eq!(sure(store.bring_back(&[]).await), 0);
+    assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1)).await), 0);
+    assert_eq!(sure(store.bring_back(&[(Status::Expired, near)], UnixMillis(1)).await), 1);
+    assert_eq!(sure(store.bring_back(&[], UnixMillis(1)).await), 0);
 }
 
 async fn accounts_are_recorded_over_and_over(backend: &impl Backend) {
@@ -424,6 +424,7 @@ fn record(name: &str, state: &str) -> AccountRecord {
         last_success_at: Some(NOW),
         last_failure_at: None,
         last_error: None,
+        list: ListRecord::default(),
     }
 }
 

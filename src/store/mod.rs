@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
-use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
+use crate::domain::money::Money;
 use crate::domain::sighting::Sighting;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -25,6 +26,44 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
         limit: u32,
     ) -> Result<Due, StoreError>;
+
+    /// Up to `limit` invoices of `account` whose plans lie in `after..=until`, in that order, in
+    /// the few words that are kept of each; from `after` itself only those of a higher id.
+    async fn due_after(
+        &self,
+        account: &AccountName,
+        after: QueuePlace,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<DueRow>, StoreError>;
+
+    /// Up to `limit` invoices of `account` that have a plan and were inserted after `id`, oldest
+    /// first. Ids rise in the order of commits, so none is passed over.
+    async fn inserted_after(
+        &self,
+        account: &AccountName,
+        id: InvoiceId,
+        limit: u32,
+    ) -> Result<Vec<DueRow>, StoreError>;
+
+    /// Where `account` stands at the beginning: the highest id ever given, and what was known of
+    /// the provider's list.
+    async fn list_beginning(&self, account: &AccountName) -> Result<ListBeginning, StoreError>;
+
+    /// Whether any invoice of `account` waits for money. Cheap.
+    async fn has_pending(&self, account: &AccountName) -> Result<bool, StoreError>;
+
+    /// The invoices of `ids` that are still there.
+    async fn load(&self, ids: &[InvoiceId]) -> Result<Vec<Invoice>, StoreError>;
+
+    /// The invoices of `account` that orders of the list belong to, by order id, else by external
+    /// id where the invoice knows no order yet; each with the index of its order in `orders`. Left
+    /// out are those that nothing can be said of any more: rejected, or paid with amounts.
+    async fn match_orders(
+        &self,
+        account: &AccountName,
+        orders: &[(&OrderId, Option<&ExternalId>)],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError>;
 
     /// Writes down that creations are about to be sent for the first time; from then on these rows
     /// cannot be withdrawn. Returns those that are still there.
@@ -69,9 +108,13 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Vec<AccountName>, StoreError>;
 
-    /// Makes due now what is planned further ahead than `horizon_of` its status allows: the clock
-    /// went back. Returns how many.
-    async fn bring_back(&self, horizons: &[(Status, UnixMillis)]) -> Result<u64, StoreError>;
+    /// Plans for `now` what is planned further ahead than the horizon of its status allows: the
+    /// clock went back. Returns how many.
+    async fn bring_back(
+        &self,
+        horizons: &[(Status, UnixMillis)],
+        now: UnixMillis,
+    ) -> Result<u64, StoreError>;
 
     /// Writes down what the daemon found out about an account, for programs that only read.
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError>;
@@ -131,6 +174,50 @@ pub struct Due {
     pub overdue: Vec<Invoice>,
     /// When the first plan after `now` becomes due.
     pub next_at: Option<UnixMillis>,
+}
+
+/// A place in the queue of plans: time, then id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueuePlace {
+    /// When the plan is for.
+    pub at: UnixMillis,
+    /// Of those planned for the same time, the last one passed.
+    pub id: InvoiceId,
+}
+
+/// An invoice in the queue, in the few words that are kept of a million of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueRow {
+    /// Row id.
+    pub id: InvoiceId,
+    /// The shop's id.
+    pub external_id: ExternalId,
+    /// The provider's order, once there is one.
+    pub order_id: Option<OrderId>,
+    /// Expected amount.
+    pub amount: Option<Money>,
+    /// What we say.
+    pub status: Status,
+    /// When the row was inserted.
+    pub created_at: UnixMillis,
+    /// When the order ends: the provider's word, else insert plus time-out.
+    pub expiry: UnixMillis,
+    /// Its plan. 0 = a program asked for a look.
+    pub next_poll_at: UnixMillis,
+    /// Whether a single look ever brought an answer.
+    pub looked_at: bool,
+    /// Whether something is noted that the next sighting must settle: a reason, a failure, an
+    /// order that was not found.
+    pub unsettled: bool,
+}
+
+/// Where reading by pages begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListBeginning {
+    /// The highest invoice id ever given.
+    pub highest_id: InvoiceId,
+    /// What `ListRecord::positions` held.
+    pub positions: Option<String>,
 }
 
 /// What became of a decision.
@@ -193,6 +280,28 @@ pub struct AccountRecord {
     pub last_failure_at: Option<UnixMillis>,
     /// Why, on one line.
     pub last_error: Option<String>,
+    /// The store's list, where it is read.
+    pub list: ListRecord,
+}
+
+/// What is known of a store's list at the provider, and how far looks by page have covered what was
+/// due: such looks write no invoice row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRecord {
+    /// Orders in it.
+    pub total: Option<i64>,
+    /// So many first orders are known to be final.
+    pub floor: Option<i64>,
+    /// `Positions::to_text`.
+    pub positions: Option<String>,
+    /// When a page was last read to its end.
+    pub read_at: Option<UnixMillis>,
+    /// Its first place, from 0.
+    pub read_from: Option<i64>,
+    /// The place after its last.
+    pub read_to: Option<i64>,
+    /// At this moment no look was overdue, whatever the invoices' own rows say.
+    pub caught_up_at: Option<UnixMillis>,
 }
 
 /// What can go wrong with a database, by what the caller should do.

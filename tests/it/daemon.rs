@@ -73,7 +73,9 @@ async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is
         ids
     };
     let daemon = shop.start();
-    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    let all_looked_at =
+        "SELECT min(polls) > 0 OR (SELECT list_read_to FROM accounts) >= 20 FROM invoices";
+    shop.until(all_looked_at, "1").await;
     shop.answer_nothing();
     // While nobody can be asked, some are paid, some end; every order's time is over.
     for (n, id) in ids.iter().enumerate() {

@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::domain::time::UnixMillis;
     use crate::store::sqlite::Overview;
-    use crate::store::{AccountRecord, Consumer};
+    use crate::store::{AccountRecord, Consumer, ListRecord};
 
     fn picture(view: &View, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -284,6 +284,7 @@ mod tests {
                 last_success_at: None,
                 last_failure_at: None,
                 last_error: Some("429 \u{1b}[2J".into()),
+                list: ListRecord::default(),
             }],
             consumers: vec![Consumer {
                 name: "bot".into(),

@@ -126,6 +126,7 @@ fn what_stands_in_the_way_is_told_with_the_way_round_it() {
         last_success_at: None,
         last_failure_at: None,
         last_error: Some("401".into()),
+        list: crate::store::ListRecord::default(),
     });
     let story = Story::of(&row, &around);
     let kinds: Vec<_> = story.obstacles.iter().map(|o| o.kind).collect();

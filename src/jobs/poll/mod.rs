@@ -5,11 +5,19 @@
 //! commits overlap: while one batch is being written the next one gathers.
 
 mod ask;
+mod book;
 mod committer;
+mod details;
+mod judge;
+mod page;
+mod plan;
 mod queue;
+mod reading;
 mod standing;
+mod turn;
+mod watch;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::ask::{Asked, Asker, Step};
 use self::committer::{Committer, Decided, Outcome};
+use self::page::{Fetched, Taken};
 use self::queue::Queue;
+use self::reading::Reading;
 use self::standing::Standing;
 use crate::clock::Clock;
 use crate::domain::cadence::Cadence;
@@ -47,6 +57,17 @@ const ONCE_WAITS: Duration = Duration::from_secs(30);
 /// Reads the account's key again.
 pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
 
+/// Which requests an account may make to look at its orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Whichever covers what is due in fewer, cheaper requests.
+    Auto,
+    /// One order at a time.
+    Preview,
+    /// Only by pages of the list.
+    List,
+}
+
 /// What a poller is made of.
 pub struct PollSetup {
     /// The account.
@@ -67,6 +88,10 @@ pub struct PollSetup {
     pub intake_interval: Duration,
     /// The account's budget.
     pub limits: Limits,
+    /// Which requests it may make.
+    pub strategy: Strategy,
+    /// Decoded bytes a second for pages beyond what is due; 0 = none beyond.
+    pub list_bytes_per_second: u64,
     /// Wakes the feed after a commit.
     pub committed: Arc<Notify>,
     /// Told at each turn.
@@ -98,6 +123,17 @@ pub struct Poller {
     claimed: HashSet<InvoiceId>,
     asks: FuturesUnordered<BoxFuture<'static, Asked>>,
     committer: Committer,
+    /// For looks by pages of the list.
+    reading: Option<Reading>,
+    /// The page under way.
+    page: Option<BoxFuture<'static, Fetched>>,
+    page_was_last: bool,
+    /// What pages showed and nobody judged yet, with the time at which the page was asked for.
+    taken: VecDeque<(UnixMillis, Taken)>,
+    /// Entries of the book that a complete reading of the list did not show.
+    missing: Vec<u32>,
+    /// When orders just found paid without amounts were made, by the provider's clock.
+    created: HashMap<InvoiceId, UnixMillis>,
     /// The queue was found empty; not before this is it read again.
     read_not_before: Duration,
     standing: Standing,
@@ -117,6 +153,12 @@ impl Poller {
             claimed: HashSet::new(),
             asks: FuturesUnordered::new(),
             committer: Committer::new(Arc::clone(&setup.store), Arc::clone(&setup.clock)),
+            reading: Reading::new(&setup),
+            page: None,
+            page_was_last: false,
+            taken: VecDeque::new(),
+            missing: Vec::new(),
+            created: HashMap::new(),
             read_not_before: now,
             standing: Standing::new(setup.clock.as_ref()),
             counts: PollCounts::default(),
@@ -155,11 +197,16 @@ impl Poller {
             self.refill().await;
             self.launch();
             self.start_commit(false);
-            let idle = self.asks.is_empty() && self.committer.is_idle();
-            if idle && (self.queue.is_empty() || self.gives_up_waiting()) {
+            let idle = self.asks.is_empty() && self.committer.is_idle() && self.page.is_none();
+            let done = self.queue.is_empty() && self.list_is_done();
+            if idle && (done || self.gives_up_waiting()) {
                 break;
             }
             self.progress().await;
+        }
+        if self.reading.is_some() {
+            self.counts.left = self.list_left();
+            return self.counts;
         }
         let left = self.setup.store.due(&self.setup.account, start, 1).await;
         self.counts.left = left.map_or(1, |due| due.overdue.len() as u64);
@@ -178,11 +225,18 @@ impl Poller {
         let nap = self.nap();
         let clock = Arc::clone(&self.setup.clock);
         let Self {
-            asks, committer, ..
+            asks,
+            committer,
+            page,
+            ..
         } = self;
         tokio::select! {
             biased;
             outcome = committer.finished() => self.committed(outcome),
+            fetched = under_way(page) => {
+                self.page = None;
+                self.fetched(fetched);
+            }
             Some(asked) = asks.next(), if !asks.is_empty() => self.settle(asked),
             () = clock.sleep(nap) => {}
         }
@@ -197,6 +251,10 @@ impl Poller {
         let mut nap = self.setup.intake_interval.min(LONGEST_NAP);
         if let Some(wait) = self.committer.wait(now) {
             nap = nap.min(wait);
+        }
+        if self.reading.is_some() && self.queue.is_empty() {
+            let nap = nap.min(self.list_nap(now));
+            return nap.max(Duration::from_millis(1));
         }
         let room = self.throttle.wait(now);
         if self.queue.is_empty() {
@@ -214,6 +272,9 @@ impl Poller {
     // ------------------------------------------------------------------ taking what is due
 
     async fn refill(&mut self) {
+        if self.reading.is_some() {
+            return self.refill_by_list().await;
+        }
         let now = self.setup.clock.monotonic();
         if !self.queue.is_empty() || now < self.read_not_before {
             return;
@@ -381,6 +442,7 @@ impl Poller {
                 self.standing.succeeded(self.setup.clock.now());
                 self.report(change, None);
                 self.counts.answered += 1;
+                self.remember_creation(invoice.id, &news);
                 self.decide(invoice, news);
             }
             Err(error) => {
@@ -392,6 +454,20 @@ impl Poller {
                 self.counts.could_not_ask += 1;
                 self.put_off(invoice, &error, blamed);
             }
+        }
+    }
+
+    /// Where the amounts of a payment are still to be found in the list, its place follows from when
+    /// the order was made.
+    fn remember_creation(&mut self, id: InvoiceId, news: &News) {
+        if let (News::Seen(seen), true) = (news, self.reading.is_some())
+            && seen.state == OrderState::Paid
+            && let Some(created_at) = seen.created_at
+        {
+            if self.created.len() > BATCH * 2 {
+                self.created.clear();
+            }
+            self.created.insert(id, created_at);
         }
     }
 
@@ -487,10 +563,15 @@ impl Poller {
         }
         let (setup, throttle) = (&self.setup, &self.throttle);
         let clock = setup.clock.as_ref();
+        let at_once = self.reading.as_ref().is_some_and(Reading::wants_record);
+        let name = setup.provider.name();
         let record = self
             .standing
-            .record(&setup.account, setup.provider.name(), throttle, clock);
-        if let Some(record) = record {
+            .record(&setup.account, name, throttle, clock, at_once);
+        if let Some(mut record) = record {
+            if let Some(reading) = &mut self.reading {
+                record.list = reading.list_record(clock.now());
+            }
             self.committer.record(record);
         }
     }
@@ -507,7 +588,13 @@ impl Poller {
         }
     }
 
-    fn release(&mut self, Decided { invoice, decision }: Decided, written: Written) {
+    fn release(&mut self, decided: Decided, written: Written) {
+        match written {
+            Written::Yes { .. } => self.note_committed(&decided, true),
+            Written::Stale => self.note_committed(&decided, false),
+            Written::Refused(_) => {}
+        }
+        let Decided { invoice, decision } = decided;
         let why = match written {
             Written::Yes { .. } | Written::Stale => {
                 self.claimed.remove(&invoice.id);
@@ -529,6 +616,8 @@ impl Poller {
     /// Finishes what is under way; what is not done in time is asked again after the next start.
     async fn finish(&mut self) {
         self.queue.clear();
+        // What it would have shown is asked again after the next start.
+        self.page = None;
         let until = self.setup.clock.monotonic() + FINISH_WITHIN;
         while self.setup.clock.monotonic() < until {
             self.start_commit(true);
@@ -543,6 +632,14 @@ impl Poller {
             }
         }
         tracing::warn!(account = %self.setup.account, "not everything under way could be finished in time; it will be asked again");
+    }
+}
+
+/// The end of the page under way; never when there is none.
+async fn under_way(page: &mut Option<BoxFuture<'static, Fetched>>) -> Fetched {
+    match page {
+        Some(page) => page.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -31,6 +31,10 @@ impl Queue {
         self.waiting.push_front(invoice);
     }
 
+    pub(super) fn push_back(&mut self, invoice: Invoice) {
+        self.waiting.push_back(invoice);
+    }
+
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
     }

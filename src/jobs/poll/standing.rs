@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::AccountRecord;
+use crate::store::{AccountRecord, ListRecord};
 use crate::throttle::{Throttle, Trouble};
 
 /// The record is refreshed this often while nothing changes.
@@ -58,6 +58,7 @@ impl Standing {
         provider: &str,
         throttle: &Throttle,
         clock: &dyn Clock,
+        at_once: bool,
     ) -> Option<AccountRecord> {
         let now = clock.monotonic();
         let held_for = throttle.held_for(now);
@@ -69,7 +70,7 @@ impl Standing {
         };
         let old = self.news && now.saturating_sub(self.written_at) >= RECORD_EVERY;
         let first_success = self.last_success_at.is_some() && !self.success_written;
-        if self.written_state == Some(state) && !old && !first_success {
+        if self.written_state == Some(state) && !old && !first_success && !at_once {
             return None;
         }
         self.written_state = Some(state);
@@ -85,6 +86,7 @@ impl Standing {
             last_success_at: self.last_success_at,
             last_failure_at: self.last_failure.as_ref().map(|(at, _)| *at),
             last_error: self.last_failure.as_ref().map(|(_, error)| error.clone()),
+            list: ListRecord::default(),
         })
     }
 }

@@ -30,6 +30,8 @@ struct GlanceWire<'a> {
     external_id: Raw<'a>,
     #[serde(borrow)]
     created_date_time: Raw<'a>,
+    #[serde(borrow)]
+    amount: Raw<'a>,
 }
 
 /// One page on its way to a visitor.
@@ -166,12 +168,16 @@ impl Sieve<'_> {
         let state = order::order_state(&order::order_status(wire.status)?);
         let external_id = wire::text(wire.external_id);
         let created_at = wire::text(wire.created_date_time);
+        let amount = order::glance_at_amount(wire.amount);
         let glance = Glance {
             index,
             order_id: &order_id,
             external_id: external_id.as_deref(),
             state,
             created_at: created_at.as_deref(),
+            amount: amount
+                .as_ref()
+                .map(|(value, currency)| (&**value, &**currency)),
         };
         if self.visitor.wants(&glance) {
             let sighting = order::sighting(item, self.observed_at)?;

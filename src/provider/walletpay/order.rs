@@ -184,6 +184,12 @@ fn order_amount(token: Raw<'_>) -> Result<Option<Money>, String> {
     }
 }
 
+/// What the order asks for, without judging it: only to compare it with what is known.
+pub(super) fn glance_at_amount(token: Raw<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    let wire: MoneyWire<'_> = object(token?.get()).ok()?;
+    text(wire.amount).zip(text(wire.currency_code))
+}
+
 /// What was paid. Fee and net are told in the paid currency; in another one they are left out.
 fn payment(token: Raw<'_>) -> Option<Payment> {
     let wire: PaymentWire<'_> = object(token?.get()).ok()?;

@@ -201,7 +201,12 @@ pub(super) async fn record(writer: &mut Writer, account: &AccountRecord) -> Resu
             SET provider = ?2, state = ?3, state_since = ?4, resume_at = ?5,
                 last_success_at = coalesce(?6, last_success_at),
                 last_failure_at = coalesce(?7, last_failure_at),
-                last_error = coalesce(?8, last_error)
+                last_error = coalesce(?8, last_error),
+                list_total = coalesce(?9, list_total), list_floor = coalesce(?10, list_floor),
+                list_positions = coalesce(?11, list_positions),
+                list_read_at = coalesce(?12, list_read_at),
+                list_read_from = coalesce(?13, list_read_from),
+                list_read_to = coalesce(?14, list_read_to), caught_up_at = ?15
           WHERE name = ?1",
     )
     .bind(&account.name.0)
@@ -212,6 +217,13 @@ pub(super) async fn record(writer: &mut Writer, account: &AccountRecord) -> Resu
     .bind(account.last_success_at.map(|at| at.0))
     .bind(account.last_failure_at.map(|at| at.0))
     .bind(&account.last_error)
+    .bind(account.list.total)
+    .bind(account.list.floor)
+    .bind(&account.list.positions)
+    .bind(account.list.read_at.map(|at| at.0))
+    .bind(account.list.read_from)
+    .bind(account.list.read_to)
+    .bind(account.list.caught_up_at.map(|at| at.0))
     .execute(connection)
     .await?;
     writer.commit().await

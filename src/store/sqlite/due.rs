@@ -88,7 +88,7 @@ pub(super) async fn due(
 /// Plans beyond the nearest horizon are few, so the index on plans finds them all; each is then
 /// held against the horizon of its status.
 pub(super) const BRING_BACK: &str = "
-    UPDATE invoices SET next_poll_at = 1, daemon_writes = daemon_writes + 1
+    UPDATE invoices SET next_poll_at = max(?5, 1), daemon_writes = daemon_writes + 1
      WHERE id IN (SELECT invoices.id
                     FROM invoices INDEXED BY invoices_due
                     JOIN json_each(?2) AS horizon ON horizon.value ->> 0 = invoices.status
@@ -103,6 +103,7 @@ pub(super) async fn bring_back(
     readers: &SqlitePool,
     writer: &mut Writer,
     horizons: &[(Status, UnixMillis)],
+    now: UnixMillis,
 ) -> Result<u64, StoreError> {
     let Some(nearest) = horizons.iter().map(|(_, horizon)| horizon.0).min() else {
         return Ok(0);
@@ -124,6 +125,7 @@ pub(super) async fn bring_back(
                 .bind(&pairs)
                 .bind(nearest)
                 .bind(BROUGHT_A_TURN)
+                .bind(now.0)
                 .execute(connection)
                 .await?
                 .rows_affected();

@@ -11,6 +11,7 @@ mod consumers;
 mod copy;
 mod due;
 mod high_water;
+mod pages;
 #[cfg(test)]
 mod plans;
 mod reports;
@@ -33,10 +34,13 @@ use sqlx::{Executor as _, SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::connection::Writer;
-use super::{AccountRecord, Consumer, Due, Store, StoreError, StoredEvent, Written};
+use super::{
+    AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
+    StoredEvent, Written,
+};
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
-use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::sighting::Sighting;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -118,6 +122,45 @@ impl Store for SqliteStore {
         due::due(&self.readers, account, now, limit).await
     }
 
+    async fn due_after(
+        &self,
+        account: &AccountName,
+        after: QueuePlace,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<DueRow>, StoreError> {
+        pages::due_after(&self.readers, account, after, until, limit).await
+    }
+
+    async fn inserted_after(
+        &self,
+        account: &AccountName,
+        id: InvoiceId,
+        limit: u32,
+    ) -> Result<Vec<DueRow>, StoreError> {
+        pages::inserted_after(&self.readers, account, id, limit).await
+    }
+
+    async fn list_beginning(&self, account: &AccountName) -> Result<ListBeginning, StoreError> {
+        pages::beginning(&self.readers, account).await
+    }
+
+    async fn has_pending(&self, account: &AccountName) -> Result<bool, StoreError> {
+        pages::has_pending(&self.readers, account).await
+    }
+
+    async fn load(&self, ids: &[InvoiceId]) -> Result<Vec<Invoice>, StoreError> {
+        pages::load(&self.readers, ids).await
+    }
+
+    async fn match_orders(
+        &self,
+        account: &AccountName,
+        orders: &[(&OrderId, Option<&ExternalId>)],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        pages::match_orders(&self.readers, account, orders).await
+    }
+
     async fn mark_creations_sent(
         &self,
         ids: &[InvoiceId],
@@ -172,9 +215,13 @@ impl Store for SqliteStore {
         accounts::flag_unknown(&self.readers, &mut writer, known, now).await
     }
 
-    async fn bring_back(&self, horizons: &[(Status, UnixMillis)]) -> Result<u64, StoreError> {
+    async fn bring_back(
+        &self,
+        horizons: &[(Status, UnixMillis)],
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
         let mut writer = self.writer().await?;
-        due::bring_back(&self.readers, &mut writer, horizons).await
+        due::bring_back(&self.readers, &mut writer, horizons, now).await
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {

@@ -10,10 +10,22 @@ use super::row::{Cells, invoice, invoice_columns};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{AccountRecord, StoreError};
+use crate::store::{AccountRecord, ListRecord, StoreError};
 
 /// Payments that `detect_times`, and events that `payments_by_minute` looks back on.
 const DETECT_SAMPLE: i64 = 10_000;
+
+/// So long an account's word holds that looks by page had covered all that was due. It is given
+/// anew each minute.
+const COVERED_FOR: Duration = Duration::from_mins(3);
+
+/// What looks by page have covered is not overdue, whatever the rows say. A nudge always is.
+const OVERDUE: &str = "
+    SELECT count(*), min(max(next_poll_at, updated_at)) FROM invoices
+     WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1
+       AND (next_poll_at = 0
+            OR next_poll_at > coalesce((SELECT caught_up_at FROM accounts
+                                         WHERE name = invoices.account AND caught_up_at > ?2), 0))";
 
 /// Invoices by way of their accounts: the indices begin with the account, and hopping over the few
 /// names keeps a search without one at a few reads.
@@ -301,13 +313,11 @@ impl SqliteStore {
                 .find(|(word, _)| word == status.as_str())
                 .map_or(0, |(_, count)| *count)
         };
-        let (overdue, oldest): (i64, Option<i64>) = sqlx::query_as(
-            "SELECT count(*), min(max(next_poll_at, updated_at))
-               FROM invoices WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1",
-        )
-        .bind(now.0)
-        .fetch_one(&self.readers)
-        .await?;
+        let (overdue, oldest): (i64, Option<i64>) = sqlx::query_as(OVERDUE)
+            .bind(now.0)
+            .bind(now.minus(COVERED_FOR).0)
+            .fetch_one(&self.readers)
+            .await?;
         let (highest_seq, epoch): (i64, Option<String>) = sqlx::query_as(
             "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0),
                     (SELECT value FROM meta WHERE key = 'epoch')",
@@ -378,7 +388,9 @@ impl SqliteStore {
     pub async fn accounts(&self) -> Result<Vec<AccountRecord>, StoreError> {
         let rows = sqlx::query(
             "SELECT name, provider, state, state_since, resume_at, last_success_at,
-                    last_failure_at, last_error FROM accounts ORDER BY name",
+                    last_failure_at, last_error, list_total, list_floor, list_positions,
+                    list_read_at, list_read_from, list_read_to, caught_up_at
+               FROM accounts ORDER BY name",
         )
         .fetch_all(&self.readers)
         .await?;
@@ -394,6 +406,15 @@ impl SqliteStore {
                     last_success_at: cells.time()?,
                     last_failure_at: cells.time()?,
                     last_error: cells.text()?,
+                    list: ListRecord {
+                        total: cells.number()?,
+                        floor: cells.number()?,
+                        positions: cells.text()?,
+                        read_at: cells.time()?,
+                        read_from: cells.number()?,
+                        read_to: cells.number()?,
+                        caught_up_at: cells.time()?,
+                    },
                 })
             })
             .collect()

@@ -98,6 +98,11 @@ impl<'r> Cells<'r> {
         Self { row, next: 0 }
     }
 
+    /// From the column of this index on.
+    pub(super) fn from_column(row: &'r SqliteRow, next: usize) -> Self {
+        Self { row, next }
+    }
+
     /// A text cell. Programs can store bytes that are no UTF-8; those are replaced, so that one odd
     /// row never stops the others.
     pub(super) fn text(&mut self) -> Result<Option<String>, StoreError> {

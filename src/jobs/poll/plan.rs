@@ -1,0 +1,292 @@
+//! From what is due to the inquiries that cover it. Pure.
+//!
+//! Entries whose place in the list is known, or guessed closely enough, go to
+//! `domain::coverage`. Those that stand somewhere in a wide region are cheapest found by reading the
+//! region, page by page, where there are enough of them; else each is asked about alone.
+
+use std::cmp::Reverse;
+use std::collections::{HashSet, VecDeque};
+
+use super::Strategy;
+use super::book::{Book, Entry, Kind};
+use crate::domain::coverage::{self, Costs, Inquiry, Reach, Wanted};
+use crate::domain::positions::{Estimate, MARGIN, Positions};
+
+/// Most entries that are planned one by one; of more, the whole stretch is read.
+pub(super) const MOST_PLANNED: usize = 20_000;
+/// One look in so many goes to the longest overdue.
+const OVERDUE_SHARE: usize = 4;
+/// A place known this closely is as good as known.
+const CLOSE: u64 = 4 * MARGIN;
+/// Bytes that one request is worth.
+pub(super) const REQUEST_BYTES: u64 = 4096;
+/// Bytes of an answer about one order.
+const ONE_BYTES: u64 = 600;
+/// From so many on, knowing the number of orders is worth a request of its own.
+const WORTH_COUNTING: usize = 8;
+
+/// A stretch of the list to be read page by page, from its end down: the newest orders first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Region {
+    pub(super) from: u64,
+    /// What is left ends here.
+    pub(super) to: u64,
+    /// Where it ended at first.
+    pub(super) end: u64,
+    /// Entries that must be in it, if anywhere.
+    pub(super) members: Vec<u32>,
+}
+
+/// What to do next.
+#[derive(Debug, Default)]
+pub(super) struct Planned {
+    /// Most urgent first.
+    pub(super) inquiries: VecDeque<Inquiry<u32>>,
+    pub(super) region: Option<Region>,
+    /// The number of orders should be asked for first.
+    pub(super) needs_count: bool,
+}
+
+/// What the account's list is known to be, and what may be asked.
+pub(super) struct Outlook<'a> {
+    pub(super) positions: &'a Positions,
+    pub(super) strategy: Strategy,
+    /// Items that a page holds; 0 = pages do not work just now.
+    pub(super) page_limit: u32,
+    /// As measured.
+    pub(super) item_bytes: u64,
+    /// The number of orders was asked for moments ago.
+    pub(super) counted: bool,
+}
+
+/// Where an entry may be.
+#[derive(Clone, Copy)]
+enum Whereabouts {
+    At(u64),
+    /// From the first to before the second.
+    Within(u64, u64),
+    /// Only a look of its own helps.
+    Alone,
+}
+
+impl Outlook<'_> {
+    /// Plans the entries `due` of the book.
+    pub(super) fn plan(&self, book: &Book, due: &[u32]) -> Planned {
+        if due.len() > MOST_PLANNED && self.page_limit > 0 {
+            return self.read_all(book, due);
+        }
+        let mut tail = 0;
+        let found: Vec<(u32, Whereabouts)> = ranked(book, due)
+            .into_iter()
+            .filter_map(|slot| Some((slot, self.whereabouts(book.entry(slot)?, &mut tail))))
+            .collect();
+        let vague = |(_, at): &&(u32, Whereabouts)| matches!(at, Whereabouts::Within(..));
+        let vague_ones = found.iter().filter(vague).count();
+        let total_matters = vague_ones >= WORTH_COUNTING && self.positions.total() == 0;
+        let count_helps = total_matters || tail >= WORTH_COUNTING;
+        let mut planned = Planned {
+            needs_count: !self.counted && count_helps && self.page_limit > 0,
+            region: self.best_region(&found),
+            ..Planned::default()
+        };
+        let mut wanted = Vec::with_capacity(found.len());
+        for &(slot, at) in &found {
+            if book.entry(slot).is_some_and(|e| e.kind == Kind::Orderless) {
+                planned.inquiries.push_back(Inquiry::One(slot));
+            } else if !self.waits(at, &planned, vague_ones) {
+                let place = match at {
+                    Whereabouts::At(place) => Some(place),
+                    Whereabouts::Within(..) | Whereabouts::Alone => None,
+                };
+                wanted.push(Wanted {
+                    key: slot,
+                    place,
+                    page_only: false,
+                });
+            }
+        }
+        let plan = coverage::plan(&wanted, &self.reach(), &self.costs());
+        planned.inquiries.extend(plan.inquiries);
+        for inquiry in &mut planned.inquiries {
+            self.reach_beyond_the_end(inquiry);
+        }
+        planned
+    }
+
+    /// Whether an entry is looked for by the region, or must wait for the number of orders.
+    fn waits(&self, at: Whereabouts, planned: &Planned, vague_ones: usize) -> bool {
+        match at {
+            Whereabouts::At(place) => planned.needs_count && place >= self.positions.total(),
+            Whereabouts::Within(from, to) => {
+                let region = planned.region.as_ref();
+                let is_member = region.is_some_and(|r| r.from <= from && to <= r.end);
+                let turn_comes = region.is_some() && self.worth_reading(vague_ones, from, to);
+                is_member || turn_comes || planned.needs_count
+            }
+            Whereabouts::Alone => false,
+        }
+    }
+
+    fn reach(&self) -> Reach {
+        Reach {
+            one: self.strategy != Strategy::List,
+            batch_limit: 0,
+            page_limit: self.page_limit,
+            overlap: u32::try_from(MARGIN).unwrap_or_default(),
+        }
+    }
+
+    fn costs(&self) -> Costs {
+        Costs {
+            request: REQUEST_BYTES,
+            one_bytes: ONE_BYTES,
+            item_bytes: self.item_bytes,
+        }
+    }
+
+    /// Orders made since the last page may be there, and cost nothing if not.
+    fn reach_beyond_the_end(&self, inquiry: &mut Inquiry<u32>) {
+        if let Inquiry::Page { offset, count, .. } = inquiry
+            && *offset + u64::from(*count) > self.positions.total()
+        {
+            *count = self.page_limit;
+        }
+    }
+
+    fn whereabouts(&self, entry: &Entry, tail: &mut usize) -> Whereabouts {
+        let wants_its_own = entry.kind == Kind::Nudged || entry.lost || entry.doubtful;
+        let by_list_only = self.strategy == Strategy::List;
+        let is_orderless = entry.kind == Kind::Orderless;
+        if is_orderless || self.page_limit == 0 || wants_its_own && !by_list_only {
+            return Whereabouts::Alone;
+        }
+        if let Some(place) = entry.position() {
+            return Whereabouts::At(place);
+        }
+        let total = self.positions.total();
+        let anywhere = Whereabouts::Within(0, total.max(1));
+        if entry.misplaced || entry.lost {
+            return anywhere;
+        }
+        match self.positions.place_of(entry.created_at()) {
+            Estimate::Unknown => anywhere,
+            Estimate::Tail => {
+                *tail += 1;
+                Whereabouts::At(total + *tail as u64 - 1)
+            }
+            Estimate::At { position, within } if within <= CLOSE => Whereabouts::At(position),
+            Estimate::At { position, within } => Whereabouts::Within(
+                position.saturating_sub(within),
+                (position + within).min(total),
+            ),
+        }
+    }
+
+    /// Whether reading a stretch is cheaper than `looks` single ones. Never more requests.
+    fn worth_reading(&self, looks: usize, from: u64, to: u64) -> bool {
+        if self.page_limit == 0 {
+            return false;
+        }
+        if self.strategy == Strategy::List {
+            return true;
+        }
+        let items = to.saturating_sub(from);
+        let pages = items.div_ceil(u64::from(self.page_limit)).max(1);
+        let by_pages = pages.saturating_mul(REQUEST_BYTES) + items.saturating_mul(self.item_bytes);
+        let looks = looks as u64;
+        let total_is_known = self.positions.total() > 0;
+        total_is_known && pages <= looks && by_pages < looks * (REQUEST_BYTES + ONE_BYTES)
+    }
+
+    /// Of the stretches that vague entries leave, the one with most of them that is worth reading.
+    fn best_region(&self, found: &[(u32, Whereabouts)]) -> Option<Region> {
+        let mut vague: Vec<(u64, u64, u32)> = Vec::new();
+        for &(slot, at) in found {
+            if let Whereabouts::Within(from, to) = at {
+                vague.push((from, to, slot));
+            }
+        }
+        vague.sort_unstable();
+        let mut regions: Vec<Region> = Vec::new();
+        for (from, to, slot) in vague {
+            match regions.last_mut().filter(|region| from < region.end) {
+                Some(region) => {
+                    region.end = region.end.max(to);
+                    region.members.push(slot);
+                }
+                None => regions.push(Region {
+                    from,
+                    to,
+                    end: to,
+                    members: vec![slot],
+                }),
+            }
+        }
+        let mut worth = regions
+            .into_iter()
+            .filter(|r| self.worth_reading(r.members.len(), r.from, r.end))
+            .max_by_key(|region| region.members.len())?;
+        worth.to = worth.end;
+        Some(worth)
+    }
+
+    /// So much is due that the stretch from the first to the last is read.
+    fn read_all(&self, book: &Book, due: &[u32]) -> Planned {
+        let mut planned = Planned::default();
+        let total = self.positions.total();
+        if total == 0 && !self.counted {
+            planned.needs_count = true;
+            return planned;
+        }
+        let (mut from, mut end) = (u64::MAX, 0);
+        let mut members = Vec::new();
+        for &slot in due {
+            let Some(entry) = book.entry(slot) else {
+                continue;
+            };
+            let only_alone = entry.lost || entry.doubtful || entry.kind == Kind::Nudged;
+            if entry.kind == Kind::Orderless || only_alone && self.strategy == Strategy::Auto {
+                planned.inquiries.push_back(Inquiry::One(slot));
+            } else if let Some(place) = entry.position() {
+                from = from.min(place.saturating_sub(MARGIN));
+                end = end.max(place + MARGIN + 1);
+            } else {
+                members.push(slot);
+            }
+        }
+        if !members.is_empty() {
+            (from, end) = (0, end.max(total).max(1));
+        }
+        planned.region = (from < end).then_some(Region {
+            from,
+            to: end,
+            end,
+            members,
+        });
+        planned
+    }
+}
+
+/// The due entries in the order of their turns: freshest first, every fourth the longest overdue.
+fn ranked(book: &Book, due: &[u32]) -> Vec<u32> {
+    let entry = |slot: u32| book.entry(slot);
+    let mut fresh: Vec<u32> = due.to_vec();
+    fresh.sort_unstable_by_key(|&slot| Reverse(entry(slot).map(|e| (e.created_at(), e.id))));
+    let mut overdue: Vec<u32> = due.to_vec();
+    overdue.sort_unstable_by_key(|&slot| entry(slot).map(|e| (e.due, e.id)));
+    let mut taken = HashSet::with_capacity(due.len());
+    let mut ranked = Vec::with_capacity(due.len());
+    let (mut fresh, mut overdue) = (fresh.into_iter(), overdue.into_iter());
+    while ranked.len() < due.len() {
+        let overdue_turn = ranked.len() % OVERDUE_SHARE == OVERDUE_SHARE - 1;
+        let next = if overdue_turn {
+            overdue.find(|slot| !taken.contains(slot))
+        } else {
+            fresh.find(|slot| !taken.contains(slot))
+        };
+        let Some(slot) = next else { break };
+        taken.insert(slot);
+        ranked.push(slot);
+    }
+    ranked
+}

@@ -1,0 +1,188 @@
+//! What looks by page need: the queue in few words, and the invoices that orders belong to.
+
+use serde_json::{Value, json};
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteRow;
+
+use super::row::{Cells, invoice, invoice_columns};
+use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
+use crate::domain::money::Money;
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError};
+
+/// The columns `due_row` reads, in its order.
+macro_rules! due_columns {
+    () => {
+        "id, external_id, order_id, amount, currency, status, created_at, \
+         coalesce(expires_at, created_at + timeout_seconds * 1000), next_poll_at, \
+         last_polled_at IS NOT NULL, \
+         reason IS NOT NULL OR failures <> 0 OR not_found_since IS NOT NULL"
+    };
+}
+
+const DUE_AFTER: &str = concat!(
+    "SELECT ",
+    due_columns!(),
+    " FROM invoices INDEXED BY invoices_due
+      WHERE account = ?1 AND (next_poll_at, id) > (?2, ?3) AND next_poll_at <= ?4
+      ORDER BY next_poll_at, id LIMIT ?5"
+);
+
+const INSERTED_AFTER: &str = concat!(
+    "SELECT ",
+    due_columns!(),
+    " FROM invoices NOT INDEXED
+      WHERE id > ?2 AND account = ?1 AND next_poll_at IS NOT NULL
+      ORDER BY id LIMIT ?3"
+);
+
+const LOAD: &str = concat!(
+    "SELECT ",
+    invoice_columns!(),
+    " FROM invoices WHERE id IN (SELECT value FROM json_each(?1))"
+);
+
+/// `[order id, external id]` each. An invoice that knows its order is found by it alone.
+const MATCH: &str = concat!(
+    "WITH listed (place, order_id, external_id) AS MATERIALIZED (
+         SELECT key, value ->> 0, value ->> 1 FROM json_each(?2)),
+     found (place, invoice_id) AS MATERIALIZED (
+         SELECT place, id FROM listed CROSS JOIN invoices
+             ON invoices.account = ?1 AND invoices.order_id = listed.order_id
+         UNION ALL
+         SELECT place, id FROM listed CROSS JOIN invoices
+             ON invoices.account = ?1 AND invoices.external_id = listed.external_id
+          WHERE invoices.order_id IS NULL)
+     SELECT ",
+    invoice_columns!(),
+    ", place FROM found CROSS JOIN invoices ON invoices.id = found.invoice_id
+      WHERE status <> 'rejected' AND (status <> 'paid' OR paid_amount IS NULL)
+      ORDER BY place"
+);
+
+/// Columns before `place` in `MATCH`.
+const INVOICE_COLUMNS: usize = 34;
+
+pub(super) async fn due_after(
+    readers: &SqlitePool,
+    account: &AccountName,
+    after: QueuePlace,
+    until: UnixMillis,
+    limit: u32,
+) -> Result<Vec<DueRow>, StoreError> {
+    let rows = sqlx::query(DUE_AFTER)
+        .bind(&account.0)
+        .bind(after.at.0)
+        .bind(after.id.0)
+        .bind(until.0)
+        .bind(limit)
+        .fetch_all(readers)
+        .await?;
+    rows.iter().map(due_row).collect()
+}
+
+pub(super) async fn inserted_after(
+    readers: &SqlitePool,
+    account: &AccountName,
+    id: InvoiceId,
+    limit: u32,
+) -> Result<Vec<DueRow>, StoreError> {
+    let rows = sqlx::query(INSERTED_AFTER)
+        .bind(&account.0)
+        .bind(id.0)
+        .bind(limit)
+        .fetch_all(readers)
+        .await?;
+    rows.iter().map(due_row).collect()
+}
+
+pub(super) async fn beginning(
+    readers: &SqlitePool,
+    account: &AccountName,
+) -> Result<ListBeginning, StoreError> {
+    let (highest_id, positions): (i64, Option<String>) = sqlx::query_as(
+        "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'invoices'), 0),
+                (SELECT list_positions FROM accounts WHERE name = ?1)",
+    )
+    .bind(&account.0)
+    .fetch_one(readers)
+    .await?;
+    Ok(ListBeginning {
+        highest_id: InvoiceId(highest_id),
+        positions,
+    })
+}
+
+pub(super) async fn has_pending(
+    readers: &SqlitePool,
+    account: &AccountName,
+) -> Result<bool, StoreError> {
+    let found: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM invoices INDEXED BY invoices_by_status
+                         WHERE status = 'pending' AND account = ?1)",
+    )
+    .bind(&account.0)
+    .fetch_one(readers)
+    .await?;
+    Ok(found)
+}
+
+pub(super) async fn load(
+    readers: &SqlitePool,
+    ids: &[InvoiceId],
+) -> Result<Vec<Invoice>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query(LOAD)
+        .bind(json!(ids).to_string())
+        .fetch_all(readers)
+        .await?;
+    rows.iter().map(invoice).collect()
+}
+
+pub(super) async fn match_orders(
+    readers: &SqlitePool,
+    account: &AccountName,
+    orders: &[(&OrderId, Option<&ExternalId>)],
+) -> Result<Vec<(usize, Invoice)>, StoreError> {
+    let listed: Vec<Value> = orders
+        .iter()
+        .map(|(order, external)| json!([order.0, external.map(|id| &id.0)]))
+        .collect();
+    let rows = sqlx::query(MATCH)
+        .bind(&account.0)
+        .bind(Value::Array(listed).to_string())
+        .fetch_all(readers)
+        .await?;
+    let keyed = |row: &SqliteRow| {
+        let place = Cells::from_column(row, INVOICE_COLUMNS).number()?;
+        let index = usize::try_from(place.unwrap_or_default()).unwrap_or_default();
+        Ok((index, invoice(row)?))
+    };
+    rows.iter().map(keyed).collect()
+}
+
+fn due_row(row: &SqliteRow) -> Result<DueRow, StoreError> {
+    let mut cells = Cells::of(row);
+    let id = InvoiceId(cells.number()?.unwrap_or_default());
+    let external_id = ExternalId(cells.text()?.unwrap_or_default());
+    let order_id = cells.text()?.map(OrderId);
+    let (amount, currency) = (cells.text()?, cells.text()?);
+    let word = cells.text()?.unwrap_or_default();
+    Ok(DueRow {
+        id,
+        external_id,
+        order_id,
+        amount: amount
+            .zip(currency)
+            .map(|(value, currency)| Money { value, currency }),
+        status: Status::parse(&word).ok_or_else(|| {
+            StoreError::Unusable(format!("invoices.status of {id}: '{word}' is no status"))
+        })?,
+        created_at: cells.time()?.unwrap_or_default(),
+        expiry: cells.time()?.unwrap_or_default(),
+        next_poll_at: cells.time()?.unwrap_or_default(),
+        looked_at: cells.number()? == Some(1),
+        unsettled: cells.number()? == Some(1),
+    })
+}

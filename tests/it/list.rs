@@ -1,0 +1,275 @@
+//! Looking by pages of the list: fewer requests, no rows written for nothing, nothing lost.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
+
+use crate::shop::Shop;
+
+const FAST: &str = "[polling]\nmin_interval = \"200ms\"\nmax_interval = \"400ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\nnot_found_grace = \"300ms\"\n";
+/// Nothing is looked at twice within a test.
+const SLOW: &str =
+    "[polling]\nmin_interval = \"1h\"\nmax_interval = \"1h\"\nintake_interval = \"50ms\"\n";
+
+async fn shop(strategy: &str, settings: &str) -> Shop {
+    let mut shop = Shop::open().await;
+    shop.settings = format!("strategy = \"{strategy}\"\n{settings}");
+    shop
+}
+
+async fn without_watch(strategy: &str, settings: &str) -> Shop {
+    let settings = format!("list_bytes_per_second = 0\n{settings}");
+    shop(strategy, &settings).await
+}
+
+fn asked(shop: &Shop, operation: Operation) -> u64 {
+    shop.world.stats().requests[&operation]
+}
+
+/// `count` orders at the provider and, by one transaction, an invoice for each `every`-th.
+async fn fill(shop: &Shop, count: usize, every: usize) {
+    let batch = Batch {
+        count,
+        external_id_prefix: "E".into(),
+        ..Batch::default()
+    };
+    let places = shop.world.seed(&batch).unwrap();
+    let orders = shop.world.orders();
+    let mut sql = String::from("BEGIN IMMEDIATE;");
+    for order in orders[places].iter().step_by(every) {
+        write!(
+            sql,
+            "INSERT INTO invoices (external_id, order_id, amount, currency)
+             VALUES ('{}', '{}', '1.0', 'USD');",
+            order.external_id, order.id
+        )
+        .unwrap();
+    }
+    shop.execute(&(sql + "COMMIT;")).await;
+}
+
+async fn rows(shop: &Shop) -> String {
+    shop.ask(
+        "SELECT group_concat(quote(id) || quote(status) || quote(reason) || quote(version)
+                || quote(updated_at) || quote(next_poll_at) || quote(last_polled_at) || quote(polls)
+                || quote(failures) || quote(provider_status) || quote(expires_at))
+           FROM (SELECT * FROM invoices ORDER BY id)",
+    )
+    .await
+}
+
+/// Waits until so many requests of a kind were made.
+async fn until_asked(shop: &Shop, operation: Operation, count: u64) {
+    for _ in 0..3000 {
+        if asked(shop, operation) >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", shop.world.stats());
+}
+
+#[tokio::test]
+async fn many_that_are_due_are_covered_by_pages_which_write_no_row() {
+    let shop = without_watch("auto", SLOW).await;
+    fill(&shop, 300, 1).await;
+    let before = rows(&shop).await;
+    let daemon = shop.start();
+    shop.until("SELECT list_total FROM accounts", "300").await;
+    daemon.stop().await;
+    assert_eq!(asked(&shop, Operation::Preview), 0);
+    assert!(asked(&shop, Operation::List) + asked(&shop, Operation::Amount) <= 3);
+    assert_eq!(rows(&shop).await, before);
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
+}
+
+#[tokio::test]
+async fn a_few_among_many_are_asked_about_one_by_one() {
+    let shop = without_watch("auto", SLOW).await;
+    fill(&shop, 5000, 1000).await;
+    let daemon = shop.start();
+    let looked_at = "SELECT count(*) FROM invoices WHERE polls = 1";
+    shop.until(looked_at, "5").await;
+    daemon.stop().await;
+    assert_eq!(asked(&shop, Operation::Preview), 5);
+    assert_eq!(asked(&shop, Operation::List), 0);
+}
+
+#[tokio::test]
+async fn the_list_alone_finds_every_end_and_amount() {
+    let shop = shop("list", FAST).await;
+    fill(&shop, 40, 2).await;
+    let daemon = shop.start();
+    until_asked(&shop, Operation::List, 2).await;
+    shop.world.pay("E3", &Payment::default()).unwrap();
+    shop.world.expire("E5", false).unwrap();
+    shop.world.cancel("E7", false).unwrap();
+    shop.until("SELECT count(*) FROM outbox", "3").await;
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND paid_amount IS NOT NULL AND paid_at IS NOT NULL";
+    assert_eq!(shop.ask(paid).await, "1");
+    shop.execute("UPDATE invoices SET next_poll_at = 0 WHERE external_id = 'E9'")
+        .await;
+    let nudged = "SELECT next_poll_at > 0 FROM invoices WHERE external_id = 'E9'";
+    shop.until(nudged, "1").await;
+    daemon.stop().await;
+    assert_eq!(asked(&shop, Operation::Preview), 0);
+    let ends = "SELECT group_concat(status) FROM (SELECT status FROM invoices WHERE status <> 'pending' ORDER BY id)";
+    assert_eq!(shop.ask(ends).await, "paid,expired,cancelled");
+}
+
+#[tokio::test]
+async fn what_a_page_contradicts_goes_to_review() {
+    let shop = without_watch("auto", SLOW).await;
+    fill(&shop, 60, 1).await;
+    let order = |external_id: &str, amount: &str| {
+        let order = NewOrder::simple(external_id, amount, "USD");
+        shop.world.create(&order).unwrap().order.id
+    };
+    let (other_id, other_sum) = (order("OTHER", "1.00"), order("SUM", "2.00"));
+    shop.execute(&format!(
+        "INSERT INTO invoices (external_id, order_id) VALUES ('MINE', '{other_id}');
+         INSERT INTO invoices (external_id, order_id, amount, currency)
+         VALUES ('SUM', '{other_sum}', '1.00', 'USD');"
+    ))
+    .await;
+    let daemon = shop.start();
+    let in_review = "SELECT count(*) FROM invoices WHERE status = 'review'";
+    shop.until(in_review, "2").await;
+    daemon.stop().await;
+    let reasons = "SELECT group_concat(reason) FROM (SELECT reason FROM invoices WHERE status = 'review' ORDER BY id)";
+    assert_eq!(
+        shop.ask(reasons).await,
+        "external_id_mismatch,amount_mismatch"
+    );
+}
+
+#[tokio::test]
+async fn amounts_follow_a_payment_that_a_preview_found() {
+    for watches in [true, false] {
+        let shop = if watches {
+            shop("auto", FAST).await
+        } else {
+            without_watch("auto", FAST).await
+        };
+        let id = shop.drop_in("ORD-1").await;
+        shop.world.pay(&id, &Payment::default()).unwrap();
+        let daemon = shop.start();
+        shop.until("SELECT count(*) FROM outbox", "2").await;
+        daemon.stop().await;
+        let types = "SELECT group_concat(type) FROM (SELECT type FROM outbox ORDER BY seq)";
+        assert_eq!(shop.ask(types).await, "payment.paid,payment.detailed");
+        let told = "SELECT paid_amount IS NOT NULL FROM invoices";
+        assert_eq!(shop.ask(told).await, "1");
+    }
+}
+
+#[tokio::test]
+async fn the_watch_sees_payments_between_looks() {
+    let settings = "[polling]\nmin_interval = \"100ms\"\nmax_interval = \"1h\"\nage_factor = 10.0\nintake_interval = \"50ms\"\n";
+    let shop = shop("auto", settings).await;
+    fill(&shop, 20, 1).await;
+    let daemon = shop.start();
+    until_asked(&shop, Operation::List, 5).await;
+    let previews = asked(&shop, Operation::Preview);
+    shop.world.pay("E7", &Payment::default()).unwrap();
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND paid_amount IS NOT NULL";
+    shop.until(paid, "1").await;
+    daemon.stop().await;
+    assert_eq!(asked(&shop, Operation::Preview), previews);
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "1");
+}
+
+#[tokio::test]
+async fn a_nudge_gets_a_look_of_its_own_that_is_written() {
+    let shop = without_watch("auto", SLOW).await;
+    fill(&shop, 100, 1).await;
+    let daemon = shop.start();
+    shop.until("SELECT list_total FROM accounts", "100").await;
+    shop.execute("UPDATE invoices SET next_poll_at = 0 WHERE external_id = 'E42'")
+        .await;
+    let polls = "SELECT polls FROM invoices WHERE external_id = 'E42'";
+    shop.until(polls, "1").await;
+    daemon.stop().await;
+    assert_eq!(asked(&shop, Operation::Preview), 1);
+}
+
+#[tokio::test]
+async fn an_order_missing_from_the_whole_list_is_not_found() {
+    let shop = shop("list", FAST).await;
+    fill(&shop, 30, 1).await;
+    shop.execute("INSERT INTO invoices (external_id, order_id) VALUES ('GONE', '999')")
+        .await;
+    let daemon = shop.start();
+    let reason = "SELECT reason FROM invoices WHERE external_id = 'GONE'";
+    shop.until(reason, "order_not_found").await;
+    daemon.stop().await;
+    let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
+    assert_eq!(shop.ask(others).await, "30");
+}
+
+#[tokio::test]
+async fn nothing_is_lost_by_a_restart() {
+    let shop = without_watch("auto", FAST).await;
+    fill(&shop, 50, 1).await;
+    let daemon = shop.start();
+    until_asked(&shop, Operation::List, 2).await;
+    daemon.stop().await;
+    shop.world.pay("E11", &Payment::default()).unwrap();
+    let daemon = shop.start();
+    let status = "SELECT status FROM invoices WHERE external_id = 'E11'";
+    shop.until(status, "paid").await;
+    daemon.stop().await;
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "1");
+}
+
+#[tokio::test]
+async fn a_bad_list_costs_accuracy_and_never_a_payment() {
+    for kind in [
+        FaultKind::TruncatedBody,
+        FaultKind::FlipBack,
+        FaultKind::NullFields,
+        FaultKind::NotFound,
+        FaultKind::WrongTypeId,
+        FaultKind::UnknownStatus,
+        FaultKind::Status502Html,
+    ] {
+        let shop = shop("auto", FAST).await;
+        let mut fault = Fault::new(kind);
+        fault.on = Some(Operation::List);
+        shop.world.set_faults(vec![fault]);
+        fill(&shop, 20, 1).await;
+        let daemon = shop.start();
+        until_asked(&shop, Operation::List, 2).await;
+        for n in 1..=10 {
+            let external_id = format!("E{n}");
+            shop.world.pay(&external_id, &Payment::default()).unwrap();
+        }
+        let paid = "SELECT count(*) FROM outbox WHERE type = 'payment.paid'";
+        // A list that lies is believed until the order's time is over.
+        if kind != FaultKind::FlipBack {
+            println!("{kind:?}");
+            shop.until(paid, "10").await;
+        }
+        shop.answer_again();
+        let detailed = "SELECT count(*) FROM invoices WHERE paid_amount IS NOT NULL";
+        shop.until(detailed, "10").await;
+        daemon.stop().await;
+        assert_eq!(shop.ask(paid).await, "10", "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_pass_takes_all_that_is_due() {
+    let shop = shop("auto", FAST).await;
+    fill(&shop, 200, 1).await;
+    shop.world.pay("E5", &Payment::default()).unwrap();
+    let (config, env) = (shop.config(), crate::shop::environment());
+    let counts = payrecond::daemon::run_once(config, &env, tokio::io::sink())
+        .await
+        .unwrap();
+    assert_eq!((counts.left, counts.could_not_ask), (0, 0));
+    let status = "SELECT status FROM invoices WHERE external_id = 'E5'";
+    assert_eq!(shop.ask(status).await, "paid");
+    assert_eq!(asked(&shop, Operation::Preview), 0);
+}
