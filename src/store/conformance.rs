@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use super::{AccountRecord, ListRecord, Due, Store, StoreError, Written};
+use super::{AccountRecord, Due, ListRecord, Store, StoreError, Written};
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::money::Money;
@@ -335,7 +335,14 @@ async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
         ["far"]
     );
     assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1)).await), 0);
-    assert_eq!(sure(store.bring_back(&[(Status::Expired, near)], UnixMillis(1)).await), 1);
+    assert_eq!(
+        sure(
+            store
+                .bring_back(&[(Status::Expired, near)], UnixMillis(1))
+                .await
+        ),
+        1
+    );
     assert_eq!(sure(store.bring_back(&[], UnixMillis(1)).await), 0);
 }
 

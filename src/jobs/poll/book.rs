@@ -14,80 +14,19 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
+use super::entry::{Entry, Kind, Slots};
 use crate::domain::invoice::InvoiceId;
 use crate::domain::money::canonical;
-use crate::domain::state::Status;
-use crate::domain::time::UnixMillis;
 use crate::store::DueRow;
 
 /// Hundredths of a second of the monotonic clock: enough for 490 days of running.
 pub(super) type Tick = u32;
 
-const UNKNOWN: u32 = u32::MAX;
-
-/// What may be done about an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Waits for money: a page that shows it open, on the same terms, is a look and changes nothing.
-    Open,
-    /// Any look at it writes its row: it has ended, or something about it is unsettled.
-    Row,
-    /// As `Row`; a program asked, and gets a look of its own where the strategy allows one.
-    Nudged,
-    /// It has no order yet: no page tells of it.
-    Orderless,
-}
-
-/// One due invoice. A million of them must be small.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "eight bytes of flags")]
-pub(super) struct Entry {
-    pub(super) id: InvoiceId,
-    order: u64,
-    pub(super) terms: u32,
-    position: u32,
-    created_s: u32,
-    expiry_s: u32,
-    pub(super) due: Tick,
-    pub(super) kind: Kind,
-    alive: bool,
-    in_heap: bool,
-    /// Its slot stands in `Book::due`, whether or not it is due any more.
-    listed: bool,
-    /// It is due, and nothing has been done about it.
-    pub(super) waits: bool,
-    /// A look of its own is under way.
-    pub(super) asked: bool,
-    /// Not where its creation time puts it.
-    pub(super) misplaced: bool,
-    /// A complete reading did not show it.
-    pub(super) lost: bool,
-    /// The list says nothing usable about it.
-    pub(super) doubtful: bool,
-    /// No look ever brought an answer.
-    pub(super) is_new: bool,
-}
-
-impl Entry {
-    /// Its place in the list, where a page has shown it.
-    pub(super) fn position(&self) -> Option<u64> {
-        (self.position != UNKNOWN).then_some(self.position.into())
-    }
-
-    pub(super) fn created_at(&self) -> UnixMillis {
-        UnixMillis(i64::from(self.created_s) * 1000)
-    }
-
-    pub(super) fn expiry(&self) -> UnixMillis {
-        UnixMillis(i64::from(self.expiry_s) * 1000)
-    }
-}
-
 /// The entries of one account.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     hasher: RandomState,
-    entries: Vec<Entry>,
+    entries: Slots,
     free: Vec<u32>,
     by_order: HashTable<u32>,
     orderless: HashMap<InvoiceId, u32>,
@@ -109,31 +48,14 @@ impl Book {
             self.hear_again(slot, row);
             return false;
         }
-        let entry = Entry {
-            id: row.id,
-            order: order.unwrap_or_default(),
-            terms: self.terms_of(row),
-            position: UNKNOWN,
-            created_s: seconds(row.created_at.0),
-            expiry_s: seconds(row.expiry.0.saturating_add(999)),
-            due: now,
-            kind: kind_of(row),
-            alive: true,
-            in_heap: false,
-            listed: true,
-            waits: true,
-            asked: false,
-            misplaced: false,
-            lost: false,
-            doubtful: false,
-            is_new: !row.looked_at,
-        };
+        let terms = self.terms_of(row);
+        let entry = Entry::of(row, order.unwrap_or_default(), terms, now);
         let slot = self.put(entry);
         match order {
             Some(order) => {
                 let entries = &self.entries;
                 self.by_order
-                    .insert_unique(order, slot, |&slot| entries[slot as usize].order);
+                    .insert_unique(order, slot, |&slot| entries[slot].order);
             }
             None => drop(self.orderless.insert(row.id, slot)),
         }
@@ -144,7 +66,7 @@ impl Book {
     /// A row that was read once more: only a nudge is news.
     fn hear_again(&mut self, slot: u32, row: &DueRow) {
         let nudged = row.next_poll_at.0 == 0;
-        let entry = &mut self.entries[slot as usize];
+        let entry = &mut self.entries[slot];
         if nudged && !entry.asked && !matches!(entry.kind, Kind::Nudged | Kind::Orderless) {
             entry.kind = Kind::Nudged;
             self.make_due(slot);
@@ -154,11 +76,10 @@ impl Book {
     fn put(&mut self, entry: Entry) -> u32 {
         self.alive += 1;
         if let Some(slot) = self.free.pop() {
-            self.entries[slot as usize] = entry;
+            self.entries[slot] = entry;
             return slot;
         }
-        self.entries.push(entry);
-        u32::try_from(self.entries.len() - 1).unwrap_or(UNKNOWN)
+        self.entries.push(entry)
     }
 
     /// Takes an entry out: its row tells again when it is due.
@@ -198,7 +119,7 @@ impl Book {
 
     /// As `slot_of`, by `order_hash`.
     pub(super) fn slot_of_order(&self, order: u64) -> Option<u32> {
-        let is_it = |&slot: &u32| self.entries[slot as usize].order == order;
+        let is_it = |&slot: &u32| self.entries[slot].order == order;
         self.by_order.find(order, is_it).copied()
     }
 
@@ -208,19 +129,17 @@ impl Book {
 
     /// The live entry in a slot.
     pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
-        self.entries.get(slot as usize).filter(|entry| entry.alive)
+        self.entries.get(slot).filter(|entry| entry.alive)
     }
 
     pub(super) fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
-        self.entries
-            .get_mut(slot as usize)
-            .filter(|entry| entry.alive)
+        self.entries.get_mut(slot).filter(|entry| entry.alive)
     }
 
     /// A page has shown it there.
     pub(super) fn place(&mut self, slot: u32, position: u64) {
         if let Some(entry) = self.entry_mut(slot) {
-            entry.position = u32::try_from(position).unwrap_or(UNKNOWN);
+            entry.set_position(Some(position));
             entry.misplaced = false;
             entry.lost = false;
         }
@@ -229,7 +148,7 @@ impl Book {
     /// Its place is not what it was thought to be.
     pub(super) fn unplace(&mut self, slot: u32) {
         if let Some(entry) = self.entry_mut(slot) {
-            entry.position = UNKNOWN;
+            entry.set_position(None);
             entry.misplaced = true;
         }
     }
@@ -264,7 +183,7 @@ impl Book {
     pub(super) fn due(&mut self, now: Tick) -> &[u32] {
         let (entries, free) = (&mut self.entries, &mut self.free);
         self.due.retain(|&slot| {
-            let entry = &mut entries[slot as usize];
+            let entry = &mut entries[slot];
             entry.listed = entry.alive && entry.waits && !entry.asked;
             if !entry.alive && !entry.in_heap {
                 free.push(slot);
@@ -276,7 +195,7 @@ impl Book {
                 break;
             }
             self.heap.pop();
-            let entry = &mut self.entries[slot as usize];
+            let entry = &mut self.entries[slot];
             if !entry.alive {
                 if std::mem::take(&mut entry.in_heap) && !entry.listed {
                     self.free.push(slot);
@@ -322,27 +241,6 @@ impl Book {
     }
 }
 
-fn kind_of(row: &DueRow) -> Kind {
-    match (row.status, &row.order_id) {
-        (_, None) | (Status::Requested, _) => Kind::Orderless,
-        _ if row.next_poll_at.0 == 0 => Kind::Nudged,
-        (Status::Pending, _) if !row.unsettled => Kind::Open,
-        (
-            Status::Pending
-            | Status::Paid
-            | Status::Expired
-            | Status::Cancelled
-            | Status::Rejected
-            | Status::Review,
-            _,
-        ) => Kind::Row,
-    }
-}
-
-fn seconds(millis: i64) -> u32 {
-    u32::try_from(millis.max(0) / 1000).unwrap_or(u32::MAX)
-}
-
 /// The tick that a time of the monotonic clock falls in.
 pub(super) fn tick(at: Duration) -> Tick {
     u32::try_from(at.as_millis() / 10).unwrap_or(u32::MAX)
@@ -357,6 +255,8 @@ pub(super) fn begins(tick: Tick) -> Duration {
 mod tests {
     use super::*;
     use crate::domain::money::Money;
+    use crate::domain::state::Status;
+    use crate::domain::time::UnixMillis;
 
     fn row(n: i64) -> DueRow {
         DueRow {
@@ -428,7 +328,7 @@ mod tests {
             let slot = book.slot_of(&n.to_string()).unwrap();
             book.remove(slot);
         }
-        assert_eq!(book.entries.capacity(), 0);
+        assert!(book.entries.get(0).is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod ask;
 mod book;
 mod committer;
 mod details;
+mod entry;
 mod judge;
 mod page;
 mod plan;

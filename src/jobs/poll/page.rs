@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::book::{Book, Kind};
+use super::book::Book;
+use super::entry::Kind;
 use crate::clock::Clock;
 use crate::domain::positions::PageSummary;
 use crate::domain::sighting::{OrderState, Sighting};

@@ -8,7 +8,8 @@ use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 
 use super::Strategy;
-use super::book::{Book, Entry, Kind};
+use super::book::Book;
+use super::entry::{Entry, Kind};
 use crate::domain::coverage::{self, Costs, Inquiry, Reach, Wanted};
 use crate::domain::positions::{Estimate, MARGIN, Positions};
 

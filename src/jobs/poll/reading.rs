@@ -5,8 +5,9 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::book::{self, Kind};
+use super::book;
 use super::details::Details;
+use super::entry::Kind;
 use super::page::{Errand, Fetched, Purpose, Shared, lock};
 use super::plan::{MOST_PLANNED, Outlook, Region};
 use super::watch::Watch;

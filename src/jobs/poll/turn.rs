@@ -16,7 +16,7 @@ use crate::domain::time::UnixMillis;
 use crate::store::{DueRow, QueuePlace, StoreError};
 
 /// Rows taken in at a time.
-const CHUNK: u32 = 10_000;
+const CHUNK: u32 = 2_000;
 /// Plans so old are read once more: their writer may have committed late.
 const LAG: Duration = Duration::from_secs(2);
 /// A look of its own that is already under way is left alone for so long.
@@ -203,8 +203,9 @@ impl Poller {
             }
             Err(error) => {
                 let mut shared = lock(&reading.shared);
-                ones.iter()
-                    .for_each(|(slot, _)| shared.book.make_due(*slot));
+                for (slot, _) in &ones {
+                    shared.book.make_due(*slot);
+                }
                 Err(error)
             }
         }
