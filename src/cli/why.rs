@@ -237,6 +237,8 @@ fn stopped(record: &AccountRecord, now: UnixMillis) -> Option<(&'static str, Str
         "held" => ("account_held", "the provider asked for a pause"),
         "paused" => ("account_paused", "no request succeeds any more"),
         "key_refused" => ("key_refused", "the provider refuses its key"),
+        // Told by the configuration itself.
+        "unknown" => return None,
         _ => (
             "account_stopped",
             "it is in a state unknown to this program",

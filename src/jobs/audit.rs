@@ -214,14 +214,27 @@ impl Audit {
     ) -> Result<(), AuditError> {
         let rows = self.store.audit_rows_of(&self.account, &page).await?;
         let mut known = HashSet::new();
-        for (place, row) in rows {
+        for (place, mut row) in rows {
             let Some(order) = page.get(place) else {
                 continue;
             };
             known.insert(place);
             reading.seen.insert(row.id);
-            if row.lacks_details && order.payment.is_some() {
-                self.tell_details(row.id, order).await?;
+            // Only the list tells the amounts paid and the external id: no look of the daemon's
+            // would find these.
+            let other_id = order
+                .external_id
+                .as_ref()
+                .is_some_and(|id| *id != row.external_id);
+            if row.lacks_details && order.payment.is_some() || other_id {
+                self.tell_the_invoice(row.id, order).await?;
+                // As it is now: this change is ours, and makes the page no older.
+                row = self
+                    .store
+                    .audit_rows_by_id(&[row.id])
+                    .await?
+                    .pop()
+                    .unwrap_or(row);
             }
             if !audit::compare(&self.account, &row, order).is_empty() {
                 reading.differing.push((row, order.clone(), asked_at));
@@ -235,8 +248,9 @@ impl Audit {
         Ok(())
     }
 
-    /// Amounts of a payment that was said without them.
-    async fn tell_details(&self, id: InvoiceId, order: &Sighting) -> Result<(), AuditError> {
+    /// The sighting counts as any other: amounts of a payment that was said without them, or an
+    /// invoice that follows another's order.
+    async fn tell_the_invoice(&self, id: InvoiceId, order: &Sighting) -> Result<(), AuditError> {
         if let Some(invoice) = self.store.invoice(id).await? {
             let decision = decide(&invoice, self.provider.name(), News::Seen(order.clone()));
             self.store.commit(&[decision], self.clock.now()).await?;

@@ -116,8 +116,9 @@ fn set_field(fault: &mut Fault, name: &str, value: &Value) -> Result<(), String>
         }
         "count" => fault.count = Some(value.as_u64().ok_or_else(|| format!("{value}; accepted: a whole number from 0"))?),
         "retry_after" => {
-            only_for(kind == FaultKind::Status429)?;
-            fault.retry_after = Some(retry_after_of(value)?);
+            // Taken with any kind, as the other common fields; only a 429 has a use for it.
+            let wait = retry_after_of(value)?;
+            fault.retry_after = (kind == FaultKind::Status429).then_some(wait);
         }
         "status" => {
             only_for(matches!(kind, FaultKind::EnvelopeError | FaultKind::UnknownStatus))?;
@@ -228,9 +229,7 @@ mod tests {
                 .contains("probability: 1.1; accepted: a number from 0 to 1")
         );
         assert!(problem(r#"[{"kind":"reset","count":-1}]"#).contains("faults[0].count"));
-        assert!(
-            problem(r#"[{"kind":"reset","retry_after":"3"}]"#).contains("has no meaning for reset")
-        );
+        assert!(parse_faults(r#"[{"kind":"reset","retry_after":"3"}]"#).is_ok());
         assert!(
             problem(r#"[{"kind":"reset","often":3}]"#)
                 .contains("faults[0].often: no such field; accepted: kind")

@@ -77,8 +77,8 @@ async fn every_kind_of_difference_is_found_and_said_once() {
         [
             "unknown_order NOBODY -/PAID",
             "status OURS-PENDING pending/PAID",
-            "amount OURS pending/ACTIVE",
-            "external_id OURS pending/ACTIVE",
+            "amount OURS review/ACTIVE",
+            "external_id OURS review/ACTIVE",
             "missing_order MISSING pending/-",
         ]
     );

@@ -64,7 +64,7 @@ async fn a_requested_invoice_gets_its_order_and_its_links() {
 /// is said about an order before the provider was asked.
 #[tokio::test]
 async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is_said() {
-    let shop = Shop::open().await;
+    let shop = Shop::as_shipped().await;
     let ids: Vec<String> = {
         let mut ids = Vec::new();
         for n in 0..20 {

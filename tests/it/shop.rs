@@ -27,7 +27,8 @@ pub struct Shop {
     _sandbox: Sandbox,
     pub world: Arc<World>,
     pub base_url: String,
-    /// More lines of configuration.
+    /// More lines of configuration, the first of the account. Most tests count single looks, so
+    /// orders are looked at one by one; `list` holds the other strategies.
     pub settings: String,
 }
 
@@ -40,6 +41,13 @@ impl Shop {
         .await
     }
 
+    /// With the strategy as shipped.
+    pub async fn as_shipped() -> Self {
+        let mut shop = Self::open().await;
+        shop.settings = shop.settings.replace("strategy = \"preview\"\n", "");
+        shop
+    }
+
     pub async fn with(options: SandboxOptions) -> Self {
         let sandbox = Sandbox::start(options).await.unwrap();
         let shop = Self {
@@ -47,7 +55,7 @@ impl Shop {
             world: sandbox.world(),
             base_url: sandbox.url(),
             _sandbox: sandbox,
-            settings: "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\n".into(),
+            settings: "strategy = \"preview\"\n[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\n".into(),
         };
         migrate(&shop.database(), SystemClock::new().now())
             .await

@@ -87,7 +87,7 @@ fn planned(invoice: &Invoice, cadence: &Cadence, at: UnixMillis) -> (&'static st
         let text = format!(
             "after {} in a row the wait has grown, up to {}",
             words::counted(schedule.failures, "failed look"),
-            words::span(cadence.max_interval)
+            words::measured(cadence.max_interval)
         );
         return ("failures", text);
     }
@@ -95,7 +95,7 @@ fn planned(invoice: &Invoice, cadence: &Cadence, at: UnixMillis) -> (&'static st
         "the wait grows with the age of the invoice: age × {}, from {} to {}",
         cadence.age_factor,
         words::measured(cadence.min_interval),
-        words::span(cadence.max_interval)
+        words::measured(cadence.max_interval)
     );
     ("age", text)
 }

@@ -52,6 +52,8 @@ const BATCH: usize = 500;
 const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
 /// On the way out, questions under way may take so long.
 pub const FINISH_WITHIN: Duration = Duration::from_secs(8);
+/// Due invoices left unasked by `run --once` are counted up to this.
+const LEFT_COUNTED: u32 = 10_000;
 /// `run --once` does not sit out a longer hold than this.
 const ONCE_WAITS: Duration = Duration::from_secs(30);
 
@@ -141,6 +143,8 @@ pub struct Poller {
     counts: PollCounts,
     /// For one pass: only what was due then.
     once: Option<UnixMillis>,
+    /// Whether the last read of the queue found nothing that is due.
+    drained: bool,
 }
 
 impl Poller {
@@ -164,6 +168,7 @@ impl Poller {
             standing: Standing::new(setup.clock.as_ref()),
             counts: PollCounts::default(),
             once: None,
+            drained: false,
             setup,
         }
     }
@@ -199,7 +204,7 @@ impl Poller {
             self.launch();
             self.start_commit(false);
             let idle = self.asks.is_empty() && self.committer.is_idle() && self.page.is_none();
-            let done = self.queue.is_empty() && self.list_is_done();
+            let done = self.queue.is_empty() && self.list_is_done() && self.drained;
             if idle && (done || self.gives_up_waiting()) {
                 break;
             }
@@ -209,7 +214,11 @@ impl Poller {
             self.counts.left = self.list_left();
             return self.counts;
         }
-        let left = self.setup.store.due(&self.setup.account, start, 1).await;
+        let left = self
+            .setup
+            .store
+            .due(&self.setup.account, start, LEFT_COUNTED)
+            .await;
         self.counts.left = left.map_or(1, |due| due.overdue.len() as u64);
         self.counts
     }
@@ -217,7 +226,7 @@ impl Poller {
     fn gives_up_waiting(&mut self) -> bool {
         let now = self.setup.clock.monotonic();
         let wait = self.throttle.wait(now).unwrap_or_default();
-        self.throttle.trouble().is_some() || wait > ONCE_WAITS
+        self.throttle.trouble().is_some() || self.committer.is_failing() || wait > ONCE_WAITS
     }
 
     /// Waits for whatever comes first: an answer, the end of a commit, or time.
@@ -274,6 +283,8 @@ impl Poller {
 
     async fn refill(&mut self) {
         if self.reading.is_some() {
+            // The book of what is due knows by itself whether anything is left.
+            self.drained = true;
             return self.refill_by_list().await;
         }
         let now = self.setup.clock.monotonic();
@@ -304,6 +315,7 @@ impl Poller {
                 }
                 let next_at = due.next_at;
                 self.queue.fill(due, &self.claimed, want);
+                self.drained = self.queue.is_empty();
                 if self.queue.is_empty() {
                     let until_next = next_at.map_or(Duration::MAX, |at| at.since(due_at));
                     let rest = self.setup.intake_interval.min(until_next);

@@ -9,7 +9,7 @@ use crate::store::{AccountRecord, ListRecord};
 use crate::throttle::{Throttle, Trouble};
 
 /// The record is refreshed this often while nothing changes.
-const RECORD_EVERY: Duration = Duration::from_mins(1);
+const RECORD_EVERY: Duration = Duration::from_secs(10);
 
 /// What is known, and what of it has been written.
 #[derive(Debug)]
