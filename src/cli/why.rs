@@ -233,12 +233,11 @@ fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
 /// What stops the account, if anything does.
 fn stopped(record: &AccountRecord, now: UnixMillis) -> Option<(&'static str, String)> {
     let (kind, why) = match record.state.as_str() {
-        "working" => return None,
+        // What is unknown is told by the configuration itself.
+        "working" | "unknown" => return None,
         "held" => ("account_held", "the provider asked for a pause"),
         "paused" => ("account_paused", "no request succeeds any more"),
         "key_refused" => ("key_refused", "the provider refuses its key"),
-        // Told by the configuration itself.
-        "unknown" => return None,
         _ => (
             "account_stopped",
             "it is in a state unknown to this program",
