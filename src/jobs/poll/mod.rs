@@ -161,7 +161,12 @@ impl Poller {
             }
             self.progress().await;
         }
-        let left = self.setup.store.due(&self.setup.account, start, 1).await;
+        let none = HashSet::new();
+        let left = self
+            .setup
+            .store
+            .due(&self.setup.account, start, 1, &none)
+            .await;
         self.counts.left = left.map_or(1, |due| due.overdue.len() as u64);
         self.counts
     }
@@ -223,17 +228,13 @@ impl Poller {
             return;
         }
         let unlimited = self.throttle.rate().is_none() && self.throttle.trouble().is_none();
-        let want = if unlimited {
-            (self.setup.limits.max_in_flight * 4).clamp(64, BATCH)
-        } else {
-            room.min(BATCH)
-        };
+        let want = if unlimited { BATCH } else { room.min(BATCH) };
         let due_at = self.once.unwrap_or_else(|| self.setup.clock.now());
-        let limit = u32::try_from(want + self.claimed.len()).unwrap_or(u32::MAX);
+        let limit = u32::try_from(want).unwrap_or(u32::MAX);
         match self
             .setup
             .store
-            .due(&self.setup.account, due_at, limit)
+            .due(&self.setup.account, due_at, limit, &self.claimed)
             .await
         {
             Ok(due) => {
