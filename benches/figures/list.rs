@@ -1,0 +1,104 @@
+//! Invoices in bulk by the order list, beside bare programs that fetch and parse the same pages.
+
+use anyhow::{Result, bail};
+
+use crate::Scale;
+use crate::bed::{Database, Order, Rows, Sandbox, daemon, folder, now};
+use crate::plot::{self, Point};
+use crate::process::{Process, Used, quiet};
+use crate::table::{Row, Table, mebibytes, percent, thousands};
+
+const SECTION: &str = "list";
+/// One order in so many is paid.
+const CHANGED: usize = 100;
+
+pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
+    let mut points = Vec::new();
+    for count in [10_000, 100_000, 1_000_000] {
+        let count = scale.of(count);
+        let sandbox = Sandbox::start().await?;
+        let orders = sandbox.seed(count).await?;
+        let changed: Vec<Order> = orders.iter().step_by(CHANGED).cloned().collect();
+        sandbox.pay(&changed).await?;
+        let folder = folder()?;
+        let database = Database::create(folder.path(), "list.db").await?;
+        let next_poll_at = now();
+        database.fill(&orders, Rows::Seen { next_poll_at }).await?;
+        drop(orders);
+        let point = round(&database, &sandbox, changed.len()).await?;
+        let worker = async |name| {
+            let mut command = quiet(std::env::current_exe()?);
+            command.args(["worker", name, &sandbox.url]);
+            Process::spawn(&mut command)?.finish().await
+        };
+        let bare = worker("pages").await?;
+        let parsed = worker("pages-serde").await?;
+        report(
+            table,
+            count,
+            &point,
+            &[("our streaming reader", bare), ("serde_json", parsed)],
+        );
+        points.push(Point { count, ..point });
+    }
+    if !scale.quick {
+        plot::draw(&points)?;
+    }
+    Ok(())
+}
+
+/// One pass over everything that is due, by list.
+async fn round(database: &Database, sandbox: &Sandbox, changed: usize) -> Result<Point> {
+    let requests = sandbox.count("requests", "list").await?;
+    let bytes = sandbox.count("bytes", "list").await?;
+    let mut command = daemon(database, &sandbox.url, "list", "off", &["run", "--once"])?;
+    let used = Process::spawn(&mut command)?.finish().await?;
+    let paid = database
+        .number("SELECT count(*) FROM invoices WHERE status = 'paid'")
+        .await?;
+    let previews = sandbox.count("requests", "preview").await?;
+    if usize::try_from(paid)? != changed || previews > 0 {
+        bail!("{paid} of {changed} payments found, by {previews} previews");
+    }
+    Ok(Point {
+        count: 0,
+        used,
+        requests: sandbox.count("requests", "list").await? - requests,
+        bytes: sandbox.count("bytes", "list").await? - bytes,
+    })
+}
+
+fn report(table: &mut Table, count: usize, point: &Point, others: &[(&str, Used)]) {
+    let Point {
+        used,
+        requests,
+        bytes,
+        ..
+    } = point;
+    for (name, bare) in others {
+        table.add(
+            SECTION,
+            Row {
+                what: format!("{count} pending, 1 % paid, beside {name} on the same pages"),
+                figure: format!(
+                    "{:.2} s, {:.2} s CPU, {}, {requests} requests, {} KB",
+                    used.wall.as_secs_f64(),
+                    used.cpu.as_secs_f64(),
+                    mebibytes(used.peak_kib),
+                    thousands(u32::try_from(bytes / 1000).map_or(f64::INFINITY, f64::from)),
+                ),
+                beside: format!(
+                    "{:.2} s, {:.2} s CPU, {}",
+                    bare.wall.as_secs_f64(),
+                    bare.cpu.as_secs_f64(),
+                    mebibytes(bare.peak_kib)
+                ),
+                ratio: format!(
+                    "{} of the time",
+                    percent(used.wall.as_secs_f64() / bare.wall.as_secs_f64())
+                ),
+                target: "1 M: ≤ 110 requests, < 300 %, < 128 MB".into(),
+            },
+        );
+    }
+}
