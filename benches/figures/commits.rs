@@ -1,5 +1,6 @@
 //! Decided transitions into the database, beside raw SQLite writing the very same rows.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -56,7 +57,9 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
 async fn by_store(database: &Database, count: usize) -> Result<Duration> {
     let store = database.store().await?;
     let account = AccountName("default".into());
-    let due = store.due(&account, now(), u32::try_from(count)?).await?;
+    let due = store
+        .due(&account, now(), u32::try_from(count)?, &HashSet::new())
+        .await?;
     let decisions: Vec<Decision> = due.overdue.iter().map(paid).collect();
     if decisions.len() != count {
         bail!("{} of {count} are due", decisions.len());

@@ -1,5 +1,6 @@
 //! The feed: events a second out of a full outbox, and how soon a follower wakes.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -119,7 +120,9 @@ async fn wakes() -> Result<Vec<f64>> {
     });
     let store = database.store().await?;
     let account = AccountName("default".into());
-    let due = store.due(&account, now(), u32::try_from(WAKES)?).await?;
+    let due = store
+        .due(&account, now(), u32::try_from(WAKES)?, &HashSet::new())
+        .await?;
     sleep(Duration::from_millis(500)).await;
     let mut chance = fastrand::Rng::with_seed(7);
     let mut delays = Vec::new();

@@ -3,6 +3,8 @@
 //!
 //! Compiled always, so that a backend outside this crate can be held to it too.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 
 use super::{AccountRecord, Due, ListRecord, Store, StoreError, Written};
@@ -161,14 +163,22 @@ async fn due_shows_both_ends_of_the_queue(backend: &impl Backend) {
         .collect();
     sure(store.commit(&plans, NOW).await);
     let at = UnixMillis(NOW.0 + 14);
-    let due = sure(store.due(&ACCOUNT.into(), at, 3).await);
+    let due = sure(store.due(&ACCOUNT.into(), at, 3, &HashSet::new()).await);
     assert_eq!(named(&due.overdue), ["N00", "N01", "N02"]);
     assert_eq!(named(&due.fresh), ["N14", "N13", "N12"]);
     assert_eq!(due.next_at, Some(UnixMillis(NOW.0 + 15)));
-    let all = sure(store.due(&ACCOUNT.into(), at, 100).await);
+    let claimed = due.overdue.iter().map(|row| row.id).collect();
+    let others = sure(store.due(&ACCOUNT.into(), at, 3, &claimed).await);
+    assert_eq!(named(&others.overdue), ["N03", "N04", "N05"]);
+    assert_eq!(named(&others.fresh), ["N14", "N13", "N12"]);
+    let all = sure(store.due(&ACCOUNT.into(), at, 100, &HashSet::new()).await);
     assert_eq!((all.overdue.len(), all.fresh.len()), (15, 15));
     assert_eq!(all.fresh[0].external_id.0, "N14");
-    let none = sure(store.due(&ACCOUNT.into(), UnixMillis(NOW.0 - 1), 3).await);
+    let none = sure(
+        store
+            .due(&ACCOUNT.into(), UnixMillis(NOW.0 - 1), 3, &HashSet::new())
+            .await,
+    );
     assert_eq!(
         none,
         Due {
@@ -187,7 +197,7 @@ async fn due_shows_one_account_and_nothing_early(backend: &impl Backend) {
     assert!(all_due(backend, "third").await.is_empty());
     let row = known(backend, "A").await;
     sure(store.commit(&[paid(&row)], NOW).await);
-    let due = sure(store.due(&ACCOUNT.into(), LATER, 9).await);
+    let due = sure(store.due(&ACCOUNT.into(), LATER, 9, &HashSet::new()).await);
     assert_eq!(due, Due::default(), "paid is never looked at again");
 }
 
@@ -331,7 +341,7 @@ async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
     let horizons = [(Status::Pending, near), (Status::Expired, LATER)];
     assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1)).await), 1);
     assert_eq!(
-        named(&sure(store.due(&ACCOUNT.into(), NOW, 9).await).overdue),
+        named(&sure(store.due(&ACCOUNT.into(), NOW, 9, &HashSet::new()).await).overdue),
         ["far"]
     );
     assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1)).await), 0);
@@ -436,7 +446,13 @@ fn record(name: &str, state: &str) -> AccountRecord {
 }
 
 async fn all_due(backend: &impl Backend, account: &str) -> Vec<Invoice> {
-    let mut rows = sure(backend.store().due(&account.into(), NOW, 1000).await).overdue;
+    let mut rows = sure(
+        backend
+            .store()
+            .due(&account.into(), NOW, 1000, &HashSet::new())
+            .await,
+    )
+    .overdue;
     rows.sort_by_key(|row| row.id);
     rows
 }

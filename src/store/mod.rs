@@ -5,6 +5,8 @@
 pub mod conformance;
 pub mod sqlite;
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 
 use crate::domain::audit::{AuditRow, Discrepancy};
@@ -19,12 +21,14 @@ use crate::domain::time::UnixMillis;
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Invoices of `account` whose next look is due at `now`: up to `limit` that became due last,
-    /// youngest first, and up to `limit` that have waited longest. One invoice may be in both.
+    /// youngest first, and up to `limit` that have waited longest. One invoice may be in both; those
+    /// `claimed` are in neither.
     async fn due(
         &self,
         account: &AccountName,
         now: UnixMillis,
         limit: u32,
+        claimed: &HashSet<InvoiceId>,
     ) -> Result<Due, StoreError>;
 
     /// Up to `limit` invoices of `account` whose plans lie in `after..=until`, in that order, in

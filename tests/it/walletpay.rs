@@ -475,7 +475,7 @@ async fn a_page_asks_for_its_part_and_no_more() {
     assert_eq!(picker.taken.len(), 1, "the first was truly said");
     assert_eq!(
         script.asked.lock().unwrap()[0],
-        Request::get("/wpay/store-api/v1/reconciliation/order-list?offset=20000&count=1")
+        Request::get_long("/wpay/store-api/v1/reconciliation/order-list?offset=20000&count=1")
     );
     let (provider, script) = answering_with(Response::whole(200, body));
     let answer = provider.page(0, 10_001, &mut picker).await;

@@ -214,10 +214,11 @@ impl Poller {
             self.counts.left = self.list_left();
             return self.counts;
         }
+        let none = HashSet::new();
         let left = self
             .setup
             .store
-            .due(&self.setup.account, start, LEFT_COUNTED)
+            .due(&self.setup.account, start, LEFT_COUNTED, &none)
             .await;
         self.counts.left = left.map_or(1, |due| due.overdue.len() as u64);
         self.counts
@@ -296,17 +297,13 @@ impl Poller {
             return;
         }
         let unlimited = self.throttle.rate().is_none() && self.throttle.trouble().is_none();
-        let want = if unlimited {
-            (self.setup.limits.max_in_flight * 4).clamp(64, BATCH)
-        } else {
-            room.min(BATCH)
-        };
+        let want = if unlimited { BATCH } else { room.min(BATCH) };
         let due_at = self.once.unwrap_or_else(|| self.setup.clock.now());
-        let limit = u32::try_from(want + self.claimed.len()).unwrap_or(u32::MAX);
+        let limit = u32::try_from(want).unwrap_or(u32::MAX);
         match self
             .setup
             .store
-            .due(&self.setup.account, due_at, limit)
+            .due(&self.setup.account, due_at, limit, &self.claimed)
             .await
         {
             Ok(due) => {

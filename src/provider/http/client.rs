@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use rustls::RootCertStore;
 use url::{Host, Url};
 
@@ -105,7 +107,10 @@ impl HttpTransport {
             Method::Get => self.client.get(address),
             Method::Post => self.client.post(address),
         };
-        let builder = builder.header(&self.key_header, key);
+        let mut builder = builder.header(&self.key_header, key);
+        if !request.compressed {
+            builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         Ok(match request.body {
             Some(json) => builder.header(CONTENT_TYPE, "application/json").body(json),
             None => builder,

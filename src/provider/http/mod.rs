@@ -47,15 +47,27 @@ pub struct Request {
     pub path_and_query: String,
     /// A JSON text, sent as it is.
     pub body: Option<String>,
+    /// Whether the answer may come compressed. Inflating one of a few hundred bytes costs more
+    /// than all else that is done with it.
+    pub compressed: bool,
 }
 
 impl Request {
-    /// Asks for `path_and_query`.
+    /// Asks for `path_and_query`, of which little is told.
     pub fn get(path_and_query: impl Into<String>) -> Self {
         Self {
             method: Method::Get,
             path_and_query: path_and_query.into(),
             body: None,
+            compressed: false,
+        }
+    }
+
+    /// Asks for `path_and_query`, of which much is told.
+    pub fn get_long(path_and_query: impl Into<String>) -> Self {
+        Self {
+            compressed: true,
+            ..Self::get(path_and_query)
         }
     }
 
@@ -65,6 +77,7 @@ impl Request {
             method: Method::Post,
             path_and_query: path.into(),
             body: Some(json.into()),
+            compressed: false,
         }
     }
 }

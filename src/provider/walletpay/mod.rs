@@ -190,7 +190,7 @@ impl Provider for WalletPay {
                 "a page holds at most {PAGE_LIMIT} orders"
             )));
         }
-        let request = Request::get(format!("{LIST}?offset={offset}&count={count}"));
+        let request = Request::get_long(format!("{LIST}?offset={offset}&count={count}"));
         let mut response = self.transport.send(request).await?;
         let observed_at = self.clock.now();
         if !matches!(response.status, 200..=299) {

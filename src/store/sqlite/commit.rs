@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
 use super::connection::Writer;
 use super::schema::{highest_seq, primary_code};
 use crate::domain::decide::Decision;
-use crate::domain::event;
+use crate::domain::event::{self, Event};
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
@@ -26,7 +26,7 @@ pub(super) const RESCHEDULE: &str = "
            failures       = look.value ->> 6,
            last_error     = look.value ->> 7,
            daemon_writes  = daemon_writes + 1
-      FROM json_each(?1) AS look
+      FROM jsonb_each(?1) AS look
      WHERE invoices.id = look.value ->> 0 AND invoices.version = look.value ->> 1
  RETURNING id";
 
@@ -37,7 +37,7 @@ pub(super) const APPEND: &str = "
     SELECT event.value ->> 2, event.value ->> 3, ?2, event.value ->> 4, event.value ->> 5,
            invoices.account, invoices.external_id, event.value ->> 6, event.value ->> 7,
            event.value ->> 8, event.value ->> 1 + 1, event.value ->> 9, ?3
-      FROM json_each(?1) AS event
+      FROM jsonb_each(?1) AS event
       JOIN invoices ON invoices.id = event.value ->> 0
                    AND invoices.version = event.value ->> 1
      ORDER BY event.key";
@@ -73,7 +73,7 @@ pub(super) const UPDATE: &str = "
            not_found_since = new.value ->> 27,
            updated_at      = max(?2, updated_at + 1),
            daemon_writes   = daemon_writes + 1
-      FROM json_each(?1) AS new
+      FROM jsonb_each(?1) AS new
      WHERE invoices.id = new.value ->> 0 AND invoices.version = new.value ->> 1
  RETURNING id";
 
@@ -140,9 +140,7 @@ async fn write(
     decisions: &[Decision],
     now: UnixMillis,
 ) -> Result<Batch, sqlx::Error> {
-    let mut plans = Vec::new();
-    let mut rows = Vec::new();
-    let mut events = Vec::new();
+    let (mut plans, mut rows, mut events) = (Rows::new(), Rows::new(), Rows::new());
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
     if decisions.iter().any(|decision| decision.event.is_some()) {
@@ -151,24 +149,31 @@ async fn write(
             .await?;
         let mut seq = highest_seq(connection).await?;
         for (decision, place) in decisions.iter().zip(&mut seqs) {
-            if let Some(event) = event_row(decision, subject_prefix, seq + 1, &epoch) {
+            if let Some(event) = &decision.event {
                 seq += 1;
                 *place = Some(seq);
-                events.push(event);
+                let row = EventRow {
+                    decision,
+                    event,
+                    seq,
+                    prefix: subject_prefix,
+                    epoch: &epoch,
+                };
+                events.push(|rows| event_cells(rows, &row));
             }
         }
         high_water = Some((epoch, seq));
     }
     for decision in decisions {
         if decision.facts_changed || decision.event.is_some() {
-            rows.push(full_row(decision));
+            rows.push(|rows| full_cells(rows, decision));
         } else {
-            plans.push(plan_row(decision));
+            plans.push(|rows| plan_cells(rows, decision));
         }
     }
     if let Some((epoch, _)) = &high_water {
         sqlx::query(APPEND)
-            .bind(Value::Array(events).to_string())
+            .bind(events.finish())
             .bind(epoch)
             .bind(now.0)
             .execute(&mut *connection)
@@ -176,18 +181,16 @@ async fn write(
     }
     let mut written: HashSet<i64> = HashSet::new();
     if !rows.is_empty() {
-        let rows = Value::Array(rows).to_string();
         let ids: Vec<i64> = sqlx::query_scalar(UPDATE)
-            .bind(rows)
+            .bind(rows.finish())
             .bind(now.0)
             .fetch_all(&mut *connection)
             .await?;
         written.extend(ids);
     }
     if !plans.is_empty() {
-        let plans = Value::Array(plans).to_string();
         let ids: Vec<i64> = sqlx::query_scalar(RESCHEDULE)
-            .bind(plans)
+            .bind(plans.finish())
             .fetch_all(connection)
             .await?;
         written.extend(ids);
@@ -205,69 +208,129 @@ async fn write(
     })
 }
 
+/// A JSON array of rows, written cell by cell: a tree of values would cost as much as SQLite.
+struct Rows {
+    json: String,
+}
+
+impl Rows {
+    fn new() -> Self {
+        Self { json: "[".into() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.json.len() == 1
+    }
+
+    /// Writes a row; `cells` writes what is in it.
+    fn push(&mut self, cells: impl FnOnce(&mut Self)) {
+        self.json.push('[');
+        cells(self);
+        self.close();
+        self.json.push(',');
+    }
+
+    fn number(&mut self, cell: impl Into<Option<i64>>) {
+        match cell.into() {
+            Some(number) => self.json.push_str(&number.to_string()),
+            None => self.json.push_str("null"),
+        }
+        self.json.push(',');
+    }
+
+    fn time(&mut self, cell: Option<UnixMillis>) {
+        self.number(cell.map(|at| at.0));
+    }
+
+    fn text<'t>(&mut self, cell: impl Into<Option<&'t str>>) {
+        // There is nothing in a text that could fail to serialize.
+        let cell = serde_json::to_string(&cell.into()).unwrap_or_default();
+        self.json.push_str(&cell);
+        self.json.push(',');
+    }
+
+    fn finish(mut self) -> String {
+        self.close();
+        self.json
+    }
+
+    /// Ends an array, whose last comma is one too many.
+    fn close(&mut self) {
+        if self.json.ends_with(',') {
+            self.json.pop();
+        }
+        self.json.push(']');
+    }
+}
+
 /// `[id, based on version, seq, event id, subject, type, order id, status, previous, payload]`
-fn event_row(decision: &Decision, prefix: &str, seq: i64, epoch: &str) -> Option<Value> {
-    let event = decision.event.as_ref()?;
-    let kind = event.event_type.as_str();
-    Some(json!([
-        decision.row.id.0,
-        decision.based_on_version,
+fn event_cells(rows: &mut Rows, row: &EventRow<'_>) {
+    let EventRow {
+        decision,
+        event,
         seq,
-        event.id().to_string(),
-        event::subject(prefix, &event.account, kind),
-        kind,
-        event.facts.order_id.as_ref().map(|id| &id.0),
-        event.facts.status.as_str(),
-        event.previous_status.as_str(),
-        event.payload(seq, epoch),
-    ]))
+        prefix,
+        epoch,
+    } = *row;
+    let kind = event.event_type.as_str();
+    rows.number(decision.row.id.0);
+    rows.number(decision.based_on_version);
+    rows.number(seq);
+    rows.text(event.id().to_string().as_str());
+    rows.text(event::subject(prefix, &event.account, kind).as_str());
+    rows.text(kind);
+    rows.text(event.facts.order_id.as_ref().map(|id| id.0.as_str()));
+    rows.text(event.facts.status.as_str());
+    rows.text(event.previous_status.as_str());
+    rows.text(event.payload(seq, epoch).as_str());
+}
+
+/// An event on its way into the outbox.
+struct EventRow<'a> {
+    decision: &'a Decision,
+    event: &'a Event,
+    seq: i64,
+    prefix: &'a str,
+    epoch: &'a str,
 }
 
 /// `[id, based on version, based on plan, next, last, polls, failures, error]`
-fn plan_row(decision: &Decision) -> Value {
+fn plan_cells(rows: &mut Rows, decision: &Decision) {
     let schedule = &decision.row.schedule;
-    json!([
-        decision.row.id.0,
-        decision.based_on_version,
-        decision.based_on_next_poll_at.map(|at| at.0),
-        schedule.next_poll_at.map(|at| at.0),
-        schedule.last_polled_at.map(|at| at.0),
-        schedule.polls,
-        schedule.failures,
-        schedule.last_error,
-    ])
+    rows.number(decision.row.id.0);
+    rows.number(decision.based_on_version);
+    rows.time(decision.based_on_next_poll_at);
+    rows.time(schedule.next_poll_at);
+    rows.time(schedule.last_polled_at);
+    rows.number(schedule.polls);
+    rows.number(schedule.failures);
+    rows.text(schedule.last_error.as_deref());
 }
 
-/// As `plan_row`, followed by version and facts.
-fn full_row(decision: &Decision) -> Value {
+/// As `plan_cells`, followed by version and facts.
+fn full_cells(rows: &mut Rows, decision: &Decision) {
     let (row, facts) = (&decision.row, &decision.row.facts);
-    let mut cells = plan_row(decision);
-    let rest = json!([
-        row.version,
-        facts.status.as_str(),
-        facts.reason,
-        facts.order_id.as_ref().map(|id| &id.0),
-        facts.amount.as_ref().map(|amount| &amount.value),
-        facts.amount.as_ref().map(|amount| &amount.currency),
-        facts.provider_status,
-        facts.order_number,
-        facts.pay_link,
-        facts.direct_pay_link,
-        facts.expires_at.map(|at| at.0),
-        facts.paid_at.map(|at| at.0),
-        facts.payment.value,
-        facts.payment.currency,
-        facts.payment.fee,
-        facts.payment.net,
-        facts.payment.exchange_rate,
-        facts.create_sent_at.map(|at| at.0),
-        facts.ended_at.map(|at| at.0),
-        facts.not_found_since.map(|at| at.0),
-    ]);
-    if let (Value::Array(cells), Value::Array(rest)) = (&mut cells, rest) {
-        cells.extend(rest);
-    }
-    cells
+    plan_cells(rows, decision);
+    rows.number(row.version);
+    rows.text(facts.status.as_str());
+    rows.text(facts.reason.as_deref());
+    rows.text(facts.order_id.as_ref().map(|id| id.0.as_str()));
+    rows.text(facts.amount.as_ref().map(|amount| amount.value.as_str()));
+    rows.text(facts.amount.as_ref().map(|amount| amount.currency.as_str()));
+    rows.text(facts.provider_status.as_deref());
+    rows.text(facts.order_number.as_deref());
+    rows.text(facts.pay_link.as_deref());
+    rows.text(facts.direct_pay_link.as_deref());
+    rows.time(facts.expires_at);
+    rows.time(facts.paid_at);
+    rows.text(facts.payment.value.as_deref());
+    rows.text(facts.payment.currency.as_deref());
+    rows.text(facts.payment.fee.as_deref());
+    rows.text(facts.payment.net.as_deref());
+    rows.text(facts.payment.exchange_rate.as_deref());
+    rows.time(facts.create_sent_at);
+    rows.time(facts.ended_at);
+    rows.time(facts.not_found_since);
 }
 
 pub(super) async fn mark_creations_sent(

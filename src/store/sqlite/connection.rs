@@ -16,6 +16,10 @@ use crate::store::StoreError;
 /// How long a statement waits for another process's write lock before it reports.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Rows that the connection's thread hands over without waiting for them to be taken: a batch, or
+/// the two threads wake each other every few rows.
+const ROWS_AHEAD: usize = 1024;
+
 /// SQLite has no queue for its write lock: who waits looks again every 100 ms at the latest. So a
 /// writer that never rests could keep a program out for longer than its 5 s. After a spell of
 /// writing the lock is left alone for longer than the time between two such looks.
@@ -137,6 +141,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(false)
         .statement_cache_capacity(64)
+        .row_buffer_size(ROWS_AHEAD)
 }
 
 /// Sets no journal mode: that would write to a file that may turn out to be another program's.
@@ -171,12 +176,10 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
 pub(super) async fn change_counter(writer: &mut Writer) -> Result<i64, StoreError> {
     let connection = writer.connection().await?;
     // data_version tells of other connections' commits, total_changes() of this one's.
-    let others: i64 = sqlx::query_scalar("PRAGMA data_version")
-        .fetch_one(&mut *connection)
-        .await?;
-    let own: i64 = sqlx::query_scalar("SELECT total_changes()")
-        .fetch_one(connection)
-        .await?;
+    let (others, own): (i64, i64) =
+        sqlx::query_as("SELECT data_version, total_changes() FROM pragma_data_version")
+            .fetch_one(connection)
+            .await?;
     Ok(others.wrapping_shl(32).wrapping_add(own))
 }
 

@@ -1,11 +1,15 @@
 //! The queue of looks: what is due, and plans that a clock gone back left too far ahead.
 
+use std::collections::HashSet;
+
+use serde_json::json;
 use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnection;
 
 use super::accounts::ACCOUNTS_IN_QUEUE;
 use super::connection::Writer;
 use super::row::{invoice, invoice_columns};
-use crate::domain::invoice::{AccountName, Invoice};
+use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{Due, StoreError};
@@ -13,13 +17,17 @@ use crate::store::{Due, StoreError};
 /// Among so many times `limit` that became due last, the youngest are taken.
 const FRESH_CANDIDATES: u32 = 4;
 
+/// The index alone chooses; only the rows that are chosen are read.
 pub(super) const BECAME_DUE_LAST: &str = concat!(
     "SELECT ",
     invoice_columns!(),
-    " FROM (SELECT * FROM invoices INDEXED BY invoices_due
-             WHERE account = ?1 AND next_poll_at <= ?2
-             ORDER BY next_poll_at DESC LIMIT ?3)
-      ORDER BY id DESC LIMIT ?4"
+    " FROM invoices
+      WHERE id IN (SELECT id FROM (SELECT id FROM invoices INDEXED BY invoices_due
+                                    WHERE account = ?1 AND next_poll_at <= ?2
+                                      AND id NOT IN (SELECT value FROM json_each(?3))
+                                    ORDER BY next_poll_at DESC LIMIT ?4)
+                    ORDER BY id DESC LIMIT ?5)
+      ORDER BY id DESC"
 );
 
 pub(super) const WAITED_LONGEST: &str = concat!(
@@ -27,32 +35,56 @@ pub(super) const WAITED_LONGEST: &str = concat!(
     invoice_columns!(),
     " FROM invoices INDEXED BY invoices_due
       WHERE account = ?1 AND next_poll_at <= ?2
-      ORDER BY next_poll_at LIMIT ?3"
+        AND id NOT IN (SELECT value FROM json_each(?3))
+      ORDER BY next_poll_at LIMIT ?4"
 );
 
 pub(super) const NEXT_PLAN: &str = "
     SELECT min(next_poll_at) FROM invoices INDEXED BY invoices_due
      WHERE account = ?1 AND next_poll_at > ?2";
 
+/// Earlier than any plan: a nudge is for 0.
+const BEFORE_ALL: UnixMillis = UnixMillis(-1);
+
+/// The first plan after `after`.
+async fn next_plan(
+    connection: &mut SqliteConnection,
+    account: &AccountName,
+    after: UnixMillis,
+) -> Result<Option<UnixMillis>, StoreError> {
+    let at: Option<i64> = sqlx::query_scalar(NEXT_PLAN)
+        .bind(&account.0)
+        .bind(after.0)
+        .fetch_one(connection)
+        .await?;
+    Ok(at.map(UnixMillis))
+}
+
 pub(super) async fn due(
     readers: &SqlitePool,
     account: &AccountName,
     now: UnixMillis,
     limit: u32,
+    claimed: &HashSet<InvoiceId>,
 ) -> Result<Due, StoreError> {
     let mut connection = readers.acquire().await?;
+    // Most turns of an idle daemon end here, after one statement.
+    let first = next_plan(&mut connection, account, BEFORE_ALL).await?;
+    if first.is_none_or(|first| first > now) {
+        return Ok(Due {
+            next_at: first,
+            ..Due::default()
+        });
+    }
+    let claimed = json!(claimed.iter().map(|id| id.0).collect::<Vec<_>>()).to_string();
     let overdue = sqlx::query(WAITED_LONGEST)
         .bind(&account.0)
         .bind(now.0)
+        .bind(&claimed)
         .bind(limit)
         .fetch_all(&mut *connection)
         .await?;
-    let next_at: Option<i64> = sqlx::query_scalar(NEXT_PLAN)
-        .bind(&account.0)
-        .bind(now.0)
-        .fetch_one(&mut *connection)
-        .await?;
-    let next_at = next_at.map(UnixMillis);
+    let next_at = next_plan(&mut connection, account, now).await?;
     let overdue = overdue
         .iter()
         .map(invoice)
@@ -70,6 +102,7 @@ pub(super) async fn due(
     let fresh = sqlx::query(BECAME_DUE_LAST)
         .bind(&account.0)
         .bind(now.0)
+        .bind(&claimed)
         .bind(limit.saturating_mul(FRESH_CANDIDATES))
         .bind(limit)
         .fetch_all(&mut *connection)

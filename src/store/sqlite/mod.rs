@@ -26,6 +26,7 @@ pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Ref
 pub use schema::{Migrated, migrate};
 pub use watch::ChangeWatch;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,8 +119,9 @@ impl Store for SqliteStore {
         account: &AccountName,
         now: UnixMillis,
         limit: u32,
+        claimed: &HashSet<InvoiceId>,
     ) -> Result<Due, StoreError> {
-        due::due(&self.readers, account, now, limit).await
+        due::due(&self.readers, account, now, limit, claimed).await
     }
 
     async fn due_after(

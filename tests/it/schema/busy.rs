@@ -1,5 +1,7 @@
 //! A program beside the running daemon: it waits for its turn and never sees "database is locked".
 
+use std::collections::HashSet;
+
 use payrecond::domain::decide::Decision;
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::time::UnixMillis;
@@ -68,7 +70,12 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
     let cases = json!([{"file": path, "rounds": rounds}]);
     let program = tokio::task::spawn_blocking(move || drivers::run_python(PROGRAM, &cases));
     let due = store
-        .due(&"default".into(), UnixMillis(i64::MAX), batch)
+        .due(
+            &"default".into(),
+            UnixMillis(i64::MAX),
+            batch,
+            &HashSet::new(),
+        )
         .await;
     let looks: Vec<Decision> = due.unwrap().overdue.iter().map(look).collect();
     let turns = (0..writers).map(|_| async {

@@ -1,5 +1,7 @@
 //! Values as languages bind them, and bytes that are no UTF-8.
 
+use std::collections::HashSet;
+
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::Store as _;
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
@@ -145,7 +147,7 @@ async fn bytes_that_are_no_utf8_stop_no_other_invoice() {
     };
     let store = SqliteStore::open(options).await.unwrap();
     let due = store
-        .due(&"odd".into(), UnixMillis(i64::MAX), 100)
+        .due(&"odd".into(), UnixMillis(i64::MAX), 100, &HashSet::new())
         .await
         .unwrap();
     assert!(
