@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use payrecond::cli::{self, Exit};
 use payrecond::config::Environment;
 
+/// Half of what is allocated here is freed on another thread.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = match cli::parse(std::env::args_os()) {
         Ok(arguments) => arguments,

@@ -239,7 +239,7 @@ fn look(order: &mut Order, policy: Policy<'_>, now: Duration, roll: f64) -> Opti
         News::Seen(sighting(order, state, at)),
     );
     decision.row.schedule.polls += 1;
-    order.row = decision.row;
+    order.row = *decision.row;
     if order.row.facts.status == Status::Paid {
         order.found.get_or_insert(now);
     }

@@ -21,16 +21,16 @@ pub struct Decision {
     /// The planned look that was taken up; a program's nudge since then survives.
     pub based_on_next_poll_at: Option<UnixMillis>,
     /// The new row.
-    pub row: Invoice,
+    pub row: Box<Invoice>,
     /// Whether anything but the schedule differs from what was read.
     pub facts_changed: bool,
     /// The one event, carrying the row's new version.
-    pub event: Option<Event>,
+    pub event: Option<Box<Event>>,
 }
 
 /// Judges `news` about `invoice`. `provider` is named in the event.
 pub fn decide(invoice: &Invoice, provider: &str, news: News) -> Decision {
-    let mut row = invoice.clone();
+    let mut row = Box::new(invoice.clone());
     let observed_at = observed_at(&news);
     let (said, note) = judge(&mut row.facts, &row.external_id.0, news);
     let event = said.map(|event_type| {
@@ -40,7 +40,7 @@ pub fn decide(invoice: &Invoice, provider: &str, news: News) -> Decision {
         }
         let previous = invoice.facts.status;
         let event = Event::about(&row, provider, event_type, previous, observed_at);
-        Event { note, ..event }
+        Box::new(Event { note, ..event })
     });
     Decision {
         based_on_version: invoice.version,

@@ -163,14 +163,14 @@ async fn due_shows_both_ends_of_the_queue(backend: &impl Backend) {
         .collect();
     sure(store.commit(&plans, NOW).await);
     let at = UnixMillis(NOW.0 + 14);
-    let due = sure(store.due(&ACCOUNT.into(), at, 3, &HashSet::new()).await);
-    assert_eq!(named(&due.overdue), ["N00", "N01", "N02"]);
-    assert_eq!(named(&due.fresh), ["N14", "N13", "N12"]);
+    let due = sure(store.due(&ACCOUNT.into(), at, 4, &HashSet::new()).await);
+    assert_eq!(named(&due.overdue), ["N00", "N01"]);
+    assert_eq!(named(&due.fresh), ["N14", "N13", "N12", "N11"]);
     assert_eq!(due.next_at, Some(UnixMillis(NOW.0 + 15)));
     let claimed = due.overdue.iter().map(|row| row.id).collect();
-    let others = sure(store.due(&ACCOUNT.into(), at, 3, &claimed).await);
-    assert_eq!(named(&others.overdue), ["N03", "N04", "N05"]);
-    assert_eq!(named(&others.fresh), ["N14", "N13", "N12"]);
+    let others = sure(store.due(&ACCOUNT.into(), at, 4, &claimed).await);
+    assert_eq!(named(&others.overdue), ["N02", "N03"]);
+    assert_eq!(named(&others.fresh), ["N14", "N13", "N12", "N11"]);
     let all = sure(store.due(&ACCOUNT.into(), at, 100, &HashSet::new()).await);
     assert_eq!((all.overdue.len(), all.fresh.len()), (15, 15));
     assert_eq!(all.fresh[0].external_id.0, "N14");
@@ -425,7 +425,7 @@ fn looked(row: &Invoice, next: UnixMillis) -> Decision {
     Decision {
         based_on_version: row.version,
         based_on_next_poll_at: row.schedule.next_poll_at,
-        row: after,
+        row: Box::new(after),
         facts_changed: false,
         event: None,
     }

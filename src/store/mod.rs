@@ -21,8 +21,8 @@ use crate::domain::time::UnixMillis;
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Invoices of `account` whose next look is due at `now`: up to `limit` that became due last,
-    /// youngest first, and up to `limit` that have waited longest. One invoice may be in both; those
-    /// `claimed` are in neither.
+    /// youngest first, and the few of those that have waited longest whose turn comes among so many
+    /// looks (`OVERDUE_SHARE`). One invoice may be in both; those `claimed` are in neither.
     async fn due(
         &self,
         account: &AccountName,
@@ -168,6 +168,9 @@ pub trait Store: Send + Sync + 'static {
     /// A number that changes whenever any process wrote to the database. Cheap.
     async fn change_counter(&self) -> Result<i64, StoreError>;
 }
+
+/// One look in so many goes to the invoice that has waited longest, so that nobody starves.
+pub const OVERDUE_SHARE: u32 = 4;
 
 /// What is due, from both ends of the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

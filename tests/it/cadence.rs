@@ -374,7 +374,7 @@ fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMil
             ..sighting(state)
         };
         let decision = decide(&row, "walletpay", News::Seen(seen));
-        row = decision.row;
+        row = *decision.row;
         model.requests += 1;
         let told = decision.event.map(|event| event.event_type);
         if told == Some(EventType::Paid) {

@@ -1,7 +1,7 @@
 //! Decisions: the state table cell by cell, then the laws over random histories.
 
 use payrecond::domain::decide::{Decision, decide};
-use payrecond::domain::event::{Event, EventType};
+use payrecond::domain::event::EventType;
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::sighting::{News, OrderState, Payment, Sighting, Verdict};
 use payrecond::domain::state::{Status, reason};
@@ -42,7 +42,7 @@ fn in_review(why: &str) -> Invoice {
 }
 
 fn resolved(verdict: Verdict) -> Invoice {
-    decide(&settled(S::Review), "walletpay", resolution(verdict)).row
+    *decide(&settled(S::Review), "walletpay", resolution(verdict)).row
 }
 
 fn resolution(verdict: Verdict) -> News {
@@ -773,7 +773,7 @@ proptest! {
             if row.facts.status == S::Paid {
                 prop_assert_eq!(after.row.facts.status, S::Paid);
             }
-            row = after.row;
+            row = *after.row;
         }
         let versions: Vec<i64> = said.iter().map(|event| event.version).collect();
         let dense: Vec<i64> = (1..).take(said.len()).collect();
@@ -781,7 +781,7 @@ proptest! {
         for once in [EventType::Paid, EventType::Rejected] {
             prop_assert!(said.iter().filter(|event| event.event_type == once).count() <= 1);
         }
-        let mut ids: Vec<_> = said.iter().map(Event::id).collect();
+        let mut ids: Vec<_> = said.iter().map(|event| event.id()).collect();
         ids.sort_unstable();
         ids.dedup();
         prop_assert_eq!(ids.len(), said.len(), "two events with one id");

@@ -52,7 +52,7 @@ fn creation_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) ->
 
 /// A question that came back.
 pub(super) struct Asked {
-    pub(super) invoice: Invoice,
+    pub(super) invoice: Box<Invoice>,
     pub(super) permit: Permit,
     pub(super) answer: Result<News, CouldNotAsk>,
 }
@@ -70,7 +70,7 @@ impl Asker {
     /// Sends the creation.
     pub(super) async fn create(
         self,
-        invoice: Invoice,
+        invoice: Box<Invoice>,
         permit: Permit,
         creation: Creation,
     ) -> Asked {
@@ -93,7 +93,7 @@ impl Asker {
     }
 
     /// Asks about the order.
-    pub(super) async fn look(self, invoice: Invoice, permit: Permit, order: OrderId) -> Asked {
+    pub(super) async fn look(self, invoice: Box<Invoice>, permit: Permit, order: OrderId) -> Asked {
         let answer = match self.provider.look(&order).await {
             Ok(Look::Seen(sighting)) => Ok(News::Seen(sighting)),
             Ok(Look::NotFound) => Ok(self.not_found(&invoice).await),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::BATCH;
+use super::{BATCH, whole};
 use crate::clock::Clock;
 use crate::domain::decide::Decision;
 use crate::domain::invoice::Invoice;
@@ -19,7 +19,7 @@ const BREATHER: u32 = 4;
 
 /// A decision with the row it came from, to fall back on.
 pub(super) struct Decided {
-    pub(super) invoice: Invoice,
+    pub(super) invoice: Box<Invoice>,
     pub(super) decision: Decision,
 }
 
@@ -89,7 +89,7 @@ impl Committer {
     /// At once when one of the decisions has something to say, else when a few have gathered.
     fn due_at(&self) -> Duration {
         let says = |decided: &Decided| decided.decision.event.is_some();
-        let at_once = self.gathered.len() >= BATCH / 2 || self.gathered.iter().any(says);
+        let at_once = self.gathered.len() >= BATCH || self.gathered.iter().any(says);
         let patience = if at_once { Duration::ZERO } else { GATHER };
         (self.gathering_since + patience).max(self.not_before)
     }
@@ -108,8 +108,16 @@ impl Committer {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let write = async move {
             let started = clock.monotonic();
-            let decisions: Vec<Decision> = batch.iter().map(|d| d.decision.clone()).collect();
+            let (invoices, decisions): (Vec<Box<Invoice>>, Vec<Decision>) = batch
+                .into_iter()
+                .map(|decided| (decided.invoice, decided.decision))
+                .unzip();
             let written = store.commit(&decisions, clock.now()).await;
+            let batch = invoices
+                .into_iter()
+                .zip(decisions)
+                .map(|(invoice, decision)| Decided { invoice, decision })
+                .collect();
             let took = clock.monotonic().saturating_sub(started);
             Outcome {
                 batch,
@@ -147,8 +155,7 @@ impl Committer {
             Some(write) => {
                 let outcome = write.await;
                 self.under_way = None;
-                // A panic in there is ours.
-                outcome.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+                whole(outcome)
             }
             None => std::future::pending().await,
         }

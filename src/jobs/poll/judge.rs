@@ -62,7 +62,7 @@ impl Poller {
                 let mut is_ours = false;
                 while let Some((_, invoice)) = invoices.next_if(|(place, _)| *place == index) {
                     is_ours = true;
-                    self.judge(invoice, &taken, started_at);
+                    self.judge(Box::new(invoice), &taken, started_at);
                 }
                 if !is_ours {
                     self.belongs_to_nobody(&taken);
@@ -87,7 +87,7 @@ impl Poller {
 
     /// Decides what a page's sighting means for an invoice. Nothing is written when it means nothing
     /// and no look was due.
-    fn judge(&mut self, invoice: Invoice, taken: &Taken, started_at: UnixMillis) {
+    fn judge(&mut self, invoice: Box<Invoice>, taken: &Taken, started_at: UnixMillis) {
         let Some(reading) = &self.reading else { return };
         let sighting = &taken.sighting;
         // A look of its own that ended after the page was begun knows better, but of amounts.
@@ -128,7 +128,7 @@ impl Poller {
     }
 
     /// A sighting by page counts in no poll: those are single looks.
-    fn keep_sighting(&mut self, invoice: Invoice, mut decision: Decision) {
+    fn keep_sighting(&mut self, invoice: Box<Invoice>, mut decision: Decision) {
         let now = self.setup.clock.now();
         let roll = self.rng.f64();
         let next = self.setup.cadence.next_look(&decision.row, now, roll);
@@ -162,7 +162,7 @@ impl Poller {
                 counts,
             };
             let decision = decide(&invoice, self.setup.provider.name(), news);
-            self.keep_sighting(invoice, decision);
+            self.keep_sighting(Box::new(invoice), decision);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod plan;
 mod queue;
 mod reading;
 mod standing;
+mod take;
 mod turn;
 mod watch;
 
@@ -22,10 +23,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::ask::{Asked, Asker, Step};
@@ -34,6 +34,7 @@ use self::page::{Fetched, Taken};
 use self::queue::Queue;
 use self::reading::Reading;
 use self::standing::Standing;
+use self::take::Read;
 use crate::clock::Clock;
 use crate::domain::cadence::Cadence;
 use crate::domain::decide::{Decision, decide};
@@ -124,7 +125,8 @@ pub struct Poller {
     queue: Queue,
     /// Invoices read and not yet committed.
     claimed: HashSet<InvoiceId>,
-    asks: FuturesUnordered<BoxFuture<'static, Asked>>,
+    /// Tasks of their own, so that answers are read on every core.
+    asks: JoinSet<Asked>,
     committer: Committer,
     /// For looks by pages of the list.
     reading: Option<Reading>,
@@ -137,6 +139,10 @@ pub struct Poller {
     missing: Vec<u32>,
     /// When orders just found paid without amounts were made, by the provider's clock.
     created: HashMap<InvoiceId, UnixMillis>,
+    /// What is due, being read while earlier rows are asked about.
+    read: Option<BoxFuture<'static, Read>>,
+    /// What was read, to be taken at the next turn.
+    fetched_due: Option<Read>,
     /// The queue was found empty; not before this is it read again.
     read_not_before: Duration,
     standing: Standing,
@@ -156,7 +162,7 @@ impl Poller {
             rng: fastrand::Rng::with_seed(setup.seed),
             queue: Queue::default(),
             claimed: HashSet::new(),
-            asks: FuturesUnordered::new(),
+            asks: JoinSet::new(),
             committer: Committer::new(Arc::clone(&setup.store), Arc::clone(&setup.clock)),
             reading: Reading::new(&setup),
             page: None,
@@ -164,6 +170,8 @@ impl Poller {
             taken: VecDeque::new(),
             missing: Vec::new(),
             created: HashMap::new(),
+            read: None,
+            fetched_due: None,
             read_not_before: now,
             standing: Standing::new(setup.clock.as_ref()),
             counts: PollCounts::default(),
@@ -203,7 +211,8 @@ impl Poller {
             self.refill().await;
             self.launch();
             self.start_commit(false);
-            let idle = self.asks.is_empty() && self.committer.is_idle() && self.page.is_none();
+            let reads = self.page.is_some() || self.read.is_some();
+            let idle = self.asks.is_empty() && self.committer.is_idle() && !reads;
             let done = self.queue.is_empty() && self.list_is_done() && self.drained;
             if idle && (done || self.gives_up_waiting()) {
                 break;
@@ -220,7 +229,7 @@ impl Poller {
             .store
             .due(&self.setup.account, start, LEFT_COUNTED, &none)
             .await;
-        self.counts.left = left.map_or(1, |due| due.overdue.len() as u64);
+        self.counts.left = left.map_or(1, |due| due.fresh.len() as u64);
         self.counts
     }
 
@@ -239,6 +248,7 @@ impl Poller {
             asks,
             committer,
             page,
+            read,
             ..
         } = self;
         tokio::select! {
@@ -248,11 +258,15 @@ impl Poller {
                 self.page = None;
                 self.fetched(fetched);
             }
-            Some(asked) = asks.next(), if !asks.is_empty() => self.settle(asked),
+            read = under_way(read) => {
+                self.read = None;
+                self.fetched_due = Some(read);
+            }
+            Some(asked) = asks.join_next() => self.settle(whole(asked)),
             () = clock.sleep(nap) => {}
         }
-        while let Some(Some(asked)) = self.asks.next().now_or_never() {
-            self.settle(asked);
+        while let Some(asked) = self.asks.try_join_next() {
+            self.settle(whole(asked));
         }
     }
 
@@ -268,6 +282,9 @@ impl Poller {
             return nap.max(Duration::from_millis(1));
         }
         let room = self.throttle.wait(now);
+        if self.read.is_some() {
+            return nap;
+        }
         if self.queue.is_empty() {
             nap = nap.min(
                 self.read_not_before
@@ -278,90 +295,6 @@ impl Poller {
             nap = nap.min(room);
         }
         nap.max(Duration::from_millis(1))
-    }
-
-    // ------------------------------------------------------------------ taking what is due
-
-    async fn refill(&mut self) {
-        if self.reading.is_some() {
-            // The book of what is due knows by itself whether anything is left.
-            self.drained = true;
-            return self.refill_by_list().await;
-        }
-        let now = self.setup.clock.monotonic();
-        if !self.queue.is_empty() || now < self.read_not_before {
-            return;
-        }
-        let room = self.throttle.room(now);
-        if room == 0 {
-            return;
-        }
-        let unlimited = self.throttle.rate().is_none() && self.throttle.trouble().is_none();
-        let want = if unlimited { BATCH } else { room.min(BATCH) };
-        let due_at = self.once.unwrap_or_else(|| self.setup.clock.now());
-        let limit = u32::try_from(want).unwrap_or(u32::MAX);
-        match self
-            .setup
-            .store
-            .due(&self.setup.account, due_at, limit, &self.claimed)
-            .await
-        {
-            Ok(due) => {
-                if self.committer.holds_back() {
-                    return;
-                }
-                let next_at = due.next_at;
-                self.queue.fill(due, &self.claimed, want);
-                self.drained = self.queue.is_empty();
-                if self.queue.is_empty() {
-                    let until_next = next_at.map_or(Duration::MAX, |at| at.since(due_at));
-                    let rest = self.setup.intake_interval.min(until_next);
-                    self.read_not_before = now + rest.max(Duration::from_millis(5));
-                }
-                if self.mark_creations().await {
-                    self.committer.recovered();
-                }
-            }
-            Err(error) => self.read_not_before = self.committer.fail(&error),
-        }
-    }
-
-    /// Writes down that creations are about to be sent; what was withdrawn meanwhile is dropped.
-    /// False when it could not be written: then nothing is sent.
-    async fn mark_creations(&mut self) -> bool {
-        let now = self.setup.clock.now();
-        let mut kept = Vec::new();
-        while let Some(invoice) = self.queue.pop() {
-            kept.push(invoice);
-        }
-        let unsent = |invoice: &Invoice| {
-            invoice.facts.status == Status::Requested && invoice.facts.create_sent_at.is_none()
-        };
-        let ids: Vec<InvoiceId> = kept.iter().filter(|i| unsent(i)).map(|i| i.id).collect();
-        let present = if ids.is_empty() {
-            Ok(Vec::new())
-        } else {
-            self.setup.store.mark_creations_sent(&ids, now).await
-        };
-        match present {
-            Ok(present) => {
-                for mut invoice in kept.into_iter().rev() {
-                    if unsent(&invoice) {
-                        if !present.contains(&invoice.id) {
-                            continue;
-                        }
-                        invoice.facts.create_sent_at = Some(now);
-                    }
-                    self.queue.push_front(invoice);
-                }
-                true
-            }
-            Err(error) => {
-                self.queue.clear();
-                self.read_not_before = self.committer.fail(&error);
-                false
-            }
-        }
     }
 
     // ------------------------------------------------------------------------------ asking
@@ -389,7 +322,7 @@ impl Poller {
     }
 
     /// Asks, or gives the invoice back when the account's budget does not allow it now.
-    fn ask(&mut self, invoice: Invoice, step: Step) -> Option<Invoice> {
+    fn ask(&mut self, invoice: Box<Invoice>, step: Step) -> Option<Box<Invoice>> {
         let now = self.setup.clock.monotonic();
         let Ok(permit) = self.throttle.take(now) else {
             return Some(invoice);
@@ -416,10 +349,11 @@ impl Poller {
         self.claimed.insert(invoice.id);
         match step {
             Step::Create(creation) => {
-                self.asks
-                    .push(asker.create(invoice, permit, creation).boxed());
+                self.asks.spawn(asker.create(invoice, permit, creation));
             }
-            Step::Look(order) => self.asks.push(asker.look(invoice, permit, order).boxed()),
+            Step::Look(order) => {
+                self.asks.spawn(asker.look(invoice, permit, order));
+            }
             Step::Known(_) | Step::Nothing => self.throttle.give_back(&permit),
         }
         None
@@ -505,7 +439,7 @@ impl Poller {
 
     // ---------------------------------------------------------------------------- deciding
 
-    fn decide(&mut self, invoice: Invoice, news: News) {
+    fn decide(&mut self, invoice: Box<Invoice>, news: News) {
         let now = self.setup.clock.now();
         let paid_already = matches!(&news, News::Created(seen) if seen.state != OrderState::Open);
         let mut decision = decide(&invoice, self.setup.provider.name(), news);
@@ -521,7 +455,7 @@ impl Poller {
     }
 
     /// A look that could not be made moves the next one on, and nothing else.
-    fn put_off(&mut self, invoice: Invoice, error: &CouldNotAsk, blamed: bool) {
+    fn put_off(&mut self, invoice: Box<Invoice>, error: &CouldNotAsk, blamed: bool) {
         tracing::debug!(account = %invoice.account, external_id = %invoice.external_id, %error, "could not ask");
         let now = self.setup.clock.now();
         let mut row = invoice.clone();
@@ -540,7 +474,7 @@ impl Poller {
     }
 
     /// Nothing to ask about: the next look is planned all the same, for a person may change that.
-    fn plan_only(&mut self, invoice: Invoice) {
+    fn plan_only(&mut self, invoice: Box<Invoice>) {
         let now = self.setup.clock.now();
         let mut row = invoice.clone();
         let roll = self.rng.f64();
@@ -548,7 +482,7 @@ impl Poller {
         self.keep_plan(invoice, row);
     }
 
-    fn keep_plan(&mut self, invoice: Invoice, row: Invoice) {
+    fn keep_plan(&mut self, invoice: Box<Invoice>, row: Box<Invoice>) {
         let decision = Decision {
             based_on_version: invoice.version,
             based_on_next_poll_at: invoice.schedule.next_poll_at,
@@ -559,7 +493,7 @@ impl Poller {
         self.keep(invoice, decision);
     }
 
-    fn keep(&mut self, invoice: Invoice, decision: Decision) {
+    fn keep(&mut self, invoice: Box<Invoice>, decision: Decision) {
         log_decision(&invoice, &decision);
         self.committer.keep(Decided { invoice, decision });
     }
@@ -625,9 +559,9 @@ impl Poller {
 
     /// Finishes what is under way; what is not done in time is asked again after the next start.
     async fn finish(&mut self) {
+        // What they would have shown is asked again after the next start.
         self.queue.clear();
-        // What it would have shown is asked again after the next start.
-        self.page = None;
+        (self.page, self.read, self.fetched_due) = (None, None, None);
         let until = self.setup.clock.monotonic() + FINISH_WITHIN;
         while self.setup.clock.monotonic() < until {
             self.start_commit(true);
@@ -645,10 +579,15 @@ impl Poller {
     }
 }
 
-/// The end of the page under way; never when there is none.
-async fn under_way(page: &mut Option<BoxFuture<'static, Fetched>>) -> Fetched {
-    match page {
-        Some(page) => page.await,
+/// What a task brought. A panic in there is ours; nobody cancels one that is still waited for.
+fn whole<T>(ended: Result<T, JoinError>) -> T {
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// The end of what is under way; never when there is nothing.
+async fn under_way<T>(reading: &mut Option<BoxFuture<'static, T>>) -> T {
+    match reading {
+        Some(reading) => reading.await,
         None => std::future::pending().await,
     }
 }

@@ -226,7 +226,7 @@ impl Poller {
                 Some(_) if self.claimed.contains(id) => {
                     shared.book.put_off(*slot, book::tick(now + BUSY));
                 }
-                Some(invoice) => self.queue.push_back(invoice),
+                Some(invoice) => self.queue.push_back(Box::new(invoice)),
             }
         }
     }

@@ -164,9 +164,11 @@ fn time(token: Raw<'_>) -> Option<UnixMillis> {
 
 fn link(token: Raw<'_>) -> Option<String> {
     let link = text(token)?;
+    let (scheme, rest) = link.split_once("://")?;
+    let is_known = matches!(scheme, "https" | "http" | "tg");
     let is_plain = link.len() <= LONGEST_LINK && link.bytes().all(|b| b.is_ascii_graphic());
-    let url = url::Url::parse(&link).ok().filter(|_| is_plain)?;
-    matches!(url.scheme(), "https" | "http" | "tg").then(|| link.into_owned())
+    let names_a_place = rest.starts_with(|first: char| first.is_ascii_alphanumeric());
+    (is_known && is_plain && names_a_place).then(|| link.into_owned())
 }
 
 /// What the order asks for; None when nothing is told, an error when something is that is no money.

@@ -99,7 +99,7 @@ pub(super) async fn rows_after(
 }
 
 fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
-    let mut cells = Cells::of(row);
+    let mut cells = Cells::of(row)?;
     cells.number()?;
     let id = InvoiceId(cells.number()?.unwrap_or_default());
     let external_id = ExternalId(cells.text()?.unwrap_or_default());

@@ -27,8 +27,7 @@ pub(super) const RESCHEDULE: &str = "
            last_error     = look.value ->> 7,
            daemon_writes  = daemon_writes + 1
       FROM jsonb_each(?1) AS look
-     WHERE invoices.id = look.value ->> 0 AND invoices.version = look.value ->> 1
- RETURNING id";
+     WHERE invoices.id = look.value ->> 0 AND invoices.version = look.value ->> 1";
 
 /// Events of invoices that still have the version they were decided on.
 pub(super) const APPEND: &str = "
@@ -74,8 +73,15 @@ pub(super) const UPDATE: &str = "
            updated_at      = max(?2, updated_at + 1),
            daemon_writes   = daemon_writes + 1
       FROM jsonb_each(?1) AS new
-     WHERE invoices.id = new.value ->> 0 AND invoices.version = new.value ->> 1
- RETURNING id";
+     WHERE invoices.id = new.value ->> 0 AND invoices.version = new.value ->> 1";
+
+/// Decisions that rest on a version that is no more. Asking for these few is cheaper than having
+/// each row that was written returned.
+pub(super) const STALE: &str = "
+    SELECT decided.key
+      FROM jsonb_each(?1) AS decided
+      LEFT JOIN invoices ON invoices.id = decided.value ->> 0
+     WHERE invoices.version IS NOT decided.value ->> 1";
 
 /// Commits a batch. A row that the database refuses costs only itself: the batch is then written
 /// one decision at a time.
@@ -140,6 +146,7 @@ async fn write(
     decisions: &[Decision],
     now: UnixMillis,
 ) -> Result<Batch, sqlx::Error> {
+    let stale = stale(connection, decisions).await?;
     let (mut plans, mut rows, mut events) = (Rows::new(), Rows::new(), Rows::new());
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
@@ -179,33 +186,50 @@ async fn write(
             .execute(&mut *connection)
             .await?;
     }
-    let mut written: HashSet<i64> = HashSet::new();
     if !rows.is_empty() {
-        let ids: Vec<i64> = sqlx::query_scalar(UPDATE)
+        sqlx::query(UPDATE)
             .bind(rows.finish())
             .bind(now.0)
-            .fetch_all(&mut *connection)
+            .execute(&mut *connection)
             .await?;
-        written.extend(ids);
     }
     if !plans.is_empty() {
-        let ids: Vec<i64> = sqlx::query_scalar(RESCHEDULE)
+        sqlx::query(RESCHEDULE)
             .bind(plans.finish())
-            .fetch_all(connection)
+            .execute(connection)
             .await?;
-        written.extend(ids);
     }
-    let outcome = |(decision, seq): (&Decision, Option<i64>)| {
-        if written.contains(&decision.row.id.0) {
-            Written::Yes { seq }
-        } else {
+    let outcome = |(index, seq): (usize, Option<i64>)| {
+        if stale.contains(&index) {
             Written::Stale
+        } else {
+            Written::Yes { seq }
         }
     };
     Ok(Batch {
-        written: decisions.iter().zip(seqs).map(outcome).collect(),
+        written: seqs.into_iter().enumerate().map(outcome).collect(),
         high_water,
     })
+}
+
+/// Which of the decisions rest on a version that is no more.
+async fn stale(
+    connection: &mut SqliteConnection,
+    decisions: &[Decision],
+) -> Result<HashSet<usize>, sqlx::Error> {
+    let mut versions = Rows::new();
+    for decision in decisions {
+        versions.push(|rows| {
+            rows.number(decision.row.id.0);
+            rows.number(decision.based_on_version);
+        });
+    }
+    let keys: Vec<i64> = sqlx::query_scalar(STALE)
+        .bind(versions.finish())
+        .fetch_all(connection)
+        .await?;
+    let index = |key| usize::try_from(key).unwrap_or_default();
+    Ok(keys.into_iter().map(index).collect())
 }
 
 /// A JSON array of rows, written cell by cell: a tree of values would cost as much as SQLite.

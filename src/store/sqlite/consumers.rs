@@ -21,7 +21,7 @@ pub(super) async fn events_after(
         .await?;
     rows.iter()
         .map(|row| {
-            let mut cells = Cells::of(row);
+            let mut cells = Cells::of(row)?;
             Ok(StoredEvent {
                 seq: cells.number()?.unwrap_or_default(),
                 event_id: cells.text()?.unwrap_or_default(),

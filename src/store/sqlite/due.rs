@@ -8,19 +8,19 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::accounts::ACCOUNTS_IN_QUEUE;
 use super::connection::Writer;
-use super::row::{invoice, invoice_columns};
+use super::row::{invoice, packed_invoice};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{Due, StoreError};
+use crate::store::{Due, OVERDUE_SHARE, StoreError};
 
 /// Among so many times `limit` that became due last, the youngest are taken.
-const FRESH_CANDIDATES: u32 = 4;
+const FRESH_CANDIDATES: u32 = 2;
 
 /// The index alone chooses; only the rows that are chosen are read.
 pub(super) const BECAME_DUE_LAST: &str = concat!(
     "SELECT ",
-    invoice_columns!(),
+    packed_invoice!(),
     " FROM invoices
       WHERE id IN (SELECT id FROM (SELECT id FROM invoices INDEXED BY invoices_due
                                     WHERE account = ?1 AND next_poll_at <= ?2
@@ -32,7 +32,7 @@ pub(super) const BECAME_DUE_LAST: &str = concat!(
 
 pub(super) const WAITED_LONGEST: &str = concat!(
     "SELECT ",
-    invoice_columns!(),
+    packed_invoice!(),
     " FROM invoices INDEXED BY invoices_due
       WHERE account = ?1 AND next_poll_at <= ?2
         AND id NOT IN (SELECT value FROM json_each(?3))
@@ -77,11 +77,12 @@ pub(super) async fn due(
         });
     }
     let claimed = json!(claimed.iter().map(|id| id.0).collect::<Vec<_>>()).to_string();
+    let most_overdue = limit / OVERDUE_SHARE + 1;
     let overdue = sqlx::query(WAITED_LONGEST)
         .bind(&account.0)
         .bind(now.0)
         .bind(&claimed)
-        .bind(limit)
+        .bind(most_overdue)
         .fetch_all(&mut *connection)
         .await?;
     let next_at = next_plan(&mut connection, account, now).await?;
@@ -89,7 +90,7 @@ pub(super) async fn due(
         .iter()
         .map(invoice)
         .collect::<Result<Vec<Invoice>, _>>()?;
-    if overdue.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+    if overdue.len() < usize::try_from(most_overdue).unwrap_or(usize::MAX) {
         // All that is due is in hand: the other end of the queue would be the same rows.
         let mut fresh = overdue.clone();
         fresh.sort_by_key(|invoice| std::cmp::Reverse(invoice.id));

@@ -1,29 +1,29 @@
 //! What looks by page need: the queue in few words, and the invoices that orders belong to.
 
 use serde_json::{Value, json};
-use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqlitePool};
 
-use super::row::{Cells, invoice, invoice_columns};
+use super::row::{Cells, invoice, packed_invoice};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::money::Money;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError};
 
-/// The columns `due_row` reads, in its order.
-macro_rules! due_columns {
+/// The one column that `due_row` reads, packed as `packed_invoice!()` is.
+macro_rules! packed_due_row {
     () => {
-        "id, external_id, order_id, amount, currency, status, created_at, \
+        "json_array(id, external_id, order_id, amount, currency, status, created_at, \
          coalesce(expires_at, created_at + timeout_seconds * 1000), next_poll_at, \
          last_polled_at IS NOT NULL, \
-         reason IS NOT NULL OR failures <> 0 OR not_found_since IS NOT NULL"
+         reason IS NOT NULL OR failures <> 0 OR not_found_since IS NOT NULL)"
     };
 }
 
 const DUE_AFTER: &str = concat!(
     "SELECT ",
-    due_columns!(),
+    packed_due_row!(),
     " FROM invoices INDEXED BY invoices_due
       WHERE account = ?1 AND (next_poll_at, id) > (?2, ?3) AND next_poll_at <= ?4
       ORDER BY next_poll_at, id LIMIT ?5"
@@ -31,7 +31,7 @@ const DUE_AFTER: &str = concat!(
 
 const INSERTED_AFTER: &str = concat!(
     "SELECT ",
-    due_columns!(),
+    packed_due_row!(),
     " FROM invoices NOT INDEXED
       WHERE id > ?2 AND account = ?1 AND next_poll_at IS NOT NULL
       ORDER BY id LIMIT ?3"
@@ -39,7 +39,7 @@ const INSERTED_AFTER: &str = concat!(
 
 const LOAD: &str = concat!(
     "SELECT ",
-    invoice_columns!(),
+    packed_invoice!(),
     " FROM invoices WHERE id IN (SELECT value FROM json_each(?1))"
 );
 
@@ -55,14 +55,11 @@ const MATCH: &str = concat!(
              ON invoices.account = ?1 AND invoices.external_id = listed.external_id
           WHERE invoices.order_id IS NULL)
      SELECT ",
-    invoice_columns!(),
+    packed_invoice!(),
     ", place FROM found CROSS JOIN invoices ON invoices.id = found.invoice_id
       WHERE status <> 'rejected' AND (status <> 'paid' OR paid_amount IS NULL)
       ORDER BY place"
 );
-
-/// Columns before `place` in `MATCH`.
-const INVOICE_COLUMNS: usize = 34;
 
 pub(super) async fn due_after(
     readers: &SqlitePool,
@@ -155,15 +152,15 @@ pub(super) async fn match_orders(
         .fetch_all(readers)
         .await?;
     let keyed = |row: &SqliteRow| {
-        let place = Cells::from_column(row, INVOICE_COLUMNS).number()?;
-        let index = usize::try_from(place.unwrap_or_default()).unwrap_or_default();
+        let place: i64 = row.try_get(1)?;
+        let index = usize::try_from(place).unwrap_or_default();
         Ok((index, invoice(row)?))
     };
     rows.iter().map(keyed).collect()
 }
 
 fn due_row(row: &SqliteRow) -> Result<DueRow, StoreError> {
-    let mut cells = Cells::of(row);
+    let mut cells = Cells::packed(row)?;
     let id = InvoiceId(cells.number()?.unwrap_or_default());
     let external_id = ExternalId(cells.text()?.unwrap_or_default());
     let order_id = cells.text()?.map(OrderId);

@@ -55,6 +55,10 @@ const OFTEN: &[(&str, &str)] = &[
     ),
     (UNREAD, "SEARCH o USING INTEGER PRIMARY KEY (rowid>?)"),
     (
+        commit::STALE,
+        "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
+    ),
+    (
         commit::RESCHEDULE,
         "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
     ),

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
-use super::row::{Cells, invoice, invoice_columns};
+use super::row::{Cells, invoice, packed_invoice};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -38,7 +38,7 @@ macro_rules! each_account {
                  SELECT (SELECT min(account) FROM invoices WHERE account > names.name)
                    FROM names WHERE names.name IS NOT NULL)
              SELECT ",
-            invoice_columns!(),
+            packed_invoice!(),
             " FROM names CROSS JOIN invoices ON invoices.account = names.name"
         )
     };
@@ -210,7 +210,7 @@ impl SqliteStore {
             Reference::Id(id) => {
                 let sql = concat!(
                     "SELECT ",
-                    invoice_columns!(),
+                    packed_invoice!(),
                     " FROM invoices WHERE id = ?1 AND (?2 IS NULL OR account = ?2)"
                 );
                 let rows = sqlx::query(sql).bind(id.0).bind(account);
@@ -251,7 +251,7 @@ impl SqliteStore {
     pub async fn list(&self, query: &InvoiceQuery) -> Result<Vec<Invoice>, StoreError> {
         let sql = concat!(
             "SELECT ",
-            invoice_columns!(),
+            packed_invoice!(),
             " FROM invoices
               WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR account = ?2)
               ORDER BY id DESC LIMIT ?3"
@@ -396,7 +396,7 @@ impl SqliteStore {
         .await?;
         rows.iter()
             .map(|row| {
-                let mut cells = Cells::of(row);
+                let mut cells = Cells::of(row)?;
                 Ok(AccountRecord {
                     name: AccountName(cells.text()?.unwrap_or_default()),
                     provider: cells.text()?.unwrap_or_default(),
@@ -442,7 +442,7 @@ fn invoices(rows: &[SqliteRow]) -> Result<Vec<Invoice>, StoreError> {
 }
 
 fn event(row: &SqliteRow) -> Result<EventRow, StoreError> {
-    let mut cells = Cells::of(row);
+    let mut cells = Cells::of(row)?;
     Ok(EventRow {
         seq: cells.number()?.unwrap_or_default(),
         event_id: cells.text()?.unwrap_or_default(),

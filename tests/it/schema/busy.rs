@@ -97,7 +97,7 @@ fn look(row: &Invoice) -> Decision {
     Decision {
         based_on_version: row.version,
         based_on_next_poll_at: row.schedule.next_poll_at,
-        row: looked,
+        row: Box::new(looked),
         facts_changed: false,
         event: None,
     }

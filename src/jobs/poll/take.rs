@@ -1,0 +1,129 @@
+//! Taking single looks that are due: the next rows are read while the last ones are asked about.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::{BATCH, Poller, whole};
+use crate::domain::invoice::{Invoice, InvoiceId};
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::{Due, StoreError};
+
+/// What a read of the queue brought.
+pub(super) struct Read {
+    due: Result<Due, StoreError>,
+    due_at: UnixMillis,
+    want: usize,
+}
+
+impl Poller {
+    /// Takes what was read of the queue, and has more read when that will soon be needed.
+    pub(super) async fn refill(&mut self) {
+        if self.reading.is_some() {
+            // The book of what is due knows by itself whether anything is left.
+            self.drained = true;
+            return self.refill_by_list().await;
+        }
+        if let Some(read) = self.fetched_due.take() {
+            self.take(read).await;
+        }
+        let now = self.setup.clock.monotonic();
+        if self.read.is_some() || now < self.read_not_before {
+            return;
+        }
+        let unlimited = self.throttle.rate().is_none() && self.throttle.trouble().is_none();
+        let (room, enough) = if unlimited {
+            (BATCH, BATCH / 2)
+        } else {
+            (self.throttle.room(now).min(BATCH), 1)
+        };
+        if room == 0 || self.queue.len() >= enough {
+            return;
+        }
+        self.read = Some(tokio::spawn(self.read_due(room)).map(whole).boxed());
+    }
+
+    /// Reads of what is due what is neither waiting here nor being asked about.
+    fn read_due(&self, want: usize) -> impl Future<Output = Read> + Send + 'static {
+        let due_at = self.once.unwrap_or_else(|| self.setup.clock.now());
+        let (store, account) = (Arc::clone(&self.setup.store), self.setup.account.clone());
+        let mut in_hand: HashSet<InvoiceId> = self.claimed.clone();
+        in_hand.extend(self.queue.ids());
+        let limit = u32::try_from(want).unwrap_or(u32::MAX);
+        async move {
+            Read {
+                due: store.due(&account, due_at, limit, &in_hand).await,
+                due_at,
+                want,
+            }
+        }
+    }
+
+    async fn take(&mut self, read: Read) {
+        let due = match read.due {
+            Ok(due) => due,
+            Err(error) => {
+                self.read_not_before = self.committer.fail(&error);
+                return;
+            }
+        };
+        if self.committer.holds_back() {
+            return;
+        }
+        self.drained = due.fresh.is_empty() && due.overdue.is_empty();
+        if self.drained {
+            let until_next = due
+                .next_at
+                .map_or(Duration::MAX, |at| at.since(read.due_at));
+            let rest = self.setup.intake_interval.min(until_next);
+            let now = self.setup.clock.monotonic();
+            self.read_not_before = now + rest.max(Duration::from_millis(5));
+        }
+        let waiting = self.queue.len();
+        self.queue.fill(due, &self.claimed, waiting + read.want);
+        if self.mark_creations().await {
+            self.committer.recovered();
+        }
+    }
+
+    /// Writes down that creations are about to be sent; what was withdrawn meanwhile is dropped.
+    /// False when it could not be written: then nothing is sent.
+    pub(super) async fn mark_creations(&mut self) -> bool {
+        let now = self.setup.clock.now();
+        let mut kept = Vec::new();
+        while let Some(invoice) = self.queue.pop() {
+            kept.push(invoice);
+        }
+        let unsent = |invoice: &Invoice| {
+            invoice.facts.status == Status::Requested && invoice.facts.create_sent_at.is_none()
+        };
+        let ids: Vec<InvoiceId> = kept.iter().filter(|i| unsent(i)).map(|i| i.id).collect();
+        let present = if ids.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.setup.store.mark_creations_sent(&ids, now).await
+        };
+        match present {
+            Ok(present) => {
+                for mut invoice in kept.into_iter().rev() {
+                    if unsent(&invoice) {
+                        if !present.contains(&invoice.id) {
+                            continue;
+                        }
+                        invoice.facts.create_sent_at = Some(now);
+                    }
+                    self.queue.push_front(invoice);
+                }
+                true
+            }
+            Err(error) => {
+                self.queue.clear();
+                self.read_not_before = self.committer.fail(&error);
+                false
+            }
+        }
+    }
+}
