@@ -171,12 +171,12 @@ impl Database {
         Ok(connection.close().await?)
     }
 
-    /// Invoices of orders that no sandbox knows, due as late as a plan may lie ahead: in minutes.
+    /// Invoices of orders that no sandbox knows, due in minutes: no plan may lie 10 minutes ahead.
     pub async fn fill_idle(&self, count: usize) -> Result<()> {
-        let far = now().plus(Duration::from_mins(9));
+        let far = now().plus(Duration::from_mins(7));
         for begin in (0..count).step_by(CHUNK) {
             let orders: Vec<Order> = (begin..count.min(begin + CHUNK)).map(made_up).collect();
-            let next_poll_at = far.plus(Duration::from_millis(begin as u64));
+            let next_poll_at = far.plus(Duration::from_millis(begin as u64 / 10));
             self.fill(&orders, Rows::Seen { next_poll_at }).await?;
         }
         Ok(())

@@ -60,7 +60,7 @@ async fn by_store(database: &Database, count: usize) -> Result<Duration> {
     let due = store
         .due(&account, now(), u32::try_from(count)?, &HashSet::new())
         .await?;
-    let decisions: Vec<Decision> = due.overdue.iter().map(paid).collect();
+    let decisions: Vec<Decision> = due.fresh.iter().map(paid).collect();
     if decisions.len() != count {
         bail!("{} of {count} are due", decisions.len());
     }

@@ -126,7 +126,7 @@ async fn wakes() -> Result<Vec<f64>> {
     sleep(Duration::from_millis(500)).await;
     let mut chance = fastrand::Rng::with_seed(7);
     let mut delays = Vec::new();
-    for invoice in &due.overdue {
+    for invoice in &due.fresh {
         store.commit(&[paid(invoice)], now()).await?;
         let committed = Instant::now();
         let heard = lines

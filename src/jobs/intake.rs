@@ -16,6 +16,8 @@ use crate::store::{Store, StoreError};
 const CHECK_PLANS_EVERY: Duration = Duration::from_mins(10);
 /// A wall clock that loses more than this against the monotonic one has jumped.
 const JUMP: Duration = Duration::from_secs(1);
+/// Plans that one transaction brings back: others want to write too.
+const BROUGHT_A_TURN: u32 = 1000;
 
 /// The duty.
 pub struct Intake {
@@ -91,7 +93,15 @@ impl Intake {
         ];
         let horizons =
             waiting.map(|status| (status, wall.plus(self.cadence.horizon(status)).plus(JUMP)));
-        let brought = self.store.bring_back(&horizons, wall).await?;
+        let mut brought = 0;
+        loop {
+            let store = &self.store;
+            let some = store.bring_back(&horizons, wall, BROUGHT_A_TURN).await?;
+            brought += some;
+            if some < u64::from(BROUGHT_A_TURN) {
+                break;
+            }
+        }
         if brought > 0 {
             tracing::warn!(
                 invoices = brought,

@@ -339,21 +339,21 @@ async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
     ];
     sure(store.commit(&plans, NOW).await);
     let horizons = [(Status::Pending, near), (Status::Expired, LATER)];
-    assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1)).await), 1);
+    assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1), 9).await), 1);
     assert_eq!(
         named(&sure(store.due(&ACCOUNT.into(), NOW, 9, &HashSet::new()).await).overdue),
         ["far"]
     );
-    assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1)).await), 0);
+    assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1), 9).await), 0);
     assert_eq!(
         sure(
             store
-                .bring_back(&[(Status::Expired, near)], UnixMillis(1))
+                .bring_back(&[(Status::Expired, near)], UnixMillis(1), 9)
                 .await
         ),
         1
     );
-    assert_eq!(sure(store.bring_back(&[], UnixMillis(1)).await), 0);
+    assert_eq!(sure(store.bring_back(&[], UnixMillis(1), 9).await), 0);
 }
 
 async fn accounts_are_recorded_over_and_over(backend: &impl Backend) {

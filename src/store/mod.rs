@@ -112,12 +112,14 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Vec<AccountName>, StoreError>;
 
-    /// Plans for `now` what is planned further ahead than the horizon of its status allows: the
-    /// clock went back. Returns how many.
+    /// Plans for `now` up to `limit` invoices that are planned further ahead than the horizon of
+    /// their status allows: the clock went back. Returns how many; fewer than `limit` = these were
+    /// the last.
     async fn bring_back(
         &self,
         horizons: &[(Status, UnixMillis)],
         now: UnixMillis,
+        limit: u32,
     ) -> Result<u64, StoreError>;
 
     /// Writes down what the daemon found out about an account, for programs that only read.

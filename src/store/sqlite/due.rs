@@ -130,14 +130,12 @@ pub(super) const BRING_BACK: &str = "
                      AND next_poll_at > horizon.value ->> 1
                    LIMIT ?4)";
 
-/// Rows that one transaction brings back: a short write.
-const BROUGHT_A_TURN: u32 = 1000;
-
 pub(super) async fn bring_back(
     readers: &SqlitePool,
     writer: &mut Writer,
     horizons: &[(Status, UnixMillis)],
     now: UnixMillis,
+    limit: u32,
 ) -> Result<u64, StoreError> {
     let Some(nearest) = horizons.iter().map(|(_, horizon)| horizon.0).min() else {
         return Ok(0);
@@ -146,29 +144,27 @@ pub(super) async fn bring_back(
         .iter()
         .map(|(status, horizon)| (status.as_str(), horizon.0))
         .collect();
-    let pairs = serde_json::json!(pairs).to_string();
+    let pairs = json!(pairs).to_string();
     let accounts: Vec<String> = sqlx::query_scalar(ACCOUNTS_IN_QUEUE)
         .fetch_all(readers)
         .await?;
-    let mut brought = 0;
+    let mut left = u64::from(limit);
     for account in accounts {
-        loop {
-            let connection = writer.begin().await?;
-            let rows = sqlx::query(BRING_BACK)
-                .bind(&account)
-                .bind(&pairs)
-                .bind(nearest)
-                .bind(BROUGHT_A_TURN)
-                .bind(now.0)
-                .execute(connection)
-                .await?
-                .rows_affected();
-            writer.commit().await?;
-            brought += rows;
-            if rows < u64::from(BROUGHT_A_TURN) {
-                break;
-            }
+        let connection = writer.begin().await?;
+        let brought = sqlx::query(BRING_BACK)
+            .bind(&account)
+            .bind(&pairs)
+            .bind(nearest)
+            .bind(i64::try_from(left).unwrap_or(i64::MAX))
+            .bind(now.0)
+            .execute(connection)
+            .await?
+            .rows_affected();
+        writer.commit().await?;
+        left -= brought;
+        if left == 0 {
+            break;
         }
     }
-    Ok(brought)
+    Ok(u64::from(limit) - left)
 }

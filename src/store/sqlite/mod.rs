@@ -221,9 +221,10 @@ impl Store for SqliteStore {
         &self,
         horizons: &[(Status, UnixMillis)],
         now: UnixMillis,
+        limit: u32,
     ) -> Result<u64, StoreError> {
         let mut writer = self.writer().await?;
-        due::bring_back(&self.readers, &mut writer, horizons, now).await
+        due::bring_back(&self.readers, &mut writer, horizons, now, limit).await
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {

@@ -21,12 +21,23 @@ macro_rules! packed_due_row {
     };
 }
 
-const DUE_AFTER: &str = concat!(
+/// What is planned for the very time of a place in the queue. Two statements, since a comparison of
+/// pairs would walk all rows of one time: programs drop a million invoices in one statement.
+pub(super) const DUE_WITH: &str = concat!(
     "SELECT ",
     packed_due_row!(),
     " FROM invoices INDEXED BY invoices_due
-      WHERE account = ?1 AND (next_poll_at, id) > (?2, ?3) AND next_poll_at <= ?4
-      ORDER BY next_poll_at, id LIMIT ?5"
+      WHERE account = ?1 AND next_poll_at = ?2 AND id > ?3
+      ORDER BY id LIMIT ?4"
+);
+
+/// What is planned for later than that.
+pub(super) const DUE_LATER: &str = concat!(
+    "SELECT ",
+    packed_due_row!(),
+    " FROM invoices INDEXED BY invoices_due
+      WHERE account = ?1 AND next_poll_at > ?2 AND next_poll_at <= ?3
+      ORDER BY next_poll_at, id LIMIT ?4"
 );
 
 const INSERTED_AFTER: &str = concat!(
@@ -68,14 +79,27 @@ pub(super) async fn due_after(
     until: UnixMillis,
     limit: u32,
 ) -> Result<Vec<DueRow>, StoreError> {
-    let rows = sqlx::query(DUE_AFTER)
-        .bind(&account.0)
-        .bind(after.at.0)
-        .bind(after.id.0)
-        .bind(until.0)
-        .bind(limit)
-        .fetch_all(readers)
-        .await?;
+    let mut rows = Vec::new();
+    if after.at <= until {
+        rows = sqlx::query(DUE_WITH)
+            .bind(&account.0)
+            .bind(after.at.0)
+            .bind(after.id.0)
+            .bind(limit)
+            .fetch_all(readers)
+            .await?;
+    }
+    let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
+    if left > 0 {
+        let later = sqlx::query(DUE_LATER)
+            .bind(&account.0)
+            .bind(after.at.0)
+            .bind(until.0)
+            .bind(left)
+            .fetch_all(readers)
+            .await?;
+        rows.extend(later);
+    }
     rows.iter().map(due_row).collect()
 }
 

@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::{accounts, commit, connection, consumers, due, reports, retention, schema};
+use super::{accounts, commit, connection, consumers, due, pages, reports, retention, schema};
 use crate::domain::time::UnixMillis;
 
 /// The contract's query for programs that read events.
@@ -18,6 +18,14 @@ const OFTEN: &[(&str, &str)] = &[
     (
         due::WAITED_LONGEST,
         "invoices_due (account=? AND next_poll_at<?)",
+    ),
+    (
+        pages::DUE_WITH,
+        "invoices_due (account=? AND next_poll_at=? AND rowid>?)",
+    ),
+    (
+        pages::DUE_LATER,
+        "invoices_due (account=? AND next_poll_at>? AND next_poll_at<?)",
     ),
     (
         due::NEXT_PLAN,
