@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +70,8 @@ struct Parts {
     store: Arc<SqliteStore>,
     accounts: Vec<Account>,
     committed: Arc<Notify>,
+    /// Sent when the intake noticed that somebody wrote to the database.
+    changed: watch::Sender<()>,
     board: Board,
     heartbeats: BTreeMap<String, Heartbeat>,
     _locks: Vec<DatabaseLock>,
@@ -117,18 +119,17 @@ where
         intake,
         Arc::clone(&parts.clock),
         parts.config.polling.intake_interval,
+        parts.changed.clone(),
         stop.clone(),
     ));
     let delivery = feed.map(|feed| {
-        let committed = Arc::clone(&parts.committed);
-        let interval = parts.config.polling.intake_interval;
-        tokio::spawn(feed_loop(
-            feed,
-            Arc::clone(&parts.clock),
-            committed,
-            interval,
-            flush.clone(),
-        ))
+        let wakes = FeedWakes {
+            clock: Arc::clone(&parts.clock),
+            committed: Arc::clone(&parts.committed),
+            changed: parts.changed.subscribe(),
+            interval: parts.config.polling.intake_interval,
+        };
+        tokio::spawn(feed_loop(feed, wakes, flush.clone()))
     });
     let schedule = schedule(&parts).await?;
     let manager = tokio::spawn(lifecycle::tell_manager(
@@ -240,6 +241,7 @@ async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonErro
         store: Arc::new(store),
         accounts,
         committed: Arc::new(Notify::new()),
+        changed: watch::Sender::new(()),
         board: Board::default(),
         heartbeats: BTreeMap::new(),
         _locks: locks,
@@ -379,6 +381,7 @@ fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             },
             list_bytes_per_second: settings.list_bytes_per_second,
             committed: Arc::clone(&parts.committed),
+            changed: parts.changed.subscribe(),
             heartbeat,
             board: parts.board.clone(),
             seed: fastrand::u64(..),
@@ -410,11 +413,14 @@ async fn intake_loop(
     mut intake: Intake,
     clock: Arc<dyn Clock>,
     interval: Duration,
+    changed: watch::Sender<()>,
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
-        if let Err(error) = intake.run_once().await {
-            tracing::debug!(%error, "intake waits for the database");
+        match intake.run_once().await {
+            Ok(true) => drop(changed.send_replace(())),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "intake waits for the database"),
         }
         tokio::select! {
             () = clock.sleep(interval.min(LONGEST_NAP)) => {}
@@ -447,14 +453,20 @@ where
     Ok(Some(Feed::new(store, delivery, place, output)))
 }
 
-/// Delivers after each commit of ours, and what other processes wrote within `interval`.
-async fn feed_loop<W>(
-    mut feed: Feed<W>,
+/// What the feed waits for.
+struct FeedWakes {
     clock: Arc<dyn Clock>,
+    /// A commit of ours.
     committed: Arc<Notify>,
+    /// A commit of whomever, noticed by the intake.
+    changed: watch::Receiver<()>,
+    /// Between tries, while the database cannot be read.
     interval: Duration,
-    flush: CancellationToken,
-) where
+}
+
+/// Delivers after each commit: ours at once, those of other processes when the intake notices.
+async fn feed_loop<W>(mut feed: Feed<W>, mut wakes: FeedWakes, flush: CancellationToken)
+where
     W: AsyncWrite + Unpin + Send,
 {
     let mut failing = false;
@@ -475,9 +487,11 @@ async fn feed_loop<W>(
         if last {
             return;
         }
+        let nap = if failing { wakes.interval } else { LONGEST_NAP };
         tokio::select! {
-            () = committed.notified() => {}
-            () = clock.sleep(interval) => {}
+            () = wakes.committed.notified() => {}
+            Ok(()) = wakes.changed.changed() => {}
+            () = wakes.clock.sleep(nap) => {}
             () = flush.cancelled() => {}
         }
     }

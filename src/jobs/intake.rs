@@ -53,13 +53,13 @@ impl Intake {
         }
     }
 
-    /// One turn: cheap when nothing was written since the last.
-    pub async fn run_once(&mut self) -> Result<(), StoreError> {
+    /// One turn: cheap when nothing was written since the last. Tells whether something was.
+    pub async fn run_once(&mut self) -> Result<bool, StoreError> {
         self.heartbeat.beat(self.clock.monotonic());
         self.check_plans().await?;
         let change = self.store.change_counter().await?;
         if self.seen_change == Some(change) {
-            return Ok(());
+            return Ok(false);
         }
         let unknown = self
             .store
@@ -72,7 +72,7 @@ impl Intake {
         }
         self.reported.retain(|account| unknown.contains(account));
         self.seen_change = Some(self.store.change_counter().await?);
-        Ok(())
+        Ok(true)
     }
 
     async fn check_plans(&mut self) -> Result<(), StoreError> {

@@ -69,6 +69,13 @@ pub trait Store: Send + Sync + 'static {
         orders: &[(&OrderId, Option<&ExternalId>)],
     ) -> Result<Vec<(usize, Invoice)>, StoreError>;
 
+    /// When the first plan after `after` becomes due.
+    async fn next_plan(
+        &self,
+        account: &AccountName,
+        after: UnixMillis,
+    ) -> Result<Option<UnixMillis>, StoreError>;
+
     /// Writes down that creations are about to be sent for the first time; from then on these rows
     /// cannot be withdrawn. Returns those that are still there.
     async fn mark_creations_sent(

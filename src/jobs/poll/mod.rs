@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
+use tokio::sync::watch::Receiver;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -98,6 +99,8 @@ pub struct PollSetup {
     pub list_bytes_per_second: u64,
     /// Wakes the feed after a commit.
     pub committed: Arc<Notify>,
+    /// Somebody wrote to the database: what is due may be more than was planned.
+    pub changed: Receiver<()>,
     /// Told at each turn.
     pub heartbeat: Heartbeat,
     /// Where the account's state is put up.
@@ -145,6 +148,8 @@ pub struct Poller {
     fetched_due: Option<Read>,
     /// The queue was found empty; not before this is it read again.
     read_not_before: Duration,
+    /// How often somebody was seen to write to the database.
+    changes: u64,
     standing: Standing,
     counts: PollCounts,
     /// For one pass: only what was due then.
@@ -173,6 +178,7 @@ impl Poller {
             read: None,
             fetched_due: None,
             read_not_before: now,
+            changes: 0,
             standing: Standing::new(setup.clock.as_ref()),
             counts: PollCounts::default(),
             once: None,
@@ -186,6 +192,7 @@ impl Poller {
         // Made before each wait, not with it: what comes while something else is awaited counts.
         let reloaded = reload.notified();
         tokio::pin!(reloaded);
+        let mut changed = self.setup.changed.clone();
         while !stop.is_cancelled() {
             self.refill().await;
             self.launch();
@@ -193,6 +200,10 @@ impl Poller {
             tokio::select! {
                 () = self.progress() => {}
                 () = stop.cancelled() => {}
+                Ok(()) = changed.changed() => {
+                    self.changes += 1;
+                    self.read_again_in(Duration::ZERO);
+                }
                 () = &mut reloaded => {
                     reloaded.set(reload.notified());
                     self.reload_key();
@@ -534,8 +545,16 @@ impl Poller {
 
     fn release(&mut self, decided: Decided, written: Written) {
         match written {
-            Written::Yes { .. } => self.note_committed(&decided, true),
-            Written::Stale => self.note_committed(&decided, false),
+            Written::Yes { .. } => {
+                self.note_committed(&decided, true);
+                if let Some(next) = decided.decision.row.schedule.next_poll_at {
+                    self.read_again_in(next.since(self.setup.clock.now()));
+                }
+            }
+            Written::Stale => {
+                self.note_committed(&decided, false);
+                self.read_again_in(Duration::ZERO);
+            }
             Written::Refused(_) => {}
         }
         let Decided { invoice, decision } = decided;

@@ -10,13 +10,19 @@ use super::{BATCH, Poller, whole};
 use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::jobs::LONGEST_NAP;
 use crate::store::{Due, StoreError};
+
+/// A queue that was found empty is not read again at once.
+const SHORTEST_REST: Duration = Duration::from_millis(5);
 
 /// What a read of the queue brought.
 pub(super) struct Read {
     due: Result<Due, StoreError>,
     due_at: UnixMillis,
     want: usize,
+    /// The count of changes when it began: what was written since then it may have missed.
+    changes: u64,
 }
 
 impl Poller {
@@ -53,11 +59,13 @@ impl Poller {
         let mut in_hand: HashSet<InvoiceId> = self.claimed.clone();
         in_hand.extend(self.queue.ids());
         let limit = u32::try_from(want).unwrap_or(u32::MAX);
+        let changes = self.changes;
         async move {
             Read {
                 due: store.due(&account, due_at, limit, &in_hand).await,
                 due_at,
                 want,
+                changes,
             }
         }
     }
@@ -74,18 +82,28 @@ impl Poller {
             return;
         }
         self.drained = due.fresh.is_empty() && due.overdue.is_empty();
-        if self.drained {
-            let until_next = due
-                .next_at
-                .map_or(Duration::MAX, |at| at.since(read.due_at));
-            let rest = self.setup.intake_interval.min(until_next);
-            let now = self.setup.clock.monotonic();
-            self.read_not_before = now + rest.max(Duration::from_millis(5));
+        if self.drained && read.changes == self.changes {
+            let until_next = due.next_at.map(|at| at.since(read.due_at));
+            self.rest(until_next.unwrap_or(LONGEST_NAP));
         }
         let waiting = self.queue.len();
         self.queue.fill(due, &self.claimed, waiting + read.want);
         if self.mark_creations().await {
             self.committer.recovered();
+        }
+    }
+
+    /// Nothing is due for so long, unless somebody writes to the database.
+    pub(super) fn rest(&mut self, until_next: Duration) {
+        let rest = until_next.clamp(SHORTEST_REST, LONGEST_NAP);
+        self.read_not_before = self.setup.clock.monotonic() + rest;
+    }
+
+    /// Something is due so soon: a rest that is longer ends early, if the database can be used.
+    pub(super) fn read_again_in(&mut self, wait: Duration) {
+        if !self.committer.is_failing() {
+            let at = self.setup.clock.monotonic() + wait;
+            self.read_not_before = self.read_not_before.min(at);
         }
     }
 

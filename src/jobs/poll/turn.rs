@@ -13,6 +13,7 @@ use super::{BATCH, Poller, Strategy};
 use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::positions::Positions;
 use crate::domain::time::UnixMillis;
+use crate::jobs::LONGEST_NAP;
 use crate::store::{DueRow, QueuePlace, StoreError};
 
 /// Rows taken in at a time.
@@ -102,7 +103,10 @@ impl Poller {
         };
         rows.extend(due);
         if !intake.goes_on {
-            self.read_not_before = now + self.setup.intake_interval;
+            let next = store.next_plan(account, wall).await?;
+            let until_next = next.map_or(LONGEST_NAP, |at| at.since(wall));
+            // Plans that come thick and fast are taken in together.
+            self.rest(until_next.max(self.setup.intake_interval));
         }
         self.adopt(&rows, now);
         Ok(())

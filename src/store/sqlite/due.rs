@@ -47,7 +47,7 @@ pub(super) const NEXT_PLAN: &str = "
 const BEFORE_ALL: UnixMillis = UnixMillis(-1);
 
 /// The first plan after `after`.
-async fn next_plan(
+pub(super) async fn next_plan(
     connection: &mut SqliteConnection,
     account: &AccountName,
     after: UnixMillis,

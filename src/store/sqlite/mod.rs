@@ -163,6 +163,15 @@ impl Store for SqliteStore {
         pages::match_orders(&self.readers, account, orders).await
     }
 
+    async fn next_plan(
+        &self,
+        account: &AccountName,
+        after: UnixMillis,
+    ) -> Result<Option<UnixMillis>, StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        due::next_plan(&mut connection, account, after).await
+    }
+
     async fn mark_creations_sent(
         &self,
         ids: &[InvoiceId],
