@@ -196,7 +196,7 @@ impl Poller {
         while !stop.is_cancelled() {
             self.refill().await;
             self.launch();
-            self.start_commit(false);
+            self.start_commit(self.has_nothing_to_ask());
             tokio::select! {
                 () = self.progress() => {}
                 () = stop.cancelled() => {}
@@ -221,7 +221,7 @@ impl Poller {
         loop {
             self.refill().await;
             self.launch();
-            self.start_commit(false);
+            self.start_commit(self.has_nothing_to_ask());
             let reads = self.page.is_some() || self.read.is_some();
             let idle = self.asks.is_empty() && self.committer.is_idle() && !reads;
             let done = self.queue.is_empty() && self.list_is_done() && self.drained;
@@ -510,6 +510,11 @@ impl Poller {
     }
 
     // -------------------------------------------------------------------------- committing
+
+    /// What was decided gets no more company.
+    fn has_nothing_to_ask(&self) -> bool {
+        self.asks.is_empty() && self.queue.is_empty() && self.read.is_none() && self.page.is_none()
+    }
 
     fn start_commit(&mut self, hurry: bool) {
         self.committer.start(hurry);

@@ -149,7 +149,9 @@ async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     require_file(path)?;
     let options = options(path)
         .synchronous(SqliteSynchronous::Full)
-        .pragma("journal_size_limit", "67108864");
+        .pragma("journal_size_limit", "67108864")
+        // KiB, when negative: the queue's index is written all over, and should stay in memory.
+        .pragma("cache_size", "-8000");
     Ok(SqliteConnection::connect_with(&options).await?)
 }
 
