@@ -97,7 +97,7 @@ impl Committer {
     /// Begins to write if it is time; `hurry` does not wait for company.
     pub(super) fn start(&mut self, hurry: bool) {
         let now = self.clock.monotonic();
-        let due = now >= self.due_at() || hurry && (!self.failing || now >= self.not_before);
+        let due = now >= self.due_at() || hurry && now >= self.not_before;
         if self.under_way.is_some() || self.gathered.is_empty() || !due {
             return;
         }

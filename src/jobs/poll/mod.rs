@@ -284,12 +284,13 @@ impl Poller {
     /// How long to wait when nothing happens.
     fn nap(&mut self) -> Duration {
         let now = self.setup.clock.monotonic();
-        let mut nap = self.setup.intake_interval.min(LONGEST_NAP);
+        let mut nap = LONGEST_NAP;
         if let Some(wait) = self.committer.wait(now) {
             nap = nap.min(wait);
         }
         if self.reading.is_some() && self.queue.is_empty() {
-            let nap = nap.min(self.list_nap(now));
+            let next_read = self.read_not_before.saturating_sub(now);
+            let nap = nap.min(self.list_nap(now)).min(next_read);
             return nap.max(Duration::from_millis(1));
         }
         let room = self.throttle.wait(now);
