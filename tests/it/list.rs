@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use payrecond::config::Config;
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
 
-use crate::shop::Shop;
+use crate::shop::{Daemon, Shop, environment};
 
 const FAST: &str = "[polling]\nmin_interval = \"200ms\"\nmax_interval = \"400ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\nnot_found_grace = \"300ms\"\n";
 /// Nothing is looked at twice within a test.
@@ -49,14 +50,23 @@ async fn fill(shop: &Shop, count: usize, every: usize) {
     shop.execute(&(sql + "COMMIT;")).await;
 }
 
+/// All of `invoices`, every column.
 async fn rows(shop: &Shop) -> String {
-    shop.ask(
-        "SELECT group_concat(quote(id) || quote(status) || quote(reason) || quote(version)
-                || quote(updated_at) || quote(next_poll_at) || quote(last_polled_at) || quote(polls)
-                || quote(failures) || quote(provider_status) || quote(expires_at))
-           FROM (SELECT * FROM invoices ORDER BY id)",
-    )
-    .await
+    let columns = "SELECT group_concat('quote(' || name || ')', ' || ')
+                     FROM pragma_table_info('invoices')";
+    let columns = shop.ask(columns).await;
+    let all = format!(
+        "SELECT group_concat({columns}, char(10)) FROM (SELECT * FROM invoices ORDER BY id)"
+    );
+    shop.ask(&all).await
+}
+
+/// A daemon that may make so many requests a second, one at a time.
+fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
+    let budget = format!("requests_per_second = {requests_per_second}\nburst = 1");
+    let config = shop.config_text();
+    let config = config.replace("requests_per_second = 0", &budget);
+    Daemon::start(Config::parse(&config, &environment()).unwrap())
 }
 
 /// Waits until so many requests of a kind were made.
@@ -75,11 +85,26 @@ async fn many_that_are_due_are_covered_by_pages_which_write_no_row() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 300, 1).await;
     let before = rows(&shop).await;
+    assert_eq!(before.lines().count(), 300);
     let daemon = shop.start();
     shop.until("SELECT list_total FROM accounts", "300").await;
     daemon.stop().await;
     assert_eq!(asked(&shop, Operation::Preview), 0);
     assert!(asked(&shop, Operation::List) + asked(&shop, Operation::Amount) <= 3);
+    assert_eq!(rows(&shop).await, before);
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
+}
+
+#[tokio::test]
+async fn reading_the_list_again_and_again_writes_no_row() {
+    let shop = shop("list", FAST).await;
+    fill(&shop, 300, 3).await;
+    let before = rows(&shop).await;
+    assert_eq!(before.lines().count(), 100);
+    let daemon = shop.start();
+    until_asked(&shop, Operation::List, 4).await;
+    shop.until("SELECT list_total FROM accounts", "300").await;
+    daemon.stop().await;
     assert_eq!(rows(&shop).await, before);
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
 }
@@ -264,7 +289,7 @@ async fn one_pass_takes_all_that_is_due() {
     let shop = shop("auto", FAST).await;
     fill(&shop, 200, 1).await;
     shop.world.pay("E5", &Payment::default()).unwrap();
-    let (config, env) = (shop.config(), crate::shop::environment());
+    let (config, env) = (shop.config(), environment());
     let counts = payrecond::daemon::run_once(config, &env, tokio::io::sink())
         .await
         .unwrap();
@@ -272,4 +297,48 @@ async fn one_pass_takes_all_that_is_due() {
     let status = "SELECT status FROM invoices WHERE external_id = 'E5'";
     assert_eq!(shop.ask(status).await, "paid");
     assert_eq!(asked(&shop, Operation::Preview), 0);
+}
+
+#[tokio::test]
+async fn a_few_get_their_turns_though_fresher_ones_are_always_due() {
+    let shop = without_watch("auto", FAST).await;
+    // Too far apart for pages, and three times what is asked before the next plan.
+    fill(&shop, 3000, 50).await;
+    let daemon = start_slowly(&shop, 20);
+    let not_looked_at = "SELECT count(*) FROM invoices WHERE polls = 0";
+    shop.until(not_looked_at, "0").await;
+    daemon.stop().await;
+    assert_eq!(asked(&shop, Operation::List), 0);
+    let often = "SELECT count(*) > 0 FROM invoices WHERE polls > 1";
+    assert_eq!(
+        shop.ask(often).await,
+        "1",
+        "fresh ones were looked at again"
+    );
+}
+
+#[tokio::test]
+async fn pages_for_many_and_looks_at_a_few_take_turns() {
+    let shop = without_watch("auto", FAST).await;
+    fill(&shop, 300, 1).await;
+    // A page is wanted again before the next request may be made.
+    let daemon = start_slowly(&shop, 2);
+    shop.until("SELECT list_total FROM accounts", "300").await;
+    for name in ["NEW-1", "NEW-2", "NEW-3"] {
+        shop.execute(&format!(
+            "INSERT INTO invoices (external_id, amount, currency, description, options)
+             VALUES ('{name}', '1.00', 'USD', 'Six eggs', '{{\"customerTelegramUserId\":7}}')"
+        ))
+        .await;
+    }
+    // No page makes an order.
+    let made = "SELECT count(*) FROM invoices WHERE order_id IS NULL";
+    shop.until(made, "0").await;
+    let pages = asked(&shop, Operation::List);
+    shop.world.pay("E2", &Payment::default()).unwrap();
+    shop.world.pay("E298", &Payment::default()).unwrap();
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND polls = 0";
+    shop.until(paid, "2").await;
+    daemon.stop().await;
+    assert!(asked(&shop, Operation::List) > pages);
 }
