@@ -1,10 +1,24 @@
 //! Looking by pages of the list: fewer requests, no rows written for nothing, nothing lost.
 
 use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
+use payrecond::daemon;
+use payrecond::domain::invoice::{Invoice, OrderId};
+use payrecond::domain::sighting::Sighting;
+use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
+use payrecond::jobs::{Board, Heartbeat};
+use payrecond::provider::{
+    ApiKey, CouldNotAsk, Creation, CreationAnswer, Glance, Look, PageEnd, PageVisitor, Provider,
+};
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use payrecond::throttle::Limits;
+use tokio_util::sync::CancellationToken;
 
 use crate::shop::{Daemon, Shop, environment};
 
@@ -341,4 +355,136 @@ async fn pages_for_many_and_looks_at_a_few_take_turns() {
     shop.until(paid, "2").await;
     daemon.stop().await;
     assert!(asked(&shop, Operation::List) > pages);
+}
+
+/// A provider of which it is counted how many items of each page are looked at closely: each of
+/// those costs a question to the database.
+struct Watched {
+    inner: Arc<dyn Provider>,
+    /// Of each page: its items, and those wanted.
+    pages: Pages,
+}
+
+type Pages = Arc<Mutex<Vec<(u64, usize)>>>;
+
+struct Counting<'a> {
+    inner: &'a mut dyn PageVisitor,
+    wanted: usize,
+}
+
+impl PageVisitor for Counting<'_> {
+    fn wants(&mut self, glance: &Glance<'_>) -> bool {
+        let wants = self.inner.wants(glance);
+        self.wanted += usize::from(wants);
+        wants
+    }
+
+    fn take(&mut self, glance_index: u64, sighting: Sighting) {
+        self.inner.take(glance_index, sighting);
+    }
+}
+
+#[async_trait]
+impl Provider for Watched {
+    async fn page(
+        &self,
+        offset: u64,
+        count: u32,
+        visitor: &mut dyn PageVisitor,
+    ) -> Result<PageEnd, CouldNotAsk> {
+        let mut counting = Counting {
+            inner: visitor,
+            wanted: 0,
+        };
+        let end = self.inner.page(offset, count, &mut counting).await?;
+        let page = (end.items, counting.wanted);
+        self.pages.lock().unwrap().push(page);
+        Ok(end)
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
+        self.inner.creation(invoice)
+    }
+
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
+        self.inner.create(creation).await
+    }
+
+    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
+        self.inner.look(order).await
+    }
+
+    async fn count(&self) -> Result<u64, CouldNotAsk> {
+        self.inner.count().await
+    }
+
+    fn page_limit(&self) -> u32 {
+        self.inner.page_limit()
+    }
+
+    fn set_key(&self, key: ApiKey) {
+        self.inner.set_key(key);
+    }
+}
+
+#[tokio::test]
+async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
+    let shop = shop("list", FAST).await;
+    fill(&shop, 3000, 5).await;
+    let pages = Arc::default();
+    let poller = watched_poller(&shop, Arc::clone(&pages)).await;
+    let end = CancellationToken::new();
+    let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
+    until_asked(&shop, Operation::List, 4).await;
+    shop.world.pay("E2", &Payment::default()).unwrap();
+    let asked = asked(&shop, Operation::List);
+    until_asked(&shop, Operation::List, asked + 4).await;
+    end.cancel();
+    polling.await.unwrap();
+    let pages = pages.lock().unwrap();
+    let shown: u64 = pages.iter().map(|(items, _)| items).sum();
+    assert!(shown > 4 * 2400, "{pages:?}");
+    let wanted: usize = pages.iter().map(|(_, wanted)| wanted).sum();
+    assert_eq!(
+        wanted,
+        2400 + 1,
+        "each once, and one that changed: {pages:?}"
+    );
+}
+
+/// A poller as the daemon builds it, but for its provider.
+async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
+    let config = shop.config();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let inner = daemon::provider(&config.accounts[0], &config, &clock).unwrap();
+    inner.set_key(ApiKey::from_bytes(b"canary-key-0123456789").unwrap());
+    let options = SqliteOptions {
+        path: shop.database(),
+        subject_prefix: "payments".into(),
+    };
+    Poller::new(PollSetup {
+        account: "default".into(),
+        provider: Arc::new(Watched { inner, pages }),
+        read_key: Arc::new(|| Err("there is no other".into())),
+        store: Arc::new(SqliteStore::open(options).await.unwrap()),
+        cadence: daemon::cadence(&config),
+        not_found_grace: config.polling.not_found_grace,
+        intake_interval: config.polling.intake_interval,
+        limits: Limits {
+            requests_per_second: 0.0,
+            burst: 1,
+            max_in_flight: 1,
+        },
+        strategy: Strategy::List,
+        list_bytes_per_second: 0,
+        committed: Arc::default(),
+        heartbeat: Heartbeat::default(),
+        board: Board::default(),
+        seed: 1,
+        clock,
+    })
 }
