@@ -38,7 +38,10 @@ pub(super) async fn run(
     store: &SqliteStore,
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
-    let invoice = arguments.which.find(store).await?;
+    let invoice = arguments
+        .which
+        .find(session, store, arguments.report)
+        .await?;
     let records = store.accounts().await?;
     let account = session.account(&invoice.account);
     let surroundings = Surroundings {
