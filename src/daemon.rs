@@ -1,6 +1,7 @@
 //! The composition root: the only place that names concrete stores, providers and feeds.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -253,8 +254,12 @@ async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonErro
 async fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, DaemonError> {
     let failed = |why: String| DaemonError::Failed(format!("{}: {why}", path.display()));
     for _ in 0..LOCK_TRIES {
-        let taken = DatabaseLock::try_take(path, name)
-            .map_err(|error| failed(format!("the lock file cannot be made: {error}")))?;
+        let taken = DatabaseLock::try_take(path, name).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => failed(
+                "the folder of database.path does not exist: make it first, payrecond makes the file alone".into(),
+            ),
+            _ => failed(format!("the lock file cannot be made: {error}")),
+        })?;
         if let Some(lock) = taken {
             return Ok(lock);
         }

@@ -23,7 +23,10 @@ pub(super) async fn run(
     store: &SqliteStore,
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
-    let invoice = arguments.which.find(store).await?;
+    let invoice = arguments
+        .which
+        .find(session, store, arguments.report)
+        .await?;
     match invoice.facts.status {
         Status::Paid | Status::Rejected => bail!(
             "invoice {} is {}: that is final, nobody looks at it any more",

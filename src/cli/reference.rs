@@ -2,7 +2,11 @@
 
 use anyhow::bail;
 use clap::Args;
+use serde::Serialize;
 
+use super::Report;
+use super::invoice_json::InvoiceJson;
+use super::session::Session;
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::text::one_line;
 use crate::store::sqlite::{Reference, SqliteStore};
@@ -18,9 +22,30 @@ pub(super) struct Which {
     account: Option<String>,
 }
 
+/// Several invoices are called by one name.
+#[derive(Serialize)]
+struct Several<'a> {
+    error: String,
+    candidates: Vec<InvoiceJson<'a>>,
+}
+
+impl<'a> Several<'a> {
+    fn of(reference: &str, found: &'a [Invoice]) -> Self {
+        Self {
+            error: format!("{} invoices are called {reference}", found.len()),
+            candidates: found.iter().map(InvoiceJson::from).collect(),
+        }
+    }
+}
+
 impl Which {
-    /// The one invoice that is meant.
-    pub(super) async fn find(&self, store: &SqliteStore) -> anyhow::Result<Invoice> {
+    /// The one invoice that is meant. Several are told to people on stderr, to scripts on stdout.
+    pub(super) async fn find(
+        &self,
+        session: &Session,
+        store: &SqliteStore,
+        report: Report,
+    ) -> anyhow::Result<Invoice> {
         let account = self.account.as_deref().map(AccountName::from);
         let reference = Reference::parse(&self.reference);
         let mut found = store.find(&reference, account.as_ref()).await?;
@@ -33,6 +58,11 @@ impl Which {
             (Some(invoice), 0) => Ok(invoice),
             (Some(last), _) => {
                 found.push(last);
+                if report.json {
+                    let mut output = session.output();
+                    output.json(&Several::of(&self.reference, &found))?;
+                    output.send()?;
+                }
                 bail!(self.several(&found))
             }
             (None, _) => bail!(self.nothing(store, &reference)),

@@ -57,7 +57,10 @@ pub(super) async fn run(
     store: &SqliteStore,
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
-    let mut invoice = arguments.which.find(store).await?;
+    let mut invoice = arguments
+        .which
+        .find(session, store, arguments.report)
+        .await?;
     for _ in 0..TRIES {
         let decision = decision(session, store, &invoice, &arguments).await?;
         let written = store.commit(&[decision], session.now()).await?;

@@ -28,7 +28,10 @@ pub(super) async fn run(
     store: &SqliteStore,
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
-    let invoice = arguments.which.find(store).await?;
+    let invoice = arguments
+        .which
+        .find(session, store, arguments.report)
+        .await?;
     let events = store.history(&invoice).await?;
     let mut output = session.output();
     if arguments.report.json {

@@ -17,8 +17,8 @@ use crate::domain::cadence::Cadence;
 use crate::domain::invoice::Invoice;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::store::AccountRecord;
 use crate::store::sqlite::{DatabaseLock, SqliteStore};
+use crate::store::{AccountRecord, ListRecord};
 
 pub(super) use next::NextLook;
 
@@ -38,7 +38,10 @@ pub(super) async fn run(
     store: &SqliteStore,
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
-    let invoice = arguments.which.find(store).await?;
+    let invoice = arguments
+        .which
+        .find(session, store, arguments.report)
+        .await?;
     let records = store.accounts().await?;
     let account = session.account(&invoice.account);
     let surroundings = Surroundings {
@@ -165,7 +168,11 @@ fn seen(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
         ),
         (None, _) => "No look at it alone has brought an answer yet.".to_owned(),
     });
-    if let Some(at) = surroundings.record.as_ref().and_then(|r| r.last_success_at) {
+    let record = surroundings.record.as_ref();
+    if let Some(list) = record.and_then(|record| seen_by_page(invoice, &record.list)) {
+        told.push(list_told(list, now));
+    }
+    if let Some(at) = record.and_then(|r| r.last_success_at) {
         told.push(format!(
             "The account last had an answer at {} (looks by page are noted there, not at each \
              invoice).",
@@ -191,6 +198,28 @@ fn seen(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
         told.push(format!("What went wrong last: {}.", one_line(error)));
     }
     told
+}
+
+/// The reading of the list that has covered the invoice since its own last look: its plan has come,
+/// and after it nothing was overdue.
+fn seen_by_page<'a>(invoice: &Invoice, list: &'a ListRecord) -> Option<&'a ListRecord> {
+    let planned = invoice.schedule.next_poll_at?;
+    let is_covered = list.caught_up_at.is_some_and(|at| planned <= at);
+    let is_later = list.read_at > invoice.schedule.last_polled_at && list.read_at >= Some(planned);
+    // 0 is a nudge: it is answered by writing the row.
+    let is_listed = planned.0 > 0 && invoice.facts.order_id.is_some();
+    (is_covered && is_later && is_listed).then_some(list)
+}
+
+fn list_told(list: &ListRecord, now: UnixMillis) -> String {
+    let at = list.read_at.unwrap_or_default();
+    let from = list.read_from.unwrap_or_default() + 1;
+    let to = list.read_to.unwrap_or_default();
+    let total = list.total.unwrap_or(to);
+    format!(
+        "It was last seen by a page of the list at {} (places {from}–{to} of {total}).",
+        words::absolute(at, now)
+    )
 }
 
 fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
@@ -220,7 +249,9 @@ fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
     }
     let late = now.since(next);
     // 0 and 1 stand for "at once": since when, nobody wrote down.
-    if next.0 > 1 && late >= std::time::Duration::from_secs(1) {
+    let record = surroundings.record.as_ref();
+    let is_covered = record.is_some_and(|r| seen_by_page(invoice, &r.list).is_some());
+    if next.0 > 1 && late >= std::time::Duration::from_secs(1) && !is_covered {
         let since = words::span(late);
         add(
             "overdue",

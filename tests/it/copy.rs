@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Output;
 
 use payrecond::sandbox::Payment;
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::shop::Shop;
 
@@ -121,6 +123,23 @@ async fn a_copy_that_is_none_is_refused_and_leaves_nothing_behind() {
         "{}",
         errors(&refused)
     );
+    for sql in ["CREATE TABLE theirs (a)", "PRAGMA user_version = 0"] {
+        let theirs = path(&shop, "theirs.db");
+        let _ = std::fs::remove_file(&theirs);
+        let options = SqliteConnectOptions::new()
+            .filename(&theirs)
+            .create_if_missing(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let refused = payrecond(&shop, &["restore", &theirs]);
+        assert_eq!(refused.status.code(), Some(1), "{sql}");
+        let why = errors(&refused);
+        assert!(
+            why.contains("theirs.db: this is no payrecond database"),
+            "{why}"
+        );
+    }
     let missing = payrecond(&shop, &["restore", &path(&shop, "nowhere.db")]);
     assert_eq!(missing.status.code(), Some(1));
     assert_eq!(std::fs::read(shop.database()).unwrap(), before);

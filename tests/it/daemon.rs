@@ -1,8 +1,10 @@
 //! From an invoice dropped into SQLite to one event in the outbox and on stdout.
 
+use payrecond::config::Config;
+use payrecond::daemon;
 use payrecond::sandbox::Payment;
 
-use crate::shop::Shop;
+use crate::shop::{Shop, environment};
 
 #[tokio::test]
 async fn a_payment_becomes_one_event_in_the_outbox_and_on_stdout() {
@@ -108,4 +110,16 @@ async fn a_stop_right_after_the_start_is_a_good_end() {
     for _ in 0..20 {
         shop.start().stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_folder_that_is_missing_is_told_by_the_daemon() {
+    let shop = Shop::open().await;
+    let config = shop.config_text();
+    let config = config.replace("payrecond.db", "nowhere/payrecond.db");
+    let config = Config::parse(&config, &environment()).unwrap();
+    let ended = daemon::run_once(config, &environment(), tokio::io::sink()).await;
+    let why = ended.unwrap_err().to_string();
+    let told = "the folder of database.path does not exist: make it first";
+    assert!(why.contains(told), "{why}");
 }

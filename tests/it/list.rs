@@ -1,11 +1,26 @@
 //! Looking by pages of the list: fewer requests, no rows written for nothing, nothing lost.
 
 use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use payrecond::clock::{Clock, SystemClock};
+use payrecond::config::Config;
+use payrecond::daemon;
+use payrecond::domain::invoice::{Invoice, OrderId};
+use payrecond::domain::sighting::Sighting;
+use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
+use payrecond::jobs::{Board, Heartbeat};
+use payrecond::provider::{
+    ApiKey, CouldNotAsk, Creation, CreationAnswer, Glance, Look, PageEnd, PageVisitor, Provider,
+};
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use payrecond::throttle::Limits;
+use tokio_util::sync::CancellationToken;
 
-use crate::shop::Shop;
+use crate::shop::{Daemon, Shop, environment};
 
 const FAST: &str = "[polling]\nmin_interval = \"200ms\"\nmax_interval = \"400ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\nnot_found_grace = \"300ms\"\n";
 /// Nothing is looked at twice within a test.
@@ -49,14 +64,23 @@ async fn fill(shop: &Shop, count: usize, every: usize) {
     shop.execute(&(sql + "COMMIT;")).await;
 }
 
+/// All of `invoices`, every column.
 async fn rows(shop: &Shop) -> String {
-    shop.ask(
-        "SELECT group_concat(quote(id) || quote(status) || quote(reason) || quote(version)
-                || quote(updated_at) || quote(next_poll_at) || quote(last_polled_at) || quote(polls)
-                || quote(failures) || quote(provider_status) || quote(expires_at))
-           FROM (SELECT * FROM invoices ORDER BY id)",
-    )
-    .await
+    let columns = "SELECT group_concat('quote(' || name || ')', ' || ')
+                     FROM pragma_table_info('invoices')";
+    let columns = shop.ask(columns).await;
+    let all = format!(
+        "SELECT group_concat({columns}, char(10)) FROM (SELECT * FROM invoices ORDER BY id)"
+    );
+    shop.ask(&all).await
+}
+
+/// A daemon that may make so many requests a second, one at a time.
+fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
+    let budget = format!("requests_per_second = {requests_per_second}\nburst = 1");
+    let config = shop.config_text();
+    let config = config.replace("requests_per_second = 0", &budget);
+    Daemon::start(Config::parse(&config, &environment()).unwrap())
 }
 
 /// Waits until so many requests of a kind were made.
@@ -75,11 +99,26 @@ async fn many_that_are_due_are_covered_by_pages_which_write_no_row() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 300, 1).await;
     let before = rows(&shop).await;
+    assert_eq!(before.lines().count(), 300);
     let daemon = shop.start();
     shop.until("SELECT list_total FROM accounts", "300").await;
     daemon.stop().await;
     assert_eq!(asked(&shop, Operation::Preview), 0);
     assert!(asked(&shop, Operation::List) + asked(&shop, Operation::Amount) <= 3);
+    assert_eq!(rows(&shop).await, before);
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
+}
+
+#[tokio::test]
+async fn reading_the_list_again_and_again_writes_no_row() {
+    let shop = shop("list", FAST).await;
+    fill(&shop, 300, 3).await;
+    let before = rows(&shop).await;
+    assert_eq!(before.lines().count(), 100);
+    let daemon = shop.start();
+    until_asked(&shop, Operation::List, 4).await;
+    shop.until("SELECT list_total FROM accounts", "300").await;
+    daemon.stop().await;
     assert_eq!(rows(&shop).await, before);
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
 }
@@ -264,7 +303,7 @@ async fn one_pass_takes_all_that_is_due() {
     let shop = shop("auto", FAST).await;
     fill(&shop, 200, 1).await;
     shop.world.pay("E5", &Payment::default()).unwrap();
-    let (config, env) = (shop.config(), crate::shop::environment());
+    let (config, env) = (shop.config(), environment());
     let counts = payrecond::daemon::run_once(config, &env, tokio::io::sink())
         .await
         .unwrap();
@@ -272,4 +311,180 @@ async fn one_pass_takes_all_that_is_due() {
     let status = "SELECT status FROM invoices WHERE external_id = 'E5'";
     assert_eq!(shop.ask(status).await, "paid");
     assert_eq!(asked(&shop, Operation::Preview), 0);
+}
+
+#[tokio::test]
+async fn a_few_get_their_turns_though_fresher_ones_are_always_due() {
+    let shop = without_watch("auto", FAST).await;
+    // Too far apart for pages, and three times what is asked before the next plan.
+    fill(&shop, 3000, 50).await;
+    let daemon = start_slowly(&shop, 20);
+    let not_looked_at = "SELECT count(*) FROM invoices WHERE polls = 0";
+    shop.until(not_looked_at, "0").await;
+    daemon.stop().await;
+    assert_eq!(asked(&shop, Operation::List), 0);
+    let often = "SELECT count(*) > 0 FROM invoices WHERE polls > 1";
+    assert_eq!(
+        shop.ask(often).await,
+        "1",
+        "fresh ones were looked at again"
+    );
+}
+
+#[tokio::test]
+async fn pages_for_many_and_looks_at_a_few_take_turns() {
+    let shop = without_watch("auto", FAST).await;
+    fill(&shop, 300, 1).await;
+    // A page is wanted again before the next request may be made.
+    let daemon = start_slowly(&shop, 2);
+    shop.until("SELECT list_total FROM accounts", "300").await;
+    for name in ["NEW-1", "NEW-2", "NEW-3"] {
+        shop.execute(&format!(
+            "INSERT INTO invoices (external_id, amount, currency, description, options)
+             VALUES ('{name}', '1.00', 'USD', 'Six eggs', '{{\"customerTelegramUserId\":7}}')"
+        ))
+        .await;
+    }
+    // No page makes an order.
+    let made = "SELECT count(*) FROM invoices WHERE order_id IS NULL";
+    shop.until(made, "0").await;
+    let pages = asked(&shop, Operation::List);
+    shop.world.pay("E2", &Payment::default()).unwrap();
+    shop.world.pay("E298", &Payment::default()).unwrap();
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND polls = 0";
+    shop.until(paid, "2").await;
+    daemon.stop().await;
+    assert!(asked(&shop, Operation::List) > pages);
+}
+
+/// A provider of which it is counted how many items of each page are looked at closely: each of
+/// those costs a question to the database.
+struct Watched {
+    inner: Arc<dyn Provider>,
+    /// Of each page: its items, and those wanted.
+    pages: Pages,
+}
+
+type Pages = Arc<Mutex<Vec<(u64, usize)>>>;
+
+struct Counting<'a> {
+    inner: &'a mut dyn PageVisitor,
+    wanted: usize,
+}
+
+impl PageVisitor for Counting<'_> {
+    fn wants(&mut self, glance: &Glance<'_>) -> bool {
+        let wants = self.inner.wants(glance);
+        self.wanted += usize::from(wants);
+        wants
+    }
+
+    fn take(&mut self, glance_index: u64, sighting: Sighting) {
+        self.inner.take(glance_index, sighting);
+    }
+}
+
+#[async_trait]
+impl Provider for Watched {
+    async fn page(
+        &self,
+        offset: u64,
+        count: u32,
+        visitor: &mut dyn PageVisitor,
+    ) -> Result<PageEnd, CouldNotAsk> {
+        let mut counting = Counting {
+            inner: visitor,
+            wanted: 0,
+        };
+        let end = self.inner.page(offset, count, &mut counting).await?;
+        let page = (end.items, counting.wanted);
+        self.pages.lock().unwrap().push(page);
+        Ok(end)
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
+        self.inner.creation(invoice)
+    }
+
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
+        self.inner.create(creation).await
+    }
+
+    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
+        self.inner.look(order).await
+    }
+
+    async fn count(&self) -> Result<u64, CouldNotAsk> {
+        self.inner.count().await
+    }
+
+    fn page_limit(&self) -> u32 {
+        self.inner.page_limit()
+    }
+
+    fn set_key(&self, key: ApiKey) {
+        self.inner.set_key(key);
+    }
+}
+
+#[tokio::test]
+async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
+    let shop = shop("list", FAST).await;
+    fill(&shop, 3000, 5).await;
+    let pages = Arc::default();
+    let poller = watched_poller(&shop, Arc::clone(&pages)).await;
+    let end = CancellationToken::new();
+    let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
+    until_asked(&shop, Operation::List, 4).await;
+    shop.world.pay("E2", &Payment::default()).unwrap();
+    let asked = asked(&shop, Operation::List);
+    until_asked(&shop, Operation::List, asked + 4).await;
+    end.cancel();
+    polling.await.unwrap();
+    let pages = pages.lock().unwrap();
+    let shown: u64 = pages.iter().map(|(items, _)| items).sum();
+    assert!(shown > 4 * 2400, "{pages:?}");
+    let wanted: usize = pages.iter().map(|(_, wanted)| wanted).sum();
+    assert_eq!(
+        wanted,
+        2400 + 1,
+        "each once, and one that changed: {pages:?}"
+    );
+}
+
+/// A poller as the daemon builds it, but for its provider.
+async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
+    let config = shop.config();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let inner = daemon::provider(&config.accounts[0], &config, &clock).unwrap();
+    inner.set_key(ApiKey::from_bytes(b"canary-key-0123456789").unwrap());
+    let options = SqliteOptions {
+        path: shop.database(),
+        subject_prefix: "payments".into(),
+    };
+    Poller::new(PollSetup {
+        account: "default".into(),
+        provider: Arc::new(Watched { inner, pages }),
+        read_key: Arc::new(|| Err("there is no other".into())),
+        store: Arc::new(SqliteStore::open(options).await.unwrap()),
+        cadence: daemon::cadence(&config),
+        not_found_grace: config.polling.not_found_grace,
+        intake_interval: config.polling.intake_interval,
+        limits: Limits {
+            requests_per_second: 0.0,
+            burst: 1,
+            max_in_flight: 1,
+        },
+        strategy: Strategy::List,
+        list_bytes_per_second: 0,
+        committed: Arc::default(),
+        heartbeat: Heartbeat::default(),
+        board: Board::default(),
+        seed: 1,
+        clock,
+    })
 }

@@ -126,7 +126,7 @@ fn what_stands_in_the_way_is_told_with_the_way_round_it() {
         last_success_at: None,
         last_failure_at: None,
         last_error: Some("401".into()),
-        list: crate::store::ListRecord::default(),
+        list: ListRecord::default(),
     });
     let story = Story::of(&row, &around);
     let kinds: Vec<_> = story.obstacles.iter().map(|o| o.kind).collect();
@@ -138,4 +138,47 @@ fn what_stands_in_the_way_is_told_with_the_way_round_it() {
     around.daemon_runs = Some(true);
     let settled = invoice(Status::Paid, None);
     assert!(Story::of(&settled, &around).obstacles.is_empty());
+}
+
+#[test]
+fn a_reading_of_the_list_since_the_last_look_is_told_and_nothing_is_overdue() {
+    let after = |seconds| INSERTED.plus(Duration::from_secs(seconds));
+    let row = invoice(Status::Pending, Some(after(66).0));
+    let mut around = surroundings(after(200));
+    let told = |around: &Surroundings| {
+        let story = Story::of(&row, around);
+        let kinds: Vec<_> = story.obstacles.iter().map(|o| o.kind).collect();
+        (story.seen.join(" "), kinds)
+    };
+    let record = |read_at, caught_up_at| AccountRecord {
+        name: "default".into(),
+        provider: "walletpay".into(),
+        state: "working".into(),
+        state_since: INSERTED,
+        resume_at: None,
+        last_success_at: Some(read_at),
+        last_failure_at: None,
+        last_error: None,
+        list: ListRecord {
+            total: Some(512),
+            read_at: Some(read_at),
+            read_from: Some(100),
+            read_to: Some(300),
+            caught_up_at: Some(caught_up_at),
+            ..ListRecord::default()
+        },
+    };
+    around.record = Some(record(after(70), after(71)));
+    let (seen, kinds) = told(&around);
+    let at = format!("last seen by a page of the list at {}", after(70));
+    assert!(seen.contains(&at), "{seen}");
+    assert!(seen.contains("(places 101–300 of 512)"), "{seen}");
+    assert!(kinds.is_empty());
+    // Its plan came later than the reading; or its own look did.
+    for (read, caught_up) in [(65, 65), (70, 65), (30, 71)] {
+        around.record = Some(record(after(read), after(caught_up)));
+        let (seen, kinds) = told(&around);
+        assert!(!seen.contains("last seen"), "{read} {caught_up}: {seen}");
+        assert_eq!(kinds, ["overdue"]);
+    }
 }

@@ -135,6 +135,7 @@ pub struct Poller {
     reading: Option<Reading>,
     /// The page under way.
     page: Option<BoxFuture<'static, Fetched>>,
+    /// Whether the next request belongs to a single look, if one waits.
     page_was_last: bool,
     /// What pages showed and nobody judged yet, with the time at which the page was asked for.
     taken: VecDeque<(UnixMillis, Taken)>,

@@ -291,3 +291,206 @@ fn ranked(book: &Book, due: &[u32]) -> Vec<u32> {
     }
     ranked
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::invoice::InvoiceId;
+    use crate::domain::state::Status;
+    use crate::domain::time::UnixMillis;
+    use crate::store::DueRow;
+
+    const NEWEST: i64 = 1_800_000_000_000;
+
+    /// Row `n` was inserted in second `n`.
+    fn row(n: i64) -> DueRow {
+        DueRow {
+            id: InvoiceId(n),
+            external_id: format!("E{n}").as_str().into(),
+            order_id: Some(format!("{n}").as_str().into()),
+            amount: None,
+            status: Status::Pending,
+            created_at: UnixMillis(NEWEST + n * 1000),
+            expiry: UnixMillis(NEWEST * 2),
+            next_poll_at: UnixMillis(NEWEST),
+            looked_at: true,
+            unsettled: false,
+        }
+    }
+
+    /// A book of `count` rows that are due, and their slots.
+    fn book(count: i64) -> (Book, Vec<u32>) {
+        let mut book = Book::default();
+        for n in 0..count {
+            book.adopt(&row(n), 0);
+        }
+        let due = book.due(0).to_vec();
+        (book, due)
+    }
+
+    /// As `book`, each `apart` places from the one before.
+    fn placed(count: i64, apart: u64) -> (Book, Vec<u32>) {
+        let (mut book, due) = book(count);
+        for (place, &slot) in due.iter().enumerate() {
+            book.place(slot, place as u64 * apart);
+        }
+        (book, due)
+    }
+
+    fn plan(strategy: Strategy, total: u64, book: &Book, due: &[u32]) -> Planned {
+        plan_with(strategy, total, 10_000, book, due)
+    }
+
+    fn plan_with(
+        strategy: Strategy,
+        total: u64,
+        page_limit: u32,
+        book: &Book,
+        due: &[u32],
+    ) -> Planned {
+        let mut positions = Positions::default();
+        positions.learn_total(total);
+        let outlook = Outlook {
+            positions: &positions,
+            strategy,
+            page_limit,
+            item_bytes: 400,
+            counted: false,
+        };
+        outlook.plan(book, due)
+    }
+
+    /// Single looks and pages of a plan; every entry is covered once.
+    fn shape(planned: &Planned) -> (usize, usize) {
+        let mut covered = HashSet::new();
+        let (mut ones, mut pages) = (0, 0);
+        for inquiry in &planned.inquiries {
+            match inquiry {
+                Inquiry::One(slot) => {
+                    ones += 1;
+                    assert!(covered.insert(*slot));
+                }
+                Inquiry::Page { covers, .. } => {
+                    pages += 1;
+                    assert!(covers.iter().all(|slot| covered.insert(*slot)));
+                }
+                Inquiry::Batch(_) => panic!("no provider has batches"),
+            }
+        }
+        if let Some(region) = &planned.region {
+            assert!(region.members.iter().all(|slot| covered.insert(*slot)));
+        }
+        (ones, pages)
+    }
+
+    #[test]
+    fn nothing_due_asks_nothing() {
+        for strategy in [Strategy::Auto, Strategy::List] {
+            let planned = plan(strategy, 5000, &Book::default(), &[]);
+            assert!(planned.inquiries.is_empty() && planned.region.is_none());
+            assert!(!planned.needs_count);
+        }
+    }
+
+    #[test]
+    fn a_few_that_stand_far_apart_are_asked_about_alone() {
+        let (book, due) = placed(5, 1000);
+        assert_eq!(shape(&plan(Strategy::Auto, 5000, &book, &due)), (5, 0));
+        let by_list = plan(Strategy::List, 5000, &book, &due);
+        assert_eq!(shape(&by_list), (0, 5), "or each by a small page");
+    }
+
+    #[test]
+    fn many_that_stand_together_share_a_page() {
+        let (book, due) = placed(300, 1);
+        let planned = plan(Strategy::Auto, 1000, &book, &due);
+        assert_eq!(shape(&planned), (0, 1));
+        let Some(Inquiry::Page { offset, count, .. }) = planned.inquiries.front() else {
+            panic!("{planned:?}")
+        };
+        assert_eq!((*offset, u64::from(*count)), (0, 300 + MARGIN));
+    }
+
+    #[test]
+    fn a_page_at_the_end_reaches_beyond_it() {
+        let (book, due) = placed(300, 1);
+        let planned = plan(Strategy::Auto, 300, &book, &due);
+        let Some(Inquiry::Page { count, .. }) = planned.inquiries.front() else {
+            panic!("{planned:?}")
+        };
+        assert_eq!(*count, 10_000, "new orders cost nothing if there are none");
+    }
+
+    #[test]
+    fn many_whose_places_nobody_knows_are_looked_for_by_reading_all() {
+        let (book, due) = book(300);
+        let unknown_length = plan(Strategy::Auto, 0, &book, &due);
+        assert!(unknown_length.needs_count && unknown_length.region.is_none());
+        assert!(unknown_length.inquiries.is_empty(), "the count comes first");
+        let planned = plan(Strategy::Auto, 1000, &book, &due);
+        assert_eq!(shape(&planned), (0, 0));
+        let region = planned.region.unwrap();
+        assert_eq!((region.from, region.to, region.end), (0, 1000, 1000));
+        assert_eq!(region.members.len(), 300);
+        let too_long = plan(Strategy::Auto, 100_000, &book, &due);
+        assert_eq!(shape(&too_long), (300, 0), "not worth reading");
+    }
+
+    #[test]
+    fn without_pages_every_order_is_asked_about_alone() {
+        for (book, due) in [placed(300, 1), book(300)] {
+            let planned = plan_with(Strategy::Auto, 1000, 0, &book, &due);
+            assert_eq!(shape(&planned), (300, 0));
+            assert!(planned.region.is_none() && !planned.needs_count);
+        }
+    }
+
+    #[test]
+    fn what_no_page_can_answer_gets_a_look_of_its_own() {
+        let (mut book, due) = placed(300, 1);
+        book.entry_mut(due[10]).unwrap().kind = Kind::Nudged;
+        book.entry_mut(due[20]).unwrap().doubtful = true;
+        book.entry_mut(due[30]).unwrap().lost = true;
+        book.entry_mut(due[40]).unwrap().kind = Kind::Orderless;
+        assert_eq!(shape(&plan(Strategy::Auto, 1000, &book, &due)), (4, 1));
+        let by_list = plan(Strategy::List, 1000, &book, &due);
+        assert_eq!(shape(&by_list), (1, 1), "only creations go past the list");
+    }
+
+    #[test]
+    fn of_very_many_the_whole_stretch_is_read() {
+        let count = i64::try_from(MOST_PLANNED).unwrap() + 1;
+        let (mut book, due) = book(count);
+        for (place, &slot) in due.iter().enumerate() {
+            book.place(slot, 1000 + place as u64);
+        }
+        book.entry_mut(due[0]).unwrap().kind = Kind::Nudged;
+        let planned = plan(Strategy::Auto, 50_000, &book, &due);
+        assert_eq!(planned.inquiries, [Inquiry::One(due[0])]);
+        let region = planned.region.unwrap();
+        let last = 1000 + count.unsigned_abs() - 1;
+        assert_eq!(
+            (region.from, region.end),
+            (1001 - MARGIN, last + MARGIN + 1)
+        );
+        assert!(region.members.is_empty(), "all places are known");
+        let unknown_length = plan(Strategy::Auto, 0, &book, &due);
+        assert!(unknown_length.needs_count && unknown_length.region.is_none());
+    }
+
+    #[test]
+    fn every_fourth_turn_is_that_of_the_longest_overdue() {
+        let mut book = Book::default();
+        // The oldest invoices have waited longest.
+        for n in 0..8 {
+            book.adopt(&row(n), 10 + u32::try_from(n).unwrap());
+        }
+        let due = book.due(100).to_vec();
+        let turns = ranked(&book, &due);
+        let ids: Vec<i64> = turns.iter().map(|&s| book.entry(s).unwrap().id.0).collect();
+        assert_eq!(ids, [7, 6, 5, 0, 4, 3, 2, 1]);
+        let planned = plan_with(Strategy::Auto, 0, 0, &book, &due);
+        let ones: Vec<Inquiry<u32>> = turns.into_iter().map(Inquiry::One).collect();
+        assert_eq!(planned.inquiries, ones, "the plan keeps to the turns");
+    }
+}

@@ -233,6 +233,12 @@ impl Reading {
         })
     }
 
+    /// Whether looks at single orders are planned.
+    pub(super) fn has_ones(&self) -> bool {
+        let is_one = |inquiry: &Inquiry<u32>| matches!(inquiry, Inquiry::One(_));
+        self.inquiries.iter().any(is_one)
+    }
+
     /// Up to `most` entries whose turn for a look of their own has come, marked as asked.
     pub(super) fn take_ones(&mut self, most: usize) -> Vec<(u32, InvoiceId)> {
         let mut shared = lock(&self.shared);

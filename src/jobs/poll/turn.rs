@@ -145,8 +145,8 @@ impl Poller {
             return Ok(());
         };
         let may_begin = self.page.is_none() && now >= reading.pages_not_before && !stopped;
-        let ones_turn = self.page_was_last && !reading.inquiries.is_empty();
-        self.page_was_last = false;
+        let ones_wait = !self.queue.is_empty() || reading.has_ones();
+        let ones_turn = self.page_was_last && ones_wait;
         if !may_begin || ones_turn || self.throttle.room(now) == 0 {
             return Ok(());
         }
@@ -198,6 +198,7 @@ impl Poller {
         if ones.is_empty() {
             return Ok(());
         }
+        self.page_was_last = false;
         let ids: Vec<InvoiceId> = ones.iter().map(|(_, id)| *id).collect();
         match self.setup.store.load(&ids).await {
             Ok(invoices) => {

@@ -164,6 +164,10 @@ struct Marks {
 
 impl Marks {
     async fn of(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
+        if schema::version_of(connection).await? == 0 {
+            let why = "this is no payrecond database: it is empty";
+            return Err(StoreError::Unusable(why.into()));
+        }
         let seq = schema::highest_seq(connection).await?;
         let invoices = sqlx::query_scalar(
             "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'invoices'), 0)",

@@ -99,7 +99,7 @@ pub(super) async fn require_current(
 }
 
 /// The schema version, 0 for an empty file; refuses what is not ours.
-async fn version_of(connection: &mut SqliteConnection) -> Result<usize, StoreError> {
+pub(super) async fn version_of(connection: &mut SqliteConnection) -> Result<usize, StoreError> {
     let application: i64 = sqlx::query_scalar("PRAGMA application_id")
         .fetch_one(&mut *connection)
         .await?;
@@ -117,7 +117,7 @@ async fn version_of(connection: &mut SqliteConnection) -> Result<usize, StoreErr
             MIGRATIONS.len()
         ))),
         _ => Err(StoreError::Unusable(
-            "this is another program's database, it is left alone".into(),
+            "this is no payrecond database but another program's database, it is left alone".into(),
         )),
     }
 }

@@ -235,7 +235,18 @@ async fn a_reference_is_an_id_else_an_external_id_else_an_order_id() {
     );
     for command in ["show", "why", "nudge"] {
         let several = shop.run(&[command, "A", "--json"]);
-        assert_eq!((several.code, several.stdout.as_str()), (1, ""));
+        assert_eq!(several.code, 1);
+        let answer: serde_json::Value = serde_json::from_str(&several.stdout).unwrap();
+        let ids: Vec<i64> = answer["candidates"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|invoice| invoice["id"].as_i64().unwrap())
+            .collect();
+        assert_eq!(ids, [1, 4]);
+        assert_eq!(answer["error"], "2 invoices are called A");
+        let told = shop.run(&[command, "A"]);
+        assert_eq!((told.code, told.stdout.as_str()), (1, ""));
         for part in ["#1", "#4", "second", "--account"] {
             assert!(several.stderr.contains(part), "{}", several.stderr);
         }
