@@ -423,7 +423,7 @@ async fn intake_loop(
 ) {
     while !stop.is_cancelled() {
         match intake.run_once().await {
-            Ok(true) => drop(changed.send_replace(())),
+            Ok(true) => changed.send_modify(|()| {}),
             Ok(false) => {}
             Err(error) => tracing::debug!(%error, "intake waits for the database"),
         }

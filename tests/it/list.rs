@@ -481,6 +481,7 @@ async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
         },
         strategy: Strategy::List,
         list_bytes_per_second: 0,
+        changed: tokio::sync::watch::channel(()).1,
         committed: Arc::default(),
         heartbeat: Heartbeat::default(),
         board: Board::default(),

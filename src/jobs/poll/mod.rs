@@ -290,8 +290,8 @@ impl Poller {
             nap = nap.min(wait);
         }
         if self.reading.is_some() && self.queue.is_empty() {
-            let next_read = self.read_not_before.saturating_sub(now);
-            let nap = nap.min(self.list_nap(now)).min(next_read);
+            // The book and its plan want more turns than the reads of the queue.
+            let nap = nap.min(self.setup.intake_interval).min(self.list_nap(now));
             return nap.max(Duration::from_millis(1));
         }
         let room = self.throttle.wait(now);

@@ -1,0 +1,99 @@
+//! Whether anybody wrote, told by the looks of the `-wal` file: every commit writes to it. A glance
+//! at a file costs a hundredth of a question to the database, and an idle daemon glances all day.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// Two writes within the clock's granularity look the same: a file is believed to be unchanged only
+/// when it was at rest for longer.
+const AT_REST: Duration = Duration::from_secs(1);
+/// The database itself is asked at least this often.
+const TRUSTED_FOR: Duration = Duration::from_secs(10);
+
+/// How the file looks from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    length: u64,
+    modified: SystemTime,
+}
+
+/// The last answer of the database, and how the file looked before it was asked.
+pub(super) struct LastAnswer {
+    wal: PathBuf,
+    known: Mutex<Option<(Stamp, i64, Instant)>>,
+}
+
+impl LastAnswer {
+    pub(super) fn about(database: &Path) -> Self {
+        let mut wal = database.as_os_str().to_owned();
+        wal.push("-wal");
+        Self {
+            wal: wal.into(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The file as it is now; None when there is none or it was written to lately.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        let file = fs::metadata(&self.wal).ok()?;
+        let modified = file.modified().ok()?;
+        let is_at_rest = modified.elapsed().is_ok_and(|age| age > AT_REST);
+        is_at_rest.then_some(Stamp {
+            length: file.len(),
+            modified,
+        })
+    }
+
+    /// The answer that still holds if the file looks like this.
+    pub(super) fn at(&self, stamp: Option<Stamp>) -> Option<i64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (then, answer, asked_at) = (*known)?;
+        let holds = Some(then) == stamp && asked_at.elapsed() < TRUSTED_FOR;
+        holds.then_some(answer)
+    }
+
+    /// Takes note of an answer given after the file looked like this.
+    pub(super) fn note(&self, stamp: Option<Stamp>, answer: i64) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = stamp.map(|stamp| (stamp, answer, Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_at_rest_is_believed_and_a_written_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        let wal = folder.path().join("a.db-wal");
+        let last = LastAnswer::about(&database);
+        assert_eq!(last.stamp(), None, "there is no file");
+        fs::write(&wal, "one").unwrap();
+        assert_eq!(last.stamp(), None, "written just now");
+        let old = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        let age = |at| {
+            let file = fs::File::options().append(true).open(&wal).unwrap();
+            file.set_modified(at).unwrap();
+        };
+        age(old);
+        last.note(last.stamp(), 7);
+        assert_eq!(last.at(last.stamp()), Some(7));
+        fs::write(&wal, "two").unwrap();
+        assert_eq!(last.at(last.stamp()), None, "same length, written since");
+        age(old + Duration::from_millis(10));
+        assert_eq!(last.at(last.stamp()), None, "another time");
+        last.note(None, 8);
+        age(old);
+        assert_eq!(
+            last.at(last.stamp()),
+            None,
+            "an answer in between counts for nothing"
+        );
+    }
+}
