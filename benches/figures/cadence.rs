@@ -15,7 +15,7 @@ use payrecond::domain::decide::decide;
 use payrecond::domain::invoice::{
     AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, Schedule, Wish,
 };
-use payrecond::domain::sighting::{News, OrderState, Payment, Sighting};
+use payrecond::domain::sighting::{News, OrderState, Sighting};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::throttle::{Limits, Throttle};
@@ -299,20 +299,8 @@ fn row(number: usize, born: UnixMillis) -> Invoice {
         },
         metadata: None,
         facts: Facts {
-            status: Status::Pending,
-            reason: None,
             order_id: Some(OrderId(number.to_string())),
-            amount: None,
-            provider_status: None,
-            order_number: None,
-            pay_link: None,
-            direct_pay_link: None,
-            expires_at: None,
-            paid_at: None,
-            payment: Payment::default(),
-            create_sent_at: None,
-            ended_at: None,
-            not_found_since: None,
+            ..Facts::bare(Status::Pending)
         },
         version: 0,
         created_at: born,

@@ -134,6 +134,28 @@ pub struct Schedule {
     pub last_error: Option<String>,
 }
 
+impl Facts {
+    /// What is known when there is a status and nothing else.
+    pub fn bare(status: Status) -> Self {
+        Self {
+            status,
+            reason: None,
+            order_id: None,
+            amount: None,
+            provider_status: None,
+            order_number: None,
+            pay_link: None,
+            direct_pay_link: None,
+            expires_at: None,
+            paid_at: None,
+            payment: Payment::default(),
+            create_sent_at: None,
+            ended_at: None,
+            not_found_since: None,
+        }
+    }
+}
+
 impl Invoice {
     /// When the order ends as far as we know: the provider's word, else insert plus time-out.
     pub fn expiry(&self) -> UnixMillis {

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::invoice::{Facts, InvoiceId, Schedule, Wish};
-use crate::domain::sighting::Payment;
 use crate::domain::state::{Status, reason};
 
 const INSERTED: UnixMillis = UnixMillis(1_795_293_000_000);
@@ -18,20 +17,8 @@ fn invoice(status: Status, next_poll_at: Option<i64>) -> Invoice {
         },
         metadata: None,
         facts: Facts {
-            status,
-            reason: None,
             order_id: Some("1".into()),
-            amount: None,
-            provider_status: None,
-            order_number: None,
-            pay_link: None,
-            direct_pay_link: None,
-            expires_at: None,
-            paid_at: None,
-            payment: Payment::default(),
-            create_sent_at: None,
-            ended_at: None,
-            not_found_since: None,
+            ..Facts::bare(status)
         },
         version: 0,
         created_at: INSERTED,

@@ -223,8 +223,7 @@ impl Poller {
             self.refill().await;
             self.launch();
             self.start_commit(self.has_nothing_to_ask());
-            let reads = self.page.is_some() || self.read.is_some();
-            let idle = self.asks.is_empty() && self.committer.is_idle() && !reads;
+            let idle = self.has_nothing_under_way() && self.committer.is_idle();
             let done = self.queue.is_empty() && self.list_is_done() && self.drained;
             if idle && (done || self.gives_up_waiting()) {
                 break;
@@ -515,7 +514,11 @@ impl Poller {
 
     /// What was decided gets no more company.
     fn has_nothing_to_ask(&self) -> bool {
-        self.asks.is_empty() && self.queue.is_empty() && self.read.is_none() && self.page.is_none()
+        self.queue.is_empty() && self.has_nothing_under_way()
+    }
+
+    fn has_nothing_under_way(&self) -> bool {
+        self.asks.is_empty() && self.read.is_none() && self.page.is_none()
     }
 
     fn start_commit(&mut self, hurry: bool) {

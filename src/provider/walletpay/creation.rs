@@ -207,7 +207,6 @@ fn conversion(token: Option<&RawValue>) -> Result<Option<String>, String> {
 mod tests {
     use super::*;
     use crate::domain::invoice::{Facts, InvoiceId, Schedule};
-    use crate::domain::sighting::Payment;
     use crate::domain::state::Status;
     use crate::domain::time::UnixMillis;
 
@@ -225,23 +224,11 @@ mod tests {
             },
             metadata: None,
             facts: Facts {
-                status: Status::Requested,
-                reason: None,
-                order_id: None,
                 amount: Some(Money {
                     value: amount.into(),
                     currency: currency.into(),
                 }),
-                provider_status: None,
-                order_number: None,
-                pay_link: None,
-                direct_pay_link: None,
-                expires_at: None,
-                paid_at: None,
-                payment: Payment::default(),
-                create_sent_at: None,
-                ended_at: None,
-                not_found_since: None,
+                ..Facts::bare(Status::Requested)
             },
             version: 0,
             created_at: UnixMillis(0),

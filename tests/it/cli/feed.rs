@@ -5,7 +5,7 @@ use std::process::Stdio;
 use payrecond::domain::sighting::{News, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::Store as _;
-use payrecond::store::sqlite::DatabaseLock;
+use payrecond::store::sqlite::{DatabaseLock, SqliteStore};
 use serde_json::Value;
 
 use super::{Running, Shop, commit, decided, drop_in, ended, into_review, pay, seen};
@@ -149,19 +149,24 @@ fn the_daemons_own_consumer_is_refused_while_it_runs() {
     assert_eq!(shop.run(&["feed", "--consumer", "stdout"]).code, 0);
 }
 
-#[tokio::test]
-async fn a_reader_that_closes_the_pipe_ends_it_well_and_loses_nothing() {
-    let shop = Shop::new();
-    let store = shop.store().await;
+/// Events enough to overflow a pipe, when there are hundreds.
+async fn say_payments(store: &SqliteStore, count: usize) {
     let mut paid = Vec::new();
-    for n in 0..600 {
-        let invoice = drop_in(&store, &format!("ORD-{n}"), &format!("{n}")).await;
+    for n in 0..count {
+        let invoice = drop_in(store, &format!("ORD-{n}"), &format!("{n}")).await;
         paid.push(decided(
             &invoice,
             News::Seen(seen(&invoice, OrderState::Paid)),
         ));
     }
-    commit(&store, &paid).await;
+    commit(store, &paid).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_closes_the_pipe_ends_it_well_and_loses_nothing() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    say_payments(&store, 600).await;
     let mut feed = shop.command(&["feed", "--consumer", "bot"]);
     let mut feed = feed.stdout(Stdio::piped()).spawn().unwrap();
     drop(feed.stdout.take());
@@ -189,15 +194,7 @@ fn a_reader_that_goes_while_nothing_is_written_is_noticed() {
 async fn a_signal_ends_it_also_while_nobody_reads() {
     let shop = Shop::new();
     let store = shop.store().await;
-    let mut paid = Vec::new();
-    for n in 0..600 {
-        let invoice = drop_in(&store, &format!("ORD-{n}"), &format!("{n}")).await;
-        paid.push(decided(
-            &invoice,
-            News::Seen(seen(&invoice, OrderState::Paid)),
-        ));
-    }
-    commit(&store, &paid).await;
+    say_payments(&store, 600).await;
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut feed = shop.command(&["feed", "--follow"]);
     let mut feed = feed.stdout(Stdio::from(writer)).spawn().unwrap();
