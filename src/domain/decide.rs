@@ -24,6 +24,8 @@ pub struct Decision {
     pub row: Box<Invoice>,
     /// Whether anything but the schedule differs from what was read.
     pub facts_changed: bool,
+    /// Whether the provider's order was not known before.
+    pub order_learned: bool,
     /// The one event, carrying the row's new version.
     pub event: Option<Box<Event>>,
 }
@@ -46,6 +48,7 @@ pub fn decide(invoice: &Invoice, provider: &str, news: News) -> Decision {
         based_on_version: invoice.version,
         based_on_next_poll_at: invoice.schedule.next_poll_at,
         facts_changed: row.facts != invoice.facts,
+        order_learned: row.facts.order_id != invoice.facts.order_id,
         event,
         row,
     }

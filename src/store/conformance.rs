@@ -427,6 +427,7 @@ fn looked(row: &Invoice, next: UnixMillis) -> Decision {
         based_on_next_poll_at: row.schedule.next_poll_at,
         row: Box::new(after),
         facts_changed: false,
+        order_learned: false,
         event: None,
     }
 }

@@ -499,6 +499,7 @@ impl Poller {
             based_on_version: invoice.version,
             based_on_next_poll_at: invoice.schedule.next_poll_at,
             facts_changed: false,
+            order_learned: false,
             event: None,
             row,
         };

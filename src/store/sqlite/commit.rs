@@ -16,18 +16,83 @@ use crate::store::{StoreError, Written};
 /// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
 const CONSTRAINT: i32 = 19;
 
-/// Looks that changed nothing but the plan. A nudge that came after the row was read stays.
-pub(super) const RESCHEDULE: &str = "
-    UPDATE invoices
-       SET next_poll_at   = CASE WHEN next_poll_at = 0 AND look.value ->> 2 IS NOT 0 THEN 0
-                                 ELSE look.value ->> 3 END,
-           last_polled_at = look.value ->> 4,
-           polls          = look.value ->> 5,
-           failures       = look.value ->> 6,
-           last_error     = look.value ->> 7,
-           daemon_writes  = daemon_writes + 1
-      FROM jsonb_each(?1) AS look
-     WHERE invoices.id = look.value ->> 0 AND invoices.version = look.value ->> 1";
+/// The plan of looks. A nudge that came after the row was read stays.
+macro_rules! set_plan {
+    () => {
+        "UPDATE invoices
+            SET next_poll_at   = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0
+                                           AND new.value ->> 3 IS NOT NULL THEN 0
+                                      ELSE new.value ->> 3 END,
+                last_polled_at = new.value ->> 4,
+                polls          = new.value ->> 5,
+                failures       = new.value ->> 6,
+                last_error     = new.value ->> 7,
+                daemon_writes  = daemon_writes + 1"
+    };
+}
+
+/// Facts in which nothing is looked up.
+macro_rules! set_facts {
+    () => {
+        ",      reason          = new.value ->> 8,
+                amount          = new.value ->> 9,
+                currency        = new.value ->> 10,
+                provider_status = new.value ->> 11,
+                order_number    = new.value ->> 12,
+                pay_link        = new.value ->> 13,
+                direct_pay_link = new.value ->> 14,
+                expires_at      = new.value ->> 15,
+                paid_at         = new.value ->> 16,
+                paid_amount     = new.value ->> 17,
+                paid_currency   = new.value ->> 18,
+                fee_amount      = new.value ->> 19,
+                net_amount      = new.value ->> 20,
+                exchange_rate   = new.value ->> 21,
+                create_sent_at  = new.value ->> 22,
+                ended_at        = new.value ->> 23,
+                not_found_since = new.value ->> 24,
+                updated_at      = max(?2, updated_at + 1)"
+    };
+}
+
+/// In an index, or guarded by triggers, as the order is: such a column costs as much when it is
+/// only named as when it changes.
+macro_rules! set_standing {
+    () => {
+        ",      version         = new.value ->> 25,
+                status          = new.value ->> 26"
+    };
+}
+
+macro_rules! where_still_so {
+    () => {
+        "  FROM jsonb_each(?1) AS new
+          WHERE invoices.id = new.value ->> 0 AND invoices.version = new.value ->> 1"
+    };
+}
+
+/// Looks that changed nothing but the plan.
+pub(super) const RESCHEDULE: &str = concat!(set_plan!(), where_still_so!());
+
+/// Looks that taught something, but moved nothing.
+pub(super) const NOTE: &str = concat!(set_plan!(), set_facts!(), where_still_so!());
+
+/// Looks with something to say.
+pub(super) const MOVE: &str = concat!(
+    set_plan!(),
+    set_facts!(),
+    set_standing!(),
+    where_still_so!()
+);
+
+/// The first word of an order.
+pub(super) const LEARN: &str = concat!(
+    set_plan!(),
+    set_facts!(),
+    set_standing!(),
+    ", order_id = new.value ->> 27",
+    where_still_so!()
+);
 
 /// Events of invoices that still have the version they were decided on.
 pub(super) const APPEND: &str = "
@@ -40,40 +105,6 @@ pub(super) const APPEND: &str = "
       JOIN invoices ON invoices.id = event.value ->> 0
                    AND invoices.version = event.value ->> 1
      ORDER BY event.key";
-
-pub(super) const UPDATE: &str = "
-    UPDATE invoices
-       SET next_poll_at    = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0
-                                       AND new.value ->> 3 IS NOT NULL THEN 0
-                                  ELSE new.value ->> 3 END,
-           last_polled_at  = new.value ->> 4,
-           polls           = new.value ->> 5,
-           failures        = new.value ->> 6,
-           last_error      = new.value ->> 7,
-           version         = new.value ->> 8,
-           status          = new.value ->> 9,
-           reason          = new.value ->> 10,
-           order_id        = new.value ->> 11,
-           amount          = new.value ->> 12,
-           currency        = new.value ->> 13,
-           provider_status = new.value ->> 14,
-           order_number    = new.value ->> 15,
-           pay_link        = new.value ->> 16,
-           direct_pay_link = new.value ->> 17,
-           expires_at      = new.value ->> 18,
-           paid_at         = new.value ->> 19,
-           paid_amount     = new.value ->> 20,
-           paid_currency   = new.value ->> 21,
-           fee_amount      = new.value ->> 22,
-           net_amount      = new.value ->> 23,
-           exchange_rate   = new.value ->> 24,
-           create_sent_at  = new.value ->> 25,
-           ended_at        = new.value ->> 26,
-           not_found_since = new.value ->> 27,
-           updated_at      = max(?2, updated_at + 1),
-           daemon_writes   = daemon_writes + 1
-      FROM jsonb_each(?1) AS new
-     WHERE invoices.id = new.value ->> 0 AND invoices.version = new.value ->> 1";
 
 /// Decisions that rest on a version that is no more. Asking for these few is cheaper than having
 /// each row that was written returned.
@@ -147,7 +178,7 @@ async fn write(
     now: UnixMillis,
 ) -> Result<Batch, sqlx::Error> {
     let stale = stale(connection, decisions).await?;
-    let (mut plans, mut rows, mut events) = (Rows::new(), Rows::new(), Rows::new());
+    let mut events = Rows::new();
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
     if decisions.iter().any(|decision| decision.event.is_some()) {
@@ -171,13 +202,6 @@ async fn write(
         }
         high_water = Some((epoch, seq));
     }
-    for decision in decisions {
-        if decision.facts_changed || decision.event.is_some() {
-            rows.push(|rows| full_cells(rows, decision));
-        } else {
-            plans.push(|rows| plan_cells(rows, decision));
-        }
-    }
     if let Some((epoch, _)) = &high_water {
         sqlx::query(APPEND)
             .bind(events.finish())
@@ -186,19 +210,7 @@ async fn write(
             .execute(&mut *connection)
             .await?;
     }
-    if !rows.is_empty() {
-        sqlx::query(UPDATE)
-            .bind(rows.finish())
-            .bind(now.0)
-            .execute(&mut *connection)
-            .await?;
-    }
-    if !plans.is_empty() {
-        sqlx::query(RESCHEDULE)
-            .bind(plans.finish())
-            .execute(connection)
-            .await?;
-    }
+    update(connection, decisions, now).await?;
     let outcome = |(index, seq): (usize, Option<i64>)| {
         if stale.contains(&index) {
             Written::Stale
@@ -210,6 +222,44 @@ async fn write(
         written: seqs.into_iter().enumerate().map(outcome).collect(),
         high_water,
     })
+}
+
+/// Writes the rows, in the order in which they lie in the table.
+async fn update(
+    connection: &mut SqliteConnection,
+    decisions: &[Decision],
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let mut in_order: Vec<&Decision> = decisions.iter().collect();
+    in_order.sort_unstable_by_key(|decision| decision.row.id);
+    let [mut plans, mut notes, mut moves, mut learned] = std::array::from_fn(|_| Rows::new());
+    for decision in in_order {
+        if decision.order_learned {
+            learned.push(|rows| move_cells(rows, decision));
+        } else if decision.event.is_some() {
+            moves.push(|rows| move_cells(rows, decision));
+        } else if decision.facts_changed {
+            notes.push(|rows| note_cells(rows, decision));
+        } else {
+            plans.push(|rows| plan_cells(rows, decision));
+        }
+    }
+    for (statement, rows) in [
+        (LEARN, learned),
+        (MOVE, moves),
+        (NOTE, notes),
+        (RESCHEDULE, plans),
+    ] {
+        if !rows.is_empty() {
+            // The last has no use for the time.
+            sqlx::query(statement)
+                .bind(rows.finish())
+                .bind(now.0)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
 }
 
 /// Which of the decisions rest on a version that is no more.
@@ -331,14 +381,11 @@ fn plan_cells(rows: &mut Rows, decision: &Decision) {
     rows.text(schedule.last_error.as_deref());
 }
 
-/// As `plan_cells`, followed by version and facts.
-fn full_cells(rows: &mut Rows, decision: &Decision) {
-    let (row, facts) = (&decision.row, &decision.row.facts);
+/// As `plan_cells`, followed by facts.
+fn note_cells(rows: &mut Rows, decision: &Decision) {
+    let facts = &decision.row.facts;
     plan_cells(rows, decision);
-    rows.number(row.version);
-    rows.text(facts.status.as_str());
     rows.text(facts.reason.as_deref());
-    rows.text(facts.order_id.as_ref().map(|id| id.0.as_str()));
     rows.text(facts.amount.as_ref().map(|amount| amount.value.as_str()));
     rows.text(facts.amount.as_ref().map(|amount| amount.currency.as_str()));
     rows.text(facts.provider_status.as_deref());
@@ -355,6 +402,15 @@ fn full_cells(rows: &mut Rows, decision: &Decision) {
     rows.time(facts.create_sent_at);
     rows.time(facts.ended_at);
     rows.time(facts.not_found_since);
+}
+
+/// As `note_cells`, followed by version, status and order.
+fn move_cells(rows: &mut Rows, decision: &Decision) {
+    let (row, facts) = (&decision.row, &decision.row.facts);
+    note_cells(rows, decision);
+    rows.number(row.version);
+    rows.text(facts.status.as_str());
+    rows.text(facts.order_id.as_ref().map(|id| id.0.as_str()));
 }
 
 pub(super) async fn mark_creations_sent(

@@ -20,6 +20,10 @@ const OFTEN: &[(&str, &str)] = &[
         "invoices_due (account=? AND next_poll_at<?)",
     ),
     (
+        due::CHOSEN,
+        "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
+    ),
+    (
         pages::DUE_WITH,
         "invoices_due (account=? AND next_poll_at=? AND rowid>?)",
     ),
@@ -75,7 +79,15 @@ const OFTEN: &[(&str, &str)] = &[
         "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
     ),
     (
-        commit::UPDATE,
+        commit::NOTE,
+        "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
+    ),
+    (
+        commit::LEARN,
+        "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
+    ),
+    (
+        commit::MOVE,
         "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
     ),
 ];

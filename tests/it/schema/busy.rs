@@ -99,6 +99,7 @@ fn look(row: &Invoice) -> Decision {
         based_on_next_poll_at: row.schedule.next_poll_at,
         row: Box::new(looked),
         facts_changed: false,
+        order_learned: false,
         event: None,
     }
 }
