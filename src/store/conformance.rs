@@ -3,13 +3,16 @@
 //!
 //! Compiled always, so that a backend outside this crate can be held to it too.
 
+mod audits;
+mod pages;
+
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 
 use super::{AccountRecord, Due, ListRecord, Store, StoreError, Written};
 use crate::domain::decide::{Decision, decide};
-use crate::domain::invoice::{AccountName, Invoice};
+use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::money::Money;
 use crate::domain::sighting::{News, OrderState, Sighting};
 use crate::domain::state::{Status, reason};
@@ -54,6 +57,10 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     plans_too_far_ahead_are_brought_back(&make().await).await;
     accounts_are_recorded_over_and_over(&make().await).await;
     changes_are_noticed(&make().await).await;
+    claimed_invoices_are_at_neither_end_of_the_queue(&make().await).await;
+    what_was_learned_without_an_event_is_kept(&make().await).await;
+    pages::suite(&make).await;
+    audits::suite(&make).await;
 }
 
 async fn a_batch_is_written_whole(backend: &impl Backend) {
@@ -374,6 +381,60 @@ async fn changes_are_noticed(backend: &impl Backend) {
     assert_ne!(inserted, before, "a program's write");
     sure(store.consumer("bot").await);
     assert_ne!(sure(store.change_counter().await), inserted, "our own");
+}
+
+async fn claimed_invoices_are_at_neither_end_of_the_queue(backend: &impl Backend) {
+    let store = backend.store();
+    for number in 0..40 {
+        let name = format!("E{number}");
+        backend.insert(ACCOUNT, &name, Some(&name)).await;
+    }
+    let rows = all_due(backend, ACCOUNT).await;
+    let ids = |rows: &[Invoice]| rows.iter().map(|row| row.id).collect::<Vec<InvoiceId>>();
+    // Both ends, and ids of rows that are not due at all.
+    let mut claimed: HashSet<InvoiceId> = ids(&rows[..10]).into_iter().collect();
+    claimed.extend(ids(&rows[30..]));
+    claimed.extend((1000..1020).map(InvoiceId));
+    let due = sure(store.due(&ACCOUNT.into(), NOW, 8, &claimed).await);
+    let mut youngest = ids(&rows[22..30]);
+    youngest.reverse();
+    assert_eq!(ids(&due.fresh), youngest);
+    assert_eq!(ids(&due.overdue), ids(&rows[10..13]), "a quarter and one");
+    let due = sure(store.due(&ACCOUNT.into(), NOW, 100, &claimed).await);
+    assert_eq!(due.fresh.len(), 20);
+    assert_eq!(ids(&due.overdue), ids(&rows[10..30]));
+    claimed.extend(ids(&rows));
+    let due = sure(store.due(&ACCOUNT.into(), NOW, 100, &claimed).await);
+    assert!(due.fresh.is_empty() && due.overdue.is_empty());
+}
+
+async fn what_was_learned_without_an_event_is_kept(backend: &impl Backend) {
+    let store = backend.store();
+    for (name, order) in [("known", Some("1")), ("requested", None)] {
+        assert!(backend.insert(ACCOUNT, name, order).await);
+    }
+    let before = known(backend, "known").await;
+    // Nobody said so, but a state of things that a person can bring about.
+    let mut learned = known(backend, "requested").await;
+    learned.facts.order_id = Some("2".into());
+    let decisions = [
+        decision(&before, OrderState::Open),
+        Decision {
+            based_on_version: 0,
+            based_on_next_poll_at: learned.schedule.next_poll_at,
+            row: Box::new(learned.clone()),
+            facts_changed: true,
+            order_learned: true,
+            event: None,
+        },
+    ];
+    assert!(decisions[0].event.is_none() && decisions[0].facts_changed);
+    let written = sure(store.commit(&decisions, LATER).await);
+    assert_eq!(written, [yes(None), yes(None)]);
+    let after = known(backend, "known").await;
+    assert_eq!(after.facts, decisions[0].row.facts);
+    assert_eq!((after.version, after.updated_at), (0, LATER));
+    assert_eq!(known(backend, "requested").await.facts, learned.facts);
 }
 
 /// Writes `count` events, of paid invoices `E0`, `E1` and so on.
