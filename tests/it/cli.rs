@@ -2,6 +2,7 @@
 
 mod feed;
 mod reports;
+mod subscribe;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
