@@ -15,6 +15,7 @@ mod faults;
 mod feed_frames;
 mod http_client;
 mod list;
+mod pages;
 mod positions;
 mod readme;
 mod rows;
