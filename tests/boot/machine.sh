@@ -55,9 +55,13 @@ control_groups() {
 }
 
 remove_control_groups() {
-    local group
+    local group _
     for group in $(control_groups "$1"); do
-        [[ ! -d $group ]] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+        # The last processes may still be about to end.
+        for _ in {1..100}; do
+            [[ -d $group ]] || break
+            find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05
+        done
     done
 }
 
