@@ -29,6 +29,9 @@ equal "events of a new name" "reading $events" "$(client bot shelf "$events" | x
 equal "payments of another" "reading 701" "$(client bot till 701 'payments.*.paid' | xargs)"
 refused client stranger shelf 0
 
+# As the README has it; it ends with the pipe.
+equal "the example's first words" "payment.paid BOT-1" \
+    "$(head -n 1 < <(as bot python3 /usr/share/doc/payrecond/examples/feed.py shop "payments.*.paid" 2>/dev/null || true))"
 await "the end of every process that served" no_instances
 
 # Held by a client that waits for an event which does not come.
