@@ -16,6 +16,7 @@ mod feed_frames;
 mod http_client;
 mod list;
 mod pages;
+mod personal_data;
 mod positions;
 mod readme;
 mod rows;
