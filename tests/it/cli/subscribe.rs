@@ -10,6 +10,7 @@ use std::process::{Child, Stdio};
 use payrecond::store::Store as _;
 use payrecond::store::sqlite::DatabaseLock;
 
+use super::feed::say_payments;
 use super::{PATIENCE, Shop, ended, into_review, pay};
 
 const SERVE: [&str; 3] = ["feed", "--follow", "--subscribe"];
@@ -129,6 +130,17 @@ async fn a_client_that_hangs_up_while_nothing_comes_ends_its_process() {
     while store.consumer("bot").await.unwrap() < 1 {
         tokio::task::yield_now().await;
     }
+    assert_eq!(client.hang_up(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_without_reading_all_ends_its_process_well() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    // More than the socket holds: the server waits to write.
+    say_payments(&store, 600).await;
+    let mut client = Client::subscribe(&shop, "SUB bot\r\n");
+    client.frame();
     assert_eq!(client.hang_up(), 0);
 }
 
