@@ -45,6 +45,7 @@ const ACCOUNT: &str = "default";
 pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     a_batch_is_written_whole(&make().await).await;
     a_stale_decision_writes_nothing(&make().await).await;
+    a_stale_decision_takes_no_seq(&make().await).await;
     a_refused_row_costs_only_itself(&make().await).await;
     a_nudge_since_the_read_survives(&make().await).await;
     due_shows_both_ends_of_the_queue(&make().await).await;
@@ -113,6 +114,29 @@ async fn a_stale_decision_writes_nothing(backend: &impl Backend) {
     assert!(backend.withdraw("A").await, "a paid invoice may be deleted");
     let gone = sure(store.commit(&[looked(&before, LATER)], LATER).await);
     assert_eq!(gone, [Written::Stale], "the invoice is gone");
+}
+
+async fn a_stale_decision_takes_no_seq(backend: &impl Backend) {
+    let store = backend.store();
+    for name in ["A", "B", "C"] {
+        backend.insert(ACCOUNT, name, Some(name)).await;
+    }
+    let rows = all_due(backend, ACCOUNT).await;
+    let [a, b, c] = [paid(&rows[0]), paid(&rows[1]), paid(&rows[2])];
+    let first = sure(store.commit(std::slice::from_ref(&b), NOW).await);
+    assert_eq!(first, [yes(Some(1))]);
+    let written = sure(store.commit(&[a, b.clone(), c], NOW).await);
+    assert_eq!(
+        written,
+        [yes(Some(2)), Written::Stale, yes(Some(3))],
+        "no gap"
+    );
+    assert_eq!(sure(store.commit(&[b], NOW).await), [Written::Stale]);
+    let seqs: Vec<i64> = sure(store.events_after(0, 10).await)
+        .iter()
+        .map(|event| event.seq)
+        .collect();
+    assert_eq!(seqs, [1, 2, 3]);
 }
 
 async fn a_refused_row_costs_only_itself(backend: &impl Backend) {

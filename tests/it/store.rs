@@ -170,6 +170,26 @@ async fn a_database_put_back_begins_a_new_epoch_above_every_seq_given_out() {
 }
 
 #[tokio::test]
+async fn a_stale_decision_at_the_end_of_a_batch_makes_no_new_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let made = migrate(&path, NOW).await.unwrap();
+    let stale = paid(&insert(&path, "STALE").await);
+    let fresh = paid(&insert(&path, "FRESH").await);
+    pay(&path, "STALE").await;
+    let store = open(&path).await.unwrap();
+    let written = store.commit(&[fresh, stale.clone()], NOW).await.unwrap();
+    assert_eq!(written, [Written::Yes { seq: Some(2) }, Written::Stale]);
+    let alone = store.commit(&[stale], NOW).await.unwrap();
+    assert_eq!(alone, [Written::Stale]);
+    // Not closed: a kill leaves it like this.
+    let next = migrate(&path, NOW).await.unwrap();
+    assert_eq!((next.put_back, next.epoch), (false, made.epoch));
+    let side = fs::read_to_string(folder.path().join("a.db.high-water")).unwrap();
+    assert!(side.ends_with(" 2\n"), "{side}");
+}
+
+#[tokio::test]
 async fn the_same_fact_told_again_after_a_put_back_has_the_same_event_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
@@ -325,6 +345,15 @@ async fn insert(path: &Path, external_id: &str) -> Invoice {
     row
 }
 
+/// The provider said PAID: final, no further look.
+fn paid(row: &Invoice) -> Decision {
+    let mut sighting = rows::sighting(OrderState::Paid);
+    sighting.order_id = row.facts.order_id.clone().unwrap();
+    let mut decision = decide(row, "walletpay", News::Seen(sighting));
+    decision.row.schedule.next_poll_at = None;
+    decision
+}
+
 /// Drops the invoice if it is not there, and writes that it was paid. Returns the event.
 async fn pay(path: &Path, external_id: &str) -> StoredEvent {
     let store = open(path).await.unwrap();
@@ -339,11 +368,7 @@ async fn pay(path: &Path, external_id: &str) -> StoredEvent {
         None => insert(path, external_id).await,
     };
     let store = open(path).await.unwrap();
-    let mut sighting = rows::sighting(OrderState::Paid);
-    sighting.order_id = row.facts.order_id.clone().unwrap();
-    let mut decision: Decision = decide(&row, "walletpay", News::Seen(sighting));
-    decision.row.schedule.next_poll_at = None;
-    let written = store.commit(&[decision], NOW).await.unwrap();
+    let written = store.commit(&[paid(&row)], NOW).await.unwrap();
     let Written::Yes { seq: Some(seq) } = written[0] else {
         panic!("{written:?}")
     };

@@ -181,13 +181,18 @@ async fn write(
     let mut events = Rows::new();
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
-    if decisions.iter().any(|decision| decision.event.is_some()) {
+    // A stale one takes no seq: a number that is not inserted would lead the database.
+    let says =
+        |(index, decision): (usize, &Decision)| decision.event.is_some() && !stale.contains(&index);
+    if decisions.iter().enumerate().any(says) {
         let epoch: String = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
             .fetch_one(&mut *connection)
             .await?;
         let mut seq = highest_seq(connection).await?;
-        for (decision, place) in decisions.iter().zip(&mut seqs) {
-            if let Some(event) = &decision.event {
+        for (index, (decision, place)) in decisions.iter().zip(&mut seqs).enumerate() {
+            if let Some(event) = &decision.event
+                && !stale.contains(&index)
+            {
                 seq += 1;
                 *place = Some(seq);
                 let row = EventRow {
@@ -200,15 +205,13 @@ async fn write(
                 events.push(|rows| event_cells(rows, &row));
             }
         }
-        high_water = Some((epoch, seq));
-    }
-    if let Some((epoch, _)) = &high_water {
         sqlx::query(APPEND)
             .bind(events.finish())
-            .bind(epoch)
+            .bind(&epoch)
             .bind(now.0)
             .execute(&mut *connection)
             .await?;
+        high_water = Some((epoch, seq));
     }
     update(connection, decisions, now).await?;
     let outcome = |(index, seq): (usize, Option<i64>)| {
