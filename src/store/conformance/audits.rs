@@ -99,7 +99,7 @@ async fn a_finding_is_said_once(backend: &impl Backend) {
     let say = async |findings: &[Discrepancy]| {
         sure(store.say_findings("walletpay", findings, LATER).await)
     };
-    assert_eq!(say(&[missing.clone()]).await, 1);
+    assert_eq!(say(std::slice::from_ref(&missing)).await, 1);
     assert_eq!(say(&[missing.clone(), unknown.clone()]).await, 1);
     assert_eq!(say(&[missing, unknown]).await, 0);
     let events = sure(store.events_after(0, 9).await);
