@@ -161,23 +161,39 @@ async fn a_refused_row_costs_only_itself(backend: &impl Backend) {
 
 async fn a_nudge_since_the_read_survives(backend: &impl Backend) {
     let store = backend.store();
-    for name in ["A", "B", "C"] {
+    for name in ["A", "B", "C", "D", "E"] {
         backend.insert(ACCOUNT, name, Some(name)).await;
     }
+    let expired = decision(&known(backend, "E").await, OrderState::Expired);
+    sure(store.commit(&[expired], NOW).await);
     backend.nudge("C").await;
-    let rows = all_due(backend, ACCOUNT).await;
-    let row = |name: &str| rows.iter().find(|row| row.external_id.0 == name).cloned();
-    let [Some(a), Some(b), Some(c)] = [row("A"), row("B"), row("C")] else {
-        panic!("three rows are due")
-    };
-    backend.nudge("A").await;
-    backend.nudge("B").await;
-    let decisions = [looked(&a, LATER), paid(&b), looked(&c, LATER)];
-    sure(store.commit(&decisions, NOW).await);
+    let mut rows = Vec::new();
+    for name in ["A", "B", "C", "D", "E"] {
+        rows.push(known(backend, name).await);
+    }
+    for name in ["A", "B", "D", "E"] {
+        backend.nudge(name).await;
+    }
+    let mut ended = decision(&rows[3], OrderState::Expired);
+    ended.row.schedule.next_poll_at = None;
+    let mut last_look = looked(&rows[4], LATER);
+    last_look.row.schedule.next_poll_at = None;
+    let decisions = [
+        looked(&rows[0], LATER),
+        paid(&rows[1]),
+        looked(&rows[2], LATER),
+        ended,
+        last_look,
+    ];
+    let written = sure(store.commit(&decisions, NOW).await);
+    assert!(written.iter().all(|w| matches!(w, Written::Yes { .. })));
     let next = async |name: &str| known(backend, name).await.schedule.next_poll_at;
     assert_eq!(next("A").await, Some(UnixMillis(0)), "asked for meanwhile");
     assert_eq!(next("B").await, None, "paid: there is nothing to look at");
     assert_eq!(next("C").await, Some(LATER), "the nudge was taken up");
+    for ended in ["D", "E"] {
+        assert_eq!(next(ended).await, Some(UnixMillis(0)), "the last look");
+    }
 }
 
 async fn due_shows_both_ends_of_the_queue(backend: &impl Backend) {

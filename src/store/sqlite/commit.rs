@@ -16,12 +16,12 @@ use crate::store::{StoreError, Written};
 /// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
 const CONSTRAINT: i32 = 19;
 
-/// The plan of looks. A nudge that came after the row was read stays.
+/// The plan of looks. A nudge that came after the row was read stays, also after the last look;
+/// where nothing is looked at any more a trigger takes it off.
 macro_rules! set_plan {
     () => {
         "UPDATE invoices
-            SET next_poll_at   = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0
-                                           AND new.value ->> 3 IS NOT NULL THEN 0
+            SET next_poll_at   = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0 THEN 0
                                       ELSE new.value ->> 3 END,
                 last_polled_at = new.value ->> 4,
                 polls          = new.value ->> 5,
