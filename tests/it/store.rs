@@ -276,6 +276,18 @@ async fn a_file_of_zero_bytes_is_a_new_database() {
 }
 
 #[tokio::test]
+async fn a_write_that_failed_keeps_no_program_out() {
+    let sqlite = Sqlite::make().await;
+    pay(&sqlite.path(), "ORD-1").await;
+    let stuck = "CREATE TRIGGER stuck BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, ''); END";
+    assert!(sqlite.change(stuck, "").await);
+    let pruned = sqlite.store.prune_outbox(UnixMillis(NOW.0 + 1), 9).await;
+    assert!(pruned.is_err());
+    let nudge = "UPDATE invoices SET next_poll_at = 0 WHERE external_id = ?";
+    assert!(sqlite.change(nudge, "ORD-1").await, "the lock is free");
+}
+
+#[tokio::test]
 async fn a_second_migrate_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");

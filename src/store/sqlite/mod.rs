@@ -33,9 +33,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{Executor as _, SqlitePool};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 
-use self::connection::Writer;
+use self::connection::{Turn, Writer};
 use self::stamp::LastAnswer;
 use super::{
     AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
@@ -103,9 +103,10 @@ impl SqliteStore {
 
     /// The one writer, when it is free. A queue of writes before a locked database does not grow:
     /// each reports, and is tried again by whoever wanted it.
-    async fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+    async fn writer(&self) -> Result<Turn<'_>, StoreError> {
         tokio::time::timeout(TURN_WITHIN, self.writer.lock())
             .await
+            .map(Turn::of)
             .map_err(|_| StoreError::Unavailable("other writes take too long".into()))
     }
 

@@ -159,7 +159,7 @@ impl SqliteStore {
     /// # Errors
     /// The inner one is the database's refusal, to be shown as it is.
     pub async fn insert(&self, new: &NewInvoice) -> Result<Result<Invoice, String>, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         let connection = writer.begin().await?;
         let inserted: Result<i64, sqlx::Error> = sqlx::query_scalar(
             "INSERT INTO invoices (account, external_id, order_id, amount, currency, description,
@@ -292,7 +292,7 @@ impl SqliteStore {
 
     /// Asks for a look at an invoice as soon as the account's budget allows.
     pub async fn nudge(&self, id: InvoiceId) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         let connection = writer.begin().await?;
         sqlx::query("UPDATE invoices SET next_poll_at = 0 WHERE id = ?1")
             .bind(id.0)
@@ -422,7 +422,7 @@ impl SqliteStore {
 
     /// Takes the write lock and gives it back: what cannot be written shows here.
     pub async fn require_writable(&self) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         writer.begin().await?;
         writer.roll_back().await
     }
