@@ -53,6 +53,7 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     a_creation_that_was_sent_is_not_withdrawn(&make().await).await;
     consumers_move_forward_only(&make().await).await;
     events_wait_for_every_consumer(&make().await).await;
+    a_new_consumer_begins_where_events_are_kept(&make().await).await;
     final_invoices_go_and_their_keys_stay(&make().await).await;
     unknown_accounts_are_flagged_until_they_are_known(&make().await).await;
     plans_too_far_ahead_are_brought_back(&make().await).await;
@@ -313,6 +314,18 @@ async fn events_wait_for_every_consumer(backend: &impl Backend) {
     let row = known(backend, "next").await;
     let written = sure(store.commit(&[paid(&row)], NOW).await);
     assert_eq!(written, [yes(Some(7))], "no number is given out twice");
+}
+
+async fn a_new_consumer_begins_where_events_are_kept(backend: &impl Backend) {
+    let store = backend.store();
+    say(backend, 3).await;
+    assert_eq!(sure(store.prune_outbox(LATER, 2).await), 2);
+    // Its place lies before the gap that was left.
+    assert_eq!(sure(store.consumer("new").await), 0);
+    assert_eq!(sure(store.prune_outbox(LATER, 9).await), 0, "not read yet");
+    sure(store.acknowledge("new", 3).await);
+    assert_eq!(sure(store.prune_outbox(LATER, 9).await), 1);
+    assert_eq!(sure(store.first_seq().await), 4);
 }
 
 async fn final_invoices_go_and_their_keys_stay(backend: &impl Backend) {

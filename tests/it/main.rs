@@ -17,6 +17,7 @@ mod http_client;
 mod list;
 mod positions;
 mod readme;
+mod retention;
 mod rows;
 mod sandbox;
 mod schema;

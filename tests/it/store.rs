@@ -170,6 +170,32 @@ async fn a_database_put_back_begins_a_new_epoch_above_every_seq_given_out() {
 }
 
 #[tokio::test]
+async fn events_before_a_gap_go_though_a_consumer_stands_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    migrate(&path, NOW).await.unwrap();
+    for name in ["ORD-1", "ORD-2"] {
+        pay(&path, name).await;
+    }
+    fs::remove_file(folder.path().join("a.db.high-water")).unwrap();
+    assert!(migrate(&path, NOW).await.unwrap().put_back);
+    let first = pay(&path, "ORD-3").await.seq;
+    assert!(first > NOW.0, "a new epoch leaves a gap");
+    let store = open(&path).await.unwrap();
+    store.consumer("bot").await.unwrap();
+    store.acknowledge("bot", 2).await.unwrap();
+    let (later, limit) = (UnixMillis(NOW.0 + 1), 10);
+    assert_eq!(store.prune_outbox(later, limit).await.unwrap(), 2);
+    assert_eq!(store.prune_outbox(later, limit).await.unwrap(), 0);
+    assert_eq!(store.first_seq().await.unwrap(), first);
+    // All are too young, and the first of them comes after the gap.
+    assert_eq!(store.prune_outbox(NOW, limit).await.unwrap(), 0);
+    store.acknowledge("bot", first).await.unwrap();
+    assert_eq!(store.prune_outbox(later, limit).await.unwrap(), 1);
+    assert_eq!(store.first_seq().await.unwrap(), first + 1);
+}
+
+#[tokio::test]
 async fn a_stale_decision_at_the_end_of_a_batch_makes_no_new_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
@@ -331,7 +357,7 @@ async fn a_migration_killed_in_the_middle_leaves_no_half_of_a_schema() {
     }
 }
 
-async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let options = SqliteOptions {
         path: path.to_owned(),
         subject_prefix: "payments".into(),
@@ -339,7 +365,7 @@ async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(options).await
 }
 
-async fn connect(path: &Path) -> SqliteConnection {
+pub async fn connect(path: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path))
         .await
         .unwrap()
@@ -367,7 +393,7 @@ fn paid(row: &Invoice) -> Decision {
 }
 
 /// Drops the invoice if it is not there, and writes that it was paid. Returns the event.
-async fn pay(path: &Path, external_id: &str) -> StoredEvent {
+pub async fn pay(path: &Path, external_id: &str) -> StoredEvent {
     let store = open(path).await.unwrap();
     let found = store
         .find(&Reference::Text(external_id.into()), None)
