@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
@@ -29,7 +29,7 @@ use crate::provider::walletpay::{self, WalletPay};
 use crate::schedule::{Schedule, Turn};
 use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate};
 use crate::store::{Store, StoreError};
-use crate::throttle::{Limits, Throttle};
+use crate::throttle::{Gate, Limits};
 
 /// The consumer that is the daemon's own stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
@@ -83,6 +83,7 @@ struct Account {
     settings: AccountConfig,
     provider: Arc<dyn Provider>,
     read_key: config::KeyReader,
+    gate: Gate,
 }
 
 /// The daemon, until a signal stops it: polls, delivers the feed to `output`.
@@ -283,6 +284,7 @@ fn accounts(
                 settings: account.clone(),
                 provider,
                 read_key: config::key_reader(account, env),
+                gate: gate(account, clock.as_ref()),
             })
         })
         .collect()
@@ -315,13 +317,13 @@ pub fn provider(
 }
 
 /// The budget of an account, untouched.
-pub fn gate(account: &AccountConfig, clock: &dyn Clock) -> Arc<Mutex<Throttle>> {
+pub fn gate(account: &AccountConfig, clock: &dyn Clock) -> Gate {
     let limits = Limits {
         requests_per_second: account.requests_per_second,
         burst: account.burst,
         max_in_flight: account.max_in_flight,
     };
-    Arc::new(Mutex::new(Throttle::new(limits, clock.monotonic())))
+    Gate::new(limits, clock.monotonic())
 }
 
 /// The audit of one account.
@@ -330,7 +332,7 @@ pub fn audit(
     provider: Arc<dyn Provider>,
     store: &Arc<SqliteStore>,
     clock: &Arc<dyn Clock>,
-    gate: Arc<Mutex<Throttle>>,
+    gate: Gate,
     adopt: bool,
 ) -> Audit {
     Audit {
@@ -374,11 +376,7 @@ fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             cadence: cadence(&parts.config),
             not_found_grace: parts.config.polling.not_found_grace,
             intake_interval: parts.config.polling.intake_interval,
-            limits: Limits {
-                requests_per_second: settings.requests_per_second,
-                burst: settings.burst,
-                max_in_flight: settings.max_in_flight,
-            },
+            gate: account.gate.clone(),
             strategy: match settings.strategy {
                 config::Strategy::Auto => Strategy::Auto,
                 config::Strategy::Preview => Strategy::Preview,
@@ -538,14 +536,13 @@ fn audit_turn(parts: &Parts) -> Turn {
         .accounts
         .iter()
         .map(|account| {
-            let gate = gate(&account.settings, parts.clock.as_ref());
             let provider = Arc::clone(&account.provider);
             audit(
                 &account.settings,
                 provider,
                 &parts.store,
                 &parts.clock,
-                gate,
+                account.gate.clone(),
                 false,
             )
         })

@@ -6,8 +6,11 @@
 //! stops an account whose key is refused, or of which nothing succeeds any more, but for a probe;
 //! the first success closes it.
 
+mod gate;
+
 use std::time::Duration;
 
+pub use self::gate::{Gate, Reservation};
 use crate::provider::CouldNotAsk;
 use crate::retry::Waits;
 
@@ -23,6 +26,8 @@ const LEAST_RATE: f64 = 0.1;
 const UNLIMITED_FROM: f64 = 10_000.0;
 /// Growth of an adapted rate, per second.
 const GROWTH: f64 = 0.05;
+/// Requests are counted over such spans, to learn what an unlimited account was doing.
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// What the configuration allows an account.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,15 +49,6 @@ pub enum Trouble {
     NothingSucceeds,
 }
 
-/// A change that people should hear of, once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The account stops but for probes.
-    Stopped(Trouble),
-    /// It works again.
-    Recovered(Trouble),
-}
-
 /// Leave to make one request. To be given back by `settle`.
 #[derive(Debug)]
 #[must_use]
@@ -65,6 +61,8 @@ pub struct Permit {
 #[derive(Debug)]
 struct Stop {
     trouble: Trouble,
+    /// What the provider said, or why nothing came.
+    why: String,
     probes: Waits,
     next_probe: Duration,
     probing: bool,
@@ -84,8 +82,11 @@ pub struct Throttle {
     stop: Option<Stop>,
     failures_in_a_row: u32,
     last_answer: Option<Duration>,
-    /// Requests begun within the second that began then.
+    /// Requests begun within the second that began then, and in the one before.
     window: (Duration, u32),
+    window_before: u32,
+    /// The next permit is kept for the holder of a `Reservation`.
+    reserved: bool,
 }
 
 impl Throttle {
@@ -103,20 +104,39 @@ impl Throttle {
             failures_in_a_row: 0,
             last_answer: None,
             window: (now, 0),
+            window_before: 0,
+            reserved: false,
         }
     }
 
     /// Leave for one request, or how long to wait before asking again; None = until one that is
     /// under way comes back.
     pub fn take(&mut self, now: Duration) -> Result<Permit, Option<Duration>> {
+        self.take_leaving(self.kept(), now)
+    }
+
+    /// As `take`, for the holder of a reservation. No probe is taken.
+    fn take_reserved(&mut self, now: Duration) -> Result<Permit, Option<Duration>> {
+        match self.next_probe_in(now) {
+            Some(wait) => Err(Some(wait)),
+            None => self.take_leaving(0, now),
+        }
+    }
+
+    /// Permits that are kept for others. A stopped account keeps none: it must be probed.
+    fn kept(&self) -> u8 {
+        u8::from(self.reserved && self.stop.is_none())
+    }
+
+    fn take_leaving(&mut self, kept: u8, now: Duration) -> Result<Permit, Option<Duration>> {
         self.refill(now);
-        if self.in_flight >= self.limits.max_in_flight {
+        if self.in_flight + usize::from(kept) >= self.limits.max_in_flight {
             return Err(None);
         }
         if now < self.held_until {
             return Err(Some(self.held_until.saturating_sub(now)));
         }
-        if let Some(wait) = self.wait_for_token() {
+        if let Some(wait) = self.wait_for_token(kept) {
             return Err(Some(wait));
         }
         let mut probe = false;
@@ -143,7 +163,10 @@ impl Throttle {
         if self.rate().is_some() {
             self.tokens -= 1.0;
         }
-        if now.saturating_sub(self.window.0) >= Duration::from_secs(1) {
+        let since = now.saturating_sub(self.window.0);
+        if since >= WINDOW {
+            let is_next = since < 2 * WINDOW;
+            self.window_before = if is_next { self.window.1 } else { 0 };
             self.window = (now, 0);
         }
         self.window.1 = self.window.1.saturating_add(1);
@@ -152,7 +175,9 @@ impl Throttle {
     /// How many requests could begin now.
     pub fn room(&mut self, now: Duration) -> usize {
         self.refill(now);
-        let slots = self.limits.max_in_flight.saturating_sub(self.in_flight);
+        let kept = self.kept();
+        let busy = self.in_flight + usize::from(kept);
+        let slots = self.limits.max_in_flight.saturating_sub(busy);
         if slots == 0 || now < self.held_until {
             return 0;
         }
@@ -167,18 +192,19 @@ impl Throttle {
             clippy::cast_sign_loss,
             reason = "a bucket holds 0 to 10,000 tokens"
         )]
-        let tokens = self.tokens.max(0.0) as usize;
+        let tokens = (self.tokens - f64::from(kept)).max(0.0) as usize;
         slots.min(tokens)
     }
 
     /// Time until a request may begin; zero = at once, None = not before one comes back.
     pub fn wait(&mut self, now: Duration) -> Option<Duration> {
         self.refill(now);
-        if self.in_flight >= self.limits.max_in_flight {
+        let kept = self.kept();
+        if self.in_flight + usize::from(kept) >= self.limits.max_in_flight {
             return None;
         }
         let held = self.held_until.saturating_sub(now);
-        let token = self.wait_for_token().unwrap_or_default();
+        let token = self.wait_for_token(kept).unwrap_or_default();
         let probe = match &self.stop {
             Some(stop) if stop.probing => return None,
             Some(stop) => stop.next_probe.saturating_sub(now),
@@ -187,50 +213,41 @@ impl Throttle {
         Some(held.max(token).max(probe))
     }
 
-    /// Gives a permit back with what came of it. `Ok` = the provider said something.
-    pub fn settle(
-        &mut self,
-        permit: &Permit,
-        outcome: Result<(), &CouldNotAsk>,
-        now: Duration,
-    ) -> Option<Change> {
+    /// Gives a permit back with what came of it. `Ok` = the provider said something, or its service
+    /// was shown to work.
+    pub fn settle(&mut self, permit: &Permit, outcome: Result<(), &CouldNotAsk>, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        match outcome {
-            Ok(()) => {
-                self.last_answer = Some(now);
-                self.failures_in_a_row = 0;
-                self.grow(now);
-                self.stop.take().map(|stop| Change::Recovered(stop.trouble))
-            }
-            Err(CouldNotAsk::RateLimited { wait }) => {
+        let Err(error) = outcome else {
+            self.last_answer = Some(now);
+            self.failures_in_a_row = 0;
+            self.grow(now);
+            self.stop = None;
+            return;
+        };
+        match error {
+            CouldNotAsk::RateLimited { wait } => {
                 self.slow_down(permit, now);
                 self.hold(wait.unwrap_or(HOLD_WITHOUT_WORD), now);
                 self.after_failed_probe(permit, now);
-                None
             }
-            Err(CouldNotAsk::KeyRefused(_)) => self.trip(permit, Trouble::KeyRefused, now),
-            Err(CouldNotAsk::Unavailable { wait, .. }) => {
+            CouldNotAsk::KeyRefused(_) => self.trip(permit, Trouble::KeyRefused, error, now),
+            CouldNotAsk::Unavailable { wait, .. } => {
                 if let Some(wait) = wait {
                     self.hold(*wait, now);
                 }
-                self.count_failure(permit, now)
+                self.count_failure(permit, error, now);
             }
-            Err(
-                CouldNotAsk::Unreachable(_) | CouldNotAsk::Malformed(_) | CouldNotAsk::Refused(_),
-            ) => self.count_failure(permit, now),
+            CouldNotAsk::Unreachable(_) | CouldNotAsk::Malformed(_) | CouldNotAsk::Refused(_) => {
+                self.count_failure(permit, error, now);
+            }
         }
     }
 
-    /// Gives a permit back after "not found", which a broken service says to everything: no sign
-    /// that it works. But it has let the key pass.
-    pub fn settle_unproven(&mut self, permit: &Permit, now: Duration) -> Option<Change> {
+    /// Gives a permit back after "not found", which a broken service says to everything: it is
+    /// neither a success nor a failure.
+    pub fn settle_unproven(&mut self, permit: &Permit, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if self.trouble() == Some(Trouble::KeyRefused) {
-            self.stop = None;
-            return Some(Change::Recovered(Trouble::KeyRefused));
-        }
         self.after_failed_probe(permit, now);
-        None
     }
 
     /// Gives a permit back unused.
@@ -252,6 +269,11 @@ impl Throttle {
     /// What stops the account, if it is stopped.
     pub fn trouble(&self) -> Option<Trouble> {
         self.stop.as_ref().map(|stop| stop.trouble)
+    }
+
+    /// What brought the trouble, on one line; empty when there is none.
+    pub fn cause(&self) -> &str {
+        self.stop.as_ref().map_or("", |stop| &stop.why)
     }
 
     /// How much longer a server's word holds the account; None = it does not.
@@ -296,9 +318,9 @@ impl Throttle {
         }
     }
 
-    fn wait_for_token(&self) -> Option<Duration> {
+    fn wait_for_token(&self, kept: u8) -> Option<Duration> {
         let rate = self.rate()?;
-        let missing = 1.0 - self.tokens;
+        let missing = 1.0 + f64::from(kept) - self.tokens;
         // A thousandth of a token is rounding, and a wait of nothing would spin.
         (missing > 0.001).then(|| {
             Duration::try_from_secs_f64(missing / rate)
@@ -313,7 +335,8 @@ impl Throttle {
             return;
         }
         let seconds = now.saturating_sub(self.window.0).as_secs_f64().max(0.1);
-        let observed = f64::from(self.window.1) / seconds.max(1.0);
+        // One that has just begun says little.
+        let observed = f64::from(self.window.1.max(self.window_before)) / seconds.max(1.0);
         let base = self.rate().unwrap_or(observed.max(LEAST_RATE));
         self.adapted_rate = Some((base / 2.0).max(LEAST_RATE));
         self.adapted_at = now;
@@ -343,36 +366,29 @@ impl Throttle {
         self.held_until = self.held_until.max(now.saturating_add(wait));
     }
 
-    fn count_failure(&mut self, permit: &Permit, now: Duration) -> Option<Change> {
+    fn count_failure(&mut self, permit: &Permit, error: &CouldNotAsk, now: Duration) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         if self.stop.is_some() {
             self.after_failed_probe(permit, now);
-            return None;
+        } else if self.failures_in_a_row >= TRIPS_AFTER {
+            self.trip(permit, Trouble::NothingSucceeds, error, now);
         }
-        if self.failures_in_a_row < TRIPS_AFTER {
-            return None;
-        }
-        self.trip(permit, Trouble::NothingSucceeds, now)
     }
 
-    fn trip(&mut self, permit: &Permit, trouble: Trouble, now: Duration) -> Option<Change> {
-        match &mut self.stop {
-            Some(stop) if stop.trouble == trouble => {
-                self.after_failed_probe(permit, now);
-                None
-            }
-            _ => {
-                let mut probes = Waits::of_probes();
-                let next_probe = now.saturating_add(probes.next_wait());
-                self.stop = Some(Stop {
-                    trouble,
-                    probes,
-                    next_probe,
-                    probing: false,
-                });
-                Some(Change::Stopped(trouble))
-            }
+    fn trip(&mut self, permit: &Permit, trouble: Trouble, error: &CouldNotAsk, now: Duration) {
+        if self.trouble() == Some(trouble) {
+            self.after_failed_probe(permit, now);
+            return;
         }
+        let mut probes = Waits::of_probes();
+        let next_probe = now.saturating_add(probes.next_wait());
+        self.stop = Some(Stop {
+            trouble,
+            why: error.to_string(),
+            probes,
+            next_probe,
+            probing: false,
+        });
     }
 
     fn after_failed_probe(&mut self, permit: &Permit, now: Duration) {
@@ -416,7 +432,7 @@ mod tests {
             let now = seconds(f64::from(step) / 1000.0);
             while let Ok(permit) = gate.take(now) {
                 made += 1;
-                assert_eq!(gate.settle(&permit, Ok(()), now), None);
+                gate.settle(&permit, Ok(()), now);
             }
         }
         assert!(
@@ -439,8 +455,8 @@ mod tests {
         let mut gate = throttle(0.0, 1, 3);
         let permit = gate.take(START).unwrap();
         let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
-        let change = gate.settle(&permit, Err(&refused), START);
-        assert_eq!(change, Some(Change::Stopped(Trouble::KeyRefused)));
+        gate.settle(&permit, Err(&refused), START);
+        assert_eq!(gate.trouble(), Some(Trouble::KeyRefused));
         assert_eq!(
             gate.take(seconds(1.0)).unwrap_err(),
             Some(Duration::from_secs(1))
@@ -452,11 +468,7 @@ mod tests {
             None,
             "one probe at a time"
         );
-        assert_eq!(
-            gate.settle(&probe, Err(&refused), seconds(2.0)),
-            None,
-            "one alarm"
-        );
+        gate.settle(&probe, Err(&refused), seconds(2.0));
         let mut now = seconds(2.0);
         for _ in 0..30 {
             now += gate.wait(now).unwrap();
@@ -466,8 +478,8 @@ mod tests {
         assert_eq!(gate.wait(now), Some(Duration::from_mins(5)));
         now += Duration::from_mins(5);
         let probe = gate.take(now).unwrap();
-        let change = gate.settle(&probe, Ok(()), now);
-        assert_eq!(change, Some(Change::Recovered(Trouble::KeyRefused)));
+        gate.settle(&probe, Ok(()), now);
+        assert_eq!(gate.trouble(), None);
         assert!(!gate.take(now).unwrap().probe);
     }
 
@@ -476,21 +488,22 @@ mod tests {
         let mut gate = throttle(0.0, 1, 10);
         for _ in 0..100 {
             let (good, bad) = (gate.take(START).unwrap(), gate.take(START).unwrap());
-            assert_eq!(gate.settle(&bad, Err(&unreachable()), START), None);
+            gate.settle(&bad, Err(&unreachable()), START);
             assert!(gate.blames_order());
-            assert_eq!(gate.settle(&good, Ok(()), START), None);
+            gate.settle(&good, Ok(()), START);
         }
     }
 
     #[test]
     fn when_nothing_succeeds_the_account_pauses() {
         let mut gate = throttle(0.0, 1, 10);
-        let mut changes = Vec::new();
         for _ in 0..8 {
+            assert_eq!(gate.trouble(), None);
             let permit = gate.take(START).unwrap();
-            changes.extend(gate.settle(&permit, Err(&unreachable()), START));
+            gate.settle(&permit, Err(&unreachable()), START);
         }
-        assert_eq!(changes, [Change::Stopped(Trouble::NothingSucceeds)]);
+        assert_eq!(gate.trouble(), Some(Trouble::NothingSucceeds));
+        assert_eq!(gate.cause(), "unreachable: connection refused");
         assert!(!gate.blames_order());
     }
 
@@ -527,5 +540,63 @@ mod tests {
         );
         let rate = gate.rate().unwrap();
         assert!((45.0..=55.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn a_limit_met_at_the_beginning_of_a_second_is_measured_by_the_one_before() {
+        let mut gate = throttle(0.0, 10, 1000);
+        for step in 0..=100 {
+            let now = seconds(f64::from(step) / 100.0);
+            let permit = gate.take(now).unwrap();
+            gate.settle(&permit, Ok(()), now);
+        }
+        let permit = gate.take(seconds(1.001)).unwrap();
+        let limited = CouldNotAsk::RateLimited { wait: None };
+        gate.settle(&permit, Err(&limited), seconds(1.002));
+        let rate = gate.rate().unwrap();
+        assert!((45.0..=55.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn a_reserved_permit_is_left_by_others_and_comes_within_the_budget() {
+        let limits = Limits {
+            requests_per_second: 5.0,
+            burst: 2,
+            max_in_flight: 2,
+        };
+        let gate = Gate::new(limits, START);
+        let busy = gate.lock().take(START).unwrap();
+        let reservation = gate.reserve();
+        assert_eq!(gate.lock().take(START).unwrap_err(), None, "the last slot");
+        assert_eq!(gate.lock().room(START), 0);
+        let kept = reservation.take(START).unwrap();
+        drop(reservation);
+        gate.lock().settle(&busy, Ok(()), START);
+        assert!(gate.lock().take(START).is_err(), "the burst is used up");
+        gate.lock().settle(&kept, Ok(()), START);
+        let second = gate.reserve();
+        assert!(
+            gate.lock().take(seconds(0.2)).is_err(),
+            "the next token is kept"
+        );
+        drop(second);
+        assert!(gate.lock().take(seconds(0.2)).is_ok());
+    }
+
+    #[test]
+    fn a_stopped_account_is_probed_in_spite_of_a_reservation_and_only_so() {
+        let limits = Limits {
+            requests_per_second: 0.0,
+            burst: 1,
+            max_in_flight: 1,
+        };
+        let gate = Gate::new(limits, START);
+        let permit = gate.lock().take(START).unwrap();
+        let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
+        gate.lock().settle(&permit, Err(&refused), START);
+        let reservation = gate.reserve();
+        let later = seconds(10.0);
+        assert!(reservation.take(later).is_err(), "probes are the poller's");
+        assert!(gate.lock().take(later).unwrap().probe);
     }
 }

@@ -59,6 +59,9 @@ CREATE UNIQUE INDEX invoices_by_external_id ON invoices (account, external_id);
 -- The due query reads this index and nothing else; final rows are not in it.
 CREATE INDEX invoices_due ON invoices (account, next_poll_at) WHERE next_poll_at IS NOT NULL;
 
+-- Customers wait for the links of these: they go before looks at orders that exist.
+CREATE INDEX invoices_requested ON invoices (account, next_poll_at) WHERE status = 'requested';
+
 -- Counting by status at a million rows: 30 ms instead of a second.
 CREATE INDEX invoices_by_status ON invoices (status);
 

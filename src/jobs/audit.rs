@@ -4,7 +4,7 @@
 //! since the page was asked for is no finding. Repeatable: a finding is said once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -17,7 +17,7 @@ use crate::domain::time::UnixMillis;
 use crate::provider::{CouldNotAsk, Glance, PageVisitor, Provider};
 use crate::retry::Waits;
 use crate::store::{Store, StoreError};
-use crate::throttle::Throttle;
+use crate::throttle::{Gate, Permit, Trouble};
 
 /// Items read again at the begin of a page, since near-simultaneous orders may swap places.
 const OVERLAP: u64 = 8;
@@ -27,6 +27,10 @@ const ROWS: u32 = 5000;
 const FINDINGS: usize = 200;
 /// A page that could not be read is tried again so often.
 const TRIES: u32 = 4;
+/// A stopped account is waited for so long: two of its rarest probes.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// Between two tries to get a permit.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The duty, for one account.
 pub struct Audit {
@@ -38,8 +42,8 @@ pub struct Audit {
     pub store: Arc<dyn Store>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The account's budget; an audit takes at most half of its rate.
-    pub gate: Arc<Mutex<Throttle>>,
+    /// The account's budget, shared with its poller; an audit takes at most half of its rate.
+    pub gate: Gate,
     /// Take unknown orders in as invoices.
     pub adopt: bool,
 }
@@ -153,57 +157,73 @@ impl Audit {
     async fn page(&self, offset: u64, limit: u32) -> Result<Vec<Sighting>, AuditError> {
         let mut waits = Waits::new(Duration::from_secs(1), 2.0, Duration::from_secs(30));
         for attempt in 1.. {
-            let pause = self.wait_for_turn().await;
-            let mut all = All(Vec::new());
-            let outcome = self.provider.page(offset, limit, &mut all).await;
-            let error = match self.settled(&pause, outcome.map(|_| ())) {
-                Ok(()) => return Ok(all.0),
+            let permit = self.turn().await.map_err(|why| self.no_list(why))?;
+            let error = match self.ask(&permit, offset, limit).await {
+                Ok(items) => return Ok(items),
                 Err(error) => error,
             };
             if attempt >= TRIES || matches!(error, CouldNotAsk::KeyRefused(_)) {
-                let account = self.account.clone();
-                return Err(AuditError::CouldNotAsk { account, error });
+                return Err(self.no_list(error));
             }
             self.clock.sleep(waits.next_wait()).await;
         }
         unreachable!("the loop ends by return")
     }
 
-    /// Waits for a permit, and as long again as the rate would ask for: half is left to others.
-    async fn wait_for_turn(&self) -> crate::throttle::Permit {
+    fn no_list(&self, error: CouldNotAsk) -> AuditError {
+        let account = self.account.clone();
+        AuditError::CouldNotAsk { account, error }
+    }
+
+    async fn ask(
+        &self,
+        permit: &Permit,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Sighting>, CouldNotAsk> {
+        let mut all = All(Vec::new());
+        let outcome = self.provider.page(offset, limit, &mut all).await;
+        let settled = outcome.as_ref().map(|_| ());
+        let now = self.clock.monotonic();
+        self.gate.lock().settle(permit, settled, now);
+        outcome.map(|_| all.0)
+    }
+
+    /// Waits twice as long as the rate asks for, so that half is left to others, then for a permit.
+    /// While the account is stopped its poller probes it; that is waited for, but not for ever.
+    async fn turn(&self) -> Result<Permit, CouldNotAsk> {
+        if let Some(rate) = self.rate() {
+            let pause = Duration::from_secs_f64(2.0 / rate.max(0.01));
+            self.clock.sleep(pause).await;
+        }
+        let reservation = self.gate.reserve();
+        let mut patience = PATIENCE;
         loop {
-            let now = self.clock.monotonic();
-            let (taken, rate) = {
-                let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-                (gate.take(now), gate.rate())
+            let wait = match reservation.take(self.clock.monotonic()) {
+                Ok(permit) => return Ok(permit),
+                Err(wait) => wait.unwrap_or_default().max(SHORTEST_WAIT),
             };
-            match taken {
-                Ok(permit) => {
-                    if let Some(rate) = rate {
-                        self.clock
-                            .sleep(Duration::from_secs_f64(2.0 / rate.max(0.01)))
-                            .await;
-                    }
-                    return permit;
+            if let Some((trouble, cause)) = self.trouble() {
+                if patience.is_zero() {
+                    return Err(match trouble {
+                        Trouble::KeyRefused => CouldNotAsk::KeyRefused(cause),
+                        Trouble::NothingSucceeds => CouldNotAsk::Unreachable(cause),
+                    });
                 }
-                Err(wait) => {
-                    self.clock
-                        .sleep(wait.unwrap_or(Duration::from_millis(50)))
-                        .await;
-                }
+                patience = patience.saturating_sub(wait);
             }
+            self.clock.sleep(wait).await;
         }
     }
 
-    fn settled(
-        &self,
-        permit: &crate::throttle::Permit,
-        outcome: Result<(), CouldNotAsk>,
-    ) -> Result<(), CouldNotAsk> {
-        let now = self.clock.monotonic();
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        gate.settle(permit, outcome.as_ref().copied(), now);
-        outcome
+    fn rate(&self) -> Option<f64> {
+        self.gate.lock().rate()
+    }
+
+    fn trouble(&self) -> Option<(Trouble, String)> {
+        let gate = self.gate.lock();
+        gate.trouble()
+            .map(|trouble| (trouble, gate.cause().to_owned()))
     }
 
     async fn compare_page(

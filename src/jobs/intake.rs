@@ -96,7 +96,9 @@ impl Intake {
         let mut brought = 0;
         loop {
             let store = &self.store;
-            let some = store.bring_back(&horizons, wall, BROUGHT_A_TURN).await?;
+            // Now, not at the beginning: whoever reads the queue in order has passed that by.
+            let now = self.clock.now();
+            let some = store.bring_back(&horizons, now, BROUGHT_A_TURN).await?;
             brought += some;
             if some < u64::from(BROUGHT_A_TURN) {
                 break;

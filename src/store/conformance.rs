@@ -60,6 +60,7 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     accounts_are_recorded_over_and_over(&make().await).await;
     changes_are_noticed(&make().await).await;
     claimed_invoices_are_at_neither_end_of_the_queue(&make().await).await;
+    orders_to_be_created_come_first(&make().await).await;
     what_was_learned_without_an_event_is_kept(&make().await).await;
     pages::suite(&make).await;
     audits::suite(&make).await;
@@ -459,6 +460,27 @@ async fn claimed_invoices_are_at_neither_end_of_the_queue(backend: &impl Backend
     claimed.extend(ids(&rows));
     let due = sure(store.due(&ACCOUNT.into(), NOW, 100, &claimed).await);
     assert!(due.fresh.is_empty() && due.overdue.is_empty());
+}
+
+async fn orders_to_be_created_come_first(backend: &impl Backend) {
+    let store = backend.store();
+    for number in 0..10 {
+        let name = format!("R{number}");
+        backend.insert(ACCOUNT, &name, None).await;
+    }
+    for number in 0..40 {
+        let name = format!("E{number}");
+        backend.insert(ACCOUNT, &name, Some(&name)).await;
+    }
+    let due = sure(store.due(&ACCOUNT.into(), NOW, 4, &HashSet::new()).await);
+    assert_eq!(named(&due.fresh), ["R9", "R8", "R7", "R6"]);
+    let claimed: HashSet<InvoiceId> = due.fresh.iter().map(|row| row.id).collect();
+    let due = sure(store.due(&ACCOUNT.into(), NOW, 8, &claimed).await);
+    let next = ["R5", "R4", "R3", "R2", "R1", "R0", "E39", "E38"];
+    assert_eq!(named(&due.fresh), next);
+    let due = sure(store.due(&ACCOUNT.into(), NOW, 1000, &claimed).await);
+    assert_eq!(named(&due.fresh)[..8], next);
+    assert_eq!(due.fresh.len(), 46, "each once");
 }
 
 async fn what_was_learned_without_an_event_is_kept(backend: &impl Backend) {

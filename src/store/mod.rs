@@ -20,8 +20,8 @@ use crate::domain::time::UnixMillis;
 /// What the daemon's jobs need: the invoices, the outbox, the consumers, the accounts' states.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Invoices of `account` whose next look is due at `now`: up to `limit` that became due last,
-    /// youngest first, and the few of those that have waited longest whose turn comes among so many
+    /// Invoices of `account` whose next look is due at `now`: up to `limit` of orders to be created
+    /// and of those that became due last, the youngest of each first, and the few of those that have waited longest whose turn comes among so many
     /// looks (`OVERDUE_SHARE`). One invoice may be in both; those `claimed` are in neither.
     async fn due(
         &self,
@@ -68,6 +68,15 @@ pub trait Store: Send + Sync + 'static {
         account: &AccountName,
         orders: &[(&OrderId, Option<&ExternalId>)],
     ) -> Result<Vec<(usize, Invoice)>, StoreError>;
+
+    /// Orders of `account` that were said to be paid after `since` and lack the amounts, the latest
+    /// first, up to `limit`; each with the time at which its invoice was inserted.
+    async fn without_amounts(
+        &self,
+        account: &AccountName,
+        since: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<(OrderId, UnixMillis)>, StoreError>;
 
     /// When the first plan after `after` becomes due.
     async fn next_plan(
@@ -184,7 +193,7 @@ pub const OVERDUE_SHARE: u32 = 4;
 /// What is due, from both ends of the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Became due last; youngest first.
+    /// To be created, then those that became due last; the youngest of each first.
     pub fresh: Vec<Invoice>,
     /// Waited longest; longest first.
     pub overdue: Vec<Invoice>,

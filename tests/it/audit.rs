@@ -1,7 +1,17 @@
 //! The audit: two-way comparison with the provider's own list, by the command.
 
-use payrecond::sandbox::{NewOrder, Payment};
 use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+
+use payrecond::clock::{Clock, ManualClock};
+use payrecond::daemon;
+use payrecond::domain::time::UnixMillis;
+use payrecond::jobs::audit::{Audit, AuditError};
+use payrecond::provider::{ApiKey, CouldNotAsk};
+use payrecond::sandbox::{NewOrder, Operation, Payment};
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use payrecond::throttle::Gate;
 
 use crate::shop::Shop;
 
@@ -152,4 +162,51 @@ async fn a_list_that_cannot_be_read_is_a_failure_and_moves_nothing() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("could not be read"));
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
+}
+
+/// The audit of the daemon, which shares its account's gate with the poller, by a clock that jumps
+/// ahead whenever somebody waits.
+async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, Gate) {
+    let config = shop.config();
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let account = &config.accounts[0];
+    let provider = daemon::provider(account, &config, &clock).unwrap();
+    provider.set_key(ApiKey::from_bytes(b"canary-key-0123456789").unwrap());
+    let options = SqliteOptions {
+        path: shop.database(),
+        subject_prefix: "payments".into(),
+    };
+    let store = Arc::new(SqliteStore::open(options).await.unwrap());
+    let gate = daemon::gate(account, clock.as_ref());
+    let audit = daemon::audit(account, provider, &store, &clock, gate.clone(), false);
+    (audit, gate)
+}
+
+#[tokio::test]
+async fn the_nightly_audit_waits_while_its_account_is_held() {
+    let shop = Shop::open().await;
+    shop.drop_in("A").await;
+    let clock = Arc::new(ManualClock::at(UnixMillis(1_800_000_000_000)));
+    let (audit, gate) = nightly(&shop, &clock).await;
+    let hold = Duration::from_mins(5);
+    let permit = gate.lock().take(Duration::ZERO).unwrap();
+    let limited = CouldNotAsk::RateLimited { wait: Some(hold) };
+    gate.lock().settle(&permit, Err(&limited), Duration::ZERO);
+    assert_eq!(audit.run_once().await.unwrap().checked, 1);
+    assert!(clock.monotonic() >= hold, "{:?}", clock.monotonic());
+}
+
+#[tokio::test]
+async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
+    let shop = Shop::open().await;
+    shop.drop_in("A").await;
+    let clock = Arc::new(ManualClock::at(UnixMillis(1_800_000_000_000)));
+    let (audit, gate) = nightly(&shop, &clock).await;
+    let permit = gate.lock().take(Duration::ZERO).unwrap();
+    let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
+    gate.lock().settle(&permit, Err(&refused), Duration::ZERO);
+    let error = audit.run_once().await.unwrap_err();
+    let is_refusal = matches!(&error, AuditError::CouldNotAsk { error, .. } if matches!(error, CouldNotAsk::KeyRefused(_)));
+    assert!(is_refusal, "{error}");
+    assert_eq!(shop.asked(Operation::List), 0);
 }

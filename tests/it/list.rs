@@ -17,7 +17,7 @@ use payrecond::provider::{
 };
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
-use payrecond::throttle::Limits;
+use payrecond::throttle::{Gate, Limits};
 use tokio_util::sync::CancellationToken;
 
 use crate::shop::{Daemon, Shop, environment};
@@ -36,10 +36,6 @@ async fn shop(strategy: &str, settings: &str) -> Shop {
 async fn without_watch(strategy: &str, settings: &str) -> Shop {
     let settings = format!("list_bytes_per_second = 0\n{settings}");
     shop(strategy, &settings).await
-}
-
-fn asked(shop: &Shop, operation: Operation) -> u64 {
-    shop.world.stats().requests[&operation]
 }
 
 /// `count` orders at the provider and, by one transaction, an invoice for each `every`-th.
@@ -83,15 +79,59 @@ fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
     Daemon::start(Config::parse(&config, &environment()).unwrap())
 }
 
-/// Waits until so many requests of a kind were made.
-async fn until_asked(shop: &Shop, operation: Operation, count: u64) {
-    for _ in 0..3000 {
-        if asked(shop, operation) >= count {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{:?}", shop.world.stats());
+/// The plan for pages holds no probe: it must be given up when the account stops.
+#[tokio::test]
+async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes_back() {
+    let shop = shop("auto", "").await;
+    fill(&shop, 60, 1).await;
+    let daemon = shop.start();
+    shop.until("SELECT list_total FROM accounts", "60").await;
+    shop.answer_nothing();
+    shop.until("SELECT state FROM accounts", "paused").await;
+    // Longer than any plan or pause of pages that was made before.
+    let asked = shop.asked(Operation::Preview);
+    shop.until_asked(Operation::Preview, asked + 2).await;
+    shop.world.pay("E7", &Payment::default()).unwrap();
+    shop.answer_again();
+    shop.until("SELECT state FROM accounts", "working").await;
+    let paid = "SELECT status FROM invoices WHERE external_id = 'E7'";
+    shop.until(paid, "paid").await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn amounts_missing_when_the_daemon_ended_follow_after_the_next_start() {
+    let mut shop = shop("preview", "").await;
+    let order = shop.drop_in("PAID").await;
+    shop.world.pay(&order, &Payment::default()).unwrap();
+    let daemon = shop.start();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    daemon.stop().await;
+    let amount = "SELECT paid_amount IS NULL FROM invoices";
+    assert_eq!(shop.ask(amount).await, "1");
+    shop.settings = "strategy = \"auto\"\n".into();
+    let daemon = shop.start();
+    shop.until(amount, "0").await;
+    daemon.stop().await;
+    let said = "SELECT group_concat(type) FROM outbox";
+    assert_eq!(shop.ask(said).await, "payment.paid,payment.detailed");
+}
+
+/// A look that lies ahead of the clock is no reason to leave a page's word aside.
+#[tokio::test]
+async fn after_the_clock_went_back_pages_are_believed() {
+    let shop = without_watch("list", "").await;
+    fill(&shop, 3, 1).await;
+    shop.execute(
+        "UPDATE invoices SET last_polled_at = created_at + 3600000, polls = 1, \
+         daemon_writes = daemon_writes + 1",
+    )
+    .await;
+    shop.world.cancel("E1", false).unwrap();
+    let daemon = shop.start();
+    let cancelled = "SELECT status FROM invoices WHERE external_id = 'E1'";
+    shop.until(cancelled, "cancelled").await;
+    daemon.stop().await;
 }
 
 #[tokio::test]
@@ -103,8 +143,8 @@ async fn many_that_are_due_are_covered_by_pages_which_write_no_row() {
     let daemon = shop.start();
     shop.until("SELECT list_total FROM accounts", "300").await;
     daemon.stop().await;
-    assert_eq!(asked(&shop, Operation::Preview), 0);
-    assert!(asked(&shop, Operation::List) + asked(&shop, Operation::Amount) <= 3);
+    assert_eq!(shop.asked(Operation::Preview), 0);
+    assert!(shop.asked(Operation::List) + shop.asked(Operation::Amount) <= 3);
     assert_eq!(rows(&shop).await, before);
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
 }
@@ -116,7 +156,7 @@ async fn reading_the_list_again_and_again_writes_no_row() {
     let before = rows(&shop).await;
     assert_eq!(before.lines().count(), 100);
     let daemon = shop.start();
-    until_asked(&shop, Operation::List, 4).await;
+    shop.until_asked(Operation::List, 4).await;
     shop.until("SELECT list_total FROM accounts", "300").await;
     daemon.stop().await;
     assert_eq!(rows(&shop).await, before);
@@ -131,8 +171,8 @@ async fn a_few_among_many_are_asked_about_one_by_one() {
     let looked_at = "SELECT count(*) FROM invoices WHERE polls = 1";
     shop.until(looked_at, "5").await;
     daemon.stop().await;
-    assert_eq!(asked(&shop, Operation::Preview), 5);
-    assert_eq!(asked(&shop, Operation::List), 0);
+    assert_eq!(shop.asked(Operation::Preview), 5);
+    assert_eq!(shop.asked(Operation::List), 0);
 }
 
 #[tokio::test]
@@ -140,7 +180,7 @@ async fn the_list_alone_finds_every_end_and_amount() {
     let shop = shop("list", FAST).await;
     fill(&shop, 40, 2).await;
     let daemon = shop.start();
-    until_asked(&shop, Operation::List, 2).await;
+    shop.until_asked(Operation::List, 2).await;
     shop.world.pay("E3", &Payment::default()).unwrap();
     shop.world.expire("E5", false).unwrap();
     shop.world.cancel("E7", false).unwrap();
@@ -152,7 +192,7 @@ async fn the_list_alone_finds_every_end_and_amount() {
     let nudged = "SELECT next_poll_at > 0 FROM invoices WHERE external_id = 'E9'";
     shop.until(nudged, "1").await;
     daemon.stop().await;
-    assert_eq!(asked(&shop, Operation::Preview), 0);
+    assert_eq!(shop.asked(Operation::Preview), 0);
     let ends = "SELECT group_concat(status) FROM (SELECT status FROM invoices WHERE status <> 'pending' ORDER BY id)";
     assert_eq!(shop.ask(ends).await, "paid,expired,cancelled");
 }
@@ -209,13 +249,13 @@ async fn the_watch_sees_payments_between_looks() {
     let shop = shop("auto", settings).await;
     fill(&shop, 20, 1).await;
     let daemon = shop.start();
-    until_asked(&shop, Operation::List, 5).await;
-    let previews = asked(&shop, Operation::Preview);
+    shop.until_asked(Operation::List, 5).await;
+    let previews = shop.asked(Operation::Preview);
     shop.world.pay("E7", &Payment::default()).unwrap();
     let paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND paid_amount IS NOT NULL";
     shop.until(paid, "1").await;
     daemon.stop().await;
-    assert_eq!(asked(&shop, Operation::Preview), previews);
+    assert_eq!(shop.asked(Operation::Preview), previews);
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "1");
 }
 
@@ -230,7 +270,7 @@ async fn a_nudge_gets_a_look_of_its_own_that_is_written() {
     let polls = "SELECT polls FROM invoices WHERE external_id = 'E42'";
     shop.until(polls, "1").await;
     daemon.stop().await;
-    assert_eq!(asked(&shop, Operation::Preview), 1);
+    assert_eq!(shop.asked(Operation::Preview), 1);
 }
 
 #[tokio::test]
@@ -252,7 +292,7 @@ async fn nothing_is_lost_by_a_restart() {
     let shop = without_watch("auto", FAST).await;
     fill(&shop, 50, 1).await;
     let daemon = shop.start();
-    until_asked(&shop, Operation::List, 2).await;
+    shop.until_asked(Operation::List, 2).await;
     daemon.stop().await;
     shop.world.pay("E11", &Payment::default()).unwrap();
     let daemon = shop.start();
@@ -279,7 +319,7 @@ async fn a_bad_list_costs_accuracy_and_never_a_payment() {
         shop.world.set_faults(vec![fault]);
         fill(&shop, 20, 1).await;
         let daemon = shop.start();
-        until_asked(&shop, Operation::List, 2).await;
+        shop.until_asked(Operation::List, 2).await;
         for n in 1..=10 {
             let external_id = format!("E{n}");
             shop.world.pay(&external_id, &Payment::default()).unwrap();
@@ -310,7 +350,7 @@ async fn one_pass_takes_all_that_is_due() {
     assert_eq!((counts.left, counts.could_not_ask), (0, 0));
     let status = "SELECT status FROM invoices WHERE external_id = 'E5'";
     assert_eq!(shop.ask(status).await, "paid");
-    assert_eq!(asked(&shop, Operation::Preview), 0);
+    assert_eq!(shop.asked(Operation::Preview), 0);
 }
 
 #[tokio::test]
@@ -322,7 +362,7 @@ async fn a_few_get_their_turns_though_fresher_ones_are_always_due() {
     let not_looked_at = "SELECT count(*) FROM invoices WHERE polls = 0";
     shop.until(not_looked_at, "0").await;
     daemon.stop().await;
-    assert_eq!(asked(&shop, Operation::List), 0);
+    assert_eq!(shop.asked(Operation::List), 0);
     let often = "SELECT count(*) > 0 FROM invoices WHERE polls > 1";
     assert_eq!(
         shop.ask(often).await,
@@ -348,13 +388,13 @@ async fn pages_for_many_and_looks_at_a_few_take_turns() {
     // No page makes an order.
     let made = "SELECT count(*) FROM invoices WHERE order_id IS NULL";
     shop.until(made, "0").await;
-    let pages = asked(&shop, Operation::List);
+    let pages = shop.asked(Operation::List);
     shop.world.pay("E2", &Payment::default()).unwrap();
     shop.world.pay("E298", &Payment::default()).unwrap();
     let paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND polls = 0";
     shop.until(paid, "2").await;
     daemon.stop().await;
-    assert!(asked(&shop, Operation::List) > pages);
+    assert!(shop.asked(Operation::List) > pages);
 }
 
 /// A provider of which it is counted how many items of each page are looked at closely: each of
@@ -439,10 +479,10 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
     let poller = watched_poller(&shop, Arc::clone(&pages)).await;
     let end = CancellationToken::new();
     let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
-    until_asked(&shop, Operation::List, 4).await;
+    shop.until_asked(Operation::List, 4).await;
     shop.world.pay("E2", &Payment::default()).unwrap();
-    let asked = asked(&shop, Operation::List);
-    until_asked(&shop, Operation::List, asked + 4).await;
+    let asked = shop.asked(Operation::List);
+    shop.until_asked(Operation::List, asked + 4).await;
     end.cancel();
     polling.await.unwrap();
     let pages = pages.lock().unwrap();
@@ -466,6 +506,11 @@ async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
         path: shop.database(),
         subject_prefix: "payments".into(),
     };
+    let limits = Limits {
+        requests_per_second: 0.0,
+        burst: 1,
+        max_in_flight: 1,
+    };
     Poller::new(PollSetup {
         account: "default".into(),
         provider: Arc::new(Watched { inner, pages }),
@@ -474,11 +519,7 @@ async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
         cadence: daemon::cadence(&config),
         not_found_grace: config.polling.not_found_grace,
         intake_interval: config.polling.intake_interval,
-        limits: Limits {
-            requests_per_second: 0.0,
-            burst: 1,
-            max_in_flight: 1,
-        },
+        gate: Gate::new(limits, clock.monotonic()),
         strategy: Strategy::List,
         list_bytes_per_second: 0,
         changed: tokio::sync::watch::channel(()).1,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::config::{Config, Environment};
 use payrecond::daemon::{self, DaemonError};
-use payrecond::sandbox::{Fault, FaultKind, Sandbox, SandboxOptions, World};
+use payrecond::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxOptions, World};
 use payrecond::store::sqlite::migrate;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -132,6 +132,22 @@ impl Shop {
         };
         let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
         assert!(in_time, "{sql}: expected {expected}, still {last}");
+    }
+
+    /// Requests of a kind so far.
+    pub fn asked(&self, operation: Operation) -> u64 {
+        self.world.stats().requests[&operation]
+    }
+
+    /// Waits until so many requests of a kind were made.
+    pub async fn until_asked(&self, operation: Operation, count: u64) {
+        for _ in 0..3000 {
+            if self.asked(operation) >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{:?}", self.world.stats());
     }
 
     /// Every request is reset from now on.

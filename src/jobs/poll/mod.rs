@@ -20,7 +20,7 @@ mod turn;
 mod watch;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -29,7 +29,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::ask::{Asked, Asker, Step};
+use self::ask::{Answer, Asked, Asker, Step};
 use self::committer::{Committer, Decided, Outcome};
 use self::page::{Fetched, Taken};
 use self::queue::Queue;
@@ -46,12 +46,10 @@ use crate::domain::time::UnixMillis;
 use crate::jobs::{Board, Heartbeat, LONGEST_NAP};
 use crate::provider::{ApiKey, CouldNotAsk, Provider};
 use crate::store::{Store, Written};
-use crate::throttle::{Change, Limits, Throttle, Trouble};
+use crate::throttle::{Gate, Throttle, Trouble};
 
 /// Most invoices read from the queue at a time.
 const BATCH: usize = 500;
-/// An answer so recent shows that the account's service works.
-const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
 /// On the way out, questions under way may take so long.
 pub const FINISH_WITHIN: Duration = Duration::from_secs(8);
 /// Due invoices left unasked by `run --once` are counted up to this.
@@ -91,8 +89,8 @@ pub struct PollSetup {
     pub not_found_grace: Duration,
     /// New rows are noticed at most this late.
     pub intake_interval: Duration,
-    /// The account's budget.
-    pub limits: Limits,
+    /// The account's budget, shared by all who ask in its name.
+    pub gate: Gate,
     /// Which requests it may make.
     pub strategy: Strategy,
     /// Decoded bytes a second for pages beyond what is due; 0 = none beyond.
@@ -123,7 +121,8 @@ pub struct PollCounts {
 /// The poller of one account.
 pub struct Poller {
     setup: PollSetup,
-    throttle: Throttle,
+    /// The trouble of the account that has been told of.
+    trouble: Option<Trouble>,
     rng: fastrand::Rng,
     queue: Queue,
     /// Invoices read and not yet committed.
@@ -164,7 +163,7 @@ impl Poller {
     pub fn new(setup: PollSetup) -> Self {
         let now = setup.clock.monotonic();
         Self {
-            throttle: Throttle::new(setup.limits, now),
+            trouble: None,
             rng: fastrand::Rng::with_seed(setup.seed),
             queue: Queue::default(),
             claimed: HashSet::new(),
@@ -208,7 +207,7 @@ impl Poller {
                 () = &mut reloaded => {
                     reloaded.set(reload.notified());
                     self.reload_key();
-                    self.throttle.try_again(self.setup.clock.monotonic());
+                    self.gate().try_again(self.setup.clock.monotonic());
                 }
             }
         }
@@ -246,13 +245,14 @@ impl Poller {
 
     fn gives_up_waiting(&mut self) -> bool {
         let now = self.setup.clock.monotonic();
-        let wait = self.throttle.wait(now).unwrap_or_default();
-        self.throttle.trouble().is_some() || self.committer.is_failing() || wait > ONCE_WAITS
+        let wait = self.gate().wait(now).unwrap_or_default();
+        self.gate().trouble().is_some() || self.committer.is_failing() || wait > ONCE_WAITS
     }
 
     /// Waits for whatever comes first: an answer, the end of a commit, or time.
     async fn progress(&mut self) {
         self.setup.heartbeat.beat(self.setup.clock.monotonic());
+        self.tell_of_trouble();
         let nap = self.nap();
         let clock = Arc::clone(&self.setup.clock);
         let Self {
@@ -293,7 +293,7 @@ impl Poller {
             let nap = nap.min(self.setup.intake_interval).min(self.list_nap(now));
             return nap.max(Duration::from_millis(1));
         }
-        let room = self.throttle.wait(now);
+        let room = self.gate().wait(now);
         if self.read.is_some() {
             return nap;
         }
@@ -336,27 +336,17 @@ impl Poller {
     /// Asks, or gives the invoice back when the account's budget does not allow it now.
     fn ask(&mut self, invoice: Box<Invoice>, step: Step) -> Option<Box<Invoice>> {
         let now = self.setup.clock.monotonic();
-        let Ok(permit) = self.throttle.take(now) else {
+        let Ok(permit) = self.gate().take(now) else {
             return Some(invoice);
         };
-        if permit.probe && self.throttle.trouble() == Some(Trouble::KeyRefused) {
+        if permit.probe && self.gate().trouble() == Some(Trouble::KeyRefused) {
             self.reload_key();
-        }
-        // Younger than the grace, so given after the order was first missing.
-        let proof = PROOF_OF_SERVICE.min(self.setup.not_found_grace);
-        let service_works = self
-            .throttle
-            .last_answer()
-            .is_some_and(|at| now.saturating_sub(at) < proof);
-        if invoice.facts.not_found_since.is_some() && !service_works {
-            // The question may need a second request to prove that the service works.
-            self.throttle.charge(now);
         }
         let asker = Asker {
             provider: Arc::clone(&self.setup.provider),
             clock: Arc::clone(&self.setup.clock),
+            gate: self.setup.gate.clone(),
             not_found_grace: self.setup.not_found_grace,
-            service_works,
         };
         self.claimed.insert(invoice.id);
         match step {
@@ -366,7 +356,7 @@ impl Poller {
             Step::Look(order) => {
                 self.asks.spawn(asker.look(invoice, permit, order));
             }
-            Step::Known(_) | Step::Nothing => self.throttle.give_back(&permit),
+            Step::Known(_) | Step::Nothing => self.gate().give_back(&permit),
         }
         None
     }
@@ -388,25 +378,26 @@ impl Poller {
         } = asked;
         let now = self.setup.clock.monotonic();
         match answer {
-            Ok(news) => {
-                // "Not found" to everything is what a broken service says: it proves nothing.
-                let change = if matches!(news, News::NotFound { counts: false, .. }) {
-                    self.throttle.settle_unproven(&permit, now)
+            Ok(Answer { news, proves }) => {
+                if proves {
+                    self.gate().settle(&permit, Ok(()), now);
                 } else {
-                    self.throttle.settle(&permit, Ok(()), now)
-                };
+                    self.gate().settle_unproven(&permit, now);
+                }
                 self.standing.succeeded(self.setup.clock.now());
-                self.report(change, None);
+                self.tell_of_trouble();
                 self.counts.answered += 1;
                 self.remember_creation(invoice.id, &news);
                 self.decide(invoice, news);
             }
             Err(error) => {
-                let blamed = self.throttle.blames_order() && blames_order(&error);
-                let change = self.throttle.settle(&permit, Err(&error), now);
+                let mut gate = self.gate();
+                let blamed = gate.blames_order() && blames_order(&error);
+                gate.settle(&permit, Err(&error), now);
+                drop(gate);
                 self.standing
                     .failed(self.setup.clock.now(), error.to_string());
-                self.report(change, Some(&error));
+                self.tell_of_trouble();
                 self.counts.could_not_ask += 1;
                 self.put_off(invoice, &error, blamed);
             }
@@ -427,26 +418,39 @@ impl Poller {
         }
     }
 
-    fn report(&mut self, change: Option<Change>, error: Option<&CouldNotAsk>) {
-        let account = &self.setup.account;
-        let error = error.map(ToString::to_string).unwrap_or_default();
-        let board = &self.setup.board;
-        match change {
-            None => return,
-            Some(Change::Stopped(Trouble::KeyRefused)) => {
-                tracing::error!(%account, error, "the provider refuses the account's key: nothing is asked but a probe until it is accepted");
+    /// Says that the account stopped or works again, whoever of those who ask in its name found out.
+    fn tell_of_trouble(&mut self) {
+        let (trouble, cause) = {
+            let gate = self.gate();
+            (gate.trouble(), gate.cause().to_owned())
+        };
+        if trouble == self.trouble {
+            return;
+        }
+        self.trouble = trouble;
+        let (account, board) = (&self.setup.account, &self.setup.board);
+        match trouble {
+            Some(Trouble::KeyRefused) => {
+                tracing::error!(%account, error = cause, "the provider refuses the account's key: nothing is asked but a probe until it is accepted");
                 board.put(&account.0, "the provider refuses the key");
             }
-            Some(Change::Stopped(Trouble::NothingSucceeds)) => {
-                tracing::warn!(%account, error, "nothing succeeds any more: the account pauses but for probes");
-                board.put(&account.0, format!("the provider cannot be asked: {error}"));
+            Some(Trouble::NothingSucceeds) => {
+                tracing::warn!(%account, error = cause, "nothing succeeds any more: the account pauses but for probes");
+                board.put(&account.0, format!("the provider cannot be asked: {cause}"));
             }
-            Some(Change::Recovered(_)) => {
+            None => {
                 tracing::info!(%account, "the account works again");
                 board.put(&account.0, "polling");
             }
         }
         self.standing.changed(self.setup.clock.now());
+        if let Some(reading) = &mut self.reading {
+            reading.account_stops(trouble.is_some());
+        }
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Throttle> {
+        self.setup.gate.lock()
     }
 
     // ---------------------------------------------------------------------------- deciding
@@ -527,13 +531,13 @@ impl Poller {
         if self.committer.is_writing() || self.committer.is_failing() {
             return;
         }
-        let (setup, throttle) = (&self.setup, &self.throttle);
+        let setup = &self.setup;
         let clock = setup.clock.as_ref();
         let at_once = self.reading.as_ref().is_some_and(Reading::wants_record);
         let name = setup.provider.name();
         let record = self
             .standing
-            .record(&setup.account, name, throttle, clock, at_once);
+            .record(&setup.account, name, &setup.gate.lock(), clock, at_once);
         if let Some(mut record) = record {
             if let Some(reading) = &mut self.reading {
                 record.list = reading.list_record(clock.now());

@@ -4,6 +4,7 @@
 //! `domain::coverage`. Those that stand somewhere in a wide region are cheapest found by reading the
 //! region, page by page, where there are enough of them; else each is asked about alone.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 
@@ -58,6 +59,9 @@ pub(super) struct Outlook<'a> {
     pub(super) item_bytes: u64,
     /// The number of orders was asked for moments ago.
     pub(super) counted: bool,
+    /// Single looks begun before: a plan goes on where the last one stood, or an account that asks
+    /// little would never come to the longest overdue.
+    pub(super) turn: usize,
 }
 
 /// Where an entry may be.
@@ -76,8 +80,9 @@ impl Outlook<'_> {
         if due.len() > MOST_PLANNED && self.page_limit > 0 {
             return self.read_all(book, due);
         }
+        let due = first_turns(book, due);
         let mut tail = 0;
-        let found: Vec<(u32, Whereabouts)> = ranked(book, due)
+        let found: Vec<(u32, Whereabouts)> = ranked(book, &due, self.turn)
             .into_iter()
             .filter_map(|slot| Some((slot, self.whereabouts(book.entry(slot)?, &mut tail))))
             .collect();
@@ -268,8 +273,24 @@ impl Outlook<'_> {
     }
 }
 
+/// Of very many due entries, those whose turns come first.
+fn first_turns<'a>(book: &Book, due: &'a [u32]) -> Cow<'a, [u32]> {
+    if due.len() <= MOST_PLANNED {
+        return Cow::Borrowed(due);
+    }
+    let overdue = MOST_PLANNED / OVERDUE_SHARE;
+    let mut due = due.to_vec();
+    due.select_nth_unstable_by_key(overdue, |&slot| book.entry(slot).map(|e| (e.due, e.id)));
+    let others = &mut due[overdue..];
+    let fresh = MOST_PLANNED - overdue;
+    let age = |&slot: &u32| Reverse(book.entry(slot).map(|e| (e.created_at(), e.id)));
+    others.select_nth_unstable_by_key(fresh, age);
+    due.truncate(MOST_PLANNED);
+    Cow::Owned(due)
+}
+
 /// The due entries in the order of their turns: freshest first, every fourth the longest overdue.
-fn ranked(book: &Book, due: &[u32]) -> Vec<u32> {
+fn ranked(book: &Book, due: &[u32], turn: usize) -> Vec<u32> {
     let entry = |slot: u32| book.entry(slot);
     let mut fresh: Vec<u32> = due.to_vec();
     fresh.sort_unstable_by_key(|&slot| Reverse(entry(slot).map(|e| (e.created_at(), e.id))));
@@ -279,7 +300,7 @@ fn ranked(book: &Book, due: &[u32]) -> Vec<u32> {
     let mut ranked = Vec::with_capacity(due.len());
     let (mut fresh, mut overdue) = (fresh.into_iter(), overdue.into_iter());
     while ranked.len() < due.len() {
-        let overdue_turn = ranked.len() % OVERDUE_SHARE == OVERDUE_SHARE - 1;
+        let overdue_turn = (turn + ranked.len()) % OVERDUE_SHARE == OVERDUE_SHARE - 1;
         let next = if overdue_turn {
             overdue.find(|slot| !taken.contains(slot))
         } else {
@@ -356,6 +377,7 @@ mod tests {
             page_limit,
             item_bytes: 400,
             counted: false,
+            turn: 0,
         };
         outlook.plan(book, due)
     }
@@ -486,9 +508,11 @@ mod tests {
             book.adopt(&row(n), 10 + u32::try_from(n).unwrap());
         }
         let due = book.due(100).to_vec();
-        let turns = ranked(&book, &due);
+        let turns = ranked(&book, &due, 0);
         let ids: Vec<i64> = turns.iter().map(|&s| book.entry(s).unwrap().id.0).collect();
         assert_eq!(ids, [7, 6, 5, 0, 4, 3, 2, 1]);
+        let later = ranked(&book, &due, 3);
+        assert_eq!(book.entry(later[0]).unwrap().id.0, 0, "the fourth turn");
         let planned = plan_with(Strategy::Auto, 0, 0, &book, &due);
         let ones: Vec<Inquiry<u32>> = turns.into_iter().map(Inquiry::One).collect();
         assert_eq!(planned.inquiries, ones, "the plan keeps to the turns");

@@ -62,6 +62,9 @@ pub(super) struct Reading {
     item_bytes: f64,
     failed_pages: u32,
     pub(super) pages_not_before: Duration,
+    account_is_stopped: bool,
+    /// Single looks begun so far: whose turn the next one is.
+    turn: usize,
     record: ListRecord,
     is_recorded: bool,
 }
@@ -93,6 +96,8 @@ impl Reading {
             item_bytes: ITEM_BYTES,
             failed_pages: 0,
             pages_not_before: Duration::ZERO,
+            account_is_stopped: false,
+            turn: 0,
             record: ListRecord::default(),
             is_recorded: false,
         })
@@ -150,15 +155,28 @@ impl Reading {
     }
 
     fn outlook(&self, now: Duration) -> Outlook<'_> {
-        let pages_work = self.failed_pages < PAGES_FAIL_AFTER
-            || now >= self.pages_not_before
-            || self.strategy == Strategy::List;
+        let may_work = self.failed_pages < PAGES_FAIL_AFTER || now >= self.pages_not_before;
+        // A stopped account is probed by single looks.
+        let pages_work = self.strategy == Strategy::List || may_work && !self.account_is_stopped;
         Outlook {
             positions: &self.positions,
             strategy: self.strategy,
             page_limit: if pages_work { self.page_limit } else { 0 },
             item_bytes: self.item_bytes(),
             counted: self.counted_lately(now),
+            turn: self.turn,
+        }
+    }
+
+    /// The account stops but for probes, or works again: what was planned holds no more.
+    pub(super) fn account_stops(&mut self, stopped: bool) {
+        self.account_is_stopped = stopped;
+        if self.strategy == Strategy::Auto {
+            self.inquiries.clear();
+            self.region = None;
+            self.needs_count = false;
+            self.planned_due = 0;
+            self.planned_at = Duration::ZERO;
         }
     }
 
@@ -257,6 +275,7 @@ impl Reading {
             }
         }
         self.inquiries = kept;
+        self.turn = self.turn.wrapping_add(ones.len());
         ones
     }
 

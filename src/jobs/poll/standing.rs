@@ -18,8 +18,9 @@ pub(super) struct Standing {
     last_success_at: Option<UnixMillis>,
     last_failure: Option<(UnixMillis, String)>,
     written_state: Option<&'static str>,
-    /// Whether a success has been written yet: the first is worth a record of its own.
+    /// Whether a success, and a failure, has been written yet: the first is worth a record of its own.
     success_written: bool,
+    failure_written: bool,
     written_at: Duration,
     news: bool,
 }
@@ -32,6 +33,7 @@ impl Standing {
             last_failure: None,
             written_state: None,
             success_written: false,
+            failure_written: false,
             written_at: clock.monotonic(),
             news: false,
         }
@@ -70,11 +72,14 @@ impl Standing {
         };
         let old = self.news && now.saturating_sub(self.written_at) >= RECORD_EVERY;
         let first_success = self.last_success_at.is_some() && !self.success_written;
-        if self.written_state == Some(state) && !old && !first_success && !at_once {
+        let first_failure = self.last_failure.is_some() && !self.failure_written;
+        let first = first_success || first_failure;
+        if self.written_state == Some(state) && !old && !first && !at_once {
             return None;
         }
         self.written_state = Some(state);
         self.success_written = self.last_success_at.is_some();
+        self.failure_written = self.last_failure.is_some();
         self.written_at = now;
         self.news = false;
         Some(AccountRecord {

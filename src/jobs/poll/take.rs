@@ -40,11 +40,13 @@ impl Poller {
         if self.read.is_some() || now < self.read_not_before {
             return;
         }
-        let unlimited = self.throttle.rate().is_none() && self.throttle.trouble().is_none();
-        let (room, enough) = if unlimited {
-            (BATCH, BATCH / 2)
-        } else {
-            (self.throttle.room(now).min(BATCH), 1)
+        let (room, enough) = {
+            let mut gate = self.gate();
+            if gate.rate().is_none() && gate.trouble().is_none() {
+                (BATCH, BATCH / 2)
+            } else {
+                (gate.room(now).min(BATCH), 1)
+            }
         };
         if room == 0 || self.queue.len() >= enough {
             return;

@@ -20,6 +20,10 @@ use crate::store::{DueRow, QueuePlace, StoreError};
 const CHUNK: u32 = 2_000;
 /// Plans so old are read once more: their writer may have committed late.
 const LAG: Duration = Duration::from_secs(2);
+/// Payments said without amounts are completed after a start if they are no older and no more than
+/// this; the rest is left to the audit.
+const LACKING_SINCE: Duration = Duration::from_hours(24);
+const LACKING_MOST: u32 = 500;
 /// A look of its own that is already under way is left alone for so long.
 const BUSY: Duration = Duration::from_millis(100);
 
@@ -88,6 +92,12 @@ impl Poller {
             intake.highest_id = beginning.highest_id;
             let text = beginning.positions.unwrap_or_default();
             reading.positions = Positions::parse(&text);
+            // Said by the run before this one, or while the list was not read.
+            let lately = wall.minus(LACKING_SINCE);
+            let lacking = store.without_amounts(account, lately, LACKING_MOST).await?;
+            for (order, created_at) in lacking {
+                reading.details.want(&order.0, Some(created_at), None, now);
+            }
         }
         let due = store.due_after(account, intake.cursor, wall, CHUNK).await?;
         intake.goes_on = due.len() == CHUNK as usize;
@@ -140,14 +150,14 @@ impl Poller {
     /// then missing amounts, then the watch. One page at a time.
     async fn begin_page(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let stopped = self.throttle.trouble().is_some() && self.setup.strategy == Strategy::Auto;
+        let stopped = self.gate().trouble().is_some() && self.setup.strategy == Strategy::Auto;
         let Some(reading) = &mut self.reading else {
             return Ok(());
         };
         let may_begin = self.page.is_none() && now >= reading.pages_not_before && !stopped;
         let ones_wait = !self.queue.is_empty() || reading.has_ones();
         let ones_turn = self.page_was_last && ones_wait;
-        if !may_begin || ones_turn || self.throttle.room(now) == 0 {
+        if !may_begin || ones_turn || self.setup.gate.lock().room(now) == 0 {
             return Ok(());
         }
         let mut errand = reading.errand_for_due();
@@ -170,7 +180,8 @@ impl Poller {
     }
 
     fn send_errand(&mut self, errand: Errand, now: Duration) {
-        let (Some(reading), Ok(permit)) = (&mut self.reading, self.throttle.take(now)) else {
+        let taken = self.gate().take(now);
+        let (Some(reading), Ok(permit)) = (&mut self.reading, taken) else {
             return;
         };
         if errand.purpose == Purpose::Watch {
@@ -187,7 +198,7 @@ impl Poller {
     async fn load_ones(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let room = if self.queue.is_empty() {
-            self.throttle.room(now)
+            self.gate().room(now)
         } else {
             0
         };
@@ -241,19 +252,18 @@ impl Poller {
         let (now, wall) = (self.setup.clock.monotonic(), self.setup.clock.now());
         match &fetched.result {
             Ok(_) => {
-                let change = self.throttle.settle(&fetched.permit, Ok(()), now);
+                self.gate().settle(&fetched.permit, Ok(()), now);
                 self.standing.succeeded(wall);
-                self.report(change, None);
                 self.counts.answered += 1;
             }
             Err(error) => {
                 tracing::debug!(account = %self.setup.account, %error, "a page could not be read");
-                let change = self.throttle.settle(&fetched.permit, Err(error), now);
+                self.gate().settle(&fetched.permit, Err(error), now);
                 self.standing.failed(wall, error.to_string());
-                self.report(change, Some(error));
                 self.counts.could_not_ask += 1;
             }
         }
+        self.tell_of_trouble();
         self.cover(&fetched.covered, now, wall);
         let started_at = fetched.started_at;
         let taken = std::mem::take(&mut fetched.taken).into_iter();
@@ -271,7 +281,7 @@ impl Poller {
 
     /// How long nothing of the list needs to be done.
     pub(super) fn list_nap(&mut self, now: Duration) -> Duration {
-        let room = self.throttle.wait(now);
+        let room = self.gate().wait(now);
         let Some(reading) = &self.reading else {
             return Duration::MAX;
         };

@@ -13,6 +13,7 @@ pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     open_invoices_are_told_of(&make().await).await;
     invoices_are_loaded_by_id(&make().await).await;
     orders_find_their_invoices(&make().await).await;
+    payments_without_amounts_are_known(&make().await).await;
 }
 
 /// Drops three invoices, planned for `NOW`, `NOW` and `LATER`.
@@ -183,6 +184,37 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
         found,
         [(1, "paid"), (2, "by-name"), (2, "by-order"), (3, "by-name")]
     );
+}
+
+async fn payments_without_amounts_are_known(backend: &impl Backend) {
+    let store = backend.store();
+    for (account, name) in [
+        (ACCOUNT, "A"),
+        (ACCOUNT, "B"),
+        (ACCOUNT, "in-full"),
+        (ACCOUNT, "open"),
+        ("second", "of-others"),
+    ] {
+        assert!(backend.insert(account, name, Some(name)).await);
+    }
+    let mut in_full = paid(&known(backend, "in-full").await);
+    in_full.row.facts.payment.value = Some("0.5".into());
+    let others = paid(&known(backend, "of-others").await);
+    let first = paid(&known(backend, "A").await);
+    sure(store.commit(&[in_full, others, first], NOW).await);
+    sure(
+        store
+            .commit(&[paid(&known(backend, "B").await)], LATER)
+            .await,
+    );
+    let lacking = async |since: UnixMillis, limit: u32| {
+        sure(store.without_amounts(&ACCOUNT.into(), since, limit).await)
+    };
+    let [a, b] = [known(backend, "A").await, known(backend, "B").await];
+    let both = [("B".into(), b.created_at), ("A".into(), a.created_at)];
+    assert_eq!(lacking(UnixMillis(0), 9).await, both);
+    assert_eq!(lacking(UnixMillis(0), 1).await, both[..1]);
+    assert_eq!(lacking(NOW, 9).await, both[..1]);
 }
 
 fn names(rows: &[DueRow]) -> Vec<&str> {

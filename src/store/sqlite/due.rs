@@ -31,6 +31,13 @@ pub(super) const WAITED_LONGEST: &str = "
              WHERE account = ?1 AND next_poll_at <= ?2
              ORDER BY next_poll_at LIMIT ?3)";
 
+/// Ids of orders to be created.
+pub(super) const REQUESTED: &str = "
+    SELECT json_group_array(id)
+      FROM (SELECT id FROM invoices INDEXED BY invoices_requested
+             WHERE account = ?1 AND status = 'requested' AND next_poll_at <= ?2
+             ORDER BY next_poll_at DESC LIMIT ?3)";
+
 /// The rows that were chosen, if they are still due.
 pub(super) const CHOSEN: &str = concat!(
     "SELECT ",
@@ -84,14 +91,20 @@ pub(super) async fn due(
         claimed,
     };
     let (overdue, all) = ends.ids(WAITED_LONGEST, most_overdue).await?;
-    let mut fresh = if all {
+    let mut fresh = ends.ids(REQUESTED, limit).await?.0;
+    let mut others = if all {
         // The other end of the queue would be the same rows.
         overdue.clone()
     } else {
         let candidates = limit.saturating_mul(FRESH_CANDIDATES);
         ends.ids(BECAME_DUE_LAST, candidates).await?.0
     };
-    fresh.sort_unstable_by(|one, other| other.cmp(one));
+    let requested: HashSet<i64> = fresh.iter().copied().collect();
+    others.retain(|id| !requested.contains(id));
+    for ids in [&mut fresh, &mut others] {
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+    }
+    fresh.extend(others);
     fresh.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next_at = next_plan(&mut connection, account, now).await?;
     let mut rows = chosen(&mut connection, account, now, &fresh, &overdue).await?;

@@ -168,6 +168,15 @@ impl Store for SqliteStore {
         pages::match_orders(&self.readers, account, orders).await
     }
 
+    async fn without_amounts(
+        &self,
+        account: &AccountName,
+        since: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<(OrderId, UnixMillis)>, StoreError> {
+        pages::without_amounts(&self.readers, account, since, limit).await
+    }
+
     async fn next_plan(
         &self,
         account: &AccountName,

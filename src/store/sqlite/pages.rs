@@ -72,6 +72,19 @@ const MATCH: &str = concat!(
       ORDER BY place"
 );
 
+/// Among so many invoices that ended last, those without amounts are looked for.
+const ENDED_LATELY: u32 = 10_000;
+
+pub(super) const WITHOUT_AMOUNTS: &str = "
+    SELECT order_id, created_at
+      FROM (SELECT id AS ended_id FROM invoices INDEXED BY invoices_ended
+             WHERE next_poll_at IS NULL AND status IN ('paid', 'rejected', 'expired', 'cancelled')
+               AND updated_at > ?2
+             ORDER BY updated_at DESC LIMIT ?4)
+      CROSS JOIN invoices ON id = ended_id
+     WHERE account = ?1 AND status = 'paid' AND paid_amount IS NULL AND order_id IS NOT NULL
+     LIMIT ?3";
+
 pub(super) async fn due_after(
     readers: &SqlitePool,
     account: &AccountName,
@@ -133,6 +146,23 @@ pub(super) async fn beginning(
         highest_id: InvoiceId(highest_id),
         positions,
     })
+}
+
+pub(super) async fn without_amounts(
+    readers: &SqlitePool,
+    account: &AccountName,
+    since: UnixMillis,
+    limit: u32,
+) -> Result<Vec<(OrderId, UnixMillis)>, StoreError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(WITHOUT_AMOUNTS)
+        .bind(&account.0)
+        .bind(since.0)
+        .bind(limit)
+        .bind(ENDED_LATELY)
+        .fetch_all(readers)
+        .await?;
+    let typed = |(order, at)| (OrderId(order), UnixMillis(at));
+    Ok(rows.into_iter().map(typed).collect())
 }
 
 pub(super) async fn has_pending(

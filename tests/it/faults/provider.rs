@@ -164,21 +164,32 @@ async fn a_missing_order_goes_to_a_person_only_while_the_service_works() {
     shop.drop_in("THERE").await;
     let daemon = shop.start();
     shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
-    // From one moment on the service says "not found" to everything: it proves nothing.
-    shop.world.set_faults(vec![Fault::new(FaultKind::NotFound)]);
     shop.execute("INSERT INTO invoices (external_id, order_id) VALUES ('MISSING', '12345')")
         .await;
-    shop.until("SELECT min(polls) >= 12 FROM invoices", "1")
-        .await;
-    let long = "SELECT min((last_polled_at - not_found_since) > 1000) FROM invoices";
-    shop.until(long, "1").await;
-    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
-    shop.answer_again();
     let missing = "SELECT status || ' ' || reason FROM invoices WHERE external_id = 'MISSING'";
     shop.until(missing, "review order_not_found").await;
+    // From one moment on the service says "not found" to everything, to what is missing as well: it
+    // proves nothing, and is a service of which nothing succeeds.
+    shop.world.set_faults(vec![Fault::new(FaultKind::NotFound)]);
+    shop.execute("INSERT INTO invoices (external_id, order_id) VALUES ('MISSING-TOO', '54321')")
+        .await;
+    shop.until("SELECT state FROM accounts", "paused").await;
+    let why = "SELECT last_error LIKE '%404%' FROM accounts";
+    shop.until(why, "1").await;
+    // Longer than the grace.
+    let probed = shop.asked(Operation::Preview);
+    shop.until_asked(Operation::Preview, probed + 2).await;
+    assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "1");
+    shop.answer_again();
+    shop.until("SELECT state FROM accounts", "working").await;
+    let too = "SELECT status FROM invoices WHERE external_id = 'MISSING-TOO'";
+    shop.until(too, "review").await;
     daemon.stop().await;
-    let others = "SELECT group_concat(external_id || type) FROM outbox";
-    assert_eq!(shop.ask(others).await, "MISSINGpayment.review");
+    let said = "SELECT group_concat(external_id || ' ' || type) FROM outbox";
+    assert_eq!(
+        shop.ask(said).await,
+        "MISSING payment.review,MISSING-TOO payment.review"
+    );
 }
 
 #[tokio::test]
