@@ -304,8 +304,8 @@ impl Audit {
         Ok(found.into_values().collect())
     }
 
-    /// Invoices with an order that the whole list does not show. Those dropped in since the begin
-    /// may have come after their page.
+    /// Invoices with an order that the whole list does not show. Those that changed since the begin
+    /// may have got their order after its page was read: the next audit sees them.
     async fn unseen(
         &self,
         reading: &Reading,
@@ -324,7 +324,7 @@ impl Audit {
             after = last.id;
             for row in &rows {
                 let expected = row.order_id.is_some()
-                    && row.created_at < began
+                    && row.updated_at < began
                     && !matches!(row.status, Status::Requested | Status::Rejected);
                 if expected && !reading.seen.contains(&row.id) {
                     missing.push(audit::missing(&self.account, row));

@@ -371,7 +371,7 @@ pub async fn connect(path: &Path) -> SqliteConnection {
         .unwrap()
 }
 
-async fn insert(path: &Path, external_id: &str) -> Invoice {
+pub async fn insert(path: &Path, external_id: &str) -> Invoice {
     let store = open(path).await.unwrap();
     let new = NewInvoice {
         external_id: external_id.into(),

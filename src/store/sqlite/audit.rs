@@ -19,7 +19,7 @@ use crate::store::StoreError;
 macro_rules! audit_columns {
     () => {
         "invoices.id, external_id, order_id, status, amount, currency,
-         status = 'paid' AND paid_amount IS NULL, created_at, updated_at"
+         status = 'paid' AND paid_amount IS NULL, updated_at"
     };
 }
 
@@ -118,7 +118,6 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
             .zip(currency)
             .map(|(value, currency)| Money { value, currency }),
         lacks_details: cells.number()? == Some(1),
-        created_at: cells.time()?.unwrap_or_default(),
         updated_at: cells.time()?.unwrap_or_default(),
     })
 }
