@@ -96,39 +96,61 @@ impl Audit {
         let mut reading = Reading::default();
         self.read_list(&mut reading).await?;
         let mut findings = self.recheck(&reading).await?;
-        let missing = self.unseen(&reading, began).await?;
-        let adopted = if self.adopt {
-            self.take_in(&reading).await?
-        } else {
-            0
-        };
+        findings.extend(self.unseen(&reading, began).await?);
         let unknown = reading
             .unknown
             .values()
             .map(|order| audit::unknown(&self.account, order));
         findings.extend(unknown);
-        findings.extend(missing);
         findings.sort_by_key(urgency);
-        let mut said = 0;
-        for batch in findings.chunks(FINDINGS) {
-            // What was taken in is followed from now on: its own events tell of it.
-            let news: Vec<Discrepancy> = batch
-                .iter()
-                .filter(|finding| !(self.adopt && finding.kind == Kind::UnknownOrder))
-                .cloned()
-                .collect();
-            let now = self.clock.now();
-            said += self
-                .store
-                .say_findings(self.provider.name(), &news, now)
-                .await?;
-        }
+        let (adopted, said) = if self.adopt {
+            self.say_and_adopt(&findings, &reading).await?
+        } else {
+            (0, self.say(&findings).await?)
+        };
         Ok(Report {
             checked: reading.orders + findings.iter().filter(|f| f.theirs.is_none()).count() as u64,
             discrepancies: findings,
             adopted,
             said,
         })
+    }
+
+    /// Takes unknown orders in. All else is said before: it stands whatever becomes of that. What
+    /// was taken in is followed from now on, its own events tell of it; what could not be is said.
+    async fn say_and_adopt(
+        &self,
+        findings: &[Discrepancy],
+        reading: &Reading,
+    ) -> Result<(u64, u64), AuditError> {
+        let (unknown, others): (Vec<Discrepancy>, Vec<Discrepancy>) = findings
+            .iter()
+            .cloned()
+            .partition(|finding| finding.kind == Kind::UnknownOrder);
+        let said = self.say(&others).await?;
+        let taken = self.take_in(reading).await?;
+        let left: Vec<Discrepancy> = unknown
+            .into_iter()
+            .filter(|finding| {
+                !finding
+                    .order_id
+                    .as_ref()
+                    .is_some_and(|id| taken.contains(id))
+            })
+            .collect();
+        Ok((taken.len() as u64, said + self.say(&left).await?))
+    }
+
+    async fn say(&self, findings: &[Discrepancy]) -> Result<u64, StoreError> {
+        let mut said = 0;
+        for batch in findings.chunks(FINDINGS) {
+            let now = self.clock.now();
+            said += self
+                .store
+                .say_findings(self.provider.name(), batch, now)
+                .await?;
+        }
+        Ok(said)
     }
 
     /// Reads page by page to the end.
@@ -333,11 +355,13 @@ impl Audit {
         }
     }
 
-    async fn take_in(&self, reading: &Reading) -> Result<u64, AuditError> {
+    /// The ids of the orders that are invoices now.
+    async fn take_in(&self, reading: &Reading) -> Result<HashSet<String>, StoreError> {
         let orders: Vec<Sighting> = reading.unknown.values().cloned().collect();
-        let mut taken = 0;
+        let mut taken = HashSet::new();
         for batch in orders.chunks(FINDINGS) {
-            taken += self.store.adopt(&self.account, batch).await?;
+            let ids = self.store.adopt(&self.account, batch).await?;
+            taken.extend(ids.into_iter().map(|id| id.0));
         }
         Ok(taken)
     }

@@ -177,8 +177,13 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<u64, StoreError>;
 
-    /// Takes orders that nobody follows in as invoices. Returns how many.
-    async fn adopt(&self, account: &AccountName, orders: &[Sighting]) -> Result<u64, StoreError>;
+    /// Takes orders that nobody follows in as invoices. Returns those taken in: left out are those
+    /// whose keys are used already, and those that break a rule of the database.
+    async fn adopt(
+        &self,
+        account: &AccountName,
+        orders: &[Sighting],
+    ) -> Result<Vec<OrderId>, StoreError>;
 
     /// One invoice.
     async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError>;

@@ -13,6 +13,7 @@ pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     invoices_are_walked_in_order(&make().await).await;
     a_finding_is_said_once(&make().await).await;
     unknown_orders_are_taken_in_once(&make().await).await;
+    an_odd_order_keeps_no_other_from_being_taken_in(&make().await).await;
 }
 
 fn order(order_id: &str, external_id: &str) -> Sighting {
@@ -127,11 +128,37 @@ async fn unknown_orders_are_taken_in_once(backend: &impl Backend) {
         order("3", "new"),
         nameless,
     ];
-    assert_eq!(sure(store.adopt(&ACCOUNT.into(), &orders).await), 1);
+    assert_eq!(
+        sure(store.adopt(&ACCOUNT.into(), &orders).await),
+        ["3".into()]
+    );
     let taken = known(backend, "new").await;
     assert_eq!(taken.facts.order_id, Some("3".into()));
     assert_eq!(taken.facts.status, Status::Pending);
     assert_eq!(taken.facts.amount, orders[2].amount);
     assert!(taken.schedule.next_poll_at.is_some(), "due at once");
-    assert_eq!(sure(store.adopt(&ACCOUNT.into(), &orders).await), 0);
+    assert!(sure(store.adopt(&ACCOUNT.into(), &orders).await).is_empty());
+}
+
+async fn an_odd_order_keeps_no_other_from_being_taken_in(backend: &impl Backend) {
+    let store = backend.store();
+    let mut lower_case = order("4", "lower case");
+    lower_case.amount = Some(Money {
+        value: "2.50".into(),
+        currency: "usd".into(),
+    });
+    let orders = [
+        order("1", "first"),
+        order("2", "two\nlines"),
+        order("3", " "),
+        lower_case,
+        order("5", &"long".repeat(64)),
+        order("6", "last"),
+    ];
+    let taken = sure(store.adopt(&ACCOUNT.into(), &orders).await);
+    assert_eq!(taken, ["1".into(), "6".into()]);
+    for name in ["first", "last"] {
+        assert!(backend.read(name).await.is_some(), "{name}");
+    }
+    assert!(backend.read("lower case").await.is_none());
 }

@@ -6,15 +6,12 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
 use super::connection::Writer;
-use super::schema::{highest_seq, primary_code};
+use super::schema::{CONSTRAINT, highest_seq, primary_code};
 use crate::domain::decide::Decision;
 use crate::domain::event::{self, Event};
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
-
-/// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
-const CONSTRAINT: i32 = 19;
 
 /// The plan of looks. A nudge that came after the row was read stays, also after the last look;
 /// where nothing is looked at any more a trigger takes it off.

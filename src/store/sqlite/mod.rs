@@ -296,7 +296,11 @@ impl Store for SqliteStore {
         audit::say(&mut writer, &self.subject_prefix, provider, findings, now).await
     }
 
-    async fn adopt(&self, account: &AccountName, orders: &[Sighting]) -> Result<u64, StoreError> {
+    async fn adopt(
+        &self,
+        account: &AccountName,
+        orders: &[Sighting],
+    ) -> Result<Vec<OrderId>, StoreError> {
         let mut writer = self.writer().await?;
         audit::adopt(&mut writer, account, orders).await
     }

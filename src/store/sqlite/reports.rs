@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::row::{Cells, invoice, packed_invoice};
+use super::schema::{CONSTRAINT, primary_code};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -190,7 +191,7 @@ impl SqliteStore {
             Err(error) => {
                 writer.roll_back().await?;
                 match error.as_database_error() {
-                    Some(refusal) if super::schema::primary_code(refusal) == 19 => {
+                    Some(refusal) if primary_code(refusal) == CONSTRAINT => {
                         Ok(Err(refusal.message().to_owned()))
                     }
                     _ => Err(error.into()),

@@ -20,7 +20,7 @@ use payrecond::throttle::{Gate, Limits};
 use tempfile::TempDir;
 
 use crate::rows;
-use crate::store::open;
+use crate::store::{connect, insert, open};
 
 /// Long after the rows here are inserted.
 const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
@@ -122,6 +122,10 @@ impl Scene {
     }
 
     async fn audit(&self, list: List) -> Report {
+        self.audit_and(false, list).await
+    }
+
+    async fn audit_and(&self, adopt: bool, list: List) -> Report {
         let limits = Limits {
             requests_per_second: 0.0,
             burst: 1,
@@ -133,7 +137,7 @@ impl Scene {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             clock: Arc::clone(&self.clock) as Arc<_>,
             gate: Gate::new(limits, self.clock.monotonic()),
-            adopt: false,
+            adopt,
         };
         audit.run_once().await.unwrap()
     }
@@ -162,7 +166,7 @@ fn kinds(report: &Report) -> Vec<&str> {
 #[tokio::test]
 async fn an_order_made_while_the_list_is_read_is_missed_by_the_next_audit_only() {
     let scene = Scene::open().await;
-    let mut program = crate::store::connect(&scene.path).await;
+    let mut program = connect(&scene.path).await;
     sqlx::query(
         "INSERT INTO invoices (external_id, amount, currency, description)
          VALUES ('ORD-1', '1.00', 'USD', 'Six eggs')",
@@ -180,4 +184,33 @@ async fn an_order_made_while_the_list_is_read_is_missed_by_the_next_audit_only()
     scene.clock.advance(Duration::from_hours(24));
     let next = scene.audit(scene.list(Vec::new())).await;
     assert_eq!(kinds(&next), ["missing_order"]);
+}
+
+#[tokio::test]
+async fn orders_that_cannot_be_adopted_are_said_and_keep_no_other_out() {
+    let scene = Scene::open().await;
+    insert(&scene.path, "MISSING").await;
+    let orders = vec![
+        order("1", "fine", OrderState::Open),
+        order("2", "two\nlines", OrderState::Paid),
+        order("3", "fine too", OrderState::Open),
+    ];
+    let report = scene.audit_and(true, scene.list(orders.clone())).await;
+    assert_eq!((report.adopted, report.said), (2, 2));
+    let all = [
+        "unknown_order",
+        "missing_order",
+        "unknown_order",
+        "unknown_order",
+    ];
+    assert_eq!(kinds(&report), all, "the report lists them all");
+    let events = scene.store.events_after(0, 9).await.unwrap();
+    let told: Vec<bool> = ["MISSING", "two\\nlines"]
+        .iter()
+        .zip(&events)
+        .map(|(name, event)| event.payload.contains(name))
+        .collect();
+    assert_eq!((told, events.len()), (vec![true, true], 2));
+    let again = scene.audit_and(true, scene.list(orders)).await;
+    assert_eq!((again.adopted, again.said), (0, 0));
 }
