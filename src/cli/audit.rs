@@ -34,6 +34,9 @@ struct Whole<'a> {
     discrepancies: &'a [Discrepancy],
     #[serde(skip_serializing_if = "Option::is_none")]
     adopted: Option<u64>,
+    /// Lists that could not be read: what is told is not the whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
 }
 
 pub(super) async fn run(
@@ -42,7 +45,7 @@ pub(super) async fn run(
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
     let mut whole = Report::default();
-    let mut failed = false;
+    let mut errors = Vec::new();
     for account in session
         .config
         .accounts
@@ -70,16 +73,18 @@ pub(super) async fn run(
             }
             Err(error) => {
                 complain(&error.to_string());
-                failed = true;
+                errors.push(error.to_string());
             }
         }
     }
     let mut output = session.output();
+    let failed = !errors.is_empty();
     if arguments.json {
         output.json(&Whole {
             checked: whole.checked,
             discrepancies: &whole.discrepancies,
             adopted: arguments.adopt.then_some(whole.adopted),
+            errors,
         })?;
     } else {
         tell(&mut output, &whole, failed);

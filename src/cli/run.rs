@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 use super::Exit;
 use super::exit::complain;
 use super::session::Session;
+use super::words;
 use crate::daemon::{self, DaemonError};
 use crate::jobs::poll::PollCounts;
 
@@ -49,8 +50,11 @@ pub(super) async fn run(session: Session, arguments: Arguments) -> anyhow::Resul
     if could_not_ask + left == 0 {
         return Ok(Exit::Done);
     }
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     complain(&format!(
-        "{could_not_ask} could not be asked, {left} are still due; `payrecond list` shows the last error of each"
+        "{} brought no answer, {} still due; `payrecond list` shows the last error of each",
+        words::counted(count(could_not_ask), "request"),
+        words::counted(count(left), "invoice"),
     ));
     Ok(Exit::Failed)
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -87,9 +86,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     };
     let stop = CancellationToken::new();
     lifecycle::watch_signals(stop.clone(), Arc::new(Notify::new()))?;
-    let sandbox = Sandbox::start(options)
-        .await
-        .with_context(|| format!("the sandbox cannot listen on {listen}"))?;
+    let sandbox = Sandbox::start(options).await?;
     let mut output = Output::new(Style::of_stdout(environment));
     output.line(format_args!("sandbox listens on {}", sandbox.url()));
     output.send()?;

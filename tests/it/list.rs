@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use payrecond::clock::{Clock, SystemClock};

@@ -171,6 +171,8 @@ impl Committer {
                 }
                 self.waits.reset();
                 self.not_before = now + outcome.took / BREATHER;
+                let (rows, took) = (outcome.batch.len(), outcome.took);
+                tracing::trace!(rows, ?took, "written");
                 outcome.batch.into_iter().zip(written).collect()
             }
             Err(error) => {

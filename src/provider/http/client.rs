@@ -126,11 +126,10 @@ impl Transport for HttpTransport {
             total: self.options.request_timeout,
             bytes: self.options.max_response_bytes,
         };
-        let inner = self
-            .request(request)?
-            .send()
-            .await
-            .map_err(|error| limits.failure(&error))?;
+        let path = request.path_and_query.clone();
+        let sent = self.request(request)?.send().await;
+        let inner = sent.map_err(|error| limits.failure(&error))?;
+        tracing::debug!(path, status = inner.status().as_u16(), "answered");
         let wait = inner.headers().get(RETRY_AFTER).and_then(|value| {
             let most = self.options.max_retry_after;
             retry_after(value.to_str().ok()?, self.clock.now(), most)
