@@ -16,7 +16,7 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::provider::{CouldNotAsk, Glance, PageVisitor, Provider};
 use crate::retry::Waits;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Written};
 use crate::throttle::{Gate, Permit, Trouble};
 
 /// Items read again at the begin of a page, since near-simultaneous orders may swap places.
@@ -25,7 +25,7 @@ const OVERLAP: u64 = 8;
 const ROWS: u32 = 5000;
 /// Findings written in one transaction.
 const FINDINGS: usize = 200;
-/// A page that could not be read is tried again so often.
+/// A page that could not be read, or a row that is written meanwhile, is tried so often.
 const TRIES: u32 = 4;
 /// A stopped account is waited for so long: two of its rarest probes.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -291,12 +291,33 @@ impl Audit {
     }
 
     /// The sighting counts as any other: amounts of a payment that was said without them, or an
-    /// invoice that follows another's order.
-    async fn tell_the_invoice(&self, id: InvoiceId, order: &Sighting) -> Result<(), AuditError> {
-        if let Some(invoice) = self.store.invoice(id).await? {
-            let decision = decide(&invoice, self.provider.name(), News::Seen(order.clone()));
-            self.store.commit(&[decision], self.clock.now()).await?;
+    /// invoice that follows another's order. What the daemon writes meanwhile is judged anew, and
+    /// no plan of its is set back.
+    async fn tell_the_invoice(&self, id: InvoiceId, order: &Sighting) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let Some(invoice) = self.store.invoice(id).await? else {
+                return Ok(());
+            };
+            let mut decision = decide(&invoice, self.provider.name(), News::Seen(order.clone()));
+            if !decision.facts_changed && decision.event.is_none() {
+                return Ok(());
+            }
+            let now = self.clock.now();
+            let row = &mut decision.row;
+            if row.facts.status == Status::Review {
+                // After its end it may have had no further look; in review there always is one.
+                row.schedule.next_poll_at.get_or_insert(now);
+            }
+            match self.store.commit_aside(&decision, now).await? {
+                Written::Yes { .. } => return Ok(()),
+                Written::Stale => {}
+                Written::Refused(why) => {
+                    tracing::error!(account = %self.account, external_id = %invoice.external_id, why, "the database refuses what the audit saw");
+                    return Ok(());
+                }
+            }
         }
+        // It differs still, and is reported.
         Ok(())
     }
 

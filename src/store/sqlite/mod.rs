@@ -204,6 +204,15 @@ impl Store for SqliteStore {
         commit::commit(&mut writer, &self.subject_prefix, decisions, now).await
     }
 
+    async fn commit_aside(
+        &self,
+        decision: &Decision,
+        now: UnixMillis,
+    ) -> Result<Written, StoreError> {
+        let mut writer = self.writer().await?;
+        commit::commit_aside(&mut writer, &self.subject_prefix, decision, now).await
+    }
+
     async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         consumers::events_after(&self.readers, seq, limit).await
     }

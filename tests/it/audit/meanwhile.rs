@@ -9,6 +9,7 @@ use payrecond::clock::{Clock as _, ManualClock};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{Invoice, OrderId};
 use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, Report};
 use payrecond::provider::{
@@ -18,6 +19,7 @@ use payrecond::store::sqlite::{Reference, SqliteStore, migrate};
 use payrecond::store::{Store, Written};
 use payrecond::throttle::{Gate, Limits};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 use crate::rows;
 use crate::store::{connect, insert, open};
@@ -32,6 +34,8 @@ struct List {
     orders: Vec<Sighting>,
     /// Committed after the list was made up and before it arrives.
     during_the_page: Mutex<Option<Decision>>,
+    /// Committed when the provider's name is asked for: that is between reading and writing a row.
+    during_a_judgement: Mutex<Option<Decision>>,
 }
 
 #[async_trait]
@@ -56,6 +60,11 @@ impl Provider for List {
     }
 
     fn name(&self) -> &'static str {
+        let decided = self.during_a_judgement.lock().unwrap().take();
+        if let Some(decision) = decided {
+            let write = commit(&self.store, decision, self.clock.now());
+            tokio::task::block_in_place(|| Handle::current().block_on(write));
+        }
         "walletpay"
     }
 
@@ -118,6 +127,7 @@ impl Scene {
             clock: Arc::clone(&self.clock),
             orders,
             during_the_page: Mutex::default(),
+            during_a_judgement: Mutex::default(),
         }
     }
 
@@ -213,4 +223,44 @@ async fn orders_that_cannot_be_adopted_are_said_and_keep_no_other_out() {
     assert_eq!((told, events.len()), (vec![true, true], 2));
     let again = scene.audit_and(true, scene.list(orders)).await;
     assert_eq!((again.adopted, again.said), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_written_while_the_audit_judges_is_not_set_back() {
+    let scene = Scene::open().await;
+    let row = insert(&scene.path, "OURS").await;
+    let order_id = row.facts.order_id.clone().unwrap().0;
+    let list = scene.list(vec![order(&order_id, "THEIRS", OrderState::Open)]);
+    let mut looked = row.clone();
+    looked.schedule.next_poll_at = Some(NOW.plus(Duration::from_secs(7)));
+    looked.schedule.last_polled_at = Some(NOW);
+    looked.schedule.polls = 1;
+    *list.during_a_judgement.lock().unwrap() = Some(Decision {
+        based_on_version: 0,
+        based_on_next_poll_at: row.schedule.next_poll_at,
+        row: Box::new(looked.clone()),
+        facts_changed: false,
+        order_learned: false,
+        event: None,
+    });
+    scene.audit(list).await;
+    let after = scene.row("OURS").await;
+    assert_eq!(after.facts.status, Status::Review);
+    assert_eq!(after.schedule, looked.schedule);
+}
+
+#[tokio::test]
+async fn an_ended_invoice_of_anothers_order_goes_to_review_and_is_looked_at() {
+    let scene = Scene::open().await;
+    let row = insert(&scene.path, "OURS").await;
+    let order_id = row.facts.order_id.clone().unwrap().0;
+    let seen = order(&order_id, "OURS", OrderState::Expired);
+    let mut expired = decide(&row, "walletpay", News::Seen(seen));
+    expired.row.schedule.next_poll_at = None;
+    commit(&scene.store, expired, NOW).await;
+    let theirs = order(&order_id, "THEIRS", OrderState::Expired);
+    scene.audit(scene.list(vec![theirs])).await;
+    let after = scene.row("OURS").await;
+    assert_eq!(after.facts.status, Status::Review);
+    assert_eq!(after.schedule.next_poll_at, Some(NOW));
 }
