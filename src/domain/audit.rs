@@ -99,9 +99,7 @@ pub struct AuditRow {
     pub amount: Option<Money>,
     /// Paid, and the amounts of the payment are not known.
     pub lacks_details: bool,
-    /// When it was inserted.
-    pub created_at: UnixMillis,
-    /// When its facts last changed.
+    /// When its facts last changed; at first, when it was inserted.
     pub updated_at: UnixMillis,
 }
 

@@ -16,7 +16,7 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::provider::{CouldNotAsk, Glance, PageVisitor, Provider};
 use crate::retry::Waits;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Written};
 use crate::throttle::{Gate, Permit, Trouble};
 
 /// Items read again at the begin of a page, since near-simultaneous orders may swap places.
@@ -25,7 +25,7 @@ const OVERLAP: u64 = 8;
 const ROWS: u32 = 5000;
 /// Findings written in one transaction.
 const FINDINGS: usize = 200;
-/// A page that could not be read is tried again so often.
+/// A page that could not be read, or a row that is written meanwhile, is tried so often.
 const TRIES: u32 = 4;
 /// A stopped account is waited for so long: two of its rarest probes.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -96,39 +96,61 @@ impl Audit {
         let mut reading = Reading::default();
         self.read_list(&mut reading).await?;
         let mut findings = self.recheck(&reading).await?;
-        let missing = self.unseen(&reading, began).await?;
-        let adopted = if self.adopt {
-            self.take_in(&reading).await?
-        } else {
-            0
-        };
+        findings.extend(self.unseen(&reading, began).await?);
         let unknown = reading
             .unknown
             .values()
             .map(|order| audit::unknown(&self.account, order));
         findings.extend(unknown);
-        findings.extend(missing);
         findings.sort_by_key(urgency);
-        let mut said = 0;
-        for batch in findings.chunks(FINDINGS) {
-            // What was taken in is followed from now on: its own events tell of it.
-            let news: Vec<Discrepancy> = batch
-                .iter()
-                .filter(|finding| !(self.adopt && finding.kind == Kind::UnknownOrder))
-                .cloned()
-                .collect();
-            let now = self.clock.now();
-            said += self
-                .store
-                .say_findings(self.provider.name(), &news, now)
-                .await?;
-        }
+        let (adopted, said) = if self.adopt {
+            self.say_and_adopt(&findings, &reading).await?
+        } else {
+            (0, self.say(&findings).await?)
+        };
         Ok(Report {
             checked: reading.orders + findings.iter().filter(|f| f.theirs.is_none()).count() as u64,
             discrepancies: findings,
             adopted,
             said,
         })
+    }
+
+    /// Takes unknown orders in. All else is said before: it stands whatever becomes of that. What
+    /// was taken in is followed from now on, its own events tell of it; what could not be is said.
+    async fn say_and_adopt(
+        &self,
+        findings: &[Discrepancy],
+        reading: &Reading,
+    ) -> Result<(u64, u64), AuditError> {
+        let (unknown, others): (Vec<Discrepancy>, Vec<Discrepancy>) = findings
+            .iter()
+            .cloned()
+            .partition(|finding| finding.kind == Kind::UnknownOrder);
+        let said = self.say(&others).await?;
+        let taken = self.take_in(reading).await?;
+        let left: Vec<Discrepancy> = unknown
+            .into_iter()
+            .filter(|finding| {
+                !finding
+                    .order_id
+                    .as_ref()
+                    .is_some_and(|id| taken.contains(id))
+            })
+            .collect();
+        Ok((taken.len() as u64, said + self.say(&left).await?))
+    }
+
+    async fn say(&self, findings: &[Discrepancy]) -> Result<u64, StoreError> {
+        let mut said = 0;
+        for batch in findings.chunks(FINDINGS) {
+            let now = self.clock.now();
+            said += self
+                .store
+                .say_findings(self.provider.name(), batch, now)
+                .await?;
+        }
+        Ok(said)
     }
 
     /// Reads page by page to the end.
@@ -269,12 +291,33 @@ impl Audit {
     }
 
     /// The sighting counts as any other: amounts of a payment that was said without them, or an
-    /// invoice that follows another's order.
-    async fn tell_the_invoice(&self, id: InvoiceId, order: &Sighting) -> Result<(), AuditError> {
-        if let Some(invoice) = self.store.invoice(id).await? {
-            let decision = decide(&invoice, self.provider.name(), News::Seen(order.clone()));
-            self.store.commit(&[decision], self.clock.now()).await?;
+    /// invoice that follows another's order. What the daemon writes meanwhile is judged anew, and
+    /// no plan of its is set back.
+    async fn tell_the_invoice(&self, id: InvoiceId, order: &Sighting) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let Some(invoice) = self.store.invoice(id).await? else {
+                return Ok(());
+            };
+            let mut decision = decide(&invoice, self.provider.name(), News::Seen(order.clone()));
+            if !decision.facts_changed && decision.event.is_none() {
+                return Ok(());
+            }
+            let now = self.clock.now();
+            let row = &mut decision.row;
+            if row.facts.status == Status::Review {
+                // After its end it may have had no further look; in review there always is one.
+                row.schedule.next_poll_at.get_or_insert(now);
+            }
+            match self.store.commit_aside(&decision, now).await? {
+                Written::Yes { .. } => return Ok(()),
+                Written::Stale => {}
+                Written::Refused(why) => {
+                    tracing::error!(account = %self.account, external_id = %invoice.external_id, why, "the database refuses what the audit saw");
+                    return Ok(());
+                }
+            }
         }
+        // It differs still, and is reported.
         Ok(())
     }
 
@@ -304,8 +347,8 @@ impl Audit {
         Ok(found.into_values().collect())
     }
 
-    /// Invoices with an order that the whole list does not show. Those dropped in since the begin
-    /// may have come after their page.
+    /// Invoices with an order that the whole list does not show. Those that changed since the begin
+    /// may have got their order after its page was read: the next audit sees them.
     async fn unseen(
         &self,
         reading: &Reading,
@@ -324,7 +367,7 @@ impl Audit {
             after = last.id;
             for row in &rows {
                 let expected = row.order_id.is_some()
-                    && row.created_at < began
+                    && row.updated_at < began
                     && !matches!(row.status, Status::Requested | Status::Rejected);
                 if expected && !reading.seen.contains(&row.id) {
                     missing.push(audit::missing(&self.account, row));
@@ -333,11 +376,13 @@ impl Audit {
         }
     }
 
-    async fn take_in(&self, reading: &Reading) -> Result<u64, AuditError> {
+    /// The ids of the orders that are invoices now.
+    async fn take_in(&self, reading: &Reading) -> Result<HashSet<String>, StoreError> {
         let orders: Vec<Sighting> = reading.unknown.values().cloned().collect();
-        let mut taken = 0;
+        let mut taken = HashSet::new();
         for batch in orders.chunks(FINDINGS) {
-            taken += self.store.adopt(&self.account, batch).await?;
+            let ids = self.store.adopt(&self.account, batch).await?;
+            taken.extend(ids.into_iter().map(|id| id.0));
         }
         Ok(taken)
     }

@@ -25,34 +25,43 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Deletes all that may go. Returns events and invoices deleted.
+    /// Deletes all that may go. Returns events and invoices deleted. Both are tried, whatever
+    /// becomes of the other; an error of either is the caller's.
     pub async fn run_once(&self) -> Result<(u64, u64), StoreError> {
-        let (mut events, mut invoices) = (0, 0);
-        if let Some(age) = self.outbox {
-            let before = self.clock.now().minus(age);
-            loop {
-                let deleted = self.store.prune_outbox(before, ROWS_A_TURN).await?;
-                events += deleted;
-                if deleted < u64::from(ROWS_A_TURN) {
-                    break;
-                }
-                self.clock.sleep(PAUSE).await;
-            }
+        let outcomes = (
+            self.delete(Rows::Events, self.outbox).await,
+            self.delete(Rows::Invoices, self.invoices).await,
+        );
+        if let (Err(_), Err(error)) = &outcomes {
+            tracing::warn!(%error, "old invoices could not be deleted either");
         }
-        if let Some(age) = self.invoices {
-            let before = self.clock.now().minus(age);
-            loop {
-                let deleted = self.store.prune_invoices(before, ROWS_A_TURN).await?;
-                invoices += deleted;
-                if deleted < u64::from(ROWS_A_TURN) {
-                    break;
-                }
-                self.clock.sleep(PAUSE).await;
-            }
-        }
+        let (events, invoices) = (outcomes.0?, outcomes.1?);
         if events + invoices > 0 {
             tracing::info!(events, invoices, "old rows deleted");
         }
         Ok((events, invoices))
     }
+
+    async fn delete(&self, rows: Rows, age: Option<Duration>) -> Result<u64, StoreError> {
+        let Some(age) = age else { return Ok(0) };
+        let before = self.clock.now().minus(age);
+        let mut all = 0;
+        loop {
+            let deleted = match rows {
+                Rows::Events => self.store.prune_outbox(before, ROWS_A_TURN).await?,
+                Rows::Invoices => self.store.prune_invoices(before, ROWS_A_TURN).await?,
+            };
+            all += deleted;
+            if deleted < u64::from(ROWS_A_TURN) {
+                return Ok(all);
+            }
+            self.clock.sleep(PAUSE).await;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Rows {
+    Events,
+    Invoices,
 }

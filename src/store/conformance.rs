@@ -45,6 +45,7 @@ const ACCOUNT: &str = "default";
 pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     a_batch_is_written_whole(&make().await).await;
     a_stale_decision_writes_nothing(&make().await).await;
+    a_stale_decision_takes_no_seq(&make().await).await;
     a_refused_row_costs_only_itself(&make().await).await;
     a_nudge_since_the_read_survives(&make().await).await;
     due_shows_both_ends_of_the_queue(&make().await).await;
@@ -52,6 +53,7 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     a_creation_that_was_sent_is_not_withdrawn(&make().await).await;
     consumers_move_forward_only(&make().await).await;
     events_wait_for_every_consumer(&make().await).await;
+    a_new_consumer_begins_where_events_are_kept(&make().await).await;
     final_invoices_go_and_their_keys_stay(&make().await).await;
     unknown_accounts_are_flagged_until_they_are_known(&make().await).await;
     plans_too_far_ahead_are_brought_back(&make().await).await;
@@ -116,6 +118,29 @@ async fn a_stale_decision_writes_nothing(backend: &impl Backend) {
     assert_eq!(gone, [Written::Stale], "the invoice is gone");
 }
 
+async fn a_stale_decision_takes_no_seq(backend: &impl Backend) {
+    let store = backend.store();
+    for name in ["A", "B", "C"] {
+        backend.insert(ACCOUNT, name, Some(name)).await;
+    }
+    let rows = all_due(backend, ACCOUNT).await;
+    let [a, b, c] = [paid(&rows[0]), paid(&rows[1]), paid(&rows[2])];
+    let first = sure(store.commit(std::slice::from_ref(&b), NOW).await);
+    assert_eq!(first, [yes(Some(1))]);
+    let written = sure(store.commit(&[a, b.clone(), c], NOW).await);
+    assert_eq!(
+        written,
+        [yes(Some(2)), Written::Stale, yes(Some(3))],
+        "no gap"
+    );
+    assert_eq!(sure(store.commit(&[b], NOW).await), [Written::Stale]);
+    let seqs: Vec<i64> = sure(store.events_after(0, 10).await)
+        .iter()
+        .map(|event| event.seq)
+        .collect();
+    assert_eq!(seqs, [1, 2, 3]);
+}
+
 async fn a_refused_row_costs_only_itself(backend: &impl Backend) {
     let store = backend.store();
     for name in ["A", "B", "C"] {
@@ -138,23 +163,39 @@ async fn a_refused_row_costs_only_itself(backend: &impl Backend) {
 
 async fn a_nudge_since_the_read_survives(backend: &impl Backend) {
     let store = backend.store();
-    for name in ["A", "B", "C"] {
+    for name in ["A", "B", "C", "D", "E"] {
         backend.insert(ACCOUNT, name, Some(name)).await;
     }
+    let expired = decision(&known(backend, "E").await, OrderState::Expired);
+    sure(store.commit(&[expired], NOW).await);
     backend.nudge("C").await;
-    let rows = all_due(backend, ACCOUNT).await;
-    let row = |name: &str| rows.iter().find(|row| row.external_id.0 == name).cloned();
-    let [Some(a), Some(b), Some(c)] = [row("A"), row("B"), row("C")] else {
-        panic!("three rows are due")
-    };
-    backend.nudge("A").await;
-    backend.nudge("B").await;
-    let decisions = [looked(&a, LATER), paid(&b), looked(&c, LATER)];
-    sure(store.commit(&decisions, NOW).await);
+    let mut rows = Vec::new();
+    for name in ["A", "B", "C", "D", "E"] {
+        rows.push(known(backend, name).await);
+    }
+    for name in ["A", "B", "D", "E"] {
+        backend.nudge(name).await;
+    }
+    let mut ended = decision(&rows[3], OrderState::Expired);
+    ended.row.schedule.next_poll_at = None;
+    let mut last_look = looked(&rows[4], LATER);
+    last_look.row.schedule.next_poll_at = None;
+    let decisions = [
+        looked(&rows[0], LATER),
+        paid(&rows[1]),
+        looked(&rows[2], LATER),
+        ended,
+        last_look,
+    ];
+    let written = sure(store.commit(&decisions, NOW).await);
+    assert!(written.iter().all(|w| matches!(w, Written::Yes { .. })));
     let next = async |name: &str| known(backend, name).await.schedule.next_poll_at;
     assert_eq!(next("A").await, Some(UnixMillis(0)), "asked for meanwhile");
     assert_eq!(next("B").await, None, "paid: there is nothing to look at");
     assert_eq!(next("C").await, Some(LATER), "the nudge was taken up");
+    for ended in ["D", "E"] {
+        assert_eq!(next(ended).await, Some(UnixMillis(0)), "the last look");
+    }
 }
 
 async fn due_shows_both_ends_of_the_queue(backend: &impl Backend) {
@@ -274,6 +315,18 @@ async fn events_wait_for_every_consumer(backend: &impl Backend) {
     let row = known(backend, "next").await;
     let written = sure(store.commit(&[paid(&row)], NOW).await);
     assert_eq!(written, [yes(Some(7))], "no number is given out twice");
+}
+
+async fn a_new_consumer_begins_where_events_are_kept(backend: &impl Backend) {
+    let store = backend.store();
+    say(backend, 3).await;
+    assert_eq!(sure(store.prune_outbox(LATER, 2).await), 2);
+    // Its place lies before the gap that was left.
+    assert_eq!(sure(store.consumer("new").await), 0);
+    assert_eq!(sure(store.prune_outbox(LATER, 9).await), 0, "not read yet");
+    sure(store.acknowledge("new", 3).await);
+    assert_eq!(sure(store.prune_outbox(LATER, 9).await), 1);
+    assert_eq!(sure(store.first_seq().await), 4);
 }
 
 async fn final_invoices_go_and_their_keys_stay(backend: &impl Backend) {

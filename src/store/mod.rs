@@ -102,6 +102,15 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<Vec<Written>, StoreError>;
 
+    /// Commits one decision that no look of the queue led to: it gives back the plan as it was read.
+    /// So it is stale as well when anything of the invoice was written since then, its plan
+    /// included; a nudge is not, and survives.
+    async fn commit_aside(
+        &self,
+        decision: &Decision,
+        now: UnixMillis,
+    ) -> Result<Written, StoreError>;
+
     /// Up to `limit` events after `seq`, in order.
     async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
 
@@ -177,8 +186,13 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<u64, StoreError>;
 
-    /// Takes orders that nobody follows in as invoices. Returns how many.
-    async fn adopt(&self, account: &AccountName, orders: &[Sighting]) -> Result<u64, StoreError>;
+    /// Takes orders that nobody follows in as invoices. Returns those taken in: left out are those
+    /// whose keys are used already, and those that break a rule of the database.
+    async fn adopt(
+        &self,
+        account: &AccountName,
+        orders: &[Sighting],
+    ) -> Result<Vec<OrderId>, StoreError>;
 
     /// One invoice.
     async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError>;

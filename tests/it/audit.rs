@@ -1,5 +1,7 @@
 //! The audit: two-way comparison with the provider's own list, by the command.
 
+mod meanwhile;
+
 use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;

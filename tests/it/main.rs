@@ -19,6 +19,7 @@ mod pages;
 mod personal_data;
 mod positions;
 mod readme;
+mod retention;
 mod rows;
 mod sandbox;
 mod schema;

@@ -170,6 +170,52 @@ async fn a_database_put_back_begins_a_new_epoch_above_every_seq_given_out() {
 }
 
 #[tokio::test]
+async fn events_before_a_gap_go_though_a_consumer_stands_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    migrate(&path, NOW).await.unwrap();
+    for name in ["ORD-1", "ORD-2"] {
+        pay(&path, name).await;
+    }
+    fs::remove_file(folder.path().join("a.db.high-water")).unwrap();
+    assert!(migrate(&path, NOW).await.unwrap().put_back);
+    let first = pay(&path, "ORD-3").await.seq;
+    assert!(first > NOW.0, "a new epoch leaves a gap");
+    let store = open(&path).await.unwrap();
+    store.consumer("bot").await.unwrap();
+    store.acknowledge("bot", 2).await.unwrap();
+    let (later, limit) = (UnixMillis(NOW.0 + 1), 10);
+    assert_eq!(store.prune_outbox(later, limit).await.unwrap(), 2);
+    assert_eq!(store.prune_outbox(later, limit).await.unwrap(), 0);
+    assert_eq!(store.first_seq().await.unwrap(), first);
+    // All are too young, and the first of them comes after the gap.
+    assert_eq!(store.prune_outbox(NOW, limit).await.unwrap(), 0);
+    store.acknowledge("bot", first).await.unwrap();
+    assert_eq!(store.prune_outbox(later, limit).await.unwrap(), 1);
+    assert_eq!(store.first_seq().await.unwrap(), first + 1);
+}
+
+#[tokio::test]
+async fn a_stale_decision_at_the_end_of_a_batch_makes_no_new_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let made = migrate(&path, NOW).await.unwrap();
+    let stale = paid(&insert(&path, "STALE").await);
+    let fresh = paid(&insert(&path, "FRESH").await);
+    pay(&path, "STALE").await;
+    let store = open(&path).await.unwrap();
+    let written = store.commit(&[fresh, stale.clone()], NOW).await.unwrap();
+    assert_eq!(written, [Written::Yes { seq: Some(2) }, Written::Stale]);
+    let alone = store.commit(&[stale], NOW).await.unwrap();
+    assert_eq!(alone, [Written::Stale]);
+    // Not closed: a kill leaves it like this.
+    let next = migrate(&path, NOW).await.unwrap();
+    assert_eq!((next.put_back, next.epoch), (false, made.epoch));
+    let side = fs::read_to_string(folder.path().join("a.db.high-water")).unwrap();
+    assert!(side.ends_with(" 2\n"), "{side}");
+}
+
+#[tokio::test]
 async fn the_same_fact_told_again_after_a_put_back_has_the_same_event_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
@@ -256,6 +302,18 @@ async fn a_file_of_zero_bytes_is_a_new_database() {
 }
 
 #[tokio::test]
+async fn a_write_that_failed_keeps_no_program_out() {
+    let sqlite = Sqlite::make().await;
+    pay(&sqlite.path(), "ORD-1").await;
+    let stuck = "CREATE TRIGGER stuck BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, ''); END";
+    assert!(sqlite.change(stuck, "").await);
+    let pruned = sqlite.store.prune_outbox(UnixMillis(NOW.0 + 1), 9).await;
+    assert!(pruned.is_err());
+    let nudge = "UPDATE invoices SET next_poll_at = 0 WHERE external_id = ?";
+    assert!(sqlite.change(nudge, "ORD-1").await, "the lock is free");
+}
+
+#[tokio::test]
 async fn a_second_migrate_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
@@ -299,7 +357,7 @@ async fn a_migration_killed_in_the_middle_leaves_no_half_of_a_schema() {
     }
 }
 
-async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let options = SqliteOptions {
         path: path.to_owned(),
         subject_prefix: "payments".into(),
@@ -307,13 +365,13 @@ async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(options).await
 }
 
-async fn connect(path: &Path) -> SqliteConnection {
+pub async fn connect(path: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path))
         .await
         .unwrap()
 }
 
-async fn insert(path: &Path, external_id: &str) -> Invoice {
+pub async fn insert(path: &Path, external_id: &str) -> Invoice {
     let store = open(path).await.unwrap();
     let new = NewInvoice {
         external_id: external_id.into(),
@@ -325,8 +383,17 @@ async fn insert(path: &Path, external_id: &str) -> Invoice {
     row
 }
 
+/// The provider said PAID: final, no further look.
+fn paid(row: &Invoice) -> Decision {
+    let mut sighting = rows::sighting(OrderState::Paid);
+    sighting.order_id = row.facts.order_id.clone().unwrap();
+    let mut decision = decide(row, "walletpay", News::Seen(sighting));
+    decision.row.schedule.next_poll_at = None;
+    decision
+}
+
 /// Drops the invoice if it is not there, and writes that it was paid. Returns the event.
-async fn pay(path: &Path, external_id: &str) -> StoredEvent {
+pub async fn pay(path: &Path, external_id: &str) -> StoredEvent {
     let store = open(path).await.unwrap();
     let found = store
         .find(&Reference::Text(external_id.into()), None)
@@ -339,11 +406,7 @@ async fn pay(path: &Path, external_id: &str) -> StoredEvent {
         None => insert(path, external_id).await,
     };
     let store = open(path).await.unwrap();
-    let mut sighting = rows::sighting(OrderState::Paid);
-    sighting.order_id = row.facts.order_id.clone().unwrap();
-    let mut decision: Decision = decide(&row, "walletpay", News::Seen(sighting));
-    decision.row.schedule.next_poll_at = None;
-    let written = store.commit(&[decision], NOW).await.unwrap();
+    let written = store.commit(&[paid(&row)], NOW).await.unwrap();
     let Written::Yes { seq: Some(seq) } = written[0] else {
         panic!("{written:?}")
     };

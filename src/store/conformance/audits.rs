@@ -1,18 +1,21 @@
 //! What an audit needs of a store.
 
-use super::{ACCOUNT, Backend, LATER, NOW, decision, known, paid, sure};
+use super::{ACCOUNT, Backend, LATER, NOW, decision, known, looked, paid, sure};
 use crate::domain::audit::{self, AuditRow, Discrepancy};
-use crate::domain::invoice::InvoiceId;
+use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::money::Money;
 use crate::domain::sighting::{OrderState, Sighting};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::store::Written;
 
 pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     orders_and_invoices_are_paired(&make().await).await;
     invoices_are_walked_in_order(&make().await).await;
     a_finding_is_said_once(&make().await).await;
+    a_decision_aside_needs_the_row_as_it_was_read(&make().await).await;
     unknown_orders_are_taken_in_once(&make().await).await;
+    an_odd_order_keeps_no_other_from_being_taken_in(&make().await).await;
 }
 
 fn order(order_id: &str, external_id: &str) -> Sighting {
@@ -113,7 +116,36 @@ async fn a_finding_is_said_once(backend: &impl Backend) {
     assert_eq!(after.facts, before.facts);
     let stale = decision(&before, OrderState::Paid);
     let written = sure(store.commit(&[stale], LATER).await);
-    assert_eq!(written, [crate::store::Written::Stale]);
+    assert_eq!(written, [Written::Stale]);
+}
+
+async fn a_decision_aside_needs_the_row_as_it_was_read(backend: &impl Backend) {
+    let store = backend.store();
+    backend.insert(ACCOUNT, "A", Some("A")).await;
+    let aside = async |read: &Invoice| {
+        let mut expired = decision(read, OrderState::Expired);
+        expired.row.schedule.next_poll_at = read.schedule.next_poll_at;
+        sure(store.commit_aside(&expired, LATER).await)
+    };
+    let first = known(backend, "A").await;
+    sure(store.commit(&[looked(&first, LATER)], NOW).await);
+    let looked_at = known(backend, "A").await;
+    assert_eq!(aside(&first).await, Written::Stale, "the plan has changed");
+    sure(
+        store
+            .commit(&[decision(&looked_at, OrderState::Open)], NOW)
+            .await,
+    );
+    assert_eq!(aside(&looked_at).await, Written::Stale, "facts have");
+    let read = known(backend, "A").await;
+    assert_eq!((read.version, read.facts.status), (0, Status::Pending));
+    backend.nudge("A").await;
+    assert_eq!(aside(&read).await, Written::Yes { seq: Some(1) });
+    let after = known(backend, "A").await;
+    assert_eq!((after.version, after.facts.status), (1, Status::Expired));
+    assert_eq!(after.schedule.polls, read.schedule.polls);
+    assert_eq!(after.schedule.next_poll_at, Some(UnixMillis(0)), "nudged");
+    assert_eq!(aside(&read).await, Written::Stale, "so has the version");
 }
 
 async fn unknown_orders_are_taken_in_once(backend: &impl Backend) {
@@ -127,11 +159,37 @@ async fn unknown_orders_are_taken_in_once(backend: &impl Backend) {
         order("3", "new"),
         nameless,
     ];
-    assert_eq!(sure(store.adopt(&ACCOUNT.into(), &orders).await), 1);
+    assert_eq!(
+        sure(store.adopt(&ACCOUNT.into(), &orders).await),
+        ["3".into()]
+    );
     let taken = known(backend, "new").await;
     assert_eq!(taken.facts.order_id, Some("3".into()));
     assert_eq!(taken.facts.status, Status::Pending);
     assert_eq!(taken.facts.amount, orders[2].amount);
     assert!(taken.schedule.next_poll_at.is_some(), "due at once");
-    assert_eq!(sure(store.adopt(&ACCOUNT.into(), &orders).await), 0);
+    assert!(sure(store.adopt(&ACCOUNT.into(), &orders).await).is_empty());
+}
+
+async fn an_odd_order_keeps_no_other_from_being_taken_in(backend: &impl Backend) {
+    let store = backend.store();
+    let mut lower_case = order("4", "lower case");
+    lower_case.amount = Some(Money {
+        value: "2.50".into(),
+        currency: "usd".into(),
+    });
+    let orders = [
+        order("1", "first"),
+        order("2", "two\nlines"),
+        order("3", " "),
+        lower_case,
+        order("5", &"long".repeat(64)),
+        order("6", "last"),
+    ];
+    let taken = sure(store.adopt(&ACCOUNT.into(), &orders).await);
+    assert_eq!(taken, ["1".into(), "6".into()]);
+    for name in ["first", "last"] {
+        assert!(backend.read(name).await.is_some(), "{name}");
+    }
+    assert!(backend.read("lower case").await.is_none());
 }

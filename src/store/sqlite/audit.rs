@@ -6,7 +6,7 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::connection::Writer;
 use super::row::Cells;
-use super::schema::highest_seq;
+use super::schema::{CONSTRAINT, highest_seq, primary_code};
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
@@ -19,7 +19,7 @@ use crate::store::StoreError;
 macro_rules! audit_columns {
     () => {
         "invoices.id, external_id, order_id, status, amount, currency,
-         status = 'paid' AND paid_amount IS NULL, created_at, updated_at"
+         status = 'paid' AND paid_amount IS NULL, updated_at"
     };
 }
 
@@ -118,7 +118,6 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
             .zip(currency)
             .map(|(value, currency)| Money { value, currency }),
         lacks_details: cells.number()? == Some(1),
-        created_at: cells.time()?.unwrap_or_default(),
         updated_at: cells.time()?.unwrap_or_default(),
     })
 }
@@ -219,36 +218,61 @@ async fn append(
     Ok(())
 }
 
-/// Takes orders in as invoices; those whose keys are used already are left out. Returns how many
-/// were taken in.
+/// Takes orders in as invoices, and returns them; those whose keys are used already are left out.
+/// An order that the database refuses costs only itself: the rows then go in one by one.
 pub(super) async fn adopt(
     writer: &mut Writer,
     account: &AccountName,
     orders: &[Sighting],
-) -> Result<u64, StoreError> {
-    let rows: Vec<Value> = orders
-        .iter()
-        .filter_map(|order| {
-            let external_id = order.external_id.as_ref()?;
-            let amount = order.amount.as_ref();
-            Some(json!([
-                external_id.0,
-                order.order_id.0,
-                amount.map(|amount| &amount.value),
-                amount.map(|amount| &amount.currency),
-            ]))
-        })
-        .collect();
+) -> Result<Vec<OrderId>, StoreError> {
+    let rows: Vec<Value> = orders.iter().filter_map(adoptable).collect();
     let connection = writer.begin().await?;
-    let taken = sqlx::query(
+    let taken = if let Some(all) = take_in(connection, account, &rows).await? {
+        all
+    } else {
+        let mut taken = Vec::new();
+        for row in rows {
+            let alone = take_in(connection, account, &[row]).await?;
+            taken.extend(alone.unwrap_or_default());
+        }
+        taken
+    };
+    writer.commit().await?;
+    Ok(taken.into_iter().map(OrderId).collect())
+}
+
+fn adoptable(order: &Sighting) -> Option<Value> {
+    let external_id = order.external_id.as_ref()?;
+    let amount = order.amount.as_ref();
+    Some(json!([
+        external_id.0,
+        order.order_id.0,
+        amount.map(|amount| &amount.value),
+        amount.map(|amount| &amount.currency),
+    ]))
+}
+
+/// The ids of those taken in; None when the database refused one. Nothing of the statement is
+/// kept then, and the transaction goes on.
+async fn take_in(
+    connection: &mut SqliteConnection,
+    account: &AccountName,
+    rows: &[Value],
+) -> Result<Option<Vec<String>>, sqlx::Error> {
+    let inserted = sqlx::query_scalar(
         "INSERT OR IGNORE INTO invoices (account, external_id, order_id, amount, currency)
-         SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)",
+         SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)
+         RETURNING order_id",
     )
     .bind(&account.0)
-    .bind(Value::Array(rows).to_string())
-    .execute(connection)
-    .await?
-    .rows_affected();
-    writer.commit().await?;
-    Ok(taken)
+    .bind(json!(rows).to_string())
+    .fetch_all(connection)
+    .await;
+    match inserted {
+        Ok(taken) => Ok(Some(taken)),
+        Err(error) => match error.as_database_error() {
+            Some(refusal) if primary_code(refusal) == CONSTRAINT => Ok(None),
+            _ => Err(error),
+        },
+    }
 }

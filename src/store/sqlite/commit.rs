@@ -6,22 +6,19 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
 use super::connection::Writer;
-use super::schema::{highest_seq, primary_code};
+use super::schema::{CONSTRAINT, highest_seq, primary_code};
 use crate::domain::decide::Decision;
 use crate::domain::event::{self, Event};
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
 
-/// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
-const CONSTRAINT: i32 = 19;
-
-/// The plan of looks. A nudge that came after the row was read stays.
+/// The plan of looks. A nudge that came after the row was read stays, also after the last look;
+/// where nothing is looked at any more a trigger takes it off.
 macro_rules! set_plan {
     () => {
         "UPDATE invoices
-            SET next_poll_at   = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0
-                                           AND new.value ->> 3 IS NOT NULL THEN 0
+            SET next_poll_at   = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0 THEN 0
                                       ELSE new.value ->> 3 END,
                 last_polled_at = new.value ->> 4,
                 polls          = new.value ->> 5,
@@ -114,6 +111,25 @@ pub(super) const STALE: &str = "
       LEFT JOIN invoices ON invoices.id = decided.value ->> 0
      WHERE invoices.version IS NOT decided.value ->> 1";
 
+/// The same of decisions aside: anything written to the row since it was read counts, but a nudge.
+const TOUCHED: &str = "
+    SELECT decided.key
+      FROM jsonb_each(?1) AS decided
+      LEFT JOIN invoices ON invoices.id = decided.value ->> 0
+     WHERE invoices.version IS NOT decided.value ->> 1
+        OR invoices.updated_at IS NOT decided.value ->> 2
+        OR invoices.next_poll_at IS NOT decided.value ->> 3 AND invoices.next_poll_at IS NOT 0
+        OR invoices.last_polled_at IS NOT decided.value ->> 4
+        OR invoices.polls IS NOT decided.value ->> 5
+        OR invoices.failures IS NOT decided.value ->> 6";
+
+/// What must still be as it was read.
+#[derive(Clone, Copy)]
+enum Basis {
+    Version,
+    WholeRow,
+}
+
 /// Commits a batch. A row that the database refuses costs only itself: the batch is then written
 /// one decision at a time.
 pub(super) async fn commit(
@@ -122,7 +138,8 @@ pub(super) async fn commit(
     decisions: &[Decision],
     now: UnixMillis,
 ) -> Result<Vec<Written>, StoreError> {
-    match commit_batch(writer, subject_prefix, decisions, now).await? {
+    let version = Basis::Version;
+    match commit_batch(writer, subject_prefix, decisions, version, now).await? {
         Ok(written) => return Ok(written),
         Err(why) if decisions.len() == 1 => return Ok(vec![Written::Refused(why)]),
         Err(_) => {}
@@ -130,7 +147,7 @@ pub(super) async fn commit(
     let mut written = Vec::with_capacity(decisions.len());
     for decision in decisions {
         let alone = std::slice::from_ref(decision);
-        match commit_batch(writer, subject_prefix, alone, now).await? {
+        match commit_batch(writer, subject_prefix, alone, version, now).await? {
             Ok(outcome) => written.extend(outcome),
             Err(why) => written.push(Written::Refused(why)),
         }
@@ -138,15 +155,31 @@ pub(super) async fn commit(
     Ok(written)
 }
 
+/// Commits a decision aside.
+pub(super) async fn commit_aside(
+    writer: &mut Writer,
+    subject_prefix: &str,
+    decision: &Decision,
+    now: UnixMillis,
+) -> Result<Written, StoreError> {
+    let alone = std::slice::from_ref(decision);
+    let written = commit_batch(writer, subject_prefix, alone, Basis::WholeRow, now).await?;
+    Ok(match written {
+        Ok(outcome) => outcome.into_iter().next().unwrap_or(Written::Stale),
+        Err(why) => Written::Refused(why),
+    })
+}
+
 /// One transaction. The inner error is a constraint that refused a row; nothing is written then.
 async fn commit_batch(
     writer: &mut Writer,
     subject_prefix: &str,
     decisions: &[Decision],
+    basis: Basis,
     now: UnixMillis,
 ) -> Result<Result<Vec<Written>, String>, StoreError> {
     let connection = writer.begin().await?;
-    match write(connection, subject_prefix, decisions, now).await {
+    match write(connection, subject_prefix, decisions, basis, now).await {
         Ok(batch) => {
             writer.commit().await?;
             if let Some((epoch, seq)) = &batch.high_water {
@@ -175,21 +208,28 @@ async fn write(
     connection: &mut SqliteConnection,
     subject_prefix: &str,
     decisions: &[Decision],
+    basis: Basis,
     now: UnixMillis,
 ) -> Result<Batch, sqlx::Error> {
-    let stale = stale(connection, decisions).await?;
+    let stale = stale(connection, decisions, basis).await?;
     let mut events = Rows::new();
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
-    if decisions.iter().any(|decision| decision.event.is_some()) {
+    // A stale one takes no seq: a number that is not inserted would lead the database.
+    let fresh: Vec<(usize, &Decision)> = decisions
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !stale.contains(index))
+        .collect();
+    if fresh.iter().any(|(_, decision)| decision.event.is_some()) {
         let epoch: String = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
             .fetch_one(&mut *connection)
             .await?;
         let mut seq = highest_seq(connection).await?;
-        for (decision, place) in decisions.iter().zip(&mut seqs) {
+        for &(index, decision) in &fresh {
             if let Some(event) = &decision.event {
                 seq += 1;
-                *place = Some(seq);
+                seqs[index] = Some(seq);
                 let row = EventRow {
                     decision,
                     event,
@@ -200,17 +240,15 @@ async fn write(
                 events.push(|rows| event_cells(rows, &row));
             }
         }
-        high_water = Some((epoch, seq));
-    }
-    if let Some((epoch, _)) = &high_water {
         sqlx::query(APPEND)
             .bind(events.finish())
-            .bind(epoch)
+            .bind(&epoch)
             .bind(now.0)
             .execute(&mut *connection)
             .await?;
+        high_water = Some((epoch, seq));
     }
-    update(connection, decisions, now).await?;
+    update(connection, fresh, now).await?;
     let outcome = |(index, seq): (usize, Option<i64>)| {
         if stale.contains(&index) {
             Written::Stale
@@ -227,13 +265,12 @@ async fn write(
 /// Writes the rows, in the order in which they lie in the table.
 async fn update(
     connection: &mut SqliteConnection,
-    decisions: &[Decision],
+    mut decisions: Vec<(usize, &Decision)>,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
-    let mut in_order: Vec<&Decision> = decisions.iter().collect();
-    in_order.sort_unstable_by_key(|decision| decision.row.id);
+    decisions.sort_unstable_by_key(|(_, decision)| decision.row.id);
     let [mut plans, mut notes, mut moves, mut learned] = std::array::from_fn(|_| Rows::new());
-    for decision in in_order {
+    for (_, decision) in decisions {
         if decision.order_learned {
             learned.push(|rows| move_cells(rows, decision));
         } else if decision.event.is_some() {
@@ -266,20 +303,39 @@ async fn update(
 async fn stale(
     connection: &mut SqliteConnection,
     decisions: &[Decision],
+    basis: Basis,
 ) -> Result<HashSet<usize>, sqlx::Error> {
-    let mut versions = Rows::new();
+    let mut read = Rows::new();
     for decision in decisions {
-        versions.push(|rows| {
+        read.push(|rows| {
             rows.number(decision.row.id.0);
             rows.number(decision.based_on_version);
+            match basis {
+                Basis::Version => {}
+                Basis::WholeRow => whole_row_cells(rows, decision),
+            }
         });
     }
-    let keys: Vec<i64> = sqlx::query_scalar(STALE)
-        .bind(versions.finish())
+    let statement = match basis {
+        Basis::Version => STALE,
+        Basis::WholeRow => TOUCHED,
+    };
+    let keys: Vec<i64> = sqlx::query_scalar(statement)
+        .bind(read.finish())
         .fetch_all(connection)
         .await?;
     let index = |key| usize::try_from(key).unwrap_or_default();
     Ok(keys.into_iter().map(index).collect())
+}
+
+/// What a decision aside gives back as it was read, but for the next look.
+fn whole_row_cells(rows: &mut Rows, decision: &Decision) {
+    let schedule = &decision.row.schedule;
+    rows.time(Some(decision.row.updated_at));
+    rows.time(decision.based_on_next_poll_at);
+    rows.time(schedule.last_polled_at);
+    rows.number(schedule.polls);
+    rows.number(schedule.failures);
 }
 
 /// A JSON array of rows, written cell by cell: a tree of values would cost as much as SQLite.

@@ -2,11 +2,13 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _, SqlitePool};
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::high_water;
@@ -131,6 +133,36 @@ impl Writer {
             // Failing to checkpoint on the way out loses nothing: the WAL is read at the next start.
             let _ = open.connection.close().await;
         }
+    }
+}
+
+/// The writer, for one use. A transaction that an error or a dropped future left behind ends with
+/// it: else its lock would keep every program out until the next write.
+pub(super) struct Turn<'a>(MutexGuard<'a, Writer>);
+
+impl<'a> Turn<'a> {
+    pub(super) fn of(writer: MutexGuard<'a, Writer>) -> Self {
+        Self(writer)
+    }
+}
+
+impl Deref for Turn<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        &self.0
+    }
+}
+
+impl DerefMut for Turn<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.0
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.open.take_if(|open| open.in_doubt);
     }
 }
 

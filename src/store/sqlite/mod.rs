@@ -33,9 +33,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{Executor as _, SqlitePool};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 
-use self::connection::Writer;
+use self::connection::{Turn, Writer};
 use self::stamp::LastAnswer;
 use super::{
     AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
@@ -103,9 +103,10 @@ impl SqliteStore {
 
     /// The one writer, when it is free. A queue of writes before a locked database does not grow:
     /// each reports, and is tried again by whoever wanted it.
-    async fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+    async fn writer(&self) -> Result<Turn<'_>, StoreError> {
         tokio::time::timeout(TURN_WITHIN, self.writer.lock())
             .await
+            .map(Turn::of)
             .map_err(|_| StoreError::Unavailable("other writes take too long".into()))
     }
 
@@ -203,6 +204,15 @@ impl Store for SqliteStore {
         commit::commit(&mut writer, &self.subject_prefix, decisions, now).await
     }
 
+    async fn commit_aside(
+        &self,
+        decision: &Decision,
+        now: UnixMillis,
+    ) -> Result<Written, StoreError> {
+        let mut writer = self.writer().await?;
+        commit::commit_aside(&mut writer, &self.subject_prefix, decision, now).await
+    }
+
     async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         consumers::events_after(&self.readers, seq, limit).await
     }
@@ -295,7 +305,11 @@ impl Store for SqliteStore {
         audit::say(&mut writer, &self.subject_prefix, provider, findings, now).await
     }
 
-    async fn adopt(&self, account: &AccountName, orders: &[Sighting]) -> Result<u64, StoreError> {
+    async fn adopt(
+        &self,
+        account: &AccountName,
+        orders: &[Sighting],
+    ) -> Result<Vec<OrderId>, StoreError> {
         let mut writer = self.writer().await?;
         audit::adopt(&mut writer, account, orders).await
     }

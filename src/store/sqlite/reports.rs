@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::row::{Cells, invoice, packed_invoice};
+use super::schema::{CONSTRAINT, primary_code};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -159,7 +160,7 @@ impl SqliteStore {
     /// # Errors
     /// The inner one is the database's refusal, to be shown as it is.
     pub async fn insert(&self, new: &NewInvoice) -> Result<Result<Invoice, String>, StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         let connection = writer.begin().await?;
         let inserted: Result<i64, sqlx::Error> = sqlx::query_scalar(
             "INSERT INTO invoices (account, external_id, order_id, amount, currency, description,
@@ -190,7 +191,7 @@ impl SqliteStore {
             Err(error) => {
                 writer.roll_back().await?;
                 match error.as_database_error() {
-                    Some(refusal) if super::schema::primary_code(refusal) == 19 => {
+                    Some(refusal) if primary_code(refusal) == CONSTRAINT => {
                         Ok(Err(refusal.message().to_owned()))
                     }
                     _ => Err(error.into()),
@@ -292,7 +293,7 @@ impl SqliteStore {
 
     /// Asks for a look at an invoice as soon as the account's budget allows.
     pub async fn nudge(&self, id: InvoiceId) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         let connection = writer.begin().await?;
         sqlx::query("UPDATE invoices SET next_poll_at = 0 WHERE id = ?1")
             .bind(id.0)
@@ -422,7 +423,7 @@ impl SqliteStore {
 
     /// Takes the write lock and gives it back: what cannot be written shows here.
     pub async fn require_writable(&self) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.writer().await?;
         writer.begin().await?;
         writer.roll_back().await
     }

@@ -12,30 +12,37 @@ pub(super) const PRUNE_INVOICES: &str = "
                      AND next_poll_at IS NULL AND updated_at < ?1
                    ORDER BY updated_at LIMIT ?2)";
 
+/// The first event that stays: too young, not acknowledged by all, or beyond this turn. Where seq
+/// has a gap that event may lie far behind the consumers: then the place after theirs is the floor.
+const FLOOR: &str = "
+    SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers), first.seq))
+      FROM (SELECT coalesce(min(CASE WHEN created_at >= ?1
+                                       OR seq > (SELECT min(acked_seq) FROM consumers)
+                                     THEN seq END),
+                            max(seq) + 1) AS seq
+              FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)) AS first";
+
 pub(super) async fn prune_outbox(
     writer: &mut Writer,
     before: UnixMillis,
     limit: u32,
 ) -> Result<u64, StoreError> {
     let connection = writer.begin().await?;
-    // The first event that stays: too young, not acknowledged by all, or beyond this turn.
-    let floor: Option<i64> = sqlx::query_scalar(
-        "SELECT coalesce(min(CASE WHEN created_at >= ?1
-                                    OR seq > (SELECT min(acked_seq) FROM consumers)
-                                  THEN seq END),
-                         max(seq) + 1)
-           FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)",
-    )
-    .bind(before.0)
-    .bind(limit)
-    .fetch_one(&mut *connection)
-    .await?;
+    let floor: Option<i64> = sqlx::query_scalar(FLOOR)
+        .bind(before.0)
+        .bind(limit)
+        .fetch_one(&mut *connection)
+        .await?;
     let mut deleted = 0;
     if let Some(floor) = floor {
-        sqlx::query("UPDATE meta SET value = ?1 WHERE key = 'outbox_floor'")
-            .bind(floor.to_string())
-            .execute(&mut *connection)
-            .await?;
+        // A new consumer stands below what was deleted before it came: the floor never falls.
+        sqlx::query(
+            "UPDATE meta SET value = ?1
+              WHERE key = 'outbox_floor' AND CAST(value AS INTEGER) < CAST(?1 AS INTEGER)",
+        )
+        .bind(floor.to_string())
+        .execute(&mut *connection)
+        .await?;
         deleted = sqlx::query("DELETE FROM outbox WHERE seq < ?1")
             .bind(floor)
             .execute(connection)

@@ -23,6 +23,9 @@ const MIGRATIONS: &[&str] = &[include_str!(
 /// The versions of SQLite whose WAL reset can corrupt a file: 3.7.0 to 3.51.2.
 const FIRST_SOUND_SQLITE: &str = "3.51.3";
 
+/// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
+pub(super) const CONSTRAINT: i32 = 19;
+
 /// What `migrate` found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {

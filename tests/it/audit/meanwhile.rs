@@ -1,0 +1,266 @@
+//! What the daemon and the shop's programs do while an audit reads.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use payrecond::clock::{Clock as _, ManualClock};
+use payrecond::domain::decide::{Decision, decide};
+use payrecond::domain::invoice::{Invoice, OrderId};
+use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::state::Status;
+use payrecond::domain::time::UnixMillis;
+use payrecond::jobs::audit::{Audit, Report};
+use payrecond::provider::{
+    ApiKey, CouldNotAsk, Creation, CreationAnswer, Look, PageEnd, PageVisitor, Provider,
+};
+use payrecond::store::sqlite::{Reference, SqliteStore, migrate};
+use payrecond::store::{Store, Written};
+use payrecond::throttle::{Gate, Limits};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use crate::rows;
+use crate::store::{connect, insert, open};
+
+/// Long after the rows here are inserted.
+const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
+
+/// A provider whose list is given, and a daemon that writes while the list is read.
+struct List {
+    store: Arc<SqliteStore>,
+    clock: Arc<ManualClock>,
+    orders: Vec<Sighting>,
+    /// Committed after the list was made up and before it arrives.
+    during_the_page: Mutex<Option<Decision>>,
+    /// Committed when the provider's name is asked for: that is between reading and writing a row.
+    during_a_judgement: Mutex<Option<Decision>>,
+}
+
+#[async_trait]
+impl Provider for List {
+    async fn page(
+        &self,
+        _: u64,
+        _: u32,
+        visitor: &mut dyn PageVisitor,
+    ) -> Result<PageEnd, CouldNotAsk> {
+        let decided = self.during_the_page.lock().unwrap().take();
+        if let Some(decision) = decided {
+            commit(&self.store, decision, self.clock.now()).await;
+        }
+        for (index, order) in (0..).zip(&self.orders) {
+            visitor.take(index, order.clone());
+        }
+        Ok(PageEnd {
+            items: self.orders.len() as u64,
+            bytes: 0,
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        let decided = self.during_a_judgement.lock().unwrap().take();
+        if let Some(decision) = decided {
+            let write = commit(&self.store, decision, self.clock.now());
+            tokio::task::block_in_place(|| Handle::current().block_on(write));
+        }
+        "walletpay"
+    }
+
+    fn creation(&self, _: &Invoice) -> Result<Creation, String> {
+        Err("an audit creates nothing".into())
+    }
+
+    async fn create(&self, _: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
+        Err(not_asked())
+    }
+
+    async fn look(&self, _: &OrderId) -> Result<Look, CouldNotAsk> {
+        Err(not_asked())
+    }
+
+    async fn count(&self) -> Result<u64, CouldNotAsk> {
+        Err(not_asked())
+    }
+
+    fn page_limit(&self) -> u32 {
+        10_000
+    }
+
+    fn set_key(&self, _: ApiKey) {}
+}
+
+fn not_asked() -> CouldNotAsk {
+    CouldNotAsk::Refused("an audit reads the list alone".into())
+}
+
+async fn commit(store: &SqliteStore, decision: Decision, now: UnixMillis) {
+    let written = store.commit(&[decision], now).await.unwrap();
+    assert!(matches!(written[0], Written::Yes { .. }), "{written:?}");
+}
+
+/// A database and what the provider shows of it.
+struct Scene {
+    _folder: TempDir,
+    path: PathBuf,
+    store: Arc<SqliteStore>,
+    clock: Arc<ManualClock>,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        migrate(&path, NOW).await.unwrap();
+        Self {
+            store: Arc::new(open(&path).await.unwrap()),
+            clock: Arc::new(ManualClock::at(NOW)),
+            path,
+            _folder: folder,
+        }
+    }
+
+    fn list(&self, orders: Vec<Sighting>) -> List {
+        List {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            orders,
+            during_the_page: Mutex::default(),
+            during_a_judgement: Mutex::default(),
+        }
+    }
+
+    async fn audit(&self, list: List) -> Report {
+        self.audit_and(false, list).await
+    }
+
+    async fn audit_and(&self, adopt: bool, list: List) -> Report {
+        let limits = Limits {
+            requests_per_second: 0.0,
+            burst: 1,
+            max_in_flight: 1,
+        };
+        let audit = Audit {
+            account: "default".into(),
+            provider: Arc::new(list),
+            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            clock: Arc::clone(&self.clock) as Arc<_>,
+            gate: Gate::new(limits, self.clock.monotonic()),
+            adopt,
+        };
+        audit.run_once().await.unwrap()
+    }
+
+    async fn row(&self, external_id: &str) -> Invoice {
+        let reference = Reference::Text(external_id.into());
+        let mut found = self.store.find(&reference, None).await.unwrap();
+        found.pop().unwrap()
+    }
+}
+
+/// The order of an invoice, under the name that the provider has for it.
+fn order(order_id: &str, external_id: &str, state: OrderState) -> Sighting {
+    Sighting {
+        order_id: order_id.into(),
+        external_id: Some(external_id.into()),
+        ..rows::sighting(state)
+    }
+}
+
+fn kinds(report: &Report) -> Vec<&str> {
+    let each = report.discrepancies.iter();
+    each.map(|finding| finding.kind.as_str()).collect()
+}
+
+#[tokio::test]
+async fn an_order_made_while_the_list_is_read_is_missed_by_the_next_audit_only() {
+    let scene = Scene::open().await;
+    let mut program = connect(&scene.path).await;
+    sqlx::query(
+        "INSERT INTO invoices (external_id, amount, currency, description)
+         VALUES ('ORD-1', '1.00', 'USD', 'Six eggs')",
+    )
+    .execute(&mut program)
+    .await
+    .unwrap();
+    let made = News::Created(order("1", "ORD-1", OrderState::Open));
+    let list = scene.list(Vec::new());
+    *list.during_the_page.lock().unwrap() =
+        Some(decide(&scene.row("ORD-1").await, "walletpay", made));
+    let report = scene.audit(list).await;
+    assert!(scene.row("ORD-1").await.facts.order_id.is_some());
+    assert_eq!(report.discrepancies, []);
+    scene.clock.advance(Duration::from_hours(24));
+    let next = scene.audit(scene.list(Vec::new())).await;
+    assert_eq!(kinds(&next), ["missing_order"]);
+}
+
+#[tokio::test]
+async fn orders_that_cannot_be_adopted_are_said_and_keep_no_other_out() {
+    let scene = Scene::open().await;
+    insert(&scene.path, "MISSING").await;
+    let orders = vec![
+        order("1", "fine", OrderState::Open),
+        order("2", "two\nlines", OrderState::Paid),
+        order("3", "fine too", OrderState::Open),
+    ];
+    let report = scene.audit_and(true, scene.list(orders.clone())).await;
+    assert_eq!((report.adopted, report.said), (2, 2));
+    let all = [
+        "unknown_order",
+        "missing_order",
+        "unknown_order",
+        "unknown_order",
+    ];
+    assert_eq!(kinds(&report), all, "the report lists them all");
+    let events = scene.store.events_after(0, 9).await.unwrap();
+    let told: Vec<bool> = ["MISSING", "two\\nlines"]
+        .iter()
+        .zip(&events)
+        .map(|(name, event)| event.payload.contains(name))
+        .collect();
+    assert_eq!((told, events.len()), (vec![true, true], 2));
+    let again = scene.audit_and(true, scene.list(orders)).await;
+    assert_eq!((again.adopted, again.said), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_written_while_the_audit_judges_is_not_set_back() {
+    let scene = Scene::open().await;
+    let row = insert(&scene.path, "OURS").await;
+    let order_id = row.facts.order_id.clone().unwrap().0;
+    let list = scene.list(vec![order(&order_id, "THEIRS", OrderState::Open)]);
+    let mut looked = row.clone();
+    looked.schedule.next_poll_at = Some(NOW.plus(Duration::from_secs(7)));
+    looked.schedule.last_polled_at = Some(NOW);
+    looked.schedule.polls = 1;
+    *list.during_a_judgement.lock().unwrap() = Some(Decision {
+        based_on_version: 0,
+        based_on_next_poll_at: row.schedule.next_poll_at,
+        row: Box::new(looked.clone()),
+        facts_changed: false,
+        order_learned: false,
+        event: None,
+    });
+    scene.audit(list).await;
+    let after = scene.row("OURS").await;
+    assert_eq!(after.facts.status, Status::Review);
+    assert_eq!(after.schedule, looked.schedule);
+}
+
+#[tokio::test]
+async fn an_ended_invoice_of_anothers_order_goes_to_review_and_is_looked_at() {
+    let scene = Scene::open().await;
+    let row = insert(&scene.path, "OURS").await;
+    let order_id = row.facts.order_id.clone().unwrap().0;
+    let seen = order(&order_id, "OURS", OrderState::Expired);
+    let mut expired = decide(&row, "walletpay", News::Seen(seen));
+    expired.row.schedule.next_poll_at = None;
+    commit(&scene.store, expired, NOW).await;
+    let theirs = order(&order_id, "THEIRS", OrderState::Expired);
+    scene.audit(scene.list(vec![theirs])).await;
+    let after = scene.row("OURS").await;
+    assert_eq!(after.facts.status, Status::Review);
+    assert_eq!(after.schedule.next_poll_at, Some(NOW));
+}

@@ -1,0 +1,61 @@
+//! Retention: what is old enough goes, and one kind of row does not wait for the other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use payrecond::clock::ManualClock;
+use payrecond::domain::time::UnixMillis;
+use payrecond::jobs::retention::Retention;
+use payrecond::store::sqlite::migrate;
+use sqlx::AssertSqlSafe;
+
+use crate::store::{connect, open, pay};
+
+/// Long after the rows here were written.
+const LATER: UnixMillis = UnixMillis(4_000_000_000_000);
+
+async fn execute(path: &Path, sql: &str) {
+    let mut program = connect(path).await;
+    sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut program)
+        .await
+        .unwrap();
+}
+
+async fn kept(path: &Path, table: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {table}");
+    let mut program = connect(path).await;
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_one(&mut program)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn events_that_cannot_be_deleted_keep_no_invoice_nor_the_other_way_round() {
+    for (stuck, other) in [("outbox", "invoices"), ("invoices", "outbox")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        migrate(&path, LATER).await.unwrap();
+        pay(&path, "ORD-1").await;
+        execute(
+            &path,
+            &format!("CREATE TRIGGER stuck BEFORE DELETE ON {stuck} BEGIN SELECT RAISE(ABORT, 'the {stuck} stays'); END"),
+        )
+        .await;
+        let retention = Retention {
+            store: Arc::new(open(&path).await.unwrap()),
+            clock: Arc::new(ManualClock::at(LATER)),
+            outbox: Some(Duration::from_hours(1)),
+            invoices: Some(Duration::from_hours(1)),
+        };
+        let error = retention.run_once().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("the {stuck} stays")), "{error}");
+        assert_eq!((kept(&path, stuck).await, kept(&path, other).await), (1, 0));
+        execute(&path, "DROP TRIGGER stuck").await;
+        let deleted = retention.run_once().await.unwrap();
+        assert_eq!(deleted.0 + deleted.1, 1);
+        assert_eq!(kept(&path, stuck).await, 0);
+    }
+}
