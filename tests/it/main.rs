@@ -20,6 +20,7 @@ mod readme;
 mod rows;
 mod sandbox;
 mod schema;
+mod server;
 mod shop;
 mod store;
 mod walletpay;

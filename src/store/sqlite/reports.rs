@@ -17,7 +17,7 @@ const DETECT_SAMPLE: i64 = 10_000;
 
 /// So long an account's word holds that looks by page had covered all that was due. It is given
 /// anew each minute.
-const COVERED_FOR: Duration = Duration::from_mins(3);
+pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
 
 /// What looks by page have covered is not overdue, whatever the rows say. A nudge always is.
 const OVERDUE: &str = "
@@ -437,7 +437,7 @@ impl SqliteStore {
     }
 }
 
-fn invoices(rows: &[SqliteRow]) -> Result<Vec<Invoice>, StoreError> {
+pub(super) fn invoices(rows: &[SqliteRow]) -> Result<Vec<Invoice>, StoreError> {
     rows.iter().map(invoice).collect()
 }
 
