@@ -78,6 +78,12 @@ impl Story {
     }
 }
 
+/// What the reason of an invoice means, if it has one.
+pub fn reason_of(invoice: &Invoice) -> Option<String> {
+    let reason = invoice.facts.reason.as_deref()?;
+    Some(status::explained(reason, &invoice.facts))
+}
+
 fn seen(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
     let now = surroundings.now;
     let (facts, schedule) = (&invoice.facts, &invoice.schedule);

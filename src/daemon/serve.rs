@@ -47,11 +47,14 @@ async fn setup(parts: &Parts) -> Result<Setup, DaemonError> {
         subject_prefix: parts.config.feed.subject_prefix.clone(),
     })
     .await?;
+    let configured = parts.config.accounts.iter();
     Ok(Setup {
         store: Arc::new(store),
         clock: Arc::clone(&parts.clock),
         metrics: parts.metrics.clone(),
         accounts: parts.accounts.iter().map(|a| a.meter.clone()).collect(),
         heartbeats: parts.heartbeats.clone(),
+        cadence: super::cadence(&parts.config),
+        configured: configured.map(|a| (a.name.clone(), a.enabled)).collect(),
     })
 }

@@ -2,7 +2,7 @@
 //! who want to know whether payments are being noticed.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -29,6 +29,8 @@ pub(super) const LAG_ALARM: Duration = Duration::from_hours(7 * 24);
 const WRITABLE_WITHIN: Duration = Duration::from_secs(3);
 /// What was found out about the database counts for so long.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
+/// A page waits so long for the database.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
@@ -53,6 +55,7 @@ pub(super) struct Report {
 pub(super) struct Health {
     clock: Arc<dyn Clock>,
     probe: Mutex<Option<(Duration, Check)>>,
+    last: std::sync::Mutex<Option<Check>>,
 }
 
 pub(super) async fn livez(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
@@ -120,6 +123,7 @@ impl Health {
         Self {
             clock,
             probe: Mutex::new(None),
+            last: std::sync::Mutex::new(None),
         }
     }
 
@@ -143,15 +147,39 @@ impl Health {
         };
         let check = Check::of("database", outcome);
         *probe = Some((self.clock.monotonic(), check.clone()));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(check.clone());
         check
+    }
+
+    /// What was last found out about the database, without asking it.
+    fn last(&self) -> Check {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+            .unwrap_or_else(|| Check::of("database", Ok("is being looked at".to_owned())))
     }
 }
 
 impl Site {
     /// Everything that must be well for payments to be noticed and passed on.
-    pub(super) async fn report(&self) -> Report {
+    async fn report(&self) -> Report {
+        let database = self.health.database(&self.setup.store).await;
+        self.report_with(database).await
+    }
+
+    /// The same for a page, which waits but a moment: then what was last found out counts.
+    pub(super) async fn report_at_once(self: &Arc<Self>) -> Report {
+        let site = Arc::clone(self);
+        // A task of its own: it goes on to the end, for the next one who asks.
+        let probing = tokio::spawn(async move { site.health.database(&site.setup.store).await });
+        let database = match tokio::time::timeout(AT_ONCE, probing).await {
+            Ok(Ok(check)) => check,
+            Ok(Err(_)) | Err(_) => self.health.last(),
+        };
+        self.report_with(database).await
+    }
+
+    async fn report_with(&self, mut database: Check) -> Report {
         let now = self.setup.clock.now();
-        let mut database = self.health.database(&self.setup.store).await;
         let fails = |meter: &AccountMeter| meter.standing().database_fails;
         if database.ok && self.setup.accounts.iter().any(fails) {
             database = Check::of(

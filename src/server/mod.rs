@@ -4,9 +4,12 @@
 //! read: there is no password, so it listens on loopback or on a unix socket unless told otherwise.
 //! Absent on purpose: anything that changes something.
 
+mod files;
 mod guard;
 mod health;
+mod invoice;
 mod listen;
+mod page;
 mod scrape;
 mod snapshot;
 
@@ -14,7 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +29,7 @@ use self::listen::Listener;
 use self::snapshot::Keeper;
 use crate::clock::Clock;
 use crate::config::Listen;
+use crate::domain::cadence::Cadence;
 use crate::domain::time::UnixMillis;
 use crate::jobs::Heartbeat;
 use crate::metrics::{AccountMeter, Metrics};
@@ -43,6 +49,10 @@ pub struct Setup {
     pub accounts: Vec<AccountMeter>,
     /// The duties' signs of life.
     pub heartbeats: BTreeMap<String, Heartbeat>,
+    /// The rules of looking.
+    pub cadence: Cadence,
+    /// Every account of the configuration, and whether it is enabled.
+    pub configured: BTreeMap<String, bool>,
 }
 
 /// What every answer is made from.
@@ -103,11 +113,23 @@ impl Server {
 
 fn routes(site: Arc<Site>, hosts: Hosts) -> Router {
     Router::new()
+        .route("/", get(page::index))
+        .route("/invoice", get(invoice::invoice))
+        .route("/status.css", get(files::style))
+        .route("/status.js", get(files::script))
+        .route("/icon.svg", get(files::icon))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(scrape::metrics))
+        .fallback(nothing_here)
         .with_state(site)
         .layer(from_fn(guard::read_only))
         .layer(from_fn_with_state(hosts, guard::known_host))
         .layer(from_fn(guard::headers))
+}
+
+async fn nothing_here() -> Response {
+    let sentence = "The overview is at /, an invoice at /invoice?ref=, and for machines there are \
+                    /livez, /readyz and /metrics.";
+    page::words_page(StatusCode::NOT_FOUND, "There is no such page", sentence)
 }

@@ -1,7 +1,6 @@
 //! What takes time to count, counted in the background and kept for a while: statuses, what is
 //! overdue, lags, sizes, the last day. Nobody waits long for it, and it is not counted when nobody asks.
 
-#[allow(dead_code, reason = "for the status page")]
 mod day;
 
 use std::collections::BTreeMap;
@@ -13,10 +12,11 @@ use tokio::sync::Mutex as Turn;
 use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 use crate::store::sqlite::{Lag, Overdue, SqliteStore};
 
-pub(super) use day::Day;
+pub(super) use day::{Day, HOURS, Hour};
 
 /// Kept so long.
 const KEPT_FOR: Duration = Duration::from_secs(10);
@@ -26,6 +26,7 @@ const BREATH: Duration = Duration::from_millis(50);
 /// What was counted at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
+    pub(super) at: UnixMillis,
     counted: Duration,
     pub(super) by_status: Vec<(Status, i64)>,
     pub(super) overdue: BTreeMap<String, Overdue>,
@@ -105,6 +106,7 @@ impl Keeper {
             overdue.insert(account.0.clone(), self.store.overdue(account, now).await?);
         }
         let facts = Arc::new(Facts {
+            at: now,
             counted: self.clock.monotonic(),
             by_status: self.store.count_by_status().await?,
             overdue,

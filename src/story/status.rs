@@ -54,7 +54,7 @@ fn meaning(invoice: &Invoice, now: UnixMillis) -> String {
     }
 }
 
-fn explained(word: &str, facts: &Facts) -> String {
+pub(super) fn explained(word: &str, facts: &Facts) -> String {
     let told = match word {
         reason::AMOUNT_MISMATCH => {
             "the order at the provider asks for another amount than the invoice expects"

@@ -2,6 +2,7 @@
 
 mod http;
 mod metrics;
+mod page;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::PathBuf;

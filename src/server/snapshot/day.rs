@@ -47,6 +47,7 @@ pub(in crate::server) struct Day {
     /// The last event that was read; None = nothing was read yet.
     place: Option<i64>,
     complete: bool,
+    last_paid_at: Option<UnixMillis>,
 }
 
 impl Day {
@@ -85,9 +86,15 @@ impl Day {
         let hour = event.created_at.0.div_euclid(HOUR_MS);
         let hour = self.hours.entry(hour).or_default();
         hour.paid += 1;
+        self.last_paid_at = self.last_paid_at.max(Some(event.created_at));
         if let Some(paid_at) = event.paid_at {
             hour.classes[class(event.created_at.since(paid_at))] += 1;
         }
+    }
+
+    /// When the last payment of the day was noticed.
+    pub(in crate::server) fn last_paid_at(&self) -> Option<UnixMillis> {
+        self.last_paid_at.filter(|_| !self.hours.is_empty())
     }
 
     /// Whether all of it has been read.

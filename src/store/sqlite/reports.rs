@@ -227,6 +227,20 @@ impl SqliteStore {
         }
     }
 
+    /// As `find`, by whatever a person typed: an external id may look like `#7`, too.
+    pub async fn find_called(
+        &self,
+        text: &str,
+        account: Option<&AccountName>,
+    ) -> Result<Vec<Invoice>, StoreError> {
+        let reference = Reference::parse(text);
+        let found = self.find(&reference, account).await?;
+        if found.is_empty() && matches!(reference, Reference::Id(_)) {
+            return self.find(&Reference::Text(text.to_owned()), account).await;
+        }
+        Ok(found)
+    }
+
     async fn find_text(
         &self,
         text: &str,
