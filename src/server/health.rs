@@ -240,7 +240,7 @@ impl Site {
     }
 
     async fn consumers(&self, now: UnixMillis) -> Vec<Check> {
-        let lags = match self.setup.store.lags().await {
+        let lags = match self.setup.store.lags(1).await {
             Ok(lags) => lags,
             Err(error) => {
                 return vec![Check::of(

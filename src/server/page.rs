@@ -97,9 +97,8 @@ pub(super) fn words_page(code: StatusCode, headline: &str, sentence: &str) -> Re
 impl Site {
     async fn page(self: &Arc<Self>) -> Result<Page, StoreError> {
         let (store, now) = (&self.setup.store, self.setup.clock.now());
-        let report = self.report_at_once().await;
-        let facts = self.keeper.facts(PATIENCE).await.ok();
-        let facts = facts.as_deref();
+        let (report, facts) = tokio::join!(self.report_at_once(), self.keeper.facts(PATIENCE));
+        let facts = facts.as_deref().ok();
         let decisions = store.newest_of(Status::Review, MOST_INVOICES).await?;
         let mut overdue = Vec::new();
         for meter in &self.setup.accounts {
@@ -116,7 +115,7 @@ impl Site {
             .collect();
         let accounts = self.setup.accounts.iter();
         let accounts = accounts.map(|meter| AccountRow::of(meter, facts, now));
-        let lags = store.lags().await?;
+        let readers = facts.iter().flat_map(|facts| &facts.lags);
         Ok(Page {
             version: VERSION,
             hero: Hero::of(&report, &self.setup.accounts, &unknown, facts, now),
@@ -127,7 +126,7 @@ impl Site {
             curves: Curves::of(facts, now),
             accounts: accounts.collect(),
             statuses: facts.map(rows::statuses).unwrap_or_default(),
-            readers: lags.iter().map(|lag| ReaderRow::of(lag, now)).collect(),
+            readers: readers.map(|lag| ReaderRow::of(lag, now)).collect(),
             events: event_rows(&store.last_events(MOST_EVENTS).await?, now),
             now,
             counted: counted(facts, now),

@@ -14,7 +14,7 @@ use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
-use crate::store::sqlite::{Lag, Overdue, SqliteStore};
+use crate::store::sqlite::{COUNTED_UP_TO, Lag, Overdue, SqliteStore};
 
 pub(super) use day::{Day, HOURS, Hour};
 
@@ -110,7 +110,7 @@ impl Keeper {
             counted: self.clock.monotonic(),
             by_status: self.store.count_by_status().await?,
             overdue,
-            lags: self.store.lags().await?,
+            lags: self.store.lags(COUNTED_UP_TO).await?,
             sizes: self.store.sizes().ok(),
             day: day.clone(),
         });

@@ -1,5 +1,6 @@
 //! What the daemon tells by HTTP, asked from outside over its sockets.
 
+mod deploy;
 mod http;
 mod metrics;
 mod page;

@@ -76,7 +76,7 @@ pub struct Lag {
     pub consumer: String,
     /// The last event it has acknowledged.
     pub acked_seq: i64,
-    /// Events it has not, counted up to `COUNTED_UP_TO`.
+    /// Events it has not, counted up to a limit.
     pub unread: i64,
     /// When the oldest of them was written.
     pub oldest_at: Option<UnixMillis>,
@@ -180,10 +180,10 @@ impl SqliteStore {
         invoices(&rows)
     }
 
-    /// Every consumer, a hundred at most, with what it has not read.
-    pub async fn lags(&self) -> Result<Vec<Lag>, StoreError> {
+    /// Every consumer, a hundred at most, with what it has not read, counted up to `up_to`.
+    pub async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {
         let rows = sqlx::query(LAGS)
-            .bind(COUNTED_UP_TO)
+            .bind(up_to)
             .bind(MOST_CONSUMERS)
             .fetch_all(&self.readers)
             .await?;
