@@ -98,8 +98,12 @@ impl Reading {
         })
     }
 
-    /// Plans anew what is due, unless the last plan still holds.
-    pub(super) fn plan(&mut self, now: Duration, wall: UnixMillis) {
+    /// Plans anew what is due, unless the last plan still holds; by single looks alone while
+    /// `pages_rest`.
+    pub(super) fn plan(&mut self, now: Duration, wall: UnixMillis, pages_rest: bool) {
+        if pages_rest {
+            self.region = None;
+        }
         let shared = Arc::clone(&self.shared);
         let book = &mut lock(&shared).book;
         let due = book.due(book::tick(now));
@@ -141,7 +145,7 @@ impl Reading {
             }
             shown.is_none()
         });
-        let planned = self.outlook(now).plan(book, &wanted);
+        let planned = self.outlook(now, pages_rest).plan(book, &wanted);
         self.inquiries = planned.inquiries;
         self.needs_count = planned.needs_count;
         if self.region.is_none() {
@@ -149,10 +153,11 @@ impl Reading {
         }
     }
 
-    fn outlook(&self, now: Duration) -> Outlook<'_> {
+    fn outlook(&self, now: Duration, pages_rest: bool) -> Outlook<'_> {
         let pages_work = self.failed_pages < PAGES_FAIL_AFTER
             || now >= self.pages_not_before
             || self.strategy == Strategy::List;
+        let pages_work = pages_work && !pages_rest;
         Outlook {
             positions: &self.positions,
             strategy: self.strategy,
