@@ -157,6 +157,8 @@ pub struct Poller {
     once: Option<UnixMillis>,
     /// Whether the last read of the queue found nothing that is due.
     drained: bool,
+    /// On the way out: nothing more is read or asked.
+    finishing: bool,
 }
 
 impl Poller {
@@ -184,6 +186,7 @@ impl Poller {
             counts: PollCounts::default(),
             once: None,
             drained: false,
+            finishing: false,
             setup,
         }
     }
@@ -287,6 +290,10 @@ impl Poller {
         let mut nap = LONGEST_NAP;
         if let Some(wait) = self.committer.wait(now) {
             nap = nap.min(wait);
+        }
+        if self.finishing {
+            // Only answers and commits are waited for: what could be asked now is no reason to wake.
+            return nap.max(Duration::from_millis(1));
         }
         if self.reading.is_some() && self.queue.is_empty() {
             // The book and its plan want more turns than the reads of the queue.
@@ -589,6 +596,7 @@ impl Poller {
     /// Finishes what is under way; what is not done in time is asked again after the next start.
     async fn finish(&mut self) {
         // What they would have shown is asked again after the next start.
+        self.finishing = true;
         self.queue.clear();
         (self.page, self.read, self.fetched_due) = (None, None, None);
         let until = self.setup.clock.monotonic() + FINISH_WITHIN;
