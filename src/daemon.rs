@@ -424,7 +424,9 @@ fn intake(parts: &mut Parts) -> Intake {
     )
 }
 
-async fn intake_loop(
+/// Turns the intake every `interval` until `stop`, and tells `changed` when somebody wrote. Public,
+/// like `feed_loop`, for simulations with a clock and a provider of their own.
+pub async fn intake_loop(
     mut intake: Intake,
     clock: Arc<dyn Clock>,
     interval: Duration,
@@ -438,8 +440,9 @@ async fn intake_loop(
             Err(error) => tracing::debug!(%error, "intake waits for the database"),
         }
         tokio::select! {
-            () = clock.sleep(interval.min(LONGEST_NAP)) => {}
+            biased;
             () = stop.cancelled() => {}
+            () = clock.sleep(interval.min(LONGEST_NAP)) => {}
         }
     }
 }
@@ -472,18 +475,19 @@ where
 }
 
 /// What the feed waits for.
-struct FeedWakes {
-    clock: Arc<dyn Clock>,
+pub struct FeedWakes {
+    /// The clock of its naps.
+    pub clock: Arc<dyn Clock>,
     /// A commit of ours.
-    committed: Arc<Notify>,
+    pub committed: Arc<Notify>,
     /// A commit of whomever, noticed by the intake.
-    changed: watch::Receiver<()>,
+    pub changed: watch::Receiver<()>,
     /// Between tries, while the database cannot be read.
-    interval: Duration,
+    pub interval: Duration,
 }
 
 /// Delivers after each commit: ours at once, those of other processes when the intake notices.
-async fn feed_loop<W>(mut feed: Feed<W>, mut wakes: FeedWakes, flush: CancellationToken)
+pub async fn feed_loop<W>(mut feed: Feed<W>, mut wakes: FeedWakes, flush: CancellationToken)
 where
     W: AsyncWrite + Unpin + Send,
 {
@@ -507,6 +511,7 @@ where
         }
         let nap = if failing { wakes.interval } else { LONGEST_NAP };
         tokio::select! {
+            biased;
             () = wakes.committed.notified() => {}
             Ok(()) = wakes.changed.changed() => {}
             () = wakes.clock.sleep(nap) => {}

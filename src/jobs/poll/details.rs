@@ -73,7 +73,9 @@ impl Details {
             .missing
             .iter()
             .filter(|(_, missing)| missing.next <= now);
-        let order_id = due.min_by_key(|(_, m)| m.next).map(|(id, _)| id.clone())?;
+        // By id among those of one time: a map's own order is another in each run.
+        let first = due.min_by(|a, b| (a.1.next, a.0).cmp(&(b.1.next, b.0)));
+        let order_id = first.map(|(id, _)| id.clone())?;
         let missing = self.missing.get_mut(&order_id)?;
         if missing.position.is_none() && positions.total() == 0 && missing.tries == 0 {
             missing.tries += 1;

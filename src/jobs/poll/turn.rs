@@ -146,15 +146,21 @@ impl Poller {
 
     // ---------------------------------------------------------------------------------- asking
 
+    /// A stopped account makes no request but probes, and these are single looks where the strategy
+    /// allows them: what is due must not be planned by page then, or nobody would ever probe.
+    fn pages_rest(&self) -> bool {
+        self.gate().trouble().is_some() && self.setup.strategy == Strategy::Auto
+    }
+
     /// Begins the next page, if one is wanted and the budget allows it: first what is due needs,
     /// then missing amounts, then the watch. One page at a time.
     async fn begin_page(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let stopped = self.gate().trouble().is_some() && self.setup.strategy == Strategy::Auto;
+        let pages_rest = self.pages_rest();
         let Some(reading) = &mut self.reading else {
             return Ok(());
         };
-        let may_begin = self.page.is_none() && now >= reading.pages_not_before && !stopped;
+        let may_begin = self.page.is_none() && now >= reading.pages_not_before && !pages_rest;
         let ones_wait = !self.queue.is_empty() || reading.has_ones();
         let ones_turn = self.page_was_last && ones_wait;
         if !may_begin || ones_turn || self.setup.gate.lock().room(now) == 0 {
@@ -283,6 +289,7 @@ impl Poller {
     /// How long nothing of the list needs to be done.
     pub(super) fn list_nap(&mut self, now: Duration) -> Duration {
         let room = self.gate().wait(now);
+        let may_begin_page = self.page.is_none() && !self.pages_rest();
         let Some(reading) = &self.reading else {
             return Duration::MAX;
         };
@@ -296,15 +303,15 @@ impl Poller {
         let mut wakes = Vec::new();
         let next_due = lock(&reading.shared).book.next_due();
         wakes.extend(next_due.map(book::begins));
-        if self.once.is_none() && self.page.is_none() {
+        if self.once.is_none() && may_begin_page {
             let pages = reading.watch.next().into_iter();
             let pages = pages.chain(reading.details.next());
             wakes.extend(pages.map(|at| at.max(reading.pages_not_before)));
         }
         if !reading.is_idle() {
-            let for_page = self.page.is_none().then_some(reading.pages_not_before);
-            let has_ones = !reading.inquiries.is_empty();
-            wakes.extend(for_page.or(has_ones.then_some(now)));
+            let for_page = may_begin_page.then_some(reading.pages_not_before);
+            // While a page is under way, only those that need none can begin.
+            wakes.extend(for_page.or(reading.has_ones().then_some(now)));
         }
         // Without room for a request there is no use in waking.
         let room = room.map_or(Duration::MAX, |wait| now + wait);

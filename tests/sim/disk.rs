@@ -1,0 +1,423 @@
+//! The daemon's database in this world: the real store on a real file, behind a wrapper that fails,
+//! dawdles, and stops the daemon before or after any call.
+//!
+//! A call of the real store is made in one piece, the thread of the simulation waiting for it: so
+//! SQLite's own threads decide nothing, and the same seed gives the same story. What overlaps is
+//! decided by the virtual time that a call takes before and after.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use payrecond::clock::Clock as _;
+use payrecond::domain::audit::{AuditRow, Discrepancy};
+use payrecond::domain::decide::Decision;
+use payrecond::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
+use payrecond::domain::sighting::Sighting;
+use payrecond::domain::state::Status;
+use payrecond::domain::time::UnixMillis;
+use payrecond::store::sqlite::SqliteStore;
+use payrecond::store::{
+    AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
+    StoredEvent, Written,
+};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+use crate::clock::SharedClock;
+use crate::model;
+use crate::world::SharedWorld;
+
+/// More calls than this in one life: somebody spins.
+const MOST_CALLS: u32 = 60_000;
+
+/// The runtime of the database: timers and tasks of its library live there, in real time.
+static DATABASE: LazyLock<Runtime> = LazyLock::new(|| {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime for the database")
+});
+
+/// Waits for the database without letting anybody else run.
+pub fn wait_for<F: Future>(future: F) -> F::Output {
+    let _inside = DATABASE.enter();
+    futures::executor::block_on(tokio::task::unconstrained(future))
+}
+
+/// Where the daemon is to die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At so many calls that write.
+    Write,
+    /// At so many commits.
+    Commit,
+    /// At so many flushes of the feed.
+    Flush,
+}
+
+/// When the daemon dies, if it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Death {
+    pub place: Place,
+    pub countdown: u32,
+    /// What it is at has happened by then.
+    pub after: bool,
+}
+
+/// Kills the daemon: whoever comes to the fatal place goes no further, and the life is told to end.
+#[derive(Default)]
+pub struct Reaper {
+    death: Mutex<Option<Death>>,
+    dead: AtomicBool,
+    pub died: Notify,
+}
+
+impl Reaper {
+    pub fn new(death: Option<Death>) -> Self {
+        Self {
+            death: Mutex::new(death),
+            ..Self::default()
+        }
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Comes to a place; the answer is when to die of it, if it is the one.
+    pub fn comes_to(&self, place: Place) -> Option<Death> {
+        let mut death = self.death.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = death.as_mut().filter(|death| death.place == place)?;
+        if planned.countdown > 0 {
+            planned.countdown -= 1;
+            return None;
+        }
+        death.take()
+    }
+
+    pub fn kill(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+        self.died.notify_one();
+    }
+
+    async fn die(&self) {
+        self.kill();
+        std::future::pending().await
+    }
+}
+
+/// The store of one life of the daemon.
+pub struct Disk {
+    pub inner: Arc<SqliteStore>,
+    pub world: SharedWorld,
+    pub clock: SharedClock,
+    pub reaper: Arc<Reaper>,
+    /// Whether it fails now and then.
+    pub is_bad: Arc<AtomicBool>,
+    pub rng: Mutex<fastrand::Rng>,
+    pub calls: AtomicU32,
+}
+
+/// What is about to happen at a call.
+struct Omen {
+    before: Duration,
+    after: Duration,
+    fails: bool,
+    fails_afterwards: bool,
+}
+
+impl Disk {
+    fn omen(&self, writes: bool) -> Omen {
+        let slow = self.world.lock().nature.slow_disk;
+        let bad = self.is_bad.load(Ordering::Relaxed);
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wait = || match rng.u8(..8) {
+            0..=3 if slow => Duration::from_millis(rng.u64(1..120)),
+            _ => Duration::ZERO,
+        };
+        let (before, after) = (wait(), wait());
+        let fails = bad && rng.u8(..12) == 0;
+        Omen {
+            before,
+            after,
+            fails,
+            fails_afterwards: bad && writes && !fails && rng.u8(..10) == 0,
+        }
+    }
+
+    async fn dawdle(&self, time: Duration) {
+        if !time.is_zero() {
+            self.clock.sleep(time).await;
+        }
+    }
+
+    async fn call<T: Send>(
+        &self,
+        name: &'static str,
+        place: Option<Place>,
+        run: impl FnOnce() -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
+        assert!(calls < MOST_CALLS, "somebody spins at the database: {name}");
+        let omen = self.omen(place.is_some());
+        self.dawdle(omen.before).await;
+        let death = place.and_then(|place| self.comes_to(place));
+        if let Some(death) = death.filter(|death| !death.after) {
+            self.world
+                .trace
+                .tell(format_args!("killed before {name}: {death:?}"));
+            self.reaper.die().await;
+        }
+        if omen.fails {
+            self.world
+                .trace
+                .tell(format_args!("the disk fails: {name}"));
+            return Err(StoreError::Unavailable("disk I/O error".into()));
+        }
+        let outcome = run();
+        if death.is_some() {
+            self.world
+                .trace
+                .tell(format_args!("killed after {name}: {death:?}"));
+            self.reaper.die().await;
+        }
+        self.dawdle(omen.after).await;
+        if omen.fails_afterwards {
+            self.world
+                .trace
+                .tell(format_args!("the disk fails, having written: {name}"));
+            return Err(StoreError::Unavailable("disk I/O error at COMMIT".into()));
+        }
+        outcome
+    }
+
+    /// A commit is a write as well.
+    fn comes_to(&self, place: Place) -> Option<Death> {
+        let death = self.reaper.comes_to(place);
+        match place {
+            Place::Commit => death.or_else(|| self.reaper.comes_to(Place::Write)),
+            Place::Write | Place::Flush => death,
+        }
+    }
+}
+
+const READ: Option<Place> = None;
+const WRITE: Option<Place> = Some(Place::Write);
+const COMMIT: Option<Place> = Some(Place::Commit);
+
+/// A method that does what the real store does.
+macro_rules! passes_on {
+    ($self:ident, $kind:expr, $name:ident ( $($argument:expr),* )) => {
+        $self
+            .call(stringify!($name), $kind, || wait_for($self.inner.$name($($argument),*)))
+            .await
+    };
+}
+
+#[async_trait]
+impl Store for Disk {
+    async fn due(
+        &self,
+        account: &AccountName,
+        now: UnixMillis,
+        limit: u32,
+        claimed: &HashSet<InvoiceId>,
+    ) -> Result<Due, StoreError> {
+        passes_on!(self, READ, due(account, now, limit, claimed))
+    }
+
+    async fn due_after(
+        &self,
+        account: &AccountName,
+        after: QueuePlace,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<DueRow>, StoreError> {
+        passes_on!(self, READ, due_after(account, after, until, limit))
+    }
+
+    async fn inserted_after(
+        &self,
+        account: &AccountName,
+        id: InvoiceId,
+        limit: u32,
+    ) -> Result<Vec<DueRow>, StoreError> {
+        passes_on!(self, READ, inserted_after(account, id, limit))
+    }
+
+    async fn list_beginning(&self, account: &AccountName) -> Result<ListBeginning, StoreError> {
+        passes_on!(self, READ, list_beginning(account))
+    }
+
+    async fn has_pending(&self, account: &AccountName) -> Result<bool, StoreError> {
+        passes_on!(self, READ, has_pending(account))
+    }
+
+    async fn load(&self, ids: &[InvoiceId]) -> Result<Vec<Invoice>, StoreError> {
+        passes_on!(self, READ, load(ids))
+    }
+
+    async fn match_orders(
+        &self,
+        account: &AccountName,
+        orders: &[(&OrderId, Option<&ExternalId>)],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        passes_on!(self, READ, match_orders(account, orders))
+    }
+
+    async fn without_amounts(
+        &self,
+        account: &AccountName,
+        since: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<(OrderId, UnixMillis)>, StoreError> {
+        passes_on!(self, READ, without_amounts(account, since, limit))
+    }
+
+    async fn next_plan(
+        &self,
+        account: &AccountName,
+        after: UnixMillis,
+    ) -> Result<Option<UnixMillis>, StoreError> {
+        passes_on!(self, READ, next_plan(account, after))
+    }
+
+    async fn mark_creations_sent(
+        &self,
+        ids: &[InvoiceId],
+        now: UnixMillis,
+    ) -> Result<Vec<InvoiceId>, StoreError> {
+        passes_on!(self, WRITE, mark_creations_sent(ids, now))
+    }
+
+    async fn commit(
+        &self,
+        decisions: &[Decision],
+        now: UnixMillis,
+    ) -> Result<Vec<Written>, StoreError> {
+        self.call("commit", COMMIT, || {
+            let written = wait_for(self.inner.commit(decisions, now))?;
+            model::committed(&self.world, &self.clock, decisions, &written);
+            Ok(written)
+        })
+        .await
+    }
+
+    async fn commit_aside(
+        &self,
+        decision: &Decision,
+        now: UnixMillis,
+    ) -> Result<Written, StoreError> {
+        self.call("commit_aside", COMMIT, || {
+            let written = wait_for(self.inner.commit_aside(decision, now))?;
+            let (decisions, outcomes) = (std::slice::from_ref(decision), [written.clone()]);
+            model::committed(&self.world, &self.clock, decisions, &outcomes);
+            Ok(written)
+        })
+        .await
+    }
+
+    async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        passes_on!(self, READ, events_after(seq, limit))
+    }
+
+    async fn first_seq(&self) -> Result<i64, StoreError> {
+        passes_on!(self, READ, first_seq())
+    }
+
+    async fn consumer(&self, name: &str) -> Result<i64, StoreError> {
+        passes_on!(self, WRITE, consumer(name))
+    }
+
+    async fn acknowledge(&self, name: &str, seq: i64) -> Result<(), StoreError> {
+        passes_on!(self, WRITE, acknowledge(name, seq))
+    }
+
+    async fn remove_consumer(&self, name: &str) -> Result<(), StoreError> {
+        passes_on!(self, WRITE, remove_consumer(name))
+    }
+
+    async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
+        passes_on!(self, READ, consumers())
+    }
+
+    async fn flag_unknown_accounts(
+        &self,
+        known: &[AccountName],
+        now: UnixMillis,
+    ) -> Result<Vec<AccountName>, StoreError> {
+        passes_on!(self, WRITE, flag_unknown_accounts(known, now))
+    }
+
+    async fn bring_back(
+        &self,
+        horizons: &[(Status, UnixMillis)],
+        now: UnixMillis,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        passes_on!(self, WRITE, bring_back(horizons, now, limit))
+    }
+
+    async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
+        passes_on!(self, WRITE, record_account(account))
+    }
+
+    async fn prune_outbox(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
+        passes_on!(self, WRITE, prune_outbox(before, limit))
+    }
+
+    async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
+        passes_on!(self, WRITE, prune_invoices(before, limit))
+    }
+
+    async fn audit_rows_of(
+        &self,
+        account: &AccountName,
+        orders: &[Sighting],
+    ) -> Result<Vec<(usize, AuditRow)>, StoreError> {
+        passes_on!(self, READ, audit_rows_of(account, orders))
+    }
+
+    async fn audit_rows_by_id(&self, ids: &[InvoiceId]) -> Result<Vec<AuditRow>, StoreError> {
+        passes_on!(self, READ, audit_rows_by_id(ids))
+    }
+
+    async fn audit_rows_after(
+        &self,
+        account: &AccountName,
+        after: InvoiceId,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        passes_on!(self, READ, audit_rows_after(account, after, limit))
+    }
+
+    async fn say_findings(
+        &self,
+        provider: &str,
+        findings: &[Discrepancy],
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
+        passes_on!(self, WRITE, say_findings(provider, findings, now))
+    }
+
+    async fn adopt(
+        &self,
+        account: &AccountName,
+        orders: &[Sighting],
+    ) -> Result<Vec<OrderId>, StoreError> {
+        passes_on!(self, WRITE, adopt(account, orders))
+    }
+
+    async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError> {
+        passes_on!(self, READ, invoice(id))
+    }
+
+    async fn change_counter(&self) -> Result<i64, StoreError> {
+        passes_on!(self, READ, change_counter())
+    }
+}

@@ -1,0 +1,224 @@
+//! One life of the daemon: the real duties, started as the composition root starts them, on this
+//! world's clock, provider and disk.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex};
+
+use payrecond::clock::Clock;
+use payrecond::daemon::{FeedWakes, STDOUT_CONSUMER, feed_loop, intake_loop};
+use payrecond::domain::invoice::AccountName;
+use payrecond::feed::Format;
+use payrecond::jobs::feed::{Delivery, Feed};
+use payrecond::jobs::intake::Intake;
+use payrecond::jobs::poll::{PollSetup, Poller};
+use payrecond::jobs::{Board, Heartbeat};
+use payrecond::metrics::Metrics;
+use payrecond::provider::{ApiKey, Provider};
+use payrecond::store::Store;
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore, migrate};
+use payrecond::throttle::Gate;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::disk::{Death, Disk, Reaper, wait_for};
+use crate::provider::SimProvider;
+use crate::readers::{Output, SharedPipe};
+use crate::shop::Shop;
+use crate::world::SharedWorld;
+
+/// What a life needs of the world.
+pub struct Cradle<'a> {
+    pub path: &'a Path,
+    pub clock: &'a SharedClock,
+    pub world: &'a SharedWorld,
+    pub pipe: &'a SharedPipe,
+    pub death: Option<Death>,
+    pub rng: &'a mut fastrand::Rng,
+}
+
+/// A daemon that runs.
+pub struct Life {
+    pub store: Arc<SqliteStore>,
+    pub reaper: Arc<Reaper>,
+    pub is_bad: Arc<AtomicBool>,
+    pub pollers: JoinSet<()>,
+    others: JoinSet<()>,
+    feed: JoinSet<()>,
+    stop: CancellationToken,
+    flush: CancellationToken,
+    pub reload: Arc<Notify>,
+}
+
+impl Cradle<'_> {
+    /// Brings the database up to date and opens it. Outside of any runtime.
+    pub fn open(&self) -> Arc<SqliteStore> {
+        let migrated = wait_for(migrate(self.path, self.clock.now())).unwrap();
+        let put_back = migrated.put_back;
+        self.world
+            .trace
+            .tell(format_args!("the daemon starts, put back: {put_back}"));
+        let mut shop = Shop::open(self.path, self.clock);
+        shop.take_over_time();
+        shop.close();
+        let options = SqliteOptions {
+            path: self.path.to_owned(),
+            subject_prefix: "payments".into(),
+        };
+        Arc::new(wait_for(SqliteStore::open(options)).unwrap())
+    }
+
+    /// Starts all duties. Within the runtime of this life.
+    pub fn start(mut self, inner: Arc<SqliteStore>) -> Life {
+        let reaper = Arc::new(Reaper::new(self.death));
+        let is_bad = Arc::new(AtomicBool::new(false));
+        let disk: Arc<dyn Store> = Arc::new(Disk {
+            inner: Arc::clone(&inner),
+            world: self.world.clone(),
+            clock: Arc::clone(self.clock),
+            reaper: Arc::clone(&reaper),
+            is_bad: Arc::clone(&is_bad),
+            rng: Mutex::new(self.rng.fork()),
+            calls: AtomicU32::new(0),
+        });
+        let (stop, flush) = (CancellationToken::new(), CancellationToken::new());
+        let (committed, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let accounts = self.world.lock().nature.accounts.len();
+        let (changed, told) = one_by_one(accounts + 1);
+        let mut told = told.into_iter();
+        let mut pollers = JoinSet::new();
+        for (account, told) in told.by_ref().take(accounts).enumerate() {
+            let setup = self.poller(account, &disk, &committed, told);
+            pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
+        }
+        let interval = self.world.lock().nature.intake_interval;
+        let clock = Arc::clone(self.clock) as Arc<dyn Clock>;
+        let wakes = FeedWakes {
+            clock: Arc::clone(&clock),
+            committed,
+            changed: told.next().unwrap(),
+            interval,
+        };
+        let mut others = JoinSet::new();
+        let intake = self.intake(&disk);
+        others.spawn(intake_loop(intake, clock, interval, changed, stop.clone()));
+        let mut feed = JoinSet::new();
+        let delivery = self.feed(&disk, &inner, &reaper);
+        feed.spawn(feed_loop(delivery, wakes, flush.clone()));
+        Life {
+            store: inner,
+            reaper,
+            is_bad,
+            pollers,
+            others,
+            feed,
+            stop,
+            flush,
+            reload,
+        }
+    }
+
+    fn poller(
+        &mut self,
+        account: usize,
+        disk: &Arc<dyn Store>,
+        committed: &Arc<Notify>,
+        changed: watch::Receiver<()>,
+    ) -> PollSetup {
+        let world = self.world.lock();
+        let (nature, own) = (&world.nature, &world.nature.accounts[account]);
+        PollSetup {
+            account: AccountName(own.name.clone()),
+            provider: Arc::new(SimProvider {
+                account,
+                world: self.world.clone(),
+                clock: Arc::clone(self.clock),
+            }) as Arc<dyn Provider>,
+            read_key: Arc::new(|| ApiKey::from_bytes(b"a key").map_err(str::to_owned)),
+            store: Arc::clone(disk),
+            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            cadence: nature.cadence.clone(),
+            not_found_grace: nature.not_found_grace,
+            intake_interval: nature.intake_interval,
+            gate: Gate::new(own.limits, self.clock.monotonic()),
+            meter: Metrics::new().account(&own.name),
+            strategy: own.strategy,
+            list_bytes_per_second: own.list_bytes_per_second,
+            committed: Arc::clone(committed),
+            changed,
+            heartbeat: Heartbeat::default(),
+            board: Board::default(),
+            seed: self.rng.u64(..),
+        }
+    }
+
+    fn intake(&self, disk: &Arc<dyn Store>) -> Intake {
+        let world = self.world.lock();
+        let accounts = world.nature.accounts.iter();
+        Intake::new(
+            Arc::clone(disk),
+            Arc::clone(self.clock) as Arc<dyn Clock>,
+            world.nature.cadence.clone(),
+            accounts.map(|a| AccountName(a.name.clone())).collect(),
+            Heartbeat::default(),
+        )
+    }
+
+    fn feed(
+        &mut self,
+        disk: &Arc<dyn Store>,
+        inner: &Arc<SqliteStore>,
+        reaper: &Arc<Reaper>,
+    ) -> Feed<Output> {
+        let delivery = Delivery {
+            format: Format::Jsonl,
+            consumer: Some(STDOUT_CONSUMER.to_owned()),
+            pattern: None,
+        };
+        let output = Output {
+            pipe: Arc::clone(self.pipe),
+            clock: Arc::clone(self.clock),
+            reaper: Arc::clone(reaper),
+            trace: Arc::clone(&self.world.trace),
+            rng: self.rng.fork(),
+            stall: None,
+        };
+        let place = wait_for(inner.consumer(STDOUT_CONSUMER)).unwrap();
+        Feed::new(Arc::clone(disk), delivery, place, output)
+    }
+}
+
+/// A word that is passed on to each receiver in turn: a channel with several receivers wakes them
+/// in an order that is another in each run. Within a runtime.
+fn one_by_one(receivers: usize) -> (watch::Sender<()>, Vec<watch::Receiver<()>>) {
+    let (sender, mut heard) = watch::channel(());
+    let own: Vec<watch::Sender<()>> = (0..receivers).map(|_| watch::Sender::new(())).collect();
+    let told = own.iter().map(watch::Sender::subscribe).collect();
+    tokio::spawn(async move {
+        while heard.changed().await.is_ok() {
+            for sender in &own {
+                sender.send_modify(|()| {});
+            }
+        }
+    });
+    (sender, told)
+}
+
+impl Life {
+    /// Ends as the composition root ends: duties first, then what is left for the feed.
+    pub async fn end_well(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.pollers.join_next().await {
+            ended.unwrap();
+        }
+        while let Some(ended) = self.others.join_next().await {
+            ended.unwrap();
+        }
+        self.flush.cancel();
+        while let Some(ended) = self.feed.join_next().await {
+            ended.unwrap();
+        }
+    }
+}

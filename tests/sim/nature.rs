@@ -1,0 +1,134 @@
+//! What kind of world a seed stands for: all numbers that hold for its whole life.
+
+use std::time::Duration;
+
+use payrecond::domain::cadence::Cadence;
+use payrecond::jobs::poll::Strategy;
+use payrecond::throttle::Limits;
+
+/// Faults stop here, and the world has so long to settle at least.
+const SETTLES_WITHIN: Duration = Duration::from_mins(20);
+
+/// One account: a store at the provider, and how it is asked.
+#[derive(Clone, Debug)]
+pub struct AccountNature {
+    pub name: String,
+    pub strategy: Strategy,
+    pub limits: Limits,
+    pub page_limit: u32,
+    pub list_bytes_per_second: u64,
+}
+
+/// The world of a seed.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a kind of trouble, with or without"
+)]
+pub struct Nature {
+    pub accounts: Vec<AccountNature>,
+    pub orders: usize,
+    pub cadence: Cadence,
+    pub not_found_grace: Duration,
+    pub intake_interval: Duration,
+    /// Orders appear and fates are met in this time, and all trouble happens.
+    pub active: Duration,
+    /// Answers that could not be had.
+    pub storms: bool,
+    /// Answers that are wrong: old states, unknown words, other amounts, not found.
+    pub lies: bool,
+    pub crashes: bool,
+    /// The wall clock jumps.
+    pub jumps: bool,
+    /// Older copies of the database are put back.
+    pub puts_back: bool,
+    /// The database fails now and then, sometimes after it has written.
+    pub bad_disk: bool,
+    /// Calls of the database take virtual time, so that duties overlap.
+    pub slow_disk: bool,
+    /// More looks are wanted all the time than the budget allows.
+    pub crowd: bool,
+}
+
+impl Nature {
+    pub fn of(rng: &mut fastrand::Rng) -> Self {
+        let crowd = rng.u8(..10) == 0;
+        let accounts = if crowd { 1 } else { rng.usize(1..=3) };
+        let max_interval = Duration::from_secs(if crowd { 5 } else { rng.u64(5..=60) });
+        let secs = Duration::from_secs;
+        Self {
+            accounts: (0..accounts).map(|n| account(n, crowd, rng)).collect(),
+            orders: if crowd {
+                rng.usize(30..60)
+            } else {
+                rng.usize(3..18)
+            },
+            cadence: Cadence {
+                min_interval: secs(rng.u64(1..=5)),
+                age_factor: rng.f64() * 0.3,
+                max_interval,
+                jitter: rng.f64() * 0.3,
+                checks_after_expiry: vec![secs(1), secs(30), secs(120), LAST_CHECK],
+            },
+            not_found_grace: secs(rng.u64(10..=90)),
+            intake_interval: Duration::from_millis(rng.u64(500..=8000)),
+            active: secs(rng.u64(120..=420)),
+            storms: rng.u8(..4) != 0,
+            lies: rng.bool() && !crowd,
+            crashes: rng.u8(..4) != 0,
+            jumps: rng.u8(..4) == 0,
+            puts_back: rng.u8(..4) == 0,
+            bad_disk: rng.u8(..3) == 0,
+            slow_disk: rng.bool(),
+            crowd,
+        }
+    }
+
+    /// Whether the plan of looks alone finds late money: no look was wasted on a wrong answer, and
+    /// the clock by which looks are planned is the provider's.
+    pub fn plan_finds_late_money(&self) -> bool {
+        !self.lies && !self.jumps && !self.puts_back
+    }
+
+    /// How long after the end of all trouble everything must be settled.
+    pub fn settling(&self) -> Duration {
+        let each: f64 = self
+            .accounts
+            .iter()
+            .map(|account| account.limits.requests_per_second)
+            .filter(|rate| *rate > 0.0)
+            .map(|rate| 8.0 * 60.0 / rate)
+            .fold(0.0, f64::max);
+        let looks = if self.crowd { each } else { 0.0 };
+        SETTLES_WITHIN + Duration::from_secs_f64(looks)
+    }
+}
+
+/// The last fixed look at an ended order comes so long after its end.
+pub const LAST_CHECK: Duration = Duration::from_mins(4);
+
+fn account(n: usize, crowd: bool, rng: &mut fastrand::Rng) -> AccountNature {
+    let rates = [0.0, 0.5, 1.0, 2.0, 5.0];
+    let rate = if crowd {
+        2.0
+    } else {
+        rates[rng.usize(..rates.len())]
+    };
+    let strategy = match rng.u8(..4) {
+        _ if crowd => Strategy::Preview,
+        0 => Strategy::Preview,
+        1 => Strategy::List,
+        _ => Strategy::Auto,
+    };
+    AccountNature {
+        name: ["default", "second", "third"][n].to_owned(),
+        strategy,
+        limits: Limits {
+            requests_per_second: rate,
+            burst: rng.u32(1..=10),
+            max_in_flight: rng.usize(1..=8),
+        },
+        page_limit: [8, 20, 64, 10_000][rng.usize(..4)],
+        list_bytes_per_second: [0, 2000, 131_072][rng.usize(..3)],
+    }
+}

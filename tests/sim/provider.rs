@@ -1,0 +1,461 @@
+//! The provider of one account in this world: slow, moody, sometimes wrong, always scripted by the
+//! seed. It holds the daemon to its budget while it is asked.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use payrecond::clock::Clock as _;
+use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
+use payrecond::domain::money::Money;
+use payrecond::domain::sighting::{OrderState, Payment, Sighting};
+use payrecond::provider::{
+    ApiKey, CouldNotAsk, Creation, CreationAnswer, Glance, Look, PageEnd, PageVisitor, Provider,
+};
+
+use crate::clock::{BEGINNING, SharedClock};
+use crate::world::{Kind, NewOrder, Order, SharedWorld, Weather, World};
+
+/// Bytes of a list item.
+const ITEM_BYTES: u64 = 390;
+/// A word to hold is heeded at the latest after this: the poller may be at the database meanwhile.
+const HEEDED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The provider of one account, for one life of the daemon.
+pub struct SimProvider {
+    pub account: usize,
+    pub world: SharedWorld,
+    pub clock: SharedClock,
+}
+
+/// What goes wrong with an answer.
+enum Fault {
+    /// Nobody hears the question.
+    Unheard(CouldNotAsk),
+    /// It is acted upon, and the answer is lost.
+    Lost(CouldNotAsk),
+    Lie(Lie),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    NotFound,
+    UnknownWord,
+    OldState,
+    WrongAmount,
+}
+
+/// A request under way. Dropped with its task when the daemon dies.
+struct UnderWay<'a>(&'a SimProvider);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut world = self.0.world.lock();
+        let store = &mut world.stores[self.0.account];
+        store.in_flight = store.in_flight.saturating_sub(1);
+    }
+}
+
+impl SimProvider {
+    fn name_of_account(&self) -> String {
+        self.world.lock().nature.accounts[self.account].name.clone()
+    }
+
+    fn tell(&self, what: &str) {
+        let account = self.name_of_account();
+        self.world.trace.tell(format_args!("{account:8} {what}"));
+    }
+
+    /// A request comes in: is it within the budget?
+    fn arrive(&self, counts: bool) -> UnderWay<'_> {
+        let now = self.clock.monotonic();
+        let mut world = self.world.lock();
+        let limit = world.nature.accounts[self.account].limits.max_in_flight;
+        let store = &mut world.stores[self.account];
+        store.total_requests += 1;
+        store.in_flight += 1;
+        let (in_flight, held) = (store.in_flight, store.held);
+        if counts {
+            store.requests.push(now);
+        }
+        drop(world);
+        // One that proves that the service works goes along with another under way.
+        let trace = &self.world.trace;
+        trace.hold("no more under way than allowed", in_flight <= limit, || {
+            format!("{in_flight} under way, {limit} allowed")
+        });
+        let is_held = held.is_some_and(|(from, to)| now > from && now < to);
+        trace.hold("a server's wait holds the account", !is_held, || {
+            format!("asked within {held:?}")
+        });
+        UnderWay(self)
+    }
+
+    async fn answer_takes_time(&self) {
+        let millis = {
+            let mut world = self.world.lock();
+            if world.rng.u8(..20) == 0 {
+                world.rng.u64(..10_000)
+            } else {
+                world.rng.u64(5..400)
+            }
+        };
+        self.clock.sleep(Duration::from_millis(millis)).await;
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        let now = self.clock.monotonic();
+        let mut world = self.world.lock();
+        let weather = world.stores[self.account].weather;
+        let World { rng, nature, .. } = &mut *world;
+        let fault = match weather.unwrap_or(Weather::Calm) {
+            Weather::Calm => return None,
+            Weather::Flaky(share) if rng.u8(..share) != 0 => return None,
+            Weather::Flaky(_) if nature.lies && rng.bool() => Fault::Lie(match rng.u8(..8) {
+                0..=1 => Lie::NotFound,
+                2..=3 => Lie::UnknownWord,
+                4..=6 => Lie::OldState,
+                _ => Lie::WrongAmount,
+            }),
+            Weather::Flaky(_) if !nature.storms => return None,
+            Weather::Flaky(_) => {
+                let kind = rng.u8(..6);
+                trouble(kind, rng)
+            }
+            Weather::Storm(kind) => trouble(kind, rng),
+        };
+        if let Fault::Unheard(error) | Fault::Lost(error) = &fault {
+            let wait = match error {
+                CouldNotAsk::RateLimited { wait } | CouldNotAsk::Unavailable { wait, .. } => *wait,
+                _ => None,
+            };
+            if let Some(wait) = wait {
+                let until = now + wait;
+                let store = &mut world.stores[self.account];
+                store.held = Some((now + HEEDED_WITHIN, until));
+            }
+        }
+        Some(fault)
+    }
+
+    /// What the provider says of an order, and that it said so.
+    fn sighting(&self, order: &mut Order, lie: Option<Lie>, by_list: bool) -> Sighting {
+        let now = self.clock.monotonic();
+        let state = match lie {
+            Some(Lie::UnknownWord) => OrderState::Unknown,
+            Some(Lie::OldState) => order.old_state(now),
+            _ => order.state(now),
+        };
+        order.note_said(state);
+        let wrong_amount = lie == Some(Lie::WrongAmount);
+        order.said_wrong_amount |= wrong_amount;
+        order.said_external_id |= by_list;
+        let paid_at = order.paid_at(now).filter(|_| state == OrderState::Paid);
+        order.said_payment |= by_list && paid_at.is_some();
+        let amount = if wrong_amount {
+            "777.77"
+        } else {
+            &order.amount
+        };
+        Sighting {
+            order_id: OrderId(order.id.clone()),
+            state,
+            provider_status: word(state).into(),
+            observed_at: self.clock.now(),
+            external_id: by_list.then(|| ExternalId(order.external_id.clone())),
+            number: Some(format!("n{}", order.id)),
+            amount: Some(Money {
+                value: amount.into(),
+                currency: "USD".into(),
+            }),
+            created_at: Some(BEGINNING.plus(order.made_at)),
+            expires_at: Some(BEGINNING.plus(order.expires_at)),
+            paid_at: paid_at.map(|at| BEGINNING.plus(at)),
+            pay_link: Some(format!("https://t.me/wallet?order={}", order.id)),
+            direct_pay_link: None,
+            payment: paid_at.filter(|_| by_list).map(|_| payment(&order.amount)),
+        }
+    }
+
+    /// Makes the order, or finds the one that exists.
+    fn make(&self, external_id: &str, amount: &str) -> CreationAnswer {
+        let now = self.clock.monotonic();
+        let mut world = self.world.lock();
+        let Some(wish) = world.wish(self.account, external_id).cloned() else {
+            return CreationAnswer::Refused("nobody wished for this".into());
+        };
+        if wish.kind == Kind::RefusedThere {
+            let refused = &mut world.stores[self.account].said_refused;
+            refused.push(external_id.to_owned());
+            return CreationAnswer::Refused("the provider does not like it".into());
+        }
+        let orders = &world.stores[self.account].orders;
+        let existing = orders.iter().position(|o| o.external_id == external_id);
+        let place = existing.unwrap_or_else(|| {
+            let order = NewOrder {
+                external_id: external_id.to_owned(),
+                amount: amount.to_owned(),
+                timeout_s: wish.timeout_s,
+                fate: wish.fate,
+                linked: false,
+            };
+            world.make_order(self.account, order, now);
+            world.stores[self.account].orders.len() - 1
+        });
+        let store = &mut world.stores[self.account];
+        let order = &mut store.orders[place];
+        if order.amount != amount {
+            store.said_conflict.push(external_id.to_owned());
+            return CreationAnswer::Conflict("another order has this id".into());
+        }
+        CreationAnswer::Exists(self.sighting(order, None, false))
+    }
+
+    fn show(&self, place: usize, index: u64, lie: Option<Lie>, visitor: &mut dyn PageVisitor) {
+        let mut world = self.world.lock();
+        let order = &mut world.stores[self.account].orders[place];
+        let lie = lie.filter(|lie| *lie != Lie::NotFound);
+        let sighting = self.sighting(order, lie, true);
+        drop(world);
+        let created_at = sighting.created_at.map(|at| at.to_string());
+        let amount = sighting.amount.as_ref();
+        let glance = Glance {
+            index,
+            order_id: &sighting.order_id.0,
+            external_id: sighting.external_id.as_ref().map(|id| id.0.as_str()),
+            state: sighting.state,
+            created_at: created_at.as_deref(),
+            amount: amount.map(|money| (money.value.as_str(), money.currency.as_str())),
+        };
+        if visitor.wants(&glance) {
+            visitor.take(index, sighting);
+        }
+    }
+
+    /// The places of the orders on a page, which may be shifted, short, repeated or swapped.
+    fn places_on_page(&self, offset: u64, count: u32, crooked: bool) -> Vec<usize> {
+        let mut world = self.world.lock();
+        let total = world.stores[self.account].orders.len();
+        let rng = &mut world.rng;
+        let mut from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let mut count = count as usize;
+        let how = if crooked { rng.u8(..4) } else { u8::MAX };
+        match how {
+            0 => from = from.saturating_sub(rng.usize(1..4)),
+            1 => count = rng.usize(..=count),
+            _ => {}
+        }
+        let mut places: Vec<usize> = (from.min(total)..total).take(count).collect();
+        if places.len() > 1 && how == 2 {
+            let at = rng.usize(1..places.len());
+            places[at] = places[at - 1];
+        } else if places.len() > 1 && how == 3 {
+            let at = rng.usize(1..places.len());
+            places.swap(at - 1, at);
+        }
+        places
+    }
+}
+
+#[async_trait]
+impl Provider for SimProvider {
+    fn name(&self) -> &'static str {
+        "walletpay"
+    }
+
+    fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
+        if invoice.wish.options.as_deref() == Some(BAD_OPTIONS) {
+            return Err("options: returnUrl must be https".into());
+        }
+        let amount = invoice.facts.amount.as_ref();
+        Ok(Creation {
+            external_id: invoice.external_id.clone(),
+            body: amount.map(|money| money.value.clone()).unwrap_or_default(),
+        })
+    }
+
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
+        let _under_way = self.arrive(true);
+        let id = creation.external_id.0.as_str();
+        self.check_creation_is_in_time(id);
+        self.answer_takes_time().await;
+        let answer = match self.fault() {
+            Some(Fault::Unheard(error)) => Err(error),
+            Some(Fault::Lost(error)) => {
+                let lost = self.make(id, &creation.body);
+                self.tell(&format!("create {id}: lost {}", in_short(&lost)));
+                Err(error)
+            }
+            Some(Fault::Lie(_)) | None => Ok(self.make(id, &creation.body)),
+        };
+        let said = answer.as_ref().map(in_short);
+        self.tell(&format!("create {id} -> {said:?}"));
+        answer
+    }
+
+    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
+        let _under_way = self.arrive(true);
+        self.answer_takes_time().await;
+        let lie = match self.fault() {
+            Some(Fault::Unheard(error) | Fault::Lost(error)) => {
+                self.tell(&format!("look {order} -> {error}"));
+                return Err(error);
+            }
+            Some(Fault::Lie(lie)) => Some(lie),
+            None => None,
+        };
+        let now = self.clock.monotonic();
+        let mut world = self.world.lock();
+        let store = &mut world.stores[self.account];
+        let is_missing = lie == Some(Lie::NotFound);
+        let found = store.orders.iter_mut().find(|o| o.id == order.0);
+        let look = match found.filter(|_| !is_missing) {
+            Some(found) => Look::Seen(self.sighting(found, lie, false)),
+            None => {
+                store.said_missing.push((order.0.clone(), now));
+                Look::NotFound
+            }
+        };
+        drop(world);
+        let said = match &look {
+            Look::Seen(seen) => seen.provider_status.clone(),
+            Look::NotFound => "not found".into(),
+        };
+        let lied = lie.map(|lie| format!(" ({lie:?})")).unwrap_or_default();
+        self.tell(&format!("look {order} -> {said}{lied}"));
+        Ok(look)
+    }
+
+    async fn page(
+        &self,
+        offset: u64,
+        count: u32,
+        visitor: &mut dyn PageVisitor,
+    ) -> Result<PageEnd, CouldNotAsk> {
+        let _under_way = self.arrive(true);
+        self.answer_takes_time().await;
+        let fault = self.fault();
+        let (mut lied, mut crooked, mut cut) = (None, false, None);
+        match fault {
+            Some(Fault::Unheard(error)) => {
+                self.tell(&format!("page {offset}+{count} -> {error}"));
+                return Err(error);
+            }
+            Some(Fault::Lost(error)) => cut = Some(error),
+            Some(Fault::Lie(Lie::NotFound)) => crooked = true,
+            Some(Fault::Lie(lie)) => lied = Some(lie),
+            None => {}
+        }
+        let places = self.places_on_page(offset, count, crooked);
+        let (mut items, end) = (0, places.len());
+        let liar = self.world.lock().rng.usize(..end.max(1));
+        for (index, place) in places.into_iter().enumerate() {
+            if cut.is_some() && index >= end / 2 {
+                break;
+            }
+            let lie = lied.filter(|_| index == liar);
+            self.show(place, index as u64, lie, visitor);
+            items += 1;
+        }
+        self.tell(&format!(
+            "page {offset}+{count} -> {items} items, crooked {crooked}, lie {lied:?}, cut {cut:?}"
+        ));
+        match cut {
+            Some(error) => Err(error),
+            None => Ok(PageEnd {
+                items,
+                bytes: items * ITEM_BYTES + 60,
+            }),
+        }
+    }
+
+    async fn count(&self) -> Result<u64, CouldNotAsk> {
+        // It may go along with a look under way, which has its place in the budget for both.
+        self.answer_takes_time().await;
+        match self.fault() {
+            Some(Fault::Unheard(error) | Fault::Lost(error)) => Err(error),
+            Some(Fault::Lie(_)) | None => {
+                Ok(self.world.lock().stores[self.account].orders.len() as u64)
+            }
+        }
+    }
+
+    fn page_limit(&self) -> u32 {
+        self.world.lock().nature.accounts[self.account].page_limit
+    }
+
+    fn set_key(&self, _key: ApiKey) {}
+}
+
+impl SimProvider {
+    /// No creation is sent later than the invoice's time-out after the insert.
+    fn check_creation_is_in_time(&self, external_id: &str) {
+        let now = self.clock.now();
+        let world = self.world.lock();
+        let Some(wish) = world.wish(self.account, external_id) else {
+            return;
+        };
+        let age = wish.inserted_at.map(|at| now.since(at));
+        let in_time = age.is_some_and(|age| age <= Duration::from_secs(wish.timeout_s));
+        let holds = in_time || world.nature.jumps;
+        drop(world);
+        self.world
+            .trace
+            .hold("no creation is sent too late", holds, || {
+                format!("{external_id}, {age:?} after the insert")
+            });
+    }
+}
+
+/// Options that the provider's own module refuses.
+pub const BAD_OPTIONS: &str = r#"{"returnUrl":"ftp://x"}"#;
+
+/// The provider's word for a state.
+pub fn word(state: OrderState) -> &'static str {
+    match state {
+        OrderState::Open => "ACTIVE",
+        OrderState::Paid => "PAID",
+        OrderState::Expired => "EXPIRED",
+        OrderState::Cancelled => "CANCELLED",
+        OrderState::Unknown => "FROZEN",
+    }
+}
+
+fn in_short(answer: &CreationAnswer) -> String {
+    match answer {
+        CreationAnswer::Exists(seen) => format!("exists {}", seen.provider_status),
+        CreationAnswer::Refused(_) => "refused".into(),
+        CreationAnswer::Conflict(_) => "conflict".into(),
+    }
+}
+
+fn payment(amount: &str) -> Payment {
+    Payment {
+        value: Some(amount.to_owned()),
+        currency: Some("USDT".into()),
+        fee: Some("0.01".into()),
+        net: Some("0.99".into()),
+        exchange_rate: Some("1.00".into()),
+    }
+}
+
+/// One of the six ways in which there is no answer.
+fn trouble(kind: u8, rng: &mut fastrand::Rng) -> Fault {
+    let wait = rng.bool().then(|| Duration::from_secs(rng.u64(6..40)));
+    let error = match kind {
+        0 => CouldNotAsk::Unreachable("connection reset".into()),
+        1 => CouldNotAsk::RateLimited { wait },
+        2 => CouldNotAsk::Unavailable {
+            what: "HTTP 502".into(),
+            wait,
+        },
+        3 => CouldNotAsk::KeyRefused("HTTP 401".into()),
+        4 => CouldNotAsk::Malformed("no JSON".into()),
+        _ => CouldNotAsk::Refused("HTTP 400".into()),
+    };
+    let may_be_heard = matches!(kind, 0 | 2 | 4);
+    if may_be_heard && rng.bool() {
+        Fault::Lost(error)
+    } else {
+        Fault::Unheard(error)
+    }
+}

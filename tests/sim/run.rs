@@ -1,0 +1,125 @@
+//! Seeds, many on two threads or one alone.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::script::{Outcome, Tally, live_through};
+use crate::trace::{Broken, Trace};
+
+/// Seeds under way at once.
+const THREADS: usize = 2;
+/// After so many failed seeds no more are begun.
+const ENOUGH_FAILURES: usize = 3;
+/// Of a failed seed's story, so much is shown unless it is run alone.
+const LINES_SHOWN: usize = 60;
+
+/// The one seed that is asked for.
+pub fn one() -> Option<u64> {
+    Some(
+        variable("PAYRECOND_SIM_SEED")?
+            .parse()
+            .expect("PAYRECOND_SIM_SEED: a number"),
+    )
+}
+
+/// The seeds that are asked for.
+pub fn range() -> Option<Range<u64>> {
+    let text = variable("PAYRECOND_SIM_SEEDS")?;
+    let (from, to) = text
+        .split_once("..")
+        .expect("PAYRECOND_SIM_SEEDS: FROM..TO");
+    let number = |text: &str| text.parse().expect("PAYRECOND_SIM_SEEDS: numbers");
+    Some(number(from)..number(to))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's own switch, no configuration"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Lives through a seed; a panic breaks a law of its own.
+fn attempt(seed: u64) -> Outcome {
+    let mut kept: Option<Arc<Trace>> = None;
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        live_through(seed, |trace| kept = Some(trace))
+    }));
+    lived.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&t| t.to_owned()));
+        Outcome {
+            broken: Some(Broken {
+                law: "nothing panics",
+                how: text.unwrap_or_default(),
+            }),
+            story: kept.map(|trace| trace.lines()).unwrap_or_default(),
+            tally: Tally::default(),
+        }
+    })
+}
+
+/// The story of a seed.
+pub fn story(seed: u64) -> Vec<String> {
+    attempt(seed).story
+}
+
+/// One seed, with its story.
+pub fn alone(seed: u64) {
+    let outcome = attempt(seed);
+    for line in &outcome.story {
+        println!("{line}");
+    }
+    println!("{:?}", outcome.tally);
+    assert!(
+        outcome.broken.is_none(),
+        "seed {seed}: {:?}",
+        outcome.broken
+    );
+}
+
+/// All seeds of a range; says which failed, and shows the end of the first one's story.
+pub fn run_all(seeds: Range<u64>) {
+    let next = AtomicU64::new(seeds.start);
+    let total = Mutex::new(Tally::default());
+    let failed: Mutex<Vec<(u64, Outcome)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let enough = failed.lock().unwrap().len() >= ENOUGH_FAILURES;
+                    if seed >= seeds.end || enough {
+                        return;
+                    }
+                    let outcome = attempt(seed);
+                    total.lock().unwrap().add(outcome.tally);
+                    if outcome.broken.is_some() {
+                        failed.lock().unwrap().push((seed, outcome));
+                    }
+                }
+            });
+        }
+    });
+    let count = seeds.end - seeds.start;
+    println!("{count} seeds: {:?}", total.into_inner().unwrap());
+    let mut failed = failed.into_inner().unwrap();
+    failed.sort_by_key(|(seed, _)| *seed);
+    for (seed, outcome) in &failed {
+        println!("seed {seed}: {:?}", outcome.broken);
+    }
+    if let Some((seed, outcome)) = failed.first() {
+        let from = outcome.story.len().saturating_sub(LINES_SHOWN);
+        for line in &outcome.story[from..] {
+            println!("{line}");
+        }
+        panic!(
+            "{} of {count} seeds failed; the first again, with its whole story: \
+             PAYRECOND_SIM_SEED={seed} cargo test --test sim -- --nocapture",
+            failed.len()
+        );
+    }
+}
