@@ -217,20 +217,22 @@ impl Poller {
         }
         self.page_was_last = false;
         let ids: Vec<InvoiceId> = ones.iter().map(|(_, id)| *id).collect();
-        match self.setup.store.load(&ids).await {
+        let loaded = self.setup.store.load(&ids).await;
+        let is_queued = match loaded {
             Ok(invoices) => {
                 self.queue_loaded(&ones, invoices, now);
-                self.mark_creations().await;
-                Ok(())
+                Ok(self.mark_creations().await)
             }
-            Err(error) => {
-                let mut shared = lock(&reading.shared);
-                for (slot, _) in &ones {
-                    shared.book.make_due(*slot);
-                }
-                Err(error)
+            Err(error) => Err(error),
+        };
+        if let (Some(reading), Ok(false) | Err(_)) = (&self.reading, &is_queued) {
+            // None of them was asked about: their turn is still to come.
+            let mut shared = lock(&reading.shared);
+            for (slot, _) in &ones {
+                shared.book.make_due(*slot);
             }
         }
+        is_queued.map(drop)
     }
 
     fn queue_loaded(&mut self, ones: &[(u32, InvoiceId)], invoices: Vec<Invoice>, now: Duration) {
