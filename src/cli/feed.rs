@@ -1,14 +1,16 @@
 //! `feed`: prints the outbox, for one reader with or without a place that is kept.
 
 mod follow;
+mod subscribe;
 
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use tokio::io::Stdout;
+use tokio::io::AsyncWrite;
 
+use self::follow::Reader;
 use super::session::Session;
 use super::{Exit, complain};
 use crate::feed::{Format, Pattern, is_consumer_name};
@@ -43,6 +45,22 @@ pub(super) struct Arguments {
     /// End after so many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Serve the client of a socket: what `payrecond-feed@.service` calls, not people
+    #[arg(long, hide = true, requires = "follow",
+          conflicts_with_all = ["from", "consumer", "subject", "limit"])]
+    subscribe: bool,
+}
+
+impl Arguments {
+    /// Whether a client says what it wants.
+    pub(super) fn subscribe(&self) -> bool {
+        self.subscribe
+    }
+}
+
+/// Serves the client of the socket on stdin.
+pub(super) async fn serve(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
+    subscribe::serve(session, arguments.format).await
 }
 
 pub(super) async fn run(
@@ -57,6 +75,7 @@ pub(super) async fn run(
         subject,
         format,
         limit,
+        subscribe: _,
     } = arguments;
     // Held to the end of the delivery.
     let _lock = consumer
@@ -76,10 +95,15 @@ pub(super) async fn run(
     let feed = Feed::new(store.clone(), delivery, place, tokio::io::stdout());
     let mut reading = Reading { feed, left: limit };
     let ended = if follow {
-        follow::follow(&mut reading, store.path()).await
+        follow::follow(&mut reading, store.path(), &Reader::of_stdout()).await
     } else {
         reading.all().await
     };
+    exit_of(ended)
+}
+
+/// A reader that goes away ends it as well as any end.
+fn exit_of(ended: Result<(), FeedError>) -> anyhow::Result<Exit> {
     match ended {
         Ok(()) | Err(FeedError::ReaderGone) => Ok(Exit::Done),
         Err(error) => Err(error.into()),
@@ -87,8 +111,8 @@ pub(super) async fn run(
 }
 
 /// A delivery, and how many frames it may still write.
-struct Reading {
-    feed: Feed<Stdout>,
+struct Reading<W> {
+    feed: Feed<W>,
     left: Option<u64>,
 }
 
@@ -103,7 +127,7 @@ enum Turn {
     Finished,
 }
 
-impl Reading {
+impl<W: AsyncWrite + Unpin + Send> Reading<W> {
     async fn turn(&mut self) -> Result<Turn, FeedError> {
         let frames = self.left.map_or(TURN, |left| left.min(TURN));
         let written = self.feed.run_once(Some(frames)).await?;

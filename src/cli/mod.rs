@@ -138,6 +138,9 @@ async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Res
         Command::Check(report) => check::run(session, report.json).await,
         Command::Migrate(report) => migrate::run(&session, report).await,
         Command::Restore(arguments) => backup::put_back(&session, arguments).await,
+        Command::Feed(arguments) if arguments.subscribe() => {
+            feed::serve(&session, &arguments).await
+        }
         command => on_database(command, &session).await,
     }
 }

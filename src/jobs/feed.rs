@@ -161,9 +161,9 @@ impl<W: AsyncWrite + Unpin + Send> Feed<W> {
 }
 
 fn output_error(error: std::io::Error) -> FeedError {
-    if error.kind() == std::io::ErrorKind::BrokenPipe {
-        FeedError::ReaderGone
-    } else {
-        FeedError::Output(error)
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    match error.kind() {
+        BrokenPipe | ConnectionReset => FeedError::ReaderGone,
+        _ => FeedError::Output(error),
     }
 }

@@ -2,6 +2,7 @@
 
 mod feed;
 mod reports;
+mod subscribe;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -217,8 +218,8 @@ pub fn ended(child: &mut Child) -> i32 {
     }
 }
 
-/// Statements of a program that brings its own library.
-pub fn sql(database: &Path, statements: &str) {
+/// Statements of a program that brings its own library, and what it prints.
+pub fn sql(database: &Path, statements: &str) -> String {
     let done = Command::new("sqlite3")
         .arg(database)
         .arg(statements)
@@ -226,4 +227,5 @@ pub fn sql(database: &Path, statements: &str) {
         .unwrap();
     let complaint = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{complaint}");
+    String::from_utf8(done.stdout).unwrap()
 }

@@ -15,6 +15,8 @@ mod faults;
 mod feed_frames;
 mod http_client;
 mod list;
+mod pages;
+mod personal_data;
 mod positions;
 mod readme;
 mod retention;

@@ -12,6 +12,7 @@ use crate::shop::Shop;
 
 const README: &str = include_str!("../../README.md");
 const SCRIPT: &str = include_str!("../../examples/bot.py");
+const FEED_SCRIPT: &str = include_str!("../../examples/feed.py");
 const CONFIGURATION: &str = include_str!("../../config.example.toml");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_payrecond");
 
@@ -71,11 +72,11 @@ fn help(command: Option<&str>) -> String {
 }
 
 #[test]
-fn the_script_of_the_readme_is_the_example() {
-    assert!(
-        blocks("python").contains(&SCRIPT.to_owned()),
-        "examples/bot.py does not stand in the README"
-    );
+fn the_scripts_of_the_readme_are_the_examples() {
+    for script in [SCRIPT, FEED_SCRIPT] {
+        let stands = blocks("python").contains(&script.to_owned());
+        assert!(stands, "this does not stand in the README:\n{script}");
+    }
 }
 
 #[test]

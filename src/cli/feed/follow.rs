@@ -1,6 +1,6 @@
 //! `feed --follow`: waits for further events, for the reader to go, or for a signal.
 //!
-//! A reader that closes the pipe is noticed while nothing is written, too. On a signal the frames
+//! A reader that closes its end is noticed while nothing is written, too. On a signal the frames
 //! in hand are written to their end, unless nobody reads them.
 
 use std::io;
@@ -8,7 +8,8 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::Interest;
+use tokio::io::{AsyncWrite, Interest};
+use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
@@ -23,10 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Wait before a database that cannot be read is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-pub(super) async fn follow(reading: &mut Reading, database: &Path) -> Result<(), FeedError> {
+pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
+    reading: &mut Reading<W>,
+    database: &Path,
+    reader: &Reader,
+) -> Result<(), FeedError> {
     let mut stop = Stop::listen().map_err(FeedError::Output)?;
     let mut changes = ChangeWatch::on(database);
-    let reader = Reader::of_stdout();
     let mut unreadable = false;
     loop {
         let turn = {
@@ -93,28 +97,46 @@ impl Stop {
     }
 }
 
-/// The other end of stdout. The end of a pipe's reader is noticed; another kind of stdout is found
-/// out by the next write.
-struct Reader {
-    stdout: Option<pipe::Sender>,
+/// The other end of what is written to.
+pub(super) enum Reader {
+    /// The reader of a pipe.
+    Pipe(pipe::Sender),
+    /// The client of a socket. This handle is for watching alone: what it forgets about being
+    /// writable, the one that writes must not miss.
+    Socket(UnixStream),
+    /// Neither: that nobody reads is found out by the next write.
+    Unknown,
 }
 
 impl Reader {
-    fn of_stdout() -> Self {
+    pub(super) fn of_stdout() -> Self {
         // A second handle to the same pipe, never written to; its mode stays as it is.
         let handle = io::stdout().as_fd().try_clone_to_owned();
-        Self {
-            stdout: handle.and_then(pipe::Sender::from_owned_fd_unchecked).ok(),
-        }
+        handle
+            .and_then(pipe::Sender::from_owned_fd_unchecked)
+            .map_or(Self::Unknown, Self::Pipe)
     }
 
     /// Returns when nobody reads any more.
     async fn gone(&self) {
-        if let Some(stdout) = &self.stdout
-            && stdout.ready(Interest::ERROR).await.is_ok()
-        {
-            return;
+        let gone = match self {
+            Self::Pipe(pipe) => pipe.ready(Interest::ERROR).await.is_ok(),
+            Self::Socket(socket) => hung_up(socket).await.is_ok(),
+            Self::Unknown => false,
+        };
+        if !gone {
+            std::future::pending::<()>().await;
         }
-        std::future::pending::<()>().await;
     }
+}
+
+/// Returns when the client has closed both ways. One that only has nothing more to say still reads.
+async fn hung_up(socket: &UnixStream) -> io::Result<()> {
+    while !socket.ready(Interest::WRITABLE).await?.is_write_closed() {
+        // Forgets that it is writable, so that the next news of the socket is waited for.
+        let _ = socket.try_io(Interest::WRITABLE, || {
+            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+        });
+    }
+    Ok(())
 }

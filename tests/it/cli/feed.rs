@@ -150,7 +150,7 @@ fn the_daemons_own_consumer_is_refused_while_it_runs() {
 }
 
 /// Events enough to overflow a pipe, when there are hundreds.
-async fn say_payments(store: &SqliteStore, count: usize) {
+pub async fn say_payments(store: &SqliteStore, count: usize) {
     let mut paid = Vec::new();
     for n in 0..count {
         let invoice = drop_in(store, &format!("ORD-{n}"), &format!("{n}")).await;

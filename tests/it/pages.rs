@@ -1,0 +1,66 @@
+//! Man pages and shell completions are those of the command line. They stand in the repo so that a
+//! package needs no more than the program; `RENEW=1 cargo test --test it pages::` writes them anew.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use payrecond::cli::Arguments;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging");
+
+/// Every file that is made from the command line, by its name in `packaging/`.
+fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let (man, completions) = (folder.path().join("man"), folder.path().join("completions"));
+    fs::create_dir(&man).unwrap();
+    fs::create_dir(&completions).unwrap();
+    clap_mangen::generate_to(Arguments::command().disable_help_subcommand(true), &man).unwrap();
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let mut command = Arguments::command();
+        clap_complete::generate_to(shell, &mut command, "payrecond", &completions).unwrap();
+    }
+    files(folder.path())
+}
+
+/// The files in the folders `man` and `completions`.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for part in ["man", "completions"] {
+        for entry in fs::read_dir(folder.join(part)).into_iter().flatten() {
+            let entry = entry.unwrap();
+            let name = Path::new(part).join(entry.file_name());
+            found.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+    found
+}
+
+fn renew(pages: &BTreeMap<PathBuf, Vec<u8>>) {
+    for old in files(Path::new(FOLDER)).keys() {
+        fs::remove_file(Path::new(FOLDER).join(old)).unwrap();
+    }
+    for (name, text) in pages {
+        fs::write(Path::new(FOLDER).join(name), text).unwrap();
+    }
+}
+
+#[test]
+fn man_pages_and_completions_are_those_of_the_command_line() {
+    let expected = generated();
+    if std::env::var_os("RENEW").is_some() {
+        renew(&expected);
+    }
+    let kept = files(Path::new(FOLDER));
+    let names = |pages: &BTreeMap<PathBuf, Vec<u8>>| pages.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&kept), names(&expected));
+    for (name, text) in expected {
+        assert!(
+            kept[&name] == text,
+            "packaging/{} is not that of the command line: RENEW=1 cargo test --test it pages::",
+            name.display()
+        );
+    }
+}
