@@ -1,5 +1,7 @@
 //! The composition root: the only place that names concrete stores, providers and feeds.
 
+mod serve;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -23,6 +25,7 @@ use crate::jobs::poll::{FINISH_WITHIN, PollCounts, PollSetup, Poller, Strategy};
 use crate::jobs::retention::Retention;
 use crate::jobs::{Board, Heartbeat, LONGEST_NAP};
 use crate::lifecycle;
+use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
@@ -75,6 +78,7 @@ struct Parts {
     changed: watch::Sender<()>,
     board: Board,
     heartbeats: BTreeMap<String, Heartbeat>,
+    metrics: Metrics,
     _locks: Vec<DatabaseLock>,
 }
 
@@ -84,6 +88,7 @@ struct Account {
     provider: Arc<dyn Provider>,
     read_key: config::KeyReader,
     gate: Gate,
+    meter: AccountMeter,
 }
 
 /// The daemon, until a signal stops it: polls, delivers the feed to `output`.
@@ -109,6 +114,7 @@ where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let mut parts = assemble(config, env).await?;
+    let server = serve::bind(&parts).await?;
     let flush = CancellationToken::new();
     let feed = open_feed(&parts, output).await?;
     let mut pollers = JoinSet::new();
@@ -124,6 +130,7 @@ where
         parts.changed.clone(),
         stop.clone(),
     ));
+    serve::start(server, &parts, &mut duties, &stop).await?;
     let delivery = feed.map(|feed| {
         let wakes = FeedWakes {
             clock: Arc::clone(&parts.clock),
@@ -217,7 +224,8 @@ where
 /// Reads the keys, takes the lock, brings the database up to date, opens it.
 async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let accounts = accounts(&config, env, &clock)?;
+    let metrics = Metrics::new();
+    let accounts = accounts(&config, env, &clock, &metrics)?;
     let path = config.database.path.clone();
     let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database").await?;
     let migrated = migrate(&path, clock.now()).await?;
@@ -246,6 +254,7 @@ async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonErro
         changed: watch::Sender::new(()),
         board: Board::default(),
         heartbeats: BTreeMap::new(),
+        metrics,
         _locks: locks,
     })
 }
@@ -274,6 +283,7 @@ fn accounts(
     config: &Config,
     env: &Environment,
     clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
 ) -> Result<Vec<Account>, DaemonError> {
     let enabled = config.accounts.iter().filter(|account| account.enabled);
     enabled
@@ -285,6 +295,7 @@ fn accounts(
                 provider,
                 read_key: config::key_reader(account, env),
                 gate: gate(account, clock.as_ref()),
+                meter: metrics.account(&account.name),
             })
         })
         .collect()
@@ -387,6 +398,7 @@ fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             changed: parts.changed.subscribe(),
             heartbeat,
             board: parts.board.clone(),
+            meter: account.meter.clone(),
             seed: fastrand::u64(..),
         });
     }
@@ -453,7 +465,10 @@ where
         pattern: None,
     };
     let store = Arc::clone(&parts.store) as Arc<dyn Store>;
-    Ok(Some(Feed::new(store, delivery, place, output)))
+    let meter = parts.metrics.feed(Arc::clone(&parts.clock));
+    Ok(Some(
+        Feed::new(store, delivery, place, output).metered(meter),
+    ))
 }
 
 /// What the feed waits for.
@@ -532,19 +547,20 @@ fn retention_turn(parts: &Parts) -> Turn {
 
 /// One account after the other: an audit is in no hurry.
 fn audit_turn(parts: &Parts) -> Turn {
-    let audits: Vec<Audit> = parts
+    let audits: Vec<(Audit, AccountMeter)> = parts
         .accounts
         .iter()
         .map(|account| {
             let provider = Arc::clone(&account.provider);
-            audit(
+            let audit = audit(
                 &account.settings,
                 provider,
                 &parts.store,
                 &parts.clock,
                 account.gate.clone(),
                 false,
-            )
+            );
+            (audit, account.meter.clone())
         })
         .collect();
     let audits = Arc::new(audits);
@@ -552,9 +568,10 @@ fn audit_turn(parts: &Parts) -> Turn {
     Arc::new(move || {
         let (audits, committed) = (Arc::clone(&audits), Arc::clone(&committed));
         Box::pin(async move {
-            for audit in audits.iter() {
+            for (audit, meter) in audits.iter() {
                 match audit.run_once().await {
                     Ok(report) => {
+                        meter.said("audit.discrepancy", report.said);
                         let (found, new) = (report.discrepancies.len(), report.said);
                         tracing::info!(account = %audit.account, checked = report.checked, found, new, "audit done");
                     }

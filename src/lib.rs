@@ -7,6 +7,8 @@
 pub mod cli;
 pub mod daemon;
 
+pub mod server;
+
 pub mod config;
 
 pub mod lifecycle;
@@ -14,6 +16,9 @@ pub mod schedule;
 pub mod telemetry;
 
 pub mod jobs;
+pub mod story;
+
+pub mod metrics;
 
 pub mod retry;
 pub mod throttle;
@@ -25,4 +30,7 @@ pub mod store;
 pub mod sandbox;
 
 pub mod clock;
+
+pub mod words;
+
 pub mod domain;

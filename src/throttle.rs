@@ -79,6 +79,8 @@ pub struct Throttle {
     adapted_at: Duration,
     held_until: Duration,
     in_flight: usize,
+    /// Requests ever charged.
+    begun: u64,
     stop: Option<Stop>,
     failures_in_a_row: u32,
     last_answer: Option<Duration>,
@@ -100,6 +102,7 @@ impl Throttle {
             adapted_at: now,
             held_until: Duration::ZERO,
             in_flight: 0,
+            begun: 0,
             stop: None,
             failures_in_a_row: 0,
             last_answer: None,
@@ -160,6 +163,7 @@ impl Throttle {
 
     /// Charges a request that goes along with one under way; the bucket may go into debt.
     pub fn charge(&mut self, now: Duration) {
+        self.begun = self.begun.saturating_add(1);
         if self.rate().is_some() {
             self.tokens -= 1.0;
         }
@@ -285,6 +289,16 @@ impl Throttle {
     pub fn next_probe_in(&self, now: Duration) -> Option<Duration> {
         let stop = self.stop.as_ref()?;
         Some(stop.next_probe.saturating_sub(now))
+    }
+
+    /// Requests ever charged to the budget.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Requests that wait for their answer.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// When the provider last said something.

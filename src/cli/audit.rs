@@ -10,12 +10,12 @@ use super::exit::complain;
 use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use super::words;
 use crate::config;
 use crate::daemon;
 use crate::domain::audit::{Discrepancy, Kind, Side};
 use crate::jobs::audit::Report;
 use crate::store::sqlite::SqliteStore;
+use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Arguments {

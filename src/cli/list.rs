@@ -6,12 +6,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use super::invoice_json::InvoiceJson;
 use super::session::Session;
 use super::table::{Cell, Table};
-use super::words;
 use super::{Exit, Report, complain};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::sqlite::{InvoiceQuery, SqliteStore};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -25,7 +25,6 @@ mod stats;
 mod table;
 pub mod top;
 mod why;
-mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

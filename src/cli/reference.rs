@@ -48,12 +48,7 @@ impl Which {
     ) -> anyhow::Result<Invoice> {
         let account = self.account.as_deref().map(AccountName::from);
         let reference = Reference::parse(&self.reference);
-        let mut found = store.find(&reference, account.as_ref()).await?;
-        if found.is_empty() && matches!(reference, Reference::Id(_)) {
-            // An external id may look like that, too.
-            let text = Reference::Text(self.reference.clone());
-            found = store.find(&text, account.as_ref()).await?;
-        }
+        let mut found = store.find_called(&self.reference, account.as_ref()).await?;
         match (found.pop(), found.len()) {
             (Some(invoice), 0) => Ok(invoice),
             (Some(last), _) => {

@@ -8,9 +8,9 @@ use tokio::io::AsyncWrite;
 use super::Exit;
 use super::exit::complain;
 use super::session::Session;
-use super::words;
 use crate::daemon::{self, DaemonError};
 use crate::jobs::poll::PollCounts;
+use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Arguments {

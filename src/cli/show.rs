@@ -8,12 +8,12 @@ use super::output::Output;
 use super::reference::Which;
 use super::session::Session;
 use super::table::{Cell, Table};
-use super::words;
 use super::{Exit, Report};
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::sqlite::{EventRow, SqliteStore};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

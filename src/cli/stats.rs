@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use super::words;
 use super::{Exit, Report};
 use crate::domain::time::UnixMillis;
 use crate::store::sqlite::{DetectTimes, Overview, SqliteStore};
 use crate::store::{AccountRecord, Consumer, Store as _};
+use crate::words;
 
 /// A reader that has not read for so long is an alarm.
 pub(super) const LAG_ALARM: Duration = Duration::from_hours(7 * 24);

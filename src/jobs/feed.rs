@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::feed::{Format, Frame, Pattern};
+use crate::metrics::FeedMeter;
 use crate::store::{Store, StoreError, StoredEvent};
 
 /// Events read, written and acknowledged at a time.
@@ -49,6 +50,7 @@ pub struct Feed<W> {
     acknowledged: i64,
     opened: bool,
     buffer: Vec<u8>,
+    meter: Option<FeedMeter>,
 }
 
 impl<W: AsyncWrite + Unpin + Send> Feed<W> {
@@ -62,7 +64,15 @@ impl<W: AsyncWrite + Unpin + Send> Feed<W> {
             acknowledged: place,
             opened: false,
             buffer: Vec::new(),
+            meter: None,
         }
+    }
+
+    /// The same, its delay being measured.
+    #[must_use]
+    pub fn metered(mut self, meter: FeedMeter) -> Self {
+        self.meter = Some(meter);
+        self
     }
 
     /// Delivers what is there now, at most `limit` frames. Returns how many were written.
@@ -145,6 +155,10 @@ impl<W: AsyncWrite + Unpin + Send> Feed<W> {
         }
         // From here on it is said, whatever becomes of the acknowledgement.
         self.place = place;
+        if let Some(meter) = &self.meter {
+            let said = events.iter().take_while(|event| event.seq <= place);
+            meter.flushed(said.map(|event| event.created_at));
+        }
         self.acknowledge().await?;
         Ok(frames)
     }

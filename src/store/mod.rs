@@ -284,6 +284,8 @@ pub struct StoredEvent {
     pub subject: String,
     /// The JSON, on one line.
     pub payload: String,
+    /// When it was written.
+    pub created_at: UnixMillis,
 }
 
 /// A reader of the outbox.

@@ -9,14 +9,17 @@ const FLOORS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["daemon"],
+    &["server"],
     &["config"],
     &["lifecycle", "schedule", "telemetry"],
-    &["jobs"],
+    &["jobs", "story"],
+    &["metrics"],
     &["throttle"],
     &["retry"],
     &["feed", "provider", "store"],
     &["sandbox"],
     &["clock"],
+    &["words"],
     &["domain"],
 ];
 

@@ -9,6 +9,6 @@ mod kill;
 mod laws;
 mod notified;
 mod output;
-mod program;
+pub mod program;
 mod provider;
 mod signals;

@@ -11,6 +11,7 @@ use payrecond::domain::invoice::{Invoice, OrderId};
 use payrecond::domain::sighting::Sighting;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
+use payrecond::metrics::Metrics;
 use payrecond::provider::{
     ApiKey, CouldNotAsk, Creation, CreationAnswer, Glance, Look, PageEnd, PageVisitor, Provider,
 };
@@ -525,6 +526,7 @@ async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
         committed: Arc::default(),
         heartbeat: Heartbeat::default(),
         board: Board::default(),
+        meter: Metrics::new().account("default"),
         seed: 1,
         clock,
     })

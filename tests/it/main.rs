@@ -23,6 +23,7 @@ mod retention;
 mod rows;
 mod sandbox;
 mod schema;
+mod server;
 mod shop;
 mod store;
 mod walletpay;

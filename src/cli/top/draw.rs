@@ -9,10 +9,10 @@ use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
 use super::View;
 use crate::cli::stats::{is_alarming, lag};
 use crate::cli::table::Tone;
-use crate::cli::words;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::store::sqlite::EventRow;
+use crate::words;
 
 /// Draws the view over the whole frame.
 pub fn draw(frame: &mut Frame<'_>, view: &View) {

@@ -10,6 +10,7 @@ mod committer;
 mod details;
 mod entry;
 mod judge;
+mod meter;
 mod page;
 mod plan;
 mod queue;
@@ -44,6 +45,7 @@ use crate::domain::sighting::{News, OrderState};
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
 use crate::jobs::{Board, Heartbeat, LONGEST_NAP};
+use crate::metrics::AccountMeter;
 use crate::provider::{ApiKey, CouldNotAsk, Provider};
 use crate::store::{Store, Written};
 use crate::throttle::{Gate, Throttle, Trouble};
@@ -103,6 +105,8 @@ pub struct PollSetup {
     pub heartbeat: Heartbeat,
     /// Where the account's state is put up.
     pub board: Board,
+    /// Where its work is counted.
+    pub meter: AccountMeter,
     /// Seed of the jitter.
     pub seed: u64,
 }
@@ -253,6 +257,7 @@ impl Poller {
     async fn progress(&mut self) {
         self.setup.heartbeat.beat(self.setup.clock.monotonic());
         self.tell_of_trouble();
+        self.meter_gate();
         let nap = self.nap();
         let clock = Arc::clone(&self.setup.clock);
         let Self {
@@ -371,6 +376,7 @@ impl Poller {
     }
 
     fn settle(&mut self, asked: Asked) {
+        self.meter_asked(&asked);
         let Asked {
             invoice,
             permit,
@@ -548,6 +554,7 @@ impl Poller {
 
     fn committed(&mut self, outcome: Outcome) {
         let written = self.committer.conclude(outcome);
+        self.meter_written(&written);
         let says =
             |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
         if written.iter().any(says) {

@@ -249,6 +249,7 @@ impl Poller {
 
     /// Takes in a page that came back.
     pub(super) fn fetched(&mut self, mut fetched: Fetched) {
+        self.meter_page(&fetched);
         let (now, wall) = (self.setup.clock.monotonic(), self.setup.clock.now());
         match &fetched.result {
             Ok(_) => {

@@ -6,8 +6,7 @@ use super::connection::Writer;
 use super::row::Cells;
 use crate::store::{Consumer, StoreError, StoredEvent};
 
-pub(super) const EVENTS_AFTER: &str =
-    "SELECT seq, event_id, subject, payload FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+pub(super) const EVENTS_AFTER: &str = "SELECT seq, event_id, subject, payload, created_at FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 pub(super) async fn events_after(
     readers: &SqlitePool,
@@ -27,6 +26,7 @@ pub(super) async fn events_after(
                 event_id: cells.text()?.unwrap_or_default(),
                 subject: cells.text()?.unwrap_or_default(),
                 payload: cells.text()?.unwrap_or_default(),
+                created_at: cells.time()?.unwrap_or_default(),
             })
         })
         .collect()

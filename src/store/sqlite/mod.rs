@@ -11,6 +11,7 @@ mod connection;
 mod consumers;
 mod copy;
 mod due;
+mod glance;
 mod high_water;
 mod pages;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod watch;
 
 pub use connection::DatabaseLock;
 pub use copy::{Copied, restore};
+pub use glance::{COUNTED_UP_TO, Lag, Overdue, Told};
 pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Reference};
 pub use schema::{Migrated, migrate};
 pub use watch::ChangeWatch;

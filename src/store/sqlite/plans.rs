@@ -3,7 +3,9 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::{accounts, commit, connection, consumers, due, pages, reports, retention, schema};
+use super::{
+    accounts, commit, connection, consumers, due, glance, pages, reports, retention, schema,
+};
 use crate::domain::time::UnixMillis;
 
 /// The contract's query for programs that read events.
@@ -59,6 +61,30 @@ const OFTEN: &[(&str, &str)] = &[
     (
         reports::BY_ORDER_ID,
         "invoices_by_order_id (account=? AND order_id=?)",
+    ),
+    (
+        glance::PLANS_BETWEEN,
+        "COVERING INDEX invoices_due (account=? AND next_poll_at>? AND next_poll_at<?)",
+    ),
+    (
+        glance::OLDEST_NUDGED,
+        "invoices_due (account=? AND next_poll_at<?)",
+    ),
+    (
+        glance::OVERDUE_ROWS,
+        "invoices_due (account=? AND next_poll_at>? AND next_poll_at<?)",
+    ),
+    (
+        glance::NEWEST_OF_STATUS,
+        "INDEX invoices_by_status (status=?)",
+    ),
+    (
+        glance::LAGS,
+        "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)",
+    ),
+    (
+        glance::TOLD_AFTER,
+        "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)",
     ),
     (retention::PRUNE_INVOICES, "invoices_ended (updated_at<?)"),
     (

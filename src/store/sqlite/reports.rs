@@ -18,7 +18,7 @@ const DETECT_SAMPLE: i64 = 10_000;
 
 /// So long an account's word holds that looks by page had covered all that was due. It is given
 /// anew each minute.
-const COVERED_FOR: Duration = Duration::from_mins(3);
+pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
 
 /// What looks by page have covered is not overdue, whatever the rows say. A nudge always is.
 const OVERDUE: &str = "
@@ -226,6 +226,20 @@ impl SqliteStore {
                 }
             }
         }
+    }
+
+    /// As `find`, by whatever a person typed: an external id may look like `#7`, too.
+    pub async fn find_called(
+        &self,
+        text: &str,
+        account: Option<&AccountName>,
+    ) -> Result<Vec<Invoice>, StoreError> {
+        let reference = Reference::parse(text);
+        let found = self.find(&reference, account).await?;
+        if found.is_empty() && matches!(reference, Reference::Id(_)) {
+            return self.find(&Reference::Text(text.to_owned()), account).await;
+        }
+        Ok(found)
     }
 
     async fn find_text(
@@ -438,7 +452,7 @@ impl SqliteStore {
     }
 }
 
-fn invoices(rows: &[SqliteRow]) -> Result<Vec<Invoice>, StoreError> {
+pub(super) fn invoices(rows: &[SqliteRow]) -> Result<Vec<Invoice>, StoreError> {
     rows.iter().map(invoice).collect()
 }
 

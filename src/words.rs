@@ -7,7 +7,7 @@ use crate::domain::money::Money;
 use crate::domain::time::UnixMillis;
 
 /// A span of time in its largest sensible unit: `12 s`, `3 min`, `5 h`, `2 d`.
-pub(super) fn span(duration: Duration) -> String {
+pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),
@@ -18,7 +18,7 @@ pub(super) fn span(duration: Duration) -> String {
 }
 
 /// A measured time: `350 ms`, `2.7 s`, then as `span`.
-pub(super) fn measured(duration: Duration) -> String {
+pub fn measured(duration: Duration) -> String {
     match duration.as_millis() {
         0..1000 => format!("{} ms", duration.as_millis()),
         1000..10_000 => format!("{:.1} s", duration.as_secs_f64()),
@@ -27,7 +27,7 @@ pub(super) fn measured(duration: Duration) -> String {
 }
 
 /// How far `at` is from `now`: `in 12 s`, `3 min ago`, `now`.
-pub(super) fn relative(at: UnixMillis, now: UnixMillis) -> String {
+pub fn relative(at: UnixMillis, now: UnixMillis) -> String {
     let (ahead, behind) = (at.since(now), now.since(at));
     if ahead >= Duration::from_secs(1) {
         format!("in {}", span(ahead))
@@ -39,21 +39,21 @@ pub(super) fn relative(at: UnixMillis, now: UnixMillis) -> String {
 }
 
 /// The time itself, and how far it is.
-pub(super) fn absolute(at: UnixMillis, now: UnixMillis) -> String {
+pub fn absolute(at: UnixMillis, now: UnixMillis) -> String {
     format!("{at} ({})", relative(at, now))
 }
 
-pub(super) fn money(money: &Money) -> String {
+pub fn money(money: &Money) -> String {
     format!("{} {}", money.value, money.currency)
 }
 
 /// The expected amount, or nothing.
-pub(super) fn amount(invoice: &Invoice) -> String {
+pub fn amount(invoice: &Invoice) -> String {
     invoice.facts.amount.as_ref().map(money).unwrap_or_default()
 }
 
 /// When the next look is, in a table's cell.
-pub(super) fn next_look(schedule: &Schedule, now: UnixMillis) -> String {
+pub fn next_look(schedule: &Schedule, now: UnixMillis) -> String {
     match schedule.next_poll_at {
         None => "never".to_owned(),
         Some(UnixMillis(0 | 1)) => "now".to_owned(),
@@ -63,7 +63,7 @@ pub(super) fn next_look(schedule: &Schedule, now: UnixMillis) -> String {
 }
 
 /// `1 event`, `2 events`.
-pub(super) fn counted(count: i64, noun: &str) -> String {
+pub fn counted(count: i64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

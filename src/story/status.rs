@@ -1,10 +1,11 @@
 //! What each status and each reason means, and what a person can do about it.
 
-use super::{Obstacle, words};
+use super::Obstacle;
 use crate::domain::invoice::{Facts, Invoice};
 use crate::domain::state::{Status, reason};
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
+use crate::words;
 
 /// The rules that hold, in sentences.
 pub(super) fn holds(invoice: &Invoice, now: UnixMillis) -> Vec<String> {
@@ -53,7 +54,7 @@ fn meaning(invoice: &Invoice, now: UnixMillis) -> String {
     }
 }
 
-fn explained(word: &str, facts: &Facts) -> String {
+pub(super) fn explained(word: &str, facts: &Facts) -> String {
     let told = match word {
         reason::AMOUNT_MISMATCH => {
             "the order at the provider asks for another amount than the invoice expects"

@@ -4,24 +4,26 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::words;
 use crate::domain::cadence::{Because, Cadence};
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::words;
 
 /// The next look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(in crate::cli) struct NextLook {
+pub struct NextLook {
     /// Unix milliseconds; null = never, 0 = at once.
-    pub(super) at: Option<i64>,
+    pub at: Option<i64>,
     /// `never`, `nudged`, `clock_went_back`, `new`, `after_expiry`, `failures` or `age`.
-    pub(super) rule: &'static str,
-    pub(super) text: String,
+    pub rule: &'static str,
+    /// The same for people.
+    pub text: String,
 }
 
 impl NextLook {
-    pub(super) fn of(invoice: &Invoice, cadence: &Cadence, now: UnixMillis) -> Self {
+    /// When the next look at an invoice is, and why then.
+    pub fn of(invoice: &Invoice, cadence: &Cadence, now: UnixMillis) -> Self {
         let (rule, text) = match invoice.schedule.next_poll_at {
             None => ("never", never(invoice.facts.status)),
             Some(UnixMillis(0)) => (

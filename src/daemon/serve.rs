@@ -1,0 +1,60 @@
+//! The server's part of the composition: its place, and a way to the database of its own.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{DaemonError, Parts};
+use crate::server::{ListenError, Server, Setup};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+
+impl From<ListenError> for DaemonError {
+    fn from(error: ListenError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Takes the place that the configuration names, if it names one: before anything else begins, so
+/// that two daemons on one port are told apart at once.
+pub(super) async fn bind(parts: &Parts) -> Result<Option<Server>, DaemonError> {
+    let settings = &parts.config.server;
+    match &settings.listen {
+        Some(listen) => Ok(Some(Server::bind(listen, settings.allow_remote).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Begins to answer, as one of the daemon's duties.
+pub(super) async fn start(
+    server: Option<Server>,
+    parts: &Parts,
+    duties: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<(), DaemonError> {
+    if let Some(server) = server {
+        let setup = setup(parts).await?;
+        tracing::info!(place = server.place(), "answering by HTTP");
+        duties.spawn(server.run(setup, stop.clone()));
+    }
+    Ok(())
+}
+
+/// What the server tells of. It reads by connections of its own: polling must not wait for it.
+async fn setup(parts: &Parts) -> Result<Setup, DaemonError> {
+    let store = SqliteStore::open(SqliteOptions {
+        path: parts.config.database.path.clone(),
+        subject_prefix: parts.config.feed.subject_prefix.clone(),
+    })
+    .await?;
+    let configured = parts.config.accounts.iter();
+    Ok(Setup {
+        store: Arc::new(store),
+        clock: Arc::clone(&parts.clock),
+        metrics: parts.metrics.clone(),
+        accounts: parts.accounts.iter().map(|a| a.meter.clone()).collect(),
+        heartbeats: parts.heartbeats.clone(),
+        cadence: super::cadence(&parts.config),
+        configured: configured.map(|a| (a.name.clone(), a.enabled)).collect(),
+    })
+}

@@ -1,0 +1,138 @@
+//! What holds for every request: it reads, it names a host that is ours, its answer runs nothing of
+//! strangers.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::uri::Authority;
+use axum::http::{Method, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+/// Names that a request may call us by. A page elsewhere can have its own name point to this machine
+/// and so read answers in the visitor's browser: its requests name a host that is not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hosts {
+    /// This machine's, and the address that is listened on.
+    OfMachine(IpAddr),
+    /// All.
+    Any,
+}
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 7] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// Adds to every answer what keeps a browser from doing more with it than showing it.
+pub(super) async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    response
+}
+
+/// Nothing is changed by a request.
+pub(super) async fn read_only(request: Request, next: Next) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD => next.run(request).await,
+        _ => {
+            let allow = [(header::ALLOW, "GET, HEAD")];
+            let words = "this server only tells: use GET or HEAD\n";
+            (StatusCode::METHOD_NOT_ALLOWED, allow, words).into_response()
+        }
+    }
+}
+
+/// Refuses requests that call us by a name which is not ours.
+pub(super) async fn known_host(
+    State(hosts): State<Hosts>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Hosts::OfMachine(listened) = hosts else {
+        return next.run(request).await;
+    };
+    let headers = request.headers().get_all(header::HOST).iter();
+    let mut named: Vec<&str> = headers
+        .map(|host| host.to_str().unwrap_or_default())
+        .collect();
+    named.extend(request.uri().authority().map(Authority::as_str));
+    // Before 1.1 there was no such header, and no browser speaks that any more.
+    let is_old = request.version() < Version::HTTP_11;
+    if named.is_empty() && !is_old {
+        return (StatusCode::BAD_REQUEST, "the Host header is missing\n").into_response();
+    }
+    if named.iter().all(|host| is_ours(host, listened)) {
+        return next.run(request).await;
+    }
+    let words = "this server answers to this machine's own names only: use 127.0.0.1 or localhost, \
+                 or set server.allow_remote\n";
+    (StatusCode::MISDIRECTED_REQUEST, words).into_response()
+}
+
+/// The port is no matter: it changes on the way through a tunnel.
+fn is_ours(host: &str, listened: IpAddr) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse()
+            .is_ok_and(|ip: IpAddr| ip.is_loopback() || ip == listened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_the_machine_are_ours() {
+        let listened = IpAddr::from([192, 168, 1, 5]);
+        for ours in [
+            "localhost",
+            "LOCALHOST:9464",
+            "localhost.",
+            "127.0.0.1:9464",
+            "127.8.9.1",
+            "[::1]:9464",
+            "192.168.1.5:9464",
+        ] {
+            assert!(is_ours(ours, listened), "{ours}");
+        }
+        for theirs in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "192.168.1.6",
+            "[::2]",
+            "[::1",
+            "0x7f.1",
+        ] {
+            assert!(!is_ours(theirs, listened), "{theirs}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Whether the daemon is well, in plain words: `/livez` for those who restart it, `/readyz` for those
+//! who want to know whether payments are being noticed.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use super::Site;
+use crate::clock::Clock;
+use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
+use crate::metrics::{self, AccountMeter};
+use crate::store::sqlite::SqliteStore;
+use crate::words;
+
+/// A duty that has not turned for so long hangs.
+const HANGS_AFTER: Duration = Duration::from_mins(1);
+/// A look may be so late before payments count as not noticed in time.
+const OVERDUE_AFTER: Duration = Duration::from_mins(5);
+/// A reader that has not read for so long is an alarm.
+pub(super) const LAG_ALARM: Duration = Duration::from_hours(7 * 24);
+/// Other programs may hold the database's write lock for so long.
+const WRITABLE_WITHIN: Duration = Duration::from_secs(3);
+/// What was found out about the database counts for so long.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+/// A page waits so long for the database.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Check {
+    /// `database`, `account NAME`, `looks NAME`, `consumer NAME` or `duties`.
+    #[serde(rename = "check")]
+    pub(super) subject: String,
+    /// Whether it is well.
+    pub(super) ok: bool,
+    /// How it stands.
+    pub(super) message: String,
+}
+
+/// All that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report {
+    status: &'static str,
+    pub(super) checks: Vec<Check>,
+}
+
+/// What was last found out about the database.
+pub(super) struct Health {
+    clock: Arc<dyn Clock>,
+    probe: Mutex<Option<(Duration, Check)>>,
+    last: std::sync::Mutex<Option<Check>>,
+}
+
+pub(super) async fn livez(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    Report::of(vec![site.duties()]).into_answer(&headers)
+}
+
+pub(super) async fn readyz(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    site.report().await.into_answer(&headers)
+}
+
+impl Check {
+    fn of(subject: impl Into<String>, outcome: Result<String, String>) -> Self {
+        let (ok, message) = match outcome {
+            Ok(message) => (true, message),
+            Err(message) => (false, message),
+        };
+        Self {
+            subject: subject.into(),
+            ok,
+            message: one_line(&message),
+        }
+    }
+}
+
+impl Report {
+    fn of(checks: Vec<Check>) -> Self {
+        let well = checks.iter().all(|check| check.ok);
+        Self {
+            status: if well { "ok" } else { "failing" },
+            checks,
+        }
+    }
+
+    /// What is not well.
+    pub(super) fn failing(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| !check.ok)
+    }
+
+    fn into_answer(self, headers: &HeaderMap) -> Response {
+        let code = match self.failing().next() {
+            None => StatusCode::OK,
+            Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        if wants_json(headers) {
+            return (code, axum::Json(self)).into_response();
+        }
+        let mut text = format!("{}\n", self.status);
+        for check in &self.checks {
+            let word = if check.ok { "ok    " } else { "FAILED" };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{word}  {:<18} {}", check.subject, check.message);
+        }
+        (code, text).into_response()
+    }
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("application/json"))
+}
+
+impl Health {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            probe: Mutex::new(None),
+            last: std::sync::Mutex::new(None),
+        }
+    }
+
+    /// Whether the database can be written. Who asks meanwhile waits for the same answer.
+    async fn database(&self, store: &SqliteStore) -> Check {
+        let mut probe = self.probe.lock().await;
+        let now = self.clock.monotonic();
+        if let Some((at, check)) = &*probe
+            && now.saturating_sub(*at) < PROBE_EVERY
+        {
+            return check.clone();
+        }
+        let tried = tokio::time::timeout(WRITABLE_WITHIN, store.require_writable()).await;
+        let outcome = match tried {
+            Ok(Ok(())) => Ok("can be written".to_owned()),
+            Ok(Err(error)) => Err(format!("cannot be written: {error}")),
+            Err(_) => Err(format!(
+                "cannot be written: another program has held its write lock for more than {}",
+                words::span(WRITABLE_WITHIN)
+            )),
+        };
+        let check = Check::of("database", outcome);
+        *probe = Some((self.clock.monotonic(), check.clone()));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(check.clone());
+        check
+    }
+
+    /// What was last found out about the database, without asking it.
+    fn last(&self) -> Check {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+            .unwrap_or_else(|| Check::of("database", Ok("is being looked at".to_owned())))
+    }
+}
+
+impl Site {
+    /// Everything that must be well for payments to be noticed and passed on.
+    async fn report(&self) -> Report {
+        let database = self.health.database(&self.setup.store).await;
+        self.report_with(database).await
+    }
+
+    /// The same for a page, which waits but a moment: then what was last found out counts.
+    pub(super) async fn report_at_once(self: &Arc<Self>) -> Report {
+        let site = Arc::clone(self);
+        // A task of its own: it goes on to the end, for the next one who asks.
+        let probing = tokio::spawn(async move { site.health.database(&site.setup.store).await });
+        let database = match tokio::time::timeout(AT_ONCE, probing).await {
+            Ok(Ok(check)) => check,
+            Ok(Err(_)) | Err(_) => self.health.last(),
+        };
+        self.report_with(database).await
+    }
+
+    async fn report_with(&self, mut database: Check) -> Report {
+        let now = self.setup.clock.now();
+        let fails = |meter: &AccountMeter| meter.standing().database_fails;
+        if database.ok && self.setup.accounts.iter().any(fails) {
+            database = Check::of(
+                "database",
+                Err(
+                    "what was found out cannot be written: a full disk, or a lock that another \
+                     program holds"
+                        .to_owned(),
+                ),
+            );
+        }
+        let mut checks = vec![database, self.duties()];
+        for meter in &self.setup.accounts {
+            checks.push(account(meter, now));
+            checks.push(self.looks(meter.name(), now).await);
+        }
+        checks.extend(self.consumers(now).await);
+        Report::of(checks)
+    }
+
+    /// Whether every duty turns.
+    fn duties(&self) -> Check {
+        let now = self.setup.clock.monotonic();
+        let beats = self.setup.heartbeats.iter();
+        let hanging: Vec<&str> = beats
+            .filter(|(_, beat)| beat.silent_for(now) > HANGS_AFTER)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let outcome = if hanging.is_empty() {
+            Ok("all turn".to_owned())
+        } else {
+            Err(format!(
+                "no turn for more than {}: {}",
+                words::span(HANGS_AFTER),
+                hanging.join(", ")
+            ))
+        };
+        Check::of("duties", outcome)
+    }
+
+    async fn looks(&self, account: &str, now: UnixMillis) -> Check {
+        let outcome = match self.setup.store.overdue(&account.into(), now).await {
+            Err(error) => Err(format!("cannot be read: {error}")),
+            Ok(overdue) => {
+                let late = overdue.oldest_at.map_or(Duration::ZERO, |at| now.since(at));
+                let counted = words::counted(overdue.count, "look");
+                if late <= OVERDUE_AFTER {
+                    Ok("in time".to_owned())
+                } else {
+                    Err(format!(
+                        "{counted} overdue, the oldest by {}",
+                        words::span(late)
+                    ))
+                }
+            }
+        };
+        Check::of(format!("looks {account}"), outcome)
+    }
+
+    async fn consumers(&self, now: UnixMillis) -> Vec<Check> {
+        let lags = match self.setup.store.lags(1).await {
+            Ok(lags) => lags,
+            Err(error) => {
+                return vec![Check::of(
+                    "consumers",
+                    Err(format!("cannot be read: {error}")),
+                )];
+            }
+        };
+        let told = lags.iter().map(|lag| {
+            let behind = lag.oldest_at.map_or(Duration::ZERO, |at| now.since(at));
+            let outcome = if lag.oldest_at.is_none() {
+                Ok("has read all".to_owned())
+            } else {
+                let words = format!(
+                    "the oldest event it has not read is {} old",
+                    words::span(behind)
+                );
+                if behind > LAG_ALARM {
+                    Err(words)
+                } else {
+                    Ok(words)
+                }
+            };
+            Check::of(format!("consumer {}", one_line(&lag.consumer)), outcome)
+        });
+        told.collect()
+    }
+}
+
+/// Whether an account can ask.
+fn account(meter: &AccountMeter, now: UnixMillis) -> Check {
+    let standing = meter.standing();
+    let since = standing.since.map_or_else(String::new, |at| {
+        format!(" since {}", words::relative(at, now))
+    });
+    let error = standing
+        .last_failure
+        .map_or_else(String::new, |(_, error)| format!("; last error: {error}"));
+    let answered = standing.last_answer_at.map_or_else(
+        || "has not been asked yet".to_owned(),
+        |at| format!("last answer {}", words::relative(at, now)),
+    );
+    let outcome = match standing.state {
+        metrics::State::Working => Ok(answered),
+        metrics::State::Held => Ok(format!("{answered}; the provider asked for a pause")),
+        metrics::State::Paused => Err(format!("no request succeeds{since}; {answered}{error}")),
+        metrics::State::KeyRefused => Err(format!("the provider refuses the key{since}{error}")),
+    };
+    Check::of(format!("account {}", meter.name()), outcome)
+}

@@ -1,0 +1,135 @@
+//! What the daemon tells by HTTP: whether it is well, what it counts, and a page for people.
+//!
+//! It only reads, with connections of its own, so polling never waits for it. Whoever can connect may
+//! read: there is no password, so it listens on loopback or on a unix socket unless told otherwise.
+//! Absent on purpose: anything that changes something.
+
+mod files;
+mod guard;
+mod health;
+mod invoice;
+mod listen;
+mod page;
+mod scrape;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+
+use self::guard::Hosts;
+use self::health::Health;
+use self::listen::Listener;
+use self::snapshot::Keeper;
+use crate::clock::Clock;
+use crate::config::Listen;
+use crate::domain::cadence::Cadence;
+use crate::domain::time::UnixMillis;
+use crate::jobs::Heartbeat;
+use crate::metrics::{AccountMeter, Metrics};
+use crate::store::sqlite::SqliteStore;
+
+pub use self::listen::ListenError;
+
+/// What the server is made of.
+pub struct Setup {
+    /// The database, opened for the server alone.
+    pub store: Arc<SqliteStore>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The enabled accounts.
+    pub accounts: Vec<AccountMeter>,
+    /// The duties' signs of life.
+    pub heartbeats: BTreeMap<String, Heartbeat>,
+    /// The rules of looking.
+    pub cadence: Cadence,
+    /// Every account of the configuration, and whether it is enabled.
+    pub configured: BTreeMap<String, bool>,
+}
+
+/// What every answer is made from.
+struct Site {
+    setup: Setup,
+    health: Health,
+    keeper: Arc<Keeper>,
+    started_at: UnixMillis,
+}
+
+/// A place that is listened on, and nobody is answered yet.
+pub struct Server {
+    listener: Listener,
+    hosts: Hosts,
+}
+
+impl Server {
+    /// Takes the place.
+    ///
+    /// # Errors
+    /// When it cannot be listened on; the words name `server.listen`.
+    pub async fn bind(listen: &Listen, allow_remote: bool) -> Result<Self, ListenError> {
+        let listener = Listener::bind(listen).await?;
+        let hosts = match &listener {
+            Listener::Tcp(_, address) if !allow_remote => Hosts::OfMachine(address.ip()),
+            // No browser can be tricked into a unix socket.
+            Listener::Tcp(..) | Listener::Unix(..) => Hosts::Any,
+        };
+        Ok(Self { listener, hosts })
+    }
+
+    /// Where it listens, for people.
+    pub fn place(&self) -> String {
+        self.listener.to_string()
+    }
+
+    /// Answers until `stop`.
+    pub async fn run(self, setup: Setup, stop: CancellationToken) {
+        let names = setup.accounts.iter().map(|meter| meter.name().into());
+        let keeper = Arc::new(Keeper::new(
+            Arc::clone(&setup.store),
+            Arc::clone(&setup.clock),
+            names.collect(),
+        ));
+        let site = Arc::new(Site {
+            health: Health::new(Arc::clone(&setup.clock)),
+            keeper: Arc::clone(&keeper),
+            started_at: setup.clock.now(),
+            setup,
+        });
+        let store = Arc::clone(&site.setup.store);
+        let catching_up = tokio::spawn(keeper.catch_up());
+        listen::serve(self.listener, routes(site, self.hosts), stop).await;
+        catching_up.abort();
+        store.close().await;
+    }
+}
+
+fn routes(site: Arc<Site>, hosts: Hosts) -> Router {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/invoice", get(invoice::invoice))
+        .route("/status.css", get(files::style))
+        .route("/status.js", get(files::script))
+        .route("/icon.svg", get(files::icon))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(scrape::metrics))
+        .fallback(nothing_here)
+        .with_state(site)
+        .layer(from_fn(guard::read_only))
+        .layer(from_fn_with_state(hosts, guard::known_host))
+        .layer(from_fn(guard::headers))
+}
+
+async fn nothing_here() -> Response {
+    let sentence = "The overview is at /, an invoice at /invoice?ref=, and for machines there are \
+                    /livez, /readyz and /metrics.";
+    page::words_page(StatusCode::NOT_FOUND, "There is no such page", sentence)
+}

@@ -1,0 +1,228 @@
+//! The status page: whether money is being noticed, big and plain, and below it what a person may
+//! want to know next. Rendered here, without JavaScript; a small script only fetches it anew.
+
+mod chart;
+mod hero;
+mod rows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse as _, Response};
+
+use self::chart::{Bars, Curves};
+use self::hero::Hero;
+use self::rows::{AccountRow, InvoiceRow, ReaderRow, StatusRow};
+use super::Site;
+use super::snapshot::Facts;
+use crate::domain::state::Status;
+use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
+use crate::store::sqlite::COUNTED_UP_TO;
+use crate::words;
+
+pub(super) use self::rows::{EventRow, event_rows, tone};
+
+/// A visitor waits so long for what has to be counted; then what is known is shown.
+const PATIENCE: Duration = Duration::from_millis(25);
+/// Invoices shown that need a person, events shown.
+const MOST_INVOICES: u32 = 10;
+const MOST_EVENTS: u32 = 15;
+/// A look so late is worth a line; what is due at this moment is not.
+const LATE: Duration = Duration::from_mins(1);
+/// Counts so old are told with their age.
+const AGED: Duration = Duration::from_secs(30);
+
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Template)]
+#[template(path = "index.html")]
+struct Page {
+    version: &'static str,
+    hero: Hero,
+    figures: Vec<Figure>,
+    decisions: Vec<InvoiceRow>,
+    overdue: Vec<InvoiceRow>,
+    bars: Bars,
+    curves: Curves,
+    accounts: Vec<AccountRow>,
+    statuses: Vec<StatusRow>,
+    readers: Vec<ReaderRow>,
+    events: Vec<EventRow>,
+    now: UnixMillis,
+    counted: String,
+}
+
+/// A number that is worth its place at the top.
+struct Figure {
+    name: &'static str,
+    value: String,
+    more: String,
+    /// Whether somebody should do something.
+    calls: bool,
+}
+
+pub(super) async fn index(State(site): State<Arc<Site>>) -> Response {
+    let page = match site.page().await {
+        Ok(page) => page,
+        Err(error) => {
+            let sentence = format!("The database cannot be read: {error}");
+            let headline = "Nothing can be told just now";
+            return words_page(StatusCode::SERVICE_UNAVAILABLE, headline, &sentence);
+        }
+    };
+    rendered(StatusCode::OK, &page)
+}
+
+/// An answer from a template.
+pub(super) fn rendered(code: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => (code, Html(text)).into_response(),
+        Err(error) => {
+            let words = format!("the page cannot be written: {error}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, words).into_response()
+        }
+    }
+}
+
+/// A page that says one thing.
+pub(super) fn words_page(code: StatusCode, headline: &str, sentence: &str) -> Response {
+    super::invoice::words_page(code, headline, sentence, "", Vec::new())
+}
+
+impl Site {
+    async fn page(self: &Arc<Self>) -> Result<Page, StoreError> {
+        let (store, now) = (&self.setup.store, self.setup.clock.now());
+        let (report, facts) = tokio::join!(self.report_at_once(), self.keeper.facts(PATIENCE));
+        let facts = facts.as_deref().ok();
+        let decisions = store.newest_of(Status::Review, MOST_INVOICES).await?;
+        let mut overdue = Vec::new();
+        for meter in &self.setup.accounts {
+            let (account, before) = (meter.name().into(), now.minus(LATE));
+            let late = store.overdue_invoices(&account, now, before, MOST_INVOICES);
+            overdue.extend(late.await?);
+        }
+        overdue.sort_by_key(|invoice| invoice.schedule.next_poll_at);
+        overdue.truncate(MOST_INVOICES as usize);
+        let unknown = store.accounts().await?.into_iter();
+        let unknown: Vec<String> = unknown
+            .filter(|account| account.state == "unknown")
+            .map(|account| one_line(&account.name.0))
+            .collect();
+        let accounts = self.setup.accounts.iter();
+        let accounts = accounts.map(|meter| AccountRow::of(meter, facts, now));
+        let readers = facts.iter().flat_map(|facts| &facts.lags);
+        Ok(Page {
+            version: VERSION,
+            hero: Hero::of(&report, &self.setup.accounts, &unknown, facts, now),
+            figures: figures(facts, decisions.len()),
+            decisions: decisions.iter().map(|i| rows::decision(i, now)).collect(),
+            overdue: overdue.iter().map(|i| rows::late(i, now)).collect(),
+            bars: Bars::of(facts, now),
+            curves: Curves::of(facts, now),
+            accounts: accounts.collect(),
+            statuses: facts.map(rows::statuses).unwrap_or_default(),
+            readers: readers.map(|lag| ReaderRow::of(lag, now)).collect(),
+            events: event_rows(&store.last_events(MOST_EVENTS).await?, now),
+            now,
+            counted: counted(facts, now),
+        })
+    }
+}
+
+fn counted(facts: Option<&Facts>, now: UnixMillis) -> String {
+    match facts {
+        None => "; counts are on their way".to_owned(),
+        Some(facts) if now.since(facts.at) > AGED => {
+            format!("; counted {}", words::relative(facts.at, now))
+        }
+        Some(_) => String::new(),
+    }
+}
+
+fn figures(facts: Option<&Facts>, in_review: usize) -> Vec<Figure> {
+    let day = facts.map(|facts| facts.day.whole()).unwrap_or_default();
+    let count = |status: Status| {
+        let counts = facts.map(|facts| facts.by_status.as_slice());
+        let found = counts
+            .unwrap_or_default()
+            .iter()
+            .find(|(s, _)| *s == status);
+        found.map(|(_, count)| *count)
+    };
+    let number = |count: Option<i64>| count.map_or_else(|| "…".to_owned(), grouped);
+    let within = |percent| day.noticed_within(percent).map(words::measured);
+    let waiting = [Status::Requested, Status::Pending].map(count);
+    let waiting = waiting.into_iter().sum::<Option<i64>>();
+    let in_review = count(Status::Review).max(i64::try_from(in_review).ok());
+    let calls = in_review.is_some_and(|count| count > 0);
+    vec![
+        Figure {
+            name: "Payments in 24 hours",
+            value: grouped(i64::try_from(day.paid).unwrap_or(i64::MAX)),
+            more: count(Status::Paid)
+                .map_or_else(String::new, |all| format!("{} paid in all", grouped(all))),
+            calls: false,
+        },
+        Figure {
+            name: "Noticed within",
+            value: within(50).unwrap_or_else(|| "–".to_owned()),
+            more: within(95).map_or_else(
+                || "no payment in 24 hours".to_owned(),
+                |most| format!("half of them; 95 of 100 in {most}"),
+            ),
+            calls: false,
+        },
+        Figure {
+            name: "Waiting for money",
+            value: number(waiting),
+            more: "invoices that are open".to_owned(),
+            calls: false,
+        },
+        Figure {
+            name: "For you to decide",
+            value: number(in_review),
+            more: if calls { "see below" } else { "nothing to do" }.to_owned(),
+            calls,
+        },
+    ]
+}
+
+/// Digits in groups of three.
+pub(super) fn grouped(count: i64) -> String {
+    let digits = count.to_string();
+    let mut told = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) && digit != '-' {
+            told.push('\u{202f}');
+        }
+        told.push(digit);
+    }
+    told
+}
+
+/// A count that is not counted further than so far.
+fn up_to(count: i64) -> String {
+    if count >= i64::from(COUNTED_UP_TO) {
+        format!("{} or more", grouped(count))
+    } else {
+        grouped(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        let told = [0, 999, 1000, 1_234_567].map(|n| grouped(n).replace('\u{202f}', " "));
+        assert_eq!(told, ["0", "999", "1 000", "1 234 567"]);
+        assert_eq!(up_to(9_999), "9\u{202f}999");
+        assert_eq!(up_to(10_000), "10\u{202f}000 or more");
+    }
+}

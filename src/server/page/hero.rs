@@ -1,0 +1,128 @@
+//! The one thing that a shop wants to know: is money being noticed?
+
+use crate::domain::time::UnixMillis;
+use crate::metrics::{AccountMeter, State};
+use crate::server::health::{Check, Report};
+use crate::server::snapshot::{Day, Facts};
+use crate::words;
+
+/// The answer, big and plain.
+#[derive(Debug)]
+pub(super) struct Hero {
+    /// `good`, `idle`, `warn` or `bad`.
+    pub(super) tone: &'static str,
+    pub(super) mark: &'static str,
+    pub(super) headline: String,
+    pub(super) sentence: String,
+    pub(super) reasons: Vec<Check>,
+}
+
+impl Hero {
+    pub(super) fn of(
+        report: &Report,
+        accounts: &[AccountMeter],
+        unknown: &[String],
+        facts: Option<&Facts>,
+        now: UnixMillis,
+    ) -> Self {
+        let is_reader = |check: &&Check| check.subject.starts_with("consumer");
+        let (readers, mut reasons): (Vec<&Check>, Vec<&Check>) =
+            report.failing().partition(is_reader);
+        let sentence = latest(accounts, facts, now);
+        let has_grave_reasons = !reasons.is_empty();
+        reasons.extend(readers);
+        let reasons: Vec<Check> = reasons.into_iter().cloned().collect();
+        if has_grave_reasons {
+            return Self {
+                tone: "bad",
+                mark: "✕",
+                headline: grave(&reasons, accounts),
+                sentence,
+                reasons,
+            };
+        }
+        if !reasons.is_empty() {
+            return Self {
+                tone: "warn",
+                mark: "!",
+                headline: "Payments are noticed, but not picked up".to_owned(),
+                sentence:
+                    "Somebody who should read the events has not done so for long. Start that \
+                           reader, or delete its row in the table consumers."
+                        .to_owned(),
+                reasons,
+            };
+        }
+        if !unknown.is_empty() {
+            return Self {
+                tone: "warn",
+                mark: "!",
+                headline: "Some invoices are not asked about".to_owned(),
+                sentence: format!(
+                    "They name an account that the configuration does not know: {}.",
+                    unknown.join(", ")
+                ),
+                reasons,
+            };
+        }
+        let asked = accounts
+            .iter()
+            .any(|a| a.standing().last_answer_at.is_some());
+        Self {
+            tone: if asked { "good" } else { "idle" },
+            mark: if asked { "✓" } else { "–" },
+            headline: if asked {
+                "Payments are being noticed"
+            } else {
+                "Ready: nothing to ask about yet"
+            }
+            .to_owned(),
+            sentence,
+            reasons,
+        }
+    }
+}
+
+/// What is wrong, in one line. Several accounts: those that fail are named.
+fn grave(reasons: &[Check], accounts: &[AccountMeter]) -> String {
+    let stops = |state: State| matches!(state, State::Paused | State::KeyRefused);
+    let stopped: Vec<&str> = accounts
+        .iter()
+        .filter(|meter| stops(meter.standing().state))
+        .map(AccountMeter::name)
+        .collect();
+    let only_late = reasons
+        .iter()
+        .all(|check| check.subject.starts_with("looks") || check.subject.starts_with("consumer"));
+    if only_late {
+        "Payments are noticed too late".to_owned()
+    } else if !stopped.is_empty() && stopped.len() < accounts.len() {
+        format!("Payments of {} are not being noticed", stopped.join(", "))
+    } else {
+        "Payments are not being noticed".to_owned()
+    }
+}
+
+/// When the provider last answered, and when money was last seen.
+fn latest(accounts: &[AccountMeter], facts: Option<&Facts>, now: UnixMillis) -> String {
+    let answers = accounts.iter().filter_map(|a| a.standing().last_answer_at);
+    let answered = match answers.max() {
+        Some(at) => format!("The provider last answered {}.", ago(at, now)),
+        None => "The provider has not been asked since the start.".to_owned(),
+    };
+    let day = facts.map(|facts| &facts.day);
+    let paid = match day.and_then(Day::last_paid_at) {
+        Some(at) => format!("The last payment was noticed {}.", ago(at, now)),
+        None if day.is_some() => "No payment in the last 24 hours.".to_owned(),
+        None => String::new(),
+    };
+    format!("{answered} {paid}")
+}
+
+/// `just now` reads better in a sentence.
+fn ago(at: UnixMillis, now: UnixMillis) -> String {
+    match words::relative(at, now) {
+        now if now == "now" => "just now".to_owned(),
+        ago => ago,
+    }
+}

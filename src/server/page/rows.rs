@@ -1,0 +1,261 @@
+//! The rows of the page's tables, in words.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{grouped, up_to};
+use crate::domain::invoice::Invoice;
+use crate::domain::money::Money;
+use crate::domain::state::Status;
+use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
+use crate::metrics::{AccountMeter, State};
+use crate::server::health::LAG_ALARM;
+use crate::server::snapshot::Facts;
+use crate::store::sqlite::{self, Lag};
+use crate::story;
+use crate::words;
+
+/// A reader that is behind for so long is worth a look, though no alarm.
+const BEHIND: Duration = Duration::from_mins(10);
+
+/// An invoice that needs a person.
+pub(super) struct InvoiceRow {
+    pub(super) id: i64,
+    pub(super) external_id: String,
+    pub(super) account: String,
+    pub(super) amount: String,
+    pub(super) why: String,
+    pub(super) since: String,
+}
+
+pub(super) struct AccountRow {
+    pub(super) name: String,
+    pub(super) state: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) error: String,
+    pub(super) answered: String,
+    pub(super) budget: String,
+    pub(super) in_flight: usize,
+    pub(super) overdue: String,
+}
+
+pub(super) struct StatusRow {
+    pub(super) status: Status,
+    pub(super) tone: &'static str,
+    pub(super) means: &'static str,
+    pub(super) count: String,
+}
+
+pub(super) struct ReaderRow {
+    pub(super) name: String,
+    pub(super) unread: String,
+    pub(super) behind: String,
+    pub(super) tone: &'static str,
+}
+
+/// An event, on the overview and in an invoice's history.
+pub(in crate::server) struct EventRow {
+    pub(in crate::server) seq: i64,
+    pub(in crate::server) at: UnixMillis,
+    pub(in crate::server) when: String,
+    pub(in crate::server) what: String,
+    pub(in crate::server) tone: &'static str,
+    pub(in crate::server) from: String,
+    pub(in crate::server) external_id: String,
+    pub(in crate::server) account: String,
+    pub(in crate::server) amount: String,
+}
+
+/// An invoice in review.
+pub(super) fn decision(invoice: &Invoice, now: UnixMillis) -> InvoiceRow {
+    let why = story::reason_of(invoice);
+    let why = why.as_deref().map_or("a person must look", |why| {
+        // The word before is for programs; the invoice's own page tells it.
+        why.split_once(": ").map_or(why, |(_, sentence)| sentence)
+    });
+    InvoiceRow {
+        why: why.to_owned(),
+        since: words::relative(invoice.updated_at, now),
+        ..row(invoice)
+    }
+}
+
+/// An invoice whose look is overdue.
+pub(super) fn late(invoice: &Invoice, now: UnixMillis) -> InvoiceRow {
+    let error = invoice.schedule.last_error.as_deref().map(one_line);
+    let planned = invoice.schedule.next_poll_at.unwrap_or(now);
+    InvoiceRow {
+        why: error.unwrap_or_else(|| "waits for its turn in the account's budget".to_owned()),
+        since: words::relative(planned, now),
+        ..row(invoice)
+    }
+}
+
+fn row(invoice: &Invoice) -> InvoiceRow {
+    InvoiceRow {
+        id: invoice.id.0,
+        external_id: one_line(&invoice.external_id.0),
+        account: one_line(&invoice.account.0),
+        amount: words::amount(invoice),
+        why: String::new(),
+        since: String::new(),
+    }
+}
+
+impl AccountRow {
+    pub(super) fn of(meter: &AccountMeter, facts: Option<&Facts>, now: UnixMillis) -> Self {
+        let standing = meter.standing();
+        let (state, tone) = match (standing.state, standing.last_answer_at) {
+            (State::Working, None) => ("not asked yet", "idle"),
+            (State::Working, Some(_)) => ("answers", "good"),
+            (State::Held, _) => ("asked for a pause", "warn"),
+            (State::Paused, _) => ("cannot be asked", "bad"),
+            (State::KeyRefused, _) => ("key refused", "bad"),
+        };
+        let failed = standing.last_failure.filter(|_| tone != "good");
+        let overdue = facts.and_then(|facts| facts.overdue.get(meter.name()));
+        let when = |at| words::relative(at, now);
+        Self {
+            name: meter.name().to_owned(),
+            state,
+            tone,
+            error: failed.map_or_else(String::new, |(_, error)| one_line(&error)),
+            answered: standing
+                .last_answer_at
+                .map_or_else(|| "never".to_owned(), when),
+            budget: standing.rate.map_or_else(
+                || "no limit".to_owned(),
+                |rate| format!("{} a second", (rate * 10.0).round() / 10.0),
+            ),
+            in_flight: standing.in_flight,
+            overdue: overdue.map_or_else(|| "…".to_owned(), |overdue| up_to(overdue.count)),
+        }
+    }
+}
+
+impl ReaderRow {
+    pub(super) fn of(lag: &Lag, now: UnixMillis) -> Self {
+        let behind = lag.oldest_at.map(|at| now.since(at));
+        let tone = match behind {
+            Some(behind) if behind > LAG_ALARM => "bad",
+            Some(behind) if behind > BEHIND => "warn",
+            Some(_) | None => "good",
+        };
+        Self {
+            name: one_line(&lag.consumer),
+            unread: up_to(lag.unread),
+            behind: lag
+                .oldest_at
+                .map_or_else(|| "has read all".to_owned(), |at| words::relative(at, now)),
+            tone,
+        }
+    }
+}
+
+pub(super) fn statuses(facts: &Facts) -> Vec<StatusRow> {
+    let rows = facts.by_status.iter().map(|(status, count)| StatusRow {
+        status: *status,
+        tone: if *count > 0 { tone(*status) } else { "idle" },
+        means: means(*status),
+        count: grouped(*count),
+    });
+    rows.collect()
+}
+
+fn means(status: Status) -> &'static str {
+    match status {
+        Status::Requested => "the order is being made",
+        Status::Pending => "waiting for money",
+        Status::Paid => "money came",
+        Status::Expired => "nobody paid in time",
+        Status::Cancelled => "the order was ended",
+        Status::Rejected => "no order could be made",
+        Status::Review => "you decide",
+    }
+}
+
+/// How a status looks.
+pub(in crate::server) fn tone(status: Status) -> &'static str {
+    match status {
+        Status::Paid => "good",
+        Status::Review => "warn",
+        Status::Rejected => "bad",
+        Status::Requested | Status::Pending | Status::Expired | Status::Cancelled => "idle",
+    }
+}
+
+/// What the page tells of an event's payload.
+#[derive(Deserialize)]
+struct Envelope {
+    subject: Option<String>,
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    account: String,
+    #[serde(default)]
+    late: bool,
+    amount: Option<Amount>,
+}
+
+#[derive(Deserialize)]
+struct Amount {
+    value: String,
+    currency: String,
+}
+
+pub(in crate::server) fn event_rows(events: &[sqlite::EventRow], now: UnixMillis) -> Vec<EventRow> {
+    events
+        .iter()
+        .map(|event| EventRow::of(event, now))
+        .collect()
+}
+
+impl EventRow {
+    fn of(event: &sqlite::EventRow, now: UnixMillis) -> Self {
+        let envelope: Option<Envelope> = serde_json::from_str(&event.payload).ok();
+        let late = envelope.as_ref().is_some_and(|e| e.data.late);
+        let (what, tone) = what_happened(&event.event_type, late);
+        let amount = envelope.as_ref().and_then(|e| e.data.amount.as_ref());
+        let amount = amount.map(|amount| {
+            words::money(&Money {
+                value: amount.value.clone(),
+                currency: amount.currency.clone(),
+            })
+        });
+        Self {
+            seq: event.seq,
+            at: event.created_at,
+            when: words::relative(event.created_at, now),
+            what,
+            tone,
+            from: event.previous_status.clone().unwrap_or_default(),
+            amount: amount.unwrap_or_default(),
+            account: envelope
+                .as_ref()
+                .map(|e| one_line(&e.data.account))
+                .unwrap_or_default(),
+            external_id: envelope.and_then(|e| e.subject).unwrap_or_default(),
+        }
+    }
+}
+
+/// An event's type in words, and how it looks.
+fn what_happened(event_type: &str, late: bool) -> (String, &'static str) {
+    let (words, tone) = match event_type {
+        "payment.paid" if late => ("paid late", "good"),
+        "payment.paid" => ("paid", "good"),
+        "payment.pending" => ("order made", "idle"),
+        "payment.expired" => ("expired", "idle"),
+        "payment.cancelled" => ("cancelled", "idle"),
+        "payment.rejected" => ("rejected", "bad"),
+        "payment.review" => ("to decide", "warn"),
+        "payment.detailed" => ("amounts known", "idle"),
+        "audit.discrepancy" => ("audit finding", "warn"),
+        other => (other, "idle"),
+    };
+    (one_line(words), tone)
+}

@@ -1,0 +1,227 @@
+//! `/metrics`: what was counted since the start, and how the database stands now.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Site;
+use super::snapshot::Facts;
+use crate::domain::time::UnixMillis;
+use crate::metrics::{self, Format, PREFIX};
+
+/// A scraper waits so long for what has to be counted.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A gauge with a fraction.
+type Real = Gauge<f64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Account {
+    account: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AccountState {
+    account: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Consumer {
+    consumer: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Version {
+    version: &'static str,
+}
+
+pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let format = Format::asked_by(accept.unwrap_or_default());
+    let facts = site.keeper.facts(PATIENCE).await;
+    // Made anew each time: a consumer or an account that is gone is not told of any more.
+    let mut now = Registry::with_prefix(PREFIX);
+    site.tell_program(&mut now, facts.is_ok());
+    site.tell_accounts(&mut now);
+    match &facts {
+        Ok(facts) => tell_database(&mut now, facts, site.setup.clock.now()),
+        Err(error) => tracing::debug!(%error, "the database cannot be read for the metrics"),
+    }
+    match metrics::encode(&[site.setup.metrics.registry(), &now], format) {
+        Ok(text) => ([(header::CONTENT_TYPE, format.media_type())], text).into_response(),
+        Err(error) => {
+            let words = format!("the metrics cannot be written: {error}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, words).into_response()
+        }
+    }
+}
+
+impl Site {
+    fn tell_program(&self, registry: &mut Registry, can_read: bool) {
+        let build = Family::<Version, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&Version { version }).set(1);
+        registry.register("build_info", "Version of the program", build);
+        let started = Real::default();
+        started.set(seconds_of(self.started_at));
+        registry.register_with_unit(
+            "start_timestamp",
+            "Unix time at which the daemon started",
+            Unit::Seconds,
+            started,
+        );
+        let writes = |meter: &metrics::AccountMeter| !meter.standing().database_fails;
+        let up = Gauge::<i64>::default();
+        up.set(i64::from(
+            can_read && self.setup.accounts.iter().all(writes),
+        ));
+        registry.register(
+            "database_up",
+            "1 when the database could be read and written lately, else 0",
+            up,
+        );
+    }
+
+    fn tell_accounts(&self, registry: &mut Registry) {
+        let states = Family::<AccountState, Gauge>::default();
+        let answers = Family::<Account, Real>::default();
+        let rates = Family::<Account, Real>::default();
+        let in_flight = Family::<Account, Gauge>::default();
+        for meter in &self.setup.accounts {
+            let standing = meter.standing();
+            let account = Account {
+                account: meter.name().to_owned(),
+            };
+            for state in metrics::State::ALL {
+                let labels = AccountState {
+                    account: meter.name().to_owned(),
+                    state: state.as_str(),
+                };
+                let holds = i64::from(state == standing.state);
+                states.get_or_create(&labels).set(holds);
+            }
+            let answered = standing.last_answer_at.map_or(0.0, seconds_of);
+            answers.get_or_create(&account).set(answered);
+            let rate = standing.rate.unwrap_or(f64::INFINITY);
+            rates.get_or_create(&account).set(rate);
+            let under_way = i64::try_from(standing.in_flight).unwrap_or(i64::MAX);
+            in_flight.get_or_create(&account).set(under_way);
+        }
+        registry.register(
+            "account_state",
+            "1 for the state that an account is in: working, held (the provider asked for a pause), paused (nothing succeeds), key_refused",
+            states,
+        );
+        registry.register_with_unit(
+            "account_last_answer_timestamp",
+            "Unix time at which the provider last said something, 0 when it has not yet",
+            Unit::Seconds,
+            answers,
+        );
+        registry.register(
+            "budget_requests_per_second",
+            "Rate that the account's budget allows now, after what 429 has taught",
+            rates,
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests that wait for the provider's answer",
+            in_flight,
+        );
+    }
+}
+
+fn tell_database(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
+    let invoices = Family::<Status, Gauge>::default();
+    for (status, count) in &facts.by_status {
+        let status = status.as_str();
+        invoices.get_or_create(&Status { status }).set(*count);
+    }
+    registry.register("invoices", "Invoices by status", invoices);
+    tell_overdue(registry, facts, now);
+    tell_lags(registry, facts, now);
+    let Some((database, wal)) = facts.sizes else {
+        return;
+    };
+    for (name, help, bytes) in [
+        ("database_size", "Size of the database file", database),
+        (
+            "database_wal_size",
+            "Size of the database's write-ahead log",
+            wal,
+        ),
+    ] {
+        let size = Gauge::<i64>::default();
+        size.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        registry.register_with_unit(name, help, Unit::Bytes, size);
+    }
+}
+
+fn tell_overdue(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
+    let counts = Family::<Account, Gauge>::default();
+    let ages = Family::<Account, Real>::default();
+    for (account, overdue) in &facts.overdue {
+        let labels = Account {
+            account: account.clone(),
+        };
+        counts.get_or_create(&labels).set(overdue.count);
+        ages.get_or_create(&labels).set(age(overdue.oldest_at, now));
+    }
+    registry.register(
+        "overdue_looks",
+        "Looks that should have been made by now, counted up to 10000",
+        counts,
+    );
+    registry.register_with_unit(
+        "oldest_overdue",
+        "How late the look is that waits longest, 0 when none is late",
+        Unit::Seconds,
+        ages,
+    );
+}
+
+fn tell_lags(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
+    let unread = Family::<Consumer, Gauge>::default();
+    let ages = Family::<Consumer, Real>::default();
+    for lag in &facts.lags {
+        let labels = Consumer {
+            consumer: lag.consumer.clone(),
+        };
+        unread.get_or_create(&labels).set(lag.unread);
+        ages.get_or_create(&labels).set(age(lag.oldest_at, now));
+    }
+    registry.register(
+        "consumer_unread_events",
+        "Events that a consumer has not acknowledged, counted up to 10000",
+        unread,
+    );
+    registry.register_with_unit(
+        "consumer_lag",
+        "Age of the oldest event that a consumer has not acknowledged, 0 when it has read all",
+        Unit::Seconds,
+        ages,
+    );
+}
+
+fn age(at: Option<UnixMillis>, now: UnixMillis) -> f64 {
+    at.map_or(0.0, |at| now.since(at).as_secs_f64())
+}
+
+fn seconds_of(at: UnixMillis) -> f64 {
+    at.since(UnixMillis(0)).as_secs_f64()
+}

@@ -1,0 +1,133 @@
+//! What takes time to count, counted in the background and kept for a while: statuses, what is
+//! overdue, lags, sizes, the last day. Nobody waits long for it, and it is not counted when nobody asks.
+
+mod day;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Mutex as Turn;
+
+use crate::clock::Clock;
+use crate::domain::invoice::AccountName;
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
+use crate::store::sqlite::{COUNTED_UP_TO, Lag, Overdue, SqliteStore};
+
+pub(super) use day::{Day, HOURS, Hour};
+
+/// Kept so long.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+/// Between two parts of a long last day.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// What was counted at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) at: UnixMillis,
+    counted: Duration,
+    pub(super) by_status: Vec<(Status, i64)>,
+    pub(super) overdue: BTreeMap<String, Overdue>,
+    pub(super) lags: Vec<Lag>,
+    /// Bytes of the database and of its log, where they can be told.
+    pub(super) sizes: Option<(u64, u64)>,
+    pub(super) day: Day,
+}
+
+/// Counts, and keeps what was counted.
+pub(super) struct Keeper {
+    store: Arc<SqliteStore>,
+    clock: Arc<dyn Clock>,
+    accounts: Vec<AccountName>,
+    kept: Mutex<Option<Arc<Facts>>>,
+    /// One counts at a time.
+    day: Turn<Day>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        store: Arc<SqliteStore>,
+        clock: Arc<dyn Clock>,
+        accounts: Vec<AccountName>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            accounts,
+            kept: Mutex::new(None),
+            day: Turn::new(Day::default()),
+        }
+    }
+
+    /// Counts until the last day has been read as far back as it goes.
+    pub(super) async fn catch_up(self: Arc<Self>) {
+        loop {
+            match self.count().await {
+                Ok(facts) if facts.day.is_complete() => return,
+                Ok(_) | Err(_) => self.clock.sleep(BREATH).await,
+            }
+        }
+    }
+
+    /// What is known: a few seconds old at most where that can be had within `patience`, else older.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(super) async fn facts(
+        self: &Arc<Self>,
+        patience: Duration,
+    ) -> Result<Arc<Facts>, StoreError> {
+        if let Some(facts) = self.young() {
+            return Ok(facts);
+        }
+        let keeper = Arc::clone(self);
+        // A task of its own: whoever asked may be gone before the end.
+        let counting = tokio::spawn(async move { keeper.count().await });
+        match tokio::time::timeout(patience, counting).await {
+            Ok(Ok(counted)) => counted,
+            Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
+            Err(_) => self
+                .kept()
+                .ok_or_else(|| StoreError::Unavailable("it is still being counted".into())),
+        }
+    }
+
+    async fn count(&self) -> Result<Arc<Facts>, StoreError> {
+        let mut day = self.day.lock().await;
+        if let Some(facts) = self.young().filter(|facts| facts.day.is_complete()) {
+            return Ok(facts);
+        }
+        let now = self.clock.now();
+        day.read_on(&self.store, now).await?;
+        let mut overdue = BTreeMap::new();
+        for account in &self.accounts {
+            overdue.insert(account.0.clone(), self.store.overdue(account, now).await?);
+        }
+        let facts = Arc::new(Facts {
+            at: now,
+            counted: self.clock.monotonic(),
+            by_status: self.store.count_by_status().await?,
+            overdue,
+            lags: self.store.lags(COUNTED_UP_TO).await?,
+            sizes: self.store.sizes().ok(),
+            day: day.clone(),
+        });
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&facts));
+        Ok(facts)
+    }
+
+    fn kept(&self) -> Option<Arc<Facts>> {
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn young(&self) -> Option<Arc<Facts>> {
+        let now = self.clock.monotonic();
+        self.kept()
+            .filter(|facts| now.saturating_sub(facts.counted) < KEPT_FOR)
+    }
+}

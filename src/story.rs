@@ -1,0 +1,227 @@
+//! The story of an invoice: what was seen, which rule holds, when the next look is due and why, what
+//! stands in the way, what a person can do. Told by `why` and by the status page.
+
+mod next;
+mod status;
+
+use serde::Serialize;
+
+use crate::domain::cadence::Cadence;
+use crate::domain::invoice::Invoice;
+use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
+use crate::store::{AccountRecord, ListRecord};
+use crate::words;
+
+pub use next::NextLook;
+
+/// What the configuration says of the invoice's account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configured {
+    /// It asks about it.
+    Yes,
+    /// It is switched off.
+    Disabled,
+    /// It is not there.
+    Unknown,
+}
+
+/// All that bears on an invoice and stands elsewhere.
+pub struct Surroundings {
+    /// The rules of looking.
+    pub cadence: Cadence,
+    /// The account in the configuration.
+    pub account: Configured,
+    /// What the daemon last found out about the account.
+    pub record: Option<AccountRecord>,
+    /// None: could not be found out.
+    pub daemon_runs: Option<bool>,
+    /// The moment.
+    pub now: UnixMillis,
+}
+
+/// Something that keeps an invoice from being looked at, or a look from helping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Obstacle {
+    /// A word for programs.
+    pub kind: &'static str,
+    /// A sentence for people.
+    pub text: String,
+}
+
+/// The story, in sentences.
+#[derive(Clone, Debug, Serialize)]
+pub struct Story {
+    /// What was seen.
+    pub seen: Vec<String>,
+    /// What holds.
+    pub holds: Vec<String>,
+    /// The next look.
+    pub next_look: NextLook,
+    /// What stands in the way.
+    pub obstacles: Vec<Obstacle>,
+    /// What a person can do.
+    pub advice: Vec<String>,
+}
+
+impl Story {
+    /// The story of an invoice as of one moment.
+    pub fn of(invoice: &Invoice, surroundings: &Surroundings) -> Self {
+        let obstacles = obstacles(invoice, surroundings);
+        Self {
+            seen: seen(invoice, surroundings),
+            holds: status::holds(invoice, surroundings.now),
+            next_look: NextLook::of(invoice, &surroundings.cadence, surroundings.now),
+            advice: status::advice(invoice, &obstacles),
+            obstacles,
+        }
+    }
+}
+
+/// What the reason of an invoice means, if it has one.
+pub fn reason_of(invoice: &Invoice) -> Option<String> {
+    let reason = invoice.facts.reason.as_deref()?;
+    Some(status::explained(reason, &invoice.facts))
+}
+
+fn seen(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
+    let now = surroundings.now;
+    let (facts, schedule) = (&invoice.facts, &invoice.schedule);
+    let dropped_in = words::absolute(invoice.created_at, now);
+    let mut told = vec![format!("The invoice was dropped in at {dropped_in}.")];
+    told.push(match (schedule.last_polled_at, schedule.polls) {
+        (Some(at), looks) => format!(
+            "The last answer about it alone came at {}; {} so far.",
+            words::absolute(at, now),
+            words::counted(looks, "look")
+        ),
+        (None, _) => "No look at it alone has brought an answer yet.".to_owned(),
+    });
+    let record = surroundings.record.as_ref();
+    if let Some(list) = record.and_then(|record| seen_by_page(invoice, &record.list)) {
+        told.push(list_told(list, now));
+    }
+    if let Some(at) = record.and_then(|r| r.last_success_at) {
+        told.push(format!(
+            "The account last had an answer at {} (looks by page are noted there, not at each \
+             invoice).",
+            words::absolute(at, now)
+        ));
+    }
+    if let Some(word) = &facts.provider_status {
+        told.push(format!("The provider's last word was {}.", one_line(word)));
+    }
+    if let Some(since) = facts.not_found_since {
+        told.push(format!(
+            "Since {} the provider says that it has no such order.",
+            words::absolute(since, now)
+        ));
+    }
+    if schedule.failures > 0 {
+        told.push(format!(
+            "The last {} in a row could not be made.",
+            words::counted(schedule.failures, "look")
+        ));
+    }
+    if let Some(error) = &schedule.last_error {
+        told.push(format!("What went wrong last: {}.", one_line(error)));
+    }
+    told
+}
+
+/// The reading of the list that has covered the invoice since its own last look: its plan has come,
+/// and after it nothing was overdue.
+fn seen_by_page<'a>(invoice: &Invoice, list: &'a ListRecord) -> Option<&'a ListRecord> {
+    let planned = invoice.schedule.next_poll_at?;
+    let is_covered = list.caught_up_at.is_some_and(|at| planned <= at);
+    let is_later = list.read_at > invoice.schedule.last_polled_at && list.read_at >= Some(planned);
+    // 0 is a nudge: it is answered by writing the row.
+    let is_listed = planned.0 > 0 && invoice.facts.order_id.is_some();
+    (is_covered && is_later && is_listed).then_some(list)
+}
+
+fn list_told(list: &ListRecord, now: UnixMillis) -> String {
+    let at = list.read_at.unwrap_or_default();
+    let from = list.read_from.unwrap_or_default() + 1;
+    let to = list.read_to.unwrap_or_default();
+    let total = list.total.unwrap_or(to);
+    format!(
+        "It was last seen by a page of the list at {} (places {from}–{to} of {total}).",
+        words::absolute(at, now)
+    )
+}
+
+fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
+    let mut found = Vec::new();
+    let Some(next) = invoice.schedule.next_poll_at else {
+        return found;
+    };
+    let now = surroundings.now;
+    let mut add = |kind, text| found.push(Obstacle { kind, text });
+    if surroundings.daemon_runs == Some(false) {
+        add("no_daemon", "No daemon runs on this database.".to_owned());
+    }
+    let account = &invoice.account;
+    match surroundings.account {
+        Configured::Yes => {}
+        Configured::Disabled => add(
+            "account_disabled",
+            format!("Account {account} is switched off in the configuration: nothing is asked."),
+        ),
+        Configured::Unknown => add(
+            "unknown_account",
+            format!("The configuration does not know account {account}: nobody asks about it."),
+        ),
+    }
+    if let Some((kind, text)) = surroundings.record.as_ref().and_then(|r| stopped(r, now)) {
+        add(kind, text);
+    }
+    let late = now.since(next);
+    // 0 and 1 stand for "at once": since when, nobody wrote down.
+    let record = surroundings.record.as_ref();
+    let is_covered = record.is_some_and(|r| seen_by_page(invoice, &r.list).is_some());
+    if next.0 > 1 && late >= std::time::Duration::from_secs(1) && !is_covered {
+        let since = words::span(late);
+        add(
+            "overdue",
+            format!("The look should have been made {since} ago."),
+        );
+    }
+    found
+}
+
+/// What stops the account, if anything does.
+fn stopped(record: &AccountRecord, now: UnixMillis) -> Option<(&'static str, String)> {
+    let (kind, why) = match record.state.as_str() {
+        // What is unknown is told by the configuration itself.
+        "working" | "unknown" => return None,
+        "held" => ("account_held", "the provider asked for a pause"),
+        "paused" => ("account_paused", "no request succeeds any more"),
+        "key_refused" => ("key_refused", "the provider refuses its key"),
+        _ => (
+            "account_stopped",
+            "it is in a state unknown to this program",
+        ),
+    };
+    let next = record.resume_at.map_or_else(String::new, |at| {
+        let when = if at <= now {
+            "at once".to_owned()
+        } else {
+            words::relative(at, now)
+        };
+        format!(" The next request may go out {when}.")
+    });
+    let error = record
+        .last_error
+        .as_deref()
+        .map_or_else(String::new, |e| format!(" Last error: {}.", one_line(e)));
+    let text = format!(
+        "Account {} has stood still since {}: {why}.{next}{error}",
+        record.name,
+        words::absolute(record.state_since, now)
+    );
+    Some((kind, text))
+}
+
+#[cfg(test)]
+mod tests;

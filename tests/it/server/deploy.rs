@@ -1,0 +1,101 @@
+//! The alerts and the dashboard speak of metrics that are really offered, and the README tells what
+//! each alert means.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use super::http::ask;
+use super::metrics::parsed;
+use super::open_with_socket;
+
+const ALERTS: &str = include_str!("../../../deploy/prometheus-alerts.yml");
+const DASHBOARD: &str = include_str!("../../../deploy/grafana-dashboard.json");
+const README: &str = include_str!("../../../README.md");
+
+/// Every word of a text that is the name of one of our metrics.
+fn names(text: &str) -> BTreeSet<&str> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !word(c));
+    words
+        .filter(|word| word.starts_with("payrecond_"))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_metric_that_is_spoken_of_is_offered_and_every_one_is_shown() {
+    let (shop, place) = open_with_socket().await;
+    shop.execute("INSERT INTO consumers (name) VALUES ('bot')")
+        .await;
+    let daemon = shop.start();
+    let metrics = parsed(&ask(&place, "/metrics").await.body);
+    let samples = metrics.values().flat_map(|metric| &metric.samples);
+    let offered: BTreeSet<&str> = samples.map(|sample| sample.name.as_str()).collect();
+    for text in [ALERTS, DASHBOARD] {
+        let spoken_of = names(text);
+        assert!(spoken_of.len() >= 5, "{spoken_of:?}");
+        let missing: Vec<_> = spoken_of.difference(&offered).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+    let shown = format!("{ALERTS}{DASHBOARD}");
+    for name in metrics.keys() {
+        assert!(shown.contains(name.as_str()), "{name} is shown nowhere");
+    }
+    for name in metrics.keys() {
+        assert!(
+            README.contains(&format!("`{name}`")),
+            "{name} is not in the README"
+        );
+    }
+    for name in names(README) {
+        let known = offered.contains(name) || metrics.contains_key(name);
+        assert!(known, "{name}");
+    }
+    daemon.stop().await;
+}
+
+#[test]
+fn the_dashboard_can_be_loaded() {
+    let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut ids = BTreeSet::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}");
+        assert!(!panel["title"].as_str().unwrap().is_empty());
+        for target in panel["targets"].as_array().unwrap() {
+            let query = target["expr"].as_str().unwrap();
+            assert_eq!(
+                query.matches('(').count(),
+                query.matches(')').count(),
+                "{query}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_alerts_can_be_loaded_and_each_is_told_in_the_readme() {
+    let alerts: Vec<&str> = ALERTS
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(alerts.len() >= 8, "{alerts:?}");
+    for alert in &alerts {
+        assert!(
+            README.contains(&format!("**`{alert}`**")),
+            "{alert} is not in the README"
+        );
+    }
+    let told = README.matches("**`Payrecond").count();
+    assert_eq!(told, alerts.len(), "the README tells of others");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus-alerts.yml");
+    match Command::new("promtool")
+        .args(["check", "rules", file])
+        .output()
+    {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{said}");
+        }
+        Err(_) => eprintln!("not run: promtool is missing"),
+    }
+}
