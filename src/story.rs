@@ -204,7 +204,12 @@ fn stopped(record: &AccountRecord, now: UnixMillis) -> Option<(&'static str, Str
         ),
     };
     let next = record.resume_at.map_or_else(String::new, |at| {
-        format!(" The next request may go out {}.", words::relative(at, now))
+        let when = if at <= now {
+            "at once".to_owned()
+        } else {
+            words::relative(at, now)
+        };
+        format!(" The next request may go out {when}.")
     });
     let error = record
         .last_error

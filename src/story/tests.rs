@@ -128,6 +128,35 @@ fn what_stands_in_the_way_is_told_with_the_way_round_it() {
 }
 
 #[test]
+fn a_stopped_account_may_ask_again_at_once_when_its_time_has_come() {
+    let row = invoice(Status::Pending, Some(INSERTED.0));
+    let mut around = surroundings(INSERTED.plus(Duration::from_mins(6)));
+    let mut told = |resume_at| {
+        around.record = Some(AccountRecord {
+            name: "default".into(),
+            provider: "walletpay".into(),
+            state: "paused".into(),
+            state_since: INSERTED,
+            resume_at: Some(resume_at),
+            last_success_at: None,
+            last_failure_at: None,
+            last_error: None,
+            list: ListRecord::default(),
+        });
+        Story::of(&row, &around).obstacles[0].text.clone()
+    };
+    for passed in [1, 6] {
+        let text = told(INSERTED.plus(Duration::from_mins(passed)));
+        assert!(
+            text.ends_with("The next request may go out at once."),
+            "{text}"
+        );
+    }
+    let text = told(INSERTED.plus(Duration::from_mins(9)));
+    assert!(text.contains("may go out in 3 min."), "{text}");
+}
+
+#[test]
 fn a_reading_of_the_list_since_the_last_look_is_told_and_nothing_is_overdue() {
     let after = |seconds| INSERTED.plus(Duration::from_secs(seconds));
     let row = invoice(Status::Pending, Some(after(66).0));

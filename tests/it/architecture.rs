@@ -102,6 +102,36 @@ fn one_file_knows_the_backoff_crate_and_one_builds_http_clients() {
     }
 }
 
+#[test]
+fn what_the_page_on_architecture_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let schema = fs::read_dir(root.join("migrations/sqlite")).unwrap();
+    let mut files: Vec<PathBuf> = schema.map(|entry| entry.unwrap().path()).collect();
+    files.extend(
+        ["src", "tests/it"]
+            .map(|folder| sources(&root.join(folder)))
+            .concat(),
+    );
+    let code: String = files
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let prose: String = page.split("```").step_by(2).collect();
+    let is_name = |name: &&str| {
+        name.contains('_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let names: Vec<&str> = prose
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_name)
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    let gone: Vec<&&str> = names.iter().filter(|name| !code.contains(**name)).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}
+
 fn floor_of(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))
 }

@@ -5,10 +5,12 @@ use std::collections::HashSet;
 use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
+use super::batch::{
+    EventRow, Rows, event_cells, move_cells, note_cells, plan_cells, whole_row_cells,
+};
 use super::connection::Writer;
 use super::schema::{CONSTRAINT, highest_seq, primary_code};
 use crate::domain::decide::Decision;
-use crate::domain::event::{self, Event};
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
@@ -326,147 +328,6 @@ async fn stale(
         .await?;
     let index = |key| usize::try_from(key).unwrap_or_default();
     Ok(keys.into_iter().map(index).collect())
-}
-
-/// What a decision aside gives back as it was read, but for the next look.
-fn whole_row_cells(rows: &mut Rows, decision: &Decision) {
-    let schedule = &decision.row.schedule;
-    rows.time(Some(decision.row.updated_at));
-    rows.time(decision.based_on_next_poll_at);
-    rows.time(schedule.last_polled_at);
-    rows.number(schedule.polls);
-    rows.number(schedule.failures);
-}
-
-/// A JSON array of rows, written cell by cell: a tree of values would cost as much as SQLite.
-struct Rows {
-    json: String,
-}
-
-impl Rows {
-    fn new() -> Self {
-        Self { json: "[".into() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.json.len() == 1
-    }
-
-    /// Writes a row; `cells` writes what is in it.
-    fn push(&mut self, cells: impl FnOnce(&mut Self)) {
-        self.json.push('[');
-        cells(self);
-        self.close();
-        self.json.push(',');
-    }
-
-    fn number(&mut self, cell: impl Into<Option<i64>>) {
-        match cell.into() {
-            Some(number) => self.json.push_str(&number.to_string()),
-            None => self.json.push_str("null"),
-        }
-        self.json.push(',');
-    }
-
-    fn time(&mut self, cell: Option<UnixMillis>) {
-        self.number(cell.map(|at| at.0));
-    }
-
-    fn text<'t>(&mut self, cell: impl Into<Option<&'t str>>) {
-        // There is nothing in a text that could fail to serialize.
-        let cell = serde_json::to_string(&cell.into()).unwrap_or_default();
-        self.json.push_str(&cell);
-        self.json.push(',');
-    }
-
-    fn finish(mut self) -> String {
-        self.close();
-        self.json
-    }
-
-    /// Ends an array, whose last comma is one too many.
-    fn close(&mut self) {
-        if self.json.ends_with(',') {
-            self.json.pop();
-        }
-        self.json.push(']');
-    }
-}
-
-/// `[id, based on version, seq, event id, subject, type, order id, status, previous, payload]`
-fn event_cells(rows: &mut Rows, row: &EventRow<'_>) {
-    let EventRow {
-        decision,
-        event,
-        seq,
-        prefix,
-        epoch,
-    } = *row;
-    let kind = event.event_type.as_str();
-    rows.number(decision.row.id.0);
-    rows.number(decision.based_on_version);
-    rows.number(seq);
-    rows.text(event.id().to_string().as_str());
-    rows.text(event::subject(prefix, &event.account, kind).as_str());
-    rows.text(kind);
-    rows.text(event.facts.order_id.as_ref().map(|id| id.0.as_str()));
-    rows.text(event.facts.status.as_str());
-    rows.text(event.previous_status.as_str());
-    rows.text(event.payload(seq, epoch).as_str());
-}
-
-/// An event on its way into the outbox.
-struct EventRow<'a> {
-    decision: &'a Decision,
-    event: &'a Event,
-    seq: i64,
-    prefix: &'a str,
-    epoch: &'a str,
-}
-
-/// `[id, based on version, based on plan, next, last, polls, failures, error]`
-fn plan_cells(rows: &mut Rows, decision: &Decision) {
-    let schedule = &decision.row.schedule;
-    rows.number(decision.row.id.0);
-    rows.number(decision.based_on_version);
-    rows.time(decision.based_on_next_poll_at);
-    rows.time(schedule.next_poll_at);
-    rows.time(schedule.last_polled_at);
-    rows.number(schedule.polls);
-    rows.number(schedule.failures);
-    rows.text(schedule.last_error.as_deref());
-}
-
-/// As `plan_cells`, followed by facts.
-fn note_cells(rows: &mut Rows, decision: &Decision) {
-    let facts = &decision.row.facts;
-    plan_cells(rows, decision);
-    rows.text(facts.reason.as_deref());
-    rows.text(facts.amount.as_ref().map(|amount| amount.value.as_str()));
-    rows.text(facts.amount.as_ref().map(|amount| amount.currency.as_str()));
-    rows.text(facts.provider_status.as_deref());
-    rows.text(facts.order_number.as_deref());
-    rows.text(facts.pay_link.as_deref());
-    rows.text(facts.direct_pay_link.as_deref());
-    rows.time(facts.expires_at);
-    rows.time(facts.paid_at);
-    rows.text(facts.payment.value.as_deref());
-    rows.text(facts.payment.currency.as_deref());
-    rows.text(facts.payment.fee.as_deref());
-    rows.text(facts.payment.net.as_deref());
-    rows.text(facts.payment.exchange_rate.as_deref());
-    rows.time(facts.create_sent_at);
-    rows.time(facts.ended_at);
-    rows.time(facts.not_found_since);
-}
-
-/// As `note_cells`, followed by version, status and order.
-fn move_cells(rows: &mut Rows, decision: &Decision) {
-    let (row, facts) = (&decision.row, &decision.row.facts);
-    note_cells(rows, decision);
-    rows.number(row.version);
-    rows.text(facts.status.as_str());
-    rows.text(facts.order_id.as_ref().map(|id| id.0.as_str()));
 }
 
 pub(super) async fn mark_creations_sent(

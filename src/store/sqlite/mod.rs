@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod batch;
 mod commit;
 mod connection;
 mod consumers;
