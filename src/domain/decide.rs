@@ -219,7 +219,9 @@ fn judge_creation(facts: &mut Facts, external_id: &str, seen: &Sighting) -> Opti
 fn judge_not_found(facts: &mut Facts, observed_at: UnixMillis, counts: bool) -> Option<EventType> {
     match facts.status {
         Status::Pending => {
-            facts.not_found_since.get_or_insert(observed_at);
+            // One that lies ahead was written down before the clock went back.
+            let since = facts.not_found_since.unwrap_or(observed_at);
+            facts.not_found_since = Some(since.min(observed_at));
             if counts {
                 say(facts, Status::Review, Some(reason::ORDER_NOT_FOUND))
             } else {

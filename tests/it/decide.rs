@@ -584,6 +584,12 @@ fn not_found_counts_for_pending_alone_and_only_when_believed() {
         assert_eq!(doubted.row.facts.not_found_since, Some(UnixMillis(1_000)));
         let later = hear(&doubted.row, not_found(2_000, false));
         assert_eq!(later.row.facts.not_found_since, Some(UnixMillis(1_000)));
+        let clock_went_back = hear(&doubted.row, not_found(500, false));
+        assert_eq!(
+            clock_went_back.row.facts.not_found_since,
+            Some(UnixMillis(500)),
+            "or the grace would last as long as the jump"
+        );
         let believed = hear(&doubted.row, not_found(2_000, true));
         let why = Some(reason::ORDER_NOT_FOUND);
         led_to(
