@@ -17,7 +17,8 @@ fn names(text: &str) -> BTreeSet<&str> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c| !word(c));
     words
-        .filter(|word| word.starts_with("payrecond_"))
+        // `payrecond_*.deb` names a file.
+        .filter(|word| word.starts_with("payrecond_") && !word.ends_with('_'))
         .collect()
 }
 
