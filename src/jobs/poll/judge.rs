@@ -21,7 +21,8 @@ impl Poller {
         let mut shared = lock(&reading.shared);
         for &slot in covered {
             let entry = shared.book.entry_mut(slot);
-            let Some(entry) = entry.filter(|entry| !entry.asked) else {
+            // One that was nudged while the page was under way still gets a look of its own.
+            let Some(entry) = entry.filter(|e| !e.asked && e.kind != Kind::Nudged) else {
                 continue;
             };
             entry.is_new = false;
