@@ -96,7 +96,7 @@ impl Asker {
     pub(super) async fn look(self, invoice: Box<Invoice>, permit: Permit, order: OrderId) -> Asked {
         let answer = match self.provider.look(&order).await {
             Ok(Look::Seen(sighting)) => Ok(News::Seen(sighting)),
-            Ok(Look::NotFound) => Ok(self.not_found(&invoice).await),
+            Ok(Look::NotFound) => self.not_found(&invoice).await,
             Err(error) => Err(error),
         };
         Asked {
@@ -107,16 +107,32 @@ impl Asker {
     }
 
     /// "Not found" counts once the grace is over, and only while the service is shown to work: by
-    /// other answers, else by one harmless request.
-    async fn not_found(&self, invoice: &Invoice) -> News {
+    /// other answers, else by one harmless request. What that one says of the account is heeded.
+    async fn not_found(&self, invoice: &Invoice) -> Result<News, CouldNotAsk> {
         let observed_at = self.clock.now();
         let since = invoice.facts.not_found_since;
         let grace_over =
             since.is_some_and(|since| observed_at.since(since) >= self.not_found_grace);
-        let counts = grace_over && (self.service_works || self.provider.count().await.is_ok());
-        News::NotFound {
+        let mut counts = grace_over && self.service_works;
+        if grace_over && !self.service_works {
+            match self.provider.count().await {
+                Ok(_) => counts = true,
+                Err(
+                    error @ (CouldNotAsk::RateLimited { .. }
+                    | CouldNotAsk::Unavailable { wait: Some(_), .. }
+                    | CouldNotAsk::KeyRefused(_)),
+                ) => return Err(error),
+                Err(
+                    CouldNotAsk::Unavailable { wait: None, .. }
+                    | CouldNotAsk::Unreachable(_)
+                    | CouldNotAsk::Malformed(_)
+                    | CouldNotAsk::Refused(_),
+                ) => {}
+            }
+        }
+        Ok(News::NotFound {
             observed_at,
             counts,
-        }
+        })
     }
 }
