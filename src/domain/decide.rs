@@ -216,7 +216,9 @@ fn judge_creation(facts: &mut Facts, external_id: &str, seen: &Sighting) -> Opti
 fn judge_not_found(facts: &mut Facts, observed_at: UnixMillis, counts: bool) -> Option<EventType> {
     match facts.status {
         Status::Pending => {
-            facts.not_found_since.get_or_insert(observed_at);
+            // A first time that lies ahead is from before the clock went back: the grace begins anew.
+            let first = facts.not_found_since.filter(|first| *first <= observed_at);
+            facts.not_found_since = Some(first.unwrap_or(observed_at));
             if counts {
                 say(facts, Status::Review, Some(reason::ORDER_NOT_FOUND))
             } else {
