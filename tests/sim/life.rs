@@ -9,6 +9,7 @@ use payrecond::clock::Clock;
 use payrecond::daemon::{FeedWakes, STDOUT_CONSUMER, feed_loop, intake_loop};
 use payrecond::domain::invoice::AccountName;
 use payrecond::feed::Format;
+use payrecond::jobs::audit::Audit;
 use payrecond::jobs::feed::{Delivery, Feed};
 use payrecond::jobs::intake::Intake;
 use payrecond::jobs::poll::{PollSetup, Poller};
@@ -16,6 +17,7 @@ use payrecond::jobs::{Board, Heartbeat};
 use payrecond::provider::{ApiKey, Provider};
 use payrecond::store::Store;
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore, migrate};
+use payrecond::throttle::Throttle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,8 @@ pub struct Life {
     stop: CancellationToken,
     flush: CancellationToken,
     pub reload: Arc<Notify>,
+    disk: Arc<dyn Store>,
+    audits: JoinSet<()>,
 }
 
 impl Cradle<'_> {
@@ -115,6 +119,8 @@ impl Cradle<'_> {
             stop,
             flush,
             reload,
+            disk,
+            audits: JoinSet::new(),
         }
     }
 
@@ -133,6 +139,7 @@ impl Cradle<'_> {
                 account,
                 world: self.world.clone(),
                 clock: Arc::clone(self.clock),
+                for_audit: false,
             }) as Arc<dyn Provider>,
             read_key: Arc::new(|| ApiKey::from_bytes(b"a key").map_err(str::to_owned)),
             store: Arc::clone(disk),
@@ -204,6 +211,30 @@ fn one_by_one(receivers: usize) -> (watch::Sender<()>, Vec<watch::Receiver<()>>)
 }
 
 impl Life {
+    /// Begins an audit of one account. Nobody waits for its end, as in the daemon.
+    pub fn audit(&mut self, account: usize, world: &SharedWorld, clock: &SharedClock) {
+        let own = world.lock().nature.accounts[account].clone();
+        let provider = SimProvider {
+            account,
+            world: world.clone(),
+            clock: Arc::clone(clock),
+            for_audit: true,
+        };
+        let audit = Audit {
+            account: AccountName(own.name),
+            provider: Arc::new(provider),
+            store: Arc::clone(&self.disk),
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            gate: Arc::new(Mutex::new(Throttle::new(own.limits, clock.monotonic()))),
+            adopt: false,
+        };
+        let trace = Arc::clone(&world.trace);
+        self.audits.spawn(async move {
+            let said = audit.run_once().await.map(|report| report.said);
+            trace.tell(format_args!("{:8} audit: {said:?}", audit.account.0));
+        });
+    }
+
     /// Ends as the composition root ends: duties first, then what is left for the feed.
     pub async fn end_well(&mut self) {
         self.stop.cancel();

@@ -257,7 +257,7 @@ fn is_told(row: &InvoiceRow, wish: &Wish, events: &[EventRow]) -> Verdict {
     let own = events
         .iter()
         .filter(|event| event.account == row.account && event.external_id == row.external_id);
-    let own: Vec<&EventRow> = own.collect();
+    let own: Vec<&EventRow> = own.filter(|event| event.version > 0).collect();
     let versions: Vec<i64> = own.iter().map(|event| event.version).collect();
     let dense: Vec<i64> = (1..=row.version).collect();
     if versions != dense {

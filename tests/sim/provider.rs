@@ -25,6 +25,8 @@ pub struct SimProvider {
     pub account: usize,
     pub world: SharedWorld,
     pub clock: SharedClock,
+    /// An audit has a budget of its own.
+    pub for_audit: bool,
 }
 
 /// What goes wrong with an answer.
@@ -49,6 +51,9 @@ struct UnderWay<'a>(&'a SimProvider);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
+        if self.0.for_audit {
+            return;
+        }
         let mut world = self.0.world.lock();
         let store = &mut world.stores[self.0.account];
         store.in_flight = store.in_flight.saturating_sub(1);
@@ -66,7 +71,10 @@ impl SimProvider {
     }
 
     /// A request comes in: is it within the budget?
-    fn arrive(&self, counts: bool) -> UnderWay<'_> {
+    fn arrive(&self) -> UnderWay<'_> {
+        if self.for_audit {
+            return UnderWay(self);
+        }
         let now = self.clock.monotonic();
         let mut world = self.world.lock();
         let limit = world.nature.accounts[self.account].limits.max_in_flight;
@@ -74,9 +82,7 @@ impl SimProvider {
         store.total_requests += 1;
         store.in_flight += 1;
         let (in_flight, held) = (store.in_flight, store.held);
-        if counts {
-            store.requests.push(now);
-        }
+        store.requests.push(now);
         drop(world);
         // One that proves that the service works goes along with another under way.
         let trace = &self.world.trace;
@@ -128,7 +134,8 @@ impl SimProvider {
                 CouldNotAsk::RateLimited { wait } | CouldNotAsk::Unavailable { wait, .. } => *wait,
                 _ => None,
             };
-            if let Some(wait) = wait {
+            // Who audits heeds it for himself.
+            if let Some(wait) = wait.filter(|_| !self.for_audit) {
                 let until = now + wait;
                 let store = &mut world.stores[self.account];
                 store.held = Some((now + HEEDED_WITHIN, until));
@@ -274,7 +281,7 @@ impl Provider for SimProvider {
     }
 
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
-        let _under_way = self.arrive(true);
+        let _under_way = self.arrive();
         let id = creation.external_id.0.as_str();
         self.check_creation_is_in_time(id);
         self.answer_takes_time().await;
@@ -293,7 +300,7 @@ impl Provider for SimProvider {
     }
 
     async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
-        let _under_way = self.arrive(true);
+        let _under_way = self.arrive();
         self.answer_takes_time().await;
         let lie = match self.fault() {
             Some(Fault::Unheard(error) | Fault::Lost(error)) => {
@@ -331,7 +338,7 @@ impl Provider for SimProvider {
         count: u32,
         visitor: &mut dyn PageVisitor,
     ) -> Result<PageEnd, CouldNotAsk> {
-        let _under_way = self.arrive(true);
+        let _under_way = self.arrive();
         self.answer_takes_time().await;
         let fault = self.fault();
         let (mut lied, mut crooked, mut cut) = (None, false, None);
