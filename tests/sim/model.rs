@@ -227,10 +227,9 @@ fn is_settled(world: &World, wish: &Wish, row: &InvoiceRow, now: Duration) -> Ve
     let truth = world.order_of(wish).map(|order| order.state(now));
     let expected: &[&str] = match (wish.kind, truth) {
         (Kind::RefusedHere | Kind::RefusedThere, _) | (Kind::Requested, None) => &["rejected"],
-        (Kind::Missing | Kind::Conflict, _) => &["cancelled"],
+        (Kind::Missing | Kind::Conflict, _) | (_, Some(OrderState::Cancelled)) => &["cancelled"],
         (_, Some(OrderState::Paid)) => &["paid"],
         (_, Some(OrderState::Expired)) => &["expired"],
-        (_, Some(OrderState::Cancelled)) => &["cancelled"],
         (Kind::Given | Kind::Requested, Some(OrderState::Open)) if !world.nature.lies => {
             &["pending"]
         }

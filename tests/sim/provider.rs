@@ -315,12 +315,11 @@ impl Provider for SimProvider {
         let store = &mut world.stores[self.account];
         let is_missing = lie == Some(Lie::NotFound);
         let found = store.orders.iter_mut().find(|o| o.id == order.0);
-        let look = match found.filter(|_| !is_missing) {
-            Some(found) => Look::Seen(self.sighting(found, lie, false)),
-            None => {
-                store.said_missing.push((order.0.clone(), now));
-                Look::NotFound
-            }
+        let look = if let Some(found) = found.filter(|_| !is_missing) {
+            Look::Seen(self.sighting(found, lie, false))
+        } else {
+            store.said_missing.push((order.0.clone(), now));
+            Look::NotFound
         };
         drop(world);
         let said = match &look {
