@@ -107,7 +107,7 @@ impl Reaper {
 
     async fn die(&self) {
         self.kill();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

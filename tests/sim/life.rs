@@ -9,6 +9,7 @@ use payrecond::clock::Clock;
 use payrecond::daemon::{FeedWakes, STDOUT_CONSUMER, feed_loop, intake_loop};
 use payrecond::domain::invoice::AccountName;
 use payrecond::feed::Format;
+use payrecond::jobs::audit::Audit;
 use payrecond::jobs::feed::{Delivery, Feed};
 use payrecond::jobs::intake::Intake;
 use payrecond::jobs::poll::{PollSetup, Poller};
@@ -50,6 +51,10 @@ pub struct Life {
     stop: CancellationToken,
     flush: CancellationToken,
     pub reload: Arc<Notify>,
+    disk: Arc<dyn Store>,
+    /// By account.
+    gates: Vec<Gate>,
+    audits: JoinSet<()>,
 }
 
 impl Cradle<'_> {
@@ -85,12 +90,19 @@ impl Cradle<'_> {
         });
         let (stop, flush) = (CancellationToken::new(), CancellationToken::new());
         let (committed, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let accounts = self.world.lock().nature.accounts.len();
+        let gates: Vec<Gate> = {
+            let world = self.world.lock();
+            let limits = world.nature.accounts.iter().map(|account| account.limits);
+            let now = self.clock.monotonic();
+            limits.map(|limits| Gate::new(limits, now)).collect()
+        };
+        let accounts = gates.len();
         let (changed, told) = one_by_one(accounts + 1);
         let mut told = told.into_iter();
         let mut pollers = JoinSet::new();
         for (account, told) in told.by_ref().take(accounts).enumerate() {
-            let setup = self.poller(account, &disk, &committed, told);
+            let gate = gates[account].clone();
+            let setup = self.poller(account, gate, &disk, &committed, told);
             pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
         }
         let interval = self.world.lock().nature.intake_interval;
@@ -117,12 +129,16 @@ impl Cradle<'_> {
             stop,
             flush,
             reload,
+            disk,
+            gates,
+            audits: JoinSet::new(),
         }
     }
 
     fn poller(
         &mut self,
         account: usize,
+        gate: Gate,
         disk: &Arc<dyn Store>,
         committed: &Arc<Notify>,
         changed: watch::Receiver<()>,
@@ -142,7 +158,7 @@ impl Cradle<'_> {
             cadence: nature.cadence.clone(),
             not_found_grace: nature.not_found_grace,
             intake_interval: nature.intake_interval,
-            gate: Gate::new(own.limits, self.clock.monotonic()),
+            gate,
             meter: Metrics::new().account(&own.name),
             strategy: own.strategy,
             list_bytes_per_second: own.list_bytes_per_second,
@@ -207,6 +223,29 @@ fn one_by_one(receivers: usize) -> (watch::Sender<()>, Vec<watch::Receiver<()>>)
 }
 
 impl Life {
+    /// Begins an audit of one account. Nobody waits for its end, as in the daemon.
+    pub fn audit(&mut self, account: usize, world: &SharedWorld, clock: &SharedClock) {
+        let own = world.lock().nature.accounts[account].clone();
+        let provider = SimProvider {
+            account,
+            world: world.clone(),
+            clock: Arc::clone(clock),
+        };
+        let audit = Audit {
+            account: AccountName(own.name),
+            provider: Arc::new(provider),
+            store: Arc::clone(&self.disk),
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            gate: self.gates[account].clone(),
+            adopt: false,
+        };
+        let trace = Arc::clone(&world.trace);
+        self.audits.spawn(async move {
+            let said = audit.run_once().await.map(|report| report.said);
+            trace.tell(format_args!("{:8} audit: {said:?}", audit.account.0));
+        });
+    }
+
     /// Ends as the composition root ends: duties first, then what is left for the feed.
     pub async fn end_well(&mut self) {
         self.stop.cancel();

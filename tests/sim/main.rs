@@ -13,6 +13,11 @@
 //!     PAYRECOND_SIM_SEED=42 cargo test --test sim -- --nocapture      one seed, with its story
 //!     PAYRECOND_SIM_SEEDS=0..10000 cargo test --test sim --release    as many as one likes
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests stand outside of test functions"
+)]
+
 mod clock;
 mod disk;
 mod life;

@@ -227,10 +227,9 @@ fn is_settled(world: &World, wish: &Wish, row: &InvoiceRow, now: Duration) -> Ve
     let truth = world.order_of(wish).map(|order| order.state(now));
     let expected: &[&str] = match (wish.kind, truth) {
         (Kind::RefusedHere | Kind::RefusedThere, _) | (Kind::Requested, None) => &["rejected"],
-        (Kind::Missing | Kind::Conflict, _) => &["cancelled"],
+        (Kind::Missing | Kind::Conflict, _) | (_, Some(OrderState::Cancelled)) => &["cancelled"],
         (_, Some(OrderState::Paid)) => &["paid"],
         (_, Some(OrderState::Expired)) => &["expired"],
-        (_, Some(OrderState::Cancelled)) => &["cancelled"],
         (Kind::Given | Kind::Requested, Some(OrderState::Open)) if !world.nature.lies => {
             &["pending"]
         }
@@ -257,7 +256,7 @@ fn is_told(row: &InvoiceRow, wish: &Wish, events: &[EventRow]) -> Verdict {
     let own = events
         .iter()
         .filter(|event| event.account == row.account && event.external_id == row.external_id);
-    let own: Vec<&EventRow> = own.collect();
+    let own: Vec<&EventRow> = own.filter(|event| event.version > 0).collect();
     let versions: Vec<i64> = own.iter().map(|event| event.version).collect();
     let dense: Vec<i64> = (1..=row.version).collect();
     if versions != dense {

@@ -66,7 +66,7 @@ impl SimProvider {
     }
 
     /// A request comes in: is it within the budget?
-    fn arrive(&self, counts: bool) -> UnderWay<'_> {
+    fn arrive(&self) -> UnderWay<'_> {
         let now = self.clock.monotonic();
         let mut world = self.world.lock();
         let limit = world.nature.accounts[self.account].limits.max_in_flight;
@@ -74,9 +74,7 @@ impl SimProvider {
         store.total_requests += 1;
         store.in_flight += 1;
         let (in_flight, held) = (store.in_flight, store.held);
-        if counts {
-            store.requests.push(now);
-        }
+        store.requests.push(now);
         drop(world);
         // One that proves that the service works goes along with another under way.
         let trace = &self.world.trace;
@@ -274,7 +272,7 @@ impl Provider for SimProvider {
     }
 
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
-        let _under_way = self.arrive(true);
+        let _under_way = self.arrive();
         let id = creation.external_id.0.as_str();
         self.check_creation_is_in_time(id);
         self.answer_takes_time().await;
@@ -293,7 +291,7 @@ impl Provider for SimProvider {
     }
 
     async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
-        let _under_way = self.arrive(true);
+        let _under_way = self.arrive();
         self.answer_takes_time().await;
         let lie = match self.fault() {
             Some(Fault::Unheard(error) | Fault::Lost(error)) => {
@@ -308,12 +306,11 @@ impl Provider for SimProvider {
         let store = &mut world.stores[self.account];
         let is_missing = lie == Some(Lie::NotFound);
         let found = store.orders.iter_mut().find(|o| o.id == order.0);
-        let look = match found.filter(|_| !is_missing) {
-            Some(found) => Look::Seen(self.sighting(found, lie, false)),
-            None => {
-                store.said_missing.push((order.0.clone(), now));
-                Look::NotFound
-            }
+        let look = if let Some(found) = found.filter(|_| !is_missing) {
+            Look::Seen(self.sighting(found, lie, false))
+        } else {
+            store.said_missing.push((order.0.clone(), now));
+            Look::NotFound
         };
         drop(world);
         let said = match &look {
@@ -331,7 +328,7 @@ impl Provider for SimProvider {
         count: u32,
         visitor: &mut dyn PageVisitor,
     ) -> Result<PageEnd, CouldNotAsk> {
-        let _under_way = self.arrive(true);
+        let _under_way = self.arrive();
         self.answer_takes_time().await;
         let fault = self.fault();
         let (mut lied, mut crooked, mut cut) = (None, false, None);

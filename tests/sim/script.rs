@@ -49,6 +49,7 @@ enum Deed {
     ReaderStalls(Duration),
     ReaderGoes,
     Reload,
+    Audit(usize),
     /// The daemon is told to stop, and started again.
     Restart,
     TroubleEnds,
@@ -187,6 +188,10 @@ impl Story {
             self.plan_weather(account, &nature);
         }
         self.plan_trouble(&nature);
+        if self.rng.u8(..4) == 0 {
+            let (at, account) = (self.somewhen(), self.rng.usize(..nature.accounts.len()));
+            self.at(at, Deed::Audit(account));
+        }
         for n in 0..10 {
             let at = nature.active.mul_f64(f64::from(n) / 10.0);
             self.at(at, Deed::BotReads);
@@ -393,13 +398,14 @@ impl Story {
         }
     }
 
-    fn do_in_life(&mut self, deed: Deed, life: &Life) {
+    fn do_in_life(&mut self, deed: Deed, life: &mut Life) {
         match deed {
             Deed::BadDisk(bad) => {
                 self.trace.tell(format_args!("bad disk: {bad}"));
                 life.is_bad.store(bad, Ordering::Relaxed);
             }
             Deed::Reload => life.reload.notify_waiters(),
+            Deed::Audit(account) => life.audit(account, &self.world, &self.clock),
             Deed::Backup => self.back_up(&life.store),
             Deed::TroubleEnds => {
                 life.is_bad.store(false, Ordering::Relaxed);
@@ -468,6 +474,7 @@ impl Story {
             | Deed::BadDisk(_)
             | Deed::Backup
             | Deed::Reload
+            | Deed::Audit(_)
             | Deed::Check
             | Deed::PersonDecides
             | Deed::End => {}

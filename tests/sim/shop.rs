@@ -39,6 +39,7 @@ pub struct EventRow {
     pub account: String,
     pub external_id: String,
     pub status: Option<String>,
+    /// 0 where it belongs to no invoice.
     pub version: i64,
 }
 
@@ -216,9 +217,9 @@ impl Shop {
             event_id: row.get(1),
             kind: row.get(2),
             account: row.get(3),
-            external_id: row.get(4),
+            external_id: row.get::<Option<String>, _>(4).unwrap_or_default(),
             status: row.get(5),
-            version: row.get(6),
+            version: row.get::<Option<i64>, _>(6).unwrap_or_default(),
         };
         rows.iter().map(row).collect()
     }

@@ -1,6 +1,6 @@
 //! What happened, line by line, in words that are the same in every run of a seed.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use payrecond::clock::Clock as _;
@@ -13,6 +13,12 @@ use crate::clock::SharedClock;
 pub struct Broken {
     pub law: &'static str,
     pub how: String,
+}
+
+impl Display for Broken {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.law, self.how)
+    }
 }
 
 /// The story of a seed. The first broken law ends it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::book;
 use super::committer::Decided;
+use super::entry::Kind;
 use super::page::{Taken, lock};
 use super::{BATCH, Poller, Strategy};
 use crate::domain::decide::{Decision, decide};

@@ -295,12 +295,17 @@ impl Poller {
         let Some(reading) = &self.reading else {
             return Duration::MAX;
         };
-        if reading.intake.goes_on || !self.taken.is_empty() || !self.missing.is_empty() {
-            return if self.committer.is_failing() {
+        if self.committer.is_failing() {
+            // Nothing is planned or asked meanwhile: only the next try of the database counts.
+            let again = self.read_not_before.saturating_sub(now);
+            return if again.is_zero() {
                 self.setup.intake_interval
             } else {
-                Duration::ZERO
+                again
             };
+        }
+        if reading.intake.goes_on || !self.taken.is_empty() || !self.missing.is_empty() {
+            return Duration::ZERO;
         }
         let mut wakes = Vec::new();
         let next_due = lock(&reading.shared).book.next_due();
