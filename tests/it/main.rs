@@ -11,6 +11,7 @@ mod coverage;
 mod daemon;
 mod decide;
 mod events;
+mod examples;
 mod faults;
 mod feed_frames;
 mod http_client;
