@@ -25,4 +25,5 @@ mod sandbox;
 mod schema;
 mod shop;
 mod store;
+mod translation;
 mod walletpay;
