@@ -119,7 +119,7 @@ impl Writer {
 
     /// Remembers, outside the database, the highest seq that was given out.
     pub(super) fn note_high_water(&self, epoch: &str, seq: i64) {
-        high_water::write(
+        high_water::raise(
             &self.path,
             &high_water::HighWater {
                 epoch: epoch.to_owned(),

@@ -138,7 +138,7 @@ async fn restore_by(
     if let Some(old) = old {
         old.close().await?;
     }
-    high_water::write(
+    high_water::put(
         database,
         &HighWater {
             epoch: epoch.clone(),

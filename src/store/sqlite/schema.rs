@@ -187,7 +187,7 @@ async fn settle_epoch(
     }
     let seq = highest_seq(connection).await?;
     connection.execute("COMMIT").await?;
-    high_water::write(
+    high_water::put(
         path,
         &HighWater {
             epoch: epoch.clone(),
