@@ -8,6 +8,7 @@ mod database;
 mod disk_errors;
 mod kill;
 mod laws;
+mod load;
 mod notified;
 mod output;
 mod points;
