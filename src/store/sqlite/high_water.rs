@@ -4,8 +4,10 @@
 //! that out by this file, written after commits; it is never read while it is written.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+
+use crate::store::StoreError;
 
 /// What the side file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +19,21 @@ pub(super) struct HighWater {
 }
 
 /// Reads the side file; None when it is missing or says nothing usable.
-pub(super) fn read(database: &Path) -> Option<HighWater> {
-    let text = fs::read_to_string(side_path(database)).ok()?;
+///
+/// # Errors
+/// When it is there and cannot be read just now: that is no sign of a copy put back.
+pub(super) fn read(database: &Path) -> Result<Option<HighWater>, StoreError> {
+    match fs::read(side_path(database)) {
+        Ok(bytes) => Ok(parse(&bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::Unavailable(format!(
+            "its side file .high-water cannot be read: {error}"
+        ))),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<HighWater> {
+    let text = std::str::from_utf8(bytes).ok()?;
     let (epoch, seq) = text.trim_end().split_once(' ')?;
     Some(HighWater {
         epoch: epoch.to_owned(),
@@ -86,13 +101,13 @@ mod tests {
     fn what_is_written_reads_back_and_rubbish_is_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
-        assert_eq!(read(&database), None);
+        assert_eq!(read(&database).unwrap(), None);
         let mark = HighWater {
             epoch: "e-1".into(),
             seq: 42,
         };
         raise(&database, &mark);
-        assert_eq!(read(&database), Some(mark.clone()));
+        assert_eq!(read(&database).unwrap(), Some(mark.clone()));
         let seq = i64::MAX;
         raise(
             &database,
@@ -101,10 +116,13 @@ mod tests {
                 ..mark.clone()
             },
         );
-        assert_eq!(read(&database).map(|mark| mark.seq), Some(seq));
+        assert_eq!(read(&database).unwrap().map(|mark| mark.seq), Some(seq));
         put(&database, &mark);
-        assert_eq!(read(&database), Some(mark));
+        assert_eq!(read(&database).unwrap(), Some(mark));
         fs::write(side_path(&database), "e-1 4x").unwrap();
-        assert_eq!(read(&database), None);
+        assert_eq!(read(&database).unwrap(), None);
+        fs::remove_file(side_path(&database)).unwrap();
+        fs::create_dir(side_path(&database)).unwrap();
+        assert!(read(&database).is_err(), "there, and cannot be read");
     }
 }
