@@ -457,11 +457,13 @@ where
         StdoutFeed::Hpub => Format::Hpub,
         StdoutFeed::Jsonl => Format::Jsonl,
         StdoutFeed::Off => {
-            parts.store.remove_consumer(STDOUT_CONSUMER).await?;
+            let removed = parts.store.remove_consumer(STDOUT_CONSUMER).await;
+            removed.map_err(|error| error.at(parts.store.path()))?;
             return Ok(None);
         }
     };
-    let place = parts.store.consumer(STDOUT_CONSUMER).await?;
+    let place = parts.store.consumer(STDOUT_CONSUMER).await;
+    let place = place.map_err(|error| error.at(parts.store.path()))?;
     let delivery = Delivery {
         format,
         consumer: Some(STDOUT_CONSUMER.to_owned()),

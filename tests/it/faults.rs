@@ -5,10 +5,18 @@
 mod account;
 mod creation;
 mod database;
+mod disk_errors;
 mod kill;
 mod laws;
+mod load;
 mod notified;
 mod output;
+mod points;
+mod power;
 pub mod program;
 mod provider;
+mod shim;
 mod signals;
+mod starved;
+mod struck;
+mod wall_clock;

@@ -5,7 +5,7 @@
 //! module than `sqlite3`: `pysqlite3-binary` 0.4.5 brings SQLite 3.34.0, the oldest we promise.
 
 mod busy;
-mod drivers;
+pub mod drivers;
 mod features;
 mod keys;
 mod moves;

@@ -119,7 +119,7 @@ impl Writer {
 
     /// Remembers, outside the database, the highest seq that was given out.
     pub(super) fn note_high_water(&self, epoch: &str, seq: i64) {
-        high_water::write(
+        high_water::raise(
             &self.path,
             &high_water::HighWater {
                 epoch: epoch.to_owned(),
@@ -184,7 +184,9 @@ async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
         .pragma("journal_size_limit", "67108864")
         // KiB, when negative: the queue's index is written all over, and should stay in memory.
         .pragma("cache_size", "-8000");
-    Ok(SqliteConnection::connect_with(&options).await?)
+    SqliteConnection::connect_with(&options)
+        .await
+        .map_err(|error| StoreError::from(error).at(path))
 }
 
 /// A connection that makes the file when it is missing. For `migrate` only.
@@ -311,7 +313,7 @@ impl From<sqlx::Error> for StoreError {
 
 impl StoreError {
     /// Names the file.
-    pub(super) fn at(self, path: &Path) -> Self {
+    pub(crate) fn at(self, path: &Path) -> Self {
         match self {
             Self::Unavailable(text) => Self::Unavailable(format!("{}: {text}", path.display())),
             Self::Unusable(text) => Self::Unusable(format!("{}: {text}", path.display())),

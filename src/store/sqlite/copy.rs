@@ -127,7 +127,8 @@ async fn restore_by(
         Err(error) => return Err(error.at(database)),
     }
     let old = open_alone(database).await?;
-    floor = floor.max(high_water::read(database).map_or(0, |side| side.seq));
+    let side = high_water::read(database).map_err(|error| error.at(database))?;
+    floor = floor.max(side.map_or(0, |side| side.seq));
     let epoch = Uuid::new_v4().to_string();
     copy.execute("BEGIN IMMEDIATE").await?;
     schema::begin_epoch(&mut copy, &epoch, floor).await?;
@@ -138,7 +139,7 @@ async fn restore_by(
     if let Some(old) = old {
         old.close().await?;
     }
-    high_water::write(
+    high_water::put(
         database,
         &HighWater {
             epoch: epoch.clone(),

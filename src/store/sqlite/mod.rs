@@ -88,7 +88,10 @@ impl SqliteStore {
         let connection = writer.connection().await?;
         schema::require_current(connection, &path).await?;
         // It is ours. A tool may have left another mode behind.
-        connection.execute("PRAGMA journal_mode = WAL").await?;
+        connection
+            .execute("PRAGMA journal_mode = WAL")
+            .await
+            .map_err(|error| StoreError::from(error).at(&path))?;
         let readers = connection::readers(&path);
         Ok(Self {
             last_change: LastAnswer::about(&path),

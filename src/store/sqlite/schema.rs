@@ -160,7 +160,7 @@ async fn settle_epoch(
         .fetch_optional(&mut *connection)
         .await?;
     let own_seq = highest_seq(connection).await?;
-    let side = high_water::read(path);
+    let side = high_water::read(path)?;
     let put_back = match &known {
         Some(epoch) => is_put_back(epoch, own_seq, side.as_ref()),
         // A new database where a used one was: nothing of it is left, not even its numbers.
@@ -187,7 +187,7 @@ async fn settle_epoch(
     }
     let seq = highest_seq(connection).await?;
     connection.execute("COMMIT").await?;
-    high_water::write(
+    high_water::put(
         path,
         &HighWater {
             epoch: epoch.clone(),

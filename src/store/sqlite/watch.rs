@@ -1,10 +1,10 @@
 //! Notices that another process wrote, within milliseconds and without asking all the time.
 //!
 //! The library tells nobody. But every commit writes the `-wal` file, and one that holds events is
-//! followed by the high-water mark, renamed into place: the kernel tells of both. The mark means
-//! that there is something to read now. A write to the `-wal` comes a moment before its commit can
-//! be read, and most hold no event: looks follow it, ever further apart. Where the kernel tells
-//! nothing, such looks are all there is.
+//! followed by the high-water mark: the kernel tells of both. The mark means that there is something
+//! to read now. A write to the `-wal` comes a moment before its commit can be read, and most hold no
+//! event: looks follow it, ever further apart. Where the kernel tells nothing, such looks are all
+//! there is.
 
 use std::path::Path;
 use std::time::Duration;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use payrecond::sandbox::{Fault, FaultKind, Operation, Payment};
 
 use super::laws;
-use super::program::Program;
+use super::program::{self, Program};
 use crate::shop::Shop;
 
-const KILLS: u32 = 40;
+/// `PAYRECOND_KILLS` says another number.
+const KILLS: usize = 40;
 /// New invoices in each life; half wait for an order to be made, half bring theirs.
-const INVOICES_A_LIFE: u32 = 4;
+const INVOICES_A_LIFE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_nothing_is_lost_and_nothing_said_twice() {
@@ -22,8 +23,12 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_said_twice() {
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut runs = Vec::new();
-    for life in 0..KILLS {
+    let kills = program::times("PAYRECOND_KILLS", KILLS);
+    let mut ready_after = Vec::new();
+    for life in 0..kills {
+        let started = tokio::time::Instant::now();
         let program = Program::ready(&shop).await;
+        ready_after.push(started.elapsed());
         for n in 0..INVOICES_A_LIFE {
             let external_id = format!("ORD-{life}-{n}");
             if n % 2 == 0 {
@@ -36,6 +41,10 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_said_twice() {
         tokio::time::sleep(Duration::from_micros(rng.u64(0..120_000))).await;
         runs.push(program.kill().await);
     }
+    ready_after.sort_unstable();
+    let part = |percent: usize| ready_after[(kills - 1) * percent / 100];
+    let (p50, p99, longest) = (part(50), part(99), part(100));
+    println!("ready after {p50:?} (p50), {p99:?} (p99), {longest:?} (longest)");
     shop.answer_again();
     let unharmed = Program::ready(&shop).await;
     shop.until(
@@ -64,7 +73,7 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_said_twice() {
     runs.push(unharmed.stop().await);
     laws::hold(&shop, &runs).await;
     let orders = shop.world.orders().len();
-    let invoices = usize::try_from(KILLS * INVOICES_A_LIFE).unwrap();
+    let invoices = kills * INVOICES_A_LIFE;
     assert_eq!(orders, invoices, "no order was made twice, none is missing");
 }
 

@@ -45,6 +45,17 @@ pub struct Left {
     pub stderr: String,
 }
 
+impl Left {
+    /// A run of which only stdout is known.
+    pub fn of_stdout(stdout: Vec<u8>) -> Self {
+        Self {
+            code: None,
+            stdout,
+            stderr: String::new(),
+        }
+    }
+}
+
 impl Program {
     /// Starts and waits until it is ready.
     pub async fn ready(shop: &Shop) -> Self {
@@ -90,6 +101,20 @@ impl Program {
     /// What it has said on stderr so far.
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&self.stderr.bytes()).into_owned()
+    }
+
+    /// Memory that it has at the moment, or 0 where that cannot be told.
+    pub fn memory_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id().unwrap_or_default());
+        let status = std::fs::read_to_string(status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number.map_or(0, |number| number.parse().unwrap())
+    }
+
+    /// Whether it runs no more.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits until stderr holds `words`.
@@ -144,6 +169,14 @@ impl Program {
             stdout: self.stdout.whole().await,
             stderr: String::from_utf8_lossy(&self.stderr.whole().await).into_owned(),
         }
+    }
+}
+
+/// How often a test tries: `variable` says so, for long runs, else `usual`.
+pub fn times(variable: &str, usual: usize) -> usize {
+    match std::env::var_os(variable) {
+        Some(number) => number.to_str().and_then(|n| n.parse().ok()).unwrap(),
+        None => usual,
     }
 }
 

@@ -99,16 +99,8 @@ fn as_json(file: &std::path::Path, case: &Case) -> Value {
 
 /// Runs the script on `cases`; its outcomes come back as JSON.
 pub fn run_python(script: &str, cases: &Value) -> Vec<Outcome> {
-    let output = feed(
-        Command::new(python()).args(["-c", script]),
-        &cases.to_string(),
-    );
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let outcomes: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let outcomes = python_says(script, cases);
+    let outcomes = outcomes.as_array().unwrap();
     outcomes
         .iter()
         .map(|outcome| match outcome["error"].as_str() {
@@ -116,6 +108,15 @@ pub fn run_python(script: &str, cases: &Value) -> Vec<Outcome> {
             None => Ok(outcome["given"].as_str().unwrap_or_default().to_owned()),
         })
         .collect()
+}
+
+/// Runs a script on `input`, JSON as its answer.
+pub fn python_says(script: &str, input: &Value) -> Value {
+    let mut command = Command::new(python());
+    let output = feed(command.args(["-c", script]), &input.to_string());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn shell(file: &std::path::Path, case: &Case) -> Outcome {

@@ -1,0 +1,248 @@
+//! The power fails: of what was not synced any part may be lost. A run is taken down once; then the
+//! disk is rebuilt at many moments, and the program started on what is left.
+
+mod disk;
+mod tape;
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use payrecond::sandbox::{NewOrder, Payment};
+
+use self::disk::{Disk, Files};
+use self::tape::{Act, Entry};
+use super::kill::all_delivered;
+use super::laws;
+use super::program::{self, Left, Program, Stdout};
+use super::shim;
+use crate::shop::Shop;
+
+/// Moments tried; `PAYRECOND_POWER_CUTS` says another number.
+const CUTS: usize = 60;
+const INVOICES: usize = 12;
+
+/// A shop's busy day, taken down.
+struct Day {
+    shop: Shop,
+    /// The disk at its beginning, all synced.
+    before: Files,
+    tape: Vec<Entry>,
+    epoch: String,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_survives_the_loss_of_power() {
+    let Some(day) = Day::take_down().await else {
+        return;
+    };
+    let seed = fastrand::u64(..);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    for n in 0..program::times("PAYRECOND_POWER_CUTS", CUTS) {
+        let cut = rng.usize(..=day.tape.len());
+        println!("seed {seed}, cut {n}: {cut} of {}", day.tape.len());
+        day.survive(cut, &mut rng, |_| false).await;
+    }
+}
+
+/// The control: as `synchronous=NORMAL` has it, the log of the database is not synced with each
+/// commit. Then what was said is lost, and the checker must find it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_sync_of_each_commit_what_was_said_is_lost() {
+    let Some(day) = Day::take_down().await else {
+        return;
+    };
+    let mut rng = fastrand::Rng::new();
+    for _ in 0..CUTS {
+        let cut = rng.usize(..=day.tape.len());
+        let attempt = day.survive(cut, &mut rng, |name| name.ends_with("-wal"));
+        if AssertUnwindSafe(attempt).catch_unwind().await.is_err() {
+            return;
+        }
+    }
+    panic!("nothing was found in {CUTS} states");
+}
+
+impl Day {
+    /// Orders come, are paid, end; the daemon is killed once and stopped once.
+    async fn take_down() -> Option<Self> {
+        shim::library()?;
+        let shop = Shop::open().await;
+        let mut day = Self {
+            epoch: shop.ask("SELECT value FROM meta WHERE key = 'epoch'").await,
+            before: files(shop.folder.path()),
+            tape: Vec::new(),
+            shop,
+        };
+        let first = day.start().await;
+        day.half(0).await;
+        first.kill().await;
+        let second = day.start().await;
+        day.half(1).await;
+        day.shop
+            .until("SELECT count(*) FROM invoices WHERE status <> 'paid'", "0")
+            .await;
+        all_delivered(&day.shop).await;
+        second.stop().await;
+        day.tape = tape::read(&day.shop.folder.path().join("tape"));
+        Some(day)
+    }
+
+    fn recorded(&self, mut command: tokio::process::Command) -> tokio::process::Command {
+        let folder = self.shop.folder.path();
+        command
+            .env("SHIM_TAPE", folder.join("tape"))
+            .env("SHIM_FOLDER", folder);
+        shim::load(&mut command);
+        command
+    }
+
+    async fn start(&self) -> Program {
+        let command = self.recorded(program::command(&self.shop));
+        let mut program = Program::spawn(&self.shop, command, Stdout::Read, Stdio::piped());
+        program.notified.until("READY=1").await;
+        program
+    }
+
+    async fn half(&self, half: usize) {
+        let world = &self.shop.world;
+        for n in 0..INVOICES / 2 {
+            let external_id = format!("ORD-{half}-{n}");
+            if n % 3 == 2 {
+                self.add(&external_id, None).await;
+            } else {
+                let order = NewOrder::simple(&external_id, "1.50", "USD");
+                let id = world.create(&order).unwrap().order.id.to_string();
+                self.add(&external_id, Some(&id)).await;
+            }
+        }
+        self.shop
+            .until("SELECT count(*) FROM invoices WHERE order_id IS NULL", "0")
+            .await;
+        for order in world.orders() {
+            let _ = world.pay(&order.id.to_string(), &Payment::default());
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    async fn add(&self, external_id: &str, order_id: Option<&str>) {
+        let mut command = program::program(self.shop.folder.path());
+        command.args(["add", "--json", "--external-id", external_id]);
+        command.args(["--amount", "1.50", "--currency", "USD"]);
+        match order_id {
+            Some(id) => command.args(["--order-id", id]),
+            None => command.args([
+                "--description",
+                "Six eggs",
+                "--options",
+                "{\"customerTelegramUserId\":42}",
+            ]),
+        };
+        let added = self.recorded(command).output().await.unwrap();
+        assert!(added.status.success(), "{added:?}");
+    }
+
+    /// The power fails before entry `cut`; the program starts again on what is left.
+    async fn survive(&self, cut: usize, rng: &mut fastrand::Rng, deaf: impl Fn(&str) -> bool) {
+        let mut disk = Disk::holding(&self.before);
+        let mut said: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        for entry in &self.tape[..cut] {
+            disk.play(entry, &deaf);
+            if let Act::Said(bytes) = &entry.act {
+                said.entry(entry.process).or_default().extend(bytes);
+            }
+        }
+        self.put_back(&disk.after_power_loss(rng));
+        let (added, runs): (Vec<_>, Vec<_>) = said
+            .into_values()
+            .partition(|stdout| stdout.starts_with(b"{"));
+        let mut runs: Vec<Left> = runs.into_iter().map(Left::of_stdout).collect();
+        self.holds_what_was_said(&added, &runs).await;
+
+        runs.push(self.once().await);
+        // An order that had to be made is looked at when its time comes.
+        let open = "UPDATE invoices SET next_poll_at = 0 WHERE status <> 'paid'";
+        if self
+            .shop
+            .ask("SELECT count(*) FROM invoices WHERE status <> 'paid'")
+            .await
+            != "0"
+        {
+            self.shop.execute(open).await;
+            runs.push(self.once().await);
+        }
+        laws::hold(&self.shop, &runs).await;
+        let epoch = self.shop.ask("SELECT value FROM meta WHERE key = 'epoch'");
+        assert_eq!(epoch.await, self.epoch, "a new epoch without a reason");
+    }
+
+    async fn once(&self) -> Left {
+        let mut command = program::command(&self.shop);
+        command.arg("--once");
+        let once = Program::spawn(&self.shop, command, Stdout::Read, Stdio::piped());
+        let once = once.ended().await;
+        assert_eq!(once.code, Some(0), "{}", once.stderr);
+        assert!(!once.stderr.contains("epoch"), "{}", once.stderr);
+        once
+    }
+
+    /// Before anything is asked again: each event that a reader has is there, as is each row that
+    /// `add` has shown, and nothing is acknowledged that nobody has.
+    async fn holds_what_was_said(&self, added: &[Vec<u8>], runs: &[Left]) {
+        let mut heard = 0;
+        for run in runs {
+            for (id, payload) in laws::nats_frames(&run.stdout) {
+                let stored = self
+                    .shop
+                    .ask(&format!(
+                        "SELECT payload FROM outbox WHERE event_id = '{id}'"
+                    ))
+                    .await;
+                let payload = String::from_utf8(payload).unwrap();
+                assert_eq!(stored, payload, "{id} was said");
+                let event: serde_json::Value = serde_json::from_str(&payload).unwrap();
+                heard = heard.max(event["sequence"].as_str().unwrap().parse::<i64>().unwrap());
+            }
+        }
+        let acked = "SELECT coalesce(max(acked_seq), 0) FROM consumers WHERE name = 'stdout'";
+        let acked: i64 = self.shop.ask(acked).await.parse().unwrap();
+        assert!(acked <= heard, "{acked} acknowledged, {heard} heard");
+        for shown in added {
+            // Cut in the middle it was not shown.
+            let Ok(row) = serde_json::from_slice::<serde_json::Value>(shown) else {
+                continue;
+            };
+            let name = row["external_id"].as_str().unwrap();
+            let there = format!("SELECT count(*) FROM invoices WHERE external_id = '{name}'");
+            assert_eq!(self.shop.ask(&there).await, "1", "{name} was added");
+        }
+    }
+
+    fn put_back(&self, found: &Files) {
+        let folder = self.shop.folder.path();
+        for name in files(folder).keys() {
+            std::fs::remove_file(folder.join(name)).unwrap();
+        }
+        let _ = std::fs::remove_file(folder.join("payrecond.db-shm"));
+        for (name, bytes) in found {
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+}
+
+/// The database's files that outlive the machine.
+fn files(folder: &Path) -> Files {
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let ends = [".lock", "-shm"];
+        if name.starts_with("payrecond.db") && !ends.iter().any(|end| name.ends_with(end)) {
+            files.insert(name, std::fs::read(&path).unwrap());
+        }
+    }
+    files
+}

@@ -1,0 +1,104 @@
+//! The program with `shim.c` before its C library: calls that fail, are slow or are the last ones, a
+//! tape of what was written, a clock that is set.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The library, built once for all tests; None where it cannot be.
+pub fn library() -> Option<&'static Path> {
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let library = LIBRARY.get_or_init(build).as_deref();
+    if library.is_none() {
+        let in_ci = std::env::var_os("CI").is_some();
+        assert!(!in_ci, "CI needs Linux and a C compiler");
+        eprintln!("skipped: this needs Linux and a C compiler");
+    }
+    library
+}
+
+fn build() -> Option<PathBuf> {
+    if !cfg!(target_os = "linux") || Command::new("cc").arg("--version").output().is_err() {
+        return None;
+    }
+    // Of this process alone: another one may be building it too.
+    let name = format!("shim-{}.so", std::process::id());
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/shim.c");
+    let built = Command::new("cc")
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1"])
+        .args(["-shared", "-fPIC", "-pthread", "-o"])
+        .args([library.as_os_str(), source.as_ref()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{said}");
+    Some(library)
+}
+
+/// Which calls are struck.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// `open`, `write`, `sync`, `truncate`, `rename`, `unlink`, `send` or `recv`.
+    pub call: &'static str,
+    /// The end of the file's path, `*` for each file of the database, `stdout`, or `socket`.
+    pub file: &'static str,
+    /// `eio`, `enospc`, `emfile`, `slow`, `kill-before`, `kill-half` or `kill-after`.
+    pub then: &'static str,
+    /// The first call that is struck, from 1.
+    pub nth: u32,
+    /// How many are struck; 0 = all from then on.
+    pub times: u32,
+}
+
+/// How long a call takes that is struck by `slow`.
+pub const SLOW_MS: u32 = 50;
+
+impl Rule {
+    /// Puts a command under the rule, until the file `healed` exists.
+    pub fn onto(self, command: &mut tokio::process::Command, healed: &Path) {
+        let Self {
+            call,
+            file,
+            then,
+            nth,
+            times,
+        } = self;
+        let rule = format!("{call} {file} {then} {nth} {times} {SLOW_MS}");
+        command.env("SHIM_RULE", rule).env("SHIM_HEALED", healed);
+        load(command);
+    }
+}
+
+/// Puts the library before a command.
+pub fn load(command: &mut tokio::process::Command) {
+    command.env("LD_PRELOAD", library().expect("asked for before"));
+}
+
+/// The wall clock of the programs that see it; others keep the machine's.
+pub struct WallClock {
+    path: PathBuf,
+    offset: std::fs::File,
+}
+
+impl WallClock {
+    pub fn new(folder: &Path) -> Self {
+        let path = folder.join("clock");
+        let offset = std::fs::File::create(&path).unwrap();
+        let clock = Self { path, offset };
+        clock.set(0);
+        clock
+    }
+
+    /// From now on it shows so many seconds more than the machine's.
+    pub fn set(&self, seconds: i64) {
+        let bytes = seconds.to_ne_bytes();
+        self.offset.write_all_at(&bytes, 0).unwrap();
+    }
+
+    pub fn show(&self, command: &mut tokio::process::Command) {
+        command.env("SHIM_CLOCK", &self.path);
+        load(command);
+    }
+}

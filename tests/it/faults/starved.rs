@@ -1,0 +1,139 @@
+//! A daemon that gets no time, no file descriptors, or a slow disk.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use payrecond::sandbox::{Operation, Payment};
+
+use super::kill::{all_delivered, request};
+use super::laws;
+use super::program::{self, Left, Program, Stdout};
+use super::shim::{self, Rule};
+use crate::shop::Shop;
+
+/// How long it is stopped; `PAYRECOND_STOPPED_S` says another number.
+const STOPPED_S: usize = 2;
+
+async fn until_paid(shop: &Shop, count: usize) {
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
+    shop.until(paid, &count.to_string()).await;
+}
+
+#[tokio::test]
+async fn stopped_and_continued_it_goes_on_where_it_was() {
+    let shop = Shop::open().await;
+    let program = Program::ready(&shop).await;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(shop.drop_in(&format!("ORD-{n}")).await);
+    }
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    program.signal("STOP").await;
+    for id in &ids {
+        shop.world.pay(id, &Payment::default()).unwrap();
+    }
+    // Programs go on meanwhile.
+    shop.drop_in("ORD-4").await;
+    let before = shop.asked(Operation::Preview);
+    let stopped = program::times("PAYRECOND_STOPPED_S", STOPPED_S);
+    tokio::time::sleep(Duration::from_secs(stopped as u64)).await;
+    let in_flight = 16;
+    assert!(shop.asked(Operation::Preview) <= before + in_flight);
+    program.signal("CONT").await;
+    until_paid(&shop, 4).await;
+    all_delivered(&shop).await;
+    let left = program.stop().await;
+    laws::hold(&shop, &[left]).await;
+}
+
+/// Under a limit of open files, through a shell that sets it.
+fn limited(shop: &Shop, files: u32) -> Program {
+    program::write_config(shop);
+    let mut command = tokio::process::Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -n {files} && exec \"$0\" run")])
+        .arg(env!("CARGO_BIN_EXE_payrecond"))
+        .current_dir(shop.folder.path())
+        .env("PAYRECOND_API_KEY_DEFAULT", program::CANARY)
+        .kill_on_drop(true);
+    Program::spawn(shop, command, Stdout::Read, Stdio::piped())
+}
+
+/// Too few to start, too few to work, or just enough: it works, or ends with a cause.
+#[tokio::test]
+async fn with_few_file_descriptors_it_works_or_ends_with_a_cause() {
+    for files in [8, 14, 18, 24] {
+        let shop = Shop::open().await;
+        for n in 0..20 {
+            let id = shop.drop_in(&format!("ORD-{n}")).await;
+            shop.world.pay(&id, &Payment::default()).unwrap();
+            request(&shop, &format!("NEW-{n}")).await;
+        }
+        let first = under_limit(&shop, files).await;
+        let program = Program::ready(&shop).await;
+        until_paid(&shop, 20).await;
+        shop.until("SELECT count(*) FROM invoices WHERE order_id IS NULL", "0")
+            .await;
+        all_delivered(&shop).await;
+        laws::hold(&shop, &[first, program.stop().await]).await;
+        assert_eq!(shop.world.orders().len(), 40, "an order made twice");
+    }
+}
+
+async fn under_limit(shop: &Shop, files: u32) -> Left {
+    let mut program = limited(shop, files);
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
+    let waiting = async {
+        while !program.has_ended()
+            && shop.ask(paid).await != "20"
+            && !["ERROR", "WARN"].iter().any(|w| program.said().contains(w))
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(program::PATIENCE, waiting).await;
+    assert!(in_time.is_ok(), "{files}: silent: {}", program.said());
+    if !program.has_ended() {
+        program.signal("TERM").await;
+    }
+    let left = program.ended().await;
+    println!("{files}: {:?}", left.code);
+    let has_cause = left.stderr.contains("payrecond: ");
+    let is_clear = left.code == Some(0) || left.code == Some(1) && has_cause;
+    let cannot_load = files < 12 && left.code == Some(127);
+    assert!(
+        is_clear || cannot_load,
+        "{files}: {:?} {}",
+        left.code,
+        left.stderr
+    );
+    left
+}
+
+/// Each sync takes 50 ms: what is asked goes on meanwhile, and nothing is given up.
+#[tokio::test]
+async fn a_slow_disk_makes_it_slow_and_nothing_else() {
+    if shim::library().is_none() {
+        return;
+    }
+    let shop = Shop::open().await;
+    for n in 0..100 {
+        let id = shop.drop_in(&format!("ORD-{n}")).await;
+        shop.world.pay(&id, &Payment::default()).unwrap();
+    }
+    let slow = Rule {
+        call: "sync",
+        file: "*",
+        then: "slow",
+        nth: 1,
+        times: 0,
+    };
+    let mut command = program::command(&shop);
+    slow.onto(&mut command, &shop.folder.path().join("never"));
+    let program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped());
+    until_paid(&shop, 100).await;
+    all_delivered(&shop).await;
+    let left = program.stop().await;
+    assert!(!left.stderr.contains("ERROR"), "{}", left.stderr);
+    laws::hold(&shop, &[left]).await;
+}

@@ -1,0 +1,81 @@
+//! The wall clock jumps: while it runs, and between two runs.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use payrecond::sandbox::{Operation, Payment};
+
+use super::kill::all_delivered;
+use super::laws;
+use super::program::{self, Program, Stdout};
+use super::shim::{self, WallClock};
+use crate::shop::Shop;
+
+const HOUR_S: i64 = 3600;
+/// Of the machine's clock, one after the other: ahead, back, far ahead.
+const JUMPS_S: [i64; 3] = [HOUR_S, -2 * HOUR_S, 10 * 24 * HOUR_S];
+const INVOICES: usize = 6;
+/// For so long the requests are counted after a jump.
+const COUNTED: Duration = Duration::from_secs(2);
+/// Looks at one invoice in that time: one each 100 ms as configured, one at once, and some.
+const LOOKS: u64 = 25;
+
+async fn start(shop: &Shop, clock: &WallClock) -> Program {
+    let mut command = program::command(shop);
+    clock.show(&mut command);
+    let mut program = Program::spawn(shop, command, Stdout::Read, Stdio::piped());
+    program.notified.until("READY=1").await;
+    program
+}
+
+/// Neither a storm of requests nor a stall; then one more order is paid, and soon known.
+async fn goes_on(shop: &Shop, jump_s: i64, ids: &[String], paid: usize) {
+    let looks = || shop.asked(Operation::Preview);
+    let before = looks();
+    tokio::time::sleep(COUNTED).await;
+    let since = looks() - before;
+    let open = u64::try_from(ids.len() - paid).unwrap();
+    assert!(since <= open * LOOKS, "{jump_s} s: {since} looks at {open}");
+    // Each that is open is looked at again.
+    let stalled = format!(
+        "SELECT count(*) FROM invoices WHERE status = 'pending' AND polls <= {}",
+        shop.ask("SELECT max(polls) FROM invoices WHERE status = 'pending'")
+            .await
+    );
+    shop.until(&stalled, "0").await;
+    shop.world.pay(&ids[paid], &Payment::default()).unwrap();
+    let known = "SELECT count(*) FROM invoices WHERE status = 'paid'";
+    shop.until(known, &(paid + 1).to_string()).await;
+    let ended = "SELECT count(*) FROM invoices WHERE status NOT IN ('pending', 'paid')";
+    assert_eq!(shop.ask(ended).await, "0", "the clock ends no invoice");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_makes_no_storm_no_stall_and_nothing_untrue() {
+    if shim::library().is_none() {
+        return;
+    }
+    let shop = Shop::open().await;
+    let clock = WallClock::new(shop.folder.path());
+    let mut ids = Vec::new();
+    for n in 0..INVOICES {
+        ids.push(shop.drop_in(&format!("ORD-{n}")).await);
+    }
+    let mut runs = Vec::new();
+    let mut program = start(&shop, &clock).await;
+    for (paid, jump_s) in JUMPS_S.into_iter().enumerate() {
+        clock.set(jump_s);
+        goes_on(&shop, jump_s, &ids, paid).await;
+    }
+    for (n, jump_s) in JUMPS_S.into_iter().rev().enumerate() {
+        runs.push(program.stop().await);
+        clock.set(jump_s);
+        program = start(&shop, &clock).await;
+        if let Some(paid) = Some(JUMPS_S.len() + n).filter(|paid| *paid < INVOICES) {
+            goes_on(&shop, jump_s, &ids, paid).await;
+        }
+    }
+    all_delivered(&shop).await;
+    runs.push(program.stop().await);
+    laws::hold(&shop, &runs).await;
+}
