@@ -91,7 +91,10 @@ impl Poller {
         let Some(reading) = &self.reading else { return };
         let sighting = &taken.sighting;
         // A look of its own that ended after the page was begun knows better, but of amounts.
-        let looked_at_since = invoice.schedule.last_polled_at >= Some(started_at);
+        // One that lies ahead is from before the clock went back.
+        let now = self.setup.clock.now();
+        let last = invoice.schedule.last_polled_at;
+        let looked_at_since = last.is_some_and(|at| at >= started_at && at <= now);
         let is_older = looked_at_since && sighting.state != OrderState::Paid;
         if is_older || self.claimed.contains(&invoice.id) {
             return;
