@@ -115,6 +115,8 @@ struct Story {
     copies: Vec<Copy>,
     shop: Option<Shop>,
     trouble: bool,
+    /// Once more after the trouble, before the last life.
+    may_put_back: bool,
     tally: Tally,
 }
 
@@ -140,6 +142,7 @@ pub fn live_through(seed: u64, keep: impl FnOnce(Arc<Trace>)) -> Outcome {
         copies: Vec::new(),
         shop: None,
         trouble: true,
+        may_put_back: true,
         tally: Tally::default(),
     };
     story.plan();
@@ -234,6 +237,12 @@ impl Story {
             let at = self.somewhen();
             self.at(at, Deed::Weather(account, weather));
         }
+        if nature.storms && self.rng.u8(..3) == 0 {
+            // An outage that lasts to the end of all trouble.
+            let storm = Weather::Storm(self.rng.u8(..6));
+            let at = nature.active.mul_f64(0.75);
+            self.at(at, Deed::Weather(account, storm));
+        }
     }
 
     fn plan_trouble(&mut self, nature: &Nature) {
@@ -279,7 +288,8 @@ impl Story {
                 break;
             }
             self.be_down();
-            if self.trouble && self.rng.u8(..2) == 0 {
+            let may_put_back = std::mem::replace(&mut self.may_put_back, self.trouble);
+            if may_put_back && self.rng.bool() {
                 self.put_back();
             }
         }

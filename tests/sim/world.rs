@@ -292,13 +292,17 @@ fn wish(n: usize, nature: &Nature, rng: &mut fastrand::Rng) -> Wish {
     let timeout_s = if nature.crowd {
         864_000
     } else {
-        rng.u64(30..300)
+        let most = [45, 120, 300][rng.usize(..3)];
+        rng.u64(30..most)
     };
     let fate = match rng.u8(..10) {
         0..=3 => Fate::Paid(Duration::from_millis(
             rng.u64(500..timeout_s.min(300) * 1000),
         )),
-        4..=5 if !nature.crowd => Fate::Late(secs(rng.u64(1..200))),
+        4..=5 if !nature.crowd => {
+            let most = [20, 200][rng.usize(..2)];
+            Fate::Late(secs(rng.u64(1..most)))
+        }
         6 if !nature.crowd => Fate::Cancelled(secs(rng.u64(1..timeout_s))),
         _ => Fate::Forgotten,
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
+use super::page::lock;
 use super::{BATCH, Poller, whole};
 use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::state::Status;
@@ -141,8 +142,21 @@ impl Poller {
             }
             Err(error) => {
                 self.queue.clear();
+                self.make_due_again(&kept);
                 self.read_not_before = self.committer.fail(&error);
                 false
+            }
+        }
+    }
+
+    /// These were taken up and nothing came of it: in the book they wait for their turn again.
+    fn make_due_again(&self, invoices: &[Box<Invoice>]) {
+        let Some(reading) = &self.reading else { return };
+        let mut shared = lock(&reading.shared);
+        for invoice in invoices {
+            let order_id = invoice.facts.order_id.as_ref().map(|id| id.0.as_str());
+            if let Some(slot) = shared.book.slot_of_invoice(invoice.id, order_id) {
+                shared.book.make_due(slot);
             }
         }
     }

@@ -68,6 +68,7 @@ impl Poller {
         let beginning = store.list_beginning(account).await?;
         let intake = &mut reading.intake;
         let mut rows = Vec::new();
+        let mut highest_id = intake.highest_id;
         if intake.begun {
             let nudges = QueuePlace {
                 at: UnixMillis(-1),
@@ -80,7 +81,7 @@ impl Poller {
                 let new = store.inserted_after(account, after, CHUNK).await?;
                 let last = new.last().map_or(after, |row| row.id);
                 let is_all = new.len() < CHUNK as usize;
-                intake.highest_id = if is_all {
+                highest_id = if is_all {
                     beginning.highest_id.max(last)
                 } else {
                     last
@@ -89,7 +90,7 @@ impl Poller {
             }
         } else {
             intake.begun = true;
-            intake.highest_id = beginning.highest_id;
+            highest_id = beginning.highest_id;
             let text = beginning.positions.unwrap_or_default();
             reading.positions = Positions::parse(&text);
             // Said by the run before this one, or while the list was not read.
@@ -100,6 +101,9 @@ impl Poller {
             }
         }
         let due = store.due_after(account, intake.cursor, wall, CHUNK).await?;
+        // Noted once all is read, and taken in before anything else can fail: what is passed over
+        // here is read by nobody again.
+        intake.highest_id = highest_id;
         intake.goes_on = due.len() == CHUNK as usize;
         intake.cursor = match due.last() {
             Some(last) if intake.goes_on => QueuePlace {
@@ -112,13 +116,15 @@ impl Poller {
             },
         };
         rows.extend(due);
-        if !intake.goes_on {
+        let goes_on = intake.goes_on;
+        self.adopt(&rows, now);
+        if !goes_on {
+            let (store, account) = (&self.setup.store, &self.setup.account);
             let next = store.next_plan(account, wall).await?;
             let until_next = next.map_or(LONGEST_NAP, |at| at.since(wall));
             // Plans that come thick and fast are taken in together.
             self.rest(until_next.max(self.setup.intake_interval));
         }
-        self.adopt(&rows, now);
         Ok(())
     }
 
