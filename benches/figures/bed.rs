@@ -182,6 +182,19 @@ impl Database {
         Ok(())
     }
 
+    /// Plans the next look at every invoice that has one.
+    pub async fn plan_all(&self, next_poll_at: UnixMillis) -> Result<()> {
+        let mut connection = self.unguarded().await?;
+        sqlx::query(
+            "UPDATE invoices SET next_poll_at = ?1, daemon_writes = daemon_writes + 1
+              WHERE next_poll_at IS NOT NULL",
+        )
+        .bind(next_poll_at.0)
+        .execute(&mut connection)
+        .await?;
+        Ok(connection.close().await?)
+    }
+
     /// Puts `count` events into the outbox.
     pub async fn fill_outbox(&self, count: i64) -> Result<()> {
         let mut connection = self.unguarded().await?;

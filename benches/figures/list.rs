@@ -1,5 +1,7 @@
 //! Invoices in bulk by the order list, beside bare programs that fetch and parse the same pages.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use crate::Scale;
@@ -11,6 +13,8 @@ use crate::table::{Row, Table, mebibytes, percent, thousands};
 const SECTION: &str = "list";
 /// One order in so many is paid.
 const CHANGED: usize = 100;
+/// Orders that come later.
+const FRESH: usize = 10_000;
 
 pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
     let mut points = Vec::new();
@@ -47,10 +51,43 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
             ],
         );
         points.push(Point { count, ..point });
+        tail(&database, &sandbox, table).await?;
     }
     if !scale.quick {
         plot::draw(&points)?;
     }
+    Ok(())
+}
+
+/// One more pass, in which fresh orders at the end of the list are due and nothing else.
+async fn tail(database: &Database, sandbox: &Sandbox, table: &mut Table) -> Result<()> {
+    database
+        .plan_all(now().plus(Duration::from_mins(7)))
+        .await?;
+    let fresh = sandbox.seed(FRESH).await?;
+    database.fill(&fresh, Rows::Fresh).await?;
+    let asked = async || -> Result<u64> {
+        let amounts = sandbox.count("requests", "amount").await?;
+        Ok(amounts + sandbox.count("requests", "list").await?)
+    };
+    let before = asked().await?;
+    let mut command = daemon(database, &sandbox.url, "list", "off", &["run", "--once"])?;
+    let used = Process::spawn(&mut command)?.finish().await?;
+    let rows = database.number("SELECT count(*) FROM invoices").await?;
+    table.add(
+        SECTION,
+        Row {
+            what: format!("{FRESH} fresh orders at the tail are due, of {rows}"),
+            figure: format!(
+                "{} requests, {:.2} s",
+                asked().await? - before,
+                used.wall.as_secs_f64()
+            ),
+            beside: String::new(),
+            ratio: String::new(),
+            target: "2–3 requests".into(),
+        },
+    );
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod payments;
 mod plot;
 mod process;
 mod table;
+mod watch;
 mod worker;
 
 use std::fs;
@@ -28,8 +29,8 @@ use anyhow::{Result, bail};
 use self::table::Table;
 
 /// The sections, in their order.
-const SECTIONS: [&str; 7] = [
-    "looks", "commits", "payments", "list", "cadence", "feed", "idle",
+const SECTIONS: [&str; 8] = [
+    "looks", "commits", "payments", "list", "watch", "cadence", "feed", "idle",
 ];
 
 /// How much is measured.
@@ -104,6 +105,7 @@ async fn measure(section: &'static str, scale: Scale, table: &mut Table) -> Resu
         "commits" => commits::measure(scale, table).await,
         "payments" => payments::measure(scale, table).await,
         "list" => list::measure(scale, table).await,
+        "watch" => watch::measure(scale, table).await,
         "cadence" => {
             cadence::measure(scale, table);
             Ok(())
