@@ -147,17 +147,28 @@ impl Poller {
         let Some(reading) = self.reading.as_ref().filter(|_| !self.missing.is_empty()) else {
             return Ok(());
         };
-        let ids: Vec<InvoiceId> = {
+        let (slots, ids): (Vec<u32>, Vec<InvoiceId>) = {
             let mut shared = lock(&reading.shared);
             let most = self.missing.len().min(BATCH);
             let mut id_of = |slot: u32| {
                 let entry = shared.book.entry_mut(slot).filter(|entry| !entry.asked)?;
                 entry.asked = true;
-                Some(entry.id)
+                Some((slot, entry.id))
             };
-            self.missing.drain(..most).filter_map(&mut id_of).collect()
+            self.missing.drain(..most).filter_map(&mut id_of).unzip()
         };
-        for invoice in self.setup.store.load(&ids).await? {
+        let invoices = match self.setup.store.load(&ids).await {
+            Ok(invoices) => invoices,
+            Err(error) => {
+                // They are due still: the next reading of the list asks again.
+                let mut shared = lock(&reading.shared);
+                for slot in slots {
+                    shared.book.make_due(slot);
+                }
+                return Err(error);
+            }
+        };
+        for invoice in invoices {
             let observed_at = self.setup.clock.now();
             let since = invoice.facts.not_found_since;
             let grace = self.setup.not_found_grace;
