@@ -294,11 +294,24 @@ pub fn daemon(
     stdout: &str,
     arguments: &[&str],
 ) -> Result<Command> {
+    let account = format!(
+        "requests_per_second = 0.0\nmax_in_flight = {IN_FLIGHT}\nstrategy = \"{strategy}\"\n"
+    );
+    daemon_with(&account, database, url, stdout, arguments)
+}
+
+/// The same, the rest of its account's settings being `account`.
+pub fn daemon_with(
+    account: &str,
+    database: &Database,
+    url: &str,
+    stdout: &str,
+    arguments: &[&str],
+) -> Result<Command> {
     let config = database.path.with_extension("toml");
     let text = format!(
         "[database]\npath = '{}'\n[[account]]\nname = \"default\"\nprovider = \"walletpay\"\n\
-         base_url = \"{url}\"\nrequests_per_second = 0.0\nmax_in_flight = {IN_FLIGHT}\n\
-         strategy = \"{strategy}\"\n[feed]\nstdout = \"{stdout}\"\n[log]\nlevel = \"warn\"\n",
+         base_url = \"{url}\"\n{account}[feed]\nstdout = \"{stdout}\"\n[log]\nlevel = \"warn\"\n",
         database.path.display()
     );
     std::fs::write(&config, text)?;

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::Scale;
-use crate::bed::{Database, PROGRAM, Rows, Sandbox, folder};
-use crate::process::{Process, quiet};
+use crate::bed::{Database, Rows, Sandbox, daemon_with, folder};
+use crate::process::Process;
 use crate::table::{Row, Table};
 
 const SECTION: &str = "watch";
@@ -35,7 +35,8 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
     let folder = folder()?;
     let database = Database::create(folder.path(), "watch.db").await?;
     database.fill(&orders, Rows::Fresh).await?;
-    let mut process = as_shipped(&database, &sandbox.url)?;
+    let mut command = daemon_with("", &database, &sandbox.url, "jsonl", &["run"])?;
+    let mut process = Process::spawn(command.stdout(Stdio::piped()))?;
     let stdout = process.child.stdout.take().context("no stdout")?;
     let heard = Heard::default();
     let listener = Arc::clone(&heard);
@@ -74,24 +75,6 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
         },
     );
     Ok(())
-}
-
-fn as_shipped(database: &Database, url: &str) -> Result<Process> {
-    let config = database.path.with_extension("toml");
-    let text = format!(
-        "[database]\npath = '{}'\n[[account]]\nname = \"default\"\nprovider = \"walletpay\"\n\
-         base_url = \"{url}\"\n[feed]\nstdout = \"jsonl\"\n[log]\nlevel = \"warn\"\n",
-        database.path.display()
-    );
-    std::fs::write(&config, text)?;
-    let mut command = quiet(PROGRAM);
-    command
-        .arg("--config")
-        .arg(config)
-        .arg("run")
-        .env("PAYRECOND_API_KEY_DEFAULT", "bench")
-        .stdout(Stdio::piped());
-    Process::spawn(&mut command)
 }
 
 fn listen(stdout: ChildStdout, heard: &Heard) {

@@ -10,11 +10,8 @@ use super::table::{Cell, Table, Tone};
 use super::{Exit, Report};
 use crate::domain::time::UnixMillis;
 use crate::store::sqlite::{DetectTimes, Overview, SqliteStore};
-use crate::store::{AccountRecord, Consumer, Store as _};
+use crate::store::{AccountRecord, Consumer, LAG_ALARM, Store as _};
 use crate::words;
-
-/// A reader that has not read for so long is an alarm.
-pub(super) const LAG_ALARM: Duration = Duration::from_hours(7 * 24);
 
 /// What is counted.
 struct Stats {

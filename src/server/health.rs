@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::{self, AccountMeter};
+use crate::store::LAG_ALARM;
 use crate::store::sqlite::SqliteStore;
 use crate::words;
 
@@ -23,8 +24,6 @@ use crate::words;
 const HANGS_AFTER: Duration = Duration::from_mins(1);
 /// A look may be so late before payments count as not noticed in time.
 const OVERDUE_AFTER: Duration = Duration::from_mins(5);
-/// A reader that has not read for so long is an alarm.
-pub(super) const LAG_ALARM: Duration = Duration::from_hours(7 * 24);
 /// Other programs may hold the database's write lock for so long.
 const WRITABLE_WITHIN: Duration = Duration::from_secs(3);
 /// What was found out about the database counts for so long.

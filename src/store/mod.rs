@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod sqlite;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -203,6 +204,9 @@ pub trait Store: Send + Sync + 'static {
 
 /// One look in so many goes to the invoice that has waited longest, so that nobody starves.
 pub const OVERDUE_SHARE: u32 = 4;
+
+/// A consumer whose oldest unread event is older than this is an alarm.
+pub const LAG_ALARM: Duration = Duration::from_hours(7 * 24);
 
 /// What is due, from both ends of the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ mod page;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
-use payrecond::sandbox::{Fault, FaultKind, Payment, SandboxOptions};
+use payrecond::sandbox::{Fault, FaultKind, Payment};
 use serde_json::Value;
 
 use self::http::{Answer, Place, ask, ask_until};
@@ -81,12 +81,7 @@ async fn a_daemon_that_is_well_says_so_in_words_and_in_json() {
 
 #[tokio::test]
 async fn a_refused_key_is_told_with_the_accounts_name() {
-    let options = SandboxOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        api_key: Some("another-key".into()),
-        ..SandboxOptions::default()
-    };
-    let mut shop = Shop::with(options).await;
+    let mut shop = Shop::refusing_the_key().await;
     let place = Place::Unix(with_socket(&mut shop));
     let daemon = shop.start();
     shop.drop_in("ORD-1").await;

@@ -41,6 +41,16 @@ impl Shop {
         .await
     }
 
+    /// Whose provider knows another key than the daemon has.
+    pub async fn refusing_the_key() -> Self {
+        Self::with(SandboxOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            api_key: Some("another-key".into()),
+            ..SandboxOptions::default()
+        })
+        .await
+    }
+
     /// With the strategy as shipped.
     pub async fn as_shipped() -> Self {
         let mut shop = Self::open().await;

@@ -436,13 +436,13 @@ impl Poller {
 
     /// Says that the account stopped or works again, whoever of those who ask in its name found out.
     fn tell_of_trouble(&mut self) {
-        let (trouble, cause) = {
-            let gate = self.gate();
-            (gate.trouble(), gate.cause().to_owned())
-        };
+        let gate = self.gate();
+        let trouble = gate.trouble();
         if trouble == self.trouble {
             return;
         }
+        let cause = gate.cause().to_owned();
+        drop(gate);
         self.trouble = trouble;
         let (account, board) = (&self.setup.account, &self.setup.board);
         match trouble {

@@ -17,7 +17,7 @@ use crate::domain::positions::{Estimate, MARGIN, Positions};
 /// Most entries that are planned one by one; of more, the whole stretch is read.
 pub(super) const MOST_PLANNED: usize = 20_000;
 /// One look in so many goes to the longest overdue.
-const OVERDUE_SHARE: usize = 4;
+const OVERDUE_SHARE: usize = crate::store::OVERDUE_SHARE as usize;
 /// A place known this closely is as good as known.
 const CLOSE: u64 = 4 * MARGIN;
 /// Bytes that one request is worth.

@@ -156,8 +156,7 @@ impl Reading {
 
     fn outlook(&self, now: Duration) -> Outlook<'_> {
         let may_work = self.failed_pages < PAGES_FAIL_AFTER || now >= self.pages_not_before;
-        // A stopped account is probed by single looks.
-        let pages_work = self.strategy == Strategy::List || may_work && !self.account_is_stopped;
+        let pages_work = self.strategy == Strategy::List || may_work && !self.pages_rest();
         Outlook {
             positions: &self.positions,
             strategy: self.strategy,
@@ -166,6 +165,12 @@ impl Reading {
             counted: self.counted_lately(now),
             turn: self.turn,
         }
+    }
+
+    /// A stopped account makes no request but probes, and these are single looks where the strategy
+    /// allows them: what is due must not be planned by page then, or nobody would ever probe.
+    pub(super) fn pages_rest(&self) -> bool {
+        self.account_is_stopped && self.strategy == Strategy::Auto
     }
 
     /// The account stops but for probes, or works again: what was planned holds no more.

@@ -152,21 +152,15 @@ impl Poller {
 
     // ---------------------------------------------------------------------------------- asking
 
-    /// A stopped account makes no request but probes, and these are single looks where the strategy
-    /// allows them: what is due must not be planned by page then, or nobody would ever probe.
-    fn pages_rest(&self) -> bool {
-        self.gate().trouble().is_some() && self.setup.strategy == Strategy::Auto
-    }
-
     /// Begins the next page, if one is wanted and the budget allows it: first what is due needs,
     /// then missing amounts, then the watch. One page at a time.
     async fn begin_page(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let pages_rest = self.pages_rest();
         let Some(reading) = &mut self.reading else {
             return Ok(());
         };
-        let may_begin = self.page.is_none() && now >= reading.pages_not_before && !pages_rest;
+        let may_begin =
+            self.page.is_none() && now >= reading.pages_not_before && !reading.pages_rest();
         let ones_wait = !self.queue.is_empty() || reading.has_ones();
         let ones_turn = self.page_was_last && ones_wait;
         if !may_begin || ones_turn || self.setup.gate.lock().room(now) == 0 {
@@ -223,22 +217,20 @@ impl Poller {
         }
         self.page_was_last = false;
         let ids: Vec<InvoiceId> = ones.iter().map(|(_, id)| *id).collect();
-        let loaded = self.setup.store.load(&ids).await;
-        let is_queued = match loaded {
+        match self.setup.store.load(&ids).await {
             Ok(invoices) => {
                 self.queue_loaded(&ones, invoices, now);
-                Ok(self.mark_creations().await)
+                self.mark_creations().await;
+                Ok(())
             }
-            Err(error) => Err(error),
-        };
-        if let (Some(reading), Ok(false) | Err(_)) = (&self.reading, &is_queued) {
-            // None of them was asked about: their turn is still to come.
-            let mut shared = lock(&reading.shared);
-            for (slot, _) in &ones {
-                shared.book.make_due(*slot);
+            Err(error) => {
+                let mut shared = lock(&reading.shared);
+                for (slot, _) in &ones {
+                    shared.book.make_due(*slot);
+                }
+                Err(error)
             }
         }
-        is_queued.map(drop)
     }
 
     fn queue_loaded(&mut self, ones: &[(u32, InvoiceId)], invoices: Vec<Invoice>, now: Duration) {
@@ -297,10 +289,10 @@ impl Poller {
     /// How long nothing of the list needs to be done.
     pub(super) fn list_nap(&mut self, now: Duration) -> Duration {
         let room = self.gate().wait(now);
-        let may_begin_page = self.page.is_none() && !self.pages_rest();
         let Some(reading) = &self.reading else {
             return Duration::MAX;
         };
+        let may_begin_page = self.page.is_none() && !reading.pages_rest();
         if self.committer.is_failing() {
             // Nothing is planned or asked meanwhile: only the next try of the database counts.
             let again = self.read_not_before.saturating_sub(now);

@@ -1,5 +1,6 @@
 //! Connections: how they are opened, when one is thrown away, and who holds the file.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
@@ -281,19 +282,26 @@ impl DatabaseLock {
     }
 }
 
+/// The file beside the database that has its name and `suffix`.
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// `<database>.<name>.lock`; what cannot stand in a file name is written as hex.
 fn lock_path(path: &Path, name: &str) -> PathBuf {
-    let mut file = path.as_os_str().to_owned();
-    file.push(".");
+    let mut suffix = String::from(".");
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
-            file.push(char::from(byte).to_string());
+            suffix.push(char::from(byte));
         } else {
-            file.push(format!("%{byte:02x}"));
+            // Writing to a String cannot fail.
+            let _ = write!(suffix, "%{byte:02x}");
         }
     }
-    file.push(".lock");
-    PathBuf::from(file)
+    suffix.push_str(".lock");
+    beside(path, &suffix)
 }
 
 impl From<sqlx::Error> for StoreError {

@@ -12,7 +12,7 @@ use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::connection::{self, DatabaseLock};
+use super::connection::{self, DatabaseLock, beside};
 use super::high_water::{self, HighWater};
 use super::schema;
 use crate::domain::time::UnixMillis;
@@ -40,7 +40,7 @@ impl SqliteStore {
         if file.try_exists().map_err(|error| io(file, &error))? {
             return Err(unusable(file, "exists already: name a file that does not"));
         }
-        let partial = with_suffix(file, ".partial");
+        let partial = beside(file, ".partial");
         let _ = fs::remove_file(&partial);
         // Not one of the readers: query_only forbids VACUUM INTO.
         let mut source = connection::open_or_create(&self.path).await?;
@@ -87,11 +87,11 @@ pub async fn restore(
     let _lock = DatabaseLock::try_take(database, "daemon")
         .map_err(|error| io(database, &error))?
         .ok_or_else(held)?;
-    let fresh = with_suffix(database, ".restoring");
+    let fresh = beside(database, ".restoring");
     let outcome = restore_by(file, database, &fresh, force, now).await;
     if outcome.is_err() {
         for leftover in ["", "-wal", "-shm", ".high-water"] {
-            let _ = fs::remove_file(with_suffix(&fresh, leftover));
+            let _ = fs::remove_file(beside(&fresh, leftover));
         }
     }
     outcome
@@ -200,11 +200,11 @@ async fn marks_of(database: &Path) -> Result<Option<Marks>, StoreError> {
 /// Copies the file, and its WAL where there is one: a copy made by hand may have it.
 fn take_copy(file: &Path, fresh: &Path) -> Result<(), StoreError> {
     for suffix in ["-wal", "-shm", ""] {
-        let _ = fs::remove_file(with_suffix(fresh, suffix));
+        let _ = fs::remove_file(beside(fresh, suffix));
     }
-    let wal = with_suffix(file, "-wal");
+    let wal = beside(file, "-wal");
     if wal.exists() {
-        fs::copy(&wal, with_suffix(fresh, "-wal")).map_err(|error| io(&wal, &error))?;
+        fs::copy(&wal, beside(fresh, "-wal")).map_err(|error| io(&wal, &error))?;
     }
     fs::copy(file, fresh).map_err(|error| io(file, &error))?;
     Ok(())
@@ -264,7 +264,7 @@ fn exchange(
         fs::set_permissions(fresh, mode).map_err(|error| io(fresh, &error))?;
         // Owner and group as before, where that is allowed: programs of the group write it too.
         let _ = std::os::unix::fs::chown(fresh, Some(old.uid()), Some(old.gid()));
-        let kept = with_suffix(database, &format!(".replaced-{}", now.0));
+        let kept = beside(database, &format!(".replaced-{}", now.0));
         fs::hard_link(database, &kept).map_err(|error| io(&kept, &error))?;
         replaced = Some(kept);
     }
@@ -308,10 +308,4 @@ fn unusable(path: &Path, why: &str) -> StoreError {
 
 fn io(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Unavailable(format!("{}: {error}", path.display()))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -4,6 +4,7 @@
 use sqlx::Row as _;
 
 use super::SqliteStore;
+use super::connection::beside;
 use super::reports::{COVERED_FOR, invoices};
 use super::row::packed_invoice;
 use crate::domain::invoice::{AccountName, Invoice};
@@ -247,9 +248,7 @@ impl SqliteStore {
     pub fn sizes(&self) -> std::io::Result<(u64, u64)> {
         // Asking for the size opens nothing: SQLite's locks on the file stay.
         let database = std::fs::metadata(self.path())?.len();
-        let mut wal = self.path().as_os_str().to_owned();
-        wal.push("-wal");
-        let wal = std::fs::metadata(wal).map_or(0, |file| file.len());
+        let wal = std::fs::metadata(beside(self.path(), "-wal")).map_or(0, |file| file.len());
         Ok((database, wal))
     }
 }

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::connection::beside;
 use crate::store::StoreError;
 
 /// What the side file says.
@@ -61,7 +62,7 @@ pub(super) fn raise(database: &Path, mark: &HighWater) {
 
 fn put_whole(database: &Path, mark: &HighWater) -> io::Result<()> {
     let path = side_path(database);
-    let fresh = with_suffix(database, ".high-water.new");
+    let fresh = beside(database, ".high-water.new");
     let mut file = File::create(&fresh)?;
     file.write_all(line(mark).as_bytes())?;
     file.sync_all()?;
@@ -84,13 +85,7 @@ fn tell(database: &Path, written: io::Result<()>) {
 
 /// `<database>.high-water`
 pub(super) fn side_path(database: &Path) -> PathBuf {
-    with_suffix(database, ".high-water")
-}
-
-fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(suffix);
-    PathBuf::from(path)
+    beside(database, ".high-water")
 }
 
 #[cfg(test)]

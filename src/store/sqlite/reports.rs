@@ -318,16 +318,7 @@ impl SqliteStore {
 
     /// Counts and ages at `now`.
     pub async fn overview(&self, now: UnixMillis) -> Result<Overview, StoreError> {
-        let counts: Vec<(String, i64)> =
-            sqlx::query_as("SELECT status, count(*) FROM invoices GROUP BY status")
-                .fetch_all(&self.readers)
-                .await?;
-        let count = |status: Status| {
-            counts
-                .iter()
-                .find(|(word, _)| word == status.as_str())
-                .map_or(0, |(_, count)| *count)
-        };
+        let by_status = self.count_by_status().await?;
         let (overdue, oldest): (i64, Option<i64>) = sqlx::query_as(OVERDUE)
             .bind(now.0)
             .bind(now.minus(COVERED_FOR).0)
@@ -340,7 +331,7 @@ impl SqliteStore {
         .fetch_one(&self.readers)
         .await?;
         Ok(Overview {
-            by_status: Status::ALL.map(|status| (status, count(status))).to_vec(),
+            by_status,
             overdue,
             oldest_overdue_at: oldest.map(UnixMillis),
             highest_seq,

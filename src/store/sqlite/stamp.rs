@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::connection::beside;
+
 /// Two writes within the clock's granularity look the same: a file is believed to be unchanged only
 /// when it was at rest for longer.
 const AT_REST: Duration = Duration::from_secs(1);
@@ -29,10 +31,8 @@ pub(super) struct LastAnswer {
 
 impl LastAnswer {
     pub(super) fn about(database: &Path) -> Self {
-        let mut wal = database.as_os_str().to_owned();
-        wal.push("-wal");
         Self {
-            wal: wal.into(),
+            wal: beside(database, "-wal"),
             known: Mutex::default(),
         }
     }

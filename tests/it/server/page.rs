@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use payrecond::sandbox::{Payment, SandboxOptions};
+use payrecond::sandbox::Payment;
 
 use super::http::{Answer, Place, ask, ask_until};
 use super::{open_with_socket, with_socket};
@@ -141,12 +141,7 @@ async fn the_page_says_at_once_that_payments_are_noticed() {
 
 #[tokio::test]
 async fn the_page_says_at_once_that_payments_are_not_noticed() {
-    let options = SandboxOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        api_key: Some("another-key".into()),
-        ..SandboxOptions::default()
-    };
-    let mut shop = Shop::with(options).await;
+    let mut shop = Shop::refusing_the_key().await;
     let place = Place::Unix(with_socket(&mut shop));
     let daemon = shop.start();
     shop.drop_in("ORD-1").await;
