@@ -22,7 +22,7 @@ use super::shim;
 use crate::shop::Shop;
 
 /// Moments tried; `PAYRECOND_POWER_CUTS` says another number.
-const CUTS: usize = 60;
+const CUTS: usize = 100;
 const INVOICES: usize = 12;
 
 /// A shop's busy day, taken down.
@@ -124,6 +124,7 @@ impl Day {
             .await;
         for order in world.orders() {
             let _ = world.pay(&order.id.to_string(), &Payment::default());
+            // Apart, so that not all go into one commit.
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
