@@ -30,7 +30,7 @@ use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
 use crate::schedule::{Schedule, Turn};
-use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate};
+use crate::store::sqlite::{DatabaseLock, REST_BESIDE_OTHERS, SqliteOptions, SqliteStore, migrate};
 use crate::store::{Store, StoreError};
 use crate::throttle::{Gate, Limits};
 
@@ -144,7 +144,7 @@ where
     let manager = tokio::spawn(lifecycle::tell_manager(
         Arc::clone(&parts.clock),
         parts.heartbeats.clone(),
-        parts.board.clone(),
+        status(&parts),
     ));
     lifecycle::ready(&parts.board.words());
     tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
@@ -221,6 +221,16 @@ where
     Ok(total)
 }
 
+/// What the service manager shows: each duty's own words, and what hinders all of them.
+fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
+    let (board, store) = (parts.board.clone(), Arc::clone(&parts.store));
+    move || {
+        let hindered = store.held_log().map(|log| format!("database: {log}"));
+        let lines: Vec<String> = hindered.into_iter().chain([board.words()]).collect();
+        lines.join("; ")
+    }
+}
+
 /// Reads the keys, takes the lock, brings the database up to date, opens it.
 async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -243,6 +253,7 @@ async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonErro
     let store = SqliteStore::open(SqliteOptions {
         path,
         subject_prefix: config.feed.subject_prefix.clone(),
+        rest_beside_others: REST_BESIDE_OTHERS,
     })
     .await?;
     Ok(Parts {

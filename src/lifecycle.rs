@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::jobs::{Board, Heartbeat};
+use crate::jobs::Heartbeat;
 
 /// Exit code of a second signal: at once, nothing finished.
 const EXIT_AT_ONCE: i32 = 1;
@@ -62,12 +62,13 @@ pub fn stopping() {
     ]);
 }
 
-/// Feeds the service manager's watchdog as long as every duty turns, and keeps the status line.
+/// Feeds the service manager's watchdog as long as every duty turns, and keeps the status line, which
+/// `status` words.
 /// A duty that hangs is said aloud once; the rest is the manager's.
 pub async fn tell_manager(
     clock: Arc<dyn Clock>,
     heartbeats: BTreeMap<String, Heartbeat>,
-    board: Board,
+    status: impl Fn() -> String + Send,
 ) {
     let watchdog = sd_notify::watchdog_enabled();
     let interval = watchdog.map_or(TELL_EVERY, |limit| TELL_EVERY.min(limit / 4));
@@ -91,10 +92,10 @@ pub async fn tell_manager(
             );
         }
         hanging = hang;
-        let status = board.words();
-        if status != told {
-            notify(&[NotifyState::Status(&status)]);
-            told = status;
+        let words = status();
+        if words != told {
+            notify(&[NotifyState::Status(&words)]);
+            told = words;
         }
         clock.sleep(interval).await;
     }

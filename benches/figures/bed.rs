@@ -144,6 +144,7 @@ impl Database {
         let options = SqliteOptions {
             path: self.path.clone(),
             subject_prefix: "payments".into(),
+            rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
         };
         Ok(SqliteStore::open(options).await?)
     }

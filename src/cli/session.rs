@@ -9,7 +9,7 @@ use crate::config::{self, AccountConfig, Config, Environment, LogFormat};
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::sqlite::{REST_BESIDE_OTHERS, SqliteOptions, SqliteStore};
 use crate::telemetry::{self, Logging};
 
 /// The level that stands in the example file and so in most files.
@@ -78,6 +78,7 @@ impl Session {
         let options = SqliteOptions {
             path: self.database().to_owned(),
             subject_prefix: self.config.feed.subject_prefix.clone(),
+            rest_beside_others: REST_BESIDE_OTHERS,
         };
         let path = self.database().display().to_string();
         SqliteStore::open(options).await.map_err(|error| {

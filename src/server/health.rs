@@ -190,6 +190,9 @@ impl Site {
                 ),
             );
         }
+        if let Some(log) = self.setup.store.held_log().filter(|_| database.ok) {
+            database.message = format!("{}, but {log}", database.message);
+        }
         let mut checks = vec![database, self.duties()];
         for meter in &self.setup.accounts {
             checks.push(account(meter, now));

@@ -177,6 +177,7 @@ async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, Gate) {
     let options = SqliteOptions {
         path: shop.database(),
         subject_prefix: "payments".into(),
+        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
     };
     let store = Arc::new(SqliteStore::open(options).await.unwrap());
     let gate = daemon::gate(account, clock.as_ref());

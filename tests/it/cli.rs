@@ -98,6 +98,7 @@ impl Shop {
         let options = SqliteOptions {
             path: self.database(),
             subject_prefix: "payments".into(),
+            rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
         };
         Arc::new(SqliteStore::open(options).await.unwrap())
     }

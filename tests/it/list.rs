@@ -505,6 +505,7 @@ async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
     let options = SqliteOptions {
         path: shop.database(),
         subject_prefix: "payments".into(),
+        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
     };
     let limits = Limits {
         requests_per_second: 0.0,

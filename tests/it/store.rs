@@ -361,6 +361,7 @@ pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let options = SqliteOptions {
         path: path.to_owned(),
         subject_prefix: "payments".into(),
+        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
     };
     SqliteStore::open(options).await
 }

@@ -71,6 +71,7 @@ impl Cradle<'_> {
         let options = SqliteOptions {
             path: self.path.to_owned(),
             subject_prefix: "payments".into(),
+            rest_beside_others: std::time::Duration::ZERO,
         };
         Arc::new(wait_for(SqliteStore::open(options)).unwrap())
     }

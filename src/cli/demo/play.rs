@@ -14,7 +14,7 @@ use crate::daemon::{self, DaemonError};
 use crate::sandbox::{
     Fault, FaultKind, NewOrder, Payment, PreviewId, Sandbox, SandboxOptions, World,
 };
-use crate::store::sqlite::{NewInvoice, SqliteOptions, SqliteStore, migrate};
+use crate::store::sqlite::{NewInvoice, REST_BESIDE_OTHERS, SqliteOptions, SqliteStore, migrate};
 
 /// Customers in the play.
 pub(super) const CUSTOMERS: u16 = 60;
@@ -79,6 +79,7 @@ impl Play {
         let store = SqliteStore::open(SqliteOptions {
             path,
             subject_prefix: config.feed.subject_prefix.clone(),
+            rest_beside_others: REST_BESIDE_OTHERS,
         })
         .await?;
         let stop = CancellationToken::new();

@@ -8,34 +8,29 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, Executor as _, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlitePool};
 use tokio::sync::MutexGuard;
-use tokio::time::Instant;
 
 use super::high_water;
+use super::log::{Log, LogState};
+use super::pace::Pace;
 use super::schema;
 use crate::store::StoreError;
 
 /// How long a statement waits for another process's write lock before it reports.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Rows that the connection's thread hands over without waiting for them to be taken: a batch, or
 /// the two threads wake each other every few rows.
 const ROWS_AHEAD: usize = 1024;
-
-/// SQLite has no queue for its write lock: who waits looks again every 100 ms at the latest. So a
-/// writer that never rests could keep a program out for longer than its 5 s. After a spell of
-/// writing the lock is left alone for longer than the time between two such looks.
-const SPELL: Duration = Duration::from_millis(1500);
-const REST: Duration = Duration::from_millis(120);
 
 /// The one connection that writes. After an error it is dropped and opened again: a COMMIT that
 /// failed has an unknown outcome, and only a new connection reads what really is there.
 pub(super) struct Writer {
     path: PathBuf,
     open: Option<Open>,
-    /// When the present spell of writing began and when its last transaction ended.
-    spell: Option<(Instant, Instant)>,
+    pace: Pace,
+    log: Log,
 }
 
 struct Open {
@@ -46,11 +41,14 @@ struct Open {
 }
 
 impl Writer {
-    pub(super) async fn connect(path: &Path) -> Result<Self, StoreError> {
+    /// `beside_others`: how long the lock is left alone between two transactions while other
+    /// programs write.
+    pub(super) async fn connect(path: &Path, beside_others: Duration) -> Result<Self, StoreError> {
         let mut writer = Self {
             path: path.to_owned(),
             open: None,
-            spell: None,
+            pace: Pace::new(beside_others),
+            log: Log::default(),
         };
         writer.connection().await?;
         Ok(writer)
@@ -58,30 +56,20 @@ impl Writer {
 
     /// The connection, reopened if the last use of it failed.
     pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        Ok(&mut self.sound().await?.connection)
+        Ok(&mut sound(&mut self.open, &self.path).await?.connection)
     }
 
     /// Begins a write transaction, to be ended by `commit` or `roll_back`.
     pub(super) async fn begin(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        self.rest_after_a_spell().await;
-        let open = self.sound().await?;
+        let open = sound(&mut self.open, &self.path).await?;
         open.in_doubt = true;
+        let others = sqlx::query_scalar("SELECT data_version FROM pragma_data_version")
+            .fetch_one(&mut open.connection)
+            .await?;
+        self.pace.wait(others).await;
         open.connection.execute("BEGIN IMMEDIATE").await?;
+        self.pace.began();
         Ok(&mut open.connection)
-    }
-
-    async fn rest_after_a_spell(&mut self) {
-        let now = Instant::now();
-        let (began, ended) = self.spell.unwrap_or((now, now));
-        if now >= ended + REST {
-            self.spell = Some((now, now));
-        } else if now >= began + SPELL {
-            tokio::time::sleep_until(ended + REST).await;
-            let now = Instant::now();
-            self.spell = Some((now, now));
-        } else {
-            self.spell = Some((began, ended));
-        }
     }
 
     /// Ends the transaction that `begin` began.
@@ -97,25 +85,14 @@ impl Writer {
     async fn end(&mut self, statement: &'static str) -> Result<(), StoreError> {
         if let Some(open) = self.open.as_mut() {
             open.connection.execute(statement).await?;
-            open.in_doubt = false;
-        }
-        if let Some((_, ended)) = self.spell.as_mut() {
-            *ended = Instant::now();
+            self.pace.ended();
+            match self.log.tend(&mut open.connection).await {
+                Ok(()) => open.in_doubt = false,
+                // What was committed is committed; the next use has a new connection.
+                Err(error) => tracing::debug!(%error, "the log could not be folded in"),
+            }
         }
         Ok(())
-    }
-
-    async fn sound(&mut self) -> Result<&mut Open, StoreError> {
-        // A doubtful connection is dropped, not closed: closing would wait for a checkpoint on a
-        // file that just failed.
-        let open = match self.open.take().filter(|open| !open.in_doubt) {
-            Some(open) => open,
-            None => Open {
-                connection: open_writer(&self.path).await?,
-                in_doubt: false,
-            },
-        };
-        Ok(self.open.insert(open))
     }
 
     /// Remembers, outside the database, the highest seq that was given out.
@@ -129,12 +106,30 @@ impl Writer {
         );
     }
 
+    /// What is known of the log.
+    pub(super) fn log(&self) -> LogState {
+        self.log.state.clone()
+    }
+
     pub(super) async fn close(&mut self) {
         if let Some(open) = self.open.take() {
             // Failing to checkpoint on the way out loses nothing: the WAL is read at the next start.
             let _ = open.connection.close().await;
         }
     }
+}
+
+async fn sound<'a>(open: &'a mut Option<Open>, path: &Path) -> Result<&'a mut Open, StoreError> {
+    // A doubtful connection is dropped, not closed: closing would wait for a checkpoint on a file
+    // that just failed.
+    let sound = match open.take().filter(|open| !open.in_doubt) {
+        Some(open) => open,
+        None => Open {
+            connection: open_writer(path).await?,
+            in_doubt: false,
+        },
+    };
+    Ok(open.insert(sound))
 }
 
 /// The writer, for one use. A transaction that an error or a dropped future left behind ends with
@@ -183,11 +178,23 @@ async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = options(path)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864")
+        // `Log` sees to it.
+        .pragma("wal_autocheckpoint", "0")
         // KiB, when negative: the queue's index is written all over, and should stay in memory.
         .pragma("cache_size", "-8000");
     SqliteConnection::connect_with(&options)
         .await
         .map_err(|error| StoreError::from(error).at(path))
+}
+
+/// How long a statement on this connection waits for a lock.
+pub(super) async fn patience(
+    connection: &mut SqliteConnection,
+    patience: Duration,
+) -> sqlx::Result<()> {
+    let statement = format!("PRAGMA busy_timeout = {}", patience.as_millis());
+    connection.execute(AssertSqlSafe(statement)).await?;
+    Ok(())
 }
 
 /// A connection that makes the file when it is missing. For `migrate` only.

@@ -13,6 +13,8 @@ mod copy;
 mod due;
 mod glance;
 mod high_water;
+mod log;
+mod pace;
 mod pages;
 #[cfg(test)]
 mod plans;
@@ -26,6 +28,8 @@ mod watch;
 pub use connection::DatabaseLock;
 pub use copy::{Copied, restore};
 pub use glance::{COUNTED_UP_TO, Lag, Overdue, Told};
+pub use log::HeldLog;
+pub use pace::REST_BESIDE_OTHERS;
 pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Reference};
 pub use schema::{Migrated, migrate};
 pub use watch::ChangeWatch;
@@ -39,6 +43,7 @@ use sqlx::{Executor as _, SqlitePool};
 use tokio::sync::Mutex;
 
 use self::connection::{Turn, Writer};
+use self::log::LogState;
 use self::stamp::LastAnswer;
 use super::{
     AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
@@ -62,6 +67,9 @@ pub struct SqliteOptions {
     pub path: PathBuf,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
+    /// While other programs write, their turn between two transactions; `REST_BESIDE_OTHERS`, or
+    /// zero where nobody waits.
+    pub rest_beside_others: Duration,
 }
 
 /// A database of ours, at the current schema.
@@ -71,6 +79,7 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     readers: SqlitePool,
     last_change: LastAnswer,
+    log: LogState,
 }
 
 impl SqliteStore {
@@ -83,8 +92,9 @@ impl SqliteStore {
         let SqliteOptions {
             path,
             subject_prefix,
+            rest_beside_others,
         } = options;
-        let mut writer = Writer::connect(&path).await?;
+        let mut writer = Writer::connect(&path, rest_beside_others).await?;
         let connection = writer.connection().await?;
         schema::require_current(connection, &path).await?;
         // It is ours. A tool may have left another mode behind.
@@ -97,6 +107,7 @@ impl SqliteStore {
             last_change: LastAnswer::about(&path),
             path,
             subject_prefix,
+            log: writer.log(),
             writer: Mutex::new(writer),
             readers,
         })
@@ -105,6 +116,12 @@ impl SqliteStore {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The log, when a program's open read transaction has kept it from being folded in for more
+    /// than 5 s.
+    pub fn held_log(&self) -> Option<HeldLog> {
+        self.log.held()
     }
 
     /// The one writer, when it is free. A queue of writes before a locked database does not grow:

@@ -4,6 +4,7 @@ import json, sqlite3, sys, time
 case = json.load(sys.stdin)
 connection = sqlite3.connect(case["file"], timeout=5, isolation_level=None)
 connection.execute("PRAGMA wal_autocheckpoint = 0")
+connection.execute("PRAGMA synchronous = " + case["synchronous"])
 name, pause = case["name"], 1 / case["per_second"]
 connection.execute("INSERT OR IGNORE INTO consumers (name) VALUES (?)", (name,))
 took, place, read, errors = [], 0, 0, []

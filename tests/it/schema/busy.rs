@@ -65,6 +65,7 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
     let options = SqliteOptions {
         path: path.clone(),
         subject_prefix: "payments".into(),
+        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
     };
     let store = SqliteStore::open(options).await.unwrap();
     let cases = json!([{"file": path, "rounds": rounds}]);

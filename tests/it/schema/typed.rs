@@ -144,6 +144,7 @@ async fn bytes_that_are_no_utf8_stop_no_other_invoice() {
     let options = SqliteOptions {
         path,
         subject_prefix: "payments".into(),
+        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
     };
     let store = SqliteStore::open(options).await.unwrap();
     let due = store

@@ -1,0 +1,145 @@
+//! When the write lock is left to other programs.
+//!
+//! SQLite has no queue for it: who finds it taken looks again after 1, 2, 5, 10, 15, 20, 25, 25, 25,
+//! 50, 50 ms, then each 100 ms. A writer that takes it again at once is met by each of these looks,
+//! one that leaves it alone between two transactions by few.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// Where other programs write too, the lock is left alone for at least so long between two
+/// transactions.
+pub const REST_BESIDE_OTHERS: Duration = Duration::from_millis(25);
+/// And for so many times as long as it was held, for it is held longer where the machine is crowded:
+const REST_TO_WORK: u32 = 4;
+/// but not for longer than so many times the least rest.
+const LONGEST_REST: u32 = 4;
+/// Others that wrote count as there for so long.
+const OTHERS_STAY: Duration = Duration::from_secs(5);
+
+/// One that waits is not seen, and would wait for ever while this one never rests. So after a spell
+/// of writing the lock is left alone for longer than the time between two looks.
+const SPELL: Duration = Duration::from_millis(1500);
+const REST: Duration = Duration::from_millis(120);
+
+/// When the next transaction may begin.
+pub(super) struct Pace {
+    beside_others: Duration,
+    /// When the present spell of writing began.
+    spell_began: Option<Instant>,
+    /// When the last transaction ended, and how long it held the lock.
+    last: Option<(Instant, Duration)>,
+    began: Option<Instant>,
+    /// Counts the commits of others, and when it was last seen to rise.
+    others: Option<(i64, Option<Instant>)>,
+}
+
+impl Pace {
+    /// `beside_others`: the rest between two transactions while others write.
+    pub(super) fn new(beside_others: Duration) -> Self {
+        Self {
+            beside_others,
+            spell_began: None,
+            last: None,
+            began: None,
+            others: None,
+        }
+    }
+
+    /// Waits until the next transaction may begin. `data_version` is that of the connection that
+    /// writes: it tells of the commits of all others.
+    pub(super) async fn wait(&mut self, data_version: i64) {
+        let now = Instant::now();
+        let until = self.rest_ends(data_version, now);
+        if until > now {
+            sleep_until(until).await;
+        }
+    }
+
+    fn rest_ends(&mut self, data_version: i64, now: Instant) -> Instant {
+        let seen = match self.others {
+            Some((before, seen)) if before == data_version => seen,
+            Some(_) => Some(now),
+            None => None,
+        };
+        self.others = Some((data_version, seen));
+        let Some((ended, held)) = self.last else {
+            self.spell_began = Some(now);
+            return now;
+        };
+        let beside_others = seen.is_some_and(|at| now < at + OTHERS_STAY);
+        let rest = if beside_others {
+            let longest = self.beside_others * LONGEST_REST;
+            (held * REST_TO_WORK).clamp(self.beside_others, longest)
+        } else {
+            Duration::ZERO
+        };
+        let is_spent = |began: Instant| now.max(ended + rest) >= began + SPELL;
+        let until = if self.spell_began.is_some_and(is_spent) {
+            ended + rest.max(REST)
+        } else {
+            ended + rest
+        };
+        if until.max(now) >= ended + REST {
+            self.spell_began = Some(until.max(now));
+        }
+        until
+    }
+
+    /// A transaction has got the lock.
+    pub(super) fn began(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
+    /// A transaction has ended.
+    pub(super) fn ended(&mut self) {
+        let now = Instant::now();
+        let held = self.began.take().map(|began| now - began);
+        self.last = Some((now, held.unwrap_or_default()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// How long each of some transactions waited; they are asked for `every` and end at once.
+    fn waits(versions: impl IntoIterator<Item = i64>, every: Duration) -> Vec<u128> {
+        let mut pace = Pace::new(REST_BESIDE_OTHERS);
+        let mut now = Instant::now();
+        let each = versions.into_iter().map(|version| {
+            let until = pace.rest_ends(version, now).max(now);
+            let waited = until - now;
+            pace.last = Some((until, Duration::ZERO));
+            now = until + every;
+            waited.as_millis()
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn alone_it_waits_for_nothing_but_the_rest_after_a_spell() {
+        let waits = waits(std::iter::repeat_n(7, 400), 10 * MS);
+        let rests: Vec<_> = waits.iter().filter(|waited| **waited > 0).collect();
+        assert_eq!(rests, [&110, &110]);
+    }
+
+    #[test]
+    fn beside_others_the_lock_rests_after_each_transaction() {
+        let waits = waits(1..20, 10 * MS);
+        assert_eq!(waits[0], 0);
+        assert!(waits[1..].iter().all(|waited| *waited == 15), "{waits:?}");
+    }
+
+    #[test]
+    fn others_that_fell_silent_are_forgotten() {
+        let versions = [1, 2].into_iter().chain(std::iter::repeat_n(2, 60));
+        let waits = waits(versions, 200 * MS);
+        assert_eq!(waits.iter().filter(|waited| **waited > 0).count(), 0);
+        let waits = self::waits([1, 2].into_iter().chain([2; 600]), 10 * MS);
+        assert_eq!(waits[599], 0);
+    }
+}
