@@ -14,6 +14,7 @@ mod events;
 mod examples;
 mod faults;
 mod feed_frames;
+mod fuzzed;
 mod http_client;
 mod list;
 mod pages;

@@ -26,8 +26,10 @@ const RENEW_FRAMES: i64 = 4096;
 const READERS_MAY_TAKE: Duration = Duration::from_millis(200);
 /// Least time between two looks at the log.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The same after it could not begin anew.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The first wait after the log could not begin anew; each further one is twice as long. A program
+/// that replicates the log reads it for as long as it runs, and waiting for it keeps writers out.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+const TRY_AGAIN_AT_THE_LATEST: Duration = Duration::from_mins(1);
 /// A reader may hold on to the log for so long before it is named.
 const READER_MAY_HOLD: Duration = Duration::from_secs(5);
 
@@ -106,6 +108,8 @@ impl LogState {
 pub(super) struct Log {
     pub(super) state: LogState,
     next_look: Option<Instant>,
+    /// When to try to begin it anew again, and the wait after that; None = the last try succeeded.
+    next_try: Option<(Instant, Duration)>,
 }
 
 impl Log {
@@ -125,9 +129,23 @@ impl Log {
         self.state.note(log.frames, log.folded);
         // Else a reader holds on to the log, and writers would be kept out for nothing.
         let nobody_holds_it = log.frames - log.folded < FOLD_FRAMES;
-        if log.frames >= RENEW_FRAMES && nobody_holds_it && !renew(connection).await? {
-            self.next_look = Some(Instant::now() + LOOK_AGAIN);
+        if log.frames >= RENEW_FRAMES && nobody_holds_it {
+            self.renew(connection).await?;
         }
+        Ok(())
+    }
+
+    /// Makes the log begin anew with the next commit, if readers let it.
+    async fn renew(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        let (not_before, wait) = self.next_try.unwrap_or((Instant::now(), TRY_AGAIN));
+        if Instant::now() < not_before {
+            return Ok(());
+        }
+        patience(connection, READERS_MAY_TAKE).await?;
+        let log = checkpoint(connection, "RESTART").await?;
+        patience(connection, BUSY_TIMEOUT).await?;
+        let longer = (wait * 2).min(TRY_AGAIN_AT_THE_LATEST);
+        self.next_try = log.is_busy.then(|| (Instant::now() + wait, longer));
         Ok(())
     }
 }
@@ -151,12 +169,4 @@ async fn checkpoint(connection: &mut SqliteConnection, mode: &'static str) -> sq
         frames,
         folded,
     })
-}
-
-/// Whether the log begins anew with the next commit.
-async fn renew(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    patience(connection, READERS_MAY_TAKE).await?;
-    let log = checkpoint(connection, "RESTART").await?;
-    patience(connection, BUSY_TIMEOUT).await?;
-    Ok(!log.is_busy)
 }

@@ -100,8 +100,8 @@ impl Load {
         Self {
             per_second: program::times("PAYRECOND_LOAD_PER_SECOND", PER_SECOND),
             seconds: program::times("PAYRECOND_LOAD_SECONDS", SECONDS),
-            synchronous: std::env::var("PAYRECOND_LOAD_SYNCHRONOUS")
-                .unwrap_or_else(|_| SYNCHRONOUS.to_owned()),
+            synchronous: std::env::var_os("PAYRECOND_LOAD_SYNCHRONOUS")
+                .map_or(SYNCHRONOUS.to_owned(), |mode| mode.into_string().unwrap()),
         }
     }
 

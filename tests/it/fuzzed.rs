@@ -1,0 +1,104 @@
+//! What holds for any bytes, for the seeds of the fuzzer and some changes of each. `fuzz/` looks
+//! further: see TESTING.md. What it once found is a seed.
+//!
+//! `PAYRECOND_FUZZ_CHANGES` says how many changes of each seed are tried.
+
+#[path = "../../fuzz/checks/mod.rs"]
+mod checks;
+
+use std::path::Path;
+
+use fastrand::Rng;
+
+use crate::faults::program;
+
+/// Changes of each seed.
+const CHANGES: usize = 100;
+/// What breaks readers, put in at any place.
+const SPICES: [&str; 16] = [
+    "\"", "\\", "{", "[", "}", "]", "\n", "\r\n", "\0", "\u{7f}", "\u{202e}", "null", "-1",
+    "1e999", ".", "\\ud800",
+];
+
+fn hold(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/seeds")
+        .join(target);
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    let seeds: Vec<Vec<u8>> = paths
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect();
+    assert!(!seeds.is_empty());
+    let changes = program::times("PAYRECOND_FUZZ_CHANGES", CHANGES);
+    let mut rng = Rng::with_seed(7);
+    for seed in &seeds {
+        check(seed);
+        for _ in 0..changes {
+            let mut data = seed.clone();
+            for _ in 0..rng.usize(1..4) {
+                change(&mut data, &mut rng, &seeds);
+            }
+            let before = data.clone();
+            let held = std::panic::catch_unwind(|| check(&data));
+            assert!(
+                held.is_ok(),
+                "not for {:?}",
+                String::from_utf8_lossy(&before)
+            );
+        }
+    }
+}
+
+fn change(data: &mut Vec<u8>, rng: &mut Rng, seeds: &[Vec<u8>]) {
+    let place = rng.usize(0..=data.len());
+    let end = rng.usize(place..=data.len().min(place + 40));
+    match rng.u8(0..6) {
+        0 => drop(data.drain(place..end)),
+        1 => data.extend_from_within(place..end),
+        2 => data.truncate(place),
+        3 => data
+            .splice(place..place, rng.choice(SPICES).unwrap_or_default().bytes())
+            .for_each(drop),
+        4 => {
+            let other = rng.choice(seeds).map_or(&[][..], Vec::as_slice);
+            let from = rng.usize(0..=other.len());
+            data.truncate(place);
+            data.extend_from_slice(&other[from..]);
+        }
+        _ => {
+            if let Some(byte) = data.get_mut(place) {
+                *byte ^= 1 << rng.u8(0..8);
+            }
+        }
+    }
+}
+
+#[test]
+fn bodies_of_the_provider_are_read_alike_in_any_pieces() {
+    hold("bodies", checks::bodies::check);
+}
+
+#[test]
+fn configurations_lie_within_their_ranges_or_are_refused_in_words() {
+    hold("configuration", checks::configuration::check);
+}
+
+#[test]
+fn rows_are_refused_at_the_insert_or_can_be_worked_with_to_the_end() {
+    hold("intake", checks::intake::check);
+}
+
+#[test]
+fn patterns_mean_what_they_mean_to_nats() {
+    hold("patterns", checks::patterns::check);
+}
+
+#[test]
+fn frames_of_any_payload_read_back() {
+    hold("frames", checks::frames::check);
+}
