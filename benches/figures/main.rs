@@ -19,6 +19,7 @@ mod plot;
 mod process;
 mod table;
 mod watch;
+mod watched;
 mod worker;
 
 use std::fs;
@@ -29,8 +30,8 @@ use anyhow::{Result, bail};
 use self::table::Table;
 
 /// The sections, in their order.
-const SECTIONS: [&str; 8] = [
-    "looks", "commits", "payments", "list", "watch", "cadence", "feed", "idle",
+const SECTIONS: [&str; 9] = [
+    "looks", "commits", "payments", "list", "watch", "cadence", "feed", "idle", "watched",
 ];
 
 /// How much is measured.
@@ -111,6 +112,7 @@ async fn measure(section: &'static str, scale: Scale, table: &mut Table) -> Resu
             Ok(())
         }
         "feed" => feed::measure(scale, table).await,
+        "watched" => watched::measure(scale, table).await,
         _ => idle::measure(scale, table).await,
     };
     if let Err(error) = outcome {

@@ -1,13 +1,13 @@
 //! End to end: due, asked, committed, on stdout.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::Scale;
-use crate::bed::{Database, Order, Rows, Sandbox, daemon, folder};
+use crate::bed::{Database, Rows, Sandbox, daemon, folder};
 use crate::process::{Process, Used};
 use crate::table::{Row, Table, mebibytes, micros_each, per_second};
 
@@ -28,13 +28,14 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
         database.fill(&orders, Rows::Fresh).await?;
         for strategy in ["preview", "auto"] {
             let copy = database.copy(folder.path(), &format!("{strategy}.db"))?;
-            let (heard, used) = by_daemon(&copy, &sandbox, &orders, strategy).await?;
+            let mut command = daemon(&copy, &sandbox.url, strategy, "jsonl", &["run"])?;
+            let used = heard_by(&mut command, orders.len()).await?;
             let count = orders.len() as u64;
             table.add(
                 SECTION,
                 Row {
                     what: format!("due → asked → committed → stdout, {rows} rows, {strategy}"),
-                    figure: per_second(count, heard),
+                    figure: per_second(count, used.wall),
                     beside: format!(
                         "{:.0} µs CPU a payment, {} at most",
                         micros_each(used.cpu, count),
@@ -49,18 +50,11 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Time until the last payment was heard of.
-async fn by_daemon(
-    database: &Database,
-    sandbox: &Sandbox,
-    orders: &[Order],
-    strategy: &str,
-) -> Result<(Duration, Used)> {
-    let mut command = daemon(database, &sandbox.url, strategy, "jsonl", &["run"])?;
+/// What a daemon used until `count` payments were heard of on its stdout.
+pub async fn heard_by(command: &mut Command, count: usize) -> Result<Used> {
     let began = Instant::now();
     let mut process = Process::spawn(command.stdout(Stdio::piped()))?;
     let stdout = process.child.stdout.take().context("no stdout")?;
-    let count = orders.len();
     let heard = tokio::task::spawn_blocking(move || {
         let paid = BufReader::new(stdout)
             .split(b'\n')
@@ -68,9 +62,9 @@ async fn by_daemon(
             .filter(|line| line.windows(12).any(|word| word == b"payment.paid"));
         (paid.take(count).count(), began.elapsed())
     });
-    let (heard, took) = tokio::time::timeout(Duration::from_mins(5), heard).await??;
+    let (heard, wall) = tokio::time::timeout(Duration::from_mins(5), heard).await??;
     let used = Used {
-        wall: took,
+        wall,
         cpu: process.cpu()?,
         peak_kib: process.memory_kib("VmHWM"),
     };
@@ -78,5 +72,5 @@ async fn by_daemon(
     if heard != count {
         bail!("{heard} of {count} payments were heard of");
     }
-    Ok((took, used))
+    Ok(used)
 }
