@@ -68,14 +68,22 @@ impl Story {
     /// The story of an invoice as of one moment.
     pub fn of(invoice: &Invoice, surroundings: &Surroundings) -> Self {
         let obstacles = obstacles(invoice, surroundings);
+        let (cadence, now) = (&surroundings.cadence, surroundings.now);
+        let record = surroundings.record.as_ref();
+        let is_covered = record.is_some_and(|r| seen_by_page_at(invoice, r).is_some());
         Self {
             seen: seen(invoice, surroundings),
-            holds: status::holds(invoice, surroundings.now),
-            next_look: NextLook::of(invoice, &surroundings.cadence, surroundings.now),
+            holds: status::holds(invoice, now),
+            next_look: NextLook::of(invoice, cadence, now, is_covered),
             advice: status::advice(invoice, &obstacles),
             obstacles,
         }
     }
+}
+
+/// When a page of the list last told of an invoice whose own plan it has covered.
+pub fn seen_by_page_at(invoice: &Invoice, record: &AccountRecord) -> Option<UnixMillis> {
+    seen_by_page(invoice, &record.list)?.read_at
 }
 
 /// What the reason of an invoice means, if it has one.
@@ -179,7 +187,9 @@ fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
     let late = now.since(next);
     // 0 and 1 stand for "at once": since when, nobody wrote down.
     let record = surroundings.record.as_ref();
-    let is_covered = record.is_some_and(|r| seen_by_page(invoice, &r.list).is_some());
+    let is_covered = record.is_some_and(|r| {
+        seen_by_page(invoice, &r.list).is_some() || r.list.has_just_caught_up(now)
+    });
     if next.0 > 1 && late >= std::time::Duration::from_secs(1) && !is_covered {
         let since = words::span(late);
         add(

@@ -40,7 +40,8 @@ pub fn init(logging: &Logging<'_>) {
 fn directives(level: &str) -> String {
     let alone = level.chars().all(char::is_alphabetic);
     if alone && level != "off" && level != "error" {
-        format!("warn,payrecond={level}")
+        // That a statement waited for another program's lock is told by ourselves, in plain words.
+        format!("warn,sqlx=error,payrecond={level}")
     } else {
         level.to_owned()
     }

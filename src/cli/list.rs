@@ -10,8 +10,9 @@ use super::{Exit, Report, complain};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::store::AccountRecord;
 use crate::store::sqlite::{InvoiceQuery, SqliteStore};
-use crate::words;
+use crate::{story, words};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -51,7 +52,8 @@ pub(super) async fn run(
         let rows: Vec<InvoiceJson<'_>> = invoices.iter().map(InvoiceJson::from).collect();
         output.json(&rows)?;
     } else {
-        output.table(table(&invoices, session.now()));
+        let records = store.accounts().await?;
+        output.table(table(&invoices, &records, session.now()));
     }
     output.send()?;
     if more {
@@ -62,7 +64,7 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-fn table(invoices: &[Invoice], now: UnixMillis) -> Table {
+fn table(invoices: &[Invoice], records: &[AccountRecord], now: UnixMillis) -> Table {
     if invoices.is_empty() {
         return Table::default();
     }
@@ -84,9 +86,18 @@ fn table(invoices: &[Invoice], now: UnixMillis) -> Table {
             Cell::status(invoice.facts.status),
             Cell::right(words::amount(invoice)),
             Cell::new(words::relative(invoice.created_at, now)),
-            Cell::new(words::next_look(&invoice.schedule, now)),
+            Cell::new(next_look(invoice, records, now)),
             Cell::maybe(invoice.facts.reason.as_deref()),
         ]);
     }
     table
+}
+
+fn next_look(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
+    let record = records.iter().find(|r| r.name == invoice.account);
+    if record.is_some_and(|r| story::seen_by_page_at(invoice, r).is_some()) {
+        "by page".to_owned()
+    } else {
+        words::next_look(&invoice.schedule, now)
+    }
 }

@@ -12,8 +12,9 @@ use super::{Exit, Report};
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::store::AccountRecord;
 use crate::store::sqlite::{EventRow, SqliteStore};
-use crate::words;
+use crate::{story, words};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -33,6 +34,7 @@ pub(super) async fn run(
         .find(session, store, arguments.report)
         .await?;
     let events = store.history(&invoice).await?;
+    let records = store.accounts().await?;
     let mut output = session.output();
     if arguments.report.json {
         output.json(&WithEvents {
@@ -40,7 +42,7 @@ pub(super) async fn run(
             events: events.iter().map(EventJson::from).collect(),
         })?;
     } else {
-        output.table(facts(&invoice, session.now()));
+        output.table(facts(&invoice, &records, session.now()));
         history(&mut output, &invoice, &events, session.now());
     }
     output.send()?;
@@ -60,12 +62,12 @@ pub(super) fn report(session: &Session, invoice: &Invoice, report: Report) -> an
     if report.json {
         output.json(&InvoiceJson::from(invoice))?;
     } else {
-        output.table(facts(invoice, session.now()));
+        output.table(facts(invoice, &[], session.now()));
     }
     output.send()
 }
 
-fn facts(invoice: &Invoice, now: UnixMillis) -> Table {
+fn facts(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> Table {
     let (known, wish, schedule) = (&invoice.facts, &invoice.wish, &invoice.schedule);
     let time = |at: Option<UnixMillis>| at.map(|at| words::absolute(at, now));
     let mut table = Table::of_facts();
@@ -95,7 +97,7 @@ fn facts(invoice: &Invoice, now: UnixMillis) -> Table {
     );
     table.fact_if("expires", time(known.expires_at).as_deref());
     table.fact_if("last look", time(schedule.last_polled_at).as_deref());
-    table.fact("next look", Cell::new(next_look(invoice, now)));
+    table.fact("next look", Cell::new(next_look(invoice, records, now)));
     table.fact("looks", Cell::new(schedule.polls.to_string()));
     if schedule.failures > 0 {
         table.fact("failed in a row", Cell::new(schedule.failures.to_string()));
@@ -116,7 +118,12 @@ fn payment(table: &mut Table, invoice: &Invoice) {
     table.fact_if("exchange rate", payment.exchange_rate.as_deref());
 }
 
-fn next_look(invoice: &Invoice, now: UnixMillis) -> String {
+fn next_look(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
+    let record = records.iter().find(|r| r.name == invoice.account);
+    if let Some(at) = record.and_then(|r| story::seen_by_page_at(invoice, r)) {
+        let last = words::absolute(at, now);
+        return format!("by pages of the list, the last one {last}");
+    }
     match invoice.schedule.next_poll_at {
         Some(at) if at > now => words::absolute(at, now),
         _ => words::next_look(&invoice.schedule, now),

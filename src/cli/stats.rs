@@ -37,7 +37,7 @@ pub(super) async fn run(
     if report.json {
         output.json(&stats.to_json(now))?;
     } else {
-        stats.tell(&mut output, now);
+        stats.tell(&mut output, session, now);
     }
     output.send()?;
     Ok(Exit::Done)
@@ -109,7 +109,7 @@ impl Stats {
         })
     }
 
-    fn tell(&self, output: &mut Output, now: UnixMillis) {
+    fn tell(&self, output: &mut Output, session: &Session, now: UnixMillis) {
         output.heading("Invoices");
         let mut table = Table::of_facts();
         for (status, count) in &self.overview.by_status {
@@ -138,16 +138,16 @@ impl Stats {
         if self.accounts.is_empty() {
             output.line("none was asked yet");
         }
-        output.table(accounts(&self.accounts, now));
+        output.table(accounts(&self.accounts, session, now));
     }
 
     fn pace(&self, now: UnixMillis) -> Table {
         let (overview, detect) = (&self.overview, &self.detect);
         let overdue = match overview.oldest_overdue_at {
             Some(oldest) if overview.overdue > 0 => format!(
-                "{}, the oldest since {}",
+                "{}, the oldest for {}",
                 overview.overdue,
-                words::relative(oldest, now)
+                words::span(now.since(oldest))
             ),
             _ => "none".to_owned(),
         };
@@ -172,9 +172,17 @@ impl Stats {
 }
 
 /// The accounts' states, a row each.
-fn accounts(accounts: &[AccountRecord], now: UnixMillis) -> Table {
+fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> Table {
     let mut table = Table::of_facts();
     for account in accounts {
+        // What was found out about it before is of no matter.
+        if session.account(&account.name).is_some_and(|a| !a.enabled) {
+            table.row(vec![
+                Cell::new(&account.name.0),
+                Cell::new("switched off in the configuration"),
+            ]);
+            continue;
+        }
         let answered = account.last_success_at.map_or_else(
             || "never answered".to_owned(),
             |at| format!("answered {}", words::relative(at, now)),
@@ -183,16 +191,19 @@ fn accounts(accounts: &[AccountRecord], now: UnixMillis) -> Table {
             .resume_at
             .filter(|at| *at > now)
             .map(|at| format!("next request {}", words::relative(at, now)));
+        // One that works again has no error any more.
+        let error = account.last_error.as_deref();
+        let error = error.filter(|_| account.state != "working");
         table.row(vec![
             Cell::new(&account.name.0),
             Cell::new(&account.state).tone(Tone::of_account(&account.state)),
             Cell::new(format!(
-                "since {}",
-                words::relative(account.state_since, now)
+                "for {}",
+                words::span(now.since(account.state_since))
             )),
             Cell::new(answered),
             Cell::maybe(resumes.as_deref()),
-            Cell::maybe(account.last_error.as_deref()),
+            Cell::maybe(error),
         ]);
     }
     table

@@ -77,6 +77,12 @@ impl Check {
             message: one_line(&message),
         }
     }
+
+    /// Of an account that invoices name and the configuration does not.
+    pub(super) fn of_unknown(account: &str) -> Self {
+        let message = "invoices name it, and the configuration does not know it: they wait";
+        Self::of(format!("account {account}"), Err(message.to_owned()))
+    }
 }
 
 impl Report {
@@ -276,7 +282,7 @@ impl Site {
 fn account(meter: &AccountMeter, now: UnixMillis) -> Check {
     let standing = meter.standing();
     let since = standing.since.map_or_else(String::new, |at| {
-        format!(" since {}", words::relative(at, now))
+        format!(", for {} now", words::span(now.since(at)))
     });
     let error = standing
         .last_failure

@@ -115,6 +115,9 @@ impl Site {
             .collect();
         let accounts = self.setup.accounts.iter();
         let accounts = accounts.map(|meter| AccountRow::of(meter, facts, now));
+        let configured = self.setup.configured.iter();
+        let switched_off = configured.filter(|(_, enabled)| !**enabled);
+        let accounts = accounts.chain(switched_off.map(|(name, _)| AccountRow::switched_off(name)));
         let readers = facts.iter().flat_map(|facts| &facts.lags);
         Ok(Page {
             version: VERSION,
@@ -164,8 +167,10 @@ fn figures(facts: Option<&Facts>, in_review: usize) -> Vec<Figure> {
         Figure {
             name: "Payments in 24 hours",
             value: grouped(i64::try_from(day.paid).unwrap_or(i64::MAX)),
-            more: count(Status::Paid)
-                .map_or_else(String::new, |all| format!("{} paid in all", grouped(all))),
+            // By hours of the clock, as the bars below.
+            more: count(Status::Paid).map_or_else(String::new, |all| {
+                format!("this hour and the 23 before; {} paid in all", grouped(all))
+            }),
             calls: false,
         },
         Figure {

@@ -349,6 +349,18 @@ pub struct ListRecord {
     pub caught_up_at: Option<UnixMillis>,
 }
 
+/// What became due since an account's word that nothing was overdue is not overdue yet: the word is
+/// given anew every ten seconds, and looks by page have most likely covered it.
+pub const WORD_HOLDS_FOR: Duration = Duration::from_secs(30);
+
+impl ListRecord {
+    /// Whether nothing was overdue a moment ago.
+    pub fn has_just_caught_up(&self, now: UnixMillis) -> bool {
+        let at = self.caught_up_at;
+        at.is_some_and(|at| now.since(at) < WORD_HOLDS_FOR)
+    }
+}
+
 /// What can go wrong with a database, by what the caller should do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

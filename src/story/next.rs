@@ -22,8 +22,9 @@ pub struct NextLook {
 }
 
 impl NextLook {
-    /// When the next look at an invoice is, and why then.
-    pub fn of(invoice: &Invoice, cadence: &Cadence, now: UnixMillis) -> Self {
+    /// When the next look at an invoice is, and why then. `is_covered`: pages of the list have told
+    /// of it since its plan came.
+    pub fn of(invoice: &Invoice, cadence: &Cadence, now: UnixMillis, is_covered: bool) -> Self {
         let (rule, text) = match invoice.schedule.next_poll_at {
             None => ("never", never(invoice.facts.status)),
             Some(UnixMillis(0)) => (
@@ -37,12 +38,18 @@ impl NextLook {
             ),
             Some(at) => {
                 let (rule, because) = planned(invoice, cadence, at);
-                let when = if at <= now {
-                    format!("Due now, since {}", words::absolute(at, now))
+                let planned = words::absolute(at, now);
+                let text = if at > now {
+                    format!("At {planned}: {because}.")
+                } else if is_covered {
+                    format!(
+                        "Looks by page cover it: its own look was planned for {planned}, and pages \
+                         of the list tell of it since, by the same rule: {because}."
+                    )
                 } else {
-                    format!("At {}", words::absolute(at, now))
+                    format!("Due since {planned}: {because}.")
                 };
-                (rule, format!("{when}: {because}."))
+                (rule, text)
             }
         };
         Self {

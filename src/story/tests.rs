@@ -42,7 +42,7 @@ fn surroundings(now: UnixMillis) -> Surroundings {
 }
 
 fn rule(invoice: &Invoice) -> &'static str {
-    NextLook::of(invoice, &Cadence::default(), INSERTED).rule
+    NextLook::of(invoice, &Cadence::default(), INSERTED, false).rule
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_cancelled_order_counts_its_fixed_looks_from_the_end() {
         Some(ended.plus(Duration::from_secs(30)).0),
     );
     row.facts.ended_at = Some(ended);
-    let next = NextLook::of(&row, &Cadence::default(), INSERTED);
+    let next = NextLook::of(&row, &Cadence::default(), INSERTED, false);
     assert_eq!(next.rule, "after_expiry");
     assert!(next.text.contains("30 s after the end"), "{}", next.text);
 }
@@ -190,6 +190,8 @@ fn a_reading_of_the_list_since_the_last_look_is_told_and_nothing_is_overdue() {
     assert!(seen.contains(&at), "{seen}");
     assert!(seen.contains("(places 101–300 of 512)"), "{seen}");
     assert!(kinds.is_empty());
+    let next = Story::of(&row, &around).next_look.text;
+    assert!(next.starts_with("Looks by page cover it"), "{next}");
     // Its plan came later than the reading; or its own look did.
     for (read, caught_up) in [(65, 65), (70, 65), (30, 71)] {
         around.record = Some(record(after(read), after(caught_up)));
@@ -197,4 +199,34 @@ fn a_reading_of_the_list_since_the_last_look_is_told_and_nothing_is_overdue() {
         assert!(!seen.contains("last seen"), "{read} {caught_up}: {seen}");
         assert_eq!(kinds, ["overdue"]);
     }
+}
+
+#[test]
+fn what_was_planned_since_the_accounts_last_word_is_not_overdue_yet() {
+    let after = |seconds| INSERTED.plus(Duration::from_secs(seconds));
+    let row = invoice(Status::Pending, Some(after(66).0));
+    let list = ListRecord {
+        read_at: Some(after(65)),
+        caught_up_at: Some(after(65)),
+        ..ListRecord::default()
+    };
+    let kinds_at = |now| {
+        let mut around = surroundings(now);
+        around.record = Some(AccountRecord {
+            name: "default".into(),
+            provider: "walletpay".into(),
+            state: "working".into(),
+            state_since: INSERTED,
+            resume_at: None,
+            last_success_at: None,
+            last_failure_at: None,
+            last_error: None,
+            list: list.clone(),
+        });
+        let story = Story::of(&row, &around);
+        let kinds: Vec<_> = story.obstacles.iter().map(|o| o.kind).collect();
+        kinds
+    };
+    assert!(kinds_at(after(80)).is_empty());
+    assert_eq!(kinds_at(after(100)), ["overdue"]);
 }

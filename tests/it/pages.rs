@@ -11,6 +11,42 @@ use payrecond::cli::Arguments;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging");
 
+/// What the command line does not know of itself, for the main page.
+const MORE: &str = r#".SH "EXIT STATUS"
+.TP
+\fB0\fR
+done
+.TP
+\fB1\fR
+failed
+.TP
+\fB2\fR
+wrong usage
+.TP
+\fB3\fR
+audit found differences
+.TP
+\fB78\fR
+the configuration cannot be used
+.SH FILES
+.TP
+\fI/etc/payrecond/payrecond.toml\fR
+settings that differ from the defaults
+.TP
+\fI/etc/payrecond/walletpay.key\fR
+the key of the store, readable for root alone
+.TP
+\fI/var/lib/payrecond/payrecond.db\fR
+the database, with \fI\-wal\fR and \fI\-shm\fR beside it
+.TP
+\fI/usr/share/doc/payrecond/\fR
+README.md, recipes, every setting with a comment
+.SH "SEE ALSO"
+.BR systemctl (1),
+.BR journalctl (1),
+.BR sqlite3 (1)
+"#;
+
 /// Every file that is made from the command line, by its name in `packaging/`.
 fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
@@ -18,6 +54,9 @@ fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     fs::create_dir(&man).unwrap();
     fs::create_dir(&completions).unwrap();
     clap_mangen::generate_to(Arguments::command().disable_help_subcommand(true), &man).unwrap();
+    let page = man.join("payrecond.1");
+    let text = fs::read_to_string(&page).unwrap() + MORE;
+    fs::write(page, text).unwrap();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let mut command = Arguments::command();
         clap_complete::generate_to(shell, &mut command, "payrecond", &completions).unwrap();

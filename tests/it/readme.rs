@@ -191,3 +191,44 @@ fn pictures_and_pages_that_are_linked_are_there() {
         assert!(path.exists(), "{target}");
     }
 }
+
+#[test]
+fn the_package_ships_what_its_readme_speaks_of() {
+    let manifest = include_str!("../../Cargo.toml");
+    let assets = manifest.split("\nassets = [\n").nth(1).unwrap();
+    // Beside the README in /usr/share/doc/payrecond: the same folders as here.
+    let shipped: Vec<(&str, &str)> = assets
+        .lines()
+        .take_while(|line| *line != "]")
+        .map(|line| line.split('"').collect::<Vec<_>>())
+        .filter_map(|cells| Some((cells[1], cells[3].strip_prefix("usr/share/doc/payrecond/")?)))
+        .collect();
+    let is_shipped = |target: &str| {
+        let (folder, name) = target.rsplit_once('/').unwrap_or(("", target));
+        shipped.iter().any(|(from, to)| {
+            let pattern = from.rsplit('/').next().unwrap();
+            let (begin, end) = pattern.split_once('*').unwrap_or((pattern, ""));
+            let fits = if pattern.contains('*') {
+                name.starts_with(begin) && name.ends_with(end)
+            } else {
+                name == pattern
+            };
+            fits && to.trim_end_matches('/') == folder
+        })
+    };
+    let linked = README
+        .split("](")
+        .skip(1)
+        .map(|rest| rest.split(')').next().unwrap());
+    let files = quoted(README).into_iter().filter(|name| {
+        ["deploy/", "docs/", "examples/"]
+            .iter()
+            .any(|folder| name.starts_with(folder))
+            && !name.contains(' ')
+    });
+    let missing: Vec<&str> = linked
+        .chain(files)
+        .filter(|name| !is_shipped(name))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}

@@ -11,11 +11,21 @@ use crate::cli::stats::{is_alarming, lag};
 use crate::cli::table::Tone;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
 use crate::store::sqlite::EventRow;
+use crate::store::{AccountRecord, Consumer};
 use crate::words;
+
+/// Where boxes would show their borders and nothing in them.
+const SMALL_WIDTH: u16 = 50;
+const SMALL_HEIGHT: u16 = 18;
 
 /// Draws the view over the whole frame.
 pub fn draw(frame: &mut Frame<'_>, view: &View) {
+    let area = frame.area();
+    if area.width < SMALL_WIDTH || area.height < SMALL_HEIGHT {
+        return draw_small(frame, view);
+    }
     let accounts = rows(view.accounts.len());
     let consumers = rows(view.consumers.len());
     let [title, top, accounts, consumers, events, foot] = Layout::vertical([
@@ -35,6 +45,33 @@ pub fn draw(frame: &mut Frame<'_>, view: &View) {
     draw_accounts(frame, accounts, view);
     draw_consumers(frame, consumers, view);
     draw_events(frame, events, view);
+    draw_foot(frame, foot, view);
+}
+
+/// What matters most, line by line and without boxes.
+fn draw_small(frame: &mut Frame<'_>, view: &View) {
+    let [title, body, foot] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(0),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    let mut lines: Vec<Line<'_>> = view
+        .accounts
+        .iter()
+        .map(|account| account_line(account, view.now))
+        .collect();
+    let counts = view.overview.iter().flat_map(|o| &o.by_status);
+    let open = [Status::Review, Status::Pending, Status::Requested];
+    let counted = counts.filter(|(status, count)| open.contains(status) && *count > 0);
+    lines.extend(counted.map(|(status, count)| {
+        let text = format!("{} {count}", status.as_str());
+        Line::styled(text, color(Tone::of(*status)))
+    }));
+    lines.push(overdue(view));
+    lines.extend(view.consumers.iter().map(|c| consumer_line(c, view.now)));
+    draw_title(frame, title, view);
+    frame.render_widget(Paragraph::new(lines), body);
     draw_foot(frame, foot, view);
 }
 
@@ -127,9 +164,9 @@ fn overdue(view: &View) -> Line<'static> {
     match overview.oldest_overdue_at {
         Some(oldest) if overview.overdue > 0 => Line::styled(
             format!(
-                "looks due: {}, the oldest since {}",
+                "looks due: {}, the oldest for {}",
                 overview.overdue,
-                words::relative(oldest, view.now)
+                words::span(view.now.since(oldest))
             ),
             color(Tone::Waiting),
         ),
@@ -138,50 +175,60 @@ fn overdue(view: &View) -> Line<'static> {
 }
 
 fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let lines: Vec<Line<'_>> = view
-        .accounts
-        .iter()
-        .map(|account| {
-            let resumes = account.resume_at.filter(|at| *at > view.now);
-            let error = account.last_error.as_deref();
-            let error = error.filter(|_| account.state != "working");
-            let rest = format!(
-                " since {}{}{}",
-                words::relative(account.state_since, view.now),
-                resumes.map_or_else(String::new, |at| {
-                    format!(", next request {}", words::relative(at, view.now))
-                }),
-                error.map_or_else(String::new, |e| format!(": {}", one_line(e)))
-            );
-            Line::from(vec![
-                Span::raw(format!("{:<20} ", one_line(&account.name.0))),
-                Span::styled(
-                    one_line(&account.state),
-                    color(Tone::of_account(&account.state)),
-                ),
-                Span::raw(rest),
-            ])
-        })
-        .collect();
-    draw_lines(frame, area, " accounts ", lines, "none was asked yet");
+    let accounts = view.accounts.iter();
+    let lines = accounts.map(|account| account_line(account, view.now));
+    draw_lines(
+        frame,
+        area,
+        " accounts ",
+        lines.collect(),
+        "none was asked yet",
+    );
+}
+
+fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
+    let resumes = account.resume_at.filter(|at| *at > now);
+    let error = account.last_error.as_deref();
+    let error = error.filter(|_| account.state != "working");
+    let rest = format!(
+        " for {}{}{}",
+        words::span(now.since(account.state_since)),
+        resumes.map_or_else(String::new, |at| {
+            format!(", next request {}", words::relative(at, now))
+        }),
+        error.map_or_else(String::new, |e| format!(": {}", one_line(e)))
+    );
+    Line::from(vec![
+        Span::raw(format!("{:<20} ", one_line(&account.name.0))),
+        Span::styled(
+            one_line(&account.state),
+            color(Tone::of_account(&account.state)),
+        ),
+        Span::raw(rest),
+    ])
 }
 
 fn draw_consumers(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let lines: Vec<Line<'_>> = view
-        .consumers
-        .iter()
-        .map(|consumer| {
-            let tone = if is_alarming(consumer, view.now) {
-                Tone::Bad
-            } else {
-                Tone::Plain
-            };
-            let name = one_line(&consumer.name);
-            let text = format!("{name:<20} {}", lag(consumer, view.now));
-            Line::styled(text, color(tone))
-        })
-        .collect();
-    draw_lines(frame, area, " readers of the events ", lines, "none");
+    let consumers = view.consumers.iter();
+    let lines = consumers.map(|consumer| consumer_line(consumer, view.now));
+    draw_lines(
+        frame,
+        area,
+        " readers of the events ",
+        lines.collect(),
+        "none",
+    );
+}
+
+fn consumer_line(consumer: &Consumer, now: UnixMillis) -> Line<'static> {
+    let tone = if is_alarming(consumer, now) {
+        Tone::Bad
+    } else {
+        Tone::Plain
+    };
+    let name = one_line(&consumer.name);
+    let text = format!("{name:<20} {}", lag(consumer, now));
+    Line::styled(text, color(tone))
 }
 
 fn draw_lines(
@@ -251,9 +298,8 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::domain::time::UnixMillis;
+    use crate::store::ListRecord;
     use crate::store::sqlite::Overview;
-    use crate::store::{AccountRecord, Consumer, ListRecord};
 
     fn picture(view: &View, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -312,8 +358,8 @@ mod tests {
             "shop.db",
             "daemon runs",
             "review",
-            "looks due: 2, the oldest since 12 s ago",
-            "held since now, next request in 30 s",
+            "looks due: 2, the oldest for 12 s",
+            "held for 0 s, next request in 30 s",
             "5 events unread, the oldest from 60 s ago",
             "payment.paid",
             "ORD-1",
@@ -328,6 +374,21 @@ mod tests {
         for (width, height) in [(1, 1), (10, 3), (40, 12), (300, 100)] {
             picture(&view(), width, height);
             picture(&View::default(), width, height);
+        }
+    }
+
+    #[test]
+    fn a_small_terminal_shows_what_matters_most() {
+        let told = picture(&view(), 40, 10);
+        for part in [
+            "default",
+            "held",
+            "review 3",
+            "looks due: 2",
+            "bot",
+            "q quits",
+        ] {
+            assert!(told.contains(part), "{part} is missing in\n{told}");
         }
     }
 

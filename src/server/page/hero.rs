@@ -31,17 +31,22 @@ impl Hero {
         let sentence = latest(accounts, facts, now);
         let has_grave_reasons = !reasons.is_empty();
         reasons.extend(readers);
-        let reasons: Vec<Check> = reasons.into_iter().cloned().collect();
+        let mut reasons: Vec<Check> = reasons.into_iter().cloned().collect();
+        let headline = grave(&reasons, accounts);
+        let has_reasons = !reasons.is_empty();
+        if has_reasons {
+            reasons.extend(unknown.iter().map(|name| Check::of_unknown(name)));
+        }
         if has_grave_reasons {
             return Self {
                 tone: "bad",
                 mark: "✕",
-                headline: grave(&reasons, accounts),
+                headline,
                 sentence,
                 reasons,
             };
         }
-        if !reasons.is_empty() {
+        if has_reasons {
             return Self {
                 tone: "warn",
                 mark: "!",
@@ -85,12 +90,8 @@ impl Hero {
 
 /// What is wrong, in one line. Several accounts: those that fail are named.
 fn grave(reasons: &[Check], accounts: &[AccountMeter]) -> String {
-    let stops = |state: State| matches!(state, State::Paused | State::KeyRefused);
-    let stopped: Vec<&str> = accounts
-        .iter()
-        .filter(|meter| stops(meter.standing().state))
-        .map(AccountMeter::name)
-        .collect();
+    let stopped = accounts.iter().filter(|meter| is_stopped(meter));
+    let stopped: Vec<&str> = stopped.map(AccountMeter::name).collect();
     let only_late = reasons
         .iter()
         .all(|check| check.subject.starts_with("looks") || check.subject.starts_with("consumer"));
@@ -103,10 +104,16 @@ fn grave(reasons: &[Check], accounts: &[AccountMeter]) -> String {
     }
 }
 
-/// When the provider last answered, and when money was last seen.
+fn is_stopped(meter: &AccountMeter) -> bool {
+    matches!(meter.standing().state, State::Paused | State::KeyRefused)
+}
+
+/// When the provider last answered, and when money was last seen. While an account stands still,
+/// another one's answers would tell the wrong thing: the reasons tell its own.
 fn latest(accounts: &[AccountMeter], facts: Option<&Facts>, now: UnixMillis) -> String {
     let answers = accounts.iter().filter_map(|a| a.standing().last_answer_at);
     let answered = match answers.max() {
+        _ if accounts.iter().any(is_stopped) => String::new(),
         Some(at) => format!("The provider last answered {}.", ago(at, now)),
         None => "The provider has not been asked since the start.".to_owned(),
     };
@@ -116,7 +123,7 @@ fn latest(accounts: &[AccountMeter], facts: Option<&Facts>, now: UnixMillis) -> 
         None if day.is_some() => "No payment in the last 24 hours.".to_owned(),
         None => String::new(),
     };
-    format!("{answered} {paid}")
+    format!("{answered} {paid}").trim().to_owned()
 }
 
 /// `just now` reads better in a sentence.

@@ -133,6 +133,21 @@ impl AccountRow {
             overdue: overdue.map_or_else(|| "…".to_owned(), |overdue| up_to(overdue.count)),
         }
     }
+
+    /// Of an account whose invoices wait because the configuration says so.
+    pub(super) fn switched_off(name: &str) -> Self {
+        let nothing = || "–".to_owned();
+        Self {
+            name: name.to_owned(),
+            state: "switched off",
+            tone: "idle",
+            error: String::new(),
+            answered: nothing(),
+            budget: nothing(),
+            in_flight: 0,
+            overdue: nothing(),
+        }
+    }
 }
 
 impl ReaderRow {

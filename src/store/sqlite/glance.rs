@@ -10,7 +10,7 @@ use super::row::packed_invoice;
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
+use crate::store::{StoreError, WORD_HOLDS_FOR};
 
 /// Overdue invoices, and events that a consumer has not read, are counted up to this.
 pub const COUNTED_UP_TO: u32 = 10_000;
@@ -168,7 +168,12 @@ impl SqliteStore {
         .bind(now.minus(COVERED_FOR).0)
         .fetch_optional(&self.readers)
         .await?;
-        Ok(caught_up.unwrap_or(AT_ONCE).max(AT_ONCE))
+        let covered = match caught_up {
+            Some(at) if at > now.minus(WORD_HOLDS_FOR).0 => at.max(now.0),
+            Some(at) => at,
+            None => AT_ONCE,
+        };
+        Ok(covered.max(AT_ONCE))
     }
 
     /// The newest invoices of a status.

@@ -11,13 +11,12 @@ use super::schema::{CONSTRAINT, primary_code};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{AccountRecord, ListRecord, StoreError};
+use crate::store::{AccountRecord, ListRecord, StoreError, WORD_HOLDS_FOR};
 
 /// Payments that `detect_times`, and events that `payments_by_minute` looks back on.
 const DETECT_SAMPLE: i64 = 10_000;
 
-/// So long an account's word holds that looks by page had covered all that was due. It is given
-/// anew each minute.
+/// So long an account's word counts that looks by page had covered all that was due until then.
 pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
 
 /// What looks by page have covered is not overdue, whatever the rows say. A nudge always is.
@@ -25,7 +24,8 @@ const OVERDUE: &str = "
     SELECT count(*), min(max(next_poll_at, updated_at)) FROM invoices
      WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1
        AND (next_poll_at = 0
-            OR next_poll_at > coalesce((SELECT caught_up_at FROM accounts
+            OR next_poll_at > coalesce((SELECT CASE WHEN caught_up_at > ?3 THEN ?1 ELSE caught_up_at END
+                                          FROM accounts
                                          WHERE name = invoices.account AND caught_up_at > ?2), 0))";
 
 /// Invoices by way of their accounts: the indices begin with the account, and hopping over the few
@@ -322,6 +322,7 @@ impl SqliteStore {
         let (overdue, oldest): (i64, Option<i64>) = sqlx::query_as(OVERDUE)
             .bind(now.0)
             .bind(now.minus(COVERED_FOR).0)
+            .bind(now.minus(WORD_HOLDS_FOR).0)
             .fetch_one(&self.readers)
             .await?;
         let (highest_seq, epoch): (i64, Option<String>) = sqlx::query_as(

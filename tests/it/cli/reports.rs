@@ -390,6 +390,47 @@ async fn stats_counts_and_marks_readers_that_fall_behind() {
     assert!(told.contains("1 event unread"), "{told}");
 }
 
+#[tokio::test]
+async fn what_the_daemon_has_just_covered_is_not_overdue() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    drop_in(&store, "ORD-1", "1").await;
+    sql(
+        &shop.database(),
+        "INSERT INTO accounts (name, provider, state_since) VALUES ('default', 'walletpay', 0)",
+    );
+    let overdue_when_covered = |seconds_ago: u32| {
+        sql(
+            &shop.database(),
+            &format!(
+                "UPDATE invoices SET daemon_writes = daemon_writes + 1, next_poll_at =
+                     CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) - {seconds_ago}000;
+                 UPDATE accounts SET caught_up_at = (SELECT next_poll_at - 1 FROM invoices)"
+            ),
+        );
+        shop.run(&["stats", "--json"]).json()["overdue"].clone()
+    };
+    // The daemon's word is given anew every few seconds: between two of them nothing is overdue.
+    assert_eq!(overdue_when_covered(5), 0);
+    assert_eq!(overdue_when_covered(60), 1);
+}
+
+#[tokio::test]
+async fn an_error_that_is_over_is_not_told_of_an_account_that_works() {
+    let shop = Shop::new();
+    sql(
+        &shop.database(),
+        "INSERT INTO accounts (name, provider, state, state_since, last_error)
+         VALUES ('default', 'walletpay', 'working', 0, 'connection refused'),
+                ('second', 'walletpay', 'paused', 0, 'no route to host')",
+    );
+    let told = shop.run(&["stats"]).stdout;
+    assert!(!told.contains("connection refused"), "{told}");
+    assert!(told.contains("no route to host"), "{told}");
+    let told = shop.run(&["stats", "--json"]).json();
+    assert_eq!(told["accounts"][0]["last_error"], "connection refused");
+}
+
 #[test]
 fn top_needs_a_terminal() {
     let said = Shop::new().run(&["top"]);

@@ -157,6 +157,40 @@ async fn the_page_says_at_once_that_payments_are_not_noticed() {
 }
 
 #[tokio::test]
+async fn an_unknown_account_is_told_beside_another_trouble() {
+    let mut shop = Shop::refusing_the_key().await;
+    let place = Place::Unix(with_socket(&mut shop));
+    let daemon = shop.start();
+    shop.drop_in("ORD-1").await;
+    shop.execute(
+        "INSERT INTO invoices (account, external_id, order_id) VALUES ('misspelt', 'ORD-2', '2')",
+    )
+    .await;
+    let both = |answer: &Answer| {
+        answer.body.contains("<strong>account default</strong>")
+            && answer.body.contains("<strong>account misspelt</strong>")
+    };
+    let page = ask_until(&place, "/", &[], both).await;
+    assert_eq!(headline(&page), "Payments are not being noticed");
+    keeps_the_rules(&page.body);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_switched_off_is_shown_as_such() {
+    let mut shop = Shop::open().await;
+    shop.configure("[[account]]\nname = \"closed\"\nenabled = false\n");
+    let place = Place::Unix(with_socket(&mut shop));
+    let daemon = shop.start();
+    let page = ask_until(&place, "/", &[], |answer| answer.code == 200).await;
+    let row = page.body.split("closed</th>").nth(1).unwrap();
+    let row = row.split("</tr>").next().unwrap();
+    assert!(row.contains(">switched off<"), "{row}");
+    keeps_the_rules(&page.body);
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_reader_who_is_far_behind_is_an_alarm() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
