@@ -28,4 +28,5 @@ mod server;
 mod shop;
 mod store;
 mod translation;
+mod upgrade;
 mod walletpay;

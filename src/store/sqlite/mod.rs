@@ -27,7 +27,7 @@ pub use connection::DatabaseLock;
 pub use copy::{Copied, restore};
 pub use glance::{COUNTED_UP_TO, Lag, Overdue, Told};
 pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Reference};
-pub use schema::{Migrated, migrate};
+pub use schema::{MIGRATIONS, Migrated, migrate, migrate_by};
 pub use watch::ChangeWatch;
 
 use std::collections::HashSet;
