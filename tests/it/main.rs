@@ -18,6 +18,7 @@ mod http_client;
 mod list;
 mod pages;
 mod personal_data;
+mod planted;
 mod positions;
 mod readme;
 mod retention;
