@@ -238,6 +238,21 @@ fn neighbours_share_a_page() {
 }
 
 #[test]
+fn of_equal_costs_the_fewer_requests_are_made() {
+    let costs = Costs {
+        request: 10,
+        one_bytes: 5,
+        item_bytes: 10,
+    };
+    let reach = Reach {
+        overlap: 0,
+        ..WALLETPAY
+    };
+    let plan = plan_places(&[7, 8], &reach, &costs);
+    assert_eq!(cost(&plan.inquiries, &costs), (30, 1));
+}
+
+#[test]
 fn pages_that_touch_become_one() {
     let costs = Costs {
         request: 1,

@@ -58,6 +58,8 @@ async fn orders_and_invoices_are_paired(backend: &impl Backend) {
         order("1", "another name"),
         order("2", "by-name"),
         order("3", "of-others"),
+        // Its name is that of an invoice which follows another order.
+        order("8", "by-order"),
     ];
     let mut rows = sure(store.audit_rows_of(&ACCOUNT.into(), &orders).await);
     rows.sort_by_key(|(place, _)| *place);

@@ -165,7 +165,7 @@ struct Marks {
 
 impl Marks {
     async fn of(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
-        if schema::version_of(connection).await? == 0 {
+        if schema::version_of(connection, schema::MIGRATIONS.len()).await? == 0 {
             let why = "this is no payrecond database: it is empty";
             return Err(StoreError::Unusable(why.into()));
         }

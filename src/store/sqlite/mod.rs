@@ -31,7 +31,7 @@ pub use glance::{COUNTED_UP_TO, Lag, Overdue, Told};
 pub use log::HeldLog;
 pub use pace::REST_BESIDE_OTHERS;
 pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Reference};
-pub use schema::{Migrated, migrate};
+pub use schema::{MIGRATIONS, Migrated, migrate, migrate_by};
 pub use watch::ChangeWatch;
 
 use std::collections::HashSet;

@@ -15,8 +15,9 @@ use crate::store::StoreError;
 /// `PAYR`, in the file's header.
 const APPLICATION_ID: i64 = 0x5041_5952;
 
-/// The schema's versions, in order; version n is the first n of them. `user_version` counts.
-const MIGRATIONS: &[&str] = &[include_str!(
+/// The schema's versions, in order; version n is the first n of them. `user_version` counts. A
+/// released one never changes: databases out there were made by it.
+pub const MIGRATIONS: &[&str] = &[include_str!(
     "../../../migrations/sqlite/0001_invoices_and_outbox.sql"
 )];
 
@@ -45,8 +46,20 @@ pub struct Migrated {
 /// # Errors
 /// `Unusable` for a file that is not ours or newer than this program.
 pub async fn migrate(path: &Path, now: UnixMillis) -> Result<Migrated, StoreError> {
+    migrate_by(path, MIGRATIONS, now).await
+}
+
+/// As `migrate`, to the last of `migrations`: so tests upgrade data before there is a reason to.
+///
+/// # Errors
+/// As `migrate`.
+pub async fn migrate_by(
+    path: &Path,
+    migrations: &[&'static str],
+    now: UnixMillis,
+) -> Result<Migrated, StoreError> {
     let mut connection = connection::open_or_create(path).await?;
-    let outcome = migrate_open(&mut connection, path, now).await;
+    let outcome = migrate_open(&mut connection, path, migrations, now).await;
     let closed = connection.close().await;
     let migrated = outcome.map_err(|error| error.at(path))?;
     closed?;
@@ -56,17 +69,19 @@ pub async fn migrate(path: &Path, now: UnixMillis) -> Result<Migrated, StoreErro
 async fn migrate_open(
     connection: &mut SqliteConnection,
     path: &Path,
+    migrations: &[&'static str],
     now: UnixMillis,
 ) -> Result<Migrated, StoreError> {
     require_sound_sqlite(connection).await?;
-    let from_version = version_of(connection).await?;
+    let newest = migrations.len();
+    let from_version = version_of(connection, newest).await?;
     sqlx::raw_sql("PRAGMA journal_mode = WAL")
         .execute(&mut *connection)
         .await?;
-    for (index, sql) in MIGRATIONS.iter().enumerate().skip(from_version) {
+    for (index, sql) in migrations.iter().enumerate().skip(from_version) {
         connection.execute("BEGIN IMMEDIATE").await?;
         // Another process may have been faster.
-        if version_of(connection).await? > index {
+        if version_of(connection, newest).await? > index {
             connection.execute("ROLLBACK").await?;
             continue;
         }
@@ -77,7 +92,7 @@ async fn migrate_open(
     let (epoch, put_back) = settle_epoch(connection, path, now).await?;
     Ok(Migrated {
         from_version,
-        version: MIGRATIONS.len(),
+        version: newest,
         epoch,
         put_back,
     })
@@ -88,7 +103,7 @@ pub(super) async fn require_current(
     connection: &mut SqliteConnection,
     path: &Path,
 ) -> Result<(), StoreError> {
-    let version = version_of(connection)
+    let version = version_of(connection, MIGRATIONS.len())
         .await
         .map_err(|error| error.at(path))?;
     if version == MIGRATIONS.len() {
@@ -101,8 +116,11 @@ pub(super) async fn require_current(
     )))
 }
 
-/// The schema version, 0 for an empty file; refuses what is not ours.
-pub(super) async fn version_of(connection: &mut SqliteConnection) -> Result<usize, StoreError> {
+/// The schema version, 0 for an empty file; refuses what is not ours or above `newest`.
+pub(super) async fn version_of(
+    connection: &mut SqliteConnection,
+    newest: usize,
+) -> Result<usize, StoreError> {
     let application: i64 = sqlx::query_scalar("PRAGMA application_id")
         .fetch_one(&mut *connection)
         .await?;
@@ -114,10 +132,9 @@ pub(super) async fn version_of(connection: &mut SqliteConnection) -> Result<usiz
         .await?;
     match (application, usize::try_from(version).unwrap_or(usize::MAX)) {
         (0, 0) if objects == 0 => Ok(0),
-        (APPLICATION_ID, version) if version <= MIGRATIONS.len() => Ok(version),
+        (APPLICATION_ID, version) if version <= newest => Ok(version),
         (APPLICATION_ID, version) => Err(StoreError::Unusable(format!(
-            "schema version {version} is newer than this program, which knows up to {}: use the newer program",
-            MIGRATIONS.len()
+            "schema version {version} is newer than this program, which knows up to {newest}: use the newer program"
         ))),
         _ => Err(StoreError::Unusable(
             "this is no payrecond database but another program's database, it is left alone".into(),
