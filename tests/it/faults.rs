@@ -18,6 +18,7 @@ pub mod program;
 mod provider;
 mod shim;
 mod signals;
+mod soak;
 mod starved;
 mod struck;
 mod wall_clock;
