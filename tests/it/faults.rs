@@ -11,6 +11,7 @@ mod kill;
 mod laws;
 mod load;
 mod notified;
+mod outage;
 mod output;
 mod points;
 mod power;
