@@ -130,6 +130,7 @@ where
         parts.changed.clone(),
         stop.clone(),
     ));
+    duties.spawn(writer_watch(&mut parts, stop.clone()));
     serve::start(server, &parts, &mut duties, &stop).await?;
     let delivery = feed.map(|feed| {
         let wakes = FeedWakes {
@@ -443,6 +444,34 @@ pub async fn intake_loop(
             biased;
             () = stop.cancelled() => {}
             () = clock.sleep(interval.min(LONGEST_NAP)) => {}
+        }
+    }
+}
+
+/// Beats for the writer of the database. Whoever waits for it gives up after a while and goes on,
+/// so a write that never ends would be noticed by nobody else.
+fn writer_watch(
+    parts: &mut Parts,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let heartbeat = Heartbeat::default();
+    heartbeat.beat(parts.clock.monotonic());
+    parts.heartbeats.insert("writer".into(), heartbeat.clone());
+    let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
+    let interval = parts.config.polling.intake_interval.min(LONGEST_NAP);
+    async move {
+        let mut last = None;
+        while !stop.is_cancelled() {
+            let in_use = store.writer_in_use_since();
+            if in_use.is_none() || in_use != last {
+                heartbeat.beat(clock.monotonic());
+            }
+            last = in_use;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = clock.sleep(interval) => {}
+            }
         }
     }
 }

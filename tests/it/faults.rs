@@ -23,3 +23,4 @@ mod soak;
 mod starved;
 mod struck;
 mod wall_clock;
+mod watchdog;
