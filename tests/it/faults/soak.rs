@@ -31,7 +31,7 @@ const CHUNK: usize = 500;
 /// Between two waves the clock goes on by so much: what a wave left is then old enough to go.
 const APART_S: i64 = 25 * 3600;
 /// How long one wave may take to settle.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 struct Soak {
     shop: Shop,
