@@ -5,11 +5,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlitePool};
 use tokio::sync::MutexGuard;
+use tokio::time::Instant;
 
 use super::high_water;
 use super::log::{Log, LogState};
@@ -134,11 +136,29 @@ async fn sound<'a>(open: &'a mut Option<Open>, path: &Path) -> Result<&'a mut Op
 
 /// The writer, for one use. A transaction that an error or a dropped future left behind ends with
 /// it: else its lock would keep every program out until the next write.
-pub(super) struct Turn<'a>(MutexGuard<'a, Writer>);
+pub(super) struct Turn<'a> {
+    writer: MutexGuard<'a, Writer>,
+    in_use: &'a InUse,
+}
 
 impl<'a> Turn<'a> {
-    pub(super) fn of(writer: MutexGuard<'a, Writer>) -> Self {
-        Self(writer)
+    pub(super) fn of(writer: MutexGuard<'a, Writer>, in_use: &'a InUse) -> Self {
+        in_use.set(Some(Instant::now()));
+        Self { writer, in_use }
+    }
+}
+
+/// Since when the writer has been in the hands of whoever uses it now.
+#[derive(Default)]
+pub(super) struct InUse(Mutex<Option<Instant>>);
+
+impl InUse {
+    pub(super) fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 }
 
@@ -146,19 +166,20 @@ impl Deref for Turn<'_> {
     type Target = Writer;
 
     fn deref(&self) -> &Writer {
-        &self.0
+        &self.writer
     }
 }
 
 impl DerefMut for Turn<'_> {
     fn deref_mut(&mut self) -> &mut Writer {
-        &mut self.0
+        &mut self.writer
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.open.take_if(|open| open.in_doubt);
+        self.writer.open.take_if(|open| open.in_doubt);
+        self.in_use.set(None);
     }
 }
 

@@ -41,8 +41,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Executor as _, SqlitePool};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use self::connection::{Turn, Writer};
+use self::connection::{InUse, Turn, Writer};
 use self::log::LogState;
 use self::stamp::LastAnswer;
 use super::{
@@ -77,6 +78,7 @@ pub struct SqliteStore {
     path: PathBuf,
     subject_prefix: String,
     writer: Mutex<Writer>,
+    in_use: InUse,
     readers: SqlitePool,
     last_change: LastAnswer,
     log: LogState,
@@ -109,6 +111,7 @@ impl SqliteStore {
             subject_prefix,
             log: writer.log(),
             writer: Mutex::new(writer),
+            in_use: InUse::default(),
             readers,
         })
     }
@@ -124,12 +127,18 @@ impl SqliteStore {
         self.log.held()
     }
 
+    /// When the present use of the writer began; None while nobody uses it. One that never ends
+    /// hangs: no use waits long for other processes.
+    pub fn writer_in_use_since(&self) -> Option<Instant> {
+        self.in_use.since()
+    }
+
     /// The one writer, when it is free. A queue of writes before a locked database does not grow:
     /// each reports, and is tried again by whoever wanted it.
     async fn writer(&self) -> Result<Turn<'_>, StoreError> {
         tokio::time::timeout(TURN_WITHIN, self.writer.lock())
             .await
-            .map(Turn::of)
+            .map(|writer| Turn::of(writer, &self.in_use))
             .map_err(|_| StoreError::Unavailable("other writes take too long".into()))
     }
 

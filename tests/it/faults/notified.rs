@@ -33,13 +33,29 @@ impl Notified {
     pub async fn until(&mut self, words: &str) {
         let waiting = async {
             while !self.told.iter().any(|line| line.starts_with(words)) {
-                let mut datagram = [0; 4096];
-                let length = self.socket.recv(&mut datagram).await.unwrap();
-                let text = String::from_utf8_lossy(&datagram[..length]);
-                self.told.extend(text.lines().map(str::to_owned));
+                self.hear().await;
             }
         };
         let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
         assert!(in_time, "{words} was not told: {:?}", self.told);
+    }
+
+    /// Listens for so long, then tells what was told meanwhile.
+    pub async fn told_within(&mut self, time: std::time::Duration) -> &[String] {
+        self.told.clear();
+        let listening = async {
+            loop {
+                self.hear().await;
+            }
+        };
+        assert!(tokio::time::timeout(time, listening).await.is_err());
+        &self.told
+    }
+
+    async fn hear(&mut self) {
+        let mut datagram = [0; 4096];
+        let length = self.socket.recv(&mut datagram).await.unwrap();
+        let text = String::from_utf8_lossy(&datagram[..length]);
+        self.told.extend(text.lines().map(str::to_owned));
     }
 }

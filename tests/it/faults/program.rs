@@ -105,11 +105,29 @@ impl Program {
 
     /// Memory that it has at the moment, or 0 where that cannot be told.
     pub fn memory_kib(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.child.id().unwrap_or_default());
-        let status = std::fs::read_to_string(status).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        number.map_or(0, |number| number.parse().unwrap())
+        self.status("VmRSS:").parse().unwrap_or_default()
+    }
+
+    /// The most memory that it has had so far, or 0 where that cannot be told.
+    pub fn peak_memory_kib(&self) -> u64 {
+        self.status("VmHWM:").parse().unwrap_or_default()
+    }
+
+    /// The first word of a line that the kernel tells of it; empty where it tells nothing.
+    pub fn status(&self, line: &str) -> String {
+        let status = std::fs::read_to_string(self.in_proc("status")).unwrap_or_default();
+        let line = status.lines().find_map(|said| said.strip_prefix(line));
+        let word = line.and_then(|line| line.split_whitespace().next());
+        word.unwrap_or_default().to_owned()
+    }
+
+    /// File descriptors that it has open, or 0 where that cannot be told.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(self.in_proc("fd")).map_or(0, Iterator::count)
+    }
+
+    fn in_proc(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.child.id().unwrap_or_default())
     }
 
     /// Whether it runs no more.

@@ -27,7 +27,7 @@ enum act { CREATE = 1, TRUNCATE, WRITE, SYNC, RENAME, UNLINK, SAID, SYNC_FOLDER 
 static struct { char call[16], file[64], then[16]; long nth, times, milliseconds; } rule;
 static atomic_long seen;
 static const char *healed, *folder;
-static int tape = -1;
+static int tape = -1, slowed = -1;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static volatile int64_t *offset_s;
 
@@ -40,6 +40,8 @@ __attribute__((constructor)) static void begin(void) {
         abort();
     if ((path = getenv("SHIM_TAPE")))
         tape = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if ((path = getenv("SHIM_SLOWED")))
+        slowed = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if ((path = getenv("SHIM_CLOCK"))) {
         int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
         void *page = mmap(NULL, sizeof *offset_s, PROT_READ, MAP_SHARED, fd, 0);
@@ -89,6 +91,29 @@ static int struck(const char *call, const char *name) {
     return n >= rule.nth && (!rule.times || n < rule.nth + rule.times);
 }
 
+static long monotonic_ms(void) {
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Takes its time, and writes down how much. */
+static void dawdle(void) {
+    char line[32];
+    long began = monotonic_ms();
+    usleep((useconds_t)rule.milliseconds * 1000);
+    if (slowed >= 0) {
+        int length = snprintf(line, sizeof line, "%ld\n", monotonic_ms() - began);
+        syscall(SYS_write, slowed, line, length);
+    }
+}
+
+/* Does not come back until healed. */
+static void hang(void) {
+    while (!healed || syscall(SYS_access, healed, F_OK))
+        usleep(10000);
+}
+
 /* Before a call: an errno to fail with, else 0. */
 static int before(int is_struck) {
     if (!is_struck)
@@ -102,7 +127,9 @@ static int before(int is_struck) {
     if (!strcmp(rule.then, "kill-before"))
         die();
     if (!strcmp(rule.then, "slow"))
-        usleep((useconds_t)rule.milliseconds * 1000);
+        dawdle();
+    if (!strcmp(rule.then, "hang"))
+        hang();
     return 0;
 }
 

@@ -44,7 +44,7 @@ pub struct Rule {
     pub call: &'static str,
     /// The end of the file's path, `*` for each file of the database, `stdout`, or `socket`.
     pub file: &'static str,
-    /// `eio`, `enospc`, `emfile`, `slow`, `kill-before`, `kill-half` or `kill-after`.
+    /// `eio`, `enospc`, `emfile`, `slow`, `hang`, `kill-before`, `kill-half` or `kill-after`.
     pub then: &'static str,
     /// The first call that is struck, from 1.
     pub nth: u32,
@@ -52,7 +52,8 @@ pub struct Rule {
     pub times: u32,
 }
 
-/// How long a call takes that is struck by `slow`.
+/// How long a call takes that is struck by `slow`; `SHIM_SLOWED` names a file that gets a line for
+/// each, with the milliseconds that it really took.
 pub const SLOW_MS: u32 = 50;
 
 impl Rule {

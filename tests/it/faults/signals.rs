@@ -10,6 +10,9 @@ use super::laws;
 use super::program::{self, Program, Stdout};
 use crate::shop::Shop;
 
+/// Lives that are ended by two signals.
+const TOLD_TWICE: usize = 10;
+
 #[tokio::test]
 async fn the_service_manager_is_told_how_it_goes() {
     let shop = Shop::open().await;
@@ -138,4 +141,41 @@ async fn a_second_signal_ends_at_once() {
     program.signal("TERM").await;
     let left = tokio::time::timeout(Duration::from_secs(4), program.ended()).await;
     assert_eq!(left.expect("at once").code, Some(1));
+}
+
+/// Told to end, and told again before it has: at any moment of its work.
+#[tokio::test]
+async fn told_twice_at_any_moment_it_loses_nothing() {
+    let shop = Shop::open().await;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (mut runs, mut at_once) = (Vec::new(), 0);
+    for life in 0..TOLD_TWICE {
+        let program = Program::ready(&shop).await;
+        for n in 0..2 {
+            let id = shop.drop_in(&format!("ORD-{life}-{n}")).await;
+            shop.world.pay(&id, &Payment::default()).unwrap();
+            request(&shop, &format!("NEW-{life}-{n}")).await;
+        }
+        tokio::time::sleep(Duration::from_micros(rng.u64(0..60_000))).await;
+        program.signal("TERM").await;
+        tokio::time::sleep(Duration::from_micros(rng.u64(0..5_000))).await;
+        // It may have ended by then, and waits to be collected.
+        program.signal("INT").await;
+        let left = program.ended().await;
+        assert!(matches!(left.code, Some(0 | 1)), "{:?}", left.code);
+        at_once += u32::from(left.code == Some(1));
+        runs.push(left);
+    }
+    println!("{at_once} of {TOLD_TWICE} ended at once");
+    let program = Program::ready(&shop).await;
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
+    shop.until(paid, &(TOLD_TWICE * 2).to_string()).await;
+    let requested = "SELECT count(*) FROM invoices WHERE status = 'requested'";
+    shop.until(requested, "0").await;
+    all_delivered(&shop).await;
+    runs.push(program.stop().await);
+    laws::hold(&shop, &runs).await;
+    assert_eq!(shop.world.orders().len(), TOLD_TWICE * 4, "made twice");
 }

@@ -1,0 +1,307 @@
+//! The duties, put together from the parts, and the loops that turn them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::parts::{Parts, cadence};
+use super::{DaemonError, STDOUT_CONSUMER};
+use crate::clock::Clock;
+use crate::config::{self, AccountConfig, StdoutFeed};
+use crate::domain::invoice::AccountName;
+use crate::feed::Format;
+use crate::jobs::audit::Audit;
+use crate::jobs::feed::{Delivery, Feed, FeedError};
+use crate::jobs::intake::Intake;
+use crate::jobs::poll::{PollSetup, Strategy};
+use crate::jobs::retention::Retention;
+use crate::jobs::{Heartbeat, LONGEST_NAP};
+use crate::metrics::AccountMeter;
+use crate::provider::Provider;
+use crate::schedule::{Schedule, Turn};
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+use crate::throttle::Gate;
+
+/// The audit of one account.
+pub fn audit(
+    account: &AccountConfig,
+    provider: Arc<dyn Provider>,
+    store: &Arc<SqliteStore>,
+    clock: &Arc<dyn Clock>,
+    gate: Gate,
+    adopt: bool,
+) -> Audit {
+    Audit {
+        account: AccountName(account.name.clone()),
+        provider,
+        store: Arc::clone(store) as Arc<dyn Store>,
+        clock: Arc::clone(clock),
+        gate,
+        adopt,
+    }
+}
+
+pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
+    let mut setups = Vec::new();
+    for account in &parts.accounts {
+        let settings = &account.settings;
+        let heartbeat = Heartbeat::default();
+        heartbeat.beat(parts.clock.monotonic());
+        parts
+            .heartbeats
+            .insert(format!("poll {}", settings.name), heartbeat.clone());
+        parts.board.put(&settings.name, "polling");
+        setups.push(PollSetup {
+            account: AccountName(settings.name.clone()),
+            provider: Arc::clone(&account.provider),
+            read_key: Arc::clone(&account.read_key),
+            store: Arc::clone(&parts.store) as Arc<dyn Store>,
+            clock: Arc::clone(&parts.clock),
+            cadence: cadence(&parts.config),
+            not_found_grace: parts.config.polling.not_found_grace,
+            intake_interval: parts.config.polling.intake_interval,
+            gate: account.gate.clone(),
+            strategy: match settings.strategy {
+                config::Strategy::Auto => Strategy::Auto,
+                config::Strategy::Preview => Strategy::Preview,
+                config::Strategy::List => Strategy::List,
+            },
+            list_bytes_per_second: settings.list_bytes_per_second,
+            committed: Arc::clone(&parts.committed),
+            changed: parts.changed.subscribe(),
+            heartbeat,
+            board: parts.board.clone(),
+            meter: account.meter.clone(),
+            seed: fastrand::u64(..),
+        });
+    }
+    setups
+}
+
+pub(super) fn intake(parts: &mut Parts) -> Intake {
+    let heartbeat = Heartbeat::default();
+    heartbeat.beat(parts.clock.monotonic());
+    parts.heartbeats.insert("intake".into(), heartbeat.clone());
+    let known = parts
+        .config
+        .accounts
+        .iter()
+        .map(|a| AccountName(a.name.clone()))
+        .collect();
+    Intake::new(
+        Arc::clone(&parts.store) as Arc<dyn Store>,
+        Arc::clone(&parts.clock),
+        cadence(&parts.config),
+        known,
+        heartbeat,
+    )
+}
+
+/// Turns the intake every `interval` until `stop`, and tells `changed` when somebody wrote. Public,
+/// like `feed_loop`, for simulations with a clock and a provider of their own.
+pub async fn intake_loop(
+    mut intake: Intake,
+    clock: Arc<dyn Clock>,
+    interval: Duration,
+    changed: watch::Sender<()>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        match intake.run_once().await {
+            Ok(true) => changed.send_modify(|()| {}),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "intake waits for the database"),
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = clock.sleep(interval.min(LONGEST_NAP)) => {}
+        }
+    }
+}
+
+/// Beats for the writer of the database. Whoever waits for it gives up after a while and goes on,
+/// so a write that never ends would be noticed by nobody else.
+pub(super) fn writer_watch(
+    parts: &mut Parts,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let heartbeat = Heartbeat::default();
+    heartbeat.beat(parts.clock.monotonic());
+    parts.heartbeats.insert("writer".into(), heartbeat.clone());
+    let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
+    let interval = parts.config.polling.intake_interval.min(LONGEST_NAP);
+    async move {
+        let mut last = None;
+        while !stop.is_cancelled() {
+            let in_use = store.writer_in_use_since();
+            if in_use.is_none() || in_use != last {
+                heartbeat.beat(clock.monotonic());
+            }
+            last = in_use;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = clock.sleep(interval) => {}
+            }
+        }
+    }
+}
+
+/// The feed on stdout, at the place where it was; None when it is off, and then its consumer goes.
+pub(super) async fn open_feed<W>(parts: &Parts, output: W) -> Result<Option<Feed<W>>, DaemonError>
+where
+    W: AsyncWrite + Unpin + Send,
+{
+    let format = match parts.config.feed.stdout {
+        StdoutFeed::Nats => Format::Nats,
+        StdoutFeed::Hpub => Format::Hpub,
+        StdoutFeed::Jsonl => Format::Jsonl,
+        StdoutFeed::Off => {
+            let removed = parts.store.remove_consumer(STDOUT_CONSUMER).await;
+            removed.map_err(|error| error.at(parts.store.path()))?;
+            return Ok(None);
+        }
+    };
+    let place = parts.store.consumer(STDOUT_CONSUMER).await;
+    let place = place.map_err(|error| error.at(parts.store.path()))?;
+    let delivery = Delivery {
+        format,
+        consumer: Some(STDOUT_CONSUMER.to_owned()),
+        pattern: None,
+    };
+    let store = Arc::clone(&parts.store) as Arc<dyn Store>;
+    let meter = parts.metrics.feed(Arc::clone(&parts.clock));
+    Ok(Some(
+        Feed::new(store, delivery, place, output).metered(meter),
+    ))
+}
+
+/// What the feed waits for.
+pub struct FeedWakes {
+    /// The clock of its naps.
+    pub clock: Arc<dyn Clock>,
+    /// A commit of ours.
+    pub committed: Arc<Notify>,
+    /// A commit of whomever, noticed by the intake.
+    pub changed: watch::Receiver<()>,
+    /// Between tries, while the database cannot be read.
+    pub interval: Duration,
+}
+
+impl FeedWakes {
+    pub(super) fn of(parts: &Parts) -> Self {
+        Self {
+            clock: Arc::clone(&parts.clock),
+            committed: Arc::clone(&parts.committed),
+            changed: parts.changed.subscribe(),
+            interval: parts.config.polling.intake_interval,
+        }
+    }
+}
+
+/// Delivers after each commit: ours at once, those of other processes when the intake notices.
+pub async fn feed_loop<W>(mut feed: Feed<W>, mut wakes: FeedWakes, flush: CancellationToken)
+where
+    W: AsyncWrite + Unpin + Send,
+{
+    let mut failing = false;
+    loop {
+        let last = flush.is_cancelled();
+        match feed.run_once(None).await {
+            Ok(_) => failing = false,
+            Err(FeedError::Store(error)) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "the feed waits for the database");
+                }
+            }
+            Err(error @ (FeedError::ReaderGone | FeedError::Output(_))) => {
+                tracing::warn!(%error, "nobody reads stdout any more: events stay in the outbox, and come after the next start");
+                return;
+            }
+        }
+        if last {
+            return;
+        }
+        let nap = if failing { wakes.interval } else { LONGEST_NAP };
+        tokio::select! {
+            biased;
+            () = wakes.committed.notified() => {}
+            Ok(()) = wakes.changed.changed() => {}
+            () = wakes.clock.sleep(nap) => {}
+            () = flush.cancelled() => {}
+        }
+    }
+}
+
+pub(super) async fn schedule(parts: &Parts) -> Result<Schedule, DaemonError> {
+    let mut jobs = Vec::new();
+    if let Some(cron) = &parts.config.jobs.retention {
+        jobs.push(("retention", cron.clone(), retention_turn(parts)));
+    }
+    if let Some(cron) = &parts.config.jobs.audit {
+        jobs.push(("audit", cron.clone(), audit_turn(parts)));
+    }
+    Schedule::start(jobs)
+        .await
+        .map_err(|error| DaemonError::Failed(error.to_string()))
+}
+
+fn retention_turn(parts: &Parts) -> Turn {
+    let retention = Arc::new(Retention {
+        store: Arc::clone(&parts.store) as Arc<dyn Store>,
+        clock: Arc::clone(&parts.clock),
+        outbox: parts.config.retention.outbox,
+        invoices: parts.config.retention.invoices,
+    });
+    Arc::new(move || {
+        let retention = Arc::clone(&retention);
+        Box::pin(async move {
+            if let Err(error) = retention.run_once().await {
+                tracing::warn!(%error, "old rows could not be deleted; the next turn tries again");
+            }
+        })
+    })
+}
+
+/// One account after the other: an audit is in no hurry.
+fn audit_turn(parts: &Parts) -> Turn {
+    let audits: Vec<(Audit, AccountMeter)> = parts
+        .accounts
+        .iter()
+        .map(|account| {
+            let provider = Arc::clone(&account.provider);
+            let audit = audit(
+                &account.settings,
+                provider,
+                &parts.store,
+                &parts.clock,
+                account.gate.clone(),
+                false,
+            );
+            (audit, account.meter.clone())
+        })
+        .collect();
+    let audits = Arc::new(audits);
+    let committed = Arc::clone(&parts.committed);
+    Arc::new(move || {
+        let (audits, committed) = (Arc::clone(&audits), Arc::clone(&committed));
+        Box::pin(async move {
+            for (audit, meter) in audits.iter() {
+                match audit.run_once().await {
+                    Ok(report) => {
+                        meter.said("audit.discrepancy", report.said);
+                        let (found, new) = (report.discrepancies.len(), report.said);
+                        tracing::info!(account = %audit.account, checked = report.checked, found, new, "audit done");
+                    }
+                    Err(error) => tracing::warn!(%error, "the audit came to no end"),
+                }
+                committed.notify_one();
+            }
+        })
+    })
+}

@@ -1,0 +1,188 @@
+//! What the daemon is built from: its database, its accounts, their providers.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::{DAEMON_LOCK, DaemonError, STDOUT_CONSUMER, consumer_lock};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
+use crate::domain::cadence::Cadence;
+use crate::jobs::{Board, Heartbeat};
+use crate::metrics::{AccountMeter, Metrics};
+use crate::provider::Provider;
+use crate::provider::http::{HttpOptions, HttpTransport};
+use crate::provider::walletpay::{self, WalletPay};
+use crate::store::sqlite::{DatabaseLock, REST_BESIDE_OTHERS, SqliteOptions, SqliteStore, migrate};
+use crate::throttle::{Gate, Limits};
+
+/// A lock that is held is tried so often, with this pause.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every duty is built from.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) accounts: Vec<Account>,
+    pub(super) committed: Arc<Notify>,
+    /// Sent when the intake noticed that somebody wrote to the database.
+    pub(super) changed: watch::Sender<()>,
+    pub(super) board: Board,
+    pub(super) heartbeats: BTreeMap<String, Heartbeat>,
+    pub(super) metrics: Metrics,
+    _locks: Vec<DatabaseLock>,
+}
+
+/// An enabled account, its provider holding its key.
+pub(super) struct Account {
+    pub(super) settings: AccountConfig,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) read_key: config::KeyReader,
+    pub(super) gate: Gate,
+    pub(super) meter: AccountMeter,
+}
+
+/// What the service manager shows: each duty's own words, and what hinders all of them.
+pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
+    let (board, store) = (parts.board.clone(), Arc::clone(&parts.store));
+    move || {
+        let hindered = store.held_log().map(|log| format!("database: {log}"));
+        let lines: Vec<String> = hindered.into_iter().chain([board.words()]).collect();
+        lines.join("; ")
+    }
+}
+
+/// Reads the keys, takes the lock, brings the database up to date, opens it.
+pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let metrics = Metrics::new();
+    let accounts = accounts(&config, env, &clock, &metrics)?;
+    let path = config.database.path.clone();
+    let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database").await?;
+    let migrated = migrate(&path, clock.now()).await?;
+    if migrated.put_back {
+        tracing::warn!(
+            epoch = migrated.epoch,
+            "this database does not know all that was said: it was put back from an older copy, or made anew. A new epoch begins, and what happened since is asked again"
+        );
+    }
+    let mut locks = vec![daemon_lock];
+    if config.feed.stdout != StdoutFeed::Off {
+        let name = consumer_lock(STDOUT_CONSUMER);
+        locks.push(lock(&path, &name, "a feed holds the consumer stdout").await?);
+    }
+    let store = SqliteStore::open(SqliteOptions {
+        path,
+        subject_prefix: config.feed.subject_prefix.clone(),
+        rest_beside_others: REST_BESIDE_OTHERS,
+    })
+    .await?;
+    Ok(Parts {
+        config,
+        clock,
+        store: Arc::new(store),
+        accounts,
+        committed: Arc::new(Notify::new()),
+        changed: watch::Sender::new(()),
+        board: Board::default(),
+        heartbeats: BTreeMap::new(),
+        metrics,
+        _locks: locks,
+    })
+}
+
+/// A lock for the daemon's whole life. Tried for a moment: commands that only ask whether a daemon
+/// runs hold it for microseconds, and one that is just ending still holds it.
+async fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, DaemonError> {
+    let failed = |why: String| DaemonError::Failed(format!("{}: {why}", path.display()));
+    for _ in 0..LOCK_TRIES {
+        let taken = DatabaseLock::try_take(path, name).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => failed(
+                "the folder of database.path does not exist: make it first, payrecond makes the file alone".into(),
+            ),
+            _ => failed(format!("the lock file cannot be made: {error}")),
+        })?;
+        if let Some(lock) = taken {
+            return Ok(lock);
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(failed(held.to_owned()))
+}
+
+/// The enabled accounts, each with its provider and its key.
+fn accounts(
+    config: &Config,
+    env: &Environment,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Vec<Account>, DaemonError> {
+    let enabled = config.accounts.iter().filter(|account| account.enabled);
+    enabled
+        .map(|account| {
+            let provider = provider(account, config, clock)?;
+            provider.set_key(config::api_key(account, env)?);
+            Ok(Account {
+                settings: account.clone(),
+                provider,
+                read_key: config::key_reader(account, env),
+                gate: gate(account, clock.as_ref()),
+                meter: metrics.account(&account.name),
+            })
+        })
+        .collect()
+}
+
+/// The provider behind an account. It has no key yet.
+pub fn provider(
+    account: &AccountConfig,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Provider>, DaemonError> {
+    let options = HttpOptions {
+        base_url: account.base_url.clone(),
+        connect_timeout: config.http.connect_timeout,
+        request_timeout: config.http.request_timeout,
+        max_response_bytes: config.http.max_response_bytes,
+        max_retry_after: config.http.max_retry_after,
+        pool_size: account.max_in_flight,
+    };
+    match account.provider {
+        config::Provider::WalletPay => {
+            let transport = HttpTransport::new(options, walletpay::KEY_HEADER, Arc::clone(clock))
+                .map_err(|error| DaemonError::Failed(error.to_string()))?;
+            Ok(Arc::new(WalletPay::new(
+                Arc::new(transport),
+                Arc::clone(clock),
+            )))
+        }
+    }
+}
+
+/// The budget of an account, untouched.
+pub fn gate(account: &AccountConfig, clock: &dyn Clock) -> Gate {
+    let limits = Limits {
+        requests_per_second: account.requests_per_second,
+        burst: account.burst,
+        max_in_flight: account.max_in_flight,
+    };
+    Gate::new(limits, clock.monotonic())
+}
+
+/// The rules of looking, as configured.
+pub fn cadence(config: &Config) -> Cadence {
+    let polling = &config.polling;
+    Cadence {
+        min_interval: polling.min_interval,
+        age_factor: polling.age_factor,
+        max_interval: polling.max_interval,
+        jitter: polling.jitter,
+        checks_after_expiry: polling.checks_after_expiry.clone(),
+    }
+}

@@ -1,0 +1,157 @@
+//! The watchdog is fed by progress: one duty that hangs starves it, and what is waited for does not.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use payrecond::sandbox::{Operation, Payment};
+
+use super::program::{self, Program, Stdout};
+use super::shim::{self, Rule};
+use crate::shop::Shop;
+
+/// Half of it is the patience with a duty, a quarter the pause between two feedings.
+const SHORT: Duration = Duration::from_secs(8);
+/// Its half is longer than any duty rests or waits for the database.
+const LONG: Duration = Duration::from_secs(24);
+
+fn watched(command: &mut tokio::process::Command, limit: Duration) {
+    command.env("WATCHDOG_USEC", limit.as_micros().to_string());
+}
+
+fn spawn(shop: &Shop, command: tokio::process::Command) -> Program {
+    Program::spawn(shop, command, Stdout::Read, Stdio::piped())
+}
+
+/// Fed before; now `duty` hangs, and nothing comes any more.
+async fn starves(program: &mut Program, duty: &str) {
+    program.until_said("the watchdog is not fed").await;
+    assert!(program.said().contains(duty), "{}", program.said());
+    // What was told before that.
+    program.notified.told_within(SHORT / 8).await;
+    let told = program.notified.told_within(LONG / 2).await;
+    assert!(!told.iter().any(|line| line == "WATCHDOG=1"), "{told:?}");
+}
+
+/// Fed again and again, for longer than its patience.
+async fn is_fed(program: &mut Program) {
+    for _ in 0..4 {
+        program.notified.told.clear();
+        program.notified.until("WATCHDOG=1").await;
+    }
+    assert!(!program.said().contains("is not fed"), "{}", program.said());
+}
+
+#[tokio::test]
+async fn a_poller_that_hangs_alone_starves_the_watchdog() {
+    let mut shop = Shop::open().await;
+    let key = shop.folder.path().join("other.key");
+    std::fs::write(&key, "other-key-9876543210").unwrap();
+    let name = key.display().to_string();
+    shop.configure(&format!(
+        "[[account]]\nname = \"other\"\nbase_url = {:?}\napi_key_file = {name:?}\n",
+        shop.base_url
+    ));
+    shop.drop_in("ORD-1").await;
+    let mut command = program::command(&shop);
+    watched(&mut command, SHORT);
+    let mut program = spawn(&shop, command);
+    program.notified.until("WATCHDOG=1").await;
+    // A pipe that nobody writes to: who reads the key again does not come back.
+    std::fs::remove_file(&key).unwrap();
+    let made = tokio::process::Command::new("mkfifo").arg(&key).status();
+    assert!(made.await.unwrap().success());
+    program.signal("HUP").await;
+    starves(&mut program, "poll other").await;
+    assert!(!program.said().contains("poll default"));
+    // The other duties go on: it is one alone.
+    let asked = shop.asked(Operation::Preview);
+    shop.until_asked(Operation::Preview, asked + 3).await;
+    program.kill().await;
+}
+
+#[tokio::test]
+async fn a_write_that_hangs_starves_the_watchdog() {
+    if shim::library().is_none() {
+        return;
+    }
+    let shop = Shop::open().await;
+    let healed = shop.folder.path().join("healed");
+    std::fs::write(&healed, "").unwrap();
+    let mut command = program::command(&shop);
+    // Those that wait for the writer give up after 5 s, and go on: they feed it for ever.
+    watched(&mut command, LONG);
+    let never_ends = Rule {
+        call: "sync",
+        file: "*",
+        then: "hang",
+        nth: 1,
+        times: 0,
+    };
+    never_ends.onto(&mut command, &healed);
+    let mut program = spawn(&shop, command);
+    program.notified.until("WATCHDOG=1").await;
+    let id = shop.drop_in("ORD-1").await;
+    std::fs::remove_file(&healed).unwrap();
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    starves(&mut program, "writer").await;
+    // It comes back after all: what was to be written is written.
+    std::fs::write(&healed, "").unwrap();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    program.notified.told.clear();
+    program.notified.until("WATCHDOG=1").await;
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_reached_starves_no_watchdog() {
+    let mut shop = Shop::open().await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    shop.base_url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    for n in 0..10 {
+        shop.drop_in(&format!("ORD-{n}")).await;
+    }
+    let mut command = program::command(&shop);
+    watched(&mut command, LONG);
+    let mut program = spawn(&shop, command);
+    shop.until("SELECT state FROM accounts", "paused").await;
+    is_fed(&mut program).await;
+    program.stop().await;
+}
+
+/// Each duty of each account waits for the lock in turn, and each turn takes the whole time-out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_locked_for_long_starves_no_watchdog() {
+    let mut shop = Shop::open().await;
+    let stores = ["one", "two", "three", "four"];
+    for name in stores {
+        let account = format!(
+            "[[account]]\nname = {name:?}\nbase_url = {:?}\nstrategy = \"preview\"\n",
+            shop.base_url
+        );
+        shop.configure(&account);
+    }
+    let mut command = program::command(&shop);
+    for name in stores {
+        let key = format!("PAYRECOND_API_KEY_{}", name.to_uppercase());
+        command.env(key, "other-key-9876543210");
+    }
+    watched(&mut command, LONG);
+    let id = shop.drop_in("ORD-1").await;
+    for name in stores {
+        shop.execute(&format!(
+            "INSERT INTO invoices (account, external_id, order_id) VALUES ('{name}', '{name}', '{id}')"
+        ))
+        .await;
+    }
+    let mut program = spawn(&shop, command);
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    let mut holder = shop.connect().await;
+    let begin = sqlx::query("BEGIN IMMEDIATE").execute(&mut holder).await;
+    begin.unwrap();
+    program.until_said("the database cannot be used").await;
+    is_fed(&mut program).await;
+    sqlx::Connection::close(holder).await.unwrap();
+    program.until_said("the database can be used again").await;
+    program.stop().await;
+}
