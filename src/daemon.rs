@@ -121,16 +121,7 @@ where
     for setup in poll_setups(&mut parts) {
         pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
     }
-    let mut duties = JoinSet::new();
-    let intake = intake(&mut parts);
-    duties.spawn(intake_loop(
-        intake,
-        Arc::clone(&parts.clock),
-        parts.config.polling.intake_interval,
-        parts.changed.clone(),
-        stop.clone(),
-    ));
-    duties.spawn(writer_watch(&mut parts, stop.clone()));
+    let mut duties = duties(&mut parts, &stop);
     serve::start(server, &parts, &mut duties, &stop).await?;
     let delivery = feed.map(|feed| {
         let wakes = FeedWakes {
@@ -446,6 +437,21 @@ pub async fn intake_loop(
             () = clock.sleep(interval.min(LONGEST_NAP)) => {}
         }
     }
+}
+
+/// What goes on beside polling and the feed.
+fn duties(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> {
+    let mut duties = JoinSet::new();
+    let intake = intake(parts);
+    duties.spawn(intake_loop(
+        intake,
+        Arc::clone(&parts.clock),
+        parts.config.polling.intake_interval,
+        parts.changed.clone(),
+        stop.clone(),
+    ));
+    duties.spawn(writer_watch(parts, stop.clone()));
+    duties
 }
 
 /// Beats for the writer of the database. Whoever waits for it gives up after a while and goes on,
