@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::duties::{FeedWakes, audit, feed_loop, intake_loop};
-use self::duties::{intake, open_feed, poll_setups, schedule, writer_watch};
+use self::duties::{intake, open_feed, poll_setups, schedule};
 use self::parts::{Parts, assemble, status};
 pub use self::parts::{cadence, gate, provider};
 use crate::config::{Config, ConfigError, Environment};
@@ -81,16 +81,7 @@ where
     for setup in poll_setups(&mut parts) {
         pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
     }
-    let mut duties = JoinSet::new();
-    let intake = intake(&mut parts);
-    duties.spawn(intake_loop(
-        intake,
-        Arc::clone(&parts.clock),
-        parts.config.polling.intake_interval,
-        parts.changed.clone(),
-        stop.clone(),
-    ));
-    duties.spawn(writer_watch(&mut parts, stop.clone()));
+    let mut duties = duties::begin(&mut parts, &stop);
     serve::start(server, &parts, &mut duties, &stop).await?;
     let delivery = feed.map(|feed| {
         let wakes = FeedWakes::of(&parts);

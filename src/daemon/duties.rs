@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::parts::{Parts, cadence};
@@ -124,9 +125,24 @@ pub async fn intake_loop(
     }
 }
 
+/// What goes on beside polling and the feed, begun.
+pub(super) fn begin(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> {
+    let mut duties = JoinSet::new();
+    let intake = intake(parts);
+    duties.spawn(intake_loop(
+        intake,
+        Arc::clone(&parts.clock),
+        parts.config.polling.intake_interval,
+        parts.changed.clone(),
+        stop.clone(),
+    ));
+    duties.spawn(writer_watch(parts, stop.clone()));
+    duties
+}
+
 /// Beats for the writer of the database. Whoever waits for it gives up after a while and goes on,
 /// so a write that never ends would be noticed by nobody else.
-pub(super) fn writer_watch(
+fn writer_watch(
     parts: &mut Parts,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {

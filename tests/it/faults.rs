@@ -4,6 +4,7 @@
 //! the books agree with the provider's truth. What the system does not do of itself, `shim.c` does.
 
 mod account;
+mod bad_line;
 mod creation;
 mod database;
 mod disk_errors;

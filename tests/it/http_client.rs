@@ -370,18 +370,19 @@ fn only_safe_base_addresses_are_taken() {
     }
 }
 
-#[tokio::test]
-async fn a_certificate_of_nobody_is_refused() {
-    let issued = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-    let key = tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer::from(
-        issued.signing_key.serialize_der(),
-    );
+/// A server whose certificate is made so. Returns its address.
+async fn tls_server(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> String {
+    let mut params = rcgen::CertificateParams::new(vec![name.into()]).unwrap();
+    change(&mut params);
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&pair).unwrap();
+    let key = tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer::from(pair.serialize_der());
     let ring = Arc::new(rustls::crypto::ring::default_provider());
     let server = rustls::ServerConfig::builder_with_provider(ring)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![issued.cert.der().clone()], key.into())
+        .with_single_cert(vec![certificate.der().clone()], key.into())
         .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -391,9 +392,21 @@ async fn a_certificate_of_nobody_is_refused() {
             let _ = acceptor.accept(stream).await;
         }
     });
-    let said = text(ask(options(&format!("https://localhost:{port}"))).await);
-    assert!(
-        said.starts_with("unreachable: connect: tls: invalid peer certificate"),
-        "{said}"
-    );
+    format!("https://localhost:{port}")
+}
+
+#[tokio::test]
+async fn a_certificate_of_nobody_expired_or_of_another_name_is_refused() {
+    let expired = |params: &mut rcgen::CertificateParams| {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    };
+    for server in [
+        tls_server("localhost", |_| {}).await,
+        tls_server("localhost", expired).await,
+        tls_server("elsewhere.example", |_| {}).await,
+    ] {
+        let said = text(ask(options(&server)).await);
+        let refused = "unreachable: connect: tls: invalid peer certificate";
+        assert!(said.starts_with(refused), "{said}");
+    }
 }

@@ -297,6 +297,37 @@ async fn a_full_disk_is_waited_for() {
     drop(disk);
 }
 
+#[tokio::test]
+async fn a_file_system_that_is_read_only_is_refused() {
+    let shop = Shop::open().await;
+    let place = shop.folder.path().join("still");
+    std::fs::create_dir(&place).unwrap();
+    let Some(disk) = SmallDisk::mount(&place) else {
+        eprintln!("skipped: no file system can be mounted here");
+        return;
+    };
+    let now = payrecond::domain::time::UnixMillis(1);
+    payrecond::store::sqlite::migrate(&place.join("payrecond.db"), now)
+        .await
+        .unwrap();
+    let remounted = Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(&disk.0)
+        .status();
+    assert!(remounted.unwrap().success());
+    let text = shop
+        .config_text()
+        .replace("payrecond.db", "still/payrecond.db");
+    let command = program::command(&shop);
+    std::fs::write(shop.folder.path().join("payrecond.toml"), text).unwrap();
+    let program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped());
+    let left = program.ended().await;
+    assert_eq!(left.code, Some(1), "{}", left.stderr);
+    let cause = left.stderr.to_lowercase().replace('-', "");
+    assert!(cause.contains("still/payrecond.db"), "{}", left.stderr);
+    assert!(cause.contains("read") && cause.contains("only"), "{cause}");
+}
+
 /// Put back from an older copy while it was stopped: what it forgot is said again under the same
 /// ids, in a new epoch, above every number given out before.
 #[tokio::test]

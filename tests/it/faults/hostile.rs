@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, Bytes};
 use axum::extract::Query;
-use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use payrecond::sandbox::Operation;
@@ -131,13 +131,14 @@ async fn line_breaks_in_what_the_provider_says_forge_no_line_of_the_log() {
 #[tokio::test]
 async fn a_body_of_a_gibibyte_takes_no_memory_and_neither_does_a_small_one_that_unpacks_to_much() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let piece = vec![b' '; MIB];
     for _ in 0..256 {
-        packed.write_all(&[b' '; MIB]).unwrap();
+        packed.write_all(&piece).unwrap();
     }
     let bomb = Bytes::from(packed.finish().unwrap());
     assert!(bomb.len() < 4 * MIB);
     let huge = move |headers: HeaderMap| {
-        let takes = headers.get(ACCEPT_ENCODING).map(|value| value.as_bytes());
+        let takes = headers.get(ACCEPT_ENCODING).map(HeaderValue::as_bytes);
         let answer: Response = if takes == Some(b"gzip") {
             ([(CONTENT_ENCODING, "gzip")], bomb.clone()).into_response()
         } else {

@@ -173,8 +173,13 @@ impl Program {
     }
 
     /// Waits for its end.
-    pub async fn ended(mut self) -> Left {
-        let ended = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
+    pub async fn ended(self) -> Left {
+        self.ended_within(END_WITHIN).await
+    }
+
+    /// The same, where the time that it takes is not the question.
+    pub async fn ended_within(mut self, time: Duration) -> Left {
+        let ended = tokio::time::timeout(time, self.child.wait()).await;
         let Ok(status) = ended else {
             panic!("it did not end in time: {}", self.said());
         };

@@ -135,7 +135,8 @@ impl Soak {
         let pause = Duration::from_millis(self.rng.u64(0..500));
         tokio::time::sleep(pause).await;
         self.gauges.read(&self.shop, &program);
-        unharmed(&program.kill().await);
+        program.signal("KILL").await;
+        unharmed(&program.ended_within(PATIENCE).await);
         reader.ended().await;
         (program, reader) = self.start().await;
         filling.await.unwrap();
@@ -148,7 +149,10 @@ impl Soak {
             self.until_none("invoices", &program).await;
         }
         self.gauges.read(&self.shop, &program);
-        unharmed(&program.stop().await);
+        program.signal("TERM").await;
+        let left = program.ended_within(PATIENCE).await;
+        assert_eq!(left.code, Some(0), "{}", left.stderr);
+        unharmed(&left);
         reader.ended().await;
         self.gauges.end_wave(n, (n + 1) * self.wave, bot.repeats());
     }
