@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::regressions::shown_by;
 use crate::script::{Outcome, Tally, live_through};
 use crate::trace::{Broken, Trace};
 
@@ -91,6 +92,9 @@ pub fn run_all(seeds: &[u64]) {
                     total.lock().unwrap().add(outcome.tally);
                     if let Some(broken) = &outcome.broken {
                         println!("seed {seed} breaks a law: {broken}");
+                        if let Some(once) = shown_by(seed) {
+                            println!("once it showed: {once}");
+                        }
                         failed.lock().unwrap().push((seed, outcome));
                     }
                 }
