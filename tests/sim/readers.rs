@@ -133,7 +133,9 @@ pub struct Readers {
     pub of_stdout: Vec<(i64, String)>,
     pub of_bot: Vec<(i64, String)>,
     pub of_keeper: Vec<(i64, String)>,
-    place_of_keeper: i64,
+    /// A number counts within an epoch: in a database that was put back, what the keeper has not
+    /// read may stand below the number it reached in another.
+    place_of_keeper: (String, i64),
 }
 
 impl Readers {
@@ -152,16 +154,21 @@ impl Readers {
         last.is_some()
     }
 
-    /// The one who keeps its own place reads. False when nothing was left.
+    /// The one who keeps its own place reads, from the beginning where an epoch is new to it. False when nothing was left.
     pub fn keeper_reads(&mut self, shop: &mut Shop, rng: &mut fastrand::Rng) -> bool {
-        let events = shop.after(self.place_of_keeper, rng.u32(1..6));
+        let epoch = shop.epoch();
+        let place = match &self.place_of_keeper {
+            (before, place) if *before == epoch => *place,
+            _ => 0,
+        };
+        let events = shop.after(place, rng.u32(1..6));
         let Some((last, _)) = events.last().cloned() else {
             return false;
         };
         self.of_keeper.extend(events);
         // It may die before it has noted how far it came.
         if rng.u8(..4) != 0 {
-            self.place_of_keeper = last;
+            self.place_of_keeper = (epoch, last);
         }
         true
     }

@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::regressions::shown_by;
 use crate::script::{Outcome, Tally, live_through};
 use crate::trace::{Broken, Trace};
 
 /// Seeds under way at once.
 const THREADS: usize = 2;
-/// After so many failed seeds no more are begun.
-const ENOUGH_FAILURES: usize = 3;
 /// Of a failed seed's story, so much is shown unless it is run alone.
 const LINES_SHOWN: usize = 60;
 
@@ -79,30 +78,30 @@ pub fn alone(seed: u64) {
     }
 }
 
-/// All seeds of a range; says which failed, and shows the end of the first one's story.
-pub fn run_all(seeds: Range<u64>) {
-    let next = AtomicU64::new(seeds.start);
+/// All these seeds; says which failed, at once and at the end, and shows the end of the first one's
+/// story.
+pub fn run_all(seeds: &[u64]) {
+    let next = AtomicUsize::new(0);
     let total = Mutex::new(Tally::default());
     let failed: Mutex<Vec<(u64, Outcome)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let enough = failed.lock().unwrap().len() >= ENOUGH_FAILURES;
-                    if seed >= seeds.end || enough {
-                        return;
-                    }
+                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = attempt(seed);
                     total.lock().unwrap().add(outcome.tally);
-                    if outcome.broken.is_some() {
+                    if let Some(broken) = &outcome.broken {
+                        println!("seed {seed} breaks a law: {broken}");
+                        if let Some(once) = shown_by(seed) {
+                            println!("once it showed: {once}");
+                        }
                         failed.lock().unwrap().push((seed, outcome));
                     }
                 }
             });
         }
     });
-    let count = seeds.end - seeds.start;
+    let count = seeds.len();
     println!("{count} seeds: {:?}", total.into_inner().unwrap());
     let mut failed = failed.into_inner().unwrap();
     failed.sort_by_key(|(seed, _)| *seed);

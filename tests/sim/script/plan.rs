@@ -1,0 +1,160 @@
+//! What happens in a seed's world, and when: all of it is drawn before the first life begins.
+
+use std::time::Duration;
+
+use payrecond::clock::Clock as _;
+
+use crate::nature::Nature;
+use crate::script::Story;
+use crate::world::Weather;
+
+/// After the person and the last nudges, so long for the last looks.
+const LAST_LOOKS: Duration = Duration::from_mins(4);
+/// Between two looks at whether everything has settled: then the rest need not be waited for.
+const CHECK_EVERY: Duration = Duration::from_secs(20);
+
+/// What happens beside the daemon.
+#[derive(Clone, Copy, Debug)]
+pub enum Deed {
+    DropIn(usize),
+    Nudge(usize),
+    Metadata(usize),
+    Weather(usize, Weather),
+    /// The wall clock jumps by so many seconds.
+    Jump(i64),
+    BadDisk(bool),
+    BotReads,
+    KeeperReads,
+    Backup,
+    ReaderStalls(Duration),
+    ReaderGoes,
+    Reload,
+    Audit(usize),
+    /// The daemon is told to stop, and started again.
+    Restart,
+    TroubleEnds,
+    /// Is everything as it should be already?
+    Check,
+    PersonDecides,
+    End,
+}
+impl Story {
+    fn at(&mut self, at: Duration, deed: Deed) {
+        let place = self.deeds.keys().map(|(_, n)| n + 1).max().unwrap_or(0);
+        self.deeds.insert((at, place), deed);
+    }
+
+    fn somewhen(&mut self) -> Duration {
+        let active = self.world.lock().nature.active;
+        active.mul_f64(self.rng.f64())
+    }
+
+    pub(super) fn plan(&mut self) {
+        let (nature, wishes) = {
+            let world = self.world.lock();
+            (world.nature.clone(), world.wishes.clone())
+        };
+        for (n, wish) in wishes.iter().enumerate() {
+            self.at(wish.drop_in_at, Deed::DropIn(n));
+            if self.rng.u8(..3) == 0 {
+                let (nudge, metadata) = (self.somewhen(), self.somewhen());
+                self.at(nudge, Deed::Nudge(n));
+                self.at(metadata, Deed::Metadata(n));
+            }
+        }
+        for account in 0..nature.accounts.len() {
+            self.plan_weather(account, &nature);
+        }
+        self.plan_trouble(&nature);
+        if self.rng.u8(..4) == 0 {
+            let (at, account) = (self.somewhen(), self.rng.usize(..nature.accounts.len()));
+            self.at(at, Deed::Audit(account));
+        }
+        for n in 0..10 {
+            let at = nature.active.mul_f64(f64::from(n) / 10.0);
+            self.at(at, Deed::BotReads);
+            self.at(at + Duration::from_secs(5), Deed::KeeperReads);
+        }
+        self.at(nature.active, Deed::TroubleEnds);
+        let settled = nature.active + nature.settling();
+        self.at(settled, Deed::PersonDecides);
+        self.at(settled + LAST_LOOKS, Deed::End);
+        let mut check = nature.active + CHECK_EVERY;
+        while check < settled + LAST_LOOKS {
+            self.at(check, Deed::Check);
+            check += CHECK_EVERY;
+        }
+    }
+
+    /// A person comes once more, and the daemon lives on for the last looks.
+    pub(super) fn plan_last_looks(&mut self) {
+        let now = self.clock.monotonic();
+        self.at(now, Deed::PersonDecides);
+        self.at(now + LAST_LOOKS, Deed::End);
+    }
+
+    /// Everything is as it should be: what comes next comes now.
+    pub(super) fn skip_waiting(&mut self) {
+        let now = self.clock.monotonic();
+        let ahead = self.deeds.iter().map(|(&key, &deed)| (key, deed));
+        let next = ahead
+            .filter(|(_, deed)| matches!(deed, Deed::PersonDecides | Deed::End))
+            .min_by_key(|&(key, _)| key);
+        let Some((key, deed)) = next else { return };
+        self.deeds.remove(&key);
+        self.deeds.retain(|&(at, _), _| at > now);
+        self.deeds.insert((now, 0), deed);
+    }
+
+    fn plan_weather(&mut self, account: usize, nature: &Nature) {
+        if !nature.storms && !nature.lies {
+            return;
+        }
+        for _ in 0..self.rng.u8(1..8) {
+            let weather = match self.rng.u8(..4) {
+                0 => Weather::Calm,
+                1 if nature.storms => Weather::Storm(self.rng.u8(..6)),
+                _ => Weather::Flaky(self.rng.u8(2..12)),
+            };
+            let at = self.somewhen();
+            self.at(at, Deed::Weather(account, weather));
+        }
+        if nature.storms && self.rng.u8(..3) == 0 {
+            // An outage that lasts to the end of all trouble.
+            let storm = Weather::Storm(self.rng.u8(..6));
+            let at = nature.active.mul_f64(0.75);
+            self.at(at, Deed::Weather(account, storm));
+        }
+    }
+
+    fn plan_trouble(&mut self, nature: &Nature) {
+        for _ in 0..self.rng.u8(1..4) {
+            let (jump, disk) = (self.somewhen(), self.somewhen());
+            if nature.jumps {
+                let far = [3, 90, 4000][self.rng.usize(..3)];
+                let seconds = self.rng.i64(-far..=far);
+                self.at(jump, Deed::Jump(seconds));
+            }
+            if nature.bad_disk {
+                self.at(disk, Deed::BadDisk(true));
+                let longer = Duration::from_secs(self.rng.u64(1..40));
+                self.at(disk + longer, Deed::BadDisk(false));
+            }
+            let (stalls, goes) = (self.somewhen(), self.somewhen());
+            let longer = Duration::from_secs(self.rng.u64(1..100));
+            self.at(stalls, Deed::ReaderStalls(longer));
+            if self.rng.u8(..3) == 0 {
+                self.at(goes, Deed::ReaderGoes);
+            }
+            let (backup, restart, reload) = (self.somewhen(), self.somewhen(), self.somewhen());
+            if nature.puts_back {
+                self.at(backup, Deed::Backup);
+                self.at(restart, Deed::Restart);
+            }
+            if self.rng.bool() {
+                self.at(restart, Deed::Restart);
+            }
+            self.at(reload, Deed::Reload);
+        }
+    }
+}
