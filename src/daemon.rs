@@ -93,7 +93,7 @@ where
         parts.heartbeats.clone(),
         status(&parts),
     ));
-    lifecycle::ready(&parts.board.words());
+    lifecycle::ready(parts.board.words()).await;
     tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
 
     let stopped_as_told = tokio::select! {
@@ -104,7 +104,7 @@ where
         Some(_) = pollers.join_next() => stop.is_cancelled(),
     };
     stop.cancel();
-    lifecycle::stopping();
+    lifecycle::stopping().await;
     let all_end = async {
         schedule.stop().await;
         while pollers.join_next().await.is_some() {}

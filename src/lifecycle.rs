@@ -7,6 +7,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -16,6 +17,8 @@ use crate::jobs::Heartbeat;
 const EXIT_AT_ONCE: i32 = 1;
 /// A duty that has not turned for so long hangs. Its own waits are far shorter.
 const HANGS_AFTER: Duration = Duration::from_mins(1);
+/// A manager that does not listen is waited for so long.
+const TOLD_WITHIN: Duration = Duration::from_millis(250);
 /// Status and watchdog are told this often at least.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -50,16 +53,14 @@ pub fn watch_signals(stop: CancellationToken, reload: Arc<Notify>) -> std::io::R
 }
 
 /// Tells the service manager that polling has begun. Without one this does nothing.
-pub fn ready(status: &str) {
-    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+pub async fn ready(status: String) {
+    tell_soon(move || tell(&[NotifyState::Ready, NotifyState::Status(&status)])).await;
 }
 
 /// Tells the service manager that the end has begun.
-pub fn stopping() {
-    notify(&[
-        NotifyState::Stopping,
-        NotifyState::Status("finishing what is under way"),
-    ]);
+pub async fn stopping() {
+    let status = NotifyState::Status("finishing what is under way");
+    tell_soon(move || tell(&[NotifyState::Stopping, status])).await;
 }
 
 /// Feeds the service manager's watchdog as long as every duty turns, and keeps the status line, which
@@ -84,7 +85,8 @@ pub async fn tell_manager(
             .map(|(name, _)| name.clone())
             .collect();
         if hang.is_empty() {
-            notify(&[NotifyState::Watchdog]);
+            // Awaited however long it takes, or blocked threads would pile up.
+            let _ = tell_apart(|| tell(&[NotifyState::Watchdog])).await;
         } else if hang != hanging {
             tracing::error!(
                 duties = hang.join(", "),
@@ -94,14 +96,27 @@ pub async fn tell_manager(
         hanging = hang;
         let words = status();
         if words != told {
-            notify(&[NotifyState::Status(&words)]);
-            told = words;
+            told.clone_from(&words);
+            let _ = tell_apart(move || tell(&[NotifyState::Status(&words)])).await;
         }
         clock.sleep(interval).await;
     }
 }
 
-fn notify(states: &[NotifyState<'_>]) {
+/// On a thread of its own: a manager that does not listen blocks whoever tells it something.
+fn tell_apart(telling: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(telling)
+}
+
+/// The same, waited for a moment only: the rest does not depend on it.
+async fn tell_soon(telling: impl FnOnce() + Send + 'static) {
+    let told = tokio::time::timeout(TOLD_WITHIN, tell_apart(telling)).await;
+    if told.is_err() {
+        tracing::debug!("the service manager does not listen");
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager could not be told");
     }

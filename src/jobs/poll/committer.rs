@@ -17,6 +17,10 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Of the time that a commit took, this part is left to other writers before the next.
 const BREATHER: u32 = 4;
 
+/// With so many decisions waiting, no page is asked for: it would bring up to 10,000 more, faster
+/// than any disk takes them.
+const FULL: usize = 5_000;
+
 /// A decision with the row it came from, to fall back on.
 pub(super) struct Decided {
     pub(super) invoice: Box<Invoice>,
@@ -68,6 +72,11 @@ impl Committer {
     /// Whether everything that was decided is written.
     pub(super) fn is_idle(&self) -> bool {
         self.gathered.is_empty() && self.under_way.is_none()
+    }
+
+    /// Whether so much waits to be written that more should not be asked for by pages.
+    pub(super) fn is_full(&self) -> bool {
+        self.gathered.len() >= FULL
     }
 
     /// Whether the database cannot be written just now: nothing more should be asked.

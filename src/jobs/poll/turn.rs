@@ -159,8 +159,10 @@ impl Poller {
         let Some(reading) = &mut self.reading else {
             return Ok(());
         };
-        let may_begin =
-            self.page.is_none() && now >= reading.pages_not_before && !reading.pages_rest();
+        let may_begin = self.page.is_none()
+            && now >= reading.pages_not_before
+            && !reading.pages_rest()
+            && !self.committer.is_full();
         let ones_wait = !self.queue.is_empty() || reading.has_ones();
         let ones_turn = self.page_was_last && ones_wait;
         if !may_begin || ones_turn || self.setup.gate.lock().room(now) == 0 {
@@ -292,7 +294,8 @@ impl Poller {
         let Some(reading) = &self.reading else {
             return Duration::MAX;
         };
-        let may_begin_page = self.page.is_none() && !reading.pages_rest();
+        let may_begin_page =
+            self.page.is_none() && !reading.pages_rest() && !self.committer.is_full();
         if self.committer.is_failing() {
             // Nothing is planned or asked meanwhile: only the next try of the database counts.
             let again = self.read_not_before.saturating_sub(now);

@@ -33,6 +33,28 @@ async fn the_service_manager_is_told_how_it_goes() {
     assert_eq!(left.code, Some(0), "{}", left.stderr);
 }
 
+/// Its socket takes some messages and then blocks whoever sends one.
+#[tokio::test]
+async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
+    let shop = Shop::open().await;
+    let mut command = program::command(&shop);
+    command.env("WATCHDOG_USEC", "200000");
+    let mut program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped());
+    program.notified.until("READY=1").await;
+    let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send_to(b"X=1", program.notified.path()).is_ok() {}
+    let id = shop.drop_in("ORD-1").await;
+    // Several times the pause between two messages.
+    let looks = shop.asked(Operation::Preview);
+    shop.until_asked(Operation::Preview, looks + 20).await;
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    all_delivered(&shop).await;
+    let left = program.stop().await;
+    laws::hold(&shop, &[left]).await;
+}
+
 #[tokio::test]
 async fn a_long_interval_starves_no_watchdog() {
     let mut shop = Shop::open().await;
