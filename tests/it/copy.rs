@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::sandbox::Payment;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -82,6 +83,7 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
         "refusals change nothing"
     );
 
+    let restored_at = SystemClock::new().now();
     let restored = payrecond(&shop, &["restore", &copy, "--force"]);
     assert!(restored.status.success(), "{restored:?}");
     assert_ne!(
@@ -98,7 +100,10 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
         .await
         .parse()
         .unwrap();
-    assert!(seq > highest);
+    assert!(
+        seq > highest && seq > restored_at.0,
+        "above what a lost side file may have known too"
+    );
     assert_eq!(
         shop.ask("SELECT integrity_check FROM pragma_integrity_check")
             .await,
