@@ -29,6 +29,11 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+async fn highest_seq(shop: &Shop) -> i64 {
+    let seq = shop.ask("SELECT max(seq) FROM outbox").await;
+    seq.parse().unwrap()
+}
+
 const IDS: &str =
     "SELECT group_concat(event_id) FROM (SELECT event_id FROM outbox ORDER BY external_id)";
 
@@ -53,11 +58,7 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
         shop.ask(IDS).await,
         shop.ask("SELECT value FROM meta WHERE key = 'epoch'").await,
     );
-    let highest: i64 = shop
-        .ask("SELECT max(seq) FROM outbox")
-        .await
-        .parse()
-        .unwrap();
+    let highest = highest_seq(&shop).await;
 
     let refused = payrecond(&shop, &["restore", &copy]);
     assert!(
@@ -95,11 +96,7 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
     shop.until("SELECT count(*) FROM outbox", "2").await;
     daemon.stop().await;
     assert_eq!(shop.ask(IDS).await, ids, "the same fact has the same id");
-    let seq: i64 = shop
-        .ask("SELECT max(seq) FROM outbox")
-        .await
-        .parse()
-        .unwrap();
+    let seq = highest_seq(&shop).await;
     assert!(
         seq > highest && seq > restored_at.0,
         "above what a lost side file may have known too"
