@@ -267,6 +267,11 @@ async fn a_creation_that_was_sent_is_not_withdrawn(backend: &impl Backend) {
     assert_eq!(again, [a.id]);
     let first = known(backend, "A").await.facts.create_sent_at;
     assert_eq!(first, Some(NOW), "the first time counts");
+    backend.insert(ACCOUNT, "C", Some("C")).await;
+    let made = known(backend, "C").await;
+    let marked = sure(store.mark_creations_sent(&[made.id], NOW).await);
+    assert!(marked.is_empty(), "its order exists");
+    assert_eq!(known(backend, "C").await, made);
 }
 
 async fn consumers_move_forward_only(backend: &impl Backend) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::sandbox::Payment;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -26,6 +27,11 @@ fn path(shop: &Shop, name: &str) -> String {
 
 fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+async fn highest_seq(shop: &Shop) -> i64 {
+    let seq = shop.ask("SELECT max(seq) FROM outbox").await;
+    seq.parse().unwrap()
 }
 
 const IDS: &str =
@@ -52,11 +58,7 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
         shop.ask(IDS).await,
         shop.ask("SELECT value FROM meta WHERE key = 'epoch'").await,
     );
-    let highest: i64 = shop
-        .ask("SELECT max(seq) FROM outbox")
-        .await
-        .parse()
-        .unwrap();
+    let highest = highest_seq(&shop).await;
 
     let refused = payrecond(&shop, &["restore", &copy]);
     assert!(
@@ -82,6 +84,7 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
         "refusals change nothing"
     );
 
+    let restored_at = SystemClock::new().now();
     let restored = payrecond(&shop, &["restore", &copy, "--force"]);
     assert!(restored.status.success(), "{restored:?}");
     assert_ne!(
@@ -93,12 +96,11 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
     shop.until("SELECT count(*) FROM outbox", "2").await;
     daemon.stop().await;
     assert_eq!(shop.ask(IDS).await, ids, "the same fact has the same id");
-    let seq: i64 = shop
-        .ask("SELECT max(seq) FROM outbox")
-        .await
-        .parse()
-        .unwrap();
-    assert!(seq > highest);
+    let seq = highest_seq(&shop).await;
+    assert!(
+        seq > highest && seq > restored_at.0,
+        "above what a lost side file may have known too"
+    );
     assert_eq!(
         shop.ask("SELECT integrity_check FROM pragma_integrity_check")
             .await,

@@ -159,7 +159,8 @@ async fn a_database_put_back_begins_a_new_epoch_above_every_seq_given_out() {
     .await;
     assert!(found.put_back && found.epoch != made.epoch);
     assert_eq!(seq, 8, "ahead: above the side file");
-    let (made, found, seq) = put_back(write("another-epoch 1".into()), UnixMillis(0)).await;
+    let other_epoch = "0b1ff2a4-7a57-4c36-9a3c-6a4e4b4f0c55 1".into();
+    let (made, found, seq) = put_back(write(other_epoch), UnixMillis(0)).await;
     assert!(found.put_back && found.epoch != made.epoch);
     assert_eq!(seq, 2, "of another epoch: above its own");
     let (_, found, _) = put_back(write("rubbish".into()), NOW).await;

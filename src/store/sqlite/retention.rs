@@ -12,14 +12,11 @@ pub(super) const PRUNE_INVOICES: &str = "
                      AND next_poll_at IS NULL AND updated_at < ?1
                    ORDER BY updated_at LIMIT ?2)";
 
-/// The first event that stays: too young, not acknowledged by all, or beyond this turn. Where seq
-/// has a gap that event may lie far behind the consumers: then the place after theirs is the floor.
+/// The first event that is too young, or the place beyond this turn; never past the place after
+/// what every consumer has acknowledged.
 const FLOOR: &str = "
     SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers), first.seq))
-      FROM (SELECT coalesce(min(CASE WHEN created_at >= ?1
-                                       OR seq > (SELECT min(acked_seq) FROM consumers)
-                                     THEN seq END),
-                            max(seq) + 1) AS seq
+      FROM (SELECT coalesce(min(CASE WHEN created_at >= ?1 THEN seq END), max(seq) + 1) AS seq
               FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)) AS first";
 
 pub(super) async fn prune_outbox(

@@ -16,6 +16,7 @@ async fn the_outbox_only_grows() {
         one("DELETE FROM outbox WHERE seq = 1", "outbox: events are deleted by retention only"),
         one("UPDATE meta SET value = '9' WHERE key = 'outbox_floor'", "meta.outbox_floor: beyond"),
         one("UPDATE meta SET value = '5' WHERE key = 'outbox_floor'", "meta.outbox_floor: every consumer"),
+        refused("a floor that one consumer has read to and another has not", "UPDATE meta SET value = '4' WHERE key = 'outbox_floor'", "meta.outbox_floor: every consumer"),
         one("UPDATE meta SET value = '0' WHERE key = 'outbox_floor'", "meta.outbox_floor: never falls"),
         one("UPDATE meta SET value = 'x' WHERE key = 'outbox_floor'", "meta.outbox_floor: never falls"),
         refused("a floor beyond the end without consumers", "UPDATE meta SET value = '99' WHERE key = 'outbox_floor'", "meta.outbox_floor: beyond")
