@@ -88,7 +88,7 @@ pub fn live_through(seed: u64, keep: impl FnOnce(Arc<Trace>)) -> Outcome {
     let clock = Arc::new(SimClock::default());
     let trace = Arc::new(Trace::new(Arc::clone(&clock)));
     keep(Arc::clone(&trace));
-    let nature = Nature::of(&mut rng);
+    let nature = Nature::of_seed(seed, &mut rng);
     trace.tell(format_args!("seed {seed}: {nature:?}"));
     let world = SharedWorld::new(World::new(nature, rng.fork()), Arc::clone(&trace));
     let folder = folder();
