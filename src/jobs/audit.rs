@@ -1,12 +1,17 @@
 //! The audit: reads the provider's whole list and compares it with our invoices, both ways.
 //!
 //! The daemon goes on meanwhile, so a difference is looked at again at the end: what has changed
-//! since the page was asked for is no finding. Repeatable: a finding is said once.
+//! since the page was asked for is no finding. What is fresh is left to a daemon that polls for a
+//! moment first, or each night's audit would report what is said a second later. Repeatable: a finding
+//! is said once.
 
+mod again;
 mod list;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::audit::{self, AuditRow, Discrepancy, Kind};
@@ -19,9 +24,7 @@ use crate::provider::{CouldNotAsk, Provider};
 use crate::store::{Store, StoreError, Written};
 use crate::throttle::Gate;
 
-/// Invoices read at a time.
-const ROWS: u32 = 5000;
-/// Findings written in one transaction.
+/// Findings written in one transaction, and fresh orders looked up at a time.
 const FINDINGS: usize = 200;
 /// A page that could not be read, or a row that is written meanwhile, is tried so often.
 const TRIES: u32 = 4;
@@ -40,6 +43,9 @@ pub struct Audit {
     pub gate: Gate,
     /// Take unknown orders in as invoices.
     pub adopt: bool,
+    /// While a daemon polls the account: cancelled when it stops. None when nobody polls, and then
+    /// nothing is waited for.
+    pub polled_until: Option<CancellationToken>,
 }
 
 /// What an audit found.
@@ -66,6 +72,9 @@ pub enum AuditError {
         /// Why.
         error: CouldNotAsk,
     },
+    /// The daemon stops. Nothing was said: the next audit says it.
+    #[error("the daemon stops")]
+    Stopped,
     /// The database could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,6 +98,7 @@ impl Audit {
         let began = self.clock.now();
         let mut reading = Reading::default();
         self.read_list(&mut reading).await?;
+        self.leave_a_moment(&mut reading).await?;
         let mut findings = self.recheck(&reading).await?;
         findings.extend(self.unseen(&reading, began).await?);
         let unknown = reading
@@ -218,61 +228,6 @@ impl Audit {
         }
         // It differs still, and is reported.
         Ok(())
-    }
-
-    /// What still differs, now that the daemon had time: rows that changed since their page was
-    /// asked for are newer than the page.
-    async fn recheck(&self, reading: &Reading) -> Result<Vec<Discrepancy>, AuditError> {
-        let ids: Vec<InvoiceId> = reading.differing.iter().map(|(row, ..)| row.id).collect();
-        let now: BTreeMap<InvoiceId, AuditRow> = self
-            .store
-            .audit_rows_by_id(&ids)
-            .await?
-            .into_iter()
-            .map(|row| (row.id, row))
-            .collect();
-        let mut found: BTreeMap<(InvoiceId, &'static str), Discrepancy> = BTreeMap::new();
-        for (before, order, asked_at) in &reading.differing {
-            let Some(row) = now.get(&before.id) else {
-                continue;
-            };
-            if row.updated_at > *asked_at && row.updated_at != before.updated_at {
-                continue;
-            }
-            for finding in audit::compare(&self.account, row, order) {
-                found.insert((row.id, finding.kind.as_str()), finding);
-            }
-        }
-        Ok(found.into_values().collect())
-    }
-
-    /// Invoices with an order that the whole list does not show. Those that changed since the begin
-    /// may have got their order after its page was read: the next audit sees them.
-    async fn unseen(
-        &self,
-        reading: &Reading,
-        began: UnixMillis,
-    ) -> Result<Vec<Discrepancy>, AuditError> {
-        let mut missing = Vec::new();
-        let mut after = InvoiceId(0);
-        loop {
-            let rows = self
-                .store
-                .audit_rows_after(&self.account, after, ROWS)
-                .await?;
-            let Some(last) = rows.last() else {
-                return Ok(missing);
-            };
-            after = last.id;
-            for row in &rows {
-                let expected = row.order_id.is_some()
-                    && row.updated_at < began
-                    && !matches!(row.status, Status::Requested | Status::Rejected);
-                if expected && !reading.seen.contains(&row.id) {
-                    missing.push(audit::missing(&self.account, row));
-                }
-            }
-        }
     }
 
     /// The ids of the orders that are invoices now.
