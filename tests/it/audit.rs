@@ -182,11 +182,18 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
     let shop = Shop::open().await;
     let order = NewOrder::simple("NEW", "3.00", "USD");
     let order_id = shop.world.create(&order).unwrap().order.id;
-    assert_eq!(audit(&shop, &[]).status.code(), Some(3), "no daemon runs");
+    let logged = |arguments: &[&str]| {
+        let mut command = command(&shop, arguments);
+        command.env("PAYRECOND__LOG__LEVEL", "info");
+        command
+    };
+    let alone = logged(&[]).output().unwrap();
+    assert_eq!(alone.status.code(), Some(3));
+    let words = String::from_utf8(alone.stderr).unwrap();
+    assert!(!words.contains("looks again"), "{words}");
     let daemon = DatabaseLock::try_take(&shop.database(), daemon::DAEMON_LOCK).unwrap();
     assert!(daemon.is_some());
-    let mut waiting = command(&shop, &["--json"])
-        .env("PAYRECOND__LOG__LEVEL", "info")
+    let mut waiting = logged(&["--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
