@@ -12,4 +12,6 @@ while not shop.execute("SELECT 1 FROM credits WHERE external_id = ?", (external_
         print(event_type, who, json.loads(payload)["data"]["pay_link"], flush=True)
         if event_type == "payment.paid": shop.execute("INSERT OR IGNORE INTO credits VALUES (?, ?)", (event_id, who))
         db.execute("UPDATE consumers SET acked_seq = ? WHERE name = 'bot'", (seq,))
+    status, reason = db.execute("SELECT status, reason FROM invoices WHERE external_id = ?", (external_id,)).fetchone()
+    if status == "rejected": sys.exit(f"{external_id} is rejected: {reason}")
     time.sleep(0.5)

@@ -16,6 +16,7 @@ mod rules;
 mod section;
 mod shape;
 mod source;
+mod stores;
 mod text;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use crate::provider::ApiKey;
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use key::{KeyReader, api_key, key_reader, key_variable};
+pub use stores::shared_stores;
 
 /// Every key with its default, as shipped.
 const EXAMPLE: &str = include_str!("../config.example.toml");

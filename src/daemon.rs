@@ -87,7 +87,7 @@ where
         let wakes = FeedWakes::of(&parts);
         tokio::spawn(feed_loop(feed, wakes, flush.clone()))
     });
-    let schedule = schedule(&parts).await?;
+    let schedule = schedule(&parts, &stop).await?;
     let manager = tokio::spawn(lifecycle::tell_manager(
         Arc::clone(&parts.clock),
         parts.heartbeats.clone(),

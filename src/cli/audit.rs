@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::exit::complain;
@@ -11,10 +12,10 @@ use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
 use crate::config;
-use crate::daemon;
+use crate::daemon::{self, DAEMON_LOCK};
 use crate::domain::audit::{Discrepancy, Kind, Side};
-use crate::jobs::audit::Report;
-use crate::store::sqlite::SqliteStore;
+use crate::jobs::audit::{Audit, Report};
+use crate::store::sqlite::{DatabaseLock, SqliteStore};
 use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -57,14 +58,14 @@ pub(super) async fn run(
             .map_err(super::run::plain)?;
         provider.set_key(key);
         let gate = daemon::gate(account, session.clock.as_ref());
-        let audit = daemon::audit(
-            account,
-            provider,
-            store,
-            &session.clock,
-            gate,
-            arguments.adopt,
-        );
+        // A lock file that cannot be read is a daemon's of another user.
+        let daemon_runs = DatabaseLock::is_held(store.path(), DAEMON_LOCK).unwrap_or(true);
+        let (clock, adopt) = (&session.clock, arguments.adopt);
+        let audit = Audit {
+            // Its end is not seen from here.
+            polled_until: daemon_runs.then(CancellationToken::new),
+            ..daemon::audit(account, provider, store, clock, gate, adopt)
+        };
         match audit.run_once().await {
             Ok(report) => {
                 whole.checked += report.checked;

@@ -1,5 +1,5 @@
 //! `check`: verifies configuration, database, clock, and each account's key with one harmless
-//! request. One line a check.
+//! request. One line a check, and one for what works but can hardly be meant.
 
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ struct Check {
     #[serde(rename = "check")]
     subject: String,
     ok: bool,
+    /// It works, and can hardly be meant.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    warning: bool,
     message: String,
 }
 
@@ -39,12 +42,17 @@ pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
     {
         checks.push(key(&session, account).await);
     }
+    checks.extend(shared_stores(&session));
     let mut output = session.output();
     if json {
         output.json(&checks)?;
     } else {
         for check in &checks {
-            let word = if check.ok { "ok    " } else { "FAILED" };
+            let word = match (check.ok, check.warning) {
+                (true, false) => "ok    ",
+                (true, true) => "WARN  ",
+                (false, _) => "FAILED",
+            };
             output.line(format_args!(
                 "{word}  {:<16} {}",
                 check.subject, check.message
@@ -68,6 +76,7 @@ impl Check {
         Self {
             subject: subject.into(),
             ok,
+            warning: false,
             message: one_line(&message),
         }
     }
@@ -106,6 +115,14 @@ fn clock(session: &Session) -> Check {
         return Check::of("clock", Err(late));
     }
     Check::of("clock", Ok(now.to_string()))
+}
+
+fn shared_stores(session: &Session) -> impl Iterator<Item = Check> + use<> {
+    let warnings = config::shared_stores(&session.config, &session.environment);
+    warnings.into_iter().map(|warning| Check {
+        warning: true,
+        ..Check::of("accounts", Ok(warning))
+    })
 }
 
 async fn key(session: &Session, account: &AccountConfig) -> Check {

@@ -21,6 +21,19 @@ const MAX_KEY_BYTES: u64 = 8192;
 /// An empty credential counts as none: the unit file sets it as the stand-in for a missing file,
 /// without which systemd would refuse the start before we could say why.
 pub fn api_key(account: &AccountConfig, env: &Environment) -> Result<ApiKey, ConfigError> {
+    let (place, bytes) = find(account, env)?;
+    ApiKey::from_bytes(&bytes).map_err(|why| unusable(account, &place, why))
+}
+
+/// The `api_key_file` of `account`, by its real path, where the key comes from there.
+pub(super) fn key_file(account: &AccountConfig, env: &Environment) -> Option<PathBuf> {
+    match find(account, env).ok()?.0 {
+        Place::File(path) => Some(path.canonicalize().unwrap_or(path)),
+        Place::Credential(..) | Place::Variable(_) => None,
+    }
+}
+
+fn find(account: &AccountConfig, env: &Environment) -> Result<(Place, Vec<u8>), ConfigError> {
     let mut looked_at = Vec::new();
     for place in places(account, env) {
         let found = match place.read(env) {
@@ -30,9 +43,7 @@ pub fn api_key(account: &AccountConfig, env: &Environment) -> Result<ApiKey, Con
             Err(error) => return Err(unusable(account, &place, &error.to_string())),
         };
         match found {
-            Some(bytes) => {
-                return ApiKey::from_bytes(&bytes).map_err(|why| unusable(account, &place, why));
-            }
+            Some(bytes) => return Ok((place, bytes)),
             None => looked_at.push(place.to_string()),
         }
     }

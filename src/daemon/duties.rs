@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{self, AccountConfig, StdoutFeed};
 use crate::domain::invoice::AccountName;
 use crate::feed::Format;
-use crate::jobs::audit::Audit;
+use crate::jobs::audit::{Audit, AuditError};
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
 use crate::jobs::poll::{PollSetup, Strategy};
@@ -27,7 +27,7 @@ use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use crate::throttle::Gate;
 
-/// The audit of one account.
+/// The audit of one account, while nobody polls it.
 pub fn audit(
     account: &AccountConfig,
     provider: Arc<dyn Provider>,
@@ -43,6 +43,7 @@ pub fn audit(
         clock: Arc::clone(clock),
         gate,
         adopt,
+        polled_until: None,
     }
 }
 
@@ -254,13 +255,16 @@ where
     }
 }
 
-pub(super) async fn schedule(parts: &Parts) -> Result<Schedule, DaemonError> {
+pub(super) async fn schedule(
+    parts: &Parts,
+    stop: &CancellationToken,
+) -> Result<Schedule, DaemonError> {
     let mut jobs = Vec::new();
     if let Some(cron) = &parts.config.jobs.retention {
         jobs.push(("retention", cron.clone(), retention_turn(parts)));
     }
     if let Some(cron) = &parts.config.jobs.audit {
-        jobs.push(("audit", cron.clone(), audit_turn(parts)));
+        jobs.push(("audit", cron.clone(), audit_turn(parts, stop)));
     }
     Schedule::start(jobs)
         .await
@@ -285,20 +289,18 @@ fn retention_turn(parts: &Parts) -> Turn {
 }
 
 /// One account after the other: an audit is in no hurry.
-fn audit_turn(parts: &Parts) -> Turn {
+fn audit_turn(parts: &Parts, stop: &CancellationToken) -> Turn {
     let audits: Vec<(Audit, AccountMeter)> = parts
         .accounts
         .iter()
         .map(|account| {
             let provider = Arc::clone(&account.provider);
-            let audit = audit(
-                &account.settings,
-                provider,
-                &parts.store,
-                &parts.clock,
-                account.gate.clone(),
-                false,
-            );
+            let (store, clock) = (&parts.store, &parts.clock);
+            let gate = account.gate.clone();
+            let audit = Audit {
+                polled_until: Some(stop.clone()),
+                ..audit(&account.settings, provider, store, clock, gate, false)
+            };
             (audit, account.meter.clone())
         })
         .collect();
@@ -314,6 +316,7 @@ fn audit_turn(parts: &Parts) -> Turn {
                         let (found, new) = (report.discrepancies.len(), report.said);
                         tracing::info!(account = %audit.account, checked = report.checked, found, new, "audit done");
                     }
+                    Err(AuditError::Stopped) => return,
                     Err(error) => tracing::warn!(%error, "the audit came to no end"),
                 }
                 committed.notify_one();

@@ -63,6 +63,9 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Metrics::new();
     let accounts = accounts(&config, env, &clock, &metrics)?;
+    for warning in config::shared_stores(&config, env) {
+        tracing::warn!("{warning}");
+    }
     let path = config.database.path.clone();
     let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database").await?;
     let migrated = migrate(&path, clock.now()).await?;

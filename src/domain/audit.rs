@@ -2,6 +2,8 @@
 //!
 //! Pure: a row of ours and a sighting of theirs go in, discrepancies come out.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,6 +16,9 @@ use super::time::UnixMillis;
 
 /// The type of the event that tells of a discrepancy.
 pub const EVENT_TYPE: &str = "audit.discrepancy";
+
+/// What happened at the provider so shortly before it was seen is fresh.
+const FRESH: Duration = Duration::from_mins(1);
 
 /// What does not agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -135,6 +140,19 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &Sighting) -> Vec
             invoice: Some(ours.id),
         })
         .collect()
+}
+
+/// Whether the order was made, paid or over so shortly before it was seen that who polls, or drops
+/// it in, may just be about to say so. A provider's clock that is ahead of ours makes it no older.
+pub fn is_fresh(order: &Sighting) -> bool {
+    let expired_at = match order.state {
+        OrderState::Expired => order.expires_at,
+        OrderState::Open | OrderState::Paid | OrderState::Cancelled | OrderState::Unknown => None,
+    };
+    [order.created_at, order.paid_at, expired_at]
+        .into_iter()
+        .flatten()
+        .any(|moment| moment.plus(FRESH) > order.observed_at)
 }
 
 /// An order that no invoice follows.

@@ -1,11 +1,17 @@
 //! The audit: reads the provider's whole list and compares it with our invoices, both ways.
 //!
 //! The daemon goes on meanwhile, so a difference is looked at again at the end: what has changed
-//! since the page was asked for is no finding. Repeatable: a finding is said once.
+//! since the page was asked for is no finding. What is fresh is left to a daemon that polls for a
+//! moment first, or each night's audit would report what is said a second later. Repeatable: a finding
+//! is said once.
+
+mod again;
+mod list;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::audit::{self, AuditRow, Discrepancy, Kind};
@@ -14,23 +20,14 @@ use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::sighting::{News, Sighting};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::provider::{CouldNotAsk, Glance, PageVisitor, Provider};
-use crate::retry::Waits;
+use crate::provider::{CouldNotAsk, Provider};
 use crate::store::{Store, StoreError, Written};
-use crate::throttle::{Gate, Permit, Trouble};
+use crate::throttle::Gate;
 
-/// Items read again at the begin of a page, since near-simultaneous orders may swap places.
-const OVERLAP: u64 = 8;
-/// Invoices read at a time.
-const ROWS: u32 = 5000;
-/// Findings written in one transaction.
+/// Findings written in one transaction, and fresh orders looked up at a time.
 const FINDINGS: usize = 200;
 /// A page that could not be read, or a row that is written meanwhile, is tried so often.
 const TRIES: u32 = 4;
-/// A stopped account is waited for so long: two of its rarest probes.
-const PATIENCE: Duration = Duration::from_mins(10);
-/// Between two tries to get a permit.
-const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The duty, for one account.
 pub struct Audit {
@@ -46,6 +43,9 @@ pub struct Audit {
     pub gate: Gate,
     /// Take unknown orders in as invoices.
     pub adopt: bool,
+    /// While a daemon polls the account: cancelled when it stops. None when nobody polls, and then
+    /// nothing is waited for.
+    pub polled_until: Option<CancellationToken>,
 }
 
 /// What an audit found.
@@ -72,6 +72,9 @@ pub enum AuditError {
         /// Why.
         error: CouldNotAsk,
     },
+    /// The daemon stops. Nothing was said: the next audit says it.
+    #[error("the daemon stops")]
+    Stopped,
     /// The database could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -95,6 +98,7 @@ impl Audit {
         let began = self.clock.now();
         let mut reading = Reading::default();
         self.read_list(&mut reading).await?;
+        self.leave_a_moment(&mut reading).await?;
         let mut findings = self.recheck(&reading).await?;
         findings.extend(self.unseen(&reading, began).await?);
         let unknown = reading
@@ -151,101 +155,6 @@ impl Audit {
                 .await?;
         }
         Ok(said)
-    }
-
-    /// Reads page by page to the end.
-    async fn read_list(&self, reading: &mut Reading) -> Result<(), AuditError> {
-        let limit = self.provider.page_limit();
-        let mut offset = 0;
-        loop {
-            let asked_at = self.clock.now();
-            let page = self.page(offset, limit).await?;
-            let items = page.len() as u64;
-            let fresh = if offset == 0 {
-                items
-            } else {
-                items.saturating_sub(OVERLAP)
-            };
-            reading.orders += fresh;
-            self.compare_page(page, asked_at, reading).await?;
-            if items < u64::from(limit) {
-                return Ok(());
-            }
-            offset += items - OVERLAP.min(items - 1);
-        }
-    }
-
-    /// One page, within the budget, tried again when it could not be read.
-    async fn page(&self, offset: u64, limit: u32) -> Result<Vec<Sighting>, AuditError> {
-        let mut waits = Waits::new(Duration::from_secs(1), 2.0, Duration::from_secs(30));
-        for attempt in 1.. {
-            let permit = self.turn().await.map_err(|why| self.no_list(why))?;
-            let error = match self.ask(&permit, offset, limit).await {
-                Ok(items) => return Ok(items),
-                Err(error) => error,
-            };
-            if attempt >= TRIES || matches!(error, CouldNotAsk::KeyRefused(_)) {
-                return Err(self.no_list(error));
-            }
-            self.clock.sleep(waits.next_wait()).await;
-        }
-        unreachable!("the loop ends by return")
-    }
-
-    fn no_list(&self, error: CouldNotAsk) -> AuditError {
-        let account = self.account.clone();
-        AuditError::CouldNotAsk { account, error }
-    }
-
-    async fn ask(
-        &self,
-        permit: &Permit,
-        offset: u64,
-        limit: u32,
-    ) -> Result<Vec<Sighting>, CouldNotAsk> {
-        let mut all = All(Vec::new());
-        let outcome = self.provider.page(offset, limit, &mut all).await;
-        let settled = outcome.as_ref().map(|_| ());
-        let now = self.clock.monotonic();
-        self.gate.lock().settle(permit, settled, now);
-        outcome.map(|_| all.0)
-    }
-
-    /// Waits twice as long as the rate asks for, so that half is left to others, then for a permit.
-    /// While the account is stopped its poller probes it; that is waited for, but not for ever.
-    async fn turn(&self) -> Result<Permit, CouldNotAsk> {
-        if let Some(rate) = self.rate() {
-            let pause = Duration::from_secs_f64(2.0 / rate.max(0.01));
-            self.clock.sleep(pause).await;
-        }
-        let reservation = self.gate.reserve();
-        let mut patience = PATIENCE;
-        loop {
-            let wait = match reservation.take(self.clock.monotonic()) {
-                Ok(permit) => return Ok(permit),
-                Err(wait) => wait.unwrap_or_default().max(SHORTEST_WAIT),
-            };
-            if let Some((trouble, cause)) = self.trouble() {
-                if patience.is_zero() {
-                    return Err(match trouble {
-                        Trouble::KeyRefused => CouldNotAsk::KeyRefused(cause),
-                        Trouble::NothingSucceeds => CouldNotAsk::Unreachable(cause),
-                    });
-                }
-                patience = patience.saturating_sub(wait);
-            }
-            self.clock.sleep(wait).await;
-        }
-    }
-
-    fn rate(&self) -> Option<f64> {
-        self.gate.lock().rate()
-    }
-
-    fn trouble(&self) -> Option<(Trouble, String)> {
-        let gate = self.gate.lock();
-        gate.trouble()
-            .map(|trouble| (trouble, gate.cause().to_owned()))
     }
 
     async fn compare_page(
@@ -321,61 +230,6 @@ impl Audit {
         Ok(())
     }
 
-    /// What still differs, now that the daemon had time: rows that changed since their page was
-    /// asked for are newer than the page.
-    async fn recheck(&self, reading: &Reading) -> Result<Vec<Discrepancy>, AuditError> {
-        let ids: Vec<InvoiceId> = reading.differing.iter().map(|(row, ..)| row.id).collect();
-        let now: BTreeMap<InvoiceId, AuditRow> = self
-            .store
-            .audit_rows_by_id(&ids)
-            .await?
-            .into_iter()
-            .map(|row| (row.id, row))
-            .collect();
-        let mut found: BTreeMap<(InvoiceId, &'static str), Discrepancy> = BTreeMap::new();
-        for (before, order, asked_at) in &reading.differing {
-            let Some(row) = now.get(&before.id) else {
-                continue;
-            };
-            if row.updated_at > *asked_at && row.updated_at != before.updated_at {
-                continue;
-            }
-            for finding in audit::compare(&self.account, row, order) {
-                found.insert((row.id, finding.kind.as_str()), finding);
-            }
-        }
-        Ok(found.into_values().collect())
-    }
-
-    /// Invoices with an order that the whole list does not show. Those that changed since the begin
-    /// may have got their order after its page was read: the next audit sees them.
-    async fn unseen(
-        &self,
-        reading: &Reading,
-        began: UnixMillis,
-    ) -> Result<Vec<Discrepancy>, AuditError> {
-        let mut missing = Vec::new();
-        let mut after = InvoiceId(0);
-        loop {
-            let rows = self
-                .store
-                .audit_rows_after(&self.account, after, ROWS)
-                .await?;
-            let Some(last) = rows.last() else {
-                return Ok(missing);
-            };
-            after = last.id;
-            for row in &rows {
-                let expected = row.order_id.is_some()
-                    && row.updated_at < began
-                    && !matches!(row.status, Status::Requested | Status::Rejected);
-                if expected && !reading.seen.contains(&row.id) {
-                    missing.push(audit::missing(&self.account, row));
-                }
-            }
-        }
-    }
-
     /// The ids of the orders that are invoices now.
     async fn take_in(&self, reading: &Reading) -> Result<HashSet<String>, StoreError> {
         let orders: Vec<Sighting> = reading.unknown.values().cloned().collect();
@@ -402,17 +256,4 @@ fn urgency(finding: &Discrepancy) -> (u8, Option<String>) {
         (Kind::UnknownOrder, false) => 4,
     };
     (rank, finding.order_id.clone())
-}
-
-/// Takes every item.
-struct All(Vec<Sighting>);
-
-impl PageVisitor for All {
-    fn wants(&mut self, _: &Glance<'_>) -> bool {
-        true
-    }
-
-    fn take(&mut self, _: u64, sighting: Sighting) {
-        self.0.push(sighting);
-    }
 }

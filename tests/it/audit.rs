@@ -1,8 +1,10 @@
 //! The audit: two-way comparison with the provider's own list, by the command.
 
+mod fresh;
 mod meanwhile;
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,22 +14,31 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, AuditError};
 use payrecond::provider::{ApiKey, CouldNotAsk};
 use payrecond::sandbox::{NewOrder, Operation, Payment};
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use payrecond::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore};
 use payrecond::throttle::Gate;
 
 use crate::shop::Shop;
 
 fn audit(shop: &Shop, arguments: &[&str]) -> Output {
+    command(shop, arguments).output().unwrap()
+}
+
+fn command(shop: &Shop, arguments: &[&str]) -> Command {
+    let mut command = program(shop, "audit");
+    command.args(arguments);
+    command
+}
+
+fn program(shop: &Shop, name: &str) -> Command {
     let config = shop.folder.path().join("payrecond.toml");
     std::fs::write(&config, shop.config_text()).unwrap();
-    std::process::Command::new(env!("CARGO_BIN_EXE_payrecond"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_payrecond"));
+    command
         .arg("--config")
         .arg(&config)
-        .arg("audit")
-        .args(arguments)
-        .env("PAYRECOND_API_KEY_DEFAULT", "key")
-        .output()
-        .unwrap()
+        .arg(name)
+        .env("PAYRECOND_API_KEY_DEFAULT", "key");
+    command
 }
 
 fn found(output: &Output) -> Vec<String> {
@@ -154,7 +165,7 @@ async fn a_list_that_cannot_be_read_is_a_failure_and_moves_nothing() {
         .replace(&shop.base_url, "http://127.0.0.1:9");
     let path = shop.folder.path().join("away.toml");
     std::fs::write(&path, config).unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_payrecond"))
+    let output = Command::new(env!("CARGO_BIN_EXE_payrecond"))
         .arg("--config")
         .arg(&path)
         .args(["audit"])
@@ -164,6 +175,61 @@ async fn a_list_that_cannot_be_read_is_a_failure_and_moves_nothing() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("could not be read"));
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
+    let shop = Shop::open().await;
+    let order = NewOrder::simple("NEW", "3.00", "USD");
+    let order_id = shop.world.create(&order).unwrap().order.id;
+    let logged = |arguments: &[&str]| {
+        let mut command = command(&shop, arguments);
+        command.env("PAYRECOND__LOG__LEVEL", "info");
+        command
+    };
+    let alone = logged(&[]).output().unwrap();
+    assert_eq!(alone.status.code(), Some(3));
+    let words = String::from_utf8(alone.stderr).unwrap();
+    assert!(!words.contains("looks again"), "{words}");
+    let daemon = DatabaseLock::try_take(&shop.database(), daemon::DAEMON_LOCK).unwrap();
+    assert!(daemon.is_some());
+    let mut waiting = logged(&["--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut words = String::new();
+    let mut log = BufReader::new(waiting.stderr.take().unwrap());
+    log.read_line(&mut words).unwrap();
+    assert!(words.contains("looks again"), "{words}");
+    shop.execute(&format!(
+        "INSERT INTO invoices (external_id, order_id) VALUES ('NEW', '{order_id}')"
+    ))
+    .await;
+    let ended = waiting.wait_with_output().unwrap();
+    assert_eq!(found(&ended), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_of_the_daemon_leaves_it_what_is_fresh() {
+    let mut shop = Shop::open().await;
+    shop.configure("[jobs]\naudit = \"* * * * * *\"\n");
+    let order = NewOrder::simple("NEW", "3.00", "USD");
+    shop.world.create(&order).unwrap();
+    let mut daemon = program(&shop, "run")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    let told = log
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|line| line.contains("looks again") || line.contains("audit done"));
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let told = told.unwrap();
+    assert!(told.contains("looks again"), "{told}");
 }
 
 /// The audit of the daemon, which shares its account's gate with the poller, by a clock that jumps

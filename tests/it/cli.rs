@@ -1,5 +1,6 @@
 //! The built program, run as people and scripts run it: exit codes, output, the feed.
 
+mod check;
 mod feed;
 mod reports;
 mod subscribe;

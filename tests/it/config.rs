@@ -1,5 +1,7 @@
 //! Configuration: what is accepted, what is refused and in which words, where keys come from.
 
+mod stores;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

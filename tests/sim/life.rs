@@ -239,6 +239,7 @@ impl Life {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             gate: self.gates[account].clone(),
             adopt: false,
+            polled_until: Some(self.stop.clone()),
         };
         let trace = Arc::clone(&world.trace);
         self.audits.spawn(async move {

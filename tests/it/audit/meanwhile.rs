@@ -28,7 +28,7 @@ use crate::store::{connect, insert, open};
 const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
 
 /// A provider whose list is given, and a daemon that writes while the list is read.
-struct List {
+pub struct List {
     store: Arc<SqliteStore>,
     clock: Arc<ManualClock>,
     orders: Vec<Sighting>,
@@ -95,21 +95,21 @@ fn not_asked() -> CouldNotAsk {
     CouldNotAsk::Refused("an audit reads the list alone".into())
 }
 
-async fn commit(store: &SqliteStore, decision: Decision, now: UnixMillis) {
+pub async fn commit(store: &SqliteStore, decision: Decision, now: UnixMillis) {
     let written = store.commit(&[decision], now).await.unwrap();
     assert!(matches!(written[0], Written::Yes { .. }), "{written:?}");
 }
 
 /// A database and what the provider shows of it.
-struct Scene {
+pub struct Scene {
     _folder: TempDir,
-    path: PathBuf,
-    store: Arc<SqliteStore>,
-    clock: Arc<ManualClock>,
+    pub path: PathBuf,
+    pub store: Arc<SqliteStore>,
+    pub clock: Arc<ManualClock>,
 }
 
 impl Scene {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         migrate(&path, NOW).await.unwrap();
@@ -121,7 +121,7 @@ impl Scene {
         }
     }
 
-    fn list(&self, orders: Vec<Sighting>) -> List {
+    pub fn list(&self, orders: Vec<Sighting>) -> List {
         List {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
@@ -136,23 +136,32 @@ impl Scene {
     }
 
     async fn audit_and(&self, adopt: bool, list: List) -> Report {
+        let audit = Audit {
+            adopt,
+            ..self.duty(list)
+        };
+        audit.run_once().await.unwrap()
+    }
+
+    /// An audit while no daemon polls.
+    pub fn duty(&self, list: List) -> Audit {
         let limits = Limits {
             requests_per_second: 0.0,
             burst: 1,
             max_in_flight: 1,
         };
-        let audit = Audit {
+        Audit {
             account: "default".into(),
             provider: Arc::new(list),
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             clock: Arc::clone(&self.clock) as Arc<_>,
             gate: Gate::new(limits, self.clock.monotonic()),
-            adopt,
-        };
-        audit.run_once().await.unwrap()
+            adopt: false,
+            polled_until: None,
+        }
     }
 
-    async fn row(&self, external_id: &str) -> Invoice {
+    pub async fn row(&self, external_id: &str) -> Invoice {
         let reference = Reference::Text(external_id.into());
         let mut found = self.store.find(&reference, None).await.unwrap();
         found.pop().unwrap()
@@ -160,7 +169,7 @@ impl Scene {
 }
 
 /// The order of an invoice, under the name that the provider has for it.
-fn order(order_id: &str, external_id: &str, state: OrderState) -> Sighting {
+pub fn order(order_id: &str, external_id: &str, state: OrderState) -> Sighting {
     Sighting {
         order_id: order_id.into(),
         external_id: Some(external_id.into()),
@@ -168,7 +177,7 @@ fn order(order_id: &str, external_id: &str, state: OrderState) -> Sighting {
     }
 }
 
-fn kinds(report: &Report) -> Vec<&str> {
+pub fn kinds(report: &Report) -> Vec<&str> {
     let each = report.discrepancies.iter();
     each.map(|finding| finding.kind.as_str()).collect()
 }

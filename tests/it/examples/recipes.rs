@@ -6,7 +6,7 @@ use std::process::Stdio;
 use payrecond::sandbox::{NewOrder, Payment};
 use tokio::process::Command;
 
-use super::{Bot, EXAMPLES, ask, daemon, is_here, python_is_here, skipped, works};
+use super::{Bot, EXAMPLES, PATIENCE, ask, daemon, is_here, python_is_here, skipped, works};
 use crate::shop::Shop;
 
 const ALL_ACKNOWLEDGED: &str =
@@ -175,4 +175,32 @@ async fn the_python_recipe_follows_an_order_that_is_there() {
     assert!(lines[0].starts_with("payment.paid ORD-2"), "{lines:?}");
     let bank = shop.folder.path().join("shop.db");
     assert_eq!(ask(&bank, CREDITS).await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_recipe_ends_with_the_reason_of_a_rejected_order() {
+    if !python_is_here().await {
+        return;
+    }
+    let shop = Shop::open().await;
+    let _daemon = daemon(&shop);
+    // Options that no order can be made with.
+    shop.execute(
+        "INSERT INTO invoices (external_id, amount, currency, description, options)
+         VALUES ('ORD-1', '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\": \"nobody\"}')",
+    )
+    .await;
+    shop.until("SELECT status FROM invoices", "rejected").await;
+    let ended = Command::new("python3")
+        .args([&*example("bot.py"), "payrecond.db", "ORD-1"])
+        .current_dir(shop.folder.path())
+        .kill_on_drop(true)
+        .output();
+    let ended = tokio::time::timeout(PATIENCE, ended)
+        .await
+        .unwrap()
+        .unwrap();
+    let words = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{words}");
+    assert!(words.starts_with("ORD-1 is rejected: "), "{words}");
 }

@@ -1,0 +1,126 @@
+//! The list, read page by page within the account's budget.
+
+use std::time::Duration;
+
+use super::{Audit, AuditError, Reading, TRIES};
+use crate::domain::sighting::Sighting;
+use crate::provider::{CouldNotAsk, Glance, PageVisitor};
+use crate::retry::Waits;
+use crate::throttle::{Permit, Trouble};
+
+/// Items read again at the begin of a page, since near-simultaneous orders may swap places.
+const OVERLAP: u64 = 8;
+/// A stopped account is waited for so long: two of its rarest probes.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// Between two tries to get a permit.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+
+impl Audit {
+    /// Reads page by page to the end.
+    pub(super) async fn read_list(&self, reading: &mut Reading) -> Result<(), AuditError> {
+        let limit = self.provider.page_limit();
+        let mut offset = 0;
+        loop {
+            let asked_at = self.clock.now();
+            let page = self.page(offset, limit).await?;
+            let items = page.len() as u64;
+            let fresh = if offset == 0 {
+                items
+            } else {
+                items.saturating_sub(OVERLAP)
+            };
+            reading.orders += fresh;
+            self.compare_page(page, asked_at, reading).await?;
+            if items < u64::from(limit) {
+                return Ok(());
+            }
+            offset += items - OVERLAP.min(items - 1);
+        }
+    }
+
+    /// One page, within the budget, tried again when it could not be read.
+    async fn page(&self, offset: u64, limit: u32) -> Result<Vec<Sighting>, AuditError> {
+        let mut waits = Waits::new(Duration::from_secs(1), 2.0, Duration::from_secs(30));
+        for attempt in 1.. {
+            let permit = self.turn().await.map_err(|why| self.no_list(why))?;
+            let error = match self.ask(&permit, offset, limit).await {
+                Ok(items) => return Ok(items),
+                Err(error) => error,
+            };
+            if attempt >= TRIES || matches!(error, CouldNotAsk::KeyRefused(_)) {
+                return Err(self.no_list(error));
+            }
+            self.clock.sleep(waits.next_wait()).await;
+        }
+        unreachable!("the loop ends by return")
+    }
+
+    fn no_list(&self, error: CouldNotAsk) -> AuditError {
+        let account = self.account.clone();
+        AuditError::CouldNotAsk { account, error }
+    }
+
+    async fn ask(
+        &self,
+        permit: &Permit,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<Sighting>, CouldNotAsk> {
+        let mut all = All(Vec::new());
+        let outcome = self.provider.page(offset, limit, &mut all).await;
+        let settled = outcome.as_ref().map(|_| ());
+        let now = self.clock.monotonic();
+        self.gate.lock().settle(permit, settled, now);
+        outcome.map(|_| all.0)
+    }
+
+    /// Waits twice as long as the rate asks for, so that half is left to others, then for a permit.
+    /// While the account is stopped its poller probes it; that is waited for, but not for ever.
+    async fn turn(&self) -> Result<Permit, CouldNotAsk> {
+        if let Some(rate) = self.rate() {
+            let pause = Duration::from_secs_f64(2.0 / rate.max(0.01));
+            self.clock.sleep(pause).await;
+        }
+        let reservation = self.gate.reserve();
+        let mut patience = PATIENCE;
+        loop {
+            let wait = match reservation.take(self.clock.monotonic()) {
+                Ok(permit) => return Ok(permit),
+                Err(wait) => wait.unwrap_or_default().max(SHORTEST_WAIT),
+            };
+            if let Some((trouble, cause)) = self.trouble() {
+                if patience.is_zero() {
+                    return Err(match trouble {
+                        Trouble::KeyRefused => CouldNotAsk::KeyRefused(cause),
+                        Trouble::NothingSucceeds => CouldNotAsk::Unreachable(cause),
+                    });
+                }
+                patience = patience.saturating_sub(wait);
+            }
+            self.clock.sleep(wait).await;
+        }
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.gate.lock().rate()
+    }
+
+    fn trouble(&self) -> Option<(Trouble, String)> {
+        let gate = self.gate.lock();
+        gate.trouble()
+            .map(|trouble| (trouble, gate.cause().to_owned()))
+    }
+}
+
+/// Takes every item.
+struct All(Vec<Sighting>);
+
+impl PageVisitor for All {
+    fn wants(&mut self, _: &Glance<'_>) -> bool {
+        true
+    }
+
+    fn take(&mut self, _: u64, sighting: Sighting) {
+        self.0.push(sighting);
+    }
+}

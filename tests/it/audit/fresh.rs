@@ -1,0 +1,194 @@
+//! What happened at the provider just before an audit: a daemon that polls is about to say it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use payrecond::clock::{Clock, ManualClock};
+use payrecond::domain::decide::decide;
+use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::time::UnixMillis;
+use payrecond::jobs::audit::{Audit, AuditError, Report};
+use payrecond::store::Store as _;
+use tokio_util::sync::CancellationToken;
+
+use super::meanwhile::{Scene, commit, kinds, order};
+use crate::store::insert;
+
+/// How long the daemon is given.
+const MOMENT: Duration = Duration::from_secs(5);
+
+type Deed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A clock that jumps ahead whenever somebody waits, and what is done in the first wait.
+struct Waiting {
+    hands: Arc<ManualClock>,
+    deed: Mutex<Option<Deed>>,
+}
+
+#[async_trait]
+impl Clock for Waiting {
+    fn now(&self) -> UnixMillis {
+        self.hands.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.hands.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.hands.sleep(duration).await;
+        let deed = self.deed.lock().unwrap().take();
+        if let Some(deed) = deed {
+            deed.await;
+        }
+    }
+}
+
+/// The audit of a daemon that polls, which does `deed` while the audit waits.
+fn beside_a_daemon(
+    scene: &Scene,
+    orders: Vec<Sighting>,
+    deed: impl Future<Output = ()> + Send + 'static,
+) -> Audit {
+    let clock = Waiting {
+        hands: Arc::clone(&scene.clock),
+        deed: Mutex::new(Some(Box::pin(deed))),
+    };
+    Audit {
+        clock: Arc::new(clock),
+        polled_until: Some(CancellationToken::new()),
+        ..scene.duty(scene.list(orders))
+    }
+}
+
+/// What was found, and how long was waited.
+fn outcome<'a>(scene: &Scene, report: &'a Report) -> (Vec<&'a str>, Duration) {
+    (kinds(report), scene.clock.monotonic())
+}
+
+/// Paid two seconds before it is seen.
+async fn just_paid(scene: &Scene) -> Sighting {
+    let row = insert(&scene.path, "ORD-1").await;
+    let order_id = row.facts.order_id.unwrap();
+    order(&order_id.0, "ORD-1", OrderState::Paid)
+}
+
+/// As it would be seen long after.
+fn seen_later(order: Sighting) -> Sighting {
+    Sighting {
+        observed_at: order.observed_at.plus(Duration::from_hours(1)),
+        ..order
+    }
+}
+
+/// Made a second before it is seen.
+fn just_made() -> Sighting {
+    let order = order("order-NEW", "NEW", OrderState::Open);
+    Sighting {
+        created_at: Some(UnixMillis(order.observed_at.0 - 1000)),
+        ..order
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_the_daemon_is_about_to_say_is_no_finding() {
+    let scene = Scene::open().await;
+    let order = just_paid(&scene).await;
+    let decision = decide(
+        &scene.row("ORD-1").await,
+        "walletpay",
+        News::Seen(order.clone()),
+    );
+    let (store, now) = (Arc::clone(&scene.store), scene.clock.now());
+    let saying = async move { commit(&store, decision, now.plus(MOMENT)).await };
+    let report = beside_a_daemon(&scene, vec![order], saying)
+        .run_once()
+        .await
+        .unwrap();
+    assert_eq!(outcome(&scene, &report), (vec![], MOMENT));
+}
+
+#[tokio::test]
+async fn an_order_whose_invoice_is_about_to_be_dropped_in_is_neither_found_nor_adopted() {
+    let scene = Scene::open().await;
+    let path = scene.path.clone();
+    let dropping_in = async move {
+        insert(&path, "NEW").await;
+    };
+    let audit = Audit {
+        adopt: true,
+        ..beside_a_daemon(&scene, vec![just_made()], dropping_in)
+    };
+    let report = audit.run_once().await.unwrap();
+    assert_eq!(outcome(&scene, &report), (vec![], MOMENT));
+    assert_eq!(report.adopted, 0);
+}
+
+#[tokio::test]
+async fn an_order_that_just_ran_out_is_left_to_the_daemon_as_well() {
+    let scene = Scene::open().await;
+    insert(&scene.path, "ORD-1").await;
+    let over = order("order-ORD-1", "ORD-1", OrderState::Expired);
+    let over = Sighting {
+        observed_at: over.expires_at.unwrap().plus(Duration::from_secs(1)),
+        ..over
+    };
+    beside_a_daemon(&scene, vec![over], async {})
+        .run_once()
+        .await
+        .unwrap();
+    assert_eq!(scene.clock.monotonic(), MOMENT);
+}
+
+#[tokio::test]
+async fn what_nobody_says_in_that_moment_is_found_after_one_wait() {
+    let scene = Scene::open().await;
+    let orders = vec![just_paid(&scene).await, just_made()];
+    let report = beside_a_daemon(&scene, orders, async {})
+        .run_once()
+        .await
+        .unwrap();
+    let both = vec!["status", "unknown_order"];
+    assert_eq!(outcome(&scene, &report), (both, MOMENT));
+    assert_eq!(report.said, 2);
+}
+
+#[tokio::test]
+async fn what_differs_for_long_is_not_waited_for_nor_what_agrees() {
+    let scene = Scene::open().await;
+    let orders = vec![
+        seen_later(just_paid(&scene).await),
+        seen_later(just_made()),
+        order("order-FINE", "FINE", OrderState::Open),
+    ];
+    insert(&scene.path, "FINE").await;
+    let report = beside_a_daemon(&scene, orders, async {})
+        .run_once()
+        .await
+        .unwrap();
+    let both = vec!["status", "unknown_order"];
+    assert_eq!(outcome(&scene, &report), (both, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn without_a_daemon_nothing_is_waited_for() {
+    let scene = Scene::open().await;
+    let orders = vec![just_paid(&scene).await, just_made()];
+    let report = scene.duty(scene.list(orders)).run_once().await.unwrap();
+    let both = vec!["status", "unknown_order"];
+    assert_eq!(outcome(&scene, &report), (both, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn a_daemon_that_stops_is_not_held_up_and_nothing_is_said() {
+    let scene = Scene::open().await;
+    let orders = vec![just_paid(&scene).await];
+    let audit = beside_a_daemon(&scene, orders, std::future::pending());
+    let stops = audit.polled_until.clone().unwrap();
+    let stopping = async { stops.cancel() };
+    let (ended, ()) = tokio::join!(audit.run_once(), stopping);
+    assert!(matches!(ended, Err(AuditError::Stopped)), "{ended:?}");
+    assert_eq!(scene.store.events_after(0, 9).await.unwrap(), []);
+}
