@@ -23,12 +23,12 @@ const FOLD_FRAMES: i64 = 2048;
 const RENEW_FRAMES: i64 = 4096;
 /// For so long it waits for its turn among the writers and then for readers, who keep writers out
 /// meanwhile.
-const READERS_MAY_TAKE: Duration = Duration::from_millis(200);
+const READERS_MAY_TAKE: Duration = Duration::from_millis(500);
 /// Least time between two looks at the log.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The first wait after the log could not begin anew; each further one is twice as long. A program
 /// that replicates the log reads it for as long as it runs, and waiting for it keeps writers out.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const TRY_AGAIN: Duration = Duration::from_millis(250);
 const TRY_AGAIN_AT_THE_LATEST: Duration = Duration::from_mins(1);
 /// A reader may hold on to the log for so long before it is named.
 const READER_MAY_HOLD: Duration = Duration::from_secs(5);
