@@ -32,6 +32,9 @@ const END_WITHIN: Duration = FINISH_WITHIN.saturating_add(Duration::from_millis(
 /// Then the feed may take so long for what is left.
 const FLUSH_WITHIN: Duration = Duration::from_millis(1500);
 
+/// And the database for being closed.
+const CLOSE_WITHIN: Duration = Duration::from_millis(250);
+
 /// Why the daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -123,7 +126,8 @@ where
         let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
     }
     manager.abort();
-    parts.store.close().await;
+    // Closing waits for writes that wait for a lock. What it leaves undone, the next start does.
+    let _ = tokio::time::timeout(CLOSE_WITHIN, parts.store.close()).await;
     tracing::info!("stopped");
     if stopped_as_told {
         Ok(())
