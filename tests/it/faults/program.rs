@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use super::notified::Notified;
+use super::shim::WallClock;
 use crate::shop::Shop;
 
 /// The key of the account `default`: it must turn up nowhere.
@@ -67,6 +68,15 @@ impl Program {
     /// Starts with another stdout and waits until it is ready.
     pub async fn ready_with(shop: &Shop, stdout: Stdout) -> Self {
         let mut program = Self::start(shop, stdout);
+        program.notified.until("READY=1").await;
+        program
+    }
+
+    /// Starts by another wall clock than the machine's and waits until it is ready.
+    pub async fn ready_by(shop: &Shop, clock: &WallClock) -> Self {
+        let mut command = command(shop);
+        clock.show(&mut command);
+        let mut program = Self::spawn(shop, command, Stdout::Read, Stdio::piped());
         program.notified.until("READY=1").await;
         program
     }

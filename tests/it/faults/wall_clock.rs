@@ -1,13 +1,12 @@
 //! The wall clock jumps: while it runs, and between two runs.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use payrecond::sandbox::{Operation, Payment};
 
 use super::kill::all_delivered;
 use super::laws;
-use super::program::{self, Program, Stdout};
+use super::program::Program;
 use super::shim::{self, WallClock};
 use crate::shop::Shop;
 
@@ -19,14 +18,6 @@ const INVOICES: usize = 6;
 const COUNTED: Duration = Duration::from_secs(2);
 /// Looks at one invoice in that time: one each 100 ms as configured, one at once, and some.
 const LOOKS: u64 = 25;
-
-async fn start(shop: &Shop, clock: &WallClock) -> Program {
-    let mut command = program::command(shop);
-    clock.show(&mut command);
-    let mut program = Program::spawn(shop, command, Stdout::Read, Stdio::piped());
-    program.notified.until("READY=1").await;
-    program
-}
 
 /// Neither a storm of requests nor a stall; then one more order is paid, and soon known.
 async fn goes_on(shop: &Shop, jump_s: i64, ids: &[String], paid: usize) {
@@ -62,7 +53,7 @@ async fn a_clock_that_jumps_makes_no_storm_no_stall_and_nothing_untrue() {
         ids.push(shop.drop_in(&format!("ORD-{n}")).await);
     }
     let mut runs = Vec::new();
-    let mut program = start(&shop, &clock).await;
+    let mut program = Program::ready_by(&shop, &clock).await;
     for (paid, jump_s) in JUMPS_S.into_iter().enumerate() {
         clock.set(jump_s);
         goes_on(&shop, jump_s, &ids, paid).await;
@@ -70,7 +61,7 @@ async fn a_clock_that_jumps_makes_no_storm_no_stall_and_nothing_untrue() {
     for (n, jump_s) in JUMPS_S.into_iter().rev().enumerate() {
         runs.push(program.stop().await);
         clock.set(jump_s);
-        program = start(&shop, &clock).await;
+        program = Program::ready_by(&shop, &clock).await;
         if let Some(paid) = Some(JUMPS_S.len() + n).filter(|paid| *paid < INVOICES) {
             goes_on(&shop, jump_s, &ids, paid).await;
         }

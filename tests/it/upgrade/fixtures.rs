@@ -13,6 +13,7 @@ use super::dump::{Dump, ask, cells, columns};
 use super::{LATER, is_whole, lay_out, scene};
 use crate::faults::laws::nats_frames;
 use crate::faults::program::{self, Program};
+use crate::faults::shim::{self, WallClock};
 use crate::shop::Shop;
 use crate::store::connect;
 
@@ -121,6 +122,9 @@ async fn without_its_side_file_an_old_database_begins_a_new_epoch_and_keeps_its_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_goes_on_where_a_program_of_every_schema_ended() {
+    if shim::library().is_none() {
+        return;
+    }
     for version in 1..=MIGRATIONS.len() {
         let mut shop = Shop::as_shipped().await;
         shop.configure("[feed]\nstdout = \"nats\"\n");
@@ -136,7 +140,11 @@ async fn the_daemon_goes_on_where_a_program_of_every_schema_ended() {
         for name in ["OPEN", "NEW", "UNSEEN", "EXPIRED", "WRONG-SUM"] {
             scene::pay(&shop, name);
         }
-        let program = Program::ready(&shop).await;
+        // By the clock of then: else what was to be created in time is too late today.
+        let clock = WallClock::new(shop.folder.path());
+        let behind = "SELECT max(updated_at) / 1000 - strftime('%s', 'now') FROM invoices";
+        clock.set(shop.ask(behind).await.parse().unwrap());
+        let program = Program::ready_by(&shop, &clock).await;
         let paid = "SELECT group_concat(external_id) FROM (SELECT * FROM invoices WHERE status = 'paid' ORDER BY external_id)";
         shop.until(paid, "EXPIRED,LATE,NEW,OPEN,PAID,UNREAD,UNSEEN")
             .await;
