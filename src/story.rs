@@ -69,8 +69,7 @@ impl Story {
     pub fn of(invoice: &Invoice, surroundings: &Surroundings) -> Self {
         let obstacles = obstacles(invoice, surroundings);
         let (cadence, now) = (&surroundings.cadence, surroundings.now);
-        let record = surroundings.record.as_ref();
-        let is_covered = record.is_some_and(|r| seen_by_page_at(invoice, r).is_some());
+        let is_covered = seen_by_page_at(invoice, surroundings.record.as_slice()).is_some();
         Self {
             seen: seen(invoice, surroundings),
             holds: status::holds(invoice, now),
@@ -81,8 +80,10 @@ impl Story {
     }
 }
 
-/// When a page of the list last told of an invoice whose own plan it has covered.
-pub fn seen_by_page_at(invoice: &Invoice, record: &AccountRecord) -> Option<UnixMillis> {
+/// When a page of the list last told of an invoice whose own plan it has covered, by the record of
+/// its account.
+pub fn seen_by_page_at(invoice: &Invoice, records: &[AccountRecord]) -> Option<UnixMillis> {
+    let record = records.iter().find(|r| r.name == invoice.account)?;
     seen_by_page(invoice, &record.list)?.read_at
 }
 

@@ -141,11 +141,7 @@ impl Database {
     }
 
     pub async fn store(&self) -> Result<SqliteStore> {
-        let options = SqliteOptions {
-            path: self.path.clone(),
-            subject_prefix: "payments".into(),
-            rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
-        };
+        let options = SqliteOptions::new(self.path.clone(), "payments");
         Ok(SqliteStore::open(options).await?)
     }
 

@@ -76,9 +76,8 @@ impl Scene {
                 .await
                 .expect("a program");
             let options = SqliteOptions {
-                path,
-                subject_prefix: "payments".into(),
                 rest_beside_others: std::time::Duration::ZERO,
+                ..SqliteOptions::new(path, "payments")
             };
             (program, SqliteStore::open(options).await.expect("a store"))
         });

@@ -94,8 +94,7 @@ fn table(invoices: &[Invoice], records: &[AccountRecord], now: UnixMillis) -> Ta
 }
 
 fn next_look(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
-    let record = records.iter().find(|r| r.name == invoice.account);
-    if record.is_some_and(|r| story::seen_by_page_at(invoice, r).is_some()) {
+    if story::seen_by_page_at(invoice, records).is_some() {
         "by page".to_owned()
     } else {
         words::next_look(&invoice.schedule, now)

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::output::{Output, Style};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, LogFormat};
+use crate::daemon;
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::sqlite::{REST_BESIDE_OTHERS, SqliteOptions, SqliteStore};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::telemetry::{self, Logging};
 
 /// The level that stands in the example file and so in most files.
@@ -75,11 +76,7 @@ impl Session {
 
     /// The database, which must be there: only `migrate` and `run` make one.
     pub(super) async fn open_store(&self) -> anyhow::Result<SqliteStore> {
-        let options = SqliteOptions {
-            path: self.database().to_owned(),
-            subject_prefix: self.config.feed.subject_prefix.clone(),
-            rest_beside_others: REST_BESIDE_OTHERS,
-        };
+        let options = SqliteOptions::new(self.database(), self.config.feed.subject_prefix.clone());
         let path = self.database().display().to_string();
         SqliteStore::open(options).await.map_err(|error| {
             let named = error.to_string().contains(&path);
@@ -98,14 +95,7 @@ impl Session {
     }
 
     pub(super) fn cadence(&self) -> Cadence {
-        let polling = &self.config.polling;
-        Cadence {
-            min_interval: polling.min_interval,
-            age_factor: polling.age_factor,
-            max_interval: polling.max_interval,
-            jitter: polling.jitter,
-            checks_after_expiry: polling.checks_after_expiry.clone(),
-        }
+        daemon::cadence(&self.config)
     }
 }
 

@@ -119,8 +119,7 @@ fn payment(table: &mut Table, invoice: &Invoice) {
 }
 
 fn next_look(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
-    let record = records.iter().find(|r| r.name == invoice.account);
-    if let Some(at) = record.and_then(|r| story::seen_by_page_at(invoice, r)) {
+    if let Some(at) = story::seen_by_page_at(invoice, records) {
         let last = words::absolute(at, now);
         return format!("by pages of the list, the last one {last}");
     }

@@ -191,9 +191,6 @@ fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> T
             .resume_at
             .filter(|at| *at > now)
             .map(|at| format!("next request {}", words::relative(at, now)));
-        // One that works again has no error any more.
-        let error = account.last_error.as_deref();
-        let error = error.filter(|_| account.state != "working");
         table.row(vec![
             Cell::new(&account.name.0),
             Cell::new(&account.state).tone(Tone::of_account(&account.state)),
@@ -203,7 +200,7 @@ fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> T
             )),
             Cell::new(answered),
             Cell::maybe(resumes.as_deref()),
-            Cell::maybe(error),
+            Cell::maybe(account.standing_error()),
         ]);
     }
     table

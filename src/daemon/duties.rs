@@ -1,5 +1,6 @@
 //! The duties, put together from the parts, and the loops that turn them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,15 +48,24 @@ pub fn audit(
     }
 }
 
+/// A new duty's sign of life, known to those who watch it.
+fn heartbeat(
+    heartbeats: &mut BTreeMap<String, Heartbeat>,
+    clock: &dyn Clock,
+    name: String,
+) -> Heartbeat {
+    let heartbeat = Heartbeat::default();
+    heartbeat.beat(clock.monotonic());
+    heartbeats.insert(name, heartbeat.clone());
+    heartbeat
+}
+
 pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
     let mut setups = Vec::new();
     for account in &parts.accounts {
         let settings = &account.settings;
-        let heartbeat = Heartbeat::default();
-        heartbeat.beat(parts.clock.monotonic());
-        parts
-            .heartbeats
-            .insert(format!("poll {}", settings.name), heartbeat.clone());
+        let name = format!("poll {}", settings.name);
+        let heartbeat = heartbeat(&mut parts.heartbeats, parts.clock.as_ref(), name);
         parts.board.put(&settings.name, "polling");
         setups.push(PollSetup {
             account: AccountName(settings.name.clone()),
@@ -85,9 +95,7 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
 }
 
 pub(super) fn intake(parts: &mut Parts) -> Intake {
-    let heartbeat = Heartbeat::default();
-    heartbeat.beat(parts.clock.monotonic());
-    parts.heartbeats.insert("intake".into(), heartbeat.clone());
+    let heartbeat = heartbeat(&mut parts.heartbeats, parts.clock.as_ref(), "intake".into());
     let known = parts
         .config
         .accounts
@@ -147,9 +155,7 @@ fn writer_watch(
     parts: &mut Parts,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let heartbeat = Heartbeat::default();
-    heartbeat.beat(parts.clock.monotonic());
-    parts.heartbeats.insert("writer".into(), heartbeat.clone());
+    let heartbeat = heartbeat(&mut parts.heartbeats, parts.clock.as_ref(), "writer".into());
     let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
     let interval = parts.config.polling.intake_interval.min(LONGEST_NAP);
     async move {

@@ -17,7 +17,7 @@ use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
-use crate::store::sqlite::{DatabaseLock, REST_BESIDE_OTHERS, SqliteOptions, SqliteStore, migrate};
+use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate};
 use crate::throttle::{Gate, Limits};
 
 /// A lock that is held is tried so often, with this pause.
@@ -80,12 +80,8 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
         let name = consumer_lock(STDOUT_CONSUMER);
         locks.push(lock(&path, &name, "a feed holds the consumer stdout").await?);
     }
-    let store = SqliteStore::open(SqliteOptions {
-        path,
-        subject_prefix: config.feed.subject_prefix.clone(),
-        rest_beside_others: REST_BESIDE_OTHERS,
-    })
-    .await?;
+    let store =
+        SqliteStore::open(SqliteOptions::new(path, config.feed.subject_prefix.clone())).await?;
     Ok(Parts {
         config,
         clock,

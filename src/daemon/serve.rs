@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DaemonError, Parts};
 use crate::server::{ListenError, Server, Setup};
-use crate::store::sqlite::{REST_BESIDE_OTHERS, SqliteOptions, SqliteStore};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
 
 impl From<ListenError> for DaemonError {
     fn from(error: ListenError) -> Self {
@@ -42,11 +42,10 @@ pub(super) async fn start(
 
 /// What the server tells of. It reads by connections of its own: polling must not wait for it.
 async fn setup(parts: &Parts) -> Result<Setup, DaemonError> {
-    let store = SqliteStore::open(SqliteOptions {
-        path: parts.config.database.path.clone(),
-        subject_prefix: parts.config.feed.subject_prefix.clone(),
-        rest_beside_others: REST_BESIDE_OTHERS,
-    })
+    let store = SqliteStore::open(SqliteOptions::new(
+        parts.config.database.path.clone(),
+        parts.config.feed.subject_prefix.clone(),
+    ))
     .await?;
     let configured = parts.config.accounts.iter();
     Ok(Setup {

@@ -207,15 +207,15 @@ fn without_half_pairs(json: &str) -> String {
     let mut rest = json;
     while let Some(place) = rest.find('\\') {
         let (before, escape) = rest.split_at(place);
-        let length = match (utf16_unit(escape), escape.get(6..).and_then(utf16_unit)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
-            (Some(_), _) => 6,
-            (None, _) => 2,
+        let (length, instead) = match (utf16_unit(escape), escape.get(6..).and_then(utf16_unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, None),
+            (Some(0xd800..=0xdfff), _) => (6, Some("\\ufffd")),
+            (Some(_), _) => (6, None),
+            (None, _) => (2, None),
         };
-        let (kept, after) = escape.split_at_checked(length).unwrap_or((escape, ""));
+        let (escape, after) = escape.split_at_checked(length).unwrap_or((escape, ""));
         whole.push_str(before);
-        let is_half = length == 6 && matches!(utf16_unit(kept), Some(0xd800..=0xdfff));
-        whole.push_str(if is_half { "\\ufffd" } else { kept });
+        whole.push_str(instead.unwrap_or(escape));
         rest = after;
     }
     whole.push_str(rest);

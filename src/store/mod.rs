@@ -329,6 +329,14 @@ pub struct AccountRecord {
     pub list: ListRecord,
 }
 
+impl AccountRecord {
+    /// Its last error; one that works again has none any more.
+    pub fn standing_error(&self) -> Option<&str> {
+        let error = self.last_error.as_deref();
+        error.filter(|_| self.state != "working")
+    }
+}
+
 /// What is known of a store's list at the provider, and how far looks by page have covered what was
 /// due: such looks write no invoice row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -240,11 +240,7 @@ async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, Gate) {
     let account = &config.accounts[0];
     let provider = daemon::provider(account, &config, &clock).unwrap();
     provider.set_key(ApiKey::from_bytes(b"canary-key-0123456789").unwrap());
-    let options = SqliteOptions {
-        path: shop.database(),
-        subject_prefix: "payments".into(),
-        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
-    };
+    let options = SqliteOptions::new(shop.database(), "payments");
     let store = Arc::new(SqliteStore::open(options).await.unwrap());
     let gate = daemon::gate(account, clock.as_ref());
     let audit = daemon::audit(account, provider, &store, &clock, gate.clone(), false);

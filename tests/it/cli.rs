@@ -96,11 +96,7 @@ impl Shop {
     }
 
     pub async fn store(&self) -> Arc<SqliteStore> {
-        let options = SqliteOptions {
-            path: self.database(),
-            subject_prefix: "payments".into(),
-            rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
-        };
+        let options = SqliteOptions::new(self.database(), "payments");
         Arc::new(SqliteStore::open(options).await.unwrap())
     }
 }

@@ -11,13 +11,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::shop::Shop;
+use crate::shop::{Shop, ask};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 
@@ -130,21 +128,6 @@ impl Bot {
         assert!(status.success(), "{lines:?}");
         lines
     }
-}
-
-/// The first column of the first row of any database, as text.
-async fn ask(database: &Path, sql: &str) -> String {
-    let options = SqliteConnectOptions::new()
-        .filename(database)
-        .busy_timeout(Duration::from_secs(5));
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    let sql = format!("SELECT CAST(({sql}) AS TEXT)");
-    let answer: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
-    answer.unwrap_or_default()
 }
 
 /// Waits until `sql` answers `expected`.

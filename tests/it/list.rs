@@ -502,11 +502,7 @@ async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let inner = daemon::provider(&config.accounts[0], &config, &clock).unwrap();
     inner.set_key(ApiKey::from_bytes(b"canary-key-0123456789").unwrap());
-    let options = SqliteOptions {
-        path: shop.database(),
-        subject_prefix: "payments".into(),
-        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
-    };
+    let options = SqliteOptions::new(shop.database(), "payments");
     let limits = Limits {
         requests_per_second: 0.0,
         burst: 1,

@@ -1,7 +1,7 @@
 //! A shop for tests: a sandbox, a database, a daemon in this process.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::config::{Config, Environment};
 use payrecond::daemon::{self, DaemonError};
-use payrecond::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxOptions, World};
+use payrecond::sandbox::{Fault, FaultKind, Operation, Payment, Sandbox, SandboxOptions, World};
 use payrecond::store::sqlite::migrate;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -100,10 +100,7 @@ impl Shop {
     }
 
     pub async fn connect(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new()
-            .filename(self.database())
-            .busy_timeout(Duration::from_secs(5));
-        SqliteConnection::connect_with(&options).await.unwrap()
+        connect(&self.database()).await
     }
 
     pub async fn execute(&self, sql: &str) {
@@ -118,14 +115,7 @@ impl Shop {
 
     /// The first column of the first row, as text.
     pub async fn ask(&self, sql: &str) -> String {
-        let mut connection = self.connect().await;
-        let sql = format!("SELECT CAST(({sql}) AS TEXT)");
-        let answer: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        connection.close().await.unwrap();
-        answer.unwrap_or_default()
+        ask(&self.database(), sql).await
     }
 
     /// Waits until `sql` answers `expected`.
@@ -170,6 +160,17 @@ impl Shop {
         self.world.set_faults(Vec::new());
     }
 
+    /// Drops in, as an invoice of `account`, an order of its store that is paid already.
+    pub async fn drop_in_paid(&self, account: &str, store: &World, external_id: &str) {
+        let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
+        let id = store.create(&order).unwrap().order.id.to_string();
+        store.pay(&id, &Payment::default()).unwrap();
+        self.execute(&format!(
+            "INSERT INTO invoices (account, external_id, order_id) VALUES ('{account}', '{external_id}', '{id}')"
+        ))
+        .await;
+    }
+
     /// Drops an order of the sandbox as an invoice. Returns the order's id.
     pub async fn drop_in(&self, external_id: &str) -> String {
         let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
@@ -180,6 +181,41 @@ impl Shop {
         .await;
         id.to_string()
     }
+}
+
+async fn connect(database: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new()
+        .filename(database)
+        .busy_timeout(Duration::from_secs(5));
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+/// The first column of the first row of any database, as text.
+pub async fn ask(database: &Path, sql: &str) -> String {
+    let mut connection = connect(database).await;
+    let sql = format!("SELECT CAST(({sql}) AS TEXT)");
+    let answer: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    answer.unwrap_or_default()
+}
+
+/// Drops in all these orders of the sandbox in one statement of `program`.
+pub async fn drop_in_all(world: &World, program: &mut SqliteConnection, external_ids: &[String]) {
+    let rows: Vec<[String; 2]> = external_ids
+        .iter()
+        .map(|name| [name.clone(), world.order(name).unwrap().id.to_string()])
+        .collect();
+    sqlx::query(
+        "INSERT INTO invoices (external_id, order_id)
+         SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)",
+    )
+    .bind(serde_json::to_string(&rows).unwrap())
+    .execute(program)
+    .await
+    .unwrap();
 }
 
 pub fn environment() -> Environment {

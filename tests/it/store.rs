@@ -329,11 +329,7 @@ async fn a_second_migrate_changes_nothing() {
 }
 
 pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
-    let options = SqliteOptions {
-        path: path.to_owned(),
-        subject_prefix: "payments".into(),
-        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
-    };
+    let options = SqliteOptions::new(path, "payments");
     SqliteStore::open(options).await
 }
 

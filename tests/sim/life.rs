@@ -69,9 +69,8 @@ impl Cradle<'_> {
         shop.take_over_time();
         shop.close();
         let options = SqliteOptions {
-            path: self.path.to_owned(),
-            subject_prefix: "payments".into(),
             rest_beside_others: std::time::Duration::ZERO,
+            ..SqliteOptions::new(self.path.to_owned(), "payments")
         };
         Arc::new(wait_for(SqliteStore::open(options)).unwrap())
     }

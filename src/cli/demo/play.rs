@@ -14,7 +14,7 @@ use crate::daemon::{self, DaemonError};
 use crate::sandbox::{
     Fault, FaultKind, NewOrder, Payment, PreviewId, Sandbox, SandboxOptions, World,
 };
-use crate::store::sqlite::{NewInvoice, REST_BESIDE_OTHERS, SqliteOptions, SqliteStore, migrate};
+use crate::store::sqlite::{NewInvoice, SqliteOptions, SqliteStore, migrate};
 
 /// Customers in the play.
 pub(super) const CUSTOMERS: u16 = 60;
@@ -76,12 +76,8 @@ impl Play {
             &environment,
         )?;
         migrate(&path, clock.now()).await?;
-        let store = SqliteStore::open(SqliteOptions {
-            path,
-            subject_prefix: config.feed.subject_prefix.clone(),
-            rest_beside_others: REST_BESIDE_OTHERS,
-        })
-        .await?;
+        let store =
+            SqliteStore::open(SqliteOptions::new(path, config.feed.subject_prefix.clone())).await?;
         let stop = CancellationToken::new();
         let token = stop.clone();
         let daemon = tokio::spawn(async move {

@@ -188,8 +188,7 @@ fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &View) {
 
 fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
     let resumes = account.resume_at.filter(|at| *at > now);
-    let error = account.last_error.as_deref();
-    let error = error.filter(|_| account.state != "working");
+    let error = account.standing_error();
     let rest = format!(
         " for {}{}{}",
         words::span(now.since(account.state_since)),

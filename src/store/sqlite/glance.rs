@@ -5,7 +5,7 @@ use sqlx::Row as _;
 
 use super::SqliteStore;
 use super::connection::beside;
-use super::reports::{COVERED_FOR, invoices};
+use super::reports::{COVERED_FOR, covered_to, invoices};
 use super::row::packed_invoice;
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
@@ -161,19 +161,14 @@ impl SqliteStore {
 
     /// Plans up to this time are no matter: looks by page have covered them.
     async fn covered_to(&self, account: &AccountName, now: UnixMillis) -> Result<i64, StoreError> {
-        let caught_up: Option<i64> = sqlx::query_scalar(
-            "SELECT caught_up_at FROM accounts WHERE name = ?1 AND caught_up_at > ?2",
-        )
-        .bind(&account.0)
-        .bind(now.minus(COVERED_FOR).0)
-        .fetch_optional(&self.readers)
-        .await?;
-        let covered = match caught_up {
-            Some(at) if at > now.minus(WORD_HOLDS_FOR).0 => at.max(now.0),
-            Some(at) => at,
-            None => AT_ONCE,
-        };
-        Ok(covered.max(AT_ONCE))
+        let covered: Option<i64> = sqlx::query_scalar(concat!("SELECT ", covered_to!("?4")))
+            .bind(now.0)
+            .bind(now.minus(COVERED_FOR).0)
+            .bind(now.minus(WORD_HOLDS_FOR).0)
+            .bind(&account.0)
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(covered.unwrap_or(AT_ONCE).max(AT_ONCE))
     }
 
     /// The newest invoices of a status.

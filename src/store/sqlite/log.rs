@@ -1,9 +1,9 @@
 //! Folding the database's log (the `-wal` file) into the database.
 //!
-//! SQLite itself folds in at a commit what no reader needs any more, and begins the log anew when
-//! all of it is folded in and nobody reads it. Where several programs write and read without a
-//! pause that moment never comes, and the log grows for ever: from a certain size on the moment is
-//! made, by keeping writers out for as long as the readers of now need.
+//! What no reader needs any more is folded in after a commit. The log begins anew when all of it is
+//! folded in and nobody reads it; where several programs write and read without a pause that moment
+//! never comes, and it would grow for ever. So from a certain size on the moment is made, by keeping
+//! writers out for as long as the readers of now need.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

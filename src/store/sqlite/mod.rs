@@ -29,7 +29,6 @@ pub use connection::DatabaseLock;
 pub use copy::{Copied, restore};
 pub use glance::{COUNTED_UP_TO, Lag, Overdue, Told};
 pub use log::HeldLog;
-pub use pace::REST_BESIDE_OTHERS;
 pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Reference};
 pub use schema::{MIGRATIONS, Migrated, migrate, migrate_by};
 pub use watch::ChangeWatch;
@@ -68,9 +67,19 @@ pub struct SqliteOptions {
     pub path: PathBuf,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
-    /// While other programs write, their turn between two transactions; `REST_BESIDE_OTHERS`, or
-    /// zero where nobody waits.
+    /// While other programs write, their turn between two transactions; zero where nobody waits.
     pub rest_beside_others: Duration,
+}
+
+impl SqliteOptions {
+    /// As the daemon and its commands open it: beside other programs.
+    pub fn new(path: impl Into<PathBuf>, subject_prefix: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            subject_prefix: subject_prefix.into(),
+            rest_beside_others: pace::REST_BESIDE_OTHERS,
+        }
+    }
 }
 
 /// A database of ours, at the current schema.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Where other programs write too, the lock is left alone for at least so long between two
 /// transactions.
-pub const REST_BESIDE_OTHERS: Duration = Duration::from_millis(25);
+pub(super) const REST_BESIDE_OTHERS: Duration = Duration::from_millis(25);
 /// And for so many times as long as it was held, for it is held longer where the machine is crowded:
 const REST_TO_WORK: u32 = 4;
 /// but not for longer than so many times the least rest.

@@ -19,14 +19,28 @@ const DETECT_SAMPLE: i64 = 10_000;
 /// So long an account's word counts that looks by page had covered all that was due until then.
 pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
 
+/// The time up to which looks by page have covered an account's plans, NULL without its word. ?1 is
+/// now, ?2 `COVERED_FOR` before, ?3 `WORD_HOLDS_FOR` before.
+macro_rules! covered_to {
+    ($account:literal) => {
+        concat!(
+            "(SELECT CASE WHEN caught_up_at > ?3 THEN ?1 ELSE caught_up_at END
+                FROM accounts WHERE name = ",
+            $account,
+            " AND caught_up_at > ?2)"
+        )
+    };
+}
+pub(super) use covered_to;
+
 /// What looks by page have covered is not overdue, whatever the rows say. A nudge always is.
-const OVERDUE: &str = "
-    SELECT count(*), min(max(next_poll_at, updated_at)) FROM invoices
-     WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1
-       AND (next_poll_at = 0
-            OR next_poll_at > coalesce((SELECT CASE WHEN caught_up_at > ?3 THEN ?1 ELSE caught_up_at END
-                                          FROM accounts
-                                         WHERE name = invoices.account AND caught_up_at > ?2), 0))";
+const OVERDUE: &str = concat!(
+    "SELECT count(*), min(max(next_poll_at, updated_at)) FROM invoices
+      WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1
+        AND (next_poll_at = 0 OR next_poll_at > coalesce(",
+    covered_to!("invoices.account"),
+    ", 0))"
+);
 
 /// Invoices by way of their accounts: the indices begin with the account, and hopping over the few
 /// names keeps a search without one at a few reads.

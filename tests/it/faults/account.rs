@@ -40,14 +40,8 @@ impl TwoAccounts {
 
     /// An order in the second store that is paid already.
     async fn drop_in_paid(&self, external_id: &str) {
-        let world = self.other.world();
-        let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
-        let id = world.create(&order).unwrap().order.id.to_string();
-        world.pay(&id, &Payment::default()).unwrap();
         self.shop
-            .execute(&format!(
-                "INSERT INTO invoices (account, external_id, order_id) VALUES ('other', '{external_id}', '{id}')"
-            ))
+            .drop_in_paid("other", &self.other.world(), external_id)
             .await;
     }
 }

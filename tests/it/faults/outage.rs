@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::laws;
 use super::program::{self, Program, Stdout};
 use super::shim::{self, WallClock};
-use crate::shop::Shop;
+use crate::shop::{Shop, drop_in_all};
 
 /// `PAYRECOND_OUTAGE_INVOICES` says another number.
 const INVOICES: usize = 2_000;
@@ -190,14 +190,8 @@ impl Outage {
     }
 
     async fn other_account_works(&self, external_id: &str) {
-        let world = self.other.world();
-        let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
-        let id = world.create(&order).unwrap().order.id.to_string();
-        world.pay(&id, &Payment::default()).unwrap();
         self.shop
-            .execute(&format!(
-                "INSERT INTO invoices (account, external_id, order_id) VALUES ('other', '{external_id}', '{id}')"
-            ))
+            .drop_in_paid("other", &self.other.world(), external_id)
             .await;
         let paid =
             format!("SELECT status = 'paid' FROM invoices WHERE external_id = '{external_id}'");
@@ -263,18 +257,7 @@ impl Outage {
 async fn insert(shop: &Shop, names: &[String]) {
     let mut program = shop.connect().await;
     for names in names.chunks(CHUNK) {
-        let rows: Vec<[String; 2]> = names
-            .iter()
-            .map(|name| [name.clone(), shop.world.order(name).unwrap().id.to_string()])
-            .collect();
-        sqlx::query(
-            "INSERT INTO invoices (external_id, order_id)
-             SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)",
-        )
-        .bind(serde_json::to_string(&rows).unwrap())
-        .execute(&mut program)
-        .await
-        .unwrap();
+        drop_in_all(&shop.world, &mut program, names).await;
     }
     program.close().await.unwrap();
 }

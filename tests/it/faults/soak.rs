@@ -19,7 +19,7 @@ use self::trouble::Trouble;
 use super::laws;
 use super::program::{self, Left, Program, Stdout};
 use super::shim::{self, WallClock};
-use crate::shop::Shop;
+use crate::shop::{Shop, drop_in_all};
 
 /// `PAYRECOND_SOAK_EVENTS` says another number.
 const EVENTS: usize = 4_000;
@@ -226,18 +226,7 @@ async fn fill(
             .collect();
         let (before, after) = names.split_at(names.len() / 2);
         end(&world, before, &mut rng);
-        let rows: Vec<[String; 2]> = names
-            .iter()
-            .map(|name| [name.clone(), world.order(name).unwrap().id.to_string()])
-            .collect();
-        sqlx::query(
-            "INSERT INTO invoices (external_id, order_id)
-             SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)",
-        )
-        .bind(serde_json::to_string(&rows).unwrap())
-        .execute(&mut program)
-        .await
-        .unwrap();
+        drop_in_all(&world, &mut program, &names).await;
         end(&world, after, &mut rng);
     }
     program.close().await.unwrap();

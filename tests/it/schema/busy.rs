@@ -62,11 +62,7 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
     let filled = sqlx::query(fill).bind(more).execute(&mut connection).await;
     filled.unwrap();
     connection.close().await.unwrap();
-    let options = SqliteOptions {
-        path: path.clone(),
-        subject_prefix: "payments".into(),
-        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
-    };
+    let options = SqliteOptions::new(path.clone(), "payments");
     let store = SqliteStore::open(options).await.unwrap();
     let cases = json!([{"file": path, "rounds": rounds}]);
     let program = tokio::task::spawn_blocking(move || drivers::run_python(PROGRAM, &cases));

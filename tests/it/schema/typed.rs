@@ -141,11 +141,7 @@ async fn bytes_that_are_no_utf8_stop_no_other_invoice() {
             "{inserted:?}"
         );
     }
-    let options = SqliteOptions {
-        path,
-        subject_prefix: "payments".into(),
-        rest_beside_others: payrecond::store::sqlite::REST_BESIDE_OTHERS,
-    };
+    let options = SqliteOptions::new(path, "payments");
     let store = SqliteStore::open(options).await.unwrap();
     let due = store
         .due(&"odd".into(), UnixMillis(i64::MAX), 100, &HashSet::new())
