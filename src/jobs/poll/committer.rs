@@ -17,8 +17,8 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Of the time that a commit took, this part is left to other writers before the next.
 const BREATHER: u32 = 4;
 
-/// With so many decisions waiting, no page is asked for: it would bring up to 10,000 more, faster
-/// than any disk takes them.
+/// With so many decisions waiting, nothing more is asked: a provider answers faster than any disk
+/// writes, and a page brings up to 10,000.
 const FULL: usize = 5_000;
 
 /// A decision with the row it came from, to fall back on.
@@ -74,7 +74,7 @@ impl Committer {
         self.gathered.is_empty() && self.under_way.is_none()
     }
 
-    /// Whether so much waits to be written that more should not be asked for by pages.
+    /// Whether so much waits to be written that nothing more should be asked.
     pub(super) fn is_full(&self) -> bool {
         self.gathered.len() >= FULL
     }

@@ -303,6 +303,10 @@ impl Poller {
             // Only answers and commits are waited for: what could be asked now is no reason to wake.
             return nap.max(Duration::from_millis(1));
         }
+        if self.committer.is_full() && self.queue.is_empty() {
+            // The end of a write, or the next try of one, makes room for more.
+            return nap.max(Duration::from_millis(1));
+        }
         if self.reading.is_some() && self.queue.is_empty() {
             // The book and its plan want more turns than the reads of the queue.
             let nap = nap.min(self.setup.intake_interval).min(self.list_nap(now));

@@ -38,7 +38,7 @@ impl Poller {
             self.take(read).await;
         }
         let now = self.setup.clock.monotonic();
-        if self.read.is_some() || now < self.read_not_before {
+        if self.read.is_some() || now < self.read_not_before || self.committer.is_full() {
             return;
         }
         let (room, enough) = {

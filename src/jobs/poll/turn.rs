@@ -205,7 +205,7 @@ impl Poller {
     /// Loads the rows whose turn for a look of their own has come.
     async fn load_ones(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let room = if self.queue.is_empty() {
+        let room = if self.queue.is_empty() && !self.committer.is_full() {
             self.gate().room(now)
         } else {
             0
@@ -294,8 +294,7 @@ impl Poller {
         let Some(reading) = &self.reading else {
             return Duration::MAX;
         };
-        let may_begin_page =
-            self.page.is_none() && !reading.pages_rest() && !self.committer.is_full();
+        let may_begin_page = self.page.is_none() && !reading.pages_rest();
         if self.committer.is_failing() {
             // Nothing is planned or asked meanwhile: only the next try of the database counts.
             let again = self.read_not_before.saturating_sub(now);

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use payrecond::sandbox::{NewOrder, Payment};
+use payrecond::sandbox::{Batch, NewOrder, Operation, Payment};
 
 use super::kill::{all_delivered, request};
 use super::laws;
 use super::program::{self, Program, Stdout};
-use crate::shop::Shop;
+use crate::shop::{Shop, drop_in_all};
 
 /// Starts on what cannot be used: it must end by itself, soon, and say why.
 async fn refused(shop: &Shop, why: &str) {
@@ -201,6 +201,43 @@ async fn a_database_locked_for_long_is_waited_for() {
     let left = program.stop().await;
     let said = left.stderr.matches("the database cannot be used").count();
     assert_eq!(said, 1, "{}", left.stderr);
+    laws::hold(&shop, &[left]).await;
+}
+
+/// What was decided waits in memory: of that there is never more than so many, whatever is due.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_locked_only_so_much_is_asked() {
+    const DUE: usize = 9_000;
+    // 5,000 decisions fill the memory that is meant for them; besides one batch is being written and
+    // what was read of the queue by then is still asked.
+    const ASKED_AT_MOST: u64 = 5_000 + 2_000;
+    let shop = Shop::open().await;
+    let mut holder = shop.connect().await;
+    let batch = Batch {
+        count: DUE,
+        ..Batch::default()
+    };
+    let names: Vec<String> = shop
+        .world
+        .seed(&batch)
+        .unwrap()
+        .map(|n| format!("{}{}", batch.external_id_prefix, n + 1))
+        .collect();
+    drop_in_all(&shop.world, &mut holder, &names).await;
+    let program = Program::ready(&shop).await;
+    run(&mut holder, "BEGIN IMMEDIATE").await;
+    let written: i64 = sqlx::query_scalar("SELECT sum(polls) FROM invoices")
+        .fetch_one(&mut holder)
+        .await
+        .unwrap();
+    program
+        .until_said("the database cannot be used: waiting for it")
+        .await;
+    let asked = shop.asked(Operation::Preview) - u64::try_from(written).unwrap();
+    assert!(asked <= ASKED_AT_MOST, "{asked} asked beyond {written}");
+    run(&mut holder, "COMMIT").await;
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    let left = program.stop().await;
     laws::hold(&shop, &[left]).await;
 }
 
