@@ -82,6 +82,17 @@ impl Positions {
         self.floor
     }
 
+    /// Whether orders may follow behind the length that is known, nobody knows how many.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Takes in what the provider counts.
+    pub fn learn_count(&mut self, count: u64) {
+        self.learn_total(count);
+        self.goes_on = false;
+    }
+
     /// Takes in that the list holds at least `total` orders.
     pub fn learn_total(&mut self, total: u64) {
         let total = total.min(LAST_POSITION);

@@ -287,6 +287,42 @@ async fn an_order_missing_from_the_whole_list_is_not_found() {
     assert_eq!(shop.ask(others).await, "30");
 }
 
+/// Others made more orders than a page holds while nobody looked: the end that was known is long
+/// gone, and every page up to it is full.
+async fn found_far_beyond_the_end_that_was_known(faults: Vec<Fault>) {
+    let shop = without_watch("list", FAST).await;
+    fill(&shop, 10_100, 20_000).await;
+    let daemon = shop.start();
+    let total = "SELECT list_total FROM accounts";
+    shop.until(total, "10000").await;
+    daemon.stop().await;
+    fill(&shop, 25_000, 50_000).await;
+    fill(&shop, 3, 1).await;
+    for order in &shop.world.orders()[35_100..] {
+        let payment = Payment::default();
+        shop.world.pay(&order.external_id, &payment).unwrap();
+    }
+    shop.world.set_faults(faults);
+    let daemon = shop.start();
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
+    shop.until(paid, "3").await;
+    daemon.stop().await;
+    let said = shop.ask("SELECT group_concat(type) FROM outbox").await;
+    assert_eq!(said, "payment.paid,payment.paid,payment.paid");
+    assert_eq!(shop.asked(Operation::Preview), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_far_beyond_the_end_that_was_known_are_found() {
+    found_far_beyond_the_end_that_was_known(Vec::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_are_found_too_where_nothing_can_be_counted() {
+    let fault = Fault::new(FaultKind::Status500).on(Operation::Amount);
+    found_far_beyond_the_end_that_was_known(vec![fault]).await;
+}
+
 #[tokio::test]
 async fn nothing_is_lost_by_a_restart() {
     let shop = without_watch("auto", FAST).await;

@@ -15,6 +15,7 @@ mod page;
 mod plan;
 mod queue;
 mod reading;
+mod region;
 mod standing;
 mod take;
 mod turn;

@@ -11,6 +11,7 @@ use std::collections::{HashSet, VecDeque};
 use super::Strategy;
 use super::book::Book;
 use super::entry::{Entry, Kind};
+use super::region::Region;
 use crate::domain::coverage::{self, Costs, Inquiry, Reach, Wanted};
 use crate::domain::positions::{Estimate, MARGIN, Positions};
 
@@ -26,18 +27,6 @@ pub(super) const REQUEST_BYTES: u64 = 4096;
 const ONE_BYTES: u64 = 600;
 /// From so many on, knowing the number of orders is worth a request of its own.
 const WORTH_COUNTING: usize = 8;
-
-/// A stretch of the list to be read page by page, from its end down: the newest orders first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Region {
-    pub(super) from: u64,
-    /// What is left ends here.
-    pub(super) to: u64,
-    /// Where it ended at first.
-    pub(super) end: u64,
-    /// Entries that must be in it, if anywhere.
-    pub(super) members: Vec<u32>,
-}
 
 /// What to do next.
 #[derive(Debug, Default)]
@@ -88,11 +77,14 @@ impl Outlook<'_> {
             .collect();
         let vague = |(_, at): &&(u32, Whereabouts)| matches!(at, Whereabouts::Within(..));
         let vague_ones = found.iter().filter(vague).count();
-        let total_matters = vague_ones >= WORTH_COUNTING && self.positions.total() == 0;
-        let count_helps = total_matters || tail >= WORTH_COUNTING;
+        let total = self.positions.total();
+        let total_matters = vague_ones >= WORTH_COUNTING && total == 0;
+        let region = self.best_region(&found);
+        let end_matters = region.as_ref().is_some_and(|r| r.end >= total) && self.end_is_unknown();
+        let count_helps = total_matters || tail >= WORTH_COUNTING || end_matters;
         let mut planned = Planned {
             needs_count: !self.counted && count_helps && self.page_limit > 0,
-            region: self.best_region(&found),
+            region: region.filter(|_| !end_matters),
             ..Planned::default()
         };
         let mut wanted = Vec::with_capacity(found.len());
@@ -188,6 +180,16 @@ impl Outlook<'_> {
         }
     }
 
+    /// Pages were full up to the end that is known: how far the list goes on is asked for first, or
+    /// what stands behind would never be read.
+    fn end_is_unknown(&self) -> bool {
+        self.positions.goes_on() && !self.counted
+    }
+
+    fn knows_count(&self) -> bool {
+        self.counted && !self.positions.goes_on()
+    }
+
     /// Whether reading a stretch is cheaper than `looks` single ones. Never more requests.
     fn worth_reading(&self, looks: usize, from: u64, to: u64) -> bool {
         if self.page_limit == 0 {
@@ -225,6 +227,7 @@ impl Outlook<'_> {
                     to,
                     end: to,
                     members: vec![slot],
+                    counted: self.knows_count(),
                 }),
             }
         }
@@ -240,7 +243,7 @@ impl Outlook<'_> {
     fn read_all(&self, book: &Book, due: &[u32]) -> Planned {
         let mut planned = Planned::default();
         let total = self.positions.total();
-        if total == 0 && !self.counted {
+        if total == 0 && !self.counted || self.end_is_unknown() {
             planned.needs_count = true;
             return planned;
         }
@@ -268,6 +271,7 @@ impl Outlook<'_> {
             to: end,
             end,
             members,
+            counted: self.knows_count(),
         });
         planned
     }

@@ -9,12 +9,13 @@ use super::book;
 use super::details::Details;
 use super::entry::Kind;
 use super::page::{Errand, Fetched, Purpose, Shared, lock};
-use super::plan::{MOST_PLANNED, Outlook, Region};
+use super::plan::{MOST_PLANNED, Outlook};
+use super::region::Region;
 use super::watch::Watch;
 use super::{PollSetup, Strategy};
 use crate::domain::coverage::Inquiry;
 use crate::domain::invoice::InvoiceId;
-use crate::domain::positions::{MARGIN, PageSummary, Positions};
+use crate::domain::positions::{PageSummary, Positions};
 use crate::domain::time::UnixMillis;
 use crate::store::{ListRecord, QueuePlace};
 
@@ -210,18 +211,11 @@ impl Reading {
             return Some(Errand::count());
         }
         if let Some(region) = &self.region {
-            let limit = u64::from(self.page_limit);
-            let offset = region.to.saturating_sub(limit).max(region.from);
-            let reaches_end = region.to >= self.positions.total();
-            let items = if reaches_end {
-                limit
-            } else {
-                region.to - offset
-            };
+            let (offset, count) = region.page(&self.positions, self.page_limit);
             return Some(Errand {
                 purpose: Purpose::Region,
                 offset,
-                count: u32::try_from(items).unwrap_or(self.page_limit),
+                count,
             });
         }
         let is_page = |inquiry: &Inquiry<u32>| matches!(inquiry, Inquiry::Page { .. });
@@ -293,7 +287,7 @@ impl Reading {
         };
         self.failed_pages = 0;
         if let Some(total) = fetched.total {
-            self.positions.learn_total(total);
+            self.positions.learn_count(total);
             self.counted_at = Some(now);
             self.planned_at = Duration::ZERO;
             return Vec::new();
@@ -348,14 +342,10 @@ impl Reading {
         let Some(region) = self.region.as_mut() else {
             return Vec::new();
         };
-        if offset > region.from {
-            // Some items twice: near-simultaneous orders may swap places between two pages.
-            let twice = MARGIN.min(u64::from(self.page_limit) / 2);
-            region.to = offset + twice.min(offset - region.from);
+        if !region.advance(offset, self.page_limit) {
             return Vec::new();
         }
-        let end = self.positions.total().saturating_sub(MARGIN);
-        let was_all = region.from == 0 && region.end >= end;
+        let was_all = region.was_all(&self.positions);
         let members = std::mem::take(&mut region.members);
         self.region = None;
         self.planned_at = Duration::ZERO;

@@ -1,0 +1,117 @@
+//! A stretch of the list that is read page by page, from its end down: the newest orders first.
+
+use crate::domain::positions::{MARGIN, Positions};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Region {
+    pub(super) from: u64,
+    /// What is left ends here.
+    pub(super) to: u64,
+    /// Where it ended at first.
+    pub(super) end: u64,
+    /// Entries that must be in it, if anywhere.
+    pub(super) members: Vec<u32>,
+    /// The number of orders was asked for just before.
+    pub(super) counted: bool,
+}
+
+impl Region {
+    /// Offset and count of the next page.
+    pub(super) fn page(&self, positions: &Positions, page_limit: u32) -> (u64, u32) {
+        let limit = u64::from(page_limit);
+        if self.to < positions.total() {
+            let offset = self.to.saturating_sub(limit).max(self.from);
+            let count = u32::try_from(self.to - offset).unwrap_or(page_limit);
+            return (offset, count);
+        }
+        // Only a page that is not full shows that the list ends there: some places more than there
+        // should be orders, or a page of its own where they are known to go on. Of a small page the
+        // greater part still lies before, or the next would be the same.
+        let beyond = if positions.goes_on() {
+            limit - twice(page_limit)
+        } else {
+            MARGIN.min(limit / 4)
+        };
+        let offset = (self.to + beyond).saturating_sub(limit).max(self.from);
+        (offset, page_limit)
+    }
+
+    /// The page from `offset` on was read. Whether it was the last one.
+    pub(super) fn advance(&mut self, offset: u64, page_limit: u32) -> bool {
+        if offset > self.from {
+            self.to = offset + twice(page_limit).min(offset - self.from);
+            return false;
+        }
+        true
+    }
+
+    /// Whether an order that none of its pages showed is not in the list.
+    pub(super) fn was_all(&self, positions: &Positions) -> bool {
+        let end_was_seen = self.counted || !positions.goes_on();
+        let end = positions.total().saturating_sub(MARGIN);
+        self.from == 0 && self.end >= end && end_was_seen
+    }
+}
+
+/// Items that two pages share: near-simultaneous orders may swap places between them.
+fn twice(page_limit: u32) -> u64 {
+    MARGIN.min(u64::from(page_limit) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::positions::PageSummary;
+
+    /// Reads the whole list, which has `orders`, while it is thought to have `known`. Returns the
+    /// number of pages, and whether what none of them showed can be said to be missing.
+    fn read(known: u64, orders: u64, page_limit: u32) -> (usize, bool) {
+        let mut positions = Positions::default();
+        positions.learn_total(known);
+        let mut region = Region {
+            from: 0,
+            to: known,
+            end: known,
+            members: Vec::new(),
+            counted: false,
+        };
+        let mut shown = vec![false; usize::try_from(orders).unwrap()];
+        for pages in 1..=1000 {
+            let (offset, count) = region.page(&positions, page_limit);
+            let items = orders.saturating_sub(offset).min(count.into());
+            let from = usize::try_from(offset.min(orders)).unwrap();
+            shown[from..][..usize::try_from(items).unwrap()].fill(true);
+            positions.learn_page(&PageSummary {
+                offset,
+                asked: count,
+                items,
+                ..PageSummary::default()
+            });
+            if region.advance(offset, page_limit) {
+                let known = usize::try_from(known.min(orders)).unwrap();
+                assert!(shown[..known].iter().all(|&is_shown| is_shown));
+                return (pages, region.was_all(&positions));
+            }
+        }
+        panic!("{orders} orders, {page_limit} a page: no end");
+    }
+
+    #[test]
+    fn the_pages_cover_it_and_come_to_an_end_whatever_they_hold() {
+        for page_limit in [1, 2, 3, 4, 7, 8, 20, 64, 10_000] {
+            for known in [0, 1, 7, 8, 9, 40, 99, 100] {
+                for orders in [0, 1, 8, 39, 40, 41, 100, 250] {
+                    read(known, orders, page_limit);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said_only_when_the_end_was_seen() {
+        assert_eq!(read(100, 100, 64), (3, true));
+        assert_eq!(read(100, 110, 64), (3, true), "orders came since");
+        assert_eq!(read(100, 250, 64), (3, false), "more than a page shows");
+        assert_eq!(read(1_000_000, 1_000_000, 10_000), (101, true));
+    }
+}
