@@ -16,6 +16,7 @@ mod log_damage;
 mod notified;
 mod outage;
 mod output;
+mod packet_loss;
 mod points;
 mod power;
 pub mod program;

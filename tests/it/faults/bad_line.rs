@@ -103,10 +103,15 @@ async fn carry(
 #[tokio::test]
 async fn over_a_bad_line_it_is_late_and_nothing_else() {
     let mut shop = Shop::open().await;
-    shop.settings += "[http]\nrequest_timeout = \"1s\"\n";
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     shop.base_url = bad_line(&shop.base_url, seed).await;
+    it_is_late_and_nothing_else(shop).await;
+}
+
+/// Also used by `packet_loss`.
+pub async fn it_is_late_and_nothing_else(mut shop: Shop) {
+    shop.settings += "[http]\nrequest_timeout = \"1s\"\n";
     for n in 0..INVOICES {
         let id = shop.drop_in(&format!("ORD-{n}")).await;
         shop.world.pay(&id, &Payment::default()).unwrap();
