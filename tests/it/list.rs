@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
@@ -18,9 +20,10 @@ use payrecond::provider::{
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use payrecond::throttle::{Gate, Limits};
+use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::{Daemon, Shop, environment};
+use crate::shop::{Daemon, Shop, environment, execute};
 
 const FAST: &str = "[polling]\nmin_interval = \"200ms\"\nmax_interval = \"400ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\nnot_found_grace = \"300ms\"\n";
 /// Nothing is looked at twice within a test.
@@ -439,7 +442,11 @@ struct Watched {
     inner: Arc<dyn Provider>,
     /// Of each page: its items, and those wanted.
     pages: Pages,
+    /// What happens when a page has been read and the poller does not know yet.
+    meanwhile: Meanwhile,
 }
+
+type Meanwhile = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 type Pages = Arc<Mutex<Vec<(u64, usize)>>>;
 
@@ -475,6 +482,7 @@ impl Provider for Watched {
         let end = self.inner.page(offset, count, &mut counting).await?;
         let page = (end.items, counting.wanted);
         self.pages.lock().unwrap().push(page);
+        (self.meanwhile)().await;
         Ok(end)
     }
 
@@ -512,7 +520,8 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
     let shop = shop("list", FAST).await;
     fill(&shop, 3000, 5).await;
     let pages = Arc::default();
-    let poller = watched_poller(&shop, Arc::clone(&pages)).await;
+    let nothing: Meanwhile = Box::new(|| Box::pin(async {}));
+    let poller = Poller::new(watched(&shop, Arc::clone(&pages), nothing).await);
     let end = CancellationToken::new();
     let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
     shop.until_asked(Operation::List, 4).await;
@@ -532,8 +541,47 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
     );
 }
 
-/// A poller as the daemon builds it, but for its provider.
-async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
+/// The page has shown the order as it was before: what the nudge asks for is a look after it.
+#[tokio::test]
+async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
+    // One page shows them all, or the next one shows it too.
+    for count in [20, 60] {
+        let shop = without_watch("auto", SLOW).await;
+        fill(&shop, count, 1).await;
+        let (somebody_wrote, changed) = tokio::sync::watch::channel(());
+        let setup = watched(&shop, Arc::default(), nudge(&shop, somebody_wrote)).await;
+        let poller = Poller::new(PollSetup {
+            strategy: Strategy::Auto,
+            changed,
+            ..setup
+        });
+        let end = CancellationToken::new();
+        let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
+        let looked_at = "SELECT polls > 0 FROM invoices WHERE external_id = 'E7'";
+        shop.until(looked_at, "1").await;
+        end.cancel();
+        polling.await.unwrap();
+        assert_eq!(shop.asked(Operation::Preview), 1, "{count}");
+    }
+}
+
+/// Nudges one invoice with each page until there was a look at it.
+fn nudge(shop: &Shop, somebody_wrote: Sender<()>) -> Meanwhile {
+    let path = shop.database();
+    Box::new(move || {
+        let (path, somebody_wrote) = (path.clone(), somebody_wrote.clone());
+        Box::pin(async move {
+            let sql = "UPDATE invoices SET next_poll_at = 0 WHERE external_id = 'E7' AND polls = 0";
+            execute(&path, sql).await;
+            somebody_wrote.send(()).unwrap();
+            // The poller has read that row again by then.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        })
+    })
+}
+
+/// What the daemon makes a poller of, but for its provider.
+async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
     let config = shop.config();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let inner = daemon::provider(&config.accounts[0], &config, &clock).unwrap();
@@ -544,9 +592,13 @@ async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
         burst: 1,
         max_in_flight: 1,
     };
-    Poller::new(PollSetup {
+    PollSetup {
         account: "default".into(),
-        provider: Arc::new(Watched { inner, pages }),
+        provider: Arc::new(Watched {
+            inner,
+            pages,
+            meanwhile,
+        }),
         read_key: Arc::new(|| Err("there is no other".into())),
         store: Arc::new(SqliteStore::open(options).await.unwrap()),
         cadence: daemon::cadence(&config),
@@ -562,5 +614,5 @@ async fn watched_poller(shop: &Shop, pages: Pages) -> Poller {
         meter: Metrics::new().account("default"),
         seed: 1,
         clock,
-    })
+    }
 }

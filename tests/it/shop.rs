@@ -104,13 +104,7 @@ impl Shop {
     }
 
     pub async fn execute(&self, sql: &str) {
-        let mut connection = self.connect().await;
-        sqlx::query(AssertSqlSafe(sql.to_owned()))
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        // Dropped, it would be closed a little later, and might write then.
-        connection.close().await.unwrap();
+        execute(&self.database(), sql).await;
     }
 
     /// The first column of the first row, as text.
@@ -188,6 +182,16 @@ async fn connect(database: &Path) -> SqliteConnection {
         .filename(database)
         .busy_timeout(Duration::from_secs(5));
     SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+pub async fn execute(database: &Path, sql: &str) {
+    let mut connection = connect(database).await;
+    sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    // Dropped, it would be closed a little later, and might write then.
+    connection.close().await.unwrap();
 }
 
 /// The first column of the first row of any database, as text.

@@ -118,10 +118,10 @@ impl Poller {
             return;
         };
         if let Some(entry) = shared.book.entry_mut(slot) {
-            let by_list_only = self.setup.strategy == Strategy::List;
-            if !says_something && sighting.state == OrderState::Unknown && !by_list_only {
-                // The list is of no help here: a look of its own is.
-                entry.doubtful = true;
+            // The list is of no help here: a look of its own is.
+            let is_doubtful = sighting.state == OrderState::Unknown && self.has_looks();
+            if !says_something && (is_doubtful || self.awaits_its_own_look(&invoice)) {
+                entry.doubtful |= is_doubtful;
                 return;
             }
             entry.asked = true;
@@ -137,9 +137,21 @@ impl Poller {
         let now = self.setup.clock.now();
         let roll = self.rng.f64();
         let next = self.setup.cadence.next_look(&decision.row, now, roll);
-        decision.row.schedule.next_poll_at = next;
+        let nudge = invoice.schedule.next_poll_at;
+        let is_kept = next.is_some() && self.awaits_its_own_look(&invoice);
+        decision.row.schedule.next_poll_at = if is_kept { nudge } else { next };
         self.claimed.insert(invoice.id);
         self.keep(invoice, decision);
+    }
+
+    /// Who nudges knows more than a page that was begun before: that is no answer to it.
+    fn awaits_its_own_look(&self, invoice: &Invoice) -> bool {
+        let is_nudged = invoice.schedule.next_poll_at == Some(UnixMillis(0));
+        is_nudged && self.has_looks()
+    }
+
+    fn has_looks(&self) -> bool {
+        self.setup.strategy != Strategy::List
     }
 
     /// Orders that a complete reading of the list did not show: the provider has none.
