@@ -87,10 +87,12 @@ impl Positions {
         self.goes_on
     }
 
-    /// Takes in what the provider counts.
+    /// Takes in what the provider counts. Fewer than pages have shown prove nothing.
     pub fn learn_count(&mut self, count: u64) {
-        self.learn_total(count);
-        self.goes_on = false;
+        if count >= self.total {
+            self.learn_total(count);
+            self.goes_on = false;
+        }
     }
 
     /// Takes in that the list holds at least `total` orders.

@@ -544,10 +544,14 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
 /// The page has shown the order as it was before: what the nudge asks for is a look after it.
 #[tokio::test]
 async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
-    // One page shows them all, or the next one shows it too.
-    for count in [20, 60] {
-        let shop = without_watch("auto", SLOW).await;
+    // One page shows them all, or the next one shows it too, or it has come to its end.
+    for (count, has_expired) in [(20, false), (60, false), (20, true)] {
+        let settings = format!("{SLOW}checks_after_expiry = []\n");
+        let shop = without_watch("auto", &settings).await;
         fill(&shop, count, 1).await;
+        if has_expired {
+            shop.world.expire("E7", false).unwrap();
+        }
         let (somebody_wrote, changed) = tokio::sync::watch::channel(());
         let setup = watched(&shop, Arc::default(), nudge(&shop, somebody_wrote)).await;
         let poller = Poller::new(PollSetup {
@@ -561,7 +565,7 @@ async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
         shop.until(looked_at, "1").await;
         end.cancel();
         polling.await.unwrap();
-        assert_eq!(shop.asked(Operation::Preview), 1, "{count}");
+        assert_eq!(shop.asked(Operation::Preview), 1, "{count} {has_expired}");
     }
 }
 

@@ -364,6 +364,23 @@ fn the_tail_keeps_up_with_a_busy_shop() {
 }
 
 #[test]
+fn a_count_below_what_pages_have_shown_proves_nothing() {
+    let mut positions = Positions::default();
+    positions.learn_page(&PageSummary {
+        offset: 0,
+        asked: 1000,
+        items: 1000,
+        ..PageSummary::default()
+    });
+    assert!(positions.goes_on(), "the page was full");
+    positions.learn_count(999);
+    assert!(positions.goes_on());
+    positions.learn_count(1000);
+    assert!(!positions.goes_on());
+    assert_eq!(positions.total(), 1000);
+}
+
+#[test]
 fn a_list_that_ends_early_is_believed() {
     let mut rng = fastrand::Rng::with_seed(4);
     let mut shop = Shop::random(&mut rng, 5000, 0);

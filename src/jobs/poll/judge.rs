@@ -122,6 +122,10 @@ impl Poller {
             let is_doubtful = sighting.state == OrderState::Unknown && self.has_looks();
             if !says_something && (is_doubtful || self.awaits_its_own_look(&invoice)) {
                 entry.doubtful |= is_doubtful;
+                if !is_doubtful && entry.kind != Kind::Orderless {
+                    // As it will be read of the queue: until then no page is asked for it.
+                    entry.kind = Kind::Nudged;
+                }
                 return;
             }
             entry.asked = true;
@@ -138,13 +142,14 @@ impl Poller {
         let roll = self.rng.f64();
         let next = self.setup.cadence.next_look(&decision.row, now, roll);
         let nudge = invoice.schedule.next_poll_at;
-        let is_kept = next.is_some() && self.awaits_its_own_look(&invoice);
+        let is_final = matches!(decision.row.facts.status, Status::Paid | Status::Rejected);
+        let is_kept = !is_final && self.awaits_its_own_look(&invoice);
         decision.row.schedule.next_poll_at = if is_kept { nudge } else { next };
         self.claimed.insert(invoice.id);
         self.keep(invoice, decision);
     }
 
-    /// Who nudges knows more than a page that was begun before: that is no answer to it.
+    /// A nudge is answered by a look of its own: a page may have been begun before it.
     fn awaits_its_own_look(&self, invoice: &Invoice) -> bool {
         let is_nudged = invoice.schedule.next_poll_at == Some(UnixMillis(0));
         is_nudged && self.has_looks()

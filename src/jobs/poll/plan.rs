@@ -48,6 +48,8 @@ pub(super) struct Outlook<'a> {
     pub(super) item_bytes: u64,
     /// The number of orders was asked for moments ago.
     pub(super) counted: bool,
+    /// And it was told.
+    pub(super) count_came: bool,
     /// Single looks begun before: a plan goes on where the last one stood, or an account that asks
     /// little would never come to the longest overdue.
     pub(super) turn: usize,
@@ -186,8 +188,10 @@ impl Outlook<'_> {
         self.positions.goes_on() && !self.counted
     }
 
-    fn knows_count(&self) -> bool {
-        self.counted && !self.positions.goes_on()
+    /// Whether the provider has just counted no more orders than this.
+    fn knows_count_up_to(&self, end: u64) -> bool {
+        let is_known = self.counted && self.count_came && !self.positions.goes_on();
+        is_known && end >= self.positions.total()
     }
 
     /// Whether reading a stretch is cheaper than `looks` single ones. Never more requests.
@@ -227,7 +231,8 @@ impl Outlook<'_> {
                     to,
                     end: to,
                     members: vec![slot],
-                    counted: self.knows_count(),
+                    counted: false,
+                    end_was_known: !self.positions.goes_on(),
                 }),
             }
         }
@@ -236,6 +241,7 @@ impl Outlook<'_> {
             .filter(|r| self.worth_reading(r.members.len(), r.from, r.end))
             .max_by_key(|region| region.members.len())?;
         worth.to = worth.end;
+        worth.counted = self.knows_count_up_to(worth.end);
         Some(worth)
     }
 
@@ -271,7 +277,8 @@ impl Outlook<'_> {
             to: end,
             end,
             members,
-            counted: self.knows_count(),
+            counted: self.knows_count_up_to(end),
+            end_was_known: !self.positions.goes_on(),
         });
         planned
     }
@@ -381,6 +388,7 @@ mod tests {
             page_limit,
             item_bytes: 400,
             counted: false,
+            count_came: false,
             turn: 0,
         };
         outlook.plan(book, due)

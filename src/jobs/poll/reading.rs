@@ -55,7 +55,10 @@ pub(super) struct Reading {
     planned_due: usize,
     region: Option<Region>,
     needs_count: bool,
+    /// When the number of orders was asked for.
     counted_at: Option<Duration>,
+    /// When it was told.
+    count_came_at: Option<Duration>,
     pub(super) watch: Watch,
     pub(super) details: Details,
     strategy: Strategy,
@@ -90,6 +93,7 @@ impl Reading {
             region: None,
             needs_count: false,
             counted_at: None,
+            count_came_at: None,
             watch: Watch::new(bytes_per_second, intervals, now),
             details: Details::default(),
             strategy: setup.strategy,
@@ -164,6 +168,7 @@ impl Reading {
             page_limit: if pages_work { self.page_limit } else { 0 },
             item_bytes: self.item_bytes(),
             counted: self.counted_lately(now),
+            count_came: self.count_came_at == self.counted_at,
             turn: self.turn,
         }
     }
@@ -289,6 +294,8 @@ impl Reading {
         if let Some(total) = fetched.total {
             self.positions.learn_count(total);
             self.counted_at = Some(now);
+            self.count_came_at = self.counted_at;
+            self.needs_count = false;
             self.planned_at = Duration::ZERO;
             return Vec::new();
         }
@@ -342,6 +349,11 @@ impl Reading {
         let Some(region) = self.region.as_mut() else {
             return Vec::new();
         };
+        if region.falls_short(&self.positions) {
+            self.region = None;
+            self.planned_at = Duration::ZERO;
+            return Vec::new();
+        }
         if !region.advance(offset, self.page_limit) {
             return Vec::new();
         }

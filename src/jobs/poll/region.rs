@@ -11,8 +11,10 @@ pub(super) struct Region {
     pub(super) end: u64,
     /// Entries that must be in it, if anywhere.
     pub(super) members: Vec<u32>,
-    /// The number of orders was asked for just before.
+    /// Just before, the provider counted no more orders than lie up to its end.
     pub(super) counted: bool,
+    /// When it was planned, the list was not known to go on behind its end.
+    pub(super) end_was_known: bool,
 }
 
 impl Region {
@@ -45,11 +47,19 @@ impl Region {
         true
     }
 
+    /// Whether its first page, just read, has shown that the list goes on behind it: then how far is
+    /// asked for first, for all of it would have to be read again.
+    pub(super) fn falls_short(&self, positions: &Positions) -> bool {
+        let reached_end = self.end + MARGIN >= positions.total();
+        let is_first = self.to == self.end;
+        is_first && reached_end && self.end_was_known && !self.counted && positions.goes_on()
+    }
+
     /// Whether an order that none of its pages showed is not in the list.
     pub(super) fn was_all(&self, positions: &Positions) -> bool {
-        let end_was_seen = self.counted || !positions.goes_on();
         let end = positions.total().saturating_sub(MARGIN);
-        self.from == 0 && self.end >= end && end_was_seen
+        let end_was_seen = !positions.goes_on() && self.end >= end;
+        self.from == 0 && (self.counted || end_was_seen)
     }
 }
 
@@ -74,6 +84,7 @@ mod tests {
             end: known,
             members: Vec::new(),
             counted: false,
+            end_was_known: true,
         };
         let mut shown = vec![false; usize::try_from(orders).unwrap()];
         for pages in 1..=1000 {
@@ -104,6 +115,35 @@ mod tests {
                     read(known, orders, page_limit);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_first_page_that_is_full_shows_that_it_falls_short() {
+        let mut positions = Positions::default();
+        positions.learn_total(100);
+        let mut region = Region {
+            from: 0,
+            to: 100,
+            end: 100,
+            members: Vec::new(),
+            counted: false,
+            end_was_known: true,
+        };
+        assert!(!region.falls_short(&positions));
+        let (offset, asked) = region.page(&positions, 64);
+        let full = PageSummary {
+            offset,
+            asked,
+            items: asked.into(),
+            ..PageSummary::default()
+        };
+        positions.learn_page(&full);
+        assert!(region.falls_short(&positions));
+        for (counted, end_was_known) in [(true, true), (false, false)] {
+            // The count has just been asked for: it would be asked for again and again.
+            (region.counted, region.end_was_known) = (counted, end_was_known);
+            assert!(!region.falls_short(&positions));
         }
     }
 
