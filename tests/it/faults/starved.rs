@@ -1,4 +1,4 @@
-//! A daemon that gets no time, no file descriptors, or a slow disk.
+//! A daemon that gets no time, too few file descriptors, too little memory, or a slow disk.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -58,17 +58,40 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
     laws::hold(&shop, &[left]).await;
 }
 
-/// Under a limit of open files, through a shell that sets it.
-fn limited(shop: &Shop, files: u32) -> Program {
+/// Under a limit, through a shell that sets it: an option of `ulimit` and its value.
+fn limited(shop: &Shop, option: &str, limit: u32) -> Program {
     program::write_config(shop);
     let mut command = tokio::process::Command::new("sh");
     command
-        .args(["-c", &format!("ulimit -n {files} && exec \"$0\" run")])
+        .args(["-c", &format!("ulimit {option} {limit} && exec \"$0\" run")])
         .arg(env!("CARGO_BIN_EXE_payrecond"))
         .current_dir(shop.folder.path())
         .env("PAYRECOND_API_KEY_DEFAULT", program::CANARY)
+        // A backtrace wants more memory while a lock is held that the end wants too.
+        .env_remove("RUST_BACKTRACE")
         .kill_on_drop(true);
     Program::spawn(shop, command, Stdout::Read, Stdio::piped())
+}
+
+/// Orders that are paid, and orders to be made.
+async fn twenty_of_each(shop: &Shop) {
+    for n in 0..20 {
+        let id = shop.drop_in(&format!("ORD-{n}")).await;
+        shop.world.pay(&id, &Payment::default()).unwrap();
+        request(shop, &format!("NEW-{n}")).await;
+    }
+}
+
+/// Without any limit what was left undone is done, and nothing is done twice.
+async fn goes_on_without_a_limit(shop: &Shop) -> Left {
+    let program = Program::ready(shop).await;
+    until_paid(shop, 20).await;
+    shop.until("SELECT count(*) FROM invoices WHERE order_id IS NULL", "0")
+        .await;
+    all_delivered(shop).await;
+    let left = program.stop().await;
+    assert_eq!(shop.world.orders().len(), 40, "an order made twice");
+    left
 }
 
 /// Whether it came to feel the limit: `EMFILE`, or what SQLite makes of it.
@@ -83,30 +106,52 @@ fn had_too_few_files(left: &Left) -> bool {
 async fn with_few_file_descriptors_it_works_or_ends_with_a_cause() {
     for (files, is_too_few) in [(8, true), (14, true), (18, true), (32, false)] {
         let shop = Shop::open().await;
-        for n in 0..20 {
-            let id = shop.drop_in(&format!("ORD-{n}")).await;
-            shop.world.pay(&id, &Payment::default()).unwrap();
-            request(&shop, &format!("NEW-{n}")).await;
-        }
+        twenty_of_each(&shop).await;
         let first = under_limit(&shop, files).await;
-        let program = Program::ready(&shop).await;
-        until_paid(&shop, 20).await;
-        shop.until("SELECT count(*) FROM invoices WHERE order_id IS NULL", "0")
-            .await;
-        all_delivered(&shop).await;
-        let second = program.stop().await;
+        let second = goes_on_without_a_limit(&shop).await;
         // The control: the limit is what it felt, and without one it feels nothing.
         let cannot_load = first.code == Some(127);
         let felt = cannot_load || had_too_few_files(&first);
         assert!(felt || !is_too_few, "{files}: {}", first.stderr);
         assert!(!had_too_few_files(&second), "{}", second.stderr);
         laws::hold(&shop, &[first, second]).await;
-        assert_eq!(shop.world.orders().len(), 40, "an order made twice");
     }
 }
 
+/// Too little to start, too little to work, or enough: it works, or it ends at once, in whatever
+/// way, and the next start goes on.
+#[tokio::test]
+async fn with_little_memory_it_works_or_ends_and_nothing_is_lost() {
+    let mut ended_early = Vec::new();
+    for mebibytes in [8, 12, 16, 20, 24, 28, 256] {
+        let shop = Shop::open().await;
+        twenty_of_each(&shop).await;
+        let mut program = limited(&shop, "-d", mebibytes << 10);
+        let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
+        let waiting = async {
+            while !program.has_ended() && shop.ask(paid).await != "20" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // Some wait for a database that cannot be opened: that is no end, and none is asked for.
+        let _ = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        if program.has_ended() {
+            ended_early.push(mebibytes);
+        } else {
+            program.signal("TERM").await;
+        }
+        let first = program.ended().await;
+        println!("{mebibytes} MiB: {:?} {}", first.code, shop.ask(paid).await);
+        let second = goes_on_without_a_limit(&shop).await;
+        laws::hold(&shop, &[first, second]).await;
+    }
+    // The controls: the limits are felt, and a larger one is not.
+    assert!(ended_early.contains(&8), "{ended_early:?}");
+    assert!(!ended_early.contains(&256), "{ended_early:?}");
+}
+
 async fn under_limit(shop: &Shop, files: u32) -> Left {
-    let mut program = limited(shop, files);
+    let mut program = limited(shop, "-n", files);
     let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
     let waiting = async {
         while !program.has_ended()
