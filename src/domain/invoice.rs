@@ -134,6 +134,13 @@ pub struct Schedule {
     pub last_error: Option<String>,
 }
 
+impl Schedule {
+    /// Whether a program asked for a look.
+    pub fn is_nudged(&self) -> bool {
+        self.next_poll_at == Some(UnixMillis(0))
+    }
+}
+
 impl Facts {
     /// What is known when there is a status and nothing else.
     pub fn bare(status: Status) -> Self {

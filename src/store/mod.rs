@@ -254,6 +254,13 @@ pub struct DueRow {
     pub unsettled: bool,
 }
 
+impl DueRow {
+    /// Whether a program asked for a look.
+    pub fn is_nudged(&self) -> bool {
+        self.next_poll_at == UnixMillis(0)
+    }
+}
+
 /// Where reading by pages begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListBeginning {

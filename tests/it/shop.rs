@@ -10,7 +10,9 @@ use std::time::Duration;
 use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::config::{Config, Environment};
 use payrecond::daemon::{self, DaemonError};
-use payrecond::sandbox::{Fault, FaultKind, Operation, Payment, Sandbox, SandboxOptions, World};
+use payrecond::sandbox::{
+    Batch, Fault, FaultKind, Operation, Payment, Sandbox, SandboxOptions, World,
+};
 use payrecond::store::sqlite::migrate;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -204,6 +206,14 @@ pub async fn ask(database: &Path, sql: &str) -> String {
         .unwrap();
     connection.close().await.unwrap();
     answer.unwrap_or_default()
+}
+
+/// Makes orders in the sandbox. Returns their external ids.
+pub fn seed(world: &World, batch: &Batch) -> Vec<String> {
+    let places = world.seed(batch).unwrap();
+    places
+        .map(|n| format!("{}{}", batch.external_id_prefix, n + 1))
+        .collect()
 }
 
 /// Drops in all these orders of the sandbox in one statement of `program`.

@@ -65,9 +65,9 @@ impl Book {
 
     /// A row that was read once more: only a nudge is news.
     fn hear_again(&mut self, slot: u32, row: &DueRow) {
-        let nudged = row.next_poll_at.0 == 0;
         let entry = &mut self.entries[slot];
-        if nudged && !entry.asked && !matches!(entry.kind, Kind::Nudged | Kind::Orderless) {
+        if row.is_nudged() && !entry.asked && !matches!(entry.kind, Kind::Nudged | Kind::Orderless)
+        {
             entry.kind = Kind::Nudged;
             self.make_due(slot);
         }

@@ -50,7 +50,7 @@ pub(super) struct Entry {
     pub(super) misplaced: bool,
     /// A complete reading did not show it.
     pub(super) lost: bool,
-    /// The list says nothing usable about it.
+    /// What the list says about it settles nothing.
     pub(super) doubtful: bool,
     /// No look ever brought an answer.
     pub(super) is_new: bool,
@@ -80,6 +80,11 @@ impl Entry {
         }
     }
 
+    /// Whether pages are of no help, where single looks may be made.
+    pub(super) fn wants_its_own_look(&self) -> bool {
+        self.kind == Kind::Nudged || self.lost || self.doubtful
+    }
+
     /// Its place in the list, where a page has shown it.
     pub(super) fn position(&self) -> Option<u64> {
         (self.position != UNKNOWN).then_some(self.position.into())
@@ -102,7 +107,7 @@ impl Entry {
 fn kind_of(row: &DueRow) -> Kind {
     match (row.status, &row.order_id) {
         (_, None) | (Status::Requested, _) => Kind::Orderless,
-        _ if row.next_poll_at.0 == 0 => Kind::Nudged,
+        _ if row.is_nudged() => Kind::Nudged,
         (Status::Pending, _) if !row.unsettled => Kind::Open,
         (
             Status::Pending

@@ -7,7 +7,7 @@ use super::book;
 use super::committer::Decided;
 use super::entry::Kind;
 use super::page::{Taken, lock};
-use super::{BATCH, Poller, Strategy};
+use super::{BATCH, Poller};
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::sighting::{News, OrderState};
@@ -118,14 +118,11 @@ impl Poller {
             return;
         };
         if let Some(entry) = shared.book.entry_mut(slot) {
-            // The list is of no help here: a look of its own is.
-            let is_doubtful = sighting.state == OrderState::Unknown && self.has_looks();
-            if !says_something && (is_doubtful || self.awaits_its_own_look(&invoice)) {
-                entry.doubtful |= is_doubtful;
-                if !is_doubtful && entry.kind != Kind::Orderless {
-                    // As it will be read of the queue: until then no page is asked for it.
-                    entry.kind = Kind::Nudged;
-                }
+            let is_unknown = sighting.state == OrderState::Unknown;
+            let has_looks = self.setup.strategy.has_looks();
+            if !says_something && has_looks && (is_unknown || invoice.schedule.is_nudged()) {
+                // The list is of no help here: a look of its own is.
+                entry.doubtful = true;
                 return;
             }
             entry.asked = true;
@@ -141,22 +138,14 @@ impl Poller {
         let now = self.setup.clock.now();
         let roll = self.rng.f64();
         let next = self.setup.cadence.next_look(&decision.row, now, roll);
-        let nudge = invoice.schedule.next_poll_at;
+        // A nudge is answered by a look of its own: a page may have been begun before it.
         let is_final = matches!(decision.row.facts.status, Status::Paid | Status::Rejected);
-        let is_kept = !is_final && self.awaits_its_own_look(&invoice);
+        let has_looks = self.setup.strategy.has_looks();
+        let is_kept = has_looks && !is_final && invoice.schedule.is_nudged();
+        let nudge = invoice.schedule.next_poll_at;
         decision.row.schedule.next_poll_at = if is_kept { nudge } else { next };
         self.claimed.insert(invoice.id);
         self.keep(invoice, decision);
-    }
-
-    /// A nudge is answered by a look of its own: a page may have been begun before it.
-    fn awaits_its_own_look(&self, invoice: &Invoice) -> bool {
-        let is_nudged = invoice.schedule.next_poll_at == Some(UnixMillis(0));
-        is_nudged && self.has_looks()
-    }
-
-    fn has_looks(&self) -> bool {
-        self.setup.strategy != Strategy::List
     }
 
     /// Orders that a complete reading of the list did not show: the provider has none.

@@ -74,6 +74,13 @@ pub enum Strategy {
     List,
 }
 
+impl Strategy {
+    /// Whether single orders may be looked at.
+    pub(crate) fn has_looks(self) -> bool {
+        self != Self::List
+    }
+}
+
 /// What a poller is made of.
 pub struct PollSetup {
     /// The account.
@@ -300,12 +307,8 @@ impl Poller {
         if let Some(wait) = self.committer.wait(now) {
             nap = nap.min(wait);
         }
-        if self.finishing {
+        if self.finishing || self.committer.is_full() && self.queue.is_empty() {
             // Only answers and commits are waited for: what could be asked now is no reason to wake.
-            return nap.max(Duration::from_millis(1));
-        }
-        if self.committer.is_full() && self.queue.is_empty() {
-            // The end of a write, or the next try of one, makes room for more.
             return nap.max(Duration::from_millis(1));
         }
         if self.reading.is_some() && self.queue.is_empty() {

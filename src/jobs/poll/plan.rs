@@ -11,7 +11,7 @@ use std::collections::{HashSet, VecDeque};
 use super::Strategy;
 use super::book::Book;
 use super::entry::{Entry, Kind};
-use super::region::Region;
+use super::region::{End, Region};
 use crate::domain::coverage::{self, Costs, Inquiry, Reach, Wanted};
 use crate::domain::positions::{Estimate, MARGIN, Positions};
 
@@ -38,6 +38,14 @@ pub(super) struct Planned {
     pub(super) needs_count: bool,
 }
 
+/// Whether the number of orders was asked for moments ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    NotAsked,
+    NotTold,
+    Told,
+}
+
 /// What the account's list is known to be, and what may be asked.
 pub(super) struct Outlook<'a> {
     pub(super) positions: &'a Positions,
@@ -46,10 +54,7 @@ pub(super) struct Outlook<'a> {
     pub(super) page_limit: u32,
     /// As measured.
     pub(super) item_bytes: u64,
-    /// The number of orders was asked for moments ago.
-    pub(super) counted: bool,
-    /// And it was told.
-    pub(super) count_came: bool,
+    pub(super) count: Count,
     /// Single looks begun before: a plan goes on where the last one stood, or an account that asks
     /// little would never come to the longest overdue.
     pub(super) turn: usize,
@@ -85,7 +90,7 @@ impl Outlook<'_> {
         let end_matters = region.as_ref().is_some_and(|r| r.end >= total) && self.end_is_unknown();
         let count_helps = total_matters || tail >= WORTH_COUNTING || end_matters;
         let mut planned = Planned {
-            needs_count: !self.counted && count_helps && self.page_limit > 0,
+            needs_count: !self.is_counted() && count_helps && self.page_limit > 0,
             region: region.filter(|_| !end_matters),
             ..Planned::default()
         };
@@ -129,7 +134,7 @@ impl Outlook<'_> {
 
     fn reach(&self) -> Reach {
         Reach {
-            one: self.strategy != Strategy::List,
+            one: self.strategy.has_looks(),
             batch_limit: 0,
             page_limit: self.page_limit,
             overlap: u32::try_from(MARGIN).unwrap_or_default(),
@@ -154,10 +159,9 @@ impl Outlook<'_> {
     }
 
     fn whereabouts(&self, entry: &Entry, tail: &mut usize) -> Whereabouts {
-        let wants_its_own = entry.kind == Kind::Nudged || entry.lost || entry.doubtful;
-        let by_list_only = self.strategy == Strategy::List;
         let is_orderless = entry.kind == Kind::Orderless;
-        if is_orderless || self.page_limit == 0 || wants_its_own && !by_list_only {
+        let wants_its_own = entry.wants_its_own_look() && self.strategy.has_looks();
+        if is_orderless || self.page_limit == 0 || wants_its_own {
             return Whereabouts::Alone;
         }
         if let Some(place) = entry.position() {
@@ -185,13 +189,22 @@ impl Outlook<'_> {
     /// Pages were full up to the end that is known: how far the list goes on is asked for first, or
     /// what stands behind would never be read.
     fn end_is_unknown(&self) -> bool {
-        self.positions.goes_on() && !self.counted
+        self.positions.goes_on() && !self.is_counted()
     }
 
-    /// Whether the provider has just counted no more orders than this.
-    fn knows_count_up_to(&self, end: u64) -> bool {
-        let is_known = self.counted && self.count_came && !self.positions.goes_on();
-        is_known && end >= self.positions.total()
+    fn is_counted(&self) -> bool {
+        self.count != Count::NotAsked
+    }
+
+    fn region(&self, from: u64, end: u64, members: Vec<u32>) -> Region {
+        let end_is = if self.positions.goes_on() {
+            End::Open
+        } else if self.count == Count::Told && end >= self.positions.total() {
+            End::Counted
+        } else {
+            End::Believed
+        };
+        Region::new(from, end, members, end_is)
     }
 
     /// Whether reading a stretch is cheaper than `looks` single ones. Never more requests.
@@ -199,7 +212,7 @@ impl Outlook<'_> {
         if self.page_limit == 0 {
             return false;
         }
-        if self.strategy == Strategy::List {
+        if !self.strategy.has_looks() {
             return true;
         }
         let items = to.saturating_sub(from);
@@ -219,37 +232,28 @@ impl Outlook<'_> {
             }
         }
         vague.sort_unstable();
-        let mut regions: Vec<Region> = Vec::new();
+        let mut stretches: Vec<(u64, u64, Vec<u32>)> = Vec::new();
         for (from, to, slot) in vague {
-            match regions.last_mut().filter(|region| from < region.end) {
-                Some(region) => {
-                    region.end = region.end.max(to);
-                    region.members.push(slot);
+            match stretches.last_mut().filter(|(_, end, _)| from < *end) {
+                Some((_, end, members)) => {
+                    *end = to.max(*end);
+                    members.push(slot);
                 }
-                None => regions.push(Region {
-                    from,
-                    to,
-                    end: to,
-                    members: vec![slot],
-                    counted: false,
-                    end_was_known: !self.positions.goes_on(),
-                }),
+                None => stretches.push((from, to, vec![slot])),
             }
         }
-        let mut worth = regions
+        let (from, end, members) = stretches
             .into_iter()
-            .filter(|r| self.worth_reading(r.members.len(), r.from, r.end))
-            .max_by_key(|region| region.members.len())?;
-        worth.to = worth.end;
-        worth.counted = self.knows_count_up_to(worth.end);
-        Some(worth)
+            .filter(|(from, end, members)| self.worth_reading(members.len(), *from, *end))
+            .max_by_key(|(_, _, members)| members.len())?;
+        Some(self.region(from, end, members))
     }
 
     /// So much is due that the stretch from the first to the last is read.
     fn read_all(&self, book: &Book, due: &[u32]) -> Planned {
         let mut planned = Planned::default();
         let total = self.positions.total();
-        if total == 0 && !self.counted || self.end_is_unknown() {
+        if total == 0 && !self.is_counted() || self.end_is_unknown() {
             planned.needs_count = true;
             return planned;
         }
@@ -259,8 +263,8 @@ impl Outlook<'_> {
             let Some(entry) = book.entry(slot) else {
                 continue;
             };
-            let only_alone = entry.lost || entry.doubtful || entry.kind == Kind::Nudged;
-            if entry.kind == Kind::Orderless || only_alone && self.strategy == Strategy::Auto {
+            let wants_its_own = entry.wants_its_own_look() && self.strategy.has_looks();
+            if entry.kind == Kind::Orderless || wants_its_own {
                 planned.inquiries.push_back(Inquiry::One(slot));
             } else if let Some(place) = entry.position() {
                 from = from.min(place.saturating_sub(MARGIN));
@@ -272,14 +276,7 @@ impl Outlook<'_> {
         if !members.is_empty() {
             (from, end) = (0, end.max(total).max(1));
         }
-        planned.region = (from < end).then_some(Region {
-            from,
-            to: end,
-            end,
-            members,
-            counted: self.knows_count_up_to(end),
-            end_was_known: !self.positions.goes_on(),
-        });
+        planned.region = (from < end).then(|| self.region(from, end, members));
         planned
     }
 }
@@ -387,8 +384,7 @@ mod tests {
             strategy,
             page_limit,
             item_bytes: 400,
-            counted: false,
-            count_came: false,
+            count: Count::NotAsked,
             turn: 0,
         };
         outlook.plan(book, due)

@@ -9,7 +9,7 @@ use super::book;
 use super::details::Details;
 use super::entry::Kind;
 use super::page::{Errand, Fetched, Purpose, Shared, lock};
-use super::plan::{MOST_PLANNED, Outlook};
+use super::plan::{Count, MOST_PLANNED, Outlook};
 use super::region::Region;
 use super::watch::Watch;
 use super::{PollSetup, Strategy};
@@ -55,10 +55,8 @@ pub(super) struct Reading {
     planned_due: usize,
     region: Option<Region>,
     needs_count: bool,
-    /// When the number of orders was asked for.
-    counted_at: Option<Duration>,
-    /// When it was told.
-    count_came_at: Option<Duration>,
+    /// When the number of orders was last asked for, and whether it was told.
+    count: Option<(Duration, Count)>,
     pub(super) watch: Watch,
     pub(super) details: Details,
     strategy: Strategy,
@@ -92,8 +90,7 @@ impl Reading {
             planned_due: 0,
             region: None,
             needs_count: false,
-            counted_at: None,
-            count_came_at: None,
+            count: None,
             watch: Watch::new(bytes_per_second, intervals, now),
             details: Details::default(),
             strategy: setup.strategy,
@@ -161,14 +158,13 @@ impl Reading {
 
     fn outlook(&self, now: Duration) -> Outlook<'_> {
         let may_work = self.failed_pages < PAGES_FAIL_AFTER || now >= self.pages_not_before;
-        let pages_work = self.strategy == Strategy::List || may_work && !self.pages_rest();
+        let pages_work = !self.strategy.has_looks() || may_work && !self.pages_rest();
         Outlook {
             positions: &self.positions,
             strategy: self.strategy,
             page_limit: if pages_work { self.page_limit } else { 0 },
             item_bytes: self.item_bytes(),
-            counted: self.counted_lately(now),
-            count_came: self.count_came_at == self.counted_at,
+            count: self.count_lately(now),
             turn: self.turn,
         }
     }
@@ -191,8 +187,9 @@ impl Reading {
         }
     }
 
-    fn counted_lately(&self, now: Duration) -> bool {
-        self.counted_at.is_some_and(|at| now < at + COUNT_HOLDS)
+    fn count_lately(&self, now: Duration) -> Count {
+        let lately = self.count.filter(|(at, _)| now < *at + COUNT_HOLDS);
+        lately.map_or(Count::NotAsked, |(_, count)| count)
     }
 
     fn item_bytes(&self) -> u64 {
@@ -241,7 +238,7 @@ impl Reading {
 
     /// The page of the watch, or what has to be known before it.
     pub(super) fn watch_errand(&mut self, now: Duration) -> Option<Errand> {
-        if self.positions.total() == 0 && !self.counted_lately(now) {
+        if self.positions.total() == 0 && self.count_lately(now) == Count::NotAsked {
             return Some(Errand::count());
         }
         let item_bytes = self.item_bytes();
@@ -293,8 +290,7 @@ impl Reading {
         self.failed_pages = 0;
         if let Some(total) = fetched.total {
             self.positions.learn_count(total);
-            self.counted_at = Some(now);
-            self.count_came_at = self.counted_at;
+            self.count = Some((now, Count::Told));
             self.needs_count = false;
             self.planned_at = Duration::ZERO;
             return Vec::new();
@@ -319,7 +315,7 @@ impl Reading {
             self.planned_at = Duration::ZERO;
         }
         if was_count {
-            self.counted_at = Some(now);
+            self.count = Some((now, Count::NotTold));
         }
     }
 

@@ -2,6 +2,17 @@
 
 use crate::domain::positions::{MARGIN, Positions};
 
+/// What was known of the list's end when a region was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The provider had just counted no more orders than lie up to the end of the region.
+    Counted,
+    /// No page had shown that there are more than that.
+    Believed,
+    /// Pages were full up to there: the list goes on.
+    Open,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Region {
     pub(super) from: u64,
@@ -11,13 +22,21 @@ pub(super) struct Region {
     pub(super) end: u64,
     /// Entries that must be in it, if anywhere.
     pub(super) members: Vec<u32>,
-    /// Just before, the provider counted no more orders than lie up to its end.
-    pub(super) counted: bool,
-    /// When it was planned, the list was not known to go on behind its end.
-    pub(super) end_was_known: bool,
+    pub(super) end_is: End,
 }
 
 impl Region {
+    /// Nothing of it is read yet.
+    pub(super) fn new(from: u64, end: u64, members: Vec<u32>, end_is: End) -> Self {
+        Self {
+            from,
+            to: end,
+            end,
+            members,
+            end_is,
+        }
+    }
+
     /// Offset and count of the next page.
     pub(super) fn page(&self, positions: &Positions, page_limit: u32) -> (u64, u32) {
         let limit = u64::from(page_limit);
@@ -52,14 +71,14 @@ impl Region {
     pub(super) fn falls_short(&self, positions: &Positions) -> bool {
         let reached_end = self.end + MARGIN >= positions.total();
         let is_first = self.to == self.end;
-        is_first && reached_end && self.end_was_known && !self.counted && positions.goes_on()
+        is_first && reached_end && self.end_is == End::Believed && positions.goes_on()
     }
 
     /// Whether an order that none of its pages showed is not in the list.
     pub(super) fn was_all(&self, positions: &Positions) -> bool {
         let end = positions.total().saturating_sub(MARGIN);
         let end_was_seen = !positions.goes_on() && self.end >= end;
-        self.from == 0 && (self.counted || end_was_seen)
+        self.from == 0 && (self.end_is == End::Counted || end_was_seen)
     }
 }
 
@@ -78,14 +97,7 @@ mod tests {
     fn read(known: u64, orders: u64, page_limit: u32) -> (usize, bool) {
         let mut positions = Positions::default();
         positions.learn_total(known);
-        let mut region = Region {
-            from: 0,
-            to: known,
-            end: known,
-            members: Vec::new(),
-            counted: false,
-            end_was_known: true,
-        };
+        let mut region = Region::new(0, known, Vec::new(), End::Believed);
         let mut shown = vec![false; usize::try_from(orders).unwrap()];
         for pages in 1..=1000 {
             let (offset, count) = region.page(&positions, page_limit);
@@ -122,14 +134,7 @@ mod tests {
     fn a_first_page_that_is_full_shows_that_it_falls_short() {
         let mut positions = Positions::default();
         positions.learn_total(100);
-        let mut region = Region {
-            from: 0,
-            to: 100,
-            end: 100,
-            members: Vec::new(),
-            counted: false,
-            end_was_known: true,
-        };
+        let mut region = Region::new(0, 100, Vec::new(), End::Believed);
         assert!(!region.falls_short(&positions));
         let (offset, asked) = region.page(&positions, 64);
         let full = PageSummary {
@@ -140,9 +145,9 @@ mod tests {
         };
         positions.learn_page(&full);
         assert!(region.falls_short(&positions));
-        for (counted, end_was_known) in [(true, true), (false, false)] {
+        for end_is in [End::Counted, End::Open] {
             // The count has just been asked for: it would be asked for again and again.
-            (region.counted, region.end_was_known) = (counted, end_was_known);
+            region.end_is = end_is;
             assert!(!region.falls_short(&positions));
         }
     }

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 
 use super::book;
 use super::page::{self, Errand, Fetched, Purpose, lock};
-use super::{BATCH, Poller, Strategy};
+use super::{BATCH, Poller};
 use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::positions::Positions;
 use crate::domain::time::UnixMillis;
@@ -42,7 +42,7 @@ impl Poller {
         self.judge_taken().await?;
         self.judge_missing().await?;
         self.committer.recovered();
-        if self.committer.is_failing() {
+        if self.committer.is_failing() || self.committer.is_full() {
             return Ok(());
         }
         let (now, wall) = (self.setup.clock.monotonic(), self.setup.clock.now());
@@ -159,10 +159,8 @@ impl Poller {
         let Some(reading) = &mut self.reading else {
             return Ok(());
         };
-        let may_begin = self.page.is_none()
-            && now >= reading.pages_not_before
-            && !reading.pages_rest()
-            && !self.committer.is_full();
+        let may_begin =
+            self.page.is_none() && now >= reading.pages_not_before && !reading.pages_rest();
         let ones_wait = !self.queue.is_empty() || reading.has_ones();
         let ones_turn = self.page_was_last && ones_wait;
         if !may_begin || ones_turn || self.setup.gate.lock().room(now) == 0 {
@@ -205,7 +203,7 @@ impl Poller {
     /// Loads the rows whose turn for a look of their own has come.
     async fn load_ones(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let room = if self.queue.is_empty() && !self.committer.is_full() {
+        let room = if self.queue.is_empty() {
             self.gate().room(now)
         } else {
             0
@@ -281,7 +279,7 @@ impl Poller {
             return;
         };
         let missing = reading.learn(&fetched, now, wall);
-        if self.setup.strategy == Strategy::List {
+        if !self.setup.strategy.has_looks() {
             self.missing.extend(missing);
         }
     }

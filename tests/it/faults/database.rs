@@ -9,7 +9,7 @@ use payrecond::sandbox::{Batch, NewOrder, Operation, Payment};
 use super::kill::{all_delivered, request};
 use super::laws;
 use super::program::{self, Program, Stdout};
-use crate::shop::{Shop, drop_in_all};
+use crate::shop::{Shop, drop_in_all, seed};
 
 /// Starts on what cannot be used: it must end by itself, soon, and say why.
 async fn refused(shop: &Shop, why: &str) {
@@ -217,12 +217,7 @@ async fn while_the_database_is_locked_only_so_much_is_asked() {
         count: DUE,
         ..Batch::default()
     };
-    let names: Vec<String> = shop
-        .world
-        .seed(&batch)
-        .unwrap()
-        .map(|n| format!("{}{}", batch.external_id_prefix, n + 1))
-        .collect();
+    let names = seed(&shop.world, &batch);
     drop_in_all(&shop.world, &mut holder, &names).await;
     let program = Program::ready(&shop).await;
     run(&mut holder, "BEGIN IMMEDIATE").await;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::laws;
 use super::program::{self, Program, Stdout};
 use super::shim::{self, WallClock};
-use crate::shop::{Shop, drop_in_all};
+use crate::shop::{Shop, drop_in_all, seed};
 
 /// `PAYRECOND_OUTAGE_INVOICES` says another number.
 const INVOICES: usize = 2_000;
@@ -143,8 +143,7 @@ impl Outage {
             timeout_seconds: ORDERS_LIVE_S,
             ..Batch::default()
         };
-        let places = shop.world.seed(&batch).unwrap();
-        let names: Vec<String> = places.map(|n| format!("LOAD-{}", n + 1)).collect();
+        let names = seed(&shop.world, &batch);
         insert(&shop, &names).await;
         let clock = WallClock::new(shop.folder.path());
         Self {
@@ -166,9 +165,9 @@ impl Outage {
         std::fs::write(self.shop.folder.path().join("payrecond.toml"), text).unwrap();
         command.env("PAYRECOND_API_KEY_OTHER", "another-key-0123456789");
         self.clock.show(&mut command);
-        let mut program = Program::spawn(&self.shop, command, Stdout::Read, Stdio::piped());
-        program.notified.until("READY=1").await;
-        program
+        Program::spawn(&self.shop, command, Stdout::Read, Stdio::piped())
+            .until_ready()
+            .await
     }
 
     /// Waits until `sql` answers 1, for longer than a shop does.

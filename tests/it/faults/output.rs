@@ -87,17 +87,10 @@ async fn a_reader_that_goes_away_stops_nothing() {
 
 /// Through a shell, which alone can start a program without a stdout or stderr.
 async fn ready_without(shop: &Shop, closed: &str) -> Program {
-    program::write_config(shop);
-    let mut command = tokio::process::Command::new("sh");
-    command
-        .args(["-c", &format!("exec \"$0\" run {closed}")])
-        .arg(env!("CARGO_BIN_EXE_payrecond"))
-        .current_dir(shop.folder.path())
-        .env("PAYRECOND_API_KEY_DEFAULT", program::CANARY)
-        .kill_on_drop(true);
-    let mut program = Program::spawn(shop, command, Stdout::Read, Stdio::piped());
-    program.notified.until("READY=1").await;
-    program
+    let command = program::by_shell(shop, &format!("exec \"$0\" run {closed}"));
+    Program::spawn(shop, command, Stdout::Read, Stdio::piped())
+        .until_ready()
+        .await
 }
 
 #[tokio::test]
@@ -128,8 +121,9 @@ async fn without_a_stderr_nothing_panics() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let command = program::command(&shop);
-    let mut program = Program::spawn(&shop, command, Stdout::Read, writer.into());
-    program.notified.until("READY=1").await;
+    let program = Program::spawn(&shop, command, Stdout::Read, writer.into())
+        .until_ready()
+        .await;
     drop_in_paid(&shop, 1, 2).await;
     until_paid(&shop, 2).await;
     all_delivered(&shop).await;

@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use super::bad_line::it_is_late_and_nothing_else;
+use super::program::is_missing;
 use crate::shop::Shop;
 
 const RULES: &str = "table ip line { chain arriving {
@@ -52,14 +53,14 @@ fn namespace() -> Option<&'static [&'static str]> {
     ];
     let mut tools = [["nft", "--version"], ["ip", "-V"]].iter();
     if !tools.all(|tool| succeeds(tool)) {
-        let in_ci = std::env::var_os("CI").is_some();
-        assert!(!in_ci, "CI needs nft and ip");
+        is_missing("nft and ip");
+        return None;
     }
     let found = ways
         .into_iter()
         .find(|way| succeeds(&[way, &["nft", RULES][..]].concat()));
     if found.is_none() {
-        eprintln!("skipped: this needs nft, ip and the right to make a network namespace");
+        eprintln!("skipped: this needs the right to make a network namespace");
     }
     found
 }

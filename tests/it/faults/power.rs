@@ -102,9 +102,9 @@ impl Day {
 
     async fn start(&self) -> Program {
         let command = self.recorded(program::command(&self.shop));
-        let mut program = Program::spawn(&self.shop, command, Stdout::Read, Stdio::piped());
-        program.notified.until("READY=1").await;
-        program
+        Program::spawn(&self.shop, command, Stdout::Read, Stdio::piped())
+            .until_ready()
+            .await
     }
 
     async fn half(&self, half: usize) {

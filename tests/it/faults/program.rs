@@ -60,25 +60,25 @@ impl Left {
 impl Program {
     /// Starts and waits until it is ready.
     pub async fn ready(shop: &Shop) -> Self {
-        let mut program = Self::start(shop, Stdout::Read);
-        program.notified.until("READY=1").await;
-        program
+        Self::ready_with(shop, Stdout::Read).await
     }
 
     /// Starts with another stdout and waits until it is ready.
     pub async fn ready_with(shop: &Shop, stdout: Stdout) -> Self {
-        let mut program = Self::start(shop, stdout);
-        program.notified.until("READY=1").await;
-        program
+        Self::start(shop, stdout).until_ready().await
     }
 
     /// Starts by another wall clock than the machine's and waits until it is ready.
     pub async fn ready_by(shop: &Shop, clock: &WallClock) -> Self {
         let mut command = command(shop);
         clock.show(&mut command);
-        let mut program = Self::spawn(shop, command, Stdout::Read, Stdio::piped());
-        program.notified.until("READY=1").await;
-        program
+        let program = Self::spawn(shop, command, Stdout::Read, Stdio::piped());
+        program.until_ready().await
+    }
+
+    pub async fn until_ready(mut self) -> Self {
+        self.notified.until("READY=1").await;
+        self
     }
 
     pub fn start(shop: &Shop, stdout: Stdout) -> Self {
@@ -213,6 +213,13 @@ pub fn times(variable: &str, usual: usize) -> usize {
     }
 }
 
+/// Says that a test does not run for want of something. CI has everything: there it fails.
+pub fn is_missing(what: &str) {
+    let in_ci = std::env::var_os("CI").is_some();
+    assert!(!in_ci, "CI needs {what}");
+    eprintln!("skipped: this needs {what}");
+}
+
 /// `payrecond run` with the shop's configuration, written down now.
 pub fn command(shop: &Shop) -> Command {
     write_config(shop);
@@ -226,9 +233,23 @@ pub fn write_config(shop: &Shop) {
     std::fs::write(file, shop.config_text()).unwrap();
 }
 
-/// The program without its command, with nothing of the machine's environment.
+/// As `command`, by way of a shell: `script` is to say `exec "$0" run`.
+pub fn by_shell(shop: &Shop, script: &str) -> Command {
+    write_config(shop);
+    let mut command = apart(Command::new("sh"), shop.folder.path());
+    command
+        .args(["-c", script])
+        .arg(env!("CARGO_BIN_EXE_payrecond"));
+    command
+}
+
+/// The program without its command.
 pub fn program(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_payrecond"));
+    apart(Command::new(env!("CARGO_BIN_EXE_payrecond")), folder)
+}
+
+/// With nothing of the machine's environment.
+fn apart(mut command: Command, folder: &Path) -> Command {
     command
         .current_dir(folder)
         .env_clear()

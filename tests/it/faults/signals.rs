@@ -39,8 +39,9 @@ async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
     let shop = Shop::open().await;
     let mut command = program::command(&shop);
     command.env("WATCHDOG_USEC", "200000");
-    let mut program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped());
-    program.notified.until("READY=1").await;
+    let program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped())
+        .until_ready()
+        .await;
     let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
     other.set_nonblocking(true).unwrap();
     while other.send_to(b"X=1", program.notified.path()).is_ok() {}
@@ -61,8 +62,9 @@ async fn a_long_interval_starves_no_watchdog() {
     shop.settings = "[polling]\nintake_interval = \"1m\"\n".into();
     let mut command = program::command(&shop);
     command.env("WATCHDOG_USEC", "24000000");
-    let mut program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped());
-    program.notified.until("READY=1").await;
+    let mut program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped())
+        .until_ready()
+        .await;
     program.notified.told.clear();
     // Silent for half of the limit counts as hanging: at the third look nobody may be.
     for _ in 0..3 {

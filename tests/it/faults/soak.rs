@@ -19,7 +19,7 @@ use self::trouble::Trouble;
 use super::laws;
 use super::program::{self, Left, Program, Stdout};
 use super::shim::{self, WallClock};
-use crate::shop::{Shop, drop_in_all};
+use crate::shop::{Shop, drop_in_all, seed};
 
 /// `PAYRECOND_SOAK_EVENTS` says another number.
 const EVENTS: usize = 4_000;
@@ -220,10 +220,7 @@ async fn fill(
             timeout_seconds: 864_000,
             ..Batch::default()
         };
-        let places = world.seed(&batch).unwrap();
-        let names: Vec<String> = places
-            .map(|n| format!("{}{}", readers::PREFIX, n + 1))
-            .collect();
+        let names = seed(&world, &batch);
         let (before, after) = names.split_at(names.len() / 2);
         end(&world, before, &mut rng);
         drop_in_all(&world, &mut program, &names).await;

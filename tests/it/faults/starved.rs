@@ -60,16 +60,8 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
 
 /// Under a limit, through a shell that sets it: an option of `ulimit` and its value.
 fn limited(shop: &Shop, option: &str, limit: u32) -> Program {
-    program::write_config(shop);
-    let mut command = tokio::process::Command::new("sh");
-    command
-        .args(["-c", &format!("ulimit {option} {limit} && exec \"$0\" run")])
-        .arg(env!("CARGO_BIN_EXE_payrecond"))
-        .current_dir(shop.folder.path())
-        .env("PAYRECOND_API_KEY_DEFAULT", program::CANARY)
-        // A backtrace wants more memory while a lock is held that the end wants too.
-        .env_remove("RUST_BACKTRACE")
-        .kill_on_drop(true);
+    let script = format!("ulimit {option} {limit} && exec \"$0\" run");
+    let command = program::by_shell(shop, &script);
     Program::spawn(shop, command, Stdout::Read, Stdio::piped())
 }
 
