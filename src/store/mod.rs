@@ -255,6 +255,24 @@ pub struct DueRow {
 }
 
 impl DueRow {
+    /// An invoice in few words, planned for `at`.
+    pub fn of(invoice: &Invoice, at: UnixMillis) -> Self {
+        Self {
+            id: invoice.id,
+            external_id: invoice.external_id.clone(),
+            order_id: invoice.facts.order_id.clone(),
+            amount: invoice.facts.amount.clone(),
+            status: invoice.facts.status,
+            created_at: invoice.created_at,
+            expiry: invoice.expiry(),
+            next_poll_at: at,
+            looked_at: invoice.schedule.last_polled_at.is_some(),
+            unsettled: invoice.facts.reason.is_some()
+                || invoice.schedule.failures != 0
+                || invoice.facts.not_found_since.is_some(),
+        }
+    }
+
     /// Whether a program asked for a look.
     pub fn is_nudged(&self) -> bool {
         self.next_poll_at == UnixMillis(0)

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::page::{Errand, Purpose};
-use crate::domain::positions::{MARGIN, Positions};
+use super::{ListRequest, Why};
+use crate::domain::listing::{MARGIN, Positions};
 use crate::domain::time::UnixMillis;
 
 /// Pauses before the tries; the first leaves the watch its turn. After the last it is the audit's.
@@ -41,7 +41,10 @@ impl Details {
         position: Option<u64>,
         now: Duration,
     ) {
-        if self.missing.len() < MOST {
+        if let Some(known) = self.missing.get_mut(order_id) {
+            known.created_at = known.created_at.or(created_at);
+            known.position = position.or(known.position);
+        } else if self.missing.len() < MOST {
             let missing = Missing {
                 created_at,
                 position,
@@ -63,12 +66,12 @@ impl Details {
     }
 
     /// The page to read for the try that is due, if one is.
-    pub(super) fn errand(
+    pub(super) fn request(
         &mut self,
         positions: &Positions,
         page_limit: u32,
         now: Duration,
-    ) -> Option<Errand> {
+    ) -> Option<ListRequest> {
         let due = self
             .missing
             .iter()
@@ -79,7 +82,7 @@ impl Details {
         let missing = self.missing.get_mut(&order_id)?;
         if missing.position.is_none() && positions.total() == 0 && missing.tries == 0 {
             missing.tries += 1;
-            return Some(Errand::count());
+            return Some(ListRequest::count());
         }
         let page = missing.page(positions, page_limit);
         missing.tries += 1;
@@ -87,8 +90,8 @@ impl Details {
             Some(&pause) => missing.next = now + pause,
             None => drop(self.missing.remove(&order_id)),
         }
-        page.map(|(offset, count)| Errand {
-            purpose: Purpose::Details,
+        page.map(|(offset, count)| ListRequest {
+            why: Why::Details,
             offset,
             count,
         })
@@ -122,8 +125,8 @@ mod tests {
         details.want("7", None, Some(100), Duration::ZERO);
         let mut times = Vec::new();
         while let Some(next) = details.next() {
-            let errand = details.errand(&positions, 10_000, next).unwrap();
-            assert_eq!((errand.offset, errand.count), (84, 33));
+            let request = details.request(&positions, 10_000, next).unwrap();
+            assert_eq!((request.offset, request.count), (84, 33));
             times.push(next.as_secs());
         }
         assert_eq!(times, [4, 12, 32, 92]);

@@ -1,15 +1,15 @@
-//! Which inquiries to make: the fewest, cheapest that cover what is due.
+//! Which requests cover what is due: the fewest, cheapest.
 //!
 //! An order can be asked about alone, together with some others, or by reading a page of the
 //! store's list. A request costs a fixed price and its bytes, so the question is where to cut the
-//! list into pages and what to leave to single looks. In the order of places that is a shortest
-//! path: the cheapest way to cover the first `i` orders ends with a single look at the `i`-th or
+//! list into pages and what to leave to single polls. In the order of places that is a shortest
+//! path: the cheapest way to cover the first `i` orders ends with a single poll at the `i`-th or
 //! with a page whose last wanted order it is. How far such a page may reach back is a window that
 //! only moves forward, so its cheapest beginning is a sliding-window minimum: linear time after
 //! sorting, and the exact optimum.
 //!
 //! Batches fill up with orders from anywhere, so what one more order in them costs depends on all
-//! the others. There the path is sought under four prices of a single look and the best result
+//! the others. There the path is sought under four prices of a single poll and the best result
 //! taken: at most the price of one request dearer than the optimum, unless that were many pages
 //! so small that they take more requests than batches alone.
 
@@ -19,7 +19,7 @@ use std::ops::Range;
 /// What one request of the provider can reach, and what the account's strategy allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// Whether looks at one order are allowed.
+    /// Whether polls of one order are allowed.
     pub one: bool,
     /// Most orders that one batch can name; 0 = no batches.
     pub batch_limit: u32,
@@ -41,25 +41,34 @@ pub struct Costs {
     pub item_bytes: u64,
 }
 
-/// An order that a look is due at.
+/// An order that is to be polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted<K> {
     /// How the caller knows it.
     pub key: K,
     /// Its place in the list, from 0; None = not known.
     pub place: Option<u64>,
-    /// Only a page tells what is wanted (the amounts of a payment).
-    pub page_only: bool,
+    /// Which requests can tell of it.
+    pub by: By,
+}
+
+/// Which requests can tell of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Any.
+    Any,
+    /// Only a page of the list.
+    Page,
+    /// Only a request that asks for it and nothing else.
+    Alone,
 }
 
 /// One request to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inquiry<K> {
-    /// About one order.
-    One(K),
-    /// About several orders, by their ids.
-    Batch(Vec<K>),
-    /// Part of the list.
+pub enum Request<K> {
+    /// For these orders by their ids: one, or a batch.
+    Fetch(Vec<K>),
+    /// For part of the list.
     Page {
         /// Number of first orders left out.
         offset: u64,
@@ -74,37 +83,35 @@ pub enum Inquiry<K> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan<K> {
     /// Each stands where the first order that it covers stood among the wanted ones.
-    pub inquiries: Vec<Inquiry<K>>,
+    pub requests: Vec<Request<K>>,
     /// Orders that no allowed request reaches.
     pub unreachable: Vec<K>,
 }
 
-/// The cheapest inquiries that cover `wanted`, each order once; of equal costs the fewer requests.
+/// The cheapest requests that cover `wanted`, each order once; of equal costs the fewer requests.
 /// At most one request for each order; with batches, no more than batches alone would take.
-pub fn plan<K: Copy>(wanted: &[Wanted<K>], reach: &Reach, costs: &Costs) -> Plan<K> {
+pub fn cover<K: Copy>(wanted: &[Wanted<K>], reach: &Reach, costs: &Costs) -> Plan<K> {
     let task = Task::of(wanted, reach, costs);
     let Cover { pages, singles } = task.best_cover();
     let key = |&index: &usize| wanted[index].key;
-    let mut ranked: Vec<(usize, Inquiry<K>)> = Vec::with_capacity(pages.len());
+    let mut ranked: Vec<(usize, Request<K>)> = Vec::with_capacity(pages.len());
     for page in pages.iter().map(|page| &task.placed[page.clone()]) {
-        let inquiry = Inquiry::Page {
+        let request = Request::Page {
             offset: task.begin(page[0]),
             count: u32::try_from(task.items(page)).unwrap_or(reach.page_limit),
             covers: page.iter().map(|item| key(&item.index)).collect(),
         };
         let urgency = page.iter().map(|item| item.index).min();
-        ranked.push((urgency.unwrap_or_default(), inquiry));
+        ranked.push((urgency.unwrap_or_default(), request));
     }
-    for orders in singles.chunks(task.batch_size) {
-        let inquiry = match orders {
-            [order] if reach.one => Inquiry::One(key(order)),
-            _ => Inquiry::Batch(orders.iter().map(key).collect()),
-        };
-        ranked.push((orders[0], inquiry));
+    let alone = task.alone.chunks(1);
+    for orders in singles.chunks(task.batch_size).chain(alone) {
+        let request = Request::Fetch(orders.iter().map(key).collect());
+        ranked.push((orders[0], request));
     }
     ranked.sort_unstable_by_key(|&(urgency, _)| urgency);
     Plan {
-        inquiries: ranked.into_iter().map(|(_, inquiry)| inquiry).collect(),
+        requests: ranked.into_iter().map(|(_, request)| request).collect(),
         unreachable: task.unreachable.iter().map(key).collect(),
     }
 }
@@ -131,16 +138,18 @@ struct Placed {
 struct Cover {
     /// Each page by the placed orders that it covers.
     pages: Vec<Range<usize>>,
-    /// Wanted orders to be looked at alone or in batches, by index, ascending.
+    /// Wanted orders to be polled alone or in batches, by index, ascending.
     singles: Vec<usize>,
 }
 
 /// The wanted orders, by index, according to what can reach them, and the prices.
 struct Task {
-    /// Pages, and single looks unless marked; by place.
+    /// Pages, and single polls unless marked; by place.
     placed: Vec<Placed>,
-    /// Single looks only.
+    /// Single polls and batches only.
     loose: Vec<usize>,
+    /// A request of its own each.
+    alone: Vec<usize>,
     unreachable: Vec<usize>,
     batch_size: usize,
     page_limit: u64,
@@ -158,6 +167,7 @@ impl Task {
         let mut task = Self {
             placed: Vec::new(),
             loose: Vec::new(),
+            alone: Vec::new(),
             unreachable: Vec::new(),
             batch_size: usize::try_from(reach.batch_limit.max(1)).unwrap_or(usize::MAX),
             page_limit: reach.page_limit.into(),
@@ -167,7 +177,11 @@ impl Task {
             item_price: price(costs.item_bytes),
         };
         for (index, order) in wanted.iter().enumerate() {
-            let page_only = order.page_only || !singles_allowed;
+            if order.by == By::Alone {
+                task.alone.push(index);
+                continue;
+            }
+            let page_only = order.by == By::Page || !singles_allowed;
             match order.place {
                 Some(place) if reach.page_limit > 0 && place <= LAST_PLACE => {
                     task.placed.push(Placed {
@@ -202,7 +216,7 @@ impl Task {
     }
 
     /// Without batches the one exact answer. With them the cheapest of those under four prices of
-    /// a single look: nothing (no page but where one is needed: the most requests that are
+    /// a single poll: nothing (no page but where one is needed: the most requests that are
     /// allowed), its own request, its share of a full batch's, its bytes alone (it fills up a
     /// batch that is made anyway).
     fn best_cover(&self) -> Cover {
@@ -234,10 +248,10 @@ impl Task {
             + self.item_price * items
     }
 
-    /// The cheapest cover where a single look costs `single`.
+    /// The cheapest cover where a single poll costs `single`.
     fn cheapest_cover(&self, single: i128) -> Cover {
         // For each number of first orders: how many of them, counted from the last, end on one
-        // page; 0 = the last one is looked at alone.
+        // page; 0 = the last one is polled alone.
         let mut last_pages = Vec::with_capacity(self.placed.len());
         // Where a page that is open now may begin, rising in price: what was paid before it, less
         // the items that it leaves out.

@@ -1,6 +1,6 @@
 //! From a creation time to a place in the list.
 
-use super::{MARGIN, Positions, Sample};
+use super::positions::{MARGIN, Positions, Sample};
 use crate::domain::time::UnixMillis;
 
 /// Where an order of a given creation time stands.

@@ -1,6 +1,6 @@
 //! Places in a list without an index, on simulated lists: honest, shifting and lying ones.
 
-use payrecond::domain::positions::{Estimate, MARGIN, PageSummary, Positions};
+use payrecond::domain::listing::{Estimate, MARGIN, PageSummary, Positions};
 use payrecond::domain::time::UnixMillis;
 use proptest::prelude::*;
 

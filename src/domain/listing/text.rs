@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{LAST_POSITION, MOST_SAMPLES, Positions, Sample};
+use super::positions::{LAST_POSITION, MOST_SAMPLES, Positions, Sample};
 use crate::domain::time::UnixMillis;
 
 /// First word of the text.

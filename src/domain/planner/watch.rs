@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::plan::REQUEST_BYTES;
-use crate::domain::positions::{MARGIN, PageSummary, Positions};
+use super::outlook::REQUEST_BYTES;
+use crate::domain::listing::{MARGIN, PageSummary, Positions};
 
 /// An entry may wait this much longer than the period for the page that is to show it.
 const SLACK: Duration = Duration::from_millis(1500);
-/// A period of at most so many of the least intervals replaces looks at single orders.
+/// A period of at most so many of the least intervals replaces polls of single orders.
 const REPLACES_LOOKS: u32 = 5;
 /// When nobody waits for money, that is checked again after this.
 const NOBODY_WAITS: Duration = Duration::from_secs(3);

@@ -13,45 +13,40 @@
 //! - It shifts, repeats or ends early. What is read now repairs what was read before.
 //! - A page is answered late. An older answer is learned like any other; the next one corrects it.
 
-mod place;
-mod text;
-
-pub use place::Estimate;
-
-use super::time::UnixMillis;
+use crate::domain::time::UnixMillis;
 
 /// Places by which an order may stand away from where its creation time puts it, either way.
 pub const MARGIN: u64 = 16;
 
 /// Most samples kept.
-const MOST_SAMPLES: usize = 512;
+pub(super) const MOST_SAMPLES: usize = 512;
 /// Samples left by thinning, about.
 const THINNED_SAMPLES: u64 = 256;
 /// Samples on either side of a new one that outlive thinning: they bracket what is bisected.
 const PROTECTED: usize = 4;
 /// Positions above this are not believed: no list's offset can name them.
-const LAST_POSITION: u64 = i64::MAX.unsigned_abs();
+pub(super) const LAST_POSITION: u64 = i64::MAX.unsigned_abs();
 
 /// What is known about one store's list. Positions count from 0, the oldest order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
     /// Number of orders, as last shown.
-    total: u64,
+    pub(super) total: u64,
     /// Number of first orders that are all final.
-    floor: u64,
+    pub(super) floor: u64,
     /// Rising in position, not falling in time; all before `total`.
-    samples: Vec<Sample>,
+    pub(super) samples: Vec<Sample>,
     /// The page that showed `total` was full: more orders may follow. Like the next, not kept in
     /// the text: the next page tells.
-    goes_on: bool,
+    pub(super) goes_on: bool,
     /// Empty pages in a row.
-    empty_pages: u32,
+    pub(super) empty_pages: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sample {
-    position: u64,
-    created_at: UnixMillis,
+pub(super) struct Sample {
+    pub(super) position: u64,
+    pub(super) created_at: UnixMillis,
 }
 
 /// What a page that was read to its end has shown.

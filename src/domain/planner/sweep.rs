@@ -1,11 +1,12 @@
-//! A stretch of the list that is read page by page, from its end down: the newest orders first.
+//! A sweep: a stretch of the list that is read page by page, from its end down, the newest orders
+//! first.
 
-use crate::domain::positions::{MARGIN, Positions};
+use crate::domain::listing::{MARGIN, Positions};
 
-/// What was known of the list's end when a region was planned.
+/// What was known of the list's end when a sweep was planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The provider had just counted no more orders than lie up to the end of the region.
+    /// The provider had just counted no more orders than lie up to the end of the sweep.
     Counted,
     /// No page had shown that there are more than that.
     Believed,
@@ -14,7 +15,7 @@ pub(super) enum End {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Region {
+pub(super) struct Sweep {
     pub(super) from: u64,
     /// What is left ends here.
     pub(super) to: u64,
@@ -25,7 +26,7 @@ pub(super) struct Region {
     pub(super) end_is: End,
 }
 
-impl Region {
+impl Sweep {
     /// Nothing of it is read yet.
     pub(super) fn new(from: u64, end: u64, members: Vec<u32>, end_is: End) -> Self {
         Self {
@@ -90,17 +91,17 @@ fn twice(page_limit: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::positions::PageSummary;
+    use crate::domain::listing::PageSummary;
 
     /// Reads the whole list, which has `orders`, while it is thought to have `known`. Returns the
     /// number of pages, and whether what none of them showed can be said to be missing.
     fn read(known: u64, orders: u64, page_limit: u32) -> (usize, bool) {
         let mut positions = Positions::default();
         positions.learn_total(known);
-        let mut region = Region::new(0, known, Vec::new(), End::Believed);
+        let mut sweep = Sweep::new(0, known, Vec::new(), End::Believed);
         let mut shown = vec![false; usize::try_from(orders).unwrap()];
         for pages in 1..=1000 {
-            let (offset, count) = region.page(&positions, page_limit);
+            let (offset, count) = sweep.page(&positions, page_limit);
             let items = orders.saturating_sub(offset).min(count.into());
             let from = usize::try_from(offset.min(orders)).unwrap();
             shown[from..][..usize::try_from(items).unwrap()].fill(true);
@@ -110,10 +111,10 @@ mod tests {
                 items,
                 ..PageSummary::default()
             });
-            if region.advance(offset, page_limit) {
+            if sweep.advance(offset, page_limit) {
                 let known = usize::try_from(known.min(orders)).unwrap();
                 assert!(shown[..known].iter().all(|&is_shown| is_shown));
-                return (pages, region.was_all(&positions));
+                return (pages, sweep.was_all(&positions));
             }
         }
         panic!("{orders} orders, {page_limit} a page: no end");
@@ -134,9 +135,9 @@ mod tests {
     fn a_first_page_that_is_full_shows_that_it_falls_short() {
         let mut positions = Positions::default();
         positions.learn_total(100);
-        let mut region = Region::new(0, 100, Vec::new(), End::Believed);
-        assert!(!region.falls_short(&positions));
-        let (offset, asked) = region.page(&positions, 64);
+        let mut sweep = Sweep::new(0, 100, Vec::new(), End::Believed);
+        assert!(!sweep.falls_short(&positions));
+        let (offset, asked) = sweep.page(&positions, 64);
         let full = PageSummary {
             offset,
             asked,
@@ -144,11 +145,11 @@ mod tests {
             ..PageSummary::default()
         };
         positions.learn_page(&full);
-        assert!(region.falls_short(&positions));
+        assert!(sweep.falls_short(&positions));
         for end_is in [End::Counted, End::Open] {
             // The count has just been asked for: it would be asked for again and again.
-            region.end_is = end_is;
-            assert!(!region.falls_short(&positions));
+            sweep.end_is = end_is;
+            assert!(!sweep.falls_short(&positions));
         }
     }
 

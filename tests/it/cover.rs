@@ -1,8 +1,8 @@
-//! The planner of inquiries: what always holds, and the optimum found by trying everything.
+//! Requests that cover what is due: what always holds, and the optimum found by trying everything.
 
 use std::collections::BTreeSet;
 
-use payrecond::domain::coverage::{Costs, Inquiry, Plan, Reach, Wanted, plan};
+use payrecond::domain::planner::cover::{By, Costs, Plan, Reach, Request, Wanted, cover};
 use proptest::prelude::*;
 
 const WALLETPAY: Reach = Reach {
@@ -21,40 +21,35 @@ fn at(key: usize, place: u64) -> Wanted<usize> {
     Wanted {
         key,
         place: Some(place),
-        page_only: false,
+        by: By::Any,
     }
 }
 
 fn plan_places(places: &[u64], reach: &Reach, costs: &Costs) -> Plan<usize> {
     let wanted: Vec<_> = places.iter().enumerate().map(|(i, &p)| at(i, p)).collect();
-    plan(&wanted, reach, costs)
+    cover(&wanted, reach, costs)
 }
 
 /// Cost in bytes, then number of requests.
-fn cost(inquiries: &[Inquiry<usize>], costs: &Costs) -> (u64, u64) {
-    let bytes = |inquiry: &Inquiry<usize>| match inquiry {
-        Inquiry::One(_) => costs.one_bytes,
-        Inquiry::Batch(keys) => costs.one_bytes * keys.len() as u64,
-        Inquiry::Page { count, .. } => costs.item_bytes * u64::from(*count),
+fn cost(requests: &[Request<usize>], costs: &Costs) -> (u64, u64) {
+    let bytes = |request: &Request<usize>| match request {
+        Request::Fetch(keys) => costs.one_bytes * keys.len() as u64,
+        Request::Page { count, .. } => costs.item_bytes * u64::from(*count),
     };
-    let cost = inquiries.iter().map(|i| costs.request + bytes(i)).sum();
-    (cost, inquiries.len() as u64)
+    let cost = requests.iter().map(|request| costs.request + bytes(request)).sum();
+    (cost, requests.len() as u64)
 }
 
-/// The keys that an inquiry is for; a page must hold them, with the overlap it has room for.
-fn covered(inquiry: &Inquiry<usize>, wanted: &[Wanted<usize>], reach: &Reach) -> Vec<usize> {
-    match inquiry {
-        Inquiry::One(key) => {
-            assert!(reach.one);
-            assert!(!wanted[*key].page_only);
-            vec![*key]
-        }
-        Inquiry::Batch(keys) => {
+/// The keys that a request is for; a page must hold them, with the overlap it has room for.
+fn covered(request: &Request<usize>, wanted: &[Wanted<usize>], reach: &Reach) -> Vec<usize> {
+    match request {
+        Request::Fetch(keys) => {
             assert!(!keys.is_empty() && keys.len() <= reach.batch_limit.max(1) as usize);
-            assert!(keys.iter().all(|&key| !wanted[key].page_only));
+            assert!(reach.one || reach.batch_limit > 0);
+            assert!(keys.iter().all(|&key| wanted[key].by != By::Page));
             keys.clone()
         }
-        Inquiry::Page {
+        Request::Page {
             offset,
             count,
             covers,
@@ -72,11 +67,11 @@ fn covered(inquiry: &Inquiry<usize>, wanted: &[Wanted<usize>], reach: &Reach) ->
 }
 
 fn check(wanted: &[Wanted<usize>], reach: &Reach, costs: &Costs) -> Plan<usize> {
-    let plan = plan(wanted, reach, costs);
+    let plan = cover(wanted, reach, costs);
     let mut seen = BTreeSet::new();
     let mut urgency = None;
-    for inquiry in &plan.inquiries {
-        let keys = covered(inquiry, wanted, reach);
+    for request in &plan.requests {
+        let keys = covered(request, wanted, reach);
         let most_urgent = keys.iter().min().copied();
         assert!(most_urgent > urgency, "most urgent first");
         urgency = most_urgent;
@@ -86,12 +81,12 @@ fn check(wanted: &[Wanted<usize>], reach: &Reach, costs: &Costs) -> Plan<usize> 
     }
     for &key in &plan.unreachable {
         assert!(seen.insert(key), "{key} is covered and unreachable");
-        let single = !wanted[key].page_only && (reach.one || reach.batch_limit > 0);
+        let single = wanted[key].by != By::Page && (reach.one || reach.batch_limit > 0);
         let paged = wanted[key].place.is_some() && reach.page_limit > 0;
         assert!(!single && !paged, "{key} is reachable");
     }
     assert_eq!(seen.len(), wanted.len());
-    assert!(plan.inquiries.len() + plan.unreachable.len() <= wanted.len());
+    assert!(plan.requests.len() + plan.unreachable.len() <= wanted.len());
     plan
 }
 
@@ -100,7 +95,7 @@ fn brute_force(wanted: &[Wanted<usize>], reach: &Reach, costs: &Costs) -> (u64, 
     let single_allowed = reach.one || reach.batch_limit > 0;
     let on_list = |w: &&Wanted<usize>| w.place.is_some() && reach.page_limit > 0;
     let listed: Vec<_> = wanted.iter().filter(on_list).collect();
-    let loose = wanted.iter().filter(|w| !on_list(w) && !w.page_only);
+    let loose = wanted.iter().filter(|w| !on_list(w) && w.by != By::Page);
     let loose = if single_allowed { loose.count() } else { 0 } as u64;
     let overlap = u64::from(reach.overlap.min(reach.page_limit.saturating_sub(1) / 2));
     let page = |mask: usize| {
@@ -129,7 +124,7 @@ fn brute_force(wanted: &[Wanted<usize>], reach: &Reach, costs: &Costs) -> (u64, 
         let (bytes, requests) = by_pages[mask]?;
         let rest = (0..listed.len()).filter(|i| mask >> i & 1 == 0);
         let rest: Vec<_> = rest.map(|i| listed[i]).collect();
-        if rest.iter().any(|w| w.page_only || !single_allowed) {
+        if rest.iter().any(|w| w.by == By::Page || !single_allowed) {
             return None;
         }
         let singles = rest.len() as u64 + loose;
@@ -186,7 +181,7 @@ proptest! {
         costs in some_costs(),
     ) {
         let plan = check(&wanted, &reach, &costs);
-        prop_assert_eq!(cost(&plan.inquiries, &costs), brute_force(&wanted, &reach, &costs));
+        prop_assert_eq!(cost(&plan.requests, &costs), brute_force(&wanted, &reach, &costs));
     }
 
     #[test]
@@ -196,8 +191,8 @@ proptest! {
         costs in some_costs(),
     ) {
         let plan = check(&wanted, &reach, &costs);
-        let (found, requests) = cost(&plan.inquiries, &costs);
-        if wanted.iter().all(|w| !w.page_only) {
+        let (found, requests) = cost(&plan.requests, &costs);
+        if wanted.iter().all(|w| w.by != By::Page) {
             prop_assert!(requests <= (wanted.len() as u64).div_ceil(reach.batch_limit.into()));
         }
         // Else many cheap pages could be the optimum: more requests than batches alone.
@@ -222,19 +217,19 @@ proptest! {
 fn a_lone_order_is_looked_at_alone() {
     for place in [0, 3, 999_999] {
         let plan = plan_places(&[place], &WALLETPAY, &COSTS);
-        assert_eq!(plan.inquiries, [Inquiry::One(0)]);
+        assert_eq!(plan.requests, [Request::Fetch(vec![0])]);
     }
 }
 
 #[test]
 fn neighbours_share_a_page() {
     let plan = plan_places(&[1000, 1010, 900_000, 1004], &WALLETPAY, &COSTS);
-    let page = Inquiry::Page {
+    let page = Request::Page {
         offset: 984,
         count: 43,
         covers: vec![0, 3, 1],
     };
-    assert_eq!(plan.inquiries, [page, Inquiry::One(2)]);
+    assert_eq!(plan.requests, [page, Request::Fetch(vec![2])]);
 }
 
 #[test]
@@ -249,7 +244,7 @@ fn of_equal_costs_the_fewer_requests_are_made() {
         ..WALLETPAY
     };
     let plan = plan_places(&[7, 8], &reach, &costs);
-    assert_eq!(cost(&plan.inquiries, &costs), (30, 1));
+    assert_eq!(cost(&plan.requests, &costs), (30, 1));
 }
 
 #[test]
@@ -260,16 +255,16 @@ fn pages_that_touch_become_one() {
         item_bytes: 1,
     };
     let plan = plan_places(&[100, 133], &WALLETPAY, &costs);
-    assert_eq!(plan.inquiries.len(), 1);
+    assert_eq!(plan.requests.len(), 1);
     let plan = plan_places(&[100, 135], &WALLETPAY, &costs);
-    assert_eq!(plan.inquiries.len(), 2);
+    assert_eq!(plan.requests.len(), 2);
 }
 
 #[test]
 fn a_million_neighbours_take_a_hundred_pages() {
     let places: Vec<u64> = (0..1_000_000).collect();
     let plan = plan_places(&places, &WALLETPAY, &COSTS);
-    assert!(plan.inquiries.len() <= 101, "{}", plan.inquiries.len());
+    assert!(plan.requests.len() <= 101, "{}", plan.requests.len());
 }
 
 #[test]
@@ -294,17 +289,17 @@ fn places_that_cannot_be_do_no_harm() {
 #[test]
 fn details_are_read_from_a_page_however_dear() {
     let mut wanted = [at(0, 500), at(1, 501)];
-    wanted[0].page_only = true;
-    let plan = plan(&wanted, &WALLETPAY, &COSTS);
-    let page = Inquiry::Page {
+    wanted[0].by = By::Page;
+    let plan = cover(&wanted, &WALLETPAY, &COSTS);
+    let page = Request::Page {
         offset: 484,
         count: 34,
         covers: vec![0, 1],
     };
-    assert_eq!(plan.inquiries, [page]);
+    assert_eq!(plan.requests, [page]);
 }
 
 #[test]
 fn nothing_wanted_asks_nothing() {
-    assert!(plan_places(&[], &WALLETPAY, &COSTS).inquiries.is_empty());
+    assert!(plan_places(&[], &WALLETPAY, &COSTS).requests.is_empty());
 }

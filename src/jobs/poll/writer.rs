@@ -1,4 +1,4 @@
-//! Writing what was decided: one batch at a time, while the next one gathers.
+//! Writing decisions: one batch at a time, while the next one gathers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::domain::invoice::Invoice;
 use crate::retry::Waits;
 use crate::store::{AccountRecord, Store, StoreError, Written};
 
-/// Looks that changed nothing wait so long for company before they are written.
+/// Polls that changed nothing wait so long for company before they are written.
 const GATHER: Duration = Duration::from_millis(20);
 /// Of the time that a commit took, this part is left to other writers before the next.
 const BREATHER: u32 = 4;
@@ -35,7 +35,7 @@ pub(super) struct Outcome {
 }
 
 /// The decisions of one account on their way into the database.
-pub(super) struct Committer {
+pub(super) struct Writer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     gathered: Vec<Decided>,
@@ -48,7 +48,7 @@ pub(super) struct Committer {
     failing: bool,
 }
 
-impl Committer {
+impl Writer {
     pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
@@ -82,11 +82,6 @@ impl Committer {
     /// Whether the database cannot be written just now: nothing more should be asked.
     pub(super) fn is_failing(&self) -> bool {
         self.failing
-    }
-
-    /// Whether decisions wait for a database that cannot be written: what they concern is still due.
-    pub(super) fn holds_back(&self) -> bool {
-        self.failing && !self.gathered.is_empty()
     }
 
     /// Time until the gathered decisions should be written; None = nothing to begin.
