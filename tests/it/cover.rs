@@ -146,7 +146,7 @@ fn some_wanted(most: usize, last_place: u64) -> impl Strategy<Value = Vec<Wanted
             .map(|(key, (place, page_only))| Wanted {
                 key,
                 place,
-                page_only,
+                by: if page_only { By::Page } else { By::Any },
             })
             .collect()
     })
