@@ -13,6 +13,7 @@ mod copy;
 mod due;
 mod glance;
 mod high_water;
+mod identity;
 mod log;
 mod pace;
 mod pages;
