@@ -15,8 +15,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::provider::http::{Request, Response, Transport};
 use payrecond::provider::walletpay::WalletPay;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders, Look,
-    PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
+    Look, PageVisitor, Provider,
 };
 
 use super::is_one_harmless_line;

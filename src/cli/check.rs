@@ -131,12 +131,11 @@ async fn key(session: &Session, account: &AccountConfig) -> Check {
         let provider = daemon::provider(account, &session.config, &session.clock)?;
         provider.set_key(key);
         let began = session.clock.monotonic();
-        let orders = match provider.lists() {
-            Some(list) => format!(", orders so far: {}", list.count().await?),
-            None => {
-                provider.probe().await?;
-                String::new()
-            }
+        let orders = if let Some(list) = provider.lists() {
+            format!(", orders so far: {}", list.count().await?)
+        } else {
+            provider.probe().await?;
+            String::new()
         };
         let took: Duration = session.clock.monotonic().saturating_sub(began);
         let millis = took.as_millis();

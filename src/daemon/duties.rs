@@ -21,12 +21,12 @@ use crate::jobs::intake::Intake;
 use crate::jobs::poll::{PollSetup, Strategy};
 use crate::jobs::retention::Retention;
 use crate::jobs::{Heartbeat, LONGEST_NAP};
+use crate::limit::SharedLimiter;
 use crate::metrics::AccountMeter;
 use crate::provider::Provider;
 use crate::schedule::{Schedule, Turn};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::limit::SharedLimiter;
 
 /// The audit of one account, while nobody polls it.
 pub fn audit(

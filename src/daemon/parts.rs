@@ -13,12 +13,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
 use crate::jobs::{Board, Heartbeat};
+use crate::limit::{Limits, SharedLimiter};
 use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
 use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate};
-use crate::limit::{Limits, SharedLimiter};
 
 /// A lock that is held is tried so often, with this pause.
 const LOCK_TRIES: u32 = 10;

@@ -20,9 +20,9 @@ use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::sighting::{News, Sighting};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::limit::SharedLimiter;
 use crate::provider::{CouldNotAsk, Provider};
 use crate::store::{Store, StoreError, Written};
-use crate::limit::SharedLimiter;
 
 /// Findings written in one transaction, and fresh orders looked up at a time.
 const FINDINGS: usize = 200;

@@ -69,8 +69,7 @@ impl CircuitBreaker {
             return None;
         }
         let doubts = self.failures_in_a_row >= DOUBTS_AFTER && !self.is_proved(now);
-        self.next_probe_in(now)
-            .or(doubts.then_some(Duration::ZERO))
+        self.next_probe_in(now).or(doubts.then_some(Duration::ZERO))
     }
 
     /// Whether a failure now is the order's own fault: others succeed, or a probe just did.

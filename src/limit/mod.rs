@@ -7,11 +7,11 @@ mod shared;
 
 use std::time::Duration;
 
+use self::breaker::CircuitBreaker;
 pub use self::breaker::StopReason;
 pub use self::rate::Limits;
-pub use self::shared::{Reservation, SharedLimiter};
-use self::breaker::CircuitBreaker;
 use self::rate::RateLimiter;
+pub use self::shared::{Reservation, SharedLimiter};
 use crate::provider::CouldNotAsk;
 
 /// Leave to make one request. To be given back by `settle`.
@@ -345,11 +345,11 @@ mod tests {
     fn a_servers_wait_holds_everything_and_halves_the_rate_once() {
         let mut limiter = limiter(8.0, 10, 10);
         let permits: Vec<Permit> = (0..4).map(|_| limiter.take(START).unwrap()).collect();
-        let limited = CouldNotAsk::RateLimited {
+        let too_often = CouldNotAsk::RateLimited {
             wait: Some(Duration::from_secs(3)),
         };
         for permit in &permits {
-            limiter.settle(permit, Err(&limited), seconds(0.1));
+            limiter.settle(permit, Err(&too_often), seconds(0.1));
         }
         assert_eq!(limiter.rate(), Some(4.0));
         assert_eq!(limiter.wait(seconds(0.1)), Some(Duration::from_secs(3)));
@@ -385,8 +385,8 @@ mod tests {
             limiter.settle(&permit, Ok(()), now);
         }
         let permit = limiter.take(seconds(1.001)).unwrap();
-        let limited = CouldNotAsk::RateLimited { wait: None };
-        limiter.settle(&permit, Err(&limited), seconds(1.002));
+        let too_often = CouldNotAsk::RateLimited { wait: None };
+        limiter.settle(&permit, Err(&too_often), seconds(1.002));
         let rate = limiter.rate().unwrap();
         assert!((45.0..=55.0).contains(&rate), "{rate}");
     }
@@ -401,7 +401,11 @@ mod tests {
         let limiter = SharedLimiter::new(limits, START);
         let busy = limiter.lock().take(START).unwrap();
         let reservation = limiter.reserve();
-        assert_eq!(limiter.lock().take(START).unwrap_err(), None, "the last slot");
+        assert_eq!(
+            limiter.lock().take(START).unwrap_err(),
+            None,
+            "the last slot"
+        );
         assert_eq!(limiter.lock().room(START), 0);
         let kept = reservation.take(START).unwrap();
         drop(reservation);

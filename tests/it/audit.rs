@@ -12,10 +12,10 @@ use payrecond::clock::{Clock, ManualClock};
 use payrecond::daemon;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, AuditError};
+use payrecond::limit::SharedLimiter;
 use payrecond::provider::{ApiKey, CouldNotAsk};
 use payrecond::sandbox::{NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore};
-use payrecond::limit::SharedLimiter;
 
 use crate::shop::Shop;
 
@@ -255,8 +255,10 @@ async fn the_nightly_audit_waits_while_its_account_is_held() {
     let (audit, limiter) = nightly(&shop, &clock).await;
     let hold = Duration::from_mins(5);
     let permit = limiter.lock().take(Duration::ZERO).unwrap();
-    let limited = CouldNotAsk::RateLimited { wait: Some(hold) };
-    limiter.lock().settle(&permit, Err(&limited), Duration::ZERO);
+    let too_often = CouldNotAsk::RateLimited { wait: Some(hold) };
+    limiter
+        .lock()
+        .settle(&permit, Err(&too_often), Duration::ZERO);
     assert_eq!(audit.run_once().await.unwrap().checked, 1);
     assert!(clock.monotonic() >= hold, "{:?}", clock.monotonic());
 }
@@ -269,7 +271,9 @@ async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
     let (audit, limiter) = nightly(&shop, &clock).await;
     let permit = limiter.lock().take(Duration::ZERO).unwrap();
     let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
-    limiter.lock().settle(&permit, Err(&refused), Duration::ZERO);
+    limiter
+        .lock()
+        .settle(&permit, Err(&refused), Duration::ZERO);
     let error = audit.run_once().await.unwrap_err();
     let is_refusal = matches!(&error, AuditError::CouldNotAsk { error, .. } if matches!(error, CouldNotAsk::KeyRefused(_)));
     assert!(is_refusal, "{error}");

@@ -36,7 +36,10 @@ fn cost(requests: &[Request<usize>], costs: &Costs) -> (u64, u64) {
         Request::Fetch(keys) => costs.one_bytes * keys.len() as u64,
         Request::Page { count, .. } => costs.item_bytes * u64::from(*count),
     };
-    let cost = requests.iter().map(|request| costs.request + bytes(request)).sum();
+    let cost = requests
+        .iter()
+        .map(|request| costs.request + bytes(request))
+        .sum();
     (cost, requests.len() as u64)
 }
 

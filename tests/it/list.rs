@@ -12,13 +12,14 @@ use payrecond::daemon;
 use payrecond::domain::sighting::Sighting;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
+use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::metrics::Metrics;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, CreateOrders, FetchOrders, Glance, ListOrders, PageEnd, PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, FetchOrders, Glance, ListOrders, PageEnd, PageVisitor,
+    Provider,
 };
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
-use payrecond::limit::{Limits, SharedLimiter};
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -412,6 +413,25 @@ async fn a_few_get_their_turns_though_fresher_ones_are_always_due() {
     );
 }
 
+/// Its customer waits for the link.
+#[tokio::test]
+async fn an_order_to_be_created_goes_before_polls_that_are_due() {
+    let shop = without_watch("single", SLOW).await;
+    // Inserted first: by its age alone it would come last.
+    shop.execute(
+        "INSERT INTO invoices (external_id, amount, currency, description, options)
+         VALUES ('NEW', '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\":7}')",
+    )
+    .await;
+    fill(&shop, 60, 1).await;
+    let daemon = start_slowly(&shop, 4);
+    let made = "SELECT order_id IS NOT NULL FROM invoices WHERE external_id = 'NEW'";
+    shop.until(made, "1").await;
+    let polls = shop.asked(Operation::Preview);
+    daemon.stop().await;
+    assert!(polls <= 8, "{polls} polls before it");
+}
+
 #[tokio::test]
 async fn pages_for_many_and_looks_at_a_few_take_turns() {
     let shop = without_watch("auto", FAST).await;
@@ -580,7 +600,10 @@ async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
         assert_eq!(shop.ask(polls).await, "1", "{count} {has_expired}");
         let is_polled_alone = shop.asked(Operation::Preview) == 1;
         let is_on_a_later_page = pages.lock().unwrap().len() > 1;
-        assert!(is_polled_alone || is_on_a_later_page, "{count} {has_expired}");
+        assert!(
+            is_polled_alone || is_on_a_later_page,
+            "{count} {has_expired}"
+        );
     }
 }
 

@@ -13,8 +13,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::provider::http::{Method, Request, Response, Transport};
 use payrecond::provider::walletpay::WalletPay;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders, Look,
-    PageEnd, PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
+    Look, PageEnd, PageVisitor, Provider,
 };
 
 macro_rules! fixture {

@@ -14,11 +14,11 @@ use payrecond::jobs::feed::{Delivery, Feed};
 use payrecond::jobs::intake::Intake;
 use payrecond::jobs::poll::{PollSetup, Poller};
 use payrecond::jobs::{Board, Heartbeat};
+use payrecond::limit::SharedLimiter;
 use payrecond::metrics::Metrics;
 use payrecond::provider::{ApiKey, Provider};
 use payrecond::store::Store;
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore, migrate};
-use payrecond::limit::SharedLimiter;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +94,9 @@ impl Cradle<'_> {
             let world = self.world.lock();
             let limits = world.nature.accounts.iter().map(|account| account.limits);
             let now = self.clock.monotonic();
-            limits.map(|limits| SharedLimiter::new(limits, now)).collect()
+            limits
+                .map(|limits| SharedLimiter::new(limits, now))
+                .collect()
         };
         let accounts = limiters.len();
         let (changed, told) = one_by_one(accounts + 1);

@@ -9,8 +9,8 @@ use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::money::Money;
 use payrecond::domain::sighting::{OrderState, Payment, Sighting};
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders, Look,
-    PageEnd, PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
+    Look, PageEnd, PageVisitor, Provider,
 };
 
 use crate::clock::{BEGINNING, SharedClock};

@@ -140,7 +140,11 @@ impl Planner {
     pub fn new(terms: Terms, now: Duration) -> Self {
         // Without single polls the pages for what is due are all there is.
         let watches = terms.shapes.has_fetches() && terms.shapes.page_limit > 0;
-        let bytes_per_second = if watches { terms.list_bytes_per_second } else { 0 };
+        let bytes_per_second = if watches {
+            terms.list_bytes_per_second
+        } else {
+            0
+        };
         Self {
             terms,
             listing: Listing::default(),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Audit, AuditError, Reading, TRIES};
 use crate::domain::sighting::Sighting;
+use crate::limit::{Permit, StopReason};
 use crate::provider::{CouldNotAsk, Glance, ListOrders, PageVisitor};
 use crate::retry::Waits;
-use crate::limit::{Permit, StopReason};
 
 /// Items read again at the begin of a page, since near-simultaneous orders may swap places.
 const OVERLAP: u64 = 8;

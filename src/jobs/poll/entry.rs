@@ -39,6 +39,8 @@ pub(super) enum Kind {
     Open,
     /// Any poll of it writes its row: it has ended, or something about it is unsettled.
     Row,
+    /// As `Row`, while its order's id is not known: it is found by its external id.
+    Followed,
 }
 
 /// How far the list is believed about an entry.
@@ -73,8 +75,6 @@ pub(super) struct Entry {
     pub(super) trust: Trust,
     /// Not where its creation time puts it.
     pub(super) is_misplaced: bool,
-    /// Only the list tells of it: its order's id is not known.
-    pub(super) is_followed: bool,
     /// Its slot stands in the heap of resting entries, and in the list of due ones.
     pub(super) in_heap: bool,
     pub(super) is_listed: bool,
@@ -100,7 +100,6 @@ impl Entry {
                 Trust::New
             },
             is_misplaced: false,
-            is_followed: row.order_id.is_none() && row.status != Status::Requested,
             in_heap: false,
             is_listed: false,
         }
@@ -109,15 +108,16 @@ impl Entry {
     /// As the planner sees it, where these requests may be made.
     pub(super) fn candidate(&self, shapes: Shapes) -> Candidate {
         let is_settled_alone = matches!(self.trust, Trust::Doubtful | Trust::Missing);
-        let by = if self.kind == Kind::Create || self.is_followed && shapes.page_limit == 0 {
-            By::Alone
-        } else if self.is_followed {
-            By::Page
-        } else if is_settled_alone && shapes.has_fetches() {
-            By::Alone
-        } else {
-            By::Any
-        };
+        let by =
+            if self.kind == Kind::Create || self.kind == Kind::Followed && shapes.page_limit == 0 {
+                By::Alone
+            } else if self.kind == Kind::Followed {
+                By::Page
+            } else if is_settled_alone && shapes.has_fetches() {
+                By::Alone
+            } else {
+                By::Any
+            };
         let place = if let Some(position) = self.position() {
             Place::Shown(position)
         } else if self.is_misplaced || self.trust == Trust::Missing {
@@ -170,6 +170,7 @@ impl Entry {
 fn kind_of(row: &DueRow) -> Kind {
     match (row.status, &row.order_id) {
         (Status::Requested, _) => Kind::Create,
+        (_, None) => Kind::Followed,
         (Status::Pending, Some(_)) if !row.unsettled && !row.is_nudged() => Kind::Open,
         (
             Status::Pending
@@ -178,7 +179,7 @@ fn kind_of(row: &DueRow) -> Kind {
             | Status::Cancelled
             | Status::Rejected
             | Status::Review,
-            _,
+            Some(_),
         ) => Kind::Row,
     }
 }

@@ -101,7 +101,7 @@ pub(super) struct Asked {
 /// What a request was about.
 pub(super) enum About {
     /// These invoices, in the order of the answer.
-    Invoices(Vec<Box<Invoice>>),
+    Invoices(Vec<Invoice>),
     /// Nothing: the harmless request.
     Nothing,
 }
@@ -145,9 +145,9 @@ impl Fetcher {
     }
 
     /// Asks about one invoice, or about several orders at once.
-    pub(super) fn ask(&mut self, asked: Vec<(Box<Invoice>, Question)>, permit: Permit) {
+    pub(super) fn ask(&mut self, wanted: Vec<(Invoice, Question)>, permit: Permit) {
         let asker = self.asker.clone();
-        let (invoices, questions): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let (invoices, questions): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
         self.tasks.spawn(async move {
             let answer = asker.answer(&invoices, questions).await;
             Asked {
@@ -185,7 +185,7 @@ impl Fetcher {
 impl Asker {
     async fn answer(
         &self,
-        invoices: &[Box<Invoice>],
+        invoices: &[Invoice],
         questions: Vec<Question>,
     ) -> Result<Answer, CouldNotAsk> {
         let mut orders = Vec::with_capacity(questions.len());
@@ -216,11 +216,7 @@ impl Asker {
         }]))
     }
 
-    async fn poll(
-        &self,
-        invoices: &[Box<Invoice>],
-        orders: &[OrderId],
-    ) -> Result<Answer, CouldNotAsk> {
+    async fn poll(&self, invoices: &[Invoice], orders: &[OrderId]) -> Result<Answer, CouldNotAsk> {
         let Some(fetches) = self.provider.fetches() else {
             return Err(CouldNotAsk::Refused("no order can be polled".into()));
         };
@@ -244,16 +240,12 @@ impl Asker {
         }
     }
 
-    async fn judge(
-        &self,
-        invoices: &[Box<Invoice>],
-        looks: Vec<Look>,
-    ) -> Result<Answer, CouldNotAsk> {
+    async fn judge(&self, invoices: &[Invoice], looks: Vec<Look>) -> Result<Answer, CouldNotAsk> {
         let missing: Vec<&Invoice> = invoices
             .iter()
             .zip(&looks)
             .filter(|(_, look)| **look == Look::NotFound)
-            .map(|(invoice, _)| invoice.as_ref())
+            .map(|(invoice, _)| invoice)
             .collect();
         if missing.len() < looks.len() {
             // Who tells of one order knows of those that it leaves out.

@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 pub(super) type Turn = (u32, InvoiceId);
 
 /// Invoices that one request is to tell of, as they are now.
-pub(super) type Group = Vec<Box<Invoice>>;
+pub(super) type Group = Vec<Invoice>;
 
 /// What a load brought.
 pub(super) struct Loaded {
@@ -106,14 +106,17 @@ async fn load(
         .filter(|i| i.facts.status == Status::Requested && i.facts.create_sent_at.is_none())
         .map(|invoice| invoice.id)
         .collect();
-    let mut by_id: HashMap<InvoiceId, Invoice> =
-        invoices.into_iter().map(|i| (i.id, i)).collect();
+    let mut by_id: HashMap<InvoiceId, Invoice> = invoices.into_iter().map(|i| (i.id, i)).collect();
     if unsent.is_empty() {
         return Ok(by_id);
     }
     let now = clock.now();
     // In their order, or no simulated run could be repeated.
-    let in_order: Vec<InvoiceId> = ids.iter().copied().filter(|id| unsent.contains(id)).collect();
+    let in_order: Vec<InvoiceId> = ids
+        .iter()
+        .copied()
+        .filter(|id| unsent.contains(id))
+        .collect();
     let marked: HashSet<InvoiceId> = store
         .mark_creations_sent(&in_order, now)
         .await?

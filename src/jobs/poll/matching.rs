@@ -4,10 +4,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
+use super::entry::{Entry, Kind, Trust};
 use super::page::{Listed, Page, Shown, lock};
 use super::schedule::{self, tick};
 use super::writer::Decided;
-use super::entry::{Kind, Trust};
 use super::{BATCH, Poller};
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
@@ -96,7 +96,7 @@ impl Poller {
             if swept.was_all {
                 entry.trust = Trust::Missing;
                 // Where orders can be asked for by their ids, that settles it.
-                if !has_fetches || entry.is_followed {
+                if !has_fetches || entry.kind == Kind::Followed {
                     self.unmatched.missing.push(slot);
                 }
             }
@@ -167,10 +167,7 @@ impl Poller {
         let mut shared = lock(&self.shared);
         // Paid with amounts, rejected or deleted meanwhile: nothing more to find out.
         if let Some(slot) = shared.schedule.slot_of_order(&shown.sighting.order_id.0)
-            && !shared
-                .schedule
-                .entry(slot)
-                .is_some_and(|entry| entry.is_in_hand())
+            && !shared.schedule.entry(slot).is_some_and(Entry::is_in_hand)
         {
             shared.schedule.remove(slot);
         }
@@ -229,7 +226,7 @@ impl Poller {
         let shared = lock(&self.shared);
         let slot = shared.schedule.slot_of(invoice);
         let entry = slot.and_then(|slot| shared.schedule.entry(slot));
-        entry.is_some_and(|entry| entry.is_in_hand())
+        entry.is_some_and(Entry::is_in_hand)
     }
 
     /// What a page showed counts in `polls` only where it answers a nudge: else those are requests

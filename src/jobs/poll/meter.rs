@@ -5,13 +5,13 @@ use super::fetch::{About, Asked};
 use super::page::Listed;
 use super::writer::Decided;
 use crate::domain::event::EventType;
-use crate::domain::planner::Why;
 use crate::domain::invoice::Invoice;
+use crate::domain::planner::Why;
 use crate::domain::sighting::News;
 use crate::domain::state::Status;
+use crate::limit::StopReason;
 use crate::metrics::{Gate, State};
 use crate::store::Written;
-use crate::limit::StopReason;
 
 impl Poller {
     /// A request that is none to the list came back.
@@ -20,7 +20,7 @@ impl Poller {
         let kind = match &asked.about {
             About::Nothing => "count",
             About::Invoices(invoices) => {
-                let creates = |i: &Box<Invoice>| i.facts.status == Status::Requested;
+                let creates = |i: &Invoice| i.facts.status == Status::Requested;
                 if invoices.iter().any(creates) {
                     "creation"
                 } else {

@@ -160,7 +160,11 @@ impl Schedule {
     }
 
     /// The slot that an order of the list belongs to, and the fingerprint of its id.
-    pub(super) fn slot_in_list(&self, order: &str, external_id: Option<&str>) -> (Option<u32>, u64) {
+    pub(super) fn slot_in_list(
+        &self,
+        order: &str,
+        external_id: Option<&str>,
+    ) -> (Option<u32>, u64) {
         let hash = self.hash(Key::Order(order));
         let by_order = self.slot_of_key(hash);
         let by_external = || self.slot_of_key(self.hash(Key::External(external_id?)));

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::Poller;
 use super::fetch::{About, Answer, Asked};
 use super::load::Group;
 use super::page::lock;
 use super::writer::{Decided, Outcome};
-use super::Poller;
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::Invoice;
 use crate::domain::sighting::{News, OrderState};
@@ -36,7 +36,7 @@ impl Poller {
             Ok(Answer { news, .. }) => {
                 for (invoice, news) in invoices.into_iter().zip(news) {
                     self.want_amounts(&invoice, &news);
-                    self.decide(invoice, news);
+                    self.decide(Box::new(invoice), news);
                 }
             }
             Err(error) => {
@@ -84,7 +84,7 @@ impl Poller {
             return;
         }
         for invoice in invoices {
-            self.put_off(invoice, error, is_blamed);
+            self.put_off(Box::new(invoice), error, is_blamed);
         }
     }
 
@@ -206,9 +206,9 @@ impl Poller {
         let setup = &self.setup;
         let clock = setup.clock.as_ref();
         let name = setup.provider.name();
-        let record =
-            self.standing
-                .record(&setup.account, name, &setup.limiter.lock(), clock);
+        let record = self
+            .standing
+            .record(&setup.account, name, &setup.limiter.lock(), clock);
         if let Some(mut record) = record {
             let shapes = self.planner.shapes();
             if shapes.page_limit > 0 {

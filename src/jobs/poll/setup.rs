@@ -13,7 +13,7 @@ use crate::domain::planner::{Shapes, Terms};
 use crate::jobs::{Board, Heartbeat};
 use crate::limit::SharedLimiter;
 use crate::metrics::AccountMeter;
-use crate::provider::{ApiKey, Provider};
+use crate::provider::{ApiKey, FetchOrders, ListOrders, Provider};
 use crate::store::Store;
 
 /// Reads the account's key again.
@@ -71,8 +71,8 @@ pub struct PollSetup {
 impl PollSetup {
     /// What the planner of this account works by.
     pub(super) fn terms(&self) -> Terms {
-        let fetches = self.provider.fetches().map(|f| f.batch_limit());
-        let page_limit = self.provider.lists().map(|l| l.page_limit());
+        let fetches = self.provider.fetches().map(FetchOrders::batch_limit);
+        let page_limit = self.provider.lists().map(ListOrders::page_limit);
         let by_id = fetches.filter(|_| self.strategy != Strategy::List);
         let by_page = page_limit.filter(|_| self.strategy != Strategy::Single);
         // What a strategy leaves nothing of is asked for in the way there is.

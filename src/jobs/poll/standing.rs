@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
-use crate::domain::time::UnixMillis;
-use crate::store::{AccountRecord, ListRecord};
 use crate::domain::listing::{PageSummary, Positions};
+use crate::domain::time::UnixMillis;
 use crate::limit::{Limiter, StopReason};
+use crate::store::{AccountRecord, ListRecord};
 
 /// The record is refreshed this often while nothing changes.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
@@ -22,13 +22,19 @@ pub(super) struct Standing {
     last_failure: Option<(UnixMillis, String)>,
     written_state: Option<&'static str>,
     /// Whether a success, and a failure, has been written yet: the first is worth a record of its own.
-    success_written: bool,
-    failure_written: bool,
+    told: Told,
     written_at: Duration,
     news: bool,
     /// The order list, as far as it was read.
     list: ListRecord,
-    is_list_recorded: bool,
+}
+
+/// What has been written yet.
+#[derive(Debug, Default)]
+struct Told {
+    success: bool,
+    failure: bool,
+    page: bool,
 }
 
 impl Standing {
@@ -39,12 +45,10 @@ impl Standing {
             last_success_at: None,
             last_failure: None,
             written_state: None,
-            success_written: false,
-            failure_written: false,
+            told: Told::default(),
             written_at: clock.monotonic(),
             news: false,
             list: ListRecord::default(),
-            is_list_recorded: false,
         }
     }
 
@@ -82,7 +86,7 @@ impl Standing {
         is_caught_up: bool,
         now: UnixMillis,
     ) -> ListRecord {
-        self.is_list_recorded = self.list.read_at.is_some();
+        self.told.page = self.list.read_at.is_some();
         if positions.total() > 0 {
             self.list.total = i64::try_from(positions.total()).ok();
             self.list.floor = i64::try_from(positions.floor()).ok();
@@ -111,16 +115,16 @@ impl Standing {
             (None, None) => ("working", None),
         };
         let old = self.news && now.saturating_sub(self.written_at) >= RECORD_EVERY;
-        let first_success = self.last_success_at.is_some() && !self.success_written;
-        let first_failure = self.last_failure.is_some() && !self.failure_written;
-        let first_page = self.list.read_at.is_some() && !self.is_list_recorded;
+        let first_success = self.last_success_at.is_some() && !self.told.success;
+        let first_failure = self.last_failure.is_some() && !self.told.failure;
+        let first_page = self.list.read_at.is_some() && !self.told.page;
         let first = first_success || first_failure || first_page;
         if self.written_state == Some(state) && !old && !first {
             return None;
         }
         self.written_state = Some(state);
-        self.success_written = self.last_success_at.is_some();
-        self.failure_written = self.last_failure.is_some();
+        self.told.success = self.last_success_at.is_some();
+        self.told.failure = self.last_failure.is_some();
         self.written_at = now;
         self.news = false;
         Some(AccountRecord {

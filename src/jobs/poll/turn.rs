@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use super::entry::Entry;
 use super::fetch::{self, Question, Step};
 use super::load::{Group, Loaded, Turn};
 use super::page::{self, lock};
@@ -159,7 +160,7 @@ impl Poller {
         due.retain(|slot| {
             // Once its time is over, a list that still shows it open is not taken at its word.
             let may_wait = schedule.entry(*slot).filter(|e| e.may_be_watched(wall));
-            let position = may_wait.and_then(|entry| entry.position());
+            let position = may_wait.and_then(Entry::position);
             let until = position.and_then(|at| self.planner.watched_until(at, now));
             if let Some(until) = until {
                 schedule.put_off(*slot, tick(until));
@@ -267,7 +268,7 @@ impl Poller {
             for (slot, id) in turns {
                 let invoice = invoices.remove(&id);
                 match invoice.filter(|i| i.schedule.next_poll_at.is_some()) {
-                    Some(invoice) => group.push(Box::new(invoice)),
+                    Some(invoice) => group.push(invoice),
                     // Gone, or final.
                     None => schedule.remove(slot),
                 }
@@ -290,29 +291,25 @@ impl Poller {
             }
             let now = self.setup.clock.monotonic();
             let permit = self.setup.limiter.lock().take(now);
-            match permit {
-                Ok(permit) => {
-                    self.requests.list_was_last = false;
-                    self.requests.fetcher.ask(asked, permit);
-                }
-                Err(_) => {
-                    let group = asked.into_iter().map(|(invoice, _)| invoice);
-                    self.requests.loader.push_front(group.collect());
-                    return;
-                }
-            }
+            let Ok(permit) = permit else {
+                let group = asked.into_iter().map(|(invoice, _)| invoice);
+                self.requests.loader.push_front(group.collect());
+                return;
+            };
+            self.requests.list_was_last = false;
+            self.requests.fetcher.ask(asked, permit);
         }
     }
 
     /// Those that need a request; what needs none is decided.
-    fn questions(&mut self, group: Group) -> Vec<(Box<Invoice>, Question)> {
+    fn questions(&mut self, group: Group) -> Vec<(Invoice, Question)> {
         let now = self.setup.clock.now();
         let mut asked = Vec::with_capacity(group.len());
         for invoice in group {
             match fetch::step(&invoice, self.setup.provider.as_ref(), now) {
                 Step::Ask(question) => asked.push((invoice, question)),
-                Step::Known(news) => self.decide(invoice, *news),
-                Step::Nothing => self.plan_only(invoice),
+                Step::Known(news) => self.decide(Box::new(invoice), *news),
+                Step::Nothing => self.plan_only(Box::new(invoice)),
             }
         }
         asked
@@ -429,7 +426,10 @@ impl Poller {
             return None;
         }
         let for_due = (!self.planner.is_idle()).then(|| self.planner.listing.not_before());
-        let beyond = self.planner.next_beyond().filter(|_| self.pass.once.is_none());
+        let beyond = self
+            .planner
+            .next_beyond()
+            .filter(|_| self.pass.once.is_none());
         for_due.into_iter().chain(beyond).min()
     }
 }

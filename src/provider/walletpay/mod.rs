@@ -25,8 +25,8 @@ use self::list::{NotRead, PageReader};
 use self::wire::{Envelope, Word};
 use super::http::{Request, Response, Transport, judge_status};
 use super::{
-    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, ListOrders, Look, PageEnd,
-    PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, ListOrders, Look,
+    PageEnd, PageVisitor, Provider,
 };
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};

@@ -12,12 +12,10 @@ use payrecond::domain::sighting::{News, OrderState, Sighting};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, Report};
-use payrecond::provider::{
-    ApiKey, CouldNotAsk, ListOrders, PageEnd, PageVisitor, Provider,
-};
+use payrecond::limit::{Limits, SharedLimiter};
+use payrecond::provider::{ApiKey, CouldNotAsk, ListOrders, PageEnd, PageVisitor, Provider};
 use payrecond::store::sqlite::{Reference, SqliteStore, migrate};
 use payrecond::store::{Store, Written};
-use payrecond::limit::{Limits, SharedLimiter};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 

@@ -1,10 +1,10 @@
 //! What looks by pages of the provider's list need of a store.
 
 use super::{ACCOUNT, Backend, LATER, NOW, all_due, decision, known, looked, paid, record, sure};
-use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
-use crate::domain::sighting::{OrderState, Payment};
-use crate::domain::time::UnixMillis;
-use crate::store::{DueRow, ListRecord, QueuePlace};
+use payrecond::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
+use payrecond::domain::sighting::{OrderState, Payment};
+use payrecond::domain::time::UnixMillis;
+use payrecond::store::{DueRow, ListRecord, QueuePlace};
 
 pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     the_queue_is_walked_from_place_to_place(&make().await).await;

@@ -1,22 +1,18 @@
 //! What every store must do, whatever is under it. A backend joins with one line: it hands `suite`
 //! a way to make stores, and `suite` panics at the first law that does not hold.
-//!
-//! Compiled always, so that a backend outside this crate can be held to it too.
 
 mod audits;
 mod pages;
 
-use std::collections::HashSet;
-
 use async_trait::async_trait;
 
-use super::{AccountRecord, Due, ListRecord, Store, StoreError, Written};
-use crate::domain::decide::{Decision, decide};
-use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
-use crate::domain::money::Money;
-use crate::domain::sighting::{News, OrderState, Sighting};
-use crate::domain::state::{Status, reason};
-use crate::domain::time::UnixMillis;
+use payrecond::domain::decide::{Decision, decide};
+use payrecond::domain::invoice::{AccountName, Invoice};
+use payrecond::domain::money::Money;
+use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::state::{Status, reason};
+use payrecond::domain::time::UnixMillis;
+use payrecond::store::{AccountRecord, ListRecord, QueuePlace, Store, StoreError, Written};
 
 /// A store under test, and what programs do beside it in the same database.
 #[async_trait]
@@ -48,7 +44,6 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     a_stale_decision_takes_no_seq(&make().await).await;
     a_refused_row_costs_only_itself(&make().await).await;
     a_nudge_since_the_read_survives(&make().await).await;
-    due_shows_both_ends_of_the_queue(&make().await).await;
     due_shows_one_account_and_nothing_early(&make().await).await;
     a_creation_that_was_sent_is_not_withdrawn(&make().await).await;
     consumers_move_forward_only(&make().await).await;
@@ -59,8 +54,6 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     plans_too_far_ahead_are_brought_back(&make().await).await;
     accounts_are_recorded_over_and_over(&make().await).await;
     changes_are_noticed(&make().await).await;
-    claimed_invoices_are_at_neither_end_of_the_queue(&make().await).await;
-    orders_to_be_created_come_first(&make().await).await;
     what_was_learned_without_an_event_is_kept(&make().await).await;
     pages::suite(&make).await;
     audits::suite(&make).await;
@@ -198,45 +191,6 @@ async fn a_nudge_since_the_read_survives(backend: &impl Backend) {
     }
 }
 
-async fn due_shows_both_ends_of_the_queue(backend: &impl Backend) {
-    let store = backend.store();
-    let names: Vec<String> = (0..20).map(|number| format!("N{number:02}")).collect();
-    for name in &names {
-        backend.insert(ACCOUNT, name, Some(name)).await;
-    }
-    // N00 has waited longest, N19 became due last.
-    let rows = all_due(backend, ACCOUNT).await;
-    let plans: Vec<Decision> = rows
-        .iter()
-        .map(|row| looked(row, NOW.plus(std::time::Duration::from_millis(rank(row)))))
-        .collect();
-    sure(store.commit(&plans, NOW).await);
-    let at = UnixMillis(NOW.0 + 14);
-    let due = sure(store.due(&ACCOUNT.into(), at, 4, &HashSet::new()).await);
-    assert_eq!(named(&due.overdue), ["N00", "N01"]);
-    assert_eq!(named(&due.fresh), ["N14", "N13", "N12", "N11"]);
-    assert_eq!(due.next_at, Some(UnixMillis(NOW.0 + 15)));
-    let claimed = due.overdue.iter().map(|row| row.id).collect();
-    let others = sure(store.due(&ACCOUNT.into(), at, 4, &claimed).await);
-    assert_eq!(named(&others.overdue), ["N02", "N03"]);
-    assert_eq!(named(&others.fresh), ["N14", "N13", "N12", "N11"]);
-    let all = sure(store.due(&ACCOUNT.into(), at, 100, &HashSet::new()).await);
-    assert_eq!((all.overdue.len(), all.fresh.len()), (15, 15));
-    assert_eq!(all.fresh[0].external_id.0, "N14");
-    let none = sure(
-        store
-            .due(&ACCOUNT.into(), UnixMillis(NOW.0 - 1), 3, &HashSet::new())
-            .await,
-    );
-    assert_eq!(
-        none,
-        Due {
-            next_at: Some(NOW),
-            ..Due::default()
-        }
-    );
-}
-
 async fn due_shows_one_account_and_nothing_early(backend: &impl Backend) {
     let store = backend.store();
     backend.insert(ACCOUNT, "A", Some("A")).await;
@@ -246,8 +200,9 @@ async fn due_shows_one_account_and_nothing_early(backend: &impl Backend) {
     assert!(all_due(backend, "third").await.is_empty());
     let row = known(backend, "A").await;
     sure(store.commit(&[paid(&row)], NOW).await);
-    let due = sure(store.due(&ACCOUNT.into(), LATER, 9, &HashSet::new()).await);
-    assert_eq!(due, Due::default(), "paid is never looked at again");
+    let start = QueuePlace::default();
+    let due = store.due_after(&ACCOUNT.into(), start, LATER, 9).await;
+    assert_eq!(sure(due), [], "paid is never polled again");
 }
 
 async fn a_creation_that_was_sent_is_not_withdrawn(backend: &impl Backend) {
@@ -406,10 +361,7 @@ async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
     sure(store.commit(&plans, NOW).await);
     let horizons = [(Status::Pending, near), (Status::Expired, LATER)];
     assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1), 9).await), 1);
-    assert_eq!(
-        named(&sure(store.due(&ACCOUNT.into(), NOW, 9, &HashSet::new()).await).overdue),
-        ["far"]
-    );
+    assert_eq!(named(&all_due(backend, ACCOUNT).await), ["far"]);
     assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1), 9).await), 0);
     assert_eq!(
         sure(
@@ -440,52 +392,6 @@ async fn changes_are_noticed(backend: &impl Backend) {
     assert_ne!(inserted, before, "a program's write");
     sure(store.consumer("bot").await);
     assert_ne!(sure(store.change_counter().await), inserted, "our own");
-}
-
-async fn claimed_invoices_are_at_neither_end_of_the_queue(backend: &impl Backend) {
-    let store = backend.store();
-    for number in 0..40 {
-        let name = format!("E{number}");
-        backend.insert(ACCOUNT, &name, Some(&name)).await;
-    }
-    let rows = all_due(backend, ACCOUNT).await;
-    let ids = |rows: &[Invoice]| rows.iter().map(|row| row.id).collect::<Vec<InvoiceId>>();
-    // Both ends, and ids of rows that are not due at all.
-    let mut claimed: HashSet<InvoiceId> = ids(&rows[..10]).into_iter().collect();
-    claimed.extend(ids(&rows[30..]));
-    claimed.extend((1000..1020).map(InvoiceId));
-    let due = sure(store.due(&ACCOUNT.into(), NOW, 8, &claimed).await);
-    let mut youngest = ids(&rows[22..30]);
-    youngest.reverse();
-    assert_eq!(ids(&due.fresh), youngest);
-    assert_eq!(ids(&due.overdue), ids(&rows[10..13]), "a quarter and one");
-    let due = sure(store.due(&ACCOUNT.into(), NOW, 100, &claimed).await);
-    assert_eq!(due.fresh.len(), 20);
-    assert_eq!(ids(&due.overdue), ids(&rows[10..30]));
-    claimed.extend(ids(&rows));
-    let due = sure(store.due(&ACCOUNT.into(), NOW, 100, &claimed).await);
-    assert!(due.fresh.is_empty() && due.overdue.is_empty());
-}
-
-async fn orders_to_be_created_come_first(backend: &impl Backend) {
-    let store = backend.store();
-    for number in 0..10 {
-        let name = format!("R{number}");
-        backend.insert(ACCOUNT, &name, None).await;
-    }
-    for number in 0..40 {
-        let name = format!("E{number}");
-        backend.insert(ACCOUNT, &name, Some(&name)).await;
-    }
-    let due = sure(store.due(&ACCOUNT.into(), NOW, 4, &HashSet::new()).await);
-    assert_eq!(named(&due.fresh), ["R9", "R8", "R7", "R6"]);
-    let claimed: HashSet<InvoiceId> = due.fresh.iter().map(|row| row.id).collect();
-    let due = sure(store.due(&ACCOUNT.into(), NOW, 8, &claimed).await);
-    let next = ["R5", "R4", "R3", "R2", "R1", "R0", "E39", "E38"];
-    assert_eq!(named(&due.fresh), next);
-    let due = sure(store.due(&ACCOUNT.into(), NOW, 1000, &claimed).await);
-    assert_eq!(named(&due.fresh)[..8], next);
-    assert_eq!(due.fresh.len(), 46, "each once");
 }
 
 async fn what_was_learned_without_an_event_is_kept(backend: &impl Backend) {
@@ -588,13 +494,11 @@ fn record(name: &str, state: &str) -> AccountRecord {
 }
 
 async fn all_due(backend: &impl Backend, account: &str) -> Vec<Invoice> {
-    let mut rows = sure(
-        backend
-            .store()
-            .due(&account.into(), NOW, 1000, &HashSet::new())
-            .await,
-    )
-    .overdue;
+    let store = backend.store();
+    let start = QueuePlace::default();
+    let due = store.due_after(&account.into(), start, NOW, 1000).await;
+    let ids: Vec<_> = sure(due).iter().map(|row| row.id).collect();
+    let mut rows = sure(store.load(&ids).await);
     rows.sort_by_key(|row| row.id);
     rows
 }
@@ -608,10 +512,6 @@ async fn known(backend: &impl Backend, external_id: &str) -> Invoice {
 
 fn named(rows: &[Invoice]) -> Vec<&str> {
     rows.iter().map(|row| row.external_id.0.as_str()).collect()
-}
-
-fn rank(row: &Invoice) -> u64 {
-    row.external_id.0[1..].parse().unwrap_or_default()
 }
 
 fn id_of(decision: &Decision) -> String {

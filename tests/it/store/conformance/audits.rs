@@ -1,13 +1,13 @@
 //! What an audit needs of a store.
 
 use super::{ACCOUNT, Backend, LATER, NOW, decision, known, looked, paid, sure};
-use crate::domain::audit::{self, AuditRow, Discrepancy};
-use crate::domain::invoice::{Invoice, InvoiceId};
-use crate::domain::money::Money;
-use crate::domain::sighting::{OrderState, Sighting};
-use crate::domain::state::Status;
-use crate::domain::time::UnixMillis;
-use crate::store::Written;
+use payrecond::domain::audit::{self, AuditRow, Discrepancy};
+use payrecond::domain::invoice::{Invoice, InvoiceId};
+use payrecond::domain::money::Money;
+use payrecond::domain::sighting::{OrderState, Sighting};
+use payrecond::domain::state::Status;
+use payrecond::domain::time::UnixMillis;
+use payrecond::store::Written;
 
 pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     orders_and_invoices_are_paired(&make().await).await;
