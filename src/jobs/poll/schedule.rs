@@ -50,12 +50,31 @@ pub(super) struct Schedule {
     by_key: HashTable<u32>,
     /// Of each resting entry: at the latest when it becomes due.
     resting: BinaryHeap<Reverse<(Tick, u32)>>,
-    due: Vec<u32>,
-    used: usize,
+    /// Those that are due, and some that no longer are.
+    listed: Vec<u32>,
+    counts: Counts,
     /// Turns given out so far: whose the next one is.
     turn: usize,
     /// Pages begun so far, the number of the last one.
     pages: u32,
+}
+
+/// Entries by state: looking through a million at each turn would be too much.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    used: usize,
+    due: usize,
+    in_hand: usize,
+}
+
+impl Counts {
+    fn of(&mut self, state: State) -> Option<&mut usize> {
+        match state {
+            State::Free | State::Resting | State::Borrowed => None,
+            State::Due => Some(&mut self.due),
+            State::InHand => Some(&mut self.in_hand),
+        }
+    }
 }
 
 impl Schedule {
@@ -97,10 +116,9 @@ impl Schedule {
         let row = DueRow::of(invoice, UnixMillis(i64::MAX));
         let key = self.key_of_row(&row);
         if let Some(slot) = self.slot_of_key(key) {
-            let entry = &mut self.entries[slot];
-            let is_free = !entry.is_in_hand();
+            let is_free = !self.entries[slot].is_in_hand();
             if is_free {
-                entry.state = State::InHand;
+                self.set_state(slot, State::InHand);
             }
             return is_free;
         }
@@ -112,7 +130,10 @@ impl Schedule {
     }
 
     fn put(&mut self, entry: Entry) -> u32 {
-        self.used += 1;
+        self.counts.used += 1;
+        if let Some(count) = self.counts.of(entry.state) {
+            *count += 1;
+        }
         let key = entry.key;
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -129,17 +150,17 @@ impl Schedule {
 
     /// Takes an entry out: its row tells again when it is due.
     pub(super) fn remove(&mut self, slot: u32) {
-        let Some(entry) = self.entry_mut(slot) else {
+        let Some(entry) = self.entry(slot) else {
             return;
         };
-        entry.state = State::Free;
         let key = entry.key;
         let is_held = entry.in_heap || entry.is_listed;
+        self.set_state(slot, State::Free);
         if let Ok(found) = self.by_key.find_entry(key, |&other| other == slot) {
             found.remove();
         }
-        self.used -= 1;
-        if self.used == 0 {
+        self.counts.used -= 1;
+        if self.counts.used == 0 {
             // What a million entries took is given back.
             *self = Self {
                 hasher: self.hasher.clone(),
@@ -255,12 +276,23 @@ impl Schedule {
 
     // ------------------------------------------------------------------------------ time
 
+    fn set_state(&mut self, slot: u32, state: State) {
+        let before = std::mem::replace(&mut self.entries[slot].state, state);
+        if let Some(count) = self.counts.of(before) {
+            *count -= 1;
+        }
+        if let Some(count) = self.counts.of(state) {
+            *count += 1;
+        }
+    }
+
     /// Not due before `due`.
     pub(super) fn put_off(&mut self, slot: u32, due: Tick) {
-        let Some(entry) = self.entry_mut(slot) else {
+        if self.entry(slot).is_none() {
             return;
-        };
-        entry.state = State::Resting;
+        }
+        self.set_state(slot, State::Resting);
+        let entry = &mut self.entries[slot];
         let pushes = !entry.in_heap || due < entry.due;
         entry.due = due;
         entry.in_heap = true;
@@ -271,8 +303,8 @@ impl Schedule {
 
     /// Due now, whatever was planned.
     pub(super) fn make_due(&mut self, slot: u32) {
-        if let Some(entry) = self.entry_mut(slot) {
-            entry.state = State::Due;
+        if self.entry(slot).is_some() {
+            self.set_state(slot, State::Due);
             self.list(slot);
         }
     }
@@ -281,10 +313,10 @@ impl Schedule {
     pub(super) fn take_turns(&mut self, slots: &[u32]) -> Vec<(u32, InvoiceId)> {
         let mut turns = Vec::with_capacity(slots.len());
         for &slot in slots {
-            let entry = self.entry_mut(slot);
-            if let Some(entry) = entry.filter(|entry| entry.state == State::Due) {
-                entry.state = State::InHand;
-                turns.push((slot, entry.id));
+            let entry = self.entry(slot);
+            if let Some(id) = entry.filter(|e| e.state == State::Due).map(|e| e.id) {
+                self.set_state(slot, State::InHand);
+                turns.push((slot, id));
             }
         }
         turns
@@ -302,21 +334,12 @@ impl Schedule {
 
     fn list(&mut self, slot: u32) {
         if !std::mem::replace(&mut self.entries[slot].is_listed, true) {
-            self.due.push(slot);
+            self.listed.push(slot);
         }
     }
 
-    /// Those that are due at `now`, in no order.
-    pub(super) fn due(&mut self, now: Tick) -> &[u32] {
-        let (entries, free) = (&mut self.entries, &mut self.free);
-        self.due.retain(|&slot| {
-            let entry = &mut entries[slot];
-            entry.is_listed = entry.state == State::Due;
-            if entry.state == State::Free && !entry.in_heap {
-                free.push(slot);
-            }
-            entry.is_listed
-        });
+    /// How many are due at `now`.
+    pub(super) fn count_due(&mut self, now: Tick) -> usize {
         while let Some(&Reverse((at, slot))) = self.resting.peek() {
             if at > now {
                 break;
@@ -329,8 +352,7 @@ impl Schedule {
                 }
                 State::Resting => {
                     entry.in_heap = false;
-                    entry.state = State::Due;
-                    self.list(slot);
+                    self.make_due(slot);
                 }
                 State::Due | State::InHand | State::Borrowed => entry.in_heap = false,
                 State::Free => {
@@ -340,7 +362,22 @@ impl Schedule {
                 }
             }
         }
-        &self.due
+        self.counts.due
+    }
+
+    /// Those that are due at `now`, in no order.
+    pub(super) fn due(&mut self, now: Tick) -> &[u32] {
+        self.count_due(now);
+        let (entries, free) = (&mut self.entries, &mut self.free);
+        self.listed.retain(|&slot| {
+            let entry = &mut entries[slot];
+            entry.is_listed = entry.state == State::Due;
+            if entry.state == State::Free && !entry.in_heap {
+                free.push(slot);
+            }
+            entry.is_listed
+        });
+        &self.listed
     }
 
     /// When the next entry becomes due, at the earliest.
@@ -348,21 +385,18 @@ impl Schedule {
         self.resting.peek().map(|&Reverse((at, _))| at)
     }
 
-    /// Whether nothing is due or being polled, as of the last call of `due`.
+    /// Whether nothing is due or being polled, as of the last call of `count_due`.
     pub(super) fn is_caught_up(&self) -> bool {
-        self.due.iter().all(|&slot| {
-            let state = self.entry(slot).map(|entry| entry.state);
-            matches!(state, None | Some(State::Resting | State::Borrowed))
-        })
+        self.counts.due == 0 && self.counts.in_hand == 0
     }
 
     // --------------------------------------------------------------------------- fairness
 
     /// The due entries in the order of their turns, up to `most` of them.
     pub(super) fn turns(&mut self, now: Tick, most: usize) -> Vec<u32> {
-        self.due(now);
-        let mut overdue = self.due.clone();
-        let mut fresh = self.due.clone();
+        let mut overdue = self.due(now).to_vec();
+        let mut fresh = overdue.clone();
+        let due = overdue.len();
         let waited = |slot: &u32| (self.entries[*slot].due, self.entries[*slot].id);
         let youth = |slot: &u32| {
             let entry = &self.entries[*slot];
@@ -370,7 +404,7 @@ impl Schedule {
             let creates = entry.kind == Kind::Create;
             Reverse((creates, is_nudged, entry.created_at(), entry.id))
         };
-        if self.due.len() > most {
+        if due > most {
             // Enough of either end for every turn.
             overdue.select_nth_unstable_by_key(most - 1, waited);
             overdue.truncate(most);
@@ -379,7 +413,7 @@ impl Schedule {
         }
         overdue.sort_unstable_by_key(waited);
         fresh.sort_unstable_by_key(youth);
-        let most = most.min(self.due.len());
+        let most = most.min(due);
         let mut taken = HashSet::with_capacity(most);
         let (mut fresh, mut overdue) = (fresh.into_iter(), overdue.into_iter());
         let mut turns = Vec::with_capacity(most);

@@ -133,7 +133,7 @@ impl Poller {
     /// Entries that are due.
     pub(super) fn due_now(&self) -> u64 {
         let now = tick(self.setup.clock.monotonic());
-        lock(&self.shared).schedule.due(now).len() as u64
+        lock(&self.shared).schedule.count_due(now) as u64
     }
 
     fn plan(&mut self) {
@@ -142,7 +142,7 @@ impl Poller {
         let wall = self.setup.clock.now();
         let shared = Arc::clone(&self.shared);
         let schedule = &mut lock(&shared).schedule;
-        let count = schedule.due(tick(now)).len();
+        let count = schedule.count_due(tick(now));
         if count == 0 {
             self.planner.clear();
             return;
@@ -397,7 +397,7 @@ impl Poller {
         let mut wakes = vec![self.intake.not_before()];
         {
             let mut shared = lock(&self.shared);
-            if !shared.schedule.due(tick(now)).is_empty() {
+            if shared.schedule.count_due(tick(now)) > 0 {
                 wakes.push(now + LOOK_THROUGH_AGAIN);
             }
             wakes.extend(shared.schedule.next_due().map(schedule::begins));
