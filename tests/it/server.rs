@@ -52,6 +52,28 @@ fn failing(answer: &Answer) -> Vec<String> {
     .collect()
 }
 
+/// It is about to end: whoever still gets an answer gets the right one.
+#[tokio::test]
+async fn a_database_that_was_replaced_makes_it_unready_at_once() {
+    let mut shop = Shop::open().await;
+    let copy = shop.folder.path().join("copy.db");
+    let backup = format!("VACUUM INTO '{}'", copy.display());
+    shop.execute(&backup).await;
+    let (program, place) = on_loopback(&mut shop, "").await;
+    assert_eq!(ask(&place, "/readyz").await.code, 200);
+    std::fs::rename(&copy, shop.database()).unwrap();
+    // A task of its own, since the end may cut the answer short.
+    let asked = tokio::spawn(async move { ask(&place, "/readyz").await });
+    tokio::select! {
+        biased;
+        left = program.ended() => assert_eq!(left.code, Some(1), "{}", left.stderr),
+        Ok(answer) = asked => {
+            assert_eq!(answer.code, 503, "{}", answer.body);
+            assert!(answer.body.contains("was replaced"), "{}", answer.body);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_daemon_that_is_well_says_so_in_words_and_in_json() {
     let (shop, place) = open_with_socket().await;

@@ -281,7 +281,10 @@ impl Place {
         let log = self.log();
         for (suffix, known) in LOG_FILES.iter().zip(log.iter().flatten()) {
             let file = beside(&self.path, suffix);
-            let aside = beside(&self.path, &format!(".replaced-{}{suffix}", known.inode));
+            let aside = beside(
+                &self.path,
+                &format!(".replaced-{}{suffix}", self.database.inode),
+            );
             if there(&file) != Some(*known) {
                 continue;
             }
