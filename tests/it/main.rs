@@ -21,6 +21,7 @@ mod listing;
 mod pages;
 mod personal_data;
 mod planted;
+mod poll;
 mod readme;
 mod retention;
 mod rows;
