@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 use payrecond::domain::decide::decide;
 use payrecond::domain::invoice::{Invoice, InvoiceId};
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::sqlite::{Reference, SqliteOptions, SqliteStore, migrate};
 use payrecond::store::{Store as _, Written};
@@ -186,6 +186,7 @@ async fn pay(store: &SqliteStore, row: &Invoice) {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
+        money: MoneyTold::default(),
     };
     if row.facts.order_id.is_none() {
         return;

@@ -2,12 +2,14 @@
 //!
 //! `state` names the states and the moves between them, `decide` turns news about an invoice into
 //! the row to write and the event to append, `cadence` says when to look again, `coverage` with
-//! which requests, `positions` where in the provider's list. The rest is vocabulary: `invoice`,
-//! `sighting`, `money`, `event`, `time`.
+//! which requests, `positions` where in the provider's list, `deadline` when a ledger's silence ends
+//! an invoice. The rest is vocabulary: `invoice`, `sighting`, `transaction`, `money`, `event`,
+//! `time`.
 
 pub mod audit;
 pub mod cadence;
 pub mod coverage;
+pub mod deadline;
 pub mod decide;
 pub mod event;
 pub mod invoice;
@@ -17,3 +19,4 @@ pub mod sighting;
 pub mod state;
 pub mod text;
 pub mod time;
+pub mod transaction;

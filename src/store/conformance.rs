@@ -4,6 +4,7 @@
 //! Compiled always, so that a backend outside this crate can be held to it too.
 
 mod audits;
+mod money;
 mod pages;
 
 use std::collections::HashSet;
@@ -14,7 +15,7 @@ use super::{AccountRecord, Due, ListRecord, Store, StoreError, Written};
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::money::Money;
-use crate::domain::sighting::{News, OrderState, Sighting};
+use crate::domain::sighting::{MoneyTold, News, OrderState, Sighting};
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
 
@@ -64,6 +65,7 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     what_was_learned_without_an_event_is_kept(&make().await).await;
     pages::suite(&make).await;
     audits::suite(&make).await;
+    money::suite(&make).await;
 }
 
 async fn a_batch_is_written_whole(backend: &impl Backend) {
@@ -506,6 +508,8 @@ async fn what_was_learned_without_an_event_is_kept(backend: &impl Backend) {
             facts_changed: true,
             order_learned: true,
             event: None,
+            earlier: Vec::new(),
+            transactions: Vec::new(),
         },
     ];
     assert!(decisions[0].event.is_none() && decisions[0].facts_changed);
@@ -546,6 +550,7 @@ fn decision(row: &Invoice, state: OrderState) -> Decision {
         pay_link: Some("https://t.me/wallet".into()),
         direct_pay_link: None,
         payment: None,
+        money: MoneyTold::default(),
     };
     decide(row, "walletpay", News::Seen(sighting))
 }
@@ -570,6 +575,8 @@ fn looked(row: &Invoice, next: UnixMillis) -> Decision {
         facts_changed: false,
         order_learned: false,
         event: None,
+        earlier: Vec::new(),
+        transactions: Vec::new(),
     }
 }
 

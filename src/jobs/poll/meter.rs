@@ -23,13 +23,13 @@ impl Poller {
             Ok(answer) => &answer.news,
         };
         let outcome = match news {
-            News::Seen(_) => "seen",
-            News::NotFound { .. } => "not_found",
+            News::Seen(_) | News::Ledger(_) => "seen",
+            News::NotFound { .. } | News::NothingUntil { .. } => "not_found",
             News::Created(_) => "created",
             News::CreationRefused { .. } | News::CreationTooLate { .. } => "refused",
             News::CreationConflict { .. } => "conflict",
-            // A person's word is no answer of the provider's.
-            News::Resolved { .. } => return,
+            // A person's word is no answer of the provider's, nor is a rule of its module.
+            News::Resolved { .. } | News::ExternalIdInvalid { .. } => return,
         };
         meter.answered(kind, outcome, now);
         if matches!(news, News::Seen(_) | News::Created(_)) {

@@ -4,7 +4,7 @@ use super::{ACCOUNT, Backend, LATER, NOW, decision, known, looked, paid, sure};
 use crate::domain::audit::{self, AuditRow, Discrepancy};
 use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::money::Money;
-use crate::domain::sighting::{OrderState, Sighting};
+use crate::domain::sighting::{MoneyTold, OrderState, Sighting};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::Written;
@@ -36,6 +36,7 @@ fn order(order_id: &str, external_id: &str) -> Sighting {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
+        money: MoneyTold::default(),
     }
 }
 

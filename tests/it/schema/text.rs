@@ -110,8 +110,7 @@ async fn text_that_is_utf8_stays_as_it_is() {
     }
     let all = "INSERT INTO invoices (order_id, external_id, description, options, metadata)
          VALUES ('1', '\u{fffd}', '\u{fffd}', '{\"a\":\"\u{fffd}\"}', '\"\u{fffd}\"')";
-    let kept =
-        "SELECT external_id || description || options || metadata FROM invoices WHERE order_id = '1'";
+    let kept = "SELECT external_id || description || options || metadata FROM invoices WHERE order_id = '1'";
     let answer = "\u{fffd}\u{fffd}{\"a\":\"\u{fffd}\"}\"\u{fffd}\"";
     cases.push(gives("U+FFFD in each column", all, kept, answer));
     cases.push(gives(

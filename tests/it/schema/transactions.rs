@@ -23,8 +23,7 @@ async fn only_the_daemon_writes_transactions() {
             cases.push(refused(&name, sql, message).after(&(there.clone() + &before)));
         }
     };
-    let columns =
-        "account, transaction_id, direction, amount, currency, is_net, status, happened_at, seen_at";
+    let columns = "account, transaction_id, direction, amount, currency, is_net, status, happened_at, seen_at";
     let values = "'default', 'X', 'in', '1', 'RUB', 0, 'succeeded', 1, 1";
     for verb in ["INSERT", "INSERT OR IGNORE", "REPLACE"] {
         no(
