@@ -17,7 +17,7 @@ use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
-use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate};
+use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate, resolve};
 use crate::throttle::{Gate, Limits};
 
 /// A lock that is held is tried so often, with this pause.
@@ -36,7 +36,7 @@ pub(super) struct Parts {
     pub(super) board: Board,
     pub(super) heartbeats: BTreeMap<String, Heartbeat>,
     pub(super) metrics: Metrics,
-    _locks: Vec<DatabaseLock>,
+    pub(super) locks: Vec<DatabaseLock>,
 }
 
 /// An enabled account, its provider holding its key.
@@ -66,7 +66,7 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
     for warning in config::shared_stores(&config, env) {
         tracing::warn!("{warning}");
     }
-    let path = config.database.path.clone();
+    let path = resolve(&config.database.path);
     let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database").await?;
     let migrated = migrate(&path, clock.now()).await?;
     if migrated.put_back {
@@ -80,19 +80,21 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
         let name = consumer_lock(STDOUT_CONSUMER);
         locks.push(lock(&path, &name, "a feed holds the consumer stdout").await?);
     }
-    let store =
-        SqliteStore::open(SqliteOptions::new(path, config.feed.subject_prefix.clone())).await?;
+    // By its name: a link that is made to lead elsewhere is noticed.
+    let name = config.database.path.clone();
+    let prefix = config.feed.subject_prefix.clone();
+    let store = SqliteStore::open(SqliteOptions::new(name, prefix)).await?;
     Ok(Parts {
         config,
         clock,
-        store: Arc::new(store),
+        store: Arc::new(store.settled()),
         accounts,
         committed: Arc::new(Notify::new()),
         changed: watch::Sender::new(()),
         board: Board::default(),
         heartbeats: BTreeMap::new(),
         metrics,
-        _locks: locks,
+        locks,
     })
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::connection;
 use super::high_water::{self, HighWater};
 use super::identity::{self, Identity};
+use super::place;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
@@ -57,6 +58,8 @@ pub async fn migrate_by(
     migrations: &[&'static str],
     now: UnixMillis,
 ) -> Result<Migrated, StoreError> {
+    let path = &place::resolve(path);
+    place::require_one_name(path)?;
     let mut connection = connection::open_or_create(path).await?;
     let outcome = migrate_open(&mut connection, path, migrations, now).await;
     let closed = connection.close().await;
@@ -182,7 +185,7 @@ async fn settle_epoch(
         go_on_above(connection, floor).await?;
     }
     let seq = highest_seq(connection).await?;
-    connection.execute("COMMIT").await?;
+    // While nobody else can commit: what another program notes of its own commit comes after this.
     high_water::put(
         path,
         &HighWater {
@@ -190,11 +193,12 @@ async fn settle_epoch(
             seq,
         },
     );
+    connection.execute("COMMIT").await?;
     Ok((epoch, put_back))
 }
 
 /// A used database without its side file, behind it, or beside another's was put back.
-fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
+pub(super) fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
     match side {
         None => own_seq > 0,
         Some(side) => side.seq > own_seq || side.epoch != epoch,
