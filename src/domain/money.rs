@@ -34,7 +34,7 @@ impl Money {
 
     /// Whether there is any.
     pub fn is_positive(&self) -> bool {
-        parse(&self.value).is_some_and(|value| value > BigDecimal::from(0))
+        parse(&self.value).is_some_and(|value| value > 0)
     }
 }
 

@@ -853,7 +853,7 @@ proptest! {
         for once in [EventType::Paid, EventType::Rejected] {
             prop_assert!(said.iter().filter(|event| event.event_type == once).count() <= 1);
         }
-        let mut ids: Vec<_> = said.iter().map(|event| event.id()).collect();
+        let mut ids: Vec<_> = said.iter().map(Event::id).collect();
         ids.sort_unstable();
         ids.dedup();
         prop_assert_eq!(ids.len(), said.len(), "two events with one id");

@@ -69,7 +69,7 @@ pub(super) fn invoice(row: &SqliteRow) -> Result<Invoice, StoreError> {
 
 /// Reads an array of transactions, each an array of cells.
 fn transactions(array: &str) -> Result<Vec<Transaction>, StoreError> {
-    let rows: Vec<Vec<Cell>> = serde_json::from_str(array).map_err(not_readable)?;
+    let rows: Vec<Vec<Cell>> = serde_json::from_str(array).map_err(|error| not_readable(&error))?;
     rows.into_iter()
         .map(|cells| {
             let mut cells = Cells {
@@ -109,7 +109,7 @@ pub(super) fn transaction(cells: &mut Cells) -> Result<Transaction, StoreError> 
     })
 }
 
-fn not_readable(error: serde_json::Error) -> StoreError {
+fn not_readable(error: &serde_json::Error) -> StoreError {
     StoreError::Unusable(format!("a row: {error}"))
 }
 
@@ -184,7 +184,7 @@ impl Cells {
             Ok(array) => serde_json::from_str(array),
             Err(_) => serde_json::from_str(&String::from_utf8_lossy(bytes)),
         };
-        let cells = cells.map_err(not_readable)?;
+        let cells = cells.map_err(|error| not_readable(&error))?;
         Ok(Self {
             left: cells.into_iter(),
         })
