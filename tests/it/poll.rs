@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use payrecond::clock::{Clock, SystemClock};
 use payrecond::daemon;
 use payrecond::domain::invoice::{ExternalId, OrderId};
-use payrecond::domain::sighting::{OrderState, Sighting};
+use payrecond::domain::sighting::{MoneyTold, OrderState, Sighting};
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
@@ -101,6 +101,7 @@ fn sighting(order: &str, state: OrderState) -> Sighting {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
+        money: MoneyTold::default(),
     }
 }
 
