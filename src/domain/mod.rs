@@ -11,6 +11,7 @@ pub mod coverage;
 pub mod decide;
 pub mod event;
 pub mod invoice;
+pub mod list_reading;
 pub mod money;
 pub mod positions;
 pub mod sighting;

@@ -119,7 +119,8 @@ pub struct Glance<'a> {
 /// A page that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageEnd {
-    /// Items on it. Fewer than asked for = the end of the list.
+    /// Items on it. Fewer than asked for are no proof that the list ends there: a provider may put
+    /// fewer on a page.
     pub items: u64,
     /// Decoded bytes of the body.
     pub bytes: u64,

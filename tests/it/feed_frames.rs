@@ -10,6 +10,7 @@ use payrecond::feed::{
 };
 use proptest::prelude::*;
 
+use crate::PATIENCE;
 use crate::faults::program::is_missing;
 
 const ID: &str = "7f3f0a5e-9a34-5d57-8a50-0d8f27ad7a0c";
@@ -329,9 +330,6 @@ fn a_name_has_1_to_64_characters_and_nothing_white() {
         assert!(!is_consumer_name(bad), "{bad:?}");
     }
 }
-
-/// Longest wait for anything of the server's.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A nats-server of our own on loopback, ended with the test.
 struct Server {

@@ -96,8 +96,8 @@ async fn serve(mut stream: TcpStream, then: Then, log: Arc<Mutex<Vec<String>>>) 
 fn options(base: &str) -> HttpOptions {
     HttpOptions {
         base_url: base.parse().unwrap(),
-        connect_timeout: Duration::from_secs(5),
-        request_timeout: Duration::from_secs(20),
+        connect_timeout: crate::PATIENCE,
+        request_timeout: crate::PATIENCE,
         max_response_bytes: 100_000,
         max_retry_after: Duration::from_mins(10),
         pool_size: 4,
@@ -280,7 +280,7 @@ async fn a_slow_answer_meets_the_deadline() {
     ] {
         let mut options = options(&Server::start(then).await.base);
         options.request_timeout = Duration::from_millis(150);
-        let answer = tokio::time::timeout(Duration::from_secs(10), ask(options)).await;
+        let answer = tokio::time::timeout(crate::PATIENCE, ask(options)).await;
         assert_eq!(text(answer.unwrap()), "unreachable: timed out after 150ms");
     }
 }

@@ -107,8 +107,7 @@ impl Poller {
         let order_id = invoice.facts.order_id.as_ref().map(|id| id.0.as_str());
         let mut shared = lock(&reading.shared);
         let Some(slot) = shared.book.slot_of_invoice(invoice.id, order_id) else {
-            let amounts_missing = sighting.state == OrderState::Paid && sighting.payment.is_none();
-            if !says_something && !amounts_missing {
+            if !says_something && !sighting.lacks_paid_amount() {
                 shared.note_seen(taken);
             }
             drop(shared);

@@ -186,10 +186,10 @@ impl Outlook<'_> {
         }
     }
 
-    /// Pages were full up to the end that is known: how far the list goes on is asked for first, or
-    /// what stands behind would never be read.
+    /// Pages alone do not show where the list ends: it is asked for first, or what stands behind would
+    /// never be read, and what no page showed might be taken for missing.
     fn end_is_unknown(&self) -> bool {
-        self.positions.goes_on() && !self.is_counted()
+        !self.is_counted()
     }
 
     fn is_counted(&self) -> bool {
@@ -204,7 +204,7 @@ impl Outlook<'_> {
         } else {
             End::Believed
         };
-        Region::new(from, end, members, end_is)
+        Region::new(from, end, members, end_is, self.positions.total())
     }
 
     /// Whether reading a stretch is cheaper than `looks` single ones. Never more requests.
@@ -253,7 +253,8 @@ impl Outlook<'_> {
     fn read_all(&self, book: &Book, due: &[u32]) -> Planned {
         let mut planned = Planned::default();
         let total = self.positions.total();
-        if total == 0 && !self.is_counted() || self.end_is_unknown() {
+        let goes_on = total == 0 || self.positions.goes_on();
+        if goes_on && !self.is_counted() {
             planned.needs_count = true;
             return planned;
         }
@@ -274,6 +275,12 @@ impl Outlook<'_> {
             }
         }
         if !members.is_empty() {
+            if self.end_is_unknown() {
+                return Planned {
+                    needs_count: true,
+                    ..planned
+                };
+            }
             (from, end) = (0, end.max(total).max(1));
         }
         planned.region = (from < end).then(|| self.region(from, end, members));
@@ -377,17 +384,33 @@ mod tests {
         book: &Book,
         due: &[u32],
     ) -> Planned {
+        outlook(strategy, page_limit, &known(total)).plan(book, due)
+    }
+
+    fn plan_counted(strategy: Strategy, total: u64, book: &Book, due: &[u32]) -> Planned {
+        let positions = known(total);
+        let outlook = Outlook {
+            count: Count::Told,
+            ..outlook(strategy, 10_000, &positions)
+        };
+        outlook.plan(book, due)
+    }
+
+    fn known(total: u64) -> Positions {
         let mut positions = Positions::default();
         positions.learn_total(total);
-        let outlook = Outlook {
-            positions: &positions,
+        positions
+    }
+
+    fn outlook(strategy: Strategy, page_limit: u32, positions: &Positions) -> Outlook<'_> {
+        Outlook {
+            positions,
             strategy,
             page_limit,
             item_bytes: 400,
             count: Count::NotAsked,
             turn: 0,
-        };
-        outlook.plan(book, due)
+        }
     }
 
     /// Single looks and pages of a plan; every entry is covered once.
@@ -457,7 +480,9 @@ mod tests {
         let unknown_length = plan(Strategy::Auto, 0, &book, &due);
         assert!(unknown_length.needs_count && unknown_length.region.is_none());
         assert!(unknown_length.inquiries.is_empty(), "the count comes first");
-        let planned = plan(Strategy::Auto, 1000, &book, &due);
+        let uncounted = plan(Strategy::Auto, 1000, &book, &due);
+        assert!(uncounted.needs_count, "pages alone do not show the end");
+        let planned = plan_counted(Strategy::Auto, 1000, &book, &due);
         assert_eq!(shape(&planned), (0, 0));
         let region = planned.region.unwrap();
         assert_eq!((region.from, region.to, region.end), (0, 1000, 1000));

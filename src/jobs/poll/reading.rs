@@ -162,7 +162,7 @@ impl Reading {
         Outlook {
             positions: &self.positions,
             strategy: self.strategy,
-            page_limit: if pages_work { self.page_limit } else { 0 },
+            page_limit: if pages_work { self.page_limit() } else { 0 },
             item_bytes: self.item_bytes(),
             count: self.count_lately(now),
             turn: self.turn,
@@ -202,6 +202,11 @@ impl Reading {
         bytes.max(1)
     }
 
+    /// Most items that a page is asked for.
+    pub(super) fn page_limit(&self) -> u32 {
+        self.positions.page_limit(self.page_limit)
+    }
+
     /// Whether nothing that is due waits for its turn.
     pub(super) fn is_idle(&self) -> bool {
         self.inquiries.is_empty() && self.region.is_none() && !self.needs_count
@@ -213,7 +218,7 @@ impl Reading {
             return Some(Errand::count());
         }
         if let Some(region) = &self.region {
-            let (offset, count) = region.page(&self.positions, self.page_limit);
+            let (offset, count) = region.page(&self.positions, self.page_limit());
             return Some(Errand {
                 purpose: Purpose::Region,
                 offset,
@@ -242,9 +247,8 @@ impl Reading {
             return Some(Errand::count());
         }
         let item_bytes = self.item_bytes();
-        let page = self
-            .watch
-            .page(&self.positions, self.page_limit, item_bytes, now);
+        let limit = self.page_limit();
+        let page = self.watch.page(&self.positions, limit, item_bytes, now);
         page.map(|(offset, count)| Errand {
             purpose: Purpose::Watch,
             offset,
@@ -298,9 +302,13 @@ impl Reading {
         let page = &fetched.summary;
         self.learn_page(page, bytes, wall);
         match &fetched.errand.purpose {
+            // What stands behind the place where it was cut short is planned anew.
+            Purpose::Cover(_) if self.positions.was_cut_short(page) => {
+                self.planned_at = Duration::ZERO;
+            }
             Purpose::Cover(covers) => self.unplace_missing(covers, &fetched.shown),
             Purpose::Watch => self.watch.learn(page, bytes, now),
-            Purpose::Region => return self.advance_region(page.offset),
+            Purpose::Region => return self.advance_region(page),
             Purpose::Details | Purpose::Count => {}
         }
         Vec::new()
@@ -340,20 +348,21 @@ impl Reading {
         self.planned_at = Duration::ZERO;
     }
 
-    /// The page from `offset` on is done. At the end of a complete reading: who was not shown.
-    fn advance_region(&mut self, offset: u64) -> Vec<u32> {
+    /// A page of the region is done. At the end of a complete reading: who was not shown.
+    fn advance_region(&mut self, page: &PageSummary) -> Vec<u32> {
+        let page_limit = self.page_limit();
         let Some(region) = self.region.as_mut() else {
             return Vec::new();
         };
-        if region.falls_short(&self.positions) {
+        if region.falls_short(page) {
             self.region = None;
             self.planned_at = Duration::ZERO;
             return Vec::new();
         }
-        if !region.advance(offset, self.page_limit) {
+        if !region.advance(page, page_limit) {
             return Vec::new();
         }
-        let was_all = region.was_all(&self.positions);
+        let was_all = region.was_all();
         let members = std::mem::take(&mut region.members);
         self.region = None;
         self.planned_at = Duration::ZERO;

@@ -168,7 +168,7 @@ impl Poller {
         }
         let mut errand = reading.errand_for_due();
         if errand.is_none() && self.once.is_none() {
-            let page_limit = self.setup.provider.page_limit();
+            let page_limit = reading.page_limit();
             errand = reading.details.errand(&reading.positions, page_limit, now);
         }
         let watch_is_due = reading.watch.next().is_some_and(|at| at <= now);

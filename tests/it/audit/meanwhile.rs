@@ -42,7 +42,7 @@ pub struct List {
 impl Provider for List {
     async fn page(
         &self,
-        _: u64,
+        offset: u64,
         _: u32,
         visitor: &mut dyn PageVisitor,
     ) -> Result<PageEnd, CouldNotAsk> {
@@ -50,13 +50,12 @@ impl Provider for List {
         if let Some(decision) = decided {
             commit(&self.store, decision, self.clock.now()).await;
         }
-        for (index, order) in (0..).zip(&self.orders) {
+        let rest = self.orders.iter().skip(usize::try_from(offset).unwrap());
+        let items = rest.len() as u64;
+        for (index, order) in (0..).zip(rest) {
             visitor.take(index, order.clone());
         }
-        Ok(PageEnd {
-            items: self.orders.len() as u64,
-            bytes: 0,
-        })
+        Ok(PageEnd { items, bytes: 0 })
     }
 
     fn name(&self) -> &'static str {

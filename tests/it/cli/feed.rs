@@ -8,7 +8,8 @@ use payrecond::store::Store as _;
 use payrecond::store::sqlite::{DatabaseLock, SqliteStore};
 use serde_json::Value;
 
-use super::{Running, Shop, commit, decided, drop_in, ended, into_review, pay, seen};
+use super::{Running, Shop, commit, decided, drop_in, ended, into_review, pay};
+use crate::rows::sighting_of;
 
 /// Frames of format `jsonl`, as the external ids they tell of.
 fn told(stdout: &str) -> Vec<String> {
@@ -156,7 +157,7 @@ pub async fn say_payments(store: &SqliteStore, count: usize) {
         let invoice = drop_in(store, &format!("ORD-{n}"), &format!("{n}")).await;
         paid.push(decided(
             &invoice,
-            News::Seen(seen(&invoice, OrderState::Paid)),
+            News::Seen(sighting_of(&invoice, OrderState::Paid)),
         ));
     }
     commit(store, &paid).await;

@@ -5,7 +5,8 @@ use std::process::Stdio;
 use payrecond::domain::sighting::{News, OrderState};
 use serde_json::json;
 
-use super::{Shop, commit, decided, drop_in, into_review, pay, seen, sql};
+use super::{Shop, commit, decided, drop_in, into_review, pay, sql};
+use crate::rows::sighting_of;
 
 #[test]
 fn configurations_that_cannot_be_used_end_with_78() {
@@ -264,7 +265,7 @@ async fn texts_of_strangers_move_no_cursor() {
     let shop = Shop::new();
     let store = shop.store().await;
     let invoice = drop_in(&store, "ORD-\u{202e}1", "1").await;
-    let mut odd = seen(&invoice, OrderState::Unknown);
+    let mut odd = sighting_of(&invoice, OrderState::Unknown);
     odd.provider_status = "FROZEN\u{1b}[2J\u{9b}31m\r\n".into();
     odd.pay_link = Some("https://x\u{1b}]0;t\u{7}".into());
     commit(&store, &[decided(&invoice, News::Seen(odd))]).await;
