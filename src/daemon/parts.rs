@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::{DAEMON_LOCK, DaemonError, STDOUT_CONSUMER, consumer_lock};
+use super::{DAEMON_LOCK, DaemonError, STDOUT_CONSUMER, consumer_lock, store_options};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
@@ -17,7 +17,7 @@ use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
-use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate};
+use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate};
 use crate::throttle::{Gate, Limits};
 
 /// A lock that is held is tried so often, with this pause.
@@ -80,8 +80,7 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
         let name = consumer_lock(STDOUT_CONSUMER);
         locks.push(lock(&path, &name, "a feed holds the consumer stdout").await?);
     }
-    let store =
-        SqliteStore::open(SqliteOptions::new(path, config.feed.subject_prefix.clone())).await?;
+    let store = SqliteStore::open(store_options(&config)).await?;
     Ok(Parts {
         config,
         clock,

@@ -49,6 +49,21 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Takes another key from now on.
     fn set_key(&self, key: ApiKey);
+
+    /// By how much the provider's clock differed from ours at its last answer; None where it tells no
+    /// time.
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        None
+    }
+}
+
+/// A clock beside ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockDifference {
+    /// Theirs shows a later time than ours, by so much or nothing.
+    Ahead(Duration),
+    /// Theirs shows an earlier time than ours.
+    Behind(Duration),
 }
 
 /// What the provider said of one order.

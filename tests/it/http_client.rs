@@ -263,6 +263,21 @@ async fn gzip_is_read_and_broken_gzip_is_told() {
     let good = http(&head(packed.len()), &packed);
     let (_, body) = asked_of(Then::Send(good)).await.unwrap();
     assert_eq!(body, b"{\"status\":\"SUCCESS\"}");
+    for name in ["GZIP", "x-gzip", "X-GZip", "identity, gzip"] {
+        let length = packed.len();
+        let head = format!("200 OK\r\ncontent-encoding: {name}\r\ncontent-length: {length}");
+        let (_, body) = asked_of(Then::Send(http(&head, &packed))).await.unwrap();
+        assert_eq!(body, b"{\"status\":\"SUCCESS\"}", "{name}");
+    }
+    let plain = http(
+        "200 OK\r\ncontent-encoding: Identity\r\ncontent-length: 2",
+        b"{}",
+    );
+    assert_eq!(asked_of(Then::Send(plain)).await.unwrap().1, b"{}");
+    let unasked = http("200 OK\r\ncontent-encoding: br\r\ncontent-length: 2", b"{}");
+    let error = text(asked_of(Then::Send(unasked)).await);
+    let expected = "unusable answer: body in a coding that was not asked for: br";
+    assert_eq!(error, expected);
     let garbage = http(&head(9), b"<html></>");
     let error = asked_of(Then::Send(garbage)).await.unwrap_err();
     assert_eq!(error.kind(), "malformed", "{error}");

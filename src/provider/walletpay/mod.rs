@@ -25,7 +25,10 @@ use url::form_urlencoded::byte_serialize;
 use self::list::{NotRead, PageReader, UnreadableAmount};
 use self::wire::{Envelope, Word};
 use super::http::{Request, Response, Transport, judge_status};
-use super::{ApiKey, CouldNotAsk, Creation, CreationAnswer, Look, PageEnd, PageVisitor, Provider};
+use super::{
+    ApiKey, ClockDifference, CouldNotAsk, Creation, CreationAnswer, Look, PageEnd, PageVisitor,
+    Provider,
+};
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::sighting::Sighting;
@@ -245,6 +248,10 @@ impl Provider for WalletPay {
     fn set_key(&self, key: ApiKey) {
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
         self.transport.set_key(key);
+    }
+
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        self.transport.clock_difference()
     }
 }
 
