@@ -2,6 +2,7 @@
 
 mod duties;
 mod parts;
+mod replaced;
 mod serve;
 
 use std::sync::Arc;
@@ -107,15 +108,20 @@ where
     lifecycle::ready(parts.board.words()).await;
     tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
 
-    let stopped_as_told = tokio::select! {
+    let end = tokio::select! {
         // First: a poller that ends because of it may be seen in the same moment.
         biased;
-        () = stop.cancelled() => true,
+        () = stop.cancelled() => End::AsTold,
+        error = replaced::until_replaced(&parts) => End::Replaced(error),
         // Told to stop, a poller may have ended before this is looked at.
-        Some(_) = pollers.join_next() => stop.is_cancelled(),
+        Some(_) = pollers.join_next() => if stop.is_cancelled() { End::AsTold } else { End::Defect },
     };
     stop.cancel();
-    lifecycle::stopping().await;
+    lifecycle::stopping(end.status()).await;
+    if let End::Replaced(error) = &end {
+        tracing::error!(%error, "the database was replaced; ending, so that the next start uses what is there now");
+        pollers.abort_all();
+    }
     let all_end = async {
         schedule.stop().await;
         while pollers.join_next().await.is_some() {}
@@ -137,12 +143,37 @@ where
     // Closing waits for writes that wait for a lock. What it leaves undone, the next start does.
     let _ = tokio::time::timeout(CLOSE_WITHIN, parts.store.close()).await;
     tracing::info!("stopped");
-    if stopped_as_told {
-        Ok(())
-    } else {
-        Err(DaemonError::Failed(
-            "a poller ended by itself, which is a defect".into(),
-        ))
+    end.outcome()
+}
+
+/// Why a daemon ends.
+enum End {
+    /// By a signal.
+    AsTold,
+    /// Its database is no longer the one that it opened.
+    Replaced(StoreError),
+    /// A poller ended, which none does.
+    Defect,
+}
+
+impl End {
+    /// What the service manager shows.
+    fn status(&self) -> String {
+        match self {
+            Self::AsTold => "finishing what is under way".to_owned(),
+            Self::Replaced(error) => error.to_string(),
+            Self::Defect => "a poller ended by itself".to_owned(),
+        }
+    }
+
+    fn outcome(self) -> Result<(), DaemonError> {
+        match self {
+            Self::AsTold => Ok(()),
+            Self::Replaced(error) => Err(error.into()),
+            Self::Defect => Err(DaemonError::Failed(
+                "a poller ended by itself, which is a defect".into(),
+            )),
+        }
     }
 }
 
@@ -161,6 +192,23 @@ where
     for setup in poll_setups(&mut parts) {
         pollers.spawn(Poller::new(setup).run_once());
     }
+    tokio::select! {
+        pass = one_pass(&parts, pollers, output) => pass,
+        error = replaced::until_replaced(&parts) => {
+            parts.store.close().await;
+            Err(error.into())
+        }
+    }
+}
+
+async fn one_pass<W>(
+    parts: &Parts,
+    mut pollers: JoinSet<PollCounts>,
+    output: W,
+) -> Result<PollCounts, DaemonError>
+where
+    W: AsyncWrite + Unpin + Send,
+{
     let mut total = PollCounts::default();
     while let Some(counts) = pollers.join_next().await {
         let counts = counts.map_err(|error| DaemonError::Failed(error.to_string()))?;
@@ -168,7 +216,7 @@ where
         total.could_not_ask += counts.could_not_ask;
         total.left += counts.left;
     }
-    if let Some(mut feed) = open_feed(&parts, output).await? {
+    if let Some(mut feed) = open_feed(parts, output).await? {
         match feed.run_once(None).await {
             Ok(_) | Err(FeedError::ReaderGone) => {}
             Err(FeedError::Store(error)) => return Err(error.into()),

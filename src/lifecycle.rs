@@ -57,10 +57,9 @@ pub async fn ready(status: String) {
     tell_soon(move || tell(&[NotifyState::Ready, NotifyState::Status(&status)])).await;
 }
 
-/// Tells the service manager that the end has begun.
-pub async fn stopping() {
-    let status = NotifyState::Status("finishing what is under way");
-    tell_soon(move || tell(&[NotifyState::Stopping, status])).await;
+/// Tells the service manager that the end has begun, and why.
+pub async fn stopping(status: String) {
+    tell_soon(move || tell(&[NotifyState::Stopping, NotifyState::Status(&status)])).await;
 }
 
 /// Feeds the service manager's watchdog as long as every duty turns, and keeps the status line, which

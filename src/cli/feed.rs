@@ -98,7 +98,7 @@ pub(super) async fn run(
     let feed = Feed::new(store.clone(), delivery, place, tokio::io::stdout());
     let mut reading = Reading { feed, left: limit };
     let ended = if follow {
-        follow::follow(&mut reading, store.path(), &Reader::of_stdout()).await
+        follow::follow(&mut reading, store, &Reader::of_stdout()).await
     } else {
         reading.all().await
     };

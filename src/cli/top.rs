@@ -111,6 +111,9 @@ async fn live(
     };
     let mut turn = 0_u32;
     loop {
+        if let Err(error @ StoreError::Replaced(_)) = store.require_in_place() {
+            return Err(error.into());
+        }
         let with_detect = turn.is_multiple_of(DETECT_EVERY);
         let read = view.refresh(store, session.now(), with_detect).await;
         view.problem = read.err().map(|error| error.to_string());

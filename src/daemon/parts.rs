@@ -17,7 +17,7 @@ use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
-use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate};
+use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate, resolve};
 use crate::throttle::{Gate, Limits};
 
 /// A lock that is held is tried so often, with this pause.
@@ -36,7 +36,7 @@ pub(super) struct Parts {
     pub(super) board: Board,
     pub(super) heartbeats: BTreeMap<String, Heartbeat>,
     pub(super) metrics: Metrics,
-    _locks: Vec<DatabaseLock>,
+    pub(super) locks: Vec<DatabaseLock>,
 }
 
 /// An enabled account, its provider holding its key.
@@ -66,7 +66,7 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
     for warning in config::shared_stores(&config, env) {
         tracing::warn!("{warning}");
     }
-    let path = config.database.path.clone();
+    let path = resolve(&config.database.path);
     let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database").await?;
     let migrated = migrate(&path, clock.now()).await?;
     if migrated.put_back {
@@ -80,18 +80,19 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
         let name = consumer_lock(STDOUT_CONSUMER);
         locks.push(lock(&path, &name, "a feed holds the consumer stdout").await?);
     }
+    // By its name: a link that is made to lead elsewhere is noticed.
     let store = SqliteStore::open(store_options(&config)).await?;
     Ok(Parts {
         config,
         clock,
-        store: Arc::new(store),
+        store: Arc::new(store.settled()),
         accounts,
         committed: Arc::new(Notify::new()),
         changed: watch::Sender::new(()),
         board: Board::default(),
         heartbeats: BTreeMap::new(),
         metrics,
-        _locks: locks,
+        locks,
     })
 }
 

@@ -134,6 +134,10 @@ impl Health {
 
     /// Whether the database can be written. Who asks meanwhile waits for the same answer.
     async fn database(&self, store: &SqliteStore) -> Check {
+        // No answer of before holds then.
+        if let Err(error) = store.require_in_place() {
+            return Check::of("database", Err(error.to_string()));
+        }
         let mut probe = self.probe.lock().await;
         let now = self.clock.monotonic();
         if let Some((at, check)) = &*probe

@@ -384,4 +384,8 @@ pub enum StoreError {
     /// It holds what it must not hold, or is none of ours: a person must look.
     #[error("{0}")]
     Unusable(String),
+    /// Other files or older content were put in the place of the open database: end, and start
+    /// anew with what is there now.
+    #[error("{0}")]
+    Replaced(String),
 }

@@ -160,6 +160,7 @@ fn every_command_line_of_the_readme_is_understood() {
 #[test]
 fn every_alarm_that_the_readme_explains_is_said_by_the_program() {
     let sources = [
+        include_str!("../../src/daemon.rs"),
         include_str!("../../src/daemon/duties.rs"),
         include_str!("../../src/daemon/parts.rs"),
         include_str!("../../src/lifecycle.rs"),

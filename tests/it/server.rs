@@ -6,8 +6,10 @@ mod metrics;
 mod page;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 
+use futures::FutureExt as _;
 use payrecond::sandbox::{Fault, FaultKind, Payment};
 use serde_json::Value;
 
@@ -32,6 +34,8 @@ async fn open_with_socket() -> (Shop, Place) {
 async fn on_loopback(shop: &mut Shop, settings: &str) -> (Program, Place) {
     shop.configure(&format!("[server]\nlisten = \"127.0.0.1:0\"\n{settings}"));
     let program = Program::ready(shop).await;
+    // It was said before, and may be read after.
+    program.until_said("http://").await;
     let said = program.said();
     let address = said.split("http://").nth(1).unwrap();
     let address = address.split('/').next().unwrap().parse().unwrap();
@@ -50,6 +54,28 @@ fn failing(answer: &Answer) -> Vec<String> {
         )
     })
     .collect()
+}
+
+/// It is about to end: whoever still gets an answer gets the right one.
+#[tokio::test]
+async fn a_database_that_was_replaced_makes_it_unready_at_once() {
+    let mut shop = Shop::open().await;
+    let copy = shop.folder.path().join("copy.db");
+    let backup = format!("VACUUM INTO '{}'", copy.display());
+    shop.execute(&backup).await;
+    let (program, place) = on_loopback(&mut shop, "").await;
+    assert_eq!(ask(&place, "/readyz").await.code, 200);
+    std::fs::rename(&copy, shop.database()).unwrap();
+    // The end may cut the answer short.
+    let asked = AssertUnwindSafe(ask(&place, "/readyz")).catch_unwind();
+    tokio::select! {
+        biased;
+        left = program.ended() => assert_eq!(left.code, Some(1), "{}", left.stderr),
+        Ok(answer) = asked => {
+            assert_eq!(answer.code, 503, "{}", answer.body);
+            assert!(answer.body.contains("was replaced"), "{}", answer.body);
+        }
+    }
 }
 
 #[tokio::test]

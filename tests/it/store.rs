@@ -238,10 +238,18 @@ async fn the_same_fact_told_again_after_a_put_back_has_the_same_event_id() {
 async fn a_file_that_is_not_ours_is_refused_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
-    migrate(&file("newer"), NOW).await.unwrap();
-    let newer = format!("PRAGMA user_version = {}", MIGRATIONS.len() + 1);
+    for name in ["newer", "with a word for a version"] {
+        migrate(&file(name), NOW).await.unwrap();
+    }
     for (name, sql) in [
-        ("newer", newer.as_str()),
+        (
+            "newer",
+            "UPDATE meta SET value = value + 1 WHERE key = 'schema_version'",
+        ),
+        (
+            "with a word for a version",
+            "UPDATE meta SET value = 'two' WHERE key = 'schema_version'",
+        ),
         ("foreign", "CREATE TABLE invoices (id)"),
         (
             "foreign in WAL",
@@ -251,7 +259,7 @@ async fn a_file_that_is_not_ours_is_refused_untouched() {
         ("with a version", "PRAGMA user_version = 1"),
         (
             "half ours",
-            "PRAGMA application_id = 1346455890; PRAGMA user_version = 9; CREATE TABLE t (a)",
+            "PRAGMA application_id = 1346459986; PRAGMA user_version = 1; CREATE TABLE t (a)",
         ),
     ] {
         let options = SqliteConnectOptions::new()
@@ -267,6 +275,7 @@ async fn a_file_that_is_not_ours_is_refused_untouched() {
     fs::write(file("text"), "no database at all\n".repeat(300)).unwrap();
     for name in [
         "newer",
+        "with a word for a version",
         "foreign",
         "foreign in WAL",
         "with an id",

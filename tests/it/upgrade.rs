@@ -4,6 +4,7 @@
 mod dump;
 mod fixtures;
 mod killed;
+mod marks;
 mod released;
 mod scene;
 mod steps;

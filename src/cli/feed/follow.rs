@@ -5,7 +5,6 @@
 
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, Interest};
@@ -17,7 +16,7 @@ use tokio::time::sleep;
 use super::{Reading, Turn};
 use crate::jobs::feed::FeedError;
 use crate::store::StoreError;
-use crate::store::sqlite::ChangeWatch;
+use crate::store::sqlite::{ChangeWatch, SqliteStore};
 
 /// How long a blocked stdout may hold up the end.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,15 +25,18 @@ const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
     reading: &mut Reading<W>,
-    database: &Path,
+    store: &SqliteStore,
     reader: &Reader,
 ) -> Result<(), FeedError> {
     let mut stop = Stop::listen().map_err(FeedError::Output)?;
-    let mut changes = ChangeWatch::on(database);
+    let mut changes = ChangeWatch::on(store.path());
     let mut unreadable = false;
     loop {
         let turn = {
-            let turn = reading.turn();
+            let turn = async {
+                store.require_in_place()?;
+                reading.turn().await
+            };
             tokio::pin!(turn);
             tokio::select! {
                 turn = &mut turn => turn,

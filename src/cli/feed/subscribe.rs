@@ -115,7 +115,7 @@ async fn deliver(begun: Begun, stream: UnixStream) -> anyhow::Result<Exit> {
     let stream = UnixStream::from_std(stream)?;
     let feed = Feed::new(begun.store.clone(), begun.delivery, begun.place, stream);
     let mut reading = Reading { feed, left: None };
-    let ended = follow::follow(&mut reading, begun.store.path(), &reader).await;
+    let ended = follow::follow(&mut reading, &begun.store, &reader).await;
     begun.store.close().await;
     exit_of(ended)
 }

@@ -130,7 +130,7 @@ pub(super) async fn say(
     findings: &[Discrepancy],
     now: UnixMillis,
 ) -> Result<u64, StoreError> {
-    let connection = writer.begin().await?;
+    let connection = writer.begin_events().await?;
     let epoch: String = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
         .fetch_one(&mut *connection)
         .await?;

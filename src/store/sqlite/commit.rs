@@ -180,7 +180,12 @@ async fn commit_batch(
     basis: Basis,
     now: UnixMillis,
 ) -> Result<Result<Vec<Written>, String>, StoreError> {
-    let connection = writer.begin().await?;
+    let gives_numbers = decisions.iter().any(|decision| decision.event.is_some());
+    let connection = if gives_numbers {
+        writer.begin_events().await?
+    } else {
+        writer.begin().await?
+    };
     match write(connection, subject_prefix, decisions, basis, now).await {
         Ok(batch) => {
             writer.commit().await?;

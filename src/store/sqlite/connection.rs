@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::high_water;
 use super::log::{Log, LogState};
 use super::pace::Pace;
+use super::place::{FileId, LogWatch, Numbers, Place, resolve};
 use super::schema;
 use crate::store::StoreError;
 
@@ -32,25 +33,44 @@ const ROWS_AHEAD: usize = 1024;
 /// The one connection that writes. After an error it is dropped and opened again: a COMMIT that
 /// failed has an unknown outcome, and only a new connection reads what really is there.
 pub(super) struct Writer {
-    path: PathBuf,
+    place: Arc<Place>,
     open: Option<Open>,
     pace: Pace,
     log: Log,
 }
 
 struct Open {
+    log_watch: LogWatch,
     connection: SqliteConnection,
     /// True from BEGIN to the end of a transaction: whoever fails or is dropped in between leaves
     /// it so, and the connection is not used again.
     in_doubt: bool,
 }
 
+impl Open {
+    /// Opens the database that stands at its place, and makes sure that it still does then.
+    async fn of(place: &Arc<Place>) -> Result<Self, StoreError> {
+        place.require_in_place()?;
+        let mut connection = open_writer(place.path()).await?;
+        let log_watch = LogWatch::begin(place, &mut connection).await?;
+        place.require_in_place()?;
+        Ok(Self {
+            log_watch,
+            connection,
+            in_doubt: false,
+        })
+    }
+}
+
 impl Writer {
     /// `beside_others`: how long the lock is left alone between two transactions while other
     /// programs write.
-    pub(super) async fn connect(path: &Path, beside_others: Duration) -> Result<Self, StoreError> {
+    pub(super) async fn connect(
+        place: &Arc<Place>,
+        beside_others: Duration,
+    ) -> Result<Self, StoreError> {
         let mut writer = Self {
-            path: path.to_owned(),
+            place: Arc::clone(place),
             open: None,
             pace: Pace::new(beside_others),
             log: Log::default(),
@@ -61,12 +81,14 @@ impl Writer {
 
     /// The connection, reopened if the last use of it failed.
     pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        Ok(&mut sound(&mut self.open, &self.path).await?.connection)
+        Ok(&mut sound(&mut self.open, &self.place).await?.connection)
     }
 
-    /// Begins a write transaction, to be ended by `commit` or `roll_back`.
+    /// Begins a write transaction, to be ended by `commit` or `roll_back`. Nothing is written to a
+    /// database that is no longer the one that was opened.
     pub(super) async fn begin(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        let open = sound(&mut self.open, &self.path).await?;
+        self.place.require_in_place()?;
+        let open = sound(&mut self.open, &self.place).await?;
         open.in_doubt = true;
         let others = sqlx::query_scalar("SELECT data_version FROM pragma_data_version")
             .fetch_one(&mut open.connection)
@@ -74,12 +96,36 @@ impl Writer {
         self.pace.wait(others).await;
         open.connection.execute("BEGIN IMMEDIATE").await?;
         self.pace.began();
+        let before = self.place.seen();
+        let now = Numbers::of(&mut open.connection).await?;
+        self.place.note(before.as_ref(), &now)?;
         Ok(&mut open.connection)
+    }
+
+    /// As `begin`, for a transaction that gives out numbers. The side file must not know of higher
+    /// ones: a copy put back while nobody ran is noticed by whoever is the first to write.
+    pub(super) async fn begin_events(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        let place = Arc::clone(&self.place);
+        let connection = self.begin().await?;
+        if let Some(seen) = place.seen() {
+            high_water::require_not_above(place.path(), &seen, place.is_settled()).await?;
+        }
+        Ok(connection)
     }
 
     /// Ends the transaction that `begin` began.
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
         self.end("COMMIT").await
+    }
+
+    /// Copies all that was committed from the log into the database.
+    pub(super) async fn fold_in(&mut self) -> Result<(), StoreError> {
+        if let Some(open) = self.open.as_mut() {
+            open.connection
+                .execute("PRAGMA wal_checkpoint(PASSIVE)")
+                .await?;
+        }
+        Ok(())
     }
 
     /// Gives the transaction up; nothing of it is kept.
@@ -102,8 +148,9 @@ impl Writer {
 
     /// Remembers, outside the database, the highest seq that was given out.
     pub(super) fn note_high_water(&self, epoch: &str, seq: i64) {
+        self.place.note_seq(seq);
         high_water::raise(
-            &self.path,
+            self.place.path(),
             &high_water::HighWater {
                 epoch: epoch.to_owned(),
                 seq,
@@ -116,23 +163,34 @@ impl Writer {
         self.log.state.clone()
     }
 
+    /// Keeps the connection open to the end of the process.
+    pub(super) fn leave_open(&mut self) {
+        std::mem::forget(self.open.take());
+    }
+
     pub(super) async fn close(&mut self) {
-        if let Some(open) = self.open.take() {
+        if let Some(Open {
+            log_watch,
+            connection,
+            ..
+        }) = self.open.take()
+        {
+            drop(log_watch);
             // Failing to checkpoint on the way out loses nothing: the WAL is read at the next start.
-            let _ = open.connection.close().await;
+            let _ = connection.close().await;
         }
     }
 }
 
-async fn sound<'a>(open: &'a mut Option<Open>, path: &Path) -> Result<&'a mut Open, StoreError> {
+async fn sound<'a>(
+    open: &'a mut Option<Open>,
+    place: &Arc<Place>,
+) -> Result<&'a mut Open, StoreError> {
     // A doubtful connection is dropped, not closed: closing would wait for a checkpoint on a file
     // that just failed.
     let sound = match open.take().filter(|open| !open.in_doubt) {
         Some(open) => open,
-        None => Open {
-            connection: open_writer(path).await?,
-            in_doubt: false,
-        },
+        None => Open::of(place).await?,
     };
     Ok(open.insert(sound))
 }
@@ -198,7 +256,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 /// Sets no journal mode: that would write to a file that may turn out to be another program's.
 async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
-    require_file(path)?;
     let options = options(path)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864")
@@ -231,14 +288,23 @@ pub(super) async fn open_or_create(path: &Path) -> Result<SqliteConnection, Stor
         .map_err(|error| StoreError::from(error).at(path))
 }
 
-/// Readers never hold a transaction open, or the WAL could not be reset.
-pub(super) fn readers(path: &Path) -> SqlitePool {
+/// Readers never hold a transaction open, or the WAL could not be reset. None is opened on other
+/// files than the writer has.
+pub(super) fn readers(place: &Arc<Place>) -> SqlitePool {
+    let options = options(place.path()).pragma("query_only", "ON");
+    let place = Arc::clone(place);
     SqlitePoolOptions::new()
+        .after_connect(move |_, _| {
+            let in_place = place.require_in_place();
+            Box::pin(async move {
+                in_place.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))
+            })
+        })
         .min_connections(0)
         .max_connections(3)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
-        .connect_lazy_with(options(path).pragma("query_only", "ON"))
+        .connect_lazy_with(options)
 }
 
 pub(super) async fn change_counter(writer: &mut Writer) -> Result<i64, StoreError> {
@@ -251,26 +317,12 @@ pub(super) async fn change_counter(writer: &mut Writer) -> Result<i64, StoreErro
     Ok(others.wrapping_shl(32).wrapping_add(own))
 }
 
-/// Never a silent new database: a file that is gone or misspelt is an error.
-fn require_file(path: &Path) -> Result<(), StoreError> {
-    match path.try_exists() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(StoreError::Unusable(format!(
-            "there is no database at {}: `payrecond migrate` makes one",
-            path.display()
-        ))),
-        Err(error) => Err(StoreError::Unavailable(format!(
-            "{}: {error}",
-            path.display()
-        ))),
-    }
-}
-
 /// A lock beside the database, held as long as the value lives: one daemon a database, one holder
 /// a consumer name. The lock ends with the process, however it ends.
 #[derive(Debug)]
 pub struct DatabaseLock {
-    _file: File,
+    path: PathBuf,
+    file: File,
 }
 
 impl DatabaseLock {
@@ -281,17 +333,27 @@ impl DatabaseLock {
     pub fn try_take(path: &Path, name: &str) -> std::io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let lock = lock_path(path, name);
+        let lock = lock_path(&resolve(path), name);
         let file = match options.open(&lock) {
             // Made by another user of the group: what can be read can be locked.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&lock)?,
             opened => opened?,
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { path: lock, file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Whether the lock's file is still at its place: beside another one a second process could take
+    /// the same lock.
+    ///
+    /// # Errors
+    /// When the files cannot be looked at.
+    pub fn is_in_place(&self) -> std::io::Result<bool> {
+        let held = FileId::from(&self.file.metadata()?);
+        Ok(FileId::of(&self.path)? == Some(held))
     }
 
     /// Whether a process holds the lock `name`. Makes no file, and two that ask do not see each
@@ -300,7 +362,7 @@ impl DatabaseLock {
     /// # Errors
     /// When the lock file cannot be read.
     pub fn is_held(path: &Path, name: &str) -> std::io::Result<bool> {
-        let file = match File::open(lock_path(path, name)) {
+        let file = match File::open(lock_path(&resolve(path), name)) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
@@ -360,6 +422,7 @@ impl StoreError {
         match self {
             Self::Unavailable(text) => Self::Unavailable(format!("{}: {text}", path.display())),
             Self::Unusable(text) => Self::Unusable(format!("{}: {text}", path.display())),
+            Self::Replaced(text) => Self::Replaced(text),
         }
     }
 }

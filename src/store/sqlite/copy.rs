@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::connection::{self, DatabaseLock, beside};
 use super::high_water::{self, HighWater};
+use super::place::{self, folder_of};
 use super::schema;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
@@ -37,13 +38,14 @@ impl SqliteStore {
     /// # Errors
     /// When `file` exists already, or cannot be written: then nothing is left of it.
     pub async fn backup(&self, file: &Path) -> Result<Copied, StoreError> {
+        let file = &place::resolve(file);
         if file.try_exists().map_err(|error| io(file, &error))? {
             return Err(unusable(file, "exists already: name a file that does not"));
         }
         let partial = beside(file, ".partial");
         let _ = fs::remove_file(&partial);
         // Not one of the readers: query_only forbids VACUUM INTO.
-        let mut source = connection::open_or_create(&self.path).await?;
+        let mut source = connection::open_or_create(self.path()).await?;
         let made = sqlx::query("VACUUM INTO ?1")
             .bind(partial.to_string_lossy().into_owned())
             .execute(&mut source)
@@ -83,6 +85,8 @@ pub async fn restore(
     force: bool,
     now: UnixMillis,
 ) -> Result<Copied, StoreError> {
+    let (file, database) = (&place::resolve(file), &place::resolve(database));
+    place::require_one_name(database)?;
     let held = || unusable(database, "a daemon has it open: stop it first");
     let _lock = DatabaseLock::try_take(database, "daemon")
         .map_err(|error| io(database, &error))?
@@ -274,14 +278,10 @@ fn exchange(
 
 /// Makes `from` durable under the name `to`.
 fn settle(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let folder = to
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
     File::open(from)
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(from, to))
-        .and_then(|()| File::open(folder)?.sync_all())
+        .and_then(|()| File::open(folder_of(to))?.sync_all())
         .map_err(|error| io(to, &error))
 }
 
@@ -299,6 +299,7 @@ fn renamed(error: StoreError, fresh: &Path, file: &Path) -> StoreError {
     match error {
         StoreError::Unavailable(text) => StoreError::Unavailable(text.replace(&fresh, &file)),
         StoreError::Unusable(text) => StoreError::Unusable(text.replace(&fresh, &file)),
+        StoreError::Replaced(text) => StoreError::Replaced(text.replace(&fresh, &file)),
     }
 }
 

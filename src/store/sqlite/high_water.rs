@@ -4,11 +4,18 @@
 //! that out by this file, written after commits; it is never read while it is written.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::connection::beside;
+use super::place::{Numbers, folder_of};
+use super::schema::is_put_back;
 use crate::store::StoreError;
+
+/// A mark that seems to be ahead is read again after this: it may have been read half written.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// What the side file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,22 +49,79 @@ fn parse(bytes: &[u8]) -> Option<HighWater> {
     })
 }
 
-/// Puts the file there, whole and safe from a loss of power. A failure is told but stops nothing:
-/// the seq in the database stays the truth, the file only guards against a copy put back.
-pub(super) fn put(database: &Path, mark: &HighWater) {
-    tell(database, put_whole(database, mark));
+/// Refuses to give out numbers above those seen when the side file shows that the database was put back.
+///
+/// # Errors
+/// `Replaced` then.
+pub(super) async fn require_not_above(
+    database: &Path,
+    seen: &Numbers,
+    may_be_missing: bool,
+) -> Result<(), StoreError> {
+    let shows_put_back = || {
+        let side = read(database)?;
+        let is_missing = side.is_none() && may_be_missing;
+        Ok::<_, StoreError>(!is_missing && is_put_back(&seen.epoch, seen.seq, side.as_ref()))
+    };
+    if !shows_put_back()? {
+        return Ok(());
+    }
+    tokio::time::sleep(READ_AGAIN_AFTER).await;
+    if !shows_put_back()? {
+        return Ok(());
+    }
+    Err(StoreError::Replaced(format!(
+        "{}: an older copy was put back, as {} shows: `payrecond migrate` begins a new epoch",
+        database.display(),
+        side_path(database).display()
+    )))
 }
 
-/// Writes a mark over the one before. Not synced: all marks are of one length and lie within one
-/// sector, so the power leaves the new one or an older one, and an older one is no harm. A new file
-/// renamed over the old one could be found empty, which would look like a copy put back.
+/// Puts the file there, whole and safe from a loss of power. A failure is told but stops nothing:
+/// the seq in the database stays the truth, the file only guards against a copy put back.
+/// A higher one of the same epoch stays.
+pub(super) fn put(database: &Path, mark: &HighWater) {
+    let there = read(database).unwrap_or(None);
+    if there.is_none_or(|there| there.epoch != mark.epoch || there.seq <= mark.seq) {
+        tell(database, put_whole(database, mark));
+    }
+}
+
+/// Writes a mark over a lower one of the same epoch; another epoch is not this one's to end. Not
+/// synced: all marks are of one length and lie within one sector, so the power leaves the new one or
+/// an older one, and an older one is no harm. A new file renamed over the old one could be found
+/// empty, which would look like a copy put back.
 pub(super) fn raise(database: &Path, mark: &HighWater) {
     let raised = OpenOptions::new()
+        .read(true)
         .write(true)
         .open(side_path(database))
-        .and_then(|mut file| file.write_all(line(mark).as_bytes()));
+        .and_then(|file| raise_in(&file, mark));
     // Gone, or made by another user of the group.
-    tell(database, raised.or_else(|_| put_whole(database, mark)));
+    let raised = raised.or_else(|_| match read(database) {
+        Ok(Some(there)) if there.stays_beside(mark) => Ok(()),
+        Ok(_) | Err(_) => put_whole(database, mark),
+    });
+    tell(database, raised);
+}
+
+/// Others write here too. Each needs the lock for microseconds: one that was stopped meanwhile is
+/// not waited for.
+fn raise_in(file: &File, mark: &HighWater) -> io::Result<()> {
+    let _ = file.try_lock();
+    let mut bytes = Vec::new();
+    (&mut &*file).read_to_end(&mut bytes)?;
+    if parse(&bytes).is_some_and(|there| there.stays_beside(mark)) {
+        return Ok(());
+    }
+    file.write_all_at(line(mark).as_bytes(), 0)
+}
+
+impl HighWater {
+    /// Whether `mark` is not to be written over it.
+    fn stays_beside(&self, mark: &Self) -> bool {
+        self.epoch != mark.epoch || self.seq >= mark.seq
+    }
 }
 
 fn put_whole(database: &Path, mark: &HighWater) -> io::Result<()> {
@@ -67,8 +131,7 @@ fn put_whole(database: &Path, mark: &HighWater) -> io::Result<()> {
     file.write_all(line(mark).as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, &path)?;
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder_of(&path))?.sync_all()
 }
 
 /// Always of one length for one epoch.
@@ -112,8 +175,18 @@ mod tests {
             },
         );
         assert_eq!(read(&database).unwrap().map(|mark| mark.seq), Some(seq));
+        raise(&database, &mark);
         put(&database, &mark);
-        assert_eq!(read(&database).unwrap(), Some(mark));
+        let kept = read(&database).unwrap().map(|mark| mark.seq);
+        assert_eq!(kept, Some(seq), "never backwards within an epoch");
+        let next = HighWater {
+            epoch: "e-2".into(),
+            seq: 7,
+        };
+        raise(&database, &next);
+        assert_eq!(read(&database).unwrap().unwrap().epoch, "e-1");
+        put(&database, &next);
+        assert_eq!(read(&database).unwrap(), Some(next));
         fs::write(side_path(&database), "e-1 4x").unwrap();
         assert_eq!(read(&database).unwrap(), None);
         fs::remove_file(side_path(&database)).unwrap();

@@ -13,9 +13,11 @@ mod copy;
 mod due;
 mod glance;
 mod high_water;
+mod identity;
 mod log;
 mod pace;
 mod pages;
+mod place;
 #[cfg(test)]
 mod plans;
 mod reports;
@@ -29,12 +31,14 @@ pub use connection::DatabaseLock;
 pub use copy::{Copied, restore};
 pub use glance::{COUNTED_UP_TO, Lag, Overdue, Told};
 pub use log::HeldLog;
+pub use place::resolve;
 pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Reference};
 pub use schema::{MIGRATIONS, Migrated, migrate, migrate_by};
 pub use watch::ChangeWatch;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,6 +48,7 @@ use tokio::time::Instant;
 
 use self::connection::{InUse, Turn, Writer};
 use self::log::LogState;
+use self::place::{Numbers, Place};
 use self::stamp::LastAnswer;
 use super::{
     AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
@@ -96,7 +101,7 @@ impl SqliteOptions {
 
 /// A database of ours, at the current schema.
 pub struct SqliteStore {
-    path: PathBuf,
+    place: Arc<Place>,
     subject_prefix: String,
     off_consumer: Option<String>,
     writer: Mutex<Writer>,
@@ -119,7 +124,9 @@ impl SqliteStore {
             rest_beside_others,
             off_consumer,
         } = options;
-        let mut writer = Writer::connect(&path, rest_beside_others).await?;
+        let place = Arc::new(Place::of(&path)?);
+        let path = place.path().to_owned();
+        let mut writer = Writer::connect(&place, rest_beside_others).await?;
         let connection = writer.connection().await?;
         schema::require_current(connection, &path).await?;
         // It is ours. A tool may have left another mode behind.
@@ -127,10 +134,11 @@ impl SqliteStore {
             .execute("PRAGMA journal_mode = WAL")
             .await
             .map_err(|error| StoreError::from(error).at(&path))?;
-        let readers = connection::readers(&path);
+        place.watch_log();
+        let readers = connection::readers(&place);
         Ok(Self {
             last_change: LastAnswer::about(&path),
-            path,
+            place,
             subject_prefix,
             off_consumer,
             log: writer.log(),
@@ -140,9 +148,37 @@ impl SqliteStore {
         })
     }
 
-    /// The file.
+    /// The file, whatever link leads to it.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
+    }
+
+    /// Tells that this process has just settled the epoch, by `migrate`. Else whoever gives out a
+    /// number first asks the side file.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        self.place.settle();
+        self
+    }
+
+    /// Makes sure that what is open is still what stands at the database's place, and that no older
+    /// content was put into it. Two looks at files and a short read.
+    ///
+    /// # Errors
+    /// `Replaced` when it is not; then nothing more is written.
+    pub async fn require_unchanged(&self) -> Result<(), StoreError> {
+        self.require_in_place()?;
+        let before = self.place.seen();
+        let now = Numbers::of(&self.readers).await?;
+        self.place.note(before.as_ref(), &now)
+    }
+
+    /// The first half of `require_unchanged`: looks at the files alone.
+    ///
+    /// # Errors
+    /// As `require_unchanged`.
+    pub fn require_in_place(&self) -> Result<(), StoreError> {
+        self.place.require_in_place()
     }
 
     /// The log, when a program's open read transaction has kept it from being folded in for more
@@ -168,8 +204,25 @@ impl SqliteStore {
 
     /// Closes all connections; the WAL is folded into the file by the last one.
     pub async fn close(&self) {
+        if self.place.is_replaced() {
+            return self.abandon().await;
+        }
         self.readers.close().await;
         self.writer.lock().await.close().await;
+    }
+
+    /// Lets go of files that are no longer at their place: to close would be to fold the log into, or
+    /// to remove, files that are others' by now. What stands in a removed `-wal` alone is saved.
+    async fn abandon(&self) {
+        let mut writer = self.writer.lock().await;
+        if self.place.can_be_folded_in()
+            && let Err(error) = writer.fold_in().await
+        {
+            tracing::error!(%error, "what was written last could not be saved");
+        }
+        self.place.set_log_aside();
+        writer.leave_open();
+        std::mem::forget(self.readers.clone());
     }
 }
 

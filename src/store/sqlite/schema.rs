@@ -1,4 +1,4 @@
-//! The schema: its versions, what marks a file as ours, and the epoch.
+//! The schema: its versions, and the epoch.
 
 use std::path::Path;
 
@@ -9,14 +9,13 @@ use uuid::Uuid;
 
 use super::connection;
 use super::high_water::{self, HighWater};
+use super::identity::{self, Identity};
+use super::place;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
-/// `PAYR`, in the file's header.
-const APPLICATION_ID: i64 = 0x5041_5952;
-
-/// The schema's versions, in order; version n is the first n of them. `user_version` counts. A
-/// released one never changes: databases out there were made by it.
+/// The schema's versions, in order; version n is the first n of them. A released one never changes:
+/// databases out there were made by it.
 pub const MIGRATIONS: &[&str] = &[include_str!(
     "../../../migrations/sqlite/0001_invoices_and_outbox.sql"
 )];
@@ -58,6 +57,8 @@ pub async fn migrate_by(
     migrations: &[&'static str],
     now: UnixMillis,
 ) -> Result<Migrated, StoreError> {
+    let path = &place::resolve(path);
+    place::require_one_name(path)?;
     let mut connection = connection::open_or_create(path).await?;
     let outcome = migrate_open(&mut connection, path, migrations, now).await;
     let closed = connection.close().await;
@@ -86,10 +87,10 @@ async fn migrate_open(
             continue;
         }
         sqlx::raw_sql(*sql).execute(&mut *connection).await?;
-        mark_version(connection, index + 1).await?;
+        identity::mark_version(connection, index + 1).await?;
         connection.execute("COMMIT").await?;
     }
-    let (epoch, put_back) = settle_epoch(connection, path, now).await?;
+    let (epoch, put_back) = settle_epoch(connection, path, newest, now).await?;
     Ok(Migrated {
         from_version,
         version: newest,
@@ -103,17 +104,21 @@ pub(super) async fn require_current(
     connection: &mut SqliteConnection,
     path: &Path,
 ) -> Result<(), StoreError> {
-    let version = version_of(connection, MIGRATIONS.len())
-        .await
-        .map_err(|error| error.at(path))?;
-    if version == MIGRATIONS.len() {
+    let identity = Identity::of(connection).await;
+    let identity = identity.map_err(|error| error.at(path))?;
+    let version = identity.version(MIGRATIONS.len());
+    let version = version.map_err(|error| error.at(path))?;
+    let lacks = if version != MIGRATIONS.len() {
+        format!(
+            "schema version {version}, this program needs {}: `payrecond migrate` upgrades it",
+            MIGRATIONS.len()
+        )
+    } else if identity.is_read_back() {
+        "this database was read back from a text dump: `payrecond migrate` completes it and begins a new epoch".to_owned()
+    } else {
         return Ok(());
-    }
-    Err(StoreError::Unusable(format!(
-        "{}: schema version {version}, this program needs {}: `payrecond migrate` upgrades it",
-        path.display(),
-        MIGRATIONS.len()
-    )))
+    };
+    Err(StoreError::Unusable(lacks).at(path))
 }
 
 /// The schema version, 0 for an empty file; refuses what is not ours or above `newest`.
@@ -121,34 +126,7 @@ pub(super) async fn version_of(
     connection: &mut SqliteConnection,
     newest: usize,
 ) -> Result<usize, StoreError> {
-    let application: i64 = sqlx::query_scalar("PRAGMA application_id")
-        .fetch_one(&mut *connection)
-        .await?;
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut *connection)
-        .await?;
-    let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master")
-        .fetch_one(connection)
-        .await?;
-    match (application, usize::try_from(version).unwrap_or(usize::MAX)) {
-        (0, 0) if objects == 0 => Ok(0),
-        (APPLICATION_ID, version) if version <= newest => Ok(version),
-        (APPLICATION_ID, version) => Err(StoreError::Unusable(format!(
-            "schema version {version} is newer than this program, which knows up to {newest}: use the newer program"
-        ))),
-        _ => Err(StoreError::Unusable(
-            "this is no payrecond database but another program's database, it is left alone".into(),
-        )),
-    }
-}
-
-async fn mark_version(connection: &mut SqliteConnection, version: usize) -> Result<(), StoreError> {
-    // PRAGMA takes no parameters; both are numbers of our own.
-    let sql = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-        .execute(connection)
-        .await?;
-    Ok(())
+    Identity::of(connection).await?.version(newest)
 }
 
 async fn require_sound_sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
@@ -165,21 +143,24 @@ async fn require_sound_sqlite(connection: &mut SqliteConnection) -> Result<(), S
     Ok(())
 }
 
-/// The epoch: made with the database, and made anew when the side file shows that the file was put
-/// back. A new epoch goes on above every number that was ever given out.
+/// The epoch: made with the database, and made anew when the file was read back from a text dump or
+/// the side file shows that it was put back. A new epoch goes on above every number that was ever
+/// given out.
 async fn settle_epoch(
     connection: &mut SqliteConnection,
     path: &Path,
+    version: usize,
     now: UnixMillis,
 ) -> Result<(String, bool), StoreError> {
     connection.execute("BEGIN IMMEDIATE").await?;
+    let is_read_back = identity::add_missing_marks(connection, version).await?;
     let known: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
         .fetch_optional(&mut *connection)
         .await?;
     let own_seq = highest_seq(connection).await?;
     let side = high_water::read(path)?;
     let put_back = match &known {
-        Some(epoch) => is_put_back(epoch, own_seq, side.as_ref()),
+        Some(epoch) => is_read_back || is_put_back(epoch, own_seq, side.as_ref()),
         // A new database where a used one was: nothing of it is left, not even its numbers.
         None => side.as_ref().is_some_and(|side| side.seq > 0),
     };
@@ -203,7 +184,7 @@ async fn settle_epoch(
         go_on_above(connection, floor).await?;
     }
     let seq = highest_seq(connection).await?;
-    connection.execute("COMMIT").await?;
+    // While nobody else can commit: what another program notes of its own commit comes after this.
     high_water::put(
         path,
         &HighWater {
@@ -211,11 +192,12 @@ async fn settle_epoch(
             seq,
         },
     );
+    connection.execute("COMMIT").await?;
     Ok((epoch, put_back))
 }
 
 /// A used database without its side file, behind it, or beside another's was put back.
-fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
+pub(super) fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
     match side {
         None => own_seq > 0,
         Some(side) => side.seq > own_seq || side.epoch != epoch,

@@ -49,7 +49,7 @@ fn beside(database: &Path) -> String {
     format!("{}.high-water", database.display())
 }
 
-/// All that a fixture says, by table.
+/// All that a fixture says, by table. The version is what an upgrade changes.
 async fn data(database: &Path, like: &Path) -> Vec<Vec<String>> {
     let mut old = connect(like).await;
     let mut connection = connect(database).await;
@@ -57,7 +57,9 @@ async fn data(database: &Path, like: &Path) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for table in ask(&mut old, tables).await {
         let columns = columns(&mut old, &table).await;
-        found.push(cells(&mut connection, &table, &columns).await);
+        let mut rows = cells(&mut connection, &table, &columns).await;
+        rows.retain(|row| !row.starts_with("('schema_version'"));
+        found.push(rows);
     }
     found
 }
@@ -209,8 +211,8 @@ async fn only_news_was_said(shop: &Shop, stdout: &[u8], before: i64) {
 async fn a_newer_schema_is_refused_by_every_command_with_both_versions() {
     let shop = Shop::open().await;
     let newer = MIGRATIONS.len() + 1;
-    shop.execute(&format!("PRAGMA user_version = {newer}"))
-        .await;
+    let version = "UPDATE meta SET value = value + 1 WHERE key = 'schema_version'";
+    shop.execute(version).await;
     program::write_config(&shop);
     let known = MIGRATIONS.len();
     let why = format!(

@@ -1,0 +1,33 @@
+//! Notices that the database is no longer the one that was opened: removed, replaced by another file,
+//! or filled with older content. The daemon then ends with exit 1, since all that it keeps in memory
+//! belongs to what was there before; the next start settles the epoch.
+
+use std::time::Duration;
+
+use super::parts::Parts;
+use crate::store::StoreError;
+
+/// Two looks at files and a read of three numbers.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Returns when the database was replaced, and never else.
+pub(super) async fn until_replaced(parts: &Parts) -> StoreError {
+    loop {
+        parts.clock.sleep(LOOK_EVERY).await;
+        let unchanged = parts.store.require_unchanged().await;
+        if let Err(error @ StoreError::Replaced(_)) = unchanged.and_then(|()| locks_hold(parts)) {
+            return error;
+        }
+    }
+}
+
+fn locks_hold(parts: &Parts) -> Result<(), StoreError> {
+    for lock in &parts.locks {
+        if !lock.is_in_place().unwrap_or(true) {
+            let path = parts.store.path().display();
+            let why = "its lock file was removed, so that another daemon could start";
+            return Err(StoreError::Replaced(format!("{path}: {why}")));
+        }
+    }
+    Ok(())
+}
