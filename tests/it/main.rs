@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Longest wait of a test for something that must happen. No outcome depends on it: it only ends a test
 /// that waits for what never comes, so it is long enough for the slowest machine.
-const PATIENCE: Duration = Duration::from_mins(10);
+pub const PATIENCE: Duration = Duration::from_mins(10);
 
 mod architecture;
 mod audit;

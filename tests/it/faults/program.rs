@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::notified::Notified;
 use super::shim::WallClock;
+pub use crate::PATIENCE;
+use crate::other_day;
 use crate::shop::Shop;
-use crate::{PATIENCE, other_day};
 
 /// The key of the account `default`: it must turn up nowhere.
 pub const CANARY: &str = "canary-key-0123456789";
