@@ -25,6 +25,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Takes another key from now on.
     fn set_key(&self, key: ApiKey);
 
+    /// By how much the provider's clock differed from ours at its last answer; None where it tells no
+    /// time.
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        None
+    }
+
     /// One cheap request that changes nothing and depends on no order: it succeeds when the service
     /// works and the key is accepted.
     async fn probe(&self) -> Result<(), CouldNotAsk>;
@@ -101,6 +107,15 @@ pub trait FindOrders: Send + Sync {
     async fn find(&self, external_id: &ExternalId) -> Result<Option<Sighting>, CouldNotAsk>;
 }
 
+/// A clock beside ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockDifference {
+    /// Theirs shows a later time than ours, by so much or nothing.
+    Ahead(Duration),
+    /// Theirs shows an earlier time than ours.
+    Behind(Duration),
+}
+
 /// What the provider said of one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
@@ -169,7 +184,8 @@ pub struct Glance<'a> {
 /// A page that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageEnd {
-    /// Items on it. Fewer than asked for = the end of the list.
+    /// Items on it. Fewer than asked for are no proof that the list ends there: a provider may put
+    /// fewer on a page.
     pub items: u64,
     /// Decoded bytes of the body.
     pub bytes: u64,
