@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::{Audit, AuditError, Reading, TRIES};
 use crate::domain::list_reading::ListReading;
 use crate::domain::sighting::Sighting;
-use crate::provider::{CouldNotAsk, Glance, PageVisitor};
+use crate::limit::{Permit, StopReason};
+use crate::provider::{CouldNotAsk, Glance, ListOrders, PageVisitor};
 use crate::retry::Waits;
-use crate::throttle::{Permit, Trouble};
 
 /// A stopped account is waited for so long: two of its rarest probes.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -18,8 +18,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 impl Audit {
     /// Reads page by page until the list is known to be read whole.
     pub(super) async fn read_list(&self, reading: &mut Reading) -> Result<(), AuditError> {
-        let limit = self.provider.page_limit();
-        let mut list = ListReading::new(self.count().await?);
+        let orders = self.orders().map_err(|why| self.no_list(why))?;
+        let limit = orders.page_limit();
+        let mut list = ListReading::new(self.count(orders).await?);
         let mut last_page = HashSet::new();
         while let Some(offset) = list.next() {
             let asked_at = self.clock.now();
@@ -35,12 +36,12 @@ impl Audit {
 
     /// How many orders there are; None where the provider does not tell: then only a page behind the
     /// last order shows that there are no more.
-    async fn count(&self) -> Result<Option<u64>, AuditError> {
+    async fn count(&self, orders: &dyn ListOrders) -> Result<Option<u64>, AuditError> {
         let permit = self.turn().await.map_err(|why| self.no_list(why))?;
-        let outcome = self.provider.count().await;
+        let outcome = orders.count().await;
         let settled = outcome.as_ref().map(|_| ());
         let now = self.clock.monotonic();
-        self.gate.lock().settle(&permit, settled, now);
+        self.limiter.lock().settle(&permit, settled, now);
         Ok(outcome.ok())
     }
 
@@ -66,6 +67,11 @@ impl Audit {
         AuditError::CouldNotAsk { account, error }
     }
 
+    fn orders(&self) -> Result<&dyn ListOrders, CouldNotAsk> {
+        let none = || CouldNotAsk::Refused("the provider has no order list".into());
+        self.provider.lists().ok_or_else(none)
+    }
+
     async fn ask(
         &self,
         permit: &Permit,
@@ -73,10 +79,10 @@ impl Audit {
         limit: u32,
     ) -> Result<Vec<Sighting>, CouldNotAsk> {
         let mut all = All(Vec::new());
-        let outcome = self.provider.page(offset, limit, &mut all).await;
+        let outcome = self.orders()?.page(offset, limit, &mut all).await;
         let settled = outcome.as_ref().map(|_| ());
         let now = self.clock.monotonic();
-        self.gate.lock().settle(permit, settled, now);
+        self.limiter.lock().settle(permit, settled, now);
         outcome.map(|_| all.0)
     }
 
@@ -87,18 +93,18 @@ impl Audit {
             let pause = Duration::from_secs_f64(2.0 / rate.max(0.01));
             self.clock.sleep(pause).await;
         }
-        let reservation = self.gate.reserve();
+        let reservation = self.limiter.reserve();
         let mut patience = PATIENCE;
         loop {
             let wait = match reservation.take(self.clock.monotonic()) {
                 Ok(permit) => return Ok(permit),
                 Err(wait) => wait.unwrap_or_default().max(SHORTEST_WAIT),
             };
-            if let Some((trouble, cause)) = self.trouble() {
+            if let Some((reason, cause)) = self.stop() {
                 if patience.is_zero() {
-                    return Err(match trouble {
-                        Trouble::KeyRefused => CouldNotAsk::KeyRefused(cause),
-                        Trouble::NothingSucceeds => CouldNotAsk::Unreachable(cause),
+                    return Err(match reason {
+                        StopReason::KeyRefused => CouldNotAsk::KeyRefused(cause),
+                        StopReason::Failing => CouldNotAsk::Unreachable(cause),
                     });
                 }
                 patience = patience.saturating_sub(wait);
@@ -108,13 +114,14 @@ impl Audit {
     }
 
     fn rate(&self) -> Option<f64> {
-        self.gate.lock().rate()
+        self.limiter.lock().rate()
     }
 
-    fn trouble(&self) -> Option<(Trouble, String)> {
-        let gate = self.gate.lock();
-        gate.trouble()
-            .map(|trouble| (trouble, gate.cause().to_owned()))
+    fn stop(&self) -> Option<(StopReason, String)> {
+        let limiter = self.limiter.lock();
+        limiter
+            .stop_reason()
+            .map(|reason| (reason, limiter.cause().to_owned()))
     }
 }
 

@@ -1,0 +1,200 @@
+//! A sweep: a stretch of the list that is read page by page, from its end down, the newest orders
+//! first.
+
+use crate::domain::listing::{MARGIN, PageSummary, Positions};
+
+/// What was known of the list's end when a sweep was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The provider had just counted no more orders than lie up to the end of the sweep.
+    Counted,
+    /// No page had shown that there are more than that: a page behind it is read first.
+    Believed,
+    /// A page behind it was empty.
+    Shown,
+    /// Pages were full up to there: the list goes on.
+    Open,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sweep {
+    pub(super) from: u64,
+    /// What is left ends here.
+    pub(super) to: u64,
+    /// Where it ended at first.
+    pub(super) end: u64,
+    /// Entries that must be in it, if anywhere.
+    pub(super) members: Vec<u32>,
+    pub(super) end_is: End,
+    /// The list has no order from here on, as far as anybody said.
+    empty_from: u64,
+}
+
+impl Sweep {
+    /// Nothing of it is read yet; the list is thought to have `total` orders.
+    pub(super) fn new(from: u64, end: u64, members: Vec<u32>, end_is: End, total: u64) -> Self {
+        let empty_from = match end_is {
+            End::Counted => total,
+            End::Believed | End::Shown | End::Open => u64::MAX,
+        };
+        Self {
+            empty_from,
+            from,
+            to: end,
+            end,
+            members,
+            end_is,
+        }
+    }
+
+    /// Offset and count of the next page.
+    pub(super) fn page(&self, positions: &Positions, page_limit: u32) -> (u64, u32) {
+        let limit = u64::from(page_limit);
+        if self.looks_behind(positions) {
+            return (self.end, page_limit);
+        }
+        if self.to < positions.total() {
+            let offset = self.to.saturating_sub(limit).max(self.from);
+            let count = u32::try_from(self.to - offset).unwrap_or(page_limit);
+            return (offset, count);
+        }
+        // Orders may have come since: some places more than there should be are asked for, or a page
+        // of its own where they are known to go on. Of a small page the greater part still lies
+        // before, or the next would be the same.
+        let beyond = if positions.goes_on() {
+            limit - twice(page_limit)
+        } else {
+            MARGIN.min(limit / 4)
+        };
+        let offset = (self.to + beyond).saturating_sub(limit).max(self.from);
+        (offset, page_limit)
+    }
+
+    /// Whether nothing but what pages showed says that the list ends where the sweep does. (Of an end
+    /// that is not reached nothing is asked.)
+    fn looks_behind(&self, positions: &Positions) -> bool {
+        let is_first = self.to == self.end;
+        is_first && self.end_is == End::Believed && self.end >= positions.total()
+    }
+
+    /// A page was read. Whether it was the last one.
+    pub(super) fn advance(&mut self, page: &PageSummary, page_limit: u32) -> bool {
+        let offset = page.offset;
+        if page.items == 0 {
+            self.empty_from = self.empty_from.min(offset);
+            if self.to == self.end && self.end_is == End::Believed {
+                self.end_is = End::Shown;
+                return false;
+            }
+        }
+        if offset > self.from {
+            self.to = offset + twice(page_limit).min(offset - self.from);
+            return false;
+        }
+        true
+    }
+
+    /// Whether a page, just read, has shown that the sweep has to be planned anew: it held fewer
+    /// orders than it was to show, or the first one showed that the list goes on behind the end.
+    pub(super) fn falls_short(&self, page: &PageSummary) -> bool {
+        if page.offset >= self.end {
+            return page.items > 0 && self.end_is == End::Believed;
+        }
+        page.items > 0 && page.offset + page.items < self.to.min(self.empty_from)
+    }
+
+    /// Whether an order that none of its pages showed is not in the list.
+    pub(super) fn was_all(&self) -> bool {
+        self.from == 0 && matches!(self.end_is, End::Counted | End::Shown)
+    }
+}
+
+/// Items that two pages share: near-simultaneous orders may swap places between them.
+fn twice(page_limit: u32) -> u64 {
+    MARGIN.min(u64::from(page_limit) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads the whole list, which has `orders`, while it is thought to have `known`. The provider
+    /// puts at most `cap` on a page; `counts` is whether it tells how many there are. Returns the
+    /// number of pages. What no page showed is said to be missing, so all must have been shown.
+    fn read(known: u64, orders: u64, page_limit: u32, cap: u64, counts: bool) -> usize {
+        let mut positions = Positions::default();
+        positions.learn_total(known);
+        let mut shown = vec![false; usize::try_from(orders).unwrap()];
+        let mut sweep = whole(&mut positions, orders, counts);
+        for pages in 1..=2000 {
+            let limit = positions.page_limit(page_limit);
+            let (offset, count) = sweep.page(&positions, limit);
+            let items = orders.saturating_sub(offset).min(count.into()).min(cap);
+            let from = usize::try_from(offset.min(orders)).unwrap();
+            shown[from..][..usize::try_from(items).unwrap()].fill(true);
+            let page = PageSummary {
+                offset,
+                asked: count,
+                items,
+                ..PageSummary::default()
+            };
+            positions.learn_page(&page);
+            if sweep.falls_short(&page) {
+                sweep = whole(&mut positions, orders, counts);
+            } else if sweep.advance(&page, positions.page_limit(page_limit)) {
+                assert!(sweep.was_all());
+                assert!(shown.iter().all(|&is_shown| is_shown));
+                return pages;
+            }
+        }
+        panic!("{known} known, {orders} orders, {page_limit} a page, at most {cap}: no end");
+    }
+
+    fn whole(positions: &mut Positions, orders: u64, counts: bool) -> Sweep {
+        if counts {
+            positions.learn_count(orders);
+        }
+        let end = positions.total().max(1);
+        let end_is = if counts { End::Counted } else { End::Believed };
+        Sweep::new(0, end, Vec::new(), end_is, positions.total())
+    }
+
+    #[test]
+    fn the_pages_cover_it_and_come_to_an_end_whatever_they_hold() {
+        for page_limit in [1, 2, 3, 4, 7, 8, 20, 64, 10_000] {
+            for known in [0, 1, 7, 8, 9, 40, 99, 100] {
+                for orders in [0, 1, 8, 39, 40, 41, 100, 250] {
+                    for cap in [1, 2, 7, 20, 100, 10_000] {
+                        read(known, orders, page_limit, cap, true);
+                        read(known, orders, page_limit, cap, false);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_that_nobody_counted_costs_one_page_more() {
+        assert_eq!(read(100, 100, 64, 64, true), 3);
+        assert_eq!(read(100, 100, 64, 64, false), 4);
+        assert_eq!(read(1_000_000, 1_000_000, 10_000, 10_000, true), 101);
+    }
+
+    #[test]
+    fn a_page_of_fewer_than_it_was_to_show_is_no_part_of_it() {
+        let mut positions = Positions::default();
+        positions.learn_count(250);
+        let sweep = Sweep::new(0, 250, Vec::new(), End::Counted, 250);
+        let (offset, asked) = sweep.page(&positions, 10_000);
+        let page = PageSummary {
+            offset,
+            asked,
+            items: 100,
+            ..PageSummary::default()
+        };
+        positions.learn_page(&page);
+        assert_eq!(positions.total(), 250);
+        assert_eq!(positions.page_limit(10_000), 100);
+        assert!(sweep.falls_short(&page));
+    }
+}
