@@ -12,7 +12,7 @@ use crate::config::{self, AccountConfig};
 use crate::daemon;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::provider::ClockDifference;
+use crate::provider::{ClockDifference, CouldNotAsk, Provider};
 use crate::words;
 
 /// A clock before this shows a machine that has not set its own: 1 January 2026.
@@ -194,12 +194,9 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
         let provider = daemon::provider(account, &session.config, &session.clock)?;
         provider.set_key(key);
         let began = session.clock.monotonic();
-        let answer = match provider.lists() {
-            Some(list) => list.count().await.map(Some),
-            None => provider.probe().await.map(|()| None),
-        };
+        let answer = harmless(provider.as_ref()).await;
         clock = provider.clock_difference();
-        let orders = answer?.map_or(String::new(), |count| format!(", orders so far: {count}"));
+        let orders = answer?;
         let took: Duration = session.clock.monotonic().saturating_sub(began);
         let millis = took.as_millis();
         Ok(format!(
@@ -213,4 +210,12 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
         difference,
     });
     (check, clock)
+}
+
+/// One harmless request, and what it tells of the orders.
+async fn harmless(provider: &dyn Provider) -> Result<String, CouldNotAsk> {
+    match provider.lists() {
+        Some(list) => Ok(format!(", orders so far: {}", list.count().await?)),
+        None => provider.probe().await.map(|()| String::new()),
+    }
 }

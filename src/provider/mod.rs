@@ -56,6 +56,15 @@ pub trait Provider: Send + Sync + 'static {
     }
 }
 
+/// A clock beside ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockDifference {
+    /// Theirs shows a later time than ours, by so much or nothing.
+    Ahead(Duration),
+    /// Theirs shows an earlier time than ours.
+    Behind(Duration),
+}
+
 /// Asks for orders by their ids.
 #[async_trait]
 pub trait FetchOrders: Send + Sync {
@@ -105,15 +114,6 @@ pub trait CreateOrders: Send + Sync {
 pub trait FindOrders: Send + Sync {
     /// The order that bears `external_id`; None = a complete search found none.
     async fn find(&self, external_id: &ExternalId) -> Result<Option<Sighting>, CouldNotAsk>;
-}
-
-/// A clock beside ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockDifference {
-    /// Theirs shows a later time than ours, by so much or nothing.
-    Ahead(Duration),
-    /// Theirs shows an earlier time than ours.
-    Behind(Duration),
 }
 
 /// What the provider said of one order.

@@ -241,12 +241,6 @@ impl Planner {
         }
     }
 
-    /// Most items that a page is asked for.
-    fn page_limit(&self) -> u32 {
-        let offered = self.terms.shapes.page_limit;
-        self.listing.positions.page_limit(offered)
-    }
-
     /// Bytes that one request is worth: those that the list may cost in the time that one request
     /// takes from the account's budget.
     fn request_bytes(&self) -> u64 {
@@ -307,6 +301,12 @@ impl Planner {
         kept.append(&mut self.requests);
         self.requests = kept;
         taken
+    }
+
+    /// Most items that a page is asked for: as many as pages were seen to hold.
+    fn page_limit(&self) -> u32 {
+        let offered = self.terms.shapes.page_limit;
+        self.listing.positions.page_limit(offered)
     }
 
     /// Whether the list may be asked now.
@@ -419,7 +419,7 @@ impl Planner {
         None
     }
 
-    /// A page of the sweep is done. At its end: what it was for.
+    /// A page of a sweep is done. At its end: what it was for.
     fn advance_sweep(&mut self, page: &PageSummary) -> Option<Swept> {
         let page_limit = self.page_limit();
         let sweep = self.sweep.as_mut()?;

@@ -349,14 +349,10 @@ mod tests {
     }
 
     fn plan(shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
-        plan_knowing(Count::NotAsked, shapes, total, entries)
+        plan_after(Count::NotAsked, shapes, total, entries)
     }
 
-    fn plan_counted(shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
-        plan_knowing(Count::Told, shapes, total, entries)
-    }
-
-    fn plan_knowing(count: Count, shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
+    fn plan_after(count: Count, shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
         let mut positions = Positions::default();
         positions.learn_total(total);
         let outlook = Outlook {
@@ -457,7 +453,7 @@ mod tests {
         assert!(unknown_length.requests.is_empty(), "the count comes first");
         let uncounted = plan(AUTO, 1000, &entries);
         assert!(uncounted.needs_count, "pages alone do not show the end");
-        let planned = plan_counted(AUTO, 1000, &entries);
+        let planned = plan_after(Count::Told, AUTO, 1000, &entries);
         assert_eq!(shape(&planned), (0, 0));
         let sweep = planned.sweep.unwrap();
         assert_eq!((sweep.from, sweep.to, sweep.end), (0, 1000, 1000));
@@ -506,7 +502,7 @@ mod tests {
         let mut entries = guessed(1);
         entries[0].by = By::Page;
         entries[0].place = Place::Elsewhere;
-        let planned = plan_counted(AUTO, 30_000, &entries);
+        let planned = plan_after(Count::Told, AUTO, 30_000, &entries);
         assert_eq!(shape(&planned), (0, 0));
         assert_eq!(planned.sweep.unwrap().members, [0]);
         let without_pages = Shapes {

@@ -18,8 +18,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 impl Audit {
     /// Reads page by page until the list is known to be read whole.
     pub(super) async fn read_list(&self, reading: &mut Reading) -> Result<(), AuditError> {
-        let limit = self.orders().map_err(|why| self.no_list(why))?.page_limit();
-        let mut list = ListReading::new(self.count().await?);
+        let orders = self.orders().map_err(|why| self.no_list(why))?;
+        let limit = orders.page_limit();
+        let mut list = ListReading::new(self.count(orders).await?);
         let mut last_page = HashSet::new();
         while let Some(offset) = list.next() {
             let asked_at = self.clock.now();
@@ -35,13 +36,9 @@ impl Audit {
 
     /// How many orders there are; None where the provider does not tell: then only a page behind the
     /// last order shows that there are no more.
-    async fn count(&self) -> Result<Option<u64>, AuditError> {
+    async fn count(&self, orders: &dyn ListOrders) -> Result<Option<u64>, AuditError> {
         let permit = self.turn().await.map_err(|why| self.no_list(why))?;
-        let outcome = self
-            .orders()
-            .map_err(|why| self.no_list(why))?
-            .count()
-            .await;
+        let outcome = orders.count().await;
         let settled = outcome.as_ref().map(|_| ());
         let now = self.clock.monotonic();
         self.limiter.lock().settle(&permit, settled, now);

@@ -79,11 +79,9 @@ impl Poller {
         self.standing.read_page(&page.summary, wall);
         let swept = self.planner.learn_page(why, &page.summary, bytes, now);
         let mut shared = lock(&self.shared);
-        // What stands behind the place where it was cut short is planned anew.
-        let positions = &self.planner.listing.positions;
-        if let Why::Due(covers) = why
-            && !positions.was_cut_short(&page.summary)
-        {
+        // What stands behind the place where a page was cut short is planned anew.
+        let was_cut_short = self.planner.listing.positions.was_cut_short(&page.summary);
+        if let (Why::Due(covers), false) = (why, was_cut_short) {
             let shown: HashSet<u32> = page.slots.iter().copied().collect();
             for slot in covers.iter().filter(|slot| !shown.contains(slot)) {
                 shared.schedule.unplace(*slot);
