@@ -16,7 +16,7 @@ use super::{Exit, complain};
 use crate::feed::{Format, Pattern, is_consumer_name};
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::store::Store;
-use crate::store::sqlite::{DatabaseLock, SqliteStore};
+use crate::store::sqlite::{DatabaseLock, SqliteStore, owners};
 
 /// Frames that are delivered in one go; between two, a signal is heeded.
 const TURN: u64 = 500;
@@ -52,6 +52,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether no place is kept.
+    pub(super) fn only_reads(&self) -> bool {
+        self.consumer.is_none()
+    }
+
     /// Whether a client says what it wants.
     pub(super) fn subscribe(&self) -> bool {
         self.subscribe
@@ -77,6 +82,12 @@ pub(super) async fn run(
         limit,
         subscribe: _,
     } = arguments;
+    if follow && store.is_at_rest() {
+        bail!(
+            "{}: cannot be written here, and no daemon has it open, so that no event can come: leave out --follow",
+            store.path().display()
+        );
+    }
     // Held to the end of the delivery.
     let _lock = consumer
         .as_deref()
@@ -151,8 +162,12 @@ impl<W: AsyncWrite + Unpin + Send> Reading<W> {
 }
 
 fn hold(session: &Session, consumer: &str) -> anyhow::Result<DatabaseLock> {
-    let lock = DatabaseLock::try_take(session.database(), &format!("feed-{consumer}"))
-        .map_err(|error| anyhow!("the lock of consumer {consumer} cannot be taken: {error}"))?;
+    let lock = DatabaseLock::try_take(session.database(), &format!("feed-{consumer}")).map_err(
+        |error| {
+            let owners = session.database().parent().map(owners).unwrap_or_default();
+            anyhow!("the lock of consumer {consumer} cannot be taken: {error}{owners}")
+        },
+    )?;
     let Some(lock) = lock else {
         bail!("consumer {consumer} is in use: one reader a name");
     };
