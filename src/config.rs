@@ -95,7 +95,7 @@ impl Provider {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     Auto,
-    Preview,
+    Single,
     List,
 }
 
