@@ -51,6 +51,9 @@ impl Session {
             (Logs::Warnings | Logs::AsConfigured, level) => level,
         };
         begin_logging(level, config.log.format, &environment);
+        for warning in config::stray_variables(&config, &environment) {
+            tracing::warn!("{warning}");
+        }
         Ok(Self::of(config, environment))
     }
 
@@ -86,7 +89,7 @@ impl Session {
     }
 
     fn options(&self) -> SqliteOptions {
-        SqliteOptions::new(self.database(), self.config.feed.subject_prefix.clone())
+        daemon::store_options(&self.config)
     }
 
     /// An error tells which database it is about.

@@ -10,6 +10,7 @@ pub mod cadence;
 pub mod decide;
 pub mod event;
 pub mod invoice;
+pub mod list_reading;
 pub mod listing;
 pub mod money;
 pub mod planner;

@@ -78,7 +78,7 @@ impl Poller {
                 continue;
             };
             meter.said(event.event_type.as_str(), 1);
-            let paid_at = decided.decision.row.facts.paid_at;
+            let paid_at = decided.decision.row.paid_while_followed();
             if let (EventType::Paid, Some(paid_at)) = (event.event_type, paid_at) {
                 meter.detected(now.since(paid_at));
             }
