@@ -187,6 +187,9 @@ impl Poller {
         let decision = decide(&invoice, provider, News::Seen(sighting.clone()));
         let tells = decision.facts_changed || decision.event.is_some();
         let mut shared = lock(&self.shared);
+        if invoice.facts.order_id.is_some() {
+            shared.schedule.forget_old_name(&invoice);
+        }
         let Some(slot) = shared.schedule.slot_of(&invoice) else {
             if !tells && !sighting.lacks_paid_amount() {
                 shared.note_seen(shown);

@@ -129,6 +129,32 @@ impl Schedule {
         true
     }
 
+    /// Whether the invoice in hand in a slot is still named by what it was named by then. Else, as when
+    /// the audit has learned its order's id meanwhile, it is taken in hand under its new name; false
+    /// when somebody has it there already.
+    pub(super) fn follow(&mut self, slot: u32, invoice: &Invoice, now: Tick) -> bool {
+        if self.slot_of(invoice) == Some(slot) {
+            return true;
+        }
+        self.remove(slot);
+        self.take_in_hand(invoice, now)
+    }
+
+    /// Takes out the entry that an invoice had before its order's id was known.
+    pub(super) fn forget_old_name(&mut self, invoice: &Invoice) {
+        let names = [
+            Key::External(&invoice.external_id.0),
+            Key::Row(invoice.id.0),
+        ];
+        for name in names {
+            let slot = self.slot_of_key(self.hash(name));
+            let is_old = |entry: &Entry| entry.id == invoice.id && !entry.is_in_hand();
+            if let Some(slot) = slot.filter(|slot| self.entry(*slot).is_some_and(is_old)) {
+                self.remove(slot);
+            }
+        }
+    }
+
     fn put(&mut self, entry: Entry) -> u32 {
         self.counts.used += 1;
         if let Some(count) = self.counts.of(entry.state) {
@@ -467,6 +493,7 @@ pub(super) fn begins(tick: Tick) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::invoice::{Facts, Schedule as Plan, Wish};
     use crate::domain::money::Money;
 
     fn row(n: i64) -> DueRow {
@@ -616,6 +643,48 @@ mod tests {
         }
         let turns = schedule.turns(30, 9);
         assert_eq!(ids(&schedule, &turns), [7, 6, 5, 100, 4, 3, 2, 101, 1]);
+    }
+
+    #[test]
+    fn an_invoice_whose_order_was_learned_meanwhile_leaves_no_entry_behind() {
+        let mut schedule = Schedule::default();
+        let followed = DueRow {
+            order_id: None,
+            ..row(1)
+        };
+        let slot = schedule.adopt(&followed, 0).unwrap();
+        let turns = schedule.take_turns(&[slot]);
+        assert_eq!(turns, [(slot, InvoiceId(1))]);
+        let known = invoice(&row(1));
+        assert!(schedule.follow(slot, &known, 0), "it has another name now");
+        assert_eq!(schedule.slot_in_list("77", Some("E1")).0, None);
+        let renamed = schedule.slot_of(&known).unwrap();
+        schedule.release(renamed, true);
+        assert!(schedule.is_caught_up() && schedule.count_due(10) == 0);
+
+        let slot = schedule.adopt(&followed, 0);
+        assert!(slot.is_some());
+        schedule.forget_old_name(&known);
+        assert_eq!(schedule.count_due(10), 0);
+    }
+
+    fn invoice(row: &DueRow) -> Invoice {
+        let mut facts = Facts::bare(row.status);
+        facts.order_id.clone_from(&row.order_id);
+        facts.amount.clone_from(&row.amount);
+        Invoice {
+            id: row.id,
+            account: "default".into(),
+            external_id: row.external_id.clone(),
+            wish: Wish::default(),
+            facts,
+            transactions: Vec::new(),
+            schedule: Plan::default(),
+            version: 0,
+            metadata: None,
+            created_at: row.created_at,
+            updated_at: row.created_at,
+        }
     }
 
     #[test]

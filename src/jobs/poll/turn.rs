@@ -253,6 +253,7 @@ impl Poller {
     }
 
     fn loaded(&mut self, loaded: Loaded) {
+        let now = self.setup.clock.monotonic();
         let mut shared = lock(&self.shared);
         let schedule = &mut shared.schedule;
         let mut invoices = match loaded.invoices {
@@ -272,7 +273,10 @@ impl Poller {
             for (slot, id) in turns {
                 let invoice = invoices.remove(&id);
                 match invoice.filter(|i| i.schedule.next_poll_at.is_some()) {
-                    Some(invoice) => group.push(invoice),
+                    Some(invoice) if schedule.follow(slot, &invoice, tick(now)) => {
+                        group.push(invoice);
+                    }
+                    Some(_) => {}
                     // Gone, or final.
                     None => schedule.remove(slot),
                 }
