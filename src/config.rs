@@ -75,6 +75,8 @@ pub struct AccountConfig {
     pub strategy: Strategy,
     /// For pages beyond what is due; 0 = none beyond.
     pub list_bytes_per_second: u64,
+    /// A payment in the provider's test mode is paid, not for a person to decide.
+    pub accept_test_payments: bool,
     pub enabled: bool,
 }
 
@@ -114,6 +116,8 @@ pub struct PollingConfig {
     /// Counted from the expiry; rising, each once.
     pub checks_after_expiry: Vec<Duration>,
     pub not_found_grace: Duration,
+    /// So long after an invoice's deadline a ledger must have been read.
+    pub deadline_grace: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +158,8 @@ pub struct JobsConfig {
 pub struct RetentionConfig {
     pub outbox: Option<Duration>,
     pub invoices: Option<Duration>,
+    /// Those that belong to no invoice.
+    pub transactions: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

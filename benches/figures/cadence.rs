@@ -15,7 +15,7 @@ use payrecond::domain::decide::decide;
 use payrecond::domain::invoice::{
     AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, Schedule, Wish,
 };
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::limit::{Limiter, Limits};
@@ -298,6 +298,7 @@ fn row(number: usize, born: UnixMillis) -> Invoice {
             ..Wish::default()
         },
         metadata: None,
+        transactions: Vec::new(),
         facts: Facts {
             order_id: Some(OrderId(number.to_string())),
             ..Facts::bare(Status::Pending)
@@ -336,5 +337,6 @@ fn sighting(order: &Order, state: OrderState, at: UnixMillis) -> Sighting {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
+        money: MoneyTold::default(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
 use payrecond::store::{QueuePlace, Store as _, Written};
 
 use crate::Scale;
@@ -99,6 +99,7 @@ pub fn paid(invoice: &Invoice) -> Decision {
         pay_link: Some("https://t.me/wallet?startattach=wpay_order_9Q4J2SJQ".into()),
         direct_pay_link: Some("https://t.me/wallet/start?startapp=wpay_order_9Q4J2SJQ".into()),
         payment: None,
+        money: MoneyTold::default(),
     };
     let mut decision = decide(invoice, "walletpay", News::Seen(sighting));
     decision.row.schedule.next_poll_at = None;

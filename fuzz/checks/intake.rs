@@ -10,7 +10,8 @@ use std::cell::RefCell;
 
 use payrecond::domain::decide::decide;
 use payrecond::domain::invoice::{Invoice, InvoiceId};
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
+use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::sqlite::{Reference, SqliteOptions, SqliteStore, migrate};
 use payrecond::store::{Store as _, Written};
@@ -161,9 +162,11 @@ fn holds(row: &Invoice) {
             !order.0.is_empty() && order.0.bytes().all(is_fit),
             "{order:?}"
         );
-    } else {
+    } else if row.facts.status == Status::Requested {
         assert!(row.facts.amount.is_some() && row.wish.description.is_some());
     }
+    let description = row.wish.description.as_deref().unwrap_or_default();
+    assert!(description.chars().count() <= 4096);
     if let Some(options) = &row.wish.options {
         let options: Value = serde_json::from_str(options).expect("options are JSON");
         assert!(options.is_object());
@@ -186,6 +189,7 @@ async fn pay(store: &SqliteStore, row: &Invoice) {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
+        money: MoneyTold::default(),
     };
     if row.facts.order_id.is_none() {
         return;

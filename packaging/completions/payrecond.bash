@@ -149,7 +149,7 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__add)
-            opts="-h --account --external-id --order-id --amount --currency --description --timeout --options --metadata --json --config --help"
+            opts="-h --account --external-id --order-id --follow --amount --currency --description --timeout --options --metadata --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

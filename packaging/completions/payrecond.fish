@@ -56,7 +56,7 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand check" -l json -d 'R
 complete -c payrecond -n "__fish_payrecond_using_subcommand check" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l account -d 'The account whose order it is' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l external-id -d 'Your own id of the order, unique within the account' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l order-id -d 'The provider\'s id of the order; without it the order is created' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l order-id -d 'The provider\'s id of the order; without it the order is created, or followed (--follow)' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l amount -d 'What is to be paid, a plain decimal such as 1.00' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l currency -d 'The amount\'s currency, such as USD' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l description -d 'What the payer reads' -r
@@ -64,6 +64,7 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l timeout -d '
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l options -d 'A JSON object with the provider\'s own fields' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l metadata -d 'Any JSON; it comes back in every event' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l follow -d 'You have made the order yourself: it is found by its external id (label, payload)'
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l json -d 'Report as JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l status -d 'Of this status' -r -f -a "requested\t''

@@ -20,9 +20,12 @@ pub(super) struct Arguments {
     /// Your own id of the order, unique within the account
     #[arg(long, value_name = "ID")]
     external_id: String,
-    /// The provider's id of the order; without it the order is created
+    /// The provider's id of the order; without it the order is created, or followed (--follow)
     #[arg(long, value_name = "ID")]
     order_id: Option<String>,
+    /// You have made the order yourself: it is found by its external id (label, payload)
+    #[arg(long, conflicts_with = "order_id")]
+    follow: bool,
     /// What is to be paid, a plain decimal such as 1.00
     #[arg(long, value_name = "DECIMAL")]
     amount: Option<String>,
@@ -60,6 +63,7 @@ pub(super) async fn run(
         timeout_s: arguments.timeout,
         options: arguments.options,
         metadata: arguments.metadata,
+        follow: arguments.follow,
     };
     let invoice = match store.insert(&new).await? {
         Ok(invoice) => invoice,

@@ -13,7 +13,7 @@ use super::session::Session;
 use super::table::{Cell, Table, Tone};
 use crate::config;
 use crate::daemon::{self, DAEMON_LOCK};
-use crate::domain::audit::{Discrepancy, Kind, Side};
+use crate::domain::audit::{Discrepancy, Kind, Side, Sum};
 use crate::jobs::audit::{Audit, Report};
 use crate::store::sqlite::{DatabaseLock, SqliteStore};
 use crate::words;
@@ -124,7 +124,7 @@ fn tell(output: &mut Output, whole: &Report, failed: bool) {
             Cell::new(what).tone(tone),
             Cell::new(&finding.account),
             Cell::new(finding.external_id.as_deref().unwrap_or("-")),
-            Cell::new(finding.order_id.as_deref().unwrap_or("-")),
+            Cell::new(order_or_transaction(finding).unwrap_or("-")),
             Cell::new(side(finding.ours.as_ref(), finding.kind)),
             Cell::new(side(finding.theirs.as_ref(), finding.kind)),
         ]);
@@ -135,6 +135,11 @@ fn tell(output: &mut Output, whole: &Report, failed: bool) {
     if whole.adopted > 0 {
         output.line(format_args!("{} taken in as invoices", whole.adopted));
     }
+}
+
+fn order_or_transaction(finding: &Discrepancy) -> Option<&str> {
+    let order = finding.order_id.as_deref();
+    order.or(finding.transaction_id.as_deref())
 }
 
 fn in_words(finding: &Discrepancy) -> (&'static str, Tone) {
@@ -150,19 +155,29 @@ fn in_words(finding: &Discrepancy) -> (&'static str, Tone) {
         (Kind::Status, false) => ("the states differ", Tone::Bad),
         (Kind::Amount, _) => ("the amounts differ", Tone::Bad),
         (Kind::ExternalId, _) => ("the external ids differ", Tone::Bad),
+        (Kind::UnknownPayment, _) => ("a payment that no invoice explains", Tone::Alarm),
+        (Kind::Received, _) => ("the sums received differ", Tone::Bad),
+        (Kind::Refund, _) => ("refunded, and we do not say so", Tone::Alarm),
     }
 }
 
 fn side(side: Option<&Side>, kind: Kind) -> String {
     let Some(side) = side else { return "-".into() };
-    let amount = side.amount.as_ref().map_or("no amount".into(), |sum| {
-        format!("{} {}", sum.value, sum.currency)
-    });
+    let amount = sum(side.amount.as_ref(), "no amount");
     match kind {
         Kind::Amount => amount,
+        Kind::Received => sum(side.received.as_ref(), "nothing"),
+        Kind::Refund => sum(side.refunded.as_ref(), "nothing"),
         Kind::ExternalId => side.external_id.clone().unwrap_or_default(),
-        Kind::UnknownOrder | Kind::MissingOrder | Kind::Status => {
+        Kind::UnknownOrder | Kind::MissingOrder | Kind::Status | Kind::UnknownPayment => {
             format!("{}, {amount}", side.status)
         }
     }
+}
+
+fn sum(sum: Option<&Sum>, without: &str) -> String {
+    sum.map_or_else(
+        || without.to_owned(),
+        |sum| format!("{} {}", sum.value, sum.currency),
+    )
 }

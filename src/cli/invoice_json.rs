@@ -6,6 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::domain::invoice::Invoice;
 use crate::domain::time::UnixMillis;
+use crate::store::SeenTransaction;
 use crate::store::sqlite::EventRow;
 
 /// One row of `invoices`, all columns of the interface.
@@ -34,6 +35,9 @@ pub(super) struct InvoiceJson<'a> {
     fee_amount: Option<&'a str>,
     net_amount: Option<&'a str>,
     exchange_rate: Option<&'a str>,
+    received_amount: Option<&'a str>,
+    refunded_amount: Option<&'a str>,
+    refunded_at: Option<i64>,
     version: i64,
     created_at: i64,
     updated_at: i64,
@@ -73,6 +77,9 @@ impl<'a> From<&'a Invoice> for InvoiceJson<'a> {
             fee_amount: payment.fee.as_deref(),
             net_amount: payment.net.as_deref(),
             exchange_rate: payment.exchange_rate.as_deref(),
+            received_amount: facts.sums.received.as_ref().map(|sum| sum.value.as_str()),
+            refunded_amount: facts.sums.refunded.as_ref().map(|sum| sum.value.as_str()),
+            refunded_at: millis(facts.sums.refunded_at),
             version: invoice.version,
             created_at: invoice.created_at.0,
             updated_at: invoice.updated_at.0,
@@ -81,6 +88,37 @@ impl<'a> From<&'a Invoice> for InvoiceJson<'a> {
             polls: schedule.polls,
             failures: schedule.failures,
             last_error: schedule.last_error.as_deref(),
+        }
+    }
+}
+
+/// One row of `transactions`.
+#[derive(Serialize)]
+pub(super) struct TransactionJson<'a> {
+    transaction_id: &'a str,
+    direction: &'a str,
+    external_id: Option<&'a str>,
+    amount: &'a str,
+    currency: &'a str,
+    is_net: bool,
+    status: &'a str,
+    happened_at: i64,
+    seen_at: i64,
+}
+
+impl<'a> From<&'a SeenTransaction> for TransactionJson<'a> {
+    fn from(seen: &'a SeenTransaction) -> Self {
+        let transaction = &seen.transaction;
+        Self {
+            transaction_id: &transaction.id.0,
+            direction: transaction.direction.as_str(),
+            external_id: transaction.external_id.as_ref().map(|id| id.0.as_str()),
+            amount: &transaction.amount.value,
+            currency: &transaction.amount.currency,
+            is_net: transaction.is_net,
+            status: transaction.status.as_str(),
+            happened_at: transaction.happened_at.0,
+            seen_at: seen.seen_at.0,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::store::sqlite::{Reference, SqliteStore};
 /// One invoice.
 #[derive(Debug, Args)]
 pub(super) struct Which {
-    /// '#' and the row id (quoted for the shell), else an external id, else an order id
+    /// '#' and the row id (quoted for the shell), else an external id, an order id or a transaction id
     #[arg(value_name = "REF")]
     reference: String,
     /// Of this account
@@ -66,8 +66,8 @@ impl Which {
 
     fn nothing(&self, store: &SqliteStore, reference: &Reference) -> String {
         let places = match reference {
-            Reference::Id(_) => "ids, external ids and order ids",
-            Reference::Text(_) => "external ids and order ids",
+            Reference::Id(_) => "ids, external ids, order ids and transaction ids",
+            Reference::Text(_) => "external ids, order ids and transaction ids",
         };
         let account = self.account.as_deref().map_or_else(String::new, |name| {
             format!(" of account {}", one_line(name))

@@ -1,9 +1,9 @@
-//! `show`: one invoice with its history of events.
+//! `show`: one invoice with its transactions and its history of events.
 
 use clap::Args;
 use serde::Serialize;
 
-use super::invoice_json::{EventJson, InvoiceJson};
+use super::invoice_json::{EventJson, InvoiceJson, TransactionJson};
 use super::output::Output;
 use super::reference::Which;
 use super::session::Session;
@@ -12,8 +12,8 @@ use super::{Exit, Report};
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::AccountRecord;
 use crate::store::sqlite::{EventRow, SqliteStore};
+use crate::store::{AccountRecord, SeenTransaction};
 use crate::{story, words};
 
 #[derive(Debug, Args)]
@@ -34,15 +34,18 @@ pub(super) async fn run(
         .find(session, store, arguments.report)
         .await?;
     let events = store.history(&invoice).await?;
+    let transactions = store.transactions(invoice.id).await?;
     let records = store.accounts().await?;
     let mut output = session.output();
     if arguments.report.json {
         output.json(&WithEvents {
             invoice: InvoiceJson::from(&invoice),
+            transactions: transactions.iter().map(TransactionJson::from).collect(),
             events: events.iter().map(EventJson::from).collect(),
         })?;
     } else {
         output.table(facts(&invoice, &records, session.now()));
+        movements(&mut output, &transactions, session.now());
         history(&mut output, &invoice, &events, session.now());
     }
     output.send()?;
@@ -53,6 +56,7 @@ pub(super) async fn run(
 struct WithEvents<'a> {
     #[serde(flatten)]
     invoice: InvoiceJson<'a>,
+    transactions: Vec<TransactionJson<'a>>,
     events: Vec<EventJson<'a>>,
 }
 
@@ -116,6 +120,30 @@ fn payment(table: &mut Table, invoice: &Invoice) {
     table.fact_if("fee", in_currency(&payment.fee).as_deref());
     table.fact_if("net", in_currency(&payment.net).as_deref());
     table.fact_if("exchange rate", payment.exchange_rate.as_deref());
+    let sums = &invoice.facts.sums;
+    for (name, sum) in [("received", &sums.received), ("refunded", &sums.refunded)] {
+        table.fact_if(name, sum.as_ref().map(words::money).as_deref());
+    }
+}
+
+fn movements(output: &mut Output, transactions: &[SeenTransaction], now: UnixMillis) {
+    if transactions.is_empty() {
+        return;
+    }
+    output.heading("Transactions");
+    let mut table = Table::with_header(&["ID", "DIRECTION", "AMOUNT", "STATUS", "HAPPENED"]);
+    for seen in transactions {
+        let one = &seen.transaction;
+        let net = if one.is_net { " net" } else { "" };
+        table.row(vec![
+            Cell::new(&one.id.0),
+            Cell::new(one.direction.as_str()),
+            Cell::right(format!("{}{net}", words::money(&one.amount))),
+            Cell::new(one.status.as_str()),
+            Cell::new(words::absolute(one.happened_at, now)),
+        ]);
+    }
+    output.table(table);
 }
 
 fn next_look(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {

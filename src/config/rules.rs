@@ -117,6 +117,7 @@ impl<'a> Reader<'a> {
                 MAX_CHECKS_AFTER_EXPIRY,
             ),
             not_found_grace: section.duration("not_found_grace", Duration::ZERO..=YEAR),
+            deadline_grace: section.duration("deadline_grace", SECOND..=DAY),
         }
     }
 
@@ -159,6 +160,7 @@ impl<'a> Reader<'a> {
         RetentionConfig {
             outbox: section.duration_or_never("outbox", HOUR..=100 * YEAR),
             invoices: section.duration_or_never("invoices", HOUR..=100 * YEAR),
+            transactions: section.duration_or_never("transactions", HOUR..=100 * YEAR),
         }
     }
 
@@ -202,6 +204,7 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
     let max_in_flight = section.integer("max_in_flight", 1..=10_000);
     let strategy = section.word("strategy", &strategies);
     let list_bytes_per_second = section.integer("list_bytes_per_second", 0..=MAX_BYTES_PER_SECOND);
+    let accept_test_payments = section.boolean("accept_test_payments");
     let enabled = section.boolean("enabled");
     Some(AccountConfig {
         name: name?,
@@ -213,6 +216,7 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
         max_in_flight,
         strategy: strategy?,
         list_bytes_per_second,
+        accept_test_payments,
         enabled,
     })
 }

@@ -279,6 +279,7 @@ fn retention_turn(parts: &Parts) -> Turn {
         clock: Arc::clone(&parts.clock),
         outbox: parts.config.retention.outbox,
         invoices: parts.config.retention.invoices,
+        transactions: parts.config.retention.transactions,
     });
     Arc::new(move || {
         let retention = Arc::clone(&retention);

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::event;
 use super::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use super::money::Money;
-use super::sighting::{OrderState, Sighting};
+use super::sighting::{OrderState, Sighting, Sums};
 use super::state::Status;
 use super::time::UnixMillis;
+use super::transaction::Transaction;
 
 /// The type of the event that tells of a discrepancy.
 pub const EVENT_TYPE: &str = "audit.discrepancy";
@@ -34,6 +35,12 @@ pub enum Kind {
     Amount,
     /// The order bears another external id.
     ExternalId,
+    /// Money came whose label no invoice has.
+    UnknownPayment,
+    /// The sums received differ.
+    Received,
+    /// The provider returned money, and the invoice does not say so.
+    Refund,
 }
 
 impl Kind {
@@ -45,6 +52,9 @@ impl Kind {
             Self::Status => "status",
             Self::Amount => "amount",
             Self::ExternalId => "external_id",
+            Self::UnknownPayment => "unknown_payment",
+            Self::Received => "received",
+            Self::Refund => "refund",
         }
     }
 }
@@ -58,6 +68,12 @@ pub struct Side {
     pub amount: Option<Sum>,
     /// The shop's id.
     pub external_id: Option<String>,
+    /// The sum received, where it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received: Option<Sum>,
+    /// The sum returned, where it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<Sum>,
 }
 
 /// A sum, as reports show it.
@@ -80,6 +96,8 @@ pub struct Discrepancy {
     pub external_id: Option<String>,
     /// The provider's id.
     pub order_id: Option<String>,
+    /// The transaction that nobody's invoice explains.
+    pub transaction_id: Option<String>,
     /// What we say; None where there is no invoice.
     pub ours: Option<Side>,
     /// What the provider says; None where it has no order.
@@ -102,6 +120,8 @@ pub struct AuditRow {
     pub status: Status,
     /// Expected amount.
     pub amount: Option<Money>,
+    /// Sums received and returned, where they are known.
+    pub sums: Sums,
     /// Paid, and the amounts of the payment are not known.
     pub lacks_details: bool,
     /// When its facts last changed; at first, when it was inserted.
@@ -124,6 +144,7 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &Sighting) -> Vec
     {
         kinds.push(Kind::Amount);
     }
+    kinds.extend(sums_differ(&ours.sums, &theirs.money.sums));
     if !states_agree(ours.status, theirs.state) {
         kinds.push(Kind::Status);
     }
@@ -135,6 +156,7 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &Sighting) -> Vec
             account: account.0.clone(),
             external_id: Some(ours.external_id.0.clone()),
             order_id: order_id.clone(),
+            transaction_id: None,
             ours: Some(our_side(ours)),
             theirs: Some(their_side(theirs)),
             invoice: Some(ours.id),
@@ -142,12 +164,36 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &Sighting) -> Vec
         .collect()
 }
 
+/// What one side does not tell differs from nothing; money that was returned is told by both.
+fn sums_differ(ours: &Sums, theirs: &Sums) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    if let (Some(our_sum), Some(their_sum)) = (&ours.received, &theirs.received)
+        && !our_sum.agrees_with(their_sum)
+    {
+        kinds.push(Kind::Received);
+    }
+    if let Some(their_sum) = theirs.refunded.as_ref().filter(|sum| sum.is_positive())
+        && !ours
+            .refunded
+            .as_ref()
+            .is_some_and(|sum| sum.agrees_with(their_sum))
+    {
+        kinds.push(Kind::Refund);
+    }
+    kinds
+}
+
 /// Whether the order was made, paid or over so shortly before it was seen that who polls, or drops
 /// it in, may just be about to say so. A provider's clock that is ahead of ours makes it no older.
 pub fn is_fresh(order: &Sighting) -> bool {
     let expired_at = match order.state {
         OrderState::Expired => order.expires_at,
-        OrderState::Open | OrderState::Paid | OrderState::Cancelled | OrderState::Unknown => None,
+        OrderState::Open
+        | OrderState::Partial
+        | OrderState::Authorized
+        | OrderState::Paid
+        | OrderState::Cancelled
+        | OrderState::Unknown => None,
     };
     [order.created_at, order.paid_at, expired_at]
         .into_iter()
@@ -162,8 +208,30 @@ pub fn unknown(account: &AccountName, theirs: &Sighting) -> Discrepancy {
         account: account.0.clone(),
         external_id: theirs.external_id.as_ref().map(|id| id.0.clone()),
         order_id: Some(theirs.order_id.0.clone()),
+        transaction_id: None,
         ours: None,
         theirs: Some(their_side(theirs)),
+        invoice: None,
+    }
+}
+
+/// Money whose label no invoice has.
+pub fn unknown_payment(account: &AccountName, theirs: &Transaction) -> Discrepancy {
+    let label = theirs.external_id.as_ref().map(|id| id.0.clone());
+    Discrepancy {
+        kind: Kind::UnknownPayment,
+        account: account.0.clone(),
+        external_id: label.clone(),
+        order_id: None,
+        transaction_id: Some(theirs.id.0.clone()),
+        ours: None,
+        theirs: Some(Side {
+            status: theirs.status.as_str().to_owned(),
+            amount: Some(Sum::from(&theirs.amount)),
+            external_id: label,
+            received: None,
+            refunded: None,
+        }),
         invoice: None,
     }
 }
@@ -175,6 +243,7 @@ pub fn missing(account: &AccountName, ours: &AuditRow) -> Discrepancy {
         account: account.0.clone(),
         external_id: Some(ours.external_id.0.clone()),
         order_id: ours.order_id.as_ref().map(|id| id.0.clone()),
+        transaction_id: None,
         ours: Some(our_side(ours)),
         theirs: None,
         invoice: Some(ours.id),
@@ -189,12 +258,12 @@ fn states_agree(ours: Status, theirs: OrderState) -> bool {
     match (ours, theirs) {
         (_, OrderState::Unknown)
         | (Status::Review, _)
-        | (Status::Pending, OrderState::Open)
+        | (Status::Pending, OrderState::Open | OrderState::Partial | OrderState::Authorized)
         | (Status::Paid, OrderState::Paid)
         | (Status::Expired, OrderState::Expired)
         | (Status::Cancelled, OrderState::Cancelled)
         // The creation is under way: its answer tells the rest.
-        | (Status::Requested, OrderState::Open)
+        | (Status::Requested, OrderState::Open | OrderState::Partial | OrderState::Authorized)
         // Nobody can pay it any more.
         | (Status::Rejected, OrderState::Expired | OrderState::Cancelled) => true,
         (
@@ -204,7 +273,12 @@ fn states_agree(ours: Status, theirs: OrderState) -> bool {
             | Status::Expired
             | Status::Cancelled
             | Status::Rejected,
-            OrderState::Open | OrderState::Paid | OrderState::Expired | OrderState::Cancelled,
+            OrderState::Open
+            | OrderState::Partial
+            | OrderState::Authorized
+            | OrderState::Paid
+            | OrderState::Expired
+            | OrderState::Cancelled,
         ) => false,
     }
 }
@@ -214,6 +288,8 @@ fn our_side(row: &AuditRow) -> Side {
         status: row.status.as_str().to_owned(),
         amount: row.amount.as_ref().map(Sum::from),
         external_id: Some(row.external_id.0.clone()),
+        received: row.sums.received.as_ref().map(Sum::from),
+        refunded: row.sums.refunded.as_ref().map(Sum::from),
     }
 }
 
@@ -222,6 +298,8 @@ fn their_side(seen: &Sighting) -> Side {
         status: seen.provider_status.clone(),
         amount: seen.amount.as_ref().map(Sum::from),
         external_id: seen.external_id.as_ref().map(|id| id.0.clone()),
+        received: seen.money.sums.received.as_ref().map(Sum::from),
+        refunded: seen.money.sums.refunded.as_ref().map(Sum::from),
     }
 }
 
@@ -234,17 +312,31 @@ impl From<&Money> for Sum {
     }
 }
 
+fn in_words(sum: Option<&Sum>) -> String {
+    sum.map_or("none".into(), |s| format!("{} {}", s.value, s.currency))
+}
+
 impl Discrepancy {
-    /// The event's id: account, type, kind, order id and what differs. The same finding has the
-    /// same id, so it is said once, whoever finds it again.
+    /// The event's id: account, type, kind, what it is about and what differs. The same finding has
+    /// the same id, so it is said once, whoever finds it again.
     pub fn event_id(&self) -> Uuid {
-        let order_id = self.order_id.as_deref().unwrap_or_default();
+        let subject = self.subject();
         let (kind, differs) = (self.kind.as_str(), self.what_differs());
         let name = format!(
-            "{}\n{EVENT_TYPE}\n{kind}\n{order_id}\n{differs}",
+            "{}\n{EVENT_TYPE}\n{kind}\n{subject}\n{differs}",
             self.account
         );
         event::id_of(&name)
+    }
+
+    /// What it is about: the order, else the transaction, else the invoice.
+    fn subject(&self) -> &str {
+        let order = self.order_id.as_deref();
+        let transaction = self.transaction_id.as_deref();
+        order
+            .or(transaction)
+            .or(self.external_id.as_deref())
+            .unwrap_or_default()
     }
 
     /// What differs, ours before theirs.
@@ -261,10 +353,9 @@ impl Discrepancy {
     fn of_interest(&self, side: &Side) -> String {
         match self.kind {
             Kind::UnknownOrder | Kind::MissingOrder | Kind::Status => side.status.clone(),
-            Kind::Amount => side
-                .amount
-                .as_ref()
-                .map_or("none".into(), |s| format!("{} {}", s.value, s.currency)),
+            Kind::Amount | Kind::UnknownPayment => in_words(side.amount.as_ref()),
+            Kind::Received => in_words(side.received.as_ref()),
+            Kind::Refund => in_words(side.refunded.as_ref()),
             Kind::ExternalId => side.external_id.clone().unwrap_or_default(),
         }
     }
@@ -273,6 +364,7 @@ impl Discrepancy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::transaction::{Direction, TransactionStatus};
 
     #[test]
     fn each_pair_of_states_agrees_or_is_found() {
@@ -286,5 +378,76 @@ mod tests {
         assert!(!fine(Status::Rejected, OrderState::Paid));
         assert!(!fine(Status::Requested, OrderState::Paid));
         assert!(fine(Status::Review, OrderState::Paid));
+        assert!(fine(Status::Pending, OrderState::Partial));
+        assert!(!fine(Status::Paid, OrderState::Authorized));
+    }
+
+    fn money(value: &str) -> Money {
+        Money {
+            value: value.into(),
+            currency: "USD".into(),
+        }
+    }
+
+    fn sums(received: Option<&str>, refunded: Option<&str>) -> Sums {
+        Sums {
+            received: received.map(money),
+            refunded: refunded.map(money),
+            refunded_at: None,
+        }
+    }
+
+    #[test]
+    fn sums_are_compared_where_both_are_told_and_refunds_where_theirs_is() {
+        let none = sums(None, None);
+        for (ours, theirs, found) in [
+            (none.clone(), sums(Some("1"), None), vec![]),
+            (sums(Some("1.0"), None), sums(Some("1"), None), vec![]),
+            (sums(Some("1"), None), none.clone(), vec![]),
+            (
+                sums(Some("1"), None),
+                sums(Some("0.9"), None),
+                vec![Kind::Received],
+            ),
+            (none.clone(), sums(None, Some("1")), vec![Kind::Refund]),
+            (none.clone(), sums(None, Some("0.00")), vec![]),
+            (
+                sums(None, Some("0.4")),
+                sums(None, Some("1")),
+                vec![Kind::Refund],
+            ),
+            (sums(None, Some("1.00")), sums(None, Some("1")), vec![]),
+            (sums(None, Some("1")), none, vec![]),
+        ] {
+            assert_eq!(sums_differ(&ours, &theirs), found, "{ours:?} {theirs:?}");
+        }
+    }
+
+    #[test]
+    fn a_payment_that_no_invoice_explains_is_told_by_its_transaction() {
+        let payment = Transaction {
+            id: "T-9".into(),
+            direction: Direction::In,
+            external_id: Some("OLD-1".into()),
+            amount: Money {
+                value: "1.00".into(),
+                currency: "RUB".into(),
+            },
+            is_net: true,
+            status: TransactionStatus::Succeeded,
+            happened_at: UnixMillis(1),
+        };
+        let finding = unknown_payment(&"default".into(), &payment);
+        // By Python's uuid5.
+        let id = "6a727f47-359c-538a-b292-fb8ae8ee5ee7";
+        assert_eq!(finding.event_id().to_string(), id);
+        let json = serde_json::to_string(&finding).unwrap_or_default();
+        let expected = concat!(
+            r#"{"kind":"unknown_payment","account":"default","external_id":"OLD-1","#,
+            r#""order_id":null,"transaction_id":"T-9","ours":null,"#,
+            r#""theirs":{"status":"succeeded","amount":{"value":"1.00","currency":"RUB"},"#,
+            r#""external_id":"OLD-1"}}"#,
+        );
+        assert_eq!(json, expected);
     }
 }

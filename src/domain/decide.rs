@@ -6,12 +6,40 @@
 //!
 //! Two facts are kept against later words: that money was seen, and that a person decided. Only
 //! money that the person did not know of overrules a person.
+//!
+//! `money` says what is new about sums and transactions. One observation can lead to several events:
+//! a payment and its refund, two payments for an invoice that was paid before.
 
+mod money;
+
+use std::time::Duration;
+
+use self::money::Moved;
+use super::deadline::{self, LedgerCoverage};
 use super::event::{Event, EventType};
-use super::invoice::{Facts, Invoice};
-use super::sighting::{News, OrderState, Payment, Sighting, Verdict};
+use super::invoice::{Facts, Invoice, TransactionId};
+use super::sighting::{LedgerSighting, MoneyTold, News, OrderState, Payment, Sighting, Verdict};
 use super::state::{Status, reason};
 use super::time::UnixMillis;
+use super::transaction::Transaction;
+
+/// What the configuration has to say in a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// A payment in the provider's test mode counts as paid.
+    pub accept_test_payments: bool,
+    /// So long after the deadline a ledger must have been read.
+    pub deadline_grace: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            accept_test_payments: false,
+            deadline_grace: Duration::from_mins(2),
+        }
+    }
+}
 
 /// The row as it shall be, and the event that says so, if there is something to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,30 +54,90 @@ pub struct Decision {
     pub facts_changed: bool,
     /// Whether the provider's order was not known before.
     pub order_learned: bool,
-    /// The one event, carrying the row's new version.
+    /// The event, carrying the row's new version; the last of several.
     pub event: Option<Box<Event>>,
+    /// Events of the same observation that come before it, in their order.
+    pub earlier: Vec<Event>,
+    /// Transactions that are new or have changed: to be written as the invoice's.
+    pub transactions: Vec<Transaction>,
 }
 
-/// Judges `news` about `invoice`. `provider` is named in the event.
+impl Decision {
+    /// Whether there is anything to write but the plan.
+    pub fn says_something(&self) -> bool {
+        self.facts_changed || self.event.is_some() || !self.transactions.is_empty()
+    }
+
+    /// The version of the row just before its last event: the one it was read with, unless several
+    /// follow from one observation.
+    pub fn version_before_last(&self) -> i64 {
+        let earlier = i64::try_from(self.earlier.len()).unwrap_or_default();
+        self.based_on_version + earlier
+    }
+}
+
+/// What is to be said, and the transaction that led to it.
+struct Said {
+    event_type: EventType,
+    transaction_id: Option<TransactionId>,
+}
+
+/// What follows from an observation, besides the changed row.
+#[derive(Default)]
+struct Judgement {
+    said: Vec<Said>,
+    /// A person's.
+    note: Option<String>,
+    transactions: Vec<Transaction>,
+}
+
+impl From<Option<EventType>> for Judgement {
+    fn from(event_type: Option<EventType>) -> Self {
+        let said = event_type.map(|event_type| Said {
+            event_type,
+            transaction_id: None,
+        });
+        Self {
+            said: said.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Judges `news` about `invoice` by the default rules. `provider` is named in the event.
 pub fn decide(invoice: &Invoice, provider: &str, news: News) -> Decision {
+    decide_by(&Rules::default(), invoice, provider, news)
+}
+
+/// Judges `news` about `invoice`. `provider` is named in the events.
+pub fn decide_by(rules: &Rules, invoice: &Invoice, provider: &str, news: News) -> Decision {
     let mut row = Box::new(invoice.clone());
     let observed_at = observed_at(&news);
-    let (said, note) = judge(&mut row.facts, &row.external_id.0, news);
-    let event = said.map(|event_type| {
+    let judgement = judge(rules, &mut row, news);
+    let mut previous = invoice.facts.status;
+    let mut events = Vec::new();
+    for said in judgement.said {
+        let event_type = said.event_type;
         row.version += 1;
         if matches!(event_type, EventType::Expired | EventType::Cancelled) {
             row.facts.ended_at.get_or_insert(observed_at);
         }
-        let previous = invoice.facts.status;
-        let event = Event::about(&row, provider, event_type, previous, observed_at);
-        Box::new(Event { note, ..event })
-    });
+        events.push(Event {
+            note: judgement.note.clone(),
+            transaction_id: said.transaction_id,
+            ..Event::about(&row, provider, event_type, previous, observed_at)
+        });
+        // The first tells of the move.
+        previous = row.facts.status;
+    }
     Decision {
         based_on_version: invoice.version,
         based_on_next_poll_at: invoice.schedule.next_poll_at,
         facts_changed: row.facts != invoice.facts,
         order_learned: row.facts.order_id != invoice.facts.order_id,
-        event,
+        event: events.pop().map(Box::new),
+        earlier: events,
+        transactions: judgement.transactions,
         row,
     }
 }
@@ -57,7 +145,10 @@ pub fn decide(invoice: &Invoice, provider: &str, news: News) -> Decision {
 fn observed_at(news: &News) -> UnixMillis {
     match news {
         News::Seen(sighting) | News::Created(sighting) => sighting.observed_at,
+        News::Ledger(sighting) => sighting.observed_at,
         News::NotFound { observed_at, .. }
+        | News::NothingUntil { observed_at, .. }
+        | News::ExternalIdInvalid { observed_at }
         | News::CreationRefused { observed_at, .. }
         | News::CreationConflict { observed_at }
         | News::CreationTooLate { observed_at }
@@ -65,45 +156,129 @@ fn observed_at(news: &News) -> UnixMillis {
     }
 }
 
-/// Changes `facts` as the news demands. Returns what is to be said, and a person's note on it.
-fn judge(facts: &mut Facts, external_id: &str, news: News) -> (Option<EventType>, Option<String>) {
+/// Changes `row` as the news demands. Returns what is to be said and written beside it.
+fn judge(rules: &Rules, row: &mut Invoice, news: News) -> Judgement {
+    let facts = &mut row.facts;
     let said = match news {
-        News::Seen(sighting) => judge_sighting(facts, external_id, &sighting),
-        News::Created(sighting) => judge_creation(facts, external_id, &sighting),
+        News::Seen(sighting) => return judge_told(rules, row, &Told::from(&sighting)),
+        News::Ledger(sighting) => return judge_told(rules, row, &Told::from(&sighting)),
+        News::Created(sighting) => judge_creation(facts, &row.external_id.0, &sighting),
         News::NotFound {
             observed_at,
             counts,
         } => judge_not_found(facts, observed_at, counts),
+        News::NothingUntil { reading, .. } => judge_silence(rules, row, reading),
+        News::ExternalIdInvalid { .. } => judge_external_id(facts),
         News::CreationRefused { reason, .. } => end_creation(facts, Status::Rejected, &reason),
         News::CreationConflict { .. } => {
             end_creation(facts, Status::Review, reason::CREATE_CONFLICT)
         }
         News::CreationTooLate { .. } => end_creation(facts, Status::Rejected, reason::TOO_LATE),
-        News::Resolved { verdict, note, .. } => return (resolve(facts, verdict), Some(note)),
+        News::Resolved { verdict, note, .. } => {
+            return Judgement {
+                note: Some(note),
+                ..Judgement::from(resolve(facts, verdict))
+            };
+        }
     };
-    (said, None)
+    Judgement::from(said)
 }
 
-/// The judgement on what the provider told of the order. Returns what is to be said.
-fn judge_sighting(facts: &mut Facts, external_id: &str, seen: &Sighting) -> Option<EventType> {
-    if is_of_another_order(facts, seen) {
-        return None;
+/// What a provider told of an invoice, by its order or by its ledger.
+struct Told<'a> {
+    order: Option<&'a Sighting>,
+    state: OrderState,
+    word: &'a str,
+    paid_at: Option<UnixMillis>,
+    payment: Option<&'a Payment>,
+    money: &'a MoneyTold,
+}
+
+impl<'a> From<&'a Sighting> for Told<'a> {
+    fn from(seen: &'a Sighting) -> Self {
+        Self {
+            order: Some(seen),
+            state: seen.state,
+            word: &seen.provider_status,
+            paid_at: seen.paid_at,
+            payment: seen.payment.as_ref(),
+            money: &seen.money,
+        }
+    }
+}
+
+impl<'a> From<&'a LedgerSighting> for Told<'a> {
+    fn from(seen: &'a LedgerSighting) -> Self {
+        Self {
+            order: None,
+            state: seen.state,
+            word: &seen.provider_status,
+            paid_at: seen.paid_at,
+            payment: seen.payment.as_ref(),
+            money: &seen.money,
+        }
+    }
+}
+
+/// An observation with all that bears on its judgement.
+struct Case<'a> {
+    rules: &'a Rules,
+    told: &'a Told<'a>,
+    mismatch: Option<&'static str>,
+    moved: &'a Moved,
+}
+
+/// The judgement on what the provider told: the move, then the money beside it.
+fn judge_told(rules: &Rules, row: &mut Invoice, told: &Told<'_>) -> Judgement {
+    let Invoice {
+        facts,
+        transactions,
+        external_id,
+        ..
+    } = row;
+    if told
+        .order
+        .is_some_and(|seen| is_of_another_order(facts, seen))
+    {
+        return Judgement::default();
     }
     facts.not_found_since = None;
-    let mismatch = mismatch(facts, external_id, seen);
+    let mismatch = told
+        .order
+        .and_then(|seen| mismatch(facts, &external_id.0, seen));
+    let mut moved = Moved::take_in(facts, transactions, told.money);
+    let case = Case {
+        rules,
+        told,
+        mismatch,
+        moved: &moved,
+    };
+    let was = facts.status;
+    let main = judge_by_status(facts, &external_id.0, &case);
+    let seen_again = main == Some(EventType::Pending) && was == Status::Review;
+    let partial = seen_again.then(|| wait_on(facts, &case)).flatten();
+    let said = moved.events(facts, transactions, was, main.into_iter().chain(partial));
+    Judgement {
+        said,
+        note: None,
+        transactions: std::mem::take(&mut moved.changed),
+    }
+}
+
+fn judge_by_status(facts: &mut Facts, external_id: &str, case: &Case<'_>) -> Option<EventType> {
     match facts.status {
-        Status::Requested => judge_creation(facts, external_id, seen),
-        Status::Pending => judge_state(facts, seen, mismatch),
+        Status::Requested => judge_creation(facts, external_id, case.told.order?),
+        Status::Pending => judge_state(facts, case),
         Status::Expired | Status::Cancelled => {
-            if person_decided(facts) && !is_news_of_money(facts, seen) {
-                note(facts, seen);
+            if person_decided(facts) && !is_news_of_money(facts, case) {
+                note(facts, case);
                 return None;
             }
-            judge_state(facts, seen, mismatch)
+            judge_state(facts, case)
         }
         // A mismatch moves no paid invoice: the audit reports it.
-        Status::Paid => judge_paid(facts, seen),
-        Status::Review => judge_in_review(facts, seen, mismatch),
+        Status::Paid => judge_paid(facts, case),
+        Status::Review => judge_in_review(facts, case),
         Status::Rejected => None,
     }
 }
@@ -136,27 +311,64 @@ fn bears_another_id(external_id: &str, seen: &Sighting) -> bool {
 
 /// What the order's state makes of an invoice that waits for money, or still may: the provider's
 /// word where the table of moves has the way to it, else a remark.
-fn judge_state(
-    facts: &mut Facts,
-    seen: &Sighting,
-    mismatch: Option<&'static str>,
-) -> Option<EventType> {
-    note(facts, seen);
-    if let Some(mismatch) = mismatch {
-        return say(facts, Status::Review, Some(mismatch));
+fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
+    let state = case.told.state;
+    note(facts, case);
+    let why_review = case.mismatch.or_else(|| for_a_person(facts, case));
+    if let Some(why) = why_review {
+        return say(facts, Status::Review, Some(why));
     }
-    match status_of(seen.state) {
+    match status_of(state) {
         None => remark(facts, reason::UNKNOWN_STATUS),
+        Some(Status::Pending) if facts.status == Status::Pending => wait_on(facts, case),
+        // A payment that is under way in a ledger takes nothing back.
+        Some(Status::Pending) if case.told.order.is_none() => None,
         Some(told) if told == facts.status => clear_remark(facts),
         Some(told) if facts.status.may_become(told) => say(facts, told, None),
         Some(_) => remark(facts, reason::CONTRADICTION),
     }
 }
 
+/// Why a person must decide about what was told, if one must.
+fn for_a_person(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
+    let ended = matches!(facts.status, Status::Expired | Status::Cancelled);
+    match case.told.state {
+        OrderState::Paid => {
+            let is_refused = facts.is_test && !case.rules.accept_test_payments;
+            is_refused.then_some(reason::TEST_PAYMENT)
+        }
+        OrderState::Expired | OrderState::Cancelled => {
+            money::is_kept(&facts.sums).then_some(reason::PARTIALLY_PAID)
+        }
+        OrderState::Partial if facts.sums.received.is_none() => {
+            ended.then_some(reason::PARTIALLY_PAID)
+        }
+        OrderState::Partial | OrderState::Open | OrderState::Authorized | OrderState::Unknown => {
+            (ended && case.moved.is_more).then_some(reason::PARTIALLY_PAID)
+        }
+    }
+}
+
+/// The order waits for money: for the rest of it, where some came. Each new sum is said once.
+fn wait_on(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
+    let state = case.told.state;
+    let some_came = state == OrderState::Partial || money::is_kept(&facts.sums);
+    let was_said = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
+    let why = if state == OrderState::Authorized {
+        Some(reason::AUTHORIZED)
+    } else {
+        some_came.then_some(reason::PARTIALLY_PAID)
+    };
+    facts.reason = why.map(str::to_owned);
+    // Without a sum, the word alone is said once.
+    let is_news = case.moved.is_more || (facts.sums.received.is_none() && !was_said);
+    (some_came && is_news).then_some(EventType::Partial)
+}
+
 /// The status that an order's state calls for; None where its word says nothing.
 fn status_of(state: OrderState) -> Option<Status> {
     match state {
-        OrderState::Open => Some(Status::Pending),
+        OrderState::Open | OrderState::Partial | OrderState::Authorized => Some(Status::Pending),
         OrderState::Paid => Some(Status::Paid),
         OrderState::Expired => Some(Status::Expired),
         OrderState::Cancelled => Some(Status::Cancelled),
@@ -166,35 +378,41 @@ fn status_of(state: OrderState) -> Option<Status> {
 
 /// The money is here: no later word of the provider takes it back, and none is kept. Amounts that
 /// `payment.paid` was said without may still follow.
-fn judge_paid(facts: &mut Facts, seen: &Sighting) -> Option<EventType> {
-    match seen.state {
+fn judge_paid(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
+    match case.told.state {
         OrderState::Paid => {
             let payment_before = facts.payment.clone();
-            note(facts, seen);
+            note(facts, case);
             clear_remark(facts);
             (facts.payment != payment_before).then_some(EventType::Detailed)
         }
-        OrderState::Open | OrderState::Expired | OrderState::Cancelled => {
+        OrderState::Open
+        | OrderState::Partial
+        | OrderState::Authorized
+        | OrderState::Expired
+        | OrderState::Cancelled => {
+            case.told.order?;
             remark(facts, reason::CONTRADICTION)
         }
         OrderState::Unknown => remark(facts, reason::UNKNOWN_STATUS),
     }
 }
 
-/// An order that is seen while its invoice waits for a person. One that was only missing goes its
-/// way again by itself; else the reason stays, and only money is told: it is never kept quiet.
-fn judge_in_review(
-    facts: &mut Facts,
-    seen: &Sighting,
-    mismatch: Option<&'static str>,
-) -> Option<EventType> {
-    let only_missing = facts.reason.as_deref() == Some(reason::ORDER_NOT_FOUND);
-    let says_nothing = seen.state == OrderState::Unknown && mismatch.is_none();
-    if only_missing && !says_nothing {
-        return judge_state(facts, seen, mismatch);
+/// An order that is seen while its invoice waits for a person. One that was only missing, or lacked
+/// a part of its money, goes its way again by itself; else the reason stays, and only money is
+/// told: it is never kept quiet.
+fn judge_in_review(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
+    let state = case.told.state;
+    let is = |why| facts.reason.as_deref() == Some(why);
+    let says_nothing = state == OrderState::Unknown && case.mismatch.is_none();
+    let seen_again = is(reason::ORDER_NOT_FOUND) && !says_nothing;
+    let is_paid = state == OrderState::Paid && case.mismatch.is_none();
+    let rest_came = is(reason::PARTIALLY_PAID) && is_paid;
+    if seen_again || rest_came {
+        return judge_state(facts, case);
     }
-    let news_of_money = is_news_of_money(facts, seen);
-    note(facts, seen);
+    let news_of_money = is_news_of_money(facts, case);
+    note(facts, case);
     news_of_money.then_some(EventType::Review)
 }
 
@@ -235,6 +453,28 @@ fn judge_not_found(facts: &mut Facts, observed_at: UnixMillis, counts: bool) -> 
         | Status::Rejected
         | Status::Review => None,
     }
+}
+
+/// A ledger was read whole past the invoice's deadline. What came in part, a person must judge.
+fn judge_silence(rules: &Rules, row: &mut Invoice, reading: LedgerCoverage) -> Option<EventType> {
+    let is_over = deadline::is_over(row, reading, rules.deadline_grace);
+    if row.facts.status != Status::Pending || !is_over || deadline::is_payment_under_way(row) {
+        return None;
+    }
+    let facts = &mut row.facts;
+    if money::is_kept(&facts.sums) {
+        say(facts, Status::Review, Some(reason::PARTIALLY_PAID))
+    } else {
+        say(facts, Status::Expired, Some(reason::DEADLINE))
+    }
+}
+
+/// No payment can be found by this id, so nothing would ever be known of the invoice.
+fn judge_external_id(facts: &mut Facts) -> Option<EventType> {
+    if facts.status != Status::Pending {
+        return None;
+    }
+    say(facts, Status::Review, Some(reason::EXTERNAL_ID_INVALID))
 }
 
 fn end_creation(facts: &mut Facts, end: Status, why: &str) -> Option<EventType> {
@@ -284,10 +524,12 @@ fn clear_remark(facts: &mut Facts) -> Option<EventType> {
     None
 }
 
-/// Whether the provider says PAID and the invoice does not hold that yet.
-fn is_news_of_money(facts: &Facts, seen: &Sighting) -> bool {
-    let same_word = facts.provider_status.as_ref() == Some(&seen.provider_status);
-    seen.state == OrderState::Paid && !same_word && !holds_money(facts)
+/// Whether more money came, or the provider says PAID and the invoice does not hold that yet.
+fn is_news_of_money(facts: &Facts, case: &Case<'_>) -> bool {
+    let seen = case.told;
+    let same_word = facts.provider_status.as_deref() == Some(seen.word);
+    case.moved.is_news(holds_money(facts))
+        || seen.state == OrderState::Paid && !same_word && !holds_money(facts)
 }
 
 /// Whether PAID was seen. `paid_at` and `payment` are taken from such sightings alone.
@@ -295,17 +537,23 @@ fn holds_money(facts: &Facts) -> bool {
     facts.paid_at.is_some() || !facts.payment.is_empty()
 }
 
-/// Takes over what the sighting tells. What it leaves out stays as it was, and so does the word
-/// PAID when another follows.
-fn note(facts: &mut Facts, seen: &Sighting) {
-    note_order(facts, seen);
-    let paid = seen.state == OrderState::Paid;
+/// Takes over what was told. What was left out stays as it was, and so does the word PAID when
+/// another follows.
+fn note(facts: &mut Facts, case: &Case<'_>) {
+    let told = case.told;
+    match told.order {
+        Some(seen) => note_order(facts, seen),
+        // A ledger knows no sum that was asked for: what came was enough.
+        None if facts.amount.is_none() => facts.amount.clone_from(&facts.sums.received),
+        None => {}
+    }
+    let paid = told.state == OrderState::Paid;
     if paid || !holds_money(facts) {
-        facts.provider_status = Some(seen.provider_status.clone());
+        facts.provider_status = Some(told.word.to_owned());
     }
     if paid {
-        update(&mut facts.paid_at, seen.paid_at.as_ref());
-        if let Some(payment) = &seen.payment {
+        update(&mut facts.paid_at, told.paid_at.as_ref());
+        if let Some(payment) = told.payment {
             learn(&mut facts.payment, payment);
         }
     }

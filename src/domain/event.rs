@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::audit::{self, Discrepancy};
-use super::invoice::{AccountName, ExternalId, Facts, Invoice};
+use super::invoice::{AccountName, ExternalId, Facts, Invoice, TransactionId};
 use super::money::Money;
 use super::sighting::Payment;
 use super::state::Status;
@@ -34,6 +34,21 @@ pub enum EventType {
     Review,
     /// Amounts of a payment, learned after `payment.paid` was said.
     Detailed,
+    /// Some money came, less than asked.
+    Partial,
+    /// More money came for a paid invoice.
+    Further,
+    /// All or part was returned.
+    Refunded,
+}
+
+/// What tells several events of one kind and invoice apart.
+enum ToldApartBy {
+    /// There is one only.
+    Nothing,
+    Version,
+    /// The transaction; where none is told, the version.
+    Transaction,
 }
 
 impl EventType {
@@ -47,6 +62,9 @@ impl EventType {
             Self::Rejected => "payment.rejected",
             Self::Review => "payment.review",
             Self::Detailed => "payment.detailed",
+            Self::Partial => "payment.partial",
+            Self::Further => "payment.further",
+            Self::Refunded => "payment.refunded",
         }
     }
 
@@ -63,13 +81,18 @@ impl EventType {
         }
     }
 
-    /// Whether an invoice can have several of the kind, told apart by the version. A `pending`
-    /// repeats when it does not follow `requested`.
-    fn repeats(self, previous: Status) -> bool {
+    /// A `pending` repeats when it does not follow `requested`.
+    fn told_apart_by(self, previous: Status) -> ToldApartBy {
         match self {
-            Self::Paid | Self::Rejected => false,
-            Self::Pending => previous != Status::Requested,
-            Self::Expired | Self::Cancelled | Self::Review | Self::Detailed => true,
+            Self::Paid | Self::Rejected => ToldApartBy::Nothing,
+            Self::Pending if previous == Status::Requested => ToldApartBy::Nothing,
+            Self::Pending
+            | Self::Expired
+            | Self::Cancelled
+            | Self::Review
+            | Self::Detailed
+            | Self::Partial => ToldApartBy::Version,
+            Self::Further | Self::Refunded => ToldApartBy::Transaction,
         }
     }
 }
@@ -99,6 +122,8 @@ pub struct Event {
     pub late: bool,
     /// What a person wrote when deciding.
     pub note: Option<String>,
+    /// The transaction that led to it, where the provider tells one.
+    pub transaction_id: Option<TransactionId>,
     /// Number of the event within the invoice: 1, 2, 3…
     pub version: i64,
     /// Moment of the sighting.
@@ -126,6 +151,7 @@ impl Event {
             facts: row.facts.clone(),
             late,
             note: None,
+            transaction_id: None,
             version: row.version,
             observed_at,
             metadata: row.metadata.clone(),
@@ -136,9 +162,18 @@ impl Event {
     pub fn id(&self) -> Uuid {
         let (account, external_id) = (&self.account, &self.external_id);
         let mut name = format!("{account}\n{external_id}\n{}", self.event_type.as_str());
-        if self.event_type.repeats(self.previous_status) {
+        let version = || self.version.to_string();
+        let apart = match self.event_type.told_apart_by(self.previous_status) {
+            ToldApartBy::Nothing => None,
+            ToldApartBy::Version => Some(version()),
+            ToldApartBy::Transaction => {
+                let transaction = self.transaction_id.as_ref();
+                Some(transaction.map_or_else(version, |id| id.0.clone()))
+            }
+        };
+        if let Some(apart) = apart {
             name.push('\n');
-            name.push_str(&self.version.to_string());
+            name.push_str(&apart);
         }
         id_of(&name)
     }
@@ -177,6 +212,10 @@ impl Event {
             version: Some(self.version),
             amount: facts.amount.as_ref().map(AmountData::from),
             payment: (!facts.payment.is_empty()).then(|| PaymentData::from(&facts.payment)),
+            received: facts.sums.received.as_ref().map(AmountData::from),
+            refunded: facts.sums.refunded.as_ref().map(AmountData::from),
+            transaction_id: self.transaction_id.as_ref().map(|id| id.0.as_str()),
+            test: facts.is_test,
             provider_status: facts.provider_status.as_deref(),
             paid_at: time(facts.paid_at),
             expires_at: time(facts.expires_at),
@@ -246,12 +285,13 @@ pub fn discrepancy_payload(
         .or(theirs)
         .and_then(|side| side.amount.as_ref());
     let names = (finding.external_id.as_deref(), finding.order_id.as_deref());
+    let transaction_id = finding.transaction_id.as_deref();
     Envelope {
         specversion: "1.0",
         id: finding.event_id().to_string(),
         source: format!("/payrecond/{}", finding.account),
         event_type: audit::EVENT_TYPE,
-        subject: names.0.or(names.1).unwrap_or_default(),
+        subject: names.0.or(names.1).or(transaction_id).unwrap_or_default(),
         time: observed_at.to_string(),
         datacontenttype: "application/json",
         sequence: seq.to_string(),
@@ -273,6 +313,10 @@ pub fn discrepancy_payload(
                 currency: &sum.currency,
             }),
             payment: None,
+            received: None,
+            refunded: None,
+            transaction_id,
+            test: false,
             provider_status: theirs.map(|side| side.status.as_str()),
             paid_at: None,
             expires_at: None,
@@ -329,6 +373,10 @@ struct Data<'a> {
     version: Option<i64>,
     amount: Option<AmountData<'a>>,
     payment: Option<PaymentData<'a>>,
+    received: Option<AmountData<'a>>,
+    refunded: Option<AmountData<'a>>,
+    transaction_id: Option<&'a str>,
+    test: bool,
     provider_status: Option<&'a str>,
     paid_at: Option<String>,
     expires_at: Option<String>,

@@ -5,9 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::money::Money;
-use super::sighting::Payment;
+use super::sighting::{Payment, Sums};
 use super::state::Status;
 use super::time::UnixMillis;
+use super::transaction::Transaction;
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -42,6 +43,11 @@ text_id! {
     OrderId
 }
 
+text_id! {
+    /// The provider's id of a transaction.
+    TransactionId
+}
+
 /// Row id of an invoice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InvoiceId(pub i64);
@@ -67,6 +73,8 @@ pub struct Invoice {
     pub metadata: Option<String>,
     /// What the provider said so far and what we made of it.
     pub facts: Facts,
+    /// Its transactions that are known, of providers that tell them.
+    pub transactions: Vec<Transaction>,
     /// Number of the last event, 0 before the first.
     pub version: i64,
     /// When the row was inserted.
@@ -113,6 +121,10 @@ pub struct Facts {
     pub paid_at: Option<UnixMillis>,
     /// What was paid. All empty until the provider tells.
     pub payment: Payment,
+    /// Sums so far, where the provider tells them.
+    pub sums: Sums,
+    /// Paid in the provider's test mode.
+    pub is_test: bool,
     /// When the creation was first sent; from then on the row cannot be withdrawn.
     pub create_sent_at: Option<UnixMillis>,
     /// When we first said `expired` or `cancelled`; a later `paid` is late.
@@ -158,6 +170,8 @@ impl Facts {
             expires_at: None,
             paid_at: None,
             payment: Payment::default(),
+            sums: Sums::default(),
+            is_test: false,
             create_sent_at: None,
             ended_at: None,
             not_found_since: None,

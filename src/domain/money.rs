@@ -27,8 +27,19 @@ impl Money {
     /// (Toncoin took the ticker GRAM on 15 June 2026). A value that is no decimal agrees with
     /// nothing.
     pub fn agrees_with(&self, other: &Self) -> bool {
-        canonical_currency(&self.currency) == canonical_currency(&other.currency)
-            && same_value(&self.value, &other.value)
+        same_currency(&self.currency, &other.currency) && same_value(&self.value, &other.value)
+    }
+
+    /// Whether this is the greater sum of the same currency.
+    pub fn exceeds(&self, other: &Self) -> bool {
+        let values = (parse(&self.value), parse(&other.value));
+        let is_greater = matches!(values, (Some(ours), Some(theirs)) if ours > theirs);
+        same_currency(&self.currency, &other.currency) && is_greater
+    }
+
+    /// Whether there is any.
+    pub fn is_positive(&self) -> bool {
+        parse(&self.value).is_some_and(|value| value > 0)
     }
 }
 
@@ -50,6 +61,24 @@ pub fn same_value(a: &str, b: &str) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => false,
     }
+}
+
+/// Whether two codes name one currency.
+pub fn same_currency(a: &str, b: &str) -> bool {
+    canonical_currency(a) == canonical_currency(b)
+}
+
+/// The sum of plain decimals, as one. None for no values, and where one is no plain decimal.
+pub fn sum<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let mut total: Option<BigDecimal> = None;
+    for value in values {
+        let value = parse(value)?;
+        total = Some(match total {
+            Some(total) => total + value,
+            None => value,
+        });
+    }
+    total.map(|total| total.to_plain_string())
 }
 
 /// Whether `text` is a plain decimal: digits, at most one point with digits on both sides, no
@@ -127,6 +156,20 @@ mod tests {
         assert!(!money("1.00", "USD").agrees_with(&money("1.00", "EUR")));
         assert!(!money("0.1000000000000000001", "TON").agrees_with(&money("0.1", "TON")));
         assert!(!money("", "USD").agrees_with(&money("", "USD")));
+    }
+
+    #[test]
+    fn sums_are_plain_decimals_and_compared_by_value() {
+        assert_eq!(sum(["0.10", "0.2", "12"]).as_deref(), Some("12.30"));
+        let long = ["0.1000000000000000001", "99999999999999999999"];
+        let total = "99999999999999999999.1000000000000000001";
+        assert_eq!(sum(long).as_deref(), Some(total));
+        assert_eq!(sum(["1", "x"]), None);
+        assert_eq!(sum([]), None);
+        assert!(money("1.01", "USD").exceeds(&money("1.0", "USD")));
+        assert!(money("10", "USD").exceeds(&money("9", "USD")));
+        assert!(!money("1.00", "USD").exceeds(&money("1", "USD")));
+        assert!(!money("2", "EUR").exceeds(&money("1", "USD")));
     }
 
     #[test]

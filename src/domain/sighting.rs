@@ -1,14 +1,20 @@
 //! Sightings: what a provider said about one order, in words that every provider shares.
 
+use super::deadline::LedgerCoverage;
 use super::invoice::{ExternalId, OrderId};
 use super::money::Money;
 use super::time::UnixMillis;
+use super::transaction::Transaction;
 
 /// The state of an order at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrderState {
     /// Can still be paid.
     Open,
+    /// Some money came, less than asked.
+    Partial,
+    /// The money is held, not captured.
+    Authorized,
     /// Money was taken.
     Paid,
     /// Its time ran out.
@@ -21,8 +27,10 @@ pub enum OrderState {
 
 impl OrderState {
     /// Every state.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Open,
+        Self::Partial,
+        Self::Authorized,
         Self::Paid,
         Self::Expired,
         Self::Cancelled,
@@ -50,6 +58,28 @@ impl Payment {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Sums of money so far, in the invoice's currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// What came.
+    pub received: Option<Money>,
+    /// What was returned.
+    pub refunded: Option<Money>,
+    /// When some was returned last, by the provider's clock.
+    pub refunded_at: Option<UnixMillis>,
+}
+
+/// What a provider tells of the money that moved, besides the payment's own amounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MoneyTold {
+    /// Sums so far; what is left out is added up from the transactions.
+    pub sums: Sums,
+    /// The payment was made in the provider's test mode.
+    pub is_test: bool,
+    /// Movements of money of this order or label, known ones among them.
+    pub transactions: Vec<Transaction>,
 }
 
 /// One thing the provider said about one order.
@@ -81,6 +111,26 @@ pub struct Sighting {
     pub direct_pay_link: Option<String>,
     /// What was paid, where the provider tells it.
     pub payment: Option<Payment>,
+    /// Sums and transactions, where the provider tells them.
+    pub money: MoneyTold,
+}
+
+/// What the ledger of a provider without orders tells of one invoice, found by its label. Only the
+/// provider's own module can judge the sum: enough, less, or under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerSighting {
+    /// `Open` while a payment is under way, `Partial` or `Paid`.
+    pub state: OrderState,
+    /// The state in the provider's own word.
+    pub provider_status: String,
+    /// When the answer came.
+    pub observed_at: UnixMillis,
+    /// When it was paid, by the provider's clock. None unless paid.
+    pub paid_at: Option<UnixMillis>,
+    /// What was paid, where the provider tells it.
+    pub payment: Option<Payment>,
+    /// Sums and transactions.
+    pub money: MoneyTold,
 }
 
 impl Sighting {
@@ -97,6 +147,20 @@ impl Sighting {
 pub enum News {
     /// The provider told of the order.
     Seen(Sighting),
+    /// The ledger of a provider without orders tells of payments for the invoice.
+    Ledger(LedgerSighting),
+    /// A complete reading of such a ledger told of no payment that was not known.
+    NothingUntil {
+        /// When its last answer came.
+        observed_at: UnixMillis,
+        /// How far it reached.
+        reading: LedgerCoverage,
+    },
+    /// The provider cannot have a payment under the invoice's external id.
+    ExternalIdInvalid {
+        /// When that was found.
+        observed_at: UnixMillis,
+    },
     /// The provider says it has no such order.
     NotFound {
         /// When it said so.

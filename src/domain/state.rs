@@ -82,6 +82,16 @@ pub mod reason {
     pub const CREATE_CONFLICT: &str = "create_conflict";
     /// The provider does not know the order. In `review`; ends by itself when it is seen again.
     pub const ORDER_NOT_FOUND: &str = "order_not_found";
+    /// Some of the money came. At `pending` it waits for the rest; in `review` the order ended.
+    pub const PARTIALLY_PAID: &str = "partially_paid";
+    /// The money is held at the provider, not captured. At `pending`.
+    pub const AUTHORIZED: &str = "authorized";
+    /// Paid in the provider's test mode. In `review`.
+    pub const TEST_PAYMENT: &str = "test_payment";
+    /// The provider cannot have a payment under the external id. In `review`.
+    pub const EXTERNAL_ID_INVALID: &str = "external_id_invalid";
+    /// The ledger shows no payment up to the deadline. At `expired`.
+    pub const DEADLINE: &str = "deadline";
     /// The provider used a status word that we do not know.
     pub const UNKNOWN_STATUS: &str = "unknown_status";
     /// The provider seems to take a final state back.

@@ -249,9 +249,9 @@ fn urgency(finding: &Discrepancy) -> (u8, Option<String>) {
         .as_ref()
         .is_some_and(|side| side.status == "PAID");
     let rank = match (finding.kind, paid) {
-        (Kind::UnknownOrder, true) => 0,
-        (Kind::Status, true) => 1,
-        (Kind::Amount | Kind::ExternalId | Kind::Status, _) => 2,
+        (Kind::UnknownOrder, true) | (Kind::UnknownPayment, _) => 0,
+        (Kind::Status, true) | (Kind::Refund, _) => 1,
+        (Kind::Amount | Kind::ExternalId | Kind::Status | Kind::Received, _) => 2,
         (Kind::MissingOrder, _) => 3,
         (Kind::UnknownOrder, false) => 4,
     };

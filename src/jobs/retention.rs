@@ -1,5 +1,6 @@
-//! Retention: deletes events that every consumer has acknowledged, and final invoices, once they
-//! are old enough. In turns, so that nobody waits for a long write.
+//! Retention: deletes events that every consumer has acknowledged, final invoices, and transactions
+//! that belong to no invoice, once they are old enough. In turns, so that nobody waits for a long
+//! write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,24 +23,50 @@ pub struct Retention {
     pub outbox: Option<Duration>,
     /// Final invoices stay so long; None = for ever.
     pub invoices: Option<Duration>,
+    /// Transactions of no invoice stay so long; None = for ever.
+    pub transactions: Option<Duration>,
+}
+
+/// Rows deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// Of the outbox.
+    pub events: u64,
+    /// With their transactions.
+    pub invoices: u64,
+    /// Of no invoice.
+    pub transactions: u64,
 }
 
 impl Retention {
-    /// Deletes all that may go. Returns events and invoices deleted. Both are tried, whatever
-    /// becomes of the other; an error of either is the caller's.
-    pub async fn run_once(&self) -> Result<(u64, u64), StoreError> {
-        let outcomes = (
-            self.delete(Rows::Events, self.outbox).await,
-            self.delete(Rows::Invoices, self.invoices).await,
-        );
-        if let (Err(_), Err(error)) = &outcomes {
-            tracing::warn!(%error, "old invoices could not be deleted either");
+    /// Deletes all that may go. Each kind is tried, whatever becomes of the others; an error of any
+    /// is the caller's.
+    pub async fn run_once(&self) -> Result<Deleted, StoreError> {
+        let events = self.delete(Rows::Events, self.outbox).await;
+        let invoices = self.delete(Rows::Invoices, self.invoices).await;
+        let transactions = self.delete(Rows::Transactions, self.transactions).await;
+        if events.is_err() {
+            for error in [&invoices, &transactions]
+                .into_iter()
+                .filter_map(|r| r.as_ref().err())
+            {
+                tracing::warn!(%error, "other old rows could not be deleted either");
+            }
         }
-        let (events, invoices) = (outcomes.0?, outcomes.1?);
-        if events + invoices > 0 {
-            tracing::info!(events, invoices, "old rows deleted");
+        let deleted = Deleted {
+            events: events?,
+            invoices: invoices?,
+            transactions: transactions?,
+        };
+        if deleted != Deleted::default() {
+            let Deleted {
+                events,
+                invoices,
+                transactions,
+            } = deleted;
+            tracing::info!(events, invoices, transactions, "old rows deleted");
         }
-        Ok((events, invoices))
+        Ok(deleted)
     }
 
     async fn delete(&self, rows: Rows, age: Option<Duration>) -> Result<u64, StoreError> {
@@ -50,6 +77,7 @@ impl Retention {
             let deleted = match rows {
                 Rows::Events => self.store.prune_outbox(before, ROWS_A_TURN).await?,
                 Rows::Invoices => self.store.prune_invoices(before, ROWS_A_TURN).await?,
+                Rows::Transactions => self.store.prune_transactions(before, ROWS_A_TURN).await?,
             };
             all += deleted;
             if deleted < u64::from(ROWS_A_TURN) {
@@ -64,4 +92,5 @@ impl Retention {
 enum Rows {
     Events,
     Invoices,
+    Transactions,
 }

@@ -15,6 +15,7 @@ use crate::domain::money::Money;
 use crate::domain::sighting::Sighting;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::domain::transaction::Transaction;
 
 /// What the daemon's jobs need: the invoices, the outbox, the consumers, the accounts' states.
 #[async_trait]
@@ -142,6 +143,27 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes final invoices that were last changed before `before`, up to `limit`; their keys
     /// stay used. Returns how many.
     async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
+
+    /// Deletes transactions of no invoice that were first seen before `before`, up to `limit`.
+    /// Returns how many.
+    async fn prune_transactions(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
+
+    /// Keeps transactions of `account` whose labels no invoice has: new ones, and what has changed of
+    /// those that are kept. One that belongs to an invoice stays its own.
+    async fn record_transactions(
+        &self,
+        account: &AccountName,
+        transactions: &[Transaction],
+        now: UnixMillis,
+    ) -> Result<(), StoreError>;
+
+    /// Transactions of `account` that belong to no invoice and bear one of these labels, in the order
+    /// in which they happened.
+    async fn transactions_of_nobody(
+        &self,
+        account: &AccountName,
+        labels: &[&ExternalId],
+    ) -> Result<Vec<Transaction>, StoreError>;
 
     /// The invoices of `account` that follow `orders`, each with its order's place among them; those
     /// without an order yet are found by their external id.
@@ -285,6 +307,15 @@ pub struct StoredEvent {
     pub payload: String,
     /// When it was written.
     pub created_at: UnixMillis,
+}
+
+/// One row of `transactions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenTransaction {
+    /// What the provider told.
+    pub transaction: Transaction,
+    /// When it was first seen.
+    pub seen_at: UnixMillis,
 }
 
 /// A reader of the outbox.

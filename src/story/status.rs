@@ -30,6 +30,10 @@ fn meaning(invoice: &Invoice, now: UnixMillis) -> String {
                 .to_owned()
         }
         Status::Requested => "requested: the order is to be created at the provider.".to_owned(),
+        Status::Pending if facts.order_id.is_none() => format!(
+            "pending: a payment under the external id is waited for; it can be paid until {expiry}, \
+             and only the provider can say that it was not."
+        ),
         Status::Pending => format!(
             "pending: the order waits for money; it ends at {expiry}, and only the provider can \
              say that it did."
@@ -69,6 +73,26 @@ pub(super) fn explained(word: &str, facts: &Facts) -> String {
             "the provider says that it has no such order, for longer than it may be a mistake; if \
              the order is seen again, the invoice goes on by itself"
         }
+        reason::PARTIALLY_PAID => match facts.status {
+            Status::Pending => "some of the money came, the rest is waited for",
+            Status::Requested
+            | Status::Paid
+            | Status::Expired
+            | Status::Cancelled
+            | Status::Rejected
+            | Status::Review => {
+                "the order ended with some of its money; when the rest comes, the invoice becomes \
+                 paid by itself"
+            }
+        },
+        reason::AUTHORIZED => "the provider holds the money, it is not captured yet",
+        reason::TEST_PAYMENT => {
+            "it was paid in the provider's test mode, and the account does not accept test payments"
+        }
+        reason::EXTERNAL_ID_INVALID => {
+            "the provider cannot have a payment under this external id, so none would be found"
+        }
+        reason::DEADLINE => "the provider's ledger shows no payment up to the deadline",
         reason::UNKNOWN_STATUS => {
             "the provider used a status word that this program does not know, which says nothing"
         }

@@ -16,6 +16,7 @@ fn invoice(status: Status, next_poll_at: Option<i64>) -> Invoice {
             ..Wish::default()
         },
         metadata: None,
+        transactions: Vec::new(),
         facts: Facts {
             order_id: Some("1".into()),
             ..Facts::bare(status)

@@ -77,6 +77,10 @@ fn the_defaults_are_those_promised() {
     assert_eq!(config.jobs.audit.as_deref(), Some("0 15 3 * * *"));
     assert_eq!(config.retention.outbox, Some(Duration::from_hours(720)));
     assert_eq!(config.retention.invoices, None);
+    let days = |days: u64| Some(Duration::from_hours(24 * days));
+    assert_eq!(config.retention.transactions, days(400));
+    assert_eq!(polling.deadline_grace, Duration::from_mins(2));
+    assert!(!account.accept_test_payments);
     assert_eq!(config.server.listen, None);
 }
 
@@ -147,6 +151,10 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[jobs]\nretention = '0 61 3 * * *'", &["jobs.retention = \"0 61 3 * * *\"", "six fields"]),
     ("[jobs]\nretention = '0 0 0 30 2 *'", &["jobs.retention = \"0 0 0 30 2 *\"", "never comes"]),
     ("[retention]\noutbox = '59m'", &["retention.outbox = \"59m\"", "\"1h\"", "\"\" for never"]),
+    ("[retention]\ntransactions = '59m'", &["retention.transactions = \"59m\"", "\"1h\"", "\"\" for never"]),
+    ("[polling]\ndeadline_grace = '999ms'", &["polling.deadline_grace = \"999ms\"", "\"1s\" to \"1d\""]),
+    ("[polling]\ndeadline_grace = '25h'", &["polling.deadline_grace = \"25h\"", "\"1s\" to \"1d\""]),
+    ("[[account]]\naccept_test_payments = 'no'", &["account[0].accept_test_payments = \"no\"", "true or false"]),
     ("[retention]\ninvoices = 30", &["retention.invoices = 30", "\"1h\""]),
     ("[server]\nlisten = '0.0.0.0:9464'", &["server.listen = \"0.0.0.0:9464\"", "127.0.0.1:9464", "server.allow_remote = true"]),
     ("[server]\nlisten = '9464'", &["server.listen = \"9464\"", "127.0.0.1:9464"]),
@@ -328,7 +336,9 @@ fn borders_of_ranges_are_accepted() {
         "[http]\nmax_response_bytes = 65_536\nconnect_timeout = '100ms'\nrequest_timeout = '5m'",
         "[http]\nmax_response_bytes = 0x4000_0000",
         "[[account]]\nrequests_per_second = 0\nburst = 10000\nmax_in_flight = 1\nlist_bytes_per_second = 0\napi_key_file = ''",
-        "[jobs]\naudit = ''\nretention = '*/30 * * * * *'\n[retention]\noutbox = '1h'\ninvoices = '3650d'",
+        "[jobs]\naudit = ''\nretention = '*/30 * * * * *'\n[retention]\noutbox = '1h'\ninvoices = '3650d'\ntransactions = ''",
+        "[polling]\ndeadline_grace = '1s'\n[retention]\ntransactions = '1h'\n[[account]]\naccept_test_payments = true",
+        "[polling]\ndeadline_grace = '24h'",
         "[[account]]\nbase_url = 'http://[::1]:1/prefix'\n[[account]]\nname = 'b'\nbase_url = 'http://localhost:1'\n[[account]]\nname = '-'\nbase_url = 'http://127.9.9.9'",
         "[log]\nlevel = 'warn,payrecond::provider=trace'\nformat = 'json'\n[feed]\nsubject_prefix = 'shop.payments'\nstdout = 'off'",
         "[server]\nlisten = '0.0.0.0:1'\nallow_remote = true",

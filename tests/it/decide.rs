@@ -1,14 +1,17 @@
-//! Decisions: the state table cell by cell, then the laws over random histories.
+//! Decisions: the state table cell by cell, then the laws over random histories. What is about sums and
+//! transactions stands in `money`.
+
+mod money;
 
 use payrecond::domain::decide::{Decision, decide};
-use payrecond::domain::event::EventType;
+use payrecond::domain::event::{Event, EventType};
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::sighting::{News, OrderState, Payment, Sighting, Verdict};
+use payrecond::domain::sighting::{MoneyTold, News, OrderState, Payment, Sighting, Verdict};
 use payrecond::domain::state::{Status, reason};
 use payrecond::domain::time::UnixMillis;
 use proptest::prelude::*;
 
-use crate::rows::{INSERTED, invoice, money, payment, sighting, word};
+use crate::rows::{INSERTED, invoice, money, payment, sighting, sums, word};
 
 use OrderState as O;
 use Status as S;
@@ -61,6 +64,23 @@ fn hear(row: &Invoice, news: News) -> Decision {
     decide(row, "walletpay", news)
 }
 
+/// All events of a decision, in their order.
+fn events(decision: &Decision) -> impl Iterator<Item = &Event> {
+    decision.earlier.iter().chain(decision.event.as_deref())
+}
+
+fn tells_no_move(event_type: EventType) -> bool {
+    match event_type {
+        EventType::Detailed | EventType::Partial | EventType::Further | EventType::Refunded => true,
+        EventType::Pending
+        | EventType::Paid
+        | EventType::Expired
+        | EventType::Cancelled
+        | EventType::Rejected
+        | EventType::Review => false,
+    }
+}
+
 /// What must hold of every decision, whatever it is.
 fn is_sound(before: &Invoice, after: &Decision) -> Result<(), TestCaseError> {
     let row = &after.row;
@@ -74,18 +94,22 @@ fn is_sound(before: &Invoice, after: &Decision) -> Result<(), TestCaseError> {
         None => {
             prop_assert!(!moved, "a status moved in silence");
             prop_assert_eq!(row.version, before.version);
+            prop_assert!(after.earlier.is_empty());
         }
-        Some(event) => {
+        Some(last) => {
             prop_assert!(after.facts_changed, "an event about nothing");
-            prop_assert_eq!(row.version, before.version + 1);
-            prop_assert_eq!(event.version, row.version);
-            prop_assert_eq!(event.previous_status, before.facts.status);
-            prop_assert_eq!(&event.facts, &row.facts);
-            let of_status = EventType::of_move_to(row.facts.status);
-            prop_assert!(
-                Some(event.event_type) == of_status || event.event_type == EventType::Detailed
-            );
+            prop_assert_eq!(last.version, row.version);
+            prop_assert_eq!(after.version_before_last(), row.version - 1);
         }
+    }
+    let mut previous = (before.version, before.facts.status);
+    for event in events(after) {
+        prop_assert_eq!(event.version, previous.0 + 1);
+        prop_assert_eq!(event.previous_status, previous.1);
+        prop_assert_eq!(&event.facts, &row.facts);
+        let of_status = EventType::of_move_to(row.facts.status);
+        prop_assert!(Some(event.event_type) == of_status || tells_no_move(event.event_type));
+        previous = (event.version, row.facts.status);
     }
     prop_assert_eq!(&row.external_id, &before.external_id);
     prop_assert_eq!(row.created_at, before.created_at);
@@ -116,6 +140,8 @@ fn led_to(
 const CONTRADICTION: Option<&str> = Some(reason::CONTRADICTION);
 const UNKNOWN: Option<&str> = Some(reason::UNKNOWN_STATUS);
 const AMOUNT: Option<&str> = Some(reason::AMOUNT_MISMATCH);
+const PARTLY: Option<&str> = Some(reason::PARTIALLY_PAID);
+const HELD: Option<&str> = Some(reason::AUTHORIZED);
 
 /// Status, state of the order; the status it leads to, why, what is said, and the provider's word
 /// that is kept.
@@ -129,38 +155,52 @@ type Cell = (
 );
 
 #[rustfmt::skip]
-const CELLS: [Cell; 35] = [
+const CELLS: [Cell; 49] = [
     (S::Requested, O::Open,      S::Pending,   None,          Some(EventType::Pending),   Some("ACTIVE")),
+    (S::Requested, O::Partial,   S::Pending,   None,          Some(EventType::Pending),   None),
+    (S::Requested, O::Authorized, S::Pending,  None,          Some(EventType::Pending),   None),
     (S::Requested, O::Paid,      S::Pending,   None,          Some(EventType::Pending),   None),
     (S::Requested, O::Expired,   S::Pending,   None,          Some(EventType::Pending),   None),
     (S::Requested, O::Cancelled, S::Pending,   None,          Some(EventType::Pending),   None),
     (S::Requested, O::Unknown,   S::Pending,   None,          Some(EventType::Pending),   None),
     (S::Pending,   O::Open,      S::Pending,   None,          None,                       Some("ACTIVE")),
+    (S::Pending,   O::Partial,   S::Pending,   PARTLY,        Some(EventType::Partial),   Some("PARTIAL")),
+    (S::Pending,   O::Authorized, S::Pending,  HELD,          None,                       Some("HELD")),
     (S::Pending,   O::Paid,      S::Paid,      None,          Some(EventType::Paid),      Some("PAID")),
     (S::Pending,   O::Expired,   S::Expired,   None,          Some(EventType::Expired),   Some("EXPIRED")),
     (S::Pending,   O::Cancelled, S::Cancelled, None,          Some(EventType::Cancelled), Some("CANCELLED")),
     (S::Pending,   O::Unknown,   S::Pending,   UNKNOWN,       None,                       Some("FROZEN")),
     (S::Paid,      O::Open,      S::Paid,      CONTRADICTION, None,                       Some("PAID")),
+    (S::Paid,      O::Partial,   S::Paid,      CONTRADICTION, None,                       Some("PAID")),
+    (S::Paid,      O::Authorized, S::Paid,     CONTRADICTION, None,                       Some("PAID")),
     (S::Paid,      O::Paid,      S::Paid,      None,          None,                       Some("PAID")),
     (S::Paid,      O::Expired,   S::Paid,      CONTRADICTION, None,                       Some("PAID")),
     (S::Paid,      O::Cancelled, S::Paid,      CONTRADICTION, None,                       Some("PAID")),
     (S::Paid,      O::Unknown,   S::Paid,      UNKNOWN,       None,                       Some("PAID")),
     (S::Expired,   O::Open,      S::Expired,   CONTRADICTION, None,                       Some("ACTIVE")),
+    (S::Expired,   O::Partial,   S::Review,    PARTLY,        Some(EventType::Review),    Some("PARTIAL")),
+    (S::Expired,   O::Authorized, S::Expired,  CONTRADICTION, None,                       Some("HELD")),
     (S::Expired,   O::Paid,      S::Paid,      None,          Some(EventType::Paid),      Some("PAID")),
     (S::Expired,   O::Expired,   S::Expired,   None,          None,                       Some("EXPIRED")),
     (S::Expired,   O::Cancelled, S::Expired,   CONTRADICTION, None,                       Some("CANCELLED")),
     (S::Expired,   O::Unknown,   S::Expired,   UNKNOWN,       None,                       Some("FROZEN")),
     (S::Cancelled, O::Open,      S::Cancelled, CONTRADICTION, None,                       Some("ACTIVE")),
+    (S::Cancelled, O::Partial,   S::Review,    PARTLY,        Some(EventType::Review),    Some("PARTIAL")),
+    (S::Cancelled, O::Authorized, S::Cancelled, CONTRADICTION, None,                      Some("HELD")),
     (S::Cancelled, O::Paid,      S::Paid,      None,          Some(EventType::Paid),      Some("PAID")),
     (S::Cancelled, O::Expired,   S::Cancelled, CONTRADICTION, None,                       Some("EXPIRED")),
     (S::Cancelled, O::Cancelled, S::Cancelled, None,          None,                       Some("CANCELLED")),
     (S::Cancelled, O::Unknown,   S::Cancelled, UNKNOWN,       None,                       Some("FROZEN")),
     (S::Rejected,  O::Open,      S::Rejected,  None,          None,                       None),
+    (S::Rejected,  O::Partial,   S::Rejected,  None,          None,                       None),
+    (S::Rejected,  O::Authorized, S::Rejected, None,          None,                       None),
     (S::Rejected,  O::Paid,      S::Rejected,  None,          None,                       None),
     (S::Rejected,  O::Expired,   S::Rejected,  None,          None,                       None),
     (S::Rejected,  O::Cancelled, S::Rejected,  None,          None,                       None),
     (S::Rejected,  O::Unknown,   S::Rejected,  None,          None,                       None),
     (S::Review,    O::Open,      S::Review,    AMOUNT,        None,                       Some("ACTIVE")),
+    (S::Review,    O::Partial,   S::Review,    AMOUNT,        None,                       Some("PARTIAL")),
+    (S::Review,    O::Authorized, S::Review,   AMOUNT,        None,                       Some("HELD")),
     (S::Review,    O::Paid,      S::Review,    AMOUNT,        Some(EventType::Review),    Some("PAID")),
     (S::Review,    O::Expired,   S::Review,    AMOUNT,        None,                       Some("EXPIRED")),
     (S::Review,    O::Cancelled, S::Review,    AMOUNT,        None,                       Some("CANCELLED")),
@@ -448,7 +488,10 @@ fn amounts_of_a_payment_that_a_person_let_pass_are_told_too() {
 
 #[test]
 fn only_a_paid_order_has_payment_facts() {
-    for state in [O::Open, O::Expired, O::Cancelled, O::Unknown] {
+    for state in OrderState::ALL
+        .into_iter()
+        .filter(|state| *state != O::Paid)
+    {
         for status in [S::Requested, S::Pending, S::Review] {
             let seen = Sighting {
                 payment: Some(payment()),
@@ -691,6 +734,12 @@ fn any_sighting() -> impl Strategy<Value = Sighting> {
         1 => Just(Some("ORD-2".into())),
     ];
     let order_ids = prop_oneof![9 => Just("2703383946854401"), 1 => Just("1")];
+    let told_sums = prop_oneof![
+        6 => Just((None, None)),
+        2 => prop::sample::select(vec!["0", "0.40", "1.0", "2.00"]).prop_map(|r| (Some(r), None)),
+        1 => prop::sample::select(vec!["0.4", "1.00"]).prop_map(|r| (Some("1.00"), Some(r))),
+        1 => Just((None, Some("0.40"))),
+    ];
     let payments = prop_oneof![
         Just(None),
         Just(Some(Payment::default())),
@@ -706,14 +755,22 @@ fn any_sighting() -> impl Strategy<Value = Sighting> {
         external_ids,
         order_ids,
         payments,
+        (told_sums, any::<bool>()),
     )
-        .prop_map(|(state, amount, external_id, order_id, payment)| Sighting {
-            amount,
-            external_id,
-            order_id: order_id.into(),
-            payment,
-            ..sighting(state)
-        })
+        .prop_map(
+            |(state, amount, external_id, order_id, payment, told)| Sighting {
+                money: MoneyTold {
+                    sums: sums(told.0.0, told.0.1),
+                    is_test: told.1,
+                    transactions: Vec::new(),
+                },
+                amount,
+                external_id,
+                order_id: order_id.into(),
+                payment,
+                ..sighting(state)
+            },
+        )
 }
 
 fn any_news() -> impl Strategy<Value = News> {
@@ -732,8 +789,11 @@ fn any_news() -> impl Strategy<Value = News> {
 
 /// Whether the news alone can carry an event of this kind: law 1, told without `decide`.
 fn says_so(news: &News, said: EventType, status: Status) -> bool {
-    let state = match news {
-        News::Seen(sighting) => sighting.state,
+    let (state, sums) = match news {
+        News::Seen(sighting) => (sighting.state, &sighting.money.sums),
+        News::Ledger(_) | News::NothingUntil { .. } | News::ExternalIdInvalid { .. } => {
+            return false;
+        }
         News::Created(_) => return matches!(said, EventType::Pending | EventType::Review),
         News::NotFound { counts, .. } => return *counts && said == EventType::Review,
         News::CreationRefused { .. } | News::CreationTooLate { .. } => {
@@ -746,7 +806,13 @@ fn says_so(news: &News, said: EventType, status: Status) -> bool {
         EventType::Paid | EventType::Detailed => state == O::Paid,
         EventType::Expired => state == O::Expired,
         EventType::Cancelled => state == O::Cancelled,
-        EventType::Pending => state == O::Open || status == S::Requested,
+        EventType::Pending => {
+            let waits = matches!(state, O::Open | O::Partial | O::Authorized);
+            waits || status == S::Requested
+        }
+        EventType::Partial => state == O::Partial || sums.received.is_some(),
+        EventType::Further => sums.received.is_some(),
+        EventType::Refunded => sums.refunded.is_some() || state == O::Paid,
         EventType::Review => true,
         EventType::Rejected => false,
     }
@@ -766,7 +832,7 @@ proptest! {
         for news in history {
             let after = hear(&row, news.clone());
             is_sound(&row, &after)?;
-            if let Some(event) = &after.event {
+            for event in events(&after) {
                 prop_assert!(says_so(&news, event.event_type, row.facts.status));
                 said.push(event.clone());
             }
@@ -787,7 +853,7 @@ proptest! {
         for once in [EventType::Paid, EventType::Rejected] {
             prop_assert!(said.iter().filter(|event| event.event_type == once).count() <= 1);
         }
-        let mut ids: Vec<_> = said.iter().map(|event| event.id()).collect();
+        let mut ids: Vec<_> = said.iter().map(Event::id).collect();
         ids.sort_unstable();
         ids.dedup();
         prop_assert_eq!(ids.len(), said.len(), "two events with one id");

@@ -7,7 +7,7 @@ use payrecond::domain::time::UnixMillis;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::rows::{invoice, payment};
+use crate::rows::{invoice, payment, sums};
 
 const EPOCH: &str = "0b0f9f8e-58a5-4d3a-9d0b-5b7f3b9a4c11";
 /// 2026-11-21T20:44:00.123Z
@@ -19,6 +19,7 @@ fn paid_row() -> Invoice {
     row.facts.order_number = Some("9aeb581c".into());
     row.facts.provider_status = Some("PAID".into());
     row.facts.payment = payment();
+    row.facts.sums = sums(Some("1.00"), None);
     row.facts.paid_at = Some(UnixMillis(1_795_293_838_000));
     row.facts.expires_at = Some(UnixMillis(1_795_293_900_000));
     row.facts.pay_link = Some("https://t.me/wallet?startattach=wpay_order_1".into());
@@ -48,6 +49,8 @@ fn the_contracts_example_is_written_to_the_letter() {
         r#""amount":{"value":"1.00","currency":"USD"},"#,
         r#""payment":{"value":"0.069848094","currency":"TON","fee":"0.000698481","#,
         r#""net":"0.069149613","exchange_rate":"0.0017462023476135017"},"#,
+        r#""received":{"value":"1.00","currency":"USD"},"refunded":null,"#,
+        r#""transaction_id":null,"test":false,"#,
         r#""provider_status":"PAID","paid_at":"2026-11-21T20:43:58.000Z","#,
         r#""expires_at":"2026-11-21T20:45:00.000Z","observed_at":"2026-11-21T20:44:00.123Z","#,
         r#""pay_link":"https://t.me/wallet?startattach=wpay_order_1","#,
@@ -70,6 +73,9 @@ fn what_is_not_known_is_null_and_a_note_appears_only_with_a_decision() {
         "reason",
         "amount",
         "payment",
+        "received",
+        "refunded",
+        "transaction_id",
         "provider_status",
         "paid_at",
         "expires_at",
@@ -96,7 +102,7 @@ fn what_is_not_known_is_null_and_a_note_appears_only_with_a_decision() {
 
 /// By Python: `uuid.uuid5(uuid.UUID("7d9a4a3e-…"), "default\nORD-1\npayment.paid")`, and so on.
 #[rustfmt::skip]
-const IDS: [(EventType, Status, i64, &str); 13] = [
+const IDS: [(EventType, Status, i64, &str); 17] = [
     (EventType::Paid,      Status::Pending,   1, "f85f09a0-3414-5fa4-b8f9-3b20afea4d67"),
     (EventType::Paid,      Status::Expired,   2, "f85f09a0-3414-5fa4-b8f9-3b20afea4d67"),
     (EventType::Rejected,  Status::Requested, 1, "afa6f7f1-1478-5017-a626-84a1ddcb9bf0"),
@@ -110,7 +116,54 @@ const IDS: [(EventType, Status, i64, &str); 13] = [
     (EventType::Review,    Status::Pending,   1, "c43b9b5e-2b57-513e-8e8a-b491e6af4ee5"),
     (EventType::Review,    Status::Review,    2, "06e301b3-be34-5c18-9def-3618edf54dc3"),
     (EventType::Detailed,  Status::Paid,      2, "e7b30f88-6eee-5e25-b751-ce394f553766"),
+    (EventType::Partial,   Status::Pending,   1, "4e18079b-b7d1-5d02-88d6-25bd9f83daf1"),
+    (EventType::Partial,   Status::Pending,   2, "91a79213-0c6c-5897-b599-0ef660d86d7b"),
+    (EventType::Further,   Status::Paid,      7, "cedf9785-e8d2-5154-ab2a-c34c4c9d8db8"),
+    (EventType::Refunded,  Status::Paid,      3, "a50b163a-669b-5958-8111-85d3d2431cbc"),
 ];
+
+/// With a transaction, whatever the version.
+#[rustfmt::skip]
+const IDS_BY_TRANSACTION: [(EventType, &str, &str); 4] = [
+    (EventType::Further,   "T-100", "86455cf3-eb4c-572c-95f7-86b5dbc8b0c0"),
+    (EventType::Refunded,  "T-100", "7572fad8-bf69-5b60-b5bd-5a0da01826e5"),
+    (EventType::Paid,      "T-100", "f85f09a0-3414-5fa4-b8f9-3b20afea4d67"),
+    (EventType::Partial,   "T-100", "4e18079b-b7d1-5d02-88d6-25bd9f83daf1"),
+];
+
+#[test]
+fn further_money_and_refunds_are_told_apart_by_their_transaction() {
+    for (event_type, transaction, id) in IDS_BY_TRANSACTION {
+        let event = Event {
+            transaction_id: Some(transaction.into()),
+            ..about(&paid_row(), event_type, Status::Pending)
+        };
+        assert_eq!(event.id().to_string(), id, "{event_type:?}");
+        let told: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
+        assert_eq!(told["data"]["transaction_id"], transaction);
+    }
+}
+
+#[test]
+fn sums_and_the_test_mode_are_told() {
+    let mut row = paid_row();
+    row.facts.sums = sums(Some("1.00"), Some("0.40"));
+    row.facts.is_test = true;
+    let event = about(&row, EventType::Refunded, Status::Paid);
+    let told: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
+    let data = &told["data"];
+    assert_eq!(
+        data["received"],
+        serde_json::json!({"value": "1.00", "currency": "USD"})
+    );
+    assert_eq!(
+        data["refunded"],
+        serde_json::json!({"value": "0.40", "currency": "USD"})
+    );
+    assert_eq!(data["test"], true);
+    assert_eq!(data["transaction_id"], Value::Null);
+    assert_eq!(told["type"], "payment.refunded");
+}
 
 #[test]
 fn ids_are_those_that_others_compute() {
@@ -214,6 +267,9 @@ fn the_version_is_the_only_number() {
         EventType::Rejected,
         EventType::Review,
         EventType::Detailed,
+        EventType::Partial,
+        EventType::Further,
+        EventType::Refunded,
     ] {
         let event = about(&paid_row(), event_type, Status::Pending);
         let told: Value = serde_json::from_str(&event.payload(i64::MAX, EPOCH)).unwrap();

@@ -49,13 +49,14 @@ async fn events_that_cannot_be_deleted_keep_no_invoice_nor_the_other_way_round()
             clock: Arc::new(ManualClock::at(LATER)),
             outbox: Some(Duration::from_hours(1)),
             invoices: Some(Duration::from_hours(1)),
+            transactions: None,
         };
         let error = retention.run_once().await.unwrap_err().to_string();
         assert!(error.contains(&format!("the {stuck} stays")), "{error}");
         assert_eq!((kept(&path, stuck).await, kept(&path, other).await), (1, 0));
         execute(&path, "DROP TRIGGER stuck").await;
         let deleted = retention.run_once().await.unwrap();
-        assert_eq!(deleted.0 + deleted.1, 1);
+        assert_eq!(deleted.events + deleted.invoices, 1);
         assert_eq!(kept(&path, stuck).await, 0);
     }
 }
@@ -80,8 +81,9 @@ async fn a_consumer_that_is_switched_off_holds_no_event_back() {
             clock: Arc::new(ManualClock::at(LATER)),
             outbox: Some(Duration::from_hours(1)),
             invoices: None,
+            transactions: None,
         };
-        retention.run_once().await.unwrap().0
+        retention.run_once().await.unwrap().events
     };
     assert_eq!(retention(None).await, 1, "it is waited for");
     assert_eq!(retention(Some("stdout")).await, 1, "but the other one is");

@@ -3,7 +3,7 @@
 
 use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, Schedule, Wish};
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{OrderState, Payment, Sighting};
+use payrecond::domain::sighting::{MoneyTold, OrderState, Payment, Sighting, Sums};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 
@@ -32,6 +32,7 @@ pub fn invoice(status: Status) -> Invoice {
             options: None,
         },
         metadata: None,
+        transactions: Vec::new(),
         facts: Facts {
             order_id,
             amount: Some(money("1.00", "USD")),
@@ -48,6 +49,8 @@ pub fn invoice(status: Status) -> Invoice {
 pub fn word(state: OrderState) -> &'static str {
     match state {
         OrderState::Open => "ACTIVE",
+        OrderState::Partial => "PARTIAL",
+        OrderState::Authorized => "HELD",
         OrderState::Paid => "PAID",
         OrderState::Expired => "EXPIRED",
         OrderState::Cancelled => "CANCELLED",
@@ -72,6 +75,17 @@ pub fn sighting(state: OrderState) -> Sighting {
         pay_link: Some("https://t.me/wallet?startattach=wpay_order_1".into()),
         direct_pay_link: Some("https://t.me/wallet/start?startapp=wpay_order-orderId__1".into()),
         payment: None,
+        money: MoneyTold::default(),
+    }
+}
+
+/// Sums in the invoice's currency.
+pub fn sums(received: Option<&str>, refunded: Option<&str>) -> Sums {
+    let usd = |value: &str| money(value, "USD");
+    Sums {
+        received: received.map(usd),
+        refunded: refunded.map(usd),
+        refunded_at: refunded.map(|_| UnixMillis(INSERTED.0 + 90_000)),
     }
 }
 

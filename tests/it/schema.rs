@@ -11,6 +11,8 @@ mod keys;
 mod moves;
 mod readers;
 mod refusals;
+mod text;
+mod transactions;
 mod typed;
 mod updates;
 

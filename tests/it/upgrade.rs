@@ -19,8 +19,8 @@ use self::dump::Dump;
 /// The released migrations, and what may come after them.
 fn with_coming_ones() -> Vec<&'static str> {
     let coming = [
-        include_str!("upgrade/0002_next.sql"),
         include_str!("upgrade/0003_next.sql"),
+        include_str!("upgrade/0004_next.sql"),
     ];
     MIGRATIONS.iter().copied().chain(coming).collect()
 }

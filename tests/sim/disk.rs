@@ -18,6 +18,7 @@ use payrecond::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, Or
 use payrecond::domain::sighting::Sighting;
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
+use payrecond::domain::transaction::Transaction;
 use payrecond::store::sqlite::SqliteStore;
 use payrecond::store::{
     AccountRecord, Consumer, DueRow, ListBeginning, QueuePlace, Store, StoreError, StoredEvent,
@@ -358,6 +359,27 @@ impl Store for Disk {
 
     async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
         passes_on!(self, WRITE, prune_invoices(before, limit))
+    }
+
+    async fn prune_transactions(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
+        passes_on!(self, WRITE, prune_transactions(before, limit))
+    }
+
+    async fn record_transactions(
+        &self,
+        account: &AccountName,
+        transactions: &[Transaction],
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        passes_on!(self, WRITE, record_transactions(account, transactions, now))
+    }
+
+    async fn transactions_of_nobody(
+        &self,
+        account: &AccountName,
+        labels: &[&ExternalId],
+    ) -> Result<Vec<Transaction>, StoreError> {
+        passes_on!(self, READ, transactions_of_nobody(account, labels))
     }
 
     async fn audit_rows_of(

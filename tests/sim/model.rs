@@ -111,6 +111,8 @@ fn is_covered(
         EventType::Expired => said(OrderState::Expired),
         EventType::Cancelled => said(OrderState::Cancelled),
         EventType::Detailed => order.is_some_and(|order| order.said_payment),
+        // This provider tells neither sums nor refunds.
+        EventType::Partial | EventType::Further | EventType::Refunded => false,
         EventType::Pending => {
             let Some(order) = order else { return false };
             order.linked_at.get_or_insert(now);

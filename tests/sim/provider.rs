@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use payrecond::clock::Clock as _;
 use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{OrderState, Payment, Sighting};
+use payrecond::domain::sighting::{MoneyTold, OrderState, Payment, Sighting};
 use payrecond::provider::{
     ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
     Look, PageEnd, PageVisitor, Provider,
@@ -172,6 +172,7 @@ impl SimProvider {
             pay_link: Some(format!("https://t.me/wallet?order={}", order.id)),
             direct_pay_link: None,
             payment: paid_at.filter(|_| by_list).map(|_| payment(&order.amount)),
+            money: MoneyTold::default(),
         }
     }
 
@@ -443,6 +444,8 @@ pub const BAD_OPTIONS: &str = r#"{"returnUrl":"ftp://x"}"#;
 pub fn word(state: OrderState) -> &'static str {
     match state {
         OrderState::Open => "ACTIVE",
+        OrderState::Partial => "PARTIAL",
+        OrderState::Authorized => "HELD",
         OrderState::Paid => "PAID",
         OrderState::Expired => "EXPIRED",
         OrderState::Cancelled => "CANCELLED",

@@ -37,13 +37,13 @@ impl Poller {
         }
         for news in &answer.news {
             let outcome = match news {
-                News::Seen(_) => "seen",
-                News::NotFound { .. } => "not_found",
+                News::Seen(_) | News::Ledger(_) => "seen",
+                News::NotFound { .. } | News::NothingUntil { .. } => "not_found",
                 News::Created(_) => "created",
                 News::CreationRefused { .. } | News::CreationTooLate { .. } => "refused",
                 News::CreationConflict { .. } => "conflict",
-                // A person's word is no answer of the provider's.
-                News::Resolved { .. } => continue,
+                // A person's word is no answer of the provider's, nor is a rule of its module.
+                News::Resolved { .. } | News::ExternalIdInvalid { .. } => continue,
             };
             meter.answered(kind, outcome, now);
             if matches!(news, News::Seen(_) | News::Created(_)) {

@@ -165,7 +165,10 @@ impl<'a> Visitor<'a> {
     fn note(&mut self, glance: &Glance<'_>) {
         let is_final = match glance.state {
             OrderState::Paid | OrderState::Expired | OrderState::Cancelled => true,
-            OrderState::Open | OrderState::Unknown => false,
+            OrderState::Open
+            | OrderState::Partial
+            | OrderState::Authorized
+            | OrderState::Unknown => false,
         };
         self.all_final_so_far &= is_final;
         if self.all_final_so_far {

@@ -184,6 +184,8 @@ impl Poller {
             facts_changed: false,
             order_learned: false,
             event: None,
+            earlier: Vec::new(),
+            transactions: Vec::new(),
             row,
         };
         self.keep(invoice, decision);

@@ -223,6 +223,7 @@ mod tests {
                 options: Some(options.into()),
             },
             metadata: None,
+            transactions: Vec::new(),
             facts: Facts {
                 amount: Some(Money {
                     value: amount.into(),

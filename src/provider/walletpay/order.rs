@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::wire::{Raw, object, text};
 use crate::domain::invoice::{ExternalId, OrderId};
 use crate::domain::money::{Money, plain};
-use crate::domain::sighting::{OrderState, Payment, Sighting};
+use crate::domain::sighting::{MoneyTold, OrderState, Payment, Sighting};
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 
@@ -108,6 +108,7 @@ pub(super) fn sighting(json: &str, observed_at: UnixMillis) -> Result<Sighting, 
         pay_link: link(wire.pay_link),
         direct_pay_link: link(wire.direct_pay_link),
         payment: payment.filter(|payment| is_paid && !payment.is_empty()),
+        money: MoneyTold::default(),
     })
 }
 

@@ -11,15 +11,15 @@ use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use crate::domain::money::{Money, plain};
-use crate::domain::sighting::Sighting;
+use crate::domain::sighting::{Sighting, Sums};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
 macro_rules! audit_columns {
     () => {
-        "invoices.id, external_id, order_id, status, amount, currency,
-         status = 'paid' AND paid_amount IS NULL, updated_at"
+        "invoices.id, external_id, order_id, status, amount, currency, received_amount,
+         refunded_amount, refunded_at, status = 'paid' AND paid_amount IS NULL, updated_at"
     };
 }
 
@@ -109,14 +109,22 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
         StoreError::Unusable(format!("invoices.status of {id}: '{word}' is no status"))
     })?;
     let (amount, currency) = (cells.text()?, cells.text()?);
+    let in_currency = |value: Option<String>| {
+        value
+            .zip(currency.clone())
+            .map(|(value, currency)| Money { value, currency })
+    };
     Ok(AuditRow {
         id,
         external_id,
         order_id,
         status,
-        amount: amount
-            .zip(currency)
-            .map(|(value, currency)| Money { value, currency }),
+        amount: in_currency(amount),
+        sums: Sums {
+            received: in_currency(cells.text()?),
+            refunded: in_currency(cells.text()?),
+            refunded_at: cells.time()?,
+        },
         lacks_details: cells.number()? == Some(1),
         updated_at: cells.time()?.unwrap_or_default(),
     })

@@ -4,7 +4,9 @@
 
 use crate::domain::decide::Decision;
 use crate::domain::event::{self, Event};
+use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::time::UnixMillis;
+use crate::domain::transaction::Transaction;
 
 /// A JSON array of rows, written cell by cell: a tree of values would cost as much as SQLite.
 pub(super) struct Rows {
@@ -72,7 +74,7 @@ pub(super) fn event_cells(rows: &mut Rows, row: &EventRow<'_>) {
     } = *row;
     let kind = event.event_type.as_str();
     rows.number(decision.row.id.0);
-    rows.number(decision.based_on_version);
+    rows.number(event.version - 1);
     rows.number(seq);
     rows.text(event.id().to_string().as_str());
     rows.text(event::subject(prefix, &event.account, kind).as_str());
@@ -92,11 +94,39 @@ pub(super) struct EventRow<'a> {
     pub(super) epoch: &'a str,
 }
 
-/// `[id, based on version, based on plan, next, last, polls, failures, error]`
+/// `[id, version before, version, status]` of a row that further events follow.
+pub(super) fn step_cells(rows: &mut Rows, decision: &Decision, event: &Event) {
+    rows.number(decision.row.id.0);
+    rows.number(event.version - 1);
+    rows.number(event.version);
+    rows.text(event.facts.status.as_str());
+}
+
+/// `[account, transaction_id, direction, invoice, external_id, amount, currency, is_net, status,
+/// happened_at]`
+pub(super) fn transaction_cells(
+    rows: &mut Rows,
+    account: &AccountName,
+    invoice: Option<InvoiceId>,
+    transaction: &Transaction,
+) {
+    rows.text(account.0.as_str());
+    rows.text(transaction.id.0.as_str());
+    rows.text(transaction.direction.as_str());
+    rows.number(invoice.map(|id| id.0));
+    rows.text(transaction.external_id.as_ref().map(|id| id.0.as_str()));
+    rows.text(transaction.amount.value.as_str());
+    rows.text(transaction.amount.currency.as_str());
+    rows.number(i64::from(transaction.is_net));
+    rows.text(transaction.status.as_str());
+    rows.time(Some(transaction.happened_at));
+}
+
+/// `[id, version before, based on plan, next, last, polls, failures, error]`
 pub(super) fn plan_cells(rows: &mut Rows, decision: &Decision) {
     let schedule = &decision.row.schedule;
     rows.number(decision.row.id.0);
-    rows.number(decision.based_on_version);
+    rows.number(decision.version_before_last());
     rows.time(decision.based_on_next_poll_at);
     rows.time(schedule.next_poll_at);
     rows.time(schedule.last_polled_at);
@@ -123,6 +153,10 @@ pub(super) fn note_cells(rows: &mut Rows, decision: &Decision) {
     rows.text(facts.payment.fee.as_deref());
     rows.text(facts.payment.net.as_deref());
     rows.text(facts.payment.exchange_rate.as_deref());
+    rows.text(facts.sums.received.as_ref().map(|sum| sum.value.as_str()));
+    rows.text(facts.sums.refunded.as_ref().map(|sum| sum.value.as_str()));
+    rows.time(facts.sums.refunded_at);
+    rows.number(facts.is_test.then_some(1));
     rows.time(facts.create_sent_at);
     rows.time(facts.ended_at);
     rows.time(facts.not_found_since);

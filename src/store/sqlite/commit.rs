@@ -6,11 +6,13 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
 use super::batch::{
-    EventRow, Rows, event_cells, move_cells, note_cells, plan_cells, whole_row_cells,
+    EventRow, Rows, event_cells, move_cells, note_cells, plan_cells, step_cells, whole_row_cells,
 };
 use super::connection::Writer;
 use super::schema::{CONSTRAINT, highest_seq, primary_code};
+use super::transactions::{self, Owned};
 use crate::domain::decide::Decision;
+use crate::domain::event::Event;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
@@ -47,9 +49,13 @@ macro_rules! set_facts {
                 fee_amount      = new.value ->> 19,
                 net_amount      = new.value ->> 20,
                 exchange_rate   = new.value ->> 21,
-                create_sent_at  = new.value ->> 22,
-                ended_at        = new.value ->> 23,
-                not_found_since = new.value ->> 24,
+                received_amount = new.value ->> 22,
+                refunded_amount = new.value ->> 23,
+                refunded_at     = new.value ->> 24,
+                is_test         = new.value ->> 25,
+                create_sent_at  = new.value ->> 26,
+                ended_at        = new.value ->> 27,
+                not_found_since = new.value ->> 28,
                 updated_at      = max(?2, updated_at + 1)"
     };
 }
@@ -58,8 +64,8 @@ macro_rules! set_facts {
 /// only named as when it changes.
 macro_rules! set_standing {
     () => {
-        ",      version         = new.value ->> 25,
-                status          = new.value ->> 26"
+        ",      version         = new.value ->> 29,
+                status          = new.value ->> 30"
     };
 }
 
@@ -89,7 +95,16 @@ pub(super) const LEARN: &str = concat!(
     set_plan!(),
     set_facts!(),
     set_standing!(),
-    ", order_id = new.value ->> 27",
+    ", order_id = new.value ->> 31",
+    where_still_so!()
+);
+
+/// The row between two events of one observation.
+const STEP: &str = concat!(
+    "UPDATE invoices
+        SET version       = new.value ->> 2,
+            status        = new.value ->> 3,
+            daemon_writes = daemon_writes + 1",
     where_still_so!()
 );
 
@@ -219,7 +234,6 @@ async fn write(
     now: UnixMillis,
 ) -> Result<Batch, sqlx::Error> {
     let stale = stale(connection, decisions, basis).await?;
-    let mut events = Rows::new();
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
     // A stale one takes no seq: a number that is not inserted would lead the database.
@@ -229,32 +243,17 @@ async fn write(
         .filter(|(index, _)| !stale.contains(index))
         .collect();
     if fresh.iter().any(|(_, decision)| decision.event.is_some()) {
-        let epoch: String = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
-            .fetch_one(&mut *connection)
-            .await?;
-        let mut seq = highest_seq(connection).await?;
-        for &(index, decision) in &fresh {
-            if let Some(event) = &decision.event {
-                seq += 1;
-                seqs[index] = Some(seq);
-                let row = EventRow {
-                    decision,
-                    event,
-                    seq,
-                    prefix: subject_prefix,
-                    epoch: &epoch,
-                };
-                events.push(|rows| event_cells(rows, &row));
-            }
+        let mut outbox = Outbox::of(connection, subject_prefix, now).await?;
+        outbox.append_earlier(connection, &fresh).await?;
+        let last = fresh
+            .iter()
+            .filter_map(|&(index, decision)| Some((index, decision, decision.event.as_deref()?)));
+        for (index, seq) in outbox.append(connection, last).await? {
+            seqs[index] = Some(seq);
         }
-        sqlx::query(APPEND)
-            .bind(events.finish())
-            .bind(&epoch)
-            .bind(now.0)
-            .execute(&mut *connection)
-            .await?;
-        high_water = Some((epoch, seq));
+        high_water = Some((outbox.epoch, outbox.seq));
     }
+    transactions::write(connection, &owned_by_invoices(&fresh), now).await?;
     update(connection, fresh, now).await?;
     let outcome = |(index, seq): (usize, Option<i64>)| {
         if stale.contains(&index) {
@@ -267,6 +266,101 @@ async fn write(
         written: seqs.into_iter().enumerate().map(outcome).collect(),
         high_water,
     })
+}
+
+/// The end of the outbox.
+struct Outbox<'a> {
+    prefix: &'a str,
+    epoch: String,
+    /// The highest given out.
+    seq: i64,
+    now: UnixMillis,
+}
+
+impl<'a> Outbox<'a> {
+    async fn of(
+        connection: &mut SqliteConnection,
+        prefix: &'a str,
+        now: UnixMillis,
+    ) -> Result<Self, sqlx::Error> {
+        let epoch = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok(Self {
+            prefix,
+            epoch,
+            seq: highest_seq(connection).await?,
+            now,
+        })
+    }
+
+    /// Appends events in this order. Returns the seq of each, by the index that came with it.
+    async fn append<'d>(
+        &mut self,
+        connection: &mut SqliteConnection,
+        events: impl Iterator<Item = (usize, &'d Decision, &'d Event)>,
+    ) -> Result<Vec<(usize, i64)>, sqlx::Error> {
+        let mut rows = Rows::new();
+        let mut seqs = Vec::new();
+        for (index, decision, event) in events {
+            self.seq += 1;
+            seqs.push((index, self.seq));
+            let row = EventRow {
+                decision,
+                event,
+                seq: self.seq,
+                prefix: self.prefix,
+                epoch: &self.epoch,
+            };
+            rows.push(|rows| event_cells(rows, &row));
+        }
+        sqlx::query(APPEND)
+            .bind(rows.finish())
+            .bind(&self.epoch)
+            .bind(self.now.0)
+            .execute(connection)
+            .await?;
+        Ok(seqs)
+    }
+
+    /// Events that others of the same observation follow, one of each decision at a time: an event
+    /// carries the version after its row's.
+    async fn append_earlier(
+        &mut self,
+        connection: &mut SqliteConnection,
+        decisions: &[(usize, &Decision)],
+    ) -> Result<(), sqlx::Error> {
+        let most = decisions.iter().map(|(_, d)| d.earlier.len()).max();
+        for round in 0..most.unwrap_or_default() {
+            let events: Vec<(usize, &Decision, &Event)> = decisions
+                .iter()
+                .filter_map(|&(index, d)| Some((index, d, d.earlier.get(round)?)))
+                .collect();
+            self.append(connection, events.iter().copied()).await?;
+            let mut steps = Rows::new();
+            for (_, decision, event) in events {
+                steps.push(|rows| step_cells(rows, decision, event));
+            }
+            sqlx::query(STEP)
+                .bind(steps.finish())
+                .execute(&mut *connection)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn owned_by_invoices<'d>(decisions: &[(usize, &'d Decision)]) -> Vec<Owned<'d>> {
+    let mut owned = Vec::new();
+    for (_, decision) in decisions {
+        let row = &decision.row;
+        owned.extend(decision.transactions.iter().map(|transaction| Owned {
+            account: &row.account,
+            invoice: Some(row.id),
+            transaction,
+        }));
+    }
+    owned
 }
 
 /// Writes the rows, in the order in which they lie in the table.

@@ -130,6 +130,7 @@ pub(super) async fn add_missing_marks(
     let found = Identity::of(connection).await?;
     if found.is_read_back() {
         mark_id(connection).await?;
+        mark_user_version(connection, version).await?;
     }
     if found.written.is_none() {
         mark_version(connection, version).await?;

@@ -25,6 +25,7 @@ mod retention;
 mod row;
 mod schema;
 mod stamp;
+mod transactions;
 mod watch;
 
 pub use connection::DatabaseLock;
@@ -59,6 +60,7 @@ use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderI
 use crate::domain::sighting::Sighting;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::domain::transaction::Transaction;
 
 /// How long one write waits for the others of this process. Together with the wait for other
 /// processes it stays well below what counts as a hang.
@@ -366,6 +368,29 @@ impl Store for SqliteStore {
     async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
         let mut writer = self.writer().await?;
         retention::prune_invoices(&mut writer, before, limit).await
+    }
+
+    async fn prune_transactions(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
+        let mut writer = self.writer().await?;
+        retention::prune_transactions(&mut writer, before, limit).await
+    }
+
+    async fn record_transactions(
+        &self,
+        account: &AccountName,
+        transactions: &[Transaction],
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer().await?;
+        transactions::record(&mut writer, account, transactions, now).await
+    }
+
+    async fn transactions_of_nobody(
+        &self,
+        account: &AccountName,
+        labels: &[&ExternalId],
+    ) -> Result<Vec<Transaction>, StoreError> {
+        transactions::of_nobody(&self.readers, account, labels).await
     }
 
     async fn audit_rows_of(

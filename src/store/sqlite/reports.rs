@@ -5,13 +5,13 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::SqliteStore;
 use super::row::{Cells, invoice, packed_invoice};
 use super::schema::{CONSTRAINT, primary_code};
+use super::{SqliteStore, transactions};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{AccountRecord, ListRecord, StoreError, WORD_HOLDS_FOR};
+use crate::store::{AccountRecord, ListRecord, SeenTransaction, StoreError, WORD_HOLDS_FOR};
 
 /// Payments that `detect_times`, and events that `payments_by_minute` looks back on.
 const DETECT_SAMPLE: i64 = 10_000;
@@ -69,12 +69,24 @@ pub(super) const BY_ORDER_ID: &str = concat!(
     " WHERE order_id = ?1 AND (?2 IS NULL OR account = ?2) ORDER BY id"
 );
 
-/// How a person names an invoice: `#7`, else its external id, else its order id.
+pub(super) const BY_TRANSACTION_ID: &str = concat!(
+    "SELECT ",
+    packed_invoice!(),
+    " FROM invoices
+      WHERE id IN (SELECT transactions.invoice_id
+                     FROM (SELECT DISTINCT account AS name FROM transactions) AS names
+                     JOIN transactions ON transactions.account = names.name
+                    WHERE transactions.transaction_id = ?1)
+        AND (?2 IS NULL OR account = ?2) ORDER BY id"
+);
+
+/// How a person names an invoice: `#7`, else its external id, else its order id, else the id of one of
+/// its transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// `#` and the row id.
     Id(InvoiceId),
-    /// An external id, or an order id.
+    /// An external id, an order id, or a transaction's.
     Text(String),
 }
 
@@ -119,6 +131,8 @@ pub struct NewInvoice {
     pub options: Option<String>,
     /// Any JSON.
     pub metadata: Option<String>,
+    /// The shop has made the order itself: it is found by its external id.
+    pub follow: bool,
 }
 
 /// One event in an invoice's history.
@@ -178,8 +192,8 @@ impl SqliteStore {
         let connection = writer.begin().await?;
         let inserted: Result<i64, sqlx::Error> = sqlx::query_scalar(
             "INSERT INTO invoices (account, external_id, order_id, amount, currency, description,
-                                   timeout_seconds, options, metadata)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+                                   timeout_seconds, options, metadata, status)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
         )
         .bind(&new.account)
         .bind(&new.external_id)
@@ -190,6 +204,7 @@ impl SqliteStore {
         .bind(new.timeout_s)
         .bind(&new.options)
         .bind(&new.metadata)
+        .bind(new.follow.then_some(Status::Pending.as_str()))
         .fetch_one(&mut *connection)
         .await;
         match inserted {
@@ -232,12 +247,13 @@ impl SqliteStore {
                 invoices(&rows.fetch_all(&self.readers).await?)
             }
             Reference::Text(text) => {
-                let found = self.find_text(text, account, true).await?;
-                if found.is_empty() {
-                    self.find_text(text, account, false).await
-                } else {
-                    Ok(found)
+                for sql in [BY_EXTERNAL_ID, BY_ORDER_ID, BY_TRANSACTION_ID] {
+                    let found = self.find_text(sql, text, account).await?;
+                    if !found.is_empty() {
+                        return Ok(found);
+                    }
                 }
+                Ok(Vec::new())
             }
         }
     }
@@ -258,15 +274,10 @@ impl SqliteStore {
 
     async fn find_text(
         &self,
+        sql: &'static str,
         text: &str,
         account: Option<&str>,
-        external: bool,
     ) -> Result<Vec<Invoice>, StoreError> {
-        let sql = if external {
-            BY_EXTERNAL_ID
-        } else {
-            BY_ORDER_ID
-        };
         invoices(
             &sqlx::query(sql)
                 .bind(text)
@@ -305,6 +316,11 @@ impl SqliteStore {
         .fetch_all(&self.readers)
         .await?;
         rows.iter().map(event).collect()
+    }
+
+    /// The transactions of an invoice, in the order in which they happened.
+    pub async fn transactions(&self, id: InvoiceId) -> Result<Vec<SeenTransaction>, StoreError> {
+        transactions::of_invoice(&self.readers, id).await
     }
 
     /// The newest events, newest first.

@@ -12,6 +12,14 @@ pub(super) const PRUNE_INVOICES: &str = "
                      AND next_poll_at IS NULL AND updated_at < ?1
                    ORDER BY updated_at LIMIT ?2)";
 
+pub(super) const PRUNE_TRANSACTIONS: &str = "
+    DELETE FROM transactions
+     WHERE (account, transaction_id, direction) IN (
+               SELECT account, transaction_id, direction
+                 FROM transactions INDEXED BY transactions_to_keep
+                WHERE invoice_id IS NULL AND seen_at < ?1
+                ORDER BY seen_at LIMIT ?2)";
+
 /// The first event that is too young, or the place beyond this turn; never past the place after
 /// what every consumer that is not switched off has acknowledged.
 const FLOOR: &str = "
@@ -69,6 +77,35 @@ pub(super) async fn prune_invoices(
 ) -> Result<u64, StoreError> {
     let connection = writer.begin().await?;
     let deleted = sqlx::query(PRUNE_INVOICES)
+        .bind(before.0)
+        .bind(limit)
+        .execute(connection)
+        .await?
+        .rows_affected();
+    writer.commit().await?;
+    Ok(deleted)
+}
+
+/// The floor rises first: a trigger lets nothing above it go.
+pub(super) async fn prune_transactions(
+    writer: &mut Writer,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let connection = writer.begin().await?;
+    for statement in [
+        "INSERT INTO meta (key, value)
+         SELECT 'transactions_floor', '0'
+          WHERE NOT EXISTS (SELECT 1 FROM meta WHERE key = 'transactions_floor')",
+        "UPDATE meta SET value = ?1
+          WHERE key = 'transactions_floor' AND CAST(value AS INTEGER) < CAST(?1 AS INTEGER)",
+    ] {
+        sqlx::query(statement)
+            .bind(before.0.to_string())
+            .execute(&mut *connection)
+            .await?;
+    }
+    let deleted = sqlx::query(PRUNE_TRANSACTIONS)
         .bind(before.0)
         .bind(limit)
         .execute(connection)

@@ -7,12 +7,13 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
 use crate::domain::invoice::{
-    AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, Schedule, Wish,
+    AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, Schedule, TransactionId, Wish,
 };
 use crate::domain::money::Money;
-use crate::domain::sighting::Payment;
+use crate::domain::sighting::{Payment, Sums};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::domain::transaction::{Direction, Transaction, TransactionStatus};
 use crate::store::StoreError;
 
 /// The one column that `invoice` reads: an array of the cells, in its order. Each value that SQLite
@@ -22,8 +23,13 @@ macro_rules! packed_invoice {
         "json_array(id, account, external_id, description, timeout_seconds, options, metadata, \
          status, reason, order_id, amount, currency, provider_status, order_number, \
          pay_link, direct_pay_link, expires_at, paid_at, paid_amount, paid_currency, \
-         fee_amount, net_amount, exchange_rate, create_sent_at, ended_at, not_found_since, \
-         version, created_at, updated_at, next_poll_at, last_polled_at, polls, failures, last_error)"
+         fee_amount, net_amount, exchange_rate, received_amount, refunded_amount, refunded_at, \
+         is_test, create_sent_at, ended_at, not_found_since, \
+         version, created_at, updated_at, next_poll_at, last_polled_at, polls, failures, last_error, \
+         '' || (SELECT json_group_array(json_array(transaction_id, direction, external_id, amount, \
+                                                   currency, is_net, status, happened_at) \
+                                        ORDER BY happened_at, transaction_id) \
+                  FROM transactions WHERE invoice_id = invoices.id))"
     };
 }
 pub(super) use packed_invoice;
@@ -32,7 +38,7 @@ pub(super) use packed_invoice;
 pub(super) fn invoice(row: &SqliteRow) -> Result<Invoice, StoreError> {
     let mut cells = Cells::packed(row)?;
     let id = InvoiceId(cells.number()?.unwrap_or_default());
-    let invoice = Invoice {
+    let mut invoice = Invoice {
         id,
         account: AccountName(cells.text()?.unwrap_or_default()),
         external_id: ExternalId(cells.text()?.unwrap_or_default()),
@@ -43,6 +49,7 @@ pub(super) fn invoice(row: &SqliteRow) -> Result<Invoice, StoreError> {
         },
         metadata: cells.text()?,
         facts: facts(&mut cells, id)?,
+        transactions: Vec::new(),
         version: cells.number()?.unwrap_or_default(),
         created_at: UnixMillis(cells.number()?.unwrap_or_default()),
         updated_at: UnixMillis(cells.number()?.unwrap_or_default()),
@@ -54,7 +61,56 @@ pub(super) fn invoice(row: &SqliteRow) -> Result<Invoice, StoreError> {
             last_error: cells.text()?,
         },
     };
+    if let Some(array) = cells.text()?.filter(|array| array != "[]") {
+        invoice.transactions = transactions(&array)?;
+    }
     Ok(invoice)
+}
+
+/// Reads an array of transactions, each an array of cells.
+fn transactions(array: &str) -> Result<Vec<Transaction>, StoreError> {
+    let rows: Vec<Vec<Cell>> = serde_json::from_str(array).map_err(|error| not_readable(&error))?;
+    rows.into_iter()
+        .map(|cells| {
+            let mut cells = Cells {
+                left: cells.into_iter(),
+            };
+            transaction(&mut cells)
+        })
+        .collect()
+}
+
+/// `[transaction_id, direction, external_id, amount, currency, is_net, status, happened_at]`
+pub(super) fn transaction(cells: &mut Cells) -> Result<Transaction, StoreError> {
+    let id = TransactionId(cells.text()?.unwrap_or_default());
+    let unknown = |column: &str, word: &str| {
+        StoreError::Unusable(format!(
+            "transactions.{column} of {id}: unknown word '{word}'"
+        ))
+    };
+    let way = cells.text()?.unwrap_or_default();
+    let direction = Direction::parse(&way).ok_or_else(|| unknown("direction", &way))?;
+    let external_id = cells.text()?.map(ExternalId);
+    let amount = Money {
+        value: cells.text()?.unwrap_or_default(),
+        currency: cells.text()?.unwrap_or_default(),
+    };
+    let is_net = cells.number()? == Some(1);
+    let word = cells.text()?.unwrap_or_default();
+    let status = TransactionStatus::parse(&word).ok_or_else(|| unknown("status", &word))?;
+    Ok(Transaction {
+        id,
+        direction,
+        external_id,
+        amount,
+        is_net,
+        status,
+        happened_at: cells.time()?.unwrap_or_default(),
+    })
+}
+
+fn not_readable(error: &serde_json::Error) -> StoreError {
+    StoreError::Unusable(format!("a row: {error}"))
 }
 
 fn facts(cells: &mut Cells, id: InvoiceId) -> Result<Facts, StoreError> {
@@ -65,13 +121,16 @@ fn facts(cells: &mut Cells, id: InvoiceId) -> Result<Facts, StoreError> {
     let reason = cells.text()?;
     let order_id = cells.text()?.map(OrderId);
     let (amount, currency) = (cells.text()?, cells.text()?);
+    let in_currency = |value: Option<String>| {
+        value
+            .zip(currency.clone())
+            .map(|(value, currency)| Money { value, currency })
+    };
     Ok(Facts {
         status,
         reason,
         order_id,
-        amount: amount
-            .zip(currency)
-            .map(|(value, currency)| Money { value, currency }),
+        amount: in_currency(amount),
         provider_status: cells.text()?,
         order_number: cells.text()?,
         pay_link: cells.text()?,
@@ -85,6 +144,12 @@ fn facts(cells: &mut Cells, id: InvoiceId) -> Result<Facts, StoreError> {
             net: cells.text()?,
             exchange_rate: cells.text()?,
         },
+        sums: Sums {
+            received: in_currency(cells.text()?),
+            refunded: in_currency(cells.text()?),
+            refunded_at: cells.time()?,
+        },
+        is_test: cells.number()? == Some(1),
         create_sent_at: cells.time()?,
         ended_at: cells.time()?,
         not_found_since: cells.time()?,
@@ -119,7 +184,7 @@ impl Cells {
             Ok(array) => serde_json::from_str(array),
             Err(_) => serde_json::from_str(&String::from_utf8_lossy(bytes)),
         };
-        let cells = cells.map_err(|error| StoreError::Unusable(format!("a row: {error}")))?;
+        let cells = cells.map_err(|error| not_readable(&error))?;
         Ok(Self {
             left: cells.into_iter(),
         })

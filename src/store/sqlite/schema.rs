@@ -16,9 +16,10 @@ use crate::store::StoreError;
 
 /// The schema's versions, in order; version n is the first n of them. A released one never changes:
 /// databases out there were made by it.
-pub const MIGRATIONS: &[&str] = &[include_str!(
-    "../../../migrations/sqlite/0001_invoices_and_outbox.sql"
-)];
+pub const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_invoices_and_outbox.sql"),
+    include_str!("../../../migrations/sqlite/0002_facts_and_transactions.sql"),
+];
 
 /// The versions of SQLite whose WAL reset can corrupt a file: 3.7.0 to 3.51.2.
 const FIRST_SOUND_SQLITE: &str = "3.51.3";

@@ -247,6 +247,8 @@ async fn a_plan_written_while_the_audit_judges_is_not_set_back() {
         facts_changed: false,
         order_learned: false,
         event: None,
+        earlier: Vec::new(),
+        transactions: Vec::new(),
     });
     scene.audit(list).await;
     let after = scene.row("OURS").await;

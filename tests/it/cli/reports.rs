@@ -256,7 +256,11 @@ async fn a_reference_is_an_id_else_an_external_id_else_an_order_id() {
     assert_eq!(decided.json()["id"], 4);
     let nothing = shop.run(&["show", "no\u{1b}[2Jbody"]);
     assert_eq!(nothing.code, 1);
-    assert!(nothing.stderr.contains("external ids and order ids"));
+    assert!(
+        nothing
+            .stderr
+            .contains("external ids, order ids and transaction ids")
+    );
     assert!(!nothing.stderr.contains('\u{1b}'));
 }
 

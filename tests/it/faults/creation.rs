@@ -83,10 +83,19 @@ async fn what_cannot_be_made_is_rejected_in_words_that_help() {
     shop.execute(&insert("BY-US", "USD", odd)).await;
     let plain = r#"{"customerTelegramUserId": 42}"#;
     shop.execute(&insert("BY-THEM", "XYZ", plain)).await;
+    // Within the database's limits, and beyond the provider's.
+    shop.execute(&insert("SHORT", "USD", plain).replace("Six eggs", "eggs"))
+        .await;
+    let long = insert("LONG", "USD", plain).replace("Six eggs", &"я".repeat(101));
+    shop.execute(&long).await;
+    let ever = insert("EVER", "USD", plain)
+        .replace("options)", "options, timeout_seconds)")
+        .replace("}')", "}', 864001)");
+    shop.execute(&ever).await;
     let daemon = shop.start();
     shop.until(
         "SELECT count(*) FROM invoices WHERE status = 'rejected'",
-        "2",
+        "5",
     )
     .await;
     daemon.stop().await;
@@ -98,9 +107,16 @@ async fn what_cannot_be_made_is_rejected_in_words_that_help() {
     );
     let by_them = shop.ask(&reason("BY-THEM")).await;
     assert!(by_them.contains("XYZ"), "the provider's words: {by_them}");
+    for (id, rule) in [
+        ("SHORT", "description: 4 characters, accepted are 5 to 100"),
+        ("LONG", "description: 101 characters, accepted are 5 to 100"),
+        ("EVER", "timeout_seconds: 864001 is not within 30 to 864000"),
+    ] {
+        assert_eq!(shop.ask(&reason(id)).await, rule);
+    }
     assert_eq!(shop.world.orders().len(), 0);
     let events = "SELECT count(*) FROM outbox WHERE type = 'payment.rejected' AND version = 1";
-    assert_eq!(shop.ask(events).await, "2");
+    assert_eq!(shop.ask(events).await, "5");
 }
 
 /// Nothing is created any more once the time of the order would be over; nothing that was

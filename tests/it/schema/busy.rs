@@ -92,5 +92,7 @@ fn look(row: &Invoice) -> Decision {
         facts_changed: false,
         order_learned: false,
         event: None,
+        earlier: Vec::new(),
+        transactions: Vec::new(),
     }
 }

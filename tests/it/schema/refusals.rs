@@ -152,33 +152,33 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         "external_id, amount, currency, description",
-        "'A', '1', 'USD', 'eggs'",
-        "invoices.description: text of 5 to 100",
+        "'A', '1', 'USD', ''",
+        "invoices.description: text of 1 to 4096",
     ),
     (
         "external_id, amount, currency, description",
-        "'A', '1', 'USD', replace(hex(zeroblob(101)), '00', 'я')",
-        "invoices.description: text of 5 to 100",
+        "'A', '1', 'USD', replace(hex(zeroblob(4097)), '00', 'я')",
+        "invoices.description: text of 1 to 4096",
     ),
     (
         "external_id, amount, currency, description",
         "'A', '1', 'USD', CAST(x'4142434445004142' AS TEXT)",
-        "invoices.description: text of 5 to 100",
+        "invoices.description: text of 1 to 4096",
     ),
     (
         "external_id, amount, currency, description",
         "'A', '1', 'USD', x'4142434445'",
-        "invoices.description: text of 5 to 100",
+        "invoices.description: text of 1 to 4096",
     ),
     (
         "external_id, order_id, description",
         "'A', '1', CAST(x'4100' AS TEXT)",
-        "invoices.description: text of at most 1000",
+        "invoices.description: text of 1 to 4096",
     ),
     (
         "external_id, order_id, description",
-        "'A', '1', hex(zeroblob(501))",
-        "invoices.description: text of at most 1000",
+        "'A', '1', hex(zeroblob(2048)) || 'a'",
+        "invoices.description: text of 1 to 4096",
     ),
     (
         "external_id, order_id, timeout_seconds",
@@ -187,7 +187,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         "external_id, order_id, timeout_seconds",
-        "'A', '1', 864001",
+        "'A', '1', 2678401",
         "invoices.timeout_seconds: a whole number",
     ),
     (
@@ -316,6 +316,21 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "invoices.status: leave it out",
     ),
     (
+        "external_id, status",
+        "'A', 'paid'",
+        "invoices.status: leave it out",
+    ),
+    (
+        "external_id, status",
+        "'A', 'requested'",
+        "invoices.amount: must be given when order_id",
+    ),
+    (
+        "external_id, status, amount",
+        "'A', 'pending', '1.00'",
+        "invoices.currency: must be given with amount",
+    ),
+    (
         "external_id, order_id, version",
         "'A', '1', 1",
         "invoices.version: leave it out",
@@ -379,6 +394,10 @@ const DAEMONS_OWN: &[&str] = &[
     "fee_amount",
     "net_amount",
     "exchange_rate",
+    "received_amount",
+    "refunded_amount",
+    "refunded_at",
+    "is_test",
     "created_at",
     "updated_at",
     "last_polled_at",
@@ -526,6 +545,30 @@ async fn what_can_be_meant_is_taken_as_it_is() {
             "external_id, amount, currency, description, status",
             "'A', '1', 'USD', 'eggs!', 'requested'",
             "requested",
+        ),
+        row(
+            "SELECT length(description) FROM invoices WHERE external_id = 'A'",
+            "external_id, amount, currency, description",
+            "'A', '1', 'USD', replace(hex(zeroblob(4096)), '00', 'я')",
+            "4096",
+        ),
+        row(
+            "SELECT timeout_seconds || status FROM invoices WHERE external_id = 'A'",
+            "external_id, amount, currency, description, timeout_seconds",
+            "'A', '1', 'USD', '!', 2678400",
+            "2678400requested",
+        ),
+        row(
+            "SELECT status || (next_poll_at = created_at) || coalesce(order_id, '-') FROM invoices WHERE external_id = 'A'",
+            "external_id, status",
+            "'A', 'pending'",
+            "pending1-",
+        ),
+        row(
+            "SELECT status || amount || currency FROM invoices WHERE external_id = 'A'",
+            "account, external_id, amount, currency, status",
+            "'stars', 'A', '100', 'XTR', 'pending'",
+            "pending100XTR",
         ),
         row(
             "SELECT typeof(timeout_seconds) FROM invoices WHERE external_id = 'A'",

@@ -2,6 +2,7 @@
 //! a way to make stores, and `suite` panics at the first law that does not hold.
 
 mod audits;
+mod money;
 mod pages;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
 use payrecond::domain::state::{Status, reason};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::{AccountRecord, ListRecord, QueuePlace, Store, StoreError, Written};
@@ -57,6 +58,7 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     what_was_learned_without_an_event_is_kept(&make().await).await;
     pages::suite(&make).await;
     audits::suite(&make).await;
+    money::suite(&make).await;
 }
 
 async fn a_batch_is_written_whole(backend: &impl Backend) {
@@ -408,6 +410,8 @@ async fn what_was_learned_without_an_event_is_kept(backend: &impl Backend) {
             facts_changed: true,
             order_learned: true,
             event: None,
+            earlier: Vec::new(),
+            transactions: Vec::new(),
         },
     ];
     assert!(decisions[0].event.is_none() && decisions[0].facts_changed);
@@ -448,6 +452,7 @@ fn decision(row: &Invoice, state: OrderState) -> Decision {
         pay_link: Some("https://t.me/wallet".into()),
         direct_pay_link: None,
         payment: None,
+        money: MoneyTold::default(),
     };
     decide(row, "walletpay", News::Seen(sighting))
 }
@@ -472,6 +477,8 @@ fn looked(row: &Invoice, next: UnixMillis) -> Decision {
         facts_changed: false,
         order_learned: false,
         event: None,
+        earlier: Vec::new(),
+        transactions: Vec::new(),
     }
 }
 

@@ -1,14 +1,24 @@
--- For tests alone: the version after that. A view, a trigger and a table go and come.
+-- For tests alone: what a coming version may do to data. It adds a column and fills it in, counts what is there,
+-- and makes a table anew under its old name.
 
-DROP VIEW outbox_unread;
-CREATE VIEW outbox_unread AS
-    SELECT c.name AS consumer, o.* FROM consumers AS c JOIN outbox AS o ON o.seq > c.acked_seq;
+ALTER TABLE invoices ADD COLUMN region TEXT;
+UPDATE invoices
+   SET region = CASE coalesce(currency, '') WHEN 'USD' THEN 'us' ELSE 'elsewhere' END,
+       daemon_writes = daemon_writes + 1;
+CREATE INDEX invoices_by_region ON invoices (region);
 
-DROP TRIGGER accounts_before_update;
-CREATE TRIGGER accounts_before_update BEFORE UPDATE ON accounts
-BEGIN
-    SELECT RAISE(ABORT, 'accounts.name: it never changes') WHERE NEW.name IS NOT OLD.name;
-END;
+CREATE TABLE told (
+    type   TEXT PRIMARY KEY,
+    events INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO told (type, events) SELECT type, count(*) FROM outbox GROUP BY type;
 
-DROP TABLE told;
-UPDATE invoices SET region = upper(region), daemon_writes = daemon_writes + 1;
+CREATE TABLE findings_next (
+    event_id TEXT PRIMARY KEY,
+    said_at  INTEGER NOT NULL,
+    said_on  TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO findings_next (event_id, said_at, said_on)
+SELECT event_id, said_at, date(said_at / 1000, 'unixepoch') FROM findings;
+DROP TABLE findings;
+ALTER TABLE findings_next RENAME TO findings;

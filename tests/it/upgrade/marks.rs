@@ -75,7 +75,7 @@ async fn an_old_database_is_upgraded_whatever_number_a_program_has_put_there() {
             shop::ask(&path, VERSION).await,
             MIGRATIONS.len().to_string()
         );
-        scene::is_complete(&mut connect(&path).await).await;
+        scene::is_complete(&mut connect(&path).await, 1).await;
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_text_dump_of_every_schema_that_is_read_back_begins_a_new_epoch() {
         assert_eq!(migrated.from_version, version);
         assert!(migrated.put_back);
         assert_ne!(migrated.epoch, before);
-        scene::is_complete(&mut connect(&path).await).await;
+        scene::is_complete(&mut connect(&path).await, version).await;
         is_whole(&path).await;
         let fresh = folder.path().join("fresh.db");
         migrate(&fresh, LATER).await.unwrap();

@@ -34,7 +34,28 @@ const MADE_BEFORE: usize = ORDERS.len() - 1;
 
 /// Each invoice, and what became of it.
 pub const ENDED_AS: &str = "CANCELLED cancelled,EXPIRED expired,GHOST pending,LATE paid,NEW pending,OPEN pending,PAID paid,REFUSED rejected,RESOLVED cancelled,UNREAD paid,UNSEEN pending,WAITING requested,WRONG-SUM review";
-pub const STATUSES: &str = "SELECT group_concat(external_id || ' ' || status) FROM (SELECT * FROM invoices ORDER BY external_id)";
+pub const STATUSES: &str = "SELECT group_concat(external_id || ' ' || status) FROM (SELECT * FROM invoices WHERE external_id <> 'FOLLOWED' ORDER BY external_id)";
+
+/// What schema 2 brought: an order followed by its external id, money with an invoice and without.
+const SINCE_SCHEMA_2: &[(&str, &str)] = &[
+    (
+        "SELECT status || (order_id IS NULL) FROM invoices WHERE external_id = 'FOLLOWED'",
+        "pending1",
+    ),
+    (
+        "SELECT group_concat(transaction_id || direction || (invoice_id IS NULL)) FROM (SELECT * FROM transactions ORDER BY transaction_id)",
+        "T-1in0,T-2in1,T-3out0",
+    ),
+];
+
+/// As the daemon writes them.
+const TRANSACTIONS: &str = "
+    INSERT INTO transactions (account, transaction_id, direction, invoice_id, external_id, amount,
+                              currency, is_net, status, happened_at, seen_at, daemon_writes)
+    SELECT 'default', column1, column2, (SELECT id FROM invoices WHERE external_id = column3), column3,
+           '1.00', 'USD', 0, 'succeeded', created_at, created_at + 1, 1
+      FROM (VALUES ('T-1', 'in', 'PAID'), ('T-2', 'in', 'NOBODY'), ('T-3', 'out', 'PAID')),
+           (SELECT created_at FROM invoices WHERE external_id = 'PAID')";
 
 /// The orders of the scene, in a sandbox where nothing was made yet.
 pub fn make_orders(shop: &Shop) {
@@ -75,6 +96,9 @@ pub async fn play() -> Shop {
     retention(&shop).await;
     // While no daemon runs.
     drop_in(&shop, "UNSEEN", "NULL, NULL").await;
+    shop.execute("INSERT INTO invoices (external_id, status) VALUES ('FOLLOWED', 'pending')")
+        .await;
+    shop.execute(TRANSACTIONS).await;
     shop.execute("UPDATE invoices SET next_poll_at = 0 WHERE external_id = 'OPEN'")
         .await;
     shop
@@ -209,13 +233,18 @@ async fn retention(shop: &Shop) {
         clock: Arc::new(ManualClock::at(LATER)),
         outbox: Some(Duration::from_hours(1)),
         invoices: None,
+        transactions: None,
     };
-    assert_eq!(retention.run_once().await.unwrap(), (2, 0));
+    assert_eq!(retention.run_once().await.unwrap().events, 2);
     store.close().await;
 }
 
 /// What a fixture must hold, or it is none.
-pub async fn is_complete(connection: &mut SqliteConnection) {
+pub async fn is_complete(connection: &mut SqliteConnection, schema: usize) {
+    let newer = if schema < 2 { &[] } else { SINCE_SCHEMA_2 };
+    for &(sql, expected) in newer {
+        assert_eq!(ask(connection, sql).await, [expected], "{sql}");
+    }
     for (sql, expected) in [
         (STATUSES, ENDED_AS),
         ("SELECT group_concat(name) FROM consumers", "bot,stdout"),

@@ -27,7 +27,7 @@ async fn further_versions_change_what_they_say_and_keep_the_rest() {
         (MIGRATIONS.len(), coming.len(), false)
     );
     let mut connection = connect(&path).await;
-    scene::is_complete(&mut connection).await;
+    scene::is_complete(&mut connection, MIGRATIONS.len()).await;
     let regions =
         "SELECT group_concat(DISTINCT region) FROM (SELECT region FROM invoices ORDER BY region)";
     assert_eq!(ask(&mut connection, regions).await, ["ELSEWHERE,US"]);
@@ -78,5 +78,5 @@ async fn two_programs_that_upgrade_at_once_do_it_once() {
             with_coming_ones().len()
         );
     }
-    scene::is_complete(&mut connect(&path).await).await;
+    scene::is_complete(&mut connect(&path).await, MIGRATIONS.len()).await;
 }

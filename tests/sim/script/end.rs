@@ -32,7 +32,10 @@ impl Story {
             OrderState::Paid => Some(Verdict::Paid),
             OrderState::Expired => Some(Verdict::Expired),
             OrderState::Cancelled => Some(Verdict::Cancelled),
-            OrderState::Open | OrderState::Unknown => None,
+            OrderState::Open
+            | OrderState::Partial
+            | OrderState::Authorized
+            | OrderState::Unknown => None,
         }
     }
 

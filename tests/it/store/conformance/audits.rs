@@ -4,7 +4,7 @@ use super::{ACCOUNT, Backend, LATER, NOW, decision, known, looked, paid, sure};
 use payrecond::domain::audit::{self, AuditRow, Discrepancy};
 use payrecond::domain::invoice::{Invoice, InvoiceId};
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{OrderState, Sighting};
+use payrecond::domain::sighting::{MoneyTold, OrderState, Sighting};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::Written;
@@ -36,6 +36,7 @@ fn order(order_id: &str, external_id: &str) -> Sighting {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
+        money: MoneyTold::default(),
     }
 }
 

@@ -1,0 +1,40 @@
+//! The end of an invoice whose provider keeps no orders: its ledger shows that nobody paid.
+//!
+//! The local clock decides when to look, never what is true. Only a complete reading that was begun
+//! after the deadline by the provider's clock tells that nothing came.
+
+use std::time::Duration;
+
+use super::invoice::Invoice;
+use super::time::UnixMillis;
+use super::transaction::TransactionStatus;
+
+/// How far a complete reading of a ledger reached, all by the provider's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerCoverage {
+    /// When its first request was answered (HTTP `Date`).
+    pub began_at: UnixMillis,
+    /// Without a gap from here,
+    pub from: UnixMillis,
+    /// up to here.
+    pub through: UnixMillis,
+}
+
+/// Whether a reading tells that the time to pay is over and was seen whole: it was begun after the
+/// deadline and its grace, and reaches from the invoice's creation to beyond that moment.
+pub fn is_over(invoice: &Invoice, reading: LedgerCoverage, grace: Duration) -> bool {
+    let end = deadline(invoice).plus(grace);
+    reading.began_at > end && reading.from <= invoice.created_at && reading.through > end
+}
+
+/// Whether a payment is under way, so that nothing may be said yet.
+pub fn is_payment_under_way(invoice: &Invoice) -> bool {
+    let mut transactions = invoice.transactions.iter();
+    transactions.any(|one| one.status == TransactionStatus::InProgress)
+}
+
+/// When the time to pay ends: where the provider keeps no orders, only the shop has set one.
+fn deadline(invoice: &Invoice) -> UnixMillis {
+    let timeout_s = u64::try_from(invoice.wish.timeout_s).unwrap_or_default();
+    invoice.created_at.plus(Duration::from_secs(timeout_s))
+}

@@ -1,0 +1,196 @@
+//! What is new about the money of an invoice: sums, payments and refunds, each told once.
+//!
+//! A transaction that is known says nothing again. A refund is told once the payment is: who hears of
+//! the two the other way round would credit what was returned.
+
+use super::{Said, holds_money};
+use crate::domain::event::EventType;
+use crate::domain::invoice::{Facts, TransactionId};
+use crate::domain::money::Money;
+use crate::domain::sighting::{MoneyTold, Sums};
+use crate::domain::state::Status;
+use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
+
+/// What an observation brings of money.
+pub(super) struct Moved {
+    /// Transactions that are new or have changed.
+    pub(super) changed: Vec<Transaction>,
+    /// More came than was known.
+    pub(super) is_more: bool,
+    /// Whether a sum received was known before.
+    was_known: bool,
+    payments: Vec<TransactionId>,
+    refunds: Vec<TransactionId>,
+    /// What was returned so far, as told now and as it was known.
+    refunded: Sums,
+    refunded_before: Option<Money>,
+}
+
+/// Whether some of what came was not returned.
+pub(super) fn is_kept(sums: &Sums) -> bool {
+    match (&sums.received, &sums.refunded) {
+        (Some(received), Some(refunded)) => received.exceeds(refunded),
+        (Some(received), None) => received.is_positive(),
+        (None, Some(_) | None) => false,
+    }
+}
+
+impl Moved {
+    /// Takes what was told into the known transactions and the sum received. Sums never fall.
+    pub(super) fn take_in(
+        facts: &mut Facts,
+        known: &mut Vec<Transaction>,
+        told: &MoneyTold,
+    ) -> Self {
+        let changed = merge(known, &told.transactions);
+        let moved = |direction| {
+            let moved = changed.iter().filter(|one| one.has_moved(direction));
+            moved.map(|one| one.id.clone()).collect()
+        };
+        let mut this = Self {
+            is_more: false,
+            was_known: facts.sums.received.is_some(),
+            payments: moved(Direction::In),
+            refunds: moved(Direction::Out),
+            refunded: refunded(facts, known, told),
+            refunded_before: facts.sums.refunded.clone(),
+            changed,
+        };
+        if !matches!(facts.status, Status::Requested | Status::Rejected) {
+            facts.is_test |= told.is_test;
+            this.receive(facts, known, told);
+            // What is left of the money bears on the judgement.
+            this.note_refund(facts);
+        }
+        this
+    }
+
+    fn receive(&mut self, facts: &mut Facts, known: &[Transaction], told: &MoneyTold) {
+        let added_up = || {
+            let is_told = !told.transactions.is_empty();
+            is_told.then(|| moved_sum(known, Direction::In, facts.amount.as_ref()))?
+        };
+        let Some(received) = told.sums.received.clone().or_else(added_up) else {
+            return;
+        };
+        self.is_more = is_greater(&received, facts.sums.received.as_ref());
+        if self.is_more || !self.was_known {
+            facts.sums.received = Some(received);
+        }
+    }
+
+    /// Whether money came that was not known: a sum told for the first time is none where PAID was
+    /// seen already.
+    pub(super) fn is_news(&self, holds_money: bool) -> bool {
+        self.is_more && (self.was_known || !holds_money)
+    }
+
+    /// All that is to be said of an observation that led to the events `main`: these, further money
+    /// for an invoice that `was` paid, what was returned.
+    pub(super) fn events(
+        &self,
+        facts: &mut Facts,
+        known: &[Transaction],
+        was: Status,
+        main: impl Iterator<Item = EventType>,
+    ) -> Vec<Said> {
+        let payment = self.payments.last().filter(|_| was != Status::Paid);
+        let mut said: Vec<Said> = main.map(|kind| Said::by(kind, payment)).collect();
+        if was == Status::Paid && self.was_known {
+            said.extend(each(EventType::Further, &self.payments, self.is_more));
+        }
+        said.extend(self.refund(facts, known));
+        said
+    }
+
+    fn refund(&self, facts: &mut Facts, known: &[Transaction]) -> Vec<Said> {
+        if !self.note_refund(facts) {
+            return Vec::new();
+        }
+        // What was returned before the payment was known is told with it.
+        let earlier = known.iter().filter(|one| one.has_moved(Direction::Out));
+        let unsaid = match &self.refunded_before {
+            None => earlier.map(|one| one.id.clone()).collect(),
+            Some(_) => self.refunds.clone(),
+        };
+        each(EventType::Refunded, &unsaid, self.is_more_refunded())
+    }
+
+    /// Takes the sum over, if the money that was returned is known to have come. Returns whether it
+    /// is.
+    fn note_refund(&self, facts: &mut Facts) -> bool {
+        let received = facts.sums.received.as_ref();
+        let came = match facts.status {
+            Status::Requested | Status::Rejected => false,
+            Status::Paid => true,
+            Status::Pending | Status::Expired | Status::Cancelled | Status::Review => {
+                received.is_some_and(Money::is_positive) || holds_money(facts)
+            }
+        };
+        if came && self.is_more_refunded() {
+            facts.sums.refunded.clone_from(&self.refunded.refunded);
+            facts.sums.refunded_at = self.refunded.refunded_at;
+        }
+        came
+    }
+
+    fn is_more_refunded(&self) -> bool {
+        let told = self.refunded.refunded.as_ref();
+        told.is_some_and(|sum| is_greater(sum, self.refunded_before.as_ref()))
+    }
+}
+
+impl Said {
+    fn by(event_type: EventType, transaction_id: Option<&TransactionId>) -> Self {
+        Self {
+            event_type,
+            transaction_id: transaction_id.cloned(),
+        }
+    }
+}
+
+/// One event for each transaction; where none is told, one for the sum that grew.
+fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<Said> {
+    if ids.is_empty() && is_more {
+        return vec![Said::by(event_type, None)];
+    }
+    let said = ids.iter().map(|id| Said::by(event_type, Some(id)));
+    said.collect()
+}
+
+/// The sum returned so far, as told, else as the transactions add up.
+fn refunded(facts: &Facts, known: &[Transaction], told: &MoneyTold) -> Sums {
+    let outgoing = || known.iter().filter(|one| one.has_moved(Direction::Out));
+    let like = facts.amount.as_ref();
+    let added_up = || moved_sum(known, Direction::Out, like);
+    let last_at = || outgoing().map(|one| one.happened_at).max();
+    Sums {
+        received: None,
+        refunded: told.sums.refunded.clone().or_else(added_up),
+        refunded_at: told.sums.refunded_at.or_else(last_at),
+    }
+}
+
+fn is_greater(sum: &Money, before: Option<&Money>) -> bool {
+    match before {
+        Some(before) => sum.exceeds(before),
+        None => sum.is_positive(),
+    }
+}
+
+/// Takes what was told into what is known; returns what is new or has changed. Money that moved
+/// stays moved.
+fn merge(known: &mut Vec<Transaction>, told: &[Transaction]) -> Vec<Transaction> {
+    let mut changed: Vec<Transaction> = Vec::new();
+    for one in told {
+        match known.iter_mut().find(|other| other.is_same_as(one)) {
+            None => known.push(one.clone()),
+            Some(there) if there.status == one.status => continue,
+            Some(there) if there.status == TransactionStatus::Succeeded => continue,
+            Some(there) => *there = one.clone(),
+        }
+        changed.retain(|other| !other.is_same_as(one));
+        changed.push(one.clone());
+    }
+    changed
+}

@@ -1,0 +1,169 @@
+//! Transactions: movements of money in the ledger of a provider that has one, and refunds that a
+//! provider tells.
+
+use super::invoice::{ExternalId, TransactionId};
+use super::money::{self, Money};
+use super::time::UnixMillis;
+
+/// Which way the money went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// To the store.
+    In,
+    /// Back to a payer.
+    Out,
+}
+
+impl Direction {
+    /// The word in the database and in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+
+    /// The direction a word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::In, Self::Out]
+            .into_iter()
+            .find(|direction| direction.as_str() == word)
+    }
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransactionStatus {
+    /// The money moved. Final.
+    Succeeded,
+    /// It may still move.
+    InProgress,
+    /// It did not move.
+    Refused,
+}
+
+impl TransactionStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Succeeded, Self::InProgress, Self::Refused];
+
+    /// The word in the database and in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::InProgress => "in_progress",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The status a word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+}
+
+/// One movement of money, as the provider tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// The provider's id. A refund may bear that of its payment.
+    pub id: TransactionId,
+    /// Which way.
+    pub direction: Direction,
+    /// The label as told: whose payment it says to be.
+    pub external_id: Option<ExternalId>,
+    /// How much.
+    pub amount: Money,
+    /// Whether the amount is what is left after commission.
+    pub is_net: bool,
+    /// What became of it.
+    pub status: TransactionStatus,
+    /// When, by the provider's clock.
+    pub happened_at: UnixMillis,
+}
+
+impl Transaction {
+    /// Whether the money moved, in this direction.
+    pub fn has_moved(&self, direction: Direction) -> bool {
+        self.direction == direction && self.status == TransactionStatus::Succeeded
+    }
+
+    /// Whether both are the same entry of a ledger, whatever is told of it.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.direction == other.direction && self.id == other.id
+    }
+}
+
+/// The sum of what moved in one direction, in the currency of `like`, else of the first. None where
+/// nothing moved.
+pub fn moved_sum(
+    transactions: &[Transaction],
+    direction: Direction,
+    like: Option<&Money>,
+) -> Option<Money> {
+    let moved = || transactions.iter().filter(|one| one.has_moved(direction));
+    let currency = match like {
+        Some(like) => &like.currency,
+        None => &moved().next()?.amount.currency,
+    };
+    let in_currency = moved().filter(|one| money::same_currency(&one.amount.currency, currency));
+    let value = money::sum(in_currency.map(|one| one.amount.value.as_str()))?;
+    Some(Money {
+        value,
+        currency: currency.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(id: &str, direction: Direction, value: &str) -> Transaction {
+        Transaction {
+            id: id.into(),
+            direction,
+            external_id: Some("ORD-1".into()),
+            amount: Money {
+                value: value.into(),
+                currency: "RUB".into(),
+            },
+            is_net: false,
+            status: TransactionStatus::Succeeded,
+            happened_at: UnixMillis(1),
+        }
+    }
+
+    #[test]
+    fn words_read_back() {
+        for direction in [Direction::In, Direction::Out] {
+            assert_eq!(Direction::parse(direction.as_str()), Some(direction));
+        }
+        for status in TransactionStatus::ALL {
+            assert_eq!(TransactionStatus::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(TransactionStatus::parse("SUCCEEDED"), None);
+    }
+
+    #[test]
+    fn sums_are_of_what_moved_in_one_direction_and_currency() {
+        let mut refused = transaction("3", Direction::In, "50");
+        refused.status = TransactionStatus::Refused;
+        let mut stars = transaction("4", Direction::In, "7");
+        stars.amount.currency = "XTR".into();
+        let all = [
+            transaction("1", Direction::In, "0.10"),
+            transaction("2", Direction::In, "0.2"),
+            refused,
+            stars,
+            transaction("1", Direction::Out, "0.10"),
+        ];
+        let sum = |direction| moved_sum(&all, direction, None).map(|sum| sum.value);
+        assert_eq!(sum(Direction::In).as_deref(), Some("0.30"));
+        assert_eq!(sum(Direction::Out).as_deref(), Some("0.10"));
+        let like = &all[3].amount;
+        let stars = moved_sum(&all, Direction::In, Some(like)).unwrap();
+        assert_eq!(
+            (stars.value.as_str(), stars.currency.as_str()),
+            ("7", "XTR")
+        );
+        assert_eq!(moved_sum(&[], Direction::In, Some(like)), None);
+    }
+}

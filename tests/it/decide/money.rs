@@ -1,0 +1,435 @@
+//! Sums, transactions, test payments and the deadline: what each leads to, and that it is told once.
+
+use std::time::Duration;
+
+use payrecond::domain::deadline::LedgerCoverage;
+use payrecond::domain::decide::{Decision, Rules, decide_by};
+use payrecond::domain::event::EventType as E;
+use payrecond::domain::invoice::Invoice;
+use payrecond::domain::sighting::{LedgerSighting, MoneyTold, News, OrderState, Sighting, Verdict};
+use payrecond::domain::state::{Status as S, reason};
+use payrecond::domain::time::UnixMillis;
+use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus};
+
+use super::{LOOK_AT, events, hear, in_review, is_sound, led_to, resolution, see, settled};
+use crate::rows::{INSERTED, TIMEOUT_S, money, sighting, sums};
+
+use OrderState as O;
+use TransactionStatus as T;
+
+fn told(state: OrderState, received: Option<&str>, refunded: Option<&str>) -> Sighting {
+    Sighting {
+        money: MoneyTold {
+            sums: sums(received, refunded),
+            ..MoneyTold::default()
+        },
+        ..sighting(state)
+    }
+}
+
+fn in_test_mode(state: OrderState) -> Sighting {
+    Sighting {
+        money: MoneyTold {
+            is_test: true,
+            ..MoneyTold::default()
+        },
+        ..sighting(state)
+    }
+}
+
+fn transaction(id: &str, direction: Direction, value: &str, status: T) -> Transaction {
+    Transaction {
+        id: id.into(),
+        direction,
+        external_id: Some("ORD-1".into()),
+        amount: money(value, "USD"),
+        is_net: false,
+        status,
+        happened_at: UnixMillis(INSERTED.0 + 1_000),
+    }
+}
+
+fn came(id: &str, value: &str) -> Transaction {
+    transaction(id, Direction::In, value, T::Succeeded)
+}
+
+fn returned(id: &str, value: &str) -> Transaction {
+    transaction(id, Direction::Out, value, T::Succeeded)
+}
+
+/// What a ledger shows, as its provider's module judges it.
+fn ledger(state: OrderState, transactions: &[Transaction]) -> News {
+    News::Ledger(LedgerSighting {
+        state,
+        provider_status: "success".into(),
+        observed_at: LOOK_AT,
+        paid_at: (state == O::Paid).then_some(UnixMillis(INSERTED.0 + 1_000)),
+        payment: None,
+        money: MoneyTold {
+            transactions: transactions.to_vec(),
+            ..MoneyTold::default()
+        },
+    })
+}
+
+/// An invoice of a provider that keeps no orders.
+fn of_ledger() -> Invoice {
+    let mut row = settled(S::Pending);
+    row.facts.order_id = None;
+    row.facts.provider_status = None;
+    row
+}
+
+/// Types and transactions of all events, in their order.
+fn said(decision: &Decision) -> Vec<(E, Option<&str>)> {
+    let pairs = events(decision).map(|event| {
+        let id = event.transaction_id.as_ref().map(|id| id.0.as_str());
+        (event.event_type, id)
+    });
+    pairs.collect()
+}
+
+fn received(row: &Invoice) -> Option<&str> {
+    let sum = row.facts.sums.received.as_ref();
+    sum.map(|sum| sum.value.as_str())
+}
+
+fn refunded(row: &Invoice) -> Option<&str> {
+    let sum = row.facts.sums.refunded.as_ref();
+    sum.map(|sum| sum.value.as_str())
+}
+
+const PARTLY: Option<&str> = Some(reason::PARTIALLY_PAID);
+
+#[test]
+fn a_part_of_the_money_is_told_once_for_each_new_sum() {
+    let before = settled(S::Pending);
+    let first = see(&before, &told(O::Partial, Some("0.40"), None));
+    led_to(&before, &first, S::Pending, PARTLY, Some(E::Partial));
+    assert_eq!(received(&first.row), Some("0.40"));
+    // Neither again, nor in another spelling, nor a smaller sum, nor silence.
+    for sum in [Some("0.40"), Some("0.4"), Some("0.30"), None] {
+        for state in [O::Partial, O::Open] {
+            let again = see(&first.row, &told(state, sum, None));
+            led_to(&first.row, &again, S::Pending, PARTLY, None);
+            assert_eq!(received(&again.row), Some("0.40"));
+        }
+    }
+    let more = see(&first.row, &told(O::Partial, Some("0.75"), None));
+    led_to(&first.row, &more, S::Pending, PARTLY, Some(E::Partial));
+    let rest = see(&more.row, &told(O::Paid, Some("1.00"), None));
+    led_to(&more.row, &rest, S::Paid, None, Some(E::Paid));
+    assert!(!rest.event.as_ref().unwrap().late);
+    assert_eq!(received(&rest.row), Some("1.00"));
+}
+
+#[test]
+fn an_overpayment_shows_in_received_and_is_said_as_paid() {
+    let before = settled(S::Pending);
+    let after = see(&before, &told(O::Paid, Some("1.50"), None));
+    led_to(&before, &after, S::Paid, None, Some(E::Paid));
+    assert_eq!(received(&after.row), Some("1.50"));
+    let again = see(&after.row, &told(O::Paid, Some("1.5"), None));
+    led_to(&after.row, &again, S::Paid, None, None);
+}
+
+#[test]
+fn a_sum_first_told_after_paid_is_no_further_money() {
+    let paid = see(&settled(S::Pending), &sighting(O::Paid)).row;
+    let learned = see(&paid, &told(O::Paid, Some("1.00"), None));
+    led_to(&paid, &learned, S::Paid, None, None);
+    assert_eq!(received(&learned.row), Some("1.00"));
+    let more = see(&learned.row, &told(O::Paid, Some("2.00"), None));
+    led_to(&learned.row, &more, S::Paid, None, Some(E::Further));
+    let again = see(&more.row, &told(O::Paid, Some("2.00"), None));
+    led_to(&more.row, &again, S::Paid, None, None);
+}
+
+#[test]
+fn held_money_is_a_reason_and_no_event() {
+    let before = settled(S::Pending);
+    let held = see(&before, &sighting(O::Authorized));
+    led_to(&before, &held, S::Pending, Some(reason::AUTHORIZED), None);
+    let captured = see(&held.row, &sighting(O::Paid));
+    led_to(&held.row, &captured, S::Paid, None, Some(E::Paid));
+    let released = see(&held.row, &sighting(O::Cancelled));
+    led_to(&held.row, &released, S::Cancelled, None, Some(E::Cancelled));
+}
+
+#[test]
+fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
+    let partly = see(&settled(S::Pending), &told(O::Partial, Some("0.40"), None)).row;
+    for end in [O::Expired, O::Cancelled] {
+        let ended = see(&partly, &sighting(end));
+        led_to(&partly, &ended, S::Review, PARTLY, Some(E::Review));
+        let again = see(&ended.row, &sighting(end));
+        led_to(&ended.row, &again, S::Review, PARTLY, None);
+        let more = see(&ended.row, &told(end, Some("0.60"), None));
+        led_to(&ended.row, &more, S::Review, PARTLY, Some(E::Review));
+        let rest = see(&more.row, &told(O::Paid, Some("1.00"), None));
+        led_to(&more.row, &rest, S::Paid, None, Some(E::Paid));
+        assert!(!rest.event.as_ref().unwrap().late, "no end was said");
+    }
+    // Both in one look, and money that comes after the end was said.
+    let before = settled(S::Pending);
+    let at_once = see(&before, &told(O::Expired, Some("0.40"), None));
+    led_to(&before, &at_once, S::Review, PARTLY, Some(E::Review));
+    for status in [S::Expired, S::Cancelled] {
+        let before = settled(status);
+        for state in [O::Partial, O::Expired] {
+            let late = see(&before, &told(state, Some("0.40"), None));
+            led_to(&before, &late, S::Review, PARTLY, Some(E::Review));
+        }
+    }
+    // What was returned whole leaves no money behind.
+    let back = see(&partly, &told(O::Partial, Some("0.40"), Some("0.40"))).row;
+    let ended = see(&back, &sighting(O::Expired));
+    led_to(&back, &ended, S::Expired, None, Some(E::Expired));
+}
+
+#[test]
+fn a_missing_order_that_is_seen_again_with_some_money_is_told_with_it() {
+    let before = in_review(reason::ORDER_NOT_FOUND);
+    let after = see(&before, &told(O::Partial, Some("0.40"), None));
+    is_sound(&before, &after).unwrap();
+    assert_eq!(said(&after), [(E::Pending, None), (E::Partial, None)]);
+    let again = see(&after.row, &told(O::Partial, Some("0.40"), None));
+    led_to(&after.row, &again, S::Pending, PARTLY, None);
+}
+
+#[test]
+fn new_money_in_review_is_told_once_more_each_time() {
+    for why in [reason::AMOUNT_MISMATCH, reason::CREATE_CONFLICT] {
+        let before = in_review(why);
+        let first = see(&before, &told(O::Partial, Some("0.40"), None));
+        led_to(&before, &first, S::Review, Some(why), Some(E::Review));
+        let again = see(&first.row, &told(O::Partial, Some("0.40"), None));
+        led_to(&first.row, &again, S::Review, Some(why), None);
+        let more = see(&first.row, &told(O::Partial, Some("0.60"), None));
+        led_to(&first.row, &more, S::Review, Some(why), Some(E::Review));
+    }
+}
+
+#[test]
+fn a_test_payment_is_for_a_person_unless_the_account_accepts_it() {
+    let accepting = Rules {
+        accept_test_payments: true,
+        ..Rules::default()
+    };
+    let why = Some(reason::TEST_PAYMENT);
+    let seen = in_test_mode(O::Paid);
+    for status in [S::Pending, S::Expired, S::Cancelled] {
+        let before = settled(status);
+        let after = see(&before, &seen);
+        led_to(&before, &after, S::Review, why, Some(E::Review));
+        assert!(after.row.facts.is_test);
+        let again = see(&after.row, &seen);
+        led_to(&after.row, &again, S::Review, why, None);
+        let accepted = decide_by(&accepting, &before, "yookassa", News::Seen(seen.clone()));
+        led_to(&before, &accepted, S::Paid, None, Some(E::Paid));
+        assert!(accepted.event.unwrap().facts.is_test);
+        let resolved = hear(&after.row, resolution(Verdict::Paid));
+        assert!(resolved.event.unwrap().facts.is_test, "kept");
+    }
+    // An order in test mode that nobody paid is an order like others.
+    let before = settled(S::Pending);
+    let expired = see(&before, &in_test_mode(O::Expired));
+    led_to(&before, &expired, S::Expired, None, Some(E::Expired));
+}
+
+#[test]
+fn each_refund_is_told_once_and_leaves_the_status() {
+    let paid = see(&settled(S::Pending), &told(O::Paid, Some("1.00"), None)).row;
+    let part = see(&paid, &told(O::Paid, Some("1.00"), Some("0.30")));
+    led_to(&paid, &part, S::Paid, None, Some(E::Refunded));
+    assert_eq!(refunded(&part.row), Some("0.30"));
+    assert!(part.row.facts.sums.refunded_at.is_some());
+    let again = see(&part.row, &told(O::Paid, None, Some("0.3")));
+    led_to(&part.row, &again, S::Paid, None, None);
+    let whole = see(&part.row, &told(O::Paid, None, Some("1.00")));
+    led_to(&part.row, &whole, S::Paid, None, Some(E::Refunded));
+    assert_eq!(refunded(&whole.row), Some("1.00"));
+    // Returned while a person must decide: money is known there too.
+    let review = see(&settled(S::Pending), &in_test_mode(O::Paid)).row;
+    let returned = see(&review, &told(O::Paid, None, Some("1.00")));
+    let why = Some(reason::TEST_PAYMENT);
+    led_to(&review, &returned, S::Review, why, Some(E::Refunded));
+}
+
+#[test]
+fn a_refund_is_told_after_its_payment_in_whatever_order_they_are_seen() {
+    // Both in one look.
+    let before = of_ledger();
+    let two = [came("1", "1.00"), returned("1", "1.00")];
+    let both = hear(&before, ledger(O::Paid, &two));
+    is_sound(&before, &both).unwrap();
+    let told_of_one = [(E::Paid, Some("1")), (E::Refunded, Some("1"))];
+    assert_eq!(said(&both), told_of_one);
+    assert_eq!(both.transactions, two);
+
+    // The refund first: kept, and told when the payment is.
+    let refund = hear(&before, ledger(O::Open, &[returned("1", "0.40")]));
+    assert_eq!(said(&refund), []);
+    assert_eq!(refund.transactions, [returned("1", "0.40")]);
+    assert_eq!(refunded(&refund.row), None);
+    let paid = hear(&refund.row, ledger(O::Paid, &[came("1", "1.00")]));
+    is_sound(&refund.row, &paid).unwrap();
+    assert_eq!(said(&paid), told_of_one);
+    assert_eq!(refunded(&paid.row), Some("0.40"));
+    let both = [came("1", "1.00"), returned("1", "0.40")];
+    let again = hear(&paid.row, ledger(O::Paid, &both));
+    assert!(!again.says_something());
+    let second = hear(&paid.row, ledger(O::Paid, &[returned("2", "0.60")]));
+    assert_eq!(said(&second), [(E::Refunded, Some("2"))]);
+    assert_eq!(refunded(&second.row), Some("1.00"));
+}
+
+#[test]
+fn payments_before_paid_are_summed_and_each_later_one_is_further_money() {
+    let before = of_ledger();
+    let first = hear(&before, ledger(O::Partial, &[came("1", "0.40")]));
+    assert_eq!(said(&first), [(E::Partial, Some("1"))]);
+    let two = [came("2", "0.50"), came("3", "0.10")];
+    let paid = hear(&first.row, ledger(O::Paid, &two));
+    led_to(&first.row, &paid, S::Paid, None, Some(E::Paid));
+    assert_eq!(said(&paid), [(E::Paid, Some("3"))]);
+    assert_eq!(received(&paid.row), Some("1.00"));
+    assert_eq!(paid.transactions.len(), 2, "the first is known");
+
+    let three = [came("4", "1.00"), came("3", "0.10"), came("5", "1")];
+    let more = hear(&paid.row, ledger(O::Paid, &three));
+    is_sound(&paid.row, &more).unwrap();
+    let further = [(E::Further, Some("4")), (E::Further, Some("5"))];
+    assert_eq!(said(&more), further);
+    assert_eq!(received(&more.row), Some("3.00"));
+    let again = hear(&more.row, ledger(O::Paid, &three));
+    assert!(!again.says_something());
+}
+
+#[test]
+fn at_a_ledger_any_payment_tells_the_amount_that_was_not_given() {
+    let mut before = of_ledger();
+    before.facts.amount = None;
+    let paid = hear(&before, ledger(O::Paid, &[came("1", "100")]));
+    led_to(&before, &paid, S::Paid, None, Some(E::Paid));
+    assert_eq!(paid.row.facts.amount, Some(money("100", "USD")));
+    assert_eq!(received(&paid.row), Some("100"));
+}
+
+#[test]
+fn a_payment_under_way_is_kept_and_counts_once_it_succeeds() {
+    let before = of_ledger();
+    let under_way = transaction("1", Direction::In, "1.00", T::InProgress);
+    let seen = hear(&before, ledger(O::Open, std::slice::from_ref(&under_way)));
+    assert_eq!(said(&seen), []);
+    assert_eq!(seen.transactions, [under_way]);
+    assert_eq!(received(&seen.row), None);
+    let done = hear(&seen.row, ledger(O::Paid, &[came("1", "1.00")]));
+    assert_eq!(said(&done), [(E::Paid, Some("1"))]);
+    assert_eq!(done.transactions, [came("1", "1.00")]);
+    assert_eq!(done.row.transactions, [came("1", "1.00")]);
+    // Money that moved stays moved.
+    let refused = transaction("1", Direction::In, "1.00", T::Refused);
+    let odd = hear(&done.row, ledger(O::Open, std::slice::from_ref(&refused)));
+    assert!(!odd.says_something());
+    let never = hear(&seen.row, ledger(O::Open, std::slice::from_ref(&refused)));
+    assert_eq!(said(&never), []);
+    assert_eq!(never.transactions, [refused]);
+    // Under way for an invoice that has ended: nothing is taken back by it.
+    let expired = settled(S::Expired);
+    let under_way = transaction("2", Direction::In, "1.00", T::InProgress);
+    let after = hear(&expired, ledger(O::Open, &[under_way]));
+    assert_eq!(said(&after), []);
+    assert_eq!(after.row.facts.reason, None);
+}
+
+#[test]
+fn a_ledgers_payment_after_the_end_is_late_and_a_part_is_for_a_person() {
+    let before = settled(S::Expired);
+    let late = hear(&before, ledger(O::Paid, &[came("1", "1.00")]));
+    led_to(&before, &late, S::Paid, None, Some(E::Paid));
+    assert!(late.event.as_ref().unwrap().late);
+    let part = hear(&before, ledger(O::Partial, &[came("1", "0.40")]));
+    led_to(&before, &part, S::Review, PARTLY, Some(E::Review));
+    assert_eq!(said(&part), [(E::Review, Some("1"))]);
+    let rest = hear(&part.row, ledger(O::Paid, &[came("2", "0.60")]));
+    led_to(&part.row, &rest, S::Paid, None, Some(E::Paid));
+}
+
+#[test]
+fn an_id_that_no_payment_can_bear_is_for_a_person() {
+    for status in S::ALL {
+        let before = settled(status);
+        let observed_at = LOOK_AT;
+        let after = hear(&before, News::ExternalIdInvalid { observed_at });
+        if status == S::Pending {
+            let why = Some(reason::EXTERNAL_ID_INVALID);
+            led_to(&before, &after, S::Review, why, Some(E::Review));
+        } else {
+            assert!(!after.says_something(), "{status}");
+        }
+    }
+}
+
+const GRACE: Duration = Duration::from_mins(2);
+/// The moment after deadline and grace of the rows here.
+const OVER: i64 = INSERTED.0 + TIMEOUT_S * 1_000 + 120_000 + 1;
+
+fn silence(from: i64, began_at: i64, through: i64) -> News {
+    News::NothingUntil {
+        observed_at: LOOK_AT,
+        reading: LedgerCoverage {
+            from: UnixMillis(from),
+            began_at: UnixMillis(began_at),
+            through: UnixMillis(through),
+        },
+    }
+}
+
+#[test]
+fn only_a_complete_reading_past_deadline_and_grace_expires_an_invoice() {
+    let before = of_ledger();
+    assert_eq!(Rules::default().deadline_grace, GRACE);
+    let created = INSERTED.0;
+    let expired = hear(&before, silence(created, OVER, OVER));
+    let why = Some(reason::DEADLINE);
+    led_to(&before, &expired, S::Expired, why, Some(E::Expired));
+    assert_eq!(expired.row.facts.ended_at, Some(LOOK_AT));
+    for (from, began_at, through) in [
+        // A gap after the creation; begun too early; not read far enough; long before.
+        (created + 1, OVER, OVER),
+        (created, OVER - 1, OVER),
+        (created, OVER, OVER - 1),
+        (created, created, created),
+    ] {
+        let after = hear(&before, silence(from, began_at, through));
+        assert!(!after.says_something(), "{from} {began_at} {through}");
+    }
+    let longer = Rules {
+        deadline_grace: GRACE + Duration::from_millis(1),
+        ..Rules::default()
+    };
+    let early = decide_by(&longer, &before, "yoomoney", silence(created, OVER, OVER));
+    assert!(!early.says_something());
+    let again = hear(&expired.row, silence(created, OVER + 9, OVER + 9));
+    assert!(!again.says_something());
+    for status in S::ALL.into_iter().filter(|status| *status != S::Pending) {
+        let after = hear(&settled(status), silence(created, OVER, OVER));
+        assert!(!after.says_something(), "{status}");
+    }
+}
+
+#[test]
+fn money_that_came_or_is_under_way_is_no_silence() {
+    let end = || silence(INSERTED.0, OVER, OVER);
+    let under_way = transaction("1", Direction::In, "1.00", T::InProgress);
+    let row = hear(&of_ledger(), ledger(O::Open, &[under_way])).row;
+    assert!(!hear(&row, end()).says_something());
+    let partly = hear(&of_ledger(), ledger(O::Partial, &[came("1", "0.40")])).row;
+    let after = hear(&partly, end());
+    led_to(&partly, &after, S::Review, PARTLY, Some(E::Review));
+    let refused = transaction("1", Direction::In, "1.00", T::Refused);
+    let row = hear(&of_ledger(), ledger(O::Open, &[refused])).row;
+    let why = Some(reason::DEADLINE);
+    led_to(&row, &hear(&row, end()), S::Expired, why, Some(E::Expired));
+}
