@@ -97,7 +97,7 @@ impl Provider {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     Auto,
-    Preview,
+    Single,
     List,
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::duties::{FeedWakes, audit, feed_loop, intake_loop};
 use self::duties::{intake, open_feed, poll_setups, schedule};
 use self::parts::{Parts, assemble, status};
-pub use self::parts::{cadence, gate, provider};
+pub use self::parts::{cadence, limiter, provider};
 use crate::config::{Config, ConfigError, Environment};
 use crate::jobs::feed::FeedError;
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};

@@ -1,6 +1,6 @@
 //! payrecond finds out, reliably and fast, whether a payment was made.
 //!
-//! Data flows one way: invoices due -> inquiries -> sightings -> decisions -> one transaction
+//! Data flows one way: invoices due -> requests -> observations -> decisions -> one transaction
 //! (invoice + outbox) -> feed. ARCHITECTURE.md draws the map; `tests/it/architecture.rs` holds the
 //! modules to it: each may use only those listed below it here.
 
@@ -20,8 +20,8 @@ pub mod story;
 
 pub mod metrics;
 
+pub mod limit;
 pub mod retry;
-pub mod throttle;
 
 pub mod feed;
 pub mod provider;

@@ -18,7 +18,7 @@ use payrecond::domain::invoice::{
 use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
-use payrecond::throttle::{Limits, Throttle};
+use payrecond::limit::{Limiter, Limits};
 
 use crate::Scale;
 use crate::table::{Row, Table, percent, quantile};
@@ -184,17 +184,17 @@ fn simulate(policy: Policy<'_>, limits: Limits, count: usize, apart: Duration) -
         orders.push(order(number, born, &mut chance));
         queue.push(Reverse((born, number)));
     }
-    let mut throttle = Throttle::new(limits, Duration::ZERO);
+    let mut limiter = Limiter::new(limits, Duration::ZERO);
     let mut now = Duration::ZERO;
     while let Some(Reverse((due, number))) = queue.pop() {
         now = now.max(due);
         let permit = loop {
-            match throttle.take(now) {
+            match limiter.take(now) {
                 Ok(permit) => break permit,
                 Err(wait) => now += wait.unwrap_or(Duration::from_millis(1)),
             }
         };
-        throttle.settle(&permit, Ok(()), now);
+        limiter.settle(&permit, Ok(()), now);
         if let Some(next) = look(&mut orders[number], policy, now, chance.f64()) {
             queue.push(Reverse((next, number)));
         }

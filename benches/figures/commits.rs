@@ -1,13 +1,12 @@
 //! Decided transitions into the database, beside raw SQLite writing the very same rows.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
 use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
-use payrecond::store::{Store as _, Written};
+use payrecond::store::{QueuePlace, Store as _, Written};
 
 use crate::Scale;
 use crate::bed::{Database, Order, Rows, folder, limit, now};
@@ -57,10 +56,13 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
 async fn by_store(database: &Database, count: usize) -> Result<Duration> {
     let store = database.store().await?;
     let account = AccountName("default".into());
+    let start = QueuePlace::default();
     let due = store
-        .due(&account, now(), u32::try_from(count)?, &HashSet::new())
+        .due_after(&account, start, now(), u32::try_from(count)?)
         .await?;
-    let decisions: Vec<Decision> = due.fresh.iter().map(paid).collect();
+    let ids: Vec<_> = due.iter().map(|row| row.id).collect();
+    let due = store.load(&ids).await?;
+    let decisions: Vec<Decision> = due.iter().map(paid).collect();
     if decisions.len() != count {
         bail!("{} of {count} are due", decisions.len());
     }

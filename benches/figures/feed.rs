@@ -1,6 +1,5 @@
 //! The feed: events a second out of a full outbox, and how soon a follower wakes.
 
-use std::collections::HashSet;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use payrecond::domain::invoice::AccountName;
-use payrecond::store::Store as _;
+use payrecond::store::{QueuePlace, Store as _};
 use tokio::time::sleep;
 
 use super::commits::{due_orders, paid};
@@ -120,13 +119,16 @@ async fn wakes() -> Result<Vec<f64>> {
     });
     let store = database.store().await?;
     let account = AccountName("default".into());
+    let start = QueuePlace::default();
     let due = store
-        .due(&account, now(), u32::try_from(WAKES)?, &HashSet::new())
+        .due_after(&account, start, now(), u32::try_from(WAKES)?)
         .await?;
+    let ids: Vec<_> = due.iter().map(|row| row.id).collect();
+    let due = store.load(&ids).await?;
     sleep(Duration::from_millis(500)).await;
     let mut chance = fastrand::Rng::with_seed(7);
     let mut delays = Vec::new();
-    for invoice in &due.fresh {
+    for invoice in &due {
         store.commit(&[paid(invoice)], now()).await?;
         let committed = Instant::now();
         let heard = lines

@@ -9,7 +9,7 @@ use payrecond::clock::SystemClock;
 use payrecond::domain::sighting::Sighting;
 use payrecond::provider::http::{HttpOptions, HttpTransport};
 use payrecond::provider::walletpay::{self, WalletPay};
-use payrecond::provider::{ApiKey, Glance, PageVisitor, Provider as _};
+use payrecond::provider::{ApiKey, Glance, ListOrders, PageVisitor, Provider as _};
 use serde_json::Value;
 
 use crate::bed::IN_FLIGHT;

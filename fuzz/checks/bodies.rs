@@ -15,7 +15,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::provider::http::{Request, Response, Transport};
 use payrecond::provider::walletpay::WalletPay;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, Creation, CreationAnswer, Glance, Look, PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
+    Look, PageVisitor, Provider,
 };
 
 use super::is_one_harmless_line;
@@ -48,8 +49,8 @@ pub fn check(data: &[u8]) {
 }
 
 async fn look(status: u16, chunks: Vec<Bytes>) -> String {
-    let answer = answering(status, chunks).look(&ASKED.into()).await;
-    if let Ok(Look::Seen(sighting)) = &answer {
+    let answer = answering(status, chunks).fetch(&[ASKED.into()]).await;
+    if let Ok([Look::Seen(sighting)]) = answer.as_deref() {
         assert!((200..300).contains(&status));
         assert_eq!(sighting.order_id.0, ASKED);
         holds(sighting);

@@ -57,14 +57,14 @@ pub(super) async fn run(
         let provider = daemon::provider(account, &session.config, &session.clock)
             .map_err(super::run::plain)?;
         provider.set_key(key);
-        let gate = daemon::gate(account, session.clock.as_ref());
+        let limiter = daemon::limiter(account, session.clock.as_ref());
         // A lock file that cannot be read is a daemon's of another user.
         let daemon_runs = DatabaseLock::is_held(store.path(), DAEMON_LOCK).unwrap_or(true);
         let (clock, adopt) = (&session.clock, arguments.adopt);
         let audit = Audit {
             // Its end is not seen from here.
             polled_until: daemon_runs.then(CancellationToken::new),
-            ..daemon::audit(account, provider, store, clock, gate, adopt)
+            ..daemon::audit(account, provider, store, clock, limiter, adopt)
         };
         match audit.run_once().await {
             Ok(report) => {

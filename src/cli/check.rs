@@ -131,11 +131,16 @@ async fn key(session: &Session, account: &AccountConfig) -> Check {
         let provider = daemon::provider(account, &session.config, &session.clock)?;
         provider.set_key(key);
         let began = session.clock.monotonic();
-        let orders = provider.count().await?;
+        let orders = if let Some(list) = provider.lists() {
+            format!(", orders so far: {}", list.count().await?)
+        } else {
+            provider.probe().await?;
+            String::new()
+        };
         let took: Duration = session.clock.monotonic().saturating_sub(began);
         let millis = took.as_millis();
         Ok(format!(
-            "key accepted by {} in {millis} ms, orders so far: {orders}",
+            "key accepted by {} in {millis} ms{orders}",
             account.base_url
         ))
     };

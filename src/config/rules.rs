@@ -190,8 +190,10 @@ impl<'a> Reader<'a> {
 fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<AccountConfig> {
     let strategies = [
         ("auto", Strategy::Auto),
-        ("preview", Strategy::Preview),
+        ("single", Strategy::Single),
         ("list", Strategy::List),
+        // Its old name.
+        ("preview", Strategy::Single),
     ];
     let name = section.text_that("name", &text::ACCOUNT_NAME, |name| unique(name, others));
     let provider = section.word("provider", &[("walletpay", Provider::WalletPay)]);

@@ -21,12 +21,12 @@ use crate::jobs::intake::Intake;
 use crate::jobs::poll::{PollSetup, Strategy};
 use crate::jobs::retention::Retention;
 use crate::jobs::{Heartbeat, LONGEST_NAP};
+use crate::limit::SharedLimiter;
 use crate::metrics::AccountMeter;
 use crate::provider::Provider;
 use crate::schedule::{Schedule, Turn};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::throttle::Gate;
 
 /// The audit of one account, while nobody polls it.
 pub fn audit(
@@ -34,7 +34,7 @@ pub fn audit(
     provider: Arc<dyn Provider>,
     store: &Arc<SqliteStore>,
     clock: &Arc<dyn Clock>,
-    gate: Gate,
+    limiter: SharedLimiter,
     adopt: bool,
 ) -> Audit {
     Audit {
@@ -42,7 +42,7 @@ pub fn audit(
         provider,
         store: Arc::clone(store) as Arc<dyn Store>,
         clock: Arc::clone(clock),
-        gate,
+        limiter,
         adopt,
         polled_until: None,
     }
@@ -76,10 +76,10 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             cadence: cadence(&parts.config),
             not_found_grace: parts.config.polling.not_found_grace,
             intake_interval: parts.config.polling.intake_interval,
-            gate: account.gate.clone(),
+            limiter: account.limiter.clone(),
             strategy: match settings.strategy {
                 config::Strategy::Auto => Strategy::Auto,
-                config::Strategy::Preview => Strategy::Preview,
+                config::Strategy::Single => Strategy::Single,
                 config::Strategy::List => Strategy::List,
             },
             list_bytes_per_second: settings.list_bytes_per_second,
@@ -303,10 +303,10 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> Turn {
         .map(|account| {
             let provider = Arc::clone(&account.provider);
             let (store, clock) = (&parts.store, &parts.clock);
-            let gate = account.gate.clone();
+            let limiter = account.limiter.clone();
             let audit = Audit {
                 polled_until: Some(stop.clone()),
-                ..audit(&account.settings, provider, store, clock, gate, false)
+                ..audit(&account.settings, provider, store, clock, limiter, false)
             };
             (audit, account.meter.clone())
         })

@@ -13,12 +13,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
 use crate::jobs::{Board, Heartbeat};
+use crate::limit::{Limits, SharedLimiter};
 use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
 use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate, resolve};
-use crate::throttle::{Gate, Limits};
 
 /// A lock that is held is tried so often, with this pause.
 const LOCK_TRIES: u32 = 10;
@@ -44,7 +44,7 @@ pub(super) struct Account {
     pub(super) settings: AccountConfig,
     pub(super) provider: Arc<dyn Provider>,
     pub(super) read_key: config::KeyReader,
-    pub(super) gate: Gate,
+    pub(super) limiter: SharedLimiter,
     pub(super) meter: AccountMeter,
 }
 
@@ -133,7 +133,7 @@ fn accounts(
                 settings: account.clone(),
                 provider,
                 read_key: config::key_reader(account, env),
-                gate: gate(account, clock.as_ref()),
+                limiter: limiter(account, clock.as_ref()),
                 meter: metrics.account(&account.name),
             })
         })
@@ -167,13 +167,13 @@ pub fn provider(
 }
 
 /// The budget of an account, untouched.
-pub fn gate(account: &AccountConfig, clock: &dyn Clock) -> Gate {
+pub fn limiter(account: &AccountConfig, clock: &dyn Clock) -> SharedLimiter {
     let limits = Limits {
         requests_per_second: account.requests_per_second,
         burst: account.burst,
         max_in_flight: account.max_in_flight,
     };
-    Gate::new(limits, clock.monotonic())
+    SharedLimiter::new(limits, clock.monotonic())
 }
 
 /// The rules of looking, as configured.

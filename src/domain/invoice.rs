@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::time::Duration;
+
 use super::money::Money;
 use super::sighting::{Payment, Sums};
 use super::state::Status;
@@ -178,6 +180,12 @@ impl Facts {
 }
 
 impl Invoice {
+    /// Whether "not found", as told at `observed_at`, counts: it was first told so long ago.
+    pub fn counts_as_missing(&self, observed_at: UnixMillis, grace: Duration) -> bool {
+        let since = self.facts.not_found_since;
+        since.is_some_and(|since| observed_at.since(since) >= grace)
+    }
+
     /// When the order ends as far as we know: the provider's word, else insert plus time-out.
     pub fn expiry(&self) -> UnixMillis {
         self.facts.expires_at.unwrap_or_else(|| {

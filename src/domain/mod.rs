@@ -1,20 +1,20 @@
 //! The pure part: no async, no clock, no log, no I/O.
 //!
 //! `state` names the states and the moves between them, `decide` turns news about an invoice into
-//! the row to write and the event to append, `cadence` says when to look again, `coverage` with
-//! which requests, `positions` where in the provider's list, `deadline` when a ledger's silence ends
-//! an invoice. The rest is vocabulary: `invoice`, `sighting`, `transaction`, `money`, `event`,
-//! `time`.
+//! the row to write and the event to append, `cadence` says when to poll again, `planner` by
+//! which requests, `listing` what is known of the provider's order list, `deadline` when a
+//! ledger's silence ends an invoice. The rest is vocabulary: `invoice`, `sighting`, `transaction`,
+//! `money`, `event`, `time`.
 
 pub mod audit;
 pub mod cadence;
-pub mod coverage;
 pub mod deadline;
 pub mod decide;
 pub mod event;
 pub mod invoice;
+pub mod listing;
 pub mod money;
-pub mod positions;
+pub mod planner;
 pub mod sighting;
 pub mod state;
 pub mod text;

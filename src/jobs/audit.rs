@@ -20,9 +20,9 @@ use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::sighting::{News, Sighting};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::limit::SharedLimiter;
 use crate::provider::{CouldNotAsk, Provider};
 use crate::store::{Store, StoreError, Written};
-use crate::throttle::Gate;
 
 /// Findings written in one transaction, and fresh orders looked up at a time.
 const FINDINGS: usize = 200;
@@ -40,7 +40,7 @@ pub struct Audit {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The account's budget, shared with its poller; an audit takes at most half of its rate.
-    pub gate: Gate,
+    pub limiter: SharedLimiter,
     /// Take unknown orders in as invoices.
     pub adopt: bool,
     /// While a daemon polls the account: cancelled when it stops. None when nobody polls, and then
@@ -208,7 +208,7 @@ impl Audit {
                 return Ok(());
             };
             let mut decision = decide(&invoice, self.provider.name(), News::Seen(order.clone()));
-            if !decision.facts_changed && decision.event.is_none() {
+            if !decision.says_something() {
                 return Ok(());
             }
             let now = self.clock.now();

@@ -15,25 +15,63 @@ use async_trait::async_trait;
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::sighting::{OrderState, Sighting};
 
-/// One account at a payment provider: every request of its is made through here.
+/// One account at a payment provider: every request of its is made through here. What else it can do
+/// than answer the harmless request, it offers as a shape; nobody needs to know its name.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
     /// The provider's name in events and configuration: `walletpay`.
     fn name(&self) -> &'static str;
 
-    /// The creation request that `invoice` asks for, the same bytes each time, or why it can never
-    /// be made (one line, names the option and the rule). Pure.
-    fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;
+    /// Takes another key from now on.
+    fn set_key(&self, key: ApiKey);
 
-    /// Makes the order, or finds that an earlier try made it.
-    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk>;
+    /// One cheap request that changes nothing and depends on no order: it succeeds when the service
+    /// works and the key is accepted.
+    async fn probe(&self) -> Result<(), CouldNotAsk>;
 
-    /// Asks about one order. The id in the answer has been checked.
-    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk>;
+    /// Orders by their ids.
+    fn fetches(&self) -> Option<&dyn FetchOrders> {
+        None
+    }
 
-    /// Reads part of the store's list of all orders, oldest first, handing items to `visitor` as
-    /// they arrive. `offset` is the number of first orders left out, `count` at most
-    /// `Self::page_limit`. What was visited before a failure was truly said.
+    /// The list of all orders, by position.
+    fn lists(&self) -> Option<&dyn ListOrders> {
+        None
+    }
+
+    /// Creation of orders.
+    fn creates(&self) -> Option<&dyn CreateOrders> {
+        None
+    }
+
+    /// Search by the shop's id.
+    fn finds(&self) -> Option<&dyn FindOrders> {
+        None
+    }
+}
+
+/// Asks for orders by their ids.
+#[async_trait]
+pub trait FetchOrders: Send + Sync {
+    /// Most orders in one request; 1 = one at a time.
+    fn batch_limit(&self) -> u32 {
+        1
+    }
+
+    /// Asks for up to `batch_limit` orders. The answer has one for each, in their order; the ids in
+    /// it have been checked.
+    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<Look>, CouldNotAsk>;
+}
+
+/// Reads the account's list of all orders, oldest first.
+#[async_trait]
+pub trait ListOrders: Send + Sync {
+    /// Most orders that one page can hold.
+    fn page_limit(&self) -> u32;
+
+    /// Reads part of the list, handing items to `visitor` as they arrive. `offset` is the number of
+    /// first orders left out, `count` at most `Self::page_limit`. What was visited before a failure
+    /// was truly told.
     async fn page(
         &self,
         offset: u64,
@@ -41,14 +79,26 @@ pub trait Provider: Send + Sync + 'static {
         visitor: &mut dyn PageVisitor,
     ) -> Result<PageEnd, CouldNotAsk>;
 
-    /// Number of orders ever made in the store: one harmless, cheap request.
+    /// Number of orders ever made in the account.
     async fn count(&self) -> Result<u64, CouldNotAsk>;
+}
 
-    /// Most orders that one page can hold.
-    fn page_limit(&self) -> u32;
+/// Creates orders.
+#[async_trait]
+pub trait CreateOrders: Send + Sync {
+    /// The creation request that `invoice` asks for, the same bytes each time, or why it can never
+    /// be made (one line, names the option and the rule). Pure.
+    fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;
 
-    /// Takes another key from now on.
-    fn set_key(&self, key: ApiKey);
+    /// Makes the order, or finds that an earlier try made it.
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk>;
+}
+
+/// Searches for an order by the shop's id.
+#[async_trait]
+pub trait FindOrders: Send + Sync {
+    /// The order that bears `external_id`; None = a complete search found none.
+    async fn find(&self, external_id: &ExternalId) -> Result<Option<Sighting>, CouldNotAsk>;
 }
 
 /// What the provider said of one order.

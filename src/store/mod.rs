@@ -1,11 +1,9 @@
 //! What a database must do for payrecond. One method is one transaction; no SQL type crosses.
 //!
-//! Whoever implements `Store` joins the suite in `conformance` with one line.
+//! Whoever implements `Store` joins the suite in `tests/it/store/conformance.rs` with one line.
 
-pub mod conformance;
 pub mod sqlite;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,17 +20,6 @@ use crate::domain::transaction::Transaction;
 /// What the daemon's jobs need: the invoices, the outbox, the consumers, the accounts' states.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Invoices of `account` whose next look is due at `now`: up to `limit` of orders to be created
-    /// and of those that became due last, the youngest of each first, and the few of those that have waited longest whose turn comes among so many
-    /// looks (`OVERDUE_SHARE`). One invoice may be in both; those `claimed` are in neither.
-    async fn due(
-        &self,
-        account: &AccountName,
-        now: UnixMillis,
-        limit: u32,
-        claimed: &HashSet<InvoiceId>,
-    ) -> Result<Due, StoreError>;
-
     /// Up to `limit` invoices of `account` whose plans lie in `after..=until`, in that order, in
     /// the few words that are kept of each; from `after` itself only those of a higher id.
     async fn due_after(
@@ -224,22 +211,8 @@ pub trait Store: Send + Sync + 'static {
     async fn change_counter(&self) -> Result<i64, StoreError>;
 }
 
-/// One look in so many goes to the invoice that has waited longest, so that nobody starves.
-pub const OVERDUE_SHARE: u32 = 4;
-
 /// A consumer whose oldest unread event is older than this is an alarm.
 pub const LAG_ALARM: Duration = Duration::from_hours(7 * 24);
-
-/// What is due, from both ends of the queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Due {
-    /// To be created, then those that became due last; the youngest of each first.
-    pub fresh: Vec<Invoice>,
-    /// Waited longest; longest first.
-    pub overdue: Vec<Invoice>,
-    /// When the first plan after `now` becomes due.
-    pub next_at: Option<UnixMillis>,
-}
 
 /// A place in the queue of plans: time, then id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -277,6 +250,24 @@ pub struct DueRow {
 }
 
 impl DueRow {
+    /// An invoice in few words, planned for `at`.
+    pub fn of(invoice: &Invoice, at: UnixMillis) -> Self {
+        Self {
+            id: invoice.id,
+            external_id: invoice.external_id.clone(),
+            order_id: invoice.facts.order_id.clone(),
+            amount: invoice.facts.amount.clone(),
+            status: invoice.facts.status,
+            created_at: invoice.created_at,
+            expiry: invoice.expiry(),
+            next_poll_at: at,
+            looked_at: invoice.schedule.last_polled_at.is_some(),
+            unsettled: invoice.facts.reason.is_some()
+                || invoice.schedule.failures != 0
+                || invoice.facts.not_found_since.is_some(),
+        }
+    }
+
     /// Whether a program asked for a look.
     pub fn is_nudged(&self) -> bool {
         self.next_poll_at == UnixMillis(0)

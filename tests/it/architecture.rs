@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["lifecycle", "schedule", "telemetry"],
     &["jobs", "story"],
     &["metrics"],
-    &["throttle"],
+    &["limit"],
     &["retry"],
     &["feed", "provider", "store"],
     &["sandbox"],

@@ -12,10 +12,10 @@ use payrecond::clock::{Clock, ManualClock};
 use payrecond::daemon;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, AuditError};
+use payrecond::limit::SharedLimiter;
 use payrecond::provider::{ApiKey, CouldNotAsk};
 use payrecond::sandbox::{NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore};
-use payrecond::throttle::Gate;
 
 use crate::shop::Shop;
 
@@ -232,9 +232,9 @@ async fn the_audit_of_the_daemon_leaves_it_what_is_fresh() {
     assert!(told.contains("looks again"), "{told}");
 }
 
-/// The audit of the daemon, which shares its account's gate with the poller, by a clock that jumps
+/// The audit of the daemon, which shares its account's limiter with the poller, by a clock that jumps
 /// ahead whenever somebody waits.
-async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, Gate) {
+async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, SharedLimiter) {
     let config = shop.config();
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     let account = &config.accounts[0];
@@ -242,9 +242,9 @@ async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, Gate) {
     provider.set_key(ApiKey::from_bytes(b"canary-key-0123456789").unwrap());
     let options = SqliteOptions::new(shop.database(), "payments");
     let store = Arc::new(SqliteStore::open(options).await.unwrap());
-    let gate = daemon::gate(account, clock.as_ref());
-    let audit = daemon::audit(account, provider, &store, &clock, gate.clone(), false);
-    (audit, gate)
+    let limiter = daemon::limiter(account, clock.as_ref());
+    let audit = daemon::audit(account, provider, &store, &clock, limiter.clone(), false);
+    (audit, limiter)
 }
 
 #[tokio::test]
@@ -252,11 +252,13 @@ async fn the_nightly_audit_waits_while_its_account_is_held() {
     let shop = Shop::open().await;
     shop.drop_in("A").await;
     let clock = Arc::new(ManualClock::at(UnixMillis(1_800_000_000_000)));
-    let (audit, gate) = nightly(&shop, &clock).await;
+    let (audit, limiter) = nightly(&shop, &clock).await;
     let hold = Duration::from_mins(5);
-    let permit = gate.lock().take(Duration::ZERO).unwrap();
-    let limited = CouldNotAsk::RateLimited { wait: Some(hold) };
-    gate.lock().settle(&permit, Err(&limited), Duration::ZERO);
+    let permit = limiter.lock().take(Duration::ZERO).unwrap();
+    let too_often = CouldNotAsk::RateLimited { wait: Some(hold) };
+    limiter
+        .lock()
+        .settle(&permit, Err(&too_often), Duration::ZERO);
     assert_eq!(audit.run_once().await.unwrap().checked, 1);
     assert!(clock.monotonic() >= hold, "{:?}", clock.monotonic());
 }
@@ -266,10 +268,12 @@ async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
     let shop = Shop::open().await;
     shop.drop_in("A").await;
     let clock = Arc::new(ManualClock::at(UnixMillis(1_800_000_000_000)));
-    let (audit, gate) = nightly(&shop, &clock).await;
-    let permit = gate.lock().take(Duration::ZERO).unwrap();
+    let (audit, limiter) = nightly(&shop, &clock).await;
+    let permit = limiter.lock().take(Duration::ZERO).unwrap();
     let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
-    gate.lock().settle(&permit, Err(&refused), Duration::ZERO);
+    limiter
+        .lock()
+        .settle(&permit, Err(&refused), Duration::ZERO);
     let error = audit.run_once().await.unwrap_err();
     let is_refusal = matches!(&error, AuditError::CouldNotAsk { error, .. } if matches!(error, CouldNotAsk::KeyRefused(_)));
     assert!(is_refusal, "{error}");

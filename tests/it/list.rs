@@ -9,17 +9,17 @@ use futures::future::BoxFuture;
 use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
-use payrecond::domain::invoice::{Invoice, OrderId};
 use payrecond::domain::sighting::Sighting;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
+use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::metrics::Metrics;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, Creation, CreationAnswer, Glance, Look, PageEnd, PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, FetchOrders, Glance, ListOrders, PageEnd, PageVisitor,
+    Provider,
 };
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
-use payrecond::throttle::{Gate, Limits};
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +82,7 @@ fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
     Daemon::start(Config::parse(&config, &environment()).unwrap())
 }
 
-/// The plan for pages holds no probe: it must be given up when the account stops.
+/// Whatever was planned, only the harmless request goes out, and it is enough to come back.
 #[tokio::test]
 async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes_back() {
     let shop = shop("auto", "").await;
@@ -92,8 +92,11 @@ async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes
     shop.answer_nothing();
     shop.until("SELECT state FROM accounts", "paused").await;
     // Longer than any plan or pause of pages that was made before.
-    let asked = shop.asked(Operation::Preview);
-    shop.until_asked(Operation::Preview, asked + 2).await;
+    let (lists, previews) = (shop.asked(Operation::List), shop.asked(Operation::Preview));
+    let probes = shop.asked(Operation::Amount);
+    shop.until_asked(Operation::Amount, probes + 2).await;
+    assert_eq!(shop.asked(Operation::List), lists);
+    assert_eq!(shop.asked(Operation::Preview), previews);
     shop.world.pay("E7", &Payment::default()).unwrap();
     shop.answer_again();
     shop.until("SELECT state FROM accounts", "working").await;
@@ -410,6 +413,25 @@ async fn a_few_get_their_turns_though_fresher_ones_are_always_due() {
     );
 }
 
+/// Its customer waits for the link.
+#[tokio::test]
+async fn an_order_to_be_created_goes_before_polls_that_are_due() {
+    let shop = without_watch("single", SLOW).await;
+    // Inserted first: by its age alone it would come last.
+    shop.execute(
+        "INSERT INTO invoices (external_id, amount, currency, description, options)
+         VALUES ('NEW', '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\":7}')",
+    )
+    .await;
+    fill(&shop, 60, 1).await;
+    let daemon = start_slowly(&shop, 4);
+    let made = "SELECT order_id IS NOT NULL FROM invoices WHERE external_id = 'NEW'";
+    shop.until(made, "1").await;
+    let polls = shop.asked(Operation::Preview);
+    daemon.stop().await;
+    assert!(polls <= 8, "{polls} polls before it");
+}
+
 #[tokio::test]
 async fn pages_for_many_and_looks_at_a_few_take_turns() {
     let shop = without_watch("auto", FAST).await;
@@ -469,6 +491,37 @@ impl PageVisitor for Counting<'_> {
 
 #[async_trait]
 impl Provider for Watched {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn set_key(&self, key: ApiKey) {
+        self.inner.set_key(key);
+    }
+
+    async fn probe(&self) -> Result<(), CouldNotAsk> {
+        self.inner.probe().await
+    }
+
+    fn fetches(&self) -> Option<&dyn FetchOrders> {
+        self.inner.fetches()
+    }
+
+    fn lists(&self) -> Option<&dyn ListOrders> {
+        Some(self)
+    }
+
+    fn creates(&self) -> Option<&dyn CreateOrders> {
+        self.inner.creates()
+    }
+}
+
+#[async_trait]
+impl ListOrders for Watched {
+    fn page_limit(&self) -> u32 {
+        self.inner.lists().unwrap().page_limit()
+    }
+
     async fn page(
         &self,
         offset: u64,
@@ -479,39 +532,16 @@ impl Provider for Watched {
             inner: visitor,
             wanted: 0,
         };
-        let end = self.inner.page(offset, count, &mut counting).await?;
+        let list = self.inner.lists().unwrap();
+        let end = list.page(offset, count, &mut counting).await?;
         let page = (end.items, counting.wanted);
         self.pages.lock().unwrap().push(page);
         (self.meanwhile)().await;
         Ok(end)
     }
 
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
-        self.inner.creation(invoice)
-    }
-
-    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
-        self.inner.create(creation).await
-    }
-
-    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
-        self.inner.look(order).await
-    }
-
     async fn count(&self) -> Result<u64, CouldNotAsk> {
-        self.inner.count().await
-    }
-
-    fn page_limit(&self) -> u32 {
-        self.inner.page_limit()
-    }
-
-    fn set_key(&self, key: ApiKey) {
-        self.inner.set_key(key);
+        self.inner.lists().unwrap().count().await
     }
 }
 
@@ -541,7 +571,7 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
     );
 }
 
-/// The page has shown the order as it was before: what the nudge asks for is a look after it.
+/// The page has shown the order as it was before: a nudge asks for a poll begun after it.
 #[tokio::test]
 async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
     // One page shows them all, or the next one shows it too, or it has come to its end.
@@ -553,7 +583,8 @@ async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
             shop.world.expire("E7", false).unwrap();
         }
         let (somebody_wrote, changed) = tokio::sync::watch::channel(());
-        let setup = watched(&shop, Arc::default(), nudge(&shop, somebody_wrote)).await;
+        let pages = Pages::default();
+        let setup = watched(&shop, Arc::clone(&pages), nudge(&shop, somebody_wrote)).await;
         let poller = Poller::new(PollSetup {
             strategy: Strategy::Auto,
             changed,
@@ -565,7 +596,14 @@ async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
         shop.until(looked_at, "1").await;
         end.cancel();
         polling.await.unwrap();
-        assert_eq!(shop.asked(Operation::Preview), 1, "{count} {has_expired}");
+        let polls = "SELECT polls FROM invoices WHERE external_id = 'E7'";
+        assert_eq!(shop.ask(polls).await, "1", "{count} {has_expired}");
+        let is_polled_alone = shop.asked(Operation::Preview) == 1;
+        let is_on_a_later_page = pages.lock().unwrap().len() > 1;
+        assert!(
+            is_polled_alone || is_on_a_later_page,
+            "{count} {has_expired}"
+        );
     }
 }
 
@@ -608,7 +646,7 @@ async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
         cadence: daemon::cadence(&config),
         not_found_grace: config.polling.not_found_grace,
         intake_interval: config.polling.intake_interval,
-        gate: Gate::new(limits, clock.monotonic()),
+        limiter: SharedLimiter::new(limits, clock.monotonic()),
         strategy: Strategy::List,
         list_bytes_per_second: 0,
         changed: tokio::sync::watch::channel(()).1,

@@ -8,7 +8,6 @@ use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::sighting::{News, OrderState};
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::conformance::{self, Backend};
 use payrecond::store::sqlite::{
     MIGRATIONS, Migrated, NewInvoice, Reference, SqliteOptions, SqliteStore, migrate,
 };
@@ -17,7 +16,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 
+use self::conformance::Backend;
 use crate::rows;
+
+mod conformance;
 
 const NOW: UnixMillis = UnixMillis(1_795_293_000_000);
 

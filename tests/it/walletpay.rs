@@ -13,7 +13,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::provider::http::{Method, Request, Response, Transport};
 use payrecond::provider::walletpay::WalletPay;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, Creation, CreationAnswer, Glance, Look, PageEnd, PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
+    Look, PageEnd, PageVisitor, Provider,
 };
 
 macro_rules! fixture {
@@ -56,7 +57,13 @@ fn answering(status: u16, body: &str) -> WalletPay {
 }
 
 async fn look(status: u16, body: &str, id: &str) -> Result<Look, CouldNotAsk> {
-    answering(status, body).look(&OrderId::from(id)).await
+    fetch(&answering(status, body), id).await
+}
+
+async fn fetch(provider: &WalletPay, id: &str) -> Result<Look, CouldNotAsk> {
+    let looks = provider.fetch(&[OrderId::from(id)]).await?;
+    assert_eq!(looks.len(), 1);
+    Ok(looks.into_iter().next().unwrap())
 }
 
 async fn seen(body: &str, id: &str) -> Sighting {
@@ -135,14 +142,14 @@ async fn page(body: &str) -> Result<Vec<Sighting>, CouldNotAsk> {
 async fn a_look_asks_for_the_preview() {
     let body = fixture!("preview-success-doc");
     let (provider, script) = answering_with(Response::whole(200, body));
-    provider.look(&"2703383946854401".into()).await.unwrap();
+    fetch(&provider, "2703383946854401").await.unwrap();
     let asked = script.asked.lock().unwrap().remove(0);
     assert_eq!(
         asked,
         Request::get("/wpay/store-api/v1/order/preview?id=2703383946854401")
     );
     let (provider, script) = answering_with(Response::whole(404, ""));
-    let _ = provider.look(&"a b&c=d#e".into()).await;
+    let _ = fetch(&provider, "a b&c=d#e").await;
     let asked = script.asked.lock().unwrap().remove(0);
     assert!(asked.path_and_query.ends_with("?id=a+b%26c%3Dd%23e"));
 }

@@ -5,7 +5,6 @@
 //! SQLite's own threads decide nothing, and the same seed gives the same story. What overlaps is
 //! decided by the virtual time that a call takes before and after.
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -22,8 +21,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::Transaction;
 use payrecond::store::sqlite::SqliteStore;
 use payrecond::store::{
-    AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
-    StoredEvent, Written,
+    AccountRecord, Consumer, DueRow, ListBeginning, QueuePlace, Store, StoreError, StoredEvent,
+    Written,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -222,16 +221,6 @@ macro_rules! passes_on {
 
 #[async_trait]
 impl Store for Disk {
-    async fn due(
-        &self,
-        account: &AccountName,
-        now: UnixMillis,
-        limit: u32,
-        claimed: &HashSet<InvoiceId>,
-    ) -> Result<Due, StoreError> {
-        passes_on!(self, READ, due(account, now, limit, claimed))
-    }
-
     async fn due_after(
         &self,
         account: &AccountName,

@@ -14,11 +14,11 @@ use payrecond::jobs::feed::{Delivery, Feed};
 use payrecond::jobs::intake::Intake;
 use payrecond::jobs::poll::{PollSetup, Poller};
 use payrecond::jobs::{Board, Heartbeat};
+use payrecond::limit::SharedLimiter;
 use payrecond::metrics::Metrics;
 use payrecond::provider::{ApiKey, Provider};
 use payrecond::store::Store;
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore, migrate};
-use payrecond::throttle::Gate;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ pub struct Life {
     pub reload: Arc<Notify>,
     disk: Arc<dyn Store>,
     /// By account.
-    gates: Vec<Gate>,
+    limiters: Vec<SharedLimiter>,
     audits: JoinSet<()>,
 }
 
@@ -90,19 +90,21 @@ impl Cradle<'_> {
         });
         let (stop, flush) = (CancellationToken::new(), CancellationToken::new());
         let (committed, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let gates: Vec<Gate> = {
+        let limiters: Vec<SharedLimiter> = {
             let world = self.world.lock();
             let limits = world.nature.accounts.iter().map(|account| account.limits);
             let now = self.clock.monotonic();
-            limits.map(|limits| Gate::new(limits, now)).collect()
+            limits
+                .map(|limits| SharedLimiter::new(limits, now))
+                .collect()
         };
-        let accounts = gates.len();
+        let accounts = limiters.len();
         let (changed, told) = one_by_one(accounts + 1);
         let mut told = told.into_iter();
         let mut pollers = JoinSet::new();
         for (account, told) in told.by_ref().take(accounts).enumerate() {
-            let gate = gates[account].clone();
-            let setup = self.poller(account, gate, &disk, &committed, told);
+            let limiter = limiters[account].clone();
+            let setup = self.poller(account, limiter, &disk, &committed, told);
             pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
         }
         let interval = self.world.lock().nature.intake_interval;
@@ -130,7 +132,7 @@ impl Cradle<'_> {
             flush,
             reload,
             disk,
-            gates,
+            limiters,
             audits: JoinSet::new(),
         }
     }
@@ -138,7 +140,7 @@ impl Cradle<'_> {
     fn poller(
         &mut self,
         account: usize,
-        gate: Gate,
+        limiter: SharedLimiter,
         disk: &Arc<dyn Store>,
         committed: &Arc<Notify>,
         changed: watch::Receiver<()>,
@@ -158,7 +160,7 @@ impl Cradle<'_> {
             cadence: nature.cadence.clone(),
             not_found_grace: nature.not_found_grace,
             intake_interval: nature.intake_interval,
-            gate,
+            limiter,
             meter: Metrics::new().account(&own.name),
             strategy: own.strategy,
             list_bytes_per_second: own.list_bytes_per_second,
@@ -236,7 +238,7 @@ impl Life {
             provider: Arc::new(provider),
             store: Arc::clone(&self.disk),
             clock: Arc::clone(clock) as Arc<dyn Clock>,
-            gate: self.gates[account].clone(),
+            limiter: self.limiters[account].clone(),
             adopt: false,
             polled_until: Some(self.stop.clone()),
         };

@@ -1,6 +1,6 @@
 //! The daemon in a simulated world.
 //!
-//! The daemon's own code (duties, decisions, coverage, throttle, store, feed) runs on a real SQLite
+//! The daemon's own code (duties, decisions, planner, limits, store, feed) runs on a real SQLite
 //! file, under a clock that is turned by hand, before a provider that is scripted, and all chance
 //! comes from one seed. `nature` draws the world, `world` knows the truth, `provider` answers and
 //! lies, `disk` fails and kills, `shop` and `readers` are the programs beside the daemon, `life` is

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use payrecond::domain::cadence::Cadence;
 use payrecond::jobs::poll::Strategy;
-use payrecond::throttle::Limits;
+use payrecond::limit::Limits;
 
 /// Faults stop here, and the world has so long to settle at least.
 const SETTLES_WITHIN: Duration = Duration::from_mins(20);
@@ -133,8 +133,8 @@ fn account(n: usize, crowd: bool, rng: &mut fastrand::Rng) -> AccountNature {
         rates[rng.usize(..rates.len())]
     };
     let strategy = match rng.u8(..4) {
-        _ if crowd => Strategy::Preview,
-        0 => Strategy::Preview,
+        _ if crowd => Strategy::Single,
+        0 => Strategy::Single,
         1 => Strategy::List,
         _ => Strategy::Auto,
     };

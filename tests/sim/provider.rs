@@ -9,7 +9,8 @@ use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::money::Money;
 use payrecond::domain::sighting::{MoneyTold, OrderState, Payment, Sighting};
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, Creation, CreationAnswer, Glance, Look, PageEnd, PageVisitor, Provider,
+    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
+    Look, PageEnd, PageVisitor, Provider,
 };
 
 use crate::clock::{BEGINNING, SharedClock};
@@ -261,6 +262,27 @@ impl Provider for SimProvider {
         "walletpay"
     }
 
+    fn set_key(&self, _key: ApiKey) {}
+
+    async fn probe(&self) -> Result<(), CouldNotAsk> {
+        self.count().await.map(|_| ())
+    }
+
+    fn fetches(&self) -> Option<&dyn FetchOrders> {
+        Some(self)
+    }
+
+    fn lists(&self) -> Option<&dyn ListOrders> {
+        Some(self)
+    }
+
+    fn creates(&self) -> Option<&dyn CreateOrders> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl CreateOrders for SimProvider {
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
         if invoice.wish.options.as_deref() == Some(BAD_OPTIONS) {
             return Err("options: returnUrl must be https".into());
@@ -290,37 +312,20 @@ impl Provider for SimProvider {
         self.tell(&format!("create {id} -> {said:?}"));
         answer
     }
+}
 
-    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
-        let _under_way = self.arrive();
-        self.answer_takes_time().await;
-        let lie = match self.fault() {
-            Some(Fault::Unheard(error) | Fault::Lost(error)) => {
-                self.tell(&format!("look {order} -> {error}"));
-                return Err(error);
-            }
-            Some(Fault::Lie(lie)) => Some(lie),
-            None => None,
-        };
-        let now = self.clock.monotonic();
-        let mut world = self.world.lock();
-        let store = &mut world.stores[self.account];
-        let is_missing = lie == Some(Lie::NotFound);
-        let found = store.orders.iter_mut().find(|o| o.id == order.0);
-        let look = if let Some(found) = found.filter(|_| !is_missing) {
-            Look::Seen(self.sighting(found, lie, false))
-        } else {
-            store.said_missing.push((order.0.clone(), now));
-            Look::NotFound
-        };
-        drop(world);
-        let said = match &look {
-            Look::Seen(seen) => seen.provider_status.clone(),
-            Look::NotFound => "not found".into(),
-        };
-        let lied = lie.map(|lie| format!(" ({lie:?})")).unwrap_or_default();
-        self.tell(&format!("look {order} -> {said}{lied}"));
-        Ok(look)
+#[async_trait]
+impl FetchOrders for SimProvider {
+    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<Look>, CouldNotAsk> {
+        assert_eq!(orders.len(), 1, "no batches are offered");
+        self.look(&orders[0]).await.map(|look| vec![look])
+    }
+}
+
+#[async_trait]
+impl ListOrders for SimProvider {
+    fn page_limit(&self) -> u32 {
+        self.world.lock().nature.accounts[self.account].page_limit
     }
 
     async fn page(
@@ -376,12 +381,40 @@ impl Provider for SimProvider {
             }
         }
     }
+}
 
-    fn page_limit(&self) -> u32 {
-        self.world.lock().nature.accounts[self.account].page_limit
+impl SimProvider {
+    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
+        let _under_way = self.arrive();
+        self.answer_takes_time().await;
+        let lie = match self.fault() {
+            Some(Fault::Unheard(error) | Fault::Lost(error)) => {
+                self.tell(&format!("look {order} -> {error}"));
+                return Err(error);
+            }
+            Some(Fault::Lie(lie)) => Some(lie),
+            None => None,
+        };
+        let now = self.clock.monotonic();
+        let mut world = self.world.lock();
+        let store = &mut world.stores[self.account];
+        let is_missing = lie == Some(Lie::NotFound);
+        let found = store.orders.iter_mut().find(|o| o.id == order.0);
+        let look = if let Some(found) = found.filter(|_| !is_missing) {
+            Look::Seen(self.sighting(found, lie, false))
+        } else {
+            store.said_missing.push((order.0.clone(), now));
+            Look::NotFound
+        };
+        drop(world);
+        let said = match &look {
+            Look::Seen(seen) => seen.provider_status.clone(),
+            Look::NotFound => "not found".into(),
+        };
+        let lied = lie.map(|lie| format!(" ({lie:?})")).unwrap_or_default();
+        self.tell(&format!("look {order} -> {said}{lied}"));
+        Ok(look)
     }
-
-    fn set_key(&self, _key: ApiKey) {}
 }
 
 impl SimProvider {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Audit, AuditError, Reading, TRIES};
 use crate::domain::sighting::Sighting;
-use crate::provider::{CouldNotAsk, Glance, PageVisitor};
+use crate::limit::{Permit, StopReason};
+use crate::provider::{CouldNotAsk, Glance, ListOrders, PageVisitor};
 use crate::retry::Waits;
-use crate::throttle::{Permit, Trouble};
 
 /// Items read again at the begin of a page, since near-simultaneous orders may swap places.
 const OVERLAP: u64 = 8;
@@ -18,7 +18,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 impl Audit {
     /// Reads page by page to the end.
     pub(super) async fn read_list(&self, reading: &mut Reading) -> Result<(), AuditError> {
-        let limit = self.provider.page_limit();
+        let limit = self.orders().map_err(|why| self.no_list(why))?.page_limit();
         let mut offset = 0;
         loop {
             let asked_at = self.clock.now();
@@ -60,6 +60,11 @@ impl Audit {
         AuditError::CouldNotAsk { account, error }
     }
 
+    fn orders(&self) -> Result<&dyn ListOrders, CouldNotAsk> {
+        let none = || CouldNotAsk::Refused("the provider has no order list".into());
+        self.provider.lists().ok_or_else(none)
+    }
+
     async fn ask(
         &self,
         permit: &Permit,
@@ -67,10 +72,10 @@ impl Audit {
         limit: u32,
     ) -> Result<Vec<Sighting>, CouldNotAsk> {
         let mut all = All(Vec::new());
-        let outcome = self.provider.page(offset, limit, &mut all).await;
+        let outcome = self.orders()?.page(offset, limit, &mut all).await;
         let settled = outcome.as_ref().map(|_| ());
         let now = self.clock.monotonic();
-        self.gate.lock().settle(permit, settled, now);
+        self.limiter.lock().settle(permit, settled, now);
         outcome.map(|_| all.0)
     }
 
@@ -81,18 +86,18 @@ impl Audit {
             let pause = Duration::from_secs_f64(2.0 / rate.max(0.01));
             self.clock.sleep(pause).await;
         }
-        let reservation = self.gate.reserve();
+        let reservation = self.limiter.reserve();
         let mut patience = PATIENCE;
         loop {
             let wait = match reservation.take(self.clock.monotonic()) {
                 Ok(permit) => return Ok(permit),
                 Err(wait) => wait.unwrap_or_default().max(SHORTEST_WAIT),
             };
-            if let Some((trouble, cause)) = self.trouble() {
+            if let Some((reason, cause)) = self.stop() {
                 if patience.is_zero() {
-                    return Err(match trouble {
-                        Trouble::KeyRefused => CouldNotAsk::KeyRefused(cause),
-                        Trouble::NothingSucceeds => CouldNotAsk::Unreachable(cause),
+                    return Err(match reason {
+                        StopReason::KeyRefused => CouldNotAsk::KeyRefused(cause),
+                        StopReason::Failing => CouldNotAsk::Unreachable(cause),
                     });
                 }
                 patience = patience.saturating_sub(wait);
@@ -102,13 +107,14 @@ impl Audit {
     }
 
     fn rate(&self) -> Option<f64> {
-        self.gate.lock().rate()
+        self.limiter.lock().rate()
     }
 
-    fn trouble(&self) -> Option<(Trouble, String)> {
-        let gate = self.gate.lock();
-        gate.trouble()
-            .map(|trouble| (trouble, gate.cause().to_owned()))
+    fn stop(&self) -> Option<(StopReason, String)> {
+        let limiter = self.limiter.lock();
+        limiter
+            .stop_reason()
+            .map(|reason| (reason, limiter.cause().to_owned()))
     }
 }
 

@@ -1,10 +1,12 @@
-//! One entry of the book, and where a million of them stand: in blocks, since a vector that doubles
-//! would hold them twice while it grows.
+//! One entry of the schedule, and where a million of them stand: in blocks, since a vector that
+//! doubles would hold them twice while it grows.
 
 use std::ops::{Index, IndexMut};
 
-use super::book::Tick;
+use super::schedule::Tick;
 use crate::domain::invoice::InvoiceId;
+use crate::domain::planner::cover::By;
+use crate::domain::planner::{Candidate, Place, Shapes};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::DueRow;
@@ -13,76 +15,137 @@ const UNKNOWN: u32 = u32::MAX;
 /// Entries in a block.
 const BLOCK: usize = 4096;
 
+/// What is being done about an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nobody's: the slot can be used again.
+    Free,
+    /// Not due before its time.
+    Resting,
+    /// Due, and nothing has been done about it.
+    Due,
+    /// Being polled, or what was observed is being written.
+    InHand,
+    /// As `InHand`, of an invoice whose row is not due: a page told of it.
+    Borrowed,
+}
+
 /// What may be done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Waits for money: a page that shows it open, on the same terms, is a look and changes nothing.
+    /// It has no order yet: to be created. No page tells of it.
+    Create,
+    /// Waits for money: a page that shows it open, on the same terms, is a poll and changes nothing.
     Open,
-    /// Any look at it writes its row: it has ended, or something about it is unsettled.
+    /// Any poll of it writes its row: it has ended, or something about it is unsettled.
     Row,
-    /// As `Row`; a program asked, and gets a look of its own where the strategy allows one.
-    Nudged,
-    /// It has no order yet: no page tells of it.
-    Orderless,
+    /// As `Row`, while its order's id is not known: it is found by its external id.
+    Followed,
 }
 
-/// One due invoice. A million of them must be small.
+/// How far the list is believed about an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// No poll ever brought an answer.
+    New,
+    /// Polled before.
+    Known,
+    /// What the list tells settles nothing: a request of its own does.
+    Doubtful,
+    /// A complete reading of the list did not show it.
+    Missing,
+}
+
+/// One invoice in the schedule. A million of them must be small.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "eight bytes of flags")]
 pub(super) struct Entry {
     pub(super) id: InvoiceId,
-    pub(super) order: u64,
+    /// Fingerprint of what answers name it by.
+    pub(super) key: u64,
+    /// Fingerprint of what a page must show for nothing to have changed.
     pub(super) terms: u32,
     position: u32,
     created_s: u32,
     expiry_s: u32,
     pub(super) due: Tick,
+    /// A program asked for a poll: pages from this number on answer it. 0 = none did.
+    pub(super) nudged_for: u32,
+    pub(super) state: State,
     pub(super) kind: Kind,
-    pub(super) alive: bool,
-    pub(super) in_heap: bool,
-    /// Its slot stands in `Book::due`, whether or not it is due any more.
-    pub(super) listed: bool,
-    /// It is due, and nothing has been done about it.
-    pub(super) waits: bool,
-    /// A look of its own is under way.
-    pub(super) asked: bool,
+    pub(super) trust: Trust,
     /// Not where its creation time puts it.
-    pub(super) misplaced: bool,
-    /// A complete reading did not show it.
-    pub(super) lost: bool,
-    /// What the list says about it settles nothing.
-    pub(super) doubtful: bool,
-    /// No look ever brought an answer.
-    pub(super) is_new: bool,
+    pub(super) is_misplaced: bool,
+    /// Its slot stands in the heap of resting entries, and in the list of due ones.
+    pub(super) in_heap: bool,
+    pub(super) is_listed: bool,
 }
 
 impl Entry {
     /// The entry of a row that is due at `now`.
-    pub(super) fn of(row: &DueRow, order: u64, terms: u32, now: Tick) -> Self {
+    pub(super) fn of(row: &DueRow, key: u64, terms: u32, now: Tick) -> Self {
         Self {
             id: row.id,
-            order,
+            key,
             terms,
             position: UNKNOWN,
             created_s: seconds(row.created_at.0),
             expiry_s: seconds(row.expiry.0.saturating_add(999)),
             due: now,
+            nudged_for: 0,
+            state: State::Due,
             kind: kind_of(row),
-            alive: true,
+            trust: if row.looked_at {
+                Trust::Known
+            } else {
+                Trust::New
+            },
+            is_misplaced: false,
             in_heap: false,
-            listed: true,
-            waits: true,
-            asked: false,
-            misplaced: false,
-            lost: false,
-            doubtful: false,
-            is_new: !row.looked_at,
+            is_listed: false,
         }
     }
 
-    /// Whether pages are of no help, where single looks may be made.
-    pub(super) fn wants_its_own_look(&self) -> bool {
-        self.kind == Kind::Nudged || self.lost || self.doubtful
+    /// As the planner sees it, where these requests may be made.
+    pub(super) fn candidate(&self, shapes: Shapes) -> Candidate {
+        let is_settled_alone = matches!(self.trust, Trust::Doubtful | Trust::Missing);
+        let by =
+            if self.kind == Kind::Create || self.kind == Kind::Followed && shapes.page_limit == 0 {
+                By::Alone
+            } else if self.kind == Kind::Followed {
+                By::Page
+            } else if is_settled_alone && shapes.has_fetches() {
+                By::Alone
+            } else {
+                By::Any
+            };
+        let place = if let Some(position) = self.position() {
+            Place::Shown(position)
+        } else if self.is_misplaced || self.trust == Trust::Missing {
+            Place::Elsewhere
+        } else {
+            Place::Guessed
+        };
+        Candidate {
+            created_at: self.created_at(),
+            place,
+            by,
+        }
+    }
+
+    /// Whether somebody works on it.
+    pub(super) fn is_in_hand(&self) -> bool {
+        matches!(self.state, State::InHand | State::Borrowed)
+    }
+
+    /// Whether a page of this number tells all that was asked for: it was begun after the nudge.
+    pub(super) fn is_answered_by(&self, page: u32) -> bool {
+        self.nudged_for <= page
+    }
+
+    /// Whether a page that shows it soon will do: it is open, as far as is known, and its time is not
+    /// over.
+    pub(super) fn may_be_watched(&self, now: UnixMillis) -> bool {
+        self.trust == Trust::Known && self.kind == Kind::Open && now < self.expiry()
     }
 
     /// Its place in the list, where a page has shown it.
@@ -106,9 +169,9 @@ impl Entry {
 
 fn kind_of(row: &DueRow) -> Kind {
     match (row.status, &row.order_id) {
-        (_, None) | (Status::Requested, _) => Kind::Orderless,
-        _ if row.is_nudged() => Kind::Nudged,
-        (Status::Pending, _) if !row.unsettled => Kind::Open,
+        (Status::Requested, _) => Kind::Create,
+        (_, None) => Kind::Followed,
+        (Status::Pending, Some(_)) if !row.unsettled && !row.is_nudged() => Kind::Open,
         (
             Status::Pending
             | Status::Paid
@@ -116,7 +179,7 @@ fn kind_of(row: &DueRow) -> Kind {
             | Status::Cancelled
             | Status::Rejected
             | Status::Review,
-            _,
+            Some(_),
         ) => Kind::Row,
     }
 }

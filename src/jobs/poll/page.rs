@@ -1,42 +1,43 @@
-//! One page of the list on its way: what it shows of the invoices in the book is noted while it
-//! arrives, the rest is kept as sightings where it is new.
+//! One request to the order list on its way. What it shows of scheduled invoices is noted while it
+//! arrives; the rest is kept as observations where it is new.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::book::Book;
 use super::entry::Kind;
+use super::schedule::Schedule;
 use crate::clock::Clock;
-use crate::domain::positions::PageSummary;
+use crate::domain::listing::PageSummary;
+use crate::domain::planner::{ListRequest, Why};
 use crate::domain::sighting::{OrderState, Sighting};
 use crate::domain::time::UnixMillis;
-use crate::provider::{CouldNotAsk, Glance, PageVisitor, Provider};
-use crate::throttle::Permit;
+use crate::limit::Permit;
+use crate::provider::{CouldNotAsk, Glance, ListOrders, PageVisitor, Provider};
 
-/// Orders outside the book that are remembered; beyond that all are forgotten and judged anew.
+/// Orders outside the schedule that are remembered; beyond that all are forgotten and judged anew.
 const MOST_SEEN: usize = 1 << 16;
 
 /// What a page arriving and the poller both work on.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    pub(super) book: Book,
-    /// Orders that were judged and said nothing: what they looked like, and where they stood.
+    pub(super) schedule: Schedule,
+    /// Orders that were judged and told nothing: what they looked like, and where they stood.
     seen: HashMap<u64, (u32, u64)>,
 }
 
 impl Shared {
-    /// This order, looking like that, says nothing.
-    pub(super) fn note_seen(&mut self, taken: &Taken) {
+    /// This order, looking like that, tells nothing.
+    pub(super) fn note_seen(&mut self, shown: &Shown) {
         if self.seen.len() >= MOST_SEEN {
             self.seen = HashMap::new();
         }
-        let order = self.book.order_hash(&taken.sighting.order_id.0);
-        self.seen.insert(order, (taken.look, taken.position));
+        let order = self.schedule.order_hash(&shown.sighting.order_id.0);
+        self.seen.insert(order, (shown.look, shown.position));
     }
 
     /// Whatever it looks like next is judged again. Returns where it stood.
     pub(super) fn forget_seen(&mut self, order_id: &str) -> Option<u64> {
-        let order = self.book.order_hash(order_id);
+        let order = self.schedule.order_hash(order_id);
         self.seen.remove(&order).map(|(_, position)| position)
     }
 
@@ -50,139 +51,114 @@ pub(super) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why a page is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// These entries are expected on it.
-    Cover(Vec<u32>),
-    /// The next part of the region.
-    Region,
-    /// The newest orders, beyond what is due.
-    Watch,
-    /// The amounts of a payment.
-    Details,
-    /// Only the number of orders.
-    Count,
-}
-
-/// A request for part of the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Errand {
-    pub(super) purpose: Purpose,
-    pub(super) offset: u64,
-    pub(super) count: u32,
-}
-
-impl Errand {
-    /// Asks for the number of orders.
-    pub(super) fn count() -> Self {
-        Self {
-            purpose: Purpose::Count,
-            offset: 0,
-            count: 0,
-        }
-    }
-}
-
-/// A sighting that has to be judged.
+/// What a page showed of one order, to be judged.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct Shown {
     pub(super) position: u64,
     pub(super) sighting: Sighting,
-    /// Fingerprint of what a glance saw.
+    /// Fingerprint of what was seen in passing.
     look: u32,
 }
 
-/// What came of an errand.
-pub(super) struct Fetched {
-    pub(super) errand: Errand,
-    pub(super) permit: Permit,
+/// A page, or part of one, as far as it came.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Its number in the schedule.
+    pub(super) number: u32,
     pub(super) started_at: UnixMillis,
+    pub(super) summary: PageSummary,
+    /// Entries that it showed.
+    pub(super) slots: Vec<u32>,
+    /// Those of them that were polled by it, and nothing has changed.
+    pub(super) unchanged: Vec<u32>,
+    pub(super) shown: Vec<Shown>,
+}
+
+/// What came of a request to the list.
+pub(super) struct Listed {
+    pub(super) request: ListRequest,
+    pub(super) permit: Permit,
     /// Decoded bytes, or why there was no whole page.
     pub(super) result: Result<u64, CouldNotAsk>,
     pub(super) total: Option<u64>,
-    pub(super) summary: PageSummary,
-    /// Entries that it showed.
-    pub(super) shown: Vec<u32>,
-    /// Those of them that a look was done with.
-    pub(super) covered: Vec<u32>,
-    pub(super) taken: Vec<Taken>,
+    pub(super) page: Page,
 }
 
-/// Runs an errand.
-pub(super) async fn fetch(
-    errand: Errand,
+/// Makes a request to the list of `provider`, which has one.
+pub(super) async fn list(
+    request: ListRequest,
     permit: Permit,
     provider: Arc<dyn Provider>,
     clock: Arc<dyn Clock>,
     shared: Arc<Mutex<Shared>>,
-) -> Fetched {
-    let started_at = clock.now();
-    let mut visitor = Visitor::new(&shared, &errand);
+) -> Listed {
+    let number = lock(&shared).schedule.begin_page();
+    let mut visitor = Visitor::new(&shared, &request, number, clock.now());
     let mut total = None;
-    let result = if errand.purpose == Purpose::Count {
-        provider.count().await.map(|count| {
-            total = Some(count);
-            0
-        })
-    } else {
-        let page = provider
-            .page(errand.offset, errand.count, &mut visitor)
-            .await;
-        page.map(|end| {
-            visitor.summary.items = end.items;
-            end.bytes
-        })
+    let result = match provider.lists() {
+        None => Err(CouldNotAsk::Refused("there is no order list".into())),
+        Some(orders) => fetch(orders, &request, &mut visitor, &mut total).await,
     };
-    visitor.summary.last_created = UnixMillis::parse(&visitor.last_created);
-    let Visitor {
-        summary,
-        shown,
-        covered,
-        taken,
-        ..
-    } = visitor;
-    Fetched {
-        errand,
+    visitor.page.summary.last_created = UnixMillis::parse(&visitor.last_created);
+    let page = visitor.page;
+    Listed {
+        request,
         permit,
-        started_at,
         result,
         total,
-        summary,
-        shown,
-        covered,
-        taken,
+        page,
     }
+}
+
+async fn fetch(
+    orders: &dyn ListOrders,
+    request: &ListRequest,
+    visitor: &mut Visitor<'_>,
+    total: &mut Option<u64>,
+) -> Result<u64, CouldNotAsk> {
+    if request.why == Why::Count {
+        *total = Some(orders.count().await?);
+        return Ok(0);
+    }
+    let end = orders.page(request.offset, request.count, visitor).await?;
+    visitor.page.summary.items = end.items;
+    Ok(end.bytes)
 }
 
 struct Visitor<'a> {
     shared: &'a Mutex<Shared>,
-    summary: PageSummary,
+    page: Page,
     all_final_so_far: bool,
     /// As written, of the item seen last.
     last_created: String,
-    shown: Vec<u32>,
-    covered: Vec<u32>,
     /// Of the item that was wanted last.
     look: u32,
-    taken: Vec<Taken>,
 }
 
 impl<'a> Visitor<'a> {
-    fn new(shared: &'a Mutex<Shared>, errand: &Errand) -> Self {
+    fn new(
+        shared: &'a Mutex<Shared>,
+        request: &ListRequest,
+        number: u32,
+        started_at: UnixMillis,
+    ) -> Self {
         Self {
             shared,
-            summary: PageSummary {
-                offset: errand.offset,
-                asked: errand.count,
-                ..PageSummary::default()
+            page: Page {
+                number,
+                started_at,
+                summary: PageSummary {
+                    offset: request.offset,
+                    asked: request.count,
+                    ..PageSummary::default()
+                },
+                slots: Vec::new(),
+                unchanged: Vec::new(),
+                shown: Vec::new(),
             },
             all_final_so_far: true,
             last_created: String::new(),
-            shown: Vec::new(),
-            covered: Vec::new(),
             look: 0,
-            taken: Vec::new(),
         }
     }
 
@@ -196,11 +172,11 @@ impl<'a> Visitor<'a> {
         };
         self.all_final_so_far &= is_final;
         if self.all_final_so_far {
-            self.summary.leading_final = glance.index + 1;
+            self.page.summary.leading_final = glance.index + 1;
         }
         let created_at = glance.created_at.unwrap_or_default();
         if glance.index == 0 {
-            self.summary.first_created = UnixMillis::parse(created_at);
+            self.page.summary.first_created = UnixMillis::parse(created_at);
         }
         self.last_created.clear();
         self.last_created.push_str(created_at);
@@ -210,33 +186,33 @@ impl<'a> Visitor<'a> {
 impl PageVisitor for Visitor<'_> {
     fn wants(&mut self, glance: &Glance<'_>) -> bool {
         self.note(glance);
-        let position = self.summary.offset + glance.index;
+        let position = self.page.summary.offset + glance.index;
         let mut shared = lock(self.shared);
-        let Shared { book, seen } = &mut *shared;
-        let order = book.order_hash(glance.order_id);
-        let terms = book.terms(glance.external_id, glance.amount);
+        let Shared { schedule, seen } = &mut *shared;
+        let terms = schedule.terms(glance.external_id, glance.amount);
         self.look = terms ^ (glance.state as u32).wrapping_mul(0x9E37_79B9);
-        let Some(slot) = book.slot_of_order(order) else {
+        let (slot, order) = schedule.slot_in_list(glance.order_id, glance.external_id);
+        let Some(slot) = slot else {
             return seen.get_mut(&order).is_none_or(|known| {
                 known.1 = position;
                 known.0 != self.look
             });
         };
-        book.place(slot, position);
-        self.shown.push(slot);
-        let Some(entry) = book.entry(slot).filter(|entry| !entry.asked) else {
+        schedule.place(slot, position);
+        self.page.slots.push(slot);
+        let Some(entry) = schedule.entry(slot).filter(|entry| !entry.is_in_hand()) else {
             return false;
         };
         if entry.kind == Kind::Open && glance.state == OrderState::Open && entry.terms == terms {
-            self.covered.push(slot);
+            self.page.unchanged.push(slot);
             return false;
         }
         true
     }
 
     fn take(&mut self, glance_index: u64, sighting: Sighting) {
-        self.taken.push(Taken {
-            position: self.summary.offset + glance_index,
+        self.page.shown.push(Shown {
+            position: self.page.summary.offset + glance_index,
             sighting,
             look: self.look,
         });

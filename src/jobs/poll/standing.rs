@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
+use crate::domain::listing::{PageSummary, Positions};
 use crate::domain::time::UnixMillis;
+use crate::limit::{Limiter, StopReason};
 use crate::store::{AccountRecord, ListRecord};
-use crate::throttle::{Throttle, Trouble};
 
 /// The record is refreshed this often while nothing changes.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
@@ -14,28 +15,40 @@ const RECORD_EVERY: Duration = Duration::from_secs(10);
 /// What is known, and what of it has been written.
 #[derive(Debug)]
 pub(super) struct Standing {
+    /// Why it is stopped, as last reported.
+    stop: Option<StopReason>,
     since: UnixMillis,
     last_success_at: Option<UnixMillis>,
     last_failure: Option<(UnixMillis, String)>,
     written_state: Option<&'static str>,
     /// Whether a success, and a failure, has been written yet: the first is worth a record of its own.
-    success_written: bool,
-    failure_written: bool,
+    told: Told,
     written_at: Duration,
     news: bool,
+    /// The order list, as far as it was read.
+    list: ListRecord,
+}
+
+/// What has been written yet.
+#[derive(Debug, Default)]
+struct Told {
+    success: bool,
+    failure: bool,
+    page: bool,
 }
 
 impl Standing {
     pub(super) fn new(clock: &dyn Clock) -> Self {
         Self {
+            stop: None,
             since: clock.now(),
             last_success_at: None,
             last_failure: None,
             written_state: None,
-            success_written: false,
-            failure_written: false,
+            told: Told::default(),
             written_at: clock.monotonic(),
             news: false,
+            list: ListRecord::default(),
         }
     }
 
@@ -49,8 +62,40 @@ impl Standing {
         self.news = true;
     }
 
-    pub(super) fn changed(&mut self, now: UnixMillis) {
+    /// Whether the account stopped or works again since that was last reported.
+    pub(super) fn is_news(&self, stop: Option<StopReason>) -> bool {
+        self.stop != stop
+    }
+
+    pub(super) fn changed(&mut self, stop: Option<StopReason>, now: UnixMillis) {
+        self.stop = stop;
         self.since = now;
+    }
+
+    /// A page of the list was read to its end.
+    pub(super) fn read_page(&mut self, page: &PageSummary, now: UnixMillis) {
+        self.list.read_at = Some(now);
+        self.list.read_from = i64::try_from(page.offset).ok();
+        self.list.read_to = i64::try_from(page.offset + page.items).ok();
+    }
+
+    /// What else is known of the list, as the record is written. `is_caught_up`: no poll is overdue.
+    pub(super) fn describe_list(
+        &mut self,
+        positions: &Positions,
+        is_caught_up: bool,
+        now: UnixMillis,
+    ) -> ListRecord {
+        self.told.page = self.list.read_at.is_some();
+        if positions.total() > 0 {
+            self.list.total = i64::try_from(positions.total()).ok();
+            self.list.floor = i64::try_from(positions.floor()).ok();
+            self.list.positions = Some(positions.to_text());
+        }
+        if is_caught_up {
+            self.list.caught_up_at = Some(now);
+        }
+        self.list.clone()
     }
 
     /// The record to write, when the state has changed or the last one is old; counts as written.
@@ -58,28 +103,28 @@ impl Standing {
         &mut self,
         account: &AccountName,
         provider: &str,
-        throttle: &Throttle,
+        limiter: &Limiter,
         clock: &dyn Clock,
-        at_once: bool,
     ) -> Option<AccountRecord> {
         let now = clock.monotonic();
-        let held_for = throttle.held_for(now);
-        let (state, wait) = match (throttle.trouble(), held_for) {
-            (Some(Trouble::KeyRefused), _) => ("key_refused", throttle.next_probe_in(now)),
-            (Some(Trouble::NothingSucceeds), _) => ("paused", throttle.next_probe_in(now)),
+        let held_for = limiter.held_for(now);
+        let (state, wait) = match (limiter.stop_reason(), held_for) {
+            (Some(StopReason::KeyRefused), _) => ("key_refused", limiter.next_probe_in(now)),
+            (Some(StopReason::Failing), _) => ("paused", limiter.next_probe_in(now)),
             (None, Some(wait)) => ("held", Some(wait)),
             (None, None) => ("working", None),
         };
         let old = self.news && now.saturating_sub(self.written_at) >= RECORD_EVERY;
-        let first_success = self.last_success_at.is_some() && !self.success_written;
-        let first_failure = self.last_failure.is_some() && !self.failure_written;
-        let first = first_success || first_failure;
-        if self.written_state == Some(state) && !old && !first && !at_once {
+        let first_success = self.last_success_at.is_some() && !self.told.success;
+        let first_failure = self.last_failure.is_some() && !self.told.failure;
+        let first_page = self.list.read_at.is_some() && !self.told.page;
+        let first = first_success || first_failure || first_page;
+        if self.written_state == Some(state) && !old && !first {
             return None;
         }
         self.written_state = Some(state);
-        self.success_written = self.last_success_at.is_some();
-        self.failure_written = self.last_failure.is_some();
+        self.told.success = self.last_success_at.is_some();
+        self.told.failure = self.last_failure.is_some();
         self.written_at = now;
         self.news = false;
         Some(AccountRecord {

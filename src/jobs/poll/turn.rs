@@ -1,147 +1,119 @@
-//! One turn of a poller that reads the list: take in what became due, judge what pages showed, plan,
-//! and begin what the budget allows. What pages showed is judged in `judge`.
+//! One turn of a poller: take in what became due, judge what pages showed, plan, begin what the
+//! limits allow, write; then wait for whatever comes first.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
-use super::book;
-use super::page::{self, Errand, Fetched, Purpose, lock};
+use super::entry::Entry;
+use super::fetch::{self, Question, Step};
+use super::load::{Group, Loaded, Turn};
+use super::page::{self, lock};
+use super::schedule::{self, tick};
 use super::{BATCH, Poller};
-use crate::domain::invoice::{Invoice, InvoiceId};
-use crate::domain::positions::Positions;
-use crate::domain::time::UnixMillis;
+use crate::domain::invoice::Invoice;
+use crate::domain::listing::Positions;
+use crate::domain::planner::ListRequest;
 use crate::jobs::LONGEST_NAP;
-use crate::store::{DueRow, QueuePlace, StoreError};
+use crate::limit::StopReason;
+use crate::store::{DueRow, ListBeginning, StoreError};
 
-/// Rows taken in at a time.
-const CHUNK: u32 = 2_000;
-/// Plans so old are read once more: their writer may have committed late.
-const LAG: Duration = Duration::from_secs(2);
 /// Payments said without amounts are completed after a start if they are no older and no more than
 /// this; the rest is left to the audit.
 const LACKING_SINCE: Duration = Duration::from_hours(24);
 const LACKING_MOST: u32 = 500;
-/// A look of its own that is already under way is left alone for so long.
-const BUSY: Duration = Duration::from_millis(100);
-
-const LAST_ID: InvoiceId = InvoiceId(i64::MAX);
+/// Where every poll writes its row anyway, plans that come close together need not wait for company.
+const SHORTEST_REST: Duration = Duration::from_millis(5);
+/// What is due and cannot be planned or begun is looked through again after so long.
+const LOOK_THROUGH_AGAIN: Duration = Duration::from_millis(500);
 
 impl Poller {
-    /// As `refill`, for the strategies that read the list.
-    pub(super) async fn refill_by_list(&mut self) {
-        if let Err(error) = self.refill_or_fail().await {
-            self.read_not_before = self.committer.fail(&error);
+    /// Does all that can be done now.
+    pub(super) async fn turn(&mut self) {
+        if let Err(error) = self.refill().await {
+            let again = self.writer.fail(&error);
+            self.intake.wait_until(again);
         }
+        self.launch();
+        self.start_commit();
     }
 
-    async fn refill_or_fail(&mut self) -> Result<(), StoreError> {
+    async fn refill(&mut self) -> Result<(), StoreError> {
         self.take_in().await?;
-        self.judge_taken().await?;
-        self.judge_missing().await?;
-        self.committer.recovered();
-        if self.committer.is_failing() || self.committer.is_full() {
+        self.match_shown().await?;
+        self.match_missing().await?;
+        self.writer.recovered();
+        if self.writer.is_failing() || self.writer.is_full() {
             return Ok(());
         }
-        let (now, wall) = (self.setup.clock.monotonic(), self.setup.clock.now());
-        if let Some(reading) = &mut self.reading {
-            reading.plan(now, wall);
-        }
-        self.begin_page().await?;
-        self.load_ones().await
+        self.plan();
+        self.begin_list().await?;
+        self.begin_load();
+        Ok(())
     }
 
-    // ------------------------------------------------------------------ taking what is due
+    // ------------------------------------------------------------------------- what is due
 
     async fn take_in(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let Some(reading) = &mut self.reading else {
-            return Ok(());
-        };
-        if now < self.read_not_before && !reading.intake.goes_on {
+        if !self.intake.is_due(now) {
             return Ok(());
         }
-        let (store, account) = (&self.setup.store, &self.setup.account);
-        let wall = self.once.unwrap_or_else(|| self.setup.clock.now());
-        let beginning = store.list_beginning(account).await?;
-        let intake = &mut reading.intake;
-        let mut rows = Vec::new();
-        let mut highest_id = intake.highest_id;
-        if intake.begun {
-            let nudges = QueuePlace {
-                at: UnixMillis(-1),
-                id: LAST_ID,
+        let (store, account) = (self.setup.store.as_ref(), &self.setup.account);
+        let wall = self.pass.once.unwrap_or_else(|| self.setup.clock.now());
+        let takes_new = self.pass.once.is_none();
+        let taken = self.intake.read(store, account, wall, takes_new).await?;
+        self.adopt(&taken.rows, now);
+        if let Some(beginning) = taken.beginning {
+            self.begin_with(beginning).await?;
+        }
+        if !self.intake.goes_on() {
+            let (store, account) = (self.setup.store.as_ref(), &self.setup.account);
+            let at_least = if self.shapes().page_limit > 0 {
+                self.setup.intake_interval
+            } else {
+                SHORTEST_REST
             };
-            let none = UnixMillis(0);
-            rows = store.due_after(account, nudges, none, CHUNK).await?;
-            if beginning.highest_id > intake.highest_id && self.once.is_none() {
-                let after = intake.highest_id;
-                let new = store.inserted_after(account, after, CHUNK).await?;
-                let last = new.last().map_or(after, |row| row.id);
-                let is_all = new.len() < CHUNK as usize;
-                highest_id = if is_all {
-                    beginning.highest_id.max(last)
-                } else {
-                    last
-                };
-                rows.extend(new.into_iter().filter(|row| row.next_poll_at <= wall));
-            }
-        } else {
-            intake.begun = true;
-            highest_id = beginning.highest_id;
-            let text = beginning.positions.unwrap_or_default();
-            reading.positions = Positions::parse(&text);
-            // Said by the run before this one, or while the list was not read.
-            let lately = wall.minus(LACKING_SINCE);
-            let lacking = store.without_amounts(account, lately, LACKING_MOST).await?;
-            for (order, created_at) in lacking {
-                reading.details.want(&order.0, Some(created_at), None, now);
-            }
+            let rest = self.intake.rest(store, account, wall, (now, at_least));
+            rest.await?;
         }
-        let due = store.due_after(account, intake.cursor, wall, CHUNK).await?;
-        // Noted once all is read, and taken in before anything else can fail: what is passed over
-        // here is read by nobody again.
-        intake.highest_id = highest_id;
-        intake.goes_on = due.len() == CHUNK as usize;
-        intake.cursor = match due.last() {
-            Some(last) if intake.goes_on => QueuePlace {
-                at: last.next_poll_at,
-                id: last.id,
-            },
-            Some(_) | None => QueuePlace {
-                at: wall.minus(LAG).max(UnixMillis(0)),
-                id: LAST_ID,
-            },
-        };
-        rows.extend(due);
-        let goes_on = intake.goes_on;
-        self.adopt(&rows, now);
-        if !goes_on {
-            let (store, account) = (&self.setup.store, &self.setup.account);
-            let next = store.next_plan(account, wall).await?;
-            let until_next = next.map_or(LONGEST_NAP, |at| at.since(wall));
-            // Plans that come thick and fast are taken in together.
-            self.rest(until_next.max(self.setup.intake_interval));
+        Ok(())
+    }
+
+    /// What the run before this one knew of the list, and payments that it told without amounts.
+    async fn begin_with(&mut self, beginning: ListBeginning) -> Result<(), StoreError> {
+        if self.shapes().page_limit == 0 {
+            return Ok(());
+        }
+        let text = beginning.positions.unwrap_or_default();
+        self.planner.listing.positions = Positions::parse(&text);
+        let lately = self.setup.clock.now().minus(LACKING_SINCE);
+        let (store, account) = (&self.setup.store, &self.setup.account);
+        let lacking = store.without_amounts(account, lately, LACKING_MOST).await?;
+        let now = self.setup.clock.monotonic();
+        for (order, created_at) in lacking {
+            self.planner
+                .want_details(&order.0, Some(created_at), None, now);
         }
         Ok(())
     }
 
     fn adopt(&mut self, rows: &[DueRow], now: Duration) {
-        let Some(reading) = &self.reading else { return };
-        let mut shared = lock(&reading.shared);
+        let mut shared = lock(&self.shared);
         let mut orders_to_come = false;
         for row in rows {
-            let is_adopted = shared.book.adopt(row, book::tick(now));
-            let Some(order_id) = row.order_id.as_ref().filter(|_| is_adopted) else {
-                orders_to_come |= is_adopted;
+            let Some(slot) = shared.schedule.adopt(row, tick(now)) else {
+                continue;
+            };
+            let Some(order_id) = &row.order_id else {
+                orders_to_come = true;
                 continue;
             };
             // Where a page showed it lately. Its next page compares it anew.
-            let position = shared.forget_seen(&order_id.0);
-            if let (Some(position), Some(slot)) = (position, shared.book.slot_of(&order_id.0)) {
-                shared.book.place(slot, position);
+            if let Some(position) = shared.forget_seen(&order_id.0) {
+                shared.schedule.place(slot, position);
             }
         }
         if orders_to_come {
@@ -150,196 +122,322 @@ impl Poller {
         }
     }
 
-    // ---------------------------------------------------------------------------------- asking
+    /// Something is due so soon: a rest that is longer ends early, if the database can be used.
+    pub(super) fn read_again_in(&mut self, wait: Duration) {
+        if !self.writer.is_failing() {
+            let at = self.setup.clock.monotonic() + wait;
+            self.intake.read_again_at(at);
+        }
+    }
 
-    /// Begins the next page, if one is wanted and the budget allows it: first what is due needs,
-    /// then missing amounts, then the watch. One page at a time.
-    async fn begin_page(&mut self) -> Result<(), StoreError> {
+    /// Entries that are due.
+    pub(super) fn due_now(&self) -> u64 {
+        let now = tick(self.setup.clock.monotonic());
+        lock(&self.shared).schedule.count_due(now) as u64
+    }
+
+    fn plan(&mut self) {
+        let shapes = self.shapes();
         let now = self.setup.clock.monotonic();
-        let Some(reading) = &mut self.reading else {
-            return Ok(());
+        let wall = self.setup.clock.now();
+        let shared = Arc::clone(&self.shared);
+        let schedule = &mut lock(&shared).schedule;
+        let count = schedule.count_due(tick(now));
+        if count == 0 {
+            self.planner.clear();
+            return;
+        }
+        // Pages cover more at once, the more of it is known.
+        let waits_for_more = self.intake.goes_on() && shapes.page_limit > 0;
+        if waits_for_more || !self.planner.wants_plan(count, now) {
+            return;
+        }
+        let mut due = if self.planner.sweeps(count, now) {
+            schedule.due(tick(now)).to_vec()
+        } else {
+            schedule.turns(tick(now), self.planner.most_planned())
         };
-        let may_begin =
-            self.page.is_none() && now >= reading.pages_not_before && !reading.pages_rest();
-        let ones_wait = !self.queue.is_empty() || reading.has_ones();
-        let ones_turn = self.page_was_last && ones_wait;
-        if !may_begin || ones_turn || self.setup.gate.lock().room(now) == 0 {
+        due.retain(|slot| {
+            // Once its time is over, a list that still shows it open is not taken at its word.
+            let may_wait = schedule.entry(*slot).filter(|e| e.may_be_watched(wall));
+            let position = may_wait.and_then(Entry::position);
+            let until = position.and_then(|at| self.planner.watched_until(at, now));
+            if let Some(until) = until {
+                schedule.put_off(*slot, tick(until));
+            }
+            until.is_none()
+        });
+        let view = |slot| Some(schedule.entry(slot)?.candidate(shapes));
+        self.planner.plan(&due, &view, now, count);
+    }
+
+    // ----------------------------------------------------------------------------- asking
+
+    /// Begins the next request to the list, if one is wanted and the limits allow it: first what is
+    /// due needs, then missing amounts, then the watch. One at a time.
+    async fn begin_list(&mut self) -> Result<(), StoreError> {
+        let now = self.setup.clock.monotonic();
+        let fetches_wait = self.requests.loader.ready() > 0 || self.planner.has_fetches();
+        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
+        let may_begin = self.requests.list.is_none() && self.planner.may_list(now);
+        if !may_begin || is_fetches_turn || self.setup.limiter.lock().room(now) == 0 {
             return Ok(());
         }
-        let mut errand = reading.errand_for_due();
-        if errand.is_none() && self.once.is_none() {
-            let page_limit = self.setup.provider.page_limit();
-            errand = reading.details.errand(&reading.positions, page_limit, now);
-        }
-        let watch_is_due = reading.watch.next().is_some_and(|at| at <= now);
-        if errand.is_none() && self.once.is_none() && watch_is_due {
-            if self.setup.store.has_pending(&self.setup.account).await? {
-                errand = reading.watch_errand(now);
-            } else {
-                reading.watch.rest(now);
+        let mut request = self.planner.take_list_request();
+        if request.is_none() && self.pass.once.is_none() {
+            request = self.planner.take_details_request(now);
+            if request.is_none() && self.planner.watch_is_due(now) {
+                if self.setup.store.has_pending(&self.setup.account).await? {
+                    request = self.planner.take_watch_request(now);
+                } else {
+                    self.planner.rest_watch(now);
+                }
             }
         }
-        if let Some(errand) = errand {
-            self.send_errand(errand, now);
+        if let Some(request) = request {
+            self.send_to_list(request, now);
         }
         Ok(())
     }
 
-    fn send_errand(&mut self, errand: Errand, now: Duration) {
-        let taken = self.gate().take(now);
-        let (Some(reading), Ok(permit)) = (&mut self.reading, taken) else {
+    fn send_to_list(&mut self, request: ListRequest, now: Duration) {
+        let Ok(permit) = self.setup.limiter.lock().take(now) else {
             return;
         };
-        if errand.purpose == Purpose::Watch {
-            reading.watch.begun(now);
-        }
-        self.page_was_last = true;
+        self.planner.begin(&request, now);
+        self.requests.list_was_last = true;
         let provider = Arc::clone(&self.setup.provider);
         let clock = Arc::clone(&self.setup.clock);
-        let shared = Arc::clone(&reading.shared);
-        self.page = Some(page::fetch(errand, permit, provider, clock, shared).boxed());
+        let shared = Arc::clone(&self.shared);
+        let listed = page::list(request, permit, provider, clock, shared);
+        self.requests.list = Some(listed.boxed());
     }
 
-    /// Loads the rows whose turn for a look of their own has come.
-    async fn load_ones(&mut self) -> Result<(), StoreError> {
+    /// Loads the rows whose turn for a request of their own has come, while earlier ones are asked
+    /// about.
+    fn begin_load(&mut self) {
         let now = self.setup.clock.monotonic();
-        let room = if self.queue.is_empty() {
-            self.gate().room(now)
-        } else {
-            0
-        };
-        let Some(reading) = self.reading.as_mut().filter(|_| room > 0) else {
-            return Ok(());
-        };
-        let ones = reading.take_ones(room.min(BATCH));
-        if ones.is_empty() {
-            return Ok(());
-        }
-        self.page_was_last = false;
-        let ids: Vec<InvoiceId> = ones.iter().map(|(_, id)| *id).collect();
-        match self.setup.store.load(&ids).await {
-            Ok(invoices) => {
-                self.queue_loaded(&ones, invoices, now);
-                self.mark_creations().await;
-                Ok(())
-            }
-            Err(error) => {
-                let mut shared = lock(&reading.shared);
-                for (slot, _) in &ones {
-                    shared.book.make_due(*slot);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn queue_loaded(&mut self, ones: &[(u32, InvoiceId)], invoices: Vec<Invoice>, now: Duration) {
-        let Some(reading) = &self.reading else { return };
-        let mut shared = lock(&reading.shared);
-        let mut by_id: HashMap<InvoiceId, Invoice> = invoices
-            .into_iter()
-            .map(|invoice| (invoice.id, invoice))
-            .collect();
-        for (slot, id) in ones {
-            let invoice = by_id.remove(id);
-            match invoice.filter(|invoice| invoice.schedule.next_poll_at.is_some()) {
-                // Gone, or final.
-                None => shared.book.remove(*slot),
-                Some(_) if self.claimed.contains(id) => {
-                    shared.book.put_off(*slot, book::tick(now + BUSY));
-                }
-                Some(invoice) => self.queue.push_back(Box::new(invoice)),
-            }
-        }
-    }
-
-    /// Takes in a page that came back.
-    pub(super) fn fetched(&mut self, mut fetched: Fetched) {
-        self.meter_page(&fetched);
-        let (now, wall) = (self.setup.clock.monotonic(), self.setup.clock.now());
-        match &fetched.result {
-            Ok(_) => {
-                self.gate().settle(&fetched.permit, Ok(()), now);
-                self.standing.succeeded(wall);
-                self.counts.answered += 1;
-            }
-            Err(error) => {
-                tracing::debug!(account = %self.setup.account, %error, "a page could not be read");
-                self.gate().settle(&fetched.permit, Err(error), now);
-                self.standing.failed(wall, error.to_string());
-                self.counts.could_not_ask += 1;
-            }
-        }
-        self.tell_of_trouble();
-        self.cover(&fetched.covered, now, wall);
-        let started_at = fetched.started_at;
-        let taken = std::mem::take(&mut fetched.taken).into_iter();
-        self.taken.extend(taken.map(|taken| (started_at, taken)));
-        let Some(reading) = &mut self.reading else {
+        if self.requests.loader.is_loading() {
             return;
+        }
+        let (most, enough) = {
+            let mut limiter = self.setup.limiter.lock();
+            if limiter.rate().is_none() && limiter.stop_reason().is_none() {
+                (BATCH, BATCH / 2)
+            } else {
+                (limiter.room(now).min(BATCH), 1)
+            }
         };
-        let missing = reading.learn(&fetched, now, wall);
-        if !self.setup.strategy.has_looks() {
-            self.missing.extend(missing);
+        if most == 0 || self.requests.loader.ready() >= enough {
+            return;
+        }
+        let groups = self.planner.take_fetches(most, BATCH);
+        let mut shared = lock(&self.shared);
+        let groups: Vec<Vec<Turn>> = groups
+            .into_iter()
+            .map(|slots| shared.schedule.take_turns(&slots))
+            .filter(|group| !group.is_empty())
+            .collect();
+        shared.schedule.used_turns(groups.len());
+        drop(shared);
+        if !groups.is_empty() {
+            let (store, clock) = (&self.setup.store, &self.setup.clock);
+            self.requests
+                .loader
+                .begin(groups, Arc::clone(store), Arc::clone(clock));
         }
     }
 
-    // --------------------------------------------------------------------------------- waiting
-
-    /// How long nothing of the list needs to be done.
-    pub(super) fn list_nap(&mut self, now: Duration) -> Duration {
-        let room = self.gate().wait(now);
-        let Some(reading) = &self.reading else {
-            return Duration::MAX;
+    fn loaded(&mut self, loaded: Loaded) {
+        let mut shared = lock(&self.shared);
+        let schedule = &mut shared.schedule;
+        let mut invoices = match loaded.invoices {
+            Ok(invoices) => invoices,
+            Err(error) => {
+                for (slot, _) in loaded.groups.iter().flatten() {
+                    schedule.make_due(*slot);
+                }
+                drop(shared);
+                let again = self.writer.fail(&error);
+                self.intake.wait_until(again);
+                return;
+            }
         };
-        let may_begin_page = self.page.is_none() && !reading.pages_rest();
-        if self.committer.is_failing() {
+        for turns in loaded.groups {
+            let mut group = Group::new();
+            for (slot, id) in turns {
+                let invoice = invoices.remove(&id);
+                match invoice.filter(|i| i.schedule.next_poll_at.is_some()) {
+                    Some(invoice) => group.push(invoice),
+                    // Gone, or final.
+                    None => schedule.remove(slot),
+                }
+            }
+            if !group.is_empty() {
+                self.requests.loader.push(group);
+            }
+        }
+    }
+
+    fn launch(&mut self) {
+        if self.pass.is_finishing {
+            return;
+        }
+        self.launch_probe();
+        while let Some(group) = self.requests.loader.pop() {
+            let asked = self.questions(group);
+            if asked.is_empty() {
+                continue;
+            }
+            let now = self.setup.clock.monotonic();
+            let permit = self.setup.limiter.lock().take(now);
+            let Ok(permit) = permit else {
+                let group = asked.into_iter().map(|(invoice, _)| invoice);
+                self.requests.loader.push_front(group.collect());
+                return;
+            };
+            self.requests.list_was_last = false;
+            self.requests.fetcher.ask(asked, permit);
+        }
+    }
+
+    /// Those that need a request; what needs none is decided.
+    fn questions(&mut self, group: Group) -> Vec<(Invoice, Question)> {
+        let now = self.setup.clock.now();
+        let mut asked = Vec::with_capacity(group.len());
+        for invoice in group {
+            match fetch::step(&invoice, self.setup.provider.as_ref(), now) {
+                Step::Ask(question) => asked.push((invoice, question)),
+                Step::Known(news) => self.decide(Box::new(invoice), *news),
+                Step::Nothing => self.plan_only(Box::new(invoice)),
+            }
+        }
+        asked
+    }
+
+    fn launch_probe(&mut self) {
+        let now = self.setup.clock.monotonic();
+        let (probe, stop) = {
+            let mut limiter = self.setup.limiter.lock();
+            (limiter.take_probe(now), limiter.stop_reason())
+        };
+        let Some(permit) = probe else { return };
+        if stop == Some(StopReason::KeyRefused) {
+            self.reload_key();
+        }
+        self.requests.fetcher.probe(permit);
+    }
+
+    pub(super) fn reload_key(&mut self) {
+        match (self.setup.read_key)() {
+            Ok(key) => self.setup.provider.set_key(key),
+            Err(error) => {
+                tracing::warn!(account = %self.setup.account, error, "key could not be read again");
+            }
+        }
+    }
+
+    // ---------------------------------------------------------------------------- waiting
+
+    /// Waits for whatever comes first: an answer, the end of a commit, or time.
+    pub(super) async fn progress(&mut self) {
+        self.setup.heartbeat.beat(self.setup.clock.monotonic());
+        self.tell_of_stop();
+        self.meter_limits();
+        let nap = self.nap();
+        let clock = Arc::clone(&self.setup.clock);
+        let Self {
+            requests, writer, ..
+        } = self;
+        tokio::select! {
+            biased;
+            outcome = writer.finished() => self.committed(outcome),
+            listed = under_way(&mut requests.list) => {
+                self.requests.list = None;
+                self.listed(listed);
+            }
+            loaded = requests.loader.finished() => self.loaded(loaded),
+            Some(asked) = requests.fetcher.next() => self.asked(asked),
+            () = clock.sleep(nap) => {}
+        }
+        while let Some(asked) = self.requests.fetcher.try_next() {
+            self.asked(asked);
+        }
+    }
+
+    /// How long to wait when nothing happens.
+    fn nap(&mut self) -> Duration {
+        let now = self.setup.clock.monotonic();
+        let mut nap = LONGEST_NAP;
+        if let Some(wait) = self.writer.wait(now) {
+            nap = nap.min(wait);
+        }
+        // On the way out, or while much waits to be written, what could be asked is no reason to
+        // wake.
+        if !self.pass.is_finishing && !self.writer.is_full() {
+            nap = nap.min(self.next_work(now).saturating_sub(now));
+        }
+        nap.max(Duration::from_millis(1))
+    }
+
+    /// When there is something to do, if nothing comes back before.
+    fn next_work(&mut self, now: Duration) -> Duration {
+        if self.writer.is_failing() {
             // Nothing is planned or asked meanwhile: only the next try of the database counts.
-            let again = self.read_not_before.saturating_sub(now);
-            return if again.is_zero() {
-                self.setup.intake_interval
-            } else {
+            let again = self.intake.not_before();
+            return if again > now {
                 again
+            } else {
+                now + self.setup.intake_interval
             };
         }
-        if reading.intake.goes_on || !self.taken.is_empty() || !self.missing.is_empty() {
-            return Duration::ZERO;
+        if self.intake.goes_on() || !self.unmatched.is_empty() {
+            return now;
         }
-        let mut wakes = Vec::new();
-        let next_due = lock(&reading.shared).book.next_due();
-        wakes.extend(next_due.map(book::begins));
-        if self.once.is_none() && may_begin_page {
-            let pages = reading.watch.next().into_iter();
-            let pages = pages.chain(reading.details.next());
-            wakes.extend(pages.map(|at| at.max(reading.pages_not_before)));
+        let mut wakes = vec![self.intake.not_before()];
+        {
+            let mut shared = lock(&self.shared);
+            if shared.schedule.count_due(tick(now)) > 0 {
+                wakes.push(now + LOOK_THROUGH_AGAIN);
+            }
+            wakes.extend(shared.schedule.next_due().map(schedule::begins));
         }
-        if !reading.is_idle() {
-            let for_page = may_begin_page.then_some(reading.pages_not_before);
-            // While a page is under way, only those that need none can begin.
-            wakes.extend(for_page.or(reading.has_ones().then_some(now)));
+        let (room, probe) = {
+            let mut limiter = self.setup.limiter.lock();
+            let is_stopped = limiter.stop_reason().is_some();
+            let room = limiter.wait(now).filter(|_| !is_stopped);
+            (room, limiter.wait_for_probe(now))
+        };
+        wakes.extend(probe.map(|wait| now + wait));
+        if let Some(room) = room {
+            wakes.extend(self.next_request(now).map(|at| at.max(now + room)));
         }
-        // Without room for a request there is no use in waking.
-        let room = room.map_or(Duration::MAX, |wait| now + wait);
-        let wake = wakes.into_iter().min();
-        wake.map_or(Duration::MAX, |at| at.max(room).saturating_sub(now))
+        wakes.into_iter().min().unwrap_or(now + LONGEST_NAP)
     }
 
-    /// For one pass: whether all that was due has been looked at.
-    pub(super) fn list_is_done(&mut self) -> bool {
-        let Some(reading) = &self.reading else {
-            return true;
-        };
-        let has_read_all = reading.intake.begun && !reading.intake.goes_on;
-        let is_judged = self.taken.is_empty() && self.missing.is_empty();
-        has_read_all && is_judged && self.page.is_none() && self.list_left() == 0
+    /// When the next request could begin, if the limits allow it.
+    fn next_request(&self, now: Duration) -> Option<Duration> {
+        let is_loading = self.requests.loader.is_loading();
+        let has_ready = self.requests.loader.ready() > 0;
+        if has_ready || self.planner.has_fetches() && !is_loading {
+            return Some(now);
+        }
+        if self.requests.list.is_some() || self.shapes().page_limit == 0 {
+            return None;
+        }
+        let for_due = (!self.planner.is_idle()).then(|| self.planner.listing.not_before());
+        let beyond = self
+            .planner
+            .next_beyond()
+            .filter(|_| self.pass.once.is_none());
+        for_due.into_iter().chain(beyond).min()
     }
+}
 
-    /// Entries still due.
-    pub(super) fn list_left(&self) -> u64 {
-        let Some(reading) = &self.reading else {
-            return 0;
-        };
-        let now = book::tick(self.setup.clock.monotonic());
-        lock(&reading.shared).book.due(now).len() as u64
+/// The end of what is under way; never when there is nothing.
+async fn under_way<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
+    match under_way {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }

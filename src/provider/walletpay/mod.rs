@@ -24,7 +24,10 @@ use url::form_urlencoded::byte_serialize;
 use self::list::{NotRead, PageReader};
 use self::wire::{Envelope, Word};
 use super::http::{Request, Response, Transport, judge_status};
-use super::{ApiKey, CouldNotAsk, Creation, CreationAnswer, Look, PageEnd, PageVisitor, Provider};
+use super::{
+    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, ListOrders, Look,
+    PageEnd, PageVisitor, Provider,
+};
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::sighting::Sighting;
@@ -115,6 +118,30 @@ impl Provider for WalletPay {
         NAME
     }
 
+    fn set_key(&self, key: ApiKey) {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
+        self.transport.set_key(key);
+    }
+
+    async fn probe(&self) -> Result<(), CouldNotAsk> {
+        self.count().await.map(|_| ())
+    }
+
+    fn fetches(&self) -> Option<&dyn FetchOrders> {
+        Some(self)
+    }
+
+    fn lists(&self) -> Option<&dyn ListOrders> {
+        Some(self)
+    }
+
+    fn creates(&self) -> Option<&dyn CreateOrders> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl CreateOrders for WalletPay {
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
         creation::creation(invoice)
     }
@@ -161,19 +188,33 @@ impl Provider for WalletPay {
             Ok(envelope) => answer.order(&envelope).map(CreationAnswer::Exists),
         }
     }
+}
 
-    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
+#[async_trait]
+impl FetchOrders for WalletPay {
+    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<Look>, CouldNotAsk> {
+        let [order] = orders else {
+            let what = format!("one order at a time, not {}", orders.len());
+            return Err(CouldNotAsk::Refused(what));
+        };
         let id: String = byte_serialize(order.0.as_bytes()).collect();
         let answer = self.ask(Request::get(format!("{PREVIEW}?id={id}"))).await?;
         if answer.status == 404 {
-            return Ok(Look::NotFound);
+            return Ok(vec![Look::NotFound]);
         }
         let sighting = answer.order(&self.accept(&answer)?)?;
         if sighting.order_id != *order {
             let what = "the answer is about another order";
             return Err(CouldNotAsk::Malformed(what.into()));
         }
-        Ok(Look::Seen(sighting))
+        Ok(vec![Look::Seen(sighting)])
+    }
+}
+
+#[async_trait]
+impl ListOrders for WalletPay {
+    fn page_limit(&self) -> u32 {
+        PAGE_LIMIT
     }
 
     /// Items are handed over only under a `SUCCESS`: should the envelope's status come after them,
@@ -216,15 +257,6 @@ impl Provider for WalletPay {
         let answer = self.ask(Request::get(AMOUNT)).await?;
         let envelope = self.accept(&answer)?;
         wire::total_amount(envelope.data).map_err(CouldNotAsk::Malformed)
-    }
-
-    fn page_limit(&self) -> u32 {
-        PAGE_LIMIT
-    }
-
-    fn set_key(&self, key: ApiKey) {
-        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
-        self.transport.set_key(key);
     }
 }
 

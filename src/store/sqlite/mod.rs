@@ -37,7 +37,6 @@ pub use reports::{DetectTimes, EventRow, InvoiceQuery, NewInvoice, Overview, Ref
 pub use schema::{MIGRATIONS, Migrated, migrate, migrate_by};
 pub use watch::ChangeWatch;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +51,8 @@ use self::log::LogState;
 use self::place::{Numbers, Place};
 use self::stamp::LastAnswer;
 use super::{
-    AccountRecord, Consumer, Due, DueRow, ListBeginning, QueuePlace, Store, StoreError,
-    StoredEvent, Written,
+    AccountRecord, Consumer, DueRow, ListBeginning, QueuePlace, Store, StoreError, StoredEvent,
+    Written,
 };
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
@@ -215,16 +214,6 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn due(
-        &self,
-        account: &AccountName,
-        now: UnixMillis,
-        limit: u32,
-        claimed: &HashSet<InvoiceId>,
-    ) -> Result<Due, StoreError> {
-        due::due(&self.readers, account, now, limit, claimed).await
-    }
-
     async fn due_after(
         &self,
         account: &AccountName,

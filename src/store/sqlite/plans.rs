@@ -14,18 +14,6 @@ const UNREAD: &str = "SELECT * FROM outbox_unread WHERE consumer = 'bot' ORDER B
 /// Each statement that runs often, and a step that its plan must have.
 const OFTEN: &[(&str, &str)] = &[
     (
-        due::BECAME_DUE_LAST,
-        "invoices_due (account=? AND next_poll_at<?)",
-    ),
-    (
-        due::WAITED_LONGEST,
-        "invoices_due (account=? AND next_poll_at<?)",
-    ),
-    (
-        due::CHOSEN,
-        "SEARCH invoices USING INTEGER PRIMARY KEY (rowid=?)",
-    ),
-    (
         pages::DUE_WITH,
         "invoices_due (account=? AND next_poll_at=? AND rowid>?)",
     ),

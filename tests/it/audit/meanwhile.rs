@@ -7,17 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use payrecond::clock::{Clock as _, ManualClock};
 use payrecond::domain::decide::{Decision, decide};
-use payrecond::domain::invoice::{Invoice, OrderId};
+use payrecond::domain::invoice::Invoice;
 use payrecond::domain::sighting::{News, OrderState, Sighting};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, Report};
-use payrecond::provider::{
-    ApiKey, CouldNotAsk, Creation, CreationAnswer, Look, PageEnd, PageVisitor, Provider,
-};
+use payrecond::limit::{Limits, SharedLimiter};
+use payrecond::provider::{ApiKey, CouldNotAsk, ListOrders, PageEnd, PageVisitor, Provider};
 use payrecond::store::sqlite::{Reference, SqliteStore, migrate};
 use payrecond::store::{Store, Written};
-use payrecond::throttle::{Gate, Limits};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
@@ -39,7 +37,11 @@ pub struct List {
 }
 
 #[async_trait]
-impl Provider for List {
+impl ListOrders for List {
+    fn page_limit(&self) -> u32 {
+        10_000
+    }
+
     async fn page(
         &self,
         _: u64,
@@ -59,6 +61,13 @@ impl Provider for List {
         })
     }
 
+    async fn count(&self) -> Result<u64, CouldNotAsk> {
+        Err(not_asked())
+    }
+}
+
+#[async_trait]
+impl Provider for List {
     fn name(&self) -> &'static str {
         let decided = self.during_a_judgement.lock().unwrap().take();
         if let Some(decision) = decided {
@@ -68,27 +77,15 @@ impl Provider for List {
         "walletpay"
     }
 
-    fn creation(&self, _: &Invoice) -> Result<Creation, String> {
-        Err("an audit creates nothing".into())
-    }
-
-    async fn create(&self, _: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
-        Err(not_asked())
-    }
-
-    async fn look(&self, _: &OrderId) -> Result<Look, CouldNotAsk> {
-        Err(not_asked())
-    }
-
-    async fn count(&self) -> Result<u64, CouldNotAsk> {
-        Err(not_asked())
-    }
-
-    fn page_limit(&self) -> u32 {
-        10_000
-    }
-
     fn set_key(&self, _: ApiKey) {}
+
+    async fn probe(&self) -> Result<(), CouldNotAsk> {
+        Err(not_asked())
+    }
+
+    fn lists(&self) -> Option<&dyn ListOrders> {
+        Some(self)
+    }
 }
 
 fn not_asked() -> CouldNotAsk {
@@ -155,7 +152,7 @@ impl Scene {
             provider: Arc::new(list),
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             clock: Arc::clone(&self.clock) as Arc<_>,
-            gate: Gate::new(limits, self.clock.monotonic()),
+            limiter: SharedLimiter::new(limits, self.clock.monotonic()),
             adopt: false,
             polled_until: None,
         }

@@ -177,8 +177,8 @@ async fn a_missing_order_goes_to_a_person_only_while_the_service_works() {
     let why = "SELECT last_error LIKE '%404%' FROM accounts";
     shop.until(why, "1").await;
     // Longer than the grace.
-    let probed = shop.asked(Operation::Preview);
-    shop.until_asked(Operation::Preview, probed + 2).await;
+    let probes = shop.asked(Operation::Amount);
+    shop.until_asked(Operation::Amount, probes + 2).await;
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "1");
     shop.answer_again();
     shop.until("SELECT state FROM accounts", "working").await;

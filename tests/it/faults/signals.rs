@@ -146,7 +146,7 @@ async fn a_provider_that_is_silent_does_not_hold_the_end_up() {
         .await
         .unwrap();
     let left = program.stop().await;
-    assert!(left.stderr.contains("asked again"), "{}", left.stderr);
+    assert!(left.stderr.contains("made again"), "{}", left.stderr);
     laws::hold(&shop, &[left]).await;
 }
 

@@ -1,12 +1,10 @@
 //! A program beside the running daemon: it waits for its turn and never sees "database is locked".
 
-use std::collections::HashSet;
-
 use payrecond::domain::decide::Decision;
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::Store as _;
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use payrecond::store::{QueuePlace, Store as _};
 use serde_json::json;
 use sqlx::Connection as _;
 
@@ -66,15 +64,11 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
     let store = SqliteStore::open(options).await.unwrap();
     let cases = json!([{"file": path, "rounds": rounds}]);
     let program = tokio::task::spawn_blocking(move || drivers::run_python(PROGRAM, &cases));
-    let due = store
-        .due(
-            &"default".into(),
-            UnixMillis(i64::MAX),
-            batch,
-            &HashSet::new(),
-        )
-        .await;
-    let looks: Vec<Decision> = due.unwrap().overdue.iter().map(look).collect();
+    let (start, end) = (QueuePlace::default(), UnixMillis(i64::MAX));
+    let due = store.due_after(&"default".into(), start, end, batch).await;
+    let ids: Vec<_> = due.unwrap().iter().map(|row| row.id).collect();
+    let rows = store.load(&ids).await.unwrap();
+    let looks: Vec<Decision> = rows.iter().map(look).collect();
     let turns = (0..writers).map(|_| async {
         while !program.is_finished() {
             store.commit(&looks, UnixMillis(1)).await.unwrap();

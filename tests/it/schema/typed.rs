@@ -1,10 +1,8 @@
 //! Values as languages bind them, and bytes that are no UTF-8.
 
-use std::collections::HashSet;
-
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::Store as _;
 use payrecond::store::sqlite::{MIGRATIONS, SqliteOptions, SqliteStore, migrate, migrate_by};
+use payrecond::store::{QueuePlace, Store as _};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -169,18 +167,13 @@ async fn bytes_that_are_no_utf8_stop_no_other_invoice() {
     migrate(&path, UnixMillis(1)).await.unwrap();
     let options = SqliteOptions::new(path, "payments");
     let store = SqliteStore::open(options).await.unwrap();
-    let due = store
-        .due(&"odd".into(), UnixMillis(i64::MAX), 100, &HashSet::new())
-        .await
-        .unwrap();
+    let (start, end) = (QueuePlace::default(), UnixMillis(i64::MAX));
+    let due = store.due_after(&"odd".into(), start, end, 100).await;
+    let ids: Vec<_> = due.unwrap().iter().map(|row| row.id).collect();
+    let due = store.load(&ids).await.unwrap();
+    assert!(due.iter().any(|invoice| invoice.external_id.0 == "even"));
     assert!(
-        due.overdue
-            .iter()
-            .any(|invoice| invoice.external_id.0 == "even")
-    );
-    assert!(
-        due.overdue
-            .iter()
+        due.iter()
             .any(|invoice| invoice.metadata.as_deref() == Some("\"\u{fffd}\""))
     );
     store.close().await;

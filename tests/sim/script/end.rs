@@ -87,7 +87,7 @@ impl Story {
             let limits = account.limits;
             // A page goes out after the database was asked for its company.
             let slack = match account.strategy {
-                Strategy::Preview => 0.0,
+                Strategy::Single => 0.0,
                 Strategy::Auto | Strategy::List => 1.0,
             };
             let rate = limits.requests_per_second;

@@ -1,0 +1,305 @@
+//! Requests about single invoices on their way: creations, polls of one order or of a batch, searches
+//! by external id, the harmless request. Each runs as a task of its own, so that answers are read on
+//! every core.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::whole;
+use crate::clock::Clock;
+use crate::domain::invoice::{Invoice, OrderId};
+use crate::domain::sighting::{News, Sighting};
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::limit::{Permit, SharedLimiter};
+use crate::provider::{CouldNotAsk, Creation, CreationAnswer, Look, Provider};
+
+/// What is to be done about an invoice that is due.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A request is needed.
+    Ask(Question),
+    /// No request is needed to know this.
+    Known(Box<News>),
+    /// There is nothing to ask for: only plan the next poll.
+    Nothing,
+}
+
+/// A request about one invoice.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// Create the order.
+    Create(Creation),
+    /// Poll the order.
+    Order(OrderId),
+    /// Search for the order that bears the invoice's external id.
+    ByExternalId,
+}
+
+/// Chooses the step. Pure but for the provider's judgement of the shop's options.
+pub(super) fn step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
+    match (invoice.facts.status, &invoice.facts.order_id) {
+        (Status::Requested, _) => creation_step(invoice, provider, now),
+        (Status::Paid | Status::Rejected, _) => Step::Nothing,
+        (
+            Status::Pending | Status::Expired | Status::Cancelled | Status::Review,
+            Some(order_id),
+        ) if provider.fetches().is_some() => Step::Ask(Question::Order(order_id.clone())),
+        (Status::Pending | Status::Expired | Status::Cancelled | Status::Review, None)
+            if provider.finds().is_some() =>
+        {
+            Step::Ask(Question::ByExternalId)
+        }
+        (Status::Pending | Status::Expired | Status::Cancelled | Status::Review, _) => {
+            Step::Nothing
+        }
+    }
+}
+
+fn creation_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
+    let timeout = Duration::from_secs(u64::try_from(invoice.wish.timeout_s).unwrap_or(0));
+    if now.since(invoice.created_at) > timeout {
+        return Step::Known(Box::new(News::CreationTooLate { observed_at: now }));
+    }
+    let creation = match provider.creates() {
+        Some(creates) => creates.creation(invoice),
+        None => Err(format!(
+            "{} creates no orders by request: insert the order_id of one that exists",
+            provider.name()
+        )),
+    };
+    match creation {
+        Ok(creation) => Step::Ask(Question::Create(creation)),
+        Err(reason) => Step::Known(Box::new(News::CreationRefused {
+            observed_at: now,
+            reason,
+        })),
+    }
+}
+
+/// An answer so recent shows that the account's service works.
+const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
+
+/// What the provider said about the invoices of one request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// For each invoice.
+    pub(super) news: Vec<News>,
+    /// Whether it shows that the service works: "not found" alone does not.
+    pub(super) proves: bool,
+}
+
+/// A request that came back.
+pub(super) struct Asked {
+    pub(super) about: About,
+    pub(super) permit: Permit,
+    pub(super) answer: Result<Answer, CouldNotAsk>,
+}
+
+/// What a request was about.
+pub(super) enum About {
+    /// These invoices, in the order of the answer.
+    Invoices(Vec<Invoice>),
+    /// Nothing: the harmless request.
+    Nothing,
+}
+
+/// The requests of one account that are under way, but for those to its list.
+pub(super) struct Fetcher {
+    asker: Asker,
+    tasks: JoinSet<Asked>,
+}
+
+/// What a request needs to know about the account.
+#[derive(Clone)]
+struct Asker {
+    provider: Arc<dyn Provider>,
+    clock: Arc<dyn Clock>,
+    limiter: SharedLimiter,
+    not_found_grace: Duration,
+}
+
+impl Fetcher {
+    pub(super) fn new(
+        provider: Arc<dyn Provider>,
+        clock: Arc<dyn Clock>,
+        limiter: SharedLimiter,
+        not_found_grace: Duration,
+    ) -> Self {
+        Self {
+            asker: Asker {
+                provider,
+                clock,
+                limiter,
+                not_found_grace,
+            },
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Asks about one invoice, or about several orders at once.
+    pub(super) fn ask(&mut self, wanted: Vec<(Invoice, Question)>, permit: Permit) {
+        let asker = self.asker.clone();
+        let (invoices, questions): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        self.tasks.spawn(async move {
+            let answer = asker.answer(&invoices, questions).await;
+            Asked {
+                about: About::Invoices(invoices),
+                permit,
+                answer,
+            }
+        });
+    }
+
+    /// Makes the harmless request.
+    pub(super) fn probe(&mut self, permit: Permit) {
+        let provider = Arc::clone(&self.asker.provider);
+        self.tasks.spawn(async move {
+            let answer = provider.probe().await.map(|()| Answer::proof(Vec::new()));
+            Asked {
+                about: About::Nothing,
+                permit,
+                answer,
+            }
+        });
+    }
+
+    /// The next request that comes back; None when none is under way.
+    pub(super) async fn next(&mut self) -> Option<Asked> {
+        self.tasks.join_next().await.map(whole)
+    }
+
+    /// One that has come back already.
+    pub(super) fn try_next(&mut self) -> Option<Asked> {
+        self.tasks.try_join_next().map(whole)
+    }
+}
+
+impl Asker {
+    async fn answer(
+        &self,
+        invoices: &[Invoice],
+        questions: Vec<Question>,
+    ) -> Result<Answer, CouldNotAsk> {
+        let mut orders = Vec::with_capacity(questions.len());
+        for (invoice, question) in invoices.iter().zip(questions) {
+            match question {
+                Question::Order(order) => orders.push(order),
+                // Never together with others.
+                Question::Create(creation) => return self.create(&creation).await,
+                Question::ByExternalId => return self.find(invoice).await,
+            }
+        }
+        self.poll(invoices, &orders).await
+    }
+
+    async fn create(&self, creation: &Creation) -> Result<Answer, CouldNotAsk> {
+        let Some(creates) = self.provider.creates() else {
+            return Err(CouldNotAsk::Refused("no orders can be created".into()));
+        };
+        let answer = creates.create(creation).await?;
+        let observed_at = self.clock.now();
+        Ok(Answer::proof(vec![match answer {
+            CreationAnswer::Exists(sighting) => News::Created(sighting),
+            CreationAnswer::Refused(reason) => News::CreationRefused {
+                observed_at,
+                reason,
+            },
+            CreationAnswer::Conflict(_) => News::CreationConflict { observed_at },
+        }]))
+    }
+
+    async fn poll(&self, invoices: &[Invoice], orders: &[OrderId]) -> Result<Answer, CouldNotAsk> {
+        let Some(fetches) = self.provider.fetches() else {
+            return Err(CouldNotAsk::Refused("no order can be polled".into()));
+        };
+        let looks = fetches.fetch(orders).await?;
+        if looks.len() != invoices.len() {
+            let what = format!("{} orders asked for, {} told", orders.len(), looks.len());
+            return Err(CouldNotAsk::Malformed(what));
+        }
+        self.judge(invoices, looks).await
+    }
+
+    async fn find(&self, invoice: &Invoice) -> Result<Answer, CouldNotAsk> {
+        let Some(finds) = self.provider.finds() else {
+            return Err(CouldNotAsk::Refused("orders cannot be searched for".into()));
+        };
+        let found: Option<Sighting> = finds.find(&invoice.external_id).await?;
+        let proof = found.map(|sighting| Answer::proof(vec![News::Seen(sighting)]));
+        match proof {
+            Some(proof) => Ok(proof),
+            None => self.judge_missing(&[invoice]).await,
+        }
+    }
+
+    async fn judge(&self, invoices: &[Invoice], looks: Vec<Look>) -> Result<Answer, CouldNotAsk> {
+        let missing: Vec<&Invoice> = invoices
+            .iter()
+            .zip(&looks)
+            .filter(|(_, look)| **look == Look::NotFound)
+            .map(|(invoice, _)| invoice)
+            .collect();
+        if missing.len() < looks.len() {
+            // Who tells of one order knows of those that it leaves out.
+            let not_found = self.not_found(&missing);
+            return Ok(Answer::proof(merged(looks, not_found)));
+        }
+        self.judge_missing(&missing).await
+    }
+
+    /// "Not found" counts once the grace is over, and only while the service is shown to work: by
+    /// another answer, else by one harmless request. A service that finds nothing and answers that
+    /// in no better way tells nothing about the order.
+    async fn judge_missing(&self, missing: &[&Invoice]) -> Result<Answer, CouldNotAsk> {
+        let news = self.not_found(missing);
+        let proves = !self.service_works();
+        if proves {
+            self.limiter.lock().charge(self.clock.monotonic());
+            self.provider.probe().await?;
+        }
+        Ok(Answer { news, proves })
+    }
+
+    fn not_found(&self, missing: &[&Invoice]) -> Vec<News> {
+        let observed_at = self.clock.now();
+        let each = missing.iter().map(|invoice| News::NotFound {
+            observed_at,
+            counts: invoice.counts_as_missing(observed_at, self.not_found_grace),
+        });
+        each.collect()
+    }
+
+    /// Whether another answer shows it. Younger than the grace, so given after the order was first
+    /// missing.
+    fn service_works(&self) -> bool {
+        let proof = PROOF_OF_SERVICE.min(self.not_found_grace);
+        let now = self.clock.monotonic();
+        let limiter = self.limiter.lock();
+        let is_young = |at| now.saturating_sub(at) < proof;
+        limiter.stop_reason().is_none() && limiter.last_answer().is_some_and(is_young)
+    }
+}
+
+impl Answer {
+    fn proof(news: Vec<News>) -> Self {
+        Self { news, proves: true }
+    }
+}
+
+/// What was seen of each order, and of the missing ones what that means.
+fn merged(looks: Vec<Look>, not_found: Vec<News>) -> Vec<News> {
+    let mut not_found = not_found.into_iter();
+    let each = looks.into_iter().filter_map(|look| match look {
+        Look::Seen(sighting) => Some(News::Seen(sighting)),
+        Look::NotFound => not_found.next(),
+    });
+    each.collect()
+}

@@ -1,0 +1,177 @@
+//! From the queue of plans in the database to the schedule: what became due, what programs inserted,
+//! and what they nudged.
+
+use std::time::Duration;
+
+use crate::domain::invoice::{AccountName, InvoiceId};
+use crate::domain::time::UnixMillis;
+use crate::jobs::LONGEST_NAP;
+use crate::store::{DueRow, ListBeginning, QueuePlace, Store, StoreError};
+
+/// Rows read at a time.
+const CHUNK: u32 = 2_000;
+/// Plans so old are read once more: their writer may have committed late.
+const LAG: Duration = Duration::from_secs(2);
+
+const LAST_ID: InvoiceId = InvoiceId(i64::MAX);
+
+/// How far the queue has been read.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    /// Whether anything was read yet.
+    begun: bool,
+    /// All plans up to here have been read.
+    cursor: QueuePlace,
+    /// Nudges up to this id have been read, in a round that goes on.
+    nudges_to: Option<InvoiceId>,
+    highest_id: InvoiceId,
+    /// More is there already.
+    goes_on: bool,
+    /// Nothing is due before, unless somebody writes to the database.
+    not_before: Duration,
+}
+
+/// What one read brought.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) rows: Vec<DueRow>,
+    /// At the first read: how the account's list was known.
+    pub(super) beginning: Option<ListBeginning>,
+}
+
+impl Intake {
+    /// Whether there is something to read at `now`.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.goes_on || now >= self.not_before
+    }
+
+    /// Whether all that is due was read.
+    pub(super) fn has_read_all(&self) -> bool {
+        self.begun && !self.goes_on
+    }
+
+    /// Whether more is there already.
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// When to read again, if nobody writes to the database.
+    pub(super) fn not_before(&self) -> Duration {
+        self.not_before
+    }
+
+    /// All plans up to this time have been read.
+    pub(super) fn read_to(&self) -> UnixMillis {
+        self.cursor.at
+    }
+
+    /// Something may be due at `at`: a rest that is longer ends early.
+    pub(super) fn read_again_at(&mut self, at: Duration) {
+        self.not_before = self.not_before.min(at);
+    }
+
+    /// The database failed: not again before `at`.
+    pub(super) fn wait_until(&mut self, at: Duration) {
+        self.not_before = at;
+    }
+
+    /// Reads the next rows that are due at `wall`. `takes_new`: also those inserted since the last
+    /// read.
+    pub(super) async fn read(
+        &mut self,
+        store: &dyn Store,
+        account: &AccountName,
+        wall: UnixMillis,
+        takes_new: bool,
+    ) -> Result<Taken, StoreError> {
+        let beginning = store.list_beginning(account).await?;
+        let mut rows = Vec::new();
+        let mut highest_id = beginning.highest_id;
+        let mut nudges_to = None;
+        if self.begun {
+            let nudged = self.nudged(store, account).await?;
+            nudges_to = last_of_full(&nudged);
+            rows.extend(nudged);
+            highest_id = self.highest_id;
+            if beginning.highest_id > self.highest_id && takes_new {
+                let after = self.highest_id;
+                let new = store.inserted_after(account, after, CHUNK).await?;
+                let last = new.last().map_or(after, |row| row.id);
+                highest_id = match last_of_full(&new) {
+                    Some(last) => last,
+                    None => beginning.highest_id.max(last),
+                };
+                rows.extend(new.into_iter().filter(|row| row.next_poll_at <= wall));
+            }
+        } else {
+            // Behind a million that are overdue the newest would come last.
+            let newest = InvoiceId((highest_id.0 - i64::from(CHUNK)).max(0));
+            let new = store.inserted_after(account, newest, CHUNK).await?;
+            rows.extend(new.into_iter().filter(|row| row.next_poll_at <= wall));
+        }
+        let due = store.due_after(account, self.cursor, wall, CHUNK).await?;
+        // Noted once all is read, and taken in before anything else can fail: what is passed over
+        // here is read by nobody again.
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        self.highest_id = highest_id;
+        self.nudges_to = nudges_to;
+        let is_full = last_of_full(&due).is_some();
+        self.goes_on = is_full || nudges_to.is_some();
+        self.cursor = match due.last() {
+            Some(last) if is_full => QueuePlace {
+                at: last.next_poll_at,
+                id: last.id,
+            },
+            Some(_) | None => QueuePlace {
+                at: wall.minus(LAG).max(UnixMillis(0)),
+                id: LAST_ID,
+            },
+        };
+        rows.extend(due);
+        Ok(Taken {
+            rows,
+            beginning: is_first.then_some(beginning),
+        })
+    }
+
+    /// Nudges are plans for 0, long passed by.
+    async fn nudged(
+        &self,
+        store: &dyn Store,
+        account: &AccountName,
+    ) -> Result<Vec<DueRow>, StoreError> {
+        let after = match self.nudges_to {
+            Some(id) => QueuePlace {
+                at: UnixMillis(0),
+                id,
+            },
+            None => QueuePlace {
+                at: UnixMillis(-1),
+                id: LAST_ID,
+            },
+        };
+        store.due_after(account, after, UnixMillis(0), CHUNK).await
+    }
+
+    /// After the last rows: rests until the next plan.
+    pub(super) async fn rest(
+        &mut self,
+        store: &dyn Store,
+        account: &AccountName,
+        wall: UnixMillis,
+        (now, at_least): (Duration, Duration),
+    ) -> Result<(), StoreError> {
+        let next = store.next_plan(account, wall).await?;
+        let until_next = next.map_or(LONGEST_NAP, |at| at.since(wall));
+        // Plans that come thick and fast are taken in together.
+        let rest = until_next.clamp(at_least.min(LONGEST_NAP), LONGEST_NAP);
+        self.not_before = now + rest;
+        Ok(())
+    }
+}
+
+/// The last id of a chunk that is full: more may follow.
+fn last_of_full(rows: &[DueRow]) -> Option<InvoiceId> {
+    let last = rows.last().filter(|_| rows.len() == CHUNK as usize)?;
+    Some(last.id)
+}

@@ -1,0 +1,335 @@
+//! From what pages showed to invoices, and from invoices to decisions: which ones it is about, and
+//! what follows for their rows and for the schedule.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use super::entry::{Entry, Kind, Trust};
+use super::page::{Listed, Page, Shown, lock};
+use super::schedule::{self, tick};
+use super::writer::Decided;
+use super::{BATCH, Poller};
+use crate::domain::decide::{Decision, decide};
+use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
+use crate::domain::planner::Why;
+use crate::domain::sighting::{News, OrderState};
+use crate::domain::state::{Status, reason};
+use crate::domain::time::UnixMillis;
+use crate::store::{DueRow, StoreError};
+
+/// What pages showed and nobody has judged yet.
+#[derive(Default)]
+pub(super) struct Unmatched {
+    shown: VecDeque<(Source, Shown)>,
+    /// Entries that a complete reading of the list did not show.
+    missing: Vec<u32>,
+}
+
+/// The page that something was shown on.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    number: u32,
+    started_at: UnixMillis,
+    /// Places all plans of the page within their jitter: what it showed together is due together, so
+    /// the next poll is one page again, and the index of plans is written in its order.
+    roll: f64,
+}
+
+impl Unmatched {
+    pub(super) fn is_empty(&self) -> bool {
+        self.shown.is_empty() && self.missing.is_empty()
+    }
+}
+
+impl Poller {
+    /// Takes in a request to the list that came back.
+    pub(super) fn listed(&mut self, listed: Listed) {
+        self.meter_list(&listed);
+        let now = self.setup.clock.monotonic();
+        self.settle(&listed.permit, listed.result.as_ref().map(|_| ()), true);
+        let Listed {
+            request,
+            result,
+            total,
+            page,
+            ..
+        } = listed;
+        let source = Source {
+            number: page.number,
+            started_at: page.started_at,
+            roll: self.rng.f64(),
+        };
+        self.note_unchanged(&page.unchanged, source, now);
+        match (result, total) {
+            (Err(error), _) => {
+                tracing::debug!(account = %self.setup.account, %error, "order list request failed");
+                self.planner.fail_list(&request.why, now);
+            }
+            (Ok(_), Some(total)) => self.planner.learn_count(total, now),
+            (Ok(bytes), None) => self.learn_page(&request.why, &page, bytes, now),
+        }
+        let shown = page.shown.into_iter();
+        self.unmatched
+            .shown
+            .extend(shown.map(|shown| (source, shown)));
+    }
+
+    fn learn_page(&mut self, why: &Why, page: &Page, bytes: u64, now: Duration) {
+        let wall = self.setup.clock.now();
+        self.standing.read_page(&page.summary, wall);
+        let swept = self.planner.learn_page(why, &page.summary, bytes, now);
+        let mut shared = lock(&self.shared);
+        if let Why::Due(covers) = why {
+            let shown: HashSet<u32> = page.slots.iter().copied().collect();
+            for slot in covers.iter().filter(|slot| !shown.contains(slot)) {
+                shared.schedule.unplace(*slot);
+            }
+        }
+        let Some(swept) = swept else { return };
+        let has_fetches = self.shapes().has_fetches();
+        for slot in swept.members {
+            let entry = shared.schedule.entry_mut(slot);
+            let Some(entry) = entry.filter(|entry| entry.position().is_none()) else {
+                continue;
+            };
+            entry.is_misplaced = true;
+            if swept.was_all {
+                entry.trust = Trust::Missing;
+                // Where orders can be asked for by their ids, that settles it.
+                if !has_fetches || entry.kind == Kind::Followed {
+                    self.unmatched.missing.push(slot);
+                }
+            }
+        }
+    }
+
+    /// These were shown open, on the terms that are expected: polled, nothing to write.
+    fn note_unchanged(&self, slots: &[u32], source: Source, now: Duration) {
+        let wall = self.setup.clock.now();
+        let cadence = &self.setup.cadence;
+        let mut shared = lock(&self.shared);
+        for &slot in slots {
+            // One that was nudged while the page was under way is not answered by it.
+            let entry = shared.schedule.entry_mut(slot);
+            let Some(entry) = entry.filter(|e| !e.is_in_hand() && e.kind == Kind::Open) else {
+                continue;
+            };
+            if entry.trust == Trust::New {
+                entry.trust = Trust::Known;
+            }
+            let (created_at, expiry) = (entry.created_at(), entry.expiry());
+            let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
+            let due = match self.pass.once {
+                // For one pass, once is enough.
+                Some(_) => schedule::Tick::MAX - 1,
+                None => tick(now + next.since(wall)),
+            };
+            shared.schedule.put_off(slot, due);
+        }
+    }
+
+    /// Judges what pages showed.
+    pub(super) async fn match_shown(&mut self) -> Result<(), StoreError> {
+        while !self.unmatched.shown.is_empty() {
+            let most = self.unmatched.shown.len().min(BATCH);
+            let batch: Vec<(Source, Shown)> = self.unmatched.shown.drain(..most).collect();
+            let orders: Vec<(&OrderId, Option<&ExternalId>)> = batch
+                .iter()
+                .map(|(_, shown)| {
+                    let sighting = &shown.sighting;
+                    (&sighting.order_id, sighting.external_id.as_ref())
+                })
+                .collect();
+            let (store, account) = (&self.setup.store, &self.setup.account);
+            let matched = match store.match_orders(account, &orders).await {
+                Ok(matched) => matched,
+                Err(error) => {
+                    self.unmatched.shown.extend(batch);
+                    return Err(error);
+                }
+            };
+            let mut invoices = matched.into_iter().peekable();
+            for (index, (source, shown)) in batch.into_iter().enumerate() {
+                let mut is_ours = false;
+                while let Some((_, invoice)) = invoices.next_if(|(place, _)| *place == index) {
+                    is_ours = true;
+                    self.judge_shown(Box::new(invoice), &shown, source);
+                }
+                if !is_ours {
+                    self.belongs_to_nobody(&shown);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn belongs_to_nobody(&self, shown: &Shown) {
+        let mut shared = lock(&self.shared);
+        // Paid with amounts, rejected or deleted meanwhile: nothing more to find out.
+        if let Some(slot) = shared.schedule.slot_of_order(&shown.sighting.order_id.0)
+            && !shared.schedule.entry(slot).is_some_and(Entry::is_in_hand)
+        {
+            shared.schedule.remove(slot);
+        }
+        shared.note_seen(shown);
+    }
+
+    /// Decides what an order on a page means for an invoice. Nothing is written when it means nothing
+    /// and no poll was due.
+    fn judge_shown(&mut self, invoice: Box<Invoice>, shown: &Shown, source: Source) {
+        if self.knows_better(&invoice, shown, source) {
+            return;
+        }
+        let sighting = &shown.sighting;
+        let provider = self.setup.provider.name();
+        let decision = decide(&invoice, provider, News::Seen(sighting.clone()));
+        let tells = decision.says_something();
+        let mut shared = lock(&self.shared);
+        let Some(slot) = shared.schedule.slot_of(&invoice) else {
+            let amounts_missing = sighting.state == OrderState::Paid && sighting.payment.is_none();
+            if !tells && !amounts_missing {
+                shared.note_seen(shown);
+            }
+            drop(shared);
+            if tells {
+                self.keep_shown(invoice, decision, source, false);
+            }
+            return;
+        };
+        let has_fetches = self.shapes().has_fetches();
+        let Some(entry) = shared.schedule.entry_mut(slot) else {
+            return;
+        };
+        if !tells && has_fetches && sighting.state == OrderState::Unknown {
+            // The list is of no help here: a request of its own is.
+            entry.trust = Trust::Doubtful;
+            return;
+        }
+        let is_nudged = invoice.schedule.is_nudged();
+        let answers = is_nudged && entry.nudged_for > 0 && entry.is_answered_by(source.number);
+        drop(shared);
+        // A nudge that came while the page was under way waits for the next.
+        if tells || answers || !is_nudged {
+            self.keep_shown(invoice, decision, source, answers);
+        }
+    }
+
+    /// Whether the invoice is being worked on, or a poll of its own that ended after the page was
+    /// begun knows better, but of amounts. One that lies ahead was made before the clock went back.
+    fn knows_better(&self, invoice: &Invoice, shown: &Shown, source: Source) -> bool {
+        let now = self.setup.clock.now();
+        let since = |at: UnixMillis| at >= source.started_at && at <= now;
+        let polled_since = invoice.schedule.last_polled_at.is_some_and(since);
+        if polled_since && shown.sighting.state != OrderState::Paid {
+            return true;
+        }
+        let shared = lock(&self.shared);
+        let slot = shared.schedule.slot_of(invoice);
+        let entry = slot.and_then(|slot| shared.schedule.entry(slot));
+        entry.is_some_and(Entry::is_in_hand)
+    }
+
+    /// What a page showed counts in `polls` only where it answers a nudge: else those are requests
+    /// for the order itself.
+    fn keep_shown(
+        &mut self,
+        invoice: Box<Invoice>,
+        mut decision: Decision,
+        source: Source,
+        answers: bool,
+    ) {
+        let now = self.setup.clock.now();
+        let next = self
+            .setup
+            .cadence
+            .next_look(&decision.row, now, source.roll);
+        let is_final = matches!(decision.row.facts.status, Status::Paid | Status::Rejected);
+        let schedule = &mut decision.row.schedule;
+        schedule.failures = 0;
+        schedule.last_error = None;
+        if answers {
+            schedule.last_polled_at = Some(now);
+            schedule.polls += 1;
+        }
+        let keeps_nudge = invoice.schedule.is_nudged() && !answers && !is_final;
+        schedule.next_poll_at = if keeps_nudge {
+            invoice.schedule.next_poll_at
+        } else {
+            next
+        };
+        let now = tick(self.setup.clock.monotonic());
+        if lock(&self.shared).schedule.take_in_hand(&invoice, now) {
+            self.keep(invoice, decision);
+        }
+    }
+
+    /// Judges orders that a complete reading of the list did not show: the provider has none.
+    pub(super) async fn match_missing(&mut self) -> Result<(), StoreError> {
+        if self.unmatched.missing.is_empty() {
+            return Ok(());
+        }
+        let most = self.unmatched.missing.len().min(BATCH);
+        let slots: Vec<u32> = self.unmatched.missing.drain(..most).collect();
+        let ids: Vec<InvoiceId> = {
+            let shared = lock(&self.shared);
+            let entries = slots.iter().filter_map(|slot| shared.schedule.entry(*slot));
+            entries.filter(|e| !e.is_in_hand()).map(|e| e.id).collect()
+        };
+        // After an error they are due still: the next reading of the list asks again.
+        let invoices = self.setup.store.load(&ids).await?;
+        let source = Source {
+            number: 0,
+            started_at: self.setup.clock.now(),
+            roll: self.rng.f64(),
+        };
+        for invoice in invoices {
+            let observed_at = self.setup.clock.now();
+            let counts = invoice.counts_as_missing(observed_at, self.setup.not_found_grace);
+            let news = News::NotFound {
+                observed_at,
+                counts,
+            };
+            let decision = decide(&invoice, self.setup.provider.name(), news);
+            let answers = invoice.schedule.is_nudged();
+            self.keep_shown(Box::new(invoice), decision, source, answers);
+        }
+        Ok(())
+    }
+
+    /// What a commit means for the schedule: the row itself tells again when it is due.
+    pub(super) fn note_committed(&mut self, decided: &Decided, is_written: bool) {
+        let now = self.setup.clock.monotonic();
+        let (invoice, row) = (&decided.invoice, &decided.decision.row);
+        let mut shared = lock(&self.shared);
+        let slot = shared.schedule.slot_of(invoice);
+        let order_id = row.facts.order_id.as_ref().map(|id| id.0.as_str());
+        let seen_at = order_id.and_then(|id| shared.forget_seen(id));
+        if row.facts.reason.as_deref() == Some(reason::CREATE_CONFLICT) {
+            shared.forget_all_seen();
+        }
+        let position = slot.and_then(|slot| shared.schedule.entry(slot)?.position());
+        if let Some(slot) = slot {
+            shared.schedule.release(slot, is_written);
+        }
+        if !is_written {
+            return;
+        }
+        let next = row.schedule.next_poll_at;
+        if let Some(at) = next.filter(|at| *at <= self.intake.read_to()) {
+            let adopted = shared.schedule.adopt(&DueRow::of(row, at), tick(now));
+            if let (Some(slot), Some(position)) = (adopted, position) {
+                shared.schedule.place(slot, position);
+            }
+        }
+        drop(shared);
+        let Some(order_id) = order_id.filter(|_| row.facts.status == Status::Paid) else {
+            return;
+        };
+        if row.facts.payment.value.is_some() {
+            self.planner.have_details(order_id);
+        } else if decided.decision.event.is_some() {
+            let position = position.or(seen_at);
+            self.planner.want_details(order_id, None, position, now);
+        }
+    }
+}

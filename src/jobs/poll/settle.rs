@@ -1,0 +1,298 @@
+//! What came back, and what follows: the limits learn of it, invoices are decided, decisions written.
+
+use std::time::Duration;
+
+use super::Poller;
+use super::fetch::{About, Answer, Asked};
+use super::load::Group;
+use super::page::lock;
+use super::writer::{Decided, Outcome};
+use crate::domain::decide::{Decision, decide};
+use crate::domain::invoice::Invoice;
+use crate::domain::sighting::{News, OrderState};
+use crate::domain::state::{Status, reason};
+use crate::limit::{Permit, StopReason};
+use crate::provider::CouldNotAsk;
+use crate::store::Written;
+
+impl Poller {
+    /// A request that is none to the list came back.
+    pub(super) fn asked(&mut self, asked: Asked) {
+        self.meter_asked(&asked);
+        let Asked {
+            about,
+            permit,
+            answer,
+        } = asked;
+        let now = self.setup.clock.monotonic();
+        let blames_orders = self.setup.limiter.lock().blames_order(now);
+        let proves = answer.as_ref().is_ok_and(|answer| answer.proves);
+        self.settle(&permit, answer.as_ref().map(|_| ()), proves);
+        let is_stopped = self.setup.limiter.lock().stop_reason() == Some(StopReason::KeyRefused);
+        let About::Invoices(invoices) = about else {
+            return;
+        };
+        match answer {
+            Ok(Answer { news, .. }) => {
+                for (invoice, news) in invoices.into_iter().zip(news) {
+                    self.want_amounts(&invoice, &news);
+                    self.decide(Box::new(invoice), news);
+                }
+            }
+            Err(error) => {
+                let is_blamed = blames_orders && !is_stopped && blames_order(&error);
+                self.failed(invoices, &error, is_blamed);
+            }
+        }
+    }
+
+    /// Gives a permit back, and notes how the account stands.
+    pub(super) fn settle(
+        &mut self,
+        permit: &Permit,
+        outcome: Result<(), &CouldNotAsk>,
+        proves: bool,
+    ) {
+        let (now, wall) = (self.setup.clock.monotonic(), self.setup.clock.now());
+        let mut limiter = self.setup.limiter.lock();
+        if outcome.is_ok() && !proves {
+            limiter.settle_unproven();
+        } else {
+            limiter.settle(permit, outcome, now);
+        }
+        drop(limiter);
+        match outcome {
+            Ok(()) => {
+                self.standing.succeeded(wall);
+                self.pass.counts.answered += 1;
+            }
+            Err(error) => {
+                self.standing.failed(wall, error.to_string());
+                self.pass.counts.could_not_ask += 1;
+            }
+        }
+        self.tell_of_stop();
+    }
+
+    /// A request failed. Where one order may have spoilt it for the others, each half is asked about
+    /// by itself.
+    fn failed(&mut self, mut invoices: Group, error: &CouldNotAsk, is_blamed: bool) {
+        if is_blamed && invoices.len() > 1 {
+            let other_half = invoices.split_off(invoices.len() / 2);
+            self.requests.loader.push_front(other_half);
+            self.requests.loader.push_front(invoices);
+            return;
+        }
+        for invoice in invoices {
+            self.put_off(Box::new(invoice), error, is_blamed);
+        }
+    }
+
+    /// The list has the amounts of a payment that single polls do not tell. The place of the order
+    /// there follows from when it was made.
+    fn want_amounts(&mut self, invoice: &Invoice, news: &News) {
+        if let News::Seen(seen) = news
+            && seen.state == OrderState::Paid
+            && seen.payment.is_none()
+            && let Some(created_at) = seen.created_at
+            && invoice.facts.payment.value.is_none()
+        {
+            let now = self.setup.clock.monotonic();
+            let order_id = &seen.order_id.0;
+            self.planner
+                .want_details(order_id, Some(created_at), None, now);
+        }
+    }
+
+    /// Reports that the account stopped or works again, whoever of those who ask in its name found
+    /// out.
+    pub(super) fn tell_of_stop(&mut self) {
+        let limiter = self.setup.limiter.lock();
+        let stop = limiter.stop_reason();
+        if !self.standing.is_news(stop) {
+            return;
+        }
+        let cause = limiter.cause().to_owned();
+        drop(limiter);
+        let (account, board) = (&self.setup.account, &self.setup.board);
+        match stop {
+            Some(StopReason::KeyRefused) => {
+                tracing::error!(%account, error = cause, "provider refuses the key; the account stops but for probes");
+                board.put(&account.0, "the provider refuses the key");
+            }
+            Some(StopReason::Failing) => {
+                tracing::warn!(%account, error = cause, "every request fails; the account pauses but for probes");
+                board.put(&account.0, format!("every request fails: {cause}"));
+            }
+            None => {
+                tracing::info!(%account, "account works again");
+                board.put(&account.0, "polling");
+            }
+        }
+        self.standing.changed(stop, self.setup.clock.now());
+        self.planner.plan_again();
+    }
+
+    // ---------------------------------------------------------------------------- deciding
+
+    pub(super) fn decide(&mut self, invoice: Box<Invoice>, news: News) {
+        let now = self.setup.clock.now();
+        let paid_already = matches!(&news, News::Created(seen) if seen.state != OrderState::Open);
+        let mut decision = decide(&invoice, self.setup.provider.name(), news);
+        let schedule = &mut decision.row.schedule;
+        schedule.last_polled_at = Some(now);
+        schedule.polls += 1;
+        schedule.failures = 0;
+        schedule.last_error = None;
+        let roll = self.rng.f64();
+        let next = self.setup.cadence.next_look(&decision.row, now, roll);
+        decision.row.schedule.next_poll_at = if paid_already { Some(now) } else { next };
+        self.keep(invoice, decision);
+    }
+
+    /// A poll that failed moves the next one on, and nothing else.
+    fn put_off(&mut self, invoice: Box<Invoice>, error: &CouldNotAsk, is_blamed: bool) {
+        tracing::debug!(account = %invoice.account, external_id = %invoice.external_id, %error, "request failed");
+        let now = self.setup.clock.now();
+        let mut row = invoice.clone();
+        row.schedule.last_error = Some(error.to_string());
+        if is_blamed {
+            row.schedule.failures += 1;
+        }
+        let roll = self.rng.f64();
+        let next = if is_blamed {
+            self.setup.cadence.after_failure(&row, now, roll)
+        } else {
+            self.setup.cadence.after_trouble(&row, now, roll)
+        };
+        row.schedule.next_poll_at = Some(next);
+        self.keep_plan(invoice, row);
+    }
+
+    /// Nothing to ask for: the next poll is planned all the same, for a person may change that.
+    pub(super) fn plan_only(&mut self, invoice: Box<Invoice>) {
+        let now = self.setup.clock.now();
+        let mut row = invoice.clone();
+        let roll = self.rng.f64();
+        row.schedule.next_poll_at = self.setup.cadence.next_look(&row, now, roll);
+        self.keep_plan(invoice, row);
+    }
+
+    fn keep_plan(&mut self, invoice: Box<Invoice>, row: Box<Invoice>) {
+        let decision = Decision {
+            based_on_version: invoice.version,
+            based_on_next_poll_at: invoice.schedule.next_poll_at,
+            facts_changed: false,
+            order_learned: false,
+            event: None,
+            earlier: Vec::new(),
+            transactions: Vec::new(),
+            row,
+        };
+        self.keep(invoice, decision);
+    }
+
+    pub(super) fn keep(&mut self, invoice: Box<Invoice>, decision: Decision) {
+        log_decision(&invoice, &decision);
+        self.writer.keep(Decided { invoice, decision });
+    }
+
+    // ----------------------------------------------------------------------------- writing
+
+    /// Begins to write, if it is time. What nobody else joins any more does not wait for company.
+    pub(super) fn start_commit(&mut self) {
+        self.writer.start(self.requests.are_idle());
+        if self.writer.is_writing() || self.writer.is_failing() {
+            return;
+        }
+        let setup = &self.setup;
+        let clock = setup.clock.as_ref();
+        let name = setup.provider.name();
+        let record = self
+            .standing
+            .record(&setup.account, name, &setup.limiter.lock(), clock);
+        if let Some(mut record) = record {
+            let shapes = self.planner.shapes();
+            if shapes.page_limit > 0 {
+                let is_caught_up =
+                    self.intake.has_read_all() && lock(&self.shared).schedule.is_caught_up();
+                let positions = &self.planner.listing.positions;
+                let now = clock.now();
+                record.list = self.standing.describe_list(positions, is_caught_up, now);
+            }
+            self.writer.record(record);
+        }
+    }
+
+    pub(super) fn committed(&mut self, outcome: Outcome) {
+        let written = self.writer.conclude(outcome);
+        self.meter_written(&written);
+        let tells =
+            |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
+        if written.iter().any(tells) {
+            self.setup.committed.notify_one();
+        }
+        for (decided, written) in written {
+            self.release(decided, written);
+        }
+    }
+
+    fn release(&mut self, decided: Decided, written: Written) {
+        match written {
+            Written::Yes { .. } => {
+                self.note_committed(&decided, true);
+                if let Some(next) = decided.decision.row.schedule.next_poll_at {
+                    self.read_again_in(next.since(self.setup.clock.now()));
+                }
+            }
+            Written::Stale => {
+                self.note_committed(&decided, false);
+                self.read_again_in(Duration::ZERO);
+            }
+            Written::Refused(why) => self.refused(decided, why),
+        }
+    }
+
+    fn refused(&mut self, decided: Decided, why: String) {
+        let Decided { invoice, decision } = decided;
+        tracing::error!(account = %invoice.account, external_id = %invoice.external_id, error = why, "database refuses a decision");
+        if invoice.facts.status == Status::Requested && decision.event.is_some() {
+            // The order that came back belongs to another invoice already.
+            let observed_at = self.setup.clock.now();
+            self.decide(invoice, News::CreationConflict { observed_at });
+        } else if decision.facts_changed {
+            self.put_off(invoice, &CouldNotAsk::Malformed(why), true);
+        }
+        // Else not even its plan can be written: it stays in hand, or it would spin.
+    }
+}
+
+/// Whether an order can be the cause: the account's own troubles are nobody's fault.
+fn blames_order(error: &CouldNotAsk) -> bool {
+    match error {
+        CouldNotAsk::RateLimited { .. } => false,
+        CouldNotAsk::KeyRefused(_)
+        | CouldNotAsk::Unreachable(_)
+        | CouldNotAsk::Unavailable { .. }
+        | CouldNotAsk::Malformed(_)
+        | CouldNotAsk::Refused(_) => true,
+    }
+}
+
+/// Reports what happened: a change of state, or something odd that changed none.
+fn log_decision(before: &Invoice, decision: &Decision) {
+    let (row, facts) = (&decision.row, &decision.row.facts);
+    let order_id = facts
+        .order_id
+        .as_ref()
+        .map(|id| id.0.as_str())
+        .unwrap_or_default();
+    let reason = facts.reason.as_deref().unwrap_or_default();
+    let is_odd = matches!(reason, reason::UNKNOWN_STATUS | reason::CONTRADICTION);
+    for event in decision.events() {
+        tracing::info!(account = %row.account, external_id = %row.external_id, order_id, r#type = event.event_type.as_str(), reason, "event recorded");
+    }
+    if decision.event.is_none() && facts.reason != before.facts.reason && is_odd {
+        tracing::warn!(account = %row.account, external_id = %row.external_id, order_id, reason, "unexpected provider answer ignored");
+    }
+}

@@ -1,0 +1,95 @@
+//! What a poller is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::watch::Receiver;
+
+use crate::clock::Clock;
+use crate::domain::cadence::Cadence;
+use crate::domain::invoice::AccountName;
+use crate::domain::planner::{Shapes, Terms};
+use crate::jobs::{Board, Heartbeat};
+use crate::limit::SharedLimiter;
+use crate::metrics::AccountMeter;
+use crate::provider::{ApiKey, FetchOrders, ListOrders, Provider};
+use crate::store::Store;
+
+/// Reads the account's key again.
+pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
+
+/// Which requests an account may make to poll its orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Whichever cover what is due in fewer, cheaper requests.
+    Auto,
+    /// Only by the orders' ids.
+    Single,
+    /// Only by pages of the list.
+    List,
+}
+
+/// What a poller is made of.
+pub struct PollSetup {
+    /// The account.
+    pub account: AccountName,
+    /// Its provider.
+    pub provider: Arc<dyn Provider>,
+    /// Reads its key again.
+    pub read_key: KeyReader,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// When to poll.
+    pub cadence: Cadence,
+    /// "Not found" counts after this.
+    pub not_found_grace: Duration,
+    /// New rows are noticed at most this late.
+    pub intake_interval: Duration,
+    /// The account's limits, shared by all who ask in its name.
+    pub limiter: SharedLimiter,
+    /// Which requests it may make.
+    pub strategy: Strategy,
+    /// Decoded bytes a second for pages beyond what is due; 0 = none beyond.
+    pub list_bytes_per_second: u64,
+    /// Wakes the feed after a commit.
+    pub committed: Arc<Notify>,
+    /// Somebody wrote to the database: what is due may be more than was planned.
+    pub changed: Receiver<()>,
+    /// Told at each turn.
+    pub heartbeat: Heartbeat,
+    /// Where the account's state is put up.
+    pub board: Board,
+    /// Where its work is counted.
+    pub meter: AccountMeter,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+impl PollSetup {
+    /// What the planner of this account works by.
+    pub(super) fn terms(&self) -> Terms {
+        let fetches = self.provider.fetches().map(FetchOrders::batch_limit);
+        let page_limit = self.provider.lists().map(ListOrders::page_limit);
+        let by_id = fetches.filter(|_| self.strategy != Strategy::List);
+        let by_page = page_limit.filter(|_| self.strategy != Strategy::Single);
+        // What a strategy leaves nothing of is asked for in the way there is.
+        let (by_id, by_page) = if by_id.is_none() && by_page.is_none() {
+            (fetches, page_limit)
+        } else {
+            (by_id, by_page)
+        };
+        Terms {
+            shapes: Shapes {
+                single: by_id.is_some(),
+                batch_limit: by_id.filter(|limit| *limit > 1).unwrap_or(0),
+                page_limit: by_page.unwrap_or(0),
+            },
+            list_bytes_per_second: self.list_bytes_per_second,
+            requests_per_second: self.limiter.lock().rate().unwrap_or(0.0),
+            intervals: (self.cadence.min_interval, self.cadence.max_interval),
+        }
+    }
+}

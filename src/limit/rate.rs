@@ -1,0 +1,237 @@
+//! The rate limit of one account: a token bucket and a number of requests under way.
+//!
+//! It adapts to 429: the rate is halved, then grows back by 5 % a second. A server's `Retry-After`
+//! holds everything.
+
+use std::time::Duration;
+
+/// Hold after a 429 that names no wait.
+const HOLD_WITHOUT_WORD: Duration = Duration::from_secs(1);
+/// The rate never adapts below this, requests a second.
+const LEAST_RATE: f64 = 0.1;
+/// An unlimited account that grows beyond this is unlimited again, requests a second.
+const UNLIMITED_FROM: f64 = 10_000.0;
+/// Growth of an adapted rate, per second.
+const GROWTH: f64 = 0.05;
+/// Requests are counted over such spans, to learn what an unlimited account was doing.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// What the configuration allows an account.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Requests a second; 0 = no limit.
+    pub requests_per_second: f64,
+    /// Requests that may be made at once after a pause.
+    pub burst: u32,
+    /// Requests under way at the same time.
+    pub max_in_flight: usize,
+}
+
+/// The rate limit. All times are of one monotonic clock.
+#[derive(Debug)]
+pub(super) struct RateLimiter {
+    limits: Limits,
+    tokens: f64,
+    refilled_at: Duration,
+    /// Lower rate that 429 taught, requests a second.
+    adapted_rate: Option<f64>,
+    adapted_at: Duration,
+    held_until: Duration,
+    in_flight: usize,
+    /// Requests ever charged.
+    begun: u64,
+    window: Window,
+}
+
+/// Requests begun within the second that began then, and in the one before.
+#[derive(Debug)]
+struct Window {
+    began: Duration,
+    requests: u32,
+    requests_before: u32,
+}
+
+impl RateLimiter {
+    /// With a full bucket.
+    pub(super) fn new(limits: Limits, now: Duration) -> Self {
+        Self {
+            limits,
+            tokens: f64::from(limits.burst),
+            refilled_at: now,
+            adapted_rate: None,
+            adapted_at: now,
+            held_until: Duration::ZERO,
+            in_flight: 0,
+            begun: 0,
+            window: Window {
+                began: now,
+                requests: 0,
+                requests_before: 0,
+            },
+        }
+    }
+
+    /// Begins one request and leaves `kept` for others; else how long to wait before asking again,
+    /// None = until one that is under way comes back.
+    pub(super) fn begin(&mut self, kept: u8, now: Duration) -> Result<(), Option<Duration>> {
+        match self.wait(kept, now) {
+            Some(Duration::ZERO) => {
+                self.charge(now);
+                self.in_flight += 1;
+                Ok(())
+            }
+            wait => Err(wait),
+        }
+    }
+
+    /// One request came back.
+    pub(super) fn end(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// One request was not made after all.
+    pub(super) fn give_back(&mut self) {
+        self.end();
+        if self.rate().is_some() {
+            self.tokens += 1.0;
+        }
+    }
+
+    /// Charges a request that goes along with one under way; the bucket may go into debt.
+    pub(super) fn charge(&mut self, now: Duration) {
+        self.begun = self.begun.saturating_add(1);
+        if self.rate().is_some() {
+            self.tokens -= 1.0;
+        }
+        self.window.count(now);
+    }
+
+    /// Time until a request may begin that leaves `kept` for others; zero = at once, None = not
+    /// before one comes back.
+    pub(super) fn wait(&mut self, kept: u8, now: Duration) -> Option<Duration> {
+        self.refill(now);
+        if self.in_flight + usize::from(kept) >= self.limits.max_in_flight {
+            return None;
+        }
+        let held = self.held_until.saturating_sub(now);
+        Some(held.max(self.wait_for_token(kept).unwrap_or_default()))
+    }
+
+    /// How many requests could begin now and leave `kept` for others.
+    pub(super) fn room(&mut self, kept: u8, now: Duration) -> usize {
+        self.refill(now);
+        let busy = self.in_flight + usize::from(kept);
+        let slots = self.limits.max_in_flight.saturating_sub(busy);
+        if slots == 0 || now < self.held_until {
+            return 0;
+        }
+        if self.rate().is_none() {
+            return slots;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a bucket holds 0 to 10,000 tokens"
+        )]
+        let tokens = (self.tokens - f64::from(kept) + 0.001).max(0.0) as usize;
+        slots.min(tokens)
+    }
+
+    /// Requests a second that hold now; None = no limit.
+    pub(super) fn rate(&self) -> Option<f64> {
+        let configured = Some(self.limits.requests_per_second).filter(|rate| *rate > 0.0);
+        match (self.adapted_rate, configured) {
+            (Some(adapted), Some(configured)) => Some(adapted.min(configured)),
+            (adapted, configured) => adapted.or(configured),
+        }
+    }
+
+    /// How much longer a server's word holds the account; None = it does not.
+    pub(super) fn held_for(&self, now: Duration) -> Option<Duration> {
+        (now < self.held_until).then(|| self.held_until.saturating_sub(now))
+    }
+
+    pub(super) fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// A request that began at `started` met a 429 that asks for `wait`.
+    pub(super) fn slow_down(&mut self, started: Duration, wait: Option<Duration>, now: Duration) {
+        self.hold(wait.unwrap_or(HOLD_WITHOUT_WORD), now);
+        // Requests sent before the last cut tell nothing new.
+        if self.adapted_rate.is_some() && started < self.adapted_at {
+            return;
+        }
+        let base = self.rate().unwrap_or(self.window.rate(now).max(LEAST_RATE));
+        self.adapted_rate = Some((base / 2.0).max(LEAST_RATE));
+        self.adapted_at = now;
+        self.tokens = self.tokens.min(1.0);
+    }
+
+    /// Nothing begins before `wait` is over.
+    pub(super) fn hold(&mut self, wait: Duration, now: Duration) {
+        self.held_until = self.held_until.max(now.saturating_add(wait));
+    }
+
+    /// After a success: an adapted rate grows back.
+    pub(super) fn grow(&mut self, now: Duration) {
+        let Some(rate) = self.adapted_rate else {
+            return;
+        };
+        let elapsed = now.saturating_sub(self.adapted_at).as_secs_f64().min(10.0);
+        if elapsed < 0.1 {
+            return;
+        }
+        let grown = rate * (1.0 + GROWTH * elapsed) + GROWTH * elapsed;
+        let limit = self.limits.requests_per_second;
+        let enough = if limit > 0.0 {
+            grown >= limit
+        } else {
+            grown >= UNLIMITED_FROM
+        };
+        self.adapted_rate = (!enough).then_some(grown);
+        self.adapted_at = now;
+    }
+
+    fn refill(&mut self, now: Duration) {
+        let elapsed = now.saturating_sub(self.refilled_at).as_secs_f64();
+        self.refilled_at = now.max(self.refilled_at);
+        if let Some(rate) = self.rate() {
+            // Holding leaves at most one burst, however long it took.
+            self.tokens = (self.tokens + rate * elapsed).min(f64::from(self.limits.burst));
+        }
+    }
+
+    fn wait_for_token(&self, kept: u8) -> Option<Duration> {
+        let rate = self.rate()?;
+        let missing = 1.0 + f64::from(kept) - self.tokens;
+        // A thousandth of a token is rounding, and a wait of nothing would spin.
+        (missing > 0.001).then(|| {
+            Duration::try_from_secs_f64(missing / rate)
+                .unwrap_or(Duration::from_mins(1))
+                .max(Duration::from_millis(1))
+        })
+    }
+}
+
+impl Window {
+    fn count(&mut self, now: Duration) {
+        let since = now.saturating_sub(self.began);
+        if since >= WINDOW {
+            let is_next = since < 2 * WINDOW;
+            self.requests_before = if is_next { self.requests } else { 0 };
+            (self.began, self.requests) = (now, 0);
+        }
+        self.requests = self.requests.saturating_add(1);
+    }
+
+    /// Requests a second, as observed. A window that has just begun says little.
+    fn rate(&self, now: Duration) -> f64 {
+        let seconds = now.saturating_sub(self.began).as_secs_f64();
+        f64::from(self.requests.max(self.requests_before)) / seconds.max(1.0)
+    }
+}

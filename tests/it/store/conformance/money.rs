@@ -1,0 +1,225 @@
+//! Sums and transactions: written with their decision, found by label, pruned when they are nobody's.
+
+use super::{ACCOUNT, Backend, LATER, NOW, known, paid, sure};
+use payrecond::domain::decide::{Decision, decide};
+use payrecond::domain::event::EventType;
+use payrecond::domain::invoice::Invoice;
+use payrecond::domain::money::Money;
+use payrecond::domain::sighting::{LedgerSighting, MoneyTold, News, OrderState};
+use payrecond::domain::state::{Status, reason};
+use payrecond::domain::time::UnixMillis;
+use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus};
+use payrecond::store::Written;
+
+pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
+    transactions_are_written_with_their_decision(&make().await).await;
+    several_events_of_one_observation_are_written_in_order(&make().await).await;
+    a_stale_decision_writes_no_transaction(&make().await).await;
+    sums_are_kept_without_an_event(&make().await).await;
+    transactions_of_nobody_wait_for_their_invoice(&make().await).await;
+    transactions_of_nobody_are_pruned_and_others_go_with_their_invoice(&make().await).await;
+}
+
+fn transaction(id: &str, direction: Direction, value: &str) -> Transaction {
+    Transaction {
+        id: id.into(),
+        direction,
+        external_id: Some("A".into()),
+        amount: Money {
+            value: value.into(),
+            currency: "USD".into(),
+        },
+        is_net: true,
+        status: TransactionStatus::Succeeded,
+        happened_at: UnixMillis(NOW.0 - 5),
+    }
+}
+
+fn told(row: &Invoice, state: OrderState, transactions: &[Transaction]) -> Decision {
+    let mut decision = decide(
+        row,
+        "yoomoney",
+        News::Ledger(LedgerSighting {
+            state,
+            provider_status: "success".into(),
+            observed_at: NOW,
+            paid_at: (state == OrderState::Paid).then_some(NOW),
+            payment: None,
+            money: MoneyTold {
+                transactions: transactions.to_vec(),
+                ..MoneyTold::default()
+            },
+        }),
+    );
+    if decision.row.facts.status == Status::Paid {
+        decision.row.schedule.next_poll_at = None;
+    }
+    decision
+}
+
+async fn transactions_are_written_with_their_decision(backend: &impl Backend) {
+    let store = backend.store();
+    backend.insert(ACCOUNT, "A", Some("A")).await;
+    let before = known(backend, "A").await;
+    assert!(before.transactions.is_empty());
+    let mut under_way = transaction("1", Direction::In, "0.40");
+    under_way.status = TransactionStatus::InProgress;
+    let seen = told(&before, OrderState::Open, std::slice::from_ref(&under_way));
+    sure(store.commit(&[seen], NOW).await);
+    let row = known(backend, "A").await;
+    assert_eq!(row.transactions, [under_way], "read back as written");
+    let partly = told(
+        &row,
+        OrderState::Partial,
+        &[transaction("1", Direction::In, "0.40")],
+    );
+    sure(store.commit(std::slice::from_ref(&partly), NOW).await);
+    let row = known(backend, "A").await;
+    assert_eq!(row.transactions, [transaction("1", Direction::In, "0.40")]);
+    assert_eq!(row.facts, partly.row.facts);
+    assert_eq!(row.facts.reason.as_deref(), Some(reason::PARTIALLY_PAID));
+    let sum = row
+        .facts
+        .sums
+        .received
+        .as_ref()
+        .map(|sum| sum.value.as_str());
+    assert_eq!((row.facts.status, sum), (Status::Pending, Some("0.40")));
+}
+
+async fn several_events_of_one_observation_are_written_in_order(backend: &impl Backend) {
+    let store = backend.store();
+    for name in ["A", "B", "C"] {
+        backend.insert(ACCOUNT, name, Some(name)).await;
+    }
+    let a = known(backend, "A").await;
+    let both = [
+        transaction("1", Direction::In, "1.00"),
+        transaction("1", Direction::Out, "0.25"),
+        transaction("2", Direction::Out, "0.25"),
+    ];
+    let decision = told(&a, OrderState::Paid, &both);
+    assert_eq!(decision.earlier.len(), 2);
+    let batch = [
+        paid(&known(backend, "B").await),
+        decision.clone(),
+        paid(&known(backend, "C").await),
+    ];
+    let written = sure(store.commit(&batch, NOW).await);
+    assert!(
+        written
+            .iter()
+            .all(|w| matches!(w, Written::Yes { seq: Some(_) }))
+    );
+    let row = known(backend, "A").await;
+    assert_eq!((row.facts.status, row.version), (Status::Paid, 3));
+    assert_eq!(row.facts, decision.row.facts);
+    let events = sure(store.events_after(0, 10).await);
+    let seqs: Vec<i64> = events.iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5], "no gap");
+    let of_a: Vec<&str> = events
+        .iter()
+        .filter(|event| event.payload.contains(r#""external_id":"A""#))
+        .map(|event| event.subject.rsplit('.').next().unwrap_or_default())
+        .collect();
+    assert_eq!(of_a, ["paid", "refunded", "refunded"]);
+    let last = decision.event.as_ref().map(|event| event.event_type);
+    assert_eq!(last, Some(EventType::Refunded));
+    let again = sure(store.commit(&[decision], LATER).await);
+    assert_eq!(again, [Written::Stale]);
+}
+
+async fn a_stale_decision_writes_no_transaction(backend: &impl Backend) {
+    let store = backend.store();
+    backend.insert(ACCOUNT, "A", Some("A")).await;
+    let before = known(backend, "A").await;
+    let late = told(
+        &before,
+        OrderState::Paid,
+        &[transaction("1", Direction::In, "1.00")],
+    );
+    sure(store.commit(&[paid(&before)], NOW).await);
+    assert_eq!(sure(store.commit(&[late], NOW).await), [Written::Stale]);
+    assert!(known(backend, "A").await.transactions.is_empty());
+}
+
+async fn sums_are_kept_without_an_event(backend: &impl Backend) {
+    let store = backend.store();
+    backend.insert(ACCOUNT, "A", Some("A")).await;
+    let mut decision = paid(&known(backend, "A").await);
+    decision.row.facts.is_test = true;
+    let sum = |value: &str| {
+        Some(Money {
+            value: value.into(),
+            currency: "USD".into(),
+        })
+    };
+    decision.row.facts.sums.received = sum("1.00");
+    decision.row.facts.sums.refunded = sum("0.50");
+    decision.row.facts.sums.refunded_at = Some(NOW);
+    sure(store.commit(std::slice::from_ref(&decision), NOW).await);
+    let row = known(backend, "A").await;
+    assert_eq!(row.facts, decision.row.facts);
+    let audited = sure(store.audit_rows_by_id(&[row.id]).await);
+    assert_eq!(audited[0].sums, row.facts.sums);
+}
+
+async fn transactions_of_nobody_wait_for_their_invoice(backend: &impl Backend) {
+    let (store, account) = (backend.store(), ACCOUNT.into());
+    let payment = transaction("1", Direction::In, "1.00");
+    let mut of_others = transaction("2", Direction::In, "9");
+    of_others.external_id = Some("Z".into());
+    let mut without = transaction("3", Direction::In, "9");
+    without.external_id = None;
+    let all = [payment.clone(), of_others, without];
+    sure(store.record_transactions(&account, &all, NOW).await);
+    sure(store.record_transactions(&account, &all, LATER).await);
+    let label = "A".into();
+    let waiting = sure(store.transactions_of_nobody(&account, &[&label]).await);
+    assert_eq!(waiting, std::slice::from_ref(&payment));
+    let elsewhere = sure(
+        store
+            .transactions_of_nobody(&"second".into(), &[&label])
+            .await,
+    );
+    assert!(elsewhere.is_empty());
+    backend.insert(ACCOUNT, "A", None).await;
+    let row = known(backend, "A").await;
+    let settled = told(&row, OrderState::Paid, &waiting);
+    sure(store.commit(&[settled], LATER).await);
+    assert_eq!(known(backend, "A").await.transactions, waiting);
+    // Told again as nobody's, it stays the invoice's.
+    sure(store.record_transactions(&account, &all, LATER).await);
+    assert_eq!(known(backend, "A").await.transactions, waiting);
+    let left = sure(store.transactions_of_nobody(&account, &[&label]).await);
+    assert!(left.is_empty());
+}
+
+async fn transactions_of_nobody_are_pruned_and_others_go_with_their_invoice(
+    backend: &impl Backend,
+) {
+    let (store, account) = (backend.store(), ACCOUNT.into());
+    backend.insert(ACCOUNT, "A", Some("A")).await;
+    let payment = transaction("1", Direction::In, "1.00");
+    let decision = told(
+        &known(backend, "A").await,
+        OrderState::Paid,
+        std::slice::from_ref(&payment),
+    );
+    sure(store.commit(&[decision], NOW).await);
+    let of_nobody: Vec<Transaction> = ["2", "3", "4"]
+        .map(|id| transaction(id, Direction::In, "1"))
+        .to_vec();
+    sure(store.record_transactions(&account, &of_nobody, NOW).await);
+    assert_eq!(sure(store.prune_transactions(NOW, 9).await), 0, "too young");
+    assert_eq!(sure(store.prune_transactions(LATER, 2).await), 2, "limit");
+    assert_eq!(sure(store.prune_transactions(LATER, 2).await), 1);
+    assert_eq!(sure(store.prune_transactions(LATER, 2).await), 0);
+    let kept = known(backend, "A").await.transactions;
+    assert_eq!(kept, std::slice::from_ref(&payment));
+    assert!(backend.withdraw("A").await, "paid");
+    sure(store.record_transactions(&account, &[payment], LATER).await);
+    let label = "A".into();
+    let left = sure(store.transactions_of_nobody(&account, &[&label]).await);
+    assert_eq!(left.len(), 1, "its row was gone with the invoice");
+}
