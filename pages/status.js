@@ -30,7 +30,7 @@
     if (paused || document.hidden || isBeingRead()) return;
     const before = headline();
     try {
-      const answer = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
+      const answer = await fetch("./", { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
       if (!answer.ok) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (isBeingRead()) return;

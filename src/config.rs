@@ -17,6 +17,7 @@ mod section;
 mod shape;
 mod source;
 mod stores;
+mod stray;
 mod text;
 
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub use environment::Environment;
 pub use error::ConfigError;
 pub use key::{KeyReader, api_key, key_reader, key_variable};
 pub use stores::shared_stores;
+pub use stray::stray_variables;
 
 /// Every key with its default, as shipped.
 const EXAMPLE: &str = include_str!("../config.example.toml");

@@ -17,11 +17,12 @@ pub use self::duties::{FeedWakes, audit, feed_loop, intake_loop};
 use self::duties::{intake, open_feed, poll_setups, schedule};
 use self::parts::{Parts, assemble, status};
 pub use self::parts::{cadence, limiter, provider};
-use crate::config::{Config, ConfigError, Environment};
+use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::feed::FeedError;
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
 use crate::store::StoreError;
+use crate::store::sqlite::SqliteOptions;
 
 /// The consumer that is the daemon's own stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
@@ -48,6 +49,13 @@ pub enum DaemonError {
     /// Anything else.
     #[error("{0}")]
     Failed(String),
+}
+
+/// How the daemon and its commands open the database of this configuration.
+pub fn store_options(config: &Config) -> SqliteOptions {
+    let is_off = config.feed.stdout == StdoutFeed::Off;
+    SqliteOptions::new(&config.database.path, &config.feed.subject_prefix)
+        .with_off_consumer(is_off.then_some(STDOUT_CONSUMER))
 }
 
 /// Name of the lock of a consumer.

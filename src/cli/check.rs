@@ -12,9 +12,16 @@ use crate::config::{self, AccountConfig};
 use crate::daemon;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
+use crate::provider::{ClockDifference, CouldNotAsk, Provider};
+use crate::words;
 
 /// A clock before this shows a machine that has not set its own: 1 January 2026.
 const CLOCK_NOT_BEFORE: UnixMillis = UnixMillis(1_767_225_600_000);
+
+/// From such a difference from the provider's clock on, times in events mislead.
+const CLOCK_WARNS_FROM: Duration = Duration::from_secs(30);
+/// And from this on, polls come at the wrong times.
+const CLOCK_FAILS_FROM: Duration = Duration::from_mins(5);
 
 /// One thing that was looked at.
 #[derive(Serialize)]
@@ -29,19 +36,21 @@ struct Check {
 }
 
 pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
-    let mut checks = vec![
-        configuration(&session),
-        database(&session).await,
-        clock(&session),
-    ];
+    let mut checks = vec![configuration(&session), database(&session).await];
+    let (mut keys, mut clocks) = (Vec::new(), Vec::new());
     for account in session
         .config
         .accounts
         .iter()
         .filter(|account| account.enabled)
     {
-        checks.push(key(&session, account).await);
+        let (check, clock) = key(&session, account).await;
+        keys.push(check);
+        clocks.extend(clock);
     }
+    checks.push(clock(session.now(), &clocks));
+    checks.extend(keys);
+    checks.extend(stray_variables(&session));
     checks.extend(shared_stores(&session));
     let mut output = session.output();
     if json {
@@ -68,6 +77,13 @@ pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
 }
 
 impl Check {
+    fn warning(subject: &str, words: String) -> Self {
+        Self {
+            warning: true,
+            ..Self::of(subject, Ok(words))
+        }
+    }
+
     fn of(subject: impl Into<String>, outcome: anyhow::Result<String>) -> Self {
         let (ok, message) = match outcome {
             Ok(message) => (true, message),
@@ -108,35 +124,79 @@ async fn database(session: &Session) -> Check {
     Check::of("database", outcome.await)
 }
 
-fn clock(session: &Session) -> Check {
-    let now = session.now();
+/// Our clock, beside those of the providers that told the time. The worst of them is told.
+fn clock(now: UnixMillis, providers: &[ProviderClock]) -> Check {
     if now < CLOCK_NOT_BEFORE {
         let late = anyhow!("{now} cannot be: set the machine's clock");
         return Check::of("clock", Err(late));
     }
-    Check::of("clock", Ok(now.to_string()))
+    let worst = providers.iter().max_by_key(|clock| clock.distance());
+    let Some(worst) = worst.filter(|clock| clock.distance() >= CLOCK_WARNS_FROM) else {
+        let compared = if providers.is_empty() {
+            ""
+        } else {
+            ", as the provider has it"
+        };
+        return Check::of("clock", Ok(format!("{now}{compared}")));
+    };
+    let distance = words::span(worst.distance());
+    let (account, ours) = (&worst.account, worst.ours());
+    let message = format!(
+        "{now} is {distance} {ours} the clock of the provider of account {account}: set the machine's clock"
+    );
+    if worst.distance() >= CLOCK_FAILS_FROM {
+        return Check::of("clock", Err(anyhow!(message)));
+    }
+    Check::warning("clock", message)
+}
+
+/// What the provider of an account said of the time.
+struct ProviderClock {
+    account: String,
+    difference: ClockDifference,
+}
+
+impl ProviderClock {
+    fn distance(&self) -> Duration {
+        match self.difference {
+            ClockDifference::Ahead(distance) | ClockDifference::Behind(distance) => distance,
+        }
+    }
+
+    /// Where ours stands.
+    fn ours(&self) -> &'static str {
+        match self.difference {
+            ClockDifference::Ahead(_) => "behind",
+            ClockDifference::Behind(_) => "ahead of",
+        }
+    }
 }
 
 fn shared_stores(session: &Session) -> impl Iterator<Item = Check> + use<> {
     let warnings = config::shared_stores(&session.config, &session.environment);
-    warnings.into_iter().map(|warning| Check {
-        warning: true,
-        ..Check::of("accounts", Ok(warning))
-    })
+    warnings
+        .into_iter()
+        .map(|words| Check::warning("accounts", words))
 }
 
-async fn key(session: &Session, account: &AccountConfig) -> Check {
+fn stray_variables(session: &Session) -> impl Iterator<Item = Check> + use<> {
+    let warnings = config::stray_variables(&session.config, &session.environment);
+    warnings
+        .into_iter()
+        .map(|words| Check::warning("environment", words))
+}
+
+/// The key, and the clock of the provider, which is told whether the key is accepted or not.
+async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<ProviderClock>) {
+    let mut clock = None;
     let outcome = async {
         let key = config::api_key(account, &session.environment)?;
         let provider = daemon::provider(account, &session.config, &session.clock)?;
         provider.set_key(key);
         let began = session.clock.monotonic();
-        let orders = if let Some(list) = provider.lists() {
-            format!(", orders so far: {}", list.count().await?)
-        } else {
-            provider.probe().await?;
-            String::new()
-        };
+        let answer = harmless(provider.as_ref()).await;
+        clock = provider.clock_difference();
+        let orders = answer?;
         let took: Duration = session.clock.monotonic().saturating_sub(began);
         let millis = took.as_millis();
         Ok(format!(
@@ -144,5 +204,18 @@ async fn key(session: &Session, account: &AccountConfig) -> Check {
             account.base_url
         ))
     };
-    Check::of(format!("account {}", account.name), outcome.await)
+    let check = Check::of(format!("account {}", account.name), outcome.await);
+    let clock = clock.map(|difference| ProviderClock {
+        account: account.name.clone(),
+        difference,
+    });
+    (check, clock)
+}
+
+/// One harmless request, and what it tells of the orders.
+async fn harmless(provider: &dyn Provider) -> Result<String, CouldNotAsk> {
+    match provider.lists() {
+        Some(list) => Ok(format!(", orders so far: {}", list.count().await?)),
+        None => provider.probe().await.map(|()| String::new()),
+    }
 }

@@ -12,7 +12,8 @@ use tokio::io::AsyncWrite;
 
 use self::follow::Reader;
 use super::session::Session;
-use super::{Exit, complain};
+use super::{Exit, complain, stdout};
+use crate::daemon::consumer_lock;
 use crate::feed::{Format, Pattern, is_consumer_name};
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::store::Store;
@@ -77,6 +78,8 @@ pub(super) async fn run(
         limit,
         subscribe: _,
     } = arguments;
+    // Before a place is made or held: nothing that is written there would arrive.
+    stdout::require()?;
     // Held to the end of the delivery.
     let _lock = consumer
         .as_deref()
@@ -151,7 +154,7 @@ impl<W: AsyncWrite + Unpin + Send> Reading<W> {
 }
 
 fn hold(session: &Session, consumer: &str) -> anyhow::Result<DatabaseLock> {
-    let lock = DatabaseLock::try_take(session.database(), &format!("feed-{consumer}"))
+    let lock = DatabaseLock::try_take(session.database(), &consumer_lock(consumer))
         .map_err(|error| anyhow!("the lock of consumer {consumer} cannot be taken: {error}"))?;
     let Some(lock) = lock else {
         bail!("consumer {consumer} is in use: one reader a name");
@@ -174,6 +177,6 @@ fn consumer_name(name: &str) -> Result<String, &'static str> {
     if is_consumer_name(name) {
         Ok(name.to_owned())
     } else {
-        Err("a name has 1-64 characters, no white space, no control characters")
+        Err("a name has 1-64 characters, no spaces, no control characters")
     }
 }

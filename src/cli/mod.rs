@@ -22,8 +22,10 @@ mod sandbox;
 mod session;
 mod show;
 mod stats;
+mod stdout;
 mod table;
 pub mod top;
+mod values;
 mod why;
 
 use std::ffi::OsString;
@@ -102,7 +104,7 @@ struct Report {
 /// # Errors
 /// The exit code to end with: 0 after help, 2 after wrong usage.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Exit> {
-    Arguments::try_parse_from(arguments).map_err(|error| {
+    values::parse(arguments).map_err(|error| {
         // A closed stdout or stderr changes nothing about the outcome.
         let _ = error.print();
         if error.use_stderr() {

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use super::stdout;
 use super::table::Table;
 use crate::config::Environment;
 
@@ -93,6 +94,7 @@ impl Output {
 
     /// Writes it all and flushes.
     pub(super) fn send(self) -> anyhow::Result<()> {
+        stdout::require()?;
         let mut stdout = io::stdout().lock();
         let sent = stdout
             .write_all(self.text.as_bytes())

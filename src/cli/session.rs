@@ -10,7 +10,7 @@ use crate::daemon;
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::sqlite::SqliteStore;
 use crate::telemetry::{self, Logging};
 
 /// The level that stands in the example file and so in most files.
@@ -50,6 +50,9 @@ impl Session {
             (Logs::Warnings | Logs::AsConfigured, level) => level,
         };
         begin_logging(level, config.log.format, &environment);
+        for warning in config::stray_variables(&config, &environment) {
+            tracing::warn!("{warning}");
+        }
         Ok(Self::of(config, environment))
     }
 
@@ -76,7 +79,7 @@ impl Session {
 
     /// The database, which must be there: only `migrate` and `run` make one.
     pub(super) async fn open_store(&self) -> anyhow::Result<SqliteStore> {
-        let options = SqliteOptions::new(self.database(), self.config.feed.subject_prefix.clone());
+        let options = daemon::store_options(&self.config);
         let path = self.database().display().to_string();
         SqliteStore::open(options).await.map_err(|error| {
             let named = error.to_string().contains(&path);

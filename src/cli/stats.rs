@@ -45,19 +45,24 @@ pub(super) async fn run(
 
 /// Whether a consumer's lag is an alarm.
 pub(super) fn is_alarming(consumer: &Consumer, now: UnixMillis) -> bool {
-    let oldest = consumer.oldest_unread_at;
+    let oldest = consumer.oldest_unread_at.filter(|_| !consumer.is_off);
     oldest.is_some_and(|oldest| now.since(oldest) > LAG_ALARM)
 }
 
 /// What a consumer has not read, in words.
 pub(super) fn lag(consumer: &Consumer, now: UnixMillis) -> String {
-    match consumer.oldest_unread_at {
+    let behind = match consumer.oldest_unread_at {
         Some(oldest) => format!(
             "{} unread, the oldest from {}",
             words::counted(consumer.unread, "event"),
             words::relative(oldest, now)
         ),
         None => "has read all".to_owned(),
+    };
+    if consumer.is_off {
+        format!("switched off; {behind}")
+    } else {
+        behind
     }
 }
 
@@ -76,6 +81,7 @@ impl Stats {
                 "acked_seq": consumer.acked_seq,
                 "unread": consumer.unread,
                 "oldest_unread_at": millis(consumer.oldest_unread_at),
+                "off": consumer.is_off,
                 "alarm": is_alarming(consumer, now),
             })
         };

@@ -46,6 +46,20 @@ pub(super) fn account_template(template: &Table) -> Option<&Table> {
     }
 }
 
+/// Where every setting stands, as `locate` takes it.
+pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
+    for (section, value) in sorted(template) {
+        if let ValueKind::Table(table) = &value.kind {
+            paths.extend(sorted(table).iter().map(|(key, _)| path(&[section, key])));
+        }
+    }
+    let account = account_template(template).map(sorted).unwrap_or_default();
+    paths.extend(account.iter().map(|(key, _)| path(&[ACCOUNTS, "0", key])));
+    paths
+}
+
 /// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
 /// messages, and its default.
 pub(super) fn locate<'t>(

@@ -23,7 +23,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 const MAX_SYNTAX_ERRORS: usize = 5;
 
 /// The prefix of variables that set a setting.
-const VARIABLE_PREFIX: &str = "PAYRECOND__";
+pub(super) const VARIABLE_PREFIX: &str = "PAYRECOND__";
 
 /// The configuration file in force and its text; `None` when none is named and none lies at the
 /// usual places.

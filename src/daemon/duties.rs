@@ -175,7 +175,7 @@ fn writer_watch(
     }
 }
 
-/// The feed on stdout, at the place where it was; None when it is off, and then its consumer goes.
+/// The feed on stdout, at the place where it was; None when it is off, and then its place is kept.
 pub(super) async fn open_feed<W>(parts: &Parts, output: W) -> Result<Option<Feed<W>>, DaemonError>
 where
     W: AsyncWrite + Unpin + Send,
@@ -184,11 +184,7 @@ where
         StdoutFeed::Nats => Format::Nats,
         StdoutFeed::Hpub => Format::Hpub,
         StdoutFeed::Jsonl => Format::Jsonl,
-        StdoutFeed::Off => {
-            let removed = parts.store.remove_consumer(STDOUT_CONSUMER).await;
-            removed.map_err(|error| error.at(parts.store.path()))?;
-            return Ok(None);
-        }
+        StdoutFeed::Off => return Ok(None),
     };
     let place = parts.store.consumer(STDOUT_CONSUMER).await;
     let place = place.map_err(|error| error.at(parts.store.path()))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::{DAEMON_LOCK, DaemonError, STDOUT_CONSUMER, consumer_lock};
+use super::{DAEMON_LOCK, DaemonError, STDOUT_CONSUMER, consumer_lock, store_options};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
@@ -18,7 +18,7 @@ use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
-use crate::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore, migrate, resolve};
+use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate, resolve};
 
 /// A lock that is held is tried so often, with this pause.
 const LOCK_TRIES: u32 = 10;
@@ -81,9 +81,7 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
         locks.push(lock(&path, &name, "a feed holds the consumer stdout").await?);
     }
     // By its name: a link that is made to lead elsewhere is noticed.
-    let name = config.database.path.clone();
-    let prefix = config.feed.subject_prefix.clone();
-    let store = SqliteStore::open(SqliteOptions::new(name, prefix)).await?;
+    let store = SqliteStore::open(store_options(&config)).await?;
     Ok(Parts {
         config,
         clock,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{DaemonError, Parts};
+use super::{DaemonError, Parts, store_options};
 use crate::server::{ListenError, Server, Setup};
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::sqlite::SqliteStore;
 
 impl From<ListenError> for DaemonError {
     fn from(error: ListenError) -> Self {
@@ -42,11 +42,7 @@ pub(super) async fn start(
 
 /// What the server tells of. It reads by connections of its own: polling must not wait for it.
 async fn setup(parts: &Parts) -> Result<Setup, DaemonError> {
-    let store = SqliteStore::open(SqliteOptions::new(
-        parts.config.database.path.clone(),
-        parts.config.feed.subject_prefix.clone(),
-    ))
-    .await?;
+    let store = SqliteStore::open(store_options(&parts.config)).await?;
     let configured = parts.config.accounts.iter();
     Ok(Setup {
         store: Arc::new(store),

@@ -79,7 +79,7 @@ pub struct Side {
 /// A sum, as reports show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sum {
-    /// Plain decimal, as written.
+    /// A decimal, as written.
     pub value: String,
     /// Currency code.
     pub currency: String,

@@ -196,4 +196,10 @@ impl Invoice {
             )
         })
     }
+
+    /// When it was paid, where that was after the insert: else nobody looked for the payment, and how
+    /// long it took to be noticed says nothing.
+    pub fn paid_while_followed(&self) -> Option<UnixMillis> {
+        self.facts.paid_at.filter(|at| *at >= self.created_at)
+    }
 }

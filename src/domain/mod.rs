@@ -12,6 +12,7 @@ pub mod deadline;
 pub mod decide;
 pub mod event;
 pub mod invoice;
+pub mod list_reading;
 pub mod listing;
 pub mod money;
 pub mod planner;

@@ -1,17 +1,22 @@
-//! Money: a plain decimal and a currency code, both kept as the text that was given.
+//! Money: a decimal and a currency code, both kept as the text that was given.
 //!
 //! Never a float: rates have up to 19 digits after the point. Compared by value, so `1.0` agrees
-//! with `1.00`; shown exactly as it came.
+//! with `1.00`, and `1.7E-7`, as Java and Python write it, with `0.00000017`; shown exactly as it
+//! came. What programs give is a plain decimal; only providers write exponents.
+
+use std::borrow::Cow;
 
 use bigdecimal::BigDecimal;
 
 /// Longest decimal that is read, in characters. Real ones stay under 40.
 const LONGEST_DECIMAL: usize = 64;
+/// Largest exponent that is read, either way. Real ones stay under 20.
+const LARGEST_EXPONENT: usize = 64;
 
 /// An amount in one currency. The code is open text: providers add and rename currencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Money {
-    /// A plain decimal, as written by whoever named it.
+    /// A decimal, as written by whoever named it.
     pub value: String,
     /// Currency code, as on the wire: `USD`, `TON`.
     pub currency: String,
@@ -32,27 +37,32 @@ impl Money {
         same_currency(&self.currency, &other.currency) && is_greater
     }
 
+    /// The same sum as a plain decimal, where it was written with an exponent.
+    #[must_use]
+    pub fn into_plain(self) -> Self {
+        let value = plain(&self.value).map_or_else(|| self.value.clone(), Cow::into_owned);
+        Self { value, ..self }
+    }
+
     /// Whether there is any.
     pub fn is_positive(&self) -> bool {
         parse(&self.value).is_some_and(|value| value > 0)
     }
 }
 
-/// A plain decimal and a currency code in the one spelling that all equal sums share: no needless
-/// zeros, one name for a currency. None for what is no plain decimal.
-pub fn canonical<'a>(value: &'a str, currency: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
-    if !is_plain_decimal(value) {
-        return None;
-    }
-    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+/// A decimal and a currency code in the one spelling that all equal sums share: digits before and
+/// after the point without needless zeros, one name for a currency. None for what is no decimal.
+pub fn canonical<'a>(value: &str, currency: &'a str) -> Option<(String, String, &'a str)> {
+    let value = plain(value)?;
+    let (whole, fraction) = value.split_once('.').unwrap_or((&value, ""));
     Some((
-        whole.trim_start_matches('0'),
-        fraction.trim_end_matches('0'),
+        whole.trim_start_matches('0').to_owned(),
+        fraction.trim_end_matches('0').to_owned(),
         canonical_currency(currency),
     ))
 }
 
-/// Whether two plain decimals have the same value.
+/// Whether two decimals have the same value.
 pub fn same_value(a: &str, b: &str) -> bool {
     match (parse(a), parse(b)) {
         (Some(a), Some(b)) => a == b,
@@ -88,8 +98,47 @@ pub fn is_plain_decimal(text: &str) -> bool {
     text.len() <= LONGEST_DECIMAL && digits(whole) && fraction.is_none_or(digits)
 }
 
+/// A decimal, with or without an exponent (`1.7E-7`, `1e1`), as a plain decimal of the same value.
+/// None for what is no decimal, and for exponents that no sum of money has.
+pub fn plain(text: &str) -> Option<Cow<'_, str>> {
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
+        return is_plain_decimal(text).then_some(Cow::Borrowed(text));
+    };
+    if text.len() > LONGEST_DECIMAL || !is_plain_decimal(mantissa) {
+        return None;
+    }
+    let (is_negative, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, exponent.strip_prefix('+').unwrap_or(exponent)),
+    };
+    let is_count = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let places: usize = is_count.then(|| digits.parse().ok())??;
+    (places <= LARGEST_EXPONENT).then(|| Cow::Owned(shifted(mantissa, places, is_negative)))
+}
+
+/// A plain decimal with its point moved so many places to the right, or to the left.
+fn shifted(decimal: &str, places: usize, to_the_left: bool) -> String {
+    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    let (digits, point) = if to_the_left {
+        let width = places + 1;
+        let whole = format!("{whole:0>width$}");
+        (format!("{whole}{fraction}"), whole.len() - places)
+    } else {
+        let digits = format!("{whole}{fraction:0<places$}");
+        (digits, whole.len() + places)
+    };
+    let (before, after) = digits.split_at(point);
+    let before = before.trim_start_matches('0');
+    let before = if before.is_empty() { "0" } else { before };
+    if after.is_empty() {
+        before.to_owned()
+    } else {
+        format!("{before}.{after}")
+    }
+}
+
 fn parse(text: &str) -> Option<BigDecimal> {
-    is_plain_decimal(text).then(|| text.parse().ok())?
+    plain(text)?.parse().ok()
 }
 
 fn canonical_currency(code: &str) -> &str {
@@ -137,7 +186,54 @@ mod tests {
         }
         assert_ne!(canonical("1", "USD"), canonical("10", "USD"));
         assert_ne!(canonical("1.1", "USD"), canonical("11", "USD"));
-        assert_eq!(canonical("1e3", "USD"), None);
+        assert_eq!(canonical("1,5", "USD"), None);
+        for (a, b) in [
+            ("1.7E-7", "0.00000017"),
+            ("0E-9", "0"),
+            ("1E+1", "10"),
+            ("12.50e1", "125"),
+            ("100e-2", "1.0"),
+        ] {
+            assert_eq!(canonical(a, "USD"), canonical(b, "USD"), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn an_exponent_changes_the_spelling_and_not_the_value() {
+        for (told, value) in [
+            ("1.7E-7", "0.00000017"),
+            ("0E-9", "0.000000000"),
+            ("1E+1", "10"),
+            ("1e1", "10"),
+            ("1.25e1", "12.5"),
+            ("12.5E-01", "1.25"),
+            ("1e0", "1"),
+            ("0.0017462023476135017e3", "1.7462023476135017"),
+        ] {
+            assert_eq!(plain(told).as_deref(), Some(value), "{told}");
+            assert!(same_value(told, value), "{told}");
+        }
+        assert!(!same_value("1E+1", "1"));
+        assert!(money("1E+1", "USD").agrees_with(&money("10.00", "USD")));
+        let long = format!("1{}e1", "0".repeat(LONGEST_DECIMAL));
+        for bad in [
+            "e1",
+            "1e",
+            "1e+",
+            "1e--1",
+            "1e1.0",
+            "1.e1",
+            ".5e1",
+            "-1e1",
+            "1e65",
+            "1e999999999999",
+            "1e1e1",
+            "1 e1",
+            "0x1p3",
+            &long,
+        ] {
+            assert_eq!(plain(bad), None, "{bad}");
+        }
     }
 
     #[test]

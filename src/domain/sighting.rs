@@ -38,7 +38,7 @@ impl OrderState {
     ];
 }
 
-/// What the payer paid, as the provider tells it. Plain decimals, each exactly as written.
+/// What the payer paid, as the provider tells it. Decimals, each exactly as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payment {
     /// Paid amount, before the fee.
@@ -131,6 +131,14 @@ pub struct LedgerSighting {
     pub payment: Option<Payment>,
     /// Sums and transactions.
     pub money: MoneyTold,
+}
+
+impl Sighting {
+    /// Whether it tells of a payment and not, in a form that can be read, how much was paid.
+    pub fn lacks_paid_amount(&self) -> bool {
+        let value = self.payment.as_ref().and_then(|paid| paid.value.as_ref());
+        self.state == OrderState::Paid && value.is_none()
+    }
 }
 
 /// What is new about one invoice. "Could not ask" is no news and has a type of its own, in

@@ -30,7 +30,7 @@ pub enum SubscribeError {
     #[error("the first line is not SUB <consumer> [pattern]")]
     NotSub,
     /// A consumer's name that is none.
-    #[error("consumer {0:?}: a name has 1-64 characters, no white space, no control characters")]
+    #[error("consumer {0:?}: a name has 1-64 characters, no spaces, no control characters")]
     Consumer(String),
     /// A pattern that is none.
     #[error(transparent)]
@@ -65,9 +65,10 @@ impl Subscription {
     }
 }
 
-/// Whether `name` can be a consumer's: 1 to 64 characters, no white space, no control characters.
+/// Whether `name` can be a consumer's: 1 to 64 characters, no spaces, no control characters. The
+/// database's own rule, character by character: what a program has inserted can be read.
 pub fn is_consumer_name(name: &str) -> bool {
     let length = name.chars().take(LONGEST_NAME + 1).count();
-    (1..=LONGEST_NAME).contains(&length)
-        && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+    let is_refused = |c: char| matches!(c, '\0'..=' ' | '\u{7f}'..='\u{a0}');
+    (1..=LONGEST_NAME).contains(&length) && !name.contains(is_refused)
 }

@@ -19,6 +19,8 @@ pub enum Format {
 impl Format {
     /// The one that an `Accept` header asks for.
     pub fn asked_by(accept: &str) -> Self {
+        // Media types have no case.
+        let accept = accept.to_ascii_lowercase();
         if accept.contains("application/openmetrics-text") {
             Self::OpenMetrics
         } else {

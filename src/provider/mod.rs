@@ -29,6 +29,12 @@ pub trait Provider: Send + Sync + 'static {
     /// works and the key is accepted.
     async fn probe(&self) -> Result<(), CouldNotAsk>;
 
+    /// By how much the provider's clock differed from ours at its last answer; None where it tells no
+    /// time.
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        None
+    }
+
     /// Orders by their ids.
     fn fetches(&self) -> Option<&dyn FetchOrders> {
         None
@@ -48,6 +54,15 @@ pub trait Provider: Send + Sync + 'static {
     fn finds(&self) -> Option<&dyn FindOrders> {
         None
     }
+}
+
+/// A clock beside ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockDifference {
+    /// Theirs shows a later time than ours, by so much or nothing.
+    Ahead(Duration),
+    /// Theirs shows an earlier time than ours.
+    Behind(Duration),
 }
 
 /// Asks for orders by their ids.
@@ -169,7 +184,8 @@ pub struct Glance<'a> {
 /// A page that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageEnd {
-    /// Items on it. Fewer than asked for = the end of the list.
+    /// Items on it. Fewer than asked for are no proof that the list ends there: a provider may put
+    /// fewer on a page.
     pub items: u64,
     /// Decoded bytes of the body.
     pub bytes: u64,

@@ -82,6 +82,8 @@ fault_kinds! {
     NullFields = "null_fields",
     /// An order that has ended is shown ACTIVE again.
     FlipBack = "flip_back",
+    /// A page of the list holds 100 orders at most, whatever was asked for.
+    ShortPage = "short_page",
     /// HTTP 404.
     NotFound = "not_found",
 }
@@ -95,6 +97,7 @@ impl FaultKind {
                 | FaultKind::UnknownStatus
                 | FaultKind::NullFields
                 | FaultKind::FlipBack
+                | FaultKind::ShortPage
         )
     }
 

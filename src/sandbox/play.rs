@@ -107,7 +107,10 @@ async fn instead(app: &App, operation: Operation, caller: &Caller, fault: &Fault
         | FaultKind::WrongTypeId
         | FaultKind::UnknownStatus
         | FaultKind::NullFields
-        | FaultKind::FlipBack => wire::error(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected error"),
+        | FaultKind::FlipBack
+        | FaultKind::ShortPage => {
+            wire::error(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected error")
+        }
     };
     let mut response = reply::whole(&app.world, operation, answer, caller.gzip);
     let wait = fault

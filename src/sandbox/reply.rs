@@ -63,11 +63,15 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
         .filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = weight
-            .trim()
-            .strip_prefix("q=")
-            .is_some_and(|q| q.parse() == Ok(0.0_f32));
-        matches!(name.trim(), "gzip" | "*") && !refused
+        let (weight, name) = (weight.trim(), name.trim());
+        let quality = weight.strip_prefix(['q', 'Q']);
+        let quality = quality.and_then(|rest| rest.trim_start().strip_prefix('='));
+        let refused = quality.is_some_and(|q| q.trim().parse() == Ok(0.0_f32));
+        let is_meant = ["gzip", "x-gzip", "*"];
+        is_meant
+            .iter()
+            .any(|meant| name.eq_ignore_ascii_case(meant))
+            && !refused
     })
 }
 
@@ -90,6 +94,7 @@ mod tests {
             accepts_gzip(&headers)
         };
         assert!(accepts("gzip") && accepts("br, gzip;q=0.5") && accepts("*"));
+        assert!(accepts("GZIP") && accepts("x-gzip") && !accepts("Gzip;Q=0"));
         assert!(!accepts("br") && !accepts("gzip;q=0") && !accepts("identity"));
         assert!(!accepts_gzip(&HeaderMap::new()));
     }

@@ -6,6 +6,9 @@ use serde_json::{Map, Value, json};
 use super::fault::FaultKind;
 use super::wire;
 
+/// Orders on a page that is short.
+const SHORT_PAGE: usize = 100;
+
 /// The body with `kind` done to every order in it, or `None` when there is nothing to do it to.
 pub(super) fn spoil(
     kind: FaultKind,
@@ -20,6 +23,11 @@ pub(super) fn spoil(
         touched = true;
     }
     let data = &mut envelope["data"];
+    if kind == FaultKind::ShortPage {
+        let items = data.get_mut("items")?.as_array_mut()?;
+        touched = items.len() > SHORT_PAGE;
+        items.truncate(SHORT_PAGE);
+    }
     let objects = match data.get_mut("items") {
         Some(Value::Array(items)) => items.as_mut_slice(),
         _ => std::slice::from_mut(data),

@@ -120,7 +120,7 @@ impl Report {
 fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("application/json"))
+    accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("application/json"))
 }
 
 impl Health {

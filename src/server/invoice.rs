@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::Site;
-use super::page::{EventRow, VERSION, event_rows, rendered, tone};
+use super::page::{EventRow, HERE, VERSION, event_rows, rendered, tone};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
@@ -36,6 +36,7 @@ pub(super) struct Asked {
 #[template(path = "invoice.html")]
 struct Page {
     version: &'static str,
+    root: &'static str,
     asked: String,
     id: i64,
     external_id: String,
@@ -51,12 +52,13 @@ struct Page {
 
 #[derive(Template)]
 #[template(path = "words.html")]
-struct WordsPage<'a> {
-    version: &'static str,
-    asked: &'a str,
-    headline: &'a str,
-    sentence: &'a str,
-    found: Vec<Found>,
+pub(super) struct WordsPage<'a> {
+    pub(super) version: &'static str,
+    pub(super) root: &'a str,
+    pub(super) asked: &'a str,
+    pub(super) headline: &'a str,
+    pub(super) sentence: &'a str,
+    pub(super) found: Vec<Found>,
 }
 
 /// One of several that are called the same.
@@ -90,6 +92,7 @@ pub(super) fn words_page(
 ) -> Response {
     let page = WordsPage {
         version: VERSION,
+        root: HERE,
         asked,
         headline,
         sentence,
@@ -182,6 +185,7 @@ impl Site {
         let events = store.history(&invoice).await?;
         let page = Page {
             version: VERSION,
+            root: HERE,
             asked: called.to_owned(),
             id: invoice.id.0,
             external_id: one_line(&invoice.external_id.0),

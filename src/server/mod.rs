@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
@@ -128,8 +128,8 @@ fn routes(site: Arc<Site>, hosts: Hosts) -> Router {
         .layer(from_fn(guard::headers))
 }
 
-async fn nothing_here() -> Response {
+async fn nothing_here(asked: Uri) -> Response {
     let sentence = "The overview is at /, an invoice at /invoice?ref=, and for machines there are \
                     /livez, /readyz and /metrics.";
-    page::words_page(StatusCode::NOT_FOUND, "There is no such page", sentence)
+    page::not_found_page(asked.path(), sentence)
 }

@@ -17,6 +17,7 @@ use self::chart::{Bars, Curves};
 use self::hero::Hero;
 use self::rows::{AccountRow, InvoiceRow, ReaderRow, StatusRow};
 use super::Site;
+use super::invoice::WordsPage;
 use super::snapshot::Facts;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
@@ -38,11 +39,15 @@ const LATE: Duration = Duration::from_mins(1);
 const AGED: Duration = Duration::from_secs(30);
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What links begin with on the pages that lie beside all others. Links are relative: a proxy may put
+/// the server under a path of its own, such as `/pay/`.
+pub(super) const HERE: &str = "";
 
 #[derive(Template)]
 #[template(path = "index.html")]
 struct Page {
     version: &'static str,
+    root: &'static str,
     hero: Hero,
     figures: Vec<Figure>,
     decisions: Vec<InvoiceRow>,
@@ -94,6 +99,20 @@ pub(super) fn words_page(code: StatusCode, headline: &str, sentence: &str) -> Re
     super::invoice::words_page(code, headline, sentence, "", Vec::new())
 }
 
+/// The page for a path that leads nowhere.
+pub(super) fn not_found_page(path: &str, sentence: &str) -> Response {
+    let root = "../".repeat(path.matches('/').count().saturating_sub(1));
+    let page = WordsPage {
+        version: VERSION,
+        root: &root,
+        asked: "",
+        headline: "There is no such page",
+        sentence,
+        found: Vec::new(),
+    };
+    rendered(StatusCode::NOT_FOUND, &page)
+}
+
 impl Site {
     async fn page(self: &Arc<Self>) -> Result<Page, StoreError> {
         let (store, now) = (&self.setup.store, self.setup.clock.now());
@@ -121,6 +140,7 @@ impl Site {
         let readers = facts.iter().flat_map(|facts| &facts.lags);
         Ok(Page {
             version: VERSION,
+            root: HERE,
             hero: Hero::of(&report, &self.setup.accounts, &unknown, facts, now),
             figures: figures(facts, decisions.len()),
             decisions: decisions.iter().map(|i| rows::decision(i, now)).collect(),

@@ -205,14 +205,23 @@ fn tell_lags(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
         unread.get_or_create(&labels).set(lag.unread);
         ages.get_or_create(&labels).set(age(lag.oldest_at, now));
     }
+    let greatest = Real::default();
+    let furthest_behind = facts.lags.iter().filter_map(|lag| lag.oldest_at).min();
+    greatest.set(age(furthest_behind, now));
+    registry.register_with_unit(
+        "consumer_lag_max",
+        "Age of the oldest event that any consumer has not acknowledged, 0 when all have read all",
+        Unit::Seconds,
+        greatest,
+    );
     registry.register(
         "consumer_unread_events",
-        "Events that a consumer has not acknowledged, counted up to 10000",
+        "Events that a consumer has not acknowledged, counted up to 10000; of a hundred consumers at most, those furthest behind",
         unread,
     );
     registry.register_with_unit(
         "consumer_lag",
-        "Age of the oldest event that a consumer has not acknowledged, 0 when it has read all",
+        "Age of the oldest event that a consumer has not acknowledged, 0 when it has read all; of a hundred consumers at most, those furthest behind",
         Unit::Seconds,
         ages,
     );

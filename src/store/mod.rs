@@ -112,9 +112,6 @@ pub trait Store: Send + Sync + 'static {
     /// Moves a consumer forward to `seq`; a place behind its own changes nothing.
     async fn acknowledge(&self, name: &str, seq: i64) -> Result<(), StoreError>;
 
-    /// Forgets a consumer.
-    async fn remove_consumer(&self, name: &str) -> Result<(), StoreError>;
-
     /// Every consumer with its lag.
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError>;
 
@@ -332,6 +329,8 @@ pub struct Consumer {
     pub unread: i64,
     /// When the oldest of them was written.
     pub oldest_unread_at: Option<UnixMillis>,
+    /// Switched off by the configuration: its lag is meant.
+    pub is_off: bool,
 }
 
 /// What the daemon last found out about an account.

@@ -14,10 +14,10 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, AuditError};
 use payrecond::limit::SharedLimiter;
 use payrecond::provider::{ApiKey, CouldNotAsk};
-use payrecond::sandbox::{NewOrder, Operation, Payment};
+use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore};
 
-use crate::shop::Shop;
+use crate::shop::{Shop, drop_in_all, seed};
 
 fn audit(shop: &Shop, arguments: &[&str]) -> Output {
     command(shop, arguments).output().unwrap()
@@ -147,6 +147,10 @@ async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
     let daemon = shop.start();
     shop.until("SELECT status FROM invoices", "paid").await;
     daemon.stop().await;
+    let stats = program(&shop, "stats").arg("--json").output().unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
+    let count = &stats["time_to_detect"]["count"];
+    assert_eq!(count, 0, "nobody looked for it when it was paid");
     let again = audit(&shop, &["--json"]);
     assert_eq!(
         again.status.code(),
@@ -278,4 +282,31 @@ async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
     let is_refusal = matches!(&error, AuditError::CouldNotAsk { error, .. } if matches!(error, CouldNotAsk::KeyRefused(_)));
     assert!(is_refusal, "{error}");
     assert_eq!(shop.asked(Operation::List), 0);
+}
+
+/// The provider puts 100 orders on a page of which 10,000 were asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
+    for count_works in [true, false] {
+        let shop = Shop::open().await;
+        let batch = Batch {
+            count: 250,
+            external_id_prefix: "E".into(),
+            ..Batch::default()
+        };
+        let names = seed(&shop.world, &batch);
+        let mut program = shop.connect().await;
+        drop_in_all(&shop.world, &mut program, &names).await;
+        shop.execute("INSERT INTO invoices (external_id, order_id) VALUES ('MISSING', '404')")
+            .await;
+        let mut faults = vec![Fault::new(FaultKind::ShortPage)];
+        if !count_works {
+            faults.push(Fault::new(FaultKind::Status500).on(Operation::Amount));
+        }
+        shop.world.set_faults(faults);
+        let report = audit(&shop, &["--json"]);
+        assert_eq!(found(&report), ["missing_order MISSING pending/-"]);
+        let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+        assert_eq!(report["checked"], 251);
+    }
 }

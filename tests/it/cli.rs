@@ -13,18 +13,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::sighting::{News, OrderState};
 use payrecond::store::sqlite::{NewInvoice, SqliteOptions, SqliteStore};
 use payrecond::store::{Store as _, Written};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::rows::{INSERTED, sighting};
-
-/// Longest wait for anything that must happen; nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::rows::sighting_of;
+use crate::{PATIENCE, other_day};
 
 /// A folder with a configuration, the program's working directory.
 pub struct Shop {
@@ -88,6 +87,7 @@ impl Shop {
             .args(arguments)
             .current_dir(self.folder.path())
             .env_clear()
+            .envs(other_day::environment())
             .stdin(Stdio::null());
         command
     }
@@ -115,14 +115,6 @@ pub async fn drop_in(store: &SqliteStore, external_id: &str, order_id: &str) -> 
     store.insert(&new).await.unwrap().unwrap()
 }
 
-/// What a look at the invoice's order tells.
-pub fn seen(invoice: &Invoice, state: OrderState) -> Sighting {
-    Sighting {
-        order_id: invoice.facts.order_id.clone().unwrap(),
-        ..sighting(state)
-    }
-}
-
 pub fn decided(invoice: &Invoice, news: News) -> Decision {
     let mut decision = decide(invoice, "walletpay", news);
     if decision.row.facts.status == payrecond::domain::state::Status::Paid {
@@ -132,7 +124,8 @@ pub fn decided(invoice: &Invoice, news: News) -> Decision {
 }
 
 pub async fn commit(store: &SqliteStore, decisions: &[Decision]) {
-    for written in store.commit(decisions, INSERTED).await.unwrap() {
+    let now = SystemClock::new().now();
+    for written in store.commit(decisions, now).await.unwrap() {
         assert!(matches!(written, Written::Yes { .. }), "{written:?}");
     }
 }
@@ -140,14 +133,17 @@ pub async fn commit(store: &SqliteStore, decisions: &[Decision]) {
 /// Drops in an invoice and pays it: one event.
 pub async fn pay(store: &SqliteStore, external_id: &str, order_id: &str) {
     let invoice = drop_in(store, external_id, order_id).await;
-    let paid = decided(&invoice, News::Seen(seen(&invoice, OrderState::Paid)));
+    let paid = decided(
+        &invoice,
+        News::Seen(sighting_of(&invoice, OrderState::Paid)),
+    );
     commit(store, &[paid]).await;
 }
 
 /// An invoice in review, since its order asks for another amount.
 pub async fn into_review(store: &SqliteStore, external_id: &str, order_id: &str) {
     let invoice = drop_in(store, external_id, order_id).await;
-    let mut other = seen(&invoice, OrderState::Open);
+    let mut other = sighting_of(&invoice, OrderState::Open);
     other.amount = Some(crate::rows::money("2.00", "USD"));
     commit(store, &[decided(&invoice, News::Seen(other))]).await;
 }

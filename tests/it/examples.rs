@@ -15,12 +15,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::PATIENCE;
+use crate::other_day;
 use crate::shop::{Shop, ask};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-
-/// Longest wait for anything that must happen; nothing is measured by it.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether a command ends well: so a runtime shows that it is there, with what the recipe needs.
 async fn works(command: &[&str]) -> bool {
@@ -63,6 +62,7 @@ fn daemon(shop: &Shop) -> Child {
         .arg(settings)
         .arg("run")
         .env_clear()
+        .envs(other_day::environment())
         .env("PAYRECOND_API_KEY_DEFAULT", "any")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

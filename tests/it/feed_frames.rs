@@ -10,6 +10,7 @@ use payrecond::feed::{
 };
 use proptest::prelude::*;
 
+use crate::PATIENCE;
 use crate::faults::program::is_missing;
 
 const ID: &str = "7f3f0a5e-9a34-5d57-8a50-0d8f27ad7a0c";
@@ -314,8 +315,15 @@ fn a_client_names_itself_and_what_it_wants() {
 }
 
 #[test]
-fn a_name_has_1_to_64_characters_and_nothing_white() {
-    for good in ["a", "stdout", "a.b:c/d", &"я".repeat(64)] {
+fn a_name_has_1_to_64_characters_and_nothing_that_the_database_refuses() {
+    for good in [
+        "a",
+        "stdout",
+        "a.b:c/d",
+        "a\u{3000}b\u{2028}c",
+        &"я".repeat(64),
+        &"😀".repeat(64),
+    ] {
         assert!(is_consumer_name(good), "{good}");
     }
     for bad in [
@@ -323,15 +331,13 @@ fn a_name_has_1_to_64_characters_and_nothing_white() {
         "a b",
         "a\tb",
         "a\u{1b}[2J",
-        "a\u{2028}b",
+        "a\u{a0}b",
+        "a\u{85}b",
         &"x".repeat(65),
     ] {
         assert!(!is_consumer_name(bad), "{bad:?}");
     }
 }
-
-/// Longest wait for anything of the server's.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A nats-server of our own on loopback, ended with the test.
 struct Server {

@@ -96,8 +96,8 @@ async fn serve(mut stream: TcpStream, then: Then, log: Arc<Mutex<Vec<String>>>) 
 fn options(base: &str) -> HttpOptions {
     HttpOptions {
         base_url: base.parse().unwrap(),
-        connect_timeout: Duration::from_secs(5),
-        request_timeout: Duration::from_secs(20),
+        connect_timeout: crate::PATIENCE,
+        request_timeout: crate::PATIENCE,
         max_response_bytes: 100_000,
         max_retry_after: Duration::from_mins(10),
         pool_size: 4,
@@ -263,6 +263,21 @@ async fn gzip_is_read_and_broken_gzip_is_told() {
     let good = http(&head(packed.len()), &packed);
     let (_, body) = asked_of(Then::Send(good)).await.unwrap();
     assert_eq!(body, b"{\"status\":\"SUCCESS\"}");
+    for name in ["GZIP", "x-gzip", "X-GZip", "identity, gzip"] {
+        let length = packed.len();
+        let head = format!("200 OK\r\ncontent-encoding: {name}\r\ncontent-length: {length}");
+        let (_, body) = asked_of(Then::Send(http(&head, &packed))).await.unwrap();
+        assert_eq!(body, b"{\"status\":\"SUCCESS\"}", "{name}");
+    }
+    let plain = http(
+        "200 OK\r\ncontent-encoding: Identity\r\ncontent-length: 2",
+        b"{}",
+    );
+    assert_eq!(asked_of(Then::Send(plain)).await.unwrap().1, b"{}");
+    let unasked = http("200 OK\r\ncontent-encoding: br\r\ncontent-length: 2", b"{}");
+    let error = text(asked_of(Then::Send(unasked)).await);
+    let expected = "unusable answer: body in a coding that was not asked for: br";
+    assert_eq!(error, expected);
     let garbage = http(&head(9), b"<html></>");
     let error = asked_of(Then::Send(garbage)).await.unwrap_err();
     assert_eq!(error.kind(), "malformed", "{error}");
@@ -280,7 +295,7 @@ async fn a_slow_answer_meets_the_deadline() {
     ] {
         let mut options = options(&Server::start(then).await.base);
         options.request_timeout = Duration::from_millis(150);
-        let answer = tokio::time::timeout(Duration::from_secs(10), ask(options)).await;
+        let answer = tokio::time::timeout(crate::PATIENCE, ask(options)).await;
         assert_eq!(text(answer.unwrap()), "unreachable: timed out after 150ms");
     }
 }

@@ -300,7 +300,7 @@ async fn found_far_beyond_the_end_that_was_known(faults: Vec<Fault>) {
     fill(&shop, 10_100, 20_000).await;
     let daemon = shop.start();
     let total = "SELECT list_total FROM accounts";
-    shop.until(total, "10000").await;
+    shop.until(total, "10100").await;
     daemon.stop().await;
     fill(&shop, 25_000, 50_000).await;
     fill(&shop, 3, 1).await;
@@ -656,5 +656,32 @@ async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
         meter: Metrics::new().account("default"),
         seed: 1,
         clock,
+    }
+}
+
+/// The provider puts 100 orders on a page of which 10,000 were asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
+    for count_works in [true, false] {
+        let shop = shop("list", FAST).await;
+        fill(&shop, 250, 1).await;
+        shop.execute("INSERT INTO invoices (external_id, order_id) VALUES ('GONE', '999')")
+            .await;
+        let mut faults = vec![Fault::new(FaultKind::ShortPage)];
+        if !count_works {
+            faults.push(Fault::new(FaultKind::Status500).on(Operation::Amount));
+        }
+        shop.world.set_faults(faults);
+        let daemon = shop.start();
+        let reason = "SELECT reason FROM invoices WHERE external_id = 'GONE'";
+        shop.until(reason, "order_not_found").await;
+        for name in ["E1", "E100", "E101", "E177", "E250"] {
+            shop.world.pay(name, &Payment::default()).unwrap();
+        }
+        shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "5")
+            .await;
+        daemon.stop().await;
+        let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
+        assert_eq!(shop.ask(others).await, "245");
     }
 }

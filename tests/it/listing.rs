@@ -342,7 +342,7 @@ fn a_wrong_length_costs_few_requests() {
             let (offset, count) = known.tail(2000);
             known.learn_page(&shop.page(offset, count));
             requests += 1;
-            assert!(requests < 70, "{known:?}");
+            assert!(requests < 80, "{known:?}");
         }
     }
 }
@@ -381,7 +381,7 @@ fn a_count_below_what_pages_have_shown_proves_nothing() {
 }
 
 #[test]
-fn a_list_that_ends_early_is_believed() {
+fn a_list_that_two_pages_show_to_end_early_is_believed() {
     let mut rng = fastrand::Rng::with_seed(4);
     let mut shop = Shop::random(&mut rng, 5000, 0);
     shop.is_final.fill(true);
@@ -392,7 +392,11 @@ fn a_list_that_ends_early_is_believed() {
     shop.created.truncate(1200);
     shop.is_final.truncate(1200);
     known.learn_page(&shop.page(1000, 1000));
+    assert_eq!(known.total(), 5000, "that may be all that a page holds");
+    assert_eq!(known.page_limit(1000), 200);
+    known.learn_page(&shop.page(1100, 200));
     assert_eq!((known.total(), known.floor()), (1200, 1200 - MARGIN));
+    assert_eq!(known.page_limit(1000), 1000);
     seek(&mut known, &shop, 700, 128);
 }
 
@@ -410,4 +414,27 @@ fn a_shifted_list_is_learned_anew() {
     for _ in 0..300 {
         seek(&mut known, &shop, rng.usize(..99_995), 500);
     }
+}
+
+#[test]
+fn a_page_cut_short_is_no_end_until_the_count_says_so() {
+    let page = |offset, items| PageSummary {
+        offset,
+        asked: 1000,
+        items,
+        ..PageSummary::default()
+    };
+    let mut known = Positions::default();
+    known.learn_count(250);
+    known.learn_page(&page(0, 100));
+    assert!(known.was_cut_short(&page(0, 100)));
+    assert_eq!((known.total(), known.page_limit(1000)), (250, 100));
+    known.learn_count(250);
+    assert_eq!((known.total(), known.page_limit(1000)), (250, 100));
+    let mut longer = known.clone();
+    longer.learn_page(&page(150, 100));
+    longer.learn_count(100);
+    assert_eq!((longer.total(), longer.page_limit(1000)), (250, 100));
+    known.learn_count(100);
+    assert_eq!((known.total(), known.page_limit(1000)), (100, 1000));
 }

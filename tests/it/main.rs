@@ -1,6 +1,12 @@
 //! Tests from outside the crate: one binary, one module a subject.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+use std::time::Duration;
+
+/// Longest wait of a test for something that must happen. No outcome depends on it: it only ends a test
+/// that waits for what never comes, so it is long enough for the slowest machine.
+pub const PATIENCE: Duration = Duration::from_mins(10);
+
 mod architecture;
 mod audit;
 mod cadence;
@@ -18,6 +24,7 @@ mod fuzzed;
 mod http_client;
 mod list;
 mod listing;
+mod other_day;
 mod pages;
 mod personal_data;
 mod planted;

@@ -5,7 +5,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::store::Store as _;
 use payrecond::store::sqlite::NewInvoice;
 
-use crate::cli::{Shop, commit, decided, seen, sql};
+use crate::cli::{Shop, commit, decided, sql};
+use crate::rows::sighting_of;
 
 const PAGE: &str = include_str!("../../docs/personal-data.md");
 /// In place of the page's 42: no other bytes of a database look like it.
@@ -45,7 +46,10 @@ async fn nothing_is_left_of_a_customer_who_is_erased() {
         ..NewInvoice::default()
     };
     let invoice = store.insert(&new).await.unwrap().unwrap();
-    let paid = decided(&invoice, News::Seen(seen(&invoice, OrderState::Paid)));
+    let paid = decided(
+        &invoice,
+        News::Seen(sighting_of(&invoice, OrderState::Paid)),
+    );
     commit(&store, &[paid]).await;
     let [about_invoices, about_events, erase, clean] = &statements()[..] else {
         panic!("the page has other statements");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use payrecond::clock::ManualClock;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::retention::Retention;
-use payrecond::store::sqlite::migrate;
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore, migrate};
 use sqlx::AssertSqlSafe;
 
 use crate::store::{connect, open, pay};
@@ -59,4 +59,43 @@ async fn events_that_cannot_be_deleted_keep_no_invoice_nor_the_other_way_round()
         assert_eq!(deleted.events + deleted.invoices, 1);
         assert_eq!(kept(&path, stuck).await, 0);
     }
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_switched_off_holds_no_event_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    migrate(&path, LATER).await.unwrap();
+    for name in ["ORD-1", "ORD-2", "ORD-3"] {
+        pay(&path, name).await;
+    }
+    execute(
+        &path,
+        "INSERT INTO consumers (name, acked_seq) VALUES ('stdout', 1), ('bot', 2)",
+    )
+    .await;
+    let retention = async |off_consumer: Option<&str>| {
+        let options = SqliteOptions::new(&path, "payments").with_off_consumer(off_consumer);
+        let retention = Retention {
+            store: Arc::new(SqliteStore::open(options).await.unwrap()),
+            clock: Arc::new(ManualClock::at(LATER)),
+            outbox: Some(Duration::from_hours(1)),
+            invoices: None,
+            transactions: None,
+        };
+        retention.run_once().await.unwrap().events
+    };
+    assert_eq!(retention(None).await, 1, "it is waited for");
+    assert_eq!(retention(Some("stdout")).await, 1, "but the other one is");
+    assert_eq!(kept(&path, "outbox").await, 1);
+    execute(
+        &path,
+        "UPDATE consumers SET acked_seq = 3 WHERE name = 'bot'",
+    )
+    .await;
+    assert_eq!(retention(Some("stdout")).await, 1);
+    assert_eq!(
+        kept(&path, "consumers WHERE name = 'stdout' AND acked_seq = 3").await,
+        1
+    );
 }

@@ -1,4 +1,5 @@
-//! Rows and sightings that tests start from.
+//! Rows and sightings that tests start from. Their times are fixed: what stands in a database, whose
+//! triggers follow the real clock, goes by `sighting_of`.
 
 use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, Schedule, Wish};
 use payrecond::domain::money::Money;
@@ -85,6 +86,20 @@ pub fn sums(received: Option<&str>, refunded: Option<&str>) -> Sums {
         received: received.map(usd),
         refunded: refunded.map(usd),
         refunded_at: refunded.map(|_| UnixMillis(INSERTED.0 + 90_000)),
+    }
+}
+
+/// As `sighting`, told of this row's order: its times stand to the row's insert as there.
+pub fn sighting_of(row: &Invoice, state: OrderState) -> Sighting {
+    let told = sighting(state);
+    let moved = |at: UnixMillis| UnixMillis(at.0 - INSERTED.0 + row.created_at.0);
+    Sighting {
+        order_id: row.facts.order_id.clone().unwrap(),
+        observed_at: moved(told.observed_at),
+        created_at: told.created_at.map(moved),
+        expires_at: told.expires_at.map(moved),
+        paid_at: told.paid_at.map(moved),
+        ..told
     }
 }
 

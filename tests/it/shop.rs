@@ -21,8 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long a test waits for something before it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::PATIENCE;
 
 pub struct Shop {
     pub folder: tempfile::TempDir,
@@ -137,13 +136,13 @@ impl Shop {
 
     /// Waits until so many requests of a kind were made.
     pub async fn until_asked(&self, operation: Operation, count: u64) {
-        for _ in 0..3000 {
-            if self.asked(operation) >= count {
-                return;
+        let waiting = async {
+            while self.asked(operation) < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{:?}", self.world.stats());
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        assert!(in_time, "{:?}", self.world.stats());
     }
 
     /// Every request is reset from now on.
@@ -182,7 +181,7 @@ impl Shop {
 async fn connect(database: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new()
         .filename(database)
-        .busy_timeout(Duration::from_secs(5));
+        .busy_timeout(PATIENCE);
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 

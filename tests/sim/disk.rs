@@ -328,10 +328,6 @@ impl Store for Disk {
         passes_on!(self, WRITE, acknowledge(name, seq))
     }
 
-    async fn remove_consumer(&self, name: &str) -> Result<(), StoreError> {
-        passes_on!(self, WRITE, remove_consumer(name))
-    }
-
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
         passes_on!(self, READ, consumers())
     }

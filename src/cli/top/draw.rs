@@ -332,6 +332,7 @@ mod tests {
                 list: ListRecord::default(),
             }],
             consumers: vec![Consumer {
+                is_off: false,
                 name: "bot".into(),
                 acked_seq: 4,
                 unread: 5,

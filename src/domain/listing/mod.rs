@@ -1,6 +1,7 @@
 //! What is known of an account's order list at the provider: where orders stand in it, how long it
 //! is, what an item costs, and whether pages can be read at all.
 
+mod end;
 mod place;
 mod positions;
 mod text;

@@ -82,6 +82,7 @@ impl Positions {
     /// since what does not exist costs nothing and new orders show. After a full page that reached
     /// the end as known it goes on there: more may follow.
     pub fn tail(&self, page_limit: u32) -> (u64, u32) {
+        let page_limit = self.page_limit(page_limit);
         let limit = u64::from(page_limit);
         let margin = MARGIN.min(limit / 2);
         let offset = if self.goes_on {

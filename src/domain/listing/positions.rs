@@ -13,6 +13,7 @@
 //! - It shifts, repeats or ends early. What is read now repairs what was read before.
 //! - A page is answered late. An older answer is learned like any other; the next one corrects it.
 
+use super::end::ShortPage;
 use crate::domain::time::UnixMillis;
 
 /// Places by which an order may stand away from where its creation time puts it, either way.
@@ -41,6 +42,8 @@ pub struct Positions {
     pub(super) goes_on: bool,
     /// Empty pages in a row.
     pub(super) empty_pages: u32,
+    /// A page that had fewer items than were asked for, though the list goes on.
+    pub(super) short_page: Option<ShortPage>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub struct PageSummary {
     pub offset: u64,
     /// Items asked for.
     pub asked: u32,
-    /// Items it had; fewer than asked for = the end of the list.
+    /// Items it had. Fewer than asked for: the end of the list, or as many as the provider puts on a page.
     pub items: u64,
     /// How many items from its first on are final without a gap.
     pub leading_final: u64,
@@ -82,11 +85,17 @@ impl Positions {
         self.goes_on
     }
 
-    /// Takes in what the provider counts. Fewer than pages have shown prove nothing.
+    /// Takes in what the provider counts. Fewer than pages have shown prove nothing, unless a page
+    /// ended just there.
     pub fn learn_count(&mut self, count: u64) {
         if count >= self.total {
             self.learn_total(count);
             self.goes_on = false;
+        } else {
+            let ends_there = |page: ShortPage| page.may_be_last() && page.end() == count;
+            if self.short_page.is_some_and(ends_there) {
+                self.shrunk(count);
+            }
         }
     }
 
@@ -133,6 +142,7 @@ impl Positions {
             return;
         }
         let reaches_end = end >= self.total;
+        let is_short = items < page.asked.into();
         if let Some(first) = page.first_created {
             self.learn_item(offset, first);
         }
@@ -140,9 +150,12 @@ impl Positions {
             self.learn_item(end - 1, last);
         }
         self.learn_total(end);
+        self.learn_follower(end - 1);
         self.empty_pages = 0;
-        if items < page.asked.into() {
-            self.shrunk(end);
+        if is_short && reaches_end {
+            self.goes_on = false;
+        } else if is_short {
+            self.learn_short(offset, items);
         } else if reaches_end && items > MARGIN {
             self.goes_on = true;
         }
@@ -168,6 +181,7 @@ impl Positions {
     pub fn shrunk(&mut self, total: u64) {
         self.total = total.min(LAST_POSITION);
         self.goes_on = false;
+        self.short_page = self.short_page.filter(|page| page.end() < self.total);
         let kept = self.samples.partition_point(|s| s.position < self.total);
         self.samples.truncate(kept);
         self.hold_floor();

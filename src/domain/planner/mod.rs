@@ -227,7 +227,7 @@ impl Planner {
         Outlook {
             positions: &self.listing.positions,
             shapes: Shapes {
-                page_limit: if pages_work { shapes.page_limit } else { 0 },
+                page_limit: if pages_work { self.page_limit() } else { 0 },
                 ..shapes
             },
             item_bytes: self.listing.item_bytes(),
@@ -298,6 +298,12 @@ impl Planner {
         taken
     }
 
+    /// Most items that a page is asked for: as many as pages were seen to hold.
+    fn page_limit(&self) -> u32 {
+        let offered = self.terms.shapes.page_limit;
+        self.listing.positions.page_limit(offered)
+    }
+
     /// Whether the list may be asked now.
     pub fn may_list(&self, now: Duration) -> bool {
         self.terms.shapes.page_limit > 0 && now >= self.listing.not_before()
@@ -309,7 +315,7 @@ impl Planner {
             return Some(ListRequest::count());
         }
         if let Some(sweep) = &self.sweep {
-            let page_limit = self.terms.shapes.page_limit;
+            let page_limit = self.page_limit();
             let (offset, count) = sweep.page(&self.listing.positions, page_limit);
             return Some(ListRequest {
                 why: Why::Sweep,
@@ -335,7 +341,7 @@ impl Planner {
 
     /// The request to the list for amounts that are missing, if a try is due.
     pub fn take_details_request(&mut self, now: Duration) -> Option<ListRequest> {
-        let page_limit = self.terms.shapes.page_limit;
+        let page_limit = self.page_limit();
         self.details
             .request(&self.listing.positions, page_limit, now)
     }
@@ -357,7 +363,7 @@ impl Planner {
             return Some(ListRequest::count());
         }
         let item_bytes = self.listing.item_bytes();
-        let page_limit = self.terms.shapes.page_limit;
+        let page_limit = self.page_limit();
         let positions = &self.listing.positions;
         let (offset, count) = self.watch.page(positions, page_limit, item_bytes, now)?;
         Some(ListRequest {
@@ -402,22 +408,22 @@ impl Planner {
         match why {
             Why::Due(_) => self.planned_at = Duration::ZERO,
             Why::Watch => self.watch.learn(page, bytes, now),
-            Why::Sweep => return self.advance_sweep(page.offset),
+            Why::Sweep => return self.advance_sweep(page),
             Why::Details | Why::Count => {}
         }
         None
     }
 
-    /// The page from `offset` on is done. At the end of a sweep: what it was for.
-    fn advance_sweep(&mut self, offset: u64) -> Option<Swept> {
+    /// A page of a sweep is done. At its end: what it was for.
+    fn advance_sweep(&mut self, page: &PageSummary) -> Option<Swept> {
+        let page_limit = self.page_limit();
         let sweep = self.sweep.as_mut()?;
-        let positions = &self.listing.positions;
-        let falls_short = sweep.falls_short(positions);
-        if !falls_short && !sweep.advance(offset, self.terms.shapes.page_limit) {
+        let falls_short = sweep.falls_short(page);
+        if !falls_short && !sweep.advance(page, page_limit) {
             return None;
         }
         let swept = Swept {
-            was_all: sweep.was_all(positions),
+            was_all: sweep.was_all(),
             members: std::mem::take(&mut sweep.members),
         };
         self.sweep = None;

@@ -181,10 +181,10 @@ impl Outlook<'_> {
         }
     }
 
-    /// Pages were full up to the end that is known: how far the list goes on is asked for first, or
-    /// what stands behind would never be read.
+    /// Pages alone do not show where the list ends: it is asked for first, or what stands behind would
+    /// never be read, and what no page showed might be taken for missing.
     fn end_is_unknown(&self) -> bool {
-        self.positions.goes_on() && !self.is_counted()
+        !self.is_counted()
     }
 
     fn is_counted(&self) -> bool {
@@ -199,7 +199,7 @@ impl Outlook<'_> {
         } else {
             End::Believed
         };
-        Sweep::new(from, end, members, end_is)
+        Sweep::new(from, end, members, end_is, self.positions.total())
     }
 
     /// Whether reading a stretch is cheaper than `polls` of single orders. Never more requests.
@@ -261,7 +261,8 @@ impl Outlook<'_> {
     fn sweep_all(&self, due: &[u32], view: &View<'_>) -> Planned {
         let mut planned = Planned::default();
         let total = self.positions.total();
-        if total == 0 && !self.is_counted() || self.end_is_unknown() {
+        let goes_on = total == 0 || self.positions.goes_on();
+        if goes_on && !self.is_counted() {
             planned.needs_count = true;
             return planned;
         }
@@ -281,6 +282,12 @@ impl Outlook<'_> {
             }
         }
         if !members.is_empty() {
+            if self.end_is_unknown() {
+                return Planned {
+                    needs_count: true,
+                    ..planned
+                };
+            }
             (from, end) = (0, end.max(total).max(1));
         }
         planned.sweep = (from < end).then(|| self.sweep(from, end, members));
@@ -342,6 +349,10 @@ mod tests {
     }
 
     fn plan(shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
+        plan_after(Count::NotAsked, shapes, total, entries)
+    }
+
+    fn plan_after(count: Count, shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
         let mut positions = Positions::default();
         positions.learn_total(total);
         let outlook = Outlook {
@@ -349,7 +360,7 @@ mod tests {
             shapes,
             item_bytes: 400,
             request_bytes: REQUEST_BYTES,
-            count: Count::NotAsked,
+            count,
         };
         let due: Vec<u32> = (0..u32::try_from(entries.len()).unwrap()).collect();
         outlook.plan(&due, &|slot| entries.get(slot as usize).copied())
@@ -440,7 +451,9 @@ mod tests {
         let unknown_length = plan(AUTO, 0, &entries);
         assert!(unknown_length.needs_count && unknown_length.sweep.is_none());
         assert!(unknown_length.requests.is_empty(), "the count comes first");
-        let planned = plan(AUTO, 1000, &entries);
+        let uncounted = plan(AUTO, 1000, &entries);
+        assert!(uncounted.needs_count, "pages alone do not show the end");
+        let planned = plan_after(Count::Told, AUTO, 1000, &entries);
         assert_eq!(shape(&planned), (0, 0));
         let sweep = planned.sweep.unwrap();
         assert_eq!((sweep.from, sweep.to, sweep.end), (0, 1000, 1000));
@@ -489,7 +502,7 @@ mod tests {
         let mut entries = guessed(1);
         entries[0].by = By::Page;
         entries[0].place = Place::Elsewhere;
-        let planned = plan(AUTO, 30_000, &entries);
+        let planned = plan_after(Count::Told, AUTO, 30_000, &entries);
         assert_eq!(shape(&planned), (0, 0));
         assert_eq!(planned.sweep.unwrap().members, [0]);
         let without_pages = Shapes {

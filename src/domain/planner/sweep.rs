@@ -1,15 +1,17 @@
 //! A sweep: a stretch of the list that is read page by page, from its end down, the newest orders
 //! first.
 
-use crate::domain::listing::{MARGIN, Positions};
+use crate::domain::listing::{MARGIN, PageSummary, Positions};
 
 /// What was known of the list's end when a sweep was planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The provider had just counted no more orders than lie up to the end of the sweep.
     Counted,
-    /// No page had shown that there are more than that.
+    /// No page had shown that there are more than that: a page behind it is read first.
     Believed,
+    /// A page behind it was empty.
+    Shown,
     /// Pages were full up to there: the list goes on.
     Open,
 }
@@ -24,12 +26,19 @@ pub(super) struct Sweep {
     /// Entries that must be in it, if anywhere.
     pub(super) members: Vec<u32>,
     pub(super) end_is: End,
+    /// The list has no order from here on, as far as anybody said.
+    empty_from: u64,
 }
 
 impl Sweep {
-    /// Nothing of it is read yet.
-    pub(super) fn new(from: u64, end: u64, members: Vec<u32>, end_is: End) -> Self {
+    /// Nothing of it is read yet; the list is thought to have `total` orders.
+    pub(super) fn new(from: u64, end: u64, members: Vec<u32>, end_is: End, total: u64) -> Self {
+        let empty_from = match end_is {
+            End::Counted => total,
+            End::Believed | End::Shown | End::Open => u64::MAX,
+        };
         Self {
+            empty_from,
             from,
             to: end,
             end,
@@ -41,14 +50,17 @@ impl Sweep {
     /// Offset and count of the next page.
     pub(super) fn page(&self, positions: &Positions, page_limit: u32) -> (u64, u32) {
         let limit = u64::from(page_limit);
+        if self.looks_behind(positions) {
+            return (self.end, page_limit);
+        }
         if self.to < positions.total() {
             let offset = self.to.saturating_sub(limit).max(self.from);
             let count = u32::try_from(self.to - offset).unwrap_or(page_limit);
             return (offset, count);
         }
-        // Only a page that is not full shows that the list ends there: some places more than there
-        // should be orders, or a page of its own where they are known to go on. Of a small page the
-        // greater part still lies before, or the next would be the same.
+        // Orders may have come since: some places more than there should be are asked for, or a page
+        // of its own where they are known to go on. Of a small page the greater part still lies
+        // before, or the next would be the same.
         let beyond = if positions.goes_on() {
             limit - twice(page_limit)
         } else {
@@ -58,8 +70,23 @@ impl Sweep {
         (offset, page_limit)
     }
 
-    /// The page from `offset` on was read. Whether it was the last one.
-    pub(super) fn advance(&mut self, offset: u64, page_limit: u32) -> bool {
+    /// Whether nothing but what pages showed says that the list ends where the sweep does. (Of an end
+    /// that is not reached nothing is asked.)
+    fn looks_behind(&self, positions: &Positions) -> bool {
+        let is_first = self.to == self.end;
+        is_first && self.end_is == End::Believed && self.end >= positions.total()
+    }
+
+    /// A page was read. Whether it was the last one.
+    pub(super) fn advance(&mut self, page: &PageSummary, page_limit: u32) -> bool {
+        let offset = page.offset;
+        if page.items == 0 {
+            self.empty_from = self.empty_from.min(offset);
+            if self.to == self.end && self.end_is == End::Believed {
+                self.end_is = End::Shown;
+                return false;
+            }
+        }
         if offset > self.from {
             self.to = offset + twice(page_limit).min(offset - self.from);
             return false;
@@ -67,19 +94,18 @@ impl Sweep {
         true
     }
 
-    /// Whether its first page, just read, has shown that the list goes on behind it: then how far is
-    /// asked for first, for all of it would have to be read again.
-    pub(super) fn falls_short(&self, positions: &Positions) -> bool {
-        let reached_end = self.end + MARGIN >= positions.total();
-        let is_first = self.to == self.end;
-        is_first && reached_end && self.end_is == End::Believed && positions.goes_on()
+    /// Whether a page, just read, has shown that the sweep has to be planned anew: it held fewer
+    /// orders than it was to show, or the first one showed that the list goes on behind the end.
+    pub(super) fn falls_short(&self, page: &PageSummary) -> bool {
+        if page.offset >= self.end {
+            return page.items > 0 && self.end_is == End::Believed;
+        }
+        page.items > 0 && page.offset + page.items < self.to.min(self.empty_from)
     }
 
     /// Whether an order that none of its pages showed is not in the list.
-    pub(super) fn was_all(&self, positions: &Positions) -> bool {
-        let end = positions.total().saturating_sub(MARGIN);
-        let end_was_seen = !positions.goes_on() && self.end >= end;
-        self.from == 0 && (self.end_is == End::Counted || end_was_seen)
+    pub(super) fn was_all(&self) -> bool {
+        self.from == 0 && matches!(self.end_is, End::Counted | End::Shown)
     }
 }
 
@@ -91,33 +117,46 @@ fn twice(page_limit: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::listing::PageSummary;
 
-    /// Reads the whole list, which has `orders`, while it is thought to have `known`. Returns the
-    /// number of pages, and whether what none of them showed can be said to be missing.
-    fn read(known: u64, orders: u64, page_limit: u32) -> (usize, bool) {
+    /// Reads the whole list, which has `orders`, while it is thought to have `known`. The provider
+    /// puts at most `cap` on a page; `counts` is whether it tells how many there are. Returns the
+    /// number of pages. What no page showed is said to be missing, so all must have been shown.
+    fn read(known: u64, orders: u64, page_limit: u32, cap: u64, counts: bool) -> usize {
         let mut positions = Positions::default();
         positions.learn_total(known);
-        let mut sweep = Sweep::new(0, known, Vec::new(), End::Believed);
         let mut shown = vec![false; usize::try_from(orders).unwrap()];
-        for pages in 1..=1000 {
-            let (offset, count) = sweep.page(&positions, page_limit);
-            let items = orders.saturating_sub(offset).min(count.into());
+        let mut sweep = whole(&mut positions, orders, counts);
+        for pages in 1..=2000 {
+            let limit = positions.page_limit(page_limit);
+            let (offset, count) = sweep.page(&positions, limit);
+            let items = orders.saturating_sub(offset).min(count.into()).min(cap);
             let from = usize::try_from(offset.min(orders)).unwrap();
             shown[from..][..usize::try_from(items).unwrap()].fill(true);
-            positions.learn_page(&PageSummary {
+            let page = PageSummary {
                 offset,
                 asked: count,
                 items,
                 ..PageSummary::default()
-            });
-            if sweep.advance(offset, page_limit) {
-                let known = usize::try_from(known.min(orders)).unwrap();
-                assert!(shown[..known].iter().all(|&is_shown| is_shown));
-                return (pages, sweep.was_all(&positions));
+            };
+            positions.learn_page(&page);
+            if sweep.falls_short(&page) {
+                sweep = whole(&mut positions, orders, counts);
+            } else if sweep.advance(&page, positions.page_limit(page_limit)) {
+                assert!(sweep.was_all());
+                assert!(shown.iter().all(|&is_shown| is_shown));
+                return pages;
             }
         }
-        panic!("{orders} orders, {page_limit} a page: no end");
+        panic!("{known} known, {orders} orders, {page_limit} a page, at most {cap}: no end");
+    }
+
+    fn whole(positions: &mut Positions, orders: u64, counts: bool) -> Sweep {
+        if counts {
+            positions.learn_count(orders);
+        }
+        let end = positions.total().max(1);
+        let end_is = if counts { End::Counted } else { End::Believed };
+        Sweep::new(0, end, Vec::new(), end_is, positions.total())
     }
 
     #[test]
@@ -125,39 +164,37 @@ mod tests {
         for page_limit in [1, 2, 3, 4, 7, 8, 20, 64, 10_000] {
             for known in [0, 1, 7, 8, 9, 40, 99, 100] {
                 for orders in [0, 1, 8, 39, 40, 41, 100, 250] {
-                    read(known, orders, page_limit);
+                    for cap in [1, 2, 7, 20, 100, 10_000] {
+                        read(known, orders, page_limit, cap, true);
+                        read(known, orders, page_limit, cap, false);
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn a_first_page_that_is_full_shows_that_it_falls_short() {
-        let mut positions = Positions::default();
-        positions.learn_total(100);
-        let mut sweep = Sweep::new(0, 100, Vec::new(), End::Believed);
-        assert!(!sweep.falls_short(&positions));
-        let (offset, asked) = sweep.page(&positions, 64);
-        let full = PageSummary {
-            offset,
-            asked,
-            items: asked.into(),
-            ..PageSummary::default()
-        };
-        positions.learn_page(&full);
-        assert!(sweep.falls_short(&positions));
-        for end_is in [End::Counted, End::Open] {
-            // The count has just been asked for: it would be asked for again and again.
-            sweep.end_is = end_is;
-            assert!(!sweep.falls_short(&positions));
-        }
+    fn an_end_that_nobody_counted_costs_one_page_more() {
+        assert_eq!(read(100, 100, 64, 64, true), 3);
+        assert_eq!(read(100, 100, 64, 64, false), 4);
+        assert_eq!(read(1_000_000, 1_000_000, 10_000, 10_000, true), 101);
     }
 
     #[test]
-    fn what_is_missing_is_said_only_when_the_end_was_seen() {
-        assert_eq!(read(100, 100, 64), (3, true));
-        assert_eq!(read(100, 110, 64), (3, true), "orders came since");
-        assert_eq!(read(100, 250, 64), (3, false), "more than a page shows");
-        assert_eq!(read(1_000_000, 1_000_000, 10_000), (101, true));
+    fn a_page_of_fewer_than_it_was_to_show_is_no_part_of_it() {
+        let mut positions = Positions::default();
+        positions.learn_count(250);
+        let sweep = Sweep::new(0, 250, Vec::new(), End::Counted, 250);
+        let (offset, asked) = sweep.page(&positions, 10_000);
+        let page = PageSummary {
+            offset,
+            asked,
+            items: 100,
+            ..PageSummary::default()
+        };
+        positions.learn_page(&page);
+        assert_eq!(positions.total(), 250);
+        assert_eq!(positions.page_limit(10_000), 100);
+        assert!(sweep.falls_short(&page));
     }
 }

@@ -1,41 +1,48 @@
 //! The list, read page by page within the account's budget.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{Audit, AuditError, Reading, TRIES};
+use crate::domain::list_reading::ListReading;
 use crate::domain::sighting::Sighting;
 use crate::limit::{Permit, StopReason};
 use crate::provider::{CouldNotAsk, Glance, ListOrders, PageVisitor};
 use crate::retry::Waits;
 
-/// Items read again at the begin of a page, since near-simultaneous orders may swap places.
-const OVERLAP: u64 = 8;
 /// A stopped account is waited for so long: two of its rarest probes.
 const PATIENCE: Duration = Duration::from_mins(10);
 /// Between two tries to get a permit.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
 impl Audit {
-    /// Reads page by page to the end.
+    /// Reads page by page until the list is known to be read whole.
     pub(super) async fn read_list(&self, reading: &mut Reading) -> Result<(), AuditError> {
-        let limit = self.orders().map_err(|why| self.no_list(why))?.page_limit();
-        let mut offset = 0;
-        loop {
+        let orders = self.orders().map_err(|why| self.no_list(why))?;
+        let limit = orders.page_limit();
+        let mut list = ListReading::new(self.count(orders).await?);
+        let mut last_page = HashSet::new();
+        while let Some(offset) = list.next() {
             let asked_at = self.clock.now();
             let page = self.page(offset, limit).await?;
-            let items = page.len() as u64;
-            let fresh = if offset == 0 {
-                items
-            } else {
-                items.saturating_sub(OVERLAP)
-            };
-            reading.orders += fresh;
+            let ids = || page.iter().map(|order| order.order_id.0.clone());
+            list.learn(page.len() as u64, ids().any(|id| !last_page.contains(&id)));
+            last_page = ids().collect();
+            reading.orders = list.orders();
             self.compare_page(page, asked_at, reading).await?;
-            if items < u64::from(limit) {
-                return Ok(());
-            }
-            offset += items - OVERLAP.min(items - 1);
         }
+        Ok(())
+    }
+
+    /// How many orders there are; None where the provider does not tell: then only a page behind the
+    /// last order shows that there are no more.
+    async fn count(&self, orders: &dyn ListOrders) -> Result<Option<u64>, AuditError> {
+        let permit = self.turn().await.map_err(|why| self.no_list(why))?;
+        let outcome = orders.count().await;
+        let settled = outcome.as_ref().map(|_| ());
+        let now = self.clock.monotonic();
+        self.limiter.lock().settle(&permit, settled, now);
+        Ok(outcome.ok())
     }
 
     /// One page, within the budget, tried again when it could not be read.

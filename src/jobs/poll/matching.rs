@@ -79,7 +79,9 @@ impl Poller {
         self.standing.read_page(&page.summary, wall);
         let swept = self.planner.learn_page(why, &page.summary, bytes, now);
         let mut shared = lock(&self.shared);
-        if let Why::Due(covers) = why {
+        // What stands behind the place where a page was cut short is planned anew.
+        let was_cut_short = self.planner.listing.positions.was_cut_short(&page.summary);
+        if let (Why::Due(covers), false) = (why, was_cut_short) {
             let shown: HashSet<u32> = page.slots.iter().copied().collect();
             for slot in covers.iter().filter(|slot| !shown.contains(slot)) {
                 shared.schedule.unplace(*slot);
@@ -186,8 +188,7 @@ impl Poller {
         let tells = decision.says_something();
         let mut shared = lock(&self.shared);
         let Some(slot) = shared.schedule.slot_of(&invoice) else {
-            let amounts_missing = sighting.state == OrderState::Paid && sighting.payment.is_none();
-            if !tells && !amounts_missing {
+            if !tells && !sighting.lacks_paid_amount() {
                 shared.note_seen(shown);
             }
             drop(shared);

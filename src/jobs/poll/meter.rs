@@ -77,7 +77,7 @@ impl Poller {
             if !matches!(written, Written::Yes { .. }) {
                 continue;
             }
-            let paid_at = decided.decision.row.facts.paid_at;
+            let paid_at = decided.decision.row.paid_while_followed();
             for event in decided.decision.events() {
                 meter.said(event.event_type.as_str(), 1);
                 if let (EventType::Paid, Some(paid_at)) = (event.event_type, paid_at) {

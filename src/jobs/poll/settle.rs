@@ -92,8 +92,7 @@ impl Poller {
     /// there follows from when it was made.
     fn want_amounts(&mut self, invoice: &Invoice, news: &News) {
         if let News::Seen(seen) = news
-            && seen.state == OrderState::Paid
-            && seen.payment.is_none()
+            && seen.lacks_paid_amount()
             && let Some(created_at) = seen.created_at
             && invoice.facts.payment.value.is_none()
         {

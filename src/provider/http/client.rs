@@ -2,27 +2,32 @@
 //!
 //! What reqwest would do by itself and what is turned off here: it follows redirects and sends
 //! one's own headers on (the key!), takes proxies from the environment, waits without end, reads
-//! bodies without end, and prints addresses in errors. TLS uses the bundled Mozilla roots, so it
-//! works where no certificates are installed, and no process-wide cryptography is set.
+//! bodies without end, takes the names of codings to the letter, and prints addresses in errors.
+//! TLS uses the bundled Mozilla roots, so it works where no certificates are installed, and no
+//! process-wide cryptography is set.
 
 use std::error::Error;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER,
 };
 use rustls::RootCertStore;
 use url::{Host, Url};
 
-use super::failure::{Limits, cause, is_broken_coding};
-use super::{Body, Method, Request, Response, Transport, retry_after, too_large};
+use super::coding::{self, Decoder};
+use super::failure::{Limits, broken, cause};
+use super::{Body, Method, Request, Response, Transport, http_date, retry_after, too_large};
 use crate::clock::Clock;
-use crate::provider::{ApiKey, CouldNotAsk};
+use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
+use crate::provider::{ApiKey, ClockDifference, CouldNotAsk};
 
 /// What a connection that nobody uses may cost the server, and how old a dead one can get here.
 const IDLE: Duration = Duration::from_mins(1);
@@ -58,6 +63,7 @@ pub struct HttpTransport {
     base: String,
     key_header: HeaderName,
     key: RwLock<Option<HeaderValue>>,
+    clock_difference: Mutex<Option<ClockDifference>>,
 }
 
 impl HttpTransport {
@@ -90,7 +96,13 @@ impl HttpTransport {
             options,
             key_header,
             key: RwLock::default(),
+            clock_difference: Mutex::default(),
         })
+    }
+
+    fn last_difference(&self) -> MutexGuard<'_, Option<ClockDifference>> {
+        let difference = self.clock_difference.lock();
+        difference.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn request(&self, request: Request) -> Result<reqwest::RequestBuilder, CouldNotAsk> {
@@ -107,10 +119,14 @@ impl HttpTransport {
             Method::Get => self.client.get(address),
             Method::Post => self.client.post(address),
         };
-        let mut builder = builder.header(&self.key_header, key);
-        if !request.compressed {
-            builder = builder.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        }
+        let coding = if request.compressed {
+            coding::ASKED
+        } else {
+            "identity"
+        };
+        let builder = builder
+            .header(&self.key_header, key)
+            .header(ACCEPT_ENCODING, HeaderValue::from_static(coding));
         Ok(match request.body {
             Some(json) => builder.header(CONTENT_TYPE, "application/json").body(json),
             None => builder,
@@ -127,16 +143,32 @@ impl Transport for HttpTransport {
             bytes: self.options.max_response_bytes,
         };
         let path = request.path_and_query.clone();
-        let sent = self.request(request)?.send().await;
-        let inner = sent.map_err(|error| limits.failure(&error))?;
+        let request = self.request(request)?;
+        let sent_at = self.clock.now();
+        let inner = request
+            .send()
+            .await
+            .map_err(|error| limits.failure(&error))?;
         tracing::debug!(path, status = inner.status().as_u16(), "answered");
-        let wait = inner.headers().get(RETRY_AFTER).and_then(|value| {
-            let most = self.options.max_retry_after;
-            retry_after(value.to_str().ok()?, self.clock.now(), most)
+        let theirs = text(&inner, DATE).and_then(http_date);
+        if let Some(theirs) = theirs {
+            let difference = clock_difference(theirs, sent_at, self.clock.now());
+            *self.last_difference() = Some(difference);
+        }
+        let wait = text(&inner, RETRY_AFTER).and_then(|value| {
+            let now = theirs.unwrap_or_else(|| self.clock.now());
+            retry_after(value, now, self.options.max_retry_after)
         });
         let status = inner.status().as_u16();
+        let codings = inner.headers().get_all(CONTENT_ENCODING).iter();
+        let codings = codings.filter_map(|value| value.to_str().ok());
+        let decoder = Decoder::of(codings).map_err(|coding| {
+            let coding = one_line(&coding);
+            CouldNotAsk::Malformed(format!("body in a coding that was not asked for: {coding}"))
+        })?;
         let body = NetworkBody {
             inner,
+            decoder,
             limits,
             read: 0,
         };
@@ -150,6 +182,30 @@ impl Transport for HttpTransport {
             value
         });
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        *self.last_difference()
+    }
+}
+
+/// The first value of a header, where it is text.
+fn text(response: &reqwest::Response, name: HeaderName) -> Option<&str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// A time that was told in an answer to a request, in whole seconds, beside our clock: it lay between
+/// sending and receiving if both clocks agree.
+fn clock_difference(
+    theirs: UnixMillis,
+    sent_at: UnixMillis,
+    received_at: UnixMillis,
+) -> ClockDifference {
+    let ends = theirs.plus(Duration::from_secs(1));
+    if ends < sent_at {
+        ClockDifference::Behind(sent_at.since(ends))
+    } else {
+        ClockDifference::Ahead(theirs.since(received_at))
     }
 }
 
@@ -209,6 +265,7 @@ fn client(
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
+        .no_gzip()
         .resolve_to_addrs("localhost", &this_machine)
         .user_agent(concat!("payrecond/", env!("CARGO_PKG_VERSION")))
         .default_headers(HeaderMap::from_iter([(ACCEPT, json)]))
@@ -223,6 +280,7 @@ fn client(
 
 struct NetworkBody {
     inner: reqwest::Response,
+    decoder: Decoder,
     limits: Limits,
     /// Decoded bytes so far.
     read: usize,
@@ -236,21 +294,28 @@ impl Body for NetworkBody {
         if self.read == 0 && usize::try_from(declared).map_or(true, |length| length > limit) {
             return Err(too_large(limit));
         }
-        match self.inner.chunk().await {
-            Ok(Some(chunk)) => {
-                self.read = self.read.saturating_add(chunk.len());
-                if self.read > limit {
-                    return Err(too_large(limit));
-                }
-                Ok(Some(chunk))
+        let chunk = loop {
+            if let Some(decoded) = self.decoder.next().map_err(|error| broken(&error))? {
+                break decoded;
             }
-            Ok(None) => Ok(None),
-            Err(error) if is_broken_coding(&error) => Err(CouldNotAsk::Malformed(format!(
-                "broken body: {}",
-                cause(&error)
-            ))),
-            Err(error) => Err(self.limits.failure(&error)),
+            let received = self.inner.chunk().await;
+            match received.map_err(|error| self.limits.broken_or_failed(&error))? {
+                Some(bytes) => {
+                    if let Some(plain) = self.decoder.take(bytes) {
+                        break plain;
+                    }
+                }
+                None => match self.decoder.finish().map_err(|error| broken(&error))? {
+                    Some(rest) => break rest,
+                    None => return Ok(None),
+                },
+            }
+        };
+        self.read = self.read.saturating_add(chunk.len());
+        if self.read > limit {
+            return Err(too_large(limit));
         }
+        Ok(Some(chunk))
     }
 }
 
@@ -262,7 +327,6 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::time::UnixMillis;
 
     async fn status_of(base: &str, roots: RootCertStore) -> Result<u16, CouldNotAsk> {
         let second = Duration::from_secs(1);
@@ -279,6 +343,22 @@ mod tests {
         transport.set_key(ApiKey::from_bytes(b"key").unwrap());
         let response = transport.send(Request::get("/")).await?;
         Ok(response.status)
+    }
+
+    #[test]
+    fn a_clock_differs_by_what_the_way_of_the_answer_does_not_explain() {
+        let at = |ms: i64| UnixMillis(1_000_000 + ms);
+        let seconds = Duration::from_secs;
+        for (theirs, difference) in [
+            (0, ClockDifference::Ahead(seconds(0))),
+            (-1000, ClockDifference::Ahead(seconds(0))),
+            (400, ClockDifference::Ahead(seconds(0))),
+            (30_400, ClockDifference::Ahead(seconds(30))),
+            (-31_000, ClockDifference::Behind(seconds(30))),
+        ] {
+            let found = clock_difference(at(theirs), at(0), at(400));
+            assert_eq!(found, difference, "{theirs}");
+        }
     }
 
     /// The bundled roots cannot be tested without the internet; that a root is needed, can.

@@ -19,6 +19,15 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// The error for what reqwest reports of a body.
+    pub(super) fn broken_or_failed(self, error: &reqwest::Error) -> CouldNotAsk {
+        if is_broken_coding(error) {
+            broken(error)
+        } else {
+            self.failure(error)
+        }
+    }
+
     /// The error for what reqwest reports.
     pub(super) fn failure(self, error: &reqwest::Error) -> CouldNotAsk {
         let why = if error.is_timeout() && error.is_connect() {
@@ -49,9 +58,13 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
     })
 }
 
-/// Whether bytes came but are no gzip or no chunks: the decoders' errors are of this kind. Those of
-/// TLS are too.
-pub(super) fn is_broken_coding(error: &reqwest::Error) -> bool {
+/// A body whose bytes came but are no gzip or no chunks.
+pub(super) fn broken(error: &(dyn Error + 'static)) -> CouldNotAsk {
+    CouldNotAsk::Malformed(format!("broken body: {}", cause(error)))
+}
+
+/// Whether bytes came but are no chunks: the decoder's errors are of this kind. Those of TLS are too.
+fn is_broken_coding(error: &reqwest::Error) -> bool {
     let is_tls = chain(error).any(<dyn Error>::is::<rustls::Error>);
     let mut io_errors = chain(error).filter_map(|error| error.downcast_ref::<io::Error>());
     !is_tls

@@ -5,6 +5,7 @@
 //! own, so no request, answer or error carries it.
 
 mod client;
+mod coding;
 mod failure;
 
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 
 pub use client::{HttpOptions, HttpTransport, UnusableOptions};
 
-use super::{ApiKey, CouldNotAsk};
+use super::{ApiKey, ClockDifference, CouldNotAsk};
 use crate::domain::time::UnixMillis;
 
 /// Carries requests to one service, with one account's key.
@@ -27,6 +28,12 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Takes another key from now on. Before the first, nothing is sent.
     fn set_key(&self, key: ApiKey);
+
+    /// By how much the server's clock differed from ours when it last told a time; None when it has
+    /// told none.
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        None
+    }
 }
 
 /// The two methods in use.
@@ -196,18 +203,24 @@ pub fn judge_status(
 }
 
 /// Reads `Retry-After`: seconds, with a fraction too though the standard (RFC 9110, 10.2.3) has
-/// none, or an HTTP date as seen from `now`. At most `most`; a date gone by is no wait.
+/// none, or an HTTP date as seen from `now`, by the same clock. At most `most`; a date gone by is no
+/// wait.
 fn retry_after(value: &str, now: UnixMillis, most: Duration) -> Option<Duration> {
     let value = value.trim();
     let wait = if value.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         let seconds: f64 = value.parse().ok()?;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     } else {
-        let at = httpdate::parse_http_date(value).ok()?;
-        let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(0).plus(since_epoch).since(now)
+        http_date(value)?.since(now)
     };
     Some(wait.min(most))
+}
+
+/// A date as HTTP writes it.
+fn http_date(value: &str) -> Option<UnixMillis> {
+    let at = httpdate::parse_http_date(value).ok()?;
+    let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(UnixMillis(0).plus(since_epoch))
 }
 
 #[cfg(test)]

@@ -18,6 +18,14 @@ pub(super) enum NotRead {
     Said(Word, String),
 }
 
+/// A paid amount that is told in a form that cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct UnreadableAmount {
+    pub(super) order_id: String,
+    /// As told, on one line.
+    pub(super) told: String,
+}
+
 /// What a glance needs of an item.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,6 +67,7 @@ impl<'v> PageReader<'v> {
                 items: 0,
                 held: Vec::new(),
                 unusable: None,
+                unreadable: Vec::new(),
             },
         }
     }
@@ -67,6 +76,11 @@ impl<'v> PageReader<'v> {
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), String> {
         let sieve = &mut self.sieve;
         self.scanner.feed(bytes, &mut |piece| sieve.take(piece))
+    }
+
+    /// The paid amounts so far that could not be read.
+    pub(super) fn take_unreadable(&mut self) -> Vec<UnreadableAmount> {
+        std::mem::take(&mut self.sieve.unreadable)
     }
 
     /// The end of the bytes. Returns the number of items.
@@ -102,6 +116,7 @@ struct Sieve<'v> {
     /// The first item that could not be read. The page fails for it, but only at its end: taken as
     /// read, the item's order would seem to be gone.
     unusable: Option<String>,
+    unreadable: Vec<UnreadableAmount>,
 }
 
 impl Sieve<'_> {
@@ -181,6 +196,12 @@ impl Sieve<'_> {
         };
         if self.visitor.wants(&glance) {
             let sighting = order::sighting(item, self.observed_at)?;
+            if sighting.lacks_paid_amount()
+                && let Some(told) = order::unreadable_paid_amount(item)
+            {
+                let order_id = sighting.order_id.0.clone();
+                self.unreadable.push(UnreadableAmount { order_id, told });
+            }
             self.visitor.take(index, sighting);
         }
         Ok(())

@@ -15,18 +15,19 @@ mod order;
 mod scan;
 mod wire;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use url::form_urlencoded::byte_serialize;
 
-use self::list::{NotRead, PageReader};
+use self::list::{NotRead, PageReader, UnreadableAmount};
 use self::wire::{Envelope, Word};
 use super::http::{Request, Response, Transport, judge_status};
 use super::{
-    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, ListOrders, Look,
-    PageEnd, PageVisitor, Provider,
+    ApiKey, ClockDifference, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders,
+    ListOrders, Look, PageEnd, PageVisitor, Provider,
 };
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
@@ -51,6 +52,8 @@ const AMOUNT: &str = "/wpay/store-api/v1/reconciliation/order-amount";
 const SMALL_ANSWER: usize = 256 * 1024;
 /// How much of a failure's body is read for its words.
 const FAILURE_BODY: usize = 16 * 1024;
+/// Orders that are remembered as logged; beyond that all are forgotten.
+const MOST_LOGGED: usize = 1000;
 /// Keys shorter than this are not looked for in the provider's words.
 const SHORTEST_HIDDEN_KEY: usize = 8;
 
@@ -60,6 +63,8 @@ pub struct WalletPay {
     clock: Arc<dyn Clock>,
     /// Only to strike it out where the provider's words repeat it.
     key: RwLock<Option<ApiKey>>,
+    /// Orders whose unreadable amounts were logged: pages show them again and again.
+    logged: Mutex<HashSet<String>>,
 }
 
 impl WalletPay {
@@ -69,6 +74,7 @@ impl WalletPay {
             transport,
             clock,
             key: RwLock::default(),
+            logged: Mutex::default(),
         }
     }
 
@@ -102,6 +108,19 @@ impl WalletPay {
         }
     }
 
+    /// Each once; the payments themselves stay without their amounts, and are looked for further.
+    fn log_unreadable(&self, amounts: Vec<UnreadableAmount>) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() >= MOST_LOGGED {
+            logged.clear();
+        }
+        for UnreadableAmount { order_id, told } in amounts {
+            if logged.insert(order_id.clone()) {
+                tracing::warn!(order_id, told, "paid amount could not be read");
+            }
+        }
+    }
+
     /// `words` without the key, should the provider repeat it.
     fn hide_key(&self, words: &str) -> String {
         let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
@@ -125,6 +144,10 @@ impl Provider for WalletPay {
 
     async fn probe(&self) -> Result<(), CouldNotAsk> {
         self.count().await.map(|_| ())
+    }
+
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        self.transport.clock_difference()
     }
 
     fn fetches(&self) -> Option<&dyn FetchOrders> {
@@ -245,6 +268,7 @@ impl ListOrders for WalletPay {
             bytes += chunk.len() as u64;
             reader.feed(&chunk).map_err(CouldNotAsk::Malformed)?;
         }
+        self.log_unreadable(reader.take_unreadable());
         match reader.finish() {
             Ok(items) => Ok(PageEnd { items, bytes }),
             Err(NotRead::Malformed(what)) => Err(CouldNotAsk::Malformed(what)),

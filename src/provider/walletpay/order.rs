@@ -10,10 +10,11 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::wire::{Raw, object, text};
 use crate::domain::invoice::{ExternalId, OrderId};
-use crate::domain::money::{Money, is_plain_decimal};
+use crate::domain::money::{Money, plain};
 use crate::domain::sighting::{MoneyTold, OrderState, Payment, Sighting};
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
@@ -174,8 +175,11 @@ fn link(token: Raw<'_>) -> Option<String> {
 
 /// What the order asks for; None when nothing is told, an error when something is that is no money.
 fn order_amount(token: Raw<'_>) -> Result<Option<Money>, String> {
-    let unusable = || "an order whose amount is no amount".to_owned();
     let Some(token) = token else { return Ok(None) };
+    let unusable = || {
+        let told = one_line(token.get());
+        format!("the order's amount: expected a decimal and a currency, got {told}")
+    };
     let wire: MoneyWire<'_> = object(token.get()).map_err(|_| unusable())?;
     let is_absent = |part: Raw<'_>| part.is_none_or(|part| part.get() == "\"\"");
     if is_absent(wire.amount) || is_absent(wire.currency_code) {
@@ -217,10 +221,23 @@ fn value_and_currency(token: Raw<'_>) -> (Option<String>, Option<String>) {
     }
 }
 
-/// A plain decimal as it stands, be it a text or a number.
+/// A decimal as it stands, be it a text or a number, with an exponent or without.
 fn decimal(token: Raw<'_>) -> Option<String> {
     let decimal = text(token)?;
-    is_plain_decimal(&decimal).then(|| decimal.into_owned())
+    let is_decimal = plain(&decimal).is_some();
+    is_decimal.then(|| decimal.into_owned())
+}
+
+/// What a paid order tells as the paid amount, on one line, where that is no decimal.
+pub(super) fn unreadable_paid_amount(json: &str) -> Option<String> {
+    let order: OrderWire<'_> = object(json).ok()?;
+    let payment: PaymentWire<'_> = object(order.selected_payment_option?.get()).ok()?;
+    let told = payment.amount?.get();
+    let value = object::<MoneyWire<'_>>(told)
+        .ok()
+        .and_then(|money| money.amount);
+    let is_read = value.is_some() && decimal(value).is_some();
+    (!is_read).then(|| one_line(value.map_or(told, RawValue::get)))
 }
 
 /// A currency code: open text, as codes come and go.
@@ -320,6 +337,8 @@ mod tests {
                 r#"{"amount":"0.100000340","currencyCode":"TON"}"#,
                 "0.100000340",
             ),
+            (r#"{"amount":1e1,"currencyCode":"USD"}"#, "1e1"),
+            (r#"{"amount":"1.7E-7","currencyCode":"BTC"}"#, "1.7E-7"),
             (r#"{"currencyCode":"TON","amount":30.450}"#, "30.450"),
         ] {
             let amount = with(&format!(r#""amount":{told}"#)).amount.unwrap();
@@ -327,7 +346,7 @@ mod tests {
         }
         for unusable in [
             r#"{"amount":"1,00","currencyCode":"USD"}"#,
-            r#"{"amount":1e3,"currencyCode":"USD"}"#,
+            r#"{"amount":1e3000,"currencyCode":"USD"}"#,
             r#"{"amount":-1,"currencyCode":"USD"}"#,
             r#"{"amount":["1"],"currencyCode":"USD"}"#,
             r#"{"amount":"1.00","currencyCode":"U D"}"#,

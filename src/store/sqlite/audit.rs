@@ -10,7 +10,7 @@ use super::schema::{CONSTRAINT, highest_seq, primary_code};
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
-use crate::domain::money::Money;
+use crate::domain::money::{Money, plain};
 use crate::domain::sighting::{Sighting, Sums};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -251,12 +251,16 @@ pub(super) async fn adopt(
 
 fn adoptable(order: &Sighting) -> Option<Value> {
     let external_id = order.external_id.as_ref()?;
-    let amount = order.amount.as_ref();
+    // The schema takes plain decimals alone.
+    let amount = order.amount.as_ref().and_then(|amount| {
+        let value = plain(&amount.value)?;
+        Some((value, &amount.currency))
+    });
     Some(json!([
         external_id.0,
         order.order_id.0,
-        amount.map(|amount| &amount.value),
-        amount.map(|amount| &amount.currency),
+        amount.as_ref().map(|(value, _)| value),
+        amount.as_ref().map(|(_, currency)| currency),
     ]))
 }
 

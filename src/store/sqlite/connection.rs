@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, Sq
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlitePool};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::high_water;
 use super::log::{Log, LogState};
@@ -20,6 +21,8 @@ use super::place::{FileId, LogWatch, Numbers, Place, resolve};
 use super::schema;
 use crate::store::StoreError;
 
+/// Longest part of a lock's file name that is its own, in bytes; the database's name goes before it.
+const LONGEST_LOCK_NAME: usize = 64;
 /// How long a statement waits for another process's write lock before it reports.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -379,7 +382,8 @@ pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// `<database>.<name>.lock`; what cannot stand in a file name is written as hex.
+/// `<database>.<name>.lock`; what cannot stand in a file name is written as hex, and what would make
+/// the name too long for a file as a digest.
 fn lock_path(path: &Path, name: &str) -> PathBuf {
     let mut suffix = String::from(".");
     for byte in name.bytes() {
@@ -389,6 +393,9 @@ fn lock_path(path: &Path, name: &str) -> PathBuf {
             // Writing to a String cannot fail.
             let _ = write!(suffix, "%{byte:02x}");
         }
+    }
+    if suffix.len() > LONGEST_LOCK_NAME {
+        suffix = format!(".{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
     }
     suffix.push_str(".lock");
     beside(path, &suffix)

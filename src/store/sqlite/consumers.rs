@@ -69,16 +69,10 @@ pub(super) async fn acknowledge(
     writer.commit().await
 }
 
-pub(super) async fn remove(writer: &mut Writer, name: &str) -> Result<(), StoreError> {
-    let connection = writer.begin().await?;
-    sqlx::query("DELETE FROM consumers WHERE name = ?1")
-        .bind(name)
-        .execute(connection)
-        .await?;
-    writer.commit().await
-}
-
-pub(super) async fn list(readers: &SqlitePool) -> Result<Vec<Consumer>, StoreError> {
+pub(super) async fn list(
+    readers: &SqlitePool,
+    off_consumer: Option<&str>,
+) -> Result<Vec<Consumer>, StoreError> {
     let rows = sqlx::query(
         "SELECT name, acked_seq,
                 (SELECT count(*) FROM outbox WHERE seq > acked_seq) AS unread,
@@ -89,8 +83,10 @@ pub(super) async fn list(readers: &SqlitePool) -> Result<Vec<Consumer>, StoreErr
     .await?;
     rows.iter()
         .map(|row| {
+            let name: String = row.try_get("name")?;
             Ok(Consumer {
-                name: row.try_get("name")?,
+                is_off: off_consumer == Some(name.as_str()),
+                name,
                 acked_seq: row.try_get("acked_seq")?,
                 unread: row.try_get("unread")?,
                 oldest_unread_at: row

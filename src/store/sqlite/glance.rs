@@ -51,14 +51,16 @@ pub(super) const LAGS: &str = "
     SELECT name, acked_seq,
            (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE seq > acked_seq LIMIT ?1)) AS unread,
            (SELECT created_at FROM outbox WHERE seq > acked_seq ORDER BY seq LIMIT 1) AS oldest
-      FROM consumers ORDER BY name LIMIT ?2";
+      FROM (SELECT name, acked_seq FROM consumers WHERE name IS NOT ?3
+             ORDER BY acked_seq, name LIMIT ?2)";
 
 pub(super) const TOLD_AFTER: &str = "
     SELECT seq, type, created_at,
            CASE WHEN type = 'payment.paid' THEN
                (SELECT paid_at FROM invoices
                  WHERE invoices.account = outbox.account
-                   AND invoices.external_id = outbox.external_id) END
+                   AND invoices.external_id = outbox.external_id
+                   AND invoices.paid_at >= invoices.created_at) END
       FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 /// What is overdue in one account.
@@ -181,11 +183,13 @@ impl SqliteStore {
         invoices(&rows)
     }
 
-    /// Every consumer, a hundred at most, with what it has not read, counted up to `up_to`.
+    /// Every consumer that is not switched off, a hundred at most, the one that is furthest behind
+    /// first, with what it has not read, counted up to `up_to`.
     pub async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {
         let rows = sqlx::query(LAGS)
             .bind(up_to)
             .bind(MOST_CONSUMERS)
+            .bind(self.off_consumer.as_deref())
             .fetch_all(&self.readers)
             .await?;
         rows.iter()

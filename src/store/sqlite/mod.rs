@@ -75,6 +75,8 @@ pub struct SqliteOptions {
     pub subject_prefix: String,
     /// While other programs write, their turn between two transactions; zero where nobody waits.
     pub rest_beside_others: Duration,
+    /// A consumer that is switched off: it keeps its place, and nobody waits for it.
+    pub off_consumer: Option<String>,
 }
 
 impl SqliteOptions {
@@ -84,6 +86,16 @@ impl SqliteOptions {
             path: path.into(),
             subject_prefix: subject_prefix.into(),
             rest_beside_others: pace::REST_BESIDE_OTHERS,
+            off_consumer: None,
+        }
+    }
+
+    /// The same, with a consumer that is switched off.
+    #[must_use]
+    pub fn with_off_consumer(self, off_consumer: Option<&str>) -> Self {
+        Self {
+            off_consumer: off_consumer.map(str::to_owned),
+            ..self
         }
     }
 }
@@ -92,6 +104,7 @@ impl SqliteOptions {
 pub struct SqliteStore {
     place: Arc<Place>,
     subject_prefix: String,
+    off_consumer: Option<String>,
     writer: Mutex<Writer>,
     in_use: InUse,
     readers: SqlitePool,
@@ -110,6 +123,7 @@ impl SqliteStore {
             path,
             subject_prefix,
             rest_beside_others,
+            off_consumer,
         } = options;
         let place = Arc::new(Place::of(&path)?);
         let path = place.path().to_owned();
@@ -127,6 +141,7 @@ impl SqliteStore {
             last_change: LastAnswer::about(&path),
             place,
             subject_prefix,
+            off_consumer,
             log: writer.log(),
             writer: Mutex::new(writer),
             in_use: InUse::default(),
@@ -316,13 +331,8 @@ impl Store for SqliteStore {
         consumers::acknowledge(&mut writer, name, seq).await
     }
 
-    async fn remove_consumer(&self, name: &str) -> Result<(), StoreError> {
-        let mut writer = self.writer().await?;
-        consumers::remove(&mut writer, name).await
-    }
-
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
-        consumers::list(&self.readers).await
+        consumers::list(&self.readers, self.off_consumer.as_deref()).await
     }
 
     async fn flag_unknown_accounts(
@@ -351,7 +361,8 @@ impl Store for SqliteStore {
 
     async fn prune_outbox(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
         let mut writer = self.writer().await?;
-        retention::prune_outbox(&mut writer, before, limit).await
+        let off_consumer = self.off_consumer.as_deref();
+        retention::prune_outbox(&mut writer, off_consumer, before, limit).await
     }
 
     async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {

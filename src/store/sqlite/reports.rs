@@ -370,12 +370,13 @@ impl SqliteStore {
         })
     }
 
-    /// How long payments took to be found.
+    /// How long payments took to be found. Those made before the invoice was inserted do not count:
+    /// nobody looked for them.
     pub async fn detect_times(&self) -> Result<DetectTimes, StoreError> {
         let mut millis: Vec<i64> = sqlx::query_scalar(
             "SELECT max(outbox.created_at - invoices.paid_at, 0)
                FROM outbox JOIN invoices USING (account, external_id)
-              WHERE outbox.type = 'payment.paid' AND invoices.paid_at IS NOT NULL
+              WHERE outbox.type = 'payment.paid' AND invoices.paid_at >= invoices.created_at
               ORDER BY outbox.seq DESC LIMIT ?1",
         )
         .bind(DETECT_SAMPLE)

@@ -21,14 +21,20 @@ pub(super) const PRUNE_TRANSACTIONS: &str = "
                 ORDER BY seen_at LIMIT ?2)";
 
 /// The first event that is too young, or the place beyond this turn; never past the place after
-/// what every consumer has acknowledged.
+/// what every consumer that is not switched off has acknowledged.
 const FLOOR: &str = "
-    SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers), first.seq))
+    SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers WHERE name IS NOT ?3),
+                                   first.seq))
       FROM (SELECT coalesce(min(CASE WHEN created_at >= ?1 THEN seq END), max(seq) + 1) AS seq
               FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)) AS first";
 
+/// The floor waits for each consumer's place, so that of one that is switched off goes ahead of it.
+const PASS_OVER: &str = "
+    UPDATE consumers SET acked_seq = ?2 - 1 WHERE name = ?1 AND acked_seq < ?2 - 1";
+
 pub(super) async fn prune_outbox(
     writer: &mut Writer,
+    off_consumer: Option<&str>,
     before: UnixMillis,
     limit: u32,
 ) -> Result<u64, StoreError> {
@@ -36,10 +42,16 @@ pub(super) async fn prune_outbox(
     let floor: Option<i64> = sqlx::query_scalar(FLOOR)
         .bind(before.0)
         .bind(limit)
+        .bind(off_consumer)
         .fetch_one(&mut *connection)
         .await?;
     let mut deleted = 0;
     if let Some(floor) = floor {
+        sqlx::query(PASS_OVER)
+            .bind(off_consumer)
+            .bind(floor)
+            .execute(&mut *connection)
+            .await?;
         // A new consumer stands below what was deleted before it came: the floor never falls.
         sqlx::query(
             "UPDATE meta SET value = ?1

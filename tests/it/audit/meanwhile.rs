@@ -44,7 +44,7 @@ impl ListOrders for List {
 
     async fn page(
         &self,
-        _: u64,
+        offset: u64,
         _: u32,
         visitor: &mut dyn PageVisitor,
     ) -> Result<PageEnd, CouldNotAsk> {
@@ -52,13 +52,12 @@ impl ListOrders for List {
         if let Some(decision) = decided {
             commit(&self.store, decision, self.clock.now()).await;
         }
-        for (index, order) in (0..).zip(&self.orders) {
+        let rest = self.orders.iter().skip(usize::try_from(offset).unwrap());
+        let items = rest.len() as u64;
+        for (index, order) in (0..).zip(rest) {
             visitor.take(index, order.clone());
         }
-        Ok(PageEnd {
-            items: self.orders.len() as u64,
-            bytes: 0,
-        })
+        Ok(PageEnd { items, bytes: 0 })
     }
 
     async fn count(&self) -> Result<u64, CouldNotAsk> {

@@ -2,7 +2,8 @@
 
 use payrecond::sandbox::{Sandbox, SandboxOptions};
 
-use super::Shop;
+use super::{Said, Shop};
+use crate::faults::shim::{self, WallClock};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_accounts_with_one_key_file_are_warned_of_and_fail_nothing() {
@@ -43,4 +44,48 @@ async fn two_accounts_with_one_key_file_are_warned_of_and_fail_nothing() {
     let warns = |line: &&str| line.contains("WARN") && line.contains("the.key");
     assert_eq!(log.lines().filter(warns).count(), 1, "{log}");
     assert!(!log.contains("canary"), "{log}");
+}
+
+/// The provider tells the time with each answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_differs_from_the_providers_is_warned_of_and_fails_from_five_minutes_on() {
+    if shim::library().is_none() {
+        return;
+    }
+    let sandbox = Sandbox::start(SandboxOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        ..SandboxOptions::default()
+    })
+    .await
+    .unwrap();
+    let shop = Shop::new();
+    std::fs::write(shop.folder.path().join("the.key"), "canary-key").unwrap();
+    let url = sandbox.url();
+    shop.configure(&format!(
+        "[[account]]\nname = 'one'\nbase_url = '{url}'\napi_key_file = 'the.key'\n"
+    ));
+    let clock = WallClock::new(shop.folder.path());
+    let day = 24 * 3600;
+    for (ahead_s, word, code) in [
+        (0, "ok", 0),
+        (20, "ok", 0),
+        (-20, "ok", 0),
+        (45, "WARN", 0),
+        (-45, "WARN", 0),
+        (600, "FAILED", 1),
+        (-600, "FAILED", 1),
+        (400 * day, "FAILED", 1),
+    ] {
+        clock.set(ahead_s);
+        let mut command = tokio::process::Command::from(shop.command(&["check"]));
+        clock.show(&mut command);
+        let said = Said::from(command.output().await.unwrap());
+        let is_clock = |line: &&str| line.split_whitespace().nth(1) == Some("clock");
+        let lines: Vec<&str> = said.stdout.lines().filter(is_clock).collect();
+        assert_eq!(lines.len(), 1, "{}", said.stdout);
+        assert!(lines[0].starts_with(word), "{ahead_s} s: {}", lines[0]);
+        assert_eq!(said.code, code, "{ahead_s} s: {}", said.stdout);
+    }
+    let said = shop.run(&["check", "--json"]).json();
+    assert_eq!(said[2]["check"], "clock");
 }

@@ -8,7 +8,8 @@ use payrecond::store::Store as _;
 use payrecond::store::sqlite::{DatabaseLock, SqliteStore};
 use serde_json::Value;
 
-use super::{Running, Shop, commit, decided, drop_in, ended, into_review, pay, seen};
+use super::{Running, Said, Shop, commit, decided, drop_in, ended, into_review, pay, sql};
+use crate::rows::sighting_of;
 
 /// Frames of format `jsonl`, as the external ids they tell of.
 fn told(stdout: &str) -> Vec<String> {
@@ -156,7 +157,7 @@ pub async fn say_payments(store: &SqliteStore, count: usize) {
         let invoice = drop_in(store, &format!("ORD-{n}"), &format!("{n}")).await;
         paid.push(decided(
             &invoice,
-            News::Seen(seen(&invoice, OrderState::Paid)),
+            News::Seen(sighting_of(&invoice, OrderState::Paid)),
         ));
     }
     commit(store, &paid).await;
@@ -205,4 +206,83 @@ async fn a_signal_ends_it_also_while_nobody_reads() {
     assert!(sent.unwrap().success());
     assert_eq!(ended(&mut feed), 0);
     drop(reader);
+}
+
+/// A shell closes stdout, or opens something for reading in its place.
+fn with_stdout(shop: &Shop, redirection: &str, arguments: &str) -> Said {
+    let program = env!("CARGO_BIN_EXE_payrecond");
+    let line = format!("exec {program} {arguments} {redirection}");
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", &line])
+        .current_dir(shop.database().parent().unwrap())
+        .env_clear()
+        .envs(crate::other_day::environment());
+    command.output().unwrap().into()
+}
+
+#[tokio::test]
+async fn a_stdout_that_cannot_be_written_is_an_error_before_anything_is_acknowledged() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    pay(&store, "1", "1").await;
+    for redirection in [">&-", "1</dev/null", "1<payrecond.toml"] {
+        for arguments in [
+            "feed --consumer bot",
+            "feed --consumer bot --format hpub --follow",
+            "feed",
+            "list",
+            "stats --json",
+            "show 1",
+        ] {
+            let said = with_stdout(&shop, redirection, arguments);
+            assert_eq!(said.code, 1, "{arguments} {redirection}: {}", said.stderr);
+            let told = said.stderr.contains("stdout cannot be written");
+            assert!(told, "{arguments} {redirection}: {}", said.stderr);
+        }
+        assert_eq!(shop.acked("bot"), None, "no place was made");
+    }
+    let kept = with_stdout(&shop, ">/dev/null", "feed --consumer bot");
+    assert_eq!(kept.code, 0, "{}", kept.stderr);
+    assert_eq!(shop.acked("bot"), Some(1), "thrown away on purpose");
+}
+
+#[tokio::test]
+async fn every_name_that_the_database_takes_can_be_read_by() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    pay(&store, "1", "1").await;
+    for name in [
+        "б".repeat(50),
+        "付".repeat(64),
+        "😀".repeat(64),
+        "../../a/b".to_owned(),
+        "a\u{3000}b\u{2003}c".to_owned(),
+        "x".repeat(64),
+        "-1001234567890:17".to_owned(),
+    ] {
+        let insert = format!("INSERT INTO consumers (name) VALUES ('{name}')");
+        sql(&shop.database(), &insert);
+        let held = Running::start(shop.command(&[
+            "feed",
+            "--format",
+            "jsonl",
+            "--follow",
+            "--consumer",
+            &name,
+        ]));
+        assert_eq!(told(&held.line()), ["1"], "{name}");
+        let second = shop.run(&["feed", "--consumer", &name]);
+        assert!(second.stderr.contains("is in use"), "{}", second.stderr);
+    }
+    for name in ["a b", "a\u{a0}b", "a\tb"] {
+        let refused = shop.run(&["feed", "--consumer", name]);
+        assert_eq!(refused.code, 2, "{name:?}");
+        let done = std::process::Command::new("sqlite3")
+            .arg(shop.database())
+            .arg(format!("INSERT INTO consumers (name) VALUES ('{name}')"))
+            .output()
+            .unwrap();
+        assert!(!done.status.success(), "{name:?}");
+    }
 }

@@ -5,7 +5,8 @@ use std::process::Stdio;
 use payrecond::domain::sighting::{News, OrderState};
 use serde_json::json;
 
-use super::{Shop, commit, decided, drop_in, into_review, pay, seen, sql};
+use super::{Said, Shop, commit, decided, drop_in, into_review, pay, sql};
+use crate::rows::sighting_of;
 
 #[test]
 fn configurations_that_cannot_be_used_end_with_78() {
@@ -209,7 +210,7 @@ async fn show_has_the_row_and_its_events() {
     assert_eq!(events[0]["type"], "payment.paid");
     assert_eq!(events[0]["payload"]["data"]["external_id"], "ORD-1");
     let told = shop.run(&["show", "2703383946854401"]).stdout;
-    for part in ["#1", "paid", "1.00 USD", "payment.paid", "ago)"] {
+    for part in ["#1", "paid", "1.00 USD", "payment.paid", "Z ("] {
         assert!(told.contains(part), "{part} is missing in {told}");
     }
 }
@@ -268,7 +269,7 @@ async fn texts_of_strangers_move_no_cursor() {
     let shop = Shop::new();
     let store = shop.store().await;
     let invoice = drop_in(&store, "ORD-\u{202e}1", "1").await;
-    let mut odd = seen(&invoice, OrderState::Unknown);
+    let mut odd = sighting_of(&invoice, OrderState::Unknown);
     odd.provider_status = "FROZEN\u{1b}[2J\u{9b}31m\r\n".into();
     odd.pay_link = Some("https://x\u{1b}]0;t\u{7}".into());
     commit(&store, &[decided(&invoice, News::Seen(odd))]).await;
@@ -491,4 +492,63 @@ fn commands_log_warnings_only_unless_asked() {
     let first = logged.lines().next().unwrap();
     let line: serde_json::Value = serde_json::from_str(first).unwrap();
     assert!(line["level"].is_string(), "{line}");
+}
+
+#[tokio::test]
+async fn values_may_begin_with_a_hyphen() {
+    let shop = Shop::new();
+    let store = shop.store().await;
+    into_review(&store, "-1001234567890:17", "1").await;
+    let id = |said: Said| said.json()["external_id"].as_str().unwrap().to_owned();
+    let name = "-1001234567890:17";
+    assert_eq!(id(shop.run(&["show", name, "--json"])), name);
+    assert_eq!(id(shop.run(&["show", "--json", name])), name);
+    assert_eq!(id(shop.run(&["show", "--json", "--", name])), name);
+    for command in ["why", "nudge"] {
+        assert_eq!(shop.run(&[command, name]).code, 0, "{command}");
+    }
+    let note = "-5 refund";
+    let resolved = shop.run(&["resolve", name, "--as", "paid", "--note", note, "--json"]);
+    assert_eq!(resolved.code, 0, "{}", resolved.stderr);
+    let added = shop.run(&[
+        "add",
+        "--external-id",
+        "-7",
+        "--order-id",
+        "-8",
+        "--metadata",
+        "-9",
+        "--json",
+    ]);
+    assert_eq!(added.json()["external_id"], "-7");
+    let left_out = shop.run(&["resolve", name, "--as", "paid", "--note", "--json"]);
+    assert_eq!(left_out.code, 2, "{}", left_out.stderr);
+    assert!(left_out.stderr.contains("--note"), "{}", left_out.stderr);
+    for wrong in [
+        &["list", "--nothing"][..],
+        &["list", "-x"],
+        &["list", "--limit", "-5"],
+        &["feed", "--from", "-1"],
+    ] {
+        assert_eq!(shop.run(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_names_nothing_is_told_with_the_nearest_name() {
+    let shop = Shop::new();
+    for command in [&["list"][..], &["run", "--once"], &["check"]] {
+        let mut command = shop.command(command);
+        command.env("PAYRECOND_LOG_LEVEL", "secret-word");
+        let said = Said::from(command.output().unwrap());
+        let told = "variable PAYRECOND_LOG_LEVEL names nothing and is ignored: did you mean PAYRECOND__LOG__LEVEL?";
+        assert!(said.stderr.contains(told), "{}", said.stderr);
+        assert!(!said.stderr.contains("secret-word"), "{}", said.stderr);
+    }
+    let mut command = shop.command(&["list"]);
+    command
+        .env("PAYRECOND_CONFIG", "payrecond.toml")
+        .env("PAYRECOND_API_KEY_DEFAULT", "key");
+    let said = Said::from(command.output().unwrap()).stderr;
+    assert!(!said.contains("variable"), "{said}");
 }

@@ -11,7 +11,8 @@ use payrecond::store::Store as _;
 use payrecond::store::sqlite::DatabaseLock;
 
 use super::feed::say_payments;
-use super::{PATIENCE, Shop, ended, into_review, pay};
+use super::{Shop, ended, into_review, pay};
+use crate::PATIENCE;
 
 const SERVE: [&str; 3] = ["feed", "--follow", "--subscribe"];
 

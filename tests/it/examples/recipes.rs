@@ -6,7 +6,8 @@ use std::process::Stdio;
 use payrecond::sandbox::{NewOrder, Payment};
 use tokio::process::Command;
 
-use super::{Bot, EXAMPLES, PATIENCE, ask, daemon, is_here, python_is_here, skipped, works};
+use super::{Bot, EXAMPLES, ask, daemon, is_here, python_is_here, skipped, works};
+use crate::PATIENCE;
 use crate::shop::Shop;
 
 const ALL_ACKNOWLEDGED: &str =

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixDatagram;
 
-use super::program::PATIENCE;
+use crate::PATIENCE;
 
 /// A socket and all that was told over it, line by line.
 pub struct Notified {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::laws;
 use super::program::{self, Program, Stdout};
 use super::shim::{self, WallClock};
+use crate::PATIENCE;
 use crate::shop::{Shop, drop_in_all, seed};
 
 /// `PAYRECOND_OUTAGE_INVOICES` says another number.
@@ -30,7 +31,6 @@ const MEMORY_KIB: u64 = 96 << 10;
 const INVOICE_BYTES: u64 = 512;
 /// Invoices that a program inserts in one transaction.
 const CHUNK: usize = 5_000;
-const PATIENCE: Duration = Duration::from_mins(15);
 
 /// The way to the provider: refuses every connection while it is shut.
 struct Way {

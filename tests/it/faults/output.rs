@@ -95,18 +95,25 @@ async fn ready_without(shop: &Shop, closed: &str) -> Program {
 
 #[tokio::test]
 async fn without_a_stdout_nothing_counts_as_delivered() {
-    let shop = Shop::open().await;
-    let program = ready_without(&shop, ">&-").await;
-    drop_in_paid(&shop, 2, 1).await;
-    until_paid(&shop, 2).await;
-    program.until_said("nobody reads stdout").await;
-    let first = program.stop().await;
-    let unread = "SELECT count(*) FROM outbox_unread WHERE consumer = 'stdout'";
-    assert_eq!(shop.ask(unread).await, "2");
-    let program = Program::ready(&shop).await;
-    all_delivered(&shop).await;
-    let second = program.stop().await;
-    laws::hold(&shop, &[first, second]).await;
+    for redirection in [">&-", "1</dev/null"] {
+        let shop = Shop::open().await;
+        let program = ready_without(&shop, redirection).await;
+        drop_in_paid(&shop, 2, 1).await;
+        until_paid(&shop, 2).await;
+        program.until_said("stdout cannot be written").await;
+        let first = program.stop().await;
+        let unread = "SELECT count(*) FROM outbox_unread WHERE consumer = 'stdout'";
+        assert_eq!(shop.ask(unread).await, "2");
+        let once = program::by_shell(&shop, &format!("exec \"$0\" run --once {redirection}"));
+        let once = Program::spawn(&shop, once, Stdout::Read, Stdio::piped());
+        let once = once.ended_within(crate::PATIENCE).await;
+        assert_eq!(once.code, Some(1), "{}", once.stderr);
+        assert_eq!(shop.ask(unread).await, "2", "{redirection}");
+        let program = Program::ready(&shop).await;
+        all_delivered(&shop).await;
+        let second = program.stop().await;
+        laws::hold(&shop, &[first, second]).await;
+    }
 }
 
 #[tokio::test]
@@ -161,7 +168,7 @@ async fn every_format_tells_the_outbox() {
 }
 
 #[tokio::test]
-async fn with_the_feed_off_there_is_no_consumer() {
+async fn with_the_feed_off_its_place_is_kept() {
     let mut shop = Shop::open().await;
     drop_in_paid(&shop, 1, 1).await;
     let program = Program::ready(&shop).await;
@@ -170,11 +177,33 @@ async fn with_the_feed_off_there_is_no_consumer() {
     program.stop().await;
     let consumers = "SELECT count(*) FROM consumers";
     assert_eq!(shop.ask(consumers).await, "1");
+    let as_it_was = shop.settings.clone();
     shop.settings += "[feed]\nstdout = \"off\"\n";
     let program = Program::ready(&shop).await;
     drop_in_paid(&shop, 1, 2).await;
     until_paid(&shop, 2).await;
-    assert_eq!(shop.ask(consumers).await, "0");
     let left = program.stop().await;
     assert!(left.stdout.is_empty());
+    let place = "SELECT acked_seq FROM consumers WHERE name = 'stdout'";
+    assert_eq!(shop.ask(place).await, "1");
+    shop.settings = as_it_was;
+    let program = Program::ready(&shop).await;
+    all_delivered(&shop).await;
+    let left = program.stop().await;
+    assert_eq!(
+        laws::nats_frames(&left.stdout).len(),
+        1,
+        "nothing comes twice"
+    );
+}
+
+#[tokio::test]
+async fn with_the_feed_off_from_the_start_there_is_no_consumer() {
+    let mut shop = Shop::open().await;
+    shop.settings += "[feed]\nstdout = \"off\"\n";
+    drop_in_paid(&shop, 1, 1).await;
+    let program = Program::ready(&shop).await;
+    until_paid(&shop, 1).await;
+    program.stop().await;
+    assert_eq!(shop.ask("SELECT count(*) FROM consumers").await, "0");
 }

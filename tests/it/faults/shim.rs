@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::program::is_missing;
+use crate::other_day;
 
 /// The library, built once for all tests; None where it cannot be.
 pub fn library() -> Option<&'static Path> {
@@ -74,10 +75,11 @@ impl Rule {
 
 /// Puts the library before a command.
 pub fn load(command: &mut tokio::process::Command) {
-    command.env("LD_PRELOAD", library().expect("asked for before"));
+    let library = library().expect("asked for before");
+    command.env("LD_PRELOAD", other_day::preload(library));
 }
 
-/// The wall clock of the programs that see it; others keep the machine's.
+/// The wall clock of the programs that see it; others keep that of the tests.
 pub struct WallClock {
     path: PathBuf,
     offset: std::fs::File,
@@ -92,9 +94,9 @@ impl WallClock {
         clock
     }
 
-    /// From now on it shows so many seconds more than the machine's.
+    /// From now on it shows so many seconds more than that of the tests.
     pub fn set(&self, seconds: i64) {
-        let bytes = seconds.to_ne_bytes();
+        let bytes = (tests_are_ahead_s() + seconds).to_ne_bytes();
         self.offset.write_all_at(&bytes, 0).unwrap();
     }
 
@@ -102,4 +104,13 @@ impl WallClock {
         command.env("SHIM_CLOCK", &self.path);
         load(command);
     }
+}
+
+/// By how much the clock of the tests themselves was set ahead of the machine's, by this library.
+fn tests_are_ahead_s() -> i64 {
+    let Some(path) = std::env::var_os("SHIM_CLOCK") else {
+        return 0;
+    };
+    let bytes = std::fs::read(path).unwrap();
+    i64::from_ne_bytes(bytes.try_into().unwrap())
 }

@@ -19,6 +19,7 @@ use self::trouble::Trouble;
 use super::laws;
 use super::program::{self, Left, Program, Stdout};
 use super::shim::{self, WallClock};
+use crate::PATIENCE;
 use crate::shop::{Shop, drop_in_all, seed};
 
 /// `PAYRECOND_SOAK_EVENTS` says another number.
@@ -30,8 +31,6 @@ const WAVE_AT_MOST: usize = 50_000;
 const CHUNK: usize = 500;
 /// Between two waves the clock goes on by so much: what a wave left is then old enough to go.
 const APART_S: i64 = 25 * 3600;
-/// How long one wave may take to settle.
-const PATIENCE: Duration = Duration::from_mins(10);
 
 struct Soak {
     shop: Shop,

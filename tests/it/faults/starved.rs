@@ -34,7 +34,7 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(program::PATIENCE, is_stopped)
+    tokio::time::timeout(crate::PATIENCE, is_stopped)
         .await
         .unwrap();
     for id in &ids {
@@ -120,13 +120,9 @@ async fn with_little_memory_it_works_or_ends_and_nothing_is_lost() {
         twenty_of_each(&shop).await;
         let mut program = limited(&shop, "-d", mebibytes << 10);
         let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
-        let waiting = async {
-            while !program.has_ended() && shop.ask(paid).await != "20" {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        // Some wait for a database that cannot be opened: that is no end, and none is asked for.
-        let _ = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        // Some wait for a database that cannot be opened, and say so: that is no end, and none is
+        // asked for.
+        until_settled(&shop, &mut program, paid).await;
         if program.has_ended() {
             ended_early.push(mebibytes);
         } else {
@@ -142,9 +138,8 @@ async fn with_little_memory_it_works_or_ends_and_nothing_is_lost() {
     assert!(!ended_early.contains(&256), "{ended_early:?}");
 }
 
-async fn under_limit(shop: &Shop, files: u32) -> Left {
-    let mut program = limited(shop, "-n", files);
-    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
+/// Waits until all are paid, or the program has ended, or has said what keeps it from going on.
+async fn until_settled(shop: &Shop, program: &mut Program, paid: &str) {
     let waiting = async {
         while !program.has_ended()
             && shop.ask(paid).await != "20"
@@ -153,8 +148,14 @@ async fn under_limit(shop: &Shop, files: u32) -> Left {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let in_time = tokio::time::timeout(program::PATIENCE, waiting).await;
-    assert!(in_time.is_ok(), "{files}: silent: {}", program.said());
+    let in_time = tokio::time::timeout(crate::PATIENCE, waiting).await;
+    assert!(in_time.is_ok(), "silent: {}", program.said());
+}
+
+async fn under_limit(shop: &Shop, files: u32) -> Left {
+    let mut program = limited(shop, "-n", files);
+    let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
+    until_settled(shop, &mut program, paid).await;
     if !program.has_ended() {
         program.signal("TERM").await;
     }

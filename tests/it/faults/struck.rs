@@ -76,7 +76,7 @@ impl Struck {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let came = tokio::time::timeout(program::PATIENCE, waiting).await;
+        let came = tokio::time::timeout(crate::PATIENCE, waiting).await;
         came.unwrap_or_else(|_| panic!("nothing came: {}", program.said()))
     }
 

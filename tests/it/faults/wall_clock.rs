@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use payrecond::sandbox::{Operation, Payment};
 
+use tokio::time::Instant;
+
 use super::kill::all_delivered;
 use super::laws;
 use super::program::Program;
@@ -16,17 +18,23 @@ const JUMPS_S: [i64; 3] = [HOUR_S, -2 * HOUR_S, 10 * 24 * HOUR_S];
 const INVOICES: usize = 6;
 /// For so long the requests are counted after a jump.
 const COUNTED: Duration = Duration::from_secs(2);
-/// Looks at one invoice in that time: one each 100 ms as configured, one at once, and some.
-const LOOKS: u64 = 25;
+/// At one invoice: one each 100 ms as configured, one at once, and some.
+const LOOKS_A_SECOND: u64 = 12;
 
 /// Neither a storm of requests nor a stall; then one more order is paid, and soon known.
 async fn goes_on(shop: &Shop, jump_s: i64, ids: &[String], paid: usize) {
     let looks = || shop.asked(Operation::Preview);
-    let before = looks();
+    let (before, begun) = (looks(), Instant::now());
     tokio::time::sleep(COUNTED).await;
     let since = looks() - before;
+    // A crowded machine sleeps longer, and the daemon does not.
+    let passed = begun.elapsed();
     let open = u64::try_from(ids.len() - paid).unwrap();
-    assert!(since <= open * LOOKS, "{jump_s} s: {since} looks at {open}");
+    let at_most = open * (passed.as_secs() + 1) * LOOKS_A_SECOND;
+    assert!(
+        since <= at_most,
+        "{jump_s} s: {since} looks at {open} in {passed:?}"
+    );
     // Each that is open is looked at again.
     let stalled = format!(
         "SELECT count(*) FROM invoices WHERE status = 'pending' AND polls <= {}",

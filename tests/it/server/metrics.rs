@@ -359,3 +359,53 @@ async fn pages_of_the_list_are_measured() {
     assert!(value(&metrics, "payrecond_sightings_total", &[("by", "page")]) >= 5.0);
     daemon.stop().await;
 }
+
+/// A hundred consumers are shown at most; the one that lags is among them, and its lag is told apart.
+#[tokio::test]
+async fn the_consumer_that_is_furthest_behind_is_told_of_however_many_there_are() {
+    let (shop, place) = open_with_socket().await;
+    let id = shop.drop_in("ORD-1").await;
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    let daemon = shop.start();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    daemon.stop().await;
+    shop.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150)
+         INSERT INTO consumers (name, acked_seq) SELECT 'bot-' || i, 1 FROM n;
+         INSERT INTO consumers (name, acked_seq) VALUES ('zz-lags', 0);
+         DROP TRIGGER outbox_before_update;
+         UPDATE outbox SET created_at = created_at - 3600000",
+    )
+    .await;
+    let daemon = shop.start();
+    let metrics = scraped(&place).await;
+    let lags = &[("consumer", "zz-lags")];
+    assert!(value(&metrics, "payrecond_consumer_lag_seconds", lags) >= 3600.0);
+    assert!(value(&metrics, "payrecond_consumer_lag_max_seconds", &[]) >= 3600.0);
+    let page = ask(&place, "/").await.body;
+    assert!(page.contains("zz-lags"), "{page}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_feed_that_is_switched_off_lags_behind_nothing() {
+    let (mut shop, place) = open_with_socket().await;
+    let daemon = shop.start();
+    shop.until("SELECT count(*) FROM consumers WHERE name = 'stdout'", "1")
+        .await;
+    daemon.stop().await;
+    shop.settings += "[feed]\nstdout = \"off\"\n";
+    let id = shop.drop_in("ORD-1").await;
+    shop.world.pay(&id, &Payment::default()).unwrap();
+    let daemon = shop.start();
+    shop.until("SELECT status FROM invoices", "paid").await;
+    shop.execute("DROP TRIGGER outbox_before_update").await;
+    shop.execute("UPDATE outbox SET created_at = created_at - 8 * 86400000")
+        .await;
+    let metrics = scraped(&place).await;
+    let lag = metrics["payrecond_consumer_lag_max_seconds"].samples[0].value;
+    assert!(lag == 0.0, "{lag}");
+    let ready = ask(&place, "/readyz").await;
+    assert!(!ready.body.contains("consumer stdout"), "{}", ready.body);
+    daemon.stop().await;
+}

@@ -250,10 +250,6 @@ async fn consumers_move_forward_only(backend: &impl Backend) {
     sure(store.acknowledge("bot", 5).await);
     let consumers = sure(store.consumers().await);
     assert_eq!(consumers[0].oldest_unread_at, None);
-    sure(store.remove_consumer("bot").await);
-    sure(store.remove_consumer("bot").await);
-    assert_eq!(sure(store.consumers().await).len(), 1);
-    assert_eq!(sure(store.consumer("bot").await), 0, "a new one");
 }
 
 async fn events_wait_for_every_consumer(backend: &impl Backend) {

@@ -1,0 +1,115 @@
+//! A reading of the whole order list, page by page from the oldest order on, and when it is complete.
+//!
+//! A page that is not full does not end it: a provider may put fewer orders on a page than it is asked
+//! for. It is complete when it has come to as many orders as the provider had counted before it began,
+//! or when a page behind the last one brings nothing more.
+
+/// Items read again at the begin of a page, since near-simultaneous orders may swap places.
+const OVERLAP: u64 = 8;
+
+/// How far a reading is. Positions count from 0, the oldest order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListReading {
+    /// Orders that the provider had counted; None where it could not be asked.
+    counted: Option<u64>,
+    next: u64,
+    end: u64,
+    /// The last page brought nothing new: the next one begins behind it.
+    looks_behind: bool,
+    is_complete: bool,
+}
+
+impl ListReading {
+    /// A reading that has shown nothing yet.
+    pub fn new(counted: Option<u64>) -> Self {
+        Self {
+            counted,
+            next: 0,
+            end: 0,
+            looks_behind: false,
+            is_complete: false,
+        }
+    }
+
+    /// Where the next page begins; None = the reading is complete.
+    pub fn next(&self) -> Option<u64> {
+        (!self.is_complete).then_some(self.next)
+    }
+
+    /// Orders seen so far.
+    pub fn orders(&self) -> u64 {
+        self.end
+    }
+
+    /// The page from `next` on had so many items; `shows_new` is whether one of them was not on the
+    /// page before.
+    pub fn learn(&mut self, items: u64, shows_new: bool) {
+        if items == 0 || !shows_new && self.looks_behind {
+            self.is_complete = true;
+            return;
+        }
+        self.end = self.end.max(self.next + items);
+        self.is_complete = self.counted.is_some_and(|counted| self.end >= counted);
+        self.looks_behind = !shows_new;
+        self.next = if shows_new {
+            self.next + items - OVERLAP.min(items - 1)
+        } else {
+            self.end
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a list of `orders` from a provider that puts at most `cap` on a page. Returns the pages.
+    fn read(orders: u64, cap: u64, counted: Option<u64>) -> usize {
+        let mut reading = ListReading::new(counted);
+        let mut last = 0..0;
+        let mut shown = 0;
+        let mut pages = 0;
+        while let Some(offset) = reading.next() {
+            assert!(offset <= shown, "nothing is left out");
+            let page = offset.min(orders)..(offset + cap).min(orders).max(offset.min(orders));
+            let shows_new = page.clone().any(|order| !last.contains(&order));
+            reading.learn(page.end - page.start, shows_new);
+            shown = shown.max(page.end);
+            last = page;
+            pages += 1;
+            assert!(pages < 1000, "no end");
+        }
+        assert_eq!((shown, reading.orders()), (orders, orders));
+        pages
+    }
+
+    #[test]
+    fn it_is_complete_whatever_the_provider_puts_on_a_page() {
+        for orders in [0, 1, 8, 9, 100, 250] {
+            for cap in [1, 2, 7, 8, 9, 100, 10_000] {
+                for counted in [None, Some(orders), Some(orders + 5), Some(0)] {
+                    // A count of less than there is ends it early, by what was true when it was made.
+                    if counted.is_none_or(|counted| counted >= orders) {
+                        read(orders, cap, counted);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_saves_the_look_behind_the_end() {
+        assert_eq!(read(250, 10_000, Some(250)), 1);
+        assert_eq!(read(250, 100, Some(250)), 3);
+        assert_eq!(read(250, 10_000, None), 3);
+    }
+
+    #[test]
+    fn pages_that_repeat_themselves_end_it() {
+        let mut reading = ListReading::new(None);
+        reading.learn(5, true);
+        reading.learn(5, false);
+        reading.learn(5, false);
+        assert_eq!(reading.next(), None);
+    }
+}

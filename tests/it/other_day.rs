@@ -1,0 +1,24 @@
+//! The day on which the tests run. `tests/other-days` sets another one, by a clock that it loads before
+//! the tests; what a test starts must live on the same day.
+
+use std::ffi::OsString;
+
+/// The variables by which a clock is set: the shim's own, and those of libfaketime.
+fn sets_the_clock(name: &str) -> bool {
+    name == "LD_PRELOAD" || name == "SHIM_CLOCK" || name.contains("FAKETIME")
+}
+
+/// What a program needs to see the clock of its test, for one that starts with a clean environment.
+pub fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(sets_the_clock))
+}
+
+/// Puts `library` before what is loaded already.
+pub fn preload(library: &std::path::Path) -> OsString {
+    let mut libraries = OsString::from(library);
+    if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        libraries.push(":");
+        libraries.push(others);
+    }
+    libraries
+}
