@@ -1,10 +1,10 @@
 //! The pure part: no async, no clock, no log, no I/O.
 //!
 //! `state` names the states and the moves between them, `decide` turns news about an invoice into
-//! the row to write and the event to append, `cadence` says when to poll again, `planner` by
-//! which requests, `listing` what is known of the provider's order list, `deadline` when a
-//! ledger's silence ends an invoice. The rest is vocabulary: `invoice`, `sighting`, `transaction`,
-//! `money`, `event`, `time`.
+//! the row to write and the event to append, `cadence` says when to poll again, `planner` by which
+//! requests, `listing` what is known of the provider's order list, `deadline` when a ledger's silence
+//! ends an invoice. The rest is vocabulary: `invoice`, `sighting`, `transaction`, `money`, `event`,
+//! `time`.
 
 pub mod audit;
 pub mod cadence;

@@ -25,15 +25,15 @@ pub trait Provider: Send + Sync + 'static {
     /// Takes another key from now on.
     fn set_key(&self, key: ApiKey);
 
-    /// One cheap request that changes nothing and depends on no order: it succeeds when the service
-    /// works and the key is accepted.
-    async fn probe(&self) -> Result<(), CouldNotAsk>;
-
     /// By how much the provider's clock differed from ours at its last answer; None where it tells no
     /// time.
     fn clock_difference(&self) -> Option<ClockDifference> {
         None
     }
+
+    /// One cheap request that changes nothing and depends on no order: it succeeds when the service
+    /// works and the key is accepted.
+    async fn probe(&self) -> Result<(), CouldNotAsk>;
 
     /// Orders by their ids.
     fn fetches(&self) -> Option<&dyn FetchOrders> {

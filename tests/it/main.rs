@@ -28,6 +28,7 @@ mod other_day;
 mod pages;
 mod personal_data;
 mod planted;
+mod poll;
 mod readme;
 mod retention;
 mod rows;

@@ -4,7 +4,7 @@
 //! fewer on a page than it is asked for. The list ends where the provider's count says, where a page that
 //! begins there is empty, or where two pages of different lengths end at the same place.
 
-use super::{PageSummary, Positions};
+use super::positions::{PageSummary, Positions};
 
 /// A page that was cut short before the end of the list as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

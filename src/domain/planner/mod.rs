@@ -214,6 +214,11 @@ impl Planner {
         self.requests.clear();
     }
 
+    /// Something became due that nobody should wait for long: the plan holds no longer than it must.
+    pub fn expect_urgent(&mut self) {
+        self.planned_due = 0;
+    }
+
     /// The next plan is made at once.
     pub fn plan_again(&mut self) {
         self.planned_at = Duration::ZERO;

@@ -101,9 +101,13 @@ impl Poller {
     }
 
     fn adopt(&mut self, rows: &[DueRow], now: Duration) {
-        let mut shared = lock(&self.shared);
+        let shared = Arc::clone(&self.shared);
+        let mut shared = lock(&shared);
         let mut orders_to_come = false;
         for row in rows {
+            if row.is_nudged() || !row.looked_at {
+                self.planner.expect_urgent();
+            }
             let Some(slot) = shared.schedule.adopt(row, tick(now)) else {
                 continue;
             };

@@ -142,12 +142,12 @@ impl Provider for WalletPay {
         self.transport.set_key(key);
     }
 
-    async fn probe(&self) -> Result<(), CouldNotAsk> {
-        self.count().await.map(|_| ())
-    }
-
     fn clock_difference(&self) -> Option<ClockDifference> {
         self.transport.clock_difference()
+    }
+
+    async fn probe(&self) -> Result<(), CouldNotAsk> {
+        self.count().await.map(|_| ())
     }
 
     fn fetches(&self) -> Option<&dyn FetchOrders> {

@@ -1,0 +1,441 @@
+//! The poller beside a provider that a test scripts: batches, orders that spoil requests for others,
+//! failures of most, nudges by the thousand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use payrecond::clock::{Clock, SystemClock};
+use payrecond::daemon;
+use payrecond::domain::invoice::{ExternalId, OrderId};
+use payrecond::domain::sighting::{MoneyTold, OrderState, Sighting};
+use payrecond::domain::time::UnixMillis;
+use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
+use payrecond::jobs::{Board, Heartbeat};
+use payrecond::limit::{Limits, SharedLimiter};
+use payrecond::metrics::Metrics;
+use payrecond::provider::{ApiKey, CouldNotAsk, FetchOrders, FindOrders, Look, Provider};
+use payrecond::sandbox::{Batch, Operation};
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::shop::Shop;
+
+/// Nothing is polled twice within a test.
+const SLOW: &str =
+    "[polling]\nmin_interval = \"1h\"\nmax_interval = \"1h\"\nintake_interval = \"50ms\"\n";
+const UNLIMITED: Limits = Limits {
+    requests_per_second: 0.0,
+    burst: 1,
+    max_in_flight: 4,
+};
+
+/// What is so at the provider, and what was asked.
+#[derive(Default)]
+struct Script {
+    states: Mutex<BTreeMap<String, OrderState>>,
+    /// A request that names one of these fails.
+    spoils: Mutex<BTreeMap<String, CouldNotAsk>>,
+    asked: Mutex<Vec<Vec<String>>>,
+    probes: Mutex<u64>,
+    searches: Mutex<u64>,
+}
+
+struct Scripted {
+    script: Arc<Script>,
+    batch_limit: u32,
+}
+
+impl Script {
+    fn set(&self, order: &str, state: OrderState) {
+        self.states.lock().unwrap().insert(order.to_owned(), state);
+    }
+
+    fn spoil(&self, order: &str, error: &CouldNotAsk) {
+        let spoils = &mut self.spoils.lock().unwrap();
+        spoils.insert(order.to_owned(), error.clone());
+    }
+
+    fn requests(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.asked.lock().unwrap().iter().map(Vec::len).collect()
+    }
+
+    fn orders_asked(&self) -> BTreeSet<String> {
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    fn look(&self, order: &str) -> Look {
+        match self.states.lock().unwrap().get(order) {
+            Some(state) => Look::Seen(sighting(order, *state)),
+            None => Look::NotFound,
+        }
+    }
+}
+
+fn sighting(order: &str, state: OrderState) -> Sighting {
+    Sighting {
+        order_id: OrderId(order.into()),
+        state,
+        provider_status: format!("{state:?}"),
+        observed_at: UnixMillis(1_800_000_000_000),
+        external_id: Some(ExternalId(format!("E-{order}"))),
+        number: None,
+        amount: None,
+        created_at: None,
+        expires_at: None,
+        paid_at: None,
+        pay_link: None,
+        direct_pay_link: None,
+        payment: None,
+        money: MoneyTold::default(),
+    }
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn set_key(&self, _: ApiKey) {}
+
+    async fn probe(&self) -> Result<(), CouldNotAsk> {
+        *self.script.probes.lock().unwrap() += 1;
+        Ok(())
+    }
+
+    fn fetches(&self) -> Option<&dyn FetchOrders> {
+        Some(self)
+    }
+
+    fn finds(&self) -> Option<&dyn FindOrders> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl FetchOrders for Scripted {
+    fn batch_limit(&self) -> u32 {
+        self.batch_limit
+    }
+
+    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<Look>, CouldNotAsk> {
+        let ids: Vec<String> = orders.iter().map(|order| order.0.clone()).collect();
+        self.script.asked.lock().unwrap().push(ids.clone());
+        tokio::task::yield_now().await;
+        let spoils = self.script.spoils.lock().unwrap();
+        if let Some(error) = ids.iter().find_map(|id| spoils.get(id)) {
+            return Err(error.clone());
+        }
+        Ok(ids.iter().map(|id| self.script.look(id)).collect())
+    }
+}
+
+#[async_trait]
+impl FindOrders for Scripted {
+    async fn find(&self, external_id: &ExternalId) -> Result<Option<Sighting>, CouldNotAsk> {
+        *self.script.searches.lock().unwrap() += 1;
+        let order = external_id.0.trim_start_matches("E-");
+        Ok(match self.script.look(order) {
+            Look::Seen(sighting) => Some(sighting),
+            Look::NotFound => None,
+        })
+    }
+}
+
+/// A poller at work on the shop's database.
+struct Polling {
+    end: CancellationToken,
+    task: JoinHandle<()>,
+    somebody_wrote: watch::Sender<()>,
+}
+
+impl Polling {
+    async fn begin(shop: &Shop, script: &Arc<Script>, batch_limit: u32, limits: Limits) -> Self {
+        let config = shop.config();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let options = SqliteOptions::new(shop.database(), "payments");
+        let (somebody_wrote, changed) = watch::channel(());
+        let setup = PollSetup {
+            account: "default".into(),
+            provider: Arc::new(Scripted {
+                script: Arc::clone(script),
+                batch_limit,
+            }),
+            read_key: Arc::new(|| Err("there is no other".into())),
+            store: Arc::new(SqliteStore::open(options).await.unwrap()),
+            cadence: daemon::cadence(&config),
+            not_found_grace: config.polling.not_found_grace,
+            intake_interval: config.polling.intake_interval,
+            limiter: SharedLimiter::new(limits, clock.monotonic()),
+            strategy: Strategy::Auto,
+            list_bytes_per_second: 0,
+            changed,
+            committed: Arc::default(),
+            heartbeat: Heartbeat::default(),
+            board: Board::default(),
+            meter: Metrics::new().account("default"),
+            seed: 1,
+            clock,
+        };
+        let end = CancellationToken::new();
+        let polling = Poller::new(setup).run(end.clone(), Arc::default());
+        Self {
+            end,
+            task: tokio::spawn(polling),
+            somebody_wrote,
+        }
+    }
+
+    async fn end(self) {
+        self.end.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+/// Invoices for orders `from` on, open at the provider.
+async fn fill(shop: &Shop, script: &Script, orders: std::ops::Range<u32>) {
+    let mut sql = String::from("BEGIN IMMEDIATE;");
+    for order in orders {
+        script.set(&order.to_string(), OrderState::Open);
+        write!(
+            sql,
+            "INSERT INTO invoices (external_id, order_id) VALUES ('E-{order}', '{order}');"
+        )
+        .unwrap();
+    }
+    shop.execute(&(sql + "COMMIT;")).await;
+}
+
+async fn slow_shop() -> Shop {
+    let mut shop = Shop::open().await;
+    shop.settings = SLOW.into();
+    shop
+}
+
+#[tokio::test]
+async fn batches_cover_what_is_due_by_the_fewest_requests() {
+    let shop = slow_shop().await;
+    let script = Arc::default();
+    fill(&shop, &script, 0..2500).await;
+    script.set("7", OrderState::Paid);
+    script.set("2499", OrderState::Expired);
+    let polling = Polling::begin(&shop, &script, 1000, UNLIMITED).await;
+    shop.until("SELECT min(polls) FROM invoices", "1").await;
+    polling.end().await;
+    let mut sizes = script.sizes();
+    sizes.sort_unstable();
+    assert_eq!(sizes.iter().sum::<usize>(), 2500);
+    // The first rows that are read may begin before the last ones are there.
+    assert!(sizes.len() <= 4, "{sizes:?}");
+    let ends = "SELECT group_concat(external_id || ' ' || status, ', ') FROM (SELECT * FROM invoices WHERE status <> 'pending' ORDER BY id)";
+    assert_eq!(shop.ask(ends).await, "E-7 paid, E-2499 expired");
+}
+
+#[tokio::test]
+async fn an_order_that_spoils_a_batch_is_found_by_halves_and_delays_nobody() {
+    let shop = slow_shop().await;
+    let script = Arc::default();
+    fill(&shop, &script, 0..100).await;
+    let refused = CouldNotAsk::Refused("HTTP 400: bad id".into());
+    script.spoil("42", &refused);
+    let polling = Polling::begin(&shop, &script, 100, UNLIMITED).await;
+    shop.until("SELECT count(*) FROM invoices WHERE polls = 1", "99")
+        .await;
+    shop.until(
+        "SELECT failures FROM invoices WHERE external_id = 'E-42'",
+        "1",
+    )
+    .await;
+    polling.end().await;
+    let requests = script.requests();
+    assert!(requests <= 2 * 7 + 2, "{requests}: {:?}", script.sizes());
+    let others = "SELECT sum(failures) FROM invoices WHERE external_id <> 'E-42'";
+    assert_eq!(shop.ask(others).await, "0");
+}
+
+#[tokio::test]
+async fn what_a_batch_leaves_out_is_not_found_after_the_grace() {
+    let mut shop = Shop::open().await;
+    shop.settings = "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nnot_found_grace = \"300ms\"\n".into();
+    let script = Arc::<Script>::default();
+    fill(&shop, &script, 0..10).await;
+    script.states.lock().unwrap().remove("5");
+    let polling = Polling::begin(&shop, &script, 100, UNLIMITED).await;
+    let reason = "SELECT reason FROM invoices WHERE external_id = 'E-5'";
+    shop.until(reason, "order_not_found").await;
+    polling.end().await;
+    let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
+    assert_eq!(shop.ask(others).await, "9");
+    assert_eq!(*script.probes.lock().unwrap(), 0, "the others prove enough");
+}
+
+/// In a batch of a hundred a fresh invoice has its turn with the next request, and so has the one
+/// that waited longest, however many are due.
+#[tokio::test]
+async fn batches_starve_neither_the_fresh_nor_the_old() {
+    let mut shop = Shop::open().await;
+    shop.settings = "[polling]\nmin_interval = \"100ms\"\nmax_interval = \"100ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\n".into();
+    let script = Arc::default();
+    fill(&shop, &script, 0..3000).await;
+    let slowly = Limits {
+        requests_per_second: 20.0,
+        burst: 1,
+        max_in_flight: 1,
+    };
+    let polling = Polling::begin(&shop, &script, 100, slowly).await;
+    shop.until("SELECT min(polls) > 0 FROM invoices WHERE id > 2900", "1")
+        .await;
+    let before = script.requests();
+    fill(&shop, &script, 9000..9001).await;
+    polling.somebody_wrote.send(()).unwrap();
+    let fresh = "SELECT polls > 0 FROM invoices WHERE external_id = 'E-9000'";
+    shop.until(fresh, "1").await;
+    let requests = script.requests() - before;
+    assert!(requests <= 20, "{requests} requests before the fresh one");
+    // A quarter of all turns: 3,000 waiting orders take at most 4 times 30 requests, and a few more
+    // while the first are read.
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    let requests = script.requests();
+    polling.end().await;
+    assert!(requests <= 4 * 30 + 60, "{requests}");
+}
+
+/// Two hundred orders that always fail beside twenty good ones: the account is not at fault.
+async fn most_orders_fail(error: CouldNotAsk) {
+    let mut shop = Shop::open().await;
+    shop.settings = "[polling]\nmin_interval = \"1s\"\nintake_interval = \"50ms\"\n".into();
+    let script = Arc::default();
+    fill(&shop, &script, 0..220).await;
+    for order in (0..220).filter(|order| order % 11 != 0) {
+        script.spoil(&order.to_string(), &error);
+    }
+    let limits = Limits {
+        requests_per_second: 40.0,
+        burst: 10,
+        max_in_flight: 16,
+    };
+    let polling = Polling::begin(&shop, &script, 1, limits).await;
+    shop.until("SELECT max(polls) > 0 FROM invoices", "1").await;
+    fill(&shop, &script, 900..901).await;
+    script.set("900", OrderState::Paid);
+    let before = script.requests();
+    polling.somebody_wrote.send(()).unwrap();
+    let paid = "SELECT status FROM invoices WHERE external_id = 'E-900'";
+    shop.until(paid, "paid").await;
+    let until_paid = script.requests() - before;
+    // Three seconds at forty requests a second.
+    assert!(
+        until_paid <= 120,
+        "{error}: {until_paid} requests before it"
+    );
+    let all_asked = async {
+        while script.orders_asked().len() < 221 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), all_asked)
+        .await
+        .unwrap_or_else(|_| panic!("{error}: {} asked", script.orders_asked().len()));
+    let requests = script.requests();
+    // Ten seconds at that rate.
+    assert!(
+        requests <= 400,
+        "{error}: {requests} requests before all were asked"
+    );
+    let good = "SELECT count(*) FROM invoices WHERE polls > 0";
+    shop.until(good, "21").await;
+    polling.end().await;
+    assert!(
+        *script.probes.lock().unwrap() > 0,
+        "{error}: doubt was settled"
+    );
+    let state = shop.ask("SELECT state FROM accounts").await;
+    assert_eq!(state, "working", "{error}");
+}
+
+#[tokio::test]
+async fn when_most_orders_fail_each_is_asked_and_the_account_never_pauses() {
+    let kinds = [
+        CouldNotAsk::Unreachable("connection reset".into()),
+        CouldNotAsk::Unavailable {
+            what: "HTTP 500".into(),
+            wait: None,
+        },
+        CouldNotAsk::Malformed("no JSON".into()),
+        CouldNotAsk::Refused("INVALID_REQUEST".into()),
+    ];
+    futures::future::join_all(kinds.into_iter().map(most_orders_fail)).await;
+}
+
+#[tokio::test]
+async fn an_invoice_without_order_id_is_found_by_its_external_id() {
+    let mut shop = Shop::open().await;
+    shop.settings = "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nnot_found_grace = \"1h\"\n".into();
+    // As the daemon keeps one whose order it is to find.
+    shop.execute("INSERT INTO invoices (external_id, status) VALUES ('E-1', 'pending')")
+        .await;
+    let script = Arc::<Script>::default();
+    let polling = Polling::begin(&shop, &script, 1, UNLIMITED).await;
+    let searched = async {
+        while *script.searches.lock().unwrap() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), searched)
+        .await
+        .unwrap();
+    script.set("1", OrderState::Paid);
+    let row = "SELECT status || ' ' || order_id FROM invoices";
+    shop.until(row, "paid 1").await;
+    polling.end().await;
+    assert_eq!(script.requests(), 0, "no id was known to ask by");
+}
+
+/// Each page that is begun after a nudge answers it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nudges_by_the_thousand_cost_a_few_pages() {
+    let mut shop = Shop::open().await;
+    shop.settings = format!("strategy = \"auto\"\nlist_bytes_per_second = 0\n{SLOW}");
+    let batch = Batch {
+        count: 30_000,
+        external_id_prefix: "E".into(),
+        ..Batch::default()
+    };
+    shop.world.seed(&batch).unwrap();
+    let mut sql = String::from("BEGIN IMMEDIATE;");
+    for order in &shop.world.orders()[..20_000] {
+        write!(
+            sql,
+            "INSERT INTO invoices (external_id, order_id, amount, currency) VALUES ('{}', '{}', '1.00', 'USD');",
+            order.external_id, order.id
+        )
+        .unwrap();
+    }
+    shop.execute(&(sql + "COMMIT;")).await;
+    let daemon = shop.start();
+    shop.until("SELECT list_total FROM accounts", "30000").await;
+    let before = shop.world.stats().requests.values().sum::<u64>();
+    shop.execute("UPDATE invoices SET next_poll_at = 0").await;
+    shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    let requests = shop.world.stats().requests.values().sum::<u64>() - before;
+    daemon.stop().await;
+    assert!(requests <= 8, "{requests} requests");
+    assert_eq!(shop.asked(Operation::Preview), 0);
+    let left = "SELECT count(*) FROM invoices WHERE next_poll_at = 0";
+    assert_eq!(shop.ask(left).await, "0");
+}
