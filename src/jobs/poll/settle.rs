@@ -7,7 +7,7 @@ use super::fetch::{About, Answer, Asked};
 use super::load::Group;
 use super::page::lock;
 use super::writer::{Decided, Outcome};
-use crate::domain::decide::{Decision, decide};
+use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
 use crate::domain::sighting::{News, OrderState};
 use crate::domain::state::{Status, reason};
@@ -137,7 +137,12 @@ impl Poller {
     pub(super) fn decide(&mut self, invoice: Box<Invoice>, news: News) {
         let now = self.setup.clock.now();
         let paid_already = matches!(&news, News::Created(seen) if seen.state != OrderState::Open);
-        let mut decision = decide(&invoice, self.setup.provider.name(), news);
+        let mut decision = decide_by(
+            &self.setup.rules,
+            &invoice,
+            self.setup.provider.name(),
+            news,
+        );
         let schedule = &mut decision.row.schedule;
         schedule.last_polled_at = Some(now);
         schedule.polls += 1;
