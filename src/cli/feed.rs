@@ -17,7 +17,7 @@ use crate::daemon::consumer_lock;
 use crate::feed::{Format, Pattern, is_consumer_name};
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::store::Store;
-use crate::store::sqlite::{DatabaseLock, SqliteStore};
+use crate::store::sqlite::{DatabaseLock, SqliteStore, owners};
 
 /// Frames that are delivered in one go; between two, a signal is heeded.
 const TURN: u64 = 500;
@@ -53,6 +53,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether no place is kept.
+    pub(super) fn only_reads(&self) -> bool {
+        self.consumer.is_none()
+    }
+
     /// Whether a client says what it wants.
     pub(super) fn subscribe(&self) -> bool {
         self.subscribe
@@ -78,6 +83,12 @@ pub(super) async fn run(
         limit,
         subscribe: _,
     } = arguments;
+    if follow && store.is_at_rest() {
+        bail!(
+            "{}: cannot be written here, and no daemon has it open, so that no event can come: leave out --follow",
+            store.path().display()
+        );
+    }
     // Before a place is made or held: nothing that is written there would arrive.
     stdout::require()?;
     // Held to the end of the delivery.
@@ -154,8 +165,11 @@ impl<W: AsyncWrite + Unpin + Send> Reading<W> {
 }
 
 fn hold(session: &Session, consumer: &str) -> anyhow::Result<DatabaseLock> {
-    let lock = DatabaseLock::try_take(session.database(), &consumer_lock(consumer))
-        .map_err(|error| anyhow!("the lock of consumer {consumer} cannot be taken: {error}"))?;
+    let lock =
+        DatabaseLock::try_take(session.database(), &consumer_lock(consumer)).map_err(|error| {
+            let owners = session.database().parent().map(owners).unwrap_or_default();
+            anyhow!("the lock of consumer {consumer} cannot be taken: {error}{owners}")
+        })?;
     let Some(lock) = lock else {
         bail!("consumer {consumer} is in use: one reader a name");
     };

@@ -91,6 +91,27 @@ enum Command {
     Demo,
 }
 
+impl Command {
+    /// Whether it writes nothing to the database.
+    fn only_reads(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Show(_) | Self::Why(_) | Self::Stats(_) | Self::Top => true,
+            Self::Feed(arguments) => arguments.only_reads(),
+            Self::Run(_)
+            | Self::Migrate(_)
+            | Self::Check(_)
+            | Self::Add(_)
+            | Self::Nudge(_)
+            | Self::Resolve(_)
+            | Self::Audit(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Sandbox(_)
+            | Self::Demo => false,
+        }
+    }
+}
+
 /// How a command reports.
 #[derive(Clone, Copy, Debug, Args)]
 struct Report {
@@ -151,7 +172,12 @@ async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit
     if let Command::Top = command {
         top::require_terminal()?;
     }
-    let store = Arc::new(session.open_store().await?);
+    let store = if command.only_reads() {
+        session.open_store_to_read().await?
+    } else {
+        session.open_store().await?
+    };
+    let store = Arc::new(store);
     let outcome = with_store(command, session, &store).await;
     store.close().await;
     outcome

@@ -10,7 +10,8 @@ use crate::daemon;
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::sqlite::SqliteStore;
+use crate::store::StoreError;
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::telemetry::{self, Logging};
 
 /// The level that stands in the example file and so in most files.
@@ -79,9 +80,22 @@ impl Session {
 
     /// The database, which must be there: only `migrate` and `run` make one.
     pub(super) async fn open_store(&self) -> anyhow::Result<SqliteStore> {
-        let options = daemon::store_options(&self.config);
+        self.named(SqliteStore::open(self.options()).await)
+    }
+
+    /// The same for a command that writes nothing, which may be started by somebody who cannot.
+    pub(super) async fn open_store_to_read(&self) -> anyhow::Result<SqliteStore> {
+        self.named(SqliteStore::open_to_read(self.options()).await)
+    }
+
+    fn options(&self) -> SqliteOptions {
+        daemon::store_options(&self.config)
+    }
+
+    /// An error tells which database it is about.
+    fn named(&self, opened: Result<SqliteStore, StoreError>) -> anyhow::Result<SqliteStore> {
         let path = self.database().display().to_string();
-        SqliteStore::open(options).await.map_err(|error| {
+        opened.map_err(|error| {
             let named = error.to_string().contains(&path);
             let error = anyhow::Error::new(error);
             if named {

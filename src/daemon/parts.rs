@@ -18,7 +18,7 @@ use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::walletpay::{self, WalletPay};
-use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate, resolve};
+use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate, owners, resolve};
 
 /// A lock that is held is tried so often, with this pause.
 const LOCK_TRIES: u32 = 10;
@@ -101,11 +101,12 @@ pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts,
 async fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, DaemonError> {
     let failed = |why: String| DaemonError::Failed(format!("{}: {why}", path.display()));
     for _ in 0..LOCK_TRIES {
-        let taken = DatabaseLock::try_take(path, name).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => failed(
-                "the folder of database.path does not exist: make it first, payrecond makes the file alone".into(),
-            ),
-            _ => failed(format!("the lock file cannot be made: {error}")),
+        let taken = DatabaseLock::try_take(path, name).map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                return failed("the folder of database.path does not exist: make it first, payrecond makes the file alone".into());
+            }
+            let owners = path.parent().map(owners).unwrap_or_default();
+            failed(format!("the lock file cannot be made: {error}{owners}"))
         })?;
         if let Some(lock) = taken {
             return Ok(lock);

@@ -3,6 +3,7 @@
 //! clock that jumps, too little of everything. After each of them one checker, `laws`, asks whether
 //! the books agree with the provider's truth. What the system does not do of itself, `shim.c` does.
 
+mod access;
 mod account;
 mod bad_line;
 mod creation;

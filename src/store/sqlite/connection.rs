@@ -14,6 +14,7 @@ use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::access;
 use super::high_water;
 use super::log::{Log, LogState};
 use super::pace::Pace;
@@ -51,6 +52,7 @@ impl Open {
     /// Opens the database that stands at its place, and makes sure that it still does then.
     async fn of(place: &Arc<Place>) -> Result<Self, StoreError> {
         place.require_in_place()?;
+        access::require_writable(place.path())?;
         let mut connection = open_writer(place.path()).await?;
         let log_watch = LogWatch::begin(place, &mut connection).await?;
         place.require_in_place()?;
@@ -65,21 +67,16 @@ impl Open {
 impl Writer {
     /// `beside_others`: how long the lock is left alone between two transactions while other
     /// programs write.
-    pub(super) async fn connect(
-        place: &Arc<Place>,
-        beside_others: Duration,
-    ) -> Result<Self, StoreError> {
-        let mut writer = Self {
+    pub(super) fn new(place: &Arc<Place>, beside_others: Duration) -> Self {
+        Self {
             place: Arc::clone(place),
             open: None,
             pace: Pace::new(beside_others),
             log: Log::default(),
-        };
-        writer.connection().await?;
-        Ok(writer)
+        }
     }
 
-    /// The connection, reopened if the last use of it failed.
+    /// The connection, opened for the first use and after one that failed.
     pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         Ok(&mut sound(&mut self.open, &self.place).await?.connection)
     }
@@ -280,18 +277,60 @@ pub(super) async fn patience(
 
 /// A connection that makes the file when it is missing. For `migrate` only.
 pub(super) async fn open_or_create(path: &Path) -> Result<SqliteConnection, StoreError> {
-    let options = options(path)
-        .create_if_missing(true)
-        .synchronous(SqliteSynchronous::Full);
-    SqliteConnection::connect_with(&options)
-        .await
-        .map_err(|error| StoreError::from(error).at(path))
+    let opened = match access::create_new(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(sqlx::Error::Io(error)),
+        // Closed again before SQLite opens it: no lock of anybody's in this process is on it.
+        Ok(_) | Err(_) => {
+            let options = options(path).synchronous(SqliteSynchronous::Full);
+            SqliteConnection::connect_with(&options).await
+        }
+    };
+    opened.map_err(|error| access::explained(StoreError::from(error).at(path), path))
+}
+
+/// How a database is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// By one that may write it.
+    AsWriter,
+    /// While another process has it open: by the files that this one keeps beside it.
+    BesideWriter,
+    /// While nobody has it open: all of it stands in one file. SQLite would make others beside it,
+    /// which it cannot here, or which the daemon could not write later.
+    AtRest,
+}
+
+impl Reading {
+    /// How this process may read the database.
+    ///
+    /// # Errors
+    /// `Unusable` when what was written last could not be read.
+    pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
+        if access::is_writable(path) {
+            return Ok(Self::AsWriter);
+        }
+        let length = |suffix| std::fs::metadata(beside(path, suffix)).map(|file| file.len());
+        match (length("-wal"), length("-shm")) {
+            (Ok(_), Ok(_)) => Ok(Self::BesideWriter),
+            (Err(_) | Ok(0), _) => Ok(Self::AtRest),
+            (Ok(_), Err(_)) => Err(access::explained(
+                StoreError::Unusable(format!(
+                    "{}: what was written last stands in its -wal file, and without the -shm file only a process that may write here can read it",
+                    path.display()
+                )),
+                path,
+            )),
+        }
+    }
 }
 
 /// Readers never hold a transaction open, or the WAL could not be reset. None is opened on other
 /// files than the writer has.
-pub(super) fn readers(place: &Arc<Place>) -> SqlitePool {
-    let options = options(place.path()).pragma("query_only", "ON");
+pub(super) fn readers(place: &Arc<Place>, reading: Reading) -> SqlitePool {
+    let options = options(place.path())
+        .pragma("query_only", "ON")
+        .read_only(reading != Reading::AsWriter)
+        .immutable(reading == Reading::AtRest);
     let place = Arc::clone(place);
     SqlitePoolOptions::new()
         .after_connect(move |_, _| {
@@ -333,14 +372,19 @@ impl DatabaseLock {
     pub fn try_take(path: &Path, name: &str) -> std::io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let lock = lock_path(&resolve(path), name);
+        let database = resolve(path);
+        let lock = lock_path(&database, name);
         let file = match options.open(&lock) {
             // Made by another user of the group: what can be read can be locked.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&lock)?,
             opened => opened?,
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { path: lock, file })),
+            Ok(()) => {
+                // What root makes is for the service too.
+                let _ = access::share_as_database(&file, &database);
+                Ok(Some(Self { path: lock, file }))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -4,6 +4,7 @@
 //! only while it holds the database alone.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -12,12 +13,15 @@ use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::access;
 use super::connection::{self, DatabaseLock, beside};
 use super::high_water::{self, HighWater};
 use super::place::{self, folder_of};
 use super::schema;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
+
+const EMPTY: &str = "this is no payrecond database: it is empty";
 
 /// A copy that was made or put back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ impl SqliteStore {
         }
         let partial = beside(file, ".partial");
         let _ = fs::remove_file(&partial);
+        // The copy is written into it. It tells as much as the database, and no more people.
+        access::create_as_secret_as(self.path(), &partial).map_err(|error| io(file, &error))?;
         // Not one of the readers: query_only forbids VACUUM INTO.
         let mut source = connection::open_or_create(self.path()).await?;
         let made = sqlx::query("VACUUM INTO ?1")
@@ -89,7 +95,7 @@ pub async fn restore(
     place::require_one_name(database)?;
     let held = || unusable(database, "a daemon has it open: stop it first");
     let _lock = DatabaseLock::try_take(database, "daemon")
-        .map_err(|error| io(database, &error))?
+        .map_err(|error| access::explained(io(database, &error), database))?
         .ok_or_else(held)?;
     let fresh = beside(database, ".restoring");
     let outcome = restore_by(file, database, &fresh, force, now).await;
@@ -113,7 +119,7 @@ async fn restore_by(
     let marks = marks_of(fresh)
         .await
         .map_err(|error| renamed(error.at(fresh), fresh, file))?;
-    let marks = marks.ok_or_else(|| unusable(file, "is not there"))?;
+    let marks = marks.ok_or_else(|| unusable(file, EMPTY))?;
     // Brings an older schema up to date, and refuses what is not ours.
     schema::migrate(fresh, now)
         .await
@@ -168,10 +174,10 @@ struct Marks {
 }
 
 impl Marks {
-    async fn of(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
+    /// None when nothing is in it.
+    async fn of(connection: &mut SqliteConnection) -> Result<Option<Self>, StoreError> {
         if schema::version_of(connection, schema::MIGRATIONS.len()).await? == 0 {
-            let why = "this is no payrecond database: it is empty";
-            return Err(StoreError::Unusable(why.into()));
+            return Ok(None);
         }
         let seq = schema::highest_seq(connection).await?;
         let invoices = sqlx::query_scalar(
@@ -179,7 +185,7 @@ impl Marks {
         )
         .fetch_one(connection)
         .await?;
-        Ok(Self { seq, invoices })
+        Ok(Some(Self { seq, invoices }))
     }
 
     fn is_newer_than(&self, other: &Self) -> bool {
@@ -187,18 +193,25 @@ impl Marks {
     }
 }
 
+/// How many bytes the file holds; 0 when there is none, which is the same: an empty file is no
+/// database yet.
+fn bytes_of(file: &Path) -> Result<u64, StoreError> {
+    match fs::metadata(file) {
+        Ok(there) => Ok(there.len()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(io(file, &error)),
+    }
+}
+
 /// How far the database has come that stands there now; None when there is none.
 async fn marks_of(database: &Path) -> Result<Option<Marks>, StoreError> {
-    if !database
-        .try_exists()
-        .map_err(|error| io(database, &error))?
-    {
+    if bytes_of(database)? == 0 {
         return Ok(None);
     }
     let mut connection = connection::open_or_create(database).await?;
     let marks = Marks::of(&mut connection).await;
     connection.close().await?;
-    marks.map(Some)
+    marks
 }
 
 /// Copies the file, and its WAL where there is one: a copy made by hand may have it.
@@ -208,9 +221,16 @@ fn take_copy(file: &Path, fresh: &Path) -> Result<(), StoreError> {
     }
     let wal = beside(file, "-wal");
     if wal.exists() {
-        fs::copy(&wal, beside(fresh, "-wal")).map_err(|error| io(&wal, &error))?;
+        copy_content(&wal, &beside(fresh, "-wal"))?;
     }
-    fs::copy(file, fresh).map_err(|error| io(file, &error))?;
+    copy_content(file, fresh)
+}
+
+/// Without the mode: the copy may be for its owner alone.
+fn copy_content(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let mut source = File::open(from).map_err(|error| io(from, &error))?;
+    let mut target = access::create_new(to).map_err(|error| io(to, &error))?;
+    std::io::copy(&mut source, &mut target).map_err(|error| io(from, &error))?;
     Ok(())
 }
 
@@ -268,9 +288,11 @@ fn exchange(
         fs::set_permissions(fresh, mode).map_err(|error| io(fresh, &error))?;
         // Owner and group as before, where that is allowed: programs of the group write it too.
         let _ = std::os::unix::fs::chown(fresh, Some(old.uid()), Some(old.gid()));
-        let kept = beside(database, &format!(".replaced-{}", now.0));
-        fs::hard_link(database, &kept).map_err(|error| io(&kept, &error))?;
-        replaced = Some(kept);
+        if old.len() > 0 {
+            let kept = beside(database, &format!(".replaced-{}", now.0));
+            fs::hard_link(database, &kept).map_err(|error| io(&kept, &error))?;
+            replaced = Some(kept);
+        }
     }
     settle(fresh, database)?;
     Ok(replaced)

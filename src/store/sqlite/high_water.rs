@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::access;
 use super::connection::beside;
 use super::place::{Numbers, folder_of};
 use super::schema::is_put_back;
@@ -128,6 +129,8 @@ fn put_whole(database: &Path, mark: &HighWater) -> io::Result<()> {
     let path = side_path(database);
     let fresh = beside(database, ".high-water.new");
     let mut file = File::create(&fresh)?;
+    // What root makes is for the service too.
+    let _ = access::share_as_database(&file, database);
     file.write_all(line(mark).as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, &path)?;

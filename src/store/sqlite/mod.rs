@@ -3,6 +3,7 @@
 //! The statements work on sets: a batch travels as one JSON array and is joined by `json_each`,
 //! since a statement for each row costs a thread wake each (6,300 rows a second against 28,000).
 
+mod access;
 mod accounts;
 mod audit;
 mod batch;
@@ -28,6 +29,7 @@ mod stamp;
 mod transactions;
 mod watch;
 
+pub use access::owners;
 pub use connection::DatabaseLock;
 pub use copy::{Copied, restore};
 pub use glance::{COUNTED_UP_TO, Lag, Overdue, Told};
@@ -46,7 +48,7 @@ use sqlx::{Executor as _, SqlitePool};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use self::connection::{InUse, Turn, Writer};
+use self::connection::{InUse, Reading, Turn, Writer};
 use self::log::LogState;
 use self::place::{Numbers, Place};
 use self::stamp::LastAnswer;
@@ -108,6 +110,7 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     in_use: InUse,
     readers: SqlitePool,
+    reading: Reading,
     last_change: LastAnswer,
     log: LogState,
 }
@@ -119,34 +122,52 @@ impl SqliteStore {
     /// `Unusable` when there is no such file, it is not ours, or of another version;
     /// `Unavailable` when it cannot be read just now.
     pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
-        let SqliteOptions {
-            path,
-            subject_prefix,
-            rest_beside_others,
-            off_consumer,
-        } = options;
-        let place = Arc::new(Place::of(&path)?);
-        let path = place.path().to_owned();
-        let mut writer = Writer::connect(&place, rest_beside_others).await?;
-        let connection = writer.connection().await?;
-        schema::require_current(connection, &path).await?;
-        // It is ours. A tool may have left another mode behind.
-        connection
-            .execute("PRAGMA journal_mode = WAL")
-            .await
-            .map_err(|error| StoreError::from(error).at(&path))?;
+        let place = Arc::new(Place::of(&options.path)?);
+        let mut writer = Writer::new(&place, options.rest_beside_others);
+        open_to_write(&mut writer, place.path()).await?;
         place.watch_log();
-        let readers = connection::readers(&place);
-        Ok(Self {
-            last_change: LastAnswer::about(&path),
+        Ok(Self::of(options, place, writer, Reading::AsWriter))
+    }
+
+    /// Opens it for a command that only reads, also where this process may write nothing.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_to_read(options: SqliteOptions) -> Result<Self, StoreError> {
+        let place = Arc::new(Place::of(&options.path)?);
+        let reading = Reading::of(place.path())?;
+        if reading == Reading::AsWriter {
+            return Self::open(options).await;
+        }
+        let writer = Writer::new(&place, options.rest_beside_others);
+        let store = Self::of(options, place, writer, reading);
+        let current = store.require_current().await;
+        current.map_err(|error| access::explained(error, store.path()))?;
+        Ok(store)
+    }
+
+    fn of(options: SqliteOptions, place: Arc<Place>, writer: Writer, reading: Reading) -> Self {
+        Self {
+            readers: connection::readers(&place, reading),
+            last_change: LastAnswer::about(place.path()),
             place,
-            subject_prefix,
-            off_consumer,
+            subject_prefix: options.subject_prefix,
+            off_consumer: options.off_consumer,
             log: writer.log(),
             writer: Mutex::new(writer),
             in_use: InUse::default(),
-            readers,
-        })
+            reading,
+        }
+    }
+
+    async fn require_current(&self) -> Result<(), StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        schema::require_current(&mut connection, self.path()).await
+    }
+
+    /// Whether it was opened where nobody writes: what is read never changes.
+    pub fn is_at_rest(&self) -> bool {
+        self.reading == Reading::AtRest
     }
 
     /// The file, whatever link leads to it.
@@ -225,6 +246,17 @@ impl SqliteStore {
         writer.leave_open();
         std::mem::forget(self.readers.clone());
     }
+}
+
+async fn open_to_write(writer: &mut Writer, path: &Path) -> Result<(), StoreError> {
+    let connection = writer.connection().await?;
+    schema::require_current(connection, path).await?;
+    // It is ours. A tool may have left another mode behind.
+    connection
+        .execute("PRAGMA journal_mode = WAL")
+        .await
+        .map_err(|error| StoreError::from(error).at(path))?;
+    Ok(())
 }
 
 #[async_trait]

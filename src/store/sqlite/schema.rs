@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteError};
 use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
+use super::access;
 use super::connection;
 use super::high_water::{self, HighWater};
 use super::identity::{self, Identity};
@@ -63,7 +64,7 @@ pub async fn migrate_by(
     let mut connection = connection::open_or_create(path).await?;
     let outcome = migrate_open(&mut connection, path, migrations, now).await;
     let closed = connection.close().await;
-    let migrated = outcome.map_err(|error| error.at(path))?;
+    let migrated = outcome.map_err(|error| access::explained(error.at(path), path))?;
     closed?;
     Ok(migrated)
 }

@@ -269,16 +269,26 @@ async fn run(connection: &mut sqlx::sqlite::SqliteConnection, sql: &'static str)
 }
 
 /// A file system of its own, unmounted at the end.
-struct SmallDisk(std::path::PathBuf);
+pub struct SmallDisk(pub std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
+    pub fn mount(at: &Path) -> Option<Self> {
         let done = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
             .arg(at)
             .output();
         done.is_ok_and(|done| done.status.success())
             .then(|| Self(at.to_owned()))
+    }
+}
+
+impl SmallDisk {
+    pub fn make_read_only(&self) {
+        let remounted = Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&self.0)
+            .status();
+        assert!(remounted.unwrap().success());
     }
 }
 
@@ -343,11 +353,7 @@ async fn a_file_system_that_is_read_only_is_refused() {
     payrecond::store::sqlite::migrate(&place.join("payrecond.db"), now)
         .await
         .unwrap();
-    let remounted = Command::new("mount")
-        .args(["-o", "remount,ro"])
-        .arg(&disk.0)
-        .status();
-    assert!(remounted.unwrap().success());
+    disk.make_read_only();
     let text = shop
         .config_text()
         .replace("payrecond.db", "still/payrecond.db");

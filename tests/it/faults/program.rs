@@ -114,6 +114,11 @@ impl Program {
         String::from_utf8_lossy(&self.stderr.bytes()).into_owned()
     }
 
+    /// What it has written to stdout so far, if that is read.
+    pub fn stdout(&self) -> Vec<u8> {
+        self.stdout.bytes()
+    }
+
     /// Memory that it has at the moment, or 0 where that cannot be told.
     pub fn memory_kib(&self) -> u64 {
         self.status("VmRSS:").parse().unwrap_or_default()
