@@ -9,8 +9,7 @@ use crate::domain::invoice::Invoice;
 use crate::domain::planner::Why;
 use crate::domain::sighting::News;
 use crate::domain::state::Status;
-use crate::limit::StopReason;
-use crate::metrics::{Gate, State};
+use crate::metrics::Limiting;
 use crate::store::Written;
 
 impl Poller {
@@ -95,15 +94,9 @@ impl Poller {
         let database_fails = self.writer.is_failing();
         let reading = {
             let mut limiter = self.setup.limiter.lock();
-            let state = match limiter.stop_reason() {
-                Some(StopReason::KeyRefused) => State::KeyRefused,
-                Some(StopReason::Failing) => State::Paused,
-                None if limiter.held_for(at).is_some() => State::Held,
-                None => State::Working,
-            };
             let may_begin = limiter.wait(at).is_some_and(|wait| wait.is_zero());
-            Gate {
-                state,
+            Limiting {
+                state: limiter.state(at).0,
                 begun: limiter.begun(),
                 rate: limiter.rate(),
                 in_flight: limiter.in_flight(),
