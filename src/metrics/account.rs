@@ -19,7 +19,7 @@ const LOOKS: [(&str, &[&str]); 4] = [
     ("count", &["read", "could_not_ask"]),
 ];
 const SIGHTED_BY: [&str; 3] = ["look", "creation", "page"];
-const EVENTS: [&str; 8] = [
+const EVENTS: [&str; 11] = [
     "payment.pending",
     "payment.paid",
     "payment.expired",
@@ -27,6 +27,9 @@ const EVENTS: [&str; 8] = [
     "payment.rejected",
     "payment.review",
     "payment.detailed",
+    "payment.partial",
+    "payment.further",
+    "payment.refunded",
     "audit.discrepancy",
 ];
 const REASONS: [&str; 6] = [

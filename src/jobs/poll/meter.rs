@@ -73,13 +73,15 @@ impl Poller {
     pub(super) fn meter_written(&self, written: &[(Decided, Written)]) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
         for (decided, written) in written {
-            let (Some(event), Written::Yes { .. }) = (&decided.decision.event, written) else {
+            if !matches!(written, Written::Yes { .. }) {
                 continue;
-            };
-            meter.said(event.event_type.as_str(), 1);
+            }
             let paid_at = decided.decision.row.paid_while_followed();
-            if let (EventType::Paid, Some(paid_at)) = (event.event_type, paid_at) {
-                meter.detected(now.since(paid_at));
+            for event in decided.decision.events() {
+                meter.said(event.event_type.as_str(), 1);
+                if let (EventType::Paid, Some(paid_at)) = (event.event_type, paid_at) {
+                    meter.detected(now.since(paid_at));
+                }
             }
         }
     }

@@ -270,6 +270,9 @@ fn what_happened(event_type: &str, late: bool) -> (String, &'static str) {
         "payment.rejected" => ("rejected", "bad"),
         "payment.review" => ("to decide", "warn"),
         "payment.detailed" => ("amounts known", "idle"),
+        "payment.partial" => ("partly paid", "warn"),
+        "payment.further" => ("paid again", "warn"),
+        "payment.refunded" => ("refunded", "warn"),
         "audit.discrepancy" => ("audit finding", "warn"),
         other => (other, "idle"),
     };
