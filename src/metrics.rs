@@ -19,7 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::clock::Clock;
 use crate::domain::time::UnixMillis;
 
-pub use account::{AccountMeter, Gate, Standing, State};
+pub use account::{AccountMeter, Limiting, Standing};
 pub use text::{Format, encode};
 
 /// First part of every name.

@@ -6,6 +6,7 @@ mod status;
 
 use serde::Serialize;
 
+use crate::domain::account::AccountState;
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::Invoice;
 use crate::domain::text::one_line;
@@ -203,16 +204,12 @@ fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
 
 /// What stops the account, if anything does.
 fn stopped(record: &AccountRecord, now: UnixMillis) -> Option<(&'static str, String)> {
-    let (kind, why) = match record.state.as_str() {
+    let (kind, why) = match record.state {
         // What is unknown is told by the configuration itself.
-        "working" | "unknown" => return None,
-        "held" => ("account_held", "the provider asked for a pause"),
-        "paused" => ("account_paused", "no request succeeds any more"),
-        "key_refused" => ("key_refused", "the provider refuses its key"),
-        _ => (
-            "account_stopped",
-            "it is in a state unknown to this program",
-        ),
+        AccountState::Working | AccountState::Unknown => return None,
+        AccountState::Held => ("account_held", "the provider asked for a pause"),
+        AccountState::Paused => ("account_paused", "no request succeeds any more"),
+        AccountState::KeyRefused => ("key_refused", "the provider refuses its key"),
     };
     let next = record.resume_at.map_or_else(String::new, |at| {
         let when = if at <= now {

@@ -89,7 +89,7 @@ impl Stats {
             json!({
                 "name": account.name.0,
                 "provider": account.provider,
-                "state": account.state,
+                "state": account.state.as_str(),
                 "state_since": account.state_since.0,
                 "resume_at": millis(account.resume_at),
                 "last_success_at": millis(account.last_success_at),
@@ -199,7 +199,7 @@ fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> T
             .map(|at| format!("next request {}", words::relative(at, now)));
         table.row(vec![
             Cell::new(&account.name.0),
-            Cell::new(&account.state).tone(Tone::of_account(&account.state)),
+            Cell::new(account.state.as_str()).tone(Tone::of_account(account.state)),
             Cell::new(format!(
                 "for {}",
                 words::span(now.since(account.state_since))

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use comfy_table::{Attribute, CellAlignment, Color, ContentArrangement, presets};
 
 use super::output::Style;
+use crate::domain::account::AccountState;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 
@@ -37,11 +38,11 @@ impl Tone {
     }
 
     /// The tone of an account's state.
-    pub(super) fn of_account(state: &str) -> Self {
+    pub(super) fn of_account(state: AccountState) -> Self {
         match state {
-            "working" => Self::Good,
-            "held" => Self::Waiting,
-            _ => Self::Bad,
+            AccountState::Working => Self::Good,
+            AccountState::Held => Self::Waiting,
+            AccountState::Paused | AccountState::KeyRefused | AccountState::Unknown => Self::Bad,
         }
     }
 

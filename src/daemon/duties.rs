@@ -13,6 +13,7 @@ use super::parts::{Parts, cadence};
 use super::{DaemonError, STDOUT_CONSUMER};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, StdoutFeed};
+use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
 use crate::feed::Format;
 use crate::jobs::audit::{Audit, AuditError};
@@ -43,6 +44,10 @@ pub fn audit(
         store: Arc::clone(store) as Arc<dyn Store>,
         clock: Arc::clone(clock),
         limiter,
+        rules: Rules {
+            accept_test_payments: account.accept_test_payments,
+            ..Rules::default()
+        },
         adopt,
         polled_until: None,
     }
@@ -75,6 +80,10 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             clock: Arc::clone(&parts.clock),
             cadence: cadence(&parts.config),
             not_found_grace: parts.config.polling.not_found_grace,
+            rules: Rules {
+                accept_test_payments: settings.accept_test_payments,
+                deadline_grace: parts.config.polling.deadline_grace,
+            },
             intake_interval: parts.config.polling.intake_interval,
             limiter: account.limiter.clone(),
             strategy: match settings.strategy {

@@ -68,6 +68,11 @@ impl Decision {
         self.facts_changed || self.event.is_some() || !self.transactions.is_empty()
     }
 
+    /// All events, in their order.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.earlier.iter().chain(self.event.as_deref())
+    }
+
     /// The version of the row just before its last event: the one it was read with, unless several
     /// follow from one observation.
     pub fn version_before_last(&self) -> i64 {

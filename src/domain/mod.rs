@@ -6,6 +6,7 @@
 //! ends an invoice. The rest is vocabulary: `invoice`, `sighting`, `transaction`, `money`, `event`,
 //! `time`.
 
+pub mod account;
 pub mod audit;
 pub mod cadence;
 pub mod deadline;

@@ -37,6 +37,13 @@ impl Money {
         same_currency(&self.currency, &other.currency) && is_greater
     }
 
+    /// The same sum as a plain decimal, where it was written with an exponent.
+    #[must_use]
+    pub fn into_plain(self) -> Self {
+        let value = plain(&self.value).map_or_else(|| self.value.clone(), Cow::into_owned);
+        Self { value, ..self }
+    }
+
     /// Whether there is any.
     pub fn is_positive(&self) -> bool {
         parse(&self.value).is_some_and(|value| value > 0)

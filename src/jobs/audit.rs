@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::audit::{self, AuditRow, Discrepancy, Kind};
-use crate::domain::decide::decide;
+use crate::domain::decide::{Rules, decide_by};
 use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::sighting::{News, Sighting};
 use crate::domain::state::Status;
@@ -41,6 +41,8 @@ pub struct Audit {
     pub clock: Arc<dyn Clock>,
     /// The account's budget, shared with its poller; an audit takes at most half of its rate.
     pub limiter: SharedLimiter,
+    /// What the configuration has to say in decisions.
+    pub rules: Rules,
     /// Take unknown orders in as invoices.
     pub adopt: bool,
     /// While a daemon polls the account: cancelled when it stops. None when nobody polls, and then
@@ -207,8 +209,13 @@ impl Audit {
             let Some(invoice) = self.store.invoice(id).await? else {
                 return Ok(());
             };
-            let mut decision = decide(&invoice, self.provider.name(), News::Seen(order.clone()));
-            if !decision.facts_changed && decision.event.is_none() {
+            let mut decision = decide_by(
+                &self.rules,
+                &invoice,
+                self.provider.name(),
+                News::Seen(order.clone()),
+            );
+            if !decision.says_something() {
                 return Ok(());
             }
             let now = self.clock.now();

@@ -12,6 +12,7 @@ pub use self::breaker::StopReason;
 pub use self::rate::Limits;
 use self::rate::RateLimiter;
 pub use self::shared::{Reservation, SharedLimiter};
+use crate::domain::account::AccountState;
 use crate::provider::CouldNotAsk;
 
 /// Leave to make one request. To be given back by `settle`.
@@ -152,14 +153,23 @@ impl Limiter {
         self.breaker.stop_reason()
     }
 
+    /// Whether requests go out, and when the next one may, if not at once.
+    pub fn state(&self, now: Duration) -> (AccountState, Option<Duration>) {
+        match (self.breaker.stop_reason(), self.rate.held_for(now)) {
+            (Some(StopReason::KeyRefused), _) => {
+                (AccountState::KeyRefused, self.breaker.next_probe_in(now))
+            }
+            (Some(StopReason::Failing), _) => {
+                (AccountState::Paused, self.breaker.next_probe_in(now))
+            }
+            (None, Some(wait)) => (AccountState::Held, Some(wait)),
+            (None, None) => (AccountState::Working, None),
+        }
+    }
+
     /// What brought the stop, on one line; empty when there is none.
     pub fn cause(&self) -> &str {
         self.breaker.cause()
-    }
-
-    /// How much longer a server's word holds the account; None = it does not.
-    pub fn held_for(&self, now: Duration) -> Option<Duration> {
-        self.rate.held_for(now)
     }
 
     /// Time to the next probe of a stopped account.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Account, Event, Failure, Families, Look, Sightings};
+use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
 
 /// Kinds of requests with the outcomes that each can have: all are offered from the start, at zero.
@@ -18,7 +19,7 @@ const LOOKS: [(&str, &[&str]); 4] = [
     ("count", &["read", "could_not_ask"]),
 ];
 const SIGHTED_BY: [&str; 3] = ["look", "creation", "page"];
-const EVENTS: [&str; 8] = [
+const EVENTS: [&str; 11] = [
     "payment.pending",
     "payment.paid",
     "payment.expired",
@@ -26,6 +27,9 @@ const EVENTS: [&str; 8] = [
     "payment.rejected",
     "payment.review",
     "payment.detailed",
+    "payment.partial",
+    "payment.further",
+    "payment.refunded",
     "audit.discrepancy",
 ];
 const REASONS: [&str; 6] = [
@@ -37,40 +41,11 @@ const REASONS: [&str; 6] = [
     "refused",
 ];
 
-/// Whether an account's requests go out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// They do.
-    #[default]
-    Working,
-    /// The server asked for a pause.
-    Held,
-    /// Nothing succeeds any more: probes only.
-    Paused,
-    /// The key is refused: probes only.
-    KeyRefused,
-}
-
-impl State {
-    /// Every state.
-    pub const ALL: [Self; 4] = [Self::Working, Self::Held, Self::Paused, Self::KeyRefused];
-
-    /// The word in the database and in labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Working => "working",
-            Self::Held => "held",
-            Self::Paused => "paused",
-            Self::KeyRefused => "key_refused",
-        }
-    }
-}
-
 /// How an account stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
     /// Whether its requests go out.
-    pub state: State,
+    pub state: AccountState,
     /// Since when; None = since the start.
     pub since: Option<UnixMillis>,
     /// When the provider last said something.
@@ -85,11 +60,11 @@ pub struct Standing {
     pub database_fails: bool,
 }
 
-/// What a poller tells of its gate, once a turn.
+/// What a poller tells of its limits, once a turn.
 #[derive(Clone, Copy, Debug)]
-pub struct Gate {
+pub struct Limiting {
     /// Whether requests go out.
-    pub state: State,
+    pub state: AccountState,
     /// Requests ever charged.
     pub begun: u64,
     /// As in `Standing`.
@@ -233,21 +208,21 @@ impl AccountMeter {
         detect.observe(after.as_secs_f64());
     }
 
-    /// How the gate stands in this turn; `now` is the wall clock's, `at` the monotonic one's.
-    pub fn turn(&self, gate: Gate, now: UnixMillis, at: Duration) {
+    /// How the limits stand in this turn; `now` is the wall clock's, `at` the monotonic one's.
+    pub fn turn(&self, limiting: Limiting, now: UnixMillis, at: Duration) {
         let mut kept = self.lock();
         let standing = &mut kept.standing;
-        if standing.state != gate.state {
-            standing.state = gate.state;
+        if standing.state != limiting.state {
+            standing.state = limiting.state;
             standing.since = Some(now);
         }
-        standing.rate = gate.rate;
-        standing.in_flight = gate.in_flight;
-        standing.database_fails = gate.database_fails;
-        let begun = gate.begun.saturating_sub(kept.begun);
-        kept.begun = gate.begun;
+        standing.rate = limiting.rate;
+        standing.in_flight = limiting.in_flight;
+        standing.database_fails = limiting.database_fails;
+        let begun = limiting.begun.saturating_sub(kept.begun);
+        kept.begun = limiting.begun;
         let waited_since = kept.waiting_since;
-        kept.waiting_since = gate.waits.then_some(at);
+        kept.waiting_since = limiting.waits.then_some(at);
         drop(kept);
         let account = self.account();
         if begun > 0 {
@@ -260,7 +235,7 @@ impl AccountMeter {
                 .budget_wait
                 .get_or_create(&account)
                 .inc_by(waited);
-        } else if gate.waits {
+        } else if limiting.waits {
             self.families.budget_waits.get_or_create(&account).inc();
         }
     }

@@ -13,9 +13,10 @@ use tokio::sync::Mutex;
 
 use super::Site;
 use crate::clock::Clock;
+use crate::domain::account::AccountState;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::metrics::{self, AccountMeter};
+use crate::metrics::AccountMeter;
 use crate::store::LAG_ALARM;
 use crate::store::sqlite::SqliteStore;
 use crate::words;
@@ -296,10 +297,10 @@ fn account(meter: &AccountMeter, now: UnixMillis) -> Check {
         |at| format!("last answer {}", words::relative(at, now)),
     );
     let outcome = match standing.state {
-        metrics::State::Working => Ok(answered),
-        metrics::State::Held => Ok(format!("{answered}; the provider asked for a pause")),
-        metrics::State::Paused => Err(format!("no request succeeds{since}; {answered}{error}")),
-        metrics::State::KeyRefused => Err(format!("the provider refuses the key{since}{error}")),
+        AccountState::Working | AccountState::Unknown => Ok(answered),
+        AccountState::Held => Ok(format!("{answered}; the provider asked for a pause")),
+        AccountState::Paused => Err(format!("no request succeeds{since}; {answered}{error}")),
+        AccountState::KeyRefused => Err(format!("the provider refuses the key{since}{error}")),
     };
     Check::of(format!("account {}", meter.name()), outcome)
 }

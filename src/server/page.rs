@@ -19,6 +19,7 @@ use self::rows::{AccountRow, InvoiceRow, ReaderRow, StatusRow};
 use super::Site;
 use super::invoice::WordsPage;
 use super::snapshot::Facts;
+use crate::domain::account::AccountState;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
@@ -129,7 +130,7 @@ impl Site {
         overdue.truncate(MOST_INVOICES as usize);
         let unknown = store.accounts().await?.into_iter();
         let unknown: Vec<String> = unknown
-            .filter(|account| account.state == "unknown")
+            .filter(|account| account.state == AccountState::Unknown)
             .map(|account| one_line(&account.name.0))
             .collect();
         let accounts = self.setup.accounts.iter();

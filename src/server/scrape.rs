@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Site;
 use super::snapshot::Facts;
+use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
 use crate::metrics::{self, Format, PREFIX};
 
@@ -29,7 +30,7 @@ struct Account {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AccountState {
+struct StateLabels {
     account: String,
     state: &'static str,
 }
@@ -98,7 +99,7 @@ impl Site {
     }
 
     fn tell_accounts(&self, registry: &mut Registry) {
-        let states = Family::<AccountState, Gauge>::default();
+        let states = Family::<StateLabels, Gauge>::default();
         let answers = Family::<Account, Real>::default();
         let rates = Family::<Account, Real>::default();
         let in_flight = Family::<Account, Gauge>::default();
@@ -107,8 +108,8 @@ impl Site {
             let account = Account {
                 account: meter.name().to_owned(),
             };
-            for state in metrics::State::ALL {
-                let labels = AccountState {
+            for state in AccountState::CONFIGURED {
+                let labels = StateLabels {
                     account: meter.name().to_owned(),
                     state: state.as_str(),
                 };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::account::AccountState;
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
@@ -244,6 +245,8 @@ pub struct DueRow {
     /// Whether something is noted that the next sighting must settle: a reason, a failure, an
     /// order that was not found.
     pub unsettled: bool,
+    /// Whether the last polls failed, through the order's own fault.
+    pub fails: bool,
 }
 
 impl DueRow {
@@ -262,6 +265,7 @@ impl DueRow {
             unsettled: invoice.facts.reason.is_some()
                 || invoice.schedule.failures != 0
                 || invoice.facts.not_found_since.is_some(),
+            fails: invoice.schedule.failures != 0,
         }
     }
 
@@ -340,9 +344,8 @@ pub struct AccountRecord {
     pub name: AccountName,
     /// Its provider.
     pub provider: String,
-    /// `working`, `held` (the server asked for a pause), `paused` (nothing succeeds),
-    /// `key_refused`, or `unknown` (invoices name it, the configuration does not).
-    pub state: String,
+    /// Whether its requests go out.
+    pub state: AccountState,
     /// Since when.
     pub state_since: UnixMillis,
     /// When the next request may be made, if not at once.
@@ -361,7 +364,7 @@ impl AccountRecord {
     /// Its last error; one that works again has none any more.
     pub fn standing_error(&self) -> Option<&str> {
         let error = self.last_error.as_deref();
-        error.filter(|_| self.state != "working")
+        error.filter(|_| self.state != AccountState::Working)
     }
 }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::domain::account::AccountState;
 use crate::domain::invoice::{Facts, InvoiceId, Schedule, Wish};
 use crate::domain::state::{Status, reason};
 
@@ -108,7 +109,7 @@ fn what_stands_in_the_way_is_told_with_the_way_round_it() {
     around.record = Some(AccountRecord {
         name: "default".into(),
         provider: "walletpay".into(),
-        state: "key_refused".into(),
+        state: AccountState::KeyRefused,
         state_since: INSERTED,
         resume_at: None,
         last_success_at: None,
@@ -136,7 +137,7 @@ fn a_stopped_account_may_ask_again_at_once_when_its_time_has_come() {
         around.record = Some(AccountRecord {
             name: "default".into(),
             provider: "walletpay".into(),
-            state: "paused".into(),
+            state: AccountState::Paused,
             state_since: INSERTED,
             resume_at: Some(resume_at),
             last_success_at: None,
@@ -170,7 +171,7 @@ fn a_reading_of_the_list_since_the_last_look_is_told_and_nothing_is_overdue() {
     let record = |read_at, caught_up_at| AccountRecord {
         name: "default".into(),
         provider: "walletpay".into(),
-        state: "working".into(),
+        state: AccountState::Working,
         state_since: INSERTED,
         resume_at: None,
         last_success_at: Some(read_at),
@@ -216,7 +217,7 @@ fn what_was_planned_since_the_accounts_last_word_is_not_overdue_yet() {
         around.record = Some(AccountRecord {
             name: "default".into(),
             provider: "walletpay".into(),
-            state: "working".into(),
+            state: AccountState::Working,
             state_since: INSERTED,
             resume_at: None,
             last_success_at: None,

@@ -133,7 +133,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[[account]]\n[[account]]", &["account[1].name = \"default\"", "another account has this name"]),
     ("[[account]]\nname = 'a-b'\n[[account]]\nname = 'a_b'", &["account[1].name = \"a_b\"", "PAYRECOND_API_KEY_A_B", "\"a-b\""]),
     ("[[account]]\nprovider = 'paypal'", &["account[0].provider = \"paypal\"", "\"walletpay\""]),
-    ("[[account]]\nstrategy = 'fast'", &["account[0].strategy = \"fast\"", "\"auto\", \"preview\", \"list\""]),
+    ("[[account]]\nstrategy = 'fast'", &["account[0].strategy = \"fast\"", "\"auto\", \"single\", \"list\", \"preview\""]),
     ("[[account]]\nbase_url = 'http://pay.example'", &["account[0].base_url = \"http://pay.example\"", "https"]),
     ("[[account]]\nbase_url = 'pay.example'", &["account[0].base_url = \"pay.example\"", "https"]),
     ("[[account]]\nbase_url = 'ftp://pay.example'", &["account[0].base_url = \"ftp://pay.example\"", "https"]),

@@ -66,7 +66,7 @@ fn hear(row: &Invoice, news: News) -> Decision {
 
 /// All events of a decision, in their order.
 fn events(decision: &Decision) -> impl Iterator<Item = &Event> {
-    decision.earlier.iter().chain(decision.event.as_deref())
+    decision.events()
 }
 
 fn tells_no_move(event_type: EventType) -> bool {

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
+use payrecond::domain::decide::Rules;
 use payrecond::domain::sighting::Sighting;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
@@ -645,6 +646,7 @@ async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
         store: Arc::new(SqliteStore::open(options).await.unwrap()),
         cadence: daemon::cadence(&config),
         not_found_grace: config.polling.not_found_grace,
+        rules: Rules::default(),
         intake_interval: config.polling.intake_interval,
         limiter: SharedLimiter::new(limits, clock.monotonic()),
         strategy: Strategy::List,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use payrecond::clock::{Clock, SystemClock};
 use payrecond::daemon;
+use payrecond::domain::decide::Rules;
 use payrecond::domain::invoice::{ExternalId, OrderId};
 use payrecond::domain::sighting::{MoneyTold, OrderState, Sighting};
 use payrecond::domain::time::UnixMillis;
@@ -180,6 +181,7 @@ impl Polling {
             store: Arc::new(SqliteStore::open(options).await.unwrap()),
             cadence: daemon::cadence(&config),
             not_found_grace: config.polling.not_found_grace,
+            rules: Rules::default(),
             intake_interval: config.polling.intake_interval,
             limiter: SharedLimiter::new(limits, clock.monotonic()),
             strategy: Strategy::Auto,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use payrecond::clock::Clock;
 use payrecond::daemon::{FeedWakes, STDOUT_CONSUMER, feed_loop, intake_loop};
+use payrecond::domain::decide::Rules;
 use payrecond::domain::invoice::AccountName;
 use payrecond::feed::Format;
 use payrecond::jobs::audit::Audit;
@@ -159,6 +160,7 @@ impl Cradle<'_> {
             clock: Arc::clone(self.clock) as Arc<dyn Clock>,
             cadence: nature.cadence.clone(),
             not_found_grace: nature.not_found_grace,
+            rules: Rules::default(),
             intake_interval: nature.intake_interval,
             limiter,
             meter: Metrics::new().account(&own.name),
@@ -239,6 +241,7 @@ impl Life {
             store: Arc::clone(&self.disk),
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             limiter: self.limiters[account].clone(),
+            rules: Rules::default(),
             adopt: false,
             polled_until: Some(self.stop.clone()),
         };

@@ -10,6 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::play::{CUSTOMERS, Play};
+use crate::domain::account::AccountState;
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
 use crate::store::sqlite::{EventRow, InvoiceQuery};
@@ -86,7 +87,9 @@ impl Scene {
         }
         let events = play.store.last_events(u32::from(EVENTS)).await?;
         let accounts = play.store.accounts().await?;
-        let troubled = accounts.iter().find(|account| account.state != "working");
+        let troubled = accounts
+            .iter()
+            .find(|account| account.state != AccountState::Working);
         Ok(Self {
             elapsed,
             board,

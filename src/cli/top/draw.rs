@@ -200,8 +200,8 @@ fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
     Line::from(vec![
         Span::raw(format!("{:<20} ", one_line(&account.name.0))),
         Span::styled(
-            one_line(&account.state),
-            color(Tone::of_account(&account.state)),
+            account.state.as_str(),
+            color(Tone::of_account(account.state)),
         ),
         Span::raw(rest),
     ])
@@ -293,6 +293,7 @@ fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View) {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::account::AccountState;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -323,7 +324,7 @@ mod tests {
             accounts: vec![AccountRecord {
                 name: "default".into(),
                 provider: "walletpay".into(),
-                state: "held".into(),
+                state: AccountState::Held,
                 state_since: now,
                 resume_at: Some(UnixMillis(now.0 + 30_000)),
                 last_success_at: None,

@@ -75,7 +75,7 @@ impl Moved {
         };
         self.is_more = is_greater(&received, facts.sums.received.as_ref());
         if self.is_more || !self.was_known {
-            facts.sums.received = Some(received);
+            facts.sums.received = Some(received.into_plain());
         }
     }
 
@@ -166,7 +166,12 @@ fn refunded(facts: &Facts, known: &[Transaction], told: &MoneyTold) -> Sums {
     let last_at = || outgoing().map(|one| one.happened_at).max();
     Sums {
         received: None,
-        refunded: told.sums.refunded.clone().or_else(added_up),
+        refunded: told
+            .sums
+            .refunded
+            .clone()
+            .or_else(added_up)
+            .map(Money::into_plain),
         refunded_at: told.sums.refunded_at.or_else(last_at),
     }
 }

@@ -43,13 +43,15 @@ pub(super) enum Kind {
     Followed,
 }
 
-/// How far the list is believed about an entry.
+/// What polls of an entry came to, and how far the list is believed about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
     /// No poll ever brought an answer.
     New,
     /// Polled before.
     Known,
+    /// Its last polls failed.
+    Failing,
     /// What the list tells settles nothing: a request of its own does.
     Doubtful,
     /// A complete reading of the list did not show it.
@@ -94,10 +96,10 @@ impl Entry {
             nudged_for: 0,
             state: State::Due,
             kind: kind_of(row),
-            trust: if row.looked_at {
-                Trust::Known
-            } else {
-                Trust::New
+            trust: match (row.fails, row.looked_at) {
+                (true, _) => Trust::Failing,
+                (false, true) => Trust::Known,
+                (false, false) => Trust::New,
             },
             is_misplaced: false,
             in_heap: false,

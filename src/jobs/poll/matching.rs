@@ -9,7 +9,7 @@ use super::page::{Listed, Page, Shown, lock};
 use super::schedule::{self, tick};
 use super::writer::Decided;
 use super::{BATCH, Poller};
-use crate::domain::decide::{Decision, decide};
+use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::planner::Why;
 use crate::domain::sighting::{News, OrderState};
@@ -184,8 +184,13 @@ impl Poller {
         }
         let sighting = &shown.sighting;
         let provider = self.setup.provider.name();
-        let decision = decide(&invoice, provider, News::Seen(sighting.clone()));
-        let tells = decision.facts_changed || decision.event.is_some();
+        let decision = decide_by(
+            &self.setup.rules,
+            &invoice,
+            provider,
+            News::Seen(sighting.clone()),
+        );
+        let tells = decision.says_something();
         let mut shared = lock(&self.shared);
         let Some(slot) = shared.schedule.slot_of(&invoice) else {
             if !tells && !sighting.lacks_paid_amount() {
@@ -290,7 +295,12 @@ impl Poller {
                 observed_at,
                 counts,
             };
-            let decision = decide(&invoice, self.setup.provider.name(), news);
+            let decision = decide_by(
+                &self.setup.rules,
+                &invoice,
+                self.setup.provider.name(),
+                news,
+            );
             let answers = invoice.schedule.is_nudged();
             self.keep_shown(Box::new(invoice), decision, source, answers);
         }

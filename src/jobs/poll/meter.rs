@@ -9,8 +9,7 @@ use crate::domain::invoice::Invoice;
 use crate::domain::planner::Why;
 use crate::domain::sighting::News;
 use crate::domain::state::Status;
-use crate::limit::StopReason;
-use crate::metrics::{Gate, State};
+use crate::metrics::Limiting;
 use crate::store::Written;
 
 impl Poller {
@@ -74,13 +73,15 @@ impl Poller {
     pub(super) fn meter_written(&self, written: &[(Decided, Written)]) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
         for (decided, written) in written {
-            let (Some(event), Written::Yes { .. }) = (&decided.decision.event, written) else {
+            if !matches!(written, Written::Yes { .. }) {
                 continue;
-            };
-            meter.said(event.event_type.as_str(), 1);
+            }
             let paid_at = decided.decision.row.paid_while_followed();
-            if let (EventType::Paid, Some(paid_at)) = (event.event_type, paid_at) {
-                meter.detected(now.since(paid_at));
+            for event in decided.decision.events() {
+                meter.said(event.event_type.as_str(), 1);
+                if let (EventType::Paid, Some(paid_at)) = (event.event_type, paid_at) {
+                    meter.detected(now.since(paid_at));
+                }
             }
         }
     }
@@ -93,15 +94,9 @@ impl Poller {
         let database_fails = self.writer.is_failing();
         let reading = {
             let mut limiter = self.setup.limiter.lock();
-            let state = match limiter.stop_reason() {
-                Some(StopReason::KeyRefused) => State::KeyRefused,
-                Some(StopReason::Failing) => State::Paused,
-                None if limiter.held_for(at).is_some() => State::Held,
-                None => State::Working,
-            };
             let may_begin = limiter.wait(at).is_some_and(|wait| wait.is_zero());
-            Gate {
-                state,
+            Limiting {
+                state: limiter.state(at).0,
                 begun: limiter.begun(),
                 rate: limiter.rate(),
                 in_flight: limiter.in_flight(),

@@ -6,8 +6,8 @@
 //! all are simply due again.
 //!
 //! Fairness lives here and nowhere else (`turns`): orders to be created first, since customers wait
-//! for their links, then what programs nudged, then the freshest invoices; and every fourth turn is
-//! that of the one that has waited longest. So nobody starves, whatever the number of invoices.
+//! for their links, then what programs nudged, then the freshest invoices, those whose polls fail
+//! behind the others; and every fourth turn is that of the one that has waited longest. So nobody starves, whatever the number of invoices.
 //!
 //! Times are ticks of the monotonic clock: a wall clock that jumps moves nothing.
 
@@ -402,7 +402,8 @@ impl Schedule {
             let entry = &self.entries[*slot];
             let is_nudged = entry.nudged_for > 0;
             let creates = entry.kind == Kind::Create;
-            Reverse((creates, is_nudged, entry.created_at(), entry.id))
+            let works = entry.trust != Trust::Failing;
+            Reverse((creates, is_nudged, works, entry.created_at(), entry.id))
         };
         if due > most {
             // Enough of either end for every turn.
@@ -483,6 +484,7 @@ mod tests {
             next_poll_at: UnixMillis(1_800_000_000_000),
             looked_at: true,
             unsettled: false,
+            fails: false,
         }
     }
 
@@ -614,6 +616,20 @@ mod tests {
         }
         let turns = schedule.turns(30, 9);
         assert_eq!(ids(&schedule, &turns), [7, 6, 5, 100, 4, 3, 2, 101, 1]);
+    }
+
+    #[test]
+    fn those_that_fail_come_after_the_others_and_yet_have_their_turns() {
+        let mut schedule = Schedule::default();
+        for n in 0..8 {
+            let failing = DueRow {
+                fails: n > 3,
+                ..row(n)
+            };
+            schedule.adopt(&failing, if n == 6 { 10 } else { 20 });
+        }
+        let turns = schedule.turns(30, 8);
+        assert_eq!(ids(&schedule, &turns), [3, 2, 1, 6, 0, 7, 5, 4]);
     }
 
     #[test]

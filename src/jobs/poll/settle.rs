@@ -7,7 +7,7 @@ use super::fetch::{About, Answer, Asked};
 use super::load::Group;
 use super::page::lock;
 use super::writer::{Decided, Outcome};
-use crate::domain::decide::{Decision, decide};
+use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
 use crate::domain::sighting::{News, OrderState};
 use crate::domain::state::{Status, reason};
@@ -137,7 +137,12 @@ impl Poller {
     pub(super) fn decide(&mut self, invoice: Box<Invoice>, news: News) {
         let now = self.setup.clock.now();
         let paid_already = matches!(&news, News::Created(seen) if seen.state != OrderState::Open);
-        let mut decision = decide(&invoice, self.setup.provider.name(), news);
+        let mut decision = decide_by(
+            &self.setup.rules,
+            &invoice,
+            self.setup.provider.name(),
+            news,
+        );
         let schedule = &mut decision.row.schedule;
         schedule.last_polled_at = Some(now);
         schedule.polls += 1;
@@ -287,12 +292,11 @@ fn log_decision(before: &Invoice, decision: &Decision) {
         .map(|id| id.0.as_str())
         .unwrap_or_default();
     let reason = facts.reason.as_deref().unwrap_or_default();
-    if let Some(event) = &decision.event {
+    let is_odd = matches!(reason, reason::UNKNOWN_STATUS | reason::CONTRADICTION);
+    for event in decision.events() {
         tracing::info!(account = %row.account, external_id = %row.external_id, order_id, r#type = event.event_type.as_str(), reason, "event recorded");
-    } else if facts.reason != before.facts.reason
-        && !reason.is_empty()
-        && reason != reason::UNKNOWN_ACCOUNT
-    {
+    }
+    if decision.event.is_none() && facts.reason != before.facts.reason && is_odd {
         tracing::warn!(account = %row.account, external_id = %row.external_id, order_id, reason, "unexpected provider answer ignored");
     }
 }

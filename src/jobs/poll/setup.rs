@@ -8,6 +8,7 @@ use tokio::sync::watch::Receiver;
 
 use crate::clock::Clock;
 use crate::domain::cadence::Cadence;
+use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
 use crate::domain::planner::{Shapes, Terms};
 use crate::jobs::{Board, Heartbeat};
@@ -46,6 +47,8 @@ pub struct PollSetup {
     pub cadence: Cadence,
     /// "Not found" counts after this.
     pub not_found_grace: Duration,
+    /// What the configuration has to say in decisions.
+    pub rules: Rules,
     /// New rows are noticed at most this late.
     pub intake_interval: Duration,
     /// The account's limits, shared by all who ask in its name.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::domain::account::AccountState;
 use crate::domain::invoice::AccountName;
 use crate::domain::listing::{PageSummary, Positions};
 use crate::domain::time::UnixMillis;
@@ -20,7 +21,7 @@ pub(super) struct Standing {
     since: UnixMillis,
     last_success_at: Option<UnixMillis>,
     last_failure: Option<(UnixMillis, String)>,
-    written_state: Option<&'static str>,
+    written_state: Option<AccountState>,
     /// Whether a success, and a failure, has been written yet: the first is worth a record of its own.
     told: Told,
     written_at: Duration,
@@ -107,13 +108,7 @@ impl Standing {
         clock: &dyn Clock,
     ) -> Option<AccountRecord> {
         let now = clock.monotonic();
-        let held_for = limiter.held_for(now);
-        let (state, wait) = match (limiter.stop_reason(), held_for) {
-            (Some(StopReason::KeyRefused), _) => ("key_refused", limiter.next_probe_in(now)),
-            (Some(StopReason::Failing), _) => ("paused", limiter.next_probe_in(now)),
-            (None, Some(wait)) => ("held", Some(wait)),
-            (None, None) => ("working", None),
-        };
+        let (state, wait) = limiter.state(now);
         let old = self.news && now.saturating_sub(self.written_at) >= RECORD_EVERY;
         let first_success = self.last_success_at.is_some() && !self.told.success;
         let first_failure = self.last_failure.is_some() && !self.told.failure;
@@ -130,7 +125,7 @@ impl Standing {
         Some(AccountRecord {
             name: account.clone(),
             provider: provider.to_owned(),
-            state: state.to_owned(),
+            state,
             state_since: self.since,
             resume_at: wait.map(|wait| clock.now().plus(wait)),
             last_success_at: self.last_success_at,

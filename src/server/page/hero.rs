@@ -1,7 +1,7 @@
 //! The one thing that a shop wants to know: is money being noticed?
 
 use crate::domain::time::UnixMillis;
-use crate::metrics::{AccountMeter, State};
+use crate::metrics::AccountMeter;
 use crate::server::health::{Check, Report};
 use crate::server::snapshot::{Day, Facts};
 use crate::words;
@@ -105,7 +105,7 @@ fn grave(reasons: &[Check], accounts: &[AccountMeter]) -> String {
 }
 
 fn is_stopped(meter: &AccountMeter) -> bool {
-    matches!(meter.standing().state, State::Paused | State::KeyRefused)
+    meter.standing().state.is_stopped()
 }
 
 /// When the provider last answered, and when money was last seen. While an account stands still,

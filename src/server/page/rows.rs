@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{grouped, up_to};
+use crate::domain::account::AccountState;
 use crate::domain::invoice::Invoice;
 use crate::domain::money::Money;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::metrics::{AccountMeter, State};
+use crate::metrics::AccountMeter;
 use crate::server::snapshot::Facts;
 use crate::store::LAG_ALARM;
 use crate::store::sqlite::{self, Lag};
@@ -108,11 +109,11 @@ impl AccountRow {
     pub(super) fn of(meter: &AccountMeter, facts: Option<&Facts>, now: UnixMillis) -> Self {
         let standing = meter.standing();
         let (state, tone) = match (standing.state, standing.last_answer_at) {
-            (State::Working, None) => ("not asked yet", "idle"),
-            (State::Working, Some(_)) => ("answers", "good"),
-            (State::Held, _) => ("asked for a pause", "warn"),
-            (State::Paused, _) => ("cannot be asked", "bad"),
-            (State::KeyRefused, _) => ("key refused", "bad"),
+            (AccountState::Working | AccountState::Unknown, None) => ("not asked yet", "idle"),
+            (AccountState::Working | AccountState::Unknown, Some(_)) => ("answers", "good"),
+            (AccountState::Held, _) => ("asked for a pause", "warn"),
+            (AccountState::Paused, _) => ("cannot be asked", "bad"),
+            (AccountState::KeyRefused, _) => ("key refused", "bad"),
         };
         let failed = standing.last_failure.filter(|_| tone != "good");
         let overdue = facts.and_then(|facts| facts.overdue.get(meter.name()));
@@ -269,6 +270,9 @@ fn what_happened(event_type: &str, late: bool) -> (String, &'static str) {
         "payment.rejected" => ("rejected", "bad"),
         "payment.review" => ("to decide", "warn"),
         "payment.detailed" => ("amounts known", "idle"),
+        "payment.partial" => ("partly paid", "warn"),
+        "payment.further" => ("paid again", "warn"),
+        "payment.refunded" => ("refunded", "warn"),
         "audit.discrepancy" => ("audit finding", "warn"),
         other => (other, "idle"),
     };

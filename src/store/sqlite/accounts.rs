@@ -211,7 +211,7 @@ pub(super) async fn record(writer: &mut Writer, account: &AccountRecord) -> Resu
     )
     .bind(&account.name.0)
     .bind(&account.provider)
-    .bind(&account.state)
+    .bind(account.state.as_str())
     .bind(account.state_since.0)
     .bind(account.resume_at.map(|at| at.0))
     .bind(account.last_success_at.map(|at| at.0))

@@ -17,7 +17,7 @@ macro_rules! packed_due_row {
         "json_array(id, external_id, order_id, amount, currency, status, created_at, \
          coalesce(expires_at, created_at + timeout_seconds * 1000), next_poll_at, \
          last_polled_at IS NOT NULL, \
-         reason IS NOT NULL OR failures <> 0 OR not_found_since IS NOT NULL)"
+         reason IS NOT NULL OR failures <> 0 OR not_found_since IS NOT NULL, failures <> 0)"
     };
 }
 
@@ -235,5 +235,6 @@ fn due_row(row: &SqliteRow) -> Result<DueRow, StoreError> {
         next_poll_at: cells.time()?.unwrap_or_default(),
         looked_at: cells.number()? == Some(1),
         unsettled: cells.number()? == Some(1),
+        fails: cells.number()? == Some(1),
     })
 }

@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use super::row::{Cells, invoice, packed_invoice};
 use super::schema::{CONSTRAINT, primary_code};
 use super::{SqliteStore, transactions};
+use crate::domain::account::AccountState;
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -435,10 +436,17 @@ impl SqliteStore {
         rows.iter()
             .map(|row| {
                 let mut cells = Cells::of(row)?;
+                let name = AccountName(cells.text()?.unwrap_or_default());
+                let provider = cells.text()?.unwrap_or_default();
+                let word = cells.text()?.unwrap_or_default();
+                let state = AccountState::parse(&word).ok_or_else(|| {
+                    let what = format!("accounts.state of {name}: '{word}' is no state");
+                    StoreError::Unusable(what)
+                })?;
                 Ok(AccountRecord {
-                    name: AccountName(cells.text()?.unwrap_or_default()),
-                    provider: cells.text()?.unwrap_or_default(),
-                    state: cells.text()?.unwrap_or_default(),
+                    name,
+                    provider,
+                    state,
                     state_since: cells.time()?.unwrap_or_default(),
                     resume_at: cells.time()?,
                     last_success_at: cells.time()?,

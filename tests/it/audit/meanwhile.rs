@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use payrecond::clock::{Clock as _, ManualClock};
-use payrecond::domain::decide::{Decision, decide};
+use payrecond::domain::decide::{Decision, Rules, decide};
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::sighting::{News, OrderState, Sighting};
 use payrecond::domain::state::Status;
@@ -152,6 +152,7 @@ impl Scene {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             clock: Arc::clone(&self.clock) as Arc<_>,
             limiter: SharedLimiter::new(limits, self.clock.monotonic()),
+            rules: Rules::default(),
             adopt: false,
             polled_until: None,
         }

@@ -115,8 +115,9 @@ fn a_part_of_the_money_is_told_once_for_each_new_sum() {
             assert_eq!(received(&again.row), Some("0.40"));
         }
     }
-    let more = see(&first.row, &told(O::Partial, Some("0.75"), None));
+    let more = see(&first.row, &told(O::Partial, Some("7.5E-1"), None));
     led_to(&first.row, &more, S::Pending, PARTLY, Some(E::Partial));
+    assert_eq!(received(&more.row), Some("0.75"), "sums are plain decimals");
     let rest = see(&more.row, &told(O::Paid, Some("1.00"), None));
     led_to(&more.row, &rest, S::Paid, None, Some(E::Paid));
     assert!(!rest.event.as_ref().unwrap().late);

@@ -7,6 +7,7 @@ mod pages;
 
 use async_trait::async_trait;
 
+use payrecond::domain::account::AccountState;
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
 use payrecond::domain::money::Money;
@@ -486,7 +487,7 @@ fn record(name: &str, state: &str) -> AccountRecord {
     AccountRecord {
         name: name.into(),
         provider: "walletpay".into(),
-        state: state.into(),
+        state: AccountState::parse(state).unwrap(),
         state_since: NOW,
         resume_at: None,
         last_success_at: Some(NOW),
