@@ -13,10 +13,12 @@ pub fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(sets_the_clock))
 }
 
-/// Puts `library` before what is loaded already.
+/// Puts `library`, the shim, before what is loaded already. Two of it would set the clock twice.
 pub fn preload(library: &std::path::Path) -> OsString {
     let mut libraries = OsString::from(library);
-    if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+    let is_loaded = std::env::var_os("SHIM_CLOCK").is_some();
+    let others = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty());
+    if let (Some(others), false) = (others, is_loaded) {
         libraries.push(":");
         libraries.push(others);
     }
