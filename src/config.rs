@@ -12,6 +12,7 @@ pub mod duration;
 mod environment;
 mod error;
 mod key;
+mod overridden;
 mod rules;
 mod section;
 mod shape;
@@ -30,6 +31,7 @@ pub use crate::provider::ApiKey;
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use key::{KeyReader, api_key, key_reader, key_variable};
+pub use overridden::overridden_database;
 pub use stores::shared_stores;
 pub use stray::stray_variables;
 
@@ -57,6 +59,8 @@ pub struct Config {
 pub struct DatabaseConfig {
     /// Relative to the working directory, if relative.
     pub path: PathBuf,
+    /// Another path that the file names, and the environment or a flag overrides.
+    pub overridden: Option<PathBuf>,
 }
 
 /// One store at one provider.
@@ -236,13 +240,17 @@ fn resolve(
     let file = source::parse_toml(name, text)?;
     let environment = source::from_environment(env, &template, &mut problems);
     let flags = source::from_flags(flags, &template, &mut problems);
-    let tree = source::merge(vec![defaults, file, environment, flags])?;
+    let tree = source::merge(vec![defaults, file.clone(), environment, flags])?;
 
     shape::check(&tree, &template, &mut problems);
     let (config, refused) = rules::typed(&tree, &template);
     problems.extend(refused);
     match config {
-        Some(config) if problems.is_empty() => Ok(config),
+        Some(mut config) if problems.is_empty() => {
+            let in_file = overridden::path_in_file(&file, &config.database.path);
+            config.database.overridden = in_file;
+            Ok(config)
+        }
         _ => Err(ConfigError::many(problems)),
     }
 }

@@ -1,6 +1,7 @@
 //! The composition root: the only place that names concrete stores, providers and feeds.
 
 mod duties;
+mod open_files;
 mod parts;
 mod replaced;
 mod serve;

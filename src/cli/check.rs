@@ -51,6 +51,8 @@ pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
     checks.push(clock(session.now(), &clocks));
     checks.extend(keys);
     checks.extend(stray_variables(&session));
+    let overridden = config::overridden_database(&session.config);
+    checks.extend(overridden.map(|words| Check::warning("database", words)));
     checks.extend(shared_stores(&session));
     let mut output = session.output();
     if json {

@@ -54,6 +54,9 @@ impl Session {
         for warning in config::stray_variables(&config, &environment) {
             tracing::warn!("{warning}");
         }
+        if let Some(warning) = config::overridden_database(&config) {
+            tracing::warn!("{warning}");
+        }
         Ok(Self::of(config, environment))
     }
 

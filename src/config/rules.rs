@@ -71,6 +71,7 @@ impl<'a> Reader<'a> {
             path: section
                 .text("path", &text::DATABASE_PATH)
                 .unwrap_or_default(),
+            overridden: None,
         }
     }
 

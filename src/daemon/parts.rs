@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::open_files;
 use super::{DAEMON_LOCK, DaemonError, STDOUT_CONSUMER, consumer_lock, store_options};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
@@ -59,7 +60,8 @@ pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
 }
 
 /// Reads the keys, takes the lock, brings the database up to date, opens it.
-pub(super) async fn assemble(config: Config, env: &Environment) -> Result<Parts, DaemonError> {
+pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Parts, DaemonError> {
+    open_files::fit(&mut config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Metrics::new();
     let accounts = accounts(&config, env, &clock, &metrics)?;

@@ -3,6 +3,7 @@
 use payrecond::sandbox::{Sandbox, SandboxOptions};
 
 use super::{Said, Shop};
+use crate::faults::program;
 use crate::faults::shim::{self, WallClock};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,4 +89,39 @@ async fn a_clock_that_differs_from_the_providers_is_warned_of_and_fails_from_fiv
     }
     let said = shop.run(&["check", "--json"]).json();
     assert_eq!(said[2]["check"], "clock");
+}
+
+/// The daemon's unit and a person's shell have different environments.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_the_environment_hides_is_said_by_check_and_by_run() {
+    let shop = crate::shop::Shop::open().await;
+    program::write_config(&shop);
+    let hidden = "PAYRECOND__DATABASE__PATH names the database";
+    let other = shop.folder.path().join("other.db");
+    for (path, is_hidden) in [(&other, true), (&shop.database(), false)] {
+        for arguments in [&["migrate"][..], &["check"], &["run", "--once"]] {
+            let mut command = program::program(shop.folder.path());
+            command.env("PAYRECOND__DATABASE__PATH", path);
+            let output = command.args(arguments).output().await.unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert!(output.status.success(), "{said}");
+            assert_eq!(said.contains(hidden), is_hidden, "{arguments:?}: {said}");
+        }
+    }
+}
+
+/// What the file says is in force for the daemon as for every command.
+#[test]
+fn the_units_set_nothing_that_the_file_could_set() {
+    for unit in [
+        include_str!("../../../systemd/payrecond.service"),
+        include_str!("../../../systemd/payrecond-feed@.service"),
+    ] {
+        assert!(!unit.contains("PAYRECOND__"), "{unit}");
+        assert!(
+            unit.contains("WorkingDirectory=/var/lib/payrecond\n"),
+            "{unit}"
+        );
+    }
 }

@@ -137,6 +137,11 @@ impl Program {
         word.unwrap_or_default().to_owned()
     }
 
+    /// What the kernel tells of its limits.
+    pub fn limits(&self) -> String {
+        std::fs::read_to_string(self.in_proc("limits")).unwrap_or_default()
+    }
+
     /// File descriptors that it has open, or 0 where that cannot be told.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(self.in_proc("fd")).map_or(0, Iterator::count)

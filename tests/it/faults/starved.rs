@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use payrecond::sandbox::{Operation, Payment};
+use payrecond::sandbox::{Operation, Payment, SandboxOptions};
 
 use super::kill::{all_delivered, request};
 use super::laws;
@@ -86,11 +86,72 @@ async fn goes_on_without_a_limit(shop: &Shop) -> Left {
     left
 }
 
+/// Whether anything went wrong; that less is in flight is no more than a warning.
+fn has_complained(said: &str) -> bool {
+    let is_complaint = |line: &str| line.contains("ERROR") || line.contains("WARN");
+    said.lines()
+        .any(|line| is_complaint(line) && !line.contains("max_in_flight is cut"))
+}
+
 /// Whether it came to feel the limit: `EMFILE`, or what SQLite makes of it.
 fn had_too_few_files(left: &Left) -> bool {
     ["Too many open files", "unable to open database file"]
         .iter()
         .any(|words| left.stderr.contains(words))
+}
+
+/// A provider that takes its time, so that much is in flight at once.
+async fn slow_shop() -> Shop {
+    let options = SandboxOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        latency: Duration::from_millis(300),
+        ..SandboxOptions::default()
+    };
+    let mut shop = Shop::with(options).await;
+    // Belongs to the account, whose table is still open.
+    shop.settings = format!("max_in_flight = 100\n{}", shop.settings);
+    shop
+}
+
+/// The connections to the provider leave the database what it needs.
+#[tokio::test]
+async fn with_40_file_descriptors_less_is_in_flight_and_the_database_can_be_used() {
+    let shop = slow_shop().await;
+    for n in 0..120 {
+        let id = shop.drop_in(&format!("ORD-{n}")).await;
+        shop.world.pay(&id, &Payment::default()).unwrap();
+    }
+    let program = limited(&shop, "-n", 40);
+    until_paid(&shop, 120).await;
+    all_delivered(&shop).await;
+    assert!(program.descriptors() <= 40);
+    let left = program.stop().await;
+    for failure in ["ERROR", "os error 24", "unable to open"] {
+        assert!(!left.stderr.contains(failure), "{}", left.stderr);
+    }
+    let cut = "max_in_flight is cut";
+    assert_eq!(left.stderr.matches(cut).count(), 1, "{}", left.stderr);
+    assert!(
+        left.stderr.contains("max_in_flight=100 cut_to=10"),
+        "{}",
+        left.stderr
+    );
+    laws::hold(&shop, &[left]).await;
+}
+
+/// A shell's usual limit is only where it begins.
+#[tokio::test]
+async fn a_soft_limit_of_open_files_is_raised_as_far_as_the_hard_one() {
+    let shop = slow_shop().await;
+    let program = limited(&shop, "-Sn", 40).until_ready().await;
+    let limits = program.limits();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard: {limits}");
+    let left = program.stop().await;
+    assert!(!left.stderr.contains("is cut"), "{}", left.stderr);
 }
 
 /// Too few to start, too few to work, or just enough: it works, or ends with a cause.
@@ -143,7 +204,7 @@ async fn until_settled(shop: &Shop, program: &mut Program, paid: &str) {
     let waiting = async {
         while !program.has_ended()
             && shop.ask(paid).await != "20"
-            && !["ERROR", "WARN"].iter().any(|w| program.said().contains(w))
+            && !has_complained(&program.said())
         {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
