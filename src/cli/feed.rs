@@ -89,8 +89,10 @@ pub(super) async fn run(
             store.path().display()
         );
     }
-    // Before a place is made or held: nothing that is written there would arrive.
-    stdout::require()?;
+    if consumer.is_some() {
+        // Before a place is made or held: nothing that is written there would arrive.
+        stdout::require()?;
+    }
     // Held to the end of the delivery.
     let _lock = consumer
         .as_deref()

@@ -154,6 +154,10 @@ async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Res
         Command::Top => Logs::Nothing,
         _ => Logs::Warnings,
     };
+    if !matches!(arguments.command, Command::Run(_)) {
+        // Before anything is done whose result could not be told.
+        stdout::require_writable()?;
+    }
     let session = Session::begin(file, environment, logs)?;
     match arguments.command {
         Command::Run(arguments) => run::run(session, arguments).await,

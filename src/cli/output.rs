@@ -94,7 +94,7 @@ impl Output {
 
     /// Writes it all and flushes.
     pub(super) fn send(self) -> anyhow::Result<()> {
-        stdout::require()?;
+        stdout::require_writable()?;
         let mut stdout = io::stdout().lock();
         let sent = stdout
             .write_all(self.text.as_bytes())

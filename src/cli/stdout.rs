@@ -13,18 +13,32 @@ const ACCESS_MODE: u32 = 0b11;
 const READ_ONLY: u32 = 0b00;
 const READ_AND_WRITE: u32 = 0b10;
 
-/// Fails where stdout cannot be written.
+/// Fails where what is written to stdout would be acknowledged and arrive nowhere.
 ///
 /// # Errors
-/// It was closed when the process began, or it is open for reading alone.
+/// It is open for reading alone, or it was closed when the process began. A /dev/null that was opened
+/// for reading as well cannot be told from that.
 pub(super) fn require() -> io::Result<()> {
-    let Some(flags) = flags() else {
-        return Ok(());
-    };
-    match flags & ACCESS_MODE {
-        READ_ONLY => Err(unwritable("it is open for reading only")),
-        READ_AND_WRITE if was_closed() => Err(unwritable("it is closed")),
-        _ => Ok(()),
+    require_writable()?;
+    match flags() {
+        Some(flags) if flags & ACCESS_MODE == READ_AND_WRITE && was_closed() => Err(unwritable(
+            "it is closed, or a /dev/null open for reading too",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Fails where stdout is there and cannot be written. Where it was closed, or leads to /dev/null, nobody
+/// wants the results.
+///
+/// # Errors
+/// It is open for reading alone.
+pub(super) fn require_writable() -> io::Result<()> {
+    match flags() {
+        Some(flags) if flags & ACCESS_MODE == READ_ONLY => {
+            Err(unwritable("it is open for reading only"))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A refused key opens it at once. Failures in a row only bring doubt: the harmless request is made,
 //! the *probe*. When that succeeds the failures belong to the orders asked about, and nobody else
 //! waits; when it fails as well the breaker opens, and the account waits but for further probes.
-//! The first success closes it.
+//! The first success closes it; after a refused key, the first probe that succeeds.
 
 use std::time::Duration;
 
@@ -83,11 +83,14 @@ impl CircuitBreaker {
         self.last_answer
     }
 
-    /// The provider answered.
+    /// The provider answered. A late answer to what was asked with a key that is refused by now tells
+    /// nothing of the key.
     pub(super) fn succeed(&mut self, now: Duration) {
         self.last_answer = Some(now);
         self.failures_in_a_row = 0;
-        self.stop = None;
+        if self.stop_reason() == Some(StopReason::Failing) {
+            self.stop = None;
+        }
     }
 
     /// A request failed that was no probe.
@@ -126,6 +129,7 @@ impl CircuitBreaker {
         self.is_probing = false;
         let Err(error) = outcome else {
             self.proved_at = Some(now);
+            self.stop = None;
             self.succeed(now);
             return;
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use payrecond::clock::{Clock, SystemClock};
+use payrecond::config::Config;
 use payrecond::daemon;
 use payrecond::domain::decide::Rules;
 use payrecond::domain::invoice::{ExternalId, OrderId};
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::Shop;
+use crate::shop::{Daemon, Shop, environment};
 
 /// Nothing is polled twice within a test.
 const SLOW: &str =
@@ -440,4 +441,54 @@ async fn nudges_by_the_thousand_cost_a_few_pages() {
     assert_eq!(shop.asked(Operation::Preview), 0);
     let left = "SELECT count(*) FROM invoices WHERE next_poll_at = 0";
     assert_eq!(shop.ask(left).await, "0");
+}
+
+/// Who waited for the lock commits the plan that it made before: it lies behind what was read by then.
+#[tokio::test]
+async fn a_plan_that_is_committed_late_is_not_passed_over() {
+    let shop = slow_shop().await;
+    let script = Arc::default();
+    fill(&shop, &script, 0..2).await;
+    let polling = Polling::begin(&shop, &script, 1, UNLIMITED).await;
+    shop.until("SELECT min(polls) FROM invoices", "1").await;
+    shop.execute(
+        "UPDATE invoices SET next_poll_at = (SELECT max(last_polled_at) FROM invoices) - 8000, \
+         daemon_writes = daemon_writes + 1 WHERE external_id = 'E-1'",
+    )
+    .await;
+    polling.somebody_wrote.send(()).unwrap();
+    let polls = "SELECT polls FROM invoices WHERE external_id = 'E-1'";
+    shop.until(polls, "2").await;
+    polling.end().await;
+}
+
+/// However many orders are to be created, the newest customer waits for the next request or two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
+    let mut shop = Shop::open().await;
+    shop.settings = format!("strategy = \"auto\"\nlist_bytes_per_second = 0\n{SLOW}");
+    let requested = |name: &str| {
+        format!(
+            "INSERT INTO invoices (external_id, amount, currency, description, options)
+             VALUES ('{name}', '1.00', 'USD', 'Six eggs', '{{\"customerTelegramUserId\":7}}');"
+        )
+    };
+    let many: String = (0..20_500).map(|n| requested(&format!("R{n}"))).collect();
+    shop.execute(&format!("BEGIN IMMEDIATE;{many}COMMIT;"))
+        .await;
+    let budget = "requests_per_second = 20\nburst = 1";
+    let config = shop
+        .config_text()
+        .replace("requests_per_second = 0", budget);
+    let config = Config::parse(&config, &environment()).unwrap();
+    let daemon = Daemon::start(config);
+    shop.until_asked(Operation::Create, 5).await;
+    let before = shop.asked(Operation::Create);
+    shop.execute(&requested("FRESH")).await;
+    let made = "SELECT order_id IS NOT NULL FROM invoices WHERE external_id = 'FRESH'";
+    shop.until(made, "1").await;
+    let requests = shop.asked(Operation::Create) - before;
+    daemon.stop().await;
+    // Three seconds at that rate, in a debug build.
+    assert!(requests <= 60, "{requests} creations before it");
 }

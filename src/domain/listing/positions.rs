@@ -152,6 +152,9 @@ impl Positions {
         self.learn_total(end);
         self.learn_follower(end - 1);
         self.empty_pages = 0;
+        if !is_short {
+            self.learn_full();
+        }
         if is_short && reaches_end {
             self.goes_on = false;
         } else if is_short {

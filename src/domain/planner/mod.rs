@@ -168,9 +168,9 @@ impl Planner {
         } else {
             UNCHANGED_PLAN_HOLDS
         };
-        let holds = now < self.planned_at + hold && !self.requests.is_empty();
-        let sweeps_all = self.sweep.is_some() && due > MOST_PLANNED;
-        due > 0 && !holds && !sweeps_all
+        let has_work = !self.requests.is_empty() || self.sweep.is_some();
+        let holds = now < self.planned_at + hold && has_work;
+        due > 0 && !holds
     }
 
     /// Which requests may be made.
@@ -207,6 +207,20 @@ impl Planner {
         if self.sweep.is_none() {
             self.sweep = planned.sweep;
         }
+    }
+
+    /// While a sweep goes on that covers the others: plans only those of `due`, most urgent first, that
+    /// no page tells of.
+    pub fn plan_beside_sweep(&mut self, due: &[u32], now: Duration, all: usize) {
+        self.planned_due = all;
+        self.planned_at = now;
+        let alone = due.iter().map(|slot| Request::Fetch(vec![*slot]));
+        self.requests = alone.collect();
+    }
+
+    /// Whether a sweep goes on.
+    pub fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
     }
 
     /// Nothing is due.

@@ -70,6 +70,8 @@ pub(super) struct Entry {
     created_s: u32,
     expiry_s: u32,
     pub(super) due: Tick,
+    /// The number of the last page that had been begun when it came in.
+    pub(super) since_page: u32,
     /// A program asked for a poll: pages from this number on answer it. 0 = none did.
     pub(super) nudged_for: u32,
     pub(super) state: State,
@@ -93,6 +95,7 @@ impl Entry {
             created_s: seconds(row.created_at.0),
             expiry_s: seconds(row.expiry.0.saturating_add(999)),
             due: now,
+            since_page: 0,
             nudged_for: 0,
             state: State::Due,
             kind: kind_of(row),

@@ -12,6 +12,10 @@ use crate::store::{DueRow, ListBeginning, QueuePlace, Store, StoreError};
 const CHUNK: u32 = 2_000;
 /// Plans so old are read once more: their writer may have committed late.
 const LAG: Duration = Duration::from_secs(2);
+/// And so often those that are older yet: a writer that waits for the lock commits the plan that it made
+/// before, up to ten seconds late.
+const READ_BACK_EVERY: Duration = Duration::from_secs(10);
+const READ_BACK: Duration = Duration::from_secs(30);
 
 const LAST_ID: InvoiceId = InvoiceId(i64::MAX);
 
@@ -29,6 +33,8 @@ pub(super) struct Intake {
     goes_on: bool,
     /// Nothing is due before, unless somebody writes to the database.
     not_before: Duration,
+    /// When the cursor is next set back.
+    read_back_at: Duration,
 }
 
 /// What one read brought.
@@ -73,6 +79,18 @@ impl Intake {
     /// The database failed: not again before `at`.
     pub(super) fn wait_until(&mut self, at: Duration) {
         self.not_before = at;
+    }
+
+    /// Now and then goes back to what may have been written late.
+    pub(super) fn read_back(&mut self, wall: UnixMillis, now: Duration) {
+        if !self.goes_on && now >= self.read_back_at {
+            self.read_back_at = now + READ_BACK_EVERY;
+            let back = QueuePlace {
+                at: wall.minus(READ_BACK).max(UnixMillis(0)),
+                id: LAST_ID,
+            };
+            self.cursor = self.cursor.min(back);
+        }
     }
 
     /// Reads the next rows that are due at `wall`. `takes_new`: also those inserted since the last

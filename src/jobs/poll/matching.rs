@@ -23,6 +23,8 @@ pub(super) struct Unmatched {
     shown: VecDeque<(Source, Shown)>,
     /// Entries that a complete reading of the list did not show.
     missing: Vec<u32>,
+    /// The number of the first page of the sweep that goes on.
+    sweep_began: Option<u32>,
 }
 
 /// The page that something was shown on.
@@ -87,11 +89,18 @@ impl Poller {
                 shared.schedule.unplace(*slot);
             }
         }
+        let began = match why {
+            Why::Sweep => *self.unmatched.sweep_began.get_or_insert(page.number),
+            Why::Due(_) | Why::Watch | Why::Details | Why::Count => page.number,
+        };
         let Some(swept) = swept else { return };
-        let has_fetches = self.shapes().has_fetches();
+        self.unmatched.sweep_began = None;
+        let has_fetches = self.planner.shapes().has_fetches();
         for slot in swept.members {
             let entry = shared.schedule.entry_mut(slot);
-            let Some(entry) = entry.filter(|entry| entry.position().is_none()) else {
+            // Who came into a place that was given up since the sweep began was not looked for.
+            let was_there = |entry: &&mut Entry| entry.since_page < began;
+            let Some(entry) = entry.filter(|e| was_there(e) && e.position().is_none()) else {
                 continue;
             };
             entry.is_misplaced = true;

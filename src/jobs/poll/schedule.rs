@@ -155,7 +155,8 @@ impl Schedule {
         }
     }
 
-    fn put(&mut self, entry: Entry) -> u32 {
+    fn put(&mut self, mut entry: Entry) -> u32 {
+        entry.since_page = self.pages;
         self.counts.used += 1;
         if let Some(count) = self.counts.of(entry.state) {
             *count += 1;
@@ -350,8 +351,7 @@ impl Schedule {
 
     /// What was observed of an entry in hand was written, or the row had changed meanwhile.
     pub(super) fn release(&mut self, slot: u32, is_written: bool) {
-        let state = self.entry(slot).map(|entry| entry.state);
-        if is_written || state == Some(State::Borrowed) {
+        if is_written {
             self.remove(slot);
         } else {
             self.make_due(slot);
@@ -420,7 +420,19 @@ impl Schedule {
 
     /// The due entries in the order of their turns, up to `most` of them.
     pub(super) fn turns(&mut self, now: Tick, most: usize) -> Vec<u32> {
-        let mut overdue = self.due(now).to_vec();
+        self.turns_of(now, most, |_| true)
+    }
+
+    /// As `turns`, of those for which `is_one` holds.
+    pub(super) fn turns_of(
+        &mut self,
+        now: Tick,
+        most: usize,
+        is_one: impl Fn(&Entry) -> bool,
+    ) -> Vec<u32> {
+        self.due(now);
+        let listed = self.listed.iter().copied();
+        let mut overdue: Vec<u32> = listed.filter(|slot| is_one(&self.entries[*slot])).collect();
         let mut fresh = overdue.clone();
         let due = overdue.len();
         let waited = |slot: &u32| (self.entries[*slot].due, self.entries[*slot].id);

@@ -6,6 +6,7 @@ use super::Poller;
 use super::fetch::{About, Answer, Asked};
 use super::load::Group;
 use super::page::lock;
+use super::schedule;
 use super::writer::{Decided, Outcome};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
@@ -14,6 +15,9 @@ use crate::domain::state::{Status, reason};
 use crate::limit::{Permit, StopReason};
 use crate::provider::CouldNotAsk;
 use crate::store::Written;
+
+/// An invoice whose plan the database refuses is polled again after so long.
+const UNWRITABLE_AGAIN: Duration = Duration::from_hours(1);
 
 impl Poller {
     /// A request that is none to the list came back.
@@ -77,7 +81,7 @@ impl Poller {
     /// A request failed. Where one order may have spoilt it for the others, each half is asked about
     /// by itself.
     fn failed(&mut self, mut invoices: Group, error: &CouldNotAsk, is_blamed: bool) {
-        if is_blamed && invoices.len() > 1 {
+        if is_blamed && invoices.len() > 1 && !self.pass.is_finishing {
             let other_half = invoices.split_off(invoices.len() / 2);
             self.requests.loader.push_front(other_half);
             self.requests.loader.push_front(invoices);
@@ -266,8 +270,14 @@ impl Poller {
             self.decide(invoice, News::CreationConflict { observed_at });
         } else if decision.facts_changed {
             self.put_off(invoice, &CouldNotAsk::Malformed(why), true);
+        } else {
+            // Not even its plan can be written: here it waits, or it would spin.
+            let again = schedule::tick(self.setup.clock.monotonic() + UNWRITABLE_AGAIN);
+            let schedule = &mut lock(&self.shared).schedule;
+            if let Some(slot) = schedule.slot_of(&invoice) {
+                schedule.put_off(slot, again);
+            }
         }
-        // Else not even its plan can be written: it stays in hand, or it would spin.
     }
 }
 

@@ -16,6 +16,7 @@ use super::{BATCH, Poller};
 use crate::domain::invoice::Invoice;
 use crate::domain::listing::Positions;
 use crate::domain::planner::ListRequest;
+use crate::domain::planner::cover::By;
 use crate::jobs::LONGEST_NAP;
 use crate::limit::StopReason;
 use crate::store::{DueRow, ListBeginning, StoreError};
@@ -41,29 +42,42 @@ impl Poller {
     }
 
     async fn refill(&mut self) -> Result<(), StoreError> {
-        self.take_in().await?;
+        let has_unmatched = !self.unmatched.is_empty();
+        let has_read = self.take_in().await?;
         self.match_shown().await?;
         self.match_missing().await?;
-        self.writer.recovered();
-        if self.writer.is_failing() || self.writer.is_full() {
+        if has_read || has_unmatched {
+            self.writer.recovered();
+        }
+        let now = self.setup.clock.monotonic();
+        if self.writer.is_full() || self.writer.must_wait(now) {
             return Ok(());
         }
         self.plan();
-        self.begin_list().await?;
+        if !self.writer.is_failing() {
+            self.begin_list().await?;
+        }
         self.begin_load();
+        if self.writer.is_failing() && !self.requests.loader.is_loading() {
+            self.writer.loaded();
+        }
         Ok(())
     }
 
     // ------------------------------------------------------------------------- what is due
 
-    async fn take_in(&mut self) -> Result<(), StoreError> {
+    /// Whether the database was read.
+    async fn take_in(&mut self) -> Result<bool, StoreError> {
         let now = self.setup.clock.monotonic();
         if !self.intake.is_due(now) {
-            return Ok(());
+            return Ok(false);
         }
         let (store, account) = (self.setup.store.as_ref(), &self.setup.account);
         let wall = self.pass.once.unwrap_or_else(|| self.setup.clock.now());
         let takes_new = self.pass.once.is_none();
+        if takes_new {
+            self.intake.read_back(wall, now);
+        }
         let taken = self.intake.read(store, account, wall, takes_new).await?;
         self.adopt(&taken.rows, now);
         if let Some(beginning) = taken.beginning {
@@ -79,7 +93,7 @@ impl Poller {
             let rest = self.intake.rest(store, account, wall, (now, at_least));
             rest.await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What the run before this one knew of the list, and payments that it told without amounts.
@@ -156,10 +170,21 @@ impl Poller {
         if waits_for_more || !self.planner.wants_plan(count, now) {
             return;
         }
+        let most = self.planner.most_planned();
         let mut due = if self.planner.sweeps(count, now) {
-            schedule.due(tick(now)).to_vec()
+            let is_alone = |e: &Entry| e.candidate(shapes).by == By::Alone;
+            let alone = schedule.turns_of(tick(now), most, is_alone);
+            if self.planner.is_sweeping() {
+                self.planner.plan_beside_sweep(&alone, now, count);
+                return;
+            }
+            // In the order of their turns come those that no page tells of.
+            let others = schedule.due(tick(now)).to_vec();
+            let is_other = |slot: &u32| schedule.entry(*slot).is_some_and(|e| !is_alone(e));
+            let others = others.into_iter().filter(is_other);
+            alone.iter().copied().chain(others).collect()
         } else {
-            schedule.turns(tick(now), self.planner.most_planned())
+            schedule.turns(tick(now), most)
         };
         due.retain(|slot| {
             // Once its time is over, a list that still shows it open is not taken at its word.
@@ -263,11 +288,12 @@ impl Poller {
                     schedule.make_due(*slot);
                 }
                 drop(shared);
-                let again = self.writer.fail(&error);
+                let again = self.writer.fail_load(&error);
                 self.intake.wait_until(again);
                 return;
             }
         };
+        self.writer.loaded();
         for turns in loaded.groups {
             let mut group = Group::new();
             for (slot, id) in turns {
@@ -292,6 +318,9 @@ impl Poller {
             return;
         }
         self.launch_probe();
+        if self.writer.is_failing() {
+            return;
+        }
         while let Some(group) = self.requests.loader.pop() {
             let asked = self.questions(group);
             if asked.is_empty() {

@@ -46,6 +46,8 @@ pub(super) struct Writer {
     not_before: Duration,
     waits: Waits,
     failing: bool,
+    /// What failed last was a load, which may have to write as well: that a read succeeds shows nothing.
+    load_fails: bool,
 }
 
 impl Writer {
@@ -59,6 +61,7 @@ impl Writer {
             not_before: Duration::ZERO,
             waits: Waits::of_database(),
             failing: false,
+            load_fails: false,
         }
     }
 
@@ -170,6 +173,7 @@ impl Writer {
         let now = self.clock.monotonic();
         match outcome.written {
             Ok(written) => {
+                self.load_fails = false;
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("the database can be used again");
                 }
@@ -198,9 +202,26 @@ impl Writer {
         self.not_before
     }
 
+    /// A load failed.
+    pub(super) fn fail_load(&mut self, error: &StoreError) -> Duration {
+        self.load_fails = true;
+        self.fail(error)
+    }
+
+    /// A load succeeded, or there is none to be made.
+    pub(super) fn loaded(&mut self) {
+        self.load_fails = false;
+        self.recovered();
+    }
+
+    /// Whether what failed is not to be tried again yet.
+    pub(super) fn must_wait(&self, now: Duration) -> bool {
+        self.failing && now < self.not_before
+    }
+
     /// What was tried succeeded: with nothing left to write, that is enough to go on.
     pub(super) fn recovered(&mut self) {
-        if self.gathered.is_empty() && std::mem::take(&mut self.failing) {
+        if self.gathered.is_empty() && !self.load_fails && std::mem::take(&mut self.failing) {
             tracing::info!("the database can be used again");
             self.waits.reset();
         }

@@ -226,21 +226,37 @@ async fn a_stdout_that_cannot_be_written_is_an_error_before_anything_is_acknowle
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
-    for redirection in [">&-", "1</dev/null", "1<payrecond.toml"] {
-        for arguments in [
-            "feed --consumer bot",
-            "feed --consumer bot --format hpub --follow",
-            "feed",
-            "list",
-            "stats --json",
-            "show 1",
-        ] {
+    let feeds = [
+        "feed --consumer bot",
+        "feed --consumer bot --format hpub --follow",
+    ];
+    for (place, redirection) in ["1</dev/null", "1<payrecond.toml", ">&-", "1<>/dev/null"]
+        .into_iter()
+        .enumerate()
+    {
+        for arguments in feeds {
             let said = with_stdout(&shop, redirection, arguments);
             assert_eq!(said.code, 1, "{arguments} {redirection}: {}", said.stderr);
             let told = said.stderr.contains("stdout cannot be written");
             assert!(told, "{arguments} {redirection}: {}", said.stderr);
         }
         assert_eq!(shop.acked("bot"), None, "no place was made");
+        // What nobody wants to read is no reason to fail; what cannot be written is, before anything
+        // is done.
+        let is_refused = place < 2;
+        let add = format!("add --external-id X{place} --order-id 90{place}");
+        for arguments in ["feed", "list", "stats --json", "show 1", &add] {
+            let said = with_stdout(&shop, redirection, arguments);
+            let code = i32::from(is_refused);
+            assert_eq!(
+                said.code, code,
+                "{arguments} {redirection}: {}",
+                said.stderr
+            );
+        }
+        let added = format!("SELECT count(*) FROM invoices WHERE external_id = 'X{place}'");
+        let count = if is_refused { "0" } else { "1" };
+        assert_eq!(sql(&shop.database(), &added).trim(), count, "{redirection}");
     }
     let kept = with_stdout(&shop, ">/dev/null", "feed --consumer bot");
     assert_eq!(kept.code, 0, "{}", kept.stderr);

@@ -437,3 +437,36 @@ async fn all_paid_and_delivered(shop: &Shop) {
         .await;
     all_delivered(shop).await;
 }
+
+/// That it can be read meanwhile shows nothing of whether it can be written.
+#[tokio::test]
+async fn a_database_that_is_locked_for_long_is_reported_once() {
+    let shop = Shop::open().await;
+    let mut holder = shop.connect().await;
+    let program = Program::ready(&shop).await;
+    run(
+        &mut holder,
+        "INSERT INTO invoices (external_id, amount, currency, description, options)
+         VALUES ('NEW', '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\":7}')",
+    )
+    .await;
+    run(&mut holder, "BEGIN IMMEDIATE").await;
+    program
+        .until_said("the database cannot be used: waiting for it")
+        .await;
+    // Each try waits for 5 s.
+    tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+    run(&mut holder, "COMMIT").await;
+    let made = "SELECT order_id IS NOT NULL FROM invoices";
+    shop.until(made, "1").await;
+    let left = program.stop().await;
+    let count = |text: &str| left.stderr.matches(text).count();
+    assert_eq!(count("the database cannot be used"), 1, "{}", left.stderr);
+    assert_eq!(
+        count("the database can be used again"),
+        1,
+        "{}",
+        left.stderr
+    );
+    laws::hold(&shop, &[left]).await;
+}
