@@ -28,6 +28,10 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
         ids.push(shop.drop_in(&format!("ORD-{n}")).await);
     }
     shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
+    // Stopped with the write lock in its hand it would keep every program out.
+    let mut holder = shop.connect().await;
+    let begin = sqlx::query("BEGIN IMMEDIATE").execute(&mut holder);
+    begin.await.unwrap();
     program.signal("STOP").await;
     let is_stopped = async {
         while program.status("State:") != "T" {
@@ -37,6 +41,7 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
     tokio::time::timeout(crate::PATIENCE, is_stopped)
         .await
         .unwrap();
+    sqlx::query("COMMIT").execute(&mut holder).await.unwrap();
     for id in &ids {
         shop.world.pay(id, &Payment::default()).unwrap();
     }
