@@ -13,9 +13,13 @@ pub(super) struct ShortPage {
     items: u64,
     /// Orders were seen behind it: it was no end.
     has_followers: bool,
-    /// The page that was cut short before it had as many items: that is what a page holds.
-    is_limit: bool,
-    /// Full pages since then.
+}
+
+/// As many items as pages hold, whatever they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Capacity {
+    items: u64,
+    /// Pages that were as full as they were asked to be, since this was seen.
     full_pages: u32,
 }
 
@@ -37,8 +41,7 @@ impl Positions {
     /// Most items to ask for where `asked` are wanted: as many as two pages in a row, cut short, were
     /// seen to hold.
     pub fn page_limit(&self, asked: u32) -> u32 {
-        let limit = self.short_page.filter(|page| page.is_limit);
-        let shown = limit.map_or(u64::MAX, |page| page.items.max(1));
+        let shown = self.capacity.map_or(u64::MAX, |holds| holds.items.max(1));
         u32::try_from(shown).map_or(asked, |shown| asked.min(shown))
     }
 
@@ -57,27 +60,34 @@ impl Positions {
 
     /// A page was as full as it was asked to be.
     pub(super) fn learn_full(&mut self) {
-        if let Some(page) = &mut self.short_page {
-            page.full_pages += 1;
-            page.is_limit &= page.full_pages < TRY_LONGER_AFTER;
+        if let Some(capacity) = &mut self.capacity {
+            capacity.full_pages += 1;
         }
+        self.capacity = self.capacity.filter(|c| c.full_pages < TRY_LONGER_AFTER);
     }
 
-    /// A page of `items` ended before the end as known. Another one that ended there, and was longer or
-    /// shorter, shows that it is the end; one of the same length, that this is what a page holds.
-    pub(super) fn learn_short(&mut self, offset: u64, items: u64) {
+    /// A page of `items`, `asked` for more, ended before the end as known. Another one that ended there,
+    /// and was longer or shorter, or shorter than pages can be, shows that it is the end; else one of the
+    /// same length shows that this is what a page holds.
+    pub(super) fn learn_short(&mut self, offset: u64, items: u64, asked: u32) {
         let page = ShortPage {
             offset,
             items,
             has_followers: false,
-            is_limit: self.short_page.is_some_and(|before| before.items == items),
-            full_pages: 0,
         };
-        let ended_there = |other: ShortPage| other.end() == page.end() && other.items != items;
-        if self.short_page.is_some_and(ended_there) {
+        let is_within_capacity = self.capacity.is_some_and(|c| u64::from(asked) <= c.items);
+        let before = self.short_page.replace(page);
+        let Some(before) = before else { return };
+        let is_as_long = before.items == items;
+        if before.end() == page.end() && (!is_as_long || is_within_capacity) {
+            // That the one before was short says nothing of what pages hold either.
+            self.capacity = self.capacity.filter(|c| c.items != before.items);
             self.shrunk(page.end());
-        } else {
-            self.short_page = Some(page);
+        } else if is_as_long && !is_within_capacity {
+            self.capacity = Some(Capacity {
+                items,
+                full_pages: 0,
+            });
         }
     }
 }

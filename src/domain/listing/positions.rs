@@ -13,7 +13,7 @@
 //! - It shifts, repeats or ends early. What is read now repairs what was read before.
 //! - A page is answered late. An older answer is learned like any other; the next one corrects it.
 
-use super::end::ShortPage;
+use super::end::{Capacity, ShortPage};
 use crate::domain::time::UnixMillis;
 
 /// Places by which an order may stand away from where its creation time puts it, either way.
@@ -44,6 +44,8 @@ pub struct Positions {
     pub(super) empty_pages: u32,
     /// A page that had fewer items than were asked for, though the list goes on.
     pub(super) short_page: Option<ShortPage>,
+    /// What pages were seen to hold, where it is less than they are asked for.
+    pub(super) capacity: Option<Capacity>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +160,7 @@ impl Positions {
         if is_short && reaches_end {
             self.goes_on = false;
         } else if is_short {
-            self.learn_short(offset, items);
+            self.learn_short(offset, items, page.asked);
         } else if reaches_end && items > MARGIN {
             self.goes_on = true;
         }

@@ -194,6 +194,8 @@ mod tests {
         };
         positions.learn_page(&page);
         assert_eq!(positions.total(), 250);
+        assert_eq!(positions.page_limit(10_000), 10_000, "once is no rule");
+        positions.learn_page(&page);
         assert_eq!(positions.page_limit(10_000), 100);
         assert!(sweep.falls_short(&page));
     }
