@@ -393,7 +393,7 @@ fn a_list_that_two_pages_show_to_end_early_is_believed() {
     shop.is_final.truncate(1200);
     known.learn_page(&shop.page(1000, 1000));
     assert_eq!(known.total(), 5000, "that may be all that a page holds");
-    assert_eq!(known.page_limit(1000), 200);
+    assert_eq!(known.page_limit(1000), 1000, "once is no rule");
     known.learn_page(&shop.page(1100, 200));
     assert_eq!((known.total(), known.floor()), (1200, 1200 - MARGIN));
     assert_eq!(known.page_limit(1000), 1000);
@@ -428,13 +428,35 @@ fn a_page_cut_short_is_no_end_until_the_count_says_so() {
     known.learn_count(250);
     known.learn_page(&page(0, 100));
     assert!(known.was_cut_short(&page(0, 100)));
-    assert_eq!((known.total(), known.page_limit(1000)), (250, 100));
+    assert_eq!((known.total(), known.page_limit(1000)), (250, 1000));
     known.learn_count(250);
-    assert_eq!((known.total(), known.page_limit(1000)), (250, 100));
+    assert_eq!((known.total(), known.page_limit(1000)), (250, 1000));
     let mut longer = known.clone();
-    longer.learn_page(&page(150, 100));
+    longer.learn_page(&page(100, 100));
+    assert_eq!(longer.page_limit(1000), 100, "twice is one");
     longer.learn_count(100);
     assert_eq!((longer.total(), longer.page_limit(1000)), (250, 100));
     known.learn_count(100);
     assert_eq!((known.total(), known.page_limit(1000)), (100, 1000));
+}
+
+/// What pages hold is not believed for ever: the one that was cut short may have been an accident.
+#[test]
+fn longer_pages_are_tried_again_after_many_full_ones() {
+    let page = |offset, asked, items| PageSummary {
+        offset,
+        asked,
+        items,
+        ..PageSummary::default()
+    };
+    let mut known = Positions::default();
+    known.learn_count(1_000_000);
+    known.learn_page(&page(0, 1000, 1));
+    known.learn_page(&page(500, 1000, 1));
+    assert_eq!(known.page_limit(1000), 1);
+    let tries = (0..10_000).take_while(|n| {
+        known.learn_page(&page(1000 + n, 1, 1));
+        known.page_limit(1000) == 1
+    });
+    assert_eq!(tries.count(), 255);
 }
