@@ -1,9 +1,11 @@
 //! payrecond: the program. Arguments in, exit code out; all else is the library's.
 
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::{io, panic};
 
 use payrecond::cli::{self, Exit};
 use payrecond::config::Environment;
+use tokio::runtime::{Builder, Runtime};
 
 /// Half of what is allocated here is freed on another thread.
 #[cfg(target_os = "linux")]
@@ -15,11 +17,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit) => return exit.into(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    let exit = match runtime {
+    let exit = match start_runtime() {
         Ok(runtime) => {
             let exit = runtime.block_on(cli::run(arguments, Environment::from_process()));
             // A thread that is blocked on a stdout nobody reads must not hold the end up.
@@ -32,4 +30,20 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// A thread that cannot be started (too little memory, too many tasks) makes the library panic, and
+/// unwinding would wait for ever for the threads that were started before: the process ends instead.
+fn start_runtime() -> io::Result<Runtime> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|what| {
+        cli::complain(&format!("the runtime does not start: {what}"));
+        process::exit(1);
+    }));
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    panic::set_hook(hook);
+    runtime
 }
