@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use payrecond::clock::ManualClock;
+use payrecond::clock::{Clock as _, ManualClock, SystemClock};
 use payrecond::jobs::retention::Retention;
 use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation, Payment};
 use sqlx::sqlite::SqliteConnection;
 
-use super::LATER;
 use super::dump::ask;
 use crate::faults::program;
 use crate::shop::Shop;
@@ -165,6 +164,9 @@ async fn first_day(shop: &Shop) {
     let flagged = "SELECT reason FROM invoices WHERE external_id = 'GHOST'";
     shop.until(flagged, "unknown_account").await;
     crate::faults::kill::all_delivered(shop).await;
+    // With the order that was created: what is known of the list is written down every ten seconds.
+    let total = "SELECT list_total FROM accounts WHERE name = 'default'";
+    shop.until(total, "12").await;
     daemon.stop().await;
     shop.execute("DELETE FROM invoices WHERE external_id = 'DELETED'")
         .await;
@@ -228,9 +230,10 @@ async fn lost_creation(shop: &Shop) {
 /// What all consumers have read goes.
 async fn retention(shop: &Shop) {
     let store = Arc::new(crate::store::open(&shop.database()).await.unwrap());
+    let two_days_on = SystemClock::new().now().plus(Duration::from_hours(48));
     let retention = Retention {
         store: store.clone(),
-        clock: Arc::new(ManualClock::at(LATER)),
+        clock: Arc::new(ManualClock::at(two_days_on)),
         outbox: Some(Duration::from_hours(1)),
         invoices: None,
         transactions: None,
