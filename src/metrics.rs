@@ -59,8 +59,8 @@ struct Counted {
 /// What is counted for each account.
 #[derive(Clone)]
 struct Families {
-    looks: Family<Look, Counter>,
-    sightings: Family<Sightings, Counter>,
+    looks: Family<PollLabels, Counter>,
+    observations: Family<ObservationLabels, Counter>,
     events: Family<Event, Counter>,
     could_not_ask: Family<Failure, Counter>,
     budget_requests: Family<Account, Counter>,
@@ -77,14 +77,14 @@ struct Account {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Look {
+struct PollLabels {
     account: String,
     kind: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Sightings {
+struct ObservationLabels {
     account: String,
     by: &'static str,
 }
@@ -149,7 +149,7 @@ impl Families {
     fn registered(registry: &mut Registry) -> Self {
         let families = Self {
             looks: Family::default(),
-            sightings: Family::default(),
+            observations: Family::default(),
             events: Family::default(),
             could_not_ask: Family::default(),
             budget_requests: Family::default(),
@@ -174,7 +174,7 @@ impl Families {
         registry.register(
             "sightings",
             "Orders that the provider told something about, by the kind of request",
-            self.sightings.clone(),
+            self.observations.clone(),
         );
         registry.register(
             "events",

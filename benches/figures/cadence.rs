@@ -15,7 +15,7 @@ use payrecond::domain::decide::decide;
 use payrecond::domain::invoice::{
     AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, Schedule, Wish,
 };
-use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
+use payrecond::domain::observation::{Observation, ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::limit::{Limiter, Limits};
@@ -236,7 +236,7 @@ fn look(order: &mut Order, policy: Policy<'_>, now: Duration, roll: f64) -> Opti
     let mut decision = decide(
         &order.row,
         "walletpay",
-        News::Seen(sighting(order, state, at)),
+        Observation::Seen(observed(order, state, at)),
     );
     decision.row.schedule.polls += 1;
     order.row = *decision.row;
@@ -310,13 +310,13 @@ fn row(number: usize, born: UnixMillis) -> Invoice {
     }
 }
 
-fn sighting(order: &Order, state: OrderState, at: UnixMillis) -> Sighting {
+fn observed(order: &Order, state: OrderState, at: UnixMillis) -> ObservedOrder {
     let word = match state {
         OrderState::Paid => "PAID",
         OrderState::Expired => "EXPIRED",
         _ => "ACTIVE",
     };
-    Sighting {
+    ObservedOrder {
         order_id: OrderId(
             order
                 .row
@@ -337,6 +337,6 @@ fn sighting(order: &Order, state: OrderState, at: UnixMillis) -> Sighting {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
-        money: MoneyTold::default(),
+        money: ObservedMoney::default(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
-use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
+use payrecond::domain::observation::{Observation, ObservedMoney, ObservedOrder, OrderState};
 use payrecond::store::{QueuePlace, Store as _, Written};
 
 use crate::Scale;
@@ -85,7 +85,7 @@ async fn by_store(database: &Database, count: usize) -> Result<Duration> {
 pub fn paid(invoice: &Invoice) -> Decision {
     let at = now();
     let order_id = invoice.facts.order_id.clone();
-    let sighting = Sighting {
+    let observed = ObservedOrder {
         order_id: order_id.unwrap_or_else(|| payrecond::domain::invoice::OrderId(String::new())),
         state: OrderState::Paid,
         provider_status: "PAID".into(),
@@ -99,9 +99,9 @@ pub fn paid(invoice: &Invoice) -> Decision {
         pay_link: Some("https://t.me/wallet?startattach=wpay_order_9Q4J2SJQ".into()),
         direct_pay_link: Some("https://t.me/wallet/start?startapp=wpay_order_9Q4J2SJQ".into()),
         payment: None,
-        money: MoneyTold::default(),
+        money: ObservedMoney::default(),
     };
-    let mut decision = decide(invoice, "walletpay", News::Seen(sighting));
+    let mut decision = decide(invoice, "walletpay", Observation::Seen(observed));
     decision.row.schedule.next_poll_at = None;
     decision.row.schedule.last_polled_at = Some(at);
     decision.row.schedule.polls += 1;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use futures::{StreamExt as _, stream};
 use payrecond::clock::SystemClock;
-use payrecond::domain::sighting::Sighting;
+use payrecond::domain::observation::ObservedOrder;
 use payrecond::provider::http::{HttpOptions, HttpTransport};
 use payrecond::provider::walletpay::{self, WalletPay};
-use payrecond::provider::{ApiKey, Glance, ListOrders, PageVisitor, Provider as _};
+use payrecond::provider::{ApiKey, ListItem, ListOrders, PageVisitor, Provider as _};
 use serde_json::Value;
 
 use crate::bed::IN_FLIGHT;
@@ -49,11 +49,11 @@ async fn looks(url: &str, ids: &str) -> Result<()> {
 struct Passing;
 
 impl PageVisitor for Passing {
-    fn wants(&mut self, _glance: &Glance<'_>) -> bool {
+    fn wants(&mut self, _glance: &ListItem<'_>) -> bool {
         false
     }
 
-    fn take(&mut self, _index: u64, _sighting: Sighting) {}
+    fn take(&mut self, _index: u64, _sighting: ObservedOrder) {}
 }
 
 /// The whole list, by the same reader that the daemon uses.

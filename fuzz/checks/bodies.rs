@@ -10,13 +10,13 @@ use bytes::Bytes;
 use futures::executor::block_on;
 use payrecond::clock::ManualClock;
 use payrecond::domain::money::plain;
-use payrecond::domain::sighting::{OrderState, Sighting};
+use payrecond::domain::observation::{ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::provider::http::{Request, Response, Transport};
 use payrecond::provider::walletpay::WalletPay;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
-    Look, PageVisitor, Provider,
+    ApiKey, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder, ListItem,
+    ListOrders, PageVisitor, Provider, ProviderError,
 };
 
 use super::is_one_harmless_line;
@@ -50,10 +50,10 @@ pub fn check(data: &[u8]) {
 
 async fn look(status: u16, chunks: Vec<Bytes>) -> String {
     let answer = answering(status, chunks).fetch(&[ASKED.into()]).await;
-    if let Ok([Look::Seen(sighting)]) = answer.as_deref() {
+    if let Ok([FetchedOrder::Seen(observed)]) = answer.as_deref() {
         assert!((200..300).contains(&status));
-        assert_eq!(sighting.order_id.0, ASKED);
-        holds(sighting);
+        assert_eq!(observed.order_id.0, ASKED);
+        holds(observed);
     }
     told(&answer)
 }
@@ -65,7 +65,7 @@ async fn create(status: u16, chunks: Vec<Bytes>) -> String {
     };
     let answer = answering(status, chunks).create(&creation).await;
     match &answer {
-        Ok(CreationAnswer::Exists(sighting)) => holds(sighting),
+        Ok(CreationAnswer::Exists(observed)) => holds(observed),
         Ok(CreationAnswer::Refused(words) | CreationAnswer::Conflict(words)) => {
             assert!(is_one_harmless_line(words), "{words:?}");
         }
@@ -86,25 +86,25 @@ async fn page(status: u16, chunks: Vec<Bytes>) -> String {
         assert!((200..300).contains(&status));
         assert!(taken.glanced.last().is_none_or(|last| *last < end.items));
     }
-    for (index, sighting) in &taken.sightings {
+    for (index, observed) in &taken.observed_orders {
         assert!(taken.glanced.contains(index));
-        holds(sighting);
+        holds(observed);
     }
-    format!("{} {:?}", told(&answer), taken.sightings)
+    format!("{} {:?}", told(&answer), taken.observed_orders)
 }
 
-fn holds(sighting: &Sighting) {
-    assert!(!sighting.order_id.0.is_empty());
-    assert!(is_one_harmless_line(&sighting.provider_status));
-    if sighting.state != OrderState::Paid {
-        assert_eq!(sighting.paid_at, None);
+fn holds(observed: &ObservedOrder) {
+    assert!(!observed.order_id.0.is_empty());
+    assert!(is_one_harmless_line(&observed.provider_status));
+    if observed.state != OrderState::Paid {
+        assert_eq!(observed.paid_at, None);
     }
-    if let Some(money) = &sighting.amount {
+    if let Some(money) = &observed.amount {
         assert!(plain(&money.value).is_some(), "{money:?}");
     }
 }
 
-fn told<T: Debug>(answer: &Result<T, CouldNotAsk>) -> String {
+fn told<T: Debug>(answer: &Result<T, ProviderError>) -> String {
     if let Err(error) = answer {
         assert!(is_one_harmless_line(&error.to_string()), "{error:?}");
     }
@@ -116,17 +116,17 @@ fn told<T: Debug>(answer: &Result<T, CouldNotAsk>) -> String {
 struct Taken {
     /// Places on the page; an item without a usable id is left out.
     glanced: Vec<u64>,
-    sightings: Vec<(u64, Sighting)>,
+    observed_orders: Vec<(u64, ObservedOrder)>,
 }
 
 impl PageVisitor for Taken {
-    fn wants(&mut self, glance: &Glance<'_>) -> bool {
-        self.glanced.push(glance.index);
+    fn wants(&mut self, item: &ListItem<'_>) -> bool {
+        self.glanced.push(item.index);
         true
     }
 
-    fn take(&mut self, glance_index: u64, sighting: Sighting) {
-        self.sightings.push((glance_index, sighting));
+    fn take(&mut self, item_index: u64, observed: ObservedOrder) {
+        self.observed_orders.push((item_index, observed));
     }
 }
 
@@ -135,9 +135,9 @@ struct Script(Mutex<Option<Response>>);
 
 #[async_trait]
 impl Transport for Script {
-    async fn send(&self, _request: Request) -> Result<Response, CouldNotAsk> {
+    async fn send(&self, _request: Request) -> Result<Response, ProviderError> {
         let answer = self.0.lock().expect("nothing panics with it").take();
-        answer.ok_or_else(|| CouldNotAsk::Unreachable("no more script".into()))
+        answer.ok_or_else(|| ProviderError::Unreachable("no more script".into()))
     }
 
     fn set_key(&self, _key: ApiKey) {}

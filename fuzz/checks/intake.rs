@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 use payrecond::domain::decide::decide;
 use payrecond::domain::invoice::{Invoice, InvoiceId};
-use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
+use payrecond::domain::observation::{Observation, ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::sqlite::{Reference, SqliteOptions, SqliteStore, migrate};
@@ -175,7 +175,7 @@ fn holds(row: &Invoice) {
 
 /// The provider says that the order was paid: the event must be written, and be readable.
 async fn pay(store: &SqliteStore, row: &Invoice) {
-    let sighting = Sighting {
+    let observed = ObservedOrder {
         order_id: row.facts.order_id.clone().unwrap_or_else(|| "1".into()),
         state: OrderState::Paid,
         provider_status: "PAID".into(),
@@ -189,12 +189,12 @@ async fn pay(store: &SqliteStore, row: &Invoice) {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
-        money: MoneyTold::default(),
+        money: ObservedMoney::default(),
     };
     if row.facts.order_id.is_none() {
         return;
     }
-    let mut decision = decide(row, "walletpay", News::Seen(sighting));
+    let mut decision = decide(row, "walletpay", Observation::Seen(observed));
     decision.row.schedule.next_poll_at = None;
     let written = store
         .commit(&[decision], UnixMillis(3))

@@ -12,7 +12,7 @@ use crate::config::{self, AccountConfig};
 use crate::daemon;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::provider::{ClockDifference, CouldNotAsk, Provider};
+use crate::provider::{ClockDifference, Provider, ProviderError};
 use crate::words;
 
 /// A clock before this shows a machine that has not set its own: 1 January 2026.
@@ -215,7 +215,7 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
 }
 
 /// One harmless request, and what it tells of the orders.
-async fn harmless(provider: &dyn Provider) -> Result<String, CouldNotAsk> {
+async fn harmless(provider: &dyn Provider) -> Result<String, ProviderError> {
     match provider.lists() {
         Some(list) => Ok(format!(", orders so far: {}", list.count().await?)),
         None => provider.probe().await.map(|()| String::new()),

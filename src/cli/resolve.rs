@@ -9,7 +9,7 @@ use super::show;
 use super::{Exit, Report};
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::Invoice;
-use crate::domain::sighting::{News, Verdict};
+use crate::domain::observation::{Observation, Verdict};
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::store::sqlite::{Reference, SqliteStore};
@@ -93,12 +93,12 @@ async fn decision(
     }
     let now = session.now();
     let provider = provider(session, store, invoice).await?;
-    let news = News::Resolved {
+    let observation = Observation::Resolved {
         observed_at: now,
         verdict: arguments.verdict.into(),
         note: arguments.note.clone(),
     };
-    let mut decision = decide(invoice, &provider, news);
+    let mut decision = decide(invoice, &provider, observation);
     decision.row.schedule.next_poll_at =
         session
             .cadence()

@@ -1,6 +1,6 @@
 //! What an audit finds: orders and invoices that do not agree.
 //!
-//! Pure: a row of ours and a sighting of theirs go in, discrepancies come out.
+//! Pure: a row of ours and an observed order of theirs go in, discrepancies come out.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::event;
 use super::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use super::money::Money;
-use super::sighting::{OrderState, Sighting, Sums};
+use super::observation::{ObservedOrder, OrderState, Sums};
 use super::state::Status;
 use super::time::UnixMillis;
 use super::transaction::Transaction;
@@ -130,7 +130,7 @@ pub struct AuditRow {
 
 /// Compares an invoice with its order. Of an invoice in `review` the states are not compared: a
 /// person knows already.
-pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &Sighting) -> Vec<Discrepancy> {
+pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &ObservedOrder) -> Vec<Discrepancy> {
     let mut kinds = Vec::new();
     let other_id = theirs
         .external_id
@@ -185,7 +185,7 @@ fn sums_differ(ours: &Sums, theirs: &Sums) -> Vec<Kind> {
 
 /// Whether the order was made, paid or over so shortly before it was seen that who polls, or drops
 /// it in, may just be about to say so. A provider's clock that is ahead of ours makes it no older.
-pub fn is_fresh(order: &Sighting) -> bool {
+pub fn is_fresh(order: &ObservedOrder) -> bool {
     let expired_at = match order.state {
         OrderState::Expired => order.expires_at,
         OrderState::Open
@@ -202,7 +202,7 @@ pub fn is_fresh(order: &Sighting) -> bool {
 }
 
 /// An order that no invoice follows.
-pub fn unknown(account: &AccountName, theirs: &Sighting) -> Discrepancy {
+pub fn unknown(account: &AccountName, theirs: &ObservedOrder) -> Discrepancy {
     Discrepancy {
         kind: Kind::UnknownOrder,
         account: account.0.clone(),
@@ -293,7 +293,7 @@ fn our_side(row: &AuditRow) -> Side {
     }
 }
 
-fn their_side(seen: &Sighting) -> Side {
+fn their_side(seen: &ObservedOrder) -> Side {
     Side {
         status: seen.provider_status.clone(),
         amount: seen.amount.as_ref().map(Sum::from),

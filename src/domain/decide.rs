@@ -1,7 +1,7 @@
-//! What follows from news about an invoice: the row to write and the event to append.
+//! What follows from an observation about an invoice: the row to write and the event to append.
 //!
 //! Every rule of the state table lives here, and none of time: `cadence` plans the next look.
-//! The order of judgement on a sighting: whose order is it, what sum does it ask for, what state
+//! The order of judgement on an observed order: whose order is it, what sum does it ask for, what state
 //! is it in. The moves themselves are `Status::may_become`; nothing here knows a second table.
 //!
 //! Two facts are kept against later words: that money was seen, and that a person decided. Only
@@ -18,7 +18,9 @@ use self::money::Moved;
 use super::deadline::{self, LedgerCoverage};
 use super::event::{Event, EventType};
 use super::invoice::{Facts, Invoice, TransactionId};
-use super::sighting::{LedgerSighting, MoneyTold, News, OrderState, Payment, Sighting, Verdict};
+use super::observation::{
+    LedgerObservation, Observation, ObservedMoney, ObservedOrder, OrderState, Payment, Verdict,
+};
 use super::state::{Status, reason};
 use super::time::UnixMillis;
 use super::transaction::Transaction;
@@ -109,16 +111,21 @@ impl From<Option<EventType>> for Judgement {
     }
 }
 
-/// Judges `news` about `invoice` by the default rules. `provider` is named in the event.
-pub fn decide(invoice: &Invoice, provider: &str, news: News) -> Decision {
-    decide_by(&Rules::default(), invoice, provider, news)
+/// Judges `observation` about `invoice` by the default rules. `provider` is named in the event.
+pub fn decide(invoice: &Invoice, provider: &str, observation: Observation) -> Decision {
+    decide_by(&Rules::default(), invoice, provider, observation)
 }
 
-/// Judges `news` about `invoice`. `provider` is named in the events.
-pub fn decide_by(rules: &Rules, invoice: &Invoice, provider: &str, news: News) -> Decision {
+/// Judges `observation` about `invoice`. `provider` is named in the events.
+pub fn decide_by(
+    rules: &Rules,
+    invoice: &Invoice,
+    provider: &str,
+    observation: Observation,
+) -> Decision {
     let mut row = Box::new(invoice.clone());
-    let observed_at = observed_at(&news);
-    let judgement = judge(rules, &mut row, news);
+    let observed_at = observed_at(&observation);
+    let judgement = judge(rules, &mut row, observation);
     let mut previous = invoice.facts.status;
     let mut events = Vec::new();
     for said in judgement.said {
@@ -147,39 +154,43 @@ pub fn decide_by(rules: &Rules, invoice: &Invoice, provider: &str, news: News) -
     }
 }
 
-fn observed_at(news: &News) -> UnixMillis {
-    match news {
-        News::Seen(sighting) | News::Created(sighting) => sighting.observed_at,
-        News::Ledger(sighting) => sighting.observed_at,
-        News::NotFound { observed_at, .. }
-        | News::NothingUntil { observed_at, .. }
-        | News::ExternalIdInvalid { observed_at }
-        | News::CreationRefused { observed_at, .. }
-        | News::CreationConflict { observed_at }
-        | News::CreationTooLate { observed_at }
-        | News::Resolved { observed_at, .. } => *observed_at,
+fn observed_at(observation: &Observation) -> UnixMillis {
+    match observation {
+        Observation::Seen(observed) | Observation::Created(observed) => observed.observed_at,
+        Observation::Ledger(observed) => observed.observed_at,
+        Observation::NotFound { observed_at, .. }
+        | Observation::NothingUntil { observed_at, .. }
+        | Observation::ExternalIdInvalid { observed_at }
+        | Observation::CreationRefused { observed_at, .. }
+        | Observation::CreationConflict { observed_at }
+        | Observation::CreationTooLate { observed_at }
+        | Observation::Resolved { observed_at, .. } => *observed_at,
     }
 }
 
-/// Changes `row` as the news demands. Returns what is to be said and written beside it.
-fn judge(rules: &Rules, row: &mut Invoice, news: News) -> Judgement {
+/// Changes `row` as the observation demands. Returns what is to be said and written beside it.
+fn judge(rules: &Rules, row: &mut Invoice, observation: Observation) -> Judgement {
     let facts = &mut row.facts;
-    let said = match news {
-        News::Seen(sighting) => return judge_told(rules, row, &Told::from(&sighting)),
-        News::Ledger(sighting) => return judge_told(rules, row, &Told::from(&sighting)),
-        News::Created(sighting) => judge_creation(facts, &row.external_id.0, &sighting),
-        News::NotFound {
+    let said = match observation {
+        Observation::Seen(observed) => return judge_told(rules, row, &Told::from(&observed)),
+        Observation::Ledger(observed) => return judge_told(rules, row, &Told::from(&observed)),
+        Observation::Created(observed) => judge_creation(facts, &row.external_id.0, &observed),
+        Observation::NotFound {
             observed_at,
             counts,
         } => judge_not_found(facts, observed_at, counts),
-        News::NothingUntil { reading, .. } => judge_silence(rules, row, reading),
-        News::ExternalIdInvalid { .. } => judge_external_id(facts),
-        News::CreationRefused { reason, .. } => end_creation(facts, Status::Rejected, &reason),
-        News::CreationConflict { .. } => {
+        Observation::NothingUntil { reading, .. } => judge_silence(rules, row, reading),
+        Observation::ExternalIdInvalid { .. } => judge_external_id(facts),
+        Observation::CreationRefused { reason, .. } => {
+            end_creation(facts, Status::Rejected, &reason)
+        }
+        Observation::CreationConflict { .. } => {
             end_creation(facts, Status::Review, reason::CREATE_CONFLICT)
         }
-        News::CreationTooLate { .. } => end_creation(facts, Status::Rejected, reason::TOO_LATE),
-        News::Resolved { verdict, note, .. } => {
+        Observation::CreationTooLate { .. } => {
+            end_creation(facts, Status::Rejected, reason::TOO_LATE)
+        }
+        Observation::Resolved { verdict, note, .. } => {
             return Judgement {
                 note: Some(note),
                 ..Judgement::from(resolve(facts, verdict))
@@ -191,16 +202,16 @@ fn judge(rules: &Rules, row: &mut Invoice, news: News) -> Judgement {
 
 /// What a provider told of an invoice, by its order or by its ledger.
 struct Told<'a> {
-    order: Option<&'a Sighting>,
+    order: Option<&'a ObservedOrder>,
     state: OrderState,
     word: &'a str,
     paid_at: Option<UnixMillis>,
     payment: Option<&'a Payment>,
-    money: &'a MoneyTold,
+    money: &'a ObservedMoney,
 }
 
-impl<'a> From<&'a Sighting> for Told<'a> {
-    fn from(seen: &'a Sighting) -> Self {
+impl<'a> From<&'a ObservedOrder> for Told<'a> {
+    fn from(seen: &'a ObservedOrder) -> Self {
         Self {
             order: Some(seen),
             state: seen.state,
@@ -212,8 +223,8 @@ impl<'a> From<&'a Sighting> for Told<'a> {
     }
 }
 
-impl<'a> From<&'a LedgerSighting> for Told<'a> {
-    fn from(seen: &'a LedgerSighting) -> Self {
+impl<'a> From<&'a LedgerObservation> for Told<'a> {
+    fn from(seen: &'a LedgerObservation) -> Self {
         Self {
             order: None,
             state: seen.state,
@@ -289,7 +300,7 @@ fn judge_by_status(facts: &mut Facts, external_id: &str, case: &Case<'_>) -> Opt
 }
 
 /// Whether the provider answered about an order that was not asked for: nothing about ours.
-fn is_of_another_order(facts: &Facts, seen: &Sighting) -> bool {
+fn is_of_another_order(facts: &Facts, seen: &ObservedOrder) -> bool {
     facts
         .order_id
         .as_ref()
@@ -298,7 +309,7 @@ fn is_of_another_order(facts: &Facts, seen: &Sighting) -> bool {
 
 /// What differs between the order and what the invoice expects, worst first. What the provider
 /// leaves out contradicts nothing.
-fn mismatch(facts: &Facts, external_id: &str, seen: &Sighting) -> Option<&'static str> {
+fn mismatch(facts: &Facts, external_id: &str, seen: &ObservedOrder) -> Option<&'static str> {
     if bears_another_id(external_id, seen) {
         return Some(reason::EXTERNAL_ID_MISMATCH);
     }
@@ -308,7 +319,7 @@ fn mismatch(facts: &Facts, external_id: &str, seen: &Sighting) -> Option<&'stati
     }
 }
 
-fn bears_another_id(external_id: &str, seen: &Sighting) -> bool {
+fn bears_another_id(external_id: &str, seen: &ObservedOrder) -> bool {
     seen.external_id
         .as_ref()
         .is_some_and(|theirs| theirs.0 != external_id)
@@ -424,7 +435,7 @@ fn judge_in_review(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
 /// The order of a requested invoice exists. Whatever its state, the invoice is `pending` first:
 /// the next look tells the rest. An order with our id and another sum is one that somebody else
 /// made: creating ours has failed.
-fn judge_creation(facts: &mut Facts, external_id: &str, seen: &Sighting) -> Option<EventType> {
+fn judge_creation(facts: &mut Facts, external_id: &str, seen: &ObservedOrder) -> Option<EventType> {
     if facts.status != Status::Requested || bears_another_id(external_id, seen) {
         return None;
     }
@@ -565,7 +576,7 @@ fn note(facts: &mut Facts, case: &Case<'_>) {
 }
 
 /// Takes over what the order is, not what became of it.
-fn note_order(facts: &mut Facts, seen: &Sighting) {
+fn note_order(facts: &mut Facts, seen: &ObservedOrder) {
     facts.order_id.get_or_insert_with(|| seen.order_id.clone());
     if facts.amount.is_none() {
         facts.amount.clone_from(&seen.amount);
@@ -583,7 +594,7 @@ fn update<T: Clone>(kept: &mut Option<T>, seen: Option<&T>) {
 }
 
 /// Fills in the amounts not known yet. What was told once stays as told, or two spellings of one
-/// sum would be news for ever.
+/// sum would be observation for ever.
 fn learn(kept: &mut Payment, told: &Payment) {
     for (kept, told) in [
         (&mut kept.value, &told.value),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::audit::{self, Discrepancy};
 use super::invoice::{AccountName, ExternalId, Facts, Invoice, TransactionId};
 use super::money::Money;
-use super::sighting::Payment;
+use super::observation::Payment;
 use super::state::Status;
 use super::time::UnixMillis;
 
@@ -116,7 +116,7 @@ pub struct Event {
     pub external_id: ExternalId,
     /// What held before.
     pub previous_status: Status,
-    /// All that is known after the sighting.
+    /// All that is known after the observation.
     pub facts: Facts,
     /// Paid after we had said expired or cancelled.
     pub late: bool,
@@ -126,7 +126,7 @@ pub struct Event {
     pub transaction_id: Option<TransactionId>,
     /// Number of the event within the invoice: 1, 2, 3…
     pub version: i64,
-    /// Moment of the sighting.
+    /// Moment of the observation.
     pub observed_at: UnixMillis,
     /// The shop's JSON.
     pub metadata: Option<String>,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::money::Money;
-use super::sighting::{Payment, Sums};
+use super::observation::{Payment, Sums};
 use super::state::Status;
 use super::time::UnixMillis;
 use super::transaction::Transaction;
@@ -105,9 +105,9 @@ pub struct Facts {
     pub reason: Option<String>,
     /// The provider's order, once there is one.
     pub order_id: Option<OrderId>,
-    /// Expected amount; the first sighting fills it where the shop gave none.
+    /// Expected amount; the first observed fills it where the shop gave none.
     pub amount: Option<Money>,
-    /// The provider's own word at the last sighting.
+    /// The provider's own word at the last observed.
     pub provider_status: Option<String>,
     /// Short id for people.
     pub order_number: Option<String>,

@@ -1,9 +1,9 @@
 //! The pure part: no async, no clock, no log, no I/O.
 //!
-//! `state` names the states and the moves between them, `decide` turns news about an invoice into
+//! `state` names the states and the moves between them, `decide` turns an observation about an invoice into
 //! the row to write and the event to append, `cadence` says when to poll again, `planner` by which
 //! requests, `listing` what is known of the provider's order list, `deadline` when a ledger's silence
-//! ends an invoice. The rest is vocabulary: `invoice`, `sighting`, `transaction`, `money`, `event`,
+//! ends an invoice. The rest is vocabulary: `invoice`, `observed`, `transaction`, `money`, `event`,
 //! `time`.
 
 pub mod account;
@@ -16,8 +16,8 @@ pub mod invoice;
 pub mod list_reading;
 pub mod listing;
 pub mod money;
+pub mod observation;
 pub mod planner;
-pub mod sighting;
 pub mod state;
 pub mod text;
 pub mod time;

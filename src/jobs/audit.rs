@@ -17,11 +17,11 @@ use crate::clock::Clock;
 use crate::domain::audit::{self, AuditRow, Discrepancy, Kind};
 use crate::domain::decide::{Rules, decide_by};
 use crate::domain::invoice::{AccountName, InvoiceId};
-use crate::domain::sighting::{News, Sighting};
+use crate::domain::observation::{Observation, ObservedOrder};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::limit::SharedLimiter;
-use crate::provider::{CouldNotAsk, Provider};
+use crate::provider::{Provider, ProviderError};
 use crate::store::{Store, StoreError, Written};
 
 /// Findings written in one transaction, and fresh orders looked up at a time.
@@ -68,11 +68,11 @@ pub struct Report {
 pub enum AuditError {
     /// The list could not be read.
     #[error("the order list of account {account} could not be read: {error}")]
-    CouldNotAsk {
+    ProviderError {
         /// The account.
         account: AccountName,
         /// Why.
-        error: CouldNotAsk,
+        error: ProviderError,
     },
     /// The daemon stops. Nothing was said: the next audit says it.
     #[error("the daemon stops")]
@@ -89,9 +89,9 @@ struct Reading {
     /// Invoices whose order was seen.
     seen: HashSet<InvoiceId>,
     /// Pairs that differ, with the time their page was asked for.
-    differing: Vec<(AuditRow, Sighting, UnixMillis)>,
+    differing: Vec<(AuditRow, ObservedOrder, UnixMillis)>,
     /// Orders that no invoice follows, by id: overlapping pages show some twice.
-    unknown: BTreeMap<String, Sighting>,
+    unknown: BTreeMap<String, ObservedOrder>,
 }
 
 impl Audit {
@@ -161,7 +161,7 @@ impl Audit {
 
     async fn compare_page(
         &self,
-        page: Vec<Sighting>,
+        page: Vec<ObservedOrder>,
         asked_at: UnixMillis,
         reading: &mut Reading,
     ) -> Result<(), AuditError> {
@@ -201,10 +201,14 @@ impl Audit {
         Ok(())
     }
 
-    /// The sighting counts as any other: amounts of a payment that was said without them, or an
+    /// The observed counts as any other: amounts of a payment that was said without them, or an
     /// invoice that follows another's order. What the daemon writes meanwhile is judged anew, and
     /// no plan of its is set back.
-    async fn tell_the_invoice(&self, id: InvoiceId, order: &Sighting) -> Result<(), StoreError> {
+    async fn tell_the_invoice(
+        &self,
+        id: InvoiceId,
+        order: &ObservedOrder,
+    ) -> Result<(), StoreError> {
         for _ in 0..TRIES {
             let Some(invoice) = self.store.invoice(id).await? else {
                 return Ok(());
@@ -213,7 +217,7 @@ impl Audit {
                 &self.rules,
                 &invoice,
                 self.provider.name(),
-                News::Seen(order.clone()),
+                Observation::Seen(order.clone()),
             );
             if !decision.says_something() {
                 return Ok(());
@@ -239,7 +243,7 @@ impl Audit {
 
     /// The ids of the orders that are invoices now.
     async fn take_in(&self, reading: &Reading) -> Result<HashSet<String>, StoreError> {
-        let orders: Vec<Sighting> = reading.unknown.values().cloned().collect();
+        let orders: Vec<ObservedOrder> = reading.unknown.values().cloned().collect();
         let mut taken = HashSet::new();
         for batch in orders.chunks(FINDINGS) {
             let ids = self.store.adopt(&self.account, batch).await?;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::provider::CouldNotAsk;
+use crate::provider::ProviderError;
 use crate::retry::Waits;
 
 /// Failures in a row, with no success between, that bring doubt.
@@ -94,21 +94,21 @@ impl CircuitBreaker {
     }
 
     /// A request failed that was no probe.
-    pub(super) fn fail(&mut self, error: &CouldNotAsk, now: Duration) {
+    pub(super) fn fail(&mut self, error: &ProviderError, now: Duration) {
         match error {
-            CouldNotAsk::RateLimited { .. } => {}
+            ProviderError::RateLimited { .. } => {}
             // Just after a probe that was accepted, it is the order that is out of reach.
-            CouldNotAsk::KeyRefused(_) if !self.is_proved(now) => {
+            ProviderError::KeyRefused(_) if !self.is_proved(now) => {
                 // Of many under way only the first stops it: the delays are those of probes.
                 if self.stop_reason() != Some(StopReason::KeyRefused) {
                     self.open(StopReason::KeyRefused, error, now);
                 }
             }
-            CouldNotAsk::KeyRefused(_)
-            | CouldNotAsk::Unavailable { .. }
-            | CouldNotAsk::Unreachable(_)
-            | CouldNotAsk::Malformed(_)
-            | CouldNotAsk::Refused(_) => {
+            ProviderError::KeyRefused(_)
+            | ProviderError::Unavailable { .. }
+            | ProviderError::Unreachable(_)
+            | ProviderError::Malformed(_)
+            | ProviderError::Refused(_) => {
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
             }
         }
@@ -125,7 +125,7 @@ impl CircuitBreaker {
     }
 
     /// A probe came back.
-    pub(super) fn end_probe(&mut self, outcome: Result<(), &CouldNotAsk>, now: Duration) {
+    pub(super) fn end_probe(&mut self, outcome: Result<(), &ProviderError>, now: Duration) {
         self.is_probing = false;
         let Err(error) = outcome else {
             self.proved_at = Some(now);
@@ -134,14 +134,14 @@ impl CircuitBreaker {
             return;
         };
         match error {
-            CouldNotAsk::KeyRefused(_) => self.open(StopReason::KeyRefused, error, now),
+            ProviderError::KeyRefused(_) => self.open(StopReason::KeyRefused, error, now),
             // The hold that it brings is all that is known.
-            CouldNotAsk::RateLimited { .. } if self.stop.is_none() => self.failures_in_a_row = 0,
-            CouldNotAsk::RateLimited { .. }
-            | CouldNotAsk::Unavailable { .. }
-            | CouldNotAsk::Unreachable(_)
-            | CouldNotAsk::Malformed(_)
-            | CouldNotAsk::Refused(_) => self.open(StopReason::Failing, error, now),
+            ProviderError::RateLimited { .. } if self.stop.is_none() => self.failures_in_a_row = 0,
+            ProviderError::RateLimited { .. }
+            | ProviderError::Unavailable { .. }
+            | ProviderError::Unreachable(_)
+            | ProviderError::Malformed(_)
+            | ProviderError::Refused(_) => self.open(StopReason::Failing, error, now),
         }
     }
 
@@ -159,7 +159,7 @@ impl CircuitBreaker {
     }
 
     /// Opens, or waits longer where it is open. A refused key remains one until a probe succeeds.
-    fn open(&mut self, reason: StopReason, error: &CouldNotAsk, now: Duration) {
+    fn open(&mut self, reason: StopReason, error: &ProviderError, now: Duration) {
         self.proved_at = None;
         if let Some(stop) = &mut self.stop
             && (stop.reason == reason || stop.reason == StopReason::KeyRefused)

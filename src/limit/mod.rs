@@ -13,7 +13,7 @@ pub use self::rate::Limits;
 use self::rate::RateLimiter;
 pub use self::shared::{Reservation, SharedLimiter};
 use crate::domain::account::AccountState;
-use crate::provider::CouldNotAsk;
+use crate::provider::ProviderError;
 
 /// Leave to make one request. To be given back by `settle`.
 #[derive(Debug)]
@@ -103,23 +103,23 @@ impl Limiter {
 
     /// Gives a permit back with what came of it. `Ok` = the provider said something, or its service
     /// was shown to work.
-    pub fn settle(&mut self, permit: &Permit, outcome: Result<(), &CouldNotAsk>, now: Duration) {
+    pub fn settle(&mut self, permit: &Permit, outcome: Result<(), &ProviderError>, now: Duration) {
         self.rate.end();
         match outcome {
             Ok(()) => self.rate.grow(now),
-            Err(CouldNotAsk::RateLimited { wait }) => {
+            Err(ProviderError::RateLimited { wait }) => {
                 self.rate.slow_down(permit.started, *wait, now);
             }
-            Err(CouldNotAsk::Unavailable { wait, .. }) => {
+            Err(ProviderError::Unavailable { wait, .. }) => {
                 if let Some(wait) = wait {
                     self.rate.hold(*wait, now);
                 }
             }
             Err(
-                CouldNotAsk::KeyRefused(_)
-                | CouldNotAsk::Unreachable(_)
-                | CouldNotAsk::Malformed(_)
-                | CouldNotAsk::Refused(_),
+                ProviderError::KeyRefused(_)
+                | ProviderError::Unreachable(_)
+                | ProviderError::Malformed(_)
+                | ProviderError::Refused(_),
             ) => {}
         }
         match outcome {
@@ -224,8 +224,8 @@ mod tests {
         )
     }
 
-    fn unreachable() -> CouldNotAsk {
-        CouldNotAsk::Unreachable("connection refused".into())
+    fn unreachable() -> ProviderError {
+        ProviderError::Unreachable("connection refused".into())
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
     fn a_refused_key_leaves_only_probes_until_the_first_success() {
         let mut limiter = limiter(0.0, 1, 3);
         let permit = limiter.take(START).unwrap();
-        let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
+        let refused = ProviderError::KeyRefused("HTTP 401".into());
         limiter.settle(&permit, Err(&refused), START);
         assert_eq!(limiter.stop_reason(), Some(StopReason::KeyRefused));
         assert_eq!(
@@ -298,7 +298,7 @@ mod tests {
     }
 
     /// Eight failures in a row, each of a request of its own.
-    fn fail_in_a_row(limiter: &mut Limiter, error: &CouldNotAsk) {
+    fn fail_in_a_row(limiter: &mut Limiter, error: &ProviderError) {
         for _ in 0..8 {
             assert!(limiter.take_probe(START).is_none());
             let permit = limiter.take(START).unwrap();
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn when_the_probe_succeeds_the_orders_are_to_blame_and_nobody_waits() {
-        let refused = CouldNotAsk::KeyRefused("HTTP 403".into());
+        let refused = ProviderError::KeyRefused("HTTP 403".into());
         for error in [unreachable(), refused.clone()] {
             let mut limiter = limiter(0.0, 1, 10);
             fail_in_a_row(&mut limiter, &unreachable());
@@ -345,7 +345,7 @@ mod tests {
         let mut limiter = limiter(0.0, 1, 10);
         let permits: Vec<Permit> = (0..10).map(|_| limiter.take(START).unwrap()).collect();
         for permit in &permits {
-            let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
+            let refused = ProviderError::KeyRefused("HTTP 401".into());
             limiter.settle(permit, Err(&refused), START);
         }
         assert_eq!(limiter.next_probe_in(START), Some(Duration::from_secs(2)));
@@ -355,7 +355,7 @@ mod tests {
     fn a_servers_wait_holds_everything_and_halves_the_rate_once() {
         let mut limiter = limiter(8.0, 10, 10);
         let permits: Vec<Permit> = (0..4).map(|_| limiter.take(START).unwrap()).collect();
-        let too_often = CouldNotAsk::RateLimited {
+        let too_often = ProviderError::RateLimited {
             wait: Some(Duration::from_secs(3)),
         };
         for permit in &permits {
@@ -379,7 +379,7 @@ mod tests {
         let permit = limiter.take(seconds(0.999)).unwrap();
         limiter.settle(
             &permit,
-            Err(&CouldNotAsk::RateLimited { wait: None }),
+            Err(&ProviderError::RateLimited { wait: None }),
             seconds(0.999),
         );
         let rate = limiter.rate().unwrap();
@@ -395,7 +395,7 @@ mod tests {
             limiter.settle(&permit, Ok(()), now);
         }
         let permit = limiter.take(seconds(1.001)).unwrap();
-        let too_often = CouldNotAsk::RateLimited { wait: None };
+        let too_often = ProviderError::RateLimited { wait: None };
         limiter.settle(&permit, Err(&too_often), seconds(1.002));
         let rate = limiter.rate().unwrap();
         assert!((45.0..=55.0).contains(&rate), "{rate}");
@@ -440,7 +440,7 @@ mod tests {
         };
         let limiter = SharedLimiter::new(limits, START);
         let permit = limiter.lock().take(START).unwrap();
-        let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
+        let refused = ProviderError::KeyRefused("HTTP 401".into());
         limiter.lock().settle(&permit, Err(&refused), START);
         let reservation = limiter.reserve();
         let later = seconds(10.0);

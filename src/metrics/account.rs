@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Account, Event, Failure, Families, Look, Sightings};
+use super::{Account, Event, Failure, Families, ObservationLabels, PollLabels};
 use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
 
@@ -168,12 +168,12 @@ impl AccountMeter {
 
     /// The provider told of so many orders.
     pub fn sighted(&self, by: &'static str, orders: u64) {
-        let labels = Sightings {
+        let labels = ObservationLabels {
             account: self.name.clone(),
             by,
         };
         self.families
-            .sightings
+            .observations
             .get_or_create(&labels)
             .inc_by(orders);
     }
@@ -255,8 +255,8 @@ impl AccountMeter {
         }
     }
 
-    fn look(&self, kind: &'static str, outcome: &'static str) -> Look {
-        Look {
+    fn look(&self, kind: &'static str, outcome: &'static str) -> PollLabels {
+        PollLabels {
             account: self.name.clone(),
             kind,
             outcome,

@@ -1,8 +1,8 @@
 //! What every payment provider must be able to do, and in which words it answers.
 //!
-//! Two kinds of answer, two types that never meet: what the provider *said* (`Look`,
-//! `CreationAnswer`, `PageEnd`) and that it *could not be asked* (`CouldNotAsk`). Only the first
-//! kind can become news about an invoice.
+//! Two kinds of answer, two types that never meet: what the provider *said* (`FetchedOrder`,
+//! `CreationAnswer`, `PageEnd`) and that it *could not be asked* (`ProviderError`). Only the first
+//! kind can become an observation about an invoice.
 
 pub mod http;
 pub mod walletpay;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
-use crate::domain::sighting::{OrderState, Sighting};
+use crate::domain::observation::{ObservedOrder, OrderState};
 
 /// One account at a payment provider: every request of its is made through here. What else it can do
 /// than answer the harmless request, it offers as a shape; nobody needs to know its name.
@@ -33,7 +33,7 @@ pub trait Provider: Send + Sync + 'static {
 
     /// One cheap request that changes nothing and depends on no order: it succeeds when the service
     /// works and the key is accepted.
-    async fn probe(&self) -> Result<(), CouldNotAsk>;
+    async fn probe(&self) -> Result<(), ProviderError>;
 
     /// Orders by their ids.
     fn fetches(&self) -> Option<&dyn FetchOrders> {
@@ -75,7 +75,7 @@ pub trait FetchOrders: Send + Sync {
 
     /// Asks for up to `batch_limit` orders. The answer has one for each, in their order; the ids in
     /// it have been checked.
-    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<Look>, CouldNotAsk>;
+    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError>;
 }
 
 /// Reads the account's list of all orders, oldest first.
@@ -92,10 +92,10 @@ pub trait ListOrders: Send + Sync {
         offset: u64,
         count: u32,
         visitor: &mut dyn PageVisitor,
-    ) -> Result<PageEnd, CouldNotAsk>;
+    ) -> Result<PageEnd, ProviderError>;
 
     /// Number of orders ever made in the account.
-    async fn count(&self) -> Result<u64, CouldNotAsk>;
+    async fn count(&self) -> Result<u64, ProviderError>;
 }
 
 /// Creates orders.
@@ -106,14 +106,14 @@ pub trait CreateOrders: Send + Sync {
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;
 
     /// Makes the order, or finds that an earlier try made it.
-    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk>;
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError>;
 }
 
 /// Searches for an order by the shop's id.
 #[async_trait]
 pub trait FindOrders: Send + Sync {
     /// The order that bears `external_id`; None = a complete search found none.
-    async fn find(&self, external_id: &ExternalId) -> Result<Option<Sighting>, CouldNotAsk>;
+    async fn find(&self, external_id: &ExternalId) -> Result<Option<ObservedOrder>, ProviderError>;
 }
 
 /// What the provider said of one order.
@@ -122,10 +122,10 @@ pub trait FindOrders: Send + Sync {
     clippy::large_enum_variant,
     reason = "one a request, and the large variant is the usual one"
 )]
-pub enum Look {
+pub enum FetchedOrder {
     /// It told of it.
-    Seen(Sighting),
-    /// It says it has no such order. By itself that proves little: see `News::NotFound`.
+    Seen(ObservedOrder),
+    /// It says it has no such order. By itself that proves little: see `Observation::NotFound`.
     NotFound,
 }
 
@@ -146,7 +146,7 @@ pub struct Creation {
 )]
 pub enum CreationAnswer {
     /// The order exists, made now or by an earlier try with the same parameters.
-    Exists(Sighting),
+    Exists(ObservedOrder),
     /// It will not make the order, in its words on one line.
     Refused(String),
     /// An order with this external id and other parameters exists, in its words on one line.
@@ -156,16 +156,16 @@ pub enum CreationAnswer {
 /// Chooses among the items of a page while it arrives, so that orders of others cost next to
 /// nothing.
 pub trait PageVisitor: Send {
-    /// Looks at an item in passing; true = build the whole sighting.
-    fn wants(&mut self, glance: &Glance<'_>) -> bool;
+    /// Looks at an item in passing; true = build the whole order.
+    fn wants(&mut self, item: &ListItem<'_>) -> bool;
 
-    /// Receives a sighting that was wanted.
-    fn take(&mut self, glance_index: u64, sighting: Sighting);
+    /// Receives an order that was wanted.
+    fn take(&mut self, item_index: u64, observed: ObservedOrder);
 }
 
 /// What can be told of a list item without building it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Glance<'a> {
+pub struct ListItem<'a> {
     /// Position within the page, from 0.
     pub index: u64,
     /// The provider's id.
@@ -177,7 +177,7 @@ pub struct Glance<'a> {
     /// Time of creation as the provider writes it.
     pub created_at: Option<&'a str>,
     /// What the order asks for, value and currency. None where it is not told or not usable: then
-    /// only the whole sighting can tell.
+    /// only the whole order can tell.
     pub amount: Option<(&'a str, &'a str)>,
 }
 
@@ -193,7 +193,7 @@ pub struct PageEnd {
 
 /// Why the provider said nothing about an order. None of these may move a status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CouldNotAsk {
+pub enum ProviderError {
     /// No answer: name not found, refused, reset, cut short, too slow.
     #[error("unreachable: {0}")]
     Unreachable(String),
@@ -222,7 +222,7 @@ pub enum CouldNotAsk {
     Refused(String),
 }
 
-impl CouldNotAsk {
+impl ProviderError {
     /// A short name for counting and for log fields.
     pub fn kind(&self) -> &'static str {
         match self {

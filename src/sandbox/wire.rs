@@ -86,7 +86,7 @@ pub(super) struct Total {
 
 #[derive(Serialize)]
 pub(super) struct Page<'a> {
-    items: Vec<ListItem<'a>>,
+    items: Vec<ListedOrder<'a>>,
 }
 
 /// One page of the list as it stands at `now`.
@@ -94,7 +94,7 @@ pub(super) fn page(orders: &[Order], now: Moment) -> Page<'_> {
     Page {
         items: orders
             .iter()
-            .map(|order| ListItem::of(order, now))
+            .map(|order| ListedOrder::of(order, now))
             .collect(),
     }
 }
@@ -102,7 +102,7 @@ pub(super) fn page(orders: &[Order], now: Moment) -> Page<'_> {
 /// An item of the list: alone in telling the external id and what was paid.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ListItem<'a> {
+struct ListedOrder<'a> {
     id: u64,
     status: Status,
     amount: Money,
@@ -118,10 +118,10 @@ struct ListItem<'a> {
     selected_payment_option: Option<&'a PaymentOption>,
 }
 
-impl<'a> ListItem<'a> {
-    fn of(order: &'a Order, now: Moment) -> ListItem<'a> {
+impl<'a> ListedOrder<'a> {
+    fn of(order: &'a Order, now: Moment) -> ListedOrder<'a> {
         let (status, completed) = order.status(now);
-        ListItem {
+        ListedOrder {
             id: order.id,
             status,
             amount: order.amount,

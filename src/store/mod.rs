@@ -13,7 +13,7 @@ use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::money::Money;
-use crate::domain::sighting::Sighting;
+use crate::domain::observation::ObservedOrder;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
@@ -171,7 +171,7 @@ pub trait Store: Send + Sync + 'static {
     async fn audit_rows_of(
         &self,
         account: &AccountName,
-        orders: &[Sighting],
+        orders: &[ObservedOrder],
     ) -> Result<Vec<(usize, AuditRow)>, StoreError>;
 
     /// These invoices as they are now, those that are still there.
@@ -199,7 +199,7 @@ pub trait Store: Send + Sync + 'static {
     async fn adopt(
         &self,
         account: &AccountName,
-        orders: &[Sighting],
+        orders: &[ObservedOrder],
     ) -> Result<Vec<OrderId>, StoreError>;
 
     /// One invoice.
@@ -242,7 +242,7 @@ pub struct DueRow {
     pub next_poll_at: UnixMillis,
     /// Whether a single look ever brought an answer.
     pub looked_at: bool,
-    /// Whether something is noted that the next sighting must settle: a reason, a failure, an
+    /// Whether something is noted that the next observed must settle: a reason, a failure, an
     /// order that was not found.
     pub unsettled: bool,
     /// Whether the last polls failed, through the order's own fault.

@@ -13,7 +13,7 @@ use payrecond::daemon;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, AuditError};
 use payrecond::limit::SharedLimiter;
-use payrecond::provider::{ApiKey, CouldNotAsk};
+use payrecond::provider::{ApiKey, ProviderError};
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore};
 
@@ -259,7 +259,7 @@ async fn the_nightly_audit_waits_while_its_account_is_held() {
     let (audit, limiter) = nightly(&shop, &clock).await;
     let hold = Duration::from_mins(5);
     let permit = limiter.lock().take(Duration::ZERO).unwrap();
-    let too_often = CouldNotAsk::RateLimited { wait: Some(hold) };
+    let too_often = ProviderError::RateLimited { wait: Some(hold) };
     limiter
         .lock()
         .settle(&permit, Err(&too_often), Duration::ZERO);
@@ -274,12 +274,12 @@ async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
     let clock = Arc::new(ManualClock::at(UnixMillis(1_800_000_000_000)));
     let (audit, limiter) = nightly(&shop, &clock).await;
     let permit = limiter.lock().take(Duration::ZERO).unwrap();
-    let refused = CouldNotAsk::KeyRefused("HTTP 401".into());
+    let refused = ProviderError::KeyRefused("HTTP 401".into());
     limiter
         .lock()
         .settle(&permit, Err(&refused), Duration::ZERO);
     let error = audit.run_once().await.unwrap_err();
-    let is_refusal = matches!(&error, AuditError::CouldNotAsk { error, .. } if matches!(error, CouldNotAsk::KeyRefused(_)));
+    let is_refusal = matches!(&error, AuditError::ProviderError { error, .. } if matches!(error, ProviderError::KeyRefused(_)));
     assert!(is_refusal, "{error}");
     assert_eq!(shop.asked(Operation::List), 0);
 }

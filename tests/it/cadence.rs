@@ -6,12 +6,12 @@ use payrecond::domain::cadence::{Because, Cadence};
 use payrecond::domain::decide::decide;
 use payrecond::domain::event::EventType;
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::observation::{Observation, ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use proptest::prelude::*;
 
-use crate::rows::{INSERTED, TIMEOUT_S, invoice, sighting};
+use crate::rows::{INSERTED, TIMEOUT_S, invoice, observed};
 
 const EXPIRY: UnixMillis = UnixMillis(INSERTED.0 + TIMEOUT_S * 1000);
 
@@ -369,11 +369,11 @@ fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMil
         } else {
             OrderState::Open
         };
-        let seen = Sighting {
+        let seen = ObservedOrder {
             observed_at: now,
-            ..sighting(state)
+            ..observed(state)
         };
-        let decision = decide(&row, "walletpay", News::Seen(seen));
+        let decision = decide(&row, "walletpay", Observation::Seen(seen));
         row = *decision.row;
         model.requests += 1;
         let told = decision.event.map(|event| event.event_type);

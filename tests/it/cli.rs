@@ -16,13 +16,13 @@ use std::time::Duration;
 use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::sighting::{News, OrderState};
+use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::store::sqlite::{NewInvoice, SqliteOptions, SqliteStore};
 use payrecond::store::{Store as _, Written};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::rows::sighting_of;
+use crate::rows::observed_order_of;
 use crate::{PATIENCE, other_day};
 
 /// A folder with a configuration, the program's working directory.
@@ -115,8 +115,8 @@ pub async fn drop_in(store: &SqliteStore, external_id: &str, order_id: &str) -> 
     store.insert(&new).await.unwrap().unwrap()
 }
 
-pub fn decided(invoice: &Invoice, news: News) -> Decision {
-    let mut decision = decide(invoice, "walletpay", news);
+pub fn decided(invoice: &Invoice, observation: Observation) -> Decision {
+    let mut decision = decide(invoice, "walletpay", observation);
     if decision.row.facts.status == payrecond::domain::state::Status::Paid {
         decision.row.schedule.next_poll_at = None;
     }
@@ -135,7 +135,7 @@ pub async fn pay(store: &SqliteStore, external_id: &str, order_id: &str) {
     let invoice = drop_in(store, external_id, order_id).await;
     let paid = decided(
         &invoice,
-        News::Seen(sighting_of(&invoice, OrderState::Paid)),
+        Observation::Seen(observed_order_of(&invoice, OrderState::Paid)),
     );
     commit(store, &[paid]).await;
 }
@@ -143,9 +143,9 @@ pub async fn pay(store: &SqliteStore, external_id: &str, order_id: &str) {
 /// An invoice in review, since its order asks for another amount.
 pub async fn into_review(store: &SqliteStore, external_id: &str, order_id: &str) {
     let invoice = drop_in(store, external_id, order_id).await;
-    let mut other = sighting_of(&invoice, OrderState::Open);
+    let mut other = observed_order_of(&invoice, OrderState::Open);
     other.amount = Some(crate::rows::money("2.00", "USD"));
-    commit(store, &[decided(&invoice, News::Seen(other))]).await;
+    commit(store, &[decided(&invoice, Observation::Seen(other))]).await;
 }
 
 /// A command that goes on, with the lines of its stdout.

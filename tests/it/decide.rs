@@ -6,12 +6,14 @@ mod money;
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::event::{Event, EventType};
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::sighting::{MoneyTold, News, OrderState, Payment, Sighting, Verdict};
+use payrecond::domain::observation::{
+    Observation, ObservedMoney, ObservedOrder, OrderState, Payment, Verdict,
+};
 use payrecond::domain::state::{Status, reason};
 use payrecond::domain::time::UnixMillis;
 use proptest::prelude::*;
 
-use crate::rows::{INSERTED, invoice, money, payment, sighting, sums, word};
+use crate::rows::{INSERTED, invoice, money, observed, payment, sums, word};
 
 use OrderState as O;
 use Status as S;
@@ -30,7 +32,7 @@ fn settled(status: Status) -> Invoice {
     };
     row.facts.provider_status = told.map(|state| word(state).to_owned());
     match status {
-        S::Paid => row.facts.paid_at = sighting(O::Paid).paid_at,
+        S::Paid => row.facts.paid_at = observed(O::Paid).paid_at,
         S::Expired | S::Cancelled => row.facts.ended_at = Some(INSERTED),
         S::Review => row.facts.reason = Some(reason::AMOUNT_MISMATCH.into()),
         S::Requested | S::Pending | S::Rejected => {}
@@ -48,20 +50,20 @@ fn resolved(verdict: Verdict) -> Invoice {
     *decide(&settled(S::Review), "walletpay", resolution(verdict)).row
 }
 
-fn resolution(verdict: Verdict) -> News {
-    News::Resolved {
+fn resolution(verdict: Verdict) -> Observation {
+    Observation::Resolved {
         observed_at: LOOK_AT,
         verdict,
         note: "asked the payer".into(),
     }
 }
 
-fn see(row: &Invoice, sighting: &Sighting) -> Decision {
-    decide(row, "walletpay", News::Seen(sighting.clone()))
+fn see(row: &Invoice, observed: &ObservedOrder) -> Decision {
+    decide(row, "walletpay", Observation::Seen(observed.clone()))
 }
 
-fn hear(row: &Invoice, news: News) -> Decision {
-    decide(row, "walletpay", news)
+fn hear(row: &Invoice, observation: Observation) -> Decision {
+    decide(row, "walletpay", observation)
 }
 
 /// All events of a decision, in their order.
@@ -224,7 +226,7 @@ fn every_cell_of_the_state_table_holds() {
             assert_eq!((from, seen), (status, state), "the table lacks a cell");
             eprintln!("{status} sees {state:?}");
             let before = settled(status);
-            let after = see(&before, &sighting(state));
+            let after = see(&before, &observed(state));
             led_to(&before, &after, to, why, said);
             let facts = &after.row.facts;
             assert_eq!(facts.provider_status.as_deref(), kept_word);
@@ -247,7 +249,7 @@ fn what_the_order_tells_is_stored_with_every_move() {
     ] {
         let mut before = settled(status);
         before.facts.amount = None;
-        let mut seen = sighting(state);
+        let mut seen = observed(state);
         seen.payment = (state == O::Paid).then(payment);
         let facts = see(&before, &seen).row.facts;
         assert_eq!(facts.order_id, Some(seen.order_id));
@@ -263,14 +265,14 @@ fn what_the_order_tells_is_stored_with_every_move() {
 
 #[test]
 fn what_a_sighting_leaves_out_stays_as_it_was() {
-    let full = see(&settled(S::Pending), &sighting(O::Open)).row;
-    let bare = Sighting {
+    let full = see(&settled(S::Pending), &observed(O::Open)).row;
+    let bare = ObservedOrder {
         number: None,
         amount: None,
         expires_at: None,
         pay_link: None,
         direct_pay_link: None,
-        ..sighting(O::Open)
+        ..observed(O::Open)
     };
     assert!(!see(&full, &bare).facts_changed);
 }
@@ -284,11 +286,11 @@ fn an_order_that_is_no_longer_missing_goes_its_way() {
         (O::Cancelled, S::Cancelled, EventType::Cancelled),
     ] {
         let before = in_review(reason::ORDER_NOT_FOUND);
-        let after = see(&before, &sighting(state));
+        let after = see(&before, &observed(state));
         led_to(&before, &after, to, None, Some(said));
     }
     let before = in_review(reason::ORDER_NOT_FOUND);
-    let after = see(&before, &sighting(O::Unknown));
+    let after = see(&before, &observed(O::Unknown));
     led_to(
         &before,
         &after,
@@ -296,9 +298,9 @@ fn an_order_that_is_no_longer_missing_goes_its_way() {
         Some(reason::ORDER_NOT_FOUND),
         None,
     );
-    let wrong_sum = Sighting {
+    let wrong_sum = ObservedOrder {
         amount: Some(money("0.01", "USD")),
-        ..sighting(O::Paid)
+        ..observed(O::Paid)
     };
     let after = see(&before, &wrong_sum);
     led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
@@ -313,10 +315,10 @@ fn in_review_only_money_is_told_and_once() {
     ] {
         let before = in_review(why);
         for state in [O::Open, O::Expired, O::Cancelled, O::Unknown] {
-            let after = see(&before, &sighting(state));
+            let after = see(&before, &observed(state));
             led_to(&before, &after, S::Review, Some(why), None);
         }
-        let told = see(&before, &sighting(O::Paid));
+        let told = see(&before, &observed(O::Paid));
         led_to(
             &before,
             &told,
@@ -326,18 +328,18 @@ fn in_review_only_money_is_told_and_once() {
         );
         let facts = &told.event.as_ref().unwrap().facts;
         assert_eq!(facts.provider_status.as_deref(), Some("PAID"));
-        assert_eq!(facts.paid_at, sighting(O::Paid).paid_at);
+        assert_eq!(facts.paid_at, observed(O::Paid).paid_at);
 
         // A provider that wavers brings neither a second event nor the money's word to go.
-        let wavered = see(&told.row, &sighting(O::Open));
+        let wavered = see(&told.row, &observed(O::Open));
         led_to(&told.row, &wavered, S::Review, Some(why), None);
         assert_eq!(wavered.row.facts.provider_status.as_deref(), Some("PAID"));
-        let again = see(&wavered.row, &sighting(O::Paid));
+        let again = see(&wavered.row, &observed(O::Paid));
         led_to(&wavered.row, &again, S::Review, Some(why), None);
         // Nor does another of the provider's words for the same.
-        let settled_word = Sighting {
+        let settled_word = ObservedOrder {
             provider_status: "SETTLED".into(),
-            ..sighting(O::Paid)
+            ..observed(O::Paid)
         };
         let again = see(&told.row, &settled_word);
         led_to(&told.row, &again, S::Review, Some(why), None);
@@ -346,19 +348,19 @@ fn in_review_only_money_is_told_and_once() {
 
 #[test]
 fn a_mismatch_is_for_a_person_to_judge() {
-    let wrong_id = |state| Sighting {
+    let wrong_id = |state| ObservedOrder {
         external_id: Some("ORD-2".into()),
-        ..sighting(state)
+        ..observed(state)
     };
-    let wrong_sum = |state| Sighting {
+    let wrong_sum = |state| ObservedOrder {
         amount: Some(money("1.01", "USD")),
-        ..sighting(state)
+        ..observed(state)
     };
-    let both = |state| Sighting {
+    let both = |state| ObservedOrder {
         amount: Some(money("1.00", "EUR")),
         ..wrong_id(state)
     };
-    let judged: [(&dyn Fn(OrderState) -> Sighting, &str); 3] = [
+    let judged: [(&dyn Fn(OrderState) -> ObservedOrder, &str); 3] = [
         (&wrong_sum, reason::AMOUNT_MISMATCH),
         (&wrong_id, reason::EXTERNAL_ID_MISMATCH),
         (&both, reason::EXTERNAL_ID_MISMATCH),
@@ -379,7 +381,7 @@ fn a_mismatch_is_for_a_person_to_judge() {
                     after.row.facts.provider_status.as_deref(),
                     Some(word(state))
                 );
-                // The person knows now: said again, it is no news.
+                // The person knows now: said again, it is no observation.
                 let again = see(&after.row, &seen(state));
                 led_to(&after.row, &again, S::Review, Some(why), None);
             }
@@ -402,9 +404,9 @@ fn a_mismatch_is_for_a_person_to_judge() {
 fn amounts_are_compared_by_value_and_ton_is_gram() {
     let mut before = settled(S::Pending);
     before.facts.amount = Some(money("0.1", "TON"));
-    let told = |value, currency| Sighting {
+    let told = |value, currency| ObservedOrder {
         amount: Some(money(value, currency)),
-        ..sighting(O::Paid)
+        ..observed(O::Paid)
     };
     let after = see(&before, &told("0.100000000", "GRAM"));
     led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
@@ -412,9 +414,9 @@ fn amounts_are_compared_by_value_and_ton_is_gram() {
     let after = see(&before, &told("0.1000000000000000001", "GRAM"));
     led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
 
-    let silent = Sighting {
+    let silent = ObservedOrder {
         amount: None,
-        ..sighting(O::Paid)
+        ..observed(O::Paid)
     };
     let after = see(&before, &silent);
     led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
@@ -430,7 +432,7 @@ fn an_answer_about_another_order_says_nothing() {
         let mut before = settled(status);
         before.facts.order_id = Some("1".into());
         before.facts.not_found_since = Some(INSERTED);
-        let after = see(&before, &sighting(O::Paid));
+        let after = see(&before, &observed(O::Paid));
         assert!(after.event.is_none() && !after.facts_changed);
     }
 }
@@ -438,16 +440,16 @@ fn an_answer_about_another_order_says_nothing() {
 #[test]
 fn amounts_learned_after_paid_are_told_once() {
     let before = settled(S::Paid);
-    let detailed = Sighting {
+    let detailed = ObservedOrder {
         payment: Some(payment()),
-        ..sighting(O::Paid)
+        ..observed(O::Paid)
     };
     let after = see(&before, &detailed);
     led_to(&before, &after, S::Paid, None, Some(EventType::Detailed));
     assert_eq!(after.row.facts.payment, payment());
     assert!(!after.event.as_ref().unwrap().late);
 
-    // Neither silence, nor emptiness, nor another spelling is news; nothing told is lost.
+    // Neither silence, nor emptiness, nor another spelling is observation; nothing told is lost.
     for payment_now in [
         None,
         Some(Payment::default()),
@@ -457,9 +459,9 @@ fn amounts_learned_after_paid_are_told_once() {
             ..payment()
         }),
     ] {
-        let seen = Sighting {
+        let seen = ObservedOrder {
             payment: payment_now,
-            ..sighting(O::Paid)
+            ..observed(O::Paid)
         };
         assert!(!see(&after.row, &seen).facts_changed);
     }
@@ -475,10 +477,10 @@ fn amounts_learned_after_paid_are_told_once() {
 
 #[test]
 fn amounts_of_a_payment_that_a_person_let_pass_are_told_too() {
-    let wrong_sum = Sighting {
+    let wrong_sum = ObservedOrder {
         amount: Some(money("1.01", "USD")),
         payment: Some(payment()),
-        ..sighting(O::Paid)
+        ..observed(O::Paid)
     };
     let before = resolved(Verdict::Paid);
     let after = see(&before, &wrong_sum);
@@ -493,10 +495,10 @@ fn only_a_paid_order_has_payment_facts() {
         .filter(|state| *state != O::Paid)
     {
         for status in [S::Requested, S::Pending, S::Review] {
-            let seen = Sighting {
+            let seen = ObservedOrder {
                 payment: Some(payment()),
                 paid_at: Some(INSERTED),
-                ..sighting(state)
+                ..observed(state)
             };
             let facts = see(&settled(status), &seen).row.facts;
             assert!(facts.payment.is_empty() && facts.paid_at.is_none());
@@ -513,13 +515,13 @@ fn a_remark_goes_when_the_provider_speaks_plainly_again() {
         (S::Paid, O::Unknown, O::Paid),
         (S::Paid, O::Open, O::Paid),
     ] {
-        let odd_row = see(&settled(status), &sighting(odd)).row;
+        let odd_row = see(&settled(status), &observed(odd)).row;
         assert!(odd_row.facts.reason.is_some());
-        let after = see(&odd_row, &sighting(plain));
+        let after = see(&odd_row, &observed(plain));
         led_to(&odd_row, &after, status, None, None);
     }
-    let odd_row = see(&settled(S::Pending), &sighting(O::Unknown)).row;
-    let after = see(&odd_row, &sighting(O::Paid));
+    let odd_row = see(&settled(S::Pending), &observed(O::Unknown)).row;
+    let after = see(&odd_row, &observed(O::Paid));
     led_to(&odd_row, &after, S::Paid, None, Some(EventType::Paid));
 }
 
@@ -528,7 +530,7 @@ fn created_makes_requested_pending_and_nothing_else() {
     for status in Status::ALL {
         for state in OrderState::ALL {
             let before = settled(status);
-            let after = hear(&before, News::Created(sighting(state)));
+            let after = hear(&before, Observation::Created(observed(state)));
             if status == S::Requested {
                 led_to(&before, &after, S::Pending, None, Some(EventType::Pending));
                 assert_eq!(after.row.facts.order_id, Some("2703383946854401".into()));
@@ -540,27 +542,34 @@ fn created_makes_requested_pending_and_nothing_else() {
         }
     }
     // A paid order found by creating it again: pending is said, then paid.
-    let created = hear(&settled(S::Requested), News::Created(sighting(O::Paid))).row;
-    let after = see(&created, &sighting(O::Paid));
+    let created = hear(
+        &settled(S::Requested),
+        Observation::Created(observed(O::Paid)),
+    )
+    .row;
+    let after = see(&created, &observed(O::Paid));
     led_to(&created, &after, S::Paid, None, Some(EventType::Paid));
 }
 
 #[test]
 fn an_order_with_our_id_and_another_sum_is_a_conflict() {
     let before = settled(S::Requested);
-    let wrong_sum = Sighting {
+    let wrong_sum = ObservedOrder {
         amount: Some(money("1.01", "USD")),
-        ..sighting(O::Open)
+        ..observed(O::Open)
     };
-    for news in [News::Created(wrong_sum.clone()), News::Seen(wrong_sum)] {
-        let after = hear(&before, news);
+    for observation in [
+        Observation::Created(wrong_sum.clone()),
+        Observation::Seen(wrong_sum),
+    ] {
+        let after = hear(&before, observation);
         let why = Some(reason::CREATE_CONFLICT);
         led_to(&before, &after, S::Review, why, Some(EventType::Review));
         assert_eq!(after.row.facts.order_id, None);
     }
-    let of_others = Sighting {
+    let of_others = ObservedOrder {
         external_id: Some("ORD-2".into()),
-        ..sighting(O::Open)
+        ..observed(O::Open)
     };
     assert!(!see(&before, &of_others).facts_changed);
 }
@@ -568,11 +577,11 @@ fn an_order_with_our_id_and_another_sum_is_a_conflict() {
 #[test]
 fn an_ended_creation_ends_requested_and_nothing_else() {
     let observed_at = LOOK_AT;
-    let refused = News::CreationRefused {
+    let refused = Observation::CreationRefused {
         observed_at,
         reason: "amount is too small".into(),
     };
-    for (news, to, why, said) in [
+    for (observation, to, why, said) in [
         (
             refused,
             S::Rejected,
@@ -580,13 +589,13 @@ fn an_ended_creation_ends_requested_and_nothing_else() {
             EventType::Rejected,
         ),
         (
-            News::CreationConflict { observed_at },
+            Observation::CreationConflict { observed_at },
             S::Review,
             reason::CREATE_CONFLICT,
             EventType::Review,
         ),
         (
-            News::CreationTooLate { observed_at },
+            Observation::CreationTooLate { observed_at },
             S::Rejected,
             reason::TOO_LATE,
             EventType::Rejected,
@@ -594,7 +603,7 @@ fn an_ended_creation_ends_requested_and_nothing_else() {
     ] {
         for status in Status::ALL {
             let before = settled(status);
-            let after = hear(&before, news.clone());
+            let after = hear(&before, observation.clone());
             if status == S::Requested {
                 led_to(&before, &after, to, Some(why), Some(said));
             } else {
@@ -606,7 +615,7 @@ fn an_ended_creation_ends_requested_and_nothing_else() {
 
 #[test]
 fn not_found_counts_for_pending_alone_and_only_when_believed() {
-    let not_found = |at, counts| News::NotFound {
+    let not_found = |at, counts| Observation::NotFound {
         observed_at: UnixMillis(at),
         counts,
     };
@@ -642,9 +651,9 @@ fn not_found_counts_for_pending_alone_and_only_when_believed() {
             why,
             Some(EventType::Review),
         );
-        // Any sighting ends the row of such answers, also one that says nothing else.
+        // Any observed ends the row of such answers, also one that says nothing else.
         for state in OrderState::ALL {
-            let seen = see(&doubted.row, &sighting(state));
+            let seen = see(&doubted.row, &observed(state));
             assert_eq!(seen.row.facts.not_found_since, None);
         }
     }
@@ -674,29 +683,29 @@ fn a_person_decides_in_review_and_nowhere_else() {
 
 #[test]
 fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
-    let wrong_sum = |state| Sighting {
+    let wrong_sum = |state| ObservedOrder {
         amount: Some(money("1.01", "USD")),
-        ..sighting(state)
+        ..observed(state)
     };
     for verdict in [Verdict::Expired, Verdict::Cancelled] {
         let before = resolved(verdict);
         let status = before.facts.status;
         for state in [O::Open, O::Expired, O::Cancelled, O::Unknown] {
-            for seen in [sighting(state), wrong_sum(state)] {
+            for seen in [observed(state), wrong_sum(state)] {
                 let after = see(&before, &seen);
                 led_to(&before, &after, status, Some(reason::RESOLVED), None);
             }
         }
-        let after = see(&before, &sighting(O::Paid));
+        let after = see(&before, &observed(O::Paid));
         led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
         assert!(after.event.as_ref().unwrap().late);
         let after = see(&before, &wrong_sum(O::Paid));
         led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
 
         // They had seen the money, and decided otherwise.
-        let told = see(&settled(S::Review), &sighting(O::Paid)).row;
+        let told = see(&settled(S::Review), &observed(O::Paid)).row;
         let before = hear(&told, resolution(verdict)).row;
-        for seen in [sighting(O::Open), sighting(O::Paid), wrong_sum(O::Paid)] {
+        for seen in [observed(O::Open), observed(O::Paid), wrong_sum(O::Paid)] {
             let after = see(&before, &seen);
             led_to(&before, &after, status, Some(reason::RESOLVED), None);
         }
@@ -705,11 +714,11 @@ fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
 
 #[test]
 fn late_means_after_we_had_said_the_end() {
-    let expired = see(&settled(S::Pending), &sighting(O::Expired)).row;
+    let expired = see(&settled(S::Pending), &observed(O::Expired)).row;
     assert_eq!(expired.facts.ended_at, Some(LOOK_AT));
-    let wrong_sum = Sighting {
+    let wrong_sum = ObservedOrder {
         amount: Some(money("1.01", "USD")),
-        ..sighting(O::Expired)
+        ..observed(O::Expired)
     };
     let review = see(&expired, &wrong_sum).row;
     let after = hear(&review, resolution(Verdict::Paid));
@@ -718,11 +727,11 @@ fn late_means_after_we_had_said_the_end() {
     // The provider's own times do not make it late: nobody was told of an end.
     let mut overdue = settled(S::Pending);
     overdue.facts.expires_at = Some(UnixMillis(1));
-    let after = see(&overdue, &sighting(O::Paid));
+    let after = see(&overdue, &observed(O::Paid));
     assert!(!after.event.unwrap().late);
 }
 
-fn any_sighting() -> impl Strategy<Value = Sighting> {
+fn any_observed_order() -> impl Strategy<Value = ObservedOrder> {
     let amounts = prop_oneof![
         5 => Just(Some(money("1.00", "USD"))),
         1 => Just(Some(money("1.01", "USD"))),
@@ -758,8 +767,8 @@ fn any_sighting() -> impl Strategy<Value = Sighting> {
         (told_sums, any::<bool>()),
     )
         .prop_map(
-            |(state, amount, external_id, order_id, payment, told)| Sighting {
-                money: MoneyTold {
+            |(state, amount, external_id, order_id, payment, told)| ObservedOrder {
+                money: ObservedMoney {
                     sums: sums(told.0.0, told.0.1),
                     is_test: told.1,
                     transactions: Vec::new(),
@@ -768,39 +777,41 @@ fn any_sighting() -> impl Strategy<Value = Sighting> {
                 external_id,
                 order_id: order_id.into(),
                 payment,
-                ..sighting(state)
+                ..observed(state)
             },
         )
 }
 
-fn any_news() -> impl Strategy<Value = News> {
+fn any_observation() -> impl Strategy<Value = Observation> {
     let observed_at = LOOK_AT;
     prop_oneof![
-        12 => any_sighting().prop_map(News::Seen),
-        2 => any_sighting().prop_map(News::Created),
-        2 => any::<bool>().prop_map(move |counts| News::NotFound { observed_at, counts }),
-        1 => Just(News::CreationRefused { observed_at, reason: "no".into() }),
-        1 => Just(News::CreationConflict { observed_at }),
-        1 => Just(News::CreationTooLate { observed_at }),
+        12 => any_observed_order().prop_map(Observation::Seen),
+        2 => any_observed_order().prop_map(Observation::Created),
+        2 => any::<bool>().prop_map(move |counts| Observation::NotFound { observed_at, counts }),
+        1 => Just(Observation::CreationRefused { observed_at, reason: "no".into() }),
+        1 => Just(Observation::CreationConflict { observed_at }),
+        1 => Just(Observation::CreationTooLate { observed_at }),
         1 => prop::sample::select(vec![Verdict::Paid, Verdict::Expired, Verdict::Cancelled])
             .prop_map(resolution),
     ]
 }
 
-/// Whether the news alone can carry an event of this kind: law 1, told without `decide`.
-fn says_so(news: &News, said: EventType, status: Status) -> bool {
-    let (state, sums) = match news {
-        News::Seen(sighting) => (sighting.state, &sighting.money.sums),
-        News::Ledger(_) | News::NothingUntil { .. } | News::ExternalIdInvalid { .. } => {
+/// Whether the observation alone can carry an event of this kind: law 1, told without `decide`.
+fn says_so(observation: &Observation, said: EventType, status: Status) -> bool {
+    let (state, sums) = match observation {
+        Observation::Seen(observed) => (observed.state, &observed.money.sums),
+        Observation::Ledger(_)
+        | Observation::NothingUntil { .. }
+        | Observation::ExternalIdInvalid { .. } => {
             return false;
         }
-        News::Created(_) => return matches!(said, EventType::Pending | EventType::Review),
-        News::NotFound { counts, .. } => return *counts && said == EventType::Review,
-        News::CreationRefused { .. } | News::CreationTooLate { .. } => {
+        Observation::Created(_) => return matches!(said, EventType::Pending | EventType::Review),
+        Observation::NotFound { counts, .. } => return *counts && said == EventType::Review,
+        Observation::CreationRefused { .. } | Observation::CreationTooLate { .. } => {
             return said == EventType::Rejected;
         }
-        News::CreationConflict { .. } => return said == EventType::Review,
-        News::Resolved { .. } => return status == S::Review,
+        Observation::CreationConflict { .. } => return said == EventType::Review,
+        Observation::Resolved { .. } => return status == S::Review,
     };
     match said {
         EventType::Paid | EventType::Detailed => state == O::Paid,
@@ -824,22 +835,22 @@ proptest! {
     #[test]
     fn laws_hold_over_any_history(
         from in prop::sample::select(vec![S::Requested, S::Pending]),
-        history in prop::collection::vec(any_news(), 1..40),
+        history in prop::collection::vec(any_observation(), 1..40),
     ) {
         let mut row = invoice(from);
         row.version = 0;
         let mut said = Vec::new();
-        for news in history {
-            let after = hear(&row, news.clone());
+        for observation in history {
+            let after = hear(&row, observation.clone());
             is_sound(&row, &after)?;
             for event in events(&after) {
-                prop_assert!(says_so(&news, event.event_type, row.facts.status));
+                prop_assert!(says_so(&observation, event.event_type, row.facts.status));
                 said.push(event.clone());
             }
-            let again = hear(&after.row, news.clone());
+            let again = hear(&after.row, observation.clone());
             // Created, then seen again: the one repetition that may tell more, as pending comes first.
             if row.facts.status != S::Requested {
-                prop_assert_eq!(again.event, None, "the same news twice");
+                prop_assert_eq!(again.event, None, "the same observation twice");
                 prop_assert!(!again.facts_changed);
             }
             if row.facts.status == S::Paid {

@@ -10,7 +10,7 @@ use payrecond::clock::ManualClock;
 use payrecond::domain::time::UnixMillis;
 use payrecond::provider::http::{HttpOptions, HttpTransport, Request, Response, Transport};
 use payrecond::provider::walletpay::KEY_HEADER;
-use payrecond::provider::{ApiKey, CouldNotAsk};
+use payrecond::provider::{ApiKey, ProviderError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -111,13 +111,13 @@ fn transport(options: HttpOptions) -> HttpTransport {
     transport
 }
 
-async fn ask(options: HttpOptions) -> Result<(Response, Vec<u8>), CouldNotAsk> {
+async fn ask(options: HttpOptions) -> Result<(Response, Vec<u8>), ProviderError> {
     let mut response = transport(options).send(Request::get("/x?id=1")).await?;
     let body = response.collect(usize::MAX).await?;
     Ok((response, body))
 }
 
-async fn asked_of(then: Then) -> Result<(Response, Vec<u8>), CouldNotAsk> {
+async fn asked_of(then: Then) -> Result<(Response, Vec<u8>), ProviderError> {
     ask(options(&Server::start(then).await.base)).await
 }
 
@@ -135,7 +135,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn text<T: std::fmt::Debug>(answer: Result<T, CouldNotAsk>) -> String {
+fn text<T: std::fmt::Debug>(answer: Result<T, ProviderError>) -> String {
     let error = answer.unwrap_err();
     let shown = format!("{error} {error:?}");
     assert!(

@@ -10,14 +10,14 @@ use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
 use payrecond::domain::decide::Rules;
-use payrecond::domain::sighting::Sighting;
+use payrecond::domain::observation::ObservedOrder;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
 use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::metrics::Metrics;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, CreateOrders, FetchOrders, Glance, ListOrders, PageEnd, PageVisitor,
-    Provider,
+    ApiKey, CreateOrders, FetchOrders, ListItem, ListOrders, PageEnd, PageVisitor, Provider,
+    ProviderError,
 };
 use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
@@ -479,14 +479,14 @@ struct Counting<'a> {
 }
 
 impl PageVisitor for Counting<'_> {
-    fn wants(&mut self, glance: &Glance<'_>) -> bool {
-        let wants = self.inner.wants(glance);
+    fn wants(&mut self, item: &ListItem<'_>) -> bool {
+        let wants = self.inner.wants(item);
         self.wanted += usize::from(wants);
         wants
     }
 
-    fn take(&mut self, glance_index: u64, sighting: Sighting) {
-        self.inner.take(glance_index, sighting);
+    fn take(&mut self, item_index: u64, observed: ObservedOrder) {
+        self.inner.take(item_index, observed);
     }
 }
 
@@ -500,7 +500,7 @@ impl Provider for Watched {
         self.inner.set_key(key);
     }
 
-    async fn probe(&self) -> Result<(), CouldNotAsk> {
+    async fn probe(&self) -> Result<(), ProviderError> {
         self.inner.probe().await
     }
 
@@ -528,7 +528,7 @@ impl ListOrders for Watched {
         offset: u64,
         count: u32,
         visitor: &mut dyn PageVisitor,
-    ) -> Result<PageEnd, CouldNotAsk> {
+    ) -> Result<PageEnd, ProviderError> {
         let mut counting = Counting {
             inner: visitor,
             wanted: 0,
@@ -541,7 +541,7 @@ impl ListOrders for Watched {
         Ok(end)
     }
 
-    async fn count(&self) -> Result<u64, CouldNotAsk> {
+    async fn count(&self) -> Result<u64, ProviderError> {
         self.inner.lists().unwrap().count().await
     }
 }

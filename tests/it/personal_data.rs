@@ -1,12 +1,12 @@
 //! `docs/personal-data.md` keeps its word: its statements run, and leave nothing of a customer.
 
-use payrecond::domain::sighting::{News, OrderState};
+use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::Store as _;
 use payrecond::store::sqlite::NewInvoice;
 
 use crate::cli::{Shop, commit, decided, sql};
-use crate::rows::sighting_of;
+use crate::rows::observed_order_of;
 
 const PAGE: &str = include_str!("../../docs/personal-data.md");
 /// In place of the page's 42: no other bytes of a database look like it.
@@ -48,7 +48,7 @@ async fn nothing_is_left_of_a_customer_who_is_erased() {
     let invoice = store.insert(&new).await.unwrap().unwrap();
     let paid = decided(
         &invoice,
-        News::Seen(sighting_of(&invoice, OrderState::Paid)),
+        Observation::Seen(observed_order_of(&invoice, OrderState::Paid)),
     );
     commit(&store, &[paid]).await;
     let [about_invoices, about_events, erase, clean] = &statements()[..] else {

@@ -12,13 +12,13 @@ use payrecond::config::Config;
 use payrecond::daemon;
 use payrecond::domain::decide::Rules;
 use payrecond::domain::invoice::{ExternalId, OrderId};
-use payrecond::domain::sighting::{MoneyTold, OrderState, Sighting};
+use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
 use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::metrics::Metrics;
-use payrecond::provider::{ApiKey, CouldNotAsk, FetchOrders, FindOrders, Look, Provider};
+use payrecond::provider::{ApiKey, FetchOrders, FetchedOrder, FindOrders, Provider, ProviderError};
 use payrecond::sandbox::{Batch, Operation};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
@@ -41,7 +41,7 @@ const UNLIMITED: Limits = Limits {
 struct Script {
     states: Mutex<BTreeMap<String, OrderState>>,
     /// A request that names one of these fails.
-    spoils: Mutex<BTreeMap<String, CouldNotAsk>>,
+    spoils: Mutex<BTreeMap<String, ProviderError>>,
     asked: Mutex<Vec<Vec<String>>>,
     probes: Mutex<u64>,
     searches: Mutex<u64>,
@@ -57,7 +57,7 @@ impl Script {
         self.states.lock().unwrap().insert(order.to_owned(), state);
     }
 
-    fn spoil(&self, order: &str, error: &CouldNotAsk) {
+    fn spoil(&self, order: &str, error: &ProviderError) {
         let spoils = &mut self.spoils.lock().unwrap();
         spoils.insert(order.to_owned(), error.clone());
     }
@@ -80,16 +80,16 @@ impl Script {
             .collect()
     }
 
-    fn look(&self, order: &str) -> Look {
+    fn look(&self, order: &str) -> FetchedOrder {
         match self.states.lock().unwrap().get(order) {
-            Some(state) => Look::Seen(sighting(order, *state)),
-            None => Look::NotFound,
+            Some(state) => FetchedOrder::Seen(observed(order, *state)),
+            None => FetchedOrder::NotFound,
         }
     }
 }
 
-fn sighting(order: &str, state: OrderState) -> Sighting {
-    Sighting {
+fn observed(order: &str, state: OrderState) -> ObservedOrder {
+    ObservedOrder {
         order_id: OrderId(order.into()),
         state,
         provider_status: format!("{state:?}"),
@@ -103,7 +103,7 @@ fn sighting(order: &str, state: OrderState) -> Sighting {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
-        money: MoneyTold::default(),
+        money: ObservedMoney::default(),
     }
 }
 
@@ -115,7 +115,7 @@ impl Provider for Scripted {
 
     fn set_key(&self, _: ApiKey) {}
 
-    async fn probe(&self) -> Result<(), CouldNotAsk> {
+    async fn probe(&self) -> Result<(), ProviderError> {
         *self.script.probes.lock().unwrap() += 1;
         Ok(())
     }
@@ -135,7 +135,7 @@ impl FetchOrders for Scripted {
         self.batch_limit
     }
 
-    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<Look>, CouldNotAsk> {
+    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError> {
         let ids: Vec<String> = orders.iter().map(|order| order.0.clone()).collect();
         self.script.asked.lock().unwrap().push(ids.clone());
         tokio::task::yield_now().await;
@@ -149,12 +149,12 @@ impl FetchOrders for Scripted {
 
 #[async_trait]
 impl FindOrders for Scripted {
-    async fn find(&self, external_id: &ExternalId) -> Result<Option<Sighting>, CouldNotAsk> {
+    async fn find(&self, external_id: &ExternalId) -> Result<Option<ObservedOrder>, ProviderError> {
         *self.script.searches.lock().unwrap() += 1;
         let order = external_id.0.trim_start_matches("E-");
         Ok(match self.script.look(order) {
-            Look::Seen(sighting) => Some(sighting),
-            Look::NotFound => None,
+            FetchedOrder::Seen(observed) => Some(observed),
+            FetchedOrder::NotFound => None,
         })
     }
 }
@@ -254,7 +254,7 @@ async fn an_order_that_spoils_a_batch_is_found_by_halves_and_delays_nobody() {
     let shop = slow_shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..100).await;
-    let refused = CouldNotAsk::Refused("HTTP 400: bad id".into());
+    let refused = ProviderError::Refused("HTTP 400: bad id".into());
     script.spoil("42", &refused);
     let polling = Polling::begin(&shop, &script, 100, UNLIMITED).await;
     shop.until("SELECT count(*) FROM invoices WHERE polls = 1", "99")
@@ -319,7 +319,7 @@ async fn batches_starve_neither_the_fresh_nor_the_old() {
 }
 
 /// Two hundred orders that always fail beside twenty good ones: the account is not at fault.
-async fn most_orders_fail(error: CouldNotAsk) {
+async fn most_orders_fail(error: ProviderError) {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"1s\"\nintake_interval = \"50ms\"\n".into();
     let script = Arc::default();
@@ -374,13 +374,13 @@ async fn most_orders_fail(error: CouldNotAsk) {
 #[tokio::test]
 async fn when_most_orders_fail_each_is_asked_and_the_account_never_pauses() {
     let kinds = [
-        CouldNotAsk::Unreachable("connection reset".into()),
-        CouldNotAsk::Unavailable {
+        ProviderError::Unreachable("connection reset".into()),
+        ProviderError::Unavailable {
             what: "HTTP 500".into(),
             wait: None,
         },
-        CouldNotAsk::Malformed("no JSON".into()),
-        CouldNotAsk::Refused("INVALID_REQUEST".into()),
+        ProviderError::Malformed("no JSON".into()),
+        ProviderError::Refused("INVALID_REQUEST".into()),
     ];
     futures::future::join_all(kinds.into_iter().map(most_orders_fail)).await;
 }

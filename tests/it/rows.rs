@@ -1,9 +1,9 @@
-//! Rows and sightings that tests start from. Their times are fixed: what stands in a database, whose
-//! triggers follow the real clock, goes by `sighting_of`.
+//! Rows and observed_orders that tests start from. Their times are fixed: what stands in a database, whose
+//! triggers follow the real clock, goes by `observed_order_of`.
 
 use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, Schedule, Wish};
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{MoneyTold, OrderState, Payment, Sighting, Sums};
+use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment, Sums};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 
@@ -19,7 +19,7 @@ pub fn money(value: &str, currency: &str) -> Money {
     }
 }
 
-/// A row of this status, before any sighting has told more than the status.
+/// A row of this status, before any observed has told more than the status.
 pub fn invoice(status: Status) -> Invoice {
     let order_id = (status != Status::Requested).then(|| "2703383946854401".into());
     Invoice {
@@ -59,9 +59,9 @@ pub fn word(state: OrderState) -> &'static str {
 }
 
 /// The invoice's order in this state, as a look at the single order tells it.
-pub fn sighting(state: OrderState) -> Sighting {
+pub fn observed(state: OrderState) -> ObservedOrder {
     let paid = state == OrderState::Paid;
-    Sighting {
+    ObservedOrder {
         order_id: "2703383946854401".into(),
         state,
         provider_status: word(state).into(),
@@ -75,7 +75,7 @@ pub fn sighting(state: OrderState) -> Sighting {
         pay_link: Some("https://t.me/wallet?startattach=wpay_order_1".into()),
         direct_pay_link: Some("https://t.me/wallet/start?startapp=wpay_order-orderId__1".into()),
         payment: None,
-        money: MoneyTold::default(),
+        money: ObservedMoney::default(),
     }
 }
 
@@ -89,11 +89,11 @@ pub fn sums(received: Option<&str>, refunded: Option<&str>) -> Sums {
     }
 }
 
-/// As `sighting`, told of this row's order: its times stand to the row's insert as there.
-pub fn sighting_of(row: &Invoice, state: OrderState) -> Sighting {
-    let told = sighting(state);
+/// As `observed`, told of this row's order: its times stand to the row's insert as there.
+pub fn observed_order_of(row: &Invoice, state: OrderState) -> ObservedOrder {
+    let told = observed(state);
     let moved = |at: UnixMillis| UnixMillis(at.0 - INSERTED.0 + row.created_at.0);
-    Sighting {
+    ObservedOrder {
         order_id: row.facts.order_id.clone().unwrap(),
         observed_at: moved(told.observed_at),
         created_at: told.created_at.map(moved),

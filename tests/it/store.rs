@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::sighting::{News, OrderState};
+use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::sqlite::{
     MIGRATIONS, Migrated, NewInvoice, Reference, SqliteOptions, SqliteStore, migrate,
@@ -364,9 +364,9 @@ pub async fn insert(path: &Path, external_id: &str) -> Invoice {
 
 /// The provider said PAID: final, no further look.
 fn paid(row: &Invoice) -> Decision {
-    let mut sighting = rows::sighting(OrderState::Paid);
-    sighting.order_id = row.facts.order_id.clone().unwrap();
-    let mut decision = decide(row, "walletpay", News::Seen(sighting));
+    let mut observed = rows::observed(OrderState::Paid);
+    observed.order_id = row.facts.order_id.clone().unwrap();
+    let mut decision = decide(row, "walletpay", Observation::Seen(observed));
     decision.row.schedule.next_poll_at = None;
     decision
 }

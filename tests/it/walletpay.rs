@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use payrecond::clock::ManualClock;
 use payrecond::domain::invoice::OrderId;
-use payrecond::domain::sighting::{OrderState, Sighting};
+use payrecond::domain::observation::{ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::provider::http::{Method, Request, Response, Transport};
 use payrecond::provider::walletpay::WalletPay;
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
-    Look, PageEnd, PageVisitor, Provider,
+    ApiKey, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder, ListItem,
+    ListOrders, PageEnd, PageVisitor, Provider, ProviderError,
 };
 
 macro_rules! fixture {
@@ -34,10 +34,10 @@ struct Script {
 
 #[async_trait]
 impl Transport for Script {
-    async fn send(&self, request: Request) -> Result<Response, CouldNotAsk> {
+    async fn send(&self, request: Request) -> Result<Response, ProviderError> {
         self.asked.lock().unwrap().push(request);
         let answer = self.answers.lock().unwrap().pop_front();
-        answer.ok_or_else(|| CouldNotAsk::Unreachable("no more script".into()))
+        answer.ok_or_else(|| ProviderError::Unreachable("no more script".into()))
     }
 
     fn set_key(&self, _key: ApiKey) {}
@@ -56,20 +56,20 @@ fn answering(status: u16, body: &str) -> WalletPay {
     answering_with(Response::whole(status, body.to_owned())).0
 }
 
-async fn look(status: u16, body: &str, id: &str) -> Result<Look, CouldNotAsk> {
+async fn look(status: u16, body: &str, id: &str) -> Result<FetchedOrder, ProviderError> {
     fetch(&answering(status, body), id).await
 }
 
-async fn fetch(provider: &WalletPay, id: &str) -> Result<Look, CouldNotAsk> {
+async fn fetch(provider: &WalletPay, id: &str) -> Result<FetchedOrder, ProviderError> {
     let looks = provider.fetch(&[OrderId::from(id)]).await?;
     assert_eq!(looks.len(), 1);
     Ok(looks.into_iter().next().unwrap())
 }
 
-async fn seen(body: &str, id: &str) -> Sighting {
+async fn seen(body: &str, id: &str) -> ObservedOrder {
     match look(200, body, id).await.unwrap() {
-        Look::Seen(sighting) => sighting,
-        Look::NotFound => panic!("not found"),
+        FetchedOrder::Seen(observed) => observed,
+        FetchedOrder::NotFound => panic!("not found"),
     }
 }
 
@@ -80,24 +80,24 @@ fn creation() -> Creation {
     }
 }
 
-async fn create(status: u16, body: &str) -> Result<CreationAnswer, CouldNotAsk> {
+async fn create(status: u16, body: &str) -> Result<CreationAnswer, ProviderError> {
     answering(status, body).create(&creation()).await
 }
 
-fn kind<T: std::fmt::Debug>(answer: &Result<T, CouldNotAsk>) -> &'static str {
+fn kind<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> &'static str {
     answer.as_ref().unwrap_err().kind()
 }
 
 /// Wants the items whose id `picks` says; keeps all it is told.
 struct Picker {
-    picks: fn(&Glance<'_>) -> bool,
+    picks: fn(&ListItem<'_>) -> bool,
     /// Places, ids and times of creation.
     glances: Vec<(u64, String, Option<String>)>,
-    taken: Vec<(u64, Sighting)>,
+    taken: Vec<(u64, ObservedOrder)>,
 }
 
 impl Picker {
-    fn new(picks: fn(&Glance<'_>) -> bool) -> Self {
+    fn new(picks: fn(&ListItem<'_>) -> bool) -> Self {
         Self {
             picks,
             glances: Vec::new(),
@@ -107,19 +107,19 @@ impl Picker {
 }
 
 impl PageVisitor for Picker {
-    fn wants(&mut self, glance: &Glance<'_>) -> bool {
-        let created_at = glance.created_at.map(str::to_owned);
-        let id = glance.order_id.to_owned();
-        self.glances.push((glance.index, id, created_at));
-        (self.picks)(glance)
+    fn wants(&mut self, item: &ListItem<'_>) -> bool {
+        let created_at = item.created_at.map(str::to_owned);
+        let id = item.order_id.to_owned();
+        self.glances.push((item.index, id, created_at));
+        (self.picks)(item)
     }
 
-    fn take(&mut self, glance_index: u64, sighting: Sighting) {
-        self.taken.push((glance_index, sighting));
+    fn take(&mut self, item_index: u64, observed: ObservedOrder) {
+        self.taken.push((item_index, observed));
     }
 }
 
-async fn read(body: &str, picker: &mut Picker) -> Result<PageEnd, CouldNotAsk> {
+async fn read(body: &str, picker: &mut Picker) -> Result<PageEnd, ProviderError> {
     let pieces: VecDeque<Bytes> = body
         .as_bytes()
         .chunks(7)
@@ -130,7 +130,7 @@ async fn read(body: &str, picker: &mut Picker) -> Result<PageEnd, CouldNotAsk> {
 }
 
 /// A page with every item taken.
-async fn page(body: &str) -> Result<Vec<Sighting>, CouldNotAsk> {
+async fn page(body: &str) -> Result<Vec<ObservedOrder>, ProviderError> {
     let mut picker = Picker::new(|_| true);
     let end = read(body, &mut picker).await?;
     assert_eq!(end.items, picker.glances.len() as u64);
@@ -229,7 +229,7 @@ async fn only_http_404_is_not_found() {
         "<html>",
         fixture!("preview-paid"),
     ] {
-        assert_eq!(look(404, body, "1").await, Ok(Look::NotFound));
+        assert_eq!(look(404, body, "1").await, Ok(FetchedOrder::NotFound));
     }
     let body = r#"{"status":"NOT_FOUND","message":"Order not found"}"#;
     assert_eq!(kind(&look(200, body, "1").await), "malformed");
@@ -283,8 +283,8 @@ async fn waits_are_handed_on() {
     for status in [429, 503] {
         let (provider, _) = answering_with(Response::new(status, wait, VecDeque::new()));
         match provider.count().await.unwrap_err() {
-            CouldNotAsk::RateLimited { wait: told }
-            | CouldNotAsk::Unavailable { wait: told, .. } => assert_eq!(told, wait),
+            ProviderError::RateLimited { wait: told }
+            | ProviderError::Unavailable { wait: told, .. } => assert_eq!(told, wait),
             other => panic!("{other}"),
         }
     }
@@ -461,7 +461,7 @@ async fn lists_are_read() {
 #[tokio::test]
 async fn only_wanted_items_are_taken() {
     let body = fixture!("constructed/order-list-all-statuses");
-    let mut picker = Picker::new(|glance| glance.external_id == Some("order-3"));
+    let mut picker = Picker::new(|item| item.external_id == Some("order-3"));
     let end = read(body, &mut picker).await.unwrap();
     assert_eq!(end.items, 5);
     assert_eq!(picker.taken.len(), 1);

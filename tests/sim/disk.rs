@@ -15,7 +15,7 @@ use payrecond::clock::Clock as _;
 use payrecond::domain::audit::{AuditRow, Discrepancy};
 use payrecond::domain::decide::Decision;
 use payrecond::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
-use payrecond::domain::sighting::Sighting;
+use payrecond::domain::observation::ObservedOrder;
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::Transaction;
@@ -385,7 +385,7 @@ impl Store for Disk {
     async fn audit_rows_of(
         &self,
         account: &AccountName,
-        orders: &[Sighting],
+        orders: &[ObservedOrder],
     ) -> Result<Vec<(usize, AuditRow)>, StoreError> {
         passes_on!(self, READ, audit_rows_of(account, orders))
     }
@@ -415,7 +415,7 @@ impl Store for Disk {
     async fn adopt(
         &self,
         account: &AccountName,
-        orders: &[Sighting],
+        orders: &[ObservedOrder],
     ) -> Result<Vec<OrderId>, StoreError> {
         passes_on!(self, WRITE, adopt(account, orders))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use payrecond::clock::Clock as _;
 use payrecond::domain::decide::Decision;
 use payrecond::domain::event::{Event, EventType};
-use payrecond::domain::sighting::OrderState;
+use payrecond::domain::observation::OrderState;
 use payrecond::domain::state::{Status, reason};
 use payrecond::store::Written;
 
@@ -58,7 +58,7 @@ pub fn committed(
             other_id.is_none(),
             || format!("{} was {other_id:?}", row.external_id),
         );
-        trace.hold("no status without a sighting that says so", verdict, || {
+        trace.hold("no status without a observed that says so", verdict, || {
             format!("{} {}", row.external_id, event.event_type.as_str())
         });
     }

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use payrecond::clock::Clock as _;
 use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{MoneyTold, OrderState, Payment, Sighting};
+use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment};
 use payrecond::provider::{
-    ApiKey, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders, Glance, ListOrders,
-    Look, PageEnd, PageVisitor, Provider,
+    ApiKey, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder, ListItem,
+    ListOrders, PageEnd, PageVisitor, Provider, ProviderError,
 };
 
 use crate::clock::{BEGINNING, SharedClock};
@@ -31,9 +31,9 @@ pub struct SimProvider {
 /// What goes wrong with an answer.
 enum Fault {
     /// Nobody hears the question.
-    Unheard(CouldNotAsk),
+    Unheard(ProviderError),
     /// It is acted upon, and the answer is lost.
-    Lost(CouldNotAsk),
+    Lost(ProviderError),
     Lie(Lie),
 }
 
@@ -124,7 +124,9 @@ impl SimProvider {
         };
         if let Fault::Unheard(error) | Fault::Lost(error) = &fault {
             let wait = match error {
-                CouldNotAsk::RateLimited { wait } | CouldNotAsk::Unavailable { wait, .. } => *wait,
+                ProviderError::RateLimited { wait } | ProviderError::Unavailable { wait, .. } => {
+                    *wait
+                }
                 _ => None,
             };
             if let Some(wait) = wait {
@@ -137,7 +139,7 @@ impl SimProvider {
     }
 
     /// What the provider says of an order, and that it said so.
-    fn sighting(&self, order: &mut Order, lie: Option<Lie>, by_list: bool) -> Sighting {
+    fn observed(&self, order: &mut Order, lie: Option<Lie>, by_list: bool) -> ObservedOrder {
         let now = self.clock.monotonic();
         let state = match lie {
             Some(Lie::UnknownWord) => OrderState::Unknown,
@@ -155,7 +157,7 @@ impl SimProvider {
         } else {
             &order.amount
         };
-        Sighting {
+        ObservedOrder {
             order_id: OrderId(order.id.clone()),
             state,
             provider_status: word(state).into(),
@@ -172,7 +174,7 @@ impl SimProvider {
             pay_link: Some(format!("https://t.me/wallet?order={}", order.id)),
             direct_pay_link: None,
             payment: paid_at.filter(|_| by_list).map(|_| payment(&order.amount)),
-            money: MoneyTold::default(),
+            money: ObservedMoney::default(),
         }
     }
 
@@ -207,27 +209,27 @@ impl SimProvider {
             store.said_conflict.push(external_id.to_owned());
             return CreationAnswer::Conflict("another order has this id".into());
         }
-        CreationAnswer::Exists(self.sighting(order, None, false))
+        CreationAnswer::Exists(self.observed(order, None, false))
     }
 
     fn show(&self, place: usize, index: u64, lie: Option<Lie>, visitor: &mut dyn PageVisitor) {
         let mut world = self.world.lock();
         let order = &mut world.stores[self.account].orders[place];
         let lie = lie.filter(|lie| *lie != Lie::NotFound);
-        let sighting = self.sighting(order, lie, true);
+        let observed = self.observed(order, lie, true);
         drop(world);
-        let created_at = sighting.created_at.map(|at| at.to_string());
-        let amount = sighting.amount.as_ref();
-        let glance = Glance {
+        let created_at = observed.created_at.map(|at| at.to_string());
+        let amount = observed.amount.as_ref();
+        let item = ListItem {
             index,
-            order_id: &sighting.order_id.0,
-            external_id: sighting.external_id.as_ref().map(|id| id.0.as_str()),
-            state: sighting.state,
+            order_id: &observed.order_id.0,
+            external_id: observed.external_id.as_ref().map(|id| id.0.as_str()),
+            state: observed.state,
             created_at: created_at.as_deref(),
             amount: amount.map(|money| (money.value.as_str(), money.currency.as_str())),
         };
-        if visitor.wants(&glance) {
-            visitor.take(index, sighting);
+        if visitor.wants(&item) {
+            visitor.take(index, observed);
         }
     }
 
@@ -264,7 +266,7 @@ impl Provider for SimProvider {
 
     fn set_key(&self, _key: ApiKey) {}
 
-    async fn probe(&self) -> Result<(), CouldNotAsk> {
+    async fn probe(&self) -> Result<(), ProviderError> {
         self.count().await.map(|_| ())
     }
 
@@ -294,7 +296,7 @@ impl CreateOrders for SimProvider {
         })
     }
 
-    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let _under_way = self.arrive();
         let id = creation.external_id.0.as_str();
         self.check_creation_is_in_time(id);
@@ -316,7 +318,7 @@ impl CreateOrders for SimProvider {
 
 #[async_trait]
 impl FetchOrders for SimProvider {
-    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<Look>, CouldNotAsk> {
+    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError> {
         assert_eq!(orders.len(), 1, "no batches are offered");
         self.look(&orders[0]).await.map(|look| vec![look])
     }
@@ -333,7 +335,7 @@ impl ListOrders for SimProvider {
         offset: u64,
         count: u32,
         visitor: &mut dyn PageVisitor,
-    ) -> Result<PageEnd, CouldNotAsk> {
+    ) -> Result<PageEnd, ProviderError> {
         let _under_way = self.arrive();
         self.answer_takes_time().await;
         let fault = self.fault();
@@ -371,7 +373,7 @@ impl ListOrders for SimProvider {
         }
     }
 
-    async fn count(&self) -> Result<u64, CouldNotAsk> {
+    async fn count(&self) -> Result<u64, ProviderError> {
         // It may go along with a look under way, which has its place in the budget for both.
         self.answer_takes_time().await;
         match self.fault() {
@@ -384,7 +386,7 @@ impl ListOrders for SimProvider {
 }
 
 impl SimProvider {
-    async fn look(&self, order: &OrderId) -> Result<Look, CouldNotAsk> {
+    async fn look(&self, order: &OrderId) -> Result<FetchedOrder, ProviderError> {
         let _under_way = self.arrive();
         self.answer_takes_time().await;
         let lie = match self.fault() {
@@ -401,15 +403,15 @@ impl SimProvider {
         let is_missing = lie == Some(Lie::NotFound);
         let found = store.orders.iter_mut().find(|o| o.id == order.0);
         let look = if let Some(found) = found.filter(|_| !is_missing) {
-            Look::Seen(self.sighting(found, lie, false))
+            FetchedOrder::Seen(self.observed(found, lie, false))
         } else {
             store.said_missing.push((order.0.clone(), now));
-            Look::NotFound
+            FetchedOrder::NotFound
         };
         drop(world);
         let said = match &look {
-            Look::Seen(seen) => seen.provider_status.clone(),
-            Look::NotFound => "not found".into(),
+            FetchedOrder::Seen(seen) => seen.provider_status.clone(),
+            FetchedOrder::NotFound => "not found".into(),
         };
         let lied = lie.map(|lie| format!(" ({lie:?})")).unwrap_or_default();
         self.tell(&format!("look {order} -> {said}{lied}"));
@@ -475,15 +477,15 @@ fn payment(amount: &str) -> Payment {
 fn trouble(kind: u8, rng: &mut fastrand::Rng) -> Fault {
     let wait = rng.bool().then(|| Duration::from_secs(rng.u64(6..40)));
     let error = match kind {
-        0 => CouldNotAsk::Unreachable("connection reset".into()),
-        1 => CouldNotAsk::RateLimited { wait },
-        2 => CouldNotAsk::Unavailable {
+        0 => ProviderError::Unreachable("connection reset".into()),
+        1 => ProviderError::RateLimited { wait },
+        2 => ProviderError::Unavailable {
             what: "HTTP 502".into(),
             wait,
         },
-        3 => CouldNotAsk::KeyRefused("HTTP 401".into()),
-        4 => CouldNotAsk::Malformed("no JSON".into()),
-        _ => CouldNotAsk::Refused("HTTP 400".into()),
+        3 => ProviderError::KeyRefused("HTTP 401".into()),
+        4 => ProviderError::Malformed("no JSON".into()),
+        _ => ProviderError::Refused("HTTP 400".into()),
     };
     let may_be_heard = matches!(kind, 0 | 2 | 4);
     if may_be_heard && rng.bool() {

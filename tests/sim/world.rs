@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use payrecond::domain::sighting::OrderState;
+use payrecond::domain::observation::OrderState;
 use payrecond::domain::time::UnixMillis;
 
 use crate::nature::Nature;

@@ -135,7 +135,7 @@ impl Reader {
 /// Returns when the client has closed both ways. One that only has nothing more to say still reads.
 async fn hung_up(socket: &UnixStream) -> io::Result<()> {
     while !socket.ready(Interest::WRITABLE).await?.is_write_closed() {
-        // Forgets that it is writable, so that the next news of the socket is waited for.
+        // Forgets that it is writable, so that the next observation of the socket is waited for.
         let _ = socket.try_io(Interest::WRITABLE, || {
             Err::<(), _>(io::ErrorKind::WouldBlock.into())
         });

@@ -7,7 +7,7 @@ use super::{Said, holds_money};
 use crate::domain::event::EventType;
 use crate::domain::invoice::{Facts, TransactionId};
 use crate::domain::money::Money;
-use crate::domain::sighting::{MoneyTold, Sums};
+use crate::domain::observation::{ObservedMoney, Sums};
 use crate::domain::state::Status;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
 
@@ -40,7 +40,7 @@ impl Moved {
     pub(super) fn take_in(
         facts: &mut Facts,
         known: &mut Vec<Transaction>,
-        told: &MoneyTold,
+        told: &ObservedMoney,
     ) -> Self {
         let changed = merge(known, &told.transactions);
         let moved = |direction| {
@@ -65,7 +65,7 @@ impl Moved {
         this
     }
 
-    fn receive(&mut self, facts: &mut Facts, known: &[Transaction], told: &MoneyTold) {
+    fn receive(&mut self, facts: &mut Facts, known: &[Transaction], told: &ObservedMoney) {
         let added_up = || {
             let is_told = !told.transactions.is_empty();
             is_told.then(|| moved_sum(known, Direction::In, facts.amount.as_ref()))?
@@ -159,7 +159,7 @@ fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<Said
 }
 
 /// The sum returned so far, as told, else as the transactions add up.
-fn refunded(facts: &Facts, known: &[Transaction], told: &MoneyTold) -> Sums {
+fn refunded(facts: &Facts, known: &[Transaction], told: &ObservedMoney) -> Sums {
     let outgoing = || known.iter().filter(|one| one.has_moved(Direction::Out));
     let like = facts.amount.as_ref();
     let added_up = || moved_sum(known, Direction::Out, like);

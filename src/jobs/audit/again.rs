@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Audit, AuditError, FINDINGS, Reading};
 use crate::domain::audit::{self, AuditRow, Discrepancy};
 use crate::domain::invoice::InvoiceId;
-use crate::domain::sighting::Sighting;
+use crate::domain::observation::ObservedOrder;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 
@@ -24,7 +24,7 @@ impl Audit {
         let Some(stops) = &self.polled_until else {
             return Ok(());
         };
-        let unknown: Vec<Sighting> = reading
+        let unknown: Vec<ObservedOrder> = reading
             .unknown
             .values()
             .filter(|order| audit::is_fresh(order))

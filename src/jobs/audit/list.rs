@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{Audit, AuditError, Reading, TRIES};
 use crate::domain::list_reading::ListReading;
-use crate::domain::sighting::Sighting;
+use crate::domain::observation::ObservedOrder;
 use crate::limit::{Permit, StopReason};
-use crate::provider::{CouldNotAsk, Glance, ListOrders, PageVisitor};
+use crate::provider::{ListItem, ListOrders, PageVisitor, ProviderError};
 use crate::retry::Waits;
 
 /// A stopped account is waited for so long: two of its rarest probes.
@@ -46,7 +46,7 @@ impl Audit {
     }
 
     /// One page, within the budget, tried again when it could not be read.
-    async fn page(&self, offset: u64, limit: u32) -> Result<Vec<Sighting>, AuditError> {
+    async fn page(&self, offset: u64, limit: u32) -> Result<Vec<ObservedOrder>, AuditError> {
         let mut waits = Waits::new(Duration::from_secs(1), 2.0, Duration::from_secs(30));
         for attempt in 1.. {
             let permit = self.turn().await.map_err(|why| self.no_list(why))?;
@@ -54,7 +54,7 @@ impl Audit {
                 Ok(items) => return Ok(items),
                 Err(error) => error,
             };
-            if attempt >= TRIES || matches!(error, CouldNotAsk::KeyRefused(_)) {
+            if attempt >= TRIES || matches!(error, ProviderError::KeyRefused(_)) {
                 return Err(self.no_list(error));
             }
             self.clock.sleep(waits.next_wait()).await;
@@ -62,13 +62,13 @@ impl Audit {
         unreachable!("the loop ends by return")
     }
 
-    fn no_list(&self, error: CouldNotAsk) -> AuditError {
+    fn no_list(&self, error: ProviderError) -> AuditError {
         let account = self.account.clone();
-        AuditError::CouldNotAsk { account, error }
+        AuditError::ProviderError { account, error }
     }
 
-    fn orders(&self) -> Result<&dyn ListOrders, CouldNotAsk> {
-        let none = || CouldNotAsk::Refused("the provider has no order list".into());
+    fn orders(&self) -> Result<&dyn ListOrders, ProviderError> {
+        let none = || ProviderError::Refused("the provider has no order list".into());
         self.provider.lists().ok_or_else(none)
     }
 
@@ -77,7 +77,7 @@ impl Audit {
         permit: &Permit,
         offset: u64,
         limit: u32,
-    ) -> Result<Vec<Sighting>, CouldNotAsk> {
+    ) -> Result<Vec<ObservedOrder>, ProviderError> {
         let mut all = All(Vec::new());
         let outcome = self.orders()?.page(offset, limit, &mut all).await;
         let settled = outcome.as_ref().map(|_| ());
@@ -88,7 +88,7 @@ impl Audit {
 
     /// Waits twice as long as the rate asks for, so that half is left to others, then for a permit.
     /// While the account is stopped its poller probes it; that is waited for, but not for ever.
-    async fn turn(&self) -> Result<Permit, CouldNotAsk> {
+    async fn turn(&self) -> Result<Permit, ProviderError> {
         if let Some(rate) = self.rate() {
             let pause = Duration::from_secs_f64(2.0 / rate.max(0.01));
             self.clock.sleep(pause).await;
@@ -103,8 +103,8 @@ impl Audit {
             if let Some((reason, cause)) = self.stop() {
                 if patience.is_zero() {
                     return Err(match reason {
-                        StopReason::KeyRefused => CouldNotAsk::KeyRefused(cause),
-                        StopReason::Failing => CouldNotAsk::Unreachable(cause),
+                        StopReason::KeyRefused => ProviderError::KeyRefused(cause),
+                        StopReason::Failing => ProviderError::Unreachable(cause),
                     });
                 }
                 patience = patience.saturating_sub(wait);
@@ -126,14 +126,14 @@ impl Audit {
 }
 
 /// Takes every item.
-struct All(Vec<Sighting>);
+struct All(Vec<ObservedOrder>);
 
 impl PageVisitor for All {
-    fn wants(&mut self, _: &Glance<'_>) -> bool {
+    fn wants(&mut self, _: &ListItem<'_>) -> bool {
         true
     }
 
-    fn take(&mut self, _: u64, sighting: Sighting) {
-        self.0.push(sighting);
+    fn take(&mut self, _: u64, observed: ObservedOrder) {
+        self.0.push(observed);
     }
 }

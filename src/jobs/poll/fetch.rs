@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 use super::whole;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
-use crate::domain::sighting::{News, Sighting};
+use crate::domain::observation::{Observation, ObservedOrder};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::limit::{Permit, SharedLimiter};
-use crate::provider::{CouldNotAsk, Creation, CreationAnswer, Look, Provider};
+use crate::provider::{Creation, CreationAnswer, FetchedOrder, Provider, ProviderError};
 
 /// What is to be done about an invoice that is due.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) enum Step {
     /// A request is needed.
     Ask(Question),
     /// No request is needed to know this.
-    Known(Box<News>),
+    Known(Box<Observation>),
     /// There is nothing to ask for: only plan the next poll.
     Nothing,
 }
@@ -61,7 +61,7 @@ pub(super) fn step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) 
 fn creation_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
     let timeout = Duration::from_secs(u64::try_from(invoice.wish.timeout_s).unwrap_or(0));
     if now.since(invoice.created_at) > timeout {
-        return Step::Known(Box::new(News::CreationTooLate { observed_at: now }));
+        return Step::Known(Box::new(Observation::CreationTooLate { observed_at: now }));
     }
     let creation = match provider.creates() {
         Some(creates) => creates.creation(invoice),
@@ -72,7 +72,7 @@ fn creation_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) ->
     };
     match creation {
         Ok(creation) => Step::Ask(Question::Create(creation)),
-        Err(reason) => Step::Known(Box::new(News::CreationRefused {
+        Err(reason) => Step::Known(Box::new(Observation::CreationRefused {
             observed_at: now,
             reason,
         })),
@@ -86,7 +86,7 @@ const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Answer {
     /// For each invoice.
-    pub(super) news: Vec<News>,
+    pub(super) observations: Vec<Observation>,
     /// Whether it shows that the service works: "not found" alone does not.
     pub(super) proves: bool,
 }
@@ -95,7 +95,7 @@ pub(super) struct Answer {
 pub(super) struct Asked {
     pub(super) about: About,
     pub(super) permit: Permit,
-    pub(super) answer: Result<Answer, CouldNotAsk>,
+    pub(super) answer: Result<Answer, ProviderError>,
 }
 
 /// What a request was about.
@@ -187,7 +187,7 @@ impl Asker {
         &self,
         invoices: &[Invoice],
         questions: Vec<Question>,
-    ) -> Result<Answer, CouldNotAsk> {
+    ) -> Result<Answer, ProviderError> {
         let mut orders = Vec::with_capacity(questions.len());
         for (invoice, question) in invoices.iter().zip(questions) {
             match question {
@@ -200,51 +200,61 @@ impl Asker {
         self.poll(invoices, &orders).await
     }
 
-    async fn create(&self, creation: &Creation) -> Result<Answer, CouldNotAsk> {
+    async fn create(&self, creation: &Creation) -> Result<Answer, ProviderError> {
         let Some(creates) = self.provider.creates() else {
-            return Err(CouldNotAsk::Refused("no orders can be created".into()));
+            return Err(ProviderError::Refused("no orders can be created".into()));
         };
         let answer = creates.create(creation).await?;
         let observed_at = self.clock.now();
         Ok(Answer::proof(vec![match answer {
-            CreationAnswer::Exists(sighting) => News::Created(sighting),
-            CreationAnswer::Refused(reason) => News::CreationRefused {
+            CreationAnswer::Exists(observed) => Observation::Created(observed),
+            CreationAnswer::Refused(reason) => Observation::CreationRefused {
                 observed_at,
                 reason,
             },
-            CreationAnswer::Conflict(_) => News::CreationConflict { observed_at },
+            CreationAnswer::Conflict(_) => Observation::CreationConflict { observed_at },
         }]))
     }
 
-    async fn poll(&self, invoices: &[Invoice], orders: &[OrderId]) -> Result<Answer, CouldNotAsk> {
+    async fn poll(
+        &self,
+        invoices: &[Invoice],
+        orders: &[OrderId],
+    ) -> Result<Answer, ProviderError> {
         let Some(fetches) = self.provider.fetches() else {
-            return Err(CouldNotAsk::Refused("no order can be polled".into()));
+            return Err(ProviderError::Refused("no order can be polled".into()));
         };
         let looks = fetches.fetch(orders).await?;
         if looks.len() != invoices.len() {
             let what = format!("{} orders asked for, {} told", orders.len(), looks.len());
-            return Err(CouldNotAsk::Malformed(what));
+            return Err(ProviderError::Malformed(what));
         }
         self.judge(invoices, looks).await
     }
 
-    async fn find(&self, invoice: &Invoice) -> Result<Answer, CouldNotAsk> {
+    async fn find(&self, invoice: &Invoice) -> Result<Answer, ProviderError> {
         let Some(finds) = self.provider.finds() else {
-            return Err(CouldNotAsk::Refused("orders cannot be searched for".into()));
+            return Err(ProviderError::Refused(
+                "orders cannot be searched for".into(),
+            ));
         };
-        let found: Option<Sighting> = finds.find(&invoice.external_id).await?;
-        let proof = found.map(|sighting| Answer::proof(vec![News::Seen(sighting)]));
+        let found: Option<ObservedOrder> = finds.find(&invoice.external_id).await?;
+        let proof = found.map(|observed| Answer::proof(vec![Observation::Seen(observed)]));
         match proof {
             Some(proof) => Ok(proof),
             None => self.judge_missing(&[invoice]).await,
         }
     }
 
-    async fn judge(&self, invoices: &[Invoice], looks: Vec<Look>) -> Result<Answer, CouldNotAsk> {
+    async fn judge(
+        &self,
+        invoices: &[Invoice],
+        looks: Vec<FetchedOrder>,
+    ) -> Result<Answer, ProviderError> {
         let missing: Vec<&Invoice> = invoices
             .iter()
             .zip(&looks)
-            .filter(|(_, look)| **look == Look::NotFound)
+            .filter(|(_, look)| **look == FetchedOrder::NotFound)
             .map(|(invoice, _)| invoice)
             .collect();
         if missing.len() < looks.len() {
@@ -258,19 +268,22 @@ impl Asker {
     /// "Not found" counts once the grace is over, and only while the service is shown to work: by
     /// another answer, else by one harmless request. A service that finds nothing and answers that
     /// in no better way tells nothing about the order.
-    async fn judge_missing(&self, missing: &[&Invoice]) -> Result<Answer, CouldNotAsk> {
-        let news = self.not_found(missing);
+    async fn judge_missing(&self, missing: &[&Invoice]) -> Result<Answer, ProviderError> {
+        let observations = self.not_found(missing);
         let proves = !self.service_works();
         if proves {
             self.limiter.lock().charge(self.clock.monotonic());
             self.provider.probe().await?;
         }
-        Ok(Answer { news, proves })
+        Ok(Answer {
+            observations,
+            proves,
+        })
     }
 
-    fn not_found(&self, missing: &[&Invoice]) -> Vec<News> {
+    fn not_found(&self, missing: &[&Invoice]) -> Vec<Observation> {
         let observed_at = self.clock.now();
-        let each = missing.iter().map(|invoice| News::NotFound {
+        let each = missing.iter().map(|invoice| Observation::NotFound {
             observed_at,
             counts: invoice.counts_as_missing(observed_at, self.not_found_grace),
         });
@@ -289,17 +302,20 @@ impl Asker {
 }
 
 impl Answer {
-    fn proof(news: Vec<News>) -> Self {
-        Self { news, proves: true }
+    fn proof(observations: Vec<Observation>) -> Self {
+        Self {
+            observations,
+            proves: true,
+        }
     }
 }
 
 /// What was seen of each order, and of the missing ones what that means.
-fn merged(looks: Vec<Look>, not_found: Vec<News>) -> Vec<News> {
+fn merged(looks: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
     let mut not_found = not_found.into_iter();
     let each = looks.into_iter().filter_map(|look| match look {
-        Look::Seen(sighting) => Some(News::Seen(sighting)),
-        Look::NotFound => not_found.next(),
+        FetchedOrder::Seen(observed) => Some(Observation::Seen(observed)),
+        FetchedOrder::NotFound => not_found.next(),
     });
     each.collect()
 }

@@ -11,8 +11,8 @@ use super::writer::Decided;
 use super::{BATCH, Poller};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
+use crate::domain::observation::{Observation, OrderState};
 use crate::domain::planner::Why;
-use crate::domain::sighting::{News, OrderState};
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRow, StoreError};
@@ -147,8 +147,8 @@ impl Poller {
             let orders: Vec<(&OrderId, Option<&ExternalId>)> = batch
                 .iter()
                 .map(|(_, shown)| {
-                    let sighting = &shown.sighting;
-                    (&sighting.order_id, sighting.external_id.as_ref())
+                    let observed = &shown.observed;
+                    (&observed.order_id, observed.external_id.as_ref())
                 })
                 .collect();
             let (store, account) = (&self.setup.store, &self.setup.account);
@@ -177,7 +177,7 @@ impl Poller {
     fn belongs_to_nobody(&self, shown: &Shown) {
         let mut shared = lock(&self.shared);
         // Paid with amounts, rejected or deleted meanwhile: nothing more to find out.
-        if let Some(slot) = shared.schedule.slot_of_order(&shown.sighting.order_id.0)
+        if let Some(slot) = shared.schedule.slot_of_order(&shown.observed.order_id.0)
             && !shared.schedule.entry(slot).is_some_and(Entry::is_in_hand)
         {
             shared.schedule.remove(slot);
@@ -191,13 +191,13 @@ impl Poller {
         if self.knows_better(&invoice, shown, source) {
             return;
         }
-        let sighting = &shown.sighting;
+        let observed = &shown.observed;
         let provider = self.setup.provider.name();
         let decision = decide_by(
             &self.setup.rules,
             &invoice,
             provider,
-            News::Seen(sighting.clone()),
+            Observation::Seen(observed.clone()),
         );
         let tells = decision.says_something();
         let mut shared = lock(&self.shared);
@@ -205,7 +205,7 @@ impl Poller {
             shared.schedule.forget_old_name(&invoice);
         }
         let Some(slot) = shared.schedule.slot_of(&invoice) else {
-            if !tells && !sighting.lacks_paid_amount() {
+            if !tells && !observed.lacks_paid_amount() {
                 shared.note_seen(shown);
             }
             drop(shared);
@@ -218,7 +218,7 @@ impl Poller {
         let Some(entry) = shared.schedule.entry_mut(slot) else {
             return;
         };
-        if !tells && has_fetches && sighting.state == OrderState::Unknown {
+        if !tells && has_fetches && observed.state == OrderState::Unknown {
             // The list is of no help here: a request of its own is.
             entry.trust = Trust::Doubtful;
             return;
@@ -238,7 +238,7 @@ impl Poller {
         let now = self.setup.clock.now();
         let since = |at: UnixMillis| at >= source.started_at && at <= now;
         let polled_since = invoice.schedule.last_polled_at.is_some_and(since);
-        if polled_since && shown.sighting.state != OrderState::Paid {
+        if polled_since && shown.observed.state != OrderState::Paid {
             return true;
         }
         let shared = lock(&self.shared);
@@ -303,7 +303,7 @@ impl Poller {
         for invoice in invoices {
             let observed_at = self.setup.clock.now();
             let counts = invoice.counts_as_missing(observed_at, self.setup.not_found_grace);
-            let news = News::NotFound {
+            let observation = Observation::NotFound {
                 observed_at,
                 counts,
             };
@@ -311,7 +311,7 @@ impl Poller {
                 &self.setup.rules,
                 &invoice,
                 self.setup.provider.name(),
-                news,
+                observation,
             );
             let answers = invoice.schedule.is_nudged();
             self.keep_shown(Box::new(invoice), decision, source, answers);

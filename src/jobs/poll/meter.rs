@@ -6,8 +6,8 @@ use super::page::Listed;
 use super::writer::Decided;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Invoice;
+use crate::domain::observation::Observation;
 use crate::domain::planner::Why;
-use crate::domain::sighting::News;
 use crate::domain::state::Status;
 use crate::metrics::Limiting;
 use crate::store::Written;
@@ -34,18 +34,20 @@ impl Poller {
         if matches!(asked.about, About::Nothing) {
             meter.answered(kind, "read", now);
         }
-        for news in &answer.news {
-            let outcome = match news {
-                News::Seen(_) | News::Ledger(_) => "seen",
-                News::NotFound { .. } | News::NothingUntil { .. } => "not_found",
-                News::Created(_) => "created",
-                News::CreationRefused { .. } | News::CreationTooLate { .. } => "refused",
-                News::CreationConflict { .. } => "conflict",
+        for observation in &answer.observations {
+            let outcome = match observation {
+                Observation::Seen(_) | Observation::Ledger(_) => "seen",
+                Observation::NotFound { .. } | Observation::NothingUntil { .. } => "not_found",
+                Observation::Created(_) => "created",
+                Observation::CreationRefused { .. } | Observation::CreationTooLate { .. } => {
+                    "refused"
+                }
+                Observation::CreationConflict { .. } => "conflict",
                 // A person's word is no answer of the provider's, nor is a rule of its module.
-                News::Resolved { .. } | News::ExternalIdInvalid { .. } => continue,
+                Observation::Resolved { .. } | Observation::ExternalIdInvalid { .. } => continue,
             };
             meter.answered(kind, outcome, now);
-            if matches!(news, News::Seen(_) | News::Created(_)) {
+            if matches!(observation, Observation::Seen(_) | Observation::Created(_)) {
                 meter.sighted(kind, 1);
             }
         }

@@ -8,11 +8,11 @@ use super::entry::Kind;
 use super::schedule::Schedule;
 use crate::clock::Clock;
 use crate::domain::listing::PageSummary;
+use crate::domain::observation::{ObservedOrder, OrderState};
 use crate::domain::planner::{ListRequest, Why};
-use crate::domain::sighting::{OrderState, Sighting};
 use crate::domain::time::UnixMillis;
 use crate::limit::Permit;
-use crate::provider::{CouldNotAsk, Glance, ListOrders, PageVisitor, Provider};
+use crate::provider::{ListItem, ListOrders, PageVisitor, Provider, ProviderError};
 
 /// Orders outside the schedule that are remembered; beyond that all are forgotten and judged anew.
 const MOST_SEEN: usize = 1 << 16;
@@ -31,7 +31,7 @@ impl Shared {
         if self.seen.len() >= MOST_SEEN {
             self.seen = HashMap::new();
         }
-        let order = self.schedule.order_hash(&shown.sighting.order_id.0);
+        let order = self.schedule.order_hash(&shown.observed.order_id.0);
         self.seen.insert(order, (shown.look, shown.position));
     }
 
@@ -55,7 +55,7 @@ pub(super) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) position: u64,
-    pub(super) sighting: Sighting,
+    pub(super) observed: ObservedOrder,
     /// Fingerprint of what was seen in passing.
     look: u32,
 }
@@ -79,7 +79,7 @@ pub(super) struct Listed {
     pub(super) request: ListRequest,
     pub(super) permit: Permit,
     /// Decoded bytes, or why there was no whole page.
-    pub(super) result: Result<u64, CouldNotAsk>,
+    pub(super) result: Result<u64, ProviderError>,
     pub(super) total: Option<u64>,
     pub(super) page: Page,
 }
@@ -96,7 +96,7 @@ pub(super) async fn list(
     let mut visitor = Visitor::new(&shared, &request, number, clock.now());
     let mut total = None;
     let result = match provider.lists() {
-        None => Err(CouldNotAsk::Refused("there is no order list".into())),
+        None => Err(ProviderError::Refused("there is no order list".into())),
         Some(orders) => fetch(orders, &request, &mut visitor, &mut total).await,
     };
     visitor.page.summary.last_created = UnixMillis::parse(&visitor.last_created);
@@ -115,7 +115,7 @@ async fn fetch(
     request: &ListRequest,
     visitor: &mut Visitor<'_>,
     total: &mut Option<u64>,
-) -> Result<u64, CouldNotAsk> {
+) -> Result<u64, ProviderError> {
     if request.why == Why::Count {
         *total = Some(orders.count().await?);
         return Ok(0);
@@ -162,8 +162,8 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    fn note(&mut self, glance: &Glance<'_>) {
-        let is_final = match glance.state {
+    fn note(&mut self, item: &ListItem<'_>) {
+        let is_final = match item.state {
             OrderState::Paid | OrderState::Expired | OrderState::Cancelled => true,
             OrderState::Open
             | OrderState::Partial
@@ -172,10 +172,10 @@ impl<'a> Visitor<'a> {
         };
         self.all_final_so_far &= is_final;
         if self.all_final_so_far {
-            self.page.summary.leading_final = glance.index + 1;
+            self.page.summary.leading_final = item.index + 1;
         }
-        let created_at = glance.created_at.unwrap_or_default();
-        if glance.index == 0 {
+        let created_at = item.created_at.unwrap_or_default();
+        if item.index == 0 {
             self.page.summary.first_created = UnixMillis::parse(created_at);
         }
         self.last_created.clear();
@@ -184,14 +184,14 @@ impl<'a> Visitor<'a> {
 }
 
 impl PageVisitor for Visitor<'_> {
-    fn wants(&mut self, glance: &Glance<'_>) -> bool {
-        self.note(glance);
-        let position = self.page.summary.offset + glance.index;
+    fn wants(&mut self, item: &ListItem<'_>) -> bool {
+        self.note(item);
+        let position = self.page.summary.offset + item.index;
         let mut shared = lock(self.shared);
         let Shared { schedule, seen } = &mut *shared;
-        let terms = schedule.terms(glance.external_id, glance.amount);
-        self.look = terms ^ (glance.state as u32).wrapping_mul(0x9E37_79B9);
-        let (slot, order) = schedule.slot_in_list(glance.order_id, glance.external_id);
+        let terms = schedule.terms(item.external_id, item.amount);
+        self.look = terms ^ (item.state as u32).wrapping_mul(0x9E37_79B9);
+        let (slot, order) = schedule.slot_in_list(item.order_id, item.external_id);
         let Some(slot) = slot else {
             return seen.get_mut(&order).is_none_or(|known| {
                 known.1 = position;
@@ -203,17 +203,17 @@ impl PageVisitor for Visitor<'_> {
         let Some(entry) = schedule.entry(slot).filter(|entry| !entry.is_in_hand()) else {
             return false;
         };
-        if entry.kind == Kind::Open && glance.state == OrderState::Open && entry.terms == terms {
+        if entry.kind == Kind::Open && item.state == OrderState::Open && entry.terms == terms {
             self.page.unchanged.push(slot);
             return false;
         }
         true
     }
 
-    fn take(&mut self, glance_index: u64, sighting: Sighting) {
+    fn take(&mut self, item_index: u64, observed: ObservedOrder) {
         self.page.shown.push(Shown {
-            position: self.page.summary.offset + glance_index,
-            sighting,
+            position: self.page.summary.offset + item_index,
+            observed,
             look: self.look,
         });
     }

@@ -97,7 +97,7 @@ impl Schedule {
         Some(slot)
     }
 
-    /// A row that was read once more: only a nudge is news.
+    /// A row that was read once more: only a nudge is observation.
     fn hear_again(&mut self, slot: u32, row: &DueRow) {
         let next_page = self.pages + 1;
         let entry = &mut self.entries[slot];

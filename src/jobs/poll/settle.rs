@@ -10,10 +10,10 @@ use super::schedule;
 use super::writer::{Decided, Outcome};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
-use crate::domain::sighting::{News, OrderState};
+use crate::domain::observation::{Observation, OrderState};
 use crate::domain::state::{Status, reason};
 use crate::limit::{Permit, StopReason};
-use crate::provider::CouldNotAsk;
+use crate::provider::ProviderError;
 use crate::store::Written;
 
 /// An invoice whose plan the database refuses is polled again after so long.
@@ -37,10 +37,10 @@ impl Poller {
             return;
         };
         match answer {
-            Ok(Answer { news, .. }) => {
-                for (invoice, news) in invoices.into_iter().zip(news) {
-                    self.want_amounts(&invoice, &news);
-                    self.decide(Box::new(invoice), news);
+            Ok(Answer { observations, .. }) => {
+                for (invoice, observation) in invoices.into_iter().zip(observations) {
+                    self.want_amounts(&invoice, &observation);
+                    self.decide(Box::new(invoice), observation);
                 }
             }
             Err(error) => {
@@ -54,7 +54,7 @@ impl Poller {
     pub(super) fn settle(
         &mut self,
         permit: &Permit,
-        outcome: Result<(), &CouldNotAsk>,
+        outcome: Result<(), &ProviderError>,
         proves: bool,
     ) {
         let (now, wall) = (self.setup.clock.monotonic(), self.setup.clock.now());
@@ -80,7 +80,7 @@ impl Poller {
 
     /// A request failed. Where one order may have spoilt it for the others, each half is asked about
     /// by itself.
-    fn failed(&mut self, mut invoices: Group, error: &CouldNotAsk, is_blamed: bool) {
+    fn failed(&mut self, mut invoices: Group, error: &ProviderError, is_blamed: bool) {
         if is_blamed && invoices.len() > 1 && !self.pass.is_finishing {
             let other_half = invoices.split_off(invoices.len() / 2);
             self.requests.loader.push_front(other_half);
@@ -94,8 +94,8 @@ impl Poller {
 
     /// The list has the amounts of a payment that single polls do not tell. The place of the order
     /// there follows from when it was made.
-    fn want_amounts(&mut self, invoice: &Invoice, news: &News) {
-        if let News::Seen(seen) = news
+    fn want_amounts(&mut self, invoice: &Invoice, observation: &Observation) {
+        if let Observation::Seen(seen) = observation
             && seen.lacks_paid_amount()
             && let Some(created_at) = seen.created_at
             && invoice.facts.payment.value.is_none()
@@ -138,14 +138,15 @@ impl Poller {
 
     // ---------------------------------------------------------------------------- deciding
 
-    pub(super) fn decide(&mut self, invoice: Box<Invoice>, news: News) {
+    pub(super) fn decide(&mut self, invoice: Box<Invoice>, observation: Observation) {
         let now = self.setup.clock.now();
-        let paid_already = matches!(&news, News::Created(seen) if seen.state != OrderState::Open);
+        let paid_already =
+            matches!(&observation, Observation::Created(seen) if seen.state != OrderState::Open);
         let mut decision = decide_by(
             &self.setup.rules,
             &invoice,
             self.setup.provider.name(),
-            news,
+            observation,
         );
         let schedule = &mut decision.row.schedule;
         schedule.last_polled_at = Some(now);
@@ -159,7 +160,7 @@ impl Poller {
     }
 
     /// A poll that failed moves the next one on, and nothing else.
-    fn put_off(&mut self, invoice: Box<Invoice>, error: &CouldNotAsk, is_blamed: bool) {
+    fn put_off(&mut self, invoice: Box<Invoice>, error: &ProviderError, is_blamed: bool) {
         tracing::debug!(account = %invoice.account, external_id = %invoice.external_id, %error, "request failed");
         let now = self.setup.clock.now();
         let mut row = invoice.clone();
@@ -267,9 +268,9 @@ impl Poller {
         if invoice.facts.status == Status::Requested && decision.event.is_some() {
             // The order that came back belongs to another invoice already.
             let observed_at = self.setup.clock.now();
-            self.decide(invoice, News::CreationConflict { observed_at });
+            self.decide(invoice, Observation::CreationConflict { observed_at });
         } else if decision.facts_changed {
-            self.put_off(invoice, &CouldNotAsk::Malformed(why), true);
+            self.put_off(invoice, &ProviderError::Malformed(why), true);
         } else {
             // Not even its plan can be written: here it waits, or it would spin.
             let again = schedule::tick(self.setup.clock.monotonic() + UNWRITABLE_AGAIN);
@@ -282,14 +283,14 @@ impl Poller {
 }
 
 /// Whether an order can be the cause: the account's own troubles are nobody's fault.
-fn blames_order(error: &CouldNotAsk) -> bool {
+fn blames_order(error: &ProviderError) -> bool {
     match error {
-        CouldNotAsk::RateLimited { .. } => false,
-        CouldNotAsk::KeyRefused(_)
-        | CouldNotAsk::Unreachable(_)
-        | CouldNotAsk::Unavailable { .. }
-        | CouldNotAsk::Malformed(_)
-        | CouldNotAsk::Refused(_) => true,
+        ProviderError::RateLimited { .. } => false,
+        ProviderError::KeyRefused(_)
+        | ProviderError::Unreachable(_)
+        | ProviderError::Unavailable { .. }
+        | ProviderError::Malformed(_)
+        | ProviderError::Refused(_) => true,
     }
 }
 

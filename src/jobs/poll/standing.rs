@@ -25,7 +25,7 @@ pub(super) struct Standing {
     /// Whether a success, and a failure, has been written yet: the first is worth a record of its own.
     told: Told,
     written_at: Duration,
-    news: bool,
+    observation: bool,
     /// The order list, as far as it was read.
     list: ListRecord,
 }
@@ -48,19 +48,19 @@ impl Standing {
             written_state: None,
             told: Told::default(),
             written_at: clock.monotonic(),
-            news: false,
+            observation: false,
             list: ListRecord::default(),
         }
     }
 
     pub(super) fn succeeded(&mut self, now: UnixMillis) {
         self.last_success_at = Some(now);
-        self.news = true;
+        self.observation = true;
     }
 
     pub(super) fn failed(&mut self, now: UnixMillis, error: String) {
         self.last_failure = Some((now, error));
-        self.news = true;
+        self.observation = true;
     }
 
     /// Whether the account stopped or works again since that was last reported.
@@ -109,7 +109,7 @@ impl Standing {
     ) -> Option<AccountRecord> {
         let now = clock.monotonic();
         let (state, wait) = limiter.state(now);
-        let old = self.news && now.saturating_sub(self.written_at) >= RECORD_EVERY;
+        let old = self.observation && now.saturating_sub(self.written_at) >= RECORD_EVERY;
         let first_success = self.last_success_at.is_some() && !self.told.success;
         let first_failure = self.last_failure.is_some() && !self.told.failure;
         let first_page = self.list.read_at.is_some() && !self.told.page;
@@ -121,7 +121,7 @@ impl Standing {
         self.told.success = self.last_success_at.is_some();
         self.told.failure = self.last_failure.is_some();
         self.written_at = now;
-        self.news = false;
+        self.observation = false;
         Some(AccountRecord {
             name: account.clone(),
             provider: provider.to_owned(),

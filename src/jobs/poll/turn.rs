@@ -345,7 +345,7 @@ impl Poller {
         for invoice in group {
             match fetch::step(&invoice, self.setup.provider.as_ref(), now) {
                 Step::Ask(question) => asked.push((invoice, question)),
-                Step::Known(news) => self.decide(Box::new(invoice), *news),
+                Step::Known(observation) => self.decide(Box::new(invoice), *observation),
                 Step::Nothing => self.plan_only(Box::new(invoice)),
             }
         }

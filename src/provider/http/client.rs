@@ -27,7 +27,7 @@ use super::{Body, Method, Request, Response, Transport, http_date, retry_after, 
 use crate::clock::Clock;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::provider::{ApiKey, ClockDifference, CouldNotAsk};
+use crate::provider::{ApiKey, ClockDifference, ProviderError};
 
 /// What a connection that nobody uses may cost the server, and how old a dead one can get here.
 const IDLE: Duration = Duration::from_mins(1);
@@ -105,14 +105,14 @@ impl HttpTransport {
         difference.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn request(&self, request: Request) -> Result<reqwest::RequestBuilder, CouldNotAsk> {
+    fn request(&self, request: Request) -> Result<reqwest::RequestBuilder, ProviderError> {
         let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
         let Some(key) = key.clone() else {
-            return Err(CouldNotAsk::KeyRefused("there is no key".into()));
+            return Err(ProviderError::KeyRefused("there is no key".into()));
         };
         if !request.path_and_query.starts_with('/') {
             // Else it could change the host, and the key would go there.
-            return Err(CouldNotAsk::Refused("a path must begin with /".into()));
+            return Err(ProviderError::Refused("a path must begin with /".into()));
         }
         let address = format!("{}{}", self.base, request.path_and_query);
         let builder = match request.method {
@@ -136,7 +136,7 @@ impl HttpTransport {
 
 #[async_trait]
 impl Transport for HttpTransport {
-    async fn send(&self, request: Request) -> Result<Response, CouldNotAsk> {
+    async fn send(&self, request: Request) -> Result<Response, ProviderError> {
         let limits = Limits {
             connect: self.options.connect_timeout,
             total: self.options.request_timeout,
@@ -164,7 +164,7 @@ impl Transport for HttpTransport {
         let codings = codings.filter_map(|value| value.to_str().ok());
         let decoder = Decoder::of(codings).map_err(|coding| {
             let coding = one_line(&coding);
-            CouldNotAsk::Malformed(format!("body in a coding that was not asked for: {coding}"))
+            ProviderError::Malformed(format!("body in a coding that was not asked for: {coding}"))
         })?;
         let body = NetworkBody {
             inner,
@@ -288,7 +288,7 @@ struct NetworkBody {
 
 #[async_trait]
 impl Body for NetworkBody {
-    async fn chunk(&mut self) -> Result<Option<Bytes>, CouldNotAsk> {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, ProviderError> {
         let limit = self.limits.bytes;
         let declared = self.inner.content_length().unwrap_or(0);
         if self.read == 0 && usize::try_from(declared).map_or(true, |length| length > limit) {
@@ -328,7 +328,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
-    async fn status_of(base: &str, roots: RootCertStore) -> Result<u16, CouldNotAsk> {
+    async fn status_of(base: &str, roots: RootCertStore) -> Result<u16, ProviderError> {
         let second = Duration::from_secs(1);
         let options = HttpOptions {
             base_url: base.parse().unwrap(),

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::domain::text::one_line;
-use crate::provider::CouldNotAsk;
+use crate::provider::ProviderError;
 
 /// What bounds one answer.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub(super) struct Limits {
 
 impl Limits {
     /// The error for what reqwest reports of a body.
-    pub(super) fn broken_or_failed(self, error: &reqwest::Error) -> CouldNotAsk {
+    pub(super) fn broken_or_failed(self, error: &reqwest::Error) -> ProviderError {
         if is_broken_coding(error) {
             broken(error)
         } else {
@@ -29,7 +29,7 @@ impl Limits {
     }
 
     /// The error for what reqwest reports.
-    pub(super) fn failure(self, error: &reqwest::Error) -> CouldNotAsk {
+    pub(super) fn failure(self, error: &reqwest::Error) -> ProviderError {
         let why = if error.is_timeout() && error.is_connect() {
             format!("no connection within {:?}", self.connect)
         } else if error.is_timeout() {
@@ -41,7 +41,7 @@ impl Limits {
         } else {
             cause(error)
         };
-        CouldNotAsk::Unreachable(why)
+        ProviderError::Unreachable(why)
     }
 }
 
@@ -59,8 +59,8 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
 }
 
 /// A body whose bytes came but are no gzip or no chunks.
-pub(super) fn broken(error: &(dyn Error + 'static)) -> CouldNotAsk {
-    CouldNotAsk::Malformed(format!("broken body: {}", cause(error)))
+pub(super) fn broken(error: &(dyn Error + 'static)) -> ProviderError {
+    ProviderError::Malformed(format!("broken body: {}", cause(error)))
 }
 
 /// Whether bytes came but are no chunks: the decoder's errors are of this kind. Those of TLS are too.

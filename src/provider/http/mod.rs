@@ -17,14 +17,14 @@ use bytes::Bytes;
 
 pub use client::{HttpOptions, HttpTransport, UnusableOptions};
 
-use super::{ApiKey, ClockDifference, CouldNotAsk};
+use super::{ApiKey, ClockDifference, ProviderError};
 use crate::domain::time::UnixMillis;
 
 /// Carries requests to one service, with one account's key.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// Sends `request` and returns once the head of the answer is there, whatever its status.
-    async fn send(&self, request: Request) -> Result<Response, CouldNotAsk>;
+    async fn send(&self, request: Request) -> Result<Response, ProviderError>;
 
     /// Takes another key from now on. Before the first, nothing is sent.
     fn set_key(&self, key: ApiKey);
@@ -94,13 +94,13 @@ impl Request {
 pub trait Body: Send {
     /// The next piece, decoded; None at the regular end. A body that is cut short, too slow or too
     /// large is an error.
-    async fn chunk(&mut self) -> Result<Option<Bytes>, CouldNotAsk>;
+    async fn chunk(&mut self) -> Result<Option<Bytes>, ProviderError>;
 }
 
 /// A body whose pieces are all here.
 #[async_trait]
 impl Body for VecDeque<Bytes> {
-    async fn chunk(&mut self) -> Result<Option<Bytes>, CouldNotAsk> {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, ProviderError> {
         Ok(self.pop_front())
     }
 }
@@ -130,12 +130,12 @@ impl Response {
     }
 
     /// The next piece of the body; None at its end.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, CouldNotAsk> {
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ProviderError> {
         self.body.chunk().await
     }
 
     /// The whole body, where it has at most `limit` bytes.
-    pub async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, CouldNotAsk> {
+    pub async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, ProviderError> {
         let mut whole = Vec::new();
         while let Some(chunk) = self.chunk().await? {
             if whole.len() + chunk.len() > limit {
@@ -170,8 +170,8 @@ impl fmt::Debug for Response {
 }
 
 /// The error for a body over `limit` bytes.
-fn too_large(limit: usize) -> CouldNotAsk {
-    CouldNotAsk::Malformed(format!("body larger than {limit} bytes"))
+fn too_large(limit: usize) -> ProviderError {
+    ProviderError::Malformed(format!("body larger than {limit} bytes"))
 }
 
 /// What a status says whatever the body is; None for success (2xx). `words` are the service's own,
@@ -180,7 +180,7 @@ pub fn judge_status(
     status: u16,
     retry_after: Option<Duration>,
     words: &str,
-) -> Option<CouldNotAsk> {
+) -> Option<ProviderError> {
     let what = if words.is_empty() {
         format!("HTTP {status}")
     } else {
@@ -188,17 +188,17 @@ pub fn judge_status(
     };
     match status {
         200..=299 => None,
-        401 | 403 => Some(CouldNotAsk::KeyRefused(what)),
-        429 => Some(CouldNotAsk::RateLimited { wait: retry_after }),
-        500..=599 => Some(CouldNotAsk::Unavailable {
+        401 | 403 => Some(ProviderError::KeyRefused(what)),
+        429 => Some(ProviderError::RateLimited { wait: retry_after }),
+        500..=599 => Some(ProviderError::Unavailable {
             what,
             wait: retry_after.filter(|_| status == 503),
         }),
-        400..=499 => Some(CouldNotAsk::Refused(what)),
-        300..=399 => Some(CouldNotAsk::Malformed(format!(
+        400..=499 => Some(ProviderError::Refused(what)),
+        300..=399 => Some(ProviderError::Malformed(format!(
             "HTTP {status}, a redirect, which is not followed"
         ))),
-        _ => Some(CouldNotAsk::Malformed(what)),
+        _ => Some(ProviderError::Malformed(what)),
     }
 }
 
@@ -284,7 +284,9 @@ mod tests {
     #[test]
     fn only_429_and_503_hold_the_account() {
         let wait_of = |status| match judge_status(status, Some(MOST), "") {
-            Some(CouldNotAsk::RateLimited { wait } | CouldNotAsk::Unavailable { wait, .. }) => wait,
+            Some(ProviderError::RateLimited { wait } | ProviderError::Unavailable { wait, .. }) => {
+                wait
+            }
             _ => None,
         };
         assert_eq!(wait_of(429), Some(MOST));

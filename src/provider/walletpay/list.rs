@@ -1,4 +1,4 @@
-//! Reads the order list item by item: a glance at each, the whole sighting only where wanted.
+//! Reads the order list item by item: a glance at each, the whole order only where wanted.
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use super::scan::{Piece, Scanner};
 use super::wire::{self, Raw, Word};
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::provider::{Glance, PageVisitor};
+use crate::provider::{ListItem, PageVisitor};
 
 /// Why a page that came to its end is no page.
 #[derive(Debug, PartialEq, Eq)]
@@ -178,13 +178,13 @@ impl Sieve<'_> {
         Ok(())
     }
 
-    fn show(&mut self, index: u64, wire: &GlanceWire<'_>, item: &str) -> Result<(), String> {
+    fn show(&mut self, index: u64, wire: &GlanceWire<'_>, json: &str) -> Result<(), String> {
         let order_id = order::order_id(wire.id)?;
         let state = order::order_state(&order::order_status(wire.status)?);
         let external_id = wire::text(wire.external_id);
         let created_at = wire::text(wire.created_date_time);
         let amount = order::glance_at_amount(wire.amount);
-        let glance = Glance {
+        let item = ListItem {
             index,
             order_id: &order_id,
             external_id: external_id.as_deref(),
@@ -194,15 +194,15 @@ impl Sieve<'_> {
                 .as_ref()
                 .map(|(value, currency)| (&**value, &**currency)),
         };
-        if self.visitor.wants(&glance) {
-            let sighting = order::sighting(item, self.observed_at)?;
-            if sighting.lacks_paid_amount()
-                && let Some(told) = order::unreadable_paid_amount(item)
+        if self.visitor.wants(&item) {
+            let observed = order::observed(json, self.observed_at)?;
+            if observed.lacks_paid_amount()
+                && let Some(told) = order::unreadable_paid_amount(json)
             {
-                let order_id = sighting.order_id.0.clone();
+                let order_id = observed.order_id.0.clone();
                 self.unreadable.push(UnreadableAmount { order_id, told });
             }
-            self.visitor.take(index, sighting);
+            self.visitor.take(index, observed);
         }
         Ok(())
     }

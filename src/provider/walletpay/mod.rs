@@ -26,12 +26,12 @@ use self::list::{NotRead, PageReader, UnreadableAmount};
 use self::wire::{Envelope, Word};
 use super::http::{Request, Response, Transport, judge_status};
 use super::{
-    ApiKey, ClockDifference, CouldNotAsk, CreateOrders, Creation, CreationAnswer, FetchOrders,
-    ListOrders, Look, PageEnd, PageVisitor, Provider,
+    ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder,
+    ListOrders, PageEnd, PageVisitor, Provider, ProviderError,
 };
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
-use crate::domain::sighting::Sighting;
+use crate::domain::observation::ObservedOrder;
 use crate::domain::time::UnixMillis;
 
 /// The provider's name in configuration and events.
@@ -79,20 +79,20 @@ impl WalletPay {
     }
 
     /// One small question and its whole answer.
-    async fn ask(&self, request: Request) -> Result<Answer, CouldNotAsk> {
+    async fn ask(&self, request: Request) -> Result<Answer, ProviderError> {
         let response = self.transport.send(request).await?;
         Answer::read(response, self.clock.now()).await
     }
 
     /// The envelope of an answer that is a success, else why it is none.
-    fn accept<'a>(&self, answer: &'a Answer) -> Result<Envelope<'a>, CouldNotAsk> {
+    fn accept<'a>(&self, answer: &'a Answer) -> Result<Envelope<'a>, ProviderError> {
         let envelope = wire::envelope(&answer.body);
         let (word, words) = match &envelope {
             Ok(envelope) => (envelope.word.as_ref(), self.hide_key(&envelope.message)),
             Err(_) => (None, String::new()),
         };
         if let Some(failure) = judge_status(answer.status, answer.retry_after, &words) {
-            let is_vague = matches!(failure, CouldNotAsk::Refused(_));
+            let is_vague = matches!(failure, ProviderError::Refused(_));
             return Err(match word {
                 Some(word @ (Word::AccessDenied | Word::InternalError)) if is_vague => {
                     failure_of(word, &words)
@@ -100,11 +100,11 @@ impl WalletPay {
                 _ => failure,
             });
         }
-        let envelope = envelope.map_err(CouldNotAsk::Malformed)?;
+        let envelope = envelope.map_err(ProviderError::Malformed)?;
         match &envelope.word {
             Some(Word::Success) => Ok(envelope),
             Some(word) => Err(failure_of(word, &words)),
-            None => Err(CouldNotAsk::Malformed("no status in the envelope".into())),
+            None => Err(ProviderError::Malformed("no status in the envelope".into())),
         }
     }
 
@@ -146,7 +146,7 @@ impl Provider for WalletPay {
         self.transport.clock_difference()
     }
 
-    async fn probe(&self) -> Result<(), CouldNotAsk> {
+    async fn probe(&self) -> Result<(), ProviderError> {
         self.count().await.map(|_| ())
     }
 
@@ -172,7 +172,7 @@ impl CreateOrders for WalletPay {
     /// A 400 ends the creation for good, so it must be the provider's own: an HTML page is some
     /// gateway's. `SUCCESS` without a usable order, or under a 4xx, is an unusable answer: the
     /// repeat will be told `ALREADY`.
-    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, CouldNotAsk> {
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let request = Request::post(ORDER, creation.body.clone());
         let answer = self.ask(request).await?;
         let status_decides = matches!(answer.status, 401 | 403 | 429 | 500..);
@@ -199,7 +199,7 @@ impl CreateOrders for WalletPay {
             }
             (400, Some(Word::Success), _) => {
                 let what = "HTTP 400 with the status SUCCESS";
-                return Err(CouldNotAsk::Malformed(what.into()));
+                return Err(ProviderError::Malformed(what.into()));
             }
             (400, Some(Word::Other(_)) | None, _) if !answer.is_html() => {
                 return Ok(CreationAnswer::Refused(words("HTTP 400")));
@@ -215,22 +215,22 @@ impl CreateOrders for WalletPay {
 
 #[async_trait]
 impl FetchOrders for WalletPay {
-    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<Look>, CouldNotAsk> {
+    async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError> {
         let [order] = orders else {
             let what = format!("one order at a time, not {}", orders.len());
-            return Err(CouldNotAsk::Refused(what));
+            return Err(ProviderError::Refused(what));
         };
         let id: String = byte_serialize(order.0.as_bytes()).collect();
         let answer = self.ask(Request::get(format!("{PREVIEW}?id={id}"))).await?;
         if answer.status == 404 {
-            return Ok(vec![Look::NotFound]);
+            return Ok(vec![FetchedOrder::NotFound]);
         }
-        let sighting = answer.order(&self.accept(&answer)?)?;
-        if sighting.order_id != *order {
+        let observed = answer.order(&self.accept(&answer)?)?;
+        if observed.order_id != *order {
             let what = "the answer is about another order";
-            return Err(CouldNotAsk::Malformed(what.into()));
+            return Err(ProviderError::Malformed(what.into()));
         }
-        Ok(vec![Look::Seen(sighting)])
+        Ok(vec![FetchedOrder::Seen(observed)])
     }
 }
 
@@ -248,9 +248,9 @@ impl ListOrders for WalletPay {
         offset: u64,
         count: u32,
         visitor: &mut dyn PageVisitor,
-    ) -> Result<PageEnd, CouldNotAsk> {
+    ) -> Result<PageEnd, ProviderError> {
         if count > PAGE_LIMIT {
-            return Err(CouldNotAsk::Refused(format!(
+            return Err(ProviderError::Refused(format!(
                 "a page holds at most {PAGE_LIMIT} orders"
             )));
         }
@@ -260,27 +260,27 @@ impl ListOrders for WalletPay {
         if !matches!(response.status, 200..=299) {
             let answer = Answer::read(response, observed_at).await?;
             self.accept(&answer)?;
-            return Err(CouldNotAsk::Malformed(format!("HTTP {}", answer.status)));
+            return Err(ProviderError::Malformed(format!("HTTP {}", answer.status)));
         }
         let mut reader = PageReader::new(visitor, observed_at, count);
         let mut bytes = 0;
         while let Some(chunk) = response.chunk().await? {
             bytes += chunk.len() as u64;
-            reader.feed(&chunk).map_err(CouldNotAsk::Malformed)?;
+            reader.feed(&chunk).map_err(ProviderError::Malformed)?;
         }
         self.log_unreadable(reader.take_unreadable());
         match reader.finish() {
             Ok(items) => Ok(PageEnd { items, bytes }),
-            Err(NotRead::Malformed(what)) => Err(CouldNotAsk::Malformed(what)),
+            Err(NotRead::Malformed(what)) => Err(ProviderError::Malformed(what)),
             Err(NotRead::Said(word, message)) => Err(failure_of(&word, &self.hide_key(&message))),
         }
     }
 
     /// `totalAmount` is the number of orders, in spite of its name.
-    async fn count(&self) -> Result<u64, CouldNotAsk> {
+    async fn count(&self) -> Result<u64, ProviderError> {
         let answer = self.ask(Request::get(AMOUNT)).await?;
         let envelope = self.accept(&answer)?;
-        wire::total_amount(envelope.data).map_err(CouldNotAsk::Malformed)
+        wire::total_amount(envelope.data).map_err(ProviderError::Malformed)
     }
 }
 
@@ -293,7 +293,7 @@ struct Answer {
 }
 
 impl Answer {
-    async fn read(mut response: Response, observed_at: UnixMillis) -> Result<Self, CouldNotAsk> {
+    async fn read(mut response: Response, observed_at: UnixMillis) -> Result<Self, ProviderError> {
         let body = match response.status {
             200..=299 => response.collect(SMALL_ANSWER).await?,
             _ => response.beginning(FAILURE_BODY).await,
@@ -307,10 +307,10 @@ impl Answer {
     }
 
     /// The order that `data` tells of.
-    fn order(&self, envelope: &Envelope<'_>) -> Result<Sighting, CouldNotAsk> {
+    fn order(&self, envelope: &Envelope<'_>) -> Result<ObservedOrder, ProviderError> {
         wire::required(envelope.data)
-            .and_then(|data| order::sighting(data.get(), self.observed_at))
-            .map_err(CouldNotAsk::Malformed)
+            .and_then(|data| order::observed(data.get(), self.observed_at))
+            .map_err(ProviderError::Malformed)
     }
 
     fn is_html(&self) -> bool {
@@ -319,7 +319,7 @@ impl Answer {
 }
 
 /// What an envelope's status means that is no success. `words` may be empty.
-fn failure_of(word: &Word, words: &str) -> CouldNotAsk {
+fn failure_of(word: &Word, words: &str) -> ProviderError {
     let name = word.as_str();
     let what = if words.is_empty() {
         name.to_owned()
@@ -327,11 +327,11 @@ fn failure_of(word: &Word, words: &str) -> CouldNotAsk {
         format!("{name}: {words}")
     };
     match word {
-        Word::AccessDenied => CouldNotAsk::KeyRefused(what),
-        Word::InvalidRequest => CouldNotAsk::Refused(what),
-        Word::InternalError => CouldNotAsk::Unavailable { what, wait: None },
+        Word::AccessDenied => ProviderError::KeyRefused(what),
+        Word::InvalidRequest => ProviderError::Refused(what),
+        Word::InternalError => ProviderError::Unavailable { what, wait: None },
         Word::Success | Word::Already | Word::Conflict | Word::Other(_) => {
-            CouldNotAsk::Malformed(format!("unexpected status {what}"))
+            ProviderError::Malformed(format!("unexpected status {what}"))
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::wire::{Raw, object, text};
 use crate::domain::invoice::{ExternalId, OrderId};
 use crate::domain::money::{Money, plain};
-use crate::domain::sighting::{MoneyTold, OrderState, Payment, Sighting};
+use crate::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment};
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 
@@ -85,7 +85,7 @@ struct PaymentWire<'a> {
 }
 
 /// The order in a piece of JSON.
-pub(super) fn sighting(json: &str, observed_at: UnixMillis) -> Result<Sighting, String> {
+pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOrder, String> {
     let wire: OrderWire<'_> = object(json).map_err(|error| error.to_string())?;
     let order_id = OrderId(order_id(wire.id)?.into_owned());
     let word = order_status(wire.status)?;
@@ -94,7 +94,7 @@ pub(super) fn sighting(json: &str, observed_at: UnixMillis) -> Result<Sighting, 
     let is_paid = state == OrderState::Paid;
     let paid_at = time(wire.payment_date_time).or_else(|| time(wire.completed_date_time));
     let payment = payment(wire.selected_payment_option);
-    Ok(Sighting {
+    Ok(ObservedOrder {
         order_id,
         state,
         provider_status: one_line(&word),
@@ -108,7 +108,7 @@ pub(super) fn sighting(json: &str, observed_at: UnixMillis) -> Result<Sighting, 
         pay_link: link(wire.pay_link),
         direct_pay_link: link(wire.direct_pay_link),
         payment: payment.filter(|payment| is_paid && !payment.is_empty()),
-        money: MoneyTold::default(),
+        money: ObservedMoney::default(),
     })
 }
 
@@ -256,11 +256,11 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-    fn read(json: &str) -> Result<Sighting, String> {
-        sighting(json, NOW)
+    fn read(json: &str) -> Result<ObservedOrder, String> {
+        observed(json, NOW)
     }
 
-    fn with(fields: &str) -> Sighting {
+    fn with(fields: &str) -> ObservedOrder {
         read(&format!(r#"{{"id":"1","status":"PAID",{fields}}}"#)).unwrap()
     }
 

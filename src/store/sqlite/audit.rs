@@ -11,7 +11,7 @@ use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use crate::domain::money::{Money, plain};
-use crate::domain::sighting::{Sighting, Sums};
+use crate::domain::observation::{ObservedOrder, Sums};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
@@ -52,7 +52,7 @@ const ROWS_AFTER: &str = concat!(
 pub(super) async fn rows_of_orders(
     readers: &SqlitePool,
     account: &AccountName,
-    orders: &[Sighting],
+    orders: &[ObservedOrder],
 ) -> Result<Vec<(usize, AuditRow)>, StoreError> {
     let keys: Vec<Value> = orders
         .iter()
@@ -231,7 +231,7 @@ async fn append(
 pub(super) async fn adopt(
     writer: &mut Writer,
     account: &AccountName,
-    orders: &[Sighting],
+    orders: &[ObservedOrder],
 ) -> Result<Vec<OrderId>, StoreError> {
     let rows: Vec<Value> = orders.iter().filter_map(adoptable).collect();
     let connection = writer.begin().await?;
@@ -249,7 +249,7 @@ pub(super) async fn adopt(
     Ok(taken.into_iter().map(OrderId).collect())
 }
 
-fn adoptable(order: &Sighting) -> Option<Value> {
+fn adoptable(order: &ObservedOrder) -> Option<Value> {
     let external_id = order.external_id.as_ref()?;
     // The schema takes plain decimals alone.
     let amount = order.amount.as_ref().and_then(|amount| {

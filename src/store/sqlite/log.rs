@@ -151,7 +151,7 @@ impl Log {
 }
 
 /// Frames in the log, and how many of them are folded in.
-struct Look {
+struct CheckpointResult {
     is_busy: bool,
     frames: i64,
     folded: i64,
@@ -159,12 +159,15 @@ struct Look {
 
 /// Looks at the log and does what `mode` says: `NOOP` nothing, `PASSIVE` fold in what nobody needs,
 /// `RESTART` keep writers out until all is folded in and read by nobody.
-async fn checkpoint(connection: &mut SqliteConnection, mode: &'static str) -> sqlx::Result<Look> {
+async fn checkpoint(
+    connection: &mut SqliteConnection,
+    mode: &'static str,
+) -> sqlx::Result<CheckpointResult> {
     let statement = format!("PRAGMA wal_checkpoint({mode})");
     let (is_busy, frames, folded): (bool, i64, i64) = sqlx::query_as(AssertSqlSafe(statement))
         .fetch_one(connection)
         .await?;
-    Ok(Look {
+    Ok(CheckpointResult {
         is_busy,
         frames,
         folded,

@@ -59,7 +59,7 @@ use super::{
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
-use crate::domain::sighting::Sighting;
+use crate::domain::observation::ObservedOrder;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
@@ -428,7 +428,7 @@ impl Store for SqliteStore {
     async fn audit_rows_of(
         &self,
         account: &AccountName,
-        orders: &[Sighting],
+        orders: &[ObservedOrder],
     ) -> Result<Vec<(usize, AuditRow)>, StoreError> {
         audit::rows_of_orders(&self.readers, account, orders).await
     }
@@ -459,7 +459,7 @@ impl Store for SqliteStore {
     async fn adopt(
         &self,
         account: &AccountName,
-        orders: &[Sighting],
+        orders: &[ObservedOrder],
     ) -> Result<Vec<OrderId>, StoreError> {
         let mut writer = self.writer().await?;
         audit::adopt(&mut writer, account, orders).await

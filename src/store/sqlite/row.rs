@@ -10,7 +10,7 @@ use crate::domain::invoice::{
     AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, Schedule, TransactionId, Wish,
 };
 use crate::domain::money::Money;
-use crate::domain::sighting::{Payment, Sums};
+use crate::domain::observation::{Payment, Sums};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use payrecond::clock::{Clock, ManualClock};
 use payrecond::domain::decide::decide;
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::observation::{Observation, ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, AuditError, Report};
 use payrecond::store::Store as _;
@@ -49,7 +49,7 @@ impl Clock for Waiting {
 /// The audit of a daemon that polls, which does `deed` while the audit waits.
 fn beside_a_daemon(
     scene: &Scene,
-    orders: Vec<Sighting>,
+    orders: Vec<ObservedOrder>,
     deed: impl Future<Output = ()> + Send + 'static,
 ) -> Audit {
     let clock = Waiting {
@@ -69,24 +69,24 @@ fn outcome<'a>(scene: &Scene, report: &'a Report) -> (Vec<&'a str>, Duration) {
 }
 
 /// Paid two seconds before it is seen.
-async fn just_paid(scene: &Scene) -> Sighting {
+async fn just_paid(scene: &Scene) -> ObservedOrder {
     let row = insert(&scene.path, "ORD-1").await;
     let order_id = row.facts.order_id.unwrap();
     order(&order_id.0, "ORD-1", OrderState::Paid)
 }
 
 /// As it would be seen long after.
-fn seen_later(order: Sighting) -> Sighting {
-    Sighting {
+fn seen_later(order: ObservedOrder) -> ObservedOrder {
+    ObservedOrder {
         observed_at: order.observed_at.plus(Duration::from_hours(1)),
         ..order
     }
 }
 
 /// Made a second before it is seen.
-fn just_made() -> Sighting {
+fn just_made() -> ObservedOrder {
     let order = order("order-NEW", "NEW", OrderState::Open);
-    Sighting {
+    ObservedOrder {
         created_at: Some(UnixMillis(order.observed_at.0 - 1000)),
         ..order
     }
@@ -99,7 +99,7 @@ async fn a_payment_that_the_daemon_is_about_to_say_is_no_finding() {
     let decision = decide(
         &scene.row("ORD-1").await,
         "walletpay",
-        News::Seen(order.clone()),
+        Observation::Seen(order.clone()),
     );
     let (store, now) = (Arc::clone(&scene.store), scene.clock.now());
     let saying = async move { commit(&store, decision, now.plus(MOMENT)).await };
@@ -131,7 +131,7 @@ async fn an_order_that_just_ran_out_is_left_to_the_daemon_as_well() {
     let scene = Scene::open().await;
     insert(&scene.path, "ORD-1").await;
     let over = order("order-ORD-1", "ORD-1", OrderState::Expired);
-    let over = Sighting {
+    let over = ObservedOrder {
         observed_at: over.expires_at.unwrap().plus(Duration::from_secs(1)),
         ..over
     };

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use payrecond::clock::{Clock as _, ManualClock};
 use payrecond::domain::decide::{Decision, Rules, decide};
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::sighting::{News, OrderState, Sighting};
+use payrecond::domain::observation::{Observation, ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, Report};
 use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::provider::{ApiKey, CouldNotAsk, ListOrders, PageEnd, PageVisitor, Provider};
+use payrecond::provider::{ApiKey, ListOrders, PageEnd, PageVisitor, Provider, ProviderError};
 use payrecond::store::sqlite::{Reference, SqliteStore, migrate};
 use payrecond::store::{Store, Written};
 use tempfile::TempDir;
@@ -29,7 +29,7 @@ const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
 pub struct List {
     store: Arc<SqliteStore>,
     clock: Arc<ManualClock>,
-    orders: Vec<Sighting>,
+    orders: Vec<ObservedOrder>,
     /// Committed after the list was made up and before it arrives.
     during_the_page: Mutex<Option<Decision>>,
     /// Committed when the provider's name is asked for: that is between reading and writing a row.
@@ -47,7 +47,7 @@ impl ListOrders for List {
         offset: u64,
         _: u32,
         visitor: &mut dyn PageVisitor,
-    ) -> Result<PageEnd, CouldNotAsk> {
+    ) -> Result<PageEnd, ProviderError> {
         let decided = self.during_the_page.lock().unwrap().take();
         if let Some(decision) = decided {
             commit(&self.store, decision, self.clock.now()).await;
@@ -60,7 +60,7 @@ impl ListOrders for List {
         Ok(PageEnd { items, bytes: 0 })
     }
 
-    async fn count(&self) -> Result<u64, CouldNotAsk> {
+    async fn count(&self) -> Result<u64, ProviderError> {
         Err(not_asked())
     }
 }
@@ -78,7 +78,7 @@ impl Provider for List {
 
     fn set_key(&self, _: ApiKey) {}
 
-    async fn probe(&self) -> Result<(), CouldNotAsk> {
+    async fn probe(&self) -> Result<(), ProviderError> {
         Err(not_asked())
     }
 
@@ -87,8 +87,8 @@ impl Provider for List {
     }
 }
 
-fn not_asked() -> CouldNotAsk {
-    CouldNotAsk::Refused("an audit reads the list alone".into())
+fn not_asked() -> ProviderError {
+    ProviderError::Refused("an audit reads the list alone".into())
 }
 
 pub async fn commit(store: &SqliteStore, decision: Decision, now: UnixMillis) {
@@ -117,7 +117,7 @@ impl Scene {
         }
     }
 
-    pub fn list(&self, orders: Vec<Sighting>) -> List {
+    pub fn list(&self, orders: Vec<ObservedOrder>) -> List {
         List {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
@@ -166,11 +166,11 @@ impl Scene {
 }
 
 /// The order of an invoice, under the name that the provider has for it.
-pub fn order(order_id: &str, external_id: &str, state: OrderState) -> Sighting {
-    Sighting {
+pub fn order(order_id: &str, external_id: &str, state: OrderState) -> ObservedOrder {
+    ObservedOrder {
         order_id: order_id.into(),
         external_id: Some(external_id.into()),
-        ..rows::sighting(state)
+        ..rows::observed(state)
     }
 }
 
@@ -190,7 +190,7 @@ async fn an_order_made_while_the_list_is_read_is_missed_by_the_next_audit_only()
     .execute(&mut program)
     .await
     .unwrap();
-    let made = News::Created(order("1", "ORD-1", OrderState::Open));
+    let made = Observation::Created(order("1", "ORD-1", OrderState::Open));
     let list = scene.list(Vec::new());
     *list.during_the_page.lock().unwrap() =
         Some(decide(&scene.row("ORD-1").await, "walletpay", made));
@@ -263,7 +263,7 @@ async fn an_ended_invoice_of_anothers_order_goes_to_review_and_is_looked_at() {
     let row = insert(&scene.path, "OURS").await;
     let order_id = row.facts.order_id.clone().unwrap().0;
     let seen = order(&order_id, "OURS", OrderState::Expired);
-    let mut expired = decide(&row, "walletpay", News::Seen(seen));
+    let mut expired = decide(&row, "walletpay", Observation::Seen(seen));
     expired.row.schedule.next_poll_at = None;
     commit(&scene.store, expired, NOW).await;
     let theirs = order(&order_id, "THEIRS", OrderState::Expired);

@@ -2,14 +2,14 @@
 
 use std::process::Stdio;
 
-use payrecond::domain::sighting::{News, OrderState};
+use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::Store as _;
 use payrecond::store::sqlite::{DatabaseLock, SqliteStore};
 use serde_json::Value;
 
 use super::{Running, Said, Shop, commit, decided, drop_in, ended, into_review, pay, sql};
-use crate::rows::sighting_of;
+use crate::rows::observed_order_of;
 
 /// Frames of format `jsonl`, as the external ids they tell of.
 fn told(stdout: &str) -> Vec<String> {
@@ -157,7 +157,7 @@ pub async fn say_payments(store: &SqliteStore, count: usize) {
         let invoice = drop_in(store, &format!("ORD-{n}"), &format!("{n}")).await;
         paid.push(decided(
             &invoice,
-            News::Seen(sighting_of(&invoice, OrderState::Paid)),
+            Observation::Seen(observed_order_of(&invoice, OrderState::Paid)),
         ));
     }
     commit(store, &paid).await;

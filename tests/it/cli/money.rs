@@ -1,6 +1,6 @@
 //! Sums and transactions as commands show them, and an order that the shop has made itself.
 
-use payrecond::domain::sighting::{LedgerSighting, MoneyTold, News, OrderState};
+use payrecond::domain::observation::{LedgerObservation, Observation, ObservedMoney, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus};
 
@@ -25,18 +25,18 @@ async fn show_lists_transactions_and_finds_an_invoice_by_one() {
     let store = shop.store().await;
     let invoice = drop_in(&store, "ORD-1", "1").await;
     drop_in(&store, "ORD-2", "2").await;
-    let paid = News::Ledger(LedgerSighting {
+    let paid = Observation::Ledger(LedgerObservation {
         state: OrderState::Paid,
         provider_status: "success".into(),
         observed_at: INSERTED,
         paid_at: Some(INSERTED),
         payment: None,
-        money: MoneyTold {
+        money: ObservedMoney {
             transactions: vec![
                 transaction("T-100", Direction::In, "1.00"),
                 transaction("T-200", Direction::Out, "0.25"),
             ],
-            ..MoneyTold::default()
+            ..ObservedMoney::default()
         },
     });
     commit(&store, &[decided(&invoice, paid)]).await;

@@ -2,11 +2,11 @@
 
 use std::process::Stdio;
 
-use payrecond::domain::sighting::{News, OrderState};
+use payrecond::domain::observation::{Observation, OrderState};
 use serde_json::json;
 
 use super::{Said, Shop, commit, decided, drop_in, into_review, pay, sql};
-use crate::rows::sighting_of;
+use crate::rows::observed_order_of;
 
 #[test]
 fn configurations_that_cannot_be_used_end_with_78() {
@@ -269,10 +269,10 @@ async fn texts_of_strangers_move_no_cursor() {
     let shop = Shop::new();
     let store = shop.store().await;
     let invoice = drop_in(&store, "ORD-\u{202e}1", "1").await;
-    let mut odd = sighting_of(&invoice, OrderState::Unknown);
+    let mut odd = observed_order_of(&invoice, OrderState::Unknown);
     odd.provider_status = "FROZEN\u{1b}[2J\u{9b}31m\r\n".into();
     odd.pay_link = Some("https://x\u{1b}]0;t\u{7}".into());
-    commit(&store, &[decided(&invoice, News::Seen(odd))]).await;
+    commit(&store, &[decided(&invoice, Observation::Seen(odd))]).await;
     sql(
         &shop.database(),
         "UPDATE invoices SET metadata = '\"' || char(27 + 128) || char(8238) || '\"'",

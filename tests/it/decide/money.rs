@@ -6,34 +6,36 @@ use payrecond::domain::deadline::LedgerCoverage;
 use payrecond::domain::decide::{Decision, Rules, decide_by};
 use payrecond::domain::event::EventType as E;
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::sighting::{LedgerSighting, MoneyTold, News, OrderState, Sighting, Verdict};
+use payrecond::domain::observation::{
+    LedgerObservation, Observation, ObservedMoney, ObservedOrder, OrderState, Verdict,
+};
 use payrecond::domain::state::{Status as S, reason};
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus};
 
 use super::{LOOK_AT, events, hear, in_review, is_sound, led_to, resolution, see, settled};
-use crate::rows::{INSERTED, TIMEOUT_S, money, sighting, sums};
+use crate::rows::{INSERTED, TIMEOUT_S, money, observed, sums};
 
 use OrderState as O;
 use TransactionStatus as T;
 
-fn told(state: OrderState, received: Option<&str>, refunded: Option<&str>) -> Sighting {
-    Sighting {
-        money: MoneyTold {
+fn told(state: OrderState, received: Option<&str>, refunded: Option<&str>) -> ObservedOrder {
+    ObservedOrder {
+        money: ObservedMoney {
             sums: sums(received, refunded),
-            ..MoneyTold::default()
+            ..ObservedMoney::default()
         },
-        ..sighting(state)
+        ..observed(state)
     }
 }
 
-fn in_test_mode(state: OrderState) -> Sighting {
-    Sighting {
-        money: MoneyTold {
+fn in_test_mode(state: OrderState) -> ObservedOrder {
+    ObservedOrder {
+        money: ObservedMoney {
             is_test: true,
-            ..MoneyTold::default()
+            ..ObservedMoney::default()
         },
-        ..sighting(state)
+        ..observed(state)
     }
 }
 
@@ -58,16 +60,16 @@ fn returned(id: &str, value: &str) -> Transaction {
 }
 
 /// What a ledger shows, as its provider's module judges it.
-fn ledger(state: OrderState, transactions: &[Transaction]) -> News {
-    News::Ledger(LedgerSighting {
+fn ledger(state: OrderState, transactions: &[Transaction]) -> Observation {
+    Observation::Ledger(LedgerObservation {
         state,
         provider_status: "success".into(),
         observed_at: LOOK_AT,
         paid_at: (state == O::Paid).then_some(UnixMillis(INSERTED.0 + 1_000)),
         payment: None,
-        money: MoneyTold {
+        money: ObservedMoney {
             transactions: transactions.to_vec(),
-            ..MoneyTold::default()
+            ..ObservedMoney::default()
         },
     })
 }
@@ -136,7 +138,7 @@ fn an_overpayment_shows_in_received_and_is_said_as_paid() {
 
 #[test]
 fn a_sum_first_told_after_paid_is_no_further_money() {
-    let paid = see(&settled(S::Pending), &sighting(O::Paid)).row;
+    let paid = see(&settled(S::Pending), &observed(O::Paid)).row;
     let learned = see(&paid, &told(O::Paid, Some("1.00"), None));
     led_to(&paid, &learned, S::Paid, None, None);
     assert_eq!(received(&learned.row), Some("1.00"));
@@ -149,11 +151,11 @@ fn a_sum_first_told_after_paid_is_no_further_money() {
 #[test]
 fn held_money_is_a_reason_and_no_event() {
     let before = settled(S::Pending);
-    let held = see(&before, &sighting(O::Authorized));
+    let held = see(&before, &observed(O::Authorized));
     led_to(&before, &held, S::Pending, Some(reason::AUTHORIZED), None);
-    let captured = see(&held.row, &sighting(O::Paid));
+    let captured = see(&held.row, &observed(O::Paid));
     led_to(&held.row, &captured, S::Paid, None, Some(E::Paid));
-    let released = see(&held.row, &sighting(O::Cancelled));
+    let released = see(&held.row, &observed(O::Cancelled));
     led_to(&held.row, &released, S::Cancelled, None, Some(E::Cancelled));
 }
 
@@ -161,9 +163,9 @@ fn held_money_is_a_reason_and_no_event() {
 fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
     let partly = see(&settled(S::Pending), &told(O::Partial, Some("0.40"), None)).row;
     for end in [O::Expired, O::Cancelled] {
-        let ended = see(&partly, &sighting(end));
+        let ended = see(&partly, &observed(end));
         led_to(&partly, &ended, S::Review, PARTLY, Some(E::Review));
-        let again = see(&ended.row, &sighting(end));
+        let again = see(&ended.row, &observed(end));
         led_to(&ended.row, &again, S::Review, PARTLY, None);
         let more = see(&ended.row, &told(end, Some("0.60"), None));
         led_to(&ended.row, &more, S::Review, PARTLY, Some(E::Review));
@@ -184,7 +186,7 @@ fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
     }
     // What was returned whole leaves no money behind.
     let back = see(&partly, &told(O::Partial, Some("0.40"), Some("0.40"))).row;
-    let ended = see(&back, &sighting(O::Expired));
+    let ended = see(&back, &observed(O::Expired));
     led_to(&back, &ended, S::Expired, None, Some(E::Expired));
 }
 
@@ -226,7 +228,12 @@ fn a_test_payment_is_for_a_person_unless_the_account_accepts_it() {
         assert!(after.row.facts.is_test);
         let again = see(&after.row, &seen);
         led_to(&after.row, &again, S::Review, why, None);
-        let accepted = decide_by(&accepting, &before, "yookassa", News::Seen(seen.clone()));
+        let accepted = decide_by(
+            &accepting,
+            &before,
+            "yookassa",
+            Observation::Seen(seen.clone()),
+        );
         led_to(&before, &accepted, S::Paid, None, Some(E::Paid));
         assert!(accepted.event.unwrap().facts.is_test);
         let resolved = hear(&after.row, resolution(Verdict::Paid));
@@ -362,7 +369,7 @@ fn an_id_that_no_payment_can_bear_is_for_a_person() {
     for status in S::ALL {
         let before = settled(status);
         let observed_at = LOOK_AT;
-        let after = hear(&before, News::ExternalIdInvalid { observed_at });
+        let after = hear(&before, Observation::ExternalIdInvalid { observed_at });
         if status == S::Pending {
             let why = Some(reason::EXTERNAL_ID_INVALID);
             led_to(&before, &after, S::Review, why, Some(E::Review));
@@ -376,8 +383,8 @@ const GRACE: Duration = Duration::from_mins(2);
 /// The moment after deadline and grace of the rows here.
 const OVER: i64 = INSERTED.0 + TIMEOUT_S * 1_000 + 120_000 + 1;
 
-fn silence(from: i64, began_at: i64, through: i64) -> News {
-    News::NothingUntil {
+fn silence(from: i64, began_at: i64, through: i64) -> Observation {
+    Observation::NothingUntil {
         observed_at: LOOK_AT,
         reading: LedgerCoverage {
             from: UnixMillis(from),

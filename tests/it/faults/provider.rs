@@ -1,4 +1,4 @@
-//! A provider that fails in every way it can. Law 1: no sighting, no change.
+//! A provider that fails in every way it can. Law 1: no observed, no change.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};

@@ -11,7 +11,7 @@ use payrecond::domain::account::AccountState;
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{MoneyTold, News, OrderState, Sighting};
+use payrecond::domain::observation::{Observation, ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::state::{Status, reason};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::{AccountRecord, ListRecord, QueuePlace, Store, StoreError, Written};
@@ -436,7 +436,7 @@ async fn say(backend: &impl Backend, count: usize) {
 }
 
 fn decision(row: &Invoice, state: OrderState) -> Decision {
-    let sighting = Sighting {
+    let observed = ObservedOrder {
         order_id: row.facts.order_id.clone().unwrap_or_else(|| "1".into()),
         state,
         provider_status: format!("{state:?}").to_uppercase(),
@@ -453,9 +453,9 @@ fn decision(row: &Invoice, state: OrderState) -> Decision {
         pay_link: Some("https://t.me/wallet".into()),
         direct_pay_link: None,
         payment: None,
-        money: MoneyTold::default(),
+        money: ObservedMoney::default(),
     };
-    decide(row, "walletpay", News::Seen(sighting))
+    decide(row, "walletpay", Observation::Seen(observed))
 }
 
 /// The provider said PAID: final, no further look.

@@ -3,7 +3,7 @@
 use payrecond::clock::Clock as _;
 use payrecond::domain::decide::decide;
 use payrecond::domain::invoice::InvoiceId;
-use payrecond::domain::sighting::{News, OrderState, Verdict};
+use payrecond::domain::observation::{Observation, OrderState, Verdict};
 use payrecond::domain::state::Status;
 use payrecond::jobs::poll::Strategy;
 use payrecond::store::Store as _;
@@ -61,12 +61,12 @@ impl Story {
             let (Some(verdict), Some(invoice)) = (verdict, invoice) else {
                 continue;
             };
-            let news = News::Resolved {
+            let observation = Observation::Resolved {
                 observed_at: self.clock.now(),
                 verdict,
                 note: "as it is in truth".into(),
             };
-            let mut decision = decide(&invoice, "walletpay", news);
+            let mut decision = decide(&invoice, "walletpay", observation);
             let cadence = self.world.lock().nature.cadence.clone();
             let next = cadence.next_look(&decision.row, self.clock.now(), 0.5);
             decision.row.schedule.next_poll_at = next;

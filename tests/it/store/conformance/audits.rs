@@ -4,7 +4,7 @@ use super::{ACCOUNT, Backend, LATER, NOW, decision, known, looked, paid, sure};
 use payrecond::domain::audit::{self, AuditRow, Discrepancy};
 use payrecond::domain::invoice::{Invoice, InvoiceId};
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{MoneyTold, OrderState, Sighting};
+use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::Written;
@@ -18,8 +18,8 @@ pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     an_odd_order_keeps_no_other_from_being_taken_in(&make().await).await;
 }
 
-fn order(order_id: &str, external_id: &str) -> Sighting {
-    Sighting {
+fn order(order_id: &str, external_id: &str) -> ObservedOrder {
+    ObservedOrder {
         order_id: order_id.into(),
         state: OrderState::Open,
         provider_status: "ACTIVE".into(),
@@ -36,7 +36,7 @@ fn order(order_id: &str, external_id: &str) -> Sighting {
         pay_link: None,
         direct_pay_link: None,
         payment: None,
-        money: MoneyTold::default(),
+        money: ObservedMoney::default(),
     }
 }
 

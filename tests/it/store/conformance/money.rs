@@ -5,7 +5,7 @@ use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::event::EventType;
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::money::Money;
-use payrecond::domain::sighting::{LedgerSighting, MoneyTold, News, OrderState};
+use payrecond::domain::observation::{LedgerObservation, Observation, ObservedMoney, OrderState};
 use payrecond::domain::state::{Status, reason};
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus};
@@ -39,15 +39,15 @@ fn told(row: &Invoice, state: OrderState, transactions: &[Transaction]) -> Decis
     let mut decision = decide(
         row,
         "yoomoney",
-        News::Ledger(LedgerSighting {
+        Observation::Ledger(LedgerObservation {
             state,
             provider_status: "success".into(),
             observed_at: NOW,
             paid_at: (state == OrderState::Paid).then_some(NOW),
             payment: None,
-            money: MoneyTold {
+            money: ObservedMoney {
                 transactions: transactions.to_vec(),
-                ..MoneyTold::default()
+                ..ObservedMoney::default()
             },
         }),
     );

@@ -2,7 +2,7 @@
 
 use super::{ACCOUNT, Backend, LATER, NOW, all_due, decision, known, looked, paid, record, sure};
 use payrecond::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
-use payrecond::domain::sighting::{OrderState, Payment};
+use payrecond::domain::observation::{OrderState, Payment};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::{DueRow, ListRecord, QueuePlace};
 

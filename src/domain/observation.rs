@@ -1,4 +1,4 @@
-//! Sightings: what a provider said about one order, in words that every provider shares.
+//! ObservedOrders: what a provider said about one order, in words that every provider shares.
 
 use super::deadline::LedgerCoverage;
 use super::invoice::{ExternalId, OrderId};
@@ -73,7 +73,7 @@ pub struct Sums {
 
 /// What a provider tells of the money that moved, besides the payment's own amounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MoneyTold {
+pub struct ObservedMoney {
     /// Sums so far; what is left out is added up from the transactions.
     pub sums: Sums,
     /// The payment was made in the provider's test mode.
@@ -84,7 +84,7 @@ pub struct MoneyTold {
 
 /// One thing the provider said about one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct ObservedOrder {
     /// The provider's id, as text.
     pub order_id: OrderId,
     /// Its state.
@@ -112,13 +112,13 @@ pub struct Sighting {
     /// What was paid, where the provider tells it.
     pub payment: Option<Payment>,
     /// Sums and transactions, where the provider tells them.
-    pub money: MoneyTold,
+    pub money: ObservedMoney,
 }
 
 /// What the ledger of a provider without orders tells of one invoice, found by its label. Only the
 /// provider's own module can judge the sum: enough, less, or under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerSighting {
+pub struct LedgerObservation {
     /// `Open` while a payment is under way, `Partial` or `Paid`.
     pub state: OrderState,
     /// The state in the provider's own word.
@@ -130,10 +130,10 @@ pub struct LedgerSighting {
     /// What was paid, where the provider tells it.
     pub payment: Option<Payment>,
     /// Sums and transactions.
-    pub money: MoneyTold,
+    pub money: ObservedMoney,
 }
 
-impl Sighting {
+impl ObservedOrder {
     /// Whether it tells of a payment and not, in a form that can be read, how much was paid.
     pub fn lacks_paid_amount(&self) -> bool {
         let value = self.payment.as_ref().and_then(|paid| paid.value.as_ref());
@@ -141,14 +141,14 @@ impl Sighting {
     }
 }
 
-/// What is new about one invoice. "Could not ask" is no news and has a type of its own, in
+/// What is new about one invoice. "Could not ask" is no observation and has a type of its own, in
 /// `provider`: nothing here can stand for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum Observation {
     /// The provider told of the order.
-    Seen(Sighting),
+    Seen(ObservedOrder),
     /// The ledger of a provider without orders tells of payments for the invoice.
-    Ledger(LedgerSighting),
+    Ledger(LedgerObservation),
     /// A complete reading of such a ledger told of no payment that was not known.
     NothingUntil {
         /// When its last answer came.
@@ -170,7 +170,7 @@ pub enum News {
         counts: bool,
     },
     /// The order of a requested invoice exists now (made by this request or an earlier one).
-    Created(Sighting),
+    Created(ObservedOrder),
     /// The provider refuses to make the order, in its own words.
     CreationRefused {
         /// When it said so.
