@@ -1,4 +1,4 @@
-//! The composition root: the only place that names concrete stores, providers and feeds.
+//! The composition root: the only place that names concrete providers and feeds.
 
 mod duties;
 mod open_files;
@@ -22,13 +22,10 @@ use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::feed::FeedError;
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
-use crate::store::StoreError;
-use crate::store::sqlite::SqliteOptions;
+use crate::store::{DatabaseOptions, StoreError};
 
 /// The consumer that is the daemon's own stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
-/// Name of the lock that a running daemon holds on its database.
-pub const DAEMON_LOCK: &str = "daemon";
 /// On the way out, all duties together may take so long: a little more than a poller takes by
 /// itself. What hangs on a locked database is let go, as a kill would.
 const END_WITHIN: Duration = FINISH_WITHIN.saturating_add(Duration::from_millis(250));
@@ -53,15 +50,13 @@ pub enum DaemonError {
 }
 
 /// How the daemon and its commands open the database of this configuration.
-pub fn store_options(config: &Config) -> SqliteOptions {
+pub fn database_options(config: &Config) -> DatabaseOptions {
     let is_off = config.feed.stdout == StdoutFeed::Off;
-    SqliteOptions::new(&config.database.path, &config.feed.subject_prefix)
-        .with_off_consumer(is_off.then_some(STDOUT_CONSUMER))
-}
-
-/// Name of the lock of a consumer.
-pub fn consumer_lock(name: &str) -> String {
-    format!("feed-{name}")
+    DatabaseOptions {
+        path: config.database.path.clone(),
+        subject_prefix: config.feed.subject_prefix.clone(),
+        off_consumer: is_off.then(|| STDOUT_CONSUMER.to_owned()),
+    }
 }
 
 /// The daemon, until a signal stops it: polls, delivers the feed to `output`.
@@ -107,7 +102,11 @@ where
         status(&parts),
     ));
     lifecycle::ready(parts.board.words()).await;
-    tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
+    tracing::info!(
+        database = parts.store.name(),
+        accounts = parts.accounts.len(),
+        "polling"
+    );
 
     let end = tokio::select! {
         // First: a poller that ends because of it may be seen in the same moment.

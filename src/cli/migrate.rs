@@ -5,11 +5,10 @@ use serde_json::json;
 use super::session::Session;
 use super::table::{Cell, Table};
 use super::{Exit, Report, complain};
-use crate::store::sqlite;
 
 pub(super) async fn run(session: &Session, report: Report) -> anyhow::Result<Exit> {
     let path = session.database();
-    let migrated = sqlite::migrate(path, session.now()).await?;
+    let migrated = session.options().migrate(session.now()).await?;
     if migrated.put_back {
         complain(
             "the file does not know all that was said (put back from a copy, or made anew): the events go on in a new epoch",

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::show;
 use super::{Exit, Report, complain};
 use crate::domain::state::Status;
-use crate::store::sqlite::{DatabaseLock, Reference, SqliteStore};
+use crate::store::{Database, Reference};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Database,
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
     let invoice = arguments
@@ -43,7 +43,7 @@ pub(super) async fn run(
     let Some(invoice) = store.find(&Reference::Id(invoice.id), None).await?.pop() else {
         bail!("invoice {} is gone", invoice.id);
     };
-    if let Ok(false) = DatabaseLock::is_held(store.path(), super::why::DAEMON_LOCK) {
+    if store.daemon_runs() == Some(false) {
         complain("no daemon runs on this database: the look is made once one does");
     }
     show::report(session, &invoice, arguments.report)?;

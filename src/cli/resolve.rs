@@ -12,8 +12,7 @@ use crate::domain::invoice::Invoice;
 use crate::domain::observation::{Observation, Verdict};
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
-use crate::store::sqlite::{Reference, SqliteStore};
-use crate::store::{Store as _, Written};
+use crate::store::{Database, Reference, Reports, Written};
 
 /// Times that the daemon may be faster before the command gives up.
 const TRIES: usize = 5;
@@ -54,7 +53,7 @@ impl From<Word> for Verdict {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Database,
     arguments: Arguments,
 ) -> anyhow::Result<Exit> {
     let mut invoice = arguments
@@ -80,7 +79,7 @@ pub(super) async fn run(
 
 async fn decision(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Reports,
     invoice: &Invoice,
     arguments: &Arguments,
 ) -> anyhow::Result<Decision> {
@@ -109,7 +108,7 @@ async fn decision(
 /// The provider's name, which the event tells: by the configuration, else as the daemon knew it.
 async fn provider(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Reports,
     invoice: &Invoice,
 ) -> anyhow::Result<String> {
     if let Some(account) = session.account(&invoice.account) {

@@ -10,8 +10,7 @@ use crate::daemon;
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{Database, DatabaseOptions, StoreError};
 use crate::telemetry::{self, Logging};
 
 /// The level that stands in the example file and so in most files.
@@ -82,21 +81,25 @@ impl Session {
     }
 
     /// The database, which must be there: only `migrate` and `run` make one.
-    pub(super) async fn open_store(&self) -> anyhow::Result<SqliteStore> {
-        self.named(SqliteStore::open(self.options()).await)
+    pub(super) async fn open_store(&self) -> anyhow::Result<Arc<dyn Database>> {
+        self.named(self.options().open().await)
     }
 
     /// The same for a command that writes nothing, which may be started by somebody who cannot.
-    pub(super) async fn open_store_to_read(&self) -> anyhow::Result<SqliteStore> {
-        self.named(SqliteStore::open_to_read(self.options()).await)
+    pub(super) async fn open_store_to_read(&self) -> anyhow::Result<Arc<dyn Database>> {
+        self.named(self.options().open_to_read().await)
     }
 
-    fn options(&self) -> SqliteOptions {
-        daemon::store_options(&self.config)
+    /// Which database.
+    pub(super) fn options(&self) -> DatabaseOptions {
+        daemon::database_options(&self.config)
     }
 
     /// An error tells which database it is about.
-    fn named(&self, opened: Result<SqliteStore, StoreError>) -> anyhow::Result<SqliteStore> {
+    fn named(
+        &self,
+        opened: Result<Arc<dyn Database>, StoreError>,
+    ) -> anyhow::Result<Arc<dyn Database>> {
         let path = self.database().display().to_string();
         opened.map_err(|error| {
             let named = error.to_string().contains(&path);

@@ -17,8 +17,7 @@ use crate::domain::account::AccountState;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::AccountMeter;
-use crate::store::LAG_ALARM;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{Database, LAG_ALARM};
 use crate::words;
 
 /// A duty that has not turned for so long hangs.
@@ -134,7 +133,7 @@ impl Health {
     }
 
     /// Whether the database can be written. Who asks meanwhile waits for the same answer.
-    async fn database(&self, store: &SqliteStore) -> Check {
+    async fn database(&self, store: &dyn Database) -> Check {
         // No answer of before holds then.
         if let Err(error) = store.require_in_place() {
             return Check::of("database", Err(error.to_string()));
@@ -172,7 +171,7 @@ impl Health {
 impl Site {
     /// Everything that must be well for payments to be noticed and passed on.
     async fn report(&self) -> Report {
-        let database = self.health.database(&self.setup.store).await;
+        let database = self.health.database(self.setup.store.as_ref()).await;
         self.report_with(database).await
     }
 
@@ -180,7 +179,8 @@ impl Site {
     pub(super) async fn report_at_once(self: &Arc<Self>) -> Report {
         let site = Arc::clone(self);
         // A task of its own: it goes on to the end, for the next one who asks.
-        let probing = tokio::spawn(async move { site.health.database(&site.setup.store).await });
+        let probing =
+            tokio::spawn(async move { site.health.database(site.setup.store.as_ref()).await });
         let database = match tokio::time::timeout(AT_ONCE, probing).await {
             Ok(Ok(check)) => check,
             Ok(Err(_)) | Err(_) => self.health.last(),
@@ -201,8 +201,8 @@ impl Site {
                 ),
             );
         }
-        if let Some(log) = self.setup.store.held_log().filter(|_| database.ok) {
-            database.message = format!("{}, but {log}", database.message);
+        if let Some(what) = self.setup.store.hindrance().filter(|_| database.ok) {
+            database.message = format!("{}, but {what}", database.message);
         }
         let mut checks = vec![database, self.duties()];
         for meter in &self.setup.accounts {

@@ -167,7 +167,7 @@ fn every_alarm_that_the_readme_explains_is_said_by_the_program() {
         include_str!("../../src/jobs/intake.rs"),
         include_str!("../../src/jobs/poll/settle.rs"),
         include_str!("../../src/jobs/poll/writer.rs"),
-        include_str!("../../src/store/sqlite/log.rs"),
+        include_str!("../../src/store/sqlite/checkpoint.rs"),
     ];
     let section = README.split("\n| the log says |").nth(1).unwrap();
     let rows: Vec<&str> = section

@@ -5,8 +5,8 @@ use serde_json::json;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::batch::{Rows, transaction_cells};
-use super::connection::Writer;
+use super::batch::{JsonRows, transaction_cells};
+use super::connection::WriteConnection;
 use super::row::{Cells, transaction};
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId};
 use crate::domain::time::UnixMillis;
@@ -77,7 +77,7 @@ pub(super) async fn write(
     if transactions.is_empty() {
         return Ok(());
     }
-    let mut rows = Rows::new();
+    let mut rows = JsonRows::new();
     for owned in transactions {
         let (account, invoice) = (owned.account, owned.invoice);
         rows.push(|rows| transaction_cells(rows, account, invoice, owned.transaction));
@@ -95,7 +95,7 @@ pub(super) async fn write(
 
 /// Keeps transactions that no invoice explains.
 pub(super) async fn record(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     account: &AccountName,
     transactions: &[Transaction],
     now: UnixMillis,
