@@ -19,8 +19,8 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::clock::Clock;
 use crate::domain::time::UnixMillis;
 
-pub use account::{AccountMeter, Limiting, Standing};
-pub use text::{Format, encode};
+pub use account::{AccountGauges, AccountMeter, Limiting};
+pub use text::{MetricsFormat, encode};
 
 /// First part of every name.
 pub const PREFIX: &str = "payrecond";
@@ -61,19 +61,21 @@ struct Counted {
 struct Families {
     looks: Family<PollLabels, Counter>,
     observations: Family<ObservationLabels, Counter>,
-    events: Family<Event, Counter>,
-    could_not_ask: Family<Failure, Counter>,
-    budget_requests: Family<Account, Counter>,
-    budget_waits: Family<Account, Counter>,
-    budget_wait: Family<Account, Counter<f64, AtomicU64>>,
-    detect: Family<Account, Histogram>,
-    page_bytes: Family<Account, Histogram>,
-    page_orders: Family<Account, Histogram>,
+    events: Family<EventLabels, Counter>,
+    could_not_ask: Family<FailureLabels, Counter>,
+    budget_requests: Family<AccountLabels, Counter>,
+    budget_waits: Family<AccountLabels, Counter>,
+    budget_wait: Family<AccountLabels, Counter<f64, AtomicU64>>,
+    detect: Family<AccountLabels, Histogram>,
+    page_bytes: Family<AccountLabels, Histogram>,
+    page_orders: Family<AccountLabels, Histogram>,
 }
 
+/// The label of what is counted for each account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Account {
-    account: String,
+pub struct AccountLabels {
+    /// Its name.
+    pub account: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,13 +92,13 @@ struct ObservationLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Event {
+struct EventLabels {
     account: String,
     r#type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failure {
+struct FailureLabels {
     account: String,
     reason: &'static str,
 }

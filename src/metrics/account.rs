@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Account, Event, Failure, Families, ObservationLabels, PollLabels};
+use super::{AccountLabels, EventLabels, FailureLabels, Families, ObservationLabels, PollLabels};
 use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
 
@@ -43,7 +43,7 @@ const REASONS: [&str; 6] = [
 
 /// How an account stands.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct AccountGauges {
     /// Whether its requests go out.
     pub state: AccountState,
     /// Since when; None = since the start.
@@ -67,13 +67,13 @@ pub struct Limiting {
     pub state: AccountState,
     /// Requests ever charged.
     pub begun: u64,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub rate: Option<f64>,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub in_flight: usize,
     /// Whether something is due that may not begin.
     pub waits: bool,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub database_fails: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct AccountMeter {
 
 #[derive(Default)]
 struct Now {
-    standing: Standing,
+    standing: AccountGauges,
     begun: u64,
     /// Since when something waits that is due, by the monotonic clock.
     waiting_since: Option<Duration>,
@@ -195,7 +195,7 @@ impl AccountMeter {
 
     /// So many events of a type were written.
     pub fn said(&self, event_type: &'static str, events: u64) {
-        let labels = Event {
+        let labels = EventLabels {
             account: self.name.clone(),
             r#type: event_type,
         };
@@ -241,7 +241,7 @@ impl AccountMeter {
     }
 
     /// How the account stands.
-    pub fn standing(&self) -> Standing {
+    pub fn gauges(&self) -> AccountGauges {
         self.lock().standing.clone()
     }
 
@@ -249,8 +249,8 @@ impl AccountMeter {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn account(&self) -> Account {
-        Account {
+    fn account(&self) -> AccountLabels {
+        AccountLabels {
             account: self.name.clone(),
         }
     }
@@ -263,8 +263,8 @@ impl AccountMeter {
         }
     }
 
-    fn failure(&self, reason: &'static str) -> Failure {
-        Failure {
+    fn failure(&self, reason: &'static str) -> FailureLabels {
+        FailureLabels {
             account: self.name.clone(),
             reason,
         }

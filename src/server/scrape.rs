@@ -13,10 +13,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Site;
-use super::snapshot::Facts;
+use super::snapshot::Snapshot;
 use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
-use crate::metrics::{self, Format, PREFIX};
+use crate::metrics::{self, AccountLabels, MetricsFormat, PREFIX};
 
 /// A scraper waits so long for what has to be counted.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,35 +25,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 type Real = Gauge<f64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Account {
-    account: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     account: String,
     state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Consumer {
+struct ConsumerLabels {
     consumer: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Status {
+struct StatusLabels {
     status: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Version {
+struct VersionLabels {
     version: &'static str,
 }
 
 pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
-    let format = Format::asked_by(accept.unwrap_or_default());
+    let format = MetricsFormat::asked_by(accept.unwrap_or_default());
     let facts = site.keeper.facts(PATIENCE).await;
     // Made anew each time: a consumer or an account that is gone is not told of any more.
     let mut now = Registry::with_prefix(PREFIX);
@@ -74,9 +69,9 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -
 
 impl Site {
     fn tell_program(&self, registry: &mut Registry, can_read: bool) {
-        let build = Family::<Version, Gauge>::default();
+        let build = Family::<VersionLabels, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
-        build.get_or_create(&Version { version }).set(1);
+        build.get_or_create(&VersionLabels { version }).set(1);
         registry.register("build_info", "Version of the program", build);
         let started = Real::default();
         started.set(seconds_of(self.started_at));
@@ -86,7 +81,7 @@ impl Site {
             Unit::Seconds,
             started,
         );
-        let writes = |meter: &metrics::AccountMeter| !meter.standing().database_fails;
+        let writes = |meter: &metrics::AccountMeter| !meter.gauges().database_fails;
         let up = Gauge::<i64>::default();
         up.set(i64::from(
             can_read && self.setup.accounts.iter().all(writes),
@@ -100,12 +95,12 @@ impl Site {
 
     fn tell_accounts(&self, registry: &mut Registry) {
         let states = Family::<StateLabels, Gauge>::default();
-        let answers = Family::<Account, Real>::default();
-        let rates = Family::<Account, Real>::default();
-        let in_flight = Family::<Account, Gauge>::default();
+        let answers = Family::<AccountLabels, Real>::default();
+        let rates = Family::<AccountLabels, Real>::default();
+        let in_flight = Family::<AccountLabels, Gauge>::default();
         for meter in &self.setup.accounts {
-            let standing = meter.standing();
-            let account = Account {
+            let standing = meter.gauges();
+            let account = AccountLabels {
                 account: meter.name().to_owned(),
             };
             for state in AccountState::CONFIGURED {
@@ -147,11 +142,11 @@ impl Site {
     }
 }
 
-fn tell_database(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let invoices = Family::<Status, Gauge>::default();
+fn tell_database(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let invoices = Family::<StatusLabels, Gauge>::default();
     for (status, count) in &facts.by_status {
         let status = status.as_str();
-        invoices.get_or_create(&Status { status }).set(*count);
+        invoices.get_or_create(&StatusLabels { status }).set(*count);
     }
     registry.register("invoices", "Invoices by status", invoices);
     tell_overdue(registry, facts, now);
@@ -173,11 +168,11 @@ fn tell_database(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
     }
 }
 
-fn tell_overdue(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let counts = Family::<Account, Gauge>::default();
-    let ages = Family::<Account, Real>::default();
+fn tell_overdue(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let counts = Family::<AccountLabels, Gauge>::default();
+    let ages = Family::<AccountLabels, Real>::default();
     for (account, overdue) in &facts.overdue {
-        let labels = Account {
+        let labels = AccountLabels {
             account: account.clone(),
         };
         counts.get_or_create(&labels).set(overdue.count);
@@ -196,11 +191,11 @@ fn tell_overdue(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
     );
 }
 
-fn tell_lags(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let unread = Family::<Consumer, Gauge>::default();
-    let ages = Family::<Consumer, Real>::default();
+fn tell_lags(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let unread = Family::<ConsumerLabels, Gauge>::default();
+    let ages = Family::<ConsumerLabels, Real>::default();
     for lag in &facts.lags {
-        let labels = Consumer {
+        let labels = ConsumerLabels {
             consumer: lag.consumer.clone(),
         };
         unread.get_or_create(&labels).set(lag.unread);
