@@ -5,6 +5,7 @@
 //! kind can become an observation about an invoice.
 
 pub mod http;
+mod time_list;
 pub mod walletpay;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
 
@@ -42,6 +44,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The list of all orders, by position.
     fn lists(&self) -> Option<&dyn ListOrders> {
+        None
+    }
+
+    /// The list of orders by time.
+    fn lists_by_time(&self) -> Option<&dyn ListByTime> {
         None
     }
 
