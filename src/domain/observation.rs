@@ -1,5 +1,4 @@
-//! Observations: what a provider said about one order or one invoice, in words that every provider
-//! shares.
+//! Observations: what a provider said about one order, in words that every provider shares.
 
 use super::ids::{ExternalId, OrderId};
 use super::money::Money;
