@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use super::{Exit, Report};
+use super::{Exit, ReportFormat};
 use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, Consumer, Database, DetectTimes, LAG_ALARM, Overview};
 use crate::words;
@@ -23,7 +23,7 @@ struct Stats {
 pub(super) async fn run(
     session: &Session,
     store: &dyn Database,
-    report: Report,
+    report: ReportFormat,
 ) -> anyhow::Result<Exit> {
     let now = session.now();
     let stats = Stats {

@@ -8,24 +8,24 @@ use super::output::Output;
 use super::reference::Which;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use super::{Exit, Report};
+use super::{Exit, ReportFormat};
 use crate::domain::invoice::Invoice;
 use crate::store::Database;
 use crate::story::{Configured, Story, Surroundings};
 use crate::words;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct WhyArguments {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    report: Report,
+    report: ReportFormat,
 }
 
 pub(super) async fn run(
     session: &Session,
     store: &dyn Database,
-    arguments: Arguments,
+    arguments: WhyArguments,
 ) -> anyhow::Result<Exit> {
     let invoice = arguments
         .which
@@ -44,7 +44,7 @@ pub(super) async fn run(
         daemon_runs: store.daemon_runs(),
         now: session.now(),
     };
-    let answer = Answer {
+    let answer = WhyReport {
         invoice: InvoiceJson::from(&invoice),
         story: Story::of(&invoice, &surroundings),
     };
@@ -60,13 +60,13 @@ pub(super) async fn run(
 
 /// The answer.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct WhyReport<'a> {
     invoice: InvoiceJson<'a>,
     #[serde(flatten)]
     story: Story,
 }
 
-impl Answer<'_> {
+impl WhyReport<'_> {
     fn tell(&self, output: &mut Output, invoice: &Invoice) {
         let story = &self.story;
         let mut table = Table::of_facts();

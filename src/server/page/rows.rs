@@ -56,7 +56,7 @@ pub(super) struct ReaderRow {
 }
 
 /// An event, on the overview and in an invoice's history.
-pub(in crate::server) struct EventRow {
+pub(in crate::server) struct HistoryRow {
     pub(in crate::server) seq: i64,
     pub(in crate::server) at: UnixMillis,
     pub(in crate::server) when: String,
@@ -105,8 +105,8 @@ fn row(invoice: &Invoice) -> InvoiceRow {
 }
 
 impl AccountRow {
-    pub(super) fn of(meter: &AccountMeter, facts: Option<&Facts>, now: UnixMillis) -> Self {
-        let standing = meter.standing();
+    pub(super) fn of(meter: &AccountMeter, facts: Option<&Snapshot>, now: UnixMillis) -> Self {
+        let standing = meter.gauges();
         let (state, tone) = match (standing.state, standing.last_answer_at) {
             (AccountState::Working | AccountState::Unknown, None) => ("not asked yet", "idle"),
             (AccountState::Working | AccountState::Unknown, Some(_)) => ("answers", "good"),
@@ -169,7 +169,7 @@ impl ReaderRow {
     }
 }
 
-pub(super) fn statuses(facts: &Facts) -> Vec<StatusRow> {
+pub(super) fn statuses(facts: &Snapshot) -> Vec<StatusRow> {
     let rows = facts.by_status.iter().map(|(status, count)| StatusRow {
         status: *status,
         tone: if *count > 0 { tone(*status) } else { "idle" },
@@ -203,13 +203,13 @@ pub(in crate::server) fn tone(status: Status) -> &'static str {
 
 /// What the page tells of an event's payload.
 #[derive(Deserialize)]
-struct Envelope {
+struct Payload {
     subject: Option<String>,
-    data: Data,
+    data: PayloadData,
 }
 
 #[derive(Deserialize)]
-struct Data {
+struct PayloadData {
     account: String,
     #[serde(default)]
     late: bool,
@@ -222,10 +222,10 @@ struct Amount {
     currency: String,
 }
 
-pub(in crate::server) fn event_rows(events: &[HistoryEvent], now: UnixMillis) -> Vec<EventRow> {
+pub(in crate::server) fn event_rows(events: &[HistoryEvent], now: UnixMillis) -> Vec<HistoryRow> {
     events
         .iter()
-        .map(|event| EventRow::of(event, now))
+        .map(|event| HistoryRow::of(event, now))
         .collect()
 }
 
