@@ -12,7 +12,7 @@ use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::AccountMeter;
-use crate::server::snapshot::Facts;
+use crate::server::snapshot::Snapshot;
 use crate::store::{HistoryEvent, LAG_ALARM, Lag};
 use crate::story;
 use crate::words;
@@ -229,9 +229,9 @@ pub(in crate::server) fn event_rows(events: &[HistoryEvent], now: UnixMillis) ->
         .collect()
 }
 
-impl EventRow {
+impl HistoryRow {
     fn of(event: &HistoryEvent, now: UnixMillis) -> Self {
-        let envelope: Option<Envelope> = serde_json::from_str(&event.payload).ok();
+        let envelope: Option<Payload> = serde_json::from_str(&event.payload).ok();
         let late = envelope.as_ref().is_some_and(|e| e.data.late);
         let (what, tone) = what_happened(&event.event_type, late);
         let amount = envelope.as_ref().and_then(|e| e.data.amount.as_ref());
