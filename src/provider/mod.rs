@@ -5,7 +5,11 @@
 //! kind can become an observation about an invoice.
 
 pub mod http;
+pub mod registry;
+pub mod service;
+pub mod setting;
 pub mod walletpay;
+pub mod wire;
 
 use std::fmt;
 use std::time::Duration;
