@@ -1,4 +1,4 @@
-//! ObservedOrders: what a provider said about one order, in words that every provider shares.
+//! Observations: what a provider said about one order, in words that every provider shares.
 
 use super::deadline::LedgerCoverage;
 use super::invoice::{ExternalId, OrderId};

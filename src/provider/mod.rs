@@ -8,6 +8,7 @@ pub mod http;
 pub mod registry;
 pub mod service;
 pub mod setting;
+mod time_list;
 pub mod walletpay;
 pub mod wire;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
 
@@ -46,6 +48,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The list of all orders, by position.
     fn lists(&self) -> Option<&dyn ListOrders> {
+        None
+    }
+
+    /// The list of orders by time.
+    fn lists_by_time(&self) -> Option<&dyn ListByTime> {
         None
     }
 
@@ -250,15 +257,15 @@ impl ApiKey {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
-            return Err("is empty");
+            return Err("empty");
         }
         match std::str::from_utf8(bytes) {
             Ok(text) if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) => {
                 Ok(Self(text.to_owned()))
             }
             _ => Err(
-                "holds a line break, a control character or a letter outside ASCII; \
-                 accepted is the key alone, on one line",
+                "contains a line break, a control character or a letter outside ASCII; expected the key alone, \
+                 on one line",
             ),
         }
     }

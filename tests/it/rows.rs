@@ -1,4 +1,4 @@
-//! Rows and observed_orders that tests start from. Their times are fixed: what stands in a database, whose
+//! Rows and observed orders that tests start from. Their times are fixed: what stands in a database, whose
 //! triggers follow the real clock, goes by `observed_order_of`.
 
 use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, Schedule, Wish};
