@@ -28,12 +28,13 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use crate::provider::ApiKey;
-pub use crate::provider::registry::ProviderKind;
+pub use crate::domain::planner::Strategy;
+pub use crate::provider::kind::ProviderKind;
 pub use crate::provider::setting::Settings;
+pub use crate::provider::{ApiKey, KeyReader};
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use key::{KeyReader, api_key, key_reader, key_variable};
+pub use key::{api_key, key_reader, key_variable};
 pub use overridden::overridden_database;
 pub use stores::shared_stores;
 pub use stray::stray_variables;
@@ -84,14 +85,6 @@ pub struct AccountConfig {
     pub enabled: bool,
     /// The settings that only this provider has.
     pub settings: Settings,
-}
-
-/// How the orders of an account are polled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    Auto,
-    Single,
-    List,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -3,11 +3,11 @@
 use ::config::{Value, ValueKind};
 
 use super::section::Section;
-use super::shape::Table;
+use super::shape::SettingsTable;
 use crate::provider::setting::{Setting, SettingKind, Settings};
 
 /// The names of `settings`, each with a value of its kind.
-pub(super) fn template<'s>(settings: impl IntoIterator<Item = &'s Setting>) -> Table {
+pub(super) fn template<'s>(settings: impl IntoIterator<Item = &'s Setting>) -> SettingsTable {
     settings
         .into_iter()
         .map(|setting| (setting.key.to_owned(), Value::new(None, sample(setting))))
@@ -103,7 +103,7 @@ mod tests {
     ];
 
     fn read_all(values: &[(&str, ValueKind)]) -> (Settings, Vec<String>) {
-        let values: Table = values
+        let values: SettingsTable = values
             .iter()
             .map(|(key, kind)| ((*key).to_owned(), Value::new(None, kind.clone())))
             .collect();

@@ -8,7 +8,7 @@ use ::config::{Value, ValueKind};
 use super::error::Problem;
 use super::provider_settings;
 use super::section::Section;
-use super::shape::{self, Table, account_template};
+use super::shape::{self, SettingsTable, account_template};
 use super::text;
 use super::{
     AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,
@@ -32,15 +32,18 @@ const MAX_BYTES_PER_SECOND: u64 = 1 << 40;
 const MAX_CHECKS_AFTER_EXPIRY: usize = 100;
 
 /// Both trees, and the problems found so far.
-struct Reader<'a> {
-    tree: &'a Table,
-    template: &'a Table,
+struct SettingsReader<'a> {
+    tree: &'a SettingsTable,
+    template: &'a SettingsTable,
     problems: Vec<Problem>,
 }
 
 /// The typed configuration of a tree, or its problems.
-pub(super) fn typed(tree: &Table, template: &Table) -> (Option<Config>, Vec<Problem>) {
-    let mut reader = Reader {
+pub(super) fn typed(
+    tree: &SettingsTable,
+    template: &SettingsTable,
+) -> (Option<Config>, Vec<Problem>) {
+    let mut reader = SettingsReader {
         tree,
         template,
         problems: Vec::new(),
@@ -61,7 +64,7 @@ pub(super) fn typed(tree: &Table, template: &Table) -> (Option<Config>, Vec<Prob
     (usable.then_some(config), reader.problems)
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingsReader<'a> {
     fn section(&mut self, name: &str) -> Section<'_> {
         let values = as_table(self.tree.get(name));
         let defaults = as_table(self.template.get(name));
@@ -103,7 +106,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The settings that only the account's provider has.
-    fn settings(&mut self, path: &str, account: &Table, provider: &ProviderKind) -> Settings {
+    fn settings(
+        &mut self,
+        path: &str,
+        account: &SettingsTable,
+        provider: &ProviderKind,
+    ) -> Settings {
         let path = format!("{path}.{}", shape::SETTINGS);
         let given = account.get(shape::SETTINGS);
         if let Some(value) = given {
@@ -282,7 +290,7 @@ fn local(listen: Option<&Listen>, allow_remote: bool) -> Result<(), String> {
     }
 }
 
-fn as_table(value: Option<&Value>) -> Option<&Table> {
+fn as_table(value: Option<&Value>) -> Option<&SettingsTable> {
     match value.map(|value| &value.kind) {
         Some(ValueKind::Table(table)) => Some(table),
         _ => None,

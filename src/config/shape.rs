@@ -7,7 +7,7 @@ use super::provider_settings;
 use crate::provider::registry::PROVIDERS;
 use crate::provider::setting::Setting;
 
-pub(super) type Table = Map<String, Value>;
+pub(super) type SettingsTable = Map<String, Value>;
 
 /// The list of tables among the settings.
 const ACCOUNTS: &str = "account";
@@ -41,7 +41,7 @@ impl Unknown {
 }
 
 /// The table of defaults for one account: the example's first.
-pub(super) fn account_template(template: &Table) -> Option<&Table> {
+pub(super) fn account_template(template: &SettingsTable) -> Option<&SettingsTable> {
     match template.get(ACCOUNTS).map(|accounts| &accounts.kind) {
         Some(ValueKind::Array(accounts)) => match accounts.first().map(|first| &first.kind) {
             Some(ValueKind::Table(table)) => Some(table),
@@ -52,7 +52,7 @@ pub(super) fn account_template(template: &Table) -> Option<&Table> {
 }
 
 /// Where every setting stands, as `locate` takes it.
-pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
+pub(super) fn paths(template: &SettingsTable) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
     for (section, value) in sorted(template) {
@@ -73,7 +73,10 @@ fn all_provider_settings() -> impl Iterator<Item = &'static Setting> {
 
 /// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
 /// messages, and its default.
-pub(super) fn locate(template: &Table, segments: &[&str]) -> Result<(String, ValueKind), Unknown> {
+pub(super) fn locate(
+    template: &SettingsTable,
+    segments: &[&str],
+) -> Result<(String, ValueKind), Unknown> {
     match segments {
         [ACCOUNTS, index, key] => match (account_index(index), account_template(template)) {
             (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
@@ -126,7 +129,7 @@ fn not_an_account(segments: &[&str]) -> Unknown {
     }
 }
 
-fn leaf(table: &Table, section: &str, key: &str) -> Result<(String, ValueKind), Unknown> {
+fn leaf(table: &SettingsTable, section: &str, key: &str) -> Result<(String, ValueKind), Unknown> {
     match table.get(key) {
         Some(default) => Ok((format!("{section}.{key}"), default.kind.clone())),
         None => Err(unknown(section, key, table, table)),
@@ -135,7 +138,7 @@ fn leaf(table: &Table, section: &str, key: &str) -> Result<(String, ValueKind), 
 
 /// Reports every key of `tree` that the template does not have, and every section or list of accounts
 /// of another type.
-pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>) {
+pub(super) fn check(tree: &SettingsTable, template: &SettingsTable, problems: &mut Vec<Problem>) {
     for (key, value) in sorted(tree) {
         match (template.get(key).map(|value| &value.kind), &value.kind) {
             (Some(ValueKind::Table(known)), ValueKind::Table(table)) => {
@@ -165,11 +168,11 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
 pub(super) fn check_settings(
     path: &str,
     value: &Value,
-    known: &Table,
+    known: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     match &value.kind {
-        ValueKind::Table(table) => check_keys(path, table, known, &Table::new(), problems),
+        ValueKind::Table(table) => check_keys(path, table, known, &SettingsTable::new(), problems),
         _ => problems.push(problem(
             path,
             value,
@@ -178,7 +181,12 @@ pub(super) fn check_settings(
     }
 }
 
-fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: &mut Vec<Problem>) {
+fn check_accounts(
+    list: &Value,
+    accounts: &[Value],
+    template: &SettingsTable,
+    problems: &mut Vec<Problem>,
+) {
     if accounts.is_empty() || accounts.len() > MAX_ACCOUNTS {
         let message = format!("expected 1 to {MAX_ACCOUNTS} accounts");
         problems.push(problem(ACCOUNTS, list, message));
@@ -186,7 +194,7 @@ fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: 
     let Some(mut known) = account_template(template).cloned() else {
         return;
     };
-    known.insert(SETTINGS.to_owned(), Value::from(Table::new()));
+    known.insert(SETTINGS.to_owned(), Value::from(SettingsTable::new()));
     for (index, account) in accounts.iter().enumerate() {
         let path = format!("{ACCOUNTS}[{index}]");
         match &account.kind {
@@ -208,9 +216,9 @@ fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: 
 
 fn check_keys(
     path: &str,
-    table: &Table,
-    known: &Table,
-    template: &Table,
+    table: &SettingsTable,
+    known: &SettingsTable,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     for (key, value) in sorted(table) {
@@ -221,7 +229,7 @@ fn check_keys(
 }
 
 /// A key that is not in `known`, with the nearest one that is, there or in another section.
-fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown {
+fn unknown(section: &str, key: &str, known: &SettingsTable, template: &SettingsTable) -> Unknown {
     let path = if section.is_empty() {
         key.to_owned()
     } else {
@@ -249,7 +257,7 @@ fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown
     }
 }
 
-fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
+fn nearest<'t>(key: &str, known: &'t SettingsTable) -> Option<&'t str> {
     known
         .keys()
         .map(|name| (strsim::damerau_levenshtein(key, name), name.as_str()))
@@ -259,7 +267,7 @@ fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
 }
 
 /// The same key in another section.
-fn elsewhere(key: &str, template: &Table) -> Option<String> {
+fn elsewhere(key: &str, template: &SettingsTable) -> Option<String> {
     sorted(template)
         .into_iter()
         .find_map(|(section, value)| match &value.kind {
@@ -268,7 +276,7 @@ fn elsewhere(key: &str, template: &Table) -> Option<String> {
         })
 }
 
-fn names(table: &Table) -> String {
+fn names(table: &SettingsTable) -> String {
     if table.is_empty() {
         return "none".to_owned();
     }
@@ -289,7 +297,7 @@ fn problem(path: &str, value: &Value, message: String) -> Problem {
 }
 
 /// In order of name: a map has none, and messages shall not change their order from run to run.
-fn sorted(table: &Table) -> Vec<(&str, &Value)> {
+fn sorted(table: &SettingsTable) -> Vec<(&str, &Value)> {
     let mut entries: Vec<_> = table
         .iter()
         .map(|(key, value)| (key.as_str(), value))

@@ -5,6 +5,7 @@
 //! kind can become an observation about an invoice.
 
 pub mod http;
+pub mod kind;
 pub mod registry;
 pub mod service;
 pub mod setting;
@@ -13,6 +14,7 @@ pub mod walletpay;
 pub mod wire;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -250,6 +252,9 @@ impl ProviderError {
 /// An account's key. Never shown: not by `Debug`, not in an error, not in a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
+
+/// Reads an account's key again.
+pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
 
 impl ApiKey {
     /// A key as read, white space around it cut. Refused, with the reason, when empty or when it
