@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::deadline::LedgerCoverage;
+use super::observation::LedgerCoverage;
 use super::time::UnixMillis;
 
 /// At the first start, transactions so old are read too: an order may have been made before.
@@ -95,8 +95,13 @@ impl Ledger {
     /// As kept in the database: `from began_at cursor`, `-` for what is not known.
     pub fn to_text(&self) -> Option<String> {
         let cursor = self.cursor.as_ref()?;
-        let time = |at: Option<UnixMillis>| at.map_or_else(|| "-".to_owned(), |at| at.0.to_string());
-        let began = if self.is_reading { time(self.began_at) } else { "end".to_owned() };
+        let time =
+            |at: Option<UnixMillis>| at.map_or_else(|| "-".to_owned(), |at| at.0.to_string());
+        let began = if self.is_reading {
+            time(self.began_at)
+        } else {
+            "end".to_owned()
+        };
         Some(format!("{} {began} {}", time(self.from), cursor.0))
     }
 
@@ -156,13 +161,21 @@ mod tests {
         let from = NOON.minus(READ_BACK);
         assert_eq!(
             coverage,
-            Some(LedgerCoverage { began_at: NOON, from, through: later(1) })
+            Some(LedgerCoverage {
+                began_at: NOON,
+                from,
+                through: later(1)
+            })
         );
         assert!(!ledger.is_reading());
         let coverage = ledger.learn(end("150", Some(later(9))), Some(later(9)));
         assert_eq!(
             coverage,
-            Some(LedgerCoverage { began_at: later(9), from, through: later(9) })
+            Some(LedgerCoverage {
+                began_at: later(9),
+                from,
+                through: later(9)
+            })
         );
     }
 
