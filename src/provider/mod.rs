@@ -5,9 +5,14 @@
 //! kind can become an observation about an invoice.
 
 pub mod http;
+pub mod kind;
 mod ledger;
+pub mod registry;
+pub mod service;
+pub mod setting;
 mod time_list;
 pub mod walletpay;
+pub mod wire;
 
 use std::fmt;
 use std::sync::Arc;
