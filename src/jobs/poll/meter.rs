@@ -1,8 +1,8 @@
 //! Reports a poller's requests, observations, events and limits to the metrics.
 
-use super::Poller;
 use super::fetch::{About, FetchOutcome};
 use super::page::Listed;
+use super::poller::Poller;
 use super::writer::Decided;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Invoice;
@@ -87,7 +87,7 @@ impl Poller {
     pub(super) fn meter_limits(&mut self) {
         let clock = &self.setup.clock;
         let (now, at) = (clock.now(), clock.monotonic());
-        let has_due = self.requests.loader.ready() > 0 || self.planner.has_fetches();
+        let has_due = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
         let database_fails = self.writer.is_failing();
         let reading = {
             let mut limiter = self.setup.limiter.lock();

@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::entry::EntryKind;
-use super::schedule::Schedule;
+use super::schedule::{EntryKind, Schedule};
 use crate::clock::Clock;
 use crate::domain::listing::PageSummary;
 use crate::domain::observation::{ObservedOrder, OrderState};
@@ -198,7 +197,7 @@ impl PageVisitor for Visitor<'_> {
                 known.0 != self.look
             });
         };
-        schedule.place(slot, position);
+        schedule.set_place(slot, position);
         self.page.slots.push(slot);
         let Some(entry) = schedule.entry(slot).filter(|entry| !entry.is_in_hand()) else {
             return false;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{BATCH, whole};
+use super::BATCH;
+use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::decide::Decision;
 use crate::domain::invoice::Invoice;
@@ -65,7 +66,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn keep(&mut self, decided: Decided) {
+    pub(super) fn add(&mut self, decided: Decided) {
         if self.gathered.is_empty() {
             self.gathering_since = self.clock.monotonic();
         }
@@ -102,7 +103,7 @@ impl Writer {
     }
 
     /// Begins to write if it is time; `hurry` does not wait for company.
-    pub(super) fn start(&mut self, hurry: bool) {
+    pub(super) fn start_commit(&mut self, hurry: bool) {
         let now = self.clock.monotonic();
         let due = now >= self.due_at() || hurry && now >= self.not_before;
         if self.under_way.is_some() || self.gathered.is_empty() || !due {
@@ -136,7 +137,7 @@ impl Writer {
     }
 
     /// Writes down what is known about the account, when nothing else is being written.
-    pub(super) fn record(&mut self, record: AccountRecord) {
+    pub(super) fn start_record(&mut self, record: AccountRecord) {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let write = async move {
             let started = clock.monotonic();
@@ -157,19 +158,19 @@ impl Writer {
     }
 
     /// The end of the write under way; never when there is none. May be dropped and called again.
-    pub(super) async fn finished(&mut self) -> CommitOutcome {
+    pub(super) async fn wait_for_commit(&mut self) -> CommitOutcome {
         match &mut self.under_way {
             Some(write) => {
                 let outcome = write.await;
                 self.under_way = None;
-                whole(outcome)
+                join_result(outcome)
             }
             None => std::future::pending().await,
         }
     }
 
     /// Takes note of an outcome. What could not be written is kept for the next try.
-    pub(super) fn conclude(&mut self, outcome: CommitOutcome) -> Vec<(Decided, Written)> {
+    pub(super) fn accept_outcome(&mut self, outcome: CommitOutcome) -> Vec<(Decided, Written)> {
         let now = self.clock.monotonic();
         match outcome.written {
             Ok(written) => {
