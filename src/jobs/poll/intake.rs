@@ -18,7 +18,7 @@ const SHORTEST_REST: Duration = Duration::from_millis(5);
 
 impl Poller {
     /// Whether the database was read.
-    async fn read_due_rows(&mut self) -> Result<bool, StoreError> {
+    pub(super) async fn read_due_rows(&mut self) -> Result<bool, StoreError> {
         let now = self.setup.clock.monotonic();
         if !self.queue.is_due(now) {
             return Ok(false);
@@ -95,7 +95,7 @@ impl Poller {
 
     /// Something is due so soon: a rest that is longer ends early, if the database can be used.
     pub(super) fn read_again_in(&mut self, wait: Duration) {
-        if !self.writer.is_failing() {
+        if !self.writer.database.is_failing() {
             let at = self.setup.clock.monotonic() + wait;
             self.queue.read_again_at(at);
         }

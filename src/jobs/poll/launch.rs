@@ -19,7 +19,7 @@ use crate::store::StoreError;
 impl Poller {
     /// Begins the next request to the list, if one is wanted and the limits allow it: first what is
     /// due needs, then missing amounts, then the watch. One at a time.
-    async fn begin_list_request(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn begin_list_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
         let is_fetches_turn = self.requests.list_was_last && fetches_wait;
@@ -57,9 +57,14 @@ impl Poller {
         self.requests.list = Some(listed.boxed());
     }
 
+    /// Whether no row is to be loaded, as planned with all that is due.
+    pub(super) fn has_nothing_to_load(&self) -> bool {
+        !self.queue.has_more() && !self.planner.has_fetches() && !self.requests.loader.is_loading()
+    }
+
     /// Loads the rows whose turn for a request of their own has come, while earlier ones are asked
     /// about.
-    fn begin_load(&mut self) {
+    pub(super) fn begin_load(&mut self) {
         let now = self.setup.clock.monotonic();
         if self.requests.loader.is_loading() {
             return;
@@ -71,6 +76,13 @@ impl Poller {
             } else {
                 (limiter.room(now).min(BATCH), 1)
             }
+        };
+        // A load that failed is tried again, whatever may be asked for: else nothing would show that
+        // it succeeds.
+        let (most, enough) = if self.writer.database.is_load_failing() {
+            (most.max(1), usize::MAX)
+        } else {
+            (most, enough)
         };
         if most == 0 || self.requests.loader.count_ready() >= enough {
             return;
@@ -92,7 +104,7 @@ impl Poller {
         }
     }
 
-    fn accept_rows(&mut self, loaded: Loaded) {
+    pub(super) fn accept_rows(&mut self, loaded: Loaded) {
         let now = self.setup.clock.monotonic();
         let mut shared = lock(&self.shared);
         let schedule = &mut shared.schedule;
@@ -103,12 +115,13 @@ impl Poller {
                     schedule.make_due(*slot);
                 }
                 drop(shared);
-                let again = self.writer.fail_load(&error);
+                let again = self.writer.database.note_load_failure(&error, now);
                 self.queue.wait_until(again);
                 return;
             }
         };
-        self.writer.loaded();
+        self.writer.database.note_load();
+        self.writer.note_success();
         for turns in loaded.groups {
             let mut group = Group::new();
             for (slot, id) in turns {
@@ -128,12 +141,12 @@ impl Poller {
         }
     }
 
-    fn launch_requests(&mut self) {
+    pub(super) fn launch_requests(&mut self) {
         if self.pass.is_finishing {
             return;
         }
         self.launch_probe();
-        if self.writer.is_failing() {
+        if self.writer.database.is_failing() {
             return;
         }
         while let Some(group) = self.requests.loader.pop() {

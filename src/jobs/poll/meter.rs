@@ -88,7 +88,7 @@ impl Poller {
         let clock = &self.setup.clock;
         let (now, at) = (clock.now(), clock.monotonic());
         let has_due = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
-        let database_fails = self.writer.is_failing();
+        let database_fails = self.writer.database.is_failing();
         let reading = {
             let mut limiter = self.setup.limiter.lock();
             let may_begin = limiter.wait(at).is_some_and(|wait| wait.is_zero());

@@ -8,6 +8,7 @@
 //! observed is committed. A crash at any point repeats a request and nothing else. Requests and
 //! commits overlap: while one batch is being written the next one gathers.
 
+mod database;
 mod fetch;
 mod intake;
 mod launch;

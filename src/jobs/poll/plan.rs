@@ -8,7 +8,7 @@ use super::schedule::{Entry, tick};
 use crate::domain::planner::cover::By;
 
 impl Poller {
-    fn plan_requests(&mut self) {
+    pub(super) fn plan_requests(&mut self) {
         let shapes = self.shapes();
         let now = self.setup.clock.monotonic();
         let wall = self.setup.clock.now();

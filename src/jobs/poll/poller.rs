@@ -147,7 +147,7 @@ impl Poller {
         let now = self.setup.clock.monotonic();
         let mut limiter = self.setup.limiter.lock();
         let wait = limiter.wait(now).unwrap_or_default();
-        limiter.stop_reason().is_some() || self.writer.is_failing() || wait > ONCE_WAITS
+        limiter.stop_reason().is_some() || self.writer.database.is_failing() || wait > ONCE_WAITS
     }
 
     /// Finishes what is under way; what is not done in time is asked again after the next start.

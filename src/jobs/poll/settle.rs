@@ -211,7 +211,7 @@ impl Poller {
     /// Begins to write, if it is time. What nobody else joins any more does not wait for company.
     pub(super) fn start_commit(&mut self) {
         self.writer.start_commit(self.requests.is_idle());
-        if self.writer.is_writing() || self.writer.is_failing() {
+        if self.writer.is_writing() || self.writer.database.is_failing() {
             return;
         }
         let setup = &self.setup;

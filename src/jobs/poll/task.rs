@@ -3,6 +3,6 @@
 use tokio::task::JoinError;
 
 /// What a task brought. A panic in there is ours; nobody cancels one that is still waited for.
-fn join_result<T>(ended: Result<T, JoinError>) -> T {
+pub(super) fn join_result<T>(ended: Result<T, JoinError>) -> T {
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

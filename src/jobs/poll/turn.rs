@@ -8,7 +8,8 @@ impl Poller {
     /// Does all that can be done now.
     pub(super) async fn run_turn(&mut self) {
         if let Err(error) = self.refresh().await {
-            let again = self.writer.fail(&error);
+            let now = self.setup.clock.monotonic();
+            let again = self.writer.database.note_failure(&error, now);
             self.queue.wait_until(again);
         }
         self.launch_requests();
@@ -21,20 +22,21 @@ impl Poller {
         self.match_shown().await?;
         self.match_missing().await?;
         if has_read || has_unmatched {
-            self.writer.recovered();
+            self.writer.note_success();
         }
         let now = self.setup.clock.monotonic();
-        if self.writer.is_full() || self.writer.must_wait(now) {
+        if self.writer.is_full() || self.writer.database.must_wait(now) {
             return Ok(());
         }
         self.plan_requests();
-        if !self.writer.is_failing() {
+        if !self.writer.database.is_failing() {
             self.begin_list_request().await?;
         }
-        self.begin_load();
-        if self.writer.is_failing() && !self.requests.loader.is_loading() {
-            self.writer.loaded();
+        if self.writer.database.is_load_failing() && self.has_nothing_to_load() {
+            self.writer.database.note_load();
+            self.writer.note_success();
         }
+        self.begin_load();
         Ok(())
     }
 }

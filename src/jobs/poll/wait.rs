@@ -57,7 +57,7 @@ impl Poller {
 
     /// When there is something to do, if nothing comes back before.
     fn next_work_at(&mut self, now: Duration) -> Duration {
-        if self.writer.is_failing() {
+        if self.writer.database.is_failing() {
             // Nothing is planned or asked meanwhile: only the next try of the database counts.
             let again = self.queue.not_before();
             return if again > now {

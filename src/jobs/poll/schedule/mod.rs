@@ -26,6 +26,7 @@ use hashbrown::HashTable;
 
 use self::entry::EntryState;
 pub(super) use self::entry::{Entry, EntryKind, Trust};
+use self::key::EntryKey;
 use self::slots::Slots;
 pub(super) use self::tick::{Tick, tick, tick_begin};
 use crate::domain::invoice::{Invoice, InvoiceId};
