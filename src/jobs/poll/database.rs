@@ -43,11 +43,6 @@ impl DatabaseHealth {
         }
     }
 
-    /// Whether a load failed, and only a load or a commit can show that it works again.
-    pub(super) fn is_load_failing(&self) -> bool {
-        matches!(self.state, DatabaseState::LoadFailing { .. })
-    }
-
     /// No commit begins before.
     pub(super) fn not_before(&self) -> Duration {
         match self.state {
@@ -120,6 +115,10 @@ impl DatabaseHealth {
 mod tests {
     use super::*;
 
+    fn is_load_failing(database: &DatabaseHealth) -> bool {
+        matches!(database.state, DatabaseState::LoadFailing { .. })
+    }
+
     #[test]
     fn a_read_that_succeeds_ends_no_failure_of_a_load() {
         let error = StoreError::Unavailable("disk full".into());
@@ -127,11 +126,11 @@ mod tests {
         let at = database.note_load_failure(&error, Duration::ZERO);
         assert!(database.must_wait(Duration::ZERO) && !database.must_wait(at));
         database.note_success();
-        assert!(database.is_load_failing());
+        assert!(is_load_failing(&database));
         let later = database.note_failure(&error, at);
-        assert!(database.is_load_failing() && later > at);
+        assert!(is_load_failing(&database) && later > at);
         database.note_load();
-        assert!(database.is_failing() && !database.is_load_failing());
+        assert!(database.is_failing() && !is_load_failing(&database));
         database.note_success();
         assert!(!database.is_failing());
     }

@@ -77,9 +77,9 @@ impl Poller {
                 (limiter.room(now).min(BATCH), 1)
             }
         };
-        // A load that failed is tried again, whatever may be asked for: else nothing would show that
-        // it succeeds.
-        let (most, enough) = if self.writer.database.is_load_failing() {
+        // After a failure rows are loaded whatever may be asked for: else nothing would show that the
+        // database works again.
+        let (most, enough) = if self.writer.database.is_failing() {
             (most.max(1), usize::MAX)
         } else {
             (most, enough)

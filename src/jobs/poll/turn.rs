@@ -32,7 +32,7 @@ impl Poller {
         if !self.writer.database.is_failing() {
             self.begin_list_request().await?;
         }
-        if self.writer.database.is_load_failing() && self.has_nothing_to_load() {
+        if self.writer.database.is_failing() && self.has_nothing_to_load() {
             self.writer.database.note_load();
             self.writer.note_success();
         }

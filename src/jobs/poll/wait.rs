@@ -59,6 +59,9 @@ impl Poller {
     fn next_work_at(&mut self, now: Duration) -> Duration {
         if self.writer.database.is_failing() {
             // Nothing is planned or asked meanwhile: only the next try of the database counts.
+            if self.queue.has_more() && !self.writer.database.must_wait(now) {
+                return now;
+            }
             let again = self.queue.not_before();
             return if again > now {
                 again
