@@ -91,8 +91,7 @@ impl Limiter {
         if self.breaker.stop_reason().is_none() {
             return self.rate.wait(u8::from(self.reserved), now);
         }
-        let probe = self.breaker.wants_probe_in(now)?;
-        Some(self.rate.wait(0, now)?.max(probe))
+        self.wait_for_probe(now)
     }
 
     /// Time until a probe may begin; None = none is wanted, or not before a request comes back.
@@ -284,6 +283,29 @@ mod tests {
         limiter.settle(&probe, Ok(()), now);
         assert_eq!(limiter.stop_reason(), None);
         assert!(limiter.take(now).is_ok());
+    }
+
+    #[test]
+    fn a_stopped_account_waits_for_its_probe_and_for_what_holds_it() {
+        let mut limiter = limiter(0.0, 1, 3);
+        let permit = limiter.take(START).unwrap();
+        let refused = ProviderError::KeyRefused("HTTP 401".into());
+        limiter.settle(&permit, Err(&refused), START);
+        let until_probe = Some(Duration::from_secs(2));
+        assert_eq!(limiter.wait(START), until_probe);
+        assert_eq!(limiter.wait_for_probe(START), until_probe);
+        let later = seconds(2.0);
+        let probe = limiter.take_probe(later).unwrap();
+        assert_eq!(
+            (limiter.wait(later), limiter.wait_for_probe(later)),
+            (None, None)
+        );
+        let too_often = ProviderError::RateLimited {
+            wait: Some(Duration::from_mins(1)),
+        };
+        limiter.settle(&probe, Err(&too_often), later);
+        assert_eq!(limiter.wait(later), Some(Duration::from_mins(1)));
+        assert_eq!(limiter.wait_for_probe(later), limiter.wait(later));
     }
 
     #[test]
