@@ -219,7 +219,7 @@ impl Audit {
                 self.provider.name(),
                 Observation::Seen(order.clone()),
             );
-            if !decision.says_something() {
+            if !decision.has_changes() {
                 return Ok(());
             }
             let now = self.clock.now();

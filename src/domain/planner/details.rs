@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{ListRequest, Why};
+use super::list_request::{ListRequest, Why};
 use crate::domain::listing::{MARGIN, Positions};
 use crate::domain::time::UnixMillis;
 

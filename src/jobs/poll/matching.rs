@@ -174,7 +174,7 @@ impl Poller {
             provider,
             Observation::Seen(observed.clone()),
         );
-        let tells = decision.says_something();
+        let tells = decision.has_changes();
         let mut shared = lock(&self.shared);
         if invoice.facts.order_id.is_some() {
             shared.schedule.forget_old_name(&invoice);
