@@ -176,7 +176,7 @@ pub fn limiter(account: &AccountConfig, clock: &dyn Clock) -> SharedLimiter {
     SharedLimiter::new(limits, clock.monotonic())
 }
 
-/// The rules of looking, as configured.
+/// The polling cadence, as configured.
 pub fn cadence(config: &Config) -> Cadence {
     let polling = &config.polling;
     Cadence {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::parts::Parts;
 use crate::store::StoreError;
 
-/// Two looks at files and a read of three numbers.
+/// Two checks of files and a read of three numbers.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Returns when the database was replaced, and never else.

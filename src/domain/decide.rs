@@ -1,6 +1,6 @@
 //! What follows from an observation about an invoice: the row to write and the event to append.
 //!
-//! Every rule of the state table lives here, and none of time: `cadence` plans the next look.
+//! Every rule of the state table lives here, and none of time: `cadence` plans the next poll.
 //! The order of judgement on an observed order: whose order is it, what sum does it ask for, what state
 //! is it in. The moves themselves are `Status::may_become`; nothing here knows a second table.
 //!
@@ -31,12 +31,12 @@ use super::state::{Status, reason};
 use super::time::UnixMillis;
 use super::transaction::Transaction;
 
-/// The row as it shall be, and the event that says so, if there is something to say.
+/// The row as it shall be, and the event of its move, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The version the row must still have, else the decision is stale.
     pub based_on_version: i64,
-    /// The planned look that was taken up; a program's nudge since then survives.
+    /// The planned poll that was made; a program's nudge since then survives.
     pub based_on_next_poll_at: Option<UnixMillis>,
     /// The new row.
     pub row: Box<Invoice>,
@@ -99,7 +99,7 @@ pub fn decide_by(
             transaction_id: draft.transaction_id,
             ..Event::about(&row, provider, event_type, previous, observed_at)
         });
-        // The first tells of the move.
+        // The first reports the move.
         previous = row.facts.status;
     }
     Decision {

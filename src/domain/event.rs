@@ -48,7 +48,7 @@ enum ToldApartBy {
     /// There is one only.
     Nothing,
     Version,
-    /// The transaction; where none is told, the version.
+    /// The transaction; where none is reported, the version.
     Transaction,
 }
 
@@ -69,7 +69,7 @@ impl EventType {
         }
     }
 
-    /// The type that tells of a move to `status`. None is told of `requested`: nothing moves there.
+    /// The type that reports a move to `status`. None reports `requested`: nothing moves there.
     pub fn of_move_to(status: Status) -> Option<Self> {
         match status {
             Status::Requested => None,
@@ -123,7 +123,7 @@ pub struct Event {
     pub late: bool,
     /// What a person wrote when deciding.
     pub note: Option<String>,
-    /// The transaction that led to it, where the provider tells one.
+    /// The transaction that led to it, where the provider reports one.
     pub transaction_id: Option<TransactionId>,
     /// Number of the event within the invoice: 1, 2, 3…
     pub version: i64,
@@ -134,7 +134,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event that tells of `row` as it is now, after `previous`; it takes the next version.
+    /// The event that reports `row` as it is now, after `previous`; it takes the next version.
     pub fn about(
         row: &Invoice,
         provider: &str,
@@ -229,7 +229,7 @@ impl Event {
     }
 }
 
-/// The event that tells of an audit's finding. `about` is the invoice it concerns, its status and
+/// The event that reports an audit's finding. `about` is the invoice it concerns, its status and
 /// the version that this event takes; None where there is no invoice.
 pub fn discrepancy_payload(
     finding: &Discrepancy,

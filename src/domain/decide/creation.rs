@@ -8,7 +8,7 @@ use crate::domain::observation::{ObservedOrder, OrderState};
 use crate::domain::state::{Status, reason};
 
 /// The order of a requested invoice exists. Whatever its state, the invoice is `pending` first:
-/// the next look tells the rest. An order with our id and another sum is one that somebody else
+/// the next poll shows the rest. An order with our id and another sum is one that somebody else
 /// made: creating ours has failed.
 pub(super) fn judge_creation(
     facts: &mut Facts,

@@ -1,11 +1,11 @@
-//! What a provider told of an invoice, in one form for orders and ledgers.
+//! What a provider reported about an invoice, in one form for orders and ledgers.
 
 use crate::domain::observation::{
     LedgerObservation, ObservedMoney, ObservedOrder, OrderState, Payment,
 };
 use crate::domain::time::UnixMillis;
 
-/// What a provider told of an invoice, by its order or by its ledger.
+/// What a provider reported about an invoice, by its order or by its ledger.
 pub(super) struct Evidence<'a> {
     pub(super) order: Option<&'a ObservedOrder>,
     pub(super) state: OrderState,

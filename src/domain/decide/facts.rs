@@ -6,7 +6,7 @@ use crate::domain::invoice::Facts;
 use crate::domain::observation::{ObservedOrder, OrderState, Payment};
 use crate::domain::state::{Status, reason};
 
-/// Moves to `status` and returns the event that tells it.
+/// Moves to `status` and returns the event of the move.
 pub(super) fn move_to(facts: &mut Facts, status: Status, why: Option<&str>) -> Option<EventType> {
     facts.status = status;
     facts.reason = why.map(str::to_owned);
@@ -33,12 +33,12 @@ pub(super) fn person_decided(facts: &Facts) -> bool {
     facts.reason.as_deref() == Some(reason::RESOLVED)
 }
 
-/// Whether PAID was seen. `paid_at` and `payment` are taken from such sightings alone.
+/// Whether PAID was seen. `paid_at` and `payment` are taken from such observations alone.
 pub(super) fn holds_money(facts: &Facts) -> bool {
     facts.paid_at.is_some() || !facts.payment.is_empty()
 }
 
-/// Takes over what was told. What was left out stays as it was, and so does the word PAID when
+/// Takes over what was reported. What was left out stays as it was, and so does the word PAID when
 /// another follows.
 pub(super) fn note_evidence(facts: &mut Facts, told: &Evidence<'_>) {
     match told.order {
@@ -77,8 +77,8 @@ pub(super) fn update<T: Clone>(kept: &mut Option<T>, seen: Option<&T>) {
     }
 }
 
-/// Fills in the amounts not known yet. What was told once stays as told, or two spellings of one
-/// sum would be observation for ever.
+/// Fills in the amounts not known yet. What was reported once stays as reported, or two spellings of one
+/// sum would be a change for ever.
 pub(super) fn fill_in_amounts(kept: &mut Payment, told: &Payment) {
     for (kept, told) in [
         (&mut kept.value, &told.value),

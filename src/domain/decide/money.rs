@@ -1,6 +1,6 @@
-//! What is new about the money of an invoice: sums, payments and refunds, each told once.
+//! What is new about the money of an invoice: sums, payments and refunds, each reported once.
 //!
-//! A transaction that is known says nothing again. A refund is told once the payment is: who hears of
+//! A known transaction is not reported again. A refund is reported once the payment is: who learns of
 //! the two the other way round would credit what was returned.
 
 use super::facts::holds_money;
@@ -22,7 +22,7 @@ pub(super) struct MoneyChange {
     was_known: bool,
     payments: Vec<TransactionId>,
     refunds: Vec<TransactionId>,
-    /// What was returned so far, as told now and as it was known.
+    /// What was returned so far, as reported now and as it was known.
     refunded: Sums,
     refunded_before: Option<Money>,
 }
@@ -37,7 +37,7 @@ pub(super) fn is_kept(sums: &Sums) -> bool {
 }
 
 impl MoneyChange {
-    /// Takes what was told into the known transactions and the sum received. Sums never fall.
+    /// Takes what was reported into the known transactions and the sum received. Sums never fall.
     pub(super) fn apply(
         facts: &mut Facts,
         known: &mut Vec<Transaction>,
@@ -108,7 +108,7 @@ impl MoneyChange {
         if !self.note_refund(facts) {
             return Vec::new();
         }
-        // What was returned before the payment was known is told with it.
+        // What was returned before the payment was known is reported with it.
         let earlier = known.iter().filter(|one| one.has_moved(Direction::Out));
         let unsaid = match &self.refunded_before {
             None => earlier.map(|one| one.id.clone()).collect(),
@@ -150,7 +150,7 @@ impl EventDraft {
     }
 }
 
-/// One event for each transaction; where none is told, one for the sum that grew.
+/// One event for each transaction; where none is reported, one for the sum that grew.
 fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<EventDraft> {
     if ids.is_empty() && is_more {
         return vec![EventDraft::by(event_type, None)];
@@ -159,7 +159,7 @@ fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<Even
     said.collect()
 }
 
-/// The sum returned so far, as told, else as the transactions add up.
+/// The sum returned so far, as reported, else as the transactions add up.
 fn refunded(facts: &Facts, known: &[Transaction], told: &ObservedMoney) -> Sums {
     let outgoing = || known.iter().filter(|one| one.has_moved(Direction::Out));
     let like = facts.amount.as_ref();
@@ -184,7 +184,7 @@ fn is_greater(sum: &Money, before: Option<&Money>) -> bool {
     }
 }
 
-/// Takes what was told into what is known; returns what is new or has changed. Money that moved
+/// Takes what was reported into what is known; returns what is new or has changed. Money that moved
 /// stays moved.
 fn merge(known: &mut Vec<Transaction>, told: &[Transaction]) -> Vec<Transaction> {
     let mut changed: Vec<Transaction> = Vec::new();

@@ -1,4 +1,4 @@
-//! What follows where the provider told of an order, or of payments in its ledger.
+//! What follows where the provider reported an order, or payments in its ledger.
 
 use super::creation::judge_creation;
 use super::evidence::Evidence;
@@ -20,7 +20,7 @@ struct Case<'a> {
     moved: &'a MoneyChange,
 }
 
-/// The judgement on what the provider told: the move, then the money beside it.
+/// The judgement on what the provider reported: the move, then the money beside it.
 pub(super) fn judge_evidence(rules: &Rules, row: &mut Invoice, told: &Evidence<'_>) -> Judgement {
     let Invoice {
         facts,
@@ -95,7 +95,7 @@ fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     }
 }
 
-/// Why a person must decide about what was told, if one must.
+/// Why a person must decide about what was reported, if one must.
 fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
     let ended = matches!(facts.status, Status::Expired | Status::Cancelled);
     match case.evidence.state {

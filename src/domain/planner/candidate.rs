@@ -10,7 +10,7 @@ pub struct Candidate {
     pub created_at: UnixMillis,
     /// Where its order stands in the list.
     pub place: Place,
-    /// Which requests can tell of it.
+    /// Which requests can report it.
     pub by: By,
 }
 

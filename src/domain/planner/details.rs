@@ -1,4 +1,4 @@
-//! Payments that were told without their amounts: only the list has them.
+//! Payments that were reported without their amounts: only the list has them.
 
 use std::collections::HashMap;
 use std::time::Duration;

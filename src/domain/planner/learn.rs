@@ -10,14 +10,14 @@ use crate::domain::time::UnixMillis;
 /// A sweep that came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
-    /// Entries that it looked for.
+    /// Entries that it was to find.
     pub members: Vec<u32>,
     /// Whether it read the whole list, so that what it did not show is not there.
     pub was_all: bool,
 }
 
 impl Planner {
-    /// The provider told how many orders there are.
+    /// The provider reported how many orders there are.
     pub fn learn_count(&mut self, total: u64, now: Duration) {
         self.listing.learn_count(total, now);
         self.needs_count = false;

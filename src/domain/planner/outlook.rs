@@ -105,7 +105,7 @@ impl Outlook<'_> {
         planned
     }
 
-    /// Whether an entry is looked for by the sweep, or must wait for the number of orders.
+    /// Whether the sweep is to find an entry, or it must wait for the number of orders.
     fn waits(&self, found: &LocatedEntry, planned: &Planned, vague_ones: usize) -> bool {
         match found.at {
             Whereabouts::At(place) => planned.needs_count && place >= self.positions.total(),
@@ -145,7 +145,7 @@ impl Outlook<'_> {
         }
     }
 
-    /// None = no request that works just now can tell of it.
+    /// None = no request that works just now can report it.
     fn find(&self, slot: u32, candidate: Candidate, tail: &mut usize) -> Option<LocatedEntry> {
         let by = candidate.by;
         let has_pages = self.shapes.page_limit > 0;

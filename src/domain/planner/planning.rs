@@ -90,7 +90,7 @@ impl Planner {
         self.planned_at = now;
         let outlook = self.outlook(now);
         let planned = match &self.sweep {
-            // Those that it looks for are found by it.
+            // It finds its own members.
             Some(sweep) if !sweep.members.is_empty() => {
                 let members: HashSet<u32> = sweep.members.iter().copied().collect();
                 let others = due.iter().filter(|slot| !members.contains(slot));
@@ -106,7 +106,7 @@ impl Planner {
     }
 
     /// While a sweep goes on that covers the others: plans only those of `due`, most urgent first, that
-    /// no page tells of.
+    /// no page shows.
     pub fn plan_beside_sweep(&mut self, due: &[u32], now: Duration, all: usize) {
         self.planned_due = all;
         self.planned_at = now;

@@ -227,12 +227,12 @@ impl Requester {
         let Some(fetches) = self.provider.fetches() else {
             return Err(ProviderError::Refused("no order can be polled".into()));
         };
-        let looks = fetches.fetch(orders).await?;
-        if looks.len() != invoices.len() {
-            let what = format!("{} orders asked for, {} told", orders.len(), looks.len());
+        let fetched = fetches.fetch(orders).await?;
+        if fetched.len() != invoices.len() {
+            let what = format!("{} orders asked for, {} told", orders.len(), fetched.len());
             return Err(ProviderError::Malformed(what));
         }
-        self.judge(invoices, looks).await
+        self.judge(invoices, fetched).await
     }
 
     async fn find(&self, invoice: &Invoice) -> Result<FetchAnswer, ProviderError> {
@@ -252,18 +252,18 @@ impl Requester {
     async fn judge(
         &self,
         invoices: &[Invoice],
-        looks: Vec<FetchedOrder>,
+        fetched: Vec<FetchedOrder>,
     ) -> Result<FetchAnswer, ProviderError> {
         let missing: Vec<&Invoice> = invoices
             .iter()
-            .zip(&looks)
-            .filter(|(_, look)| **look == FetchedOrder::NotFound)
+            .zip(&fetched)
+            .filter(|(_, order)| **order == FetchedOrder::NotFound)
             .map(|(invoice, _)| invoice)
             .collect();
-        if missing.len() < looks.len() {
-            // Who tells of one order knows of those that it leaves out.
+        if missing.len() < fetched.len() {
+            // An answer with one order is complete: those that it leaves out do not exist.
             let not_found = self.not_found_observations(&missing);
-            return Ok(FetchAnswer::proof(merge_observations(looks, not_found)));
+            return Ok(FetchAnswer::proof(merge_observations(fetched, not_found)));
         }
         self.judge_missing(&missing).await
     }
@@ -314,9 +314,9 @@ impl FetchAnswer {
 }
 
 /// What was seen of each order, and of the missing ones what that means.
-fn merge_observations(looks: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
+fn merge_observations(fetched: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
     let mut not_found = not_found.into_iter();
-    let each = looks.into_iter().filter_map(|look| match look {
+    let each = fetched.into_iter().filter_map(|order| match order {
         FetchedOrder::Seen(observed) => Some(Observation::Seen(observed)),
         FetchedOrder::NotFound => not_found.next(),
     });

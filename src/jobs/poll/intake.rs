@@ -49,7 +49,7 @@ impl Poller {
         Ok(true)
     }
 
-    /// What the run before this one knew of the list, and payments that it told without amounts.
+    /// What the run before this one knew of the list, and payments that it recorded without amounts.
     async fn restore_list_state(&mut self, beginning: ListBeginning) -> Result<(), StoreError> {
         if self.shapes().page_limit == 0 {
             return Ok(());
@@ -88,7 +88,7 @@ impl Poller {
             }
         }
         if orders_to_come {
-            // An order seen before may be theirs: the list tells it by their external id.
+            // An order seen before may be theirs: the list shows it by their external id.
             shared.forget_all_seen();
         }
     }

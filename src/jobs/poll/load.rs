@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 /// An invoice by its slot in the schedule.
 pub(super) type ScheduledInvoice = (u32, InvoiceId);
 
-/// Invoices that one request is to tell of, as they are now.
+/// Invoices that one request covers, as they are now.
 pub(super) type Group = Vec<Invoice>;
 
 /// What a load brought.

@@ -73,7 +73,7 @@ impl Poller {
         let has_fetches = self.planner.shapes().has_fetches();
         for slot in swept.members {
             let entry = shared.schedule.entry_mut(slot);
-            // Who came into a place that was given up since the sweep began was not looked for.
+            // A slot that was used again since the sweep began holds another invoice.
             let was_there = |entry: &&mut Entry| entry.since_page < began;
             let Some(entry) = entry.filter(|e| was_there(e) && e.position().is_none()) else {
                 continue;
@@ -294,7 +294,7 @@ impl Poller {
         Ok(())
     }
 
-    /// What a commit means for the schedule: the row itself tells again when it is due.
+    /// What a commit means for the schedule: the row itself has the next plan.
     pub(super) fn note_committed(&mut self, decided: &Decided, is_written: bool) {
         let now = self.setup.clock.monotonic();
         let (invoice, row) = (&decided.invoice, &decided.decision.row);

@@ -1,8 +1,8 @@
-//! Polling one account: take what is due, plan, ask, decide, write.
+//! Polls one account: reads what is due, plans, requests, decides, writes.
 //!
 //! `queue` brings rows into the `schedule`; `domain::planner` makes requests of what is due; `load`
 //! reads the rows that are asked about one by one, `fetch` and `page` make the requests; `matching`
-//! finds the invoices that a page tells of; `writer` commits decisions in batches.
+//! finds the invoices that a page shows; `writer` commits decisions in batches.
 //!
 //! Nothing is lost in here: what is under way is only in hand, the row stays due until what was
 //! observed is committed. A crash at any point repeats a request and nothing else. Requests and

@@ -32,7 +32,7 @@ impl Poller {
                 self.planner.plan_beside_sweep(&alone, now, count);
                 return;
             }
-            // In the order of their turns come those that no page tells of.
+            // In the order of their turns come those that no page shows.
             let others = schedule.due_slots(tick(now)).to_vec();
             let is_other = |slot: &u32| schedule.entry(*slot).is_some_and(|e| !is_alone(e));
             let others = others.into_iter().filter(is_other);

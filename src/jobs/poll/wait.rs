@@ -10,8 +10,8 @@ use super::poller::Poller;
 use super::schedule::{tick, tick_begin};
 use crate::jobs::LONGEST_NAP;
 
-/// What is due and cannot be planned or begun is looked through again after so long.
-const LOOK_THROUGH_AGAIN: Duration = Duration::from_millis(500);
+/// What is due and cannot be planned or begun is planned again after so long.
+const PLAN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 impl Poller {
     /// Waits for whatever comes first: an answer, the end of a commit, or time.
@@ -76,7 +76,7 @@ impl Poller {
         {
             let mut shared = lock(&self.shared);
             if shared.schedule.count_due(tick(now)) > 0 {
-                wakes.push(now + LOOK_THROUGH_AGAIN);
+                wakes.push(now + PLAN_AGAIN_AFTER);
             }
             wakes.extend(shared.schedule.next_due().map(tick_begin));
         }

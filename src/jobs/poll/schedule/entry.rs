@@ -21,14 +21,14 @@ pub(in crate::jobs::poll) enum EntryState {
     Due,
     /// Being polled, or what was observed is being written.
     InHand,
-    /// As `InHand`, of an invoice whose row is not due: a page told of it.
+    /// As `InHand`, of an invoice whose row is not due: a page showed it.
     Borrowed,
 }
 
 /// What may be done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::jobs::poll) enum EntryKind {
-    /// It has no order yet: to be created. No page tells of it.
+    /// It has no order yet: to be created. No page shows it.
     Create,
     /// Waits for money: a page that shows it open, on the same terms, is a poll and changes nothing.
     Open,
@@ -47,7 +47,7 @@ pub(in crate::jobs::poll) enum Trust {
     Known,
     /// Its last polls failed.
     Failing,
-    /// What the list tells settles nothing: a request of its own does.
+    /// The list does not settle it: a request of its own does.
     Doubtful,
     /// A complete reading of the list did not show it.
     Missing,
@@ -138,7 +138,7 @@ impl Entry {
         matches!(self.state, EntryState::InHand | EntryState::Borrowed)
     }
 
-    /// Whether a page of this number tells all that was asked for: it was begun after the nudge.
+    /// Whether a page of this number answers its nudge: it was begun after it.
     pub(in crate::jobs::poll) fn is_answered_by(&self, page: u32) -> bool {
         self.nudged_for <= page
     }

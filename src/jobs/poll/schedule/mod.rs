@@ -7,7 +7,8 @@
 //!
 //! Fairness lives here and nowhere else (`turns`): orders to be created first, since customers wait
 //! for their links, then what programs nudged, then the freshest invoices, those whose polls fail
-//! behind the others; and every fourth turn is that of the one that has waited longest. So nobody starves, whatever the number of invoices.
+//! behind the others; and every fourth turn is that of the one that has waited longest. So nobody
+//! starves, whatever the number of invoices.
 //!
 //! Times are ticks of the monotonic clock: a wall clock that jumps moves nothing.
 
@@ -51,7 +52,7 @@ pub(super) struct Schedule {
     pages: u32,
 }
 
-/// Entries by state: looking through a million at each turn would be too much.
+/// Entries by state: counting a million at each turn would be too much.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     used: usize,
@@ -89,7 +90,7 @@ impl Schedule {
         Some(slot)
     }
 
-    /// A row that was read once more: only a nudge is observation.
+    /// A row that was read once more: only a nudge is new.
     fn note_nudge(&mut self, slot: u32, row: &DueRow) {
         let next_page = self.pages + 1;
         let entry = &mut self.entries[slot];
@@ -189,7 +190,7 @@ impl Schedule {
         slot
     }
 
-    /// Takes an entry out: its row tells again when it is due.
+    /// Takes an entry out: its row has the next plan.
     pub(super) fn remove(&mut self, slot: u32) {
         let Some(entry) = self.entry(slot) else {
             return;
