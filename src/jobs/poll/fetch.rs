@@ -227,12 +227,12 @@ impl Requester {
         let Some(fetches) = self.provider.fetches() else {
             return Err(ProviderError::Refused("no order can be polled".into()));
         };
-        let fetched = fetches.fetch(orders).await?;
-        if fetched.len() != invoices.len() {
-            let what = format!("{} orders asked for, {} told", orders.len(), fetched.len());
+        let answers = fetches.fetch(orders).await?;
+        if answers.len() != invoices.len() {
+            let what = format!("{} orders asked for, {} told", orders.len(), answers.len());
             return Err(ProviderError::Malformed(what));
         }
-        self.judge(invoices, fetched).await
+        self.judge(invoices, answers).await
     }
 
     async fn find(&self, invoice: &Invoice) -> Result<FetchAnswer, ProviderError> {
@@ -252,18 +252,18 @@ impl Requester {
     async fn judge(
         &self,
         invoices: &[Invoice],
-        fetched: Vec<FetchedOrder>,
+        answers: Vec<FetchedOrder>,
     ) -> Result<FetchAnswer, ProviderError> {
         let missing: Vec<&Invoice> = invoices
             .iter()
-            .zip(&fetched)
+            .zip(&answers)
             .filter(|(_, order)| **order == FetchedOrder::NotFound)
             .map(|(invoice, _)| invoice)
             .collect();
-        if missing.len() < fetched.len() {
+        if missing.len() < answers.len() {
             // An answer with one order is complete: those that it leaves out do not exist.
             let not_found = self.not_found_observations(&missing);
-            return Ok(FetchAnswer::proof(merge_observations(fetched, not_found)));
+            return Ok(FetchAnswer::proof(merge_observations(answers, not_found)));
         }
         self.judge_missing(&missing).await
     }
@@ -314,9 +314,9 @@ impl FetchAnswer {
 }
 
 /// What was seen of each order, and of the missing ones what that means.
-fn merge_observations(fetched: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
+fn merge_observations(answers: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
     let mut not_found = not_found.into_iter();
-    let each = fetched.into_iter().filter_map(|order| match order {
+    let each = answers.into_iter().filter_map(|order| match order {
         FetchedOrder::Seen(observed) => Some(Observation::Seen(observed)),
         FetchedOrder::NotFound => not_found.next(),
     });
