@@ -35,3 +35,12 @@ pub(super) fn end_creation(facts: &mut Facts, end: Status, why: &str) -> Option<
         None
     }
 }
+
+/// The requested invoice can be paid: it waits for money from now on, without an order.
+pub(super) fn judge_link(facts: &mut Facts, pay_link: String) -> Option<EventType> {
+    if facts.status != Status::Requested {
+        return None;
+    }
+    facts.pay_link = Some(pay_link);
+    move_to(facts, Status::Pending, None)
+}

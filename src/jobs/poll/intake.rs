@@ -51,10 +51,13 @@ impl Poller {
 
     /// What the run before this one knew of the list, and payments that it recorded without amounts.
     async fn restore_list_state(&mut self, beginning: ListBeginning) -> Result<(), StoreError> {
+        let text = beginning.positions.unwrap_or_default();
+        if let Some(ledger) = &mut self.requests.ledger {
+            ledger.restore(&text);
+        }
         if self.shapes().page_limit == 0 {
             return Ok(());
         }
-        let text = beginning.positions.unwrap_or_default();
         self.planner.listing.positions = Positions::parse(&text);
         let lately = self.setup.clock.now().minus(LACKING_SINCE);
         let (store, account) = (&self.setup.store, &self.setup.account);
@@ -79,6 +82,9 @@ impl Poller {
                 continue;
             };
             let Some(order_id) = &row.order_id else {
+                if let Some(ledger) = &mut self.requests.ledger {
+                    ledger.check_new(row.id);
+                }
                 orders_to_come = true;
                 continue;
             };

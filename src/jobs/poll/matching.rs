@@ -296,6 +296,7 @@ impl Poller {
 
     /// What a commit means for the schedule: the row itself has the next plan.
     pub(super) fn note_committed(&mut self, decided: &Decided, is_written: bool) {
+        self.note_released(decided, is_written);
         let now = self.setup.clock.monotonic();
         let (invoice, row) = (&decided.invoice, &decided.decision.row);
         let mut shared = lock(&self.shared);

@@ -12,6 +12,8 @@ mod database;
 mod fetch;
 mod intake;
 mod launch;
+mod ledger;
+mod ledger_reader;
 mod load;
 mod matching;
 mod meter;

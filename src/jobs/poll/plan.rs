@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::page::lock;
 use super::poller::Poller;
-use super::schedule::{Entry, tick};
+use super::schedule::{Entry, EntryKind, tick};
 use crate::domain::planner::cover::By;
 
 impl Poller {
@@ -25,7 +25,10 @@ impl Poller {
             return;
         }
         let most = self.planner.most_planned();
-        let mut due = if self.planner.sweeps(count, now) {
+        let mut due = if self.requests.ledger.is_some() {
+            // A reading of the ledger polls all others.
+            schedule.turns_of(tick(now), most, |entry| entry.kind == EntryKind::Create)
+        } else if self.planner.sweeps(count, now) {
             let is_alone = |e: &Entry| e.candidate(shapes).by == By::Alone;
             let alone = schedule.turns_of(tick(now), most, is_alone);
             if self.planner.is_sweeping() {

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::fetch::Fetcher;
+use super::ledger_reader::LedgerReader;
 use super::load::Loader;
 use super::page::{Listed, Shared};
 use super::queue::QueueReader;
@@ -55,6 +56,8 @@ pub(super) struct Requests {
     pub(super) fetcher: Fetcher,
     /// The request to the list that is under way.
     pub(super) list: Option<BoxFuture<'static, Listed>>,
+    /// Where the provider keeps a ledger and no orders.
+    pub(super) ledger: Option<LedgerReader>,
     /// Whether the next request is for an order by its id, if one waits.
     pub(super) list_was_last: bool,
 }
@@ -88,6 +91,7 @@ impl Poller {
                 loader: Loader::default(),
                 fetcher,
                 list: None,
+                ledger: setup.provider.ledger().map(|_| LedgerReader::new()),
                 list_was_last: false,
             },
             unmatched: Unmatched::default(),
@@ -179,12 +183,16 @@ impl Poller {
 impl Requests {
     /// Whether nothing waits for its answer, or to be asked.
     pub(super) fn is_idle(&self) -> bool {
-        self.loader.is_idle() && self.fetcher.is_idle() && self.list.is_none()
+        let ledger_is_idle = self.ledger.as_ref().is_none_or(LedgerReader::is_idle);
+        self.loader.is_idle() && self.fetcher.is_idle() && self.list.is_none() && ledger_is_idle
     }
 
     /// What was not begun yet is not begun any more.
     fn drop_waiting(&mut self) {
         self.loader.clear();
         self.list = None;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.drop_request();
+        }
     }
 }

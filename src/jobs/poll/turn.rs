@@ -17,10 +17,11 @@ impl Poller {
     }
 
     async fn refresh(&mut self) -> Result<(), StoreError> {
-        let has_unmatched = !self.unmatched.is_empty();
+        let has_unmatched = !self.unmatched.is_empty() || self.has_ledger_work();
         let has_read = self.read_due_rows().await?;
         self.match_shown().await?;
         self.match_missing().await?;
+        self.work_on_ledger().await?;
         if has_read || has_unmatched {
             self.writer.note_success();
         }
@@ -31,6 +32,7 @@ impl Poller {
         self.plan_requests();
         if !self.writer.database.is_failing() {
             self.begin_list_request().await?;
+            self.begin_ledger_request();
         }
         if self.writer.database.is_failing() && self.has_nothing_to_load() {
             self.writer.database.note_load();

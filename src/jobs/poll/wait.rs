@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use super::ledger_reader::{LedgerAnswer, LedgerReader};
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{tick, tick_begin};
@@ -27,6 +28,7 @@ impl Poller {
         tokio::select! {
             biased;
             outcome = writer.wait_for_commit() => self.accept_commit(outcome),
+            answer = wait_for_ledger(&mut requests.ledger) => self.accept_ledger_answer(answer),
             listed = wait_for_list(&mut requests.list) => {
                 self.requests.list = None;
                 self.accept_list_answer(listed);
@@ -69,7 +71,7 @@ impl Poller {
                 now + self.setup.intake_interval
             };
         }
-        if self.queue.has_more() || !self.unmatched.is_empty() {
+        if self.queue.has_more() || !self.unmatched.is_empty() || self.has_ledger_work() {
             return now;
         }
         let mut wakes = vec![self.queue.not_before()];
@@ -87,7 +89,11 @@ impl Poller {
             (room, limiter.wait_for_probe(now))
         };
         wakes.extend(probe.map(|wait| now + wait));
+        let ledger = self.requests.ledger.as_ref();
+        let is_due = ledger.is_some() && self.is_ledger_due();
+        let next_page = ledger.and_then(|ledger| ledger.next_request_at(is_due, now));
         if let Some(room) = room {
+            wakes.extend(next_page.map(|at| at.max(now + room)));
             wakes.extend(self.next_request_at(now).map(|at| at.max(now + room)));
         }
         wakes.into_iter().min().unwrap_or(now + LONGEST_NAP)
@@ -109,6 +115,14 @@ impl Poller {
             .next_beyond()
             .filter(|_| self.pass.once.is_none());
         for_due.into_iter().chain(beyond).min()
+    }
+}
+
+/// The answer of a ledger; never where there is none.
+async fn wait_for_ledger(ledger: &mut Option<LedgerReader>) -> LedgerAnswer {
+    match ledger {
+        Some(ledger) => ledger.wait_for_answer().await,
+        None => std::future::pending().await,
     }
 }
 
