@@ -1,11 +1,10 @@
-//! Which settings there are: the tree of `config.example.toml`, and the search for keys that are
-//! not in it.
+//! Which keys there are: the tree of all defaults, and the search for keys that are not in it.
 
 use ::config::{Map, Value, ValueKind};
 
-use super::error::{Problem, shown, speaks_of_secret};
+use super::error::{Problem, shown, suggests_secret};
 
-pub(super) type Table = Map<String, Value>;
+pub(super) type SettingsTable = Map<String, Value>;
 
 /// The list of tables among the settings.
 const ACCOUNTS: &str = "account";
@@ -13,7 +12,7 @@ const ACCOUNTS: &str = "account";
 /// Most accounts: a limit on a number that a variable's name can give.
 const MAX_ACCOUNTS: usize = 1000;
 
-/// A path that leads to no setting.
+/// A path at which there is no setting.
 pub(super) struct Unknown {
     path: String,
     message: String,
@@ -21,7 +20,7 @@ pub(super) struct Unknown {
 
 impl Unknown {
     pub(super) fn with_value(self, value: &Value) -> Problem {
-        let value_text = if speaks_of_secret(&self.path) {
+        let value_text = if suggests_secret(&self.path) {
             "(not shown)".to_owned()
         } else {
             shown(value)
@@ -36,7 +35,7 @@ impl Unknown {
 }
 
 /// The table of defaults for one account: the example's first.
-pub(super) fn account_template(template: &Table) -> Option<&Table> {
+pub(super) fn account_template(template: &SettingsTable) -> Option<&SettingsTable> {
     match template.get(ACCOUNTS).map(|accounts| &accounts.kind) {
         Some(ValueKind::Array(accounts)) => match accounts.first().map(|first| &first.kind) {
             Some(ValueKind::Table(table)) => Some(table),
@@ -47,7 +46,7 @@ pub(super) fn account_template(template: &Table) -> Option<&Table> {
 }
 
 /// Where every setting stands, as `locate` takes it.
-pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
+pub(super) fn paths(template: &SettingsTable) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
     for (section, value) in sorted(template) {
@@ -63,7 +62,7 @@ pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
 /// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
 /// messages, and its default.
 pub(super) fn locate<'t>(
-    template: &'t Table,
+    template: &'t SettingsTable,
     segments: &[&str],
 ) -> Result<(String, &'t Value), Unknown> {
     match segments {
@@ -85,7 +84,7 @@ pub(super) fn locate<'t>(
         [section] if template.contains_key(*section) => Err(Unknown {
             path: (*section).to_owned(),
             message: format!(
-                "is a section, not a setting; accepted below it: {}",
+                "this is a section, not a setting; its keys: {}",
                 match &template[*section].kind {
                     ValueKind::Table(table) => names(table),
                     _ => String::new(),
@@ -97,7 +96,7 @@ pub(super) fn locate<'t>(
         }
         _ => Err(Unknown {
             path: segments.join("."),
-            message: "there is no such key; accepted are two levels, such as polling.jitter".into(),
+            message: "unknown key; expected two levels, such as polling.jitter".into(),
         }),
     }
 }
@@ -105,22 +104,27 @@ pub(super) fn locate<'t>(
 fn not_an_account(segments: &[&str]) -> Unknown {
     Unknown {
         path: segments.join("."),
-        message: "is no setting of an account; accepted is account, its number from 0 on, and a \
-                  key, as in PAYRECOND__ACCOUNT__0__BASE_URL"
-            .into(),
+        message:
+            "not a setting of an account; expected account, its number from 0 on, and a key, such \
+                  as PAYRECOND__ACCOUNT__0__BASE_URL"
+                .into(),
     }
 }
 
-fn leaf<'t>(table: &'t Table, section: &str, key: &str) -> Result<(String, &'t Value), Unknown> {
+fn leaf<'t>(
+    table: &'t SettingsTable,
+    section: &str,
+    key: &str,
+) -> Result<(String, &'t Value), Unknown> {
     match table.get(key) {
         Some(default) => Ok((format!("{section}.{key}"), default)),
         None => Err(unknown(section, key, table, table)),
     }
 }
 
-/// Reports every key of `tree` that the template does not have, and every section or list of
-/// accounts that is something else.
-pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>) {
+/// Reports every key of `tree` that the template does not have, and every section or list of accounts
+/// of another type.
+pub(super) fn check(tree: &SettingsTable, template: &SettingsTable, problems: &mut Vec<Problem>) {
     for (key, value) in sorted(tree) {
         match (template.get(key).map(|value| &value.kind), &value.kind) {
             (Some(ValueKind::Table(known)), ValueKind::Table(table)) => {
@@ -129,7 +133,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
             (Some(ValueKind::Table(_)), _) => problems.push(problem(
                 key,
                 value,
-                format!("accepted is a section: [{key}] on a line of its own"),
+                format!("expected a section: [{key}] on a line of its own"),
             )),
             (Some(_), ValueKind::Array(accounts)) => {
                 check_accounts(value, accounts, template, problems);
@@ -137,7 +141,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
             (Some(_), _) => problems.push(problem(
                 key,
                 value,
-                "accepted is a list: [[account]], in two brackets, once for each store".into(),
+                "expected a list: [[account]] in double brackets, once for each store".into(),
             )),
             (None, _) => {
                 problems.push(unknown("", key, template, template).with_value(value));
@@ -146,9 +150,14 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
     }
 }
 
-fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: &mut Vec<Problem>) {
+fn check_accounts(
+    list: &Value,
+    accounts: &[Value],
+    template: &SettingsTable,
+    problems: &mut Vec<Problem>,
+) {
     if accounts.is_empty() || accounts.len() > MAX_ACCOUNTS {
-        let message = format!("accepted are 1 to {MAX_ACCOUNTS} accounts");
+        let message = format!("expected 1 to {MAX_ACCOUNTS} accounts");
         problems.push(problem(ACCOUNTS, list, message));
     }
     let Some(known) = account_template(template) else {
@@ -161,12 +170,13 @@ fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: 
             ValueKind::Nil => problems.push(problem(
                 &path,
                 account,
-                "an account with a higher number is set; accepted are numbers without a gap".into(),
+                "not set, but an account with a higher number is; expected numbers without a gap"
+                    .into(),
             )),
             _ => problems.push(problem(
                 &path,
                 account,
-                "accepted is a table of settings".into(),
+                "expected a table of settings".into(),
             )),
         }
     }
@@ -174,9 +184,9 @@ fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: 
 
 fn check_keys(
     path: &str,
-    table: &Table,
-    known: &Table,
-    template: &Table,
+    table: &SettingsTable,
+    known: &SettingsTable,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     for (key, value) in sorted(table) {
@@ -187,7 +197,7 @@ fn check_keys(
 }
 
 /// A key that is not in `known`, with the nearest one that is, there or in another section.
-fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown {
+fn unknown(section: &str, key: &str, known: &SettingsTable, template: &SettingsTable) -> Unknown {
     let path = if section.is_empty() {
         key.to_owned()
     } else {
@@ -199,26 +209,23 @@ fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown
     let hint = nearest
         .map(|name| format!("did you mean {name}? "))
         .unwrap_or_default();
-    let place = if section.is_empty() {
-        "at the top".to_owned()
+    let label = if section.is_empty() {
+        "sections".to_owned()
     } else {
-        format!("in {section}")
+        format!("keys of {section}")
     };
-    let secret = if speaks_of_secret(key) && section.starts_with(ACCOUNTS) {
-        "; a key itself never stands in the configuration"
+    let secret = if suggests_secret(key) && section.starts_with(ACCOUNTS) {
+        "; an API key is never written in the configuration, see api_key_file"
     } else {
         ""
     };
     Unknown {
         path,
-        message: format!(
-            "there is no such key; {hint}accepted {place}: {}{secret}",
-            names(known)
-        ),
+        message: format!("unknown key; {hint}{label}: {}{secret}", names(known)),
     }
 }
 
-fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
+fn nearest<'t>(key: &str, known: &'t SettingsTable) -> Option<&'t str> {
     known
         .keys()
         .map(|name| (strsim::damerau_levenshtein(key, name), name.as_str()))
@@ -228,7 +235,7 @@ fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
 }
 
 /// The same key in another section.
-fn elsewhere(key: &str, template: &Table) -> Option<String> {
+fn elsewhere(key: &str, template: &SettingsTable) -> Option<String> {
     sorted(template)
         .into_iter()
         .find_map(|(section, value)| match &value.kind {
@@ -237,7 +244,7 @@ fn elsewhere(key: &str, template: &Table) -> Option<String> {
         })
 }
 
-fn names(table: &Table) -> String {
+fn names(table: &SettingsTable) -> String {
     sorted(table)
         .into_iter()
         .map(|(name, _)| name)
@@ -255,7 +262,7 @@ fn problem(path: &str, value: &Value, message: String) -> Problem {
 }
 
 /// In order of name: a map has none, and messages shall not change their order from run to run.
-fn sorted(table: &Table) -> Vec<(&str, &Value)> {
+fn sorted(table: &SettingsTable) -> Vec<(&str, &Value)> {
     let mut entries: Vec<_> = table
         .iter()
         .map(|(key, value)| (key.as_str(), value))
