@@ -151,6 +151,7 @@ run_pages! {
     sandbox_runs: "docs/sandbox.md",
     personal_data_runs: "docs/personal-data.md",
     walletpay_runs: "docs/providers/walletpay.md",
+    russian_start_runs: "docs/ru/start.md",
 }
 
 /// Runs a page from its top to its end, in its scene.
