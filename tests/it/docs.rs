@@ -124,37 +124,17 @@ async fn the_set_up_of_the_readme_ends_with_one_credit() {
     assert_eq!(credits.await, "1");
 }
 
-/// Pages that run one by one, so that a failure names its page.
-macro_rules! run_pages {
-    ($($name:ident: $path:literal,)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                play($path).await;
-            }
-        )*
-
-        #[test]
-        fn every_page_with_something_to_run_is_run() {
-            let run = [README, $($path),*];
-            for page in pages() {
-                let runs = page.blocks().iter().any(page::Block::runs);
-                let is_run = run.contains(&page.path.as_str()) || page.path == TRANSLATION;
-                assert!(!runs || is_run, "{} is missing in run_pages!", page.path);
-            }
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_runs_from_its_top_to_its_end() {
+    let mut seen = 0;
+    for page in pages() {
+        let is_run_elsewhere = [README, TRANSLATION].contains(&page.path.as_str());
+        if !is_run_elsewhere && page.blocks().iter().any(page::Block::runs) {
+            play(&page.path).await;
+            seen += 1;
         }
-    };
-}
-
-run_pages! {
-    sql_runs: "docs/sql.md",
-    feed_runs: "docs/feed.md",
-    metrics_runs: "docs/metrics.md",
-    operations_runs: "docs/operations.md",
-    sandbox_runs: "docs/sandbox.md",
-    personal_data_runs: "docs/personal-data.md",
-    walletpay_runs: "docs/providers/walletpay.md",
-    russian_start_runs: "docs/ru/start.md",
+    }
+    assert!(seen >= 8, "{seen} pages found");
 }
 
 /// Runs a page from its top to its end, in its scene.

@@ -150,14 +150,16 @@ impl Scene {
             .replace("payrecond sandbox", &listen)
             .replace(SANDBOX, &self.sandbox)
             .replace(SERVER, &self.server);
-        let path = std::env::var("PATH").unwrap_or_default();
+        let mut path = self.folder.join("bin").into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut command = Command::new("bash");
         command
             .args(["-euo", "pipefail", "-c", &script])
             .current_dir(&self.folder)
             .env_clear()
             .envs(other_day::environment())
-            .env("PATH", format!("{}/bin:{path}", self.folder.display()))
+            .env("PATH", path)
             .env("HOME", &self.folder)
             .env("PAYRECOND_API_KEY_DEFAULT", "anything")
             .stdin(Stdio::null())
