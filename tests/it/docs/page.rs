@@ -82,7 +82,7 @@ fn find(folder: &Path, found: &mut Vec<PathBuf>) {
             if !is_left_out {
                 find(&path, found);
             }
-        } else if name.ends_with(".md") {
+        } else if path.extension().is_some_and(|end| end == "md") {
             found.push(path);
         }
     }
