@@ -1,10 +1,11 @@
-//! `sandbox`: a simulator of the payment provider on loopback.
+//! `sandbox`: simulators of the payment providers on loopback.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,7 @@ use super::exit::complain;
 use super::output::{Output, Style};
 use crate::config::{Environment, duration};
 use crate::lifecycle;
-use crate::sandbox::{self, Sandbox, SandboxOptions, parse_faults};
+use crate::sandbox::{Sandbox, SandboxOptions, Variant, parse_faults};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -35,26 +36,9 @@ pub(super) struct Arguments {
     /// Faults to play: a JSON array, or a file that holds one
     #[arg(long, value_name = "FILE|JSON")]
     faults: Option<String>,
-    /// How the preview writes an order's id
-    #[arg(long, value_name = "KIND", default_value = "text")]
-    preview_id: PreviewId,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PreviewId {
-    /// As text
-    Text,
-    /// As a JSON number
-    Number,
-}
-
-impl From<PreviewId> for sandbox::PreviewId {
-    fn from(kind: PreviewId) -> Self {
-        match kind {
-            PreviewId::Text => Self::Text,
-            PreviewId::Number => Self::Number,
-        }
-    }
+    /// What to do where a provider's documentation leaves it open; repeatable, see --help
+    #[arg(long = "variant", value_name = "NAME", value_parser = variant())]
+    variants: Vec<String>,
 }
 
 pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<Exit> {
@@ -65,7 +49,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         latency,
         rate_limit,
         faults,
-        preview_id,
+        variants,
     } = arguments;
     let faults = match faults.as_deref().map(parse_faults).transpose() {
         Ok(faults) => faults.unwrap_or_default(),
@@ -81,7 +65,10 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         latency,
         rate_limit,
         faults,
-        preview_id: preview_id.into(),
+        variants: variants
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect(),
         ..SandboxOptions::default()
     };
     let stop = CancellationToken::new();
@@ -93,6 +80,13 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(Exit::Done)
+}
+
+/// The names with what each changes, for the help.
+fn variant() -> PossibleValuesParser {
+    let all = Variant::ALL.iter();
+    let values = all.map(|variant| PossibleValue::new(variant.name()).help(variant.help().trim()));
+    PossibleValuesParser::new(values.collect::<Vec<_>>())
 }
 
 fn latency(text: &str) -> Result<Duration, &'static str> {
