@@ -1,19 +1,24 @@
-//! Which settings there are: the tree of `config.example.toml`, and the search for keys that are
-//! not in it.
+//! Which keys there are: the tree of all defaults, and the search for keys that are not in it.
 
 use ::config::{Map, Value, ValueKind};
 
-use super::error::{Problem, shown, speaks_of_secret};
+use super::error::{Problem, shown, suggests_secret};
+use super::provider_settings;
+use crate::provider::registry::PROVIDERS;
+use crate::provider::setting::Setting;
 
-pub(super) type Table = Map<String, Value>;
+pub(super) type SettingsTable = Map<String, Value>;
 
 /// The list of tables among the settings.
 const ACCOUNTS: &str = "account";
 
+/// The table of an account's settings that only its provider has.
+pub(super) const SETTINGS: &str = "settings";
+
 /// Most accounts: a limit on a number that a variable's name can give.
 const MAX_ACCOUNTS: usize = 1000;
 
-/// A path that leads to no setting.
+/// A path at which there is no setting.
 pub(super) struct Unknown {
     path: String,
     message: String,
@@ -21,7 +26,7 @@ pub(super) struct Unknown {
 
 impl Unknown {
     pub(super) fn with_value(self, value: &Value) -> Problem {
-        let value_text = if speaks_of_secret(&self.path) {
+        let value_text = if suggests_secret(&self.path) {
             "(not shown)".to_owned()
         } else {
             shown(value)
@@ -36,7 +41,7 @@ impl Unknown {
 }
 
 /// The table of defaults for one account: the example's first.
-pub(super) fn account_template(template: &Table) -> Option<&Table> {
+pub(super) fn account_template(template: &SettingsTable) -> Option<&SettingsTable> {
     match template.get(ACCOUNTS).map(|accounts| &accounts.kind) {
         Some(ValueKind::Array(accounts)) => match accounts.first().map(|first| &first.kind) {
             Some(ValueKind::Table(table)) => Some(table),
@@ -47,7 +52,7 @@ pub(super) fn account_template(template: &Table) -> Option<&Table> {
 }
 
 /// Where every setting stands, as `locate` takes it.
-pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
+pub(super) fn paths(template: &SettingsTable) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
     for (section, value) in sorted(template) {
@@ -57,26 +62,34 @@ pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
     }
     let account = account_template(template).map(sorted).unwrap_or_default();
     paths.extend(account.iter().map(|(key, _)| path(&[ACCOUNTS, "0", key])));
+    paths.extend(all_provider_settings().map(|one| path(&[ACCOUNTS, "0", SETTINGS, one.key])));
     paths
+}
+
+/// The settings that only some provider has.
+fn all_provider_settings() -> impl Iterator<Item = &'static Setting> {
+    PROVIDERS.iter().flat_map(|kind| kind.settings)
 }
 
 /// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
 /// messages, and its default.
-pub(super) fn locate<'t>(
-    template: &'t Table,
+pub(super) fn locate(
+    template: &SettingsTable,
     segments: &[&str],
-) -> Result<(String, &'t Value), Unknown> {
+) -> Result<(String, ValueKind), Unknown> {
     match segments {
-        [ACCOUNTS, index, key] => {
-            let index = index
-                .parse::<usize>()
-                .ok()
-                .filter(|index| *index < MAX_ACCOUNTS);
-            match (index, account_template(template)) {
-                (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
-                _ => Err(not_an_account(segments)),
+        [ACCOUNTS, index, key] => match (account_index(index), account_template(template)) {
+            (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
+            _ => Err(not_an_account(segments)),
+        },
+        // The account's provider is not known here: a setting of any provider is accepted.
+        [ACCOUNTS, index, SETTINGS, key] => match account_index(index) {
+            Some(index) => {
+                let known = provider_settings::template(all_provider_settings());
+                leaf(&known, &format!("account[{index}].{SETTINGS}"), key)
             }
-        }
+            None => Err(not_an_account(segments)),
+        },
         [ACCOUNTS, ..] => Err(not_an_account(segments)),
         [section, key] => match template.get(*section).map(|value| &value.kind) {
             Some(ValueKind::Table(table)) => leaf(table, section, key),
@@ -85,7 +98,7 @@ pub(super) fn locate<'t>(
         [section] if template.contains_key(*section) => Err(Unknown {
             path: (*section).to_owned(),
             message: format!(
-                "is a section, not a setting; accepted below it: {}",
+                "this is a section, not a setting; its keys: {}",
                 match &template[*section].kind {
                     ValueKind::Table(table) => names(table),
                     _ => String::new(),
@@ -97,30 +110,35 @@ pub(super) fn locate<'t>(
         }
         _ => Err(Unknown {
             path: segments.join("."),
-            message: "there is no such key; accepted are two levels, such as polling.jitter".into(),
+            message: "unknown key; expected two levels, such as polling.jitter".into(),
         }),
     }
+}
+
+fn account_index(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|index| *index < MAX_ACCOUNTS)
 }
 
 fn not_an_account(segments: &[&str]) -> Unknown {
     Unknown {
         path: segments.join("."),
-        message: "is no setting of an account; accepted is account, its number from 0 on, and a \
-                  key, as in PAYRECOND__ACCOUNT__0__BASE_URL"
-            .into(),
+        message:
+            "not a setting of an account; expected account, its number from 0 on, and a key, such \
+                  as PAYRECOND__ACCOUNT__0__BASE_URL"
+                .into(),
     }
 }
 
-fn leaf<'t>(table: &'t Table, section: &str, key: &str) -> Result<(String, &'t Value), Unknown> {
+fn leaf(table: &SettingsTable, section: &str, key: &str) -> Result<(String, ValueKind), Unknown> {
     match table.get(key) {
-        Some(default) => Ok((format!("{section}.{key}"), default)),
+        Some(default) => Ok((format!("{section}.{key}"), default.kind.clone())),
         None => Err(unknown(section, key, table, table)),
     }
 }
 
-/// Reports every key of `tree` that the template does not have, and every section or list of
-/// accounts that is something else.
-pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>) {
+/// Reports every key of `tree` that the template does not have, and every section or list of accounts
+/// of another type.
+pub(super) fn check(tree: &SettingsTable, template: &SettingsTable, problems: &mut Vec<Problem>) {
     for (key, value) in sorted(tree) {
         match (template.get(key).map(|value| &value.kind), &value.kind) {
             (Some(ValueKind::Table(known)), ValueKind::Table(table)) => {
@@ -129,7 +147,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
             (Some(ValueKind::Table(_)), _) => problems.push(problem(
                 key,
                 value,
-                format!("accepted is a section: [{key}] on a line of its own"),
+                format!("expected a section: [{key}] on a line of its own"),
             )),
             (Some(_), ValueKind::Array(accounts)) => {
                 check_accounts(value, accounts, template, problems);
@@ -137,7 +155,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
             (Some(_), _) => problems.push(problem(
                 key,
                 value,
-                "accepted is a list: [[account]], in two brackets, once for each store".into(),
+                "expected a list: [[account]] in double brackets, once for each store".into(),
             )),
             (None, _) => {
                 problems.push(unknown("", key, template, template).with_value(value));
@@ -146,27 +164,51 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
     }
 }
 
-fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: &mut Vec<Problem>) {
+/// Reports every key of an account's `settings` that its provider does not have.
+pub(super) fn check_settings(
+    path: &str,
+    value: &Value,
+    known: &SettingsTable,
+    problems: &mut Vec<Problem>,
+) {
+    match &value.kind {
+        ValueKind::Table(table) => check_keys(path, table, known, &SettingsTable::new(), problems),
+        _ => problems.push(problem(
+            path,
+            value,
+            "expected a table: [account.settings] on a line of its own".into(),
+        )),
+    }
+}
+
+fn check_accounts(
+    list: &Value,
+    accounts: &[Value],
+    template: &SettingsTable,
+    problems: &mut Vec<Problem>,
+) {
     if accounts.is_empty() || accounts.len() > MAX_ACCOUNTS {
-        let message = format!("accepted are 1 to {MAX_ACCOUNTS} accounts");
+        let message = format!("expected 1 to {MAX_ACCOUNTS} accounts");
         problems.push(problem(ACCOUNTS, list, message));
     }
-    let Some(known) = account_template(template) else {
+    let Some(mut known) = account_template(template).cloned() else {
         return;
     };
+    known.insert(SETTINGS.to_owned(), Value::from(SettingsTable::new()));
     for (index, account) in accounts.iter().enumerate() {
         let path = format!("{ACCOUNTS}[{index}]");
         match &account.kind {
-            ValueKind::Table(table) => check_keys(&path, table, known, template, problems),
+            ValueKind::Table(table) => check_keys(&path, table, &known, template, problems),
             ValueKind::Nil => problems.push(problem(
                 &path,
                 account,
-                "an account with a higher number is set; accepted are numbers without a gap".into(),
+                "not set, but an account with a higher number is; expected numbers without a gap"
+                    .into(),
             )),
             _ => problems.push(problem(
                 &path,
                 account,
-                "accepted is a table of settings".into(),
+                "expected a table of settings".into(),
             )),
         }
     }
@@ -174,9 +216,9 @@ fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: 
 
 fn check_keys(
     path: &str,
-    table: &Table,
-    known: &Table,
-    template: &Table,
+    table: &SettingsTable,
+    known: &SettingsTable,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     for (key, value) in sorted(table) {
@@ -187,7 +229,7 @@ fn check_keys(
 }
 
 /// A key that is not in `known`, with the nearest one that is, there or in another section.
-fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown {
+fn unknown(section: &str, key: &str, known: &SettingsTable, template: &SettingsTable) -> Unknown {
     let path = if section.is_empty() {
         key.to_owned()
     } else {
@@ -199,26 +241,23 @@ fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown
     let hint = nearest
         .map(|name| format!("did you mean {name}? "))
         .unwrap_or_default();
-    let place = if section.is_empty() {
-        "at the top".to_owned()
+    let label = if section.is_empty() {
+        "sections".to_owned()
     } else {
-        format!("in {section}")
+        format!("keys of {section}")
     };
-    let secret = if speaks_of_secret(key) && section.starts_with(ACCOUNTS) {
-        "; a key itself never stands in the configuration"
+    let secret = if suggests_secret(key) && section.starts_with(ACCOUNTS) {
+        "; an API key is never written in the configuration, see api_key_file"
     } else {
         ""
     };
     Unknown {
         path,
-        message: format!(
-            "there is no such key; {hint}accepted {place}: {}{secret}",
-            names(known)
-        ),
+        message: format!("unknown key; {hint}{label}: {}{secret}", names(known)),
     }
 }
 
-fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
+fn nearest<'t>(key: &str, known: &'t SettingsTable) -> Option<&'t str> {
     known
         .keys()
         .map(|name| (strsim::damerau_levenshtein(key, name), name.as_str()))
@@ -228,7 +267,7 @@ fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
 }
 
 /// The same key in another section.
-fn elsewhere(key: &str, template: &Table) -> Option<String> {
+fn elsewhere(key: &str, template: &SettingsTable) -> Option<String> {
     sorted(template)
         .into_iter()
         .find_map(|(section, value)| match &value.kind {
@@ -237,7 +276,10 @@ fn elsewhere(key: &str, template: &Table) -> Option<String> {
         })
 }
 
-fn names(table: &Table) -> String {
+fn names(table: &SettingsTable) -> String {
+    if table.is_empty() {
+        return "none".to_owned();
+    }
     sorted(table)
         .into_iter()
         .map(|(name, _)| name)
@@ -255,7 +297,7 @@ fn problem(path: &str, value: &Value, message: String) -> Problem {
 }
 
 /// In order of name: a map has none, and messages shall not change their order from run to run.
-fn sorted(table: &Table) -> Vec<(&str, &Value)> {
+fn sorted(table: &SettingsTable) -> Vec<(&str, &Value)> {
     let mut entries: Vec<_> = table
         .iter()
         .map(|(key, value)| (key.as_str(), value))

@@ -4,9 +4,10 @@ use serde::Deserialize;
 
 use super::order;
 use super::scan::{Piece, Scanner};
-use super::wire::{self, Raw, Word};
+use super::wire::StatusWord;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
+use crate::provider::wire::{self, Raw};
 use crate::provider::{ListItem, PageVisitor};
 
 /// Why a page that came to its end is no page.
@@ -15,7 +16,7 @@ pub(super) enum NotRead {
     /// It is not what the documentation says.
     Malformed(String),
     /// The envelope says something else than success, in these words.
-    Said(Word, String),
+    Said(StatusWord, String),
 }
 
 /// A paid amount that is told in a form that cannot be read.
@@ -88,7 +89,7 @@ impl<'v> PageReader<'v> {
         self.scanner.finish().map_err(NotRead::Malformed)?;
         let sieve = self.sieve;
         match sieve.word {
-            Some(Word::Success) => {}
+            Some(StatusWord::Success) => {}
             Some(word) => return Err(NotRead::Said(word, sieve.message)),
             None => return Err(NotRead::Malformed("no status in the envelope".into())),
         }
@@ -107,7 +108,7 @@ struct Sieve<'v> {
     visitor: &'v mut dyn PageVisitor,
     observed_at: UnixMillis,
     limit: u64,
-    word: Option<Word>,
+    word: Option<StatusWord>,
     message: String,
     has_items: bool,
     items: u64,
@@ -135,8 +136,8 @@ impl Sieve<'_> {
         let token = serde_json::from_str::<Raw<'_>>(value).unwrap_or(None);
         match key {
             "status" => {
-                self.word = Word::read(token);
-                if self.word == Some(Word::Success) {
+                self.word = StatusWord::read(token);
+                if self.word == Some(StatusWord::Success) {
                     for (index, item) in (0..).zip(std::mem::take(&mut self.held)) {
                         self.visit(index, &item)?;
                     }
@@ -157,7 +158,7 @@ impl Sieve<'_> {
         }
         self.items += 1;
         match self.word {
-            Some(Word::Success) => self.visit(index, item),
+            Some(StatusWord::Success) => self.visit(index, item),
             Some(_) => Ok(()),
             None => {
                 self.held.push(item.into());
@@ -178,12 +179,12 @@ impl Sieve<'_> {
         Ok(())
     }
 
-    fn show(&mut self, index: u64, wire: &GlanceWire<'_>, json: &str) -> Result<(), String> {
-        let order_id = order::order_id(wire.id)?;
-        let state = order::order_state(&order::order_status(wire.status)?);
-        let external_id = wire::text(wire.external_id);
-        let created_at = wire::text(wire.created_date_time);
-        let amount = order::glance_at_amount(wire.amount);
+    fn show(&mut self, index: u64, glance: &GlanceWire<'_>, json: &str) -> Result<(), String> {
+        let order_id = wire::order_id(glance.id)?;
+        let state = order::order_state(&order::order_status(glance.status)?);
+        let external_id = wire::text(glance.external_id);
+        let created_at = wire::text(glance.created_date_time);
+        let amount = order::glance_at_amount(glance.amount);
         let item = ListItem {
             index,
             order_id: &order_id,
