@@ -445,7 +445,7 @@ async fn control_pays_late_and_never_twice() {
     let (http, refused) = bench
         .control(
             "POST",
-            &format!("/orders/{id}/pay"),
+            &format!("/orders/{}/pay", bench.order("OPEN")),
             r#"{"currency":"ABC"}"#,
         )
         .await;

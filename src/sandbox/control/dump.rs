@@ -52,7 +52,7 @@ pub(super) async fn orders(
     if let Some(problem) = query
         .status
         .as_deref()
-        .and_then(|status| unknown(&world, status))
+        .and_then(|word| unknown(&world, word))
     {
         return bad_request(&problem);
     }
@@ -82,10 +82,10 @@ pub(super) async fn orders(
 }
 
 /// What is wrong with a status that no provider has.
-fn unknown(world: &World, status: &str) -> Option<String> {
-    let stats = world.stats();
-    let mut accepted: Vec<_> = stats.orders.values().flat_map(BTreeMap::keys).collect();
-    if accepted.iter().any(|known| **known == status) {
+fn unknown(world: &World, word: &str) -> Option<String> {
+    let counts = world.stats().orders;
+    let mut accepted: Vec<_> = counts.values().flat_map(BTreeMap::keys).collect();
+    if accepted.iter().any(|known| **known == word) {
         return None;
     }
     let mut seen = HashSet::new();

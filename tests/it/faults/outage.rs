@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use payrecond::sandbox::{OrderBatch, Sandbox, SandboxOptions, SimulatedPayment, Stats};
+use payrecond::sandbox::{OrderBatch, Sandbox, SandboxOptions, SandboxStats, SimulatedPayment};
 use sqlx::Connection as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -210,7 +210,7 @@ impl Outage {
 
     /// The provider comes back. All that ended is known, and everybody was looked at.
     async fn catch_up(&mut self, program: &Program) {
-        let requests = |stats: &Stats| stats.requests.values().sum::<u64>();
+        let requests = |stats: &SandboxStats| stats.requests.values().sum::<u64>();
         let before = requests(&self.shop.world.stats());
         let back = Instant::now();
         let caught_up_at = "SELECT coalesce(caught_up_at, 0) FROM accounts WHERE name = 'default'";
