@@ -1,6 +1,8 @@
 //! The poller beside a provider that a test scripts: batches, orders that spoil requests for others,
 //! failures of most, nudges by the thousand.
 
+mod creations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -11,7 +13,7 @@ use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
 use payrecond::domain::decide::Rules;
-use payrecond::domain::invoice::{ExternalId, OrderId};
+use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
@@ -164,27 +166,34 @@ struct Polling {
     end: CancellationToken,
     task: JoinHandle<()>,
     somebody_wrote: watch::Sender<()>,
+    limiter: SharedLimiter,
 }
 
 impl Polling {
     async fn begin(shop: &Shop, script: &Arc<Script>, batch_limit: u32, limits: Limits) -> Self {
+        let scripted = Scripted {
+            script: Arc::clone(script),
+            batch_limit,
+        };
+        Self::begin_with(shop, Arc::new(scripted), limits).await
+    }
+
+    async fn begin_with(shop: &Shop, provider: Arc<dyn Provider>, limits: Limits) -> Self {
         let config = shop.config();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = SqliteOptions::new(shop.database(), "payments");
         let (somebody_wrote, changed) = watch::channel(());
+        let limiter = SharedLimiter::new(limits, clock.monotonic());
         let setup = PollSetup {
             account: "default".into(),
-            provider: Arc::new(Scripted {
-                script: Arc::clone(script),
-                batch_limit,
-            }),
+            provider,
             read_key: Arc::new(|| Err("there is no other".into())),
             store: Arc::new(SqliteStore::open(options).await.unwrap()),
             cadence: daemon::cadence(&config),
             not_found_grace: config.polling.not_found_grace,
             rules: Rules::default(),
             intake_interval: config.polling.intake_interval,
-            limiter: SharedLimiter::new(limits, clock.monotonic()),
+            limiter: limiter.clone(),
             strategy: Strategy::Auto,
             list_bytes_per_second: 0,
             changed,
@@ -201,6 +210,7 @@ impl Polling {
             end,
             task: tokio::spawn(polling),
             somebody_wrote,
+            limiter,
         }
     }
 

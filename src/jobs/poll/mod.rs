@@ -17,6 +17,7 @@ mod page;
 mod queue;
 mod recorder;
 mod schedule;
+mod search;
 mod settle;
 mod setup;
 mod turn;

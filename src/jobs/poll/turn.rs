@@ -343,7 +343,8 @@ impl Poller {
         let now = self.setup.clock.now();
         let mut asked = Vec::with_capacity(group.len());
         for invoice in group {
-            match fetch::step(&invoice, self.setup.provider.as_ref(), now) {
+            let is_first = self.requests.loader.is_first_creation(invoice.id);
+            match fetch::step(&invoice, is_first, self.setup.provider.as_ref(), now) {
                 Step::Ask(question) => asked.push((invoice, question)),
                 Step::Known(observation) => self.decide(Box::new(invoice), *observation),
                 Step::Nothing => self.plan_only(Box::new(invoice)),
