@@ -134,15 +134,11 @@ fn price(wire: &InvoiceWire<'_>) -> Result<Option<Money>, String> {
         return Ok(None);
     };
     let told = decimal(wire.amount).zip(currency(Some(code)));
-    match told {
-        Some((value, currency)) => Ok(Some(Money { value, currency })),
-        None => {
-            let told = one_line(&format!("{amount} {code}"));
-            Err(format!(
-                "amount: expected a decimal and a currency, got {told}"
-            ))
-        }
-    }
+    let price = told.map(|(value, currency)| Money { value, currency });
+    price.map(Some).ok_or_else(|| {
+        let told = one_line(&format!("{amount} {code}"));
+        format!("amount: expected a decimal and a currency, got {told}")
+    })
 }
 
 /// What was paid, and the provider's fee, which the shop bears. A fee in another currency than the
