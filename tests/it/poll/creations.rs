@@ -131,7 +131,7 @@ async fn shop() -> Shop {
     shop
 }
 
-const REQUEST: &str =
+const REQUEST: &str = "INSERT INTO invoices (external_id, amount, currency, description) VALUES ('R', '1', 'USD', 'Six eggs')";
     "INSERT INTO invoices (external_id, amount, currency) VALUES ('R', '1', 'USD')";
 const ORDER: &str = "SELECT coalesce(order_id, '-') FROM invoices WHERE external_id = 'R'";
 
