@@ -132,7 +132,6 @@ async fn shop() -> Shop {
 }
 
 const REQUEST: &str = "INSERT INTO invoices (external_id, amount, currency, description) VALUES ('R', '1', 'USD', 'Six eggs')";
-    "INSERT INTO invoices (external_id, amount, currency) VALUES ('R', '1', 'USD')";
 const ORDER: &str = "SELECT coalesce(order_id, '-') FROM invoices WHERE external_id = 'R'";
 
 #[tokio::test]
