@@ -1,4 +1,4 @@
-//! What the daemon is built from: its database, its accounts, their providers.
+//! The parts of the daemon: its database, its accounts, their providers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use crate::limit::{Limits, SharedLimiter};
 use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
-use crate::provider::walletpay::{self, WalletPay};
+use crate::provider::kind::ProviderParts;
 use crate::store::{Database, DatabaseOptions, Role, RoleHold};
 
-/// A lock that is held is tried so often, with this pause.
+/// How often a lock that is held is tried, and the time between.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// What every duty is built from.
+/// Everything that the daemon's tasks share.
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Database>,
     pub(super) accounts: Vec<Account>,
     pub(super) committed: Arc<Notify>,
-    /// Sent when the intake noticed that somebody wrote to the database.
+    /// Sent when the intake notices that another program wrote to the database.
     pub(super) changed: watch::Sender<()>,
     pub(super) board: Board,
     pub(super) heartbeats: BTreeMap<String, Heartbeat>,
@@ -47,7 +47,7 @@ pub(super) struct Account {
     pub(super) meter: AccountMeter,
 }
 
-/// What the service manager shows: each duty's own words, and what hinders all of them.
+/// The status line: the state of each task, and what hinders all of them.
 pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
     let (board, store) = (parts.board.clone(), Arc::clone(&parts.store));
     move || {
@@ -57,31 +57,43 @@ pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
     }
 }
 
-/// Reads the keys, takes the lock, brings the database up to date, opens it.
+/// Reads the keys, takes the lock, upgrades the database and opens it.
 pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Parts, DaemonError> {
     open_files::fit(&mut config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Metrics::new();
     let accounts = accounts(&config, env, &clock, &metrics)?;
     for warning in config::shared_stores(&config, env) {
-        tracing::warn!("{warning}");
+        tracing::warn!(%warning, "check the configuration");
     }
     let options = database_options(&config);
     let place = options.resolved();
-    let daemon = hold(&place, Role::Daemon, "another daemon runs on this database").await?;
+    let daemon = hold(
+        &place,
+        Role::Daemon,
+        "another daemon is running on this database",
+    )
+    .await?;
     let migrated = place.migrate(clock.now()).await?;
     if migrated.put_back {
         tracing::warn!(
             epoch = migrated.epoch,
-            "this database does not know all that was said: it was put back from an older copy, or made anew. A new epoch begins, and what happened since is asked again"
+            "database appears restored from an older copy; starting a new epoch"
         );
     }
     let mut roles = vec![daemon];
     if config.feed.stdout != StdoutFeed::Off {
         let stdout = Role::Consumer(STDOUT_CONSUMER);
-        roles.push(hold(&place, stdout, "a feed holds the consumer stdout").await?);
+        roles.push(
+            hold(
+                &place,
+                stdout,
+                "consumer stdout is in use by a `payrecond feed` command; stop it first",
+            )
+            .await?,
+        );
     }
-    // By its name: a link that is made to lead elsewhere is noticed.
+    // By its name, so that a link that is redirected is noticed.
     let store = options.open_migrated().await?;
     Ok(Parts {
         config,
@@ -97,7 +109,7 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
     })
 }
 
-/// Takes a role for the daemon's whole life. Tried for a moment: a daemon that is just ending still
+/// Takes a role for the life of the daemon. It retries for a moment: a daemon that is stopping still
 /// has it.
 async fn hold(
     place: &DatabaseOptions,
@@ -137,7 +149,7 @@ fn accounts(
         .collect()
 }
 
-/// The provider behind an account. It has no key yet.
+/// The provider of an account, without its key.
 pub fn provider(
     account: &AccountConfig,
     config: &Config,
@@ -151,19 +163,18 @@ pub fn provider(
         max_retry_after: config.http.max_retry_after,
         pool_size: account.max_in_flight,
     };
-    match account.provider {
-        config::Provider::WalletPay => {
-            let transport = HttpTransport::new(options, walletpay::KEY_HEADER, Arc::clone(clock))
-                .map_err(|error| DaemonError::Failed(error.to_string()))?;
-            Ok(Arc::new(WalletPay::new(
-                Arc::new(transport),
-                Arc::clone(clock),
-            )))
-        }
-    }
+    let kind = account.provider;
+    let transport = HttpTransport::new(options, kind.key_place, Arc::clone(clock))
+        .map_err(|error| DaemonError::Failed(error.to_string()))?;
+    Ok((kind.build)(ProviderParts {
+        transport: Arc::new(transport),
+        clock: Arc::clone(clock),
+        base_url: account.base_url.clone(),
+        settings: account.settings.clone(),
+    }))
 }
 
-/// The budget of an account, untouched.
+/// The limiter of an account, unused.
 pub fn limiter(account: &AccountConfig, clock: &dyn Clock) -> SharedLimiter {
     SharedLimiter::new(limits(account), clock.monotonic())
 }
@@ -177,7 +188,7 @@ pub fn limits(account: &AccountConfig) -> Limits {
     }
 }
 
-/// The rules of looking, as configured.
+/// The polling cadence, as configured.
 pub fn cadence(config: &Config) -> Cadence {
     let polling = &config.polling;
     Cadence {

@@ -23,11 +23,19 @@ pub fn hold(database: &Path, role: Role<'_>) -> Result<Option<DatabaseLock>, Sto
     let database = resolve(database);
     DatabaseLock::try_take(&database, &lock_name(role)).map_err(|error| {
         if error.kind() == ErrorKind::NotFound {
-            return StoreError::Unusable("the folder of database.path does not exist: make it first, payrecond makes the file alone".into());
+            return StoreError::Unusable(missing_directory(&database));
         }
         let owners = access::owners(folder_of(&database));
-        StoreError::Unusable(format!("the lock file cannot be made: {error}{owners}"))
+        StoreError::Unusable(format!("lock file could not be created: {error}{owners}"))
     })
+}
+
+fn missing_directory(database: &Path) -> String {
+    let directory = database.parent().unwrap_or(database).display();
+    format!(
+        "the directory of database.path does not exist; create it with `mkdir -p {directory}`, or \
+         change database.path"
+    )
 }
 
 /// Whether a process has the role.
@@ -109,7 +117,7 @@ impl RoleHold for DatabaseLock {
         if self.is_in_place().unwrap_or(true) {
             return Ok(());
         }
-        let why = "its lock file was removed, so that another process could take the same lock";
+        let why = "its lock file was removed, so another process could have taken the same lock";
         let lock = self.path.display();
         Err(StoreError::Replaced(format!("{lock}: {why}")))
     }

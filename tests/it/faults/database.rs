@@ -38,7 +38,7 @@ fn sqlite(path: &Path, sql: &str) -> String {
 async fn a_second_daemon_is_refused_and_the_first_goes_on() {
     let shop = Shop::open().await;
     let first = Program::ready(&shop).await;
-    refused(&shop, "another daemon runs on this database").await;
+    refused(&shop, "another daemon is running on this database").await;
     let id = shop.drop_in("ORD-1").await;
     shop.world.pay(&id, &Payment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
@@ -396,7 +396,11 @@ async fn a_copy_put_back_says_the_lost_again_with_the_same_ids() {
         "the same id, a higher number"
     );
     assert_ne!(old_epoch, shop.ask(epoch).await);
-    assert!(second.stderr.contains("put back"), "{}", second.stderr);
+    assert!(
+        second.stderr.contains("starting a new epoch"),
+        "{}",
+        second.stderr
+    );
     laws::hold(&shop, &[second]).await;
 }
 
@@ -429,7 +433,11 @@ async fn a_database_that_vanished_is_not_replaced_in_silence() {
         "1"
     );
     let second = second.stop().await;
-    assert!(second.stderr.contains("made anew"), "{}", second.stderr);
+    assert!(
+        second.stderr.contains("starting a new epoch"),
+        "{}",
+        second.stderr
+    );
 }
 
 async fn all_paid_and_delivered(shop: &Shop) {
