@@ -1,5 +1,6 @@
 //! The audit: two-way comparison with the provider's own list, by the command.
 
+mod budget;
 mod fresh;
 mod meanwhile;
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::budget::{Obstacle, PATIENCE};
 use super::{Audit, AuditError, AuditProgress, TRIES};
 use crate::domain::list_reading::ListReading;
 use crate::domain::observation::ObservedOrder;
@@ -10,10 +11,10 @@ use crate::limit::{Permit, StopReason};
 use crate::provider::{ListItem, ListOrders, PageVisitor, ProviderError};
 use crate::retry::Waits;
 
-/// A stopped account is waited for so long: two of its rarest probes.
-const PATIENCE: Duration = Duration::from_mins(10);
 /// Between two tries to get a permit.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+/// Between two looks at what the daemon lends.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Audit {
     /// Reads page by page until the list is known to be read whole.
@@ -37,11 +38,9 @@ impl Audit {
     /// How many orders there are; None where the provider does not tell: then only a page behind the
     /// last order shows that there are no more.
     async fn count(&self, orders: &dyn ListOrders) -> Result<Option<u64>, AuditError> {
-        let permit = self.turn().await.map_err(|why| self.no_list(why))?;
+        let permit = self.turn().await?;
         let outcome = orders.count().await;
-        let settled = outcome.as_ref().map(|_| ());
-        let now = self.clock.monotonic();
-        self.limiter.lock().settle(&permit, settled, now);
+        self.settle(&permit, outcome.as_ref().map(|_| ())).await;
         Ok(outcome.ok())
     }
 
@@ -49,7 +48,7 @@ impl Audit {
     async fn page(&self, offset: u64, limit: u32) -> Result<Vec<ObservedOrder>, AuditError> {
         let mut waits = Waits::new(Duration::from_secs(1), 2.0, Duration::from_secs(30));
         for attempt in 1.. {
-            let permit = self.turn().await.map_err(|why| self.no_list(why))?;
+            let permit = self.turn().await?;
             let error = match self.ask(&permit, offset, limit).await {
                 Ok(items) => return Ok(items),
                 Err(error) => error,
@@ -80,37 +79,68 @@ impl Audit {
     ) -> Result<Vec<ObservedOrder>, ProviderError> {
         let mut all = All(Vec::new());
         let outcome = self.orders()?.page(offset, limit, &mut all).await;
-        let settled = outcome.as_ref().map(|_| ());
-        let now = self.clock.monotonic();
-        self.limiter.lock().settle(permit, settled, now);
+        self.settle(permit, outcome.as_ref().map(|_| ())).await;
         outcome.map(|_| all.0)
     }
 
-    /// Waits twice as long as the rate asks for, so that half is left to others, then for a permit.
-    /// While the account is stopped its poller probes it; that is waited for, but not for ever.
-    async fn turn(&self) -> Result<Permit, ProviderError> {
-        if let Some(rate) = self.rate() {
+    /// Gives a permit back; the daemon that lent the budget hears of a pause.
+    async fn settle(&self, permit: &Permit, outcome: Result<(), &ProviderError>) {
+        let now = self.clock.monotonic();
+        self.limiter.lock().settle(permit, outcome, now);
+        if let (Err(error), Some(borrowed)) = (outcome, &self.borrowed) {
+            borrowed.tell_of(error).await;
+        }
+    }
+
+    /// Waits for a permit. Of a shared budget it waits twice as long as the rate asks for, so that half
+    /// is left to others; a borrowed one is that half. While the account is stopped its poller probes
+    /// it; that is waited for, but not for ever.
+    async fn turn(&self) -> Result<Permit, AuditError> {
+        if self.borrowed.is_none()
+            && let Some(rate) = self.rate()
+        {
             let pause = Duration::from_secs_f64(2.0 / rate.max(0.01));
             self.clock.sleep(pause).await;
         }
         let reservation = self.limiter.reserve();
-        let mut patience = PATIENCE;
+        let mut waited = Duration::ZERO;
         loop {
+            self.await_loan().await?;
             let wait = match reservation.take(self.clock.monotonic()) {
                 Ok(permit) => return Ok(permit),
                 Err(wait) => wait.unwrap_or_default().max(SHORTEST_WAIT),
             };
             if let Some((reason, cause)) = self.stop() {
-                if patience.is_zero() {
-                    return Err(match reason {
+                if waited >= PATIENCE {
+                    return Err(self.no_list(match reason {
                         StopReason::KeyRefused => ProviderError::KeyRefused(cause),
                         StopReason::Failing => ProviderError::Unreachable(cause),
-                    });
+                    }));
                 }
-                patience = patience.saturating_sub(wait);
+                waited += wait;
             }
             self.clock.sleep(wait).await;
         }
+    }
+
+    /// Waits until the daemon has lent a part of the budget, and makes requests itself.
+    async fn await_loan(&self) -> Result<(), AuditError> {
+        let Some(borrowed) = &self.borrowed else {
+            return Ok(());
+        };
+        let mut waited = Duration::ZERO;
+        while let Some(obstacle) = borrowed.obstacle().await? {
+            if waited >= obstacle.patience() {
+                return Err(obstacle.into_error(&self.account));
+            }
+            let wait = match obstacle {
+                Obstacle::Held(wait) => wait.max(SHORTEST_WAIT),
+                Obstacle::Stopped(_) | Obstacle::NotLent | Obstacle::NothingToLend => ASK_AGAIN,
+            };
+            waited = waited.saturating_add(wait);
+            self.clock.sleep(wait).await;
+        }
+        Ok(())
     }
 
     fn rate(&self) -> Option<f64> {
