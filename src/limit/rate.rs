@@ -258,7 +258,7 @@ impl RateLimiter {
             return;
         }
         let grown = rate * (1.0 + GROWTH * elapsed) + GROWTH * elapsed;
-        let limit = self.limits.requests_per_second;
+        let limit = self.configured.requests_per_second;
         let enough = if limit > 0.0 {
             grown >= limit
         } else {
