@@ -21,6 +21,7 @@ mod source;
 mod starter;
 mod stores;
 mod stray;
+mod table;
 mod text;
 
 use std::net::SocketAddr;
