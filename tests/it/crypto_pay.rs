@@ -284,7 +284,7 @@ async fn an_invoice_without_an_end_has_none() {
 #[tokio::test]
 async fn money_is_kept_digit_by_digit_and_coins_by_their_codes() {
     let fields = json!({"asset": "GRAM", "amount": "0.100000000000000005", "paid_asset": "TON"});
-    let told = told_with(fields).await.unwrap();
+    let told = told_with(&fields).await.unwrap();
     assert_eq!(told.amount, Some(money("0.100000000000000005", "GRAM")));
     assert_eq!(told.payment.unwrap().currency.as_deref(), Some("TON"));
 }
@@ -292,7 +292,7 @@ async fn money_is_kept_digit_by_digit_and_coins_by_their_codes() {
 #[tokio::test]
 async fn a_payment_without_its_amounts_was_the_price() {
     let fields = json!({"paid_asset": null, "paid_amount": null, "fee_amount": null});
-    let payment = told_with(fields).await.unwrap().payment.unwrap();
+    let payment = told_with(&fields).await.unwrap().payment.unwrap();
     assert_eq!(payment.value.as_deref(), Some("2"));
     assert_eq!(payment.currency.as_deref(), Some("USDT"));
     assert_eq!((payment.fee, payment.net), (None, None));
@@ -317,7 +317,7 @@ async fn what_cannot_be_told_is_an_unusable_answer() {
         (json!({"amount": "2,00"}), "amount"),
         (json!({"amount": true}), "amount"),
     ] {
-        let error = told_with(fields.clone()).await.unwrap_err();
+        let error = told_with(&fields).await.unwrap_err();
         assert_eq!(error.kind(), "malformed", "{fields}");
         assert!(error.to_string().contains(names), "{error}");
     }
