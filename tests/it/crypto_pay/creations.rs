@@ -21,7 +21,7 @@ fn invoice(amount: &str, currency: &str, options: Option<&str>) -> Invoice {
         metadata: None,
         transactions: Vec::new(),
         facts: Facts {
-            amount: money(amount, currency),
+            amount: Some(money(amount, currency)),
             ..Facts::bare(Status::Requested)
         },
         version: 0,
