@@ -1,4 +1,4 @@
-//! The rules of each section: which values are accepted, and what they become.
+//! The rules of each section: which values are accepted, and the types they become.
 
 use std::time::Duration;
 
@@ -28,14 +28,14 @@ const MAX_BYTES_PER_SECOND: u64 = 1 << 40;
 
 const MAX_CHECKS_AFTER_EXPIRY: usize = 100;
 
-/// Both trees and the place for problems, from which sections are cut.
+/// Both trees, and the problems found so far.
 struct Reader<'a> {
     tree: &'a Table,
     template: &'a Table,
     problems: Vec<Problem>,
 }
 
-/// The typed configuration of a tree, or what is wrong with it.
+/// The typed configuration of a tree, or its problems.
 pub(super) fn typed(tree: &Table, template: &Table) -> (Option<Config>, Vec<Problem>) {
     let mut reader = Reader {
         tree,
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
             let from = super::duration::format(min_interval);
             section.refuse(
                 "max_interval",
-                format!("accepted is a duration from \"{from}\" (polling.min_interval) to \"10d\""),
+                format!("expected a duration from \"{from}\" (polling.min_interval) to \"10d\""),
             );
         }
         PollingConfig {
@@ -222,16 +222,16 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
     })
 }
 
-/// Two stores under one name, or reading their key from one variable, would be mixed up.
+/// Refuses a second account with the same name or the same key variable: their keys would be mixed up.
 fn unique(name: &str, others: &[AccountConfig]) -> Result<(), String> {
     let variable = key_variable(name);
     match others
         .iter()
         .find(|other| key_variable(&other.name) == variable)
     {
-        Some(other) if other.name == name => Err("another account has this name".into()),
+        Some(other) if other.name == name => Err("another account has the same name".into()),
         Some(other) => Err(format!(
-            "its key variable {variable} is that of account {:?} too, - and _ being one there",
+            "its key variable {variable} is also that of account {:?}, because - and _ are the same there",
             other.name
         )),
         None => Ok(()),
@@ -241,7 +241,7 @@ fn unique(name: &str, others: &[AccountConfig]) -> Result<(), String> {
 fn local(listen: Option<&Listen>, allow_remote: bool) -> Result<(), String> {
     match listen {
         Some(Listen::Tcp(address)) if !allow_remote && !address.ip().is_loopback() => {
-            Err("other machines could reach it, and server.allow_remote is false".into())
+            Err("other machines can reach this address, and server.allow_remote is false".into())
         }
         _ => Ok(()),
     }

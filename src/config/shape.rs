@@ -1,9 +1,8 @@
-//! Which settings there are: the tree of `config.example.toml`, and the search for keys that are
-//! not in it.
+//! Which keys there are: the tree of all defaults, and the search for keys that are not in it.
 
 use ::config::{Map, Value, ValueKind};
 
-use super::error::{Problem, shown, speaks_of_secret};
+use super::error::{Problem, shown, suggests_secret};
 
 pub(super) type Table = Map<String, Value>;
 
@@ -13,7 +12,7 @@ const ACCOUNTS: &str = "account";
 /// Most accounts: a limit on a number that a variable's name can give.
 const MAX_ACCOUNTS: usize = 1000;
 
-/// A path that leads to no setting.
+/// A path at which there is no setting.
 pub(super) struct Unknown {
     path: String,
     message: String,
@@ -21,7 +20,7 @@ pub(super) struct Unknown {
 
 impl Unknown {
     pub(super) fn with_value(self, value: &Value) -> Problem {
-        let value_text = if speaks_of_secret(&self.path) {
+        let value_text = if suggests_secret(&self.path) {
             "(not shown)".to_owned()
         } else {
             shown(value)
@@ -85,7 +84,7 @@ pub(super) fn locate<'t>(
         [section] if template.contains_key(*section) => Err(Unknown {
             path: (*section).to_owned(),
             message: format!(
-                "is a section, not a setting; accepted below it: {}",
+                "this is a section, not a setting; its keys: {}",
                 match &template[*section].kind {
                     ValueKind::Table(table) => names(table),
                     _ => String::new(),
@@ -97,7 +96,7 @@ pub(super) fn locate<'t>(
         }
         _ => Err(Unknown {
             path: segments.join("."),
-            message: "there is no such key; accepted are two levels, such as polling.jitter".into(),
+            message: "unknown key; expected two levels, such as polling.jitter".into(),
         }),
     }
 }
@@ -105,9 +104,10 @@ pub(super) fn locate<'t>(
 fn not_an_account(segments: &[&str]) -> Unknown {
     Unknown {
         path: segments.join("."),
-        message: "is no setting of an account; accepted is account, its number from 0 on, and a \
-                  key, as in PAYRECOND__ACCOUNT__0__BASE_URL"
-            .into(),
+        message:
+            "not a setting of an account; expected account, its number from 0 on, and a key, such \
+                  as PAYRECOND__ACCOUNT__0__BASE_URL"
+                .into(),
     }
 }
 
@@ -118,8 +118,8 @@ fn leaf<'t>(table: &'t Table, section: &str, key: &str) -> Result<(String, &'t V
     }
 }
 
-/// Reports every key of `tree` that the template does not have, and every section or list of
-/// accounts that is something else.
+/// Reports every key of `tree` that the template does not have, and every section or list of accounts
+/// of another type.
 pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>) {
     for (key, value) in sorted(tree) {
         match (template.get(key).map(|value| &value.kind), &value.kind) {
@@ -129,7 +129,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
             (Some(ValueKind::Table(_)), _) => problems.push(problem(
                 key,
                 value,
-                format!("accepted is a section: [{key}] on a line of its own"),
+                format!("expected a section: [{key}] on a line of its own"),
             )),
             (Some(_), ValueKind::Array(accounts)) => {
                 check_accounts(value, accounts, template, problems);
@@ -137,7 +137,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
             (Some(_), _) => problems.push(problem(
                 key,
                 value,
-                "accepted is a list: [[account]], in two brackets, once for each store".into(),
+                "expected a list: [[account]] in double brackets, once for each store".into(),
             )),
             (None, _) => {
                 problems.push(unknown("", key, template, template).with_value(value));
@@ -148,7 +148,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
 
 fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: &mut Vec<Problem>) {
     if accounts.is_empty() || accounts.len() > MAX_ACCOUNTS {
-        let message = format!("accepted are 1 to {MAX_ACCOUNTS} accounts");
+        let message = format!("expected 1 to {MAX_ACCOUNTS} accounts");
         problems.push(problem(ACCOUNTS, list, message));
     }
     let Some(known) = account_template(template) else {
@@ -161,12 +161,13 @@ fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: 
             ValueKind::Nil => problems.push(problem(
                 &path,
                 account,
-                "an account with a higher number is set; accepted are numbers without a gap".into(),
+                "not set, but an account with a higher number is; expected numbers without a gap"
+                    .into(),
             )),
             _ => problems.push(problem(
                 &path,
                 account,
-                "accepted is a table of settings".into(),
+                "expected a table of settings".into(),
             )),
         }
     }
@@ -199,22 +200,19 @@ fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown
     let hint = nearest
         .map(|name| format!("did you mean {name}? "))
         .unwrap_or_default();
-    let place = if section.is_empty() {
-        "at the top".to_owned()
+    let label = if section.is_empty() {
+        "sections".to_owned()
     } else {
-        format!("in {section}")
+        format!("keys of {section}")
     };
-    let secret = if speaks_of_secret(key) && section.starts_with(ACCOUNTS) {
-        "; a key itself never stands in the configuration"
+    let secret = if suggests_secret(key) && section.starts_with(ACCOUNTS) {
+        "; an API key is never written in the configuration, see api_key_file"
     } else {
         ""
     };
     Unknown {
         path,
-        message: format!(
-            "there is no such key; {hint}accepted {place}: {}{secret}",
-            names(known)
-        ),
+        message: format!("unknown key; {hint}{label}: {}{secret}", names(known)),
     }
 }
 

@@ -324,7 +324,7 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> Turn {
             for (audit, meter) in audits.iter() {
                 match audit.run_once().await {
                     Ok(report) => {
-                        meter.said("audit.discrepancy", report.said);
+                        meter.recorded("audit.discrepancy", report.said);
                         let (found, new) = (report.discrepancies.len(), report.said);
                         tracing::info!(account = %audit.account, checked = report.checked, found, new, "audit done");
                     }

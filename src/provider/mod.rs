@@ -253,15 +253,15 @@ impl ApiKey {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
-            return Err("is empty");
+            return Err("empty");
         }
         match std::str::from_utf8(bytes) {
             Ok(text) if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) => {
                 Ok(Self(text.to_owned()))
             }
             _ => Err(
-                "holds a line break, a control character or a letter outside ASCII; \
-                 accepted is the key alone, on one line",
+                "contains a line break, a control character or a letter outside ASCII; expected the key alone, \
+                 on one line",
             ),
         }
     }
