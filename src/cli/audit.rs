@@ -143,11 +143,7 @@ fn order_or_transaction(finding: &Discrepancy) -> Option<&str> {
 }
 
 fn in_words(finding: &Discrepancy) -> (&'static str, Tone) {
-    let paid = finding
-        .theirs
-        .as_ref()
-        .is_some_and(|side| side.status == "PAID");
-    match (finding.kind, paid) {
+    match (finding.kind, finding.is_paid) {
         (Kind::UnknownOrder, true) => ("PAID, nobody dropped it in", Tone::Alarm),
         (Kind::UnknownOrder, false) => ("nobody dropped it in", Tone::Quiet),
         (Kind::MissingOrder, _) => ("the provider does not have it", Tone::Bad),

@@ -329,6 +329,7 @@ fn bears_another_id(external_id: &str, seen: &ObservedOrder) -> bool {
 /// word where the table of moves has the way to it, else a remark.
 fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.told.state;
+    let is_known_end = is_the_end_we_said(facts, case.told);
     note(facts, case);
     let why_review = case.mismatch.or_else(|| for_a_person(facts, case));
     if let Some(why) = why_review {
@@ -339,10 +340,18 @@ fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
         Some(Status::Pending) if facts.status == Status::Pending => wait_on(facts, case),
         // A payment that is under way in a ledger takes nothing back.
         Some(Status::Pending) if case.told.order.is_none() => None,
-        Some(told) if told == facts.status => clear_remark(facts),
+        Some(told) if told == facts.status || is_known_end => clear_remark(facts),
         Some(told) if facts.status.may_become(told) => say(facts, told, None),
         Some(_) => remark(facts, reason::CONTRADICTION),
     }
+}
+
+/// Whether the order ended and the provider still says so in the same word. Where one word covers both
+/// ends, a cancellation looks like an expiry once the order's time is over.
+fn is_the_end_we_said(facts: &Facts, told: &Told<'_>) -> bool {
+    let ended = matches!(facts.status, Status::Expired | Status::Cancelled)
+        && matches!(told.state, OrderState::Expired | OrderState::Cancelled);
+    ended && facts.provider_status.as_deref() == Some(told.word)
 }
 
 /// Why a person must decide about what was told, if one must.
@@ -354,7 +363,8 @@ fn for_a_person(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
             is_refused.then_some(reason::TEST_PAYMENT)
         }
         OrderState::Expired | OrderState::Cancelled => {
-            money::is_kept(&facts.sums).then_some(reason::PARTIALLY_PAID)
+            let some_came = money::is_kept(&facts.sums) || is_partly_paid_by_word(facts, case);
+            some_came.then_some(reason::PARTIALLY_PAID)
         }
         OrderState::Partial if facts.sums.received.is_none() => {
             ended.then_some(reason::PARTIALLY_PAID)
@@ -363,6 +373,12 @@ fn for_a_person(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
             (ended && case.moved.is_more).then_some(reason::PARTIALLY_PAID)
         }
     }
+}
+
+/// Whether some money came whose sum in the invoice's currency is told nowhere.
+fn is_partly_paid_by_word(facts: &Facts, case: &Case<'_>) -> bool {
+    let was_partial = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
+    facts.sums.received.is_none() && (was_partial || case.told.payment.is_some())
 }
 
 /// The order waits for money: for the rest of it, where some came. Each new sum is said once.

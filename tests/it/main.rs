@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod copy;
 mod cover;
+mod cryptocloud;
 mod daemon;
 mod decide;
 mod events;

@@ -26,7 +26,7 @@ struct EnvelopeWire<'a> {
 }
 
 /// An answer's body, once it is known to be JSON of the right form.
-pub(super) struct Envelope<'a> {
+struct Envelope<'a> {
     is_success: bool,
     result: Raw<'a>,
     /// What the service complains about, by field.
@@ -58,8 +58,12 @@ impl<'a> Envelope<'a> {
     }
 
     /// Whether the service complains about `field`.
-    pub(super) fn complains_about(&self, field: &str) -> bool {
+    fn complains_about(&self, field: &str) -> bool {
         self.complaints.iter().any(|(about, _)| about == field)
+    }
+
+    fn names_a_field(&self) -> bool {
+        self.complaints.iter().any(|(about, _)| !about.is_empty())
     }
 
     /// The complaints on one line.
@@ -99,8 +103,8 @@ pub(super) enum Failure {
     Complaint {
         /// Its words, on one line, without the key.
         words: String,
-        /// It is about the store's id, not about the invoice.
-        about_shop: bool,
+        /// It names a field of the invoice: not the project's id, which is configured.
+        is_about_invoice: bool,
     },
     /// Nothing was said about what was asked.
     Error(ProviderError),
@@ -144,7 +148,7 @@ fn refusal(envelope: &Envelope<'_>, words: String) -> Failure {
         return Failure::Error(ProviderError::KeyRefused(words));
     }
     Failure::Complaint {
-        about_shop: envelope.complains_about("shop_id"),
+        is_about_invoice: envelope.names_a_field() && !envelope.complains_about("shop_id"),
         words: if words.is_empty() {
             "error without a reason".into()
         } else {

@@ -198,8 +198,8 @@ impl CreateOrders for CryptoCloud {
         creation::creation(&self.shop_id, invoice)
     }
 
-    /// What the service complains about ends the creation, but for a complaint about the project's id:
-    /// that is a mistake in the configuration and no fault of the invoice's.
+    /// A complaint about a field of the invoice ends the creation. One about the project's id does not:
+    /// that is a mistake in the configuration.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let answer = self.ask(CREATE, creation.body.clone()).await?;
         match envelope::result(&self.service, &answer) {
@@ -208,7 +208,7 @@ impl CreateOrders for CryptoCloud {
                 .map_err(ProviderError::Malformed),
             Err(Failure::Complaint {
                 words,
-                about_shop: false,
+                is_about_invoice: true,
             }) => Ok(CreationAnswer::Refused(words)),
             Err(failure) => Err(failure.into()),
         }
