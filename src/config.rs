@@ -27,10 +27,11 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use crate::provider::ApiKey;
+pub use crate::domain::planner::Strategy;
+pub use crate::provider::{ApiKey, KeyReader};
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use key::{KeyReader, api_key, key_reader, key_variable};
+pub use key::{api_key, key_reader, key_variable};
 pub use overridden::overridden_database;
 pub use stores::shared_stores;
 pub use stray::stray_variables;
@@ -94,14 +95,6 @@ impl Provider {
             Self::WalletPay => "walletpay",
         }
     }
-}
-
-/// How the orders of an account are polled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    Auto,
-    Single,
-    List,
 }
 
 #[derive(Debug, Clone, PartialEq)]

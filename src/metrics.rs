@@ -19,8 +19,8 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::clock::Clock;
 use crate::domain::time::UnixMillis;
 
-pub use account::{AccountMeter, Limiting, Standing};
-pub use text::{Format, encode};
+pub use account::{AccountGauges, AccountMeter, Limiting};
+pub use text::{MetricsFormat, encode};
 
 /// The prefix of every metric name.
 pub const PREFIX: &str = "payrecond";
@@ -61,20 +61,22 @@ struct Counted {
 #[derive(Clone)]
 struct Families {
     requests: Family<OutcomeLabels, Counter>,
-    request_failures: Family<Failure, Counter>,
+    request_failures: Family<FailureLabels, Counter>,
     observations: Family<OutcomeLabels, Counter>,
-    events: Family<Event, Counter>,
-    rate_limit_requests: Family<Account, Counter>,
-    rate_limit_waits: Family<Account, Counter>,
-    rate_limit_wait: Family<Account, Counter<f64, AtomicU64>>,
-    time_to_detect: Family<Account, Histogram>,
-    list_page_size: Family<Account, Histogram>,
-    list_page_orders: Family<Account, Histogram>,
+    events: Family<EventLabels, Counter>,
+    rate_limit_requests: Family<AccountLabels, Counter>,
+    rate_limit_waits: Family<AccountLabels, Counter>,
+    rate_limit_wait: Family<AccountLabels, Counter<f64, AtomicU64>>,
+    time_to_detect: Family<AccountLabels, Histogram>,
+    list_page_size: Family<AccountLabels, Histogram>,
+    list_page_orders: Family<AccountLabels, Histogram>,
 }
 
+/// The label of what is counted for each account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Account {
-    account: String,
+pub struct AccountLabels {
+    /// Its name.
+    pub account: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,13 +87,13 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Event {
+struct EventLabels {
     account: String,
     r#type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failure {
+struct FailureLabels {
     account: String,
     reason: &'static str,
 }

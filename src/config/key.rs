@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::error::ConfigError;
 use super::{AccountConfig, Environment};
-use crate::provider::ApiKey;
+use crate::provider::{ApiKey, KeyReader};
 
 /// Longest content of a key file, in bytes: a header holds no more.
 const MAX_KEY_BYTES: u64 = 8192;
@@ -28,12 +28,12 @@ pub fn api_key(account: &AccountConfig, env: &Environment) -> Result<ApiKey, Con
 /// The `api_key_file` of `account`, by its real path, where the key comes from there.
 pub(super) fn key_file(account: &AccountConfig, env: &Environment) -> Option<PathBuf> {
     match find(account, env).ok()?.0 {
-        Place::File(path) => Some(path.canonicalize().unwrap_or(path)),
-        Place::Credential(..) | Place::Variable(_) => None,
+        KeySource::File(path) => Some(path.canonicalize().unwrap_or(path)),
+        KeySource::Credential(..) | KeySource::Variable(_) => None,
     }
 }
 
-fn find(account: &AccountConfig, env: &Environment) -> Result<(Place, Vec<u8>), ConfigError> {
+fn find(account: &AccountConfig, env: &Environment) -> Result<(KeySource, Vec<u8>), ConfigError> {
     let mut searched = Vec::new();
     for place in places(account, env) {
         let found = match place.read(env) {
@@ -54,9 +54,6 @@ fn find(account: &AccountConfig, env: &Environment) -> Result<(Place, Vec<u8>), 
     )))
 }
 
-/// Reads a key anew at each call.
-pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
-
 /// [`api_key`] as a function to call later: a key that was replaced is found without a restart.
 pub fn key_reader(account: &AccountConfig, env: &Environment) -> KeyReader {
     let (account, env) = (account.clone(), env.clone());
@@ -71,36 +68,36 @@ pub fn key_variable(name: &str) -> String {
     )
 }
 
-fn unusable(account: &AccountConfig, place: &Place, why: &str) -> ConfigError {
+fn unusable(account: &AccountConfig, place: &KeySource, why: &str) -> ConfigError {
     ConfigError::one(format!(
         "the API key of account {:?} cannot be used: {place}: {why}",
         account.name
     ))
 }
 
-fn places(account: &AccountConfig, env: &Environment) -> [Place; 3] {
+fn places(account: &AccountConfig, env: &Environment) -> [KeySource; 3] {
     let file = format!("{}.key", account.name);
     let directory = env
         .get("CREDENTIALS_DIRECTORY")
         .filter(|path| !path.is_empty());
     [
-        Place::Credential(
+        KeySource::Credential(
             directory.map(|directory| Path::new(directory).join(&file)),
             file,
         ),
-        Place::Variable(key_variable(&account.name)),
-        Place::File(account.api_key_file.clone()),
+        KeySource::Variable(key_variable(&account.name)),
+        KeySource::File(account.api_key_file.clone()),
     ]
 }
 
-enum Place {
+enum KeySource {
     /// The file systemd offers, if it offers any, and the name of the credential.
     Credential(Option<PathBuf>, String),
     Variable(String),
     File(PathBuf),
 }
 
-impl Place {
+impl KeySource {
     fn read(&self, env: &Environment) -> io::Result<Vec<u8>> {
         match self {
             Self::Credential(Some(path), _) | Self::File(path) => read_file(path),
@@ -130,7 +127,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Credential(Some(path), _) => write!(f, "credential {}", path.display()),

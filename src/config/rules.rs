@@ -6,7 +6,7 @@ use ::config::{Value, ValueKind};
 
 use super::error::Problem;
 use super::section::Section;
-use super::shape::{Table, account_template};
+use super::shape::{SettingsTable, account_template};
 use super::text;
 use super::{
     AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,
@@ -29,15 +29,18 @@ const MAX_BYTES_PER_SECOND: u64 = 1 << 40;
 const MAX_CHECKS_AFTER_EXPIRY: usize = 100;
 
 /// Both trees, and the problems found so far.
-struct Reader<'a> {
-    tree: &'a Table,
-    template: &'a Table,
+struct SettingsReader<'a> {
+    tree: &'a SettingsTable,
+    template: &'a SettingsTable,
     problems: Vec<Problem>,
 }
 
 /// The typed configuration of a tree, or its problems.
-pub(super) fn typed(tree: &Table, template: &Table) -> (Option<Config>, Vec<Problem>) {
-    let mut reader = Reader {
+pub(super) fn typed(
+    tree: &SettingsTable,
+    template: &SettingsTable,
+) -> (Option<Config>, Vec<Problem>) {
+    let mut reader = SettingsReader {
         tree,
         template,
         problems: Vec::new(),
@@ -58,7 +61,7 @@ pub(super) fn typed(tree: &Table, template: &Table) -> (Option<Config>, Vec<Prob
     (usable.then_some(config), reader.problems)
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingsReader<'a> {
     fn section(&mut self, name: &str) -> Section<'_> {
         let values = as_table(self.tree.get(name));
         let defaults = as_table(self.template.get(name));
@@ -247,7 +250,7 @@ fn local(listen: Option<&Listen>, allow_remote: bool) -> Result<(), String> {
     }
 }
 
-fn as_table(value: Option<&Value>) -> Option<&Table> {
+fn as_table(value: Option<&Value>) -> Option<&SettingsTable> {
     match value.map(|value| &value.kind) {
         Some(ValueKind::Table(table)) => Some(table),
         _ => None,

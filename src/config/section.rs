@@ -8,23 +8,23 @@ use ::config::{Value, ValueKind};
 
 use super::duration;
 use super::error::{Problem, shown};
-use super::shape::Table;
+use super::shape::SettingsTable;
 use super::text;
 
 /// A table of settings with its defaults. Every reader returns some value of its type after a
 /// problem; it is never used, since problems end the loading.
 pub(super) struct Section<'a> {
     path: String,
-    values: Option<&'a Table>,
-    defaults: Option<&'a Table>,
+    values: Option<&'a SettingsTable>,
+    defaults: Option<&'a SettingsTable>,
     problems: &'a mut Vec<Problem>,
 }
 
 impl<'a> Section<'a> {
     pub(super) fn new(
         path: impl Into<String>,
-        values: Option<&'a Table>,
-        defaults: Option<&'a Table>,
+        values: Option<&'a SettingsTable>,
+        defaults: Option<&'a SettingsTable>,
         problems: &'a mut Vec<Problem>,
     ) -> Self {
         Self {

@@ -4,7 +4,7 @@ use ::config::{Map, Value, ValueKind};
 
 use super::error::{Problem, shown, suggests_secret};
 
-pub(super) type Table = Map<String, Value>;
+pub(super) type SettingsTable = Map<String, Value>;
 
 /// The list of tables among the settings.
 const ACCOUNTS: &str = "account";
@@ -35,7 +35,7 @@ impl Unknown {
 }
 
 /// The table of defaults for one account: the example's first.
-pub(super) fn account_template(template: &Table) -> Option<&Table> {
+pub(super) fn account_template(template: &SettingsTable) -> Option<&SettingsTable> {
     match template.get(ACCOUNTS).map(|accounts| &accounts.kind) {
         Some(ValueKind::Array(accounts)) => match accounts.first().map(|first| &first.kind) {
             Some(ValueKind::Table(table)) => Some(table),
@@ -46,7 +46,7 @@ pub(super) fn account_template(template: &Table) -> Option<&Table> {
 }
 
 /// Where every setting stands, as `locate` takes it.
-pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
+pub(super) fn paths(template: &SettingsTable) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
     for (section, value) in sorted(template) {
@@ -62,7 +62,7 @@ pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
 /// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
 /// messages, and its default.
 pub(super) fn locate<'t>(
-    template: &'t Table,
+    template: &'t SettingsTable,
     segments: &[&str],
 ) -> Result<(String, &'t Value), Unknown> {
     match segments {
@@ -111,7 +111,11 @@ fn not_an_account(segments: &[&str]) -> Unknown {
     }
 }
 
-fn leaf<'t>(table: &'t Table, section: &str, key: &str) -> Result<(String, &'t Value), Unknown> {
+fn leaf<'t>(
+    table: &'t SettingsTable,
+    section: &str,
+    key: &str,
+) -> Result<(String, &'t Value), Unknown> {
     match table.get(key) {
         Some(default) => Ok((format!("{section}.{key}"), default)),
         None => Err(unknown(section, key, table, table)),
@@ -120,7 +124,7 @@ fn leaf<'t>(table: &'t Table, section: &str, key: &str) -> Result<(String, &'t V
 
 /// Reports every key of `tree` that the template does not have, and every section or list of accounts
 /// of another type.
-pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>) {
+pub(super) fn check(tree: &SettingsTable, template: &SettingsTable, problems: &mut Vec<Problem>) {
     for (key, value) in sorted(tree) {
         match (template.get(key).map(|value| &value.kind), &value.kind) {
             (Some(ValueKind::Table(known)), ValueKind::Table(table)) => {
@@ -146,7 +150,12 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
     }
 }
 
-fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: &mut Vec<Problem>) {
+fn check_accounts(
+    list: &Value,
+    accounts: &[Value],
+    template: &SettingsTable,
+    problems: &mut Vec<Problem>,
+) {
     if accounts.is_empty() || accounts.len() > MAX_ACCOUNTS {
         let message = format!("expected 1 to {MAX_ACCOUNTS} accounts");
         problems.push(problem(ACCOUNTS, list, message));
@@ -175,9 +184,9 @@ fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: 
 
 fn check_keys(
     path: &str,
-    table: &Table,
-    known: &Table,
-    template: &Table,
+    table: &SettingsTable,
+    known: &SettingsTable,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     for (key, value) in sorted(table) {
@@ -188,7 +197,7 @@ fn check_keys(
 }
 
 /// A key that is not in `known`, with the nearest one that is, there or in another section.
-fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown {
+fn unknown(section: &str, key: &str, known: &SettingsTable, template: &SettingsTable) -> Unknown {
     let path = if section.is_empty() {
         key.to_owned()
     } else {
@@ -216,7 +225,7 @@ fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown
     }
 }
 
-fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
+fn nearest<'t>(key: &str, known: &'t SettingsTable) -> Option<&'t str> {
     known
         .keys()
         .map(|name| (strsim::damerau_levenshtein(key, name), name.as_str()))
@@ -226,7 +235,7 @@ fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
 }
 
 /// The same key in another section.
-fn elsewhere(key: &str, template: &Table) -> Option<String> {
+fn elsewhere(key: &str, template: &SettingsTable) -> Option<String> {
     sorted(template)
         .into_iter()
         .find_map(|(section, value)| match &value.kind {
@@ -235,7 +244,7 @@ fn elsewhere(key: &str, template: &Table) -> Option<String> {
         })
 }
 
-fn names(table: &Table) -> String {
+fn names(table: &SettingsTable) -> String {
     sorted(table)
         .into_iter()
         .map(|(name, _)| name)
@@ -253,7 +262,7 @@ fn problem(path: &str, value: &Value, message: String) -> Problem {
 }
 
 /// In order of name: a map has none, and messages shall not change their order from run to run.
-fn sorted(table: &Table) -> Vec<(&str, &Value)> {
+fn sorted(table: &SettingsTable) -> Vec<(&str, &Value)> {
     let mut entries: Vec<_> = table
         .iter()
         .map(|(key, value)| (key.as_str(), value))

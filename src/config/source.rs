@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Environment;
 use super::error::{ConfigError, Problem, suggests_secret};
-use super::shape::{self, Table};
+use super::shape::{self, SettingsTable};
 
 /// Longest configuration file, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -77,7 +77,7 @@ fn read_file(path: &Path) -> Result<Option<String>, ConfigError> {
 
 /// Settings of one origin, in the form the `config` crate merges.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Layer(pub Table);
+pub(super) struct Layer(pub SettingsTable);
 
 impl Source for Layer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
@@ -90,7 +90,7 @@ impl Source for Layer {
 }
 
 /// The layers as one tree, a later one winning over those before it.
-pub(super) fn merge(layers: Vec<Layer>) -> Result<Table, ConfigError> {
+pub(super) fn merge(layers: Vec<Layer>) -> Result<SettingsTable, ConfigError> {
     let mut builder = ::config::Config::builder();
     for layer in layers {
         builder = builder.add_source(layer);
@@ -100,7 +100,7 @@ pub(super) fn merge(layers: Vec<Layer>) -> Result<Table, ConfigError> {
         .map_err(|error| ConfigError::one(error.to_string()))?;
     match merged.cache.kind {
         ValueKind::Table(table) => Ok(table),
-        _ => Ok(Table::new()),
+        _ => Ok(SettingsTable::new()),
     }
 }
 
@@ -147,7 +147,7 @@ struct TomlText<'a> {
 }
 
 impl TomlText<'_> {
-    fn table(&self, table: &DeTable<'_>) -> Table {
+    fn table(&self, table: &DeTable<'_>) -> SettingsTable {
         table
             .iter()
             .map(|(key, value)| (key.get_ref().to_string(), self.value(value)))
@@ -185,7 +185,7 @@ fn too_large(number: &str) -> ValueKind {
 /// is; a text that does not fit stays text, for the check of types to refuse.
 pub(super) fn from_environment(
     env: &Environment,
-    template: &Table,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) -> Layer {
     let mut layer = Layer::default();
@@ -201,7 +201,7 @@ pub(super) fn from_environment(
 /// The settings that flags give, as pairs of path (`database.path`, `account[0].base_url`) and text.
 pub(super) fn from_flags(
     flags: &[(&str, &str)],
-    template: &Table,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) -> Layer {
     let mut layer = Layer::default();
@@ -225,7 +225,7 @@ fn add_text(
     segments: &[&str],
     text: &OsStr,
     origin: &str,
-    template: &Table,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     let shown = Value::new(

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Account, Event, Failure, Families, OutcomeLabels};
+use super::{AccountLabels, EventLabels, FailureLabels, Families, OutcomeLabels};
 use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
 
@@ -42,7 +42,7 @@ const REASONS: [&str; 6] = [
 
 /// The state of an account, and what it shows of its latest requests.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct AccountGauges {
     /// Whether its requests go out.
     pub state: AccountState,
     /// Since when; None = since the start.
@@ -66,13 +66,13 @@ pub struct Limiting {
     pub state: AccountState,
     /// Requests begun since the start.
     pub begun: u64,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub rate: Option<f64>,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub in_flight: usize,
     /// Whether a due request has to wait.
     pub waits: bool,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub database_fails: bool,
 }
 
@@ -86,7 +86,7 @@ pub struct AccountMeter {
 
 #[derive(Default)]
 struct Now {
-    standing: Standing,
+    standing: AccountGauges,
     begun: u64,
     /// Since when a due request has been waiting, by the monotonic clock.
     waiting_since: Option<Duration>,
@@ -188,7 +188,7 @@ impl AccountMeter {
 
     /// Counts events written to the outbox.
     pub fn recorded(&self, event_type: &'static str, events: u64) {
-        let labels = Event {
+        let labels = EventLabels {
             account: self.name.clone(),
             r#type: event_type,
         };
@@ -234,7 +234,7 @@ impl AccountMeter {
     }
 
     /// The account's state right now.
-    pub fn standing(&self) -> Standing {
+    pub fn gauges(&self) -> AccountGauges {
         self.lock().standing.clone()
     }
 
@@ -242,8 +242,8 @@ impl AccountMeter {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn account(&self) -> Account {
-        Account {
+    fn account(&self) -> AccountLabels {
+        AccountLabels {
             account: self.name.clone(),
         }
     }
@@ -256,8 +256,8 @@ impl AccountMeter {
         }
     }
 
-    fn failure(&self, reason: &'static str) -> Failure {
-        Failure {
+    fn failure(&self, reason: &'static str) -> FailureLabels {
+        FailureLabels {
             account: self.name.clone(),
             reason,
         }

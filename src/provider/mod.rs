@@ -9,6 +9,7 @@ mod time_list;
 pub mod walletpay;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -246,6 +247,9 @@ impl ProviderError {
 /// An account's key. Never shown: not by `Debug`, not in an error, not in a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
+
+/// Reads an account's key again.
+pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
 
 impl ApiKey {
     /// A key as read, white space around it cut. Refused, with the reason, when empty or when it

@@ -13,10 +13,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Site;
-use super::snapshot::Facts;
+use super::snapshot::Snapshot;
 use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
-use crate::metrics::{self, Format, PREFIX};
+use crate::metrics::{self, AccountLabels, MetricsFormat, PREFIX};
 
 /// How long a scrape waits for counts from the database.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,35 +25,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 type Real = Gauge<f64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Account {
-    account: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     account: String,
     state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Consumer {
+struct ConsumerLabels {
     consumer: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Status {
+struct StatusLabels {
     status: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Version {
+struct VersionLabels {
     version: &'static str,
 }
 
 pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
-    let format = Format::asked_by(accept.unwrap_or_default());
+    let format = MetricsFormat::asked_by(accept.unwrap_or_default());
     let facts = site.keeper.facts(PATIENCE).await;
     // Built for each scrape, so a consumer or an account that is gone leaves no series behind.
     let mut now = Registry::with_prefix(PREFIX);
@@ -74,9 +69,9 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -
 
 impl Site {
     fn add_program(&self, registry: &mut Registry, can_read: bool) {
-        let build = Family::<Version, Gauge>::default();
+        let build = Family::<VersionLabels, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
-        build.get_or_create(&Version { version }).set(1);
+        build.get_or_create(&VersionLabels { version }).set(1);
         registry.register(
             "build_info",
             "Always 1, with the version of payrecond as a label",
@@ -90,7 +85,7 @@ impl Site {
             Unit::Seconds,
             started,
         );
-        let writes = |meter: &metrics::AccountMeter| !meter.standing().database_fails;
+        let writes = |meter: &metrics::AccountMeter| !meter.gauges().database_fails;
         let up = Gauge::<i64>::default();
         up.set(i64::from(
             can_read && self.setup.accounts.iter().all(writes),
@@ -104,12 +99,12 @@ impl Site {
 
     fn add_accounts(&self, registry: &mut Registry) {
         let states = Family::<StateLabels, Gauge>::default();
-        let answers = Family::<Account, Real>::default();
-        let rates = Family::<Account, Real>::default();
-        let in_flight = Family::<Account, Gauge>::default();
+        let answers = Family::<AccountLabels, Real>::default();
+        let rates = Family::<AccountLabels, Real>::default();
+        let in_flight = Family::<AccountLabels, Gauge>::default();
         for meter in &self.setup.accounts {
-            let standing = meter.standing();
-            let account = Account {
+            let standing = meter.gauges();
+            let account = AccountLabels {
                 account: meter.name().to_owned(),
             };
             for state in AccountState::CONFIGURED {
@@ -151,11 +146,11 @@ impl Site {
     }
 }
 
-fn add_database(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let invoices = Family::<Status, Gauge>::default();
+fn add_database(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let invoices = Family::<StatusLabels, Gauge>::default();
     for (status, count) in &facts.by_status {
         let status = status.as_str();
-        invoices.get_or_create(&Status { status }).set(*count);
+        invoices.get_or_create(&StatusLabels { status }).set(*count);
     }
     registry.register("invoices", "Invoices by status", invoices);
     add_overdue(registry, facts, now);
@@ -177,11 +172,11 @@ fn add_database(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
     }
 }
 
-fn add_overdue(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let counts = Family::<Account, Gauge>::default();
-    let ages = Family::<Account, Real>::default();
+fn add_overdue(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let counts = Family::<AccountLabels, Gauge>::default();
+    let ages = Family::<AccountLabels, Real>::default();
     for (account, overdue) in &facts.overdue {
-        let labels = Account {
+        let labels = AccountLabels {
             account: account.clone(),
         };
         counts.get_or_create(&labels).set(overdue.count);
@@ -200,11 +195,11 @@ fn add_overdue(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
     );
 }
 
-fn add_lags(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let unread = Family::<Consumer, Gauge>::default();
-    let ages = Family::<Consumer, Real>::default();
+fn add_lags(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let unread = Family::<ConsumerLabels, Gauge>::default();
+    let ages = Family::<ConsumerLabels, Real>::default();
     for lag in &facts.lags {
-        let labels = Consumer {
+        let labels = ConsumerLabels {
             consumer: lag.consumer.clone(),
         };
         unread.get_or_create(&labels).set(lag.unread);

@@ -221,7 +221,10 @@ async fn the_sum_asked_for_is_told_in_its_currency_or_not_at_all() {
     let amount = async |changes| told_with(changes).await.unwrap().amount;
     let rubles = json!({"fiat_currency": "RUB", "amount_in_fiat": 7900.5});
     let told = amount(rubles.clone()).await.unwrap();
-    assert_eq!((told.value.as_str(), told.currency.as_str()), ("7900.5", "RUB"));
+    assert_eq!(
+        (told.value.as_str(), told.currency.as_str()),
+        ("7900.5", "RUB")
+    );
     let order = told_with(rubles).await.unwrap();
     assert_eq!(order.money.sums.received, None, "told in dollars alone");
     // The documented batch names no currency.
@@ -262,7 +265,10 @@ async fn canceled_is_an_expiry_from_the_end_of_its_time_on_by_the_providers_cloc
     let end = UnixMillis(1_767_355_200_000);
     let early = end.minus(Duration::from_millis(1));
     let none = json!({});
-    assert_eq!(state(early, None, none.clone()).await, OrderState::Cancelled);
+    assert_eq!(
+        state(early, None, none.clone()).await,
+        OrderState::Cancelled
+    );
     assert_eq!(state(end, None, none.clone()).await, OrderState::Expired);
     let ahead = Some(ClockDifference::Ahead(HOUR));
     assert_eq!(state(early, ahead, none.clone()).await, OrderState::Expired);
@@ -306,12 +312,17 @@ async fn unknown_ids_alone_are_an_empty_success() {
 
 #[tokio::test]
 async fn the_documented_answers_are_read() {
-    let fetched = fetch(fixture!("info-doc-2024"), &["INV-XXXXXXXX"]).await.unwrap();
+    let fetched = fetch(fixture!("info-doc-2024"), &["INV-XXXXXXXX"])
+        .await
+        .unwrap();
     let order = seen(&fetched[0]);
     assert_eq!(order.state, OrderState::Paid);
     assert_eq!(order.external_id, Some("1111".into()));
     assert_eq!(order.amount, None, "neither currency nor sum in it");
-    assert_eq!(order.payment.as_ref().unwrap().currency.as_deref(), Some("USDT"));
+    assert_eq!(
+        order.payment.as_ref().unwrap().currency.as_deref(),
+        Some("USDT")
+    );
 
     // A notification's invoice has the fields of the list.
     for (body, is_test) in [
@@ -415,8 +426,14 @@ async fn the_key_is_struck_out_of_the_services_words() {
 #[tokio::test]
 async fn a_link_is_complete_whatever_is_told() {
     for (told, link) in [
-        ("pay.trybit.com/ABCD1234", Some("https://pay.trybit.com/ABCD1234")),
-        ("https://pay.cryptocloud.plus/X", Some("https://pay.cryptocloud.plus/X")),
+        (
+            "pay.trybit.com/ABCD1234",
+            Some("https://pay.trybit.com/ABCD1234"),
+        ),
+        (
+            "https://pay.cryptocloud.plus/X",
+            Some("https://pay.cryptocloud.plus/X"),
+        ),
         ("javascript://x", None),
         ("pay.trybit.com/ x", None),
         ("", None),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Audit, AuditError, Reading, TRIES};
+use super::{Audit, AuditError, AuditProgress, TRIES};
 use crate::domain::audit::{self, AuditRow};
 use crate::domain::decide::decide_by;
 use crate::domain::invoice::InvoiceId;
@@ -16,7 +16,7 @@ impl Audit {
         &self,
         page: Vec<ObservedOrder>,
         asked_at: UnixMillis,
-        reading: &mut Reading,
+        reading: &mut AuditProgress,
     ) -> Result<(), AuditError> {
         let mut known = HashSet::new();
         for (place, mut row) in self.rows_of(&page).await? {
@@ -129,7 +129,10 @@ impl Audit {
 /// The order under the id that its invoice has for it.
 fn as_spelled_by(row: &AuditRow, order: &ObservedOrder) -> ObservedOrder {
     ObservedOrder {
-        order_id: row.order_id.clone().unwrap_or_else(|| order.order_id.clone()),
+        order_id: row
+            .order_id
+            .clone()
+            .unwrap_or_else(|| order.order_id.clone()),
         ..order.clone()
     }
 }

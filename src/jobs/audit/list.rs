@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Audit, AuditError, Reading};
+use super::{Audit, AuditError, AuditProgress};
 use crate::domain::list_reading::ListReading;
 use crate::domain::observation::ObservedOrder;
 use crate::provider::{ListItem, ListOrders, PageVisitor};
@@ -12,7 +12,7 @@ impl Audit {
     pub(super) async fn read_list(
         &self,
         orders: &dyn ListOrders,
-        reading: &mut Reading,
+        reading: &mut AuditProgress,
     ) -> Result<(), AuditError> {
         let limit = orders.page_limit();
         // Where the count is not told, only a page behind the last order shows that there are no more.

@@ -33,10 +33,7 @@ impl Audit {
     }
 
     /// Makes a request once, within the budget.
-    pub(super) async fn try_request<T, F>(
-        &self,
-        ask: &impl Fn() -> F,
-    ) -> Result<T, ProviderError>
+    pub(super) async fn try_request<T, F>(&self, ask: &impl Fn() -> F) -> Result<T, ProviderError>
     where
         F: Future<Output = Result<T, ProviderError>>,
     {

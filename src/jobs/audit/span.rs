@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{Audit, AuditError, Reading};
+use super::{Audit, AuditError, AuditProgress};
 use crate::domain::audit::AuditRow;
 use crate::domain::invoice::OrderId;
 use crate::domain::time::UnixMillis;
@@ -19,7 +19,7 @@ impl Audit {
     pub(super) async fn read_span(
         &self,
         list: &dyn ListByTime,
-        reading: &mut Reading,
+        reading: &mut AuditProgress,
         began: UnixMillis,
     ) -> Result<(), AuditError> {
         let reach = list.reach();
@@ -49,7 +49,7 @@ impl Audit {
 
     async fn ask_for_unseen(
         &self,
-        reading: &mut Reading,
+        reading: &mut AuditProgress,
         began: UnixMillis,
     ) -> Result<(), AuditError> {
         let Some(fetches) = self.provider.fetches() else {

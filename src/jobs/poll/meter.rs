@@ -1,7 +1,7 @@
 //! Reports a poller's requests, observations, events and limits to the metrics.
 
 use super::Poller;
-use super::fetch::{About, Asked};
+use super::fetch::{About, FetchOutcome};
 use super::page::Listed;
 use super::writer::Decided;
 use crate::domain::event::EventType;
@@ -14,7 +14,7 @@ use crate::store::Written;
 
 impl Poller {
     /// Counts a request about orders, or the harmless request.
-    pub(super) fn meter_asked(&self, asked: &Asked) {
+    pub(super) fn meter_asked(&self, asked: &FetchOutcome) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
         let kind = match &asked.about {
             About::Nothing => "probe",

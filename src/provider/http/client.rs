@@ -22,7 +22,7 @@ use rustls::RootCertStore;
 use url::{Host, Url};
 
 use super::coding::{self, Decoder};
-use super::failure::{Limits, broken, cause};
+use super::failure::{AnswerLimits, broken, cause};
 use super::{Body, Method, Request, Response, Transport, http_date, retry_after, too_large};
 use crate::clock::Clock;
 use crate::domain::text::one_line;
@@ -137,7 +137,7 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<Response, ProviderError> {
-        let limits = Limits {
+        let limits = AnswerLimits {
             connect: self.options.connect_timeout,
             total: self.options.request_timeout,
             bytes: self.options.max_response_bytes,
@@ -281,7 +281,7 @@ fn client(
 struct NetworkBody {
     inner: reqwest::Response,
     decoder: Decoder,
-    limits: Limits,
+    limits: AnswerLimits,
     /// Decoded bytes so far.
     read: usize,
 }

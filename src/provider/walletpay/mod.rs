@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use url::form_urlencoded::byte_serialize;
 
 use self::list::{NotRead, PageReader, UnreadableAmount};
-use self::wire::{Envelope, Word};
+use self::wire::{Envelope, StatusWord};
 use super::http::{Request, Response, Transport, judge_status};
 use super::{
     ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder,
@@ -79,13 +79,13 @@ impl WalletPay {
     }
 
     /// One small question and its whole answer.
-    async fn ask(&self, request: Request) -> Result<Answer, ProviderError> {
+    async fn ask(&self, request: Request) -> Result<SmallAnswer, ProviderError> {
         let response = self.transport.send(request).await?;
-        Answer::read(response, self.clock.now()).await
+        SmallAnswer::read(response, self.clock.now()).await
     }
 
     /// The envelope of an answer that is a success, else why it is none.
-    fn accept<'a>(&self, answer: &'a Answer) -> Result<Envelope<'a>, ProviderError> {
+    fn accept<'a>(&self, answer: &'a SmallAnswer) -> Result<Envelope<'a>, ProviderError> {
         let envelope = wire::envelope(&answer.body);
         let (word, words) = match &envelope {
             Ok(envelope) => (envelope.word.as_ref(), self.hide_key(&envelope.message)),
@@ -94,7 +94,7 @@ impl WalletPay {
         if let Some(failure) = judge_status(answer.status, answer.retry_after, &words) {
             let is_vague = matches!(failure, ProviderError::Refused(_));
             return Err(match word {
-                Some(word @ (Word::AccessDenied | Word::InternalError)) if is_vague => {
+                Some(word @ (StatusWord::AccessDenied | StatusWord::InternalError)) if is_vague => {
                     failure_of(word, &words)
                 }
                 _ => failure,
@@ -102,7 +102,7 @@ impl WalletPay {
         }
         let envelope = envelope.map_err(ProviderError::Malformed)?;
         match &envelope.word {
-            Some(Word::Success) => Ok(envelope),
+            Some(StatusWord::Success) => Ok(envelope),
             Some(word) => Err(failure_of(word, &words)),
             None => Err(ProviderError::Malformed("no status in the envelope".into())),
         }
@@ -189,19 +189,21 @@ impl CreateOrders for WalletPay {
         };
         match (answer.status, word, &envelope) {
             _ if status_decides => {}
-            (_, Some(Word::Already), Some(envelope))
-            | (200..=299, Some(Word::Success), Some(envelope)) => {
+            (_, Some(StatusWord::Already), Some(envelope))
+            | (200..=299, Some(StatusWord::Success), Some(envelope)) => {
                 return answer.order(envelope).map(CreationAnswer::Exists);
             }
-            (_, Some(Word::Conflict), _) => return Ok(CreationAnswer::Conflict(words("CONFLICT"))),
-            (_, Some(Word::InvalidRequest), _) => {
+            (_, Some(StatusWord::Conflict), _) => {
+                return Ok(CreationAnswer::Conflict(words("CONFLICT")));
+            }
+            (_, Some(StatusWord::InvalidRequest), _) => {
                 return Ok(CreationAnswer::Refused(words("INVALID_REQUEST")));
             }
-            (400, Some(Word::Success), _) => {
+            (400, Some(StatusWord::Success), _) => {
                 let what = "HTTP 400 with the status SUCCESS";
                 return Err(ProviderError::Malformed(what.into()));
             }
-            (400, Some(Word::Other(_)) | None, _) if !answer.is_html() => {
+            (400, Some(StatusWord::Other(_)) | None, _) if !answer.is_html() => {
                 return Ok(CreationAnswer::Refused(words("HTTP 400")));
             }
             _ => {}
@@ -258,7 +260,7 @@ impl ListOrders for WalletPay {
         let mut response = self.transport.send(request).await?;
         let observed_at = self.clock.now();
         if !matches!(response.status, 200..=299) {
-            let answer = Answer::read(response, observed_at).await?;
+            let answer = SmallAnswer::read(response, observed_at).await?;
             self.accept(&answer)?;
             return Err(ProviderError::Malformed(format!("HTTP {}", answer.status)));
         }
@@ -285,14 +287,14 @@ impl ListOrders for WalletPay {
 }
 
 /// A small answer, read to its end.
-struct Answer {
+struct SmallAnswer {
     status: u16,
     retry_after: Option<Duration>,
     observed_at: UnixMillis,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl SmallAnswer {
     async fn read(mut response: Response, observed_at: UnixMillis) -> Result<Self, ProviderError> {
         let body = match response.status {
             200..=299 => response.collect(SMALL_ANSWER).await?,
@@ -319,7 +321,7 @@ impl Answer {
 }
 
 /// What an envelope's status means that is no success. `words` may be empty.
-fn failure_of(word: &Word, words: &str) -> ProviderError {
+fn failure_of(word: &StatusWord, words: &str) -> ProviderError {
     let name = word.as_str();
     let what = if words.is_empty() {
         name.to_owned()
@@ -327,10 +329,10 @@ fn failure_of(word: &Word, words: &str) -> ProviderError {
         format!("{name}: {words}")
     };
     match word {
-        Word::AccessDenied => ProviderError::KeyRefused(what),
-        Word::InvalidRequest => ProviderError::Refused(what),
-        Word::InternalError => ProviderError::Unavailable { what, wait: None },
-        Word::Success | Word::Already | Word::Conflict | Word::Other(_) => {
+        StatusWord::AccessDenied => ProviderError::KeyRefused(what),
+        StatusWord::InvalidRequest => ProviderError::Refused(what),
+        StatusWord::InternalError => ProviderError::Unavailable { what, wait: None },
+        StatusWord::Success | StatusWord::Already | StatusWord::Conflict | StatusWord::Other(_) => {
             ProviderError::Malformed(format!("unexpected status {what}"))
         }
     }

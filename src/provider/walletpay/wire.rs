@@ -17,7 +17,7 @@ pub(super) type Raw<'a> = Option<&'a RawValue>;
 
 /// The envelope's status. It has grown before: any other word may come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum StatusWord {
     Success,
     Already,
     Conflict,
@@ -28,7 +28,7 @@ pub(super) enum Word {
     Other(String),
 }
 
-impl Word {
+impl StatusWord {
     pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Success => "SUCCESS",
@@ -58,7 +58,7 @@ impl Word {
 
 /// What every answer comes in.
 pub(super) struct Envelope<'a> {
-    pub(super) word: Option<Word>,
+    pub(super) word: Option<StatusWord>,
     /// On one line; empty when there is none.
     pub(super) message: String,
     pub(super) data: Raw<'a>,
@@ -84,7 +84,7 @@ pub(super) fn envelope(body: &[u8]) -> Result<Envelope<'_>, String> {
     let wire: EnvelopeWire<'_> = object(body).map_err(|error| error.to_string())?;
     let message = text(wire.message).or_else(|| text(wire.error));
     Ok(Envelope {
-        word: Word::read(wire.status),
+        word: StatusWord::read(wire.status),
         message: message.map_or_else(String::new, |words| one_line(&words)),
         data: wire.data,
     })

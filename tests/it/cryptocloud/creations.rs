@@ -74,7 +74,12 @@ fn what_can_never_be_created_names_the_field() {
         ("1", "USD", Some("[]"), "options: not a JSON object"),
         ("1", "USD", Some(r#"{"shop_id":"x"}"#), "shop_id"),
         ("1", "USD", Some(r#"{"email":5}"#), "options.email:"),
-        ("1", "USD", Some(r#"{"add_fields":[1]}"#), "options.add_fields:"),
+        (
+            "1",
+            "USD",
+            Some(r#"{"add_fields":[1]}"#),
+            "options.add_fields:",
+        ),
         (
             "1",
             "USD",
@@ -116,8 +121,14 @@ async fn a_created_invoice_is_told_with_its_link() {
 #[tokio::test]
 async fn a_complaint_about_the_invoice_ends_its_creation() {
     for (body, words) in [
-        (fixture!("create-error-400-amount"), "amount: Invalid value amount."),
-        (fixture!("create-error-400-currency"), "currency: Invalid account currency"),
+        (
+            fixture!("create-error-400-amount"),
+            "amount: Invalid value amount.",
+        ),
+        (
+            fixture!("create-error-400-currency"),
+            "currency: Invalid account currency",
+        ),
     ] {
         for status in [400, 200] {
             match create(status, body).await.unwrap() {
@@ -143,6 +154,10 @@ async fn what_is_no_complaint_about_the_invoice_leaves_the_creation_open() {
         (200, r#"{"status":"success","result":["ok"]}"#, "malformed"),
         (200, "", "malformed"),
     ] {
-        assert_eq!(kind(&create(status, body).await), expected, "{status} {body}");
+        assert_eq!(
+            kind(&create(status, body).await),
+            expected,
+            "{status} {body}"
+        );
     }
 }

@@ -73,7 +73,12 @@ async fn read(limit: Limit, invoices: usize) -> (Vec<Vec<String>>, usize) {
     let mut cursor = None;
     loop {
         let page = provider.span_page(&SPAN, cursor.as_ref()).await.unwrap();
-        pages.push(page.orders.into_iter().map(|order| order.order_id.0).collect());
+        pages.push(
+            page.orders
+                .into_iter()
+                .map(|order| order.order_id.0)
+                .collect(),
+        );
         let Some(next) = page.next else { break };
         cursor = Some(next);
         assert!(pages.len() < 100, "no end");
