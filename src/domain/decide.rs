@@ -349,7 +349,7 @@ fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
 
 /// Whether the order ended and the provider still says so in the same word. Where one word covers both
 /// ends, a cancellation looks like an expiry once the order's time is over.
-fn is_the_end_we_said(facts: &Facts, told: &Told<'_>) -> bool {
+fn is_the_end_we_said(facts: &Facts, told: &Evidence<'_>) -> bool {
     let ended = matches!(facts.status, Status::Expired | Status::Cancelled)
         && matches!(told.state, OrderState::Expired | OrderState::Cancelled);
     ended && facts.provider_status.as_deref() == Some(told.word)

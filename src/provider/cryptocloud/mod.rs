@@ -47,7 +47,7 @@ pub const KIND: ProviderKind = ProviderKind {
         key: "shop_id",
         kind: SettingKind::Text {
             is_valid: is_shop_id,
-            accepted: "letters, digits, - and _, at most 64",
+            expected: "letters, digits, - and _, at most 64",
         },
         default: Some(""),
         help: "the project's id, needed to create invoices",
