@@ -1,36 +1,19 @@
 //! Creations: the request's bytes, and what the answers come to.
 
-use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, Schedule, Wish};
+use payrecond::domain::invoice::Invoice;
 use payrecond::domain::state::Status;
 
 use super::*;
+use crate::rows;
 
 const TIMEOUT_S: i64 = 5430;
 
 fn invoice(amount: &str, currency: &str, options: Option<&str>) -> Invoice {
-    Invoice {
-        id: InvoiceId(1),
-        account: "default".into(),
-        external_id: "ORD-1".into(),
-        wish: Wish {
-            description: Some("VPN for 1 month".into()),
-            timeout_s: TIMEOUT_S,
-            options: options.map(str::to_owned),
-        },
-        metadata: None,
-        transactions: Vec::new(),
-        facts: Facts {
-            amount: Some(Money {
-                value: amount.into(),
-                currency: currency.into(),
-            }),
-            ..Facts::bare(Status::Requested)
-        },
-        version: 0,
-        created_at: UnixMillis(0),
-        updated_at: UnixMillis(0),
-        schedule: Schedule::default(),
-    }
+    let mut row = rows::invoice(Status::Requested);
+    row.wish.timeout_s = TIMEOUT_S;
+    row.wish.options = options.map(str::to_owned);
+    row.facts.amount = Some(rows::money(amount, currency));
+    row
 }
 
 fn creation(invoice: &Invoice) -> Result<Creation, String> {
