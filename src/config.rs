@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod key;
 mod overridden;
+mod provider_settings;
 mod rules;
 mod section;
 pub mod settings;
@@ -28,6 +29,8 @@ use std::time::Duration;
 use url::Url;
 
 pub use crate::domain::planner::Strategy;
+pub use crate::provider::kind::ProviderKind;
+pub use crate::provider::setting::Settings;
 pub use crate::provider::{ApiKey, KeyReader};
 pub use environment::Environment;
 pub use error::ConfigError;
@@ -65,10 +68,10 @@ pub struct DatabaseConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountConfig {
     pub name: String,
-    pub provider: Provider,
+    pub provider: &'static ProviderKind,
     /// `https`, or `http` to a loopback host; no user, query or fragment.
     pub base_url: Url,
-    /// Read last by [`api_key`]; empty = no file.
+    /// Read last by [`api_key`].
     pub api_key_file: PathBuf,
     /// 0 = no limit.
     pub requests_per_second: f64,
@@ -80,21 +83,8 @@ pub struct AccountConfig {
     /// Whether a payment in the provider's test mode counts as paid; else it goes to review.
     pub accept_test_payments: bool,
     pub enabled: bool,
-}
-
-/// The providers that have a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
-    WalletPay,
-}
-
-impl Provider {
-    /// The word in the configuration and in events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WalletPay => "walletpay",
-        }
-    }
+    /// The settings that only this provider has.
+    pub settings: Settings,
 }
 
 #[derive(Debug, Clone, PartialEq)]

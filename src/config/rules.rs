@@ -1,18 +1,21 @@
 //! The rules of each section: which values are accepted, and the types they become.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::{Value, ValueKind};
 
 use super::error::Problem;
+use super::provider_settings;
 use super::section::Section;
-use super::shape::{SettingsTable, account_template};
+use super::shape::{self, SettingsTable, account_template};
 use super::text;
 use super::{
     AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,
-    LogFormat, PollingConfig, Provider, RetentionConfig, ServerConfig, StdoutFeed, Strategy,
-    key_variable,
+    LogFormat, PollingConfig, ProviderKind, RetentionConfig, ServerConfig, Settings, StdoutFeed,
+    Strategy, key_variable,
 };
+use crate::provider::registry::PROVIDERS;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -90,12 +93,33 @@ impl<'a> SettingsReader<'a> {
             let Some(values) = as_table(Some(value)) else {
                 continue;
             };
-            let mut section = Section::new(path, Some(values), defaults, &mut self.problems);
+            let mut section = Section::new(&path, Some(values), defaults, &mut self.problems);
             if let Some(account) = account(&mut section, &accounts) {
-                accounts.push(account);
+                let settings = self.settings(&path, values, account.provider);
+                accounts.push(AccountConfig {
+                    settings,
+                    ..account
+                });
             }
         }
         accounts
+    }
+
+    /// The settings that only the account's provider has.
+    fn settings(
+        &mut self,
+        path: &str,
+        account: &SettingsTable,
+        provider: &ProviderKind,
+    ) -> Settings {
+        let path = format!("{path}.{}", shape::SETTINGS);
+        let given = account.get(shape::SETTINGS);
+        if let Some(value) = given {
+            let known = provider_settings::template(provider.settings);
+            shape::check_settings(&path, value, &known, &mut self.problems);
+        }
+        let mut section = Section::new(path, as_table(given), None, &mut self.problems);
+        provider_settings::read(&mut section, provider.settings)
     }
 
     fn polling(&mut self) -> PollingConfig {
@@ -200,9 +224,11 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
         ("preview", Strategy::Single),
     ];
     let name = section.text_that("name", &text::ACCOUNT_NAME, |name| unique(name, others));
-    let provider = section.word("provider", &[("walletpay", Provider::WalletPay)]);
+    let kinds: Vec<_> = PROVIDERS.iter().map(|kind| (kind.name, *kind)).collect();
+    let provider = section.word("provider", &kinds);
     let base_url = section.text("base_url", &text::BASE_URL);
     let api_key_file = section.text("api_key_file", &text::PATH);
+    let limits_rate = section.is_given("requests_per_second");
     let requests_per_second = section.float("requests_per_second", 0.0..=10_000.0);
     let burst = section.integer("burst", 1..=10_000);
     let max_in_flight = section.integer("max_in_flight", 1..=10_000);
@@ -210,19 +236,33 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
     let list_bytes_per_second = section.integer("list_bytes_per_second", 0..=MAX_BYTES_PER_SECOND);
     let accept_test_payments = section.boolean("accept_test_payments");
     let enabled = section.boolean("enabled");
+    let provider = provider?;
     Some(AccountConfig {
         name: name?,
-        provider: provider?,
-        base_url: base_url?,
-        api_key_file: api_key_file?,
-        requests_per_second,
+        provider,
+        base_url: base_url?.or_else(|| provider.base_url.parse().ok())?,
+        api_key_file: key_file(api_key_file?, provider),
+        requests_per_second: if limits_rate {
+            requests_per_second
+        } else {
+            provider.requests_per_second
+        },
         burst,
         max_in_flight,
         strategy: strategy?,
         list_bytes_per_second,
         accept_test_payments,
         enabled,
+        settings: Settings::default(),
     })
+}
+
+/// The key file of an account: one for each provider unless another is given.
+fn key_file(given: PathBuf, provider: &ProviderKind) -> PathBuf {
+    if given.as_os_str().is_empty() {
+        return format!("/etc/payrecond/{}.key", provider.name).into();
+    }
+    given
 }
 
 /// Refuses a second account with the same name or the same key variable: their keys would be mixed up.

@@ -69,6 +69,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether `key` was set: a default has no origin.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        let own = self.values.and_then(|values| values.get(key));
+        own.is_some_and(|value| value.origin().is_some())
+    }
+
+    /// Reads a value through `convert`, whose error is the message.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &str,
+        convert: impl FnOnce(&ValueKind) -> Result<T, String>,
+    ) -> Option<T> {
+        self.read_or_report(key, convert)
+    }
+
     /// Records a problem with a value that is valid alone but does not fit the others.
     pub(super) fn refuse(&mut self, key: &str, message: String) {
         self.read_or_report::<()>(key, |_| Err(message));

@@ -211,23 +211,28 @@ const ACCOUNT: &[SettingText] = &[
         "\"default\"",
         "The name of this store in the column `account` of your invoices and in the subject of events.",
     ),
-    setting("provider", "\"walletpay\"", "The payment provider."),
+    setting(
+        "provider",
+        "\"walletpay\"",
+        "The payment provider. Settings that only one provider has are written under [account.settings]; docs/providers lists them.",
+    ),
     setting(
         "base_url",
-        "\"https://pay.wallet.tg\"",
-        "Where the provider's API answers: https, or http on loopback, such as http://127.0.0.1:8181 for `payrecond sandbox`.",
+        "\"\"",
+        "Where the provider's API answers, without the path of the API; \"\" = the provider's own address. https, or http on loopback, such as \
+         http://127.0.0.1:8181 for `payrecond sandbox`.",
     ),
     setting(
         "api_key_file",
-        "\"/etc/payrecond/walletpay.key\"",
-        "The file that holds the API key and nothing else; \"\" = no file. It is tried last, after the systemd credential `<name>.key` and the \
-         variable `PAYRECOND_API_KEY_<NAME>`. The key itself never stands in the configuration.",
+        "\"\"",
+        "The file that holds the API key and nothing else; \"\" = /etc/payrecond/<provider>.key. It is tried last, after the systemd credential \
+         `<name>.key` and the variable `PAYRECOND_API_KEY_<NAME>`. The key itself never stands in the configuration.",
     ),
     setting(
         "requests_per_second",
         "5.0",
         "The rate limit: average requests per second for everything that is asked for this account; 0 = no limit. Lower it when the provider \
-         answers with status 429.",
+         answers with status 429. When it is left out, the provider's own default applies, see docs/providers.",
     ),
     setting(
         "burst",

@@ -3,11 +3,17 @@
 use ::config::{Map, Value, ValueKind};
 
 use super::error::{Problem, shown, suggests_secret};
+use super::provider_settings;
+use crate::provider::registry::PROVIDERS;
+use crate::provider::setting::Setting;
 
 pub(super) type SettingsTable = Map<String, Value>;
 
 /// The list of tables among the settings.
 const ACCOUNTS: &str = "account";
+
+/// The table of an account's settings that only its provider has.
+pub(super) const SETTINGS: &str = "settings";
 
 /// Most accounts: a limit on a number that a variable's name can give.
 const MAX_ACCOUNTS: usize = 1000;
@@ -56,26 +62,34 @@ pub(super) fn paths(template: &SettingsTable) -> Vec<Vec<String>> {
     }
     let account = account_template(template).map(sorted).unwrap_or_default();
     paths.extend(account.iter().map(|(key, _)| path(&[ACCOUNTS, "0", key])));
+    paths.extend(all_provider_settings().map(|one| path(&[ACCOUNTS, "0", SETTINGS, one.key])));
     paths
+}
+
+/// The settings that only some provider has.
+fn all_provider_settings() -> impl Iterator<Item = &'static Setting> {
+    PROVIDERS.iter().flat_map(|kind| kind.settings)
 }
 
 /// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
 /// messages, and its default.
-pub(super) fn locate<'t>(
-    template: &'t SettingsTable,
+pub(super) fn locate(
+    template: &SettingsTable,
     segments: &[&str],
-) -> Result<(String, &'t Value), Unknown> {
+) -> Result<(String, ValueKind), Unknown> {
     match segments {
-        [ACCOUNTS, index, key] => {
-            let index = index
-                .parse::<usize>()
-                .ok()
-                .filter(|index| *index < MAX_ACCOUNTS);
-            match (index, account_template(template)) {
-                (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
-                _ => Err(not_an_account(segments)),
+        [ACCOUNTS, index, key] => match (account_index(index), account_template(template)) {
+            (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
+            _ => Err(not_an_account(segments)),
+        },
+        // The account's provider is not known here: a setting of any provider is accepted.
+        [ACCOUNTS, index, SETTINGS, key] => match account_index(index) {
+            Some(index) => {
+                let known = provider_settings::template(all_provider_settings());
+                leaf(&known, &format!("account[{index}].{SETTINGS}"), key)
             }
-        }
+            None => Err(not_an_account(segments)),
+        },
         [ACCOUNTS, ..] => Err(not_an_account(segments)),
         [section, key] => match template.get(*section).map(|value| &value.kind) {
             Some(ValueKind::Table(table)) => leaf(table, section, key),
@@ -101,6 +115,10 @@ pub(super) fn locate<'t>(
     }
 }
 
+fn account_index(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|index| *index < MAX_ACCOUNTS)
+}
+
 fn not_an_account(segments: &[&str]) -> Unknown {
     Unknown {
         path: segments.join("."),
@@ -111,13 +129,9 @@ fn not_an_account(segments: &[&str]) -> Unknown {
     }
 }
 
-fn leaf<'t>(
-    table: &'t SettingsTable,
-    section: &str,
-    key: &str,
-) -> Result<(String, &'t Value), Unknown> {
+fn leaf(table: &SettingsTable, section: &str, key: &str) -> Result<(String, ValueKind), Unknown> {
     match table.get(key) {
-        Some(default) => Ok((format!("{section}.{key}"), default)),
+        Some(default) => Ok((format!("{section}.{key}"), default.kind.clone())),
         None => Err(unknown(section, key, table, table)),
     }
 }
@@ -150,6 +164,23 @@ pub(super) fn check(tree: &SettingsTable, template: &SettingsTable, problems: &m
     }
 }
 
+/// Reports every key of an account's `settings` that its provider does not have.
+pub(super) fn check_settings(
+    path: &str,
+    value: &Value,
+    known: &SettingsTable,
+    problems: &mut Vec<Problem>,
+) {
+    match &value.kind {
+        ValueKind::Table(table) => check_keys(path, table, known, &SettingsTable::new(), problems),
+        _ => problems.push(problem(
+            path,
+            value,
+            "expected a table: [account.settings] on a line of its own".into(),
+        )),
+    }
+}
+
 fn check_accounts(
     list: &Value,
     accounts: &[Value],
@@ -160,13 +191,14 @@ fn check_accounts(
         let message = format!("expected 1 to {MAX_ACCOUNTS} accounts");
         problems.push(problem(ACCOUNTS, list, message));
     }
-    let Some(known) = account_template(template) else {
+    let Some(mut known) = account_template(template).cloned() else {
         return;
     };
+    known.insert(SETTINGS.to_owned(), Value::from(SettingsTable::new()));
     for (index, account) in accounts.iter().enumerate() {
         let path = format!("{ACCOUNTS}[{index}]");
         match &account.kind {
-            ValueKind::Table(table) => check_keys(&path, table, known, template, problems),
+            ValueKind::Table(table) => check_keys(&path, table, &known, template, problems),
             ValueKind::Nil => problems.push(problem(
                 &path,
                 account,
@@ -245,6 +277,9 @@ fn elsewhere(key: &str, template: &SettingsTable) -> Option<String> {
 }
 
 fn names(table: &SettingsTable) -> String {
+    if table.is_empty() {
+        return "none".to_owned();
+    }
     sorted(table)
         .into_iter()
         .map(|(name, _)| name)

@@ -5,8 +5,13 @@
 //! kind can become an observation about an invoice.
 
 pub mod http;
+pub mod kind;
+pub mod registry;
+pub mod service;
+pub mod setting;
 mod time_list;
 pub mod walletpay;
+pub mod wire;
 
 use std::fmt;
 use std::sync::Arc;
