@@ -4,6 +4,7 @@
 //! `CreationAnswer`, `PageEnd`) and that it *could not be asked* (`ProviderError`). Only the first
 //! kind can become an observation about an invoice.
 
+pub mod cryptocloud;
 pub mod http;
 pub mod kind;
 pub mod registry;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
+pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan, find_in_span};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
 

@@ -1,8 +1,5 @@
 //! CryptoCloud over a scripted transport: what each body, documented or met in the wild, comes to.
 
-mod creations;
-mod lists;
-
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,9 +20,17 @@ use serde_json::{Value, json};
 
 macro_rules! fixture {
     ($name:literal) => {
-        include_str!(concat!("../fixtures/cryptocloud/", $name, ".json"))
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/cryptocloud/",
+            $name,
+            ".json"
+        ))
     };
 }
+
+mod creations;
+mod lists;
 
 /// 2026-01-01T18:00:00Z, within the life of the samples' invoices.
 const NOW: UnixMillis = UnixMillis(1_767_290_400_000);

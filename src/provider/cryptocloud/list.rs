@@ -73,7 +73,10 @@ impl PagePlace {
             return Ok(None);
         };
         if first.order_id.0 == self.previous_first {
-            return Err(format!("the list repeats its page at offset {}", self.offset));
+            return Err(format!(
+                "the list repeats its page at offset {}",
+                self.offset
+            ));
         }
         let next = Self {
             offset: self.offset + orders.len() as u64,

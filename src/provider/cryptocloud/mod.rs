@@ -25,18 +25,18 @@ use self::envelope::Failure;
 use self::invoice::AnsweredAt;
 use self::list::{LimitReading, PagePlace};
 use super::http::{KeyPlace, Request, Transport};
-use super::registry::{ProviderKind, any_key};
+use super::kind::{ProviderKind, any_key};
 use super::service::{ServiceClient, WholeAnswer};
 use super::setting::{Setting, SettingKind};
 use super::{
     ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder,
     FindOrders, ListByTime, Provider, ProviderError, SpanCursor, SpanKind, SpanPage, TimeSpan,
+    find_in_span,
 };
 use crate::clock::Clock;
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
 use crate::domain::time::UnixMillis;
-use crate::provider::wire;
 
 /// CryptoCloud, as it is registered.
 pub const KIND: ProviderKind = ProviderKind {
@@ -71,6 +71,7 @@ const INFO: &str = "/v2/invoice/merchant/info";
 const LIST: &str = "/v2/invoice/merchant/list";
 const BALANCE: &str = "/v2/merchant/wallet/balance/all";
 
+const A_DAY: Duration = Duration::from_hours(24);
 /// Largest answer about many invoices. An invoice takes 1 to 2 KiB.
 const LARGE_ANSWER: usize = 4 * 1024 * 1024;
 
@@ -228,11 +229,16 @@ impl ListByTime for CryptoCloud {
     fn spellings(&self, order_id: &OrderId) -> Vec<OrderId> {
         let bare = invoice::bare_id(&order_id.0);
         let usual = invoice::usual_id(&bare).0;
-        [bare.clone(), bare.to_lowercase(), usual.to_lowercase(), usual]
-            .into_iter()
-            .filter(|id| *id != order_id.0)
-            .map(OrderId)
-            .collect()
+        [
+            bare.clone(),
+            bare.to_lowercase(),
+            usual.to_lowercase(),
+            usual,
+        ]
+        .into_iter()
+        .filter(|id| *id != order_id.0)
+        .map(OrderId)
+        .collect()
     }
 
     async fn span_page(
@@ -263,6 +269,19 @@ impl ListByTime for CryptoCloud {
             orders,
             bytes: answer.body.len() as u64,
         })
+    }
+}
+
+#[async_trait]
+impl FindOrders for CryptoCloud {
+    /// Reads today and yesterday: an invoice may have been made just before midnight.
+    async fn find(&self, external_id: &ExternalId) -> Result<Option<ObservedOrder>, ProviderError> {
+        let span = TimeSpan {
+            kind: SpanKind::Created,
+            from: self.their_time(self.service.now()).minus(A_DAY),
+            until: None,
+        };
+        find_in_span(self, &span, external_id).await
     }
 }
 

@@ -62,7 +62,9 @@ impl FetchOrders for Spans {
         self.asked.lock().unwrap().push(ids);
         let look = |id: &OrderId| {
             let known = self.by_id.iter().find(|order| order.order_id == *id);
-            known.map_or(FetchedOrder::NotFound, |order| FetchedOrder::Seen(order.clone()))
+            known.map_or(FetchedOrder::NotFound, |order| {
+                FetchedOrder::Seen(order.clone())
+            })
         };
         Ok(orders.iter().map(look).collect())
     }
@@ -138,7 +140,11 @@ async fn what_the_list_does_not_show_is_asked_for_before_it_is_missing() {
     };
     let report = audit(&scene, &provider).await;
     assert_eq!(kinds(&report), ["status", "missing_order"]);
-    let names: Vec<_> = report.discrepancies.iter().map(|d| &d.external_id).collect();
+    let names: Vec<_> = report
+        .discrepancies
+        .iter()
+        .map(|d| &d.external_id)
+        .collect();
     assert_eq!(names, [&Some("B".to_owned()), &Some("C".to_owned())]);
     assert!(report.discrepancies[0].is_paid);
     let asked = provider.asked.lock().unwrap();
@@ -177,7 +183,11 @@ async fn an_invoice_whose_id_is_spelled_otherwise_is_the_orders() {
     };
     let report = audit(&scene, &provider).await;
     assert_eq!(kinds(&report), ["status", "unknown_order"]);
-    let ids: BTreeSet<_> = report.discrepancies.iter().map(|d| d.order_id.clone()).collect();
+    let ids: BTreeSet<_> = report
+        .discrepancies
+        .iter()
+        .map(|d| d.order_id.clone())
+        .collect();
     let expected = ["ORDER-B", "order-A"].map(|id| Some(id.to_owned()));
     assert_eq!(ids, BTreeSet::from(expected));
     // What was taken in is found again under either spelling.

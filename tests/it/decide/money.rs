@@ -163,7 +163,13 @@ fn held_money_is_a_reason_and_no_event() {
 #[test]
 fn what_ended_with_money_of_an_untold_sum_is_for_a_person() {
     let partly = see(&settled(S::Pending), &told(O::Partial, None, None));
-    led_to(&settled(S::Pending), &partly, S::Pending, PARTLY, Some(E::Partial));
+    led_to(
+        &settled(S::Pending),
+        &partly,
+        S::Pending,
+        PARTLY,
+        Some(E::Partial),
+    );
     let in_coin = |state| ObservedOrder {
         payment: Some(crate::rows::payment()),
         ..told(state, None, None)
