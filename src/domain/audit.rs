@@ -121,7 +121,7 @@ pub struct AuditRow {
     pub order_id: Option<OrderId>,
     /// What we say.
     pub status: Status,
-    /// The provider's word when it was last told of the order.
+    /// The provider's word that the status follows; None where a later one contradicts it.
     pub provider_status: Option<String>,
     /// Expected amount.
     pub amount: Option<Money>,

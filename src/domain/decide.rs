@@ -352,7 +352,8 @@ fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
 fn is_the_end_we_said(facts: &Facts, told: &Evidence<'_>) -> bool {
     let ended = matches!(facts.status, Status::Expired | Status::Cancelled)
         && matches!(told.state, OrderState::Expired | OrderState::Cancelled);
-    ended && facts.provider_status.as_deref() == Some(told.word)
+    let was_contradicted = facts.reason.as_deref() == Some(reason::CONTRADICTION);
+    ended && !was_contradicted && facts.provider_status.as_deref() == Some(told.word)
 }
 
 /// Why a person must decide about what was told, if one must.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan, find_in_span};
+pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
 

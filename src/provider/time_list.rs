@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::ProviderError;
-use crate::domain::invoice::{ExternalId, OrderId};
-use crate::domain::observation::{ObservedOrder, OrderState};
+use crate::domain::invoice::OrderId;
+use crate::domain::observation::ObservedOrder;
 use crate::domain::time::UnixMillis;
 
 /// Reads the orders of a span of time.
@@ -73,40 +73,4 @@ pub struct SpanPage {
     pub next: Option<SpanCursor>,
     /// Decoded bytes of the body.
     pub bytes: u64,
-}
-
-/// The order of a span that bears `external_id`; None = the whole span shows none. Of several, one that
-/// money came for, else one that can still be paid.
-pub async fn find_in_span(
-    list: &dyn ListByTime,
-    span: &TimeSpan,
-    external_id: &ExternalId,
-) -> Result<Option<ObservedOrder>, ProviderError> {
-    let mut found: Option<ObservedOrder> = None;
-    let mut cursor = None;
-    loop {
-        let page = list.span_page(span, cursor.as_ref()).await?;
-        for order in page.orders {
-            let is_ours = order.external_id.as_ref() == Some(external_id);
-            let is_better = found
-                .as_ref()
-                .is_none_or(|other| preference(order.state) > preference(other.state));
-            if is_ours && is_better {
-                found = Some(order);
-            }
-        }
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(found),
-        }
-    }
-}
-
-fn preference(state: OrderState) -> u8 {
-    match state {
-        OrderState::Paid => 3,
-        OrderState::Partial | OrderState::Authorized => 2,
-        OrderState::Open | OrderState::Unknown => 1,
-        OrderState::Expired | OrderState::Cancelled => 0,
-    }
 }

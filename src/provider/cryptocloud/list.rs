@@ -4,7 +4,7 @@
 //! size of a page, and which one the server does is not known. A page from `n` on asks for `limit` =
 //! `n` + 100: a hundred records by the first reading, as many as fit on a page by the second. A server
 //! that refuses more than 100 reads it as a size, and is asked for 100 from then on. What came decides
-//! where the next page begins, and only an empty page is the end.
+//! where the next page begins, and a page without anything new is the end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +19,8 @@ use crate::provider::{ProviderError, SpanCursor, TimeSpan};
 
 /// Most records of one answer.
 const PAGE_LIMIT: u64 = 100;
+/// A list that moves on faster than it is read, or passes over the offset, is given up then.
+const MOST_REPEATS: u32 = 5;
 /// The service opened later: no invoice is older.
 const FIRST_DAY: UnixMillis = UnixMillis(1_577_836_800_000);
 
@@ -38,12 +40,13 @@ struct PageBody {
     limit: u64,
 }
 
-/// Where a page begins, and what the one before it began with.
+/// Where a page begins, and what the one before it showed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PagePlace {
     offset: u64,
-    /// Empty at first.
-    previous_first: String,
+    /// Pages in a row that showed nothing which the one before had not shown.
+    repeats: u32,
+    previous: Vec<String>,
 }
 
 impl PagePlace {
@@ -52,35 +55,52 @@ impl PagePlace {
         let Some(SpanCursor(text)) = cursor else {
             return Ok(Self::default());
         };
-        text.split_once(' ')
-            .and_then(|(offset, first)| {
-                Some(Self {
-                    offset: offset.parse().ok()?,
-                    previous_first: first.to_owned(),
-                })
-            })
-            .ok_or_else(|| ProviderError::Refused(format!("cursor {text}: leads to no page")))
+        let mut words = text.split(' ');
+        let mut number = || words.next().and_then(|word| word.parse().ok());
+        let place = number().zip(number()).map(|(offset, repeats)| Self {
+            offset,
+            repeats: u32::try_from(repeats).unwrap_or(u32::MAX),
+            previous: Vec::new(),
+        });
+        match place {
+            Some(place) => Ok(Self {
+                previous: words.map(str::to_owned).collect(),
+                ..place
+            }),
+            None => Err(ProviderError::Refused(format!(
+                "cursor {text}: leads to no page"
+            ))),
+        }
     }
 
     fn cursor(&self) -> SpanCursor {
-        SpanCursor(format!("{} {}", self.offset, self.previous_first))
+        let ids = self.previous.join(" ");
+        SpanCursor(format!("{} {} {ids}", self.offset, self.repeats))
     }
 
-    /// The page after one that showed `orders`; None = there is none. A page that begins like the one
-    /// before shows that `offset` was passed over.
+    /// The page after one that showed `orders`; None = there is none. New invoices may move the list
+    /// on, so a page can show what the one before did: a page that is not full ends the list then.
     pub(super) fn after(&self, orders: &[ObservedOrder]) -> Result<Option<SpanCursor>, String> {
-        let Some(first) = orders.first() else {
+        let ids: Vec<String> = orders
+            .iter()
+            .map(|order| order.order_id.0.clone())
+            .collect();
+        let is_repeat = ids.iter().all(|id| self.previous.contains(id));
+        let shown = orders.len() as u64;
+        if shown == 0 || is_repeat && shown < PAGE_LIMIT {
             return Ok(None);
-        };
-        if first.order_id.0 == self.previous_first {
+        }
+        let repeats = if is_repeat { self.repeats + 1 } else { 0 };
+        if repeats > MOST_REPEATS {
             return Err(format!(
-                "the list repeats its page at offset {}",
+                "the list shows the same at offset {} as before",
                 self.offset
             ));
         }
         let next = Self {
-            offset: self.offset + orders.len() as u64,
-            previous_first: first.order_id.0.clone(),
+            offset: self.offset + shown,
+            repeats,
+            previous: ids,
         };
         Ok(Some(next.cursor()))
     }

@@ -16,7 +16,6 @@ mod list;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -30,11 +29,10 @@ use super::service::{ServiceClient, WholeAnswer};
 use super::setting::{Setting, SettingKind};
 use super::{
     ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder,
-    FindOrders, ListByTime, Provider, ProviderError, SpanCursor, SpanKind, SpanPage, TimeSpan,
-    find_in_span,
+    ListByTime, Provider, ProviderError, SpanCursor, SpanKind, SpanPage, TimeSpan,
 };
 use crate::clock::Clock;
-use crate::domain::invoice::{ExternalId, Invoice, OrderId};
+use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
 use crate::domain::time::UnixMillis;
 
@@ -71,7 +69,6 @@ const INFO: &str = "/v2/invoice/merchant/info";
 const LIST: &str = "/v2/invoice/merchant/list";
 const BALANCE: &str = "/v2/merchant/wallet/balance/all";
 
-const A_DAY: Duration = Duration::from_hours(24);
 /// Largest answer about many invoices. An invoice takes 1 to 2 KiB.
 const LARGE_ANSWER: usize = 4 * 1024 * 1024;
 
@@ -153,10 +150,6 @@ impl Provider for CryptoCloud {
     }
 
     fn creates(&self) -> Option<&dyn CreateOrders> {
-        Some(self)
-    }
-
-    fn finds(&self) -> Option<&dyn FindOrders> {
         Some(self)
     }
 }
@@ -269,19 +262,6 @@ impl ListByTime for CryptoCloud {
             orders,
             bytes: answer.body.len() as u64,
         })
-    }
-}
-
-#[async_trait]
-impl FindOrders for CryptoCloud {
-    /// Reads today and yesterday: an invoice may have been made just before midnight.
-    async fn find(&self, external_id: &ExternalId) -> Result<Option<ObservedOrder>, ProviderError> {
-        let span = TimeSpan {
-            kind: SpanKind::Created,
-            from: self.their_time(self.service.now()).minus(A_DAY),
-            until: None,
-        };
-        find_in_span(self, &span, external_id).await
     }
 }
 

@@ -18,8 +18,10 @@ use crate::store::StoreError;
 
 macro_rules! audit_columns {
     () => {
-        "invoices.id, external_id, order_id, status, provider_status, amount, currency, received_amount,
-         refunded_amount, refunded_at, status = 'paid' AND paid_amount IS NULL, created_at, updated_at"
+        "invoices.id, external_id, order_id, status,
+         CASE WHEN reason IS NOT 'contradiction' THEN provider_status END,
+         amount, currency, received_amount, refunded_amount, refunded_at,
+         status = 'paid' AND paid_amount IS NULL, created_at, updated_at"
     };
 }
 

@@ -172,11 +172,11 @@ async fn a_list_whose_reach_is_bounded_proves_nothing_about_older_invoices() {
 #[tokio::test]
 async fn an_invoice_whose_id_is_spelled_otherwise_is_the_orders() {
     let scene = Scene::open().await;
-    // Its order id is order-A.
-    insert(&scene.path, "A").await;
+    // Its order id is order-a.
+    insert(&scene.path, "a").await;
     let provider = Spans {
         pages: vec![vec![
-            order("ORDER-A", "A", OrderState::Paid),
+            order("ORDER-A", "a", OrderState::Paid),
             open("ORDER-B", "B"),
         ]],
         ..Spans::default()
@@ -188,7 +188,7 @@ async fn an_invoice_whose_id_is_spelled_otherwise_is_the_orders() {
         .iter()
         .map(|d| d.order_id.clone())
         .collect();
-    let expected = ["ORDER-B", "order-A"].map(|id| Some(id.to_owned()));
+    let expected = ["ORDER-B", "order-a"].map(|id| Some(id.to_owned()));
     assert_eq!(ids, BTreeSet::from(expected));
     // What was taken in is found again under either spelling.
     let audit = payrecond::jobs::audit::Audit {
@@ -203,14 +203,14 @@ async fn an_invoice_whose_id_is_spelled_otherwise_is_the_orders() {
 #[tokio::test]
 async fn an_order_that_its_invoice_bears_by_another_name_is_told_to_the_invoice() {
     let scene = Scene::open().await;
-    insert(&scene.path, "A").await;
+    insert(&scene.path, "a").await;
     let provider = Spans {
         pages: vec![vec![open("ORDER-A", "OTHER")]],
         ..Spans::default()
     };
     let report = audit(&scene, &provider).await;
     assert_eq!(kinds(&report), ["external_id"]);
-    let reason = scene.row("A").await.facts.reason;
+    let reason = scene.row("a").await.facts.reason;
     assert_eq!(reason.as_deref(), Some("external_id_mismatch"));
 }
 
