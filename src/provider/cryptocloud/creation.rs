@@ -132,7 +132,7 @@ fn options(json: Option<&str>) -> Result<InvoiceOptions<'_>, String> {
     read_object(json).map_err(|why| format!("options: {why}; accepted keys are {ACCEPTED}"))
 }
 
-fn add_fields<'a>(timeout_s: i64, token: Option<&'a RawValue>) -> Result<SentFields<'a>, String> {
+fn add_fields(timeout_s: i64, token: Option<&RawValue>) -> Result<SentFields<'_>, String> {
     let chosen = match token {
         Some(token) => read_object(token.get()).map_err(|why| {
             format!(

@@ -1,6 +1,7 @@
 //! What every answer comes in: `status`, which is not the invoice's, and `result`, which is an object, an
 //! array or a map of complaints, by call and outcome. Refused keys also come as `{"detail": …}`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -82,7 +83,7 @@ impl<'a> Envelope<'a> {
 /// `{"amount": "amount not passed."}`, a text, or `{"detail": "Invalid token."}`.
 fn complaints(result: Raw<'_>, detail: Raw<'_>) -> Vec<(String, String)> {
     let words = |token: &RawValue| {
-        wire::text(Some(token)).map_or_else(|| token.get().to_owned(), |text| text.into_owned())
+        wire::text(Some(token)).map_or_else(|| token.get().to_owned(), Cow::into_owned)
     };
     let by_field = result.map(|result| wire::object::<BTreeMap<String, &RawValue>>(result.get()));
     let mut complaints: Vec<(String, String)> = match (by_field, result) {
