@@ -7,6 +7,7 @@
 pub mod cryptocloud;
 pub mod http;
 pub mod kind;
+mod ledger;
 pub mod registry;
 pub mod service;
 pub mod setting;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::ledger::{LedgerJudgement, LedgerPage, ReadLedger};
 pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
@@ -56,6 +58,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The list of orders by time.
     fn lists_by_time(&self) -> Option<&dyn ListByTime> {
+        None
+    }
+
+    /// The ledger, where there are no orders to ask for.
+    fn ledger(&self) -> Option<&dyn ReadLedger> {
         None
     }
 
@@ -119,6 +126,11 @@ pub trait CreateOrders: Send + Sync {
     /// be made (one line, names the option and the rule). Pure.
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;
 
+    /// What `create` would answer, where no request is needed to know it. Pure.
+    fn known_answer(&self, _creation: &Creation) -> Option<CreationAnswer> {
+        None
+    }
+
     /// Makes the order, or finds that an earlier try made it.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError>;
 }
@@ -161,6 +173,8 @@ pub struct Creation {
 pub enum CreationAnswer {
     /// The order exists, made now or by an earlier try with the same parameters.
     Exists(ObservedOrder),
+    /// There is no order to be made: a link at which the invoice can be paid.
+    Link(String),
     /// It will not make the order, in its words on one line.
     Refused(String),
     /// An order with this external id and other parameters exists, in its words on one line.

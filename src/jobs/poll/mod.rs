@@ -10,6 +10,7 @@
 
 mod entry;
 mod fetch;
+mod ledger;
 mod load;
 mod matching;
 mod meter;
@@ -31,6 +32,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use self::fetch::Fetcher;
+use self::ledger::LedgerReader;
 use self::load::Loader;
 use self::matching::Unmatched;
 use self::page::{Listed, Shared};
@@ -81,6 +83,8 @@ struct Requests {
     fetcher: Fetcher,
     /// The request to the list that is under way.
     list: Option<BoxFuture<'static, Listed>>,
+    /// Where the provider keeps a ledger and no orders.
+    ledger: Option<LedgerReader>,
     /// Whether the next request is for an order by its id, if one waits.
     list_was_last: bool,
 }
@@ -114,6 +118,7 @@ impl Poller {
                 loader: Loader::default(),
                 fetcher,
                 list: None,
+                ledger: setup.provider.ledger().map(|_| LedgerReader::new()),
                 list_was_last: false,
             },
             unmatched: Unmatched::default(),
@@ -205,13 +210,17 @@ impl Poller {
 impl Requests {
     /// Whether nothing waits for its answer, or to be asked.
     fn are_idle(&self) -> bool {
-        self.loader.is_idle() && self.fetcher.is_idle() && self.list.is_none()
+        let ledger_is_idle = self.ledger.as_ref().is_none_or(LedgerReader::is_idle);
+        self.loader.is_idle() && self.fetcher.is_idle() && self.list.is_none() && ledger_is_idle
     }
 
     /// What was not begun yet is not begun any more.
     fn drop_what_waits(&mut self) {
         self.loader.clear();
         self.list = None;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.drop_request();
+        }
     }
 }
 

@@ -222,7 +222,7 @@ impl Poller {
             .record(&setup.account, name, &setup.limiter.lock(), clock);
         if let Some(mut record) = record {
             let shapes = self.planner.shapes();
-            if shapes.page_limit > 0 {
+            if shapes.page_limit > 0 || self.requests.ledger.is_some() {
                 let is_caught_up =
                     self.queue.has_read_all() && lock(&self.shared).schedule.is_caught_up();
                 let positions = &self.planner.listing.positions;
