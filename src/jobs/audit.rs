@@ -179,7 +179,7 @@ impl Audit {
             let now = self.clock.now();
             said += self
                 .store
-                .say_findings(self.provider.name(), batch, now)
+                .record_findings(self.provider.name(), batch, now)
                 .await?;
         }
         Ok(said)
