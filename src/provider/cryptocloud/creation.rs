@@ -18,7 +18,7 @@ const MINUTE_S: i64 = 60;
 
 /// The body on the wire. The order of fields is the order of bytes.
 #[derive(Serialize)]
-struct CreationBody<'a> {
+struct InvoiceRequest<'a> {
     shop_id: &'a str,
     amount: Box<RawValue>,
     currency: &'a str,
@@ -78,7 +78,7 @@ pub(super) fn creation(shop_id: &str, invoice: &Invoice) -> Result<Creation, Str
     }
     let money = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     let options = options(invoice.wish.options.as_deref())?;
-    let body = CreationBody {
+    let body = InvoiceRequest {
         shop_id,
         amount: amount(money)?,
         currency: currency(money)?,

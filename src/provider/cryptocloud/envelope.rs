@@ -17,7 +17,7 @@ use crate::provider::wire::{self, Raw};
 const KEY_COMPLAINT: &str = "authorization";
 
 #[derive(Deserialize)]
-struct EnvelopeWire<'a> {
+struct CloudEnvelopeWire<'a> {
     #[serde(borrow)]
     status: Raw<'a>,
     #[serde(borrow)]
@@ -38,7 +38,7 @@ impl<'a> Envelope<'a> {
     /// The envelope of `answer`; the error says why there is none.
     fn read(answer: &'a WholeAnswer) -> Result<Self, String> {
         let body = wire::body_text(&answer.body)?;
-        let told: EnvelopeWire<'_> = wire::object(body).map_err(|error| error.to_string())?;
+        let told: CloudEnvelopeWire<'_> = wire::object(body).map_err(|error| error.to_string())?;
         let is_success = match wire::word(told.status).as_deref() {
             Some("success") => true,
             Some("error") => false,
