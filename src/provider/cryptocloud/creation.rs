@@ -50,7 +50,7 @@ struct TimeToPay {
 /// The invoice's `options`, raw so that each complaint can name its key.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct InvoiceOptions<'a> {
+struct CloudOptions<'a> {
     #[serde(borrow)]
     email: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -127,7 +127,7 @@ fn time_to_pay(timeout_s: i64) -> TimeToPay {
     }
 }
 
-fn options(json: Option<&str>) -> Result<InvoiceOptions<'_>, String> {
+fn options(json: Option<&str>) -> Result<CloudOptions<'_>, String> {
     let json = json.unwrap_or("{}");
     read_object(json).map_err(|why| format!("options: {why}; accepted keys are {ACCEPTED}"))
 }

@@ -27,14 +27,14 @@ struct CloudEnvelopeWire<'a> {
 }
 
 /// An answer's body, once it is known to be JSON of the right form.
-struct Envelope<'a> {
+struct CloudEnvelope<'a> {
     is_success: bool,
     result: Raw<'a>,
     /// What the service complains about, by field.
     complaints: Vec<(String, String)>,
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> CloudEnvelope<'a> {
     /// The envelope of `answer`; the error says why there is none.
     fn read(answer: &'a WholeAnswer) -> Result<Self, String> {
         let body = wire::body_text(&answer.body)?;
@@ -126,7 +126,7 @@ pub(super) fn result<'a>(
     service: &ServiceClient,
     answer: &'a WholeAnswer,
 ) -> Result<&'a RawValue, Failure> {
-    let envelope = Envelope::read(answer);
+    let envelope = CloudEnvelope::read(answer);
     let words = envelope
         .as_ref()
         .map_or_else(|_| String::new(), |told| service.words(&told.words()));
@@ -144,7 +144,7 @@ pub(super) fn result<'a>(
     envelope.result.ok_or_else(none)
 }
 
-fn refusal(envelope: &Envelope<'_>, words: String) -> Failure {
+fn refusal(envelope: &CloudEnvelope<'_>, words: String) -> Failure {
     if envelope.complains_about(KEY_COMPLAINT) {
         return Failure::Error(ProviderError::KeyRefused(words));
     }

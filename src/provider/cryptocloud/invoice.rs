@@ -25,7 +25,7 @@ const PREFIX: &str = "INV-";
 const DOLLAR: &str = "USD";
 
 #[derive(Deserialize)]
-struct InvoiceWire<'a> {
+struct CloudInvoiceWire<'a> {
     #[serde(borrow)]
     uuid: Raw<'a>,
     #[serde(borrow)]
@@ -99,7 +99,7 @@ pub(super) fn usual_id(id: &str) -> OrderId {
 
 /// The invoice in a piece of JSON, its id with the prefix.
 pub(super) fn observed(json: &str, at: AnsweredAt) -> Result<ObservedOrder, String> {
-    let told: InvoiceWire<'_> = object(json).map_err(|error| error.to_string())?;
+    let told: CloudInvoiceWire<'_> = object(json).map_err(|error| error.to_string())?;
     let order_id = usual_id(&wire::order_id(told.uuid)?);
     let word = wire::word(told.status).ok_or("an invoice without a status")?;
     let expires_at = time(told.expiry_date);
@@ -147,7 +147,7 @@ fn state_of(word: &str, moment: UnixMillis, expires_at: Option<UnixMillis>) -> O
 
 /// What the invoice asks for. A sum that is told and is none is an error: taken as absent it would
 /// agree with any expected one.
-fn asked_for(told: &InvoiceWire<'_>) -> Result<Option<Money>, String> {
+fn asked_for(told: &CloudInvoiceWire<'_>) -> Result<Option<Money>, String> {
     let in_fiat = sum(told.amount_in_fiat, "amount_in_fiat")?;
     let in_dollars = sum(told.amount_usd, "amount_usd")?;
     let money = |value: String, currency: String| Some(Money { value, currency });
@@ -180,7 +180,7 @@ fn is_positive(value: &str) -> bool {
 }
 
 /// What was credited, in the invoice's currency: told for dollars alone.
-fn received(told: &InvoiceWire<'_>, amount: Option<&Money>, is_paid: bool) -> Option<Money> {
+fn received(told: &CloudInvoiceWire<'_>, amount: Option<&Money>, is_paid: bool) -> Option<Money> {
     let currency = amount.map(|amount| amount.currency.clone())?;
     let value = wire::decimal(told.received_usd).filter(|_| currency == DOLLAR)?;
     (is_paid || is_positive(&value)).then_some(Money { value, currency })
@@ -188,7 +188,7 @@ fn received(told: &InvoiceWire<'_>, amount: Option<&Money>, is_paid: bool) -> Op
 
 /// What the payer sent, in the coin: as told, else what was credited with both fees. None while nothing
 /// was credited.
-fn payment(told: &InvoiceWire<'_>) -> Option<Payment> {
+fn payment(told: &CloudInvoiceWire<'_>) -> Option<Payment> {
     let net = wire::decimal(told.received).filter(|net| is_positive(net))?;
     let fees = [told.fee, told.service_fee].map(wire::decimal);
     let fee = money::sum(fees.iter().flatten().map(String::as_str));

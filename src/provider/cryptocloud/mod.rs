@@ -16,6 +16,7 @@ mod list;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -188,6 +189,11 @@ impl FetchOrders for CryptoCloud {
 
 #[async_trait]
 impl CreateOrders for CryptoCloud {
+    /// The same request makes another invoice each time.
+    fn idempotent_for(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
         creation::creation(&self.shop_id, invoice)
     }
