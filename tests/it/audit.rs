@@ -2,6 +2,7 @@
 
 mod fresh;
 mod meanwhile;
+mod spans;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
