@@ -59,7 +59,9 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     let payload = &invoice.external_id.0;
     if payload.len() > LONGEST_PAYLOAD {
         let bytes = payload.len();
-        return Err(format!("external_id: {bytes} bytes, expected at most {LONGEST_PAYLOAD}"));
+        return Err(format!(
+            "external_id: {bytes} bytes, expected at most {LONGEST_PAYLOAD}"
+        ));
     }
     let price = price(invoice)?;
     let options = read_options(invoice.wish.options.as_deref())?;
@@ -94,7 +96,10 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
 fn price(invoice: &Invoice) -> Result<u64, String> {
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     if amount.currency != STARS {
-        return Err(format!("currency: expected {STARS}, got {}", one_line(&amount.currency)));
+        return Err(format!(
+            "currency: expected {STARS}, got {}",
+            one_line(&amount.currency)
+        ));
     }
     let (whole, fraction) = amount.value.split_once('.').unwrap_or((&amount.value, ""));
     let is_whole = fraction.bytes().all(|b| b == b'0');
@@ -106,7 +111,9 @@ fn period(token: Option<&RawValue>, price: u64) -> Result<Option<u64>, String> {
     let Some(token) = token else { return Ok(None) };
     let period: Option<u64> = serde_json::from_str(token.get()).ok();
     if period != Some(SUBSCRIPTION_PERIOD_S) {
-        return Err(format!("options.subscription_period: expected {SUBSCRIPTION_PERIOD_S}"));
+        return Err(format!(
+            "options.subscription_period: expected {SUBSCRIPTION_PERIOD_S}"
+        ));
     }
     if price > MOST_PER_PERIOD {
         return Err(format!(

@@ -30,7 +30,9 @@ impl StarsCursor {
             high: None,
             at: 0,
         };
-        cursor.and_then(|cursor| Self::parse_text(&cursor.0)).unwrap_or(begin)
+        cursor
+            .and_then(|cursor| Self::parse_text(&cursor.0))
+            .unwrap_or(begin)
     }
 
     fn parse_text(text: &str) -> Option<Self> {
@@ -74,7 +76,7 @@ impl StarsCursor {
         answered_at: Option<UnixMillis>,
     ) -> LedgerStep {
         let (low, high, at) = match self {
-            Self::Read(count) if page.count == 0 => {
+            Self::Read(_) if page.count == 0 => {
                 return LedgerStep::End {
                     cursor: self.text(),
                     through: answered_at,
@@ -131,7 +133,9 @@ mod tests {
             let page = Entries {
                 transactions: Vec::new(),
                 count: shown.len() as u64,
-                newest_at: shown.last().map(|at| UnixMillis(i64::try_from(*at).unwrap() * 1000)),
+                newest_at: shown
+                    .last()
+                    .map(|at| UnixMillis(i64::try_from(*at).unwrap() * 1000)),
             };
             match place.after(&page, from, Some(UnixMillis(0))) {
                 LedgerStep::More(next) => cursor = Some(next),
@@ -162,14 +166,33 @@ mod tests {
         for place in [
             StarsCursor::Read(0),
             StarsCursor::Read(12_345),
-            StarsCursor::Search { low: 100, high: None, at: 200 },
-            StarsCursor::Search { low: 100, high: Some(400), at: 250 },
+            StarsCursor::Search {
+                low: 100,
+                high: None,
+                at: 200,
+            },
+            StarsCursor::Search {
+                low: 100,
+                high: Some(400),
+                at: 250,
+            },
         ] {
             assert_eq!(StarsCursor::parse(Some(&place.text())), place);
         }
         let begin = StarsCursor::parse(None);
-        for spoilt in ["", "x", "search", "search 1", "search 1 2", "search 1 x 2", "-5"] {
-            assert_eq!(StarsCursor::parse(Some(&LedgerCursor(spoilt.into()))), begin);
+        for spoilt in [
+            "",
+            "x",
+            "search",
+            "search 1",
+            "search 1 2",
+            "search 1 x 2",
+            "-5",
+        ] {
+            assert_eq!(
+                StarsCursor::parse(Some(&LedgerCursor(spoilt.into()))),
+                begin
+            );
         }
     }
 }

@@ -99,17 +99,16 @@ fn entry(json: &str) -> Result<Transaction, String> {
         (Some(source), _) => (Direction::In, Some(source)),
         (None, receiver) => (Direction::Out, receiver),
     };
-    let partner: Option<PartnerWire<'_>> =
-        partner.and_then(|partner| object(partner.get()).ok());
+    let partner: Option<PartnerWire<'_>> = partner.and_then(|partner| object(partner.get()).ok());
     let amount = stars(wire.amount, wire.nanostar_amount)
         .ok_or_else(|| format!("a transaction without an amount: {id}"))?;
     let affiliate = partner
         .as_ref()
         .and_then(|partner| object::<AffiliateWire<'_>>(partner.affiliate?.get()).ok());
     let share = affiliate.and_then(|share| stars(share.amount, share.nanostar_amount));
-    let label = partner
-        .as_ref()
-        .and_then(|partner| text(partner.invoice_payload).or_else(|| text(partner.paid_media_payload)));
+    let label = partner.as_ref().and_then(|partner| {
+        text(partner.invoice_payload).or_else(|| text(partner.paid_media_payload))
+    });
     Ok(Transaction {
         id: id.as_ref().into(),
         direction,
@@ -149,7 +148,9 @@ fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
 fn decimal_without_sign(token: Raw<'_>) -> Option<String> {
     let told = text(token)?;
     let number = told.strip_prefix('-').unwrap_or(&told);
-    (!number.is_empty()).then(|| number.to_owned()).or_else(|| decimal(token))
+    (!number.is_empty())
+        .then(|| number.to_owned())
+        .or_else(|| decimal(token))
 }
 
 /// Paid when all that came reaches the price; without a price, any payment is enough.
@@ -161,7 +162,11 @@ pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJu
         (Some(came), Some(price)) if price.exceeds(came) => OrderState::Partial,
         (Some(_), _) => OrderState::Paid,
     };
-    let payments = || transactions.iter().filter(|one| one.has_moved(Direction::In));
+    let payments = || {
+        transactions
+            .iter()
+            .filter(|one| one.has_moved(Direction::In))
+    };
     let is_paid = state == OrderState::Paid;
     let payment = came.filter(|_| is_paid).map(|came| Payment {
         value: Some(came.value),
@@ -170,8 +175,16 @@ pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJu
     });
     LedgerJudgement {
         state,
-        provider_status: if came_any(transactions) { "received" } else { "none" }.into(),
-        paid_at: payments().map(|one| one.happened_at).max().filter(|_| is_paid),
+        provider_status: if came_any(transactions) {
+            "received"
+        } else {
+            "none"
+        }
+        .into(),
+        paid_at: payments()
+            .map(|one| one.happened_at)
+            .max()
+            .filter(|_| is_paid),
         payment,
     }
 }
@@ -210,7 +223,12 @@ mod tests {
             ("d", "in", Some("M"), "5.500000000"),
         ];
         let expected = expected.map(|(id, way, label, amount)| {
-            (id.to_owned(), way, label.map(str::to_owned), amount.to_owned())
+            (
+                id.to_owned(),
+                way,
+                label.map(str::to_owned),
+                amount.to_owned(),
+            )
         });
         assert_eq!(told, expected);
     }

@@ -71,7 +71,9 @@ impl TelegramStars {
     }
 
     async fn call(&self, method: &str, body: String) -> Result<WholeAnswer, ProviderError> {
-        self.service.ask_up_to(Request::post(method, body), usize::MAX).await
+        self.service
+            .ask_up_to(Request::post(method, body), usize::MAX)
+            .await
     }
 }
 
@@ -118,7 +120,8 @@ impl ReadLedger for TelegramStars {
             .map_err(ProviderError::Malformed)?;
         let answered_at = self.service.their_time(answer.observed_at);
         // The first page of all is read before its time is known.
-        let from = from.or_else(|| answered_at.map(|at| at.minus(crate::domain::ledger::READ_BACK)));
+        let from =
+            from.or_else(|| answered_at.map(|at| at.minus(crate::domain::ledger::READ_BACK)));
         let step = place.after(&entries, from, answered_at);
         let is_told = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         Ok(LedgerPage {
@@ -212,11 +215,19 @@ fn result<'a>(
     }
     let words = service.words(&text(wire.description).unwrap_or_default());
     let code = text(wire.error_code).and_then(|code| code.parse().ok());
-    let status = if is_success { code } else { Some(answer.status) };
+    let status = if is_success {
+        code
+    } else {
+        Some(answer.status)
+    };
     let wait = answer.retry_after.or_else(|| retry_after(wire.parameters));
     match status {
-        None => Err(ProviderError::Malformed("neither a success nor an error".into())),
-        Some(404) if words == "Not Found" => Err(ProviderError::KeyRefused(format!("HTTP 404: {words}"))),
+        None => Err(ProviderError::Malformed(
+            "neither a success nor an error".into(),
+        )),
+        Some(404) if words == "Not Found" => {
+            Err(ProviderError::KeyRefused(format!("HTTP 404: {words}")))
+        }
         Some(status) => Err(by_status(status, wait, &words)),
     }
 }
@@ -233,7 +244,13 @@ fn check_token(key: &str) -> Result<(), &'static str> {
         !part.is_empty() && part.bytes().all(fits)
     };
     match key.split_once(':') {
-        Some((id, secret)) if id.bytes().all(|b| b.is_ascii_digit()) && is_word(id) && is_word(secret) => Ok(()),
-        Some(_) | None => Err("must be the bot's token as BotFather gives it: digits, a colon, letters and digits"),
+        Some((id, secret))
+            if id.bytes().all(|b| b.is_ascii_digit()) && is_word(id) && is_word(secret) =>
+        {
+            Ok(())
+        }
+        Some(_) | None => Err(
+            "must be the bot's token as BotFather gives it: digits, a colon, letters and digits",
+        ),
     }
 }

@@ -43,7 +43,10 @@ pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<Stri
         let code = one_line(&amount.currency);
         return Err(format!("currency: expected {ROUBLES}, got {code}"));
     }
-    let fraction = amount.value.split_once('.').map_or("", |(_, fraction)| fraction);
+    let fraction = amount
+        .value
+        .split_once('.')
+        .map_or("", |(_, fraction)| fraction);
     if !amount.is_positive() || fraction.trim_end_matches('0').len() > 2 {
         return Err(format!(
             "amount: expected roubles and kopecks above 0, got {}",
@@ -56,7 +59,10 @@ pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<Stri
         .append_pair("quickpay-form", "button");
     if let Some(way) = text_option("paymentType", options.payment_type)? {
         if !WAYS.contains(&way.as_str()) {
-            return Err(format!("options.paymentType: expected one of {}", WAYS.join(", ")));
+            return Err(format!(
+                "options.paymentType: expected one of {}",
+                WAYS.join(", ")
+            ));
         }
         form.append_pair("paymentType", &way);
     }
@@ -85,7 +91,9 @@ fn text_option(key: &str, token: Option<&RawValue>) -> Result<Option<String>, St
     let text: String = serde_json::from_str(token.get())
         .map_err(|_| format!("options.{key}: expected a text or null"))?;
     if text.chars().count() > LONGEST_URL {
-        return Err(format!("options.{key}: expected at most {LONGEST_URL} characters"));
+        return Err(format!(
+            "options.{key}: expected at most {LONGEST_URL} characters"
+        ));
     }
     Ok(Some(text))
 }

@@ -58,7 +58,8 @@ impl HistoryCursor {
     }
 
     fn text(&self) -> LedgerCursor {
-        let time = |at: Option<UnixMillis>| at.map_or_else(|| "-".to_owned(), |at| at.0.to_string());
+        let time =
+            |at: Option<UnixMillis>| at.map_or_else(|| "-".to_owned(), |at| at.0.to_string());
         LedgerCursor(format!(
             "{} {} {} {}",
             time(self.since),
@@ -80,7 +81,11 @@ impl HistoryCursor {
 
     /// Where it goes on after this page.
     pub(super) fn after(self, page: &HistoryPage, answered_at: Option<UnixMillis>) -> LedgerStep {
-        let began_at = if self.start.is_none() { answered_at } else { self.began_at };
+        let began_at = if self.start.is_none() {
+            answered_at
+        } else {
+            self.began_at
+        };
         let oldest = [self.in_progress_at, page.in_progress_at];
         let in_progress_at = oldest.into_iter().flatten().min();
         if let Some(next) = &page.next_record {
@@ -137,7 +142,8 @@ mod tests {
             };
             let second = HistoryCursor::parse(Some(&second));
             assert_eq!(second.start_record(), Some("100"));
-            let LedgerStep::End { cursor, through } = second.after(&page(None, None), Some(later)) else {
+            let LedgerStep::End { cursor, through } = second.after(&page(None, None), Some(later))
+            else {
                 panic!("no end");
             };
             assert_eq!(through, Some(NOON));

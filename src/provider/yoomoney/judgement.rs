@@ -37,10 +37,18 @@ impl Fees {
 
 /// Paid when what came reaches the price less the greater commission; without a price, any payment is
 /// enough.
-pub(super) fn judge(fees: &Fees, invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
+pub(super) fn judge(
+    fees: &Fees,
+    invoice: &Invoice,
+    transactions: &[Transaction],
+) -> LedgerJudgement {
     let price = invoice.facts.amount.as_ref();
     let came = moved_sum(transactions, Direction::In, price);
-    let payments = || transactions.iter().filter(|one| one.has_moved(Direction::In));
+    let payments = || {
+        transactions
+            .iter()
+            .filter(|one| one.has_moved(Direction::In))
+    };
     let state = match (&came, price) {
         (None, _) => OrderState::Open,
         (Some(_), None) => OrderState::Paid,
@@ -53,7 +61,10 @@ pub(super) fn judge(fees: &Fees, invoice: &Invoice, transactions: &[Transaction]
     LedgerJudgement {
         state,
         provider_status: status(transactions).into(),
-        paid_at: payments().map(|one| one.happened_at).max().filter(|_| is_paid),
+        paid_at: payments()
+            .map(|one| one.happened_at)
+            .max()
+            .filter(|_| is_paid),
         payment: came.filter(|_| is_paid).map(|came| Payment {
             value: None,
             currency: Some(came.currency),
@@ -64,8 +75,12 @@ pub(super) fn judge(fees: &Fees, invoice: &Invoice, transactions: &[Transaction]
 }
 
 fn reaches(fees: &Fees, came: &Money, payments: usize, price: &Money) -> bool {
-    let values = (came.value.parse::<BigDecimal>(), price.value.parse::<BigDecimal>());
-    let is_enough = matches!(values, (Ok(net), Ok(price)) if fees.are_enough(&net, payments, &price));
+    let values = (
+        came.value.parse::<BigDecimal>(),
+        price.value.parse::<BigDecimal>(),
+    );
+    let is_enough =
+        matches!(values, (Ok(net), Ok(price)) if fees.are_enough(&net, payments, &price));
     is_enough && same_currency(&came.currency, &price.currency)
 }
 
@@ -100,7 +115,11 @@ mod tests {
             ("145.50", 1, "150.00", true),
             ("0", 0, "1", false),
         ] {
-            assert_eq!(is_enough(net, payments, price), expected, "{net} of {price}");
+            assert_eq!(
+                is_enough(net, payments, price),
+                expected,
+                "{net} of {price}"
+            );
         }
         let dear_wallet = Fees::new("0.05", "0.03");
         let net = "952.38".parse().unwrap();

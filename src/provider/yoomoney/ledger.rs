@@ -70,7 +70,9 @@ pub(super) fn page(json: &str) -> Result<HistoryPage, NotAPage> {
     let items = match wire.operations {
         // Where nothing matches it may be left out.
         None => Vec::new(),
-        Some(_) => array(wire.operations).ok_or_else(|| malformed("operations are no array".into()))?,
+        Some(_) => {
+            array(wire.operations).ok_or_else(|| malformed("operations are no array".into()))?
+        }
     };
     let mut page = HistoryPage {
         transactions: Vec::with_capacity(items.len()),
@@ -152,18 +154,36 @@ mod tests {
             .iter()
             .map(|one| {
                 let label = one.external_id.as_ref().map(|label| label.0.as_str());
-                (one.id.0.as_str(), one.amount.value.as_str(), label, one.status)
+                (
+                    one.id.0.as_str(),
+                    one.amount.value.as_str(),
+                    label,
+                    one.status,
+                )
             })
             .collect();
         assert_eq!(
             told,
             [
-                ("752413347835145104", "145.5", Some("b5"), TransactionStatus::Succeeded),
-                ("1234567890123456789", "990.09", None, TransactionStatus::InProgress),
+                (
+                    "752413347835145104",
+                    "145.5",
+                    Some("b5"),
+                    TransactionStatus::Succeeded
+                ),
+                (
+                    "1234567890123456789",
+                    "990.09",
+                    None,
+                    TransactionStatus::InProgress
+                ),
             ]
         );
         assert_eq!(read.next_record.as_deref(), Some("30"));
-        assert_eq!(read.in_progress_at, UnixMillis::parse("2026-08-13T14:32:11Z"));
+        assert_eq!(
+            read.in_progress_at,
+            UnixMillis::parse("2026-08-13T14:32:11Z")
+        );
     }
 
     #[test]
@@ -178,7 +198,10 @@ mod tests {
             r#"{"operations":[{"direction":"in"}]}"#,
             r#"{"operations":[{"direction":"in","operation_id":"1","datetime":"2026-1-1","amount":1}]}"#,
         ] {
-            assert!(matches!(page(spoilt), Err(NotAPage::Malformed(_))), "{spoilt}");
+            assert!(
+                matches!(page(spoilt), Err(NotAPage::Malformed(_))),
+                "{spoilt}"
+            );
         }
     }
 }

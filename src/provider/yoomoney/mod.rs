@@ -214,7 +214,9 @@ fn accept(answer: &WholeAnswer) -> Result<&str, ProviderError> {
     }
     let body = body_text(&answer.body).map_err(ProviderError::Malformed)?;
     if body.trim().is_empty() {
-        return Err(ProviderError::KeyRefused("an empty answer: the token is not valid any more".into()));
+        return Err(ProviderError::KeyRefused(
+            "an empty answer: the token is not valid any more".into(),
+        ));
     }
     Ok(body)
 }
