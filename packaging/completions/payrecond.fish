@@ -132,8 +132,11 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l seed -d 
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l latency -d 'The time that each answer takes' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l rate-limit -d 'Requests per second; more are answered with status 429' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l faults -d 'Faults to inject: a JSON array, or a file that contains one' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l preview-id -d 'How the preview writes an order\'s id' -r -f -a "text\t'As text'
-number\t'As a JSON number'"
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l variant -d 'Another behaviour where a provider\'s documentation leaves it open; may be repeated' -r -f -a "walletpay-number-id\t'Wallet Pay writes the id of a created order and of a preview as a number, not as text'
+crypto-pay-number-fees\t'Crypto Pay writes fees as numbers, not as text'
+crypto-pay-wrong-network\t'Crypto Pay refuses every token, as a network does with a token of the other one'
+crypto-pay-testnet\t'Crypto Pay is the testnet: bots and hosts of the links are those of the test network'
+crypto-pay-delete-false\t'Crypto Pay answers false, not an error, when an unknown invoice is deleted'"
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F

@@ -45,7 +45,7 @@ struct PriceBody<'a> {
 /// The invoice's `options`, raw so that each complaint can name its key. Null is the same as absent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LinkOptions<'a> {
+struct StarsOptions<'a> {
     #[serde(borrow)]
     title: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -123,7 +123,7 @@ fn period(token: Option<&RawValue>, price: u64) -> Result<Option<u64>, String> {
     Ok(period)
 }
 
-fn read_options(json: Option<&str>) -> Result<LinkOptions<'_>, String> {
+fn read_options(json: Option<&str>) -> Result<StarsOptions<'_>, String> {
     let json = json.unwrap_or("{}");
     if !json.trim_ascii_start().starts_with('{') {
         return Err(format!("options: not a JSON object; keys: {ACCEPTED}"));

@@ -172,7 +172,7 @@ impl CreateOrders for TelegramStars {
 }
 
 #[derive(Deserialize)]
-struct ResultWire<'a> {
+struct BotAnswerWire<'a> {
     #[serde(borrow)]
     ok: Raw<'a>,
     #[serde(borrow)]
@@ -203,7 +203,7 @@ fn result<'a>(
             .unwrap_or_else(|| ProviderError::Malformed(format!("an error with the code {status}")))
     };
     let wire = body_text(&answer.body)
-        .and_then(|body| object::<ResultWire<'_>>(body).map_err(|error| error.to_string()));
+        .and_then(|body| object::<BotAnswerWire<'_>>(body).map_err(|error| error.to_string()));
     let wire = match wire {
         Ok(wire) => wire,
         Err(what) if is_success => return Err(ProviderError::Malformed(what)),

@@ -19,7 +19,7 @@ const ACCEPTED: &str = "paymentType, successURL";
 /// The invoice's `options`, raw so that each complaint can name its key. Null is the same as absent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LinkOptions<'a> {
+struct QuickpayOptions<'a> {
     #[serde(borrow, rename = "paymentType")]
     payment_type: Option<&'a RawValue>,
     #[serde(borrow, rename = "successURL")]
@@ -74,7 +74,7 @@ pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<Stri
     Ok(format!("{base}{QUICKPAY}?{}", form.finish()))
 }
 
-fn read_options(json: Option<&str>) -> Result<LinkOptions<'_>, String> {
+fn read_options(json: Option<&str>) -> Result<QuickpayOptions<'_>, String> {
     let json = json.unwrap_or("{}");
     if !json.trim_ascii_start().starts_with('{') {
         return Err(format!("options: not a JSON object; keys: {ACCEPTED}"));
