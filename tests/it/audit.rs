@@ -2,6 +2,7 @@
 
 mod fresh;
 mod meanwhile;
+mod spans;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -83,7 +84,7 @@ async fn every_kind_of_difference_is_found_and_said_once() {
         .order
         .id;
     shop.world
-        .pay(&unknown.to_string(), &SimulatedPayment::default())
+        .pay(&unknown, &SimulatedPayment::default())
         .unwrap();
     shop.world
         .pay(&ours_pending, &SimulatedPayment::default())
@@ -137,7 +138,7 @@ async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
         .order
         .id;
     shop.world
-        .pay(&order.to_string(), &SimulatedPayment::default())
+        .pay(&order, &SimulatedPayment::default())
         .unwrap();
     let report = audit(&shop, &["--adopt", "--json"]);
     assert_eq!(report.status.code(), Some(3));
@@ -197,7 +198,7 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
     assert_eq!(alone.status.code(), Some(3));
     let words = String::from_utf8(alone.stderr).unwrap();
     assert!(!words.contains("looks again"), "{words}");
-    let daemon = DatabaseLock::try_take(&shop.database(), daemon::DAEMON_LOCK).unwrap();
+    let daemon = DatabaseLock::try_take(&shop.database(), "daemon").unwrap();
     assert!(daemon.is_some());
     let mut waiting = logged(&["--json"])
         .stdout(Stdio::piped())
@@ -249,7 +250,14 @@ async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, SharedLimiter
     let options = SqliteOptions::new(shop.database(), "payments");
     let store = Arc::new(SqliteStore::open(options).await.unwrap());
     let limiter = daemon::limiter(account, clock.as_ref());
-    let audit = daemon::audit(account, provider, &store, &clock, limiter.clone(), false);
+    let audit = daemon::audit(
+        account,
+        provider,
+        store.clone(),
+        &clock,
+        limiter.clone(),
+        false,
+    );
     (audit, limiter)
 }
 

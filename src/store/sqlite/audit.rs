@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, SqlitePool};
 
-use super::connection::Writer;
+use super::connection::WriteConnection;
 use super::row::Cells;
 use super::schema::{CONSTRAINT, highest_seq, primary_code};
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
@@ -18,8 +18,10 @@ use crate::store::StoreError;
 
 macro_rules! audit_columns {
     () => {
-        "invoices.id, external_id, order_id, status, amount, currency, received_amount,
-         refunded_amount, refunded_at, status = 'paid' AND paid_amount IS NULL, updated_at"
+        "invoices.id, external_id, order_id, status,
+         CASE WHEN reason IS NOT 'contradiction' THEN provider_status END,
+         amount, currency, received_amount, refunded_amount, refunded_at,
+         status = 'paid' AND paid_amount IS NULL, created_at, updated_at"
     };
 }
 
@@ -108,6 +110,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
     let status = Status::parse(&word).ok_or_else(|| {
         StoreError::Unusable(format!("invoices.status of {id}: '{word}' is no status"))
     })?;
+    let provider_status = cells.text()?;
     let (amount, currency) = (cells.text()?, cells.text()?);
     let in_currency = |value: Option<String>| {
         value
@@ -119,6 +122,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
         external_id,
         order_id,
         status,
+        provider_status,
         amount: in_currency(amount),
         sums: Sums {
             received: in_currency(cells.text()?),
@@ -126,13 +130,14 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
             refunded_at: cells.time()?,
         },
         lacks_details: cells.number()? == Some(1),
+        created_at: cells.time()?.unwrap_or_default(),
         updated_at: cells.time()?.unwrap_or_default(),
     })
 }
 
 /// Says each finding that was never said. Returns how many were.
 pub(super) async fn say(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     prefix: &str,
     provider: &str,
     findings: &[Discrepancy],
@@ -229,7 +234,7 @@ async fn append(
 /// Takes orders in as invoices, and returns them; those whose keys are used already are left out.
 /// An order that the database refuses costs only itself: the rows then go in one by one.
 pub(super) async fn adopt(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     account: &AccountName,
     orders: &[ObservedOrder],
 ) -> Result<Vec<OrderId>, StoreError> {
