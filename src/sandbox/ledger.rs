@@ -7,7 +7,7 @@ use super::operation::SimulatedProvider;
 use super::simulator::ControlError;
 
 /// The ledger of one simulated provider.
-pub(super) trait Ledger: Send + Sync {
+pub(super) trait SimulatedLedger: Send + Sync {
     fn provider(&self) -> SimulatedProvider;
 
     /// Puts a movement in, or changes one that is there.

@@ -10,7 +10,7 @@ use super::core::SandboxCore;
 use super::crypto_pay::{self, CryptoPaySimulator};
 use super::cryptocloud::{self, CryptoCloudSimulator};
 use super::faults::Fault;
-use super::ledger::{Ledger, NewTransaction, TransactionView};
+use super::ledger::{NewTransaction, SimulatedLedger, TransactionView};
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
 use super::simulator::{
@@ -30,7 +30,7 @@ pub struct World {
     /// In the order of their names in [`SimulatedProvider::ALL`].
     simulators: Vec<Arc<dyn Simulator>>,
     /// Providers without orders.
-    ledgers: Vec<Arc<dyn Ledger>>,
+    ledgers: Vec<Arc<dyn SimulatedLedger>>,
 }
 
 impl World {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::entry::{KINDS, StarEntry};
 use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::decimal;
-use crate::sandbox::ledger::{Ledger, NewTransaction, TransactionView, unknown};
+use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, unknown};
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
 use crate::sandbox::simulator::ControlError;
@@ -119,7 +119,7 @@ fn stars_of(text: &str) -> Result<(u64, u32), String> {
     ))
 }
 
-impl Ledger for StarsSimulator {
+impl SimulatedLedger for StarsSimulator {
     fn provider(&self) -> SimulatedProvider {
         SimulatedProvider::TelegramStars
     }

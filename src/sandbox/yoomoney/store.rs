@@ -9,7 +9,7 @@ use super::entry::{PayWay, STATUSES, WalletEntry};
 use super::query::HistoryQuery;
 use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::decimal;
-use crate::sandbox::ledger::{Ledger, NewTransaction, TransactionView, unknown};
+use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, unknown};
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
 use crate::sandbox::simulator::ControlError;
@@ -107,7 +107,7 @@ fn status_of(word: Option<&str>) -> Result<&'static str, String> {
     known.ok_or_else(|| format!("status: {word:?}; accepted: {}", STATUSES.join(", ")))
 }
 
-impl Ledger for YooMoneySimulator {
+impl SimulatedLedger for YooMoneySimulator {
     fn provider(&self) -> SimulatedProvider {
         SimulatedProvider::YooMoney
     }
