@@ -45,7 +45,7 @@ fn call(
     caller: Caller,
     headers: &HeaderMap,
 ) -> Call {
-    let key = headers.get("Wpay-WalletPayState-Api-Key");
+    let key = headers.get("Wpay-Store-Api-Key");
     Call {
         core: Arc::clone(&store.core),
         dialect: &WalletPayDialect,
