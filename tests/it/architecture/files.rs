@@ -16,7 +16,7 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 /// To be mended in these modules.
 const CIRCLES_LEFT: [&str; 2] = ["sandbox", "store"];
 /// Names of types in `sandbox` and `store` that are to change.
-const TWINS_LEFT: [&str; 14] = [
+const TWINS_LEFT: [&str; 13] = [
     "Batch",
     "Cell",
     "Envelope",
@@ -26,7 +26,6 @@ const TWINS_LEFT: [&str; 14] = [
     "Payment",
     "Place",
     "PreviewId",
-    "Provider",
     "Signs",
     "Stats",
     "Status",
