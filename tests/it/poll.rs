@@ -19,7 +19,7 @@ use payrecond::jobs::{Board, Heartbeat};
 use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::metrics::{AccountMeter, Metrics};
 use payrecond::provider::{ApiKey, FetchOrders, FetchedOrder, FindOrders, Provider, ProviderError};
-use payrecond::sandbox::{Batch, Operation};
+use payrecond::sandbox::{Operation, OrderBatch};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -430,10 +430,10 @@ async fn an_invoice_without_order_id_is_found_by_its_external_id() {
 async fn nudges_by_the_thousand_cost_a_few_pages() {
     let mut shop = Shop::open().await;
     shop.settings = format!("strategy = \"auto\"\nlist_bytes_per_second = 0\n{SLOW}");
-    let batch = Batch {
+    let batch = OrderBatch {
         count: 30_000,
         external_id_prefix: "E".into(),
-        ..Batch::default()
+        ..OrderBatch::default()
     };
     shop.world.seed(&batch).unwrap();
     let mut sql = String::from("BEGIN IMMEDIATE;");
