@@ -88,6 +88,13 @@ pub fn sum<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<String> {
     total.map(|total| total.to_plain_string())
 }
 
+/// What is left of `whole` without `part`, as a plain decimal. None where one is no decimal, and where
+/// the part is the greater.
+pub fn difference(whole: &str, part: &str) -> Option<String> {
+    let (whole, part) = (parse(whole)?, parse(part)?);
+    (whole >= part).then(|| (whole - part).to_plain_string())
+}
+
 /// Whether `text` is a plain decimal: digits, at most one point with digits on both sides, no
 /// sign, no exponent.
 pub fn is_plain_decimal(text: &str) -> bool {
@@ -172,6 +179,9 @@ mod tests {
         let total = "99999999999999999999.1000000000000000001";
         assert_eq!(sum(long).as_deref(), Some(total));
         assert_eq!(sum(["1", "x"]), None);
+        assert_eq!(difference("100.00", "96.50").as_deref(), Some("3.50"));
+        assert_eq!(difference("1", "1.00").as_deref(), Some("0.00"));
+        assert_eq!(difference("1", "1.01"), None);
         assert_eq!(sum([]), None);
         assert!(money("1.01", "USD").exceeds(&money("1.0", "USD")));
         assert!(money("10", "USD").exceeds(&money("9", "USD")));
