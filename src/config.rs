@@ -15,6 +15,7 @@ mod key;
 mod overridden;
 mod rules;
 mod section;
+mod settings;
 mod shape;
 mod source;
 mod stores;
@@ -28,6 +29,8 @@ use std::time::Duration;
 use url::Url;
 
 pub use crate::provider::ApiKey;
+pub use crate::provider::registry::ProviderKind;
+pub use crate::provider::setting::Settings;
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use key::{KeyReader, api_key, key_reader, key_variable};
@@ -67,10 +70,10 @@ pub struct DatabaseConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountConfig {
     pub name: String,
-    pub provider: Provider,
+    pub provider: &'static ProviderKind,
     /// `https`, or `http` to a loopback host; no user, query or fragment.
     pub base_url: Url,
-    /// Looked at last by [`api_key`]; empty = no file.
+    /// Looked at last by [`api_key`].
     pub api_key_file: PathBuf,
     /// 0 = no limit.
     pub requests_per_second: f64,
@@ -81,22 +84,9 @@ pub struct AccountConfig {
     pub list_bytes_per_second: u64,
     /// A payment in the provider's test mode is paid, not for a person to decide.
     pub accept_test_payments: bool,
+    /// What only this provider has.
+    pub settings: Settings,
     pub enabled: bool,
-}
-
-/// The providers there is a module for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
-    WalletPay,
-}
-
-impl Provider {
-    /// The word in the configuration and in events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WalletPay => "walletpay",
-        }
-    }
 }
 
 /// How the orders of an account are asked for.

@@ -113,7 +113,7 @@ async fn provider(
     invoice: &Invoice,
 ) -> anyhow::Result<String> {
     if let Some(account) = session.account(&invoice.account) {
-        return Ok(account.provider.as_str().to_owned());
+        return Ok(account.provider.name.to_owned());
     }
     let known = store.accounts().await?;
     let record = known

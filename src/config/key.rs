@@ -22,7 +22,11 @@ const MAX_KEY_BYTES: u64 = 8192;
 /// without which systemd would refuse the start before we could say why.
 pub fn api_key(account: &AccountConfig, env: &Environment) -> Result<ApiKey, ConfigError> {
     let (place, bytes) = find(account, env)?;
-    ApiKey::from_bytes(&bytes).map_err(|why| unusable(account, &place, why))
+    let key = ApiKey::from_bytes(&bytes).map_err(|why| unusable(account, &place, why))?;
+    match (account.provider.check_key)(key.expose()) {
+        Ok(()) => Ok(key),
+        Err(why) => Err(unusable(account, &place, why)),
+    }
 }
 
 /// The `api_key_file` of `account`, by its real path, where the key comes from there.
@@ -136,7 +140,6 @@ impl fmt::Display for Place {
             Self::Credential(Some(path), _) => write!(f, "the credential {}", path.display()),
             Self::Credential(None, file) => write!(f, "$CREDENTIALS_DIRECTORY/{file}"),
             Self::Variable(name) => write!(f, "the variable {name}"),
-            Self::File(path) if path.as_os_str().is_empty() => write!(f, "api_key_file \"\""),
             Self::File(path) if looks_like_a_key(path) => {
                 write!(
                     f,

@@ -1,18 +1,21 @@
 //! The rules of each section: which values are accepted, and what they become.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::{Value, ValueKind};
 
 use super::error::Problem;
 use super::section::Section;
-use super::shape::{Table, account_template};
+use super::settings;
+use super::shape::{self, Table, account_template};
 use super::text;
 use super::{
     AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,
-    LogFormat, PollingConfig, Provider, RetentionConfig, ServerConfig, StdoutFeed, Strategy,
-    key_variable,
+    LogFormat, PollingConfig, ProviderKind, RetentionConfig, ServerConfig, Settings, StdoutFeed,
+    Strategy, key_variable,
 };
+use crate::provider::registry::PROVIDERS;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -87,12 +90,28 @@ impl<'a> Reader<'a> {
             let Some(values) = as_table(Some(value)) else {
                 continue;
             };
-            let mut section = Section::new(path, Some(values), defaults, &mut self.problems);
+            let mut section = Section::new(&path, Some(values), defaults, &mut self.problems);
             if let Some(account) = account(&mut section, &accounts) {
-                accounts.push(account);
+                let settings = self.settings(&path, values, account.provider);
+                accounts.push(AccountConfig {
+                    settings,
+                    ..account
+                });
             }
         }
         accounts
+    }
+
+    /// What only the account's provider has.
+    fn settings(&mut self, path: &str, account: &Table, provider: &ProviderKind) -> Settings {
+        let path = format!("{path}.settings");
+        let known = settings::template(provider.settings);
+        if let Some(value) = account.get("settings") {
+            shape::check_settings(&path, value, &known, &mut self.problems);
+        }
+        let values = as_table(account.get("settings"));
+        let mut section = Section::new(path, values, None, &mut self.problems);
+        settings::read(&mut section, provider.settings)
     }
 
     fn polling(&mut self) -> PollingConfig {
@@ -197,29 +216,45 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
         ("preview", Strategy::Single),
     ];
     let name = section.text_that("name", &text::ACCOUNT_NAME, |name| unique(name, others));
-    let provider = section.word("provider", &[("walletpay", Provider::WalletPay)]);
+    let kinds: Vec<_> = PROVIDERS.iter().map(|kind| (kind.name, *kind)).collect();
+    let provider = section.word("provider", &kinds);
     let base_url = section.text("base_url", &text::BASE_URL);
     let api_key_file = section.text("api_key_file", &text::PATH);
-    let requests_per_second = section.float("requests_per_second", 0.0..=10_000.0);
+    let sets_a_budget = section.is_given("requests_per_second");
+    let budget = section.float("requests_per_second", 0.0..=10_000.0);
     let burst = section.integer("burst", 1..=10_000);
     let max_in_flight = section.integer("max_in_flight", 1..=10_000);
     let strategy = section.word("strategy", &strategies);
     let list_bytes_per_second = section.integer("list_bytes_per_second", 0..=MAX_BYTES_PER_SECOND);
     let accept_test_payments = section.boolean("accept_test_payments");
     let enabled = section.boolean("enabled");
+    let provider = provider?;
     Some(AccountConfig {
         name: name?,
-        provider: provider?,
-        base_url: base_url?,
-        api_key_file: api_key_file?,
-        requests_per_second,
+        provider,
+        base_url: base_url?.or_else(|| provider.base_url.parse().ok())?,
+        api_key_file: key_file(api_key_file?, provider),
+        requests_per_second: if sets_a_budget {
+            budget
+        } else {
+            provider.requests_per_second
+        },
         burst,
         max_in_flight,
         strategy: strategy?,
         list_bytes_per_second,
         accept_test_payments,
+        settings: Settings::default(),
         enabled,
     })
+}
+
+/// The file that may hold the key; one for each provider unless another is named.
+fn key_file(given: PathBuf, provider: &ProviderKind) -> PathBuf {
+    if given.as_os_str().is_empty() {
+        return format!("/etc/payrecond/{}.key", provider.name).into();
+    }
+    given
 }
 
 /// Two stores under one name, or reading their key from one variable, would be mixed up.

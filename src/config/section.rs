@@ -69,6 +69,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether somebody set `key`: a default has no origin.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        let own = self.values.and_then(|values| values.get(key));
+        own.is_some_and(|value| value.origin().is_some())
+    }
+
+    /// A value through `convert`, whose error says what is accepted.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &str,
+        convert: impl FnOnce(&ValueKind) -> Result<T, String>,
+    ) -> Option<T> {
+        self.read_or_say(key, convert)
+    }
+
     /// Notes a problem with a value that was read well but does not fit the others.
     pub(super) fn refuse(&mut self, key: &str, message: String) {
         self.read_or_say::<()>(key, |_| Err(message));

@@ -4,11 +4,17 @@
 use ::config::{Map, Value, ValueKind};
 
 use super::error::{Problem, shown, speaks_of_secret};
+use super::settings;
+use crate::provider::registry::PROVIDERS;
+use crate::provider::setting::Setting;
 
 pub(super) type Table = Map<String, Value>;
 
 /// The list of tables among the settings.
 const ACCOUNTS: &str = "account";
+
+/// The table of settings of an account that only its provider has.
+const SETTINGS: &str = "settings";
 
 /// Most accounts: a limit on a number that a variable's name can give.
 const MAX_ACCOUNTS: usize = 1000;
@@ -56,27 +62,34 @@ pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
         }
     }
     let account = account_template(template).map(sorted).unwrap_or_default();
-    paths.extend(account.iter().map(|(key, _)| path(&[ACCOUNTS, "0", key])));
+    let account = account.iter().filter(|(key, _)| *key != SETTINGS);
+    paths.extend(account.map(|(key, _)| path(&[ACCOUNTS, "0", key])));
+    paths.extend(provider_settings().map(|one| path(&[ACCOUNTS, "0", SETTINGS, one.key])));
     paths
+}
+
+/// Those of every provider.
+fn provider_settings() -> impl Iterator<Item = &'static Setting> {
+    PROVIDERS.iter().flat_map(|kind| kind.settings)
 }
 
 /// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
 /// messages, and its default.
-pub(super) fn locate<'t>(
-    template: &'t Table,
-    segments: &[&str],
-) -> Result<(String, &'t Value), Unknown> {
+pub(super) fn locate(template: &Table, segments: &[&str]) -> Result<(String, ValueKind), Unknown> {
     match segments {
-        [ACCOUNTS, index, key] => {
-            let index = index
-                .parse::<usize>()
-                .ok()
-                .filter(|index| *index < MAX_ACCOUNTS);
-            match (index, account_template(template)) {
-                (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
-                _ => Err(not_an_account(segments)),
+        [ACCOUNTS, index, key] => match (account_index(index), account_template(template)) {
+            (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
+            _ => Err(not_an_account(segments)),
+        },
+        // Which provider the account has, nobody knows yet.
+        [ACCOUNTS, index, SETTINGS, key] => match account_index(index) {
+            Some(index) => {
+                let all = provider_settings().map(|one| (one.key, settings::sample(one)));
+                let all = all.map(|(key, kind)| (key.to_owned(), Value::new(None, kind)));
+                leaf(&all.collect(), &format!("account[{index}].{SETTINGS}"), key)
             }
-        }
+            None => Err(not_an_account(segments)),
+        },
         [ACCOUNTS, ..] => Err(not_an_account(segments)),
         [section, key] => match template.get(*section).map(|value| &value.kind) {
             Some(ValueKind::Table(table)) => leaf(table, section, key),
@@ -102,6 +115,10 @@ pub(super) fn locate<'t>(
     }
 }
 
+fn account_index(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|index| *index < MAX_ACCOUNTS)
+}
+
 fn not_an_account(segments: &[&str]) -> Unknown {
     Unknown {
         path: segments.join("."),
@@ -111,9 +128,9 @@ fn not_an_account(segments: &[&str]) -> Unknown {
     }
 }
 
-fn leaf<'t>(table: &'t Table, section: &str, key: &str) -> Result<(String, &'t Value), Unknown> {
+fn leaf(table: &Table, section: &str, key: &str) -> Result<(String, ValueKind), Unknown> {
     match table.get(key) {
-        Some(default) => Ok((format!("{section}.{key}"), default)),
+        Some(default) => Ok((format!("{section}.{key}"), default.kind.clone())),
         None => Err(unknown(section, key, table, table)),
     }
 }
@@ -143,6 +160,23 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
                 problems.push(unknown("", key, template, template).with_value(value));
             }
         }
+    }
+}
+
+/// Reports every setting of a provider that it does not have.
+pub(super) fn check_settings(
+    path: &str,
+    value: &Value,
+    known: &Table,
+    problems: &mut Vec<Problem>,
+) {
+    match &value.kind {
+        ValueKind::Table(table) => check_keys(path, table, known, &Table::new(), problems),
+        _ => problems.push(problem(
+            path,
+            value,
+            "accepted is a table: [account.settings] on a line of its own".into(),
+        )),
     }
 }
 
@@ -238,6 +272,9 @@ fn elsewhere(key: &str, template: &Table) -> Option<String> {
 }
 
 fn names(table: &Table) -> String {
+    if table.is_empty() {
+        return "nothing".to_owned();
+    }
     sorted(table)
         .into_iter()
         .map(|(name, _)| name)

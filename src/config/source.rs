@@ -234,7 +234,7 @@ fn add_text(
     match shape::locate(template, segments) {
         Ok((path, default)) => {
             let kind = match text.to_str() {
-                Some(text) => typed(text, &default.kind),
+                Some(text) => typed(text, &default),
                 None => ValueKind::Nil,
             };
             layer

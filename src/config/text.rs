@@ -40,14 +40,18 @@ pub(super) const DATABASE_PATH: Rule<PathBuf> = Rule {
 };
 
 pub(super) const PATH: Rule<PathBuf> = Rule {
-    accepted: "the path of a file, or \"\" for none",
+    accepted: "the path of a file, or \"\" for /etc/payrecond/<provider>.key",
     convert: |text| accept_if(!text.contains('\0'), text),
 };
 
-pub(super) const BASE_URL: Rule<Url> = Rule {
-    accepted: "an https address, such as \"https://pay.wallet.tg\"; http only to localhost or \
-               another loopback host",
+/// An address; the empty text means the provider's own.
+pub(super) const BASE_URL: Rule<Option<Url>> = Rule {
+    accepted: "an https address, such as \"https://pay.example\"; http only to localhost or \
+               another loopback host; or \"\" for the provider's own",
     convert: |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
         let url = Url::parse(text).map_err(|error| error.to_string())?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err("it holds a user or a password".into());
@@ -56,7 +60,11 @@ pub(super) const BASE_URL: Rule<Url> = Rule {
             return Err("it holds a query or a fragment".into());
         }
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-        if safe { Ok(url) } else { Err(String::new()) }
+        if safe {
+            Ok(Some(url))
+        } else {
+            Err(String::new())
+        }
     },
 };
 

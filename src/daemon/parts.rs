@@ -18,7 +18,7 @@ use crate::limit::{Limits, SharedLimiter};
 use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
-use crate::provider::walletpay::{self, WalletPay};
+use crate::provider::registry::ProviderParts;
 use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate, owners, resolve};
 
 /// A lock that is held is tried so often, with this pause.
@@ -155,16 +155,15 @@ pub fn provider(
         max_retry_after: config.http.max_retry_after,
         pool_size: account.max_in_flight,
     };
-    match account.provider {
-        config::Provider::WalletPay => {
-            let transport = HttpTransport::new(options, walletpay::KEY_HEADER, Arc::clone(clock))
-                .map_err(|error| DaemonError::Failed(error.to_string()))?;
-            Ok(Arc::new(WalletPay::new(
-                Arc::new(transport),
-                Arc::clone(clock),
-            )))
-        }
-    }
+    let kind = account.provider;
+    let transport = HttpTransport::new(options, kind.key_place, Arc::clone(clock))
+        .map_err(|error| DaemonError::Failed(error.to_string()))?;
+    Ok((kind.build)(ProviderParts {
+        transport: Arc::new(transport),
+        clock: Arc::clone(clock),
+        base_url: account.base_url.clone(),
+        settings: account.settings.clone(),
+    }))
 }
 
 /// The budget of an account, untouched.

@@ -5,14 +5,21 @@
 //! kind can become an observation about an invoice.
 
 pub mod http;
+mod refund_list;
+pub mod registry;
+pub mod service;
+pub mod setting;
 mod time_list;
 pub mod walletpay;
+pub mod wire;
+pub mod yookassa;
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::refund_list::{ListRefunds, Refund, RefundPage};
 pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
@@ -49,6 +56,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The list of orders by time.
     fn lists_by_time(&self) -> Option<&dyn ListByTime> {
+        None
+    }
+
+    /// The list of refunds by time.
+    fn lists_refunds(&self) -> Option<&dyn ListRefunds> {
         None
     }
 
@@ -143,6 +155,8 @@ pub struct Creation {
     pub external_id: ExternalId,
     /// The exact body.
     pub body: String,
+    /// The key under which the provider makes one order and no second; empty where it knows none.
+    pub idempotence_key: String,
 }
 
 /// What the provider said to a creation.

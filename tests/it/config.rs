@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use payrecond::config::{
-    ApiKey, Config, ConfigError, Environment, Listen, Provider, StdoutFeed, Strategy, api_key,
-    duration, load, load_with,
+    ApiKey, Config, ConfigError, Environment, Listen, StdoutFeed, Strategy, api_key, duration,
+    load, load_with,
 };
+use payrecond::provider::walletpay;
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -49,7 +50,7 @@ fn the_defaults_are_those_promised() {
         panic!("one account")
     };
     assert_eq!(account.name, "default");
-    assert_eq!(account.provider, Provider::WalletPay);
+    assert_eq!(account.provider, &walletpay::KIND);
     assert_eq!(account.base_url.as_str(), "https://pay.wallet.tg/");
     assert_eq!(
         account.api_key_file,
@@ -133,6 +134,8 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[[account]]\n[[account]]", &["account[1].name = \"default\"", "another account has this name"]),
     ("[[account]]\nname = 'a-b'\n[[account]]\nname = 'a_b'", &["account[1].name = \"a_b\"", "PAYRECOND_API_KEY_A_B", "\"a-b\""]),
     ("[[account]]\nprovider = 'paypal'", &["account[0].provider = \"paypal\"", "\"walletpay\""]),
+    ("[[account]]\n[account.settings]\nshop_token = '123:secret'", &["account[0].settings.shop_token = (not shown)", "accepted in account[0].settings: nothing"]),
+    ("[[account]]\nsettings = 5", &["account[0].settings = 5", "[account.settings]"]),
     ("[[account]]\nstrategy = 'fast'", &["account[0].strategy = \"fast\"", "\"auto\", \"single\", \"list\", \"preview\""]),
     ("[[account]]\nbase_url = 'http://pay.example'", &["account[0].base_url = \"http://pay.example\"", "https"]),
     ("[[account]]\nbase_url = 'pay.example'", &["account[0].base_url = \"pay.example\"", "https"]),

@@ -8,13 +8,19 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use payrecond::clock::ManualClock;
 use payrecond::domain::time::UnixMillis;
-use payrecond::provider::http::{HttpOptions, HttpTransport, Request, Response, Transport};
-use payrecond::provider::walletpay::KEY_HEADER;
+use payrecond::provider::http::{
+    HttpOptions, HttpTransport, KeyPlace, Request, Response, Transport,
+};
 use payrecond::provider::{ApiKey, ProviderError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const KEY: &str = "store-key-0123456789";
+const KEY_HEADER: &str = "x-store-key";
+const KEY_PLACE: KeyPlace = KeyPlace::Header {
+    name: KEY_HEADER,
+    prefix: "",
+};
 /// Fri, 31 Dec 1999 23:59:50 GMT
 const NOW: UnixMillis = UnixMillis(946_684_790_000);
 
@@ -106,7 +112,7 @@ fn options(base: &str) -> HttpOptions {
 
 fn transport(options: HttpOptions) -> HttpTransport {
     let clock = Arc::new(ManualClock::at(NOW));
-    let transport = HttpTransport::new(options, KEY_HEADER, clock).unwrap();
+    let transport = HttpTransport::new(options, KEY_PLACE, clock).unwrap();
     transport.set_key(ApiKey::from_bytes(KEY.as_bytes()).unwrap());
     transport
 }
@@ -173,7 +179,63 @@ async fn a_request_carries_what_it_must_and_connections_are_kept() {
     assert!(!format!("{transport:?}").contains(KEY));
 }
 
-/// Runs the test above again in a process whose environment names proxies that do not exist.
+#[tokio::test]
+async fn each_provider_has_its_key_where_it_wants_it() {
+    let header = KeyPlace::Header {
+        name: "authorization",
+        prefix: "Token ",
+    };
+    // "shop:store-key-0123456789" in base 64, in lower case like the rest.
+    let basic = "authorization: basic c2hvcdpzdg9yzs1rzxktmdeymzq1njc4oq==\r\n";
+    let basic_key = format!("shop:{KEY}");
+    for (place, key, shown) in [
+        (header, KEY, format!("authorization: token {KEY}\r\n")),
+        (KeyPlace::Basic, &basic_key, basic.to_owned()),
+        (
+            KeyPlace::Path { prefix: "/bot" },
+            KEY,
+            format!("post /prefix/bot{KEY}/y http/1.1\r\n"),
+        ),
+    ] {
+        let answer = http("200 OK\r\ncontent-length: 2", b"{}");
+        let server = Server::start(Then::Send(answer)).await;
+        let base = format!("{}/prefix", server.base);
+        let clock = Arc::new(ManualClock::at(NOW));
+        let transport = HttpTransport::new(options(&base), place, clock).unwrap();
+        transport.set_key(ApiKey::from_bytes(key.as_bytes()).unwrap());
+        let form = [("a b", "1&2"), ("c", "я")];
+        let request = Request::post_form("/y", &form).with_header("idempotence-key", "ORD-1");
+        transport.send(request).await.unwrap();
+        let request = server.requests()[0].to_lowercase();
+        assert!(request.contains(&shown), "{place:?}: {request}");
+        assert_eq!(request.contains(KEY), place != KeyPlace::Basic);
+        assert!(request.contains("idempotence-key: ord-1\r\n"), "{request}");
+        assert!(request.contains("content-type: application/x-www-form-urlencoded"));
+        assert!(!format!("{transport:?}").contains(KEY));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_would_change_the_address_is_not_sent() {
+    let server = Server::start(Then::Reset).await;
+    let clock = Arc::new(ManualClock::at(NOW));
+    let place = KeyPlace::Path { prefix: "/bot" };
+    let transport = HttpTransport::new(options(&server.base), place, clock).unwrap();
+    transport.set_key(ApiKey::from_bytes(b"1:secret/../..?x").unwrap());
+    let refused = transport.send(Request::get("/getMe")).await.unwrap_err();
+    assert_eq!(refused.kind(), "key_refused");
+    assert!(!refused.to_string().contains("secret"), "{refused}");
+    assert!(server.requests().is_empty());
+    // A header that cannot be: refused, without its value.
+    let place = KEY_PLACE;
+    let clock = Arc::new(ManualClock::at(NOW));
+    let transport = HttpTransport::new(options(&server.base), place, clock).unwrap();
+    transport.set_key(ApiKey::from_bytes(KEY.as_bytes()).unwrap());
+    let request = Request::get("/x").with_header("idempotence-key", "a\r\nb");
+    assert_eq!(transport.send(request).await.unwrap_err().kind(), "refused");
+}
+
+/// Runs a test above again in a process whose environment names proxies that do not exist.
 #[test]
 fn proxies_of_the_environment_are_not_used() {
     let nowhere = "http://127.0.0.1:1";
@@ -197,7 +259,7 @@ async fn a_key_can_change_and_without_one_nothing_is_sent() {
     let answer = http("200 OK\r\ncontent-length: 0\r\nconnection: keep-alive", b"");
     let server = Server::start(Then::Send(answer)).await;
     let clock = Arc::new(ManualClock::at(NOW));
-    let transport = HttpTransport::new(options(&server.base), KEY_HEADER, clock).unwrap();
+    let transport = HttpTransport::new(options(&server.base), KEY_PLACE, clock).unwrap();
     let answer = transport.send(Request::get("/")).await;
     assert_eq!(answer.unwrap_err().kind(), "key_refused");
     for key in ["first", "second"] {
@@ -356,7 +418,7 @@ async fn waits_are_read_and_cut() {
 #[test]
 fn only_safe_base_addresses_are_taken() {
     let clock = Arc::new(ManualClock::at(NOW));
-    let make = |base: &str| HttpTransport::new(options(base), KEY_HEADER, clock.clone());
+    let make = |base: &str| HttpTransport::new(options(base), KEY_PLACE, clock.clone());
     for good in [
         "https://pay.wallet.tg",
         "https://example.com/a/b/",

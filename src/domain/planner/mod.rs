@@ -8,6 +8,7 @@
 pub mod cover;
 mod details;
 mod outlook;
+pub mod spans;
 mod sweep;
 mod watch;
 

@@ -23,7 +23,9 @@ use url::{Host, Url};
 
 use super::coding::{self, Decoder};
 use super::failure::{Limits, broken, cause};
-use super::{Body, Method, Request, Response, Transport, http_date, retry_after, too_large};
+use super::{
+    Body, KeyPlace, Method, Request, Response, Transport, http_date, retry_after, too_large,
+};
 use crate::clock::Clock;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
@@ -61,40 +63,38 @@ pub struct HttpTransport {
     options: HttpOptions,
     /// The base address without a slash at its end.
     base: String,
-    key_header: HeaderName,
-    key: RwLock<Option<HeaderValue>>,
+    key_place: KeyPlace,
+    key: RwLock<Option<ApiKey>>,
     clock_difference: Mutex<Option<ClockDifference>>,
 }
 
 impl HttpTransport {
-    /// A transport that shows its key in the header `key_header` (lower case). It has no key yet.
+    /// A transport that shows its key at `key_place`. It has no key yet.
     pub fn new(
         options: HttpOptions,
-        key_header: &'static str,
+        key_place: KeyPlace,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, UnusableOptions> {
         let roots = RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
-        Self::trusting(roots, options, key_header, clock)
+        Self::trusting(roots, options, key_place, clock)
     }
 
     fn trusting(
         roots: RootCertStore,
         options: HttpOptions,
-        key_header: &'static str,
+        key_place: KeyPlace,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, UnusableOptions> {
         check_base(&options.base_url).map_err(|why| UnusableOptions(why.to_owned()))?;
-        let key_header = HeaderName::from_bytes(key_header.as_bytes())
-            .map_err(|_| UnusableOptions(format!("no header can be named {key_header}")))?;
         Ok(Self {
             client: client(roots, &options)
                 .map_err(|error| UnusableOptions(format!("no HTTP client: {}", cause(&*error))))?,
             clock,
             base: options.base_url.as_str().trim_end_matches('/').to_owned(),
             options,
-            key_header,
+            key_place,
             key: RwLock::default(),
             clock_difference: Mutex::default(),
         })
@@ -114,8 +114,9 @@ impl HttpTransport {
             // Else it could change the host, and the key would go there.
             return Err(ProviderError::Refused("a path must begin with /".into()));
         }
-        let address = format!("{}{}", self.base, request.path_and_query);
-        let builder = match request.method {
+        let prefix = self.key_place.path_prefix(&key)?;
+        let address = format!("{}{prefix}{}", self.base, request.path_and_query);
+        let mut builder = match request.method {
             Method::Get => self.client.get(address),
             Method::Post => self.client.post(address),
         };
@@ -124,11 +125,20 @@ impl HttpTransport {
         } else {
             "identity"
         };
-        let builder = builder
-            .header(&self.key_header, key)
+        for (name, value) in request.headers {
+            let value = HeaderValue::try_from(value).map_err(|_| {
+                ProviderError::Refused(format!("the header {name} cannot hold its value"))
+            })?;
+            builder = builder.header(HeaderName::from_static(name), value);
+        }
+        builder = self
+            .key_place
+            .apply(builder, &key)?
             .header(ACCEPT_ENCODING, HeaderValue::from_static(coding));
         Ok(match request.body {
-            Some(json) => builder.header(CONTENT_TYPE, "application/json").body(json),
+            Some(text) => builder
+                .header(CONTENT_TYPE, request.media_type.as_str())
+                .body(text),
             None => builder,
         })
     }
@@ -176,12 +186,7 @@ impl Transport for HttpTransport {
     }
 
     fn set_key(&self, key: ApiKey) {
-        // An `ApiKey` is printable ASCII, which every header can hold.
-        let value = HeaderValue::from_str(key.expose()).ok().map(|mut value| {
-            value.set_sensitive(true);
-            value
-        });
-        *self.key.write().unwrap_or_else(PoisonError::into_inner) = value;
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
     }
 
     fn clock_difference(&self) -> Option<ClockDifference> {
@@ -339,7 +344,8 @@ mod tests {
             pool_size: 1,
         };
         let clock = Arc::new(ManualClock::at(UnixMillis(0)));
-        let transport = HttpTransport::trusting(roots, options, "x-key", clock).unwrap();
+        let place = KeyPlace::Basic;
+        let transport = HttpTransport::trusting(roots, options, place, clock).unwrap();
         transport.set_key(ApiKey::from_bytes(b"key").unwrap());
         let response = transport.send(Request::get("/")).await?;
         Ok(response.status)

@@ -1,12 +1,14 @@
 //! HTTP in the few words that providers need: a request, an answer read piece by piece, a transport
 //! between them that a test or a simulation can script.
 //!
-//! `client` holds the one real transport. Absent on purpose: headers. The key is the transport's
-//! own, so no request, answer or error carries it.
+//! `client` holds the one real transport. The key is the transport's own, which shows it where the
+//! provider wants it (`KeyPlace`), so no request, answer or error carries it.
 
 mod client;
 mod coding;
 mod failure;
+mod key_place;
+mod request;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,6 +18,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use client::{HttpOptions, HttpTransport, UnusableOptions};
+pub use key_place::KeyPlace;
+pub use request::{MediaType, Method, Request};
 
 use super::{ApiKey, ClockDifference, ProviderError};
 use crate::domain::time::UnixMillis;
@@ -33,59 +37,6 @@ pub trait Transport: Send + Sync + 'static {
     /// told none.
     fn clock_difference(&self) -> Option<ClockDifference> {
         None
-    }
-}
-
-/// The two methods in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// Asks.
-    Get,
-    /// Makes.
-    Post,
-}
-
-/// One request, without what the transport adds: base address, key and other headers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Its method.
-    pub method: Method,
-    /// Relative to the base, begins with `/`, encoded as it goes on the wire.
-    pub path_and_query: String,
-    /// A JSON text, sent as it is.
-    pub body: Option<String>,
-    /// Whether the answer may come compressed. Inflating one of a few hundred bytes costs more
-    /// than all else that is done with it.
-    pub compressed: bool,
-}
-
-impl Request {
-    /// Asks for `path_and_query`, of which little is told.
-    pub fn get(path_and_query: impl Into<String>) -> Self {
-        Self {
-            method: Method::Get,
-            path_and_query: path_and_query.into(),
-            body: None,
-            compressed: false,
-        }
-    }
-
-    /// Asks for `path_and_query`, of which much is told.
-    pub fn get_long(path_and_query: impl Into<String>) -> Self {
-        Self {
-            compressed: true,
-            ..Self::get(path_and_query)
-        }
-    }
-
-    /// Sends a JSON text to `path`.
-    pub fn post(path: impl Into<String>, json: impl Into<String>) -> Self {
-        Self {
-            method: Method::Post,
-            path_and_query: path.into(),
-            body: Some(json.into()),
-            compressed: false,
-        }
     }
 }
 

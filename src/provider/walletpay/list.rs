@@ -4,9 +4,10 @@ use serde::Deserialize;
 
 use super::order;
 use super::scan::{Piece, Scanner};
-use super::wire::{self, Raw, Word};
+use super::wire::Word;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
+use crate::provider::wire::{self, Raw};
 use crate::provider::{ListItem, PageVisitor};
 
 /// Why a page that came to its end is no page.
@@ -178,12 +179,12 @@ impl Sieve<'_> {
         Ok(())
     }
 
-    fn show(&mut self, index: u64, wire: &GlanceWire<'_>, json: &str) -> Result<(), String> {
-        let order_id = order::order_id(wire.id)?;
-        let state = order::order_state(&order::order_status(wire.status)?);
-        let external_id = wire::text(wire.external_id);
-        let created_at = wire::text(wire.created_date_time);
-        let amount = order::glance_at_amount(wire.amount);
+    fn show(&mut self, index: u64, glance: &GlanceWire<'_>, json: &str) -> Result<(), String> {
+        let order_id = wire::order_id(glance.id)?;
+        let state = order::order_state(&order::order_status(glance.status)?);
+        let external_id = wire::text(glance.external_id);
+        let created_at = wire::text(glance.created_date_time);
+        let amount = order::glance_at_amount(glance.amount);
         let item = ListItem {
             index,
             order_id: &order_id,

@@ -16,15 +16,16 @@ mod scan;
 mod wire;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use url::form_urlencoded::byte_serialize;
 
 use self::list::{NotRead, PageReader, UnreadableAmount};
 use self::wire::{Envelope, Word};
-use super::http::{Request, Response, Transport, judge_status};
+use super::http::{KeyPlace, Request, Transport, judge_status};
+use super::registry::{ProviderKind, any_key};
+use super::service::{ServiceClient, WholeAnswer};
 use super::{
     ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder,
     ListOrders, PageEnd, PageVisitor, Provider, ProviderError,
@@ -32,14 +33,20 @@ use super::{
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
-use crate::domain::time::UnixMillis;
 
-/// The provider's name in configuration and events.
-pub const NAME: &str = "walletpay";
-/// Where the service is.
-pub const BASE_URL: &str = "https://pay.wallet.tg";
-/// The header that bears the key.
-pub const KEY_HEADER: &str = "wpay-store-api-key";
+/// Wallet Pay, as it is registered.
+pub const KIND: ProviderKind = ProviderKind {
+    name: "walletpay",
+    base_url: "https://pay.wallet.tg",
+    requests_per_second: 5.0,
+    settings: &[],
+    check_key: any_key,
+    key_place: KeyPlace::Header {
+        name: "wpay-store-api-key",
+        prefix: "",
+    },
+    build: |parts| Arc::new(WalletPay::new(parts.transport, parts.clock)),
+};
 /// Most orders on one page of the list.
 pub const PAGE_LIMIT: u32 = 10_000;
 
@@ -48,21 +55,14 @@ const PREVIEW: &str = "/wpay/store-api/v1/order/preview";
 const LIST: &str = "/wpay/store-api/v1/reconciliation/order-list";
 const AMOUNT: &str = "/wpay/store-api/v1/reconciliation/order-amount";
 
-/// Largest answer about one order. Real ones stay under 1 KiB.
-const SMALL_ANSWER: usize = 256 * 1024;
-/// How much of a failure's body is read for its words.
-const FAILURE_BODY: usize = 16 * 1024;
 /// Orders that are remembered as logged; beyond that all are forgotten.
 const MOST_LOGGED: usize = 1000;
-/// Keys shorter than this are not looked for in the provider's words.
-const SHORTEST_HIDDEN_KEY: usize = 8;
+/// How much of a failure's body is read for its words.
+const FAILURE_BODY: usize = 16 * 1024;
 
 /// One store at Wallet Pay.
 pub struct WalletPay {
-    transport: Arc<dyn Transport>,
-    clock: Arc<dyn Clock>,
-    /// Only to strike it out where the provider's words repeat it.
-    key: RwLock<Option<ApiKey>>,
+    service: ServiceClient,
     /// Orders whose unreadable amounts were logged: pages show them again and again.
     logged: Mutex<HashSet<String>>,
 }
@@ -71,24 +71,19 @@ impl WalletPay {
     /// The store whose key `transport` gets by `set_key`.
     pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            transport,
-            clock,
-            key: RwLock::default(),
+            service: ServiceClient::new(transport, clock),
             logged: Mutex::default(),
         }
     }
 
-    /// One small question and its whole answer.
-    async fn ask(&self, request: Request) -> Result<Answer, ProviderError> {
-        let response = self.transport.send(request).await?;
-        Answer::read(response, self.clock.now()).await
-    }
-
     /// The envelope of an answer that is a success, else why it is none.
-    fn accept<'a>(&self, answer: &'a Answer) -> Result<Envelope<'a>, ProviderError> {
+    fn accept<'a>(&self, answer: &'a WholeAnswer) -> Result<Envelope<'a>, ProviderError> {
         let envelope = wire::envelope(&answer.body);
         let (word, words) = match &envelope {
-            Ok(envelope) => (envelope.word.as_ref(), self.hide_key(&envelope.message)),
+            Ok(envelope) => (
+                envelope.word.as_ref(),
+                self.service.words(&envelope.message),
+            ),
             Err(_) => (None, String::new()),
         };
         if let Some(failure) = judge_status(answer.status, answer.retry_after, &words) {
@@ -120,30 +115,20 @@ impl WalletPay {
             }
         }
     }
-
-    /// `words` without the key, should the provider repeat it.
-    fn hide_key(&self, words: &str) -> String {
-        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
-        match key.as_ref().map(ApiKey::expose) {
-            Some(key) if key.len() >= SHORTEST_HIDDEN_KEY => words.replace(key, "(key)"),
-            _ => words.to_owned(),
-        }
-    }
 }
 
 #[async_trait]
 impl Provider for WalletPay {
     fn name(&self) -> &'static str {
-        NAME
+        KIND.name
     }
 
     fn set_key(&self, key: ApiKey) {
-        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
-        self.transport.set_key(key);
+        self.service.set_key(key);
     }
 
     fn clock_difference(&self) -> Option<ClockDifference> {
-        self.transport.clock_difference()
+        self.service.clock_difference()
     }
 
     async fn probe(&self) -> Result<(), ProviderError> {
@@ -174,7 +159,7 @@ impl CreateOrders for WalletPay {
     /// repeat will be told `ALREADY`.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let request = Request::post(ORDER, creation.body.clone());
-        let answer = self.ask(request).await?;
+        let answer = self.service.ask(request).await?;
         let status_decides = matches!(answer.status, 401 | 403 | 429 | 500..);
         let envelope = wire::envelope(&answer.body).ok();
         let word = envelope.as_ref().and_then(|e| e.word.as_ref());
@@ -185,13 +170,13 @@ impl CreateOrders for WalletPay {
             } else {
                 message
             };
-            self.hide_key(message)
+            self.service.words(message)
         };
         match (answer.status, word, &envelope) {
             _ if status_decides => {}
             (_, Some(Word::Already), Some(envelope))
             | (200..=299, Some(Word::Success), Some(envelope)) => {
-                return answer.order(envelope).map(CreationAnswer::Exists);
+                return order_in(&answer, envelope).map(CreationAnswer::Exists);
             }
             (_, Some(Word::Conflict), _) => return Ok(CreationAnswer::Conflict(words("CONFLICT"))),
             (_, Some(Word::InvalidRequest), _) => {
@@ -208,7 +193,7 @@ impl CreateOrders for WalletPay {
         }
         match self.accept(&answer) {
             Err(failure) => Err(failure),
-            Ok(envelope) => answer.order(&envelope).map(CreationAnswer::Exists),
+            Ok(envelope) => order_in(&answer, &envelope).map(CreationAnswer::Exists),
         }
     }
 }
@@ -221,11 +206,14 @@ impl FetchOrders for WalletPay {
             return Err(ProviderError::Refused(what));
         };
         let id: String = byte_serialize(order.0.as_bytes()).collect();
-        let answer = self.ask(Request::get(format!("{PREVIEW}?id={id}"))).await?;
+        let answer = self
+            .service
+            .ask(Request::get(format!("{PREVIEW}?id={id}")))
+            .await?;
         if answer.status == 404 {
             return Ok(vec![FetchedOrder::NotFound]);
         }
-        let observed = answer.order(&self.accept(&answer)?)?;
+        let observed = order_in(&answer, &self.accept(&answer)?)?;
         if observed.order_id != *order {
             let what = "the answer is about another order";
             return Err(ProviderError::Malformed(what.into()));
@@ -255,10 +243,10 @@ impl ListOrders for WalletPay {
             )));
         }
         let request = Request::get_long(format!("{LIST}?offset={offset}&count={count}"));
-        let mut response = self.transport.send(request).await?;
-        let observed_at = self.clock.now();
+        let mut response = self.service.send(request).await?;
+        let observed_at = self.service.now();
         if !matches!(response.status, 200..=299) {
-            let answer = Answer::read(response, observed_at).await?;
+            let answer = WholeAnswer::read(response, observed_at, FAILURE_BODY).await?;
             self.accept(&answer)?;
             return Err(ProviderError::Malformed(format!("HTTP {}", answer.status)));
         }
@@ -272,50 +260,25 @@ impl ListOrders for WalletPay {
         match reader.finish() {
             Ok(items) => Ok(PageEnd { items, bytes }),
             Err(NotRead::Malformed(what)) => Err(ProviderError::Malformed(what)),
-            Err(NotRead::Said(word, message)) => Err(failure_of(&word, &self.hide_key(&message))),
+            Err(NotRead::Said(word, message)) => {
+                Err(failure_of(&word, &self.service.words(&message)))
+            }
         }
     }
 
     /// `totalAmount` is the number of orders, in spite of its name.
     async fn count(&self) -> Result<u64, ProviderError> {
-        let answer = self.ask(Request::get(AMOUNT)).await?;
+        let answer = self.service.ask(Request::get(AMOUNT)).await?;
         let envelope = self.accept(&answer)?;
         wire::total_amount(envelope.data).map_err(ProviderError::Malformed)
     }
 }
 
-/// A small answer, read to its end.
-struct Answer {
-    status: u16,
-    retry_after: Option<Duration>,
-    observed_at: UnixMillis,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    async fn read(mut response: Response, observed_at: UnixMillis) -> Result<Self, ProviderError> {
-        let body = match response.status {
-            200..=299 => response.collect(SMALL_ANSWER).await?,
-            _ => response.beginning(FAILURE_BODY).await,
-        };
-        Ok(Self {
-            status: response.status,
-            retry_after: response.retry_after,
-            observed_at,
-            body,
-        })
-    }
-
-    /// The order that `data` tells of.
-    fn order(&self, envelope: &Envelope<'_>) -> Result<ObservedOrder, ProviderError> {
-        wire::required(envelope.data)
-            .and_then(|data| order::observed(data.get(), self.observed_at))
-            .map_err(ProviderError::Malformed)
-    }
-
-    fn is_html(&self) -> bool {
-        self.body.trim_ascii_start().starts_with(b"<")
-    }
+/// The order that `data` of the answer's envelope tells of.
+fn order_in(answer: &WholeAnswer, envelope: &Envelope<'_>) -> Result<ObservedOrder, ProviderError> {
+    wire::required(envelope.data)
+        .and_then(|data| order::observed(data.get(), answer.observed_at))
+        .map_err(ProviderError::Malformed)
 }
 
 /// What an envelope's status means that is no success. `words` may be empty.

@@ -12,21 +12,14 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::{Raw, object, text};
-use crate::domain::invoice::{ExternalId, OrderId};
-use crate::domain::money::{Money, plain};
+use crate::domain::invoice::OrderId;
+use crate::domain::money::Money;
 use crate::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment};
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-
-/// Longest order id that is read, in characters. Real ones have up to 17.
-const LONGEST_ID: usize = 255;
-/// Longest external id, in characters.
-const LONGEST_EXTERNAL_ID: usize = 255;
-/// Longest currency code that is read, in characters.
-const LONGEST_CURRENCY: usize = 32;
-/// Longest link that is read, in characters.
-const LONGEST_LINK: usize = 2048;
+use crate::provider::wire::{
+    Raw, currency, decimal, external_id, link, object, order_id, text, time, word,
+};
 
 /// An order, as the preview and the creation (`OrderPreview`) or the list tell of it.
 #[derive(Deserialize)]
@@ -112,27 +105,9 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
     })
 }
 
-/// An id: a text of letters, digits, `-` and `_`, or a number of digits alone, kept digit by digit.
-pub(super) fn order_id(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
-    let id = text(token).ok_or_else(|| "an order without an id".to_owned())?;
-    let is_id = id
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    // A number with a sign or an exponent passes the alphabet (`-5`, `1E5`): it must be a count.
-    let is_text = token.is_some_and(|token| token.get().starts_with('"'));
-    let is_whole = is_text || id.bytes().all(|b| b.is_ascii_digit());
-    if is_id && is_whole && id.len() <= LONGEST_ID {
-        Ok(id)
-    } else {
-        Err("an id that is no id".to_owned())
-    }
-}
-
 /// The word for an order's state.
 pub(super) fn order_status(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
-    text(token)
-        .filter(|_| token.is_some_and(|token| token.get().starts_with('"')))
-        .ok_or_else(|| "an order without a status".to_owned())
+    word(token).ok_or_else(|| "an order without a status".to_owned())
 }
 
 /// The state that a word names. There is no refunded and no partly paid state.
@@ -144,33 +119,6 @@ pub(super) fn order_state(word: &str) -> OrderState {
         "CANCELLED" => OrderState::Cancelled,
         _ => OrderState::Unknown,
     }
-}
-
-/// An external id. One that no shop of ours can have stays different from all that they have.
-fn external_id(text: &str) -> ExternalId {
-    let mut id: String = text
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if let Some((end, _)) = id.char_indices().nth(LONGEST_EXTERNAL_ID) {
-        id.truncate(end);
-        id.pop();
-        id.push('\u{fffd}');
-    }
-    ExternalId(id)
-}
-
-fn time(token: Raw<'_>) -> Option<UnixMillis> {
-    UnixMillis::parse(&text(token)?)
-}
-
-fn link(token: Raw<'_>) -> Option<String> {
-    let link = text(token)?;
-    let (scheme, rest) = link.split_once("://")?;
-    let is_known = matches!(scheme, "https" | "http" | "tg");
-    let is_plain = link.len() <= LONGEST_LINK && link.bytes().all(|b| b.is_ascii_graphic());
-    let names_a_place = rest.starts_with(|first: char| first.is_ascii_alphanumeric());
-    (is_known && is_plain && names_a_place).then(|| link.into_owned())
 }
 
 /// What the order asks for; None when nothing is told, an error when something is that is no money.
@@ -221,13 +169,6 @@ fn value_and_currency(token: Raw<'_>) -> (Option<String>, Option<String>) {
     }
 }
 
-/// A decimal as it stands, be it a text or a number, with an exponent or without.
-fn decimal(token: Raw<'_>) -> Option<String> {
-    let decimal = text(token)?;
-    let is_decimal = plain(&decimal).is_some();
-    is_decimal.then(|| decimal.into_owned())
-}
-
 /// What a paid order tells as the paid amount, on one line, where that is no decimal.
 pub(super) fn unreadable_paid_amount(json: &str) -> Option<String> {
     let order: OrderWire<'_> = object(json).ok()?;
@@ -238,13 +179,6 @@ pub(super) fn unreadable_paid_amount(json: &str) -> Option<String> {
         .and_then(|money| money.amount);
     let is_read = value.is_some() && decimal(value).is_some();
     (!is_read).then(|| one_line(value.map_or(told, RawValue::get)))
-}
-
-/// A currency code: open text, as codes come and go.
-fn currency(token: Raw<'_>) -> Option<String> {
-    let code = text(token)?;
-    let is_code = code.len() <= LONGEST_CURRENCY && code.bytes().all(|b| b.is_ascii_alphanumeric());
-    is_code.then(|| code.into_owned())
 }
 
 #[cfg(test)]

@@ -1,19 +1,10 @@
-//! What Wallet Pay writes, read with leniency: the envelope and the pieces of JSON in it. `order`
-//! reads what is inside.
-//!
-//! Every field is taken as a raw piece first, so a field of a wrong type never spoils the rest and
-//! no number goes through a float. A duplicate of a known field is an error: two ids or two states
-//! are none. Unknown fields are passed over.
-
-use std::borrow::Cow;
+//! The envelope of Wallet Pay's answers. `order` reads what is inside.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::domain::text::one_line;
-
-/// A field as it stands; None when absent or null.
-pub(super) type Raw<'a> = Option<&'a RawValue>;
+use crate::provider::wire::{Raw, body_text, object, text};
 
 /// The envelope's status. It has grown before: any other word may come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,45 +70,13 @@ struct EnvelopeWire<'a> {
 
 /// Reads a whole body.
 pub(super) fn envelope(body: &[u8]) -> Result<Envelope<'_>, String> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let body = std::str::from_utf8(body).map_err(|_| "not UTF-8".to_owned())?;
-    let wire: EnvelopeWire<'_> = object(body).map_err(|error| error.to_string())?;
+    let wire: EnvelopeWire<'_> = object(body_text(body)?).map_err(|error| error.to_string())?;
     let message = text(wire.message).or_else(|| text(wire.error));
     Ok(Envelope {
         word: Word::read(wire.status),
         message: message.map_or_else(String::new, |words| one_line(&words)),
         data: wire.data,
     })
-}
-
-/// What a body of the wrong form is called.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotAnObject {
-    #[error("not a JSON object")]
-    OtherJson,
-    #[error("broken JSON: {0}")]
-    Broken(serde_json::Error),
-}
-
-impl NotAnObject {
-    /// Whether it is JSON at all, so that what follows it can be trusted.
-    pub(super) fn is_json(&self) -> bool {
-        match self {
-            Self::OtherJson => true,
-            Self::Broken(error) => error.is_data(),
-        }
-    }
-}
-
-/// Reads an object; serde alone would take an array in its place.
-pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, NotAnObject> {
-    if json.trim_ascii_start().starts_with('{') {
-        return serde_json::from_str(json).map_err(NotAnObject::Broken);
-    }
-    match serde_json::from_str::<&RawValue>(json) {
-        Ok(_) => Err(NotAnObject::OtherJson),
-        Err(error) => Err(NotAnObject::Broken(error)),
-    }
 }
 
 /// `data.totalAmount`.
@@ -138,20 +97,4 @@ pub(super) fn total_amount(data: Raw<'_>) -> Result<u64, String> {
 /// `data`, which every success must have.
 pub(super) fn required(data: Raw<'_>) -> Result<&RawValue, String> {
     data.ok_or_else(|| "no data in the envelope".to_owned())
-}
-
-/// The text of a string, or the digits of a number as they stand. None for the empty text too:
-/// nowhere in this API does it mean anything.
-pub(super) fn text(token: Raw<'_>) -> Option<Cow<'_, str>> {
-    let token = token?.get();
-    let inner = token
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    let text = match inner {
-        Some(inner) if !inner.contains('\\') => Cow::Borrowed(inner),
-        Some(_) => Cow::Owned(serde_json::from_str(token).ok()?),
-        None if token.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => Cow::Borrowed(token),
-        None => return None,
-    };
-    (!text.is_empty()).then_some(text)
 }

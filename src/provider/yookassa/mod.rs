@@ -182,7 +182,6 @@ impl CreateOrders for YooKassa {
             external_id: invoice.external_id.clone(),
             body: creation::body(invoice, &self.return_url)?,
             idempotence_key: creation::idempotence_key(&invoice.account, &invoice.external_id),
-            first_sent_at: invoice.facts.create_sent_at,
         })
     }
 

@@ -1,0 +1,64 @@
+//! Where a request shows the key. Nothing else of a request, answer, error or log holds it.
+
+use reqwest::RequestBuilder;
+use reqwest::header::{HeaderName, HeaderValue};
+
+use crate::provider::{ApiKey, ProviderError};
+
+/// Where a provider wants the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In this header (name in lower case), with these words before it: `"Token "`, or none.
+    Header {
+        /// The header.
+        name: &'static str,
+        /// What stands before the key.
+        prefix: &'static str,
+    },
+    /// HTTP Basic: the key is user and password with a colon between.
+    Basic,
+    /// In the path, before each request's own, after these words: `/bot`. The key must consist of
+    /// letters, digits, `-`, `_` and `:`.
+    Path {
+        /// What stands before the key.
+        prefix: &'static str,
+    },
+}
+
+impl KeyPlace {
+    /// What goes between the base address and a request's own path.
+    pub(super) fn path_prefix(self, key: &ApiKey) -> Result<String, ProviderError> {
+        let Self::Path { prefix } = self else {
+            return Ok(String::new());
+        };
+        let key = key.expose();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
+        if key.bytes().all(fits) {
+            return Ok(format!("{prefix}{key}"));
+        }
+        let what = "the key holds more than letters, digits, -, _ and :";
+        Err(ProviderError::KeyRefused(what.into()))
+    }
+
+    /// The request with the key in its headers, where that is its place.
+    pub(super) fn apply(
+        self,
+        builder: RequestBuilder,
+        key: &ApiKey,
+    ) -> Result<RequestBuilder, ProviderError> {
+        match self {
+            Self::Header { name, prefix } => {
+                // An `ApiKey` is printable ASCII, which every header can hold.
+                let mut value = HeaderValue::try_from(format!("{prefix}{}", key.expose()))
+                    .map_err(|_| ProviderError::KeyRefused("no header can hold the key".into()))?;
+                value.set_sensitive(true);
+                Ok(builder.header(HeaderName::from_static(name), value))
+            }
+            Self::Basic => {
+                let (user, password) = key.expose().split_once(':').unwrap_or((key.expose(), ""));
+                Ok(builder.basic_auth(user, Some(password)))
+            }
+            Self::Path { .. } => Ok(builder),
+        }
+    }
+}
