@@ -40,3 +40,4 @@ mod store;
 mod translation;
 mod upgrade;
 mod walletpay;
+mod yookassa;

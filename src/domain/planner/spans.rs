@@ -401,7 +401,8 @@ impl SpanPlanner {
             SpanWhy::Paid => self.paid.learn(from, began, reading.pages, None),
             SpanWhy::Refunds => {
                 let pages = reading.pages;
-                self.refunds.learn(from, began, pages, reading.unsettled_since);
+                self.refunds
+                    .learn(from, began, pages, reading.unsettled_since);
             }
             SpanWhy::Followed => self.created.learn_followed(from, began.theirs),
             SpanWhy::Due => missed = self.created.conclude(),

@@ -164,7 +164,9 @@ fn options(json: Option<&str>) -> Result<Options<'_>, String> {
 fn chosen_return_url(option: Option<&RawValue>, setting: &str) -> Result<String, String> {
     let Some(token) = option else {
         return match setting {
-            "" => Err("options.return_url: needed, since account.settings.return_url is not set".into()),
+            "" => Err(
+                "options.return_url: needed, since account.settings.return_url is not set".into(),
+            ),
             url => Ok(url.to_owned()),
         };
     };
@@ -184,9 +186,9 @@ pub(super) fn is_return_url(url: &str) -> bool {
     let has_place = |rest: &str| rest.starts_with(|first: char| first.is_alphanumeric());
     let is_plain = url.len() <= LONGEST_URL && !url.contains(|c: char| c.is_control() || c == ' ');
     is_plain
-        && url
-            .split_once("://")
-            .is_some_and(|(scheme, rest)| matches!(scheme, "https" | "http" | "tg") && has_place(rest))
+        && url.split_once("://").is_some_and(|(scheme, rest)| {
+            matches!(scheme, "https" | "http" | "tg") && has_place(rest)
+        })
 }
 
 /// What the service takes as it is: it knows the rules, and they change.

@@ -110,7 +110,10 @@ impl ListRefunds for YooKassa {
             let mut query = Query::default();
             query.add("payment_id", &order.0);
             let page = self.refunds(query, cursor.as_ref()).await?;
-            let theirs = page.refunds.into_iter().filter(|one| one.order_id == *order);
+            let theirs = page
+                .refunds
+                .into_iter()
+                .filter(|one| one.order_id == *order);
             transactions.extend(theirs.map(|one| one.transaction));
             cursor = page.next;
             if cursor.is_none() {

@@ -25,7 +25,7 @@ use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
 use self::failure::Failure;
-use super::http::{KeyPlace, Request, Transport};
+use super::http::{KeyPlace, Request};
 use super::registry::{ProviderKind, ProviderParts};
 use super::service::{ServiceClient, WholeAnswer};
 use super::setting::{Setting, SettingKind};
@@ -34,7 +34,6 @@ use super::{
     ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder,
     ListByTime, ListRefunds, Provider, ProviderError,
 };
-use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
 

@@ -272,6 +272,9 @@ mod tests {
         created.learn_followed(from, now());
         created.follow(Some(since.minus(Duration::from_hours(1))));
         let (_, from, _) = created.take(now()).unwrap();
-        assert!(from < since, "one that is older is looked for from its own time");
+        assert!(
+            from < since,
+            "one that is older is looked for from its own time"
+        );
     }
 }

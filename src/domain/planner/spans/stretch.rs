@@ -137,7 +137,11 @@ mod tests {
         let mut after = Stretch::parse(&before.to_text().unwrap());
         assert!(after.reaches(at(60)) && after.read_at().is_none());
         let from = after.next_from(moment(10_000));
-        assert_eq!(from, at(400), "an hour before the last moment that was read");
+        assert_eq!(
+            from,
+            at(400),
+            "an hour before the last moment that was read"
+        );
         after.learn(from, moment(10_000), 1, None);
         assert!(after.reaches(at(60)));
     }
@@ -150,7 +154,10 @@ mod tests {
         let from = stretch.next_from(late);
         assert_eq!(from, late.theirs.minus(DEEP_OVERLAP));
         stretch.learn(from, late, 1, None);
-        assert!(!stretch.reaches(at(4000)), "nobody knows what happened then");
+        assert!(
+            !stretch.reaches(at(4000)),
+            "nobody knows what happened then"
+        );
         for nonsense in ["", "1", "2 1", "a b", "1 2 3"] {
             assert_eq!(Stretch::parse(nonsense).to_text(), None, "{nonsense}");
         }
