@@ -1,21 +1,21 @@
 //! Configuration: defaults, file, environment and flags become one checked, typed value.
 //!
-//! `config.example.toml`, built into the program, is the single source of defaults and of which
-//! keys there are. The merged tree is held against it, then every value is read with its range.
-//! All problems are found before the first is reported. Nothing below the composition root sees
-//! the whole [`Config`].
+//! The table in [`settings`] is the single source of keys, defaults and descriptions. The merged tree
+//! is compared with it, then every value is read with its range. All problems are found before the
+//! first is reported. Nothing below the composition root sees the whole [`Config`].
 //!
-//! Absent on purpose: keys of accounts. They are read by [`api_key`] when they are needed, again
-//! and again, and live in no struct of this module.
+//! Absent on purpose: API keys. [`api_key`] reads them each time they are needed; no struct of this
+//! module holds one.
 
 pub mod duration;
 mod environment;
 mod error;
 mod key;
 mod overridden;
+mod provider_settings;
 mod rules;
 mod section;
-mod settings;
+pub mod settings;
 mod shape;
 mod source;
 mod stores;
@@ -28,20 +28,18 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use crate::provider::ApiKey;
-pub use crate::provider::registry::ProviderKind;
+pub use crate::domain::planner::Strategy;
+pub use crate::provider::kind::ProviderKind;
 pub use crate::provider::setting::Settings;
+pub use crate::provider::{ApiKey, KeyReader};
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use key::{KeyReader, api_key, key_reader, key_variable};
+pub use key::{api_key, key_reader, key_variable};
 pub use overridden::overridden_database;
 pub use stores::shared_stores;
 pub use stray::stray_variables;
 
-/// Every key with its default, as shipped.
-const EXAMPLE: &str = include_str!("../config.example.toml");
-
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The file in force; `None` when there is none.
@@ -73,34 +71,26 @@ pub struct AccountConfig {
     pub provider: &'static ProviderKind,
     /// `https`, or `http` to a loopback host; no user, query or fragment.
     pub base_url: Url,
-    /// Looked at last by [`api_key`].
+    /// Read last by [`api_key`].
     pub api_key_file: PathBuf,
     /// 0 = no limit.
     pub requests_per_second: f64,
     pub burst: u32,
     pub max_in_flight: usize,
     pub strategy: Strategy,
-    /// For pages beyond what is due; 0 = none beyond.
+    /// For list pages beyond due polls; 0 = none.
     pub list_bytes_per_second: u64,
-    /// A payment in the provider's test mode is paid, not for a person to decide.
+    /// Whether a payment in the provider's test mode counts as paid; else it goes to review.
     pub accept_test_payments: bool,
-    /// What only this provider has.
-    pub settings: Settings,
     pub enabled: bool,
-}
-
-/// How the orders of an account are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    Auto,
-    Single,
-    List,
+    /// The settings that only this provider has.
+    pub settings: Settings,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct PollingConfig {
     pub min_interval: Duration,
-    /// The next look follows after age × factor, within the two intervals.
+    /// The next poll follows after age × factor, within the two intervals.
     pub age_factor: f64,
     /// Never below `min_interval`.
     pub max_interval: Duration,
@@ -110,7 +100,7 @@ pub struct PollingConfig {
     /// Counted from the expiry; rising, each once.
     pub checks_after_expiry: Vec<Duration>,
     pub not_found_grace: Duration,
-    /// So long after an invoice's deadline a ledger must have been read.
+    /// How long after an invoice's deadline the ledger must have been read before it expires.
     pub deadline_grace: Duration,
 }
 
@@ -184,8 +174,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Loads the configuration: the file that `flag` (`--config`) or `$PAYRECOND_CONFIG` names or one
-/// of the usual two, then variables `PAYRECOND__…`. The error holds every problem found.
+/// Loads the configuration: the file named by `flag` (`--config`) or `$PAYRECOND_CONFIG`, else one of
+/// the two default paths, then variables `PAYRECOND__…`. The error holds every problem found.
 pub fn load(flag: Option<&Path>, env: &Environment) -> Result<Config, ConfigError> {
     load_with(flag, env, &[])
 }
@@ -211,8 +201,8 @@ pub fn load_with(
 }
 
 impl Config {
-    /// The configuration of a text in TOML, without looking for files: the built-in one for `""`
-    /// and an empty environment.
+    /// The configuration of a text in TOML, without searching for files: all defaults for `""` and an
+    /// empty environment.
     pub fn parse(text: &str, env: &Environment) -> Result<Self, ConfigError> {
         resolve(Some("configuration"), text, env, &[])
     }
@@ -224,7 +214,7 @@ fn resolve(
     env: &Environment,
     flags: &[(&str, &str)],
 ) -> Result<Config, ConfigError> {
-    let defaults = source::parse_toml(None, EXAMPLE)?;
+    let defaults = source::parse_toml(None, &settings::example())?;
     let template = defaults.0.clone();
     let mut problems = Vec::new();
     let file = source::parse_toml(name, text)?;

@@ -112,14 +112,14 @@ where
     let end = tokio::select! {
         // First: a poller that ends because of it may be seen in the same moment.
         biased;
-        () = stop.cancelled() => End::AsTold,
-        error = replaced::until_replaced(&parts) => End::Replaced(error),
+        () = stop.cancelled() => DaemonEnd::AsTold,
+        error = replaced::until_replaced(&parts) => DaemonEnd::Replaced(error),
         // Told to stop, a poller may have ended before this is looked at.
-        Some(_) = pollers.join_next() => if stop.is_cancelled() { End::AsTold } else { End::Defect },
+        Some(_) = pollers.join_next() => if stop.is_cancelled() { DaemonEnd::AsTold } else { DaemonEnd::Defect },
     };
     stop.cancel();
     lifecycle::stopping(end.status()).await;
-    if let End::Replaced(error) = &end {
+    if let DaemonEnd::Replaced(error) = &end {
         tracing::error!(%error, "the database was replaced; ending, so that the next start uses what is there now");
         pollers.abort_all();
     }
@@ -148,7 +148,7 @@ where
 }
 
 /// Why a daemon ends.
-enum End {
+enum DaemonEnd {
     /// By a signal.
     AsTold,
     /// Its database is no longer the one that it opened.
@@ -157,7 +157,7 @@ enum End {
     Defect,
 }
 
-impl End {
+impl DaemonEnd {
     /// What the service manager shows.
     fn status(&self) -> String {
         match self {

@@ -1,8 +1,8 @@
-//! What is counted and measured while the daemon works, for whoever asks by HTTP.
+//! Counters and histograms of the daemon's work, served on `/metrics`.
 //!
-//! Made once by the composition root and handed to the duties: nothing here is global. Labels are
+//! The composition root makes them once and hands them to the tasks; there is no global. Labels are
 //! bounded: accounts of the configuration, outcomes and types that the program knows; never an id.
-//! What stands in the database is not counted here, but read when somebody asks.
+//! Values that stand in the database are not counted here: each scrape reads them.
 
 mod account;
 mod text;
@@ -19,10 +19,10 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::clock::Clock;
 use crate::domain::time::UnixMillis;
 
-pub use account::{AccountMeter, Limiting, Standing};
-pub use text::{Format, encode};
+pub use account::{AccountGauges, AccountMeter, Limiting};
+pub use text::{MetricsFormat, encode};
 
-/// First part of every name.
+/// The prefix of every metric name.
 pub const PREFIX: &str = "payrecond";
 
 /// Seconds from a payment to the commit of its event.
@@ -34,7 +34,7 @@ const DETECT_BUCKETS: [f64; 16] = [
 const DELIVER_BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0, 60.0, 600.0,
 ];
-const PAGE_BYTES_BUCKETS: [f64; 8] = [
+const LIST_PAGE_SIZE_BUCKETS: [f64; 8] = [
     1024.0,
     4096.0,
     16_384.0,
@@ -44,9 +44,10 @@ const PAGE_BYTES_BUCKETS: [f64; 8] = [
     4_194_304.0,
     16_777_216.0,
 ];
-const PAGE_ORDERS_BUCKETS: [f64; 8] = [0.0, 1.0, 10.0, 100.0, 1000.0, 2500.0, 5000.0, 10_000.0];
+const LIST_PAGE_ORDERS_BUCKETS: [f64; 8] =
+    [0.0, 1.0, 10.0, 100.0, 1000.0, 2500.0, 5000.0, 10_000.0];
 
-/// All that is counted. Clones count into the same place.
+/// All counters and histograms. Clones share the same values.
 #[derive(Clone)]
 pub struct Metrics(Arc<Counted>);
 
@@ -56,47 +57,43 @@ struct Counted {
     feed_delay: Histogram,
 }
 
-/// What is counted for each account.
+/// The metrics with an account label.
 #[derive(Clone)]
 struct Families {
-    looks: Family<PollLabels, Counter>,
-    observations: Family<ObservationLabels, Counter>,
-    events: Family<Event, Counter>,
-    could_not_ask: Family<Failure, Counter>,
-    budget_requests: Family<Account, Counter>,
-    budget_waits: Family<Account, Counter>,
-    budget_wait: Family<Account, Counter<f64, AtomicU64>>,
-    detect: Family<Account, Histogram>,
-    page_bytes: Family<Account, Histogram>,
-    page_orders: Family<Account, Histogram>,
+    requests: Family<OutcomeLabels, Counter>,
+    request_failures: Family<FailureLabels, Counter>,
+    observations: Family<OutcomeLabels, Counter>,
+    events: Family<EventLabels, Counter>,
+    rate_limit_requests: Family<AccountLabels, Counter>,
+    rate_limit_waits: Family<AccountLabels, Counter>,
+    rate_limit_wait: Family<AccountLabels, Counter<f64, AtomicU64>>,
+    time_to_detect: Family<AccountLabels, Histogram>,
+    list_page_size: Family<AccountLabels, Histogram>,
+    list_page_orders: Family<AccountLabels, Histogram>,
+}
+
+/// The label of what is counted for each account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AccountLabels {
+    /// Its name.
+    pub account: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Account {
-    account: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PollLabels {
+struct OutcomeLabels {
     account: String,
     kind: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ObservationLabels {
-    account: String,
-    by: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Event {
+struct EventLabels {
     account: String,
     r#type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failure {
+struct FailureLabels {
     account: String,
     reason: &'static str,
 }
@@ -108,7 +105,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// All at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let accounts = Families::registered(&mut registry);
@@ -126,12 +123,12 @@ impl Metrics {
         }))
     }
 
-    /// What counts for one account.
+    /// The metrics of one account.
     pub fn account(&self, name: &str) -> AccountMeter {
         AccountMeter::new(name, self.0.accounts.clone())
     }
 
-    /// What counts for the feed on stdout.
+    /// The metrics of the feed on stdout.
     pub fn feed(&self, clock: Arc<dyn Clock>) -> FeedMeter {
         FeedMeter {
             clock,
@@ -139,7 +136,7 @@ impl Metrics {
         }
     }
 
-    /// All counters, to be encoded.
+    /// The registry, to be encoded.
     pub fn registry(&self) -> &Registry {
         &self.0.registry
     }
@@ -148,32 +145,37 @@ impl Metrics {
 impl Families {
     fn registered(registry: &mut Registry) -> Self {
         let families = Self {
-            looks: Family::default(),
+            requests: Family::default(),
+            request_failures: Family::default(),
             observations: Family::default(),
             events: Family::default(),
-            could_not_ask: Family::default(),
-            budget_requests: Family::default(),
-            budget_waits: Family::default(),
-            budget_wait: Family::default(),
-            detect: Family::new_with_constructor(detect),
-            page_bytes: Family::new_with_constructor(page_bytes),
-            page_orders: Family::new_with_constructor(page_orders),
+            rate_limit_requests: Family::default(),
+            rate_limit_waits: Family::default(),
+            rate_limit_wait: Family::default(),
+            time_to_detect: Family::new_with_constructor(time_to_detect),
+            list_page_size: Family::new_with_constructor(list_page_size),
+            list_page_orders: Family::new_with_constructor(list_page_orders),
         };
-        families.register_looks(registry);
-        families.register_budget(registry);
+        families.register_requests(registry);
+        families.register_rate_limit(registry);
         families.register_sizes(registry);
         families
     }
 
-    fn register_looks(&self, registry: &mut Registry) {
+    fn register_requests(&self, registry: &mut Registry) {
         registry.register(
-            "looks",
-            "Requests to the provider that came back, by kind and outcome",
-            self.looks.clone(),
+            "requests",
+            "Requests to the provider that ended, by kind and outcome",
+            self.requests.clone(),
         );
         registry.register(
-            "sightings",
-            "Orders that the provider told something about, by the kind of request",
+            "request_failures",
+            "Requests to the provider that failed, by reason",
+            self.request_failures.clone(),
+        );
+        registry.register(
+            "observations",
+            "Observations of orders in the provider's answers, by kind of request and outcome",
             self.observations.clone(),
         );
         registry.register(
@@ -181,29 +183,24 @@ impl Families {
             "Events that the daemon has written to the outbox, by type",
             self.events.clone(),
         );
-        registry.register(
-            "could_not_ask",
-            "Requests that told nothing about an order, by reason",
-            self.could_not_ask.clone(),
-        );
     }
 
-    fn register_budget(&self, registry: &mut Registry) {
+    fn register_rate_limit(&self, registry: &mut Registry) {
         registry.register(
-            "budget_requests",
-            "Requests charged to the account's budget",
-            self.budget_requests.clone(),
+            "rate_limit_requests",
+            "Requests begun, each counted against the account's rate limit",
+            self.rate_limit_requests.clone(),
         );
         registry.register(
-            "budget_waits",
-            "Times that something was due and the account's budget, a hold or a pause let nothing begin",
-            self.budget_waits.clone(),
+            "rate_limit_waits",
+            "Times a due request had to wait for the account's rate limit, Retry-After or circuit breaker",
+            self.rate_limit_waits.clone(),
         );
         registry.register_with_unit(
-            "budget_wait",
-            "Time in which something was due and the account's budget, a hold or a pause let nothing begin",
+            "rate_limit_wait",
+            "Time during which due requests waited for the account's rate limit, Retry-After or circuit breaker",
             Unit::Seconds,
-            self.budget_wait.clone(),
+            self.rate_limit_wait.clone(),
         );
     }
 
@@ -212,35 +209,35 @@ impl Families {
             "time_to_detect",
             "Time from a payment, by the provider's clock, to the commit of its event",
             Unit::Seconds,
-            self.detect.clone(),
+            self.time_to_detect.clone(),
         );
         registry.register_with_unit(
-            "page",
-            "Size of the pages read of the store's order list",
+            "list_page_size",
+            "Size of each page read of the provider's order list",
             Unit::Bytes,
-            self.page_bytes.clone(),
+            self.list_page_size.clone(),
         );
         registry.register(
-            "page_orders",
-            "Orders on the pages read of the store's order list",
-            self.page_orders.clone(),
+            "list_page_orders",
+            "Orders on each page read of the provider's order list",
+            self.list_page_orders.clone(),
         );
     }
 }
 
-fn detect() -> Histogram {
+fn time_to_detect() -> Histogram {
     Histogram::new(DETECT_BUCKETS)
 }
 
-fn page_bytes() -> Histogram {
-    Histogram::new(PAGE_BYTES_BUCKETS)
+fn list_page_size() -> Histogram {
+    Histogram::new(LIST_PAGE_SIZE_BUCKETS)
 }
 
-fn page_orders() -> Histogram {
-    Histogram::new(PAGE_ORDERS_BUCKETS)
+fn list_page_orders() -> Histogram {
+    Histogram::new(LIST_PAGE_ORDERS_BUCKETS)
 }
 
-/// Measures the feed on stdout.
+/// The metrics of the feed on stdout.
 #[derive(Clone)]
 pub struct FeedMeter {
     clock: Arc<dyn Clock>,
@@ -248,7 +245,7 @@ pub struct FeedMeter {
 }
 
 impl FeedMeter {
-    /// Events of these times were just flushed.
+    /// Records that events created at these times were flushed just now.
     pub fn flushed(&self, created_at: impl Iterator<Item = UnixMillis>) {
         let now = self.clock.now();
         for at in created_at {

@@ -9,19 +9,21 @@ use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 /// One turn of a job.
-pub type Turn = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub type JobRun = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The running calendar; it ends when dropped.
-pub struct Schedule {
+pub struct Calendar {
     scheduler: JobScheduler,
 }
 
-impl Schedule {
+impl Calendar {
     /// Starts `jobs`: name, cron expression with seconds (UTC), turn.
     ///
     /// # Errors
     /// When an expression is none; the configuration has checked it before.
-    pub async fn start(jobs: Vec<(&'static str, String, Turn)>) -> Result<Self, JobSchedulerError> {
+    pub async fn start(
+        jobs: Vec<(&'static str, String, JobRun)>,
+    ) -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
         for (name, cron, turn) in jobs {
             let guard = Arc::new(Mutex::new(()));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::invoice::{Invoice, Schedule};
+use crate::domain::invoice::{Invoice, PollPlan};
 use crate::domain::money::Money;
 use crate::domain::time::UnixMillis;
 
@@ -53,7 +53,7 @@ pub fn amount(invoice: &Invoice) -> String {
 }
 
 /// When the next look is, in a table's cell.
-pub fn next_look(schedule: &Schedule, now: UnixMillis) -> String {
+pub fn next_look(schedule: &PollPlan, now: UnixMillis) -> String {
     match schedule.next_poll_at {
         None => "never".to_owned(),
         Some(UnixMillis(0 | 1)) => "now".to_owned(),

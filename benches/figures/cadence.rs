@@ -13,7 +13,7 @@ use std::time::Duration;
 use payrecond::domain::cadence::Cadence;
 use payrecond::domain::decide::decide;
 use payrecond::domain::invoice::{
-    AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, Schedule, Wish,
+    AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, PollPlan, Wish,
 };
 use payrecond::domain::observation::{Observation, ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
@@ -306,7 +306,7 @@ fn row(number: usize, born: UnixMillis) -> Invoice {
         version: 0,
         created_at: born,
         updated_at: born,
-        schedule: Schedule::default(),
+        schedule: PollPlan::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::bed::IN_FLIGHT;
 
+const KEY_HEADER: &str = "wpay-store-api-key";
 /// The path that `looks` asks about one order on.
 const PREVIEW: &str = "/wpay/store-api/v1/order/preview?id=";
 const LIST: &str = "/wpay/store-api/v1/reconciliation/order-list";
@@ -35,7 +36,7 @@ async fn looks(url: &str, ids: &str) -> Result<()> {
     let ids = std::fs::read_to_string(ids)?;
     let answers = stream::iter(ids.lines()).map(|id| {
         let request = client.get(format!("{url}{PREVIEW}{id}"));
-        let request = request.header(walletpay::KEY_HEADER, "bench");
+        let request = request.header(KEY_HEADER, "bench");
         async move { request.send().await?.error_for_status()?.bytes().await }
     });
     let mut answers = answers.buffer_unordered(IN_FLIGHT);
@@ -67,7 +68,7 @@ async fn pages(url: &str) -> Result<()> {
         max_retry_after: Duration::from_secs(1),
         pool_size: IN_FLIGHT,
     };
-    let transport = HttpTransport::new(options, walletpay::KEY_HEADER, clock.clone())?;
+    let transport = HttpTransport::new(options, walletpay::KIND.key_place, clock.clone())?;
     let provider = WalletPay::new(Arc::new(transport), clock);
     let key = ApiKey::from_bytes(b"bench").map_err(anyhow::Error::msg)?;
     provider.set_key(key);
@@ -91,7 +92,7 @@ async fn pages_serde(url: &str) -> Result<()> {
             "{url}{LIST}?offset={offset}&count={}",
             walletpay::PAGE_LIMIT
         );
-        let request = client.get(page).header(walletpay::KEY_HEADER, "bench");
+        let request = client.get(page).header(KEY_HEADER, "bench");
         let body = request.send().await?.error_for_status()?.bytes().await?;
         let page: Value = serde_json::from_slice(&body)?;
         let items = page["data"]["items"].as_array().context("no items")?.len();

@@ -7,13 +7,13 @@ use clap::Args;
 
 use super::session::Session;
 use super::show;
-use super::{Exit, Report, complain};
+use super::{Exit, ReportFormat, complain};
 use crate::config::duration;
 use crate::domain::text::one_line;
 use crate::store::sqlite::{NewInvoice, SqliteStore};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct AddArguments {
     /// The account whose order it is
     #[arg(long, value_name = "NAME", default_value = "default")]
     account: String,
@@ -45,13 +45,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
     #[command(flatten)]
-    report: Report,
+    report: ReportFormat,
 }
 
 pub(super) async fn run(
     session: &Session,
     store: &SqliteStore,
-    arguments: Arguments,
+    arguments: AddArguments,
 ) -> anyhow::Result<Exit> {
     let new = NewInvoice {
         account: Some(arguments.account),

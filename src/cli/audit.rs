@@ -13,13 +13,13 @@ use super::session::Session;
 use super::table::{Cell, Table, Tone};
 use crate::config;
 use crate::daemon::{self, DAEMON_LOCK};
-use crate::domain::audit::{Discrepancy, Kind, Side, Sum};
-use crate::jobs::audit::{Audit, Report};
+use crate::domain::audit::{Discrepancy, DiscrepancyKind, Side, Sum};
+use crate::jobs::audit::{Audit, AuditReport};
 use crate::store::sqlite::{DatabaseLock, SqliteStore};
 use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct AuditArguments {
     /// Take orders that nobody dropped in as invoices
     #[arg(long)]
     adopt: bool,
@@ -43,9 +43,9 @@ struct Whole<'a> {
 pub(super) async fn run(
     session: &Session,
     store: &Arc<SqliteStore>,
-    arguments: Arguments,
+    arguments: AuditArguments,
 ) -> anyhow::Result<Exit> {
-    let mut whole = Report::default();
+    let mut whole = AuditReport::default();
     let mut errors = Vec::new();
     for account in session
         .config
@@ -98,7 +98,7 @@ pub(super) async fn run(
     })
 }
 
-fn tell(output: &mut Output, whole: &Report, failed: bool) {
+fn tell(output: &mut Output, whole: &AuditReport, failed: bool) {
     let checked = words::counted(i64::try_from(whole.checked).unwrap_or(i64::MAX), "order");
     if whole.discrepancies.is_empty() {
         // What could not be read agrees with nothing.
@@ -148,28 +148,31 @@ fn in_words(finding: &Discrepancy) -> (&'static str, Tone) {
         .as_ref()
         .is_some_and(|side| side.status == "PAID");
     match (finding.kind, paid) {
-        (Kind::UnknownOrder, true) => ("PAID, nobody dropped it in", Tone::Alarm),
-        (Kind::UnknownOrder, false) => ("nobody dropped it in", Tone::Quiet),
-        (Kind::MissingOrder, _) => ("the provider does not have it", Tone::Bad),
-        (Kind::Status, true) => ("PAID, and we do not say so", Tone::Alarm),
-        (Kind::Status, false) => ("the states differ", Tone::Bad),
-        (Kind::Amount, _) => ("the amounts differ", Tone::Bad),
-        (Kind::ExternalId, _) => ("the external ids differ", Tone::Bad),
-        (Kind::UnknownPayment, _) => ("a payment that no invoice explains", Tone::Alarm),
-        (Kind::Received, _) => ("the sums received differ", Tone::Bad),
-        (Kind::Refund, _) => ("refunded, and we do not say so", Tone::Alarm),
+        (DiscrepancyKind::UnknownOrder, true) => ("PAID, nobody dropped it in", Tone::Alarm),
+        (DiscrepancyKind::UnknownOrder, false) => ("nobody dropped it in", Tone::Quiet),
+        (DiscrepancyKind::MissingOrder, _) => ("the provider does not have it", Tone::Bad),
+        (DiscrepancyKind::Status, true) => ("PAID, and we do not say so", Tone::Alarm),
+        (DiscrepancyKind::Status, false) => ("the states differ", Tone::Bad),
+        (DiscrepancyKind::Amount, _) => ("the amounts differ", Tone::Bad),
+        (DiscrepancyKind::ExternalId, _) => ("the external ids differ", Tone::Bad),
+        (DiscrepancyKind::UnknownPayment, _) => ("a payment that no invoice explains", Tone::Alarm),
+        (DiscrepancyKind::Received, _) => ("the sums received differ", Tone::Bad),
+        (DiscrepancyKind::Refund, _) => ("refunded, and we do not say so", Tone::Alarm),
     }
 }
 
-fn side(side: Option<&Side>, kind: Kind) -> String {
+fn side(side: Option<&Side>, kind: DiscrepancyKind) -> String {
     let Some(side) = side else { return "-".into() };
     let amount = sum(side.amount.as_ref(), "no amount");
     match kind {
-        Kind::Amount => amount,
-        Kind::Received => sum(side.received.as_ref(), "nothing"),
-        Kind::Refund => sum(side.refunded.as_ref(), "nothing"),
-        Kind::ExternalId => side.external_id.clone().unwrap_or_default(),
-        Kind::UnknownOrder | Kind::MissingOrder | Kind::Status | Kind::UnknownPayment => {
+        DiscrepancyKind::Amount => amount,
+        DiscrepancyKind::Received => sum(side.received.as_ref(), "nothing"),
+        DiscrepancyKind::Refund => sum(side.refunded.as_ref(), "nothing"),
+        DiscrepancyKind::ExternalId => side.external_id.clone().unwrap_or_default(),
+        DiscrepancyKind::UnknownOrder
+        | DiscrepancyKind::MissingOrder
+        | DiscrepancyKind::Status
+        | DiscrepancyKind::UnknownPayment => {
             format!("{}, {amount}", side.status)
         }
     }

@@ -23,7 +23,7 @@ use crate::store::sqlite::{DatabaseLock, SqliteStore, owners};
 const TURN: u64 = 500;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct FeedArguments {
     /// Begin with this event
     #[arg(long, value_name = "SEQ", conflicts_with = "consumer",
           value_parser = clap::value_parser!(i64).range(0..))]
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
     subscribe: bool,
 }
 
-impl Arguments {
+impl FeedArguments {
     /// Whether no place is kept.
     pub(super) fn only_reads(&self) -> bool {
         self.consumer.is_none()
@@ -65,16 +65,16 @@ impl Arguments {
 }
 
 /// Serves the client of the socket on stdin.
-pub(super) async fn serve(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) async fn serve(session: &Session, arguments: &FeedArguments) -> anyhow::Result<Exit> {
     subscribe::serve(session, arguments.format).await
 }
 
 pub(super) async fn run(
     session: &Session,
     store: &Arc<SqliteStore>,
-    arguments: Arguments,
+    arguments: FeedArguments,
 ) -> anyhow::Result<Exit> {
-    let Arguments {
+    let FeedArguments {
         from,
         consumer,
         follow,
@@ -109,7 +109,7 @@ pub(super) async fn run(
         pattern: subject,
     };
     let feed = Feed::new(store.clone(), delivery, place, tokio::io::stdout());
-    let mut reading = Reading { feed, left: limit };
+    let mut reading = FeedSession { feed, left: limit };
     let ended = if follow {
         follow::follow(&mut reading, store, &Reader::of_stdout()).await
     } else {
@@ -127,14 +127,14 @@ fn exit_of(ended: Result<(), FeedError>) -> anyhow::Result<Exit> {
 }
 
 /// A delivery, and how many frames it may still write.
-struct Reading<W> {
+struct FeedSession<W> {
     feed: Feed<W>,
     left: Option<u64>,
 }
 
 /// How far a turn came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+enum FeedProgress {
     /// There may be more at once.
     More,
     /// All that is there was written.
@@ -143,25 +143,25 @@ enum Turn {
     Finished,
 }
 
-impl<W: AsyncWrite + Unpin + Send> Reading<W> {
-    async fn turn(&mut self) -> Result<Turn, FeedError> {
+impl<W: AsyncWrite + Unpin + Send> FeedSession<W> {
+    async fn turn(&mut self) -> Result<FeedProgress, FeedError> {
         let frames = self.left.map_or(TURN, |left| left.min(TURN));
         let written = self.feed.run_once(Some(frames)).await?;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(written);
             if *left == 0 {
-                return Ok(Turn::Finished);
+                return Ok(FeedProgress::Finished);
             }
         }
         Ok(if written < frames {
-            Turn::CaughtUp
+            FeedProgress::CaughtUp
         } else {
-            Turn::More
+            FeedProgress::More
         })
     }
 
     async fn all(&mut self) -> Result<(), FeedError> {
-        while self.turn().await? == Turn::More {}
+        while self.turn().await? == FeedProgress::More {}
         Ok(())
     }
 }

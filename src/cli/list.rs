@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use super::invoice_json::InvoiceJson;
 use super::session::Session;
 use super::table::{Cell, Table};
-use super::{Exit, Report, complain};
+use super::{Exit, ReportFormat, complain};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -15,7 +15,7 @@ use crate::store::sqlite::{InvoiceQuery, SqliteStore};
 use crate::{story, words};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct ListArguments {
     /// Of this status
     #[arg(long, value_parser = PossibleValuesParser::new(Status::ALL.map(Status::as_str))
         .try_map(|word| Status::parse(&word).ok_or("no status")))]
@@ -27,13 +27,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
-    report: Report,
+    report: ReportFormat,
 }
 
 pub(super) async fn run(
     session: &Session,
     store: &SqliteStore,
-    arguments: Arguments,
+    arguments: ListArguments,
 ) -> anyhow::Result<Exit> {
     let limit = arguments.limit;
     let query = InvoiceQuery {

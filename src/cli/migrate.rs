@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::session::Session;
 use super::table::{Cell, Table};
-use super::{Exit, Report, complain};
+use super::{Exit, ReportFormat, complain};
 use crate::store::sqlite;
 
-pub(super) async fn run(session: &Session, report: Report) -> anyhow::Result<Exit> {
+pub(super) async fn run(session: &Session, report: ReportFormat) -> anyhow::Result<Exit> {
     let path = session.database();
     let migrated = sqlite::migrate(path, session.now()).await?;
     if migrated.put_back {

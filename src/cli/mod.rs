@@ -23,6 +23,7 @@ mod session;
 mod show;
 mod stats;
 mod stdout;
+mod style;
 mod table;
 pub mod top;
 mod values;
@@ -56,29 +57,29 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon, in the foreground; stdout is the feed
-    Run(run::Arguments),
+    Run(run::RunArguments),
     /// Create the database or bring it up to date
-    Migrate(Report),
+    Migrate(ReportFormat),
     /// Verify configuration, database, clock and each account's key
-    Check(Report),
+    Check(ReportFormat),
     /// Put in an invoice
-    Add(add::Arguments),
+    Add(add::AddArguments),
     /// List invoices, newest first
-    List(list::Arguments),
+    List(list::ListArguments),
     /// Show one invoice with its events
-    Show(show::Arguments),
+    Show(show::ShowArguments),
     /// Tell why an invoice is where it is, and when it is looked at next
-    Why(why::Arguments),
+    Why(why::WhyArguments),
     /// Ask for a look at an invoice as soon as the account's budget allows
-    Nudge(nudge::Arguments),
+    Nudge(nudge::NudgeArguments),
     /// Decide about an invoice in review
-    Resolve(resolve::Arguments),
+    Resolve(resolve::ResolveArguments),
     /// Print the events of the outbox
-    Feed(feed::Arguments),
+    Feed(feed::FeedArguments),
     /// Count: statuses, overdue looks, readers' lag, time to detect
-    Stats(Report),
+    Stats(ReportFormat),
     /// Compare all invoices with the provider's own list, both ways
-    Audit(audit::Arguments),
+    Audit(audit::AuditArguments),
     /// Write a consistent copy of the database, live or not
     Backup(backup::Backup),
     /// Put a copy back, with a new epoch
@@ -86,7 +87,7 @@ enum Command {
     /// Watch all of it live, in the terminal
     Top,
     /// Simulate the payment provider on loopback
-    Sandbox(sandbox::Arguments),
+    Sandbox(sandbox::SandboxArguments),
     /// Show everything at work on a temporary database, without a key or network
     Demo,
 }
@@ -114,7 +115,7 @@ impl Command {
 
 /// How a command reports.
 #[derive(Clone, Copy, Debug, Args)]
-struct Report {
+struct ReportFormat {
     /// Report as JSON
     #[arg(long)]
     json: bool,

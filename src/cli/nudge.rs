@@ -6,22 +6,22 @@ use clap::Args;
 use super::reference::Which;
 use super::session::Session;
 use super::show;
-use super::{Exit, Report, complain};
+use super::{Exit, ReportFormat, complain};
 use crate::domain::state::Status;
 use crate::store::sqlite::{DatabaseLock, Reference, SqliteStore};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct NudgeArguments {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    report: Report,
+    report: ReportFormat,
 }
 
 pub(super) async fn run(
     session: &Session,
     store: &SqliteStore,
-    arguments: Arguments,
+    arguments: NudgeArguments,
 ) -> anyhow::Result<Exit> {
     let invoice = arguments
         .which

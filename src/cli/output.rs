@@ -3,41 +3,13 @@
 //! No `println!` anywhere: it panics when the reader has gone, which is an end like any other.
 
 use std::fmt::{Display, Write as _};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use serde::Serialize;
 
 use super::stdout;
+use super::style::Style;
 use super::table::Table;
-use crate::config::Environment;
-
-/// What the terminal can show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Style {
-    /// Whether it is a terminal at all.
-    pub(super) terminal: bool,
-    /// Whether it may have colours.
-    pub(super) colour: bool,
-}
-
-impl Style {
-    pub(super) fn of_stdout(environment: &Environment) -> Self {
-        Self::of(io::stdout().is_terminal(), environment)
-    }
-
-    pub(super) fn of_stderr(environment: &Environment) -> Self {
-        Self::of(io::stderr().is_terminal(), environment)
-    }
-
-    fn of(terminal: bool, environment: &Environment) -> Self {
-        let refused = environment.get("NO_COLOR").is_some_and(|v| !v.is_empty())
-            || environment.get("TERM").is_some_and(|term| term == "dumb");
-        Self {
-            terminal,
-            colour: terminal && !refused,
-        }
-    }
-}
 
 /// The reader of stdout has gone: nobody wants the rest.
 #[derive(Debug, thiserror::Error)]
@@ -137,13 +109,5 @@ mod tests {
         assert_eq!(harmless, r#"{"a":"\u009b2J\u202e\u007fя"}"#);
         let back: serde_json::Value = serde_json::from_str(&harmless).unwrap();
         assert_eq!(back["a"], "\u{9b}2J\u{202e}\u{7f}я");
-    }
-
-    #[test]
-    fn no_color_and_dumb_terminals_are_heeded() {
-        let style = |pairs: &[(&str, &str)]| Style::of(true, &pairs.iter().copied().collect());
-        assert!(style(&[]).colour && style(&[("NO_COLOR", "")]).colour);
-        assert!(!style(&[("NO_COLOR", "1")]).colour && !style(&[("TERM", "dumb")]).colour);
-        assert!(!Style::of(false, &Environment::default()).colour);
     }
 }

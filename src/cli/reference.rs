@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::Report;
+use super::ReportFormat;
 use super::invoice_json::InvoiceJson;
 use super::session::Session;
 use crate::domain::invoice::{AccountName, Invoice};
@@ -44,7 +44,7 @@ impl Which {
         &self,
         session: &Session,
         store: &SqliteStore,
-        report: Report,
+        report: ReportFormat,
     ) -> anyhow::Result<Invoice> {
         let account = self.account.as_deref().map(AccountName::from);
         let reference = Reference::parse(&self.reference);

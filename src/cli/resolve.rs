@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use super::reference::Which;
 use super::session::Session;
 use super::show;
-use super::{Exit, Report};
+use super::{Exit, ReportFormat};
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::Invoice;
 use crate::domain::observation::{Observation, Verdict};
@@ -19,21 +19,21 @@ use crate::store::{Store as _, Written};
 const TRIES: usize = 5;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct ResolveArguments {
     #[command(flatten)]
     which: Which,
     /// What it is from now on
     #[arg(long = "as", value_name = "STATUS")]
-    verdict: Word,
+    verdict: VerdictWord,
     /// Why, for the record; the event tells it
     #[arg(long, value_name = "TEXT", value_parser = note)]
     note: String,
     #[command(flatten)]
-    report: Report,
+    report: ReportFormat,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Word {
+enum VerdictWord {
     /// The money came
     Paid,
     /// Nobody paid in time
@@ -42,12 +42,12 @@ enum Word {
     Cancelled,
 }
 
-impl From<Word> for Verdict {
-    fn from(word: Word) -> Self {
+impl From<VerdictWord> for Verdict {
+    fn from(word: VerdictWord) -> Self {
         match word {
-            Word::Paid => Self::Paid,
-            Word::Expired => Self::Expired,
-            Word::Cancelled => Self::Cancelled,
+            VerdictWord::Paid => Self::Paid,
+            VerdictWord::Expired => Self::Expired,
+            VerdictWord::Cancelled => Self::Cancelled,
         }
     }
 }
@@ -55,7 +55,7 @@ impl From<Word> for Verdict {
 pub(super) async fn run(
     session: &Session,
     store: &SqliteStore,
-    arguments: Arguments,
+    arguments: ResolveArguments,
 ) -> anyhow::Result<Exit> {
     let mut invoice = arguments
         .which
@@ -82,7 +82,7 @@ async fn decision(
     session: &Session,
     store: &SqliteStore,
     invoice: &Invoice,
-    arguments: &Arguments,
+    arguments: &ResolveArguments,
 ) -> anyhow::Result<Decision> {
     if invoice.facts.status != Status::Review {
         bail!(

@@ -10,13 +10,13 @@ use crate::jobs::poll::PollCounts;
 use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct RunArguments {
     /// Take every invoice that is due now, drain the feed, end; exit 1 when some could not be asked
     #[arg(long)]
     once: bool,
 }
 
-pub(super) async fn run(session: Session, arguments: Arguments) -> anyhow::Result<Exit> {
+pub(super) async fn run(session: Session, arguments: RunArguments) -> anyhow::Result<Exit> {
     let Session {
         config,
         environment,

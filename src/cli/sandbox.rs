@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::exit::complain;
-use super::output::{Output, Style};
+use super::output::Output;
+use super::style::Style;
 use crate::config::{Environment, duration};
 use crate::lifecycle;
 use crate::sandbox::{self, Sandbox, SandboxOptions, parse_faults};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct SandboxArguments {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
     listen: SocketAddr,
@@ -57,8 +58,11 @@ impl From<PreviewId> for sandbox::PreviewId {
     }
 }
 
-pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<Exit> {
-    let Arguments {
+pub(super) async fn run(
+    arguments: SandboxArguments,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    let SandboxArguments {
         listen,
         api_key,
         seed,

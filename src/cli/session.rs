@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::output::{Output, Style};
+use super::output::Output;
+use super::style::Style;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, LogFormat};
 use crate::daemon;

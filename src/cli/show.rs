@@ -8,7 +8,7 @@ use super::output::Output;
 use super::reference::Which;
 use super::session::Session;
 use super::table::{Cell, Table};
-use super::{Exit, Report};
+use super::{Exit, ReportFormat};
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -17,17 +17,17 @@ use crate::store::{AccountRecord, SeenTransaction};
 use crate::{story, words};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct ShowArguments {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    report: Report,
+    report: ReportFormat,
 }
 
 pub(super) async fn run(
     session: &Session,
     store: &SqliteStore,
-    arguments: Arguments,
+    arguments: ShowArguments,
 ) -> anyhow::Result<Exit> {
     let invoice = arguments
         .which
@@ -61,7 +61,11 @@ struct WithEvents<'a> {
 }
 
 /// The row alone, as commands print it that have changed it.
-pub(super) fn report(session: &Session, invoice: &Invoice, report: Report) -> anyhow::Result<()> {
+pub(super) fn report(
+    session: &Session,
+    invoice: &Invoice,
+    report: ReportFormat,
+) -> anyhow::Result<()> {
     let mut output = session.output();
     if report.json {
         output.json(&InvoiceJson::from(invoice))?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use super::{Exit, Report};
+use super::{Exit, ReportFormat};
 use crate::domain::time::UnixMillis;
 use crate::store::sqlite::{DetectTimes, Overview, SqliteStore};
 use crate::store::{AccountRecord, Consumer, LAG_ALARM, Store as _};
@@ -24,7 +24,7 @@ struct Stats {
 pub(super) async fn run(
     session: &Session,
     store: &SqliteStore,
-    report: Report,
+    report: ReportFormat,
 ) -> anyhow::Result<Exit> {
     let now = session.now();
     let stats = Stats {

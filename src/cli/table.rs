@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use comfy_table::{Attribute, CellAlignment, Color, ContentArrangement, presets};
 
-use super::output::Style;
+use super::style::Style;
 use crate::domain::account::AccountState;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;

@@ -33,7 +33,7 @@ const DETECT_EVERY: u32 = 10;
 
 /// What is drawn: everything as of one moment.
 #[derive(Clone, Debug, Default)]
-pub struct View {
+pub struct TopView {
     /// Title, such as the path of the database.
     pub title: String,
     /// The moment.
@@ -56,7 +56,7 @@ pub struct View {
     pub problem: Option<String>,
 }
 
-impl View {
+impl TopView {
     /// Reads everything anew but the times to detect, which come with `with_detect`.
     pub async fn refresh(
         &mut self,
@@ -105,9 +105,9 @@ async fn live(
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut view = View {
+    let mut view = TopView {
         title: store.path().display().to_string(),
-        ..View::default()
+        ..TopView::default()
     };
     let mut turn = 0_u32;
     loop {
@@ -125,8 +125,8 @@ async fn live(
             tokio::select! {
                 () = &mut next => break,
                 key = keys.pressed.recv() => match key {
-                    Some(Key::Quit) | None => return Ok(()),
-                    Some(Key::Other) => {}
+                    Some(KeyPress::Quit) | None => return Ok(()),
+                    Some(KeyPress::Other) => {}
                 },
                 _ = hangup.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
@@ -137,7 +137,7 @@ async fn live(
 }
 
 /// What a key or a change of the window's size asks for.
-enum Key {
+enum KeyPress {
     Quit,
     /// Nothing but drawing anew.
     Other,
@@ -145,7 +145,7 @@ enum Key {
 
 /// The keyboard, read by a thread of its own: there is no other way that knows all terminals.
 struct Keys {
-    pressed: mpsc::Receiver<Key>,
+    pressed: mpsc::Receiver<KeyPress>,
     unwanted: Arc<AtomicBool>,
 }
 
@@ -164,7 +164,7 @@ impl Keys {
                 let key = match key {
                     Ok(event) => meaning(&event),
                     // The terminal is gone.
-                    Err(_) => Key::Quit,
+                    Err(_) => KeyPress::Quit,
                 };
                 if sender.blocking_send(key).is_err() {
                     return;
@@ -181,15 +181,15 @@ impl Drop for Keys {
     }
 }
 
-fn meaning(event: &Event) -> Key {
+fn meaning(event: &Event) -> KeyPress {
     let Event::Key(key) = event else {
-        return Key::Other;
+        return KeyPress::Other;
     };
     let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     let quits = control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc);
     if quits && key.kind == KeyEventKind::Press {
-        Key::Quit
+        KeyPress::Quit
     } else {
-        Key::Other
+        KeyPress::Other
     }
 }

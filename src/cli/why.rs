@@ -8,7 +8,7 @@ use super::output::Output;
 use super::reference::Which;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use super::{Exit, Report};
+use super::{Exit, ReportFormat};
 use crate::domain::invoice::Invoice;
 use crate::store::sqlite::{DatabaseLock, SqliteStore};
 use crate::story::{Configured, Story, Surroundings};
@@ -18,17 +18,17 @@ use crate::words;
 pub(super) const DAEMON_LOCK: &str = "daemon";
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct WhyArguments {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    report: Report,
+    report: ReportFormat,
 }
 
 pub(super) async fn run(
     session: &Session,
     store: &SqliteStore,
-    arguments: Arguments,
+    arguments: WhyArguments,
 ) -> anyhow::Result<Exit> {
     let invoice = arguments
         .which
@@ -47,7 +47,7 @@ pub(super) async fn run(
         daemon_runs: DatabaseLock::is_held(store.path(), DAEMON_LOCK).ok(),
         now: session.now(),
     };
-    let answer = Answer {
+    let answer = WhyReport {
         invoice: InvoiceJson::from(&invoice),
         story: Story::of(&invoice, &surroundings),
     };
@@ -63,13 +63,13 @@ pub(super) async fn run(
 
 /// The answer.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct WhyReport<'a> {
     invoice: InvoiceJson<'a>,
     #[serde(flatten)]
     story: Story,
 }
 
-impl Answer<'_> {
+impl WhyReport<'_> {
     fn tell(&self, output: &mut Output, invoice: &Invoice) {
         let story = &self.story;
         let mut table = Table::of_facts();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 const UNITS: [&str; 5] = ["ms", "s", "m", "h", "d"];
 
-/// A duration such as `250ms`, `3s`, `10m`, `24h` or `10d`; `None` for any other text. What
-/// humantime takes beyond that is refused: its `M` is a month, one slip of a key away from `m`.
+/// A duration such as `250ms`, `3s`, `10m`, `24h` or `10d`; `None` for any other text. Other units of
+/// humantime are refused: its `M` is a month, too easily typed for `m`.
 pub fn parse(text: &str) -> Option<Duration> {
     let unit = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
     if unit.len() == text.len() || !UNITS.contains(&unit) {
@@ -15,8 +15,8 @@ pub fn parse(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
 }
 
-/// The duration in the form that [`parse`] takes, in the largest unit that is exact; parts below a
-/// millisecond are left out.
+/// The duration in the form that [`parse`] reads, in the largest exact unit; parts below a millisecond
+/// are left out.
 pub fn format(duration: Duration) -> String {
     let ms = duration.as_millis();
     let (unit_ms, unit) = [
@@ -31,8 +31,8 @@ pub fn format(duration: Duration) -> String {
     format!("{}{unit}", ms / unit_ms)
 }
 
-pub(super) fn accepted(range: &RangeInclusive<Duration>) -> String {
+pub(super) fn expected(range: &RangeInclusive<Duration>) -> String {
     let from = format(*range.start());
     let to = format(*range.end());
-    format!("a duration from \"{from}\" to \"{to}\" (a whole number and ms, s, m, h or d)")
+    format!("a duration such as \"3s\", from \"{from}\" to \"{to}\" (units: ms, s, m, h, d)")
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in words for the person who wrote it.
+//! Errors of a configuration, for the person who wrote it.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use ::config::{Value, ValueKind};
 const SHOWN_CHARS: usize = 120;
 
 /// A configuration that cannot be used: every problem found, one line each. The process ends with
-/// exit status 78 on it.
+/// exit code 78.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<String>,
@@ -42,7 +42,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// One value that cannot be taken.
+/// One value that is not accepted.
 #[derive(Debug)]
 pub(super) struct Problem {
     /// Where it stands in the configuration: `account[0].base_url`.
@@ -51,7 +51,7 @@ pub(super) struct Problem {
     pub value: String,
     /// The file and line, or the variable, that it came from.
     pub origin: Option<String>,
-    /// What is wrong, and what would be accepted.
+    /// What is wrong, and what is expected.
     pub message: String,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A value as it would be written in the file, cut when long.
+/// A value as written in the file, truncated when long.
 pub(super) fn shown(value: &Value) -> String {
     let text = match &value.kind {
         ValueKind::Nil => "nothing".to_owned(),
@@ -107,9 +107,9 @@ fn cut(text: String) -> String {
     }
 }
 
-/// The value of a setting whose name speaks of a secret is not shown: people put keys in the wrong
-/// place.
-pub(super) fn speaks_of_secret(name: &str) -> bool {
+/// Whether a setting's name suggests a secret. Its value is not shown then: people put keys in the
+/// wrong place.
+pub(super) fn suggests_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["key", "secret", "token", "password"]
         .iter()

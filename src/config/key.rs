@@ -1,4 +1,4 @@
-//! The key of an account: where it is looked for, and a type that never shows it.
+//! The API key of an account: where it is searched, and a type that never shows it.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use super::error::ConfigError;
 use super::{AccountConfig, Environment};
-use crate::provider::ApiKey;
+use crate::provider::{ApiKey, KeyReader};
 
 /// Longest content of a key file, in bytes: a header holds no more.
 const MAX_KEY_BYTES: u64 = 8192;
 
-/// The key of `account`, looked for anew at every call; the first place that has one wins:
+/// The API key of `account`, read again at every call; the first place that has one wins:
 /// `$CREDENTIALS_DIRECTORY/<name>.key`, the variable [`key_variable`], `api_key_file`.
 ///
 /// An empty credential counts as none: the unit file sets it as the stand-in for a missing file,
@@ -32,13 +32,13 @@ pub fn api_key(account: &AccountConfig, env: &Environment) -> Result<ApiKey, Con
 /// The `api_key_file` of `account`, by its real path, where the key comes from there.
 pub(super) fn key_file(account: &AccountConfig, env: &Environment) -> Option<PathBuf> {
     match find(account, env).ok()?.0 {
-        Place::File(path) => Some(path.canonicalize().unwrap_or(path)),
-        Place::Credential(..) | Place::Variable(_) => None,
+        KeySource::File(path) => Some(path.canonicalize().unwrap_or(path)),
+        KeySource::Credential(..) | KeySource::Variable(_) => None,
     }
 }
 
-fn find(account: &AccountConfig, env: &Environment) -> Result<(Place, Vec<u8>), ConfigError> {
-    let mut looked_at = Vec::new();
+fn find(account: &AccountConfig, env: &Environment) -> Result<(KeySource, Vec<u8>), ConfigError> {
+    let mut searched = Vec::new();
     for place in places(account, env) {
         let found = match place.read(env) {
             Ok(bytes) if bytes.trim_ascii().is_empty() && place.empty_means_none() => None,
@@ -48,20 +48,17 @@ fn find(account: &AccountConfig, env: &Environment) -> Result<(Place, Vec<u8>), 
         };
         match found {
             Some(bytes) => return Ok((place, bytes)),
-            None => looked_at.push(place.to_string()),
+            None => searched.push(place.to_string()),
         }
     }
     Err(ConfigError::one(format!(
-        "no key for account {:?}; looked at {}: put the key into one of them",
+        "no API key for account {:?}; searched {}: put the key into one of them",
         account.name,
-        looked_at.join(", ")
+        searched.join(", ")
     )))
 }
 
-/// Reads a key anew at each call.
-pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
-
-/// [`api_key`] for later: what a new key needs is that its file changes, not a restart.
+/// [`api_key`] as a function to call later: a key that was replaced is found without a restart.
 pub fn key_reader(account: &AccountConfig, env: &Environment) -> KeyReader {
     let (account, env) = (account.clone(), env.clone());
     Arc::new(move || api_key(&account, &env).map_err(|error| error.to_string()))
@@ -75,36 +72,36 @@ pub fn key_variable(name: &str) -> String {
     )
 }
 
-fn unusable(account: &AccountConfig, place: &Place, why: &str) -> ConfigError {
+fn unusable(account: &AccountConfig, place: &KeySource, why: &str) -> ConfigError {
     ConfigError::one(format!(
-        "the key of account {:?} cannot be used: {place} {why}",
+        "the API key of account {:?} cannot be used: {place}: {why}",
         account.name
     ))
 }
 
-fn places(account: &AccountConfig, env: &Environment) -> [Place; 3] {
+fn places(account: &AccountConfig, env: &Environment) -> [KeySource; 3] {
     let file = format!("{}.key", account.name);
     let directory = env
         .get("CREDENTIALS_DIRECTORY")
         .filter(|path| !path.is_empty());
     [
-        Place::Credential(
+        KeySource::Credential(
             directory.map(|directory| Path::new(directory).join(&file)),
             file,
         ),
-        Place::Variable(key_variable(&account.name)),
-        Place::File(account.api_key_file.clone()),
+        KeySource::Variable(key_variable(&account.name)),
+        KeySource::File(account.api_key_file.clone()),
     ]
 }
 
-enum Place {
+enum KeySource {
     /// The file systemd offers, if it offers any, and the name of the credential.
     Credential(Option<PathBuf>, String),
     Variable(String),
     File(PathBuf),
 }
 
-impl Place {
+impl KeySource {
     fn read(&self, env: &Environment) -> io::Result<Vec<u8>> {
         match self {
             Self::Credential(Some(path), _) | Self::File(path) => read_file(path),
@@ -128,22 +125,22 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_KEY_BYTES {
         return Err(io::Error::other(format!(
-            "is longer than {MAX_KEY_BYTES} bytes"
+            "longer than {MAX_KEY_BYTES} bytes"
         )));
     }
     Ok(bytes)
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Credential(Some(path), _) => write!(f, "the credential {}", path.display()),
+            Self::Credential(Some(path), _) => write!(f, "credential {}", path.display()),
             Self::Credential(None, file) => write!(f, "$CREDENTIALS_DIRECTORY/{file}"),
-            Self::Variable(name) => write!(f, "the variable {name}"),
+            Self::Variable(name) => write!(f, "variable {name}"),
             Self::File(path) if looks_like_a_key(path) => {
                 write!(
                     f,
-                    "api_key_file (not shown: it looks like a key; accepted is a path)"
+                    "api_key_file (not shown: it looks like a key; expected a path)"
                 )
             }
             Self::File(path) => write!(f, "api_key_file {}", path.display()),
@@ -151,7 +148,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Someone wrote the key where its file's path belongs: a long word without `/` or `.`.
+/// Whether someone wrote the key itself instead of a path: a long word without `/` or `.`.
 fn looks_like_a_key(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     bytes.len() >= 16 && !bytes.iter().any(|byte| matches!(byte, b'/' | b'.'))

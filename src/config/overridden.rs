@@ -1,5 +1,5 @@
-//! A database that the file names and the environment overrides: commands that are started without the
-//! variable use another one than the daemon.
+//! A database named by the file and overridden by the environment: commands that are started without
+//! the variable use another database than the daemon.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub fn overridden_database(config: &Config) -> Option<String> {
         path.display().to_string()
     });
     Some(format!(
-        "PAYRECOND__DATABASE__PATH names the database {}, and {file} names {}: whoever runs without that variable uses another database; name it in one place",
+        "PAYRECOND__DATABASE__PATH = {} overrides database.path = {} of {file}: commands run without the variable use the other database; set it in one place",
         config.database.path.display(),
         in_file.display()
     ))

@@ -1,4 +1,4 @@
-//! The rules of each section: which values are accepted, and what they become.
+//! The rules of each section: which values are accepted, and the types they become.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use ::config::{Value, ValueKind};
 
 use super::error::Problem;
+use super::provider_settings;
 use super::section::Section;
-use super::settings;
-use super::shape::{self, Table, account_template};
+use super::shape::{self, SettingsTable, account_template};
 use super::text;
 use super::{
     AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,
@@ -31,16 +31,19 @@ const MAX_BYTES_PER_SECOND: u64 = 1 << 40;
 
 const MAX_CHECKS_AFTER_EXPIRY: usize = 100;
 
-/// Both trees and the place for problems, from which sections are cut.
-struct Reader<'a> {
-    tree: &'a Table,
-    template: &'a Table,
+/// Both trees, and the problems found so far.
+struct SettingsReader<'a> {
+    tree: &'a SettingsTable,
+    template: &'a SettingsTable,
     problems: Vec<Problem>,
 }
 
-/// The typed configuration of a tree, or what is wrong with it.
-pub(super) fn typed(tree: &Table, template: &Table) -> (Option<Config>, Vec<Problem>) {
-    let mut reader = Reader {
+/// The typed configuration of a tree, or its problems.
+pub(super) fn typed(
+    tree: &SettingsTable,
+    template: &SettingsTable,
+) -> (Option<Config>, Vec<Problem>) {
+    let mut reader = SettingsReader {
         tree,
         template,
         problems: Vec::new(),
@@ -61,7 +64,7 @@ pub(super) fn typed(tree: &Table, template: &Table) -> (Option<Config>, Vec<Prob
     (usable.then_some(config), reader.problems)
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingsReader<'a> {
     fn section(&mut self, name: &str) -> Section<'_> {
         let values = as_table(self.tree.get(name));
         let defaults = as_table(self.template.get(name));
@@ -102,16 +105,21 @@ impl<'a> Reader<'a> {
         accounts
     }
 
-    /// What only the account's provider has.
-    fn settings(&mut self, path: &str, account: &Table, provider: &ProviderKind) -> Settings {
-        let path = format!("{path}.settings");
-        let known = settings::template(provider.settings);
-        if let Some(value) = account.get("settings") {
+    /// The settings that only the account's provider has.
+    fn settings(
+        &mut self,
+        path: &str,
+        account: &SettingsTable,
+        provider: &ProviderKind,
+    ) -> Settings {
+        let path = format!("{path}.{}", shape::SETTINGS);
+        let given = account.get(shape::SETTINGS);
+        if let Some(value) = given {
+            let known = provider_settings::template(provider.settings);
             shape::check_settings(&path, value, &known, &mut self.problems);
         }
-        let values = as_table(account.get("settings"));
-        let mut section = Section::new(path, values, None, &mut self.problems);
-        settings::read(&mut section, provider.settings)
+        let mut section = Section::new(path, as_table(given), None, &mut self.problems);
+        provider_settings::read(&mut section, provider.settings)
     }
 
     fn polling(&mut self) -> PollingConfig {
@@ -122,7 +130,7 @@ impl<'a> Reader<'a> {
             let from = super::duration::format(min_interval);
             section.refuse(
                 "max_interval",
-                format!("accepted is a duration from \"{from}\" (polling.min_interval) to \"10d\""),
+                format!("expected a duration from \"{from}\" (polling.min_interval) to \"10d\""),
             );
         }
         PollingConfig {
@@ -220,8 +228,8 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
     let provider = section.word("provider", &kinds);
     let base_url = section.text("base_url", &text::BASE_URL);
     let api_key_file = section.text("api_key_file", &text::PATH);
-    let sets_a_budget = section.is_given("requests_per_second");
-    let budget = section.float("requests_per_second", 0.0..=10_000.0);
+    let limits_rate = section.is_given("requests_per_second");
+    let requests_per_second = section.float("requests_per_second", 0.0..=10_000.0);
     let burst = section.integer("burst", 1..=10_000);
     let max_in_flight = section.integer("max_in_flight", 1..=10_000);
     let strategy = section.word("strategy", &strategies);
@@ -234,8 +242,8 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
         provider,
         base_url: base_url?.or_else(|| provider.base_url.parse().ok())?,
         api_key_file: key_file(api_key_file?, provider),
-        requests_per_second: if sets_a_budget {
-            budget
+        requests_per_second: if limits_rate {
+            requests_per_second
         } else {
             provider.requests_per_second
         },
@@ -244,12 +252,12 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
         strategy: strategy?,
         list_bytes_per_second,
         accept_test_payments,
-        settings: Settings::default(),
         enabled,
+        settings: Settings::default(),
     })
 }
 
-/// The file that may hold the key; one for each provider unless another is named.
+/// The key file of an account: one for each provider unless another is given.
 fn key_file(given: PathBuf, provider: &ProviderKind) -> PathBuf {
     if given.as_os_str().is_empty() {
         return format!("/etc/payrecond/{}.key", provider.name).into();
@@ -257,16 +265,16 @@ fn key_file(given: PathBuf, provider: &ProviderKind) -> PathBuf {
     given
 }
 
-/// Two stores under one name, or reading their key from one variable, would be mixed up.
+/// Refuses a second account with the same name or the same key variable: their keys would be mixed up.
 fn unique(name: &str, others: &[AccountConfig]) -> Result<(), String> {
     let variable = key_variable(name);
     match others
         .iter()
         .find(|other| key_variable(&other.name) == variable)
     {
-        Some(other) if other.name == name => Err("another account has this name".into()),
+        Some(other) if other.name == name => Err("another account has the same name".into()),
         Some(other) => Err(format!(
-            "its key variable {variable} is that of account {:?} too, - and _ being one there",
+            "its key variable {variable} is also that of account {:?}, because - and _ are the same there",
             other.name
         )),
         None => Ok(()),
@@ -276,13 +284,13 @@ fn unique(name: &str, others: &[AccountConfig]) -> Result<(), String> {
 fn local(listen: Option<&Listen>, allow_remote: bool) -> Result<(), String> {
     match listen {
         Some(Listen::Tcp(address)) if !allow_remote && !address.ip().is_loopback() => {
-            Err("other machines could reach it, and server.allow_remote is false".into())
+            Err("other machines can reach this address, and server.allow_remote is false".into())
         }
         _ => Ok(()),
     }
 }
 
-fn as_table(value: Option<&Value>) -> Option<&Table> {
+fn as_table(value: Option<&Value>) -> Option<&SettingsTable> {
     match value.map(|value| &value.kind) {
         Some(ValueKind::Table(table)) => Some(table),
         _ => None,

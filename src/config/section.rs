@@ -1,5 +1,5 @@
-//! One section of the configuration, read key by key: a value that cannot be taken is noted, and
-//! reading goes on, so that all problems are told at once.
+//! Reads one section of the configuration key by key. A value that is not accepted is recorded as a
+//! problem and reading goes on, so that all problems are reported at once.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use ::config::{Value, ValueKind};
 
 use super::duration;
 use super::error::{Problem, shown};
-use super::shape::Table;
+use super::shape::SettingsTable;
 use super::text;
 
 /// A table of settings with its defaults. Every reader returns some value of its type after a
 /// problem; it is never used, since problems end the loading.
 pub(super) struct Section<'a> {
     path: String,
-    values: Option<&'a Table>,
-    defaults: Option<&'a Table>,
+    values: Option<&'a SettingsTable>,
+    defaults: Option<&'a SettingsTable>,
     problems: &'a mut Vec<Problem>,
 }
 
 impl<'a> Section<'a> {
     pub(super) fn new(
         path: impl Into<String>,
-        values: Option<&'a Table>,
-        defaults: Option<&'a Table>,
+        values: Option<&'a SettingsTable>,
+        defaults: Option<&'a SettingsTable>,
         problems: &'a mut Vec<Problem>,
     ) -> Self {
         Self {
@@ -35,19 +35,19 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A value through `convert`; `accepted` says in words what it takes.
+    /// Reads a value through `convert`; `expected` describes what it accepts.
     fn read<T>(
         &mut self,
         key: &str,
-        accepted: &str,
+        expected: &str,
         convert: impl FnOnce(&ValueKind) -> Option<T>,
     ) -> Option<T> {
-        self.read_or_say(key, |kind| {
-            convert(kind).ok_or_else(|| format!("accepted is {accepted}"))
+        self.read_or_report(key, |kind| {
+            convert(kind).ok_or_else(|| format!("expected {expected}"))
         })
     }
 
-    fn read_or_say<T>(
+    fn read_or_report<T>(
         &mut self,
         key: &str,
         convert: impl FnOnce(&ValueKind) -> Result<T, String>,
@@ -69,59 +69,59 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whether somebody set `key`: a default has no origin.
+    /// Whether `key` was set: a default has no origin.
     pub(super) fn is_given(&self, key: &str) -> bool {
         let own = self.values.and_then(|values| values.get(key));
         own.is_some_and(|value| value.origin().is_some())
     }
 
-    /// A value through `convert`, whose error says what is accepted.
+    /// Reads a value through `convert`, whose error is the message.
     pub(super) fn value<T>(
         &mut self,
         key: &str,
         convert: impl FnOnce(&ValueKind) -> Result<T, String>,
     ) -> Option<T> {
-        self.read_or_say(key, convert)
+        self.read_or_report(key, convert)
     }
 
-    /// Notes a problem with a value that was read well but does not fit the others.
+    /// Records a problem with a value that is valid alone but does not fit the others.
     pub(super) fn refuse(&mut self, key: &str, message: String) {
-        self.read_or_say::<()>(key, |_| Err(message));
+        self.read_or_report::<()>(key, |_| Err(message));
     }
 
-    /// A text through `rule`.
+    /// Reads a string by `rule`.
     pub(super) fn text<T>(&mut self, key: &str, rule: &text::Rule<T>) -> Option<T> {
         self.text_that(key, rule, |_| Ok(()))
     }
 
-    /// A text through `rule` that also holds against `others`, whose error is the reason.
+    /// Reads a string by `rule` and checks it with `others`, whose error is the reason.
     pub(super) fn text_that<T>(
         &mut self,
         key: &str,
         rule: &text::Rule<T>,
         others: impl FnOnce(&T) -> Result<(), String>,
     ) -> Option<T> {
-        self.read_or_say(key, |kind| {
+        self.read_or_report(key, |kind| {
             let converted = match kind {
                 ValueKind::String(text) => (rule.convert)(text),
-                _ => Err("not a text in quotes".to_owned()),
+                _ => Err("not a string in quotes".to_owned()),
             };
             let held = converted.and_then(|value| others(&value).map(|()| value));
             held.map_err(|why| match why.as_str() {
-                "" => format!("accepted is {}", rule.accepted),
-                why => format!("{why}; accepted is {}", rule.accepted),
+                "" => format!("expected {}", rule.expected),
+                why => format!("{why}; expected {}", rule.expected),
             })
         })
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub(super) fn word<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<String> = words.iter().map(|(name, _)| format!("{name:?}")).collect();
-        let accepted = match names.as_slice() {
+        let expected = match names.as_slice() {
             [only] => only.clone(),
             _ => format!("one of {}", names.join(", ")),
         };
-        self.read(key, &accepted, |kind| match kind {
+        self.read(key, &expected, |kind| match kind {
             ValueKind::String(text) => words
                 .iter()
                 .find(|(name, _)| name == text)
@@ -139,8 +139,8 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn float(&mut self, key: &str, range: RangeInclusive<f64>) -> f64 {
-        let accepted = format!("a number from {} to {}", range.start(), range.end());
-        self.read(key, &accepted, |kind| {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        self.read(key, &expected, |kind| {
             let number = match kind {
                 ValueKind::Float(number) => *number,
                 ValueKind::I64(number) => f64::from(i32::try_from(*number).ok()?),
@@ -155,8 +155,8 @@ impl<'a> Section<'a> {
     where
         T: TryFrom<i64> + PartialOrd + Default + std::fmt::Display,
     {
-        let accepted = format!("a whole number from {} to {}", range.start(), range.end());
-        self.read(key, &accepted, |kind| match kind {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.read(key, &expected, |kind| match kind {
             ValueKind::I64(number) => T::try_from(*number)
                 .ok()
                 .filter(|number| range.contains(number)),
@@ -166,38 +166,38 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn duration(&mut self, key: &str, range: RangeInclusive<Duration>) -> Duration {
-        let accepted = duration::accepted(&range);
-        self.read(key, &accepted, |kind| duration_within(kind, &range))
+        let expected = duration::expected(&range);
+        self.read(key, &expected, |kind| duration_within(kind, &range))
             .unwrap_or_default()
     }
 
-    /// A duration; the empty text means never.
+    /// Reads a duration; the empty string means never.
     pub(super) fn duration_or_never(
         &mut self,
         key: &str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let accepted = format!("{}; or \"\" for never", duration::accepted(&range));
-        self.read(key, &accepted, |kind| match kind {
+        let expected = format!("{}; or \"\" for never", duration::expected(&range));
+        self.read(key, &expected, |kind| match kind {
             ValueKind::String(text) if text.is_empty() => Some(None),
             _ => duration_within(kind, &range).map(Some),
         })
         .flatten()
     }
 
-    /// A list of durations, in rising order, each once.
+    /// Reads a list of durations, sorted, each once.
     pub(super) fn durations(
         &mut self,
         key: &str,
         range: RangeInclusive<Duration>,
         max_len: usize,
     ) -> Vec<Duration> {
-        let accepted = format!(
+        let expected = format!(
             "a list of at most {max_len}, each {}",
-            duration::accepted(&range)
+            duration::expected(&range)
         );
         let mut found: Vec<Duration> = self
-            .read(key, &accepted, |kind| match kind {
+            .read(key, &expected, |kind| match kind {
                 ValueKind::Array(items) if items.len() <= max_len => items
                     .iter()
                     .map(|item| duration_within(&item.kind, &range))

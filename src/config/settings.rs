@@ -1,141 +1,355 @@
-//! The settings that only one provider has, `[account.settings]`, by what the provider says of them.
+//! The table of all settings: key, default and description. The defaults in force,
+//! `config.example.toml`, `docs/configuration.md` and what `payrecond init` writes all come from it.
+//!
+//! Ranges are not here: `rules` checks them, and the documentation quotes its messages.
 
-use ::config::{Value, ValueKind};
+use std::fmt::Write as _;
 
-use super::section::Section;
-use super::shape::Table;
-use crate::provider::setting::{Setting, SettingKind, Settings};
+/// Columns of a comment line.
+const WIDTH: usize = 110;
 
-/// The names of `settings`, each with a value of its kind.
-pub(super) fn template(settings: &[Setting]) -> Table {
-    settings
-        .iter()
-        .map(|setting| (setting.key.to_owned(), Value::new(None, sample(setting))))
-        .collect()
+/// One section of the configuration.
+#[derive(Debug)]
+pub struct SectionText {
+    /// The name between brackets.
+    pub name: &'static str,
+    /// Whether the section may stand several times, in double brackets.
+    pub repeats: bool,
+    /// What the section is about; may be empty.
+    pub about: &'static str,
+    /// Its settings, in the order of the documentation.
+    pub settings: &'static [SettingText],
 }
 
-/// The default, where there is one: its type tells what a variable's text becomes.
-pub(super) fn sample(setting: &Setting) -> ValueKind {
-    let default = setting.default.unwrap_or_default();
-    match &setting.kind {
-        SettingKind::Text { .. } => ValueKind::String(default.to_owned()),
-        SettingKind::Decimal { .. } => ValueKind::Float(default.parse().unwrap_or_default()),
-    }
+/// One setting.
+#[derive(Debug)]
+pub struct SettingText {
+    /// The key within its section.
+    pub key: &'static str,
+    /// The default, written as in the file.
+    pub default: &'static str,
+    /// What the setting does. One paragraph.
+    pub about: &'static str,
 }
 
-/// Every one of `settings`, as `section` gives it.
-pub(super) fn read(section: &mut Section<'_>, settings: &'static [Setting]) -> Settings {
-    let each = settings.iter().map(|setting| {
-        let value = section.value(setting.key, |kind| value(setting, kind));
-        (setting.key, value.unwrap_or_default())
-    });
-    each.collect()
-}
-
-fn value(setting: &Setting, given: &ValueKind) -> Result<String, String> {
-    let found = match (&setting.kind, given) {
-        (_, ValueKind::Nil) => {
-            let default = setting.default.map(str::to_owned);
-            return default.ok_or_else(|| format!("must be given: {}", accepted(setting)));
+impl SectionText {
+    /// The line that begins the section: `[polling]`, `[[account]]`.
+    pub fn header(&self) -> String {
+        if self.repeats {
+            format!("[[{}]]", self.name)
+        } else {
+            format!("[{}]", self.name)
         }
-        (SettingKind::Text { is_valid, .. }, ValueKind::String(text)) => {
-            let is_default = setting.default == Some(text.as_str());
-            (is_default || is_valid(text)).then(|| text.clone())
-        }
-        (SettingKind::Decimal { least, most }, ValueKind::Float(number)) => (*least..=*most)
-            .contains(number)
-            .then(|| number.to_string()),
-        (SettingKind::Decimal { least, most }, ValueKind::I64(number)) => {
-            let within =
-                i32::try_from(*number).is_ok_and(|n| (*least..=*most).contains(&f64::from(n)));
-            within.then(|| number.to_string())
-        }
-        _ => None,
-    };
-    found.ok_or_else(|| format!("accepted is {}", accepted(setting)))
+    }
 }
 
-/// What a setting accepts and what it is.
-fn accepted(setting: &Setting) -> String {
-    let accepted = match &setting.kind {
-        SettingKind::Text { accepted, .. } => (*accepted).to_owned(),
-        SettingKind::Decimal { least, most } => format!("a number from {least} to {most}"),
-    };
-    let or_default = match setting.default {
-        Some("") => " or \"\"",
-        Some(_) | None => "",
-    };
-    format!("{accepted}{or_default} ({})", setting.help)
+/// How the configuration is found and written. The introduction of both generated files.
+pub const PREFACE: &str = "\
+Every setting of payrecond, with its default.
+
+A file needs only the settings that differ from the defaults; payrecond also runs without a file. It reads the first of these: --config FILE, \
+$PAYRECOND_CONFIG, ./payrecond.toml, /etc/payrecond/payrecond.toml. `payrecond init` writes a first one.
+
+An environment variable overrides the file: PAYRECOND__ and the path in capitals, with two underscores between levels, such as \
+PAYRECOND__POLLING__MIN_INTERVAL=5s or PAYRECOND__ACCOUNT__0__BASE_URL=https://pay.example. Lists are separated by commas: \
+PAYRECOND__POLLING__CHECKS_AFTER_EXPIRY=1s,30s,2m.
+
+Durations are text, a whole number and one unit: 250ms, 3s, 10m, 24h, 10d.
+
+An unknown key or a value out of range is an error with exit code 78. `payrecond check` finds it without starting the daemon.";
+
+const fn setting(key: &'static str, default: &'static str, about: &'static str) -> SettingText {
+    SettingText {
+        key,
+        default,
+        about,
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Every section, in the order of the documentation.
+pub const SECTIONS: &[SectionText] = &[
+    SectionText {
+        name: "database",
+        repeats: false,
+        about: "",
+        settings: &[setting(
+            "path",
+            "\"payrecond.db\"",
+            "The SQLite file that your programs write invoices to and read events from. `payrecond run` creates it. A relative path starts at \
+             the working directory. Keep it on a local disk, not on a network share. The systemd unit uses /var/lib/payrecond/payrecond.db.",
+        )],
+    },
+    SectionText {
+        name: "account",
+        repeats: true,
+        about: "One block for each store at a provider, with its own key and its own rate limit. Repeat the block for more stores.",
+        settings: ACCOUNT,
+    },
+    SectionText {
+        name: "polling",
+        repeats: false,
+        about: "The time to the next poll of an invoice is its age * age_factor, between min_interval and max_interval: a new invoice is polled \
+                every few seconds, an old one seldom. Smaller values detect payments sooner and send more requests.",
+        settings: POLLING,
+    },
+    SectionText {
+        name: "http",
+        repeats: false,
+        about: "Requests to providers.",
+        settings: &[
+            setting("connect_timeout", "\"5s\"", "How long connecting may take."),
+            setting(
+                "request_timeout",
+                "\"15s\"",
+                "How long one request may take, from connecting to the last byte of the answer.",
+            ),
+            setting(
+                "max_response_bytes",
+                "33554432",
+                "The longest answer that is read. A full list page of 10000 orders has several MB.",
+            ),
+            setting(
+                "max_retry_after",
+                "\"10m\"",
+                "The longest Retry-After that is honoured: a provider that asks for a longer pause is asked again after this one.",
+            ),
+        ],
+    },
+    SectionText {
+        name: "feed",
+        repeats: false,
+        about: "",
+        settings: &[
+            setting(
+                "stdout",
+                "\"nats\"",
+                "What `payrecond run` writes to stdout for each event: \"nats\" frames as a subscriber receives them, \"hpub\" frames to pipe \
+                 into a NATS server, \"jsonl\" one JSON object per line, \"off\" nothing (then there is no consumer `stdout` either).",
+            ),
+            setting(
+                "subject_prefix",
+                "\"payments\"",
+                "The first part of each event's subject: `<prefix>.<account>.<paid, expired, ...>`.",
+            ),
+        ],
+    },
+    SectionText {
+        name: "jobs",
+        repeats: false,
+        about: "Cron expressions with six fields (second minute hour day month weekday), in UTC; \"\" = never.",
+        settings: &[
+            setting(
+                "audit",
+                "\"0 15 3 * * *\"",
+                "When to compare all invoices with the provider's own records.",
+            ),
+            setting(
+                "retention",
+                "\"0 45 3 * * *\"",
+                "When to delete rows that [retention] no longer keeps.",
+            ),
+        ],
+    },
+    SectionText {
+        name: "retention",
+        repeats: false,
+        about: "How long rows are kept; \"\" = for ever.",
+        settings: &[
+            setting(
+                "outbox",
+                "\"30d\"",
+                "Events. An event is never deleted before every consumer has acknowledged it.",
+            ),
+            setting("invoices", "\"\"", "Final invoices."),
+            setting(
+                "transactions",
+                "\"400d\"",
+                "Transactions of a ledger that belong to no invoice. The others are deleted with their invoice.",
+            ),
+        ],
+    },
+    SectionText {
+        name: "server",
+        repeats: false,
+        about: "",
+        settings: &[
+            setting(
+                "listen",
+                "\"\"",
+                "Where to serve the status page, health checks and metrics: \"127.0.0.1:9464\", or a socket for owner and group such as \
+                 \"unix:/run/payrecond/http.sock\"; \"\" = no server.",
+            ),
+            setting(
+                "allow_remote",
+                "false",
+                "Whether `listen` may be an address that other machines reach. The pages have no password.",
+            ),
+        ],
+    },
+    SectionText {
+        name: "log",
+        repeats: false,
+        about: "Log messages go to stderr.",
+        settings: &[
+            setting(
+                "level",
+                "\"info\"",
+                "\"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\", or a level by module: \"info,payrecond::provider=debug\".",
+            ),
+            setting(
+                "format",
+                "\"text\"",
+                "\"text\" for people, \"json\" for programs.",
+            ),
+        ],
+    },
+];
 
-    const SETTINGS: &[Setting] = &[
-        Setting {
-            key: "shop_id",
-            kind: SettingKind::Text {
-                is_valid: |text| text.len() < 5,
-                accepted: "up to 4 characters",
-            },
-            default: None,
-            help: "the shop",
-        },
-        Setting {
-            key: "fee",
-            kind: SettingKind::Decimal {
-                least: 0.0,
-                most: 0.5,
-            },
-            default: Some("0.01"),
-            help: "the part that the provider keeps",
-        },
-        Setting {
-            key: "link",
-            kind: SettingKind::Text {
-                is_valid: |text| text.starts_with("https://"),
-                accepted: "an https address",
-            },
-            default: Some(""),
-            help: "where the payer goes",
-        },
-    ];
+const ACCOUNT: &[SettingText] = &[
+    setting(
+        "name",
+        "\"default\"",
+        "The name of this store in the column `account` of your invoices and in the subject of events.",
+    ),
+    setting(
+        "provider",
+        "\"walletpay\"",
+        "The payment provider. Settings that only one provider has are written under [account.settings]; docs/providers lists them.",
+    ),
+    setting(
+        "base_url",
+        "\"\"",
+        "Where the provider's API answers, without the path of the API; \"\" = the provider's own address. https, or http on loopback, such as \
+         http://127.0.0.1:8181 for `payrecond sandbox`.",
+    ),
+    setting(
+        "api_key_file",
+        "\"\"",
+        "The file that holds the API key and nothing else; \"\" = /etc/payrecond/<provider>.key. It is tried last, after the systemd credential \
+         `<name>.key` and the variable `PAYRECOND_API_KEY_<NAME>`. The key itself never stands in the configuration.",
+    ),
+    setting(
+        "requests_per_second",
+        "5.0",
+        "The rate limit: average requests per second for everything that is asked for this account; 0 = no limit. Lower it when the provider \
+         answers with status 429. When it is left out, the provider's own default applies, see docs/providers.",
+    ),
+    setting(
+        "burst",
+        "10",
+        "How many requests may start at once after a quiet time.",
+    ),
+    setting(
+        "max_in_flight",
+        "16",
+        "How many requests may wait for their answers at the same time.",
+    ),
+    setting(
+        "strategy",
+        "\"auto\"",
+        "How orders are polled: \"single\" by their ids, \"list\" by reading the provider's list or ledger, \"auto\" whichever is cheaper.",
+    ),
+    setting(
+        "list_bytes_per_second",
+        "131072",
+        "Bytes per second for reading the list more often than due polls need, which detects payments sooner; 0 = only for due polls.",
+    ),
+    setting(
+        "accept_test_payments",
+        "false",
+        "Whether a payment made in the provider's test mode counts as paid. When false, a person decides (status review).",
+    ),
+    setting(
+        "enabled",
+        "true",
+        "Whether the account is polled. When false, its invoices wait.",
+    ),
+];
 
-    fn read_all(values: &[(&str, ValueKind)]) -> (Settings, Vec<String>) {
-        let values: Table = values
-            .iter()
-            .map(|(key, kind)| ((*key).to_owned(), Value::new(None, kind.clone())))
-            .collect();
-        let mut problems = Vec::new();
-        let path = "account[0].settings";
-        let mut section = Section::new(path, Some(&values), None, &mut problems);
-        let settings = read(&mut section, SETTINGS);
-        (settings, problems.iter().map(ToString::to_string).collect())
+const POLLING: &[SettingText] = &[
+    setting(
+        "min_interval",
+        "\"3s\"",
+        "The shortest time between two polls of an invoice.",
+    ),
+    setting(
+        "age_factor",
+        "0.1",
+        "The part of an invoice's age after which it is polled again.",
+    ),
+    setting(
+        "max_interval",
+        "\"10m\"",
+        "The longest time between two polls of an invoice.",
+    ),
+    setting(
+        "jitter",
+        "0.1",
+        "Random change of each interval, as a part of it, so that invoices created together are not polled together.",
+    ),
+    setting(
+        "intake_interval",
+        "\"500ms\"",
+        "How often the database is checked for new rows.",
+    ),
+    setting(
+        "checks_after_expiry",
+        "[\"1s\", \"30s\", \"2m\", \"10m\", \"1h\", \"24h\"]",
+        "Polls at fixed times after an order's expiry, because a payment made in the last second shows up late; [] = none.",
+    ),
+    setting(
+        "not_found_grace",
+        "\"10m\"",
+        "How long the provider must keep answering that an order does not exist before the invoice goes to review.",
+    ),
+    setting(
+        "deadline_grace",
+        "\"2m\"",
+        "Providers with a ledger and no orders: how long after an invoice's deadline the ledger must have been read, without a payment in it, \
+         before the invoice expires.",
+    ),
+];
+
+/// The text of `config.example.toml`: every setting at its default.
+pub fn example() -> String {
+    let mut text = comment(PREFACE);
+    for section in SECTIONS {
+        text.push('\n');
+        text.push_str(&comment(section.about));
+        let _ = writeln!(text, "{}", section.header());
+        for setting in section.settings {
+            text.push_str(&setting.commented(setting.default));
+        }
     }
+    text
+}
 
-    #[test]
-    fn what_is_left_out_has_its_default_and_numbers_keep_their_digits() {
-        let shop = ("shop_id", ValueKind::String("ab".into()));
-        let (settings, problems) = read_all(std::slice::from_ref(&shop));
-        assert_eq!(problems, [] as [&str; 0]);
-        let found = ["shop_id", "fee", "link", "other"].map(|key| settings.get(key));
-        assert_eq!(found, ["ab", "0.01", "", ""]);
-        let (settings, _) = read_all(&[shop, ("fee", ValueKind::Float(0.035))]);
-        assert_eq!(settings.get("fee"), "0.035");
+impl SettingText {
+    /// The setting with `value`, below its description.
+    pub fn commented(&self, value: &str) -> String {
+        // Writing to a String cannot fail.
+        let mut text = comment(self.about);
+        let _ = writeln!(text, "{} = {value}", self.key);
+        text
     }
+}
 
-    #[test]
-    fn each_problem_names_the_path_the_value_and_what_is_accepted() {
-        let (_, problems) =
-            read_all(&[("fee", ValueKind::Float(0.6)), ("link", ValueKind::I64(5))]);
-        assert_eq!(
-            problems,
-            [
-                "account[0].settings.shop_id = nothing: must be given: up to 4 characters (the shop)",
-                "account[0].settings.fee = 0.6: accepted is a number from 0 to 0.5 (the part that the provider keeps)",
-                "account[0].settings.link = 5: accepted is an https address or \"\" (where the payer goes)",
-            ]
-        );
+/// Paragraphs as lines of a comment in TOML.
+pub fn comment(about: &str) -> String {
+    let mut text = String::new();
+    for paragraph in about.lines() {
+        let mut line = "#".to_owned();
+        for word in paragraph.split(' ').filter(|word| !word.is_empty()) {
+            if line.len() + 1 + word.len() > WIDTH {
+                text.push_str(&line);
+                text.push('\n');
+                "#".clone_into(&mut line);
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        text.push_str(&line);
+        text.push('\n');
     }
+    text
 }

@@ -1,25 +1,24 @@
-//! Which settings there are: the tree of `config.example.toml`, and the search for keys that are
-//! not in it.
+//! Which keys there are: the tree of all defaults, and the search for keys that are not in it.
 
 use ::config::{Map, Value, ValueKind};
 
-use super::error::{Problem, shown, speaks_of_secret};
-use super::settings;
+use super::error::{Problem, shown, suggests_secret};
+use super::provider_settings;
 use crate::provider::registry::PROVIDERS;
 use crate::provider::setting::Setting;
 
-pub(super) type Table = Map<String, Value>;
+pub(super) type SettingsTable = Map<String, Value>;
 
 /// The list of tables among the settings.
 const ACCOUNTS: &str = "account";
 
-/// The table of settings of an account that only its provider has.
-const SETTINGS: &str = "settings";
+/// The table of an account's settings that only its provider has.
+pub(super) const SETTINGS: &str = "settings";
 
 /// Most accounts: a limit on a number that a variable's name can give.
 const MAX_ACCOUNTS: usize = 1000;
 
-/// A path that leads to no setting.
+/// A path at which there is no setting.
 pub(super) struct Unknown {
     path: String,
     message: String,
@@ -27,7 +26,7 @@ pub(super) struct Unknown {
 
 impl Unknown {
     pub(super) fn with_value(self, value: &Value) -> Problem {
-        let value_text = if speaks_of_secret(&self.path) {
+        let value_text = if suggests_secret(&self.path) {
             "(not shown)".to_owned()
         } else {
             shown(value)
@@ -42,7 +41,7 @@ impl Unknown {
 }
 
 /// The table of defaults for one account: the example's first.
-pub(super) fn account_template(template: &Table) -> Option<&Table> {
+pub(super) fn account_template(template: &SettingsTable) -> Option<&SettingsTable> {
     match template.get(ACCOUNTS).map(|accounts| &accounts.kind) {
         Some(ValueKind::Array(accounts)) => match accounts.first().map(|first| &first.kind) {
             Some(ValueKind::Table(table)) => Some(table),
@@ -53,7 +52,7 @@ pub(super) fn account_template(template: &Table) -> Option<&Table> {
 }
 
 /// Where every setting stands, as `locate` takes it.
-pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
+pub(super) fn paths(template: &SettingsTable) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
     for (section, value) in sorted(template) {
@@ -62,31 +61,32 @@ pub(super) fn paths(template: &Table) -> Vec<Vec<String>> {
         }
     }
     let account = account_template(template).map(sorted).unwrap_or_default();
-    let account = account.iter().filter(|(key, _)| *key != SETTINGS);
-    paths.extend(account.map(|(key, _)| path(&[ACCOUNTS, "0", key])));
-    paths.extend(provider_settings().map(|one| path(&[ACCOUNTS, "0", SETTINGS, one.key])));
+    paths.extend(account.iter().map(|(key, _)| path(&[ACCOUNTS, "0", key])));
+    paths.extend(all_provider_settings().map(|one| path(&[ACCOUNTS, "0", SETTINGS, one.key])));
     paths
 }
 
-/// Those of every provider.
-fn provider_settings() -> impl Iterator<Item = &'static Setting> {
+/// The settings that only some provider has.
+fn all_provider_settings() -> impl Iterator<Item = &'static Setting> {
     PROVIDERS.iter().flat_map(|kind| kind.settings)
 }
 
 /// The setting at `segments` (`polling`, `jitter`; `account`, `0`, `name`): its path as written in
 /// messages, and its default.
-pub(super) fn locate(template: &Table, segments: &[&str]) -> Result<(String, ValueKind), Unknown> {
+pub(super) fn locate(
+    template: &SettingsTable,
+    segments: &[&str],
+) -> Result<(String, ValueKind), Unknown> {
     match segments {
         [ACCOUNTS, index, key] => match (account_index(index), account_template(template)) {
             (Some(index), Some(account)) => leaf(account, &format!("account[{index}]"), key),
             _ => Err(not_an_account(segments)),
         },
-        // Which provider the account has, nobody knows yet.
+        // The account's provider is not known here: a setting of any provider is accepted.
         [ACCOUNTS, index, SETTINGS, key] => match account_index(index) {
             Some(index) => {
-                let all = provider_settings().map(|one| (one.key, settings::sample(one)));
-                let all = all.map(|(key, kind)| (key.to_owned(), Value::new(None, kind)));
-                leaf(&all.collect(), &format!("account[{index}].{SETTINGS}"), key)
+                let known = provider_settings::template(all_provider_settings());
+                leaf(&known, &format!("account[{index}].{SETTINGS}"), key)
             }
             None => Err(not_an_account(segments)),
         },
@@ -98,7 +98,7 @@ pub(super) fn locate(template: &Table, segments: &[&str]) -> Result<(String, Val
         [section] if template.contains_key(*section) => Err(Unknown {
             path: (*section).to_owned(),
             message: format!(
-                "is a section, not a setting; accepted below it: {}",
+                "this is a section, not a setting; its keys: {}",
                 match &template[*section].kind {
                     ValueKind::Table(table) => names(table),
                     _ => String::new(),
@@ -110,7 +110,7 @@ pub(super) fn locate(template: &Table, segments: &[&str]) -> Result<(String, Val
         }
         _ => Err(Unknown {
             path: segments.join("."),
-            message: "there is no such key; accepted are two levels, such as polling.jitter".into(),
+            message: "unknown key; expected two levels, such as polling.jitter".into(),
         }),
     }
 }
@@ -122,22 +122,23 @@ fn account_index(text: &str) -> Option<usize> {
 fn not_an_account(segments: &[&str]) -> Unknown {
     Unknown {
         path: segments.join("."),
-        message: "is no setting of an account; accepted is account, its number from 0 on, and a \
-                  key, as in PAYRECOND__ACCOUNT__0__BASE_URL"
-            .into(),
+        message:
+            "not a setting of an account; expected account, its number from 0 on, and a key, such \
+                  as PAYRECOND__ACCOUNT__0__BASE_URL"
+                .into(),
     }
 }
 
-fn leaf(table: &Table, section: &str, key: &str) -> Result<(String, ValueKind), Unknown> {
+fn leaf(table: &SettingsTable, section: &str, key: &str) -> Result<(String, ValueKind), Unknown> {
     match table.get(key) {
         Some(default) => Ok((format!("{section}.{key}"), default.kind.clone())),
         None => Err(unknown(section, key, table, table)),
     }
 }
 
-/// Reports every key of `tree` that the template does not have, and every section or list of
-/// accounts that is something else.
-pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>) {
+/// Reports every key of `tree` that the template does not have, and every section or list of accounts
+/// of another type.
+pub(super) fn check(tree: &SettingsTable, template: &SettingsTable, problems: &mut Vec<Problem>) {
     for (key, value) in sorted(tree) {
         match (template.get(key).map(|value| &value.kind), &value.kind) {
             (Some(ValueKind::Table(known)), ValueKind::Table(table)) => {
@@ -146,7 +147,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
             (Some(ValueKind::Table(_)), _) => problems.push(problem(
                 key,
                 value,
-                format!("accepted is a section: [{key}] on a line of its own"),
+                format!("expected a section: [{key}] on a line of its own"),
             )),
             (Some(_), ValueKind::Array(accounts)) => {
                 check_accounts(value, accounts, template, problems);
@@ -154,7 +155,7 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
             (Some(_), _) => problems.push(problem(
                 key,
                 value,
-                "accepted is a list: [[account]], in two brackets, once for each store".into(),
+                "expected a list: [[account]] in double brackets, once for each store".into(),
             )),
             (None, _) => {
                 problems.push(unknown("", key, template, template).with_value(value));
@@ -163,44 +164,51 @@ pub(super) fn check(tree: &Table, template: &Table, problems: &mut Vec<Problem>)
     }
 }
 
-/// Reports every setting of a provider that it does not have.
+/// Reports every key of an account's `settings` that its provider does not have.
 pub(super) fn check_settings(
     path: &str,
     value: &Value,
-    known: &Table,
+    known: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     match &value.kind {
-        ValueKind::Table(table) => check_keys(path, table, known, &Table::new(), problems),
+        ValueKind::Table(table) => check_keys(path, table, known, &SettingsTable::new(), problems),
         _ => problems.push(problem(
             path,
             value,
-            "accepted is a table: [account.settings] on a line of its own".into(),
+            "expected a table: [account.settings] on a line of its own".into(),
         )),
     }
 }
 
-fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: &mut Vec<Problem>) {
+fn check_accounts(
+    list: &Value,
+    accounts: &[Value],
+    template: &SettingsTable,
+    problems: &mut Vec<Problem>,
+) {
     if accounts.is_empty() || accounts.len() > MAX_ACCOUNTS {
-        let message = format!("accepted are 1 to {MAX_ACCOUNTS} accounts");
+        let message = format!("expected 1 to {MAX_ACCOUNTS} accounts");
         problems.push(problem(ACCOUNTS, list, message));
     }
-    let Some(known) = account_template(template) else {
+    let Some(mut known) = account_template(template).cloned() else {
         return;
     };
+    known.insert(SETTINGS.to_owned(), Value::from(SettingsTable::new()));
     for (index, account) in accounts.iter().enumerate() {
         let path = format!("{ACCOUNTS}[{index}]");
         match &account.kind {
-            ValueKind::Table(table) => check_keys(&path, table, known, template, problems),
+            ValueKind::Table(table) => check_keys(&path, table, &known, template, problems),
             ValueKind::Nil => problems.push(problem(
                 &path,
                 account,
-                "an account with a higher number is set; accepted are numbers without a gap".into(),
+                "not set, but an account with a higher number is; expected numbers without a gap"
+                    .into(),
             )),
             _ => problems.push(problem(
                 &path,
                 account,
-                "accepted is a table of settings".into(),
+                "expected a table of settings".into(),
             )),
         }
     }
@@ -208,9 +216,9 @@ fn check_accounts(list: &Value, accounts: &[Value], template: &Table, problems: 
 
 fn check_keys(
     path: &str,
-    table: &Table,
-    known: &Table,
-    template: &Table,
+    table: &SettingsTable,
+    known: &SettingsTable,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     for (key, value) in sorted(table) {
@@ -221,7 +229,7 @@ fn check_keys(
 }
 
 /// A key that is not in `known`, with the nearest one that is, there or in another section.
-fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown {
+fn unknown(section: &str, key: &str, known: &SettingsTable, template: &SettingsTable) -> Unknown {
     let path = if section.is_empty() {
         key.to_owned()
     } else {
@@ -233,26 +241,23 @@ fn unknown(section: &str, key: &str, known: &Table, template: &Table) -> Unknown
     let hint = nearest
         .map(|name| format!("did you mean {name}? "))
         .unwrap_or_default();
-    let place = if section.is_empty() {
-        "at the top".to_owned()
+    let label = if section.is_empty() {
+        "sections".to_owned()
     } else {
-        format!("in {section}")
+        format!("keys of {section}")
     };
-    let secret = if speaks_of_secret(key) && section.starts_with(ACCOUNTS) {
-        "; a key itself never stands in the configuration"
+    let secret = if suggests_secret(key) && section.starts_with(ACCOUNTS) {
+        "; an API key is never written in the configuration, see api_key_file"
     } else {
         ""
     };
     Unknown {
         path,
-        message: format!(
-            "there is no such key; {hint}accepted {place}: {}{secret}",
-            names(known)
-        ),
+        message: format!("unknown key; {hint}{label}: {}{secret}", names(known)),
     }
 }
 
-fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
+fn nearest<'t>(key: &str, known: &'t SettingsTable) -> Option<&'t str> {
     known
         .keys()
         .map(|name| (strsim::damerau_levenshtein(key, name), name.as_str()))
@@ -262,7 +267,7 @@ fn nearest<'t>(key: &str, known: &'t Table) -> Option<&'t str> {
 }
 
 /// The same key in another section.
-fn elsewhere(key: &str, template: &Table) -> Option<String> {
+fn elsewhere(key: &str, template: &SettingsTable) -> Option<String> {
     sorted(template)
         .into_iter()
         .find_map(|(section, value)| match &value.kind {
@@ -271,9 +276,9 @@ fn elsewhere(key: &str, template: &Table) -> Option<String> {
         })
 }
 
-fn names(table: &Table) -> String {
+fn names(table: &SettingsTable) -> String {
     if table.is_empty() {
-        return "nothing".to_owned();
+        return "none".to_owned();
     }
     sorted(table)
         .into_iter()
@@ -292,7 +297,7 @@ fn problem(path: &str, value: &Value, message: String) -> Problem {
 }
 
 /// In order of name: a map has none, and messages shall not change their order from run to run.
-fn sorted(table: &Table) -> Vec<(&str, &Value)> {
+fn sorted(table: &SettingsTable) -> Vec<(&str, &Value)> {
     let mut entries: Vec<_> = table
         .iter()
         .map(|(key, value)| (key.as_str(), value))

@@ -13,8 +13,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Environment;
-use super::error::{ConfigError, Problem, speaks_of_secret};
-use super::shape::{self, Table};
+use super::error::{ConfigError, Problem, suggests_secret};
+use super::shape::{self, SettingsTable};
 
 /// Longest configuration file, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -25,8 +25,8 @@ const MAX_SYNTAX_ERRORS: usize = 5;
 /// The prefix of variables that set a setting.
 pub(super) const VARIABLE_PREFIX: &str = "PAYRECOND__";
 
-/// The configuration file in force and its text; `None` when none is named and none lies at the
-/// usual places.
+/// The configuration file in force and its text; `None` when none is named and none exists at the
+/// default paths.
 pub(super) fn find_file(
     flag: Option<&Path>,
     env: &Environment,
@@ -38,8 +38,9 @@ pub(super) fn find_file(
     if let Some((path, by)) = named {
         let text = read_file(path)?.ok_or_else(|| {
             ConfigError::one(format!(
-                "configuration file {} (named by {by}): no such file; accepted is a TOML file \
-                 that exists",
+                "configuration file {} (named by {by}): no such file; correct the path, or \
+                 write one with `payrecond init --output {}`",
+                path.display(),
                 path.display()
             ))
         })?;
@@ -67,16 +68,16 @@ fn read_file(path: &Path) -> Result<Option<String>, ConfigError> {
         .read_to_end(&mut bytes)
         .map_err(|error| cannot(&error.to_string()))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(cannot("is longer than 1 MiB"));
+        return Err(cannot("longer than 1 MiB"));
     }
     String::from_utf8(bytes)
         .map(Some)
-        .map_err(|_| cannot("is not UTF-8 text"))
+        .map_err(|_| cannot("not UTF-8 text"))
 }
 
 /// Settings of one origin, in the form the `config` crate merges.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Layer(pub Table);
+pub(super) struct Layer(pub SettingsTable);
 
 impl Source for Layer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
@@ -89,7 +90,7 @@ impl Source for Layer {
 }
 
 /// The layers as one tree, a later one winning over those before it.
-pub(super) fn merge(layers: Vec<Layer>) -> Result<Table, ConfigError> {
+pub(super) fn merge(layers: Vec<Layer>) -> Result<SettingsTable, ConfigError> {
     let mut builder = ::config::Config::builder();
     for layer in layers {
         builder = builder.add_source(layer);
@@ -99,7 +100,7 @@ pub(super) fn merge(layers: Vec<Layer>) -> Result<Table, ConfigError> {
         .map_err(|error| ConfigError::one(error.to_string()))?;
     match merged.cache.kind {
         ValueKind::Table(table) => Ok(table),
-        _ => Ok(Table::new()),
+        _ => Ok(SettingsTable::new()),
     }
 }
 
@@ -127,14 +128,14 @@ fn line(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// The faulty line itself, unless it may hold a key that someone put there.
+/// The line with the error, unless it may hold a secret.
 fn quoted(text: &str, at: usize) -> String {
     let found = text
         .lines()
         .nth(line(text, at) - 1)
         .unwrap_or_default()
         .trim();
-    if found.is_empty() || speaks_of_secret(found) {
+    if found.is_empty() || suggests_secret(found) {
         return String::new();
     }
     format!(", in {:?}", found.chars().take(120).collect::<String>())
@@ -146,7 +147,7 @@ struct TomlText<'a> {
 }
 
 impl TomlText<'_> {
-    fn table(&self, table: &DeTable<'_>) -> Table {
+    fn table(&self, table: &DeTable<'_>) -> SettingsTable {
         table
             .iter()
             .map(|(key, value)| (key.get_ref().to_string(), self.value(value)))
@@ -158,7 +159,7 @@ impl TomlText<'_> {
         let origin = self.name.map(|name| format!("{name} line {line}"));
         let kind = match value.get_ref() {
             DeValue::String(text) => ValueKind::String(text.to_string()),
-            // What is too large for the type becomes a float, which no range accepts.
+            // An integer too large for the type becomes a float, which no range accepts.
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or_else(|_| too_large(number.as_str()), ValueKind::I64),
             DeValue::Float(number) => too_large(number.as_str()),
@@ -184,7 +185,7 @@ fn too_large(number: &str) -> ValueKind {
 /// is; a text that does not fit stays text, for the check of types to refuse.
 pub(super) fn from_environment(
     env: &Environment,
-    template: &Table,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) -> Layer {
     let mut layer = Layer::default();
@@ -200,7 +201,7 @@ pub(super) fn from_environment(
 /// The settings that flags give, as pairs of path (`database.path`, `account[0].base_url`) and text.
 pub(super) fn from_flags(
     flags: &[(&str, &str)],
-    template: &Table,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) -> Layer {
     let mut layer = Layer::default();
@@ -224,7 +225,7 @@ fn add_text(
     segments: &[&str],
     text: &OsStr,
     origin: &str,
-    template: &Table,
+    template: &SettingsTable,
     problems: &mut Vec<Problem>,
 ) {
     let shown = Value::new(

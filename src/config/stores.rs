@@ -1,13 +1,13 @@
-//! Accounts that are one store, most likely: a second `[[account]]` takes the first one's default
-//! key file without a word.
+//! Accounts that are probably the same store: a second `[[account]]` silently takes the default key
+//! file of the first.
 
 use std::path::{Path, PathBuf};
 
 use super::key::{key_file, key_variable};
 use super::{AccountConfig, Config, Environment};
 
-/// One warning for each key file that several enabled accounts read for the same base URL. Nothing
-/// refuses them: each of their invoices is followed, at a price.
+/// One warning for each key file that several enabled accounts read for the same base URL. They are
+/// not refused: each of their invoices is polled, at the price of double requests.
 pub fn shared_stores(config: &Config, env: &Environment) -> Vec<String> {
     let mut stores: Vec<(PathBuf, Vec<&AccountConfig>)> = Vec::new();
     for account in config.accounts.iter().filter(|account| account.enabled) {
@@ -38,7 +38,7 @@ fn words(file: &Path, accounts: &[&AccountConfig]) -> String {
         .collect();
     let last = accounts.last().map_or("", |account| &account.name);
     format!(
-        "accounts {} take their key from one file, {}: they are one store, which is asked for each of them, and audit calls the orders of one unknown to the other. Give each its own api_key_file, or a variable such as {}",
+        "accounts {} use the same key file {}: it is polled once for each account, and the audit reports the orders of one as unknown to the other; give each account its own api_key_file or a variable such as {}",
         names.join(" and "),
         file.display(),
         key_variable(last)

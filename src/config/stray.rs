@@ -1,9 +1,9 @@
-//! Variables that look like ours and name nothing: `PAYRECOND_LOG_LEVEL` has an underscore too few, and
-//! would be ignored without a word.
+//! Environment variables that look like settings and are none: `PAYRECOND_LOG_LEVEL` lacks an
+//! underscore and would be ignored silently.
 
 use super::key::key_variable;
 use super::source::{self, VARIABLE_PREFIX};
-use super::{Config, EXAMPLE, Environment, shape};
+use super::{Config, Environment, settings, shape};
 
 /// What the names of all our variables begin with.
 const PREFIX: &str = "PAYRECOND_";
@@ -14,8 +14,8 @@ const OTHERS: [&str; 3] = [
     "PAYRECOND_NATS_CREDS",
 ];
 
-/// One warning for each variable that begins as ours do and names nothing, with the nearest name that
-/// there is. Values are not told. (`PAYRECOND__…` that names no setting is an error of its own.)
+/// One warning for each variable with our prefix that is unknown, with the nearest known name. Values
+/// are not shown. (An unknown `PAYRECOND__…` is an error of its own.)
 pub fn stray_variables(config: &Config, env: &Environment) -> Vec<String> {
     let others = OTHERS.map(str::to_owned).into_iter();
     let keys = config
@@ -31,8 +31,8 @@ pub fn stray_variables(config: &Config, env: &Environment) -> Vec<String> {
 }
 
 fn words(name: &str, known: &[String]) -> String {
-    let settings = settings();
-    let names = known.iter().chain(&settings);
+    let variables = setting_variables();
+    let names = known.iter().chain(&variables);
     let name_squeezed = squeezed(name);
     let distance = |other: &&String| {
         let other = squeezed(other);
@@ -43,12 +43,12 @@ fn words(name: &str, known: &[String]) -> String {
         )
     };
     let nearest = names.min_by_key(distance).map_or("", String::as_str);
-    format!("variable {name} names nothing and is ignored: did you mean {nearest}?")
+    format!("unknown environment variable {name} ignored: did you mean {nearest}?")
 }
 
 /// The variables of all settings.
-fn settings() -> Vec<String> {
-    let template = source::parse_toml(None, EXAMPLE).map(|layer| layer.0);
+fn setting_variables() -> Vec<String> {
+    let template = source::parse_toml(None, &settings::example()).map(|layer| layer.0);
     let paths = shape::paths(&template.unwrap_or_default());
     let variable =
         |path: Vec<String>| format!("{VARIABLE_PREFIX}{}", path.join("__").to_uppercase());
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_nothing_is_told_with_the_nearest_name() {
+    fn an_unknown_variable_is_reported_with_the_nearest_name() {
         for (name, nearest) in [
             ("PAYRECOND_LOG_LEVEL", "PAYRECOND__LOG__LEVEL"),
             ("PAYRECOND_DATABASE_PATH", "PAYRECOND__DATABASE__PATH"),
@@ -85,15 +85,15 @@ mod tests {
             ("PAYRECOND_API_KEY", "PAYRECOND_API_KEY_DEFAULT"),
             ("PAYRECOND_API_KEY_DEFUALT", "PAYRECOND_API_KEY_DEFAULT"),
         ] {
-            let said = warnings("", &[name]);
+            let reported = warnings("", &[name]);
             let expected =
-                format!("variable {name} names nothing and is ignored: did you mean {nearest}?");
-            assert_eq!(said, [expected]);
+                format!("unknown environment variable {name} ignored: did you mean {nearest}?");
+            assert_eq!(reported, [expected]);
         }
     }
 
     #[test]
-    fn what_names_something_is_not_told() {
+    fn a_known_variable_is_not_reported() {
         let accounts = "[[account]]\nname = 'shop-1'\n[[account]]\nname = 'default'\n";
         let known = [
             "PAYRECOND_CONFIG",

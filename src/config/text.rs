@@ -1,4 +1,4 @@
-//! What the text settings accept, and what they become.
+//! The rules of settings that are strings: what they accept, and what they become.
 
 use std::path::PathBuf;
 
@@ -13,14 +13,14 @@ const MAX_SOCKET_PATH: usize = 107;
 
 /// How a text becomes a value.
 pub(super) struct Rule<T> {
-    /// In words, after "accepted is".
-    pub accepted: &'static str,
-    /// The error is the reason, or empty when there is nothing to say beyond `accepted`.
+    /// What is accepted, in words that follow "expected".
+    pub expected: &'static str,
+    /// The error is the reason, or empty when there is nothing to say beyond `expected`.
     pub convert: fn(&str) -> Result<T, String>,
 }
 
 pub(super) const ACCOUNT_NAME: Rule<String> = Rule {
-    accepted: "a name of its own, 1 to 32 of a-z 0-9 - _",
+    expected: "a unique name, 1 to 32 characters of a-z 0-9 - _",
     convert: |name| {
         let letter = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
         accept_if(
@@ -31,7 +31,7 @@ pub(super) const ACCOUNT_NAME: Rule<String> = Rule {
 };
 
 pub(super) const DATABASE_PATH: Rule<PathBuf> = Rule {
-    accepted: "the path of a file, such as \"payrecond.db\"",
+    expected: "the path of a file, such as \"payrecond.db\"",
     // SQLite takes `:…` for a database in memory and `file:` for options: neither lasts.
     convert: |text| {
         let special = text.is_empty() || text.starts_with(':') || text.starts_with("file:");
@@ -40,13 +40,13 @@ pub(super) const DATABASE_PATH: Rule<PathBuf> = Rule {
 };
 
 pub(super) const PATH: Rule<PathBuf> = Rule {
-    accepted: "the path of a file, or \"\" for /etc/payrecond/<provider>.key",
+    expected: "the path of a file, or \"\" for /etc/payrecond/<provider>.key",
     convert: |text| accept_if(!text.contains('\0'), text),
 };
 
-/// An address; the empty text means the provider's own.
+/// An address; the empty string means the provider's own.
 pub(super) const BASE_URL: Rule<Option<Url>> = Rule {
-    accepted: "an https address, such as \"https://pay.example\"; http only to localhost or \
+    expected: "an https address, such as \"https://pay.wallet.tg\"; http only to localhost or \
                another loopback host; or \"\" for the provider's own",
     convert: |text| {
         if text.is_empty() {
@@ -54,10 +54,10 @@ pub(super) const BASE_URL: Rule<Option<Url>> = Rule {
         }
         let url = Url::parse(text).map_err(|error| error.to_string())?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("it holds a user or a password".into());
+            return Err("contains a user or a password".into());
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err("it holds a query or a fragment".into());
+            return Err("contains a query or a fragment".into());
         }
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
         if safe {
@@ -69,7 +69,7 @@ pub(super) const BASE_URL: Rule<Option<Url>> = Rule {
 };
 
 pub(super) const SUBJECT_PREFIX: Rule<String> = Rule {
-    accepted: "words joined by dots, such as \"payments\" or \"shop.payments\", up to 200 bytes, \
+    expected: "words joined by dots, such as \"payments\" or \"shop.payments\", up to 200 bytes, \
                without spaces, `*`, `>` or a `$` in front",
     convert: |text| {
         let forbidden = |c: char| c.is_whitespace() || c.is_control() || "*>".contains(c);
@@ -81,9 +81,9 @@ pub(super) const SUBJECT_PREFIX: Rule<String> = Rule {
     },
 };
 
-/// A cron expression, parsed as the scheduler will parse it; the empty text means never.
+/// A cron expression, parsed as the scheduler parses it; the empty string means never.
 pub(super) const CRON: Rule<Option<String>> = Rule {
-    accepted: "six fields, second minute hour day month weekday, such as \"0 15 3 * * *\"; or \
+    expected: "six fields, second minute hour day month weekday, such as \"0 15 3 * * *\"; or \
                \"\" for never",
     convert: |text| {
         if text.is_empty() {
@@ -92,7 +92,7 @@ pub(super) const CRON: Rule<Option<String>> = Rule {
         // The parser takes five fields, seven and @daily too; one form is enough to explain.
         let fields = text.split_whitespace().count();
         if fields != 6 {
-            return Err(format!("it has {fields} of six fields"));
+            return Err(format!("has {fields} fields instead of six"));
         }
         let parser = CronParser::builder()
             .seconds(Seconds::Required)
@@ -104,14 +104,14 @@ pub(super) const CRON: Rule<Option<String>> = Rule {
         // The 30th of February parses, and would never come.
         match schedule.find_next_occurrence(&chrono::DateTime::UNIX_EPOCH, false) {
             Ok(_) => Ok(Some(text.to_owned())),
-            Err(_) => Err("that time never comes".into()),
+            Err(_) => Err("never occurs".into()),
         }
     },
 };
 
-/// An address to listen on; the empty text means none.
+/// An address to listen on; the empty string means none.
 pub(super) const LISTEN: Rule<Option<Listen>> = Rule {
-    accepted: "a loopback address with a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\", a \
+    expected: "a loopback address with a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\", a \
                socket such as \"unix:/run/payrecond/http.sock\", or \"\" for none; other \
                addresses with server.allow_remote = true",
     convert: |text| {
@@ -138,7 +138,7 @@ pub(super) const LISTEN: Rule<Option<Listen>> = Rule {
 };
 
 pub(super) const LOG_LEVEL: Rule<String> = Rule {
-    accepted: "off, error, warn, info, debug or trace, or filters such as \
+    expected: "off, error, warn, info, debug or trace, or filters such as \
                \"info,payrecond::provider=debug\"",
     // A lone misspelt level would be taken for the name of a part, and silence everything else:
     // hence the check before the parser's own.

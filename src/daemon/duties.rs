@@ -12,20 +12,20 @@ use tokio_util::sync::CancellationToken;
 use super::parts::{Parts, cadence};
 use super::{DaemonError, STDOUT_CONSUMER};
 use crate::clock::Clock;
-use crate::config::{self, AccountConfig, StdoutFeed};
+use crate::config::{AccountConfig, StdoutFeed};
 use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
 use crate::feed::Format;
 use crate::jobs::audit::{Audit, AuditError};
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
-use crate::jobs::poll::{PollSetup, Strategy};
+use crate::jobs::poll::PollSetup;
 use crate::jobs::retention::Retention;
 use crate::jobs::{Heartbeat, LONGEST_NAP};
 use crate::limit::SharedLimiter;
 use crate::metrics::AccountMeter;
 use crate::provider::Provider;
-use crate::schedule::{Schedule, Turn};
+use crate::schedule::{Calendar, JobRun};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
@@ -86,11 +86,7 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             },
             intake_interval: parts.config.polling.intake_interval,
             limiter: account.limiter.clone(),
-            strategy: match settings.strategy {
-                config::Strategy::Auto => Strategy::Auto,
-                config::Strategy::Single => Strategy::Single,
-                config::Strategy::List => Strategy::List,
-            },
+            strategy: settings.strategy,
             list_bytes_per_second: settings.list_bytes_per_second,
             committed: Arc::clone(&parts.committed),
             changed: parts.changed.subscribe(),
@@ -269,7 +265,7 @@ where
 pub(super) async fn schedule(
     parts: &Parts,
     stop: &CancellationToken,
-) -> Result<Schedule, DaemonError> {
+) -> Result<Calendar, DaemonError> {
     let mut jobs = Vec::new();
     if let Some(cron) = &parts.config.jobs.retention {
         jobs.push(("retention", cron.clone(), retention_turn(parts)));
@@ -277,12 +273,12 @@ pub(super) async fn schedule(
     if let Some(cron) = &parts.config.jobs.audit {
         jobs.push(("audit", cron.clone(), audit_turn(parts, stop)));
     }
-    Schedule::start(jobs)
+    Calendar::start(jobs)
         .await
         .map_err(|error| DaemonError::Failed(error.to_string()))
 }
 
-fn retention_turn(parts: &Parts) -> Turn {
+fn retention_turn(parts: &Parts) -> JobRun {
     let retention = Arc::new(Retention {
         store: Arc::clone(&parts.store) as Arc<dyn Store>,
         clock: Arc::clone(&parts.clock),
@@ -301,7 +297,7 @@ fn retention_turn(parts: &Parts) -> Turn {
 }
 
 /// One account after the other: an audit is in no hurry.
-fn audit_turn(parts: &Parts, stop: &CancellationToken) -> Turn {
+fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
     let audits: Vec<(Audit, AccountMeter)> = parts
         .accounts
         .iter()
@@ -324,7 +320,7 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> Turn {
             for (audit, meter) in audits.iter() {
                 match audit.run_once().await {
                     Ok(report) => {
-                        meter.said("audit.discrepancy", report.said);
+                        meter.recorded("audit.discrepancy", report.said);
                         let (found, new) = (report.discrepancies.len(), report.said);
                         tracing::info!(account = %audit.account, checked = report.checked, found, new, "audit done");
                     }

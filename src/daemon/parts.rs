@@ -18,7 +18,7 @@ use crate::limit::{Limits, SharedLimiter};
 use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
-use crate::provider::registry::ProviderParts;
+use crate::provider::kind::ProviderParts;
 use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate, owners, resolve};
 
 /// A lock that is held is tried so often, with this pause.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::event;
+use super::event_id;
 use super::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use super::money::Money;
 use super::observation::{ObservedOrder, OrderState, Sums};
@@ -24,7 +24,7 @@ const FRESH: Duration = Duration::from_mins(1);
 /// What does not agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum DiscrepancyKind {
     /// The provider has an order that no invoice follows.
     UnknownOrder,
     /// An invoice follows an order that the provider does not have.
@@ -43,7 +43,7 @@ pub enum Kind {
     Refund,
 }
 
-impl Kind {
+impl DiscrepancyKind {
     /// The word in reports.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ pub struct Sum {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Discrepancy {
     /// What does not agree.
-    pub kind: Kind,
+    pub kind: DiscrepancyKind,
     /// Whose.
     pub account: String,
     /// The shop's id: ours where there is an invoice, else theirs.
@@ -137,16 +137,16 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &ObservedOrder) -
         .as_ref()
         .is_some_and(|id| *id != ours.external_id);
     if other_id {
-        kinds.push(Kind::ExternalId);
+        kinds.push(DiscrepancyKind::ExternalId);
     }
     if let (Some(our_sum), Some(their_sum)) = (&ours.amount, &theirs.amount)
         && !our_sum.agrees_with(their_sum)
     {
-        kinds.push(Kind::Amount);
+        kinds.push(DiscrepancyKind::Amount);
     }
     kinds.extend(sums_differ(&ours.sums, &theirs.money.sums));
     if !states_agree(ours.status, theirs.state) {
-        kinds.push(Kind::Status);
+        kinds.push(DiscrepancyKind::Status);
     }
     let order_id = Some(theirs.order_id.0.clone());
     kinds
@@ -165,12 +165,12 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &ObservedOrder) -
 }
 
 /// What one side does not tell differs from nothing; money that was returned is told by both.
-fn sums_differ(ours: &Sums, theirs: &Sums) -> Vec<Kind> {
+fn sums_differ(ours: &Sums, theirs: &Sums) -> Vec<DiscrepancyKind> {
     let mut kinds = Vec::new();
     if let (Some(our_sum), Some(their_sum)) = (&ours.received, &theirs.received)
         && !our_sum.agrees_with(their_sum)
     {
-        kinds.push(Kind::Received);
+        kinds.push(DiscrepancyKind::Received);
     }
     if let Some(their_sum) = theirs.refunded.as_ref().filter(|sum| sum.is_positive())
         && !ours
@@ -178,7 +178,7 @@ fn sums_differ(ours: &Sums, theirs: &Sums) -> Vec<Kind> {
             .as_ref()
             .is_some_and(|sum| sum.agrees_with(their_sum))
     {
-        kinds.push(Kind::Refund);
+        kinds.push(DiscrepancyKind::Refund);
     }
     kinds
 }
@@ -204,7 +204,7 @@ pub fn is_fresh(order: &ObservedOrder) -> bool {
 /// An order that no invoice follows.
 pub fn unknown(account: &AccountName, theirs: &ObservedOrder) -> Discrepancy {
     Discrepancy {
-        kind: Kind::UnknownOrder,
+        kind: DiscrepancyKind::UnknownOrder,
         account: account.0.clone(),
         external_id: theirs.external_id.as_ref().map(|id| id.0.clone()),
         order_id: Some(theirs.order_id.0.clone()),
@@ -219,7 +219,7 @@ pub fn unknown(account: &AccountName, theirs: &ObservedOrder) -> Discrepancy {
 pub fn unknown_payment(account: &AccountName, theirs: &Transaction) -> Discrepancy {
     let label = theirs.external_id.as_ref().map(|id| id.0.clone());
     Discrepancy {
-        kind: Kind::UnknownPayment,
+        kind: DiscrepancyKind::UnknownPayment,
         account: account.0.clone(),
         external_id: label.clone(),
         order_id: None,
@@ -239,7 +239,7 @@ pub fn unknown_payment(account: &AccountName, theirs: &Transaction) -> Discrepan
 /// An invoice whose order the provider does not have.
 pub fn missing(account: &AccountName, ours: &AuditRow) -> Discrepancy {
     Discrepancy {
-        kind: Kind::MissingOrder,
+        kind: DiscrepancyKind::MissingOrder,
         account: account.0.clone(),
         external_id: Some(ours.external_id.0.clone()),
         order_id: ours.order_id.as_ref().map(|id| id.0.clone()),
@@ -326,7 +326,7 @@ impl Discrepancy {
             "{}\n{EVENT_TYPE}\n{kind}\n{subject}\n{differs}",
             self.account
         );
-        event::id_of(&name)
+        event_id::from_name(&name)
     }
 
     /// What it is about: the order, else the transaction, else the invoice.
@@ -352,11 +352,15 @@ impl Discrepancy {
 
     fn of_interest(&self, side: &Side) -> String {
         match self.kind {
-            Kind::UnknownOrder | Kind::MissingOrder | Kind::Status => side.status.clone(),
-            Kind::Amount | Kind::UnknownPayment => in_words(side.amount.as_ref()),
-            Kind::Received => in_words(side.received.as_ref()),
-            Kind::Refund => in_words(side.refunded.as_ref()),
-            Kind::ExternalId => side.external_id.clone().unwrap_or_default(),
+            DiscrepancyKind::UnknownOrder
+            | DiscrepancyKind::MissingOrder
+            | DiscrepancyKind::Status => side.status.clone(),
+            DiscrepancyKind::Amount | DiscrepancyKind::UnknownPayment => {
+                in_words(side.amount.as_ref())
+            }
+            DiscrepancyKind::Received => in_words(side.received.as_ref()),
+            DiscrepancyKind::Refund => in_words(side.refunded.as_ref()),
+            DiscrepancyKind::ExternalId => side.external_id.clone().unwrap_or_default(),
         }
     }
 }
@@ -407,14 +411,18 @@ mod tests {
             (
                 sums(Some("1"), None),
                 sums(Some("0.9"), None),
-                vec![Kind::Received],
+                vec![DiscrepancyKind::Received],
             ),
-            (none.clone(), sums(None, Some("1")), vec![Kind::Refund]),
+            (
+                none.clone(),
+                sums(None, Some("1")),
+                vec![DiscrepancyKind::Refund],
+            ),
             (none.clone(), sums(None, Some("0.00")), vec![]),
             (
                 sums(None, Some("0.4")),
                 sums(None, Some("1")),
-                vec![Kind::Refund],
+                vec![DiscrepancyKind::Refund],
             ),
             (sums(None, Some("1.00")), sums(None, Some("1")), vec![]),
             (sums(None, Some("1")), none, vec![]),

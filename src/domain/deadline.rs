@@ -6,19 +6,9 @@
 use std::time::Duration;
 
 use super::invoice::Invoice;
+use super::observation::LedgerCoverage;
 use super::time::UnixMillis;
 use super::transaction::TransactionStatus;
-
-/// How far a complete reading of a ledger reached, all by the provider's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerCoverage {
-    /// When its first request was answered (HTTP `Date`).
-    pub began_at: UnixMillis,
-    /// Without a gap from here,
-    pub from: UnixMillis,
-    /// up to here.
-    pub through: UnixMillis,
-}
 
 /// Whether a reading tells that the time to pay is over and was seen whole: it was begun after the
 /// deadline and its grace, and reaches from the invoice's creation to beyond that moment.

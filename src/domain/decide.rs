@@ -15,11 +15,12 @@ mod money;
 use std::time::Duration;
 
 use self::money::Moved;
-use super::deadline::{self, LedgerCoverage};
+use super::deadline;
 use super::event::{Event, EventType};
 use super::invoice::{Facts, Invoice, TransactionId};
 use super::observation::{
-    LedgerObservation, Observation, ObservedMoney, ObservedOrder, OrderState, Payment, Verdict,
+    LedgerCoverage, LedgerObservation, Observation, ObservedMoney, ObservedOrder, OrderState,
+    Payment, Verdict,
 };
 use super::state::{Status, reason};
 use super::time::UnixMillis;
@@ -172,8 +173,8 @@ fn observed_at(observation: &Observation) -> UnixMillis {
 fn judge(rules: &Rules, row: &mut Invoice, observation: Observation) -> Judgement {
     let facts = &mut row.facts;
     let said = match observation {
-        Observation::Seen(observed) => return judge_told(rules, row, &Told::from(&observed)),
-        Observation::Ledger(observed) => return judge_told(rules, row, &Told::from(&observed)),
+        Observation::Seen(observed) => return judge_told(rules, row, &Evidence::from(&observed)),
+        Observation::Ledger(observed) => return judge_told(rules, row, &Evidence::from(&observed)),
         Observation::Created(observed) => judge_creation(facts, &row.external_id.0, &observed),
         Observation::NotFound {
             observed_at,
@@ -201,7 +202,7 @@ fn judge(rules: &Rules, row: &mut Invoice, observation: Observation) -> Judgemen
 }
 
 /// What a provider told of an invoice, by its order or by its ledger.
-struct Told<'a> {
+struct Evidence<'a> {
     order: Option<&'a ObservedOrder>,
     state: OrderState,
     word: &'a str,
@@ -210,7 +211,7 @@ struct Told<'a> {
     money: &'a ObservedMoney,
 }
 
-impl<'a> From<&'a ObservedOrder> for Told<'a> {
+impl<'a> From<&'a ObservedOrder> for Evidence<'a> {
     fn from(seen: &'a ObservedOrder) -> Self {
         Self {
             order: Some(seen),
@@ -223,7 +224,7 @@ impl<'a> From<&'a ObservedOrder> for Told<'a> {
     }
 }
 
-impl<'a> From<&'a LedgerObservation> for Told<'a> {
+impl<'a> From<&'a LedgerObservation> for Evidence<'a> {
     fn from(seen: &'a LedgerObservation) -> Self {
         Self {
             order: None,
@@ -239,13 +240,13 @@ impl<'a> From<&'a LedgerObservation> for Told<'a> {
 /// An observation with all that bears on its judgement.
 struct Case<'a> {
     rules: &'a Rules,
-    told: &'a Told<'a>,
+    told: &'a Evidence<'a>,
     mismatch: Option<&'static str>,
     moved: &'a Moved,
 }
 
 /// The judgement on what the provider told: the move, then the money beside it.
-fn judge_told(rules: &Rules, row: &mut Invoice, told: &Told<'_>) -> Judgement {
+fn judge_told(rules: &Rules, row: &mut Invoice, told: &Evidence<'_>) -> Judgement {
     let Invoice {
         facts,
         transactions,

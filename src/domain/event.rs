@@ -8,14 +8,12 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::audit::{self, Discrepancy};
+use super::event_id;
 use super::invoice::{AccountName, ExternalId, Facts, Invoice, TransactionId};
 use super::money::Money;
 use super::observation::Payment;
 use super::state::Status;
 use super::time::UnixMillis;
-
-/// Namespace of the event ids (UUID version 5).
-const NAMESPACE: Uuid = Uuid::from_u128(0x7d9a_4a3e_3c1c_5b62_9f0e_6d1f_8f1c_2a55);
 
 /// What kind of fact an event tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,12 +173,12 @@ impl Event {
             name.push('\n');
             name.push_str(&apart);
         }
-        id_of(&name)
+        event_id::from_name(&name)
     }
 
     /// The JSON text, on one line, for its place `seq` in the outbox of `epoch`.
     pub fn payload(&self, seq: i64, epoch: &str) -> String {
-        Envelope {
+        CloudEvent {
             specversion: "1.0",
             id: self.id().to_string(),
             source: format!("/payrecond/{}", self.account),
@@ -195,10 +193,10 @@ impl Event {
         .line()
     }
 
-    fn data(&self) -> Data<'_> {
+    fn data(&self) -> EventData<'_> {
         let facts = &self.facts;
         let time = |at: Option<UnixMillis>| at.map(|at| at.to_string());
-        Data {
+        EventData {
             account: &self.account.0,
             provider: &self.provider,
             external_id: Some(&self.external_id.0),
@@ -286,7 +284,7 @@ pub fn discrepancy_payload(
         .and_then(|side| side.amount.as_ref());
     let names = (finding.external_id.as_deref(), finding.order_id.as_deref());
     let transaction_id = finding.transaction_id.as_deref();
-    Envelope {
+    CloudEvent {
         specversion: "1.0",
         id: finding.event_id().to_string(),
         source: format!("/payrecond/{}", finding.account),
@@ -296,7 +294,7 @@ pub fn discrepancy_payload(
         datacontenttype: "application/json",
         sequence: seq.to_string(),
         epoch,
-        data: Data {
+        data: EventData {
             account: &finding.account,
             provider,
             external_id: names.0,
@@ -330,12 +328,7 @@ pub fn discrepancy_payload(
     .line()
 }
 
-/// The id that a name stands for.
-pub(super) fn id_of(name: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, name.as_bytes())
-}
-
-impl Envelope<'_> {
+impl CloudEvent<'_> {
     /// The JSON text. Texts and `RawValue` only: nothing in it could fail to serialize.
     fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -343,7 +336,7 @@ impl Envelope<'_> {
 }
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct CloudEvent<'a> {
     specversion: &'a str,
     id: String,
     source: String,
@@ -354,11 +347,11 @@ struct Envelope<'a> {
     datacontenttype: &'a str,
     sequence: String,
     epoch: &'a str,
-    data: Data<'a>,
+    data: EventData<'a>,
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
+struct EventData<'a> {
     account: &'a str,
     provider: &'a str,
     external_id: Option<&'a str>,

@@ -1,7 +1,5 @@
 //! An invoice: our row that follows one order.
 
-use std::fmt;
-
 use std::time::Duration;
 
 use super::money::Money;
@@ -10,53 +8,7 @@ use super::state::Status;
 use super::time::UnixMillis;
 use super::transaction::Transaction;
 
-macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub String);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(text: &str) -> Self {
-                Self(text.to_owned())
-            }
-        }
-    };
-}
-
-text_id! {
-    /// Name of an account: one store at one provider, with one key.
-    AccountName
-}
-text_id! {
-    /// The shop's own id of an order, unique within the account.
-    ExternalId
-}
-text_id! {
-    /// The provider's id of an order. Always text: ids exceed 2^53.
-    OrderId
-}
-
-text_id! {
-    /// The provider's id of a transaction.
-    TransactionId
-}
-
-/// Row id of an invoice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InvoiceId(pub i64);
-
-impl fmt::Display for InvoiceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.0)
-    }
-}
+pub use super::ids::{AccountName, ExternalId, InvoiceId, OrderId, TransactionId};
 
 /// One row of `invoices`, as read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +34,7 @@ pub struct Invoice {
     /// When its facts last changed.
     pub updated_at: UnixMillis,
     /// When to look and how it went.
-    pub schedule: Schedule,
+    pub schedule: PollPlan,
 }
 
 /// What the shop asked for, besides the amount: fixed at the insert.
@@ -135,7 +87,7 @@ pub struct Facts {
 
 /// The plan of looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule {
+pub struct PollPlan {
     /// When to look next; None = never again. 0 = a program asked for a look.
     pub next_poll_at: Option<UnixMillis>,
     /// When a look last brought an answer.
@@ -148,7 +100,7 @@ pub struct Schedule {
     pub last_error: Option<String>,
 }
 
-impl Schedule {
+impl PollPlan {
     /// Whether a program asked for a look.
     pub fn is_nudged(&self) -> bool {
         self.next_poll_at == Some(UnixMillis(0))

@@ -3,7 +3,7 @@
 //! `state` names the states and the moves between them, `decide` turns an observation about an invoice into
 //! the row to write and the event to append, `cadence` says when to poll again, `planner` by which
 //! requests, `listing` what is known of the provider's order list, `deadline` when a ledger's silence
-//! ends an invoice. The rest is vocabulary: `invoice`, `observed`, `transaction`, `money`, `event`,
+//! ends an invoice. The rest is vocabulary: `invoice`, `observation`, `transaction`, `money`, `event`,
 //! `time`.
 
 pub mod account;
@@ -12,6 +12,8 @@ pub mod cadence;
 pub mod deadline;
 pub mod decide;
 pub mod event;
+mod event_id;
+mod ids;
 pub mod invoice;
 pub mod list_reading;
 pub mod listing;

@@ -1,7 +1,6 @@
-//! ObservedOrders: what a provider said about one order, in words that every provider shares.
+//! Observations: what a provider said about one order, in words that every provider shares.
 
-use super::deadline::LedgerCoverage;
-use super::invoice::{ExternalId, OrderId};
+use super::ids::{ExternalId, OrderId};
 use super::money::Money;
 use super::time::UnixMillis;
 use super::transaction::Transaction;
@@ -131,6 +130,17 @@ pub struct LedgerObservation {
     pub payment: Option<Payment>,
     /// Sums and transactions.
     pub money: ObservedMoney,
+}
+
+/// How far a complete reading of a ledger reached, all by the provider's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerCoverage {
+    /// When its first request was answered (HTTP `Date`).
+    pub began_at: UnixMillis,
+    /// Without a gap from here,
+    pub from: UnixMillis,
+    /// up to here.
+    pub through: UnixMillis,
 }
 
 impl ObservedOrder {

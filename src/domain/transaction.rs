@@ -1,7 +1,7 @@
 //! Transactions: movements of money in the ledger of a provider that has one, and refunds that a
 //! provider tells.
 
-use super::invoice::{ExternalId, TransactionId};
+use super::ids::{ExternalId, TransactionId};
 use super::money::{self, Money};
 use super::time::UnixMillis;
 

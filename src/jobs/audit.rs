@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::audit::{self, AuditRow, Discrepancy, Kind};
+use crate::domain::audit::{self, AuditRow, Discrepancy, DiscrepancyKind};
 use crate::domain::decide::{Rules, decide_by};
 use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::observation::{Observation, ObservedOrder};
@@ -52,7 +52,7 @@ pub struct Audit {
 
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct AuditReport {
     /// Orders and invoices compared.
     pub checked: u64,
     /// All that stands, unknown paid orders first.
@@ -84,7 +84,7 @@ pub enum AuditError {
 
 /// What has been read so far.
 #[derive(Default)]
-struct Reading {
+struct AuditProgress {
     orders: u64,
     /// Invoices whose order was seen.
     seen: HashSet<InvoiceId>,
@@ -96,9 +96,9 @@ struct Reading {
 
 impl Audit {
     /// Reads, compares, says what is new, and takes in if asked to.
-    pub async fn run_once(&self) -> Result<Report, AuditError> {
+    pub async fn run_once(&self) -> Result<AuditReport, AuditError> {
         let began = self.clock.now();
-        let mut reading = Reading::default();
+        let mut reading = AuditProgress::default();
         self.read_list(&mut reading).await?;
         self.leave_a_moment(&mut reading).await?;
         let mut findings = self.recheck(&reading).await?;
@@ -114,7 +114,7 @@ impl Audit {
         } else {
             (0, self.say(&findings).await?)
         };
-        Ok(Report {
+        Ok(AuditReport {
             checked: reading.orders + findings.iter().filter(|f| f.theirs.is_none()).count() as u64,
             discrepancies: findings,
             adopted,
@@ -127,12 +127,12 @@ impl Audit {
     async fn say_and_adopt(
         &self,
         findings: &[Discrepancy],
-        reading: &Reading,
+        reading: &AuditProgress,
     ) -> Result<(u64, u64), AuditError> {
         let (unknown, others): (Vec<Discrepancy>, Vec<Discrepancy>) = findings
             .iter()
             .cloned()
-            .partition(|finding| finding.kind == Kind::UnknownOrder);
+            .partition(|finding| finding.kind == DiscrepancyKind::UnknownOrder);
         let said = self.say(&others).await?;
         let taken = self.take_in(reading).await?;
         let left: Vec<Discrepancy> = unknown
@@ -163,7 +163,7 @@ impl Audit {
         &self,
         page: Vec<ObservedOrder>,
         asked_at: UnixMillis,
-        reading: &mut Reading,
+        reading: &mut AuditProgress,
     ) -> Result<(), AuditError> {
         let rows = self.store.audit_rows_of(&self.account, &page).await?;
         let mut known = HashSet::new();
@@ -242,7 +242,7 @@ impl Audit {
     }
 
     /// The ids of the orders that are invoices now.
-    async fn take_in(&self, reading: &Reading) -> Result<HashSet<String>, StoreError> {
+    async fn take_in(&self, reading: &AuditProgress) -> Result<HashSet<String>, StoreError> {
         let orders: Vec<ObservedOrder> = reading.unknown.values().cloned().collect();
         let mut taken = HashSet::new();
         for batch in orders.chunks(FINDINGS) {
@@ -260,11 +260,17 @@ fn urgency(finding: &Discrepancy) -> (u8, Option<String>) {
         .as_ref()
         .is_some_and(|side| side.status == "PAID");
     let rank = match (finding.kind, paid) {
-        (Kind::UnknownOrder, true) | (Kind::UnknownPayment, _) => 0,
-        (Kind::Status, true) | (Kind::Refund, _) => 1,
-        (Kind::Amount | Kind::ExternalId | Kind::Status | Kind::Received, _) => 2,
-        (Kind::MissingOrder, _) => 3,
-        (Kind::UnknownOrder, false) => 4,
+        (DiscrepancyKind::UnknownOrder, true) | (DiscrepancyKind::UnknownPayment, _) => 0,
+        (DiscrepancyKind::Status, true) | (DiscrepancyKind::Refund, _) => 1,
+        (
+            DiscrepancyKind::Amount
+            | DiscrepancyKind::ExternalId
+            | DiscrepancyKind::Status
+            | DiscrepancyKind::Received,
+            _,
+        ) => 2,
+        (DiscrepancyKind::MissingOrder, _) => 3,
+        (DiscrepancyKind::UnknownOrder, false) => 4,
     };
     (rank, finding.order_id.clone())
 }

@@ -42,9 +42,9 @@ impl Retention {
     /// Deletes all that may go. Each kind is tried, whatever becomes of the others; an error of any
     /// is the caller's.
     pub async fn run_once(&self) -> Result<Deleted, StoreError> {
-        let events = self.delete(Rows::Events, self.outbox).await;
-        let invoices = self.delete(Rows::Invoices, self.invoices).await;
-        let transactions = self.delete(Rows::Transactions, self.transactions).await;
+        let events = self.delete(RowKind::Events, self.outbox).await;
+        let invoices = self.delete(RowKind::Invoices, self.invoices).await;
+        let transactions = self.delete(RowKind::Transactions, self.transactions).await;
         if events.is_err() {
             for error in [&invoices, &transactions]
                 .into_iter()
@@ -69,15 +69,15 @@ impl Retention {
         Ok(deleted)
     }
 
-    async fn delete(&self, rows: Rows, age: Option<Duration>) -> Result<u64, StoreError> {
+    async fn delete(&self, rows: RowKind, age: Option<Duration>) -> Result<u64, StoreError> {
         let Some(age) = age else { return Ok(0) };
         let before = self.clock.now().minus(age);
         let mut all = 0;
         loop {
             let deleted = match rows {
-                Rows::Events => self.store.prune_outbox(before, ROWS_A_TURN).await?,
-                Rows::Invoices => self.store.prune_invoices(before, ROWS_A_TURN).await?,
-                Rows::Transactions => self.store.prune_transactions(before, ROWS_A_TURN).await?,
+                RowKind::Events => self.store.prune_outbox(before, ROWS_A_TURN).await?,
+                RowKind::Invoices => self.store.prune_invoices(before, ROWS_A_TURN).await?,
+                RowKind::Transactions => self.store.prune_transactions(before, ROWS_A_TURN).await?,
             };
             all += deleted;
             if deleted < u64::from(ROWS_A_TURN) {
@@ -89,7 +89,7 @@ impl Retention {
 }
 
 #[derive(Clone, Copy)]
-enum Rows {
+enum RowKind {
     Events,
     Invoices,
     Transactions,

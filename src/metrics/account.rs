@@ -1,24 +1,23 @@
-//! One account: what is counted for it, and how it stands right now.
+//! The metrics of one account, and its state right now.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Account, Event, Failure, Families, ObservationLabels, PollLabels};
+use super::{AccountLabels, EventLabels, FailureLabels, Families, OutcomeLabels};
 use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
 
-/// Kinds of requests with the outcomes that each can have: all are offered from the start, at zero.
-const LOOKS: [(&str, &[&str]); 4] = [
-    ("look", &["seen", "not_found", "could_not_ask"]),
-    (
-        "creation",
-        &["created", "refused", "conflict", "could_not_ask"],
-    ),
-    ("page", &["read", "could_not_ask"]),
-    ("count", &["read", "could_not_ask"]),
+/// Kinds of requests. Every label value is exported from the start, at zero.
+const REQUESTS: [&str; 5] = ["poll", "creation", "page", "count", "probe"];
+const ANSWERED: &str = "answered";
+const FAILED: &str = "failed";
+/// What an answer to each kind of request can say about an order.
+const OBSERVATIONS: [(&str, &[&str]); 3] = [
+    ("poll", &["seen", "not_found"]),
+    ("creation", &["created", "refused", "conflict"]),
+    ("page", &["seen"]),
 ];
-const SIGHTED_BY: [&str; 3] = ["look", "creation", "page"];
 const EVENTS: [&str; 11] = [
     "payment.pending",
     "payment.paid",
@@ -41,43 +40,43 @@ const REASONS: [&str; 6] = [
     "refused",
 ];
 
-/// How an account stands.
+/// The state of an account, and what it shows of its latest requests.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct AccountGauges {
     /// Whether its requests go out.
     pub state: AccountState,
     /// Since when; None = since the start.
     pub since: Option<UnixMillis>,
-    /// When the provider last said something.
+    /// When the provider last answered.
     pub last_answer_at: Option<UnixMillis>,
-    /// When it last could not be asked, and why.
+    /// When a request last failed, and why.
     pub last_failure: Option<(UnixMillis, String)>,
-    /// Requests a second that the budget allows now; None = no limit.
+    /// Requests per second that the rate limit allows now; None = no limit.
     pub rate: Option<f64>,
-    /// Requests that wait for their answer.
+    /// Requests in flight.
     pub in_flight: usize,
-    /// Whether what was decided cannot be written.
+    /// Whether decisions cannot be written.
     pub database_fails: bool,
 }
 
-/// What a poller tells of its limits, once a turn.
+/// The limits of an account, as its poller reports them once a turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Limiting {
     /// Whether requests go out.
     pub state: AccountState,
-    /// Requests ever charged.
+    /// Requests begun since the start.
     pub begun: u64,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub rate: Option<f64>,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub in_flight: usize,
-    /// Whether something is due that may not begin.
+    /// Whether a due request has to wait.
     pub waits: bool,
-    /// As in `Standing`.
+    /// As in `AccountGauges`.
     pub database_fails: bool,
 }
 
-/// Counts for one account. Clones count into the same place.
+/// The metrics of one account. Clones share the same values.
 #[derive(Clone)]
 pub struct AccountMeter {
     name: String,
@@ -87,9 +86,9 @@ pub struct AccountMeter {
 
 #[derive(Default)]
 struct Now {
-    standing: Standing,
+    standing: AccountGauges,
     begun: u64,
-    /// Since when something waits that is due, by the monotonic clock.
+    /// Since when a due request has been waiting, by the monotonic clock.
     waiting_since: Option<Duration>,
 }
 
@@ -106,37 +105,41 @@ impl AccountMeter {
             families,
             now: Arc::default(),
         };
-        meter.offer_all();
+        meter.export_zeros();
         meter
     }
 
-    /// A rate needs a zero to begin with.
-    fn offer_all(&self) {
-        for (kind, outcomes) in LOOKS {
-            for outcome in outcomes {
-                drop(self.families.looks.get_or_create(&self.look(kind, outcome)));
+    /// Creates every series at zero: without a first zero, `rate` and `increase` miss the first count.
+    fn export_zeros(&self) {
+        let families = &self.families;
+        for kind in REQUESTS {
+            for outcome in [ANSWERED, FAILED] {
+                let labels = self.outcome(kind, outcome);
+                drop(families.requests.get_or_create(&labels));
             }
         }
-        for by in SIGHTED_BY {
-            self.sighted(by, 0);
+        for (kind, outcomes) in OBSERVATIONS {
+            for outcome in outcomes {
+                self.observed(kind, outcome, 0);
+            }
         }
         for event_type in EVENTS {
-            self.said(event_type, 0);
+            self.recorded(event_type, 0);
         }
         for reason in REASONS {
             drop(
-                self.families
-                    .could_not_ask
+                families
+                    .request_failures
                     .get_or_create(&self.failure(reason)),
             );
         }
         let account = self.account();
-        drop(self.families.budget_requests.get_or_create(&account));
-        drop(self.families.budget_waits.get_or_create(&account));
-        drop(self.families.budget_wait.get_or_create(&account));
-        drop(self.families.detect.get_or_create(&account));
-        drop(self.families.page_bytes.get_or_create(&account));
-        drop(self.families.page_orders.get_or_create(&account));
+        drop(families.rate_limit_requests.get_or_create(&account));
+        drop(families.rate_limit_waits.get_or_create(&account));
+        drop(families.rate_limit_wait.get_or_create(&account));
+        drop(families.time_to_detect.get_or_create(&account));
+        drop(families.list_page_size.get_or_create(&account));
+        drop(families.list_page_orders.get_or_create(&account));
     }
 
     /// The account.
@@ -144,71 +147,61 @@ impl AccountMeter {
         &self.name
     }
 
-    /// A request of a kind came back: it told something.
-    pub fn answered(&self, kind: &'static str, outcome: &'static str, now: UnixMillis) {
-        self.families
-            .looks
-            .get_or_create(&self.look(kind, outcome))
-            .inc();
+    /// Counts a request that the provider answered.
+    pub fn answered(&self, kind: &'static str, now: UnixMillis) {
+        let labels = self.outcome(kind, ANSWERED);
+        self.families.requests.get_or_create(&labels).inc();
         self.lock().standing.last_answer_at = Some(now);
     }
 
-    /// A request of a kind told nothing.
+    /// Counts a request that failed.
     pub fn failed(&self, kind: &'static str, reason: &'static str, error: String, now: UnixMillis) {
-        self.families
-            .looks
-            .get_or_create(&self.look(kind, "could_not_ask"))
-            .inc();
-        self.families
-            .could_not_ask
-            .get_or_create(&self.failure(reason))
-            .inc();
+        let families = &self.families;
+        let labels = self.outcome(kind, FAILED);
+        families.requests.get_or_create(&labels).inc();
+        let reason = self.failure(reason);
+        families.request_failures.get_or_create(&reason).inc();
         self.lock().standing.last_failure = Some((now, error));
     }
 
-    /// The provider told of so many orders.
-    pub fn sighted(&self, by: &'static str, orders: u64) {
-        let labels = ObservationLabels {
-            account: self.name.clone(),
-            by,
-        };
-        self.families
-            .observations
-            .get_or_create(&labels)
-            .inc_by(orders);
+    /// Counts observations of orders in answers to a kind of request.
+    pub fn observed(&self, kind: &'static str, outcome: &'static str, orders: u64) {
+        let labels = self.outcome(kind, outcome);
+        let observations = self.families.observations.get_or_create(&labels);
+        observations.inc_by(orders);
     }
 
-    /// A page was read to its end.
+    /// Records the size of a page of the order list.
     #[expect(clippy::cast_precision_loss, reason = "a page is far below 2^53 bytes")]
     pub fn page(&self, bytes: u64, orders: u64) {
         let account = self.account();
         let families = &self.families;
         families
-            .page_bytes
+            .list_page_size
             .get_or_create(&account)
             .observe(bytes as f64);
         families
-            .page_orders
+            .list_page_orders
             .get_or_create(&account)
             .observe(orders as f64);
     }
 
-    /// So many events of a type were written.
-    pub fn said(&self, event_type: &'static str, events: u64) {
-        let labels = Event {
+    /// Counts events written to the outbox.
+    pub fn recorded(&self, event_type: &'static str, events: u64) {
+        let labels = EventLabels {
             account: self.name.clone(),
             r#type: event_type,
         };
         self.families.events.get_or_create(&labels).inc_by(events);
     }
 
-    /// A payment's event was committed so long after the payment.
+    /// Records the time from a payment to the commit of its event.
     pub fn detected(&self, after: Duration) {
-        let detect = self.families.detect.get_or_create(&self.account());
-        detect.observe(after.as_secs_f64());
+        let detected = self.families.time_to_detect.get_or_create(&self.account());
+        detected.observe(after.as_secs_f64());
     }
 
-    /// How the limits stand in this turn; `now` is the wall clock's, `at` the monotonic one's.
+    /// Records the limits of this turn; `now` is the wall clock's time, `at` the monotonic one's.
     pub fn turn(&self, limiting: Limiting, now: UnixMillis, at: Duration) {
         let mut kept = self.lock();
         let standing = &mut kept.standing;
@@ -226,22 +219,22 @@ impl AccountMeter {
         drop(kept);
         let account = self.account();
         if begun > 0 {
-            let requests = self.families.budget_requests.get_or_create(&account);
+            let requests = self.families.rate_limit_requests.get_or_create(&account);
             requests.inc_by(begun);
         }
         if let Some(since) = waited_since {
             let waited = at.saturating_sub(since).as_secs_f64();
             self.families
-                .budget_wait
+                .rate_limit_wait
                 .get_or_create(&account)
                 .inc_by(waited);
         } else if limiting.waits {
-            self.families.budget_waits.get_or_create(&account).inc();
+            self.families.rate_limit_waits.get_or_create(&account).inc();
         }
     }
 
-    /// How the account stands.
-    pub fn standing(&self) -> Standing {
+    /// The account's state right now.
+    pub fn gauges(&self) -> AccountGauges {
         self.lock().standing.clone()
     }
 
@@ -249,22 +242,22 @@ impl AccountMeter {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn account(&self) -> Account {
-        Account {
+    fn account(&self) -> AccountLabels {
+        AccountLabels {
             account: self.name.clone(),
         }
     }
 
-    fn look(&self, kind: &'static str, outcome: &'static str) -> PollLabels {
-        PollLabels {
+    fn outcome(&self, kind: &'static str, outcome: &'static str) -> OutcomeLabels {
+        OutcomeLabels {
             account: self.name.clone(),
             kind,
             outcome,
         }
     }
 
-    fn failure(&self, reason: &'static str) -> Failure {
-        Failure {
+    fn failure(&self, reason: &'static str) -> FailureLabels {
+        FailureLabels {
             account: self.name.clone(),
             reason,
         }

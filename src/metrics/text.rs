@@ -9,14 +9,14 @@ use prometheus_client::registry::Registry;
 
 /// How metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum MetricsFormat {
     /// Prometheus' text, version 0.0.4.
     Prometheus,
     /// `OpenMetrics` text, version 1.0.0.
     OpenMetrics,
 }
 
-impl Format {
+impl MetricsFormat {
     /// The one that an `Accept` header asks for.
     pub fn asked_by(accept: &str) -> Self {
         // Media types have no case.
@@ -41,17 +41,17 @@ impl Format {
 ///
 /// # Errors
 /// When a metric cannot be written.
-pub fn encode(registries: &[&Registry], format: Format) -> Result<String, fmt::Error> {
+pub fn encode(registries: &[&Registry], format: MetricsFormat) -> Result<String, fmt::Error> {
     let mut text = String::new();
     for registry in registries {
         encode_registry(&mut text, registry)?;
     }
     match format {
-        Format::OpenMetrics => {
+        MetricsFormat::OpenMetrics => {
             encode_eof(&mut text)?;
             Ok(text)
         }
-        Format::Prometheus => Ok(as_prometheus(&text)),
+        MetricsFormat::Prometheus => Ok(as_prometheus(&text)),
     }
 }
 
@@ -93,13 +93,13 @@ mod tests {
         registry.register("eggs", "Eggs sold", eggs);
         let age = Gauge::<i64>::default();
         registry.register_with_unit("age", "Age of the oldest", Unit::Seconds, age);
-        let text = encode(&[&registry], Format::Prometheus).unwrap();
+        let text = encode(&[&registry], MetricsFormat::Prometheus).unwrap();
         assert_eq!(
             text,
             "# HELP shop_eggs_total Eggs sold.\n# TYPE shop_eggs_total counter\nshop_eggs_total 6\n\
              # HELP shop_age_seconds Age of the oldest.\n# TYPE shop_age_seconds gauge\nshop_age_seconds 0\n"
         );
-        let text = encode(&[&registry], Format::OpenMetrics).unwrap();
+        let text = encode(&[&registry], MetricsFormat::OpenMetrics).unwrap();
         assert!(text.contains("# TYPE shop_eggs counter\n") && text.ends_with("# EOF\n"));
     }
 }

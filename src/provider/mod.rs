@@ -5,6 +5,7 @@
 //! kind can become an observation about an invoice.
 
 pub mod http;
+pub mod kind;
 mod refund_list;
 pub mod registry;
 pub mod service;
@@ -15,6 +16,7 @@ pub mod wire;
 pub mod yookassa;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -261,21 +263,24 @@ impl ProviderError {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
+/// Reads an account's key again.
+pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
+
 impl ApiKey {
     /// A key as read, white space around it cut. Refused, with the reason, when empty or when it
     /// holds what no header takes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
-            return Err("is empty");
+            return Err("empty");
         }
         match std::str::from_utf8(bytes) {
             Ok(text) if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) => {
                 Ok(Self(text.to_owned()))
             }
             _ => Err(
-                "holds a line break, a control character or a letter outside ASCII; \
-                 accepted is the key alone, on one line",
+                "contains a line break, a control character or a letter outside ASCII; expected the key alone, \
+                 on one line",
             ),
         }
     }

@@ -4,84 +4,30 @@
 //! `provider/mod.rs`, name its `KIND` in [`PROVIDERS`], and describe it in `docs/providers`. Configuration,
 //! key files, budgets, settings and the transport follow from the [`ProviderKind`]; nothing else knows a
 //! provider's name.
-//!
-//! - `settings`: the keys under `[account.settings]`. They are checked at the start (unknown key, wrong
-//!   type, value out of range: exit 78) and reach `build` complete, defaults filled in.
-//! - `check_key`: the form of a key (`shopId:secret`), asked before the first request and at every reload.
-//! - `key_place`: where the transport shows the key. The provider itself never sees it but to strike it
-//!   out of the service's words, which [`ServiceClient`](super::service::ServiceClient) does.
-//! - `build`: makes the account's `Provider` over a transport that gets its key by `set_key`.
 
-use std::fmt;
-use std::sync::Arc;
-
-use url::Url;
-
-use super::http::{KeyPlace, Transport};
-use super::setting::{Setting, Settings};
-use super::{Provider, walletpay, yookassa};
-use crate::clock::Clock;
+use super::kind::ProviderKind;
+use super::{walletpay, yookassa};
 
 /// Every provider, in the order in which they are shown to people.
 pub const PROVIDERS: &[&ProviderKind] = &[&walletpay::KIND, &yookassa::KIND];
-
-/// What is known of a provider before an account of it exists.
-pub struct ProviderKind {
-    /// Its name in configuration and events: `crypto-pay`.
-    pub name: &'static str,
-    /// Where its service is: scheme and host.
-    pub base_url: &'static str,
-    /// The budget of an account that sets none.
-    pub requests_per_second: f64,
-    /// What its accounts may set.
-    pub settings: &'static [Setting],
-    /// Whether a key can be one, or what is wrong with it, without showing it: "must be …".
-    pub check_key: fn(&str) -> Result<(), &'static str>,
-    /// Where a request shows the key.
-    pub key_place: KeyPlace,
-    /// The provider of one account. It has no key yet.
-    pub build: fn(ProviderParts) -> Arc<dyn Provider>,
-}
-
-/// What an account's provider is made of.
-pub struct ProviderParts {
-    /// Carries its requests, with its key.
-    pub transport: Arc<dyn Transport>,
-    /// Tells when an answer came.
-    pub clock: Arc<dyn Clock>,
-    /// Where the service is, as configured.
-    pub base_url: Url,
-    /// Every setting of the provider.
-    pub settings: Settings,
-}
 
 /// The provider of that name.
 pub fn provider_kind(name: &str) -> Option<&'static ProviderKind> {
     PROVIDERS.iter().copied().find(|kind| kind.name == name)
 }
 
-/// For providers whose keys have no form of their own.
-pub fn any_key(_key: &str) -> Result<(), &'static str> {
-    Ok(())
-}
-
-/// One provider is one name.
-impl PartialEq for ProviderKind {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl fmt::Debug for ProviderKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProviderKind({})", self.name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use url::Url;
+
     use super::*;
-    use crate::provider::setting::SettingKind;
+    use crate::clock::SystemClock;
+    use crate::provider::http::{Request, Response, Transport};
+    use crate::provider::kind::ProviderParts;
+    use crate::provider::setting::{Setting, SettingKind, Settings};
+    use crate::provider::{ApiKey, ProviderError};
 
     #[test]
     fn a_name_and_a_setting_are_one_thing_everywhere() {
@@ -112,7 +58,7 @@ mod tests {
         for kind in PROVIDERS {
             let parts = ProviderParts {
                 transport: Arc::new(Silent),
-                clock: Arc::new(crate::clock::SystemClock::new()),
+                clock: Arc::new(SystemClock::new()),
                 base_url: kind.base_url.parse().unwrap(),
                 settings: Settings::default(),
             };
@@ -124,13 +70,10 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Transport for Silent {
-        async fn send(
-            &self,
-            _request: crate::provider::http::Request,
-        ) -> Result<crate::provider::http::Response, crate::provider::ProviderError> {
-            Err(crate::provider::ProviderError::Unreachable("silent".into()))
+        async fn send(&self, _request: Request) -> Result<Response, ProviderError> {
+            Err(ProviderError::Unreachable("silent".into()))
         }
 
-        fn set_key(&self, _key: crate::provider::ApiKey) {}
+        fn set_key(&self, _key: ApiKey) {}
     }
 }

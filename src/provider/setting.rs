@@ -23,8 +23,8 @@ pub enum SettingKind {
     Text {
         /// Whether a text is accepted; the default is not asked about.
         is_valid: fn(&str) -> bool,
-        /// In words, after "accepted is".
-        accepted: &'static str,
+        /// In words, after "expected".
+        expected: &'static str,
     },
     /// A number without quotes, kept as a plain decimal.
     Decimal {

@@ -34,7 +34,7 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Check {
+pub(super) struct HealthCheck {
     /// `database`, `account NAME`, `looks NAME`, `consumer NAME` or `duties`.
     #[serde(rename = "check")]
     pub(super) subject: String,
@@ -46,27 +46,27 @@ pub(super) struct Check {
 
 /// All that was looked at.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct HealthReport {
     status: &'static str,
-    pub(super) checks: Vec<Check>,
+    pub(super) checks: Vec<HealthCheck>,
 }
 
 /// What was last found out about the database.
 pub(super) struct Health {
     clock: Arc<dyn Clock>,
-    probe: Mutex<Option<(Duration, Check)>>,
-    last: std::sync::Mutex<Option<Check>>,
+    probe: Mutex<Option<(Duration, HealthCheck)>>,
+    last: std::sync::Mutex<Option<HealthCheck>>,
 }
 
 pub(super) async fn livez(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    Report::of(vec![site.duties()]).into_answer(&headers)
+    HealthReport::of(vec![site.duties()]).into_answer(&headers)
 }
 
 pub(super) async fn readyz(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     site.report().await.into_answer(&headers)
 }
 
-impl Check {
+impl HealthCheck {
     fn of(subject: impl Into<String>, outcome: Result<String, String>) -> Self {
         let (ok, message) = match outcome {
             Ok(message) => (true, message),
@@ -86,8 +86,8 @@ impl Check {
     }
 }
 
-impl Report {
-    fn of(checks: Vec<Check>) -> Self {
+impl HealthReport {
+    fn of(checks: Vec<HealthCheck>) -> Self {
         let well = checks.iter().all(|check| check.ok);
         Self {
             status: if well { "ok" } else { "failing" },
@@ -96,7 +96,7 @@ impl Report {
     }
 
     /// What is not well.
-    pub(super) fn failing(&self) -> impl Iterator<Item = &Check> {
+    pub(super) fn failing(&self) -> impl Iterator<Item = &HealthCheck> {
         self.checks.iter().filter(|check| !check.ok)
     }
 
@@ -134,10 +134,10 @@ impl Health {
     }
 
     /// Whether the database can be written. Who asks meanwhile waits for the same answer.
-    async fn database(&self, store: &SqliteStore) -> Check {
+    async fn database(&self, store: &SqliteStore) -> HealthCheck {
         // No answer of before holds then.
         if let Err(error) = store.require_in_place() {
-            return Check::of("database", Err(error.to_string()));
+            return HealthCheck::of("database", Err(error.to_string()));
         }
         let mut probe = self.probe.lock().await;
         let now = self.clock.monotonic();
@@ -155,29 +155,29 @@ impl Health {
                 words::span(WRITABLE_WITHIN)
             )),
         };
-        let check = Check::of("database", outcome);
+        let check = HealthCheck::of("database", outcome);
         *probe = Some((self.clock.monotonic(), check.clone()));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(check.clone());
         check
     }
 
     /// What was last found out about the database, without asking it.
-    fn last(&self) -> Check {
+    fn last(&self) -> HealthCheck {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.clone()
-            .unwrap_or_else(|| Check::of("database", Ok("is being looked at".to_owned())))
+            .unwrap_or_else(|| HealthCheck::of("database", Ok("is being looked at".to_owned())))
     }
 }
 
 impl Site {
     /// Everything that must be well for payments to be noticed and passed on.
-    async fn report(&self) -> Report {
+    async fn report(&self) -> HealthReport {
         let database = self.health.database(&self.setup.store).await;
         self.report_with(database).await
     }
 
     /// The same for a page, which waits but a moment: then what was last found out counts.
-    pub(super) async fn report_at_once(self: &Arc<Self>) -> Report {
+    pub(super) async fn report_at_once(self: &Arc<Self>) -> HealthReport {
         let site = Arc::clone(self);
         // A task of its own: it goes on to the end, for the next one who asks.
         let probing = tokio::spawn(async move { site.health.database(&site.setup.store).await });
@@ -188,11 +188,11 @@ impl Site {
         self.report_with(database).await
     }
 
-    async fn report_with(&self, mut database: Check) -> Report {
+    async fn report_with(&self, mut database: HealthCheck) -> HealthReport {
         let now = self.setup.clock.now();
-        let fails = |meter: &AccountMeter| meter.standing().database_fails;
+        let fails = |meter: &AccountMeter| meter.gauges().database_fails;
         if database.ok && self.setup.accounts.iter().any(fails) {
-            database = Check::of(
+            database = HealthCheck::of(
                 "database",
                 Err(
                     "what was found out cannot be written: a full disk, or a lock that another \
@@ -210,11 +210,11 @@ impl Site {
             checks.push(self.looks(meter.name(), now).await);
         }
         checks.extend(self.consumers(now).await);
-        Report::of(checks)
+        HealthReport::of(checks)
     }
 
     /// Whether every duty turns.
-    fn duties(&self) -> Check {
+    fn duties(&self) -> HealthCheck {
         let now = self.setup.clock.monotonic();
         let beats = self.setup.heartbeats.iter();
         let hanging: Vec<&str> = beats
@@ -230,10 +230,10 @@ impl Site {
                 hanging.join(", ")
             ))
         };
-        Check::of("duties", outcome)
+        HealthCheck::of("duties", outcome)
     }
 
-    async fn looks(&self, account: &str, now: UnixMillis) -> Check {
+    async fn looks(&self, account: &str, now: UnixMillis) -> HealthCheck {
         let outcome = match self.setup.store.overdue(&account.into(), now).await {
             Err(error) => Err(format!("cannot be read: {error}")),
             Ok(overdue) => {
@@ -249,14 +249,14 @@ impl Site {
                 }
             }
         };
-        Check::of(format!("looks {account}"), outcome)
+        HealthCheck::of(format!("looks {account}"), outcome)
     }
 
-    async fn consumers(&self, now: UnixMillis) -> Vec<Check> {
+    async fn consumers(&self, now: UnixMillis) -> Vec<HealthCheck> {
         let lags = match self.setup.store.lags(1).await {
             Ok(lags) => lags,
             Err(error) => {
-                return vec![Check::of(
+                return vec![HealthCheck::of(
                     "consumers",
                     Err(format!("cannot be read: {error}")),
                 )];
@@ -277,15 +277,15 @@ impl Site {
                     Ok(words)
                 }
             };
-            Check::of(format!("consumer {}", one_line(&lag.consumer)), outcome)
+            HealthCheck::of(format!("consumer {}", one_line(&lag.consumer)), outcome)
         });
         told.collect()
     }
 }
 
 /// Whether an account can ask.
-fn account(meter: &AccountMeter, now: UnixMillis) -> Check {
-    let standing = meter.standing();
+fn account(meter: &AccountMeter, now: UnixMillis) -> HealthCheck {
+    let standing = meter.gauges();
     let since = standing.since.map_or_else(String::new, |at| {
         format!(", for {} now", words::span(now.since(at)))
     });
@@ -302,5 +302,5 @@ fn account(meter: &AccountMeter, now: UnixMillis) -> Check {
         AccountState::Paused => Err(format!("no request succeeds{since}; {answered}{error}")),
         AccountState::KeyRefused => Err(format!("the provider refuses the key{since}{error}")),
     };
-    Check::of(format!("account {}", meter.name()), outcome)
+    HealthCheck::of(format!("account {}", meter.name()), outcome)
 }

@@ -11,7 +11,9 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::Site;
-use super::page::{EventRow, HERE, VERSION, event_rows, rendered, tone};
+use super::notice::{SearchHit, notice};
+use super::page::{HistoryRow, event_rows, tone};
+use super::render::{HERE, VERSION, rendered};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
@@ -26,7 +28,7 @@ const LONGEST: usize = 300;
 const MOST_FOUND: usize = 50;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct InvoiceSearch {
     #[serde(default)]
     r#ref: String,
     account: Option<String>,
@@ -34,7 +36,7 @@ pub(super) struct Asked {
 
 #[derive(Template)]
 #[template(path = "invoice.html")]
-struct Page {
+struct InvoicePage {
     version: &'static str,
     root: &'static str,
     asked: String,
@@ -45,30 +47,9 @@ struct Page {
     tone: &'static str,
     amount: String,
     chapters: Vec<Chapter>,
-    events: Vec<EventRow>,
+    events: Vec<HistoryRow>,
     no_events: &'static str,
     facts: Vec<Fact>,
-}
-
-#[derive(Template)]
-#[template(path = "words.html")]
-pub(super) struct WordsPage<'a> {
-    pub(super) version: &'static str,
-    pub(super) root: &'a str,
-    pub(super) asked: &'a str,
-    pub(super) headline: &'a str,
-    pub(super) sentence: &'a str,
-    pub(super) found: Vec<Found>,
-}
-
-/// One of several that are called the same.
-pub(super) struct Found {
-    id: i64,
-    external_id: String,
-    account: String,
-    status: Status,
-    tone: &'static str,
-    amount: String,
 }
 
 struct Chapter {
@@ -82,28 +63,9 @@ struct Fact {
     value: String,
 }
 
-/// A page that says one thing, and perhaps lists what may have been meant.
-pub(super) fn words_page(
-    code: StatusCode,
-    headline: &str,
-    sentence: &str,
-    asked: &str,
-    found: Vec<Found>,
-) -> Response {
-    let page = WordsPage {
-        version: VERSION,
-        root: HERE,
-        asked,
-        headline,
-        sentence,
-        found,
-    };
-    rendered(code, &page)
-}
-
 pub(super) async fn invoice(
     State(site): State<Arc<Site>>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<InvoiceSearch>, QueryRejection>,
 ) -> Response {
     let asked = match asked {
         Ok(Query(asked)) if asked.r#ref.chars().count() <= LONGEST => asked,
@@ -121,7 +83,7 @@ pub(super) async fn invoice(
         Err(error) => {
             let sentence = format!("The database cannot be read: {error}");
             let headline = "Nothing can be told just now";
-            words_page(
+            notice(
                 StatusCode::SERVICE_UNAVAILABLE,
                 headline,
                 &sentence,
@@ -134,7 +96,7 @@ pub(super) async fn invoice(
 
 fn not_understood() -> Response {
     let sentence = "Name an invoice by its external id, its order id, or # and its number.";
-    words_page(
+    notice(
         StatusCode::BAD_REQUEST,
         "Which invoice?",
         sentence,
@@ -156,15 +118,9 @@ impl Site {
         }
         if found.len() > 1 {
             let headline = format!("{} invoices are called that", found.len());
-            let rows = found.iter().take(MOST_FOUND).map(Found::of).collect();
+            let rows = found.iter().take(MOST_FOUND).map(search_hit).collect();
             let sentence = "Several accounts may use one external id.";
-            return Ok(words_page(
-                StatusCode::OK,
-                &headline,
-                sentence,
-                called,
-                rows,
-            ));
+            return Ok(notice(StatusCode::OK, &headline, sentence, called, rows));
         }
         let Some(invoice) = found.pop() else {
             let sentence = format!(
@@ -172,7 +128,7 @@ impl Site {
                 one_line(called)
             );
             let headline = "There is no such invoice";
-            return Ok(words_page(
+            return Ok(notice(
                 StatusCode::NOT_FOUND,
                 headline,
                 &sentence,
@@ -183,7 +139,7 @@ impl Site {
         let surroundings = self.surroundings(&invoice).await?;
         let now = surroundings.now;
         let events = store.history(&invoice).await?;
-        let page = Page {
+        let page = InvoicePage {
             version: VERSION,
             root: HERE,
             asked: called.to_owned(),
@@ -222,16 +178,15 @@ impl Site {
     }
 }
 
-impl Found {
-    fn of(invoice: &Invoice) -> Self {
-        Self {
-            id: invoice.id.0,
-            external_id: one_line(&invoice.external_id.0),
-            account: one_line(&invoice.account.0),
-            status: invoice.facts.status,
-            tone: tone(invoice.facts.status),
-            amount: words::amount(invoice),
-        }
+/// One of several invoices that are called the same.
+fn search_hit(invoice: &Invoice) -> SearchHit {
+    SearchHit {
+        id: invoice.id.0,
+        external_id: one_line(&invoice.external_id.0),
+        account: one_line(&invoice.account.0),
+        status: invoice.facts.status,
+        tone: tone(invoice.facts.status),
+        amount: words::amount(invoice),
     }
 }
 

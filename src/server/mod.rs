@@ -9,7 +9,9 @@ mod guard;
 mod health;
 mod invoice;
 mod listen;
+mod notice;
 mod page;
+mod render;
 mod scrape;
 mod snapshot;
 
@@ -131,5 +133,5 @@ fn routes(site: Arc<Site>, hosts: Hosts) -> Router {
 async fn nothing_here(asked: Uri) -> Response {
     let sentence = "The overview is at /, an invoice at /invoice?ref=, and for machines there are \
                     /livez, /readyz and /metrics.";
-    page::not_found_page(asked.path(), sentence)
+    notice::not_found_page(asked.path(), sentence)
 }

@@ -11,14 +11,15 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse as _, Response};
+use axum::response::Response;
 
 use self::chart::{Bars, Curves};
 use self::hero::Hero;
 use self::rows::{AccountRow, InvoiceRow, ReaderRow, StatusRow};
 use super::Site;
-use super::invoice::WordsPage;
-use super::snapshot::Facts;
+use super::notice::notice;
+use super::render::{HERE, VERSION, rendered};
+use super::snapshot::Snapshot;
 use crate::domain::account::AccountState;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
@@ -27,7 +28,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::COUNTED_UP_TO;
 use crate::words;
 
-pub(super) use self::rows::{EventRow, event_rows, tone};
+pub(super) use self::rows::{HistoryRow, event_rows, tone};
 
 /// A visitor waits so long for what has to be counted; then what is known is shown.
 const PATIENCE: Duration = Duration::from_millis(25);
@@ -39,14 +40,9 @@ const LATE: Duration = Duration::from_mins(1);
 /// Counts so old are told with their age.
 const AGED: Duration = Duration::from_secs(30);
 
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// What links begin with on the pages that lie beside all others. Links are relative: a proxy may put
-/// the server under a path of its own, such as `/pay/`.
-pub(super) const HERE: &str = "";
-
 #[derive(Template)]
 #[template(path = "index.html")]
-struct Page {
+struct OverviewPage {
     version: &'static str,
     root: &'static str,
     hero: Hero,
@@ -58,7 +54,7 @@ struct Page {
     accounts: Vec<AccountRow>,
     statuses: Vec<StatusRow>,
     readers: Vec<ReaderRow>,
-    events: Vec<EventRow>,
+    events: Vec<HistoryRow>,
     now: UnixMillis,
     counted: String,
 }
@@ -78,44 +74,20 @@ pub(super) async fn index(State(site): State<Arc<Site>>) -> Response {
         Err(error) => {
             let sentence = format!("The database cannot be read: {error}");
             let headline = "Nothing can be told just now";
-            return words_page(StatusCode::SERVICE_UNAVAILABLE, headline, &sentence);
+            return notice(
+                StatusCode::SERVICE_UNAVAILABLE,
+                headline,
+                &sentence,
+                "",
+                Vec::new(),
+            );
         }
     };
     rendered(StatusCode::OK, &page)
 }
 
-/// An answer from a template.
-pub(super) fn rendered(code: StatusCode, page: &impl Template) -> Response {
-    match page.render() {
-        Ok(text) => (code, Html(text)).into_response(),
-        Err(error) => {
-            let words = format!("the page cannot be written: {error}\n");
-            (StatusCode::INTERNAL_SERVER_ERROR, words).into_response()
-        }
-    }
-}
-
-/// A page that says one thing.
-pub(super) fn words_page(code: StatusCode, headline: &str, sentence: &str) -> Response {
-    super::invoice::words_page(code, headline, sentence, "", Vec::new())
-}
-
-/// The page for a path that leads nowhere.
-pub(super) fn not_found_page(path: &str, sentence: &str) -> Response {
-    let root = "../".repeat(path.matches('/').count().saturating_sub(1));
-    let page = WordsPage {
-        version: VERSION,
-        root: &root,
-        asked: "",
-        headline: "There is no such page",
-        sentence,
-        found: Vec::new(),
-    };
-    rendered(StatusCode::NOT_FOUND, &page)
-}
-
 impl Site {
-    async fn page(self: &Arc<Self>) -> Result<Page, StoreError> {
+    async fn page(self: &Arc<Self>) -> Result<OverviewPage, StoreError> {
         let (store, now) = (&self.setup.store, self.setup.clock.now());
         let (report, facts) = tokio::join!(self.report_at_once(), self.keeper.facts(PATIENCE));
         let facts = facts.as_deref().ok();
@@ -139,7 +111,7 @@ impl Site {
         let switched_off = configured.filter(|(_, enabled)| !**enabled);
         let accounts = accounts.chain(switched_off.map(|(name, _)| AccountRow::switched_off(name)));
         let readers = facts.iter().flat_map(|facts| &facts.lags);
-        Ok(Page {
+        Ok(OverviewPage {
             version: VERSION,
             root: HERE,
             hero: Hero::of(&report, &self.setup.accounts, &unknown, facts, now),
@@ -158,7 +130,7 @@ impl Site {
     }
 }
 
-fn counted(facts: Option<&Facts>, now: UnixMillis) -> String {
+fn counted(facts: Option<&Snapshot>, now: UnixMillis) -> String {
     match facts {
         None => "; counts are on their way".to_owned(),
         Some(facts) if now.since(facts.at) > AGED => {
@@ -168,7 +140,7 @@ fn counted(facts: Option<&Facts>, now: UnixMillis) -> String {
     }
 }
 
-fn figures(facts: Option<&Facts>, in_review: usize) -> Vec<Figure> {
+fn figures(facts: Option<&Snapshot>, in_review: usize) -> Vec<Figure> {
     let day = facts.map(|facts| facts.day.whole()).unwrap_or_default();
     let count = |status: Status| {
         let counts = facts.map(|facts| facts.by_status.as_slice());

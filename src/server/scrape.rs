@@ -1,4 +1,4 @@
-//! `/metrics`: what was counted since the start, and how the database stands now.
+//! `/metrics`: counters since the start, and gauges read from the database at each scrape.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,21 +13,16 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Site;
-use super::snapshot::Facts;
+use super::snapshot::Snapshot;
 use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
-use crate::metrics::{self, Format, PREFIX};
+use crate::metrics::{self, AccountLabels, MetricsFormat, PREFIX};
 
-/// A scraper waits so long for what has to be counted.
+/// How long a scrape waits for counts from the database.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A gauge with a fraction.
 type Real = Gauge<f64, AtomicU64>;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Account {
-    account: String,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
@@ -36,48 +31,52 @@ struct StateLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Consumer {
+struct ConsumerLabels {
     consumer: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Status {
+struct StatusLabels {
     status: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Version {
+struct VersionLabels {
     version: &'static str,
 }
 
 pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
-    let format = Format::asked_by(accept.unwrap_or_default());
+    let format = MetricsFormat::asked_by(accept.unwrap_or_default());
     let facts = site.keeper.facts(PATIENCE).await;
-    // Made anew each time: a consumer or an account that is gone is not told of any more.
+    // Built for each scrape, so a consumer or an account that is gone leaves no series behind.
     let mut now = Registry::with_prefix(PREFIX);
-    site.tell_program(&mut now, facts.is_ok());
-    site.tell_accounts(&mut now);
+    site.add_program(&mut now, facts.is_ok());
+    site.add_accounts(&mut now);
     match &facts {
-        Ok(facts) => tell_database(&mut now, facts, site.setup.clock.now()),
-        Err(error) => tracing::debug!(%error, "the database cannot be read for the metrics"),
+        Ok(facts) => add_database(&mut now, facts, site.setup.clock.now()),
+        Err(error) => tracing::debug!(%error, "database unreadable; scrape without its gauges"),
     }
     match metrics::encode(&[site.setup.metrics.registry(), &now], format) {
         Ok(text) => ([(header::CONTENT_TYPE, format.media_type())], text).into_response(),
         Err(error) => {
-            let words = format!("the metrics cannot be written: {error}\n");
+            let words = format!("metrics could not be encoded: {error}\n");
             (StatusCode::INTERNAL_SERVER_ERROR, words).into_response()
         }
     }
 }
 
 impl Site {
-    fn tell_program(&self, registry: &mut Registry, can_read: bool) {
-        let build = Family::<Version, Gauge>::default();
+    fn add_program(&self, registry: &mut Registry, can_read: bool) {
+        let build = Family::<VersionLabels, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
-        build.get_or_create(&Version { version }).set(1);
-        registry.register("build_info", "Version of the program", build);
+        build.get_or_create(&VersionLabels { version }).set(1);
+        registry.register(
+            "build_info",
+            "Always 1, with the version of payrecond as a label",
+            build,
+        );
         let started = Real::default();
         started.set(seconds_of(self.started_at));
         registry.register_with_unit(
@@ -86,26 +85,26 @@ impl Site {
             Unit::Seconds,
             started,
         );
-        let writes = |meter: &metrics::AccountMeter| !meter.standing().database_fails;
+        let writes = |meter: &metrics::AccountMeter| !meter.gauges().database_fails;
         let up = Gauge::<i64>::default();
         up.set(i64::from(
             can_read && self.setup.accounts.iter().all(writes),
         ));
         registry.register(
             "database_up",
-            "1 when the database could be read and written lately, else 0",
+            "1 when the last read and the last write of the database succeeded, else 0",
             up,
         );
     }
 
-    fn tell_accounts(&self, registry: &mut Registry) {
+    fn add_accounts(&self, registry: &mut Registry) {
         let states = Family::<StateLabels, Gauge>::default();
-        let answers = Family::<Account, Real>::default();
-        let rates = Family::<Account, Real>::default();
-        let in_flight = Family::<Account, Gauge>::default();
+        let answers = Family::<AccountLabels, Real>::default();
+        let rates = Family::<AccountLabels, Real>::default();
+        let in_flight = Family::<AccountLabels, Gauge>::default();
         for meter in &self.setup.accounts {
-            let standing = meter.standing();
-            let account = Account {
+            let standing = meter.gauges();
+            let account = AccountLabels {
                 account: meter.name().to_owned(),
             };
             for state in AccountState::CONFIGURED {
@@ -125,37 +124,37 @@ impl Site {
         }
         registry.register(
             "account_state",
-            "1 for the state that an account is in: working, held (the provider asked for a pause), paused (nothing succeeds), key_refused",
+            "1 for the account's current state, else 0: working, held (Retry-After), paused (every request fails), key_refused",
             states,
         );
         registry.register_with_unit(
             "account_last_answer_timestamp",
-            "Unix time at which the provider last said something, 0 when it has not yet",
+            "Unix time of the provider's last answer, 0 before the first",
             Unit::Seconds,
             answers,
         );
         registry.register(
-            "budget_requests_per_second",
-            "Rate that the account's budget allows now, after what 429 has taught",
+            "rate_limit_requests_per_second",
+            "Requests per second that the account's rate limit allows now: lowered after status 429, +Inf = no limit",
             rates,
         );
         registry.register(
             "requests_in_flight",
-            "Requests that wait for the provider's answer",
+            "Requests sent to the provider and not yet answered",
             in_flight,
         );
     }
 }
 
-fn tell_database(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let invoices = Family::<Status, Gauge>::default();
+fn add_database(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let invoices = Family::<StatusLabels, Gauge>::default();
     for (status, count) in &facts.by_status {
         let status = status.as_str();
-        invoices.get_or_create(&Status { status }).set(*count);
+        invoices.get_or_create(&StatusLabels { status }).set(*count);
     }
     registry.register("invoices", "Invoices by status", invoices);
-    tell_overdue(registry, facts, now);
-    tell_lags(registry, facts, now);
+    add_overdue(registry, facts, now);
+    add_lags(registry, facts, now);
     let Some((database, wal)) = facts.sizes else {
         return;
     };
@@ -173,34 +172,34 @@ fn tell_database(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
     }
 }
 
-fn tell_overdue(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let counts = Family::<Account, Gauge>::default();
-    let ages = Family::<Account, Real>::default();
+fn add_overdue(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let counts = Family::<AccountLabels, Gauge>::default();
+    let ages = Family::<AccountLabels, Real>::default();
     for (account, overdue) in &facts.overdue {
-        let labels = Account {
+        let labels = AccountLabels {
             account: account.clone(),
         };
         counts.get_or_create(&labels).set(overdue.count);
         ages.get_or_create(&labels).set(age(overdue.oldest_at, now));
     }
     registry.register(
-        "overdue_looks",
-        "Looks that should have been made by now, counted up to 10000",
+        "overdue_polls",
+        "Polls whose time has passed, counted up to 10000",
         counts,
     );
     registry.register_with_unit(
-        "oldest_overdue",
-        "How late the look is that waits longest, 0 when none is late",
+        "oldest_overdue_poll",
+        "How late the poll is that is overdue longest, 0 when none is",
         Unit::Seconds,
         ages,
     );
 }
 
-fn tell_lags(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
-    let unread = Family::<Consumer, Gauge>::default();
-    let ages = Family::<Consumer, Real>::default();
+fn add_lags(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
+    let unread = Family::<ConsumerLabels, Gauge>::default();
+    let ages = Family::<ConsumerLabels, Real>::default();
     for lag in &facts.lags {
-        let labels = Consumer {
+        let labels = ConsumerLabels {
             consumer: lag.consumer.clone(),
         };
         unread.get_or_create(&labels).set(lag.unread);
@@ -211,18 +210,18 @@ fn tell_lags(registry: &mut Registry, facts: &Facts, now: UnixMillis) {
     greatest.set(age(furthest_behind, now));
     registry.register_with_unit(
         "consumer_lag_max",
-        "Age of the oldest event that any consumer has not acknowledged, 0 when all have read all",
+        "Age of the oldest event that any consumer has not acknowledged, 0 when there is none",
         Unit::Seconds,
         greatest,
     );
     registry.register(
         "consumer_unread_events",
-        "Events that a consumer has not acknowledged, counted up to 10000; of a hundred consumers at most, those furthest behind",
+        "Events that the consumer has not acknowledged, counted up to 10000; for the 100 consumers furthest behind",
         unread,
     );
     registry.register_with_unit(
         "consumer_lag",
-        "Age of the oldest event that a consumer has not acknowledged, 0 when it has read all; of a hundred consumers at most, those furthest behind",
+        "Age of the oldest event that the consumer has not acknowledged, 0 when there is none; for the 100 consumers furthest behind",
         Unit::Seconds,
         ages,
     );

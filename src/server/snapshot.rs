@@ -25,7 +25,7 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// What was counted at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(super) struct Snapshot {
     pub(super) at: UnixMillis,
     counted: Duration,
     pub(super) by_status: Vec<(Status, i64)>,
@@ -41,7 +41,7 @@ pub(super) struct Keeper {
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     accounts: Vec<AccountName>,
-    kept: Mutex<Option<Arc<Facts>>>,
+    kept: Mutex<Option<Arc<Snapshot>>>,
     /// One counts at a time.
     day: Turn<Day>,
 }
@@ -78,7 +78,7 @@ impl Keeper {
     pub(super) async fn facts(
         self: &Arc<Self>,
         patience: Duration,
-    ) -> Result<Arc<Facts>, StoreError> {
+    ) -> Result<Arc<Snapshot>, StoreError> {
         if let Some(facts) = self.young() {
             return Ok(facts);
         }
@@ -94,7 +94,7 @@ impl Keeper {
         }
     }
 
-    async fn count(&self) -> Result<Arc<Facts>, StoreError> {
+    async fn count(&self) -> Result<Arc<Snapshot>, StoreError> {
         let mut day = self.day.lock().await;
         if let Some(facts) = self.young().filter(|facts| facts.day.is_complete()) {
             return Ok(facts);
@@ -105,7 +105,7 @@ impl Keeper {
         for account in &self.accounts {
             overdue.insert(account.0.clone(), self.store.overdue(account, now).await?);
         }
-        let facts = Arc::new(Facts {
+        let facts = Arc::new(Snapshot {
             at: now,
             counted: self.clock.monotonic(),
             by_status: self.store.count_by_status().await?,
@@ -118,14 +118,14 @@ impl Keeper {
         Ok(facts)
     }
 
-    fn kept(&self) -> Option<Arc<Facts>> {
+    fn kept(&self) -> Option<Arc<Snapshot>> {
         self.kept
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn young(&self) -> Option<Arc<Facts>> {
+    fn young(&self) -> Option<Arc<Snapshot>> {
         let now = self.clock.monotonic();
         self.kept()
             .filter(|facts| now.saturating_sub(facts.counted) < KEPT_FOR)

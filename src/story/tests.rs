@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::account::AccountState;
-use crate::domain::invoice::{Facts, InvoiceId, Schedule, Wish};
+use crate::domain::invoice::{Facts, InvoiceId, PollPlan, Wish};
 use crate::domain::state::{Status, reason};
 
 const INSERTED: UnixMillis = UnixMillis(1_795_293_000_000);
@@ -25,10 +25,10 @@ fn invoice(status: Status, next_poll_at: Option<i64>) -> Invoice {
         version: 0,
         created_at: INSERTED,
         updated_at: INSERTED,
-        schedule: Schedule {
+        schedule: PollPlan {
             next_poll_at: next_poll_at.map(UnixMillis),
             last_polled_at: Some(INSERTED.plus(Duration::from_mins(1))),
-            ..Schedule::default()
+            ..PollPlan::default()
         },
     }
 }

@@ -1,5 +1,6 @@
 //! Configuration: what is accepted, what is refused and in which words, where keys come from.
 
+mod generated;
 mod stores;
 
 use std::fs;
@@ -85,11 +86,11 @@ fn the_defaults_are_those_promised() {
     assert_eq!(config.server.listen, None);
 }
 
-/// One faulty text each, with what its message must hold: path, value, what is accepted.
+/// One faulty text each, with what its message must contain: path, value, what is expected.
 #[rustfmt::skip] // one mistake, one line
 const MISTAKES: &[(&str, &[&str])] = &[
-    ("[polling]\nage_facter = 0.2", &["polling.age_facter = 0.2", "did you mean age_factor?", "accepted in polling: age_factor, "]),
-    ("[polling]\nzzz = 1", &["polling.zzz = 1", "no such key", "jitter, max_interval"]),
+    ("[polling]\nage_facter = 0.2", &["polling.age_facter = 0.2", "did you mean age_factor?", "keys of polling: age_factor, "]),
+    ("[polling]\nzzz = 1", &["polling.zzz = 1", "unknown key", "jitter, max_interval"]),
     ("min_interval = '3s'", &["min_interval = \"3s\"", "did you mean polling.min_interval?"]),
     ("[poling]\njitter = 0.1", &["poling", "did you mean polling?", "database, feed, http"]),
     ("[[accounts]]\nname = 'a'", &["accounts", "did you mean account?"]),
@@ -105,7 +106,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[polling]\nage_factor = 1e999", &["polling.age_factor = inf", "a number from 0 to 10"]),
     ("[polling]\njitter = 0.6", &["polling.jitter = 0.6", "a number from 0 to 0.5"]),
     ("[polling]\nmin_interval = 3", &["polling.min_interval = 3", "\"100ms\" to \"1h\""]),
-    ("[polling]\nmin_interval = '3 parsecs'", &["polling.min_interval = \"3 parsecs\"", "a whole number and ms, s, m, h or d"]),
+    ("[polling]\nmin_interval = '3 parsecs'", &["polling.min_interval = \"3 parsecs\"", "expected a duration such as \"3s\"", "units: ms, s, m, h, d"]),
     ("[polling]\nmin_interval = '1M'", &["polling.min_interval = \"1M\"", "a duration"]),
     ("[polling]\nmin_interval = '99ms'", &["polling.min_interval = \"99ms\"", "\"100ms\""]),
     ("[polling]\nmin_interval = '2h'", &["polling.min_interval = \"2h\"", "\"1h\""]),
@@ -130,11 +131,11 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[[account]]\nname = 'Shop'", &["account[0].name = \"Shop\"", "a-z 0-9 - _"]),
     ("[[account]]\nname = ''", &["account[0].name = \"\"", "1 to 32"]),
     ("[[account]]\nname = 'a23456789012345678901234567890123'", &["account[0].name", "1 to 32"]),
-    ("[[account]]\nname = 'a'\n[[account]]\nname = 'a'", &["account[1].name = \"a\"", "another account has this name"]),
-    ("[[account]]\n[[account]]", &["account[1].name = \"default\"", "another account has this name"]),
+    ("[[account]]\nname = 'a'\n[[account]]\nname = 'a'", &["account[1].name = \"a\"", "another account has the same name"]),
+    ("[[account]]\n[[account]]", &["account[1].name = \"default\"", "another account has the same name"]),
     ("[[account]]\nname = 'a-b'\n[[account]]\nname = 'a_b'", &["account[1].name = \"a_b\"", "PAYRECOND_API_KEY_A_B", "\"a-b\""]),
     ("[[account]]\nprovider = 'paypal'", &["account[0].provider = \"paypal\"", "\"walletpay\""]),
-    ("[[account]]\n[account.settings]\nshop_token = '123:secret'", &["account[0].settings.shop_token = (not shown)", "accepted in account[0].settings: nothing"]),
+    ("[[account]]\n[account.settings]\nshop_token = '123:secret'", &["account[0].settings.shop_token = (not shown)", "keys of account[0].settings: none"]),
     ("[[account]]\nsettings = 5", &["account[0].settings = 5", "[account.settings]"]),
     ("[[account]]\nstrategy = 'fast'", &["account[0].strategy = \"fast\"", "\"auto\", \"single\", \"list\", \"preview\""]),
     ("[[account]]\nbase_url = 'http://pay.example'", &["account[0].base_url = \"http://pay.example\"", "https"]),
@@ -143,16 +144,16 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[[account]]\nbase_url = 'https://me:hidden@pay.example'", &["account[0].base_url = \"https://…@pay.example\"", "a user or a password", "https"]),
     ("[[account]]\nbase_url = 'https://pay.example/?a=1'", &["account[0].base_url = \"https://pay.example/?…\"", "a query"]),
     ("[[account]]\nbase_url = 'http://localhost.example'", &["account[0].base_url", "loopback"]),
-    ("[[account]]\nbase_url = 5", &["account[0].base_url = 5", "not a text in quotes", "https"]),
+    ("[[account]]\nbase_url = 5", &["account[0].base_url = 5", "not a string in quotes", "https"]),
     ("[feed]\nstdout = 'kafka'", &["feed.stdout = \"kafka\"", "\"nats\", \"hpub\", \"jsonl\", \"off\""]),
     ("[feed]\nsubject_prefix = 'a b'", &["feed.subject_prefix = \"a b\"", "words joined by dots"]),
     ("[feed]\nsubject_prefix = 'a.>'", &["feed.subject_prefix = \"a.>\"", "words joined by dots"]),
     ("[feed]\nsubject_prefix = 'a..b'", &["feed.subject_prefix = \"a..b\"", "words joined by dots"]),
     ("[feed]\nsubject_prefix = ''", &["feed.subject_prefix = \"\"", "words joined by dots"]),
     ("[jobs]\naudit = 'daily'", &["jobs.audit = \"daily\"", "six fields", "\"\" for never"]),
-    ("[jobs]\naudit = '15 3 * * *'", &["jobs.audit = \"15 3 * * *\"", "it has 5 of six fields"]),
+    ("[jobs]\naudit = '15 3 * * *'", &["jobs.audit = \"15 3 * * *\"", "has 5 fields instead of six"]),
     ("[jobs]\nretention = '0 61 3 * * *'", &["jobs.retention = \"0 61 3 * * *\"", "six fields"]),
-    ("[jobs]\nretention = '0 0 0 30 2 *'", &["jobs.retention = \"0 0 0 30 2 *\"", "never comes"]),
+    ("[jobs]\nretention = '0 0 0 30 2 *'", &["jobs.retention = \"0 0 0 30 2 *\"", "never occurs"]),
     ("[retention]\noutbox = '59m'", &["retention.outbox = \"59m\"", "\"1h\"", "\"\" for never"]),
     ("[retention]\ntransactions = '59m'", &["retention.transactions = \"59m\"", "\"1h\"", "\"\" for never"]),
     ("[polling]\ndeadline_grace = '999ms'", &["polling.deadline_grace = \"999ms\"", "\"1s\" to \"1d\""]),
@@ -173,7 +174,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_mistake_is_told_with_path_value_and_what_is_accepted() {
+fn every_mistake_is_reported_with_path_value_and_what_is_expected() {
     for (text, parts) in MISTAKES {
         let message = refusal(text, &[]);
         println!("{message}");
@@ -194,10 +195,10 @@ fn a_mistake_in_the_environment_names_the_variable() {
         ("PAYRECOND__ACCOUNT__X__NAME", "a", &["account.x.name = \"a\"", "its number from 0 on"]),
         ("PAYRECOND__ACCOUNT__99999999999__NAME", "a", &["account.99999999999.name", "its number"]),
         ("PAYRECOND__ACCOUNT__2__NAME", "c", &["account[1] = nothing", "without a gap"]),
-        ("PAYRECOND__POLLING", "5", &["polling = \"5\"", "is a section", "min_interval"]),
+        ("PAYRECOND__POLLING", "5", &["polling = \"5\"", "this is a section", "min_interval"]),
         ("PAYRECOND__POLING__JITTER", "5", &["poling = \"5\"", "did you mean polling?"]),
         ("PAYRECOND__POLLING__JITTER__X", "5", &["polling.jitter.x = \"5\"", "two levels"]),
-        ("PAYRECOND__", "5", &["no such key"]),
+        ("PAYRECOND__", "5", &["unknown key"]),
     ];
     for (name, value, parts) in cases {
         let message = refusal("", &[(name, value)]);
@@ -211,7 +212,7 @@ fn a_mistake_in_the_environment_names_the_variable() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let text = "[polling]\njitter = 9\nage_factor = 'x'\nwhat = 1\n[[account]]\nburst = 0\n[log]\nformat = 1";
     let error = Config::parse(text, &env(&[("PAYRECOND__FEED__STDOUT", "loud")])).unwrap_err();
     let paths: Vec<_> = error
@@ -234,7 +235,7 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
-fn each_key_of_the_example_is_read() {
+fn every_key_of_the_example_is_read() {
     let mut section = String::new();
     for line in EXAMPLE.lines() {
         if line.starts_with('[') {
@@ -242,7 +243,7 @@ fn each_key_of_the_example_is_read() {
         } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             // No setting is a list of tables.
             let message = refusal(&format!("{section}\n{key} = [{{}}]"), &[]);
-            assert_holds(&message, &[&format!(".{key} = [a table]"), "accepted is"]);
+            assert_holds(&message, &[&format!(".{key} = [a table]"), "expected "]);
         }
     }
 }
@@ -306,7 +307,10 @@ fn a_named_file_must_exist() {
     let by_flag = load(Some(&missing), &Environment::default())
         .unwrap_err()
         .to_string();
-    assert_holds(&by_flag, &[name, "--config", "no such file"]);
+    assert_holds(
+        &by_flag,
+        &[name, "--config", "no such file", "payrecond init"],
+    );
     let env = env(&[("PAYRECOND_CONFIG", name)]);
     assert_holds(
         &load(None, &env).unwrap_err().to_string(),
@@ -463,7 +467,7 @@ fn a_key_that_no_header_takes_is_refused_without_being_shown() {
         .find(&[("PAYRECOND_API_KEY_SHOP_1", "")])
         .unwrap_err()
         .to_string();
-    assert_holds(&message, &["PAYRECOND_API_KEY_SHOP_1", "is empty"]);
+    assert_holds(&message, &["variable PAYRECOND_API_KEY_SHOP_1: empty"]);
     keys.write("own.key", &[b'k'; 9000]);
     assert_holds(
         &keys.find(&[]).unwrap_err().to_string(),

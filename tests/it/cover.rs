@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use payrecond::domain::planner::cover::{By, Costs, Plan, Reach, Request, Wanted, cover};
+use payrecond::domain::planner::cover::{By, Costs, Plan, PlannedRequest, Reach, Wanted, cover};
 use proptest::prelude::*;
 
 const WALLETPAY: Reach = Reach {
@@ -31,10 +31,10 @@ fn plan_places(places: &[u64], reach: &Reach, costs: &Costs) -> Plan<usize> {
 }
 
 /// Cost in bytes, then number of requests.
-fn cost(requests: &[Request<usize>], costs: &Costs) -> (u64, u64) {
-    let bytes = |request: &Request<usize>| match request {
-        Request::Fetch(keys) => costs.one_bytes * keys.len() as u64,
-        Request::Page { count, .. } => costs.item_bytes * u64::from(*count),
+fn cost(requests: &[PlannedRequest<usize>], costs: &Costs) -> (u64, u64) {
+    let bytes = |request: &PlannedRequest<usize>| match request {
+        PlannedRequest::Fetch(keys) => costs.one_bytes * keys.len() as u64,
+        PlannedRequest::Page { count, .. } => costs.item_bytes * u64::from(*count),
     };
     let cost = requests
         .iter()
@@ -44,15 +44,15 @@ fn cost(requests: &[Request<usize>], costs: &Costs) -> (u64, u64) {
 }
 
 /// The keys that a request is for; a page must hold them, with the overlap it has room for.
-fn covered(request: &Request<usize>, wanted: &[Wanted<usize>], reach: &Reach) -> Vec<usize> {
+fn covered(request: &PlannedRequest<usize>, wanted: &[Wanted<usize>], reach: &Reach) -> Vec<usize> {
     match request {
-        Request::Fetch(keys) => {
+        PlannedRequest::Fetch(keys) => {
             assert!(!keys.is_empty() && keys.len() <= reach.batch_limit.max(1) as usize);
             assert!(reach.one || reach.batch_limit > 0);
             assert!(keys.iter().all(|&key| wanted[key].by != By::Page));
             keys.clone()
         }
-        Request::Page {
+        PlannedRequest::Page {
             offset,
             count,
             covers,
@@ -220,19 +220,19 @@ proptest! {
 fn a_lone_order_is_looked_at_alone() {
     for place in [0, 3, 999_999] {
         let plan = plan_places(&[place], &WALLETPAY, &COSTS);
-        assert_eq!(plan.requests, [Request::Fetch(vec![0])]);
+        assert_eq!(plan.requests, [PlannedRequest::Fetch(vec![0])]);
     }
 }
 
 #[test]
 fn neighbours_share_a_page() {
     let plan = plan_places(&[1000, 1010, 900_000, 1004], &WALLETPAY, &COSTS);
-    let page = Request::Page {
+    let page = PlannedRequest::Page {
         offset: 984,
         count: 43,
         covers: vec![0, 3, 1],
     };
-    assert_eq!(plan.requests, [page, Request::Fetch(vec![2])]);
+    assert_eq!(plan.requests, [page, PlannedRequest::Fetch(vec![2])]);
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn details_are_read_from_a_page_however_dear() {
     let mut wanted = [at(0, 500), at(1, 501)];
     wanted[0].by = By::Page;
     let plan = cover(&wanted, &WALLETPAY, &COSTS);
-    let page = Request::Page {
+    let page = PlannedRequest::Page {
         offset: 484,
         count: 34,
         covers: vec![0, 1],

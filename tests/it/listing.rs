@@ -187,7 +187,7 @@ proptest! {
         for (page, shrinks) in &pages {
             known.learn_page(page);
             if *shrinks && page.items == 7 {
-                known.shrunk(page.offset);
+                known.shrink(page.offset);
             }
             known.place_of(sought);
         }

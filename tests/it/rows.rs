@@ -1,7 +1,7 @@
-//! Rows and observed_orders that tests start from. Their times are fixed: what stands in a database, whose
+//! Rows and observed orders that tests start from. Their times are fixed: what stands in a database, whose
 //! triggers follow the real clock, goes by `observed_order_of`.
 
-use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, Schedule, Wish};
+use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, PollPlan, Wish};
 use payrecond::domain::money::Money;
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment, Sums};
 use payrecond::domain::state::Status;
@@ -41,7 +41,7 @@ pub fn invoice(status: Status) -> Invoice {
         version: 4,
         created_at: INSERTED,
         updated_at: INSERTED,
-        schedule: Schedule::default(),
+        schedule: PollPlan::default(),
     }
 }
 

@@ -194,8 +194,8 @@ async fn looks_that_are_long_overdue_are_told() {
     let bad = failing(&ready);
     assert_eq!(bad, ["looks default: 1 look overdue, the oldest by 60 min"]);
     let metrics = metrics::scraped(&place).await;
-    assert!(metrics::value(&metrics, "payrecond_oldest_overdue_seconds", &[]) >= 3600.0);
-    assert!(metrics::value(&metrics, "payrecond_overdue_looks", &[]) >= 1.0);
+    assert!(metrics::value(&metrics, "payrecond_oldest_overdue_poll_seconds", &[]) >= 3600.0);
+    assert!(metrics::value(&metrics, "payrecond_overdue_polls", &[]) >= 1.0);
     daemon.stop().await;
 }
 

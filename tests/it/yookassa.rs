@@ -13,7 +13,8 @@ use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, TransactionStatus};
 use payrecond::provider::http::{Method, Request, Response, Transport};
-use payrecond::provider::registry::{ProviderParts, provider_kind};
+use payrecond::provider::kind::ProviderParts;
+use payrecond::provider::registry::provider_kind;
 use payrecond::provider::setting::Settings;
 use payrecond::provider::{
     ApiKey, Creation, CreationAnswer, FetchedOrder, Provider, ProviderError, SpanCursor, SpanKind,

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use self::play::Play;
 use self::scene::Scene;
-use self::truth::Verdict;
+use self::truth::Comparison;
 use super::Exit;
 use crate::config::Environment;
 use crate::telemetry::{self, Logging};
@@ -96,7 +96,7 @@ async fn perform(play: &mut Play, stage: &mut Stage) -> anyhow::Result<Duration>
     Ok(play.clock.monotonic().saturating_sub(began))
 }
 
-async fn summary(play: &Play, verdict: &Verdict, elapsed: Duration) -> anyhow::Result<String> {
+async fn summary(play: &Play, verdict: &Comparison, elapsed: Duration) -> anyhow::Result<String> {
     let detect = play.store.detect_times().await?;
     let stats = play.world.stats();
     let overview = play.store.overview(play.clock.now()).await?;

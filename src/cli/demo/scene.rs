@@ -27,7 +27,7 @@ const MARGIN: &str = "  ";
 
 /// How an order stands on the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Piece {
+enum OrderStage {
     ToCome,
     Waiting,
     Paid,
@@ -38,7 +38,7 @@ enum Piece {
     Odd,
 }
 
-impl Piece {
+impl OrderStage {
     fn of(invoice: &Invoice) -> Self {
         match invoice.facts.status {
             Status::Requested | Status::Pending => Self::Waiting,
@@ -67,7 +67,7 @@ impl Piece {
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
     elapsed: Duration,
-    board: Vec<Piece>,
+    board: Vec<OrderStage>,
     requests: u64,
     trouble: Option<String>,
     events: Vec<Line<'static>>,
@@ -79,10 +79,10 @@ impl Scene {
             limit: u32::from(CUSTOMERS),
             ..InvoiceQuery::default()
         };
-        let mut board = vec![Piece::ToCome; usize::from(CUSTOMERS)];
+        let mut board = vec![OrderStage::ToCome; usize::from(CUSTOMERS)];
         for invoice in play.store.list(&everybody).await? {
             if let Some(place) = place(&invoice).and_then(|place| board.get_mut(place)) {
-                *place = Piece::of(&invoice);
+                *place = OrderStage::of(&invoice);
             }
         }
         let events = play.store.last_events(u32::from(EVENTS)).await?;
@@ -99,7 +99,7 @@ impl Scene {
         })
     }
 
-    fn count(&self, piece: Piece) -> usize {
+    fn count(&self, piece: OrderStage) -> usize {
         self.board.iter().filter(|here| **here == piece).count()
     }
 
@@ -108,11 +108,11 @@ impl Scene {
         format!(
             "{:>4.1} s  waiting {:>2}  paid {:>2}  late {:>2}  expired {:>2}  cancelled {:>2}  requests {}{}",
             self.elapsed.as_secs_f64(),
-            self.count(Piece::Waiting),
-            self.count(Piece::Paid),
-            self.count(Piece::PaidLate),
-            self.count(Piece::Expired),
-            self.count(Piece::Cancelled),
+            self.count(OrderStage::Waiting),
+            self.count(OrderStage::Paid),
+            self.count(OrderStage::PaidLate),
+            self.count(OrderStage::Expired),
+            self.count(OrderStage::Cancelled),
             self.requests,
             self.trouble
                 .as_ref()
@@ -199,7 +199,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene) {
 
 /// One piece for each customer, in the order they come.
 fn rows(scene: &Scene) -> Vec<Line<'static>> {
-    let row = |pieces: &[Piece]| {
+    let row = |pieces: &[OrderStage]| {
         let mut spans = vec![Span::raw(MARGIN)];
         for piece in pieces {
             spans.push(piece.glyph());
@@ -214,11 +214,11 @@ fn rows(scene: &Scene) -> Vec<Line<'static>> {
 fn key(scene: &Scene) -> Line<'static> {
     let mut spans = vec![Span::raw(MARGIN)];
     for (piece, name) in [
-        (Piece::Waiting, "waiting"),
-        (Piece::Paid, "paid"),
-        (Piece::PaidLate, "paid late"),
-        (Piece::Expired, "expired"),
-        (Piece::Cancelled, "cancelled"),
+        (OrderStage::Waiting, "waiting"),
+        (OrderStage::Paid, "paid"),
+        (OrderStage::PaidLate, "paid late"),
+        (OrderStage::Expired, "expired"),
+        (OrderStage::Cancelled, "cancelled"),
     ] {
         spans.push(piece.glyph());
         spans.push(format!(" {:>2} {name}   ", scene.count(piece)).into());

@@ -6,7 +6,7 @@ use crate::store::sqlite::{InvoiceQuery, Reference};
 
 /// The outcome of the comparison.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct Comparison {
     /// Orders the sandbox has.
     pub(super) orders: u32,
     /// What does not agree, a line each.
@@ -15,7 +15,7 @@ pub(super) struct Verdict {
     pub(super) late: usize,
 }
 
-impl Verdict {
+impl Comparison {
     /// Whether all that was found out is so; what the feed told is not looked at.
     pub(super) fn statuses_agree(&self) -> bool {
         self.disagreements
@@ -28,11 +28,11 @@ impl Verdict {
 const FEED: &str = "the feed";
 
 /// Compares every order with its invoice and its events. `feed` is all that stdout said.
-pub(super) async fn compare(play: &Play, feed: &str) -> anyhow::Result<Verdict> {
+pub(super) async fn compare(play: &Play, feed: &str) -> anyhow::Result<Comparison> {
     let orders = play.world.orders();
-    let mut verdict = Verdict {
+    let mut verdict = Comparison {
         orders: u32::try_from(orders.len()).unwrap_or(u32::MAX),
-        ..Verdict::default()
+        ..Comparison::default()
     };
     let frames = feed.lines().filter(|line| line.starts_with("MSG ")).count();
     let events = play.store.last_events(u32::MAX).await?;
@@ -58,7 +58,7 @@ pub(super) async fn compare(play: &Play, feed: &str) -> anyhow::Result<Verdict> 
     Ok(verdict)
 }
 
-async fn judge(play: &Play, order: &OrderView, verdict: &mut Verdict) -> anyhow::Result<()> {
+async fn judge(play: &Play, order: &OrderView, verdict: &mut Comparison) -> anyhow::Result<()> {
     let reference = Reference::Text(order.external_id.to_string());
     let found = play.store.find(&reference, None).await?;
     let [invoice] = found.as_slice() else {

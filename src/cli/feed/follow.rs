@@ -13,7 +13,7 @@ use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
-use super::{Reading, Turn};
+use super::{FeedProgress, FeedSession};
 use crate::jobs::feed::FeedError;
 use crate::store::StoreError;
 use crate::store::sqlite::{ChangeWatch, SqliteStore};
@@ -24,11 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
-    reading: &mut Reading<W>,
+    reading: &mut FeedSession<W>,
     store: &SqliteStore,
     reader: &Reader,
 ) -> Result<(), FeedError> {
-    let mut stop = Stop::listen().map_err(FeedError::Output)?;
+    let mut stop = StopSignals::listen().map_err(FeedError::Output)?;
     let mut changes = ChangeWatch::on(store.path());
     let mut unreadable = false;
     loop {
@@ -51,10 +51,10 @@ pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
             }
         };
         let waits = match turn {
-            Ok(Turn::Finished) => return Ok(()),
+            Ok(FeedProgress::Finished) => return Ok(()),
             Ok(turn) => {
                 unreadable = false;
-                turn == Turn::CaughtUp
+                turn == FeedProgress::CaughtUp
             }
             Err(FeedError::Store(StoreError::Unavailable(why))) => {
                 if !unreadable {
@@ -78,12 +78,12 @@ pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
 }
 
 /// SIGINT and SIGTERM.
-struct Stop {
+struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Stop {
+impl StopSignals {
     fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::follow::{self, Reader};
-use super::{Reading, exit_of, hold};
+use super::{FeedSession, exit_of, hold};
 use crate::cli::Exit;
 use crate::cli::session::Session;
 use crate::feed::{Format, Subscription};
@@ -114,7 +114,7 @@ async fn deliver(begun: Begun, stream: UnixStream) -> anyhow::Result<Exit> {
     let reader = Reader::Socket(UnixStream::from_std(stream.try_clone()?)?);
     let stream = UnixStream::from_std(stream)?;
     let feed = Feed::new(begun.store.clone(), begun.delivery, begun.place, stream);
-    let mut reading = Reading { feed, left: None };
+    let mut reading = FeedSession { feed, left: None };
     let ended = follow::follow(&mut reading, &begun.store, &reader).await;
     begun.store.close().await;
     exit_of(ended)

@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
 
-use super::View;
+use super::TopView;
 use crate::cli::stats::{is_alarming, lag};
 use crate::cli::table::Tone;
 use crate::domain::state::Status;
@@ -21,7 +21,7 @@ const SMALL_WIDTH: u16 = 50;
 const SMALL_HEIGHT: u16 = 18;
 
 /// Draws the view over the whole frame.
-pub fn draw(frame: &mut Frame<'_>, view: &View) {
+pub fn draw(frame: &mut Frame<'_>, view: &TopView) {
     let area = frame.area();
     if area.width < SMALL_WIDTH || area.height < SMALL_HEIGHT {
         return draw_small(frame, view);
@@ -49,7 +49,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View) {
 }
 
 /// What matters most, line by line and without boxes.
-fn draw_small(frame: &mut Frame<'_>, view: &View) {
+fn draw_small(frame: &mut Frame<'_>, view: &TopView) {
     let [title, body, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(0),
@@ -92,7 +92,7 @@ fn color(tone: Tone) -> Style {
     }
 }
 
-fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View) {
+fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let daemon = match view.daemon_runs {
         Some(true) => Span::styled("daemon runs", color(Tone::Good)),
         Some(false) => Span::styled("no daemon", color(Tone::Bad)),
@@ -108,7 +108,7 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &View) {
     frame.render_widget(line, area);
 }
 
-fn draw_invoices(frame: &mut Frame<'_>, area: Rect, view: &View) {
+fn draw_invoices(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let counts = view.overview.iter().flat_map(|o| &o.by_status);
     let lines: Vec<Line<'_>> = counts
         .map(|(status, count)| {
@@ -125,7 +125,7 @@ fn draw_invoices(frame: &mut Frame<'_>, area: Rect, view: &View) {
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-fn draw_payments(frame: &mut Frame<'_>, area: Rect, view: &View) {
+fn draw_payments(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let block = Block::bordered().title(" payments, by minute of the last hour ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
@@ -157,7 +157,7 @@ fn draw_payments(frame: &mut Frame<'_>, area: Rect, view: &View) {
     frame.render_widget(Paragraph::new(lines), figures);
 }
 
-fn overdue(view: &View) -> Line<'static> {
+fn overdue(view: &TopView) -> Line<'static> {
     let Some(overview) = &view.overview else {
         return Line::raw("");
     };
@@ -174,7 +174,7 @@ fn overdue(view: &View) -> Line<'static> {
     }
 }
 
-fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &View) {
+fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let accounts = view.accounts.iter();
     let lines = accounts.map(|account| account_line(account, view.now));
     draw_lines(
@@ -207,7 +207,7 @@ fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
     ])
 }
 
-fn draw_consumers(frame: &mut Frame<'_>, area: Rect, view: &View) {
+fn draw_consumers(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let consumers = view.consumers.iter();
     let lines = consumers.map(|consumer| consumer_line(consumer, view.now));
     draw_lines(
@@ -246,7 +246,7 @@ fn draw_lines(
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &View) {
+fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let rows = view.events.iter().map(|event| {
         let tone = event.status.as_deref().and_then(Status::parse);
         Row::new([
@@ -270,17 +270,17 @@ fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &View) {
 /// The shop's id, out of the payload.
 fn external_id(event: &EventRow) -> String {
     #[derive(serde::Deserialize)]
-    struct Envelope {
+    struct PayloadSubject {
         subject: Option<String>,
     }
-    serde_json::from_str::<Envelope>(&event.payload)
+    serde_json::from_str::<PayloadSubject>(&event.payload)
         .ok()
         .and_then(|envelope| envelope.subject)
         .map(|subject| one_line(&subject))
         .unwrap_or_default()
 }
 
-fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &View) {
+fn draw_foot(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let line = match &view.problem {
         Some(problem) => Line::styled(
             format!("not up to date: {}", one_line(problem)),
@@ -301,15 +301,15 @@ mod tests {
     use crate::store::ListRecord;
     use crate::store::sqlite::Overview;
 
-    fn picture(view: &View, width: u16, height: u16) -> String {
+    fn picture(view: &TopView, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(frame, view)).unwrap();
         terminal.backend().to_string()
     }
 
-    fn view() -> View {
+    fn view() -> TopView {
         let now = UnixMillis(1_795_293_000_000);
-        View {
+        TopView {
             title: "shop.db".into(),
             now,
             daemon_runs: Some(true),
@@ -348,7 +348,7 @@ mod tests {
                 created_at: now,
                 payload: r#"{"subject":"ORD-1"}"#.into(),
             }],
-            ..View::default()
+            ..TopView::default()
         }
     }
 
@@ -374,7 +374,7 @@ mod tests {
     fn a_tiny_terminal_and_an_empty_view_are_drawn_too() {
         for (width, height) in [(1, 1), (10, 3), (40, 12), (300, 100)] {
             picture(&view(), width, height);
-            picture(&View::default(), width, height);
+            picture(&TopView::default(), width, height);
         }
     }
 

@@ -13,7 +13,7 @@
 //! - It shifts, repeats or ends early. What is read now repairs what was read before.
 //! - A page is answered late. An older answer is learned like any other; the next one corrects it.
 
-use super::end::{Capacity, ShortPage};
+use super::end::PageEnds;
 use crate::domain::time::UnixMillis;
 
 /// Places by which an order may stand away from where its creation time puts it, either way.
@@ -42,10 +42,8 @@ pub struct Positions {
     pub(super) goes_on: bool,
     /// Empty pages in a row.
     pub(super) empty_pages: u32,
-    /// A page that had fewer items than were asked for, though the list goes on.
-    pub(super) short_page: Option<ShortPage>,
-    /// What pages were seen to hold, where it is less than they are asked for.
-    pub(super) capacity: Option<Capacity>,
+    /// What pages have shown about the end.
+    pub(super) ends: PageEnds,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,17 +85,25 @@ impl Positions {
         self.goes_on
     }
 
+    /// Most items to ask for where `asked` are wanted: as many as pages were seen to hold.
+    pub fn page_limit(&self, asked: u32) -> u32 {
+        self.ends.page_limit(asked)
+    }
+
+    /// Whether a page that was just learned ended before what it was asked for and before the end of
+    /// the list: it is no word about what stands behind it.
+    pub fn was_cut_short(&self, page: &PageSummary) -> bool {
+        page.items < page.asked.into() && page.offset.saturating_add(page.items) < self.total
+    }
+
     /// Takes in what the provider counts. Fewer than pages have shown prove nothing, unless a page
     /// ended just there.
     pub fn learn_count(&mut self, count: u64) {
         if count >= self.total {
             self.learn_total(count);
             self.goes_on = false;
-        } else {
-            let ends_there = |page: ShortPage| page.may_be_last() && page.end() == count;
-            if self.short_page.is_some_and(ends_there) {
-                self.shrunk(count);
-            }
+        } else if self.ends.may_end_at(count) {
+            self.shrink(count);
         }
     }
 
@@ -152,15 +158,17 @@ impl Positions {
             self.learn_item(end - 1, last);
         }
         self.learn_total(end);
-        self.learn_follower(end - 1);
+        self.ends.learn_follower(end - 1);
         self.empty_pages = 0;
         if !is_short {
-            self.learn_full();
+            self.ends.learn_full();
         }
         if is_short && reaches_end {
             self.goes_on = false;
         } else if is_short {
-            self.learn_short(offset, items, page.asked);
+            if let Some(total) = self.ends.learn_short(offset, items, page.asked) {
+                self.shrink(total);
+            }
         } else if reaches_end && items > MARGIN {
             self.goes_on = true;
         }
@@ -183,10 +191,10 @@ impl Positions {
     }
 
     /// Takes in that the list ends at `total`, whatever was known: what lies beyond is forgotten.
-    pub fn shrunk(&mut self, total: u64) {
+    pub fn shrink(&mut self, total: u64) {
         self.total = total.min(LAST_POSITION);
         self.goes_on = false;
-        self.short_page = self.short_page.filter(|page| page.end() < self.total);
+        self.ends.shrink(self.total);
         let kept = self.samples.partition_point(|s| s.position < self.total);
         self.samples.truncate(kept);
         self.hold_floor();
@@ -195,14 +203,14 @@ impl Positions {
     /// The list ends at `offset` or before, nobody knows where. With each empty page in a row the
     /// end is taken to be further back, in doubling steps: a wrong length costs few requests.
     fn learn_empty(&mut self, offset: u64, asked: u32) {
-        self.shrunk(offset.min(self.total));
+        self.shrink(offset.min(self.total));
         let shown = self.samples.last().map_or(0, |s| s.position + 1);
         let step = match self.empty_pages {
             0 => 0,
             empty => u64::from(asked).saturating_mul(1 << (empty - 1).min(62)),
         };
         self.empty_pages = self.empty_pages.saturating_add(1);
-        self.shrunk(self.total.saturating_sub(step).max(shown));
+        self.shrink(self.total.saturating_sub(step).max(shown));
     }
 
     fn hold_floor(&mut self) {

@@ -65,7 +65,7 @@ pub enum By {
 
 /// One request to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request<K> {
+pub enum PlannedRequest<K> {
     /// For these orders by their ids: one, or a batch.
     Fetch(Vec<K>),
     /// For part of the list.
@@ -83,7 +83,7 @@ pub enum Request<K> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan<K> {
     /// Each stands where the first order that it covers stood among the wanted ones.
-    pub requests: Vec<Request<K>>,
+    pub requests: Vec<PlannedRequest<K>>,
     /// Orders that no allowed request reaches.
     pub unreachable: Vec<K>,
 }
@@ -94,9 +94,9 @@ pub fn cover<K: Copy>(wanted: &[Wanted<K>], reach: &Reach, costs: &Costs) -> Pla
     let task = Task::of(wanted, reach, costs);
     let Cover { pages, singles } = task.best_cover();
     let key = |&index: &usize| wanted[index].key;
-    let mut ranked: Vec<(usize, Request<K>)> = Vec::with_capacity(pages.len());
+    let mut ranked: Vec<(usize, PlannedRequest<K>)> = Vec::with_capacity(pages.len());
     for page in pages.iter().map(|page| &task.placed[page.clone()]) {
-        let request = Request::Page {
+        let request = PlannedRequest::Page {
             offset: task.begin(page[0]),
             count: u32::try_from(task.items(page)).unwrap_or(reach.page_limit),
             covers: page.iter().map(|item| key(&item.index)).collect(),
@@ -106,7 +106,7 @@ pub fn cover<K: Copy>(wanted: &[Wanted<K>], reach: &Reach, costs: &Costs) -> Pla
     }
     let alone = task.alone.chunks(1);
     for orders in singles.chunks(task.batch_size).chain(alone) {
-        let request = Request::Fetch(orders.iter().map(key).collect());
+        let request = PlannedRequest::Fetch(orders.iter().map(key).collect());
         ranked.push((orders[0], request));
     }
     ranked.sort_unstable_by_key(|&(urgency, _)| urgency);

@@ -15,7 +15,7 @@ mod watch;
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use self::cover::{By, Request};
+use self::cover::{By, PlannedRequest};
 use self::details::Details;
 use self::outlook::{MOST_PLANNED, Outlook, REQUEST_BYTES};
 use self::sweep::Sweep;
@@ -44,6 +44,17 @@ impl Shapes {
     pub fn has_fetches(self) -> bool {
         self.single || self.batch_limit > 0
     }
+}
+
+/// Which requests an account may make to poll its orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Whichever cover what is due in fewer, cheaper requests.
+    Auto,
+    /// Only by the orders' ids.
+    Single,
+    /// Only by pages of the list.
+    List,
 }
 
 /// What the planner works by.
@@ -118,7 +129,7 @@ impl ListRequest {
 }
 
 /// Entries by their numbers.
-pub type View<'a> = dyn Fn(u32) -> Option<Candidate> + 'a;
+pub type CandidateLookup<'a> = dyn Fn(u32) -> Option<Candidate> + 'a;
 
 /// The planner of one account. Times are of the monotonic clock.
 #[derive(Debug)]
@@ -127,7 +138,7 @@ pub struct Planner {
     /// What is known of the list.
     pub listing: Listing,
     /// What is due, most urgent first, as planned last.
-    requests: VecDeque<Request<u32>>,
+    requests: VecDeque<PlannedRequest<u32>>,
     planned_at: Duration,
     planned_due: usize,
     sweep: Option<Sweep>,
@@ -190,7 +201,7 @@ impl Planner {
     }
 
     /// Plans `due` entries anew, most urgent first; `all` are due.
-    pub fn plan(&mut self, due: &[u32], view: &View<'_>, now: Duration, all: usize) {
+    pub fn plan(&mut self, due: &[u32], view: &CandidateLookup<'_>, now: Duration, all: usize) {
         self.planned_due = all;
         self.planned_at = now;
         let outlook = self.outlook(now);
@@ -215,7 +226,7 @@ impl Planner {
     pub fn plan_beside_sweep(&mut self, due: &[u32], now: Duration, all: usize) {
         self.planned_due = all;
         self.planned_at = now;
-        let alone = due.iter().map(|slot| Request::Fetch(vec![*slot]));
+        let alone = due.iter().map(|slot| PlannedRequest::Fetch(vec![*slot]));
         self.requests = alone.collect();
     }
 
@@ -288,7 +299,9 @@ impl Planner {
 
     /// Whether orders are to be asked for by their ids.
     pub fn has_fetches(&self) -> bool {
-        self.requests.iter().any(|r| matches!(r, Request::Fetch(_)))
+        self.requests
+            .iter()
+            .any(|r| matches!(r, PlannedRequest::Fetch(_)))
     }
 
     /// The next requests for orders by their ids, up to `most` of them with up to `most_orders` in
@@ -299,18 +312,18 @@ impl Planner {
         let mut kept = VecDeque::new();
         while let Some(request) = self.requests.pop_front() {
             match request {
-                Request::Fetch(slots)
+                PlannedRequest::Fetch(slots)
                     if taken.len() < most
                         && (taken.is_empty() || orders + slots.len() <= most_orders) =>
                 {
                     orders += slots.len();
                     taken.push(slots);
                 }
-                Request::Fetch(_) => {
+                PlannedRequest::Fetch(_) => {
                     kept.push_back(request);
                     break;
                 }
-                Request::Page { .. } => kept.push_back(request),
+                PlannedRequest::Page { .. } => kept.push_back(request),
             }
         }
         kept.append(&mut self.requests);
@@ -343,10 +356,11 @@ impl Planner {
                 count,
             });
         }
-        let is_page = |request: &Request<u32>| matches!(request, Request::Page { .. });
+        let is_page =
+            |request: &PlannedRequest<u32>| matches!(request, PlannedRequest::Page { .. });
         let first = self.requests.iter().position(is_page)?;
         match self.requests.remove(first) {
-            Some(Request::Page {
+            Some(PlannedRequest::Page {
                 offset,
                 count,
                 covers,
@@ -355,7 +369,7 @@ impl Planner {
                 offset,
                 count,
             }),
-            Some(Request::Fetch(_)) | None => None,
+            Some(PlannedRequest::Fetch(_)) | None => None,
         }
     }
 

@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use super::cover::{By, Costs, Reach, Request, Wanted, cover};
-use super::sweep::{End, Sweep};
-use super::{Candidate, Place, Shapes, View};
+use super::cover::{By, Costs, PlannedRequest, Reach, Wanted, cover};
+use super::sweep::{Sweep, SweepEnd};
+use super::{Candidate, CandidateLookup, Place, Shapes};
 use crate::domain::listing::{Count, Estimate, MARGIN, Positions};
 
 /// Most entries that are planned one by one; of more, the whole stretch is read.
@@ -26,7 +26,7 @@ const WORTH_COUNTING: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Planned {
     /// Most urgent first.
-    pub(super) requests: VecDeque<Request<u32>>,
+    pub(super) requests: VecDeque<PlannedRequest<u32>>,
     pub(super) sweep: Option<Sweep>,
     /// The number of orders should be asked for first.
     pub(super) needs_count: bool,
@@ -56,7 +56,7 @@ enum Whereabouts {
 
 /// An entry with what is known of where it is.
 #[derive(Clone, Copy)]
-struct Found {
+struct LocatedEntry {
     slot: u32,
     by: By,
     at: Whereabouts,
@@ -64,12 +64,12 @@ struct Found {
 
 impl Outlook<'_> {
     /// Plans the `due` entries, most urgent first.
-    pub(super) fn plan(&self, due: &[u32], view: &View<'_>) -> Planned {
+    pub(super) fn plan(&self, due: &[u32], view: &CandidateLookup<'_>) -> Planned {
         if due.len() > MOST_PLANNED && self.shapes.page_limit > 0 {
             return self.sweep_all(due, view);
         }
         let mut tail = 0;
-        let found: Vec<Found> = due
+        let found: Vec<LocatedEntry> = due
             .iter()
             .filter_map(|&slot| self.find(slot, view(slot)?, &mut tail))
             .collect();
@@ -105,7 +105,7 @@ impl Outlook<'_> {
     }
 
     /// Whether an entry is looked for by the sweep, or must wait for the number of orders.
-    fn waits(&self, found: &Found, planned: &Planned, vague_ones: usize) -> bool {
+    fn waits(&self, found: &LocatedEntry, planned: &Planned, vague_ones: usize) -> bool {
         match found.at {
             Whereabouts::At(place) => planned.needs_count && place >= self.positions.total(),
             Whereabouts::Within(from, to) => {
@@ -136,8 +136,8 @@ impl Outlook<'_> {
     }
 
     /// Orders made since the last page may be there, and cost nothing if not.
-    fn reach_beyond_the_end(&self, request: &mut Request<u32>) {
-        if let Request::Page { offset, count, .. } = request
+    fn reach_beyond_the_end(&self, request: &mut PlannedRequest<u32>) {
+        if let PlannedRequest::Page { offset, count, .. } = request
             && *offset + u64::from(*count) > self.positions.total()
         {
             *count = self.shapes.page_limit;
@@ -145,7 +145,7 @@ impl Outlook<'_> {
     }
 
     /// None = no request that works just now can tell of it.
-    fn find(&self, slot: u32, candidate: Candidate, tail: &mut usize) -> Option<Found> {
+    fn find(&self, slot: u32, candidate: Candidate, tail: &mut usize) -> Option<LocatedEntry> {
         let by = candidate.by;
         let has_pages = self.shapes.page_limit > 0;
         if by == By::Page && !has_pages {
@@ -156,7 +156,7 @@ impl Outlook<'_> {
         } else {
             self.whereabouts(&candidate, tail)
         };
-        Some(Found { slot, by, at })
+        Some(LocatedEntry { slot, by, at })
     }
 
     fn whereabouts(&self, candidate: &Candidate, tail: &mut usize) -> Whereabouts {
@@ -193,11 +193,11 @@ impl Outlook<'_> {
 
     fn sweep(&self, from: u64, end: u64, members: Vec<u32>) -> Sweep {
         let end_is = if self.positions.goes_on() {
-            End::Open
+            SweepEnd::Open
         } else if self.count == Count::Told && end >= self.positions.total() {
-            End::Counted
+            SweepEnd::Counted
         } else {
-            End::Believed
+            SweepEnd::Believed
         };
         Sweep::new(from, end, members, end_is, self.positions.total())
     }
@@ -226,7 +226,7 @@ impl Outlook<'_> {
     }
 
     /// Of the stretches that vague entries leave, the one with most of them that is worth reading.
-    fn best_sweep(&self, found: &[Found]) -> Option<Sweep> {
+    fn best_sweep(&self, found: &[LocatedEntry]) -> Option<Sweep> {
         let mut vague: Vec<(u64, u64, u32, bool)> = Vec::new();
         for found in found {
             if let Whereabouts::Within(from, to) = found.at {
@@ -258,7 +258,7 @@ impl Outlook<'_> {
     }
 
     /// So much is due that the stretch from the first to the last is read.
-    fn sweep_all(&self, due: &[u32], view: &View<'_>) -> Planned {
+    fn sweep_all(&self, due: &[u32], view: &CandidateLookup<'_>) -> Planned {
         let mut planned = Planned::default();
         let total = self.positions.total();
         let goes_on = total == 0 || self.positions.goes_on();
@@ -273,7 +273,9 @@ impl Outlook<'_> {
                 continue;
             };
             if candidate.by == By::Alone {
-                planned.requests.push_back(Request::Fetch(vec![slot]));
+                planned
+                    .requests
+                    .push_back(PlannedRequest::Fetch(vec![slot]));
             } else if let Place::Shown(place) = candidate.place {
                 from = from.min(place.saturating_sub(MARGIN));
                 end = end.max(place + MARGIN + 1);
@@ -295,7 +297,7 @@ impl Outlook<'_> {
     }
 }
 
-impl Found {
+impl LocatedEntry {
     fn is_vague(&self) -> bool {
         matches!(self.at, Whereabouts::Within(..))
     }
@@ -372,11 +374,11 @@ mod tests {
         let (mut fetches, mut pages) = (0, 0);
         for request in &planned.requests {
             let slots = match request {
-                Request::Fetch(slots) => {
+                PlannedRequest::Fetch(slots) => {
                     fetches += 1;
                     slots
                 }
-                Request::Page { covers, .. } => {
+                PlannedRequest::Page { covers, .. } => {
                     pages += 1;
                     covers
                 }
@@ -430,7 +432,7 @@ mod tests {
     fn many_that_stand_together_share_a_page() {
         let planned = plan(AUTO, 1000, &shown(300, 1));
         assert_eq!(shape(&planned), (0, 1));
-        let Some(Request::Page { offset, count, .. }) = planned.requests.front() else {
+        let Some(PlannedRequest::Page { offset, count, .. }) = planned.requests.front() else {
             panic!("{planned:?}")
         };
         assert_eq!((*offset, u64::from(*count)), (0, 300 + MARGIN));
@@ -439,7 +441,7 @@ mod tests {
     #[test]
     fn a_page_at_the_end_reaches_beyond_it() {
         let planned = plan(AUTO, 300, &shown(300, 1));
-        let Some(Request::Page { count, .. }) = planned.requests.front() else {
+        let Some(PlannedRequest::Page { count, .. }) = planned.requests.front() else {
             panic!("{planned:?}")
         };
         assert_eq!(*count, 10_000, "new orders cost nothing if there are none");
@@ -524,7 +526,7 @@ mod tests {
         }
         entries[0].by = By::Alone;
         let planned = plan(AUTO, 50_000, &entries);
-        assert_eq!(planned.requests, [Request::Fetch(vec![0])]);
+        assert_eq!(planned.requests, [PlannedRequest::Fetch(vec![0])]);
         let sweep = planned.sweep.unwrap();
         let last = 1000 + u64::from(count) - 1;
         assert_eq!((sweep.from, sweep.end), (1001 - MARGIN, last + MARGIN + 1));

@@ -5,7 +5,7 @@ use crate::domain::listing::{MARGIN, PageSummary, Positions};
 
 /// What was known of the list's end when a sweep was planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum SweepEnd {
     /// The provider had just counted no more orders than lie up to the end of the sweep.
     Counted,
     /// No page had shown that there are more than that: a page behind it is read first.
@@ -25,17 +25,23 @@ pub(super) struct Sweep {
     pub(super) end: u64,
     /// Entries that must be in it, if anywhere.
     pub(super) members: Vec<u32>,
-    pub(super) end_is: End,
+    pub(super) end_is: SweepEnd,
     /// The list has no order from here on, as far as anybody said.
     empty_from: u64,
 }
 
 impl Sweep {
     /// Nothing of it is read yet; the list is thought to have `total` orders.
-    pub(super) fn new(from: u64, end: u64, members: Vec<u32>, end_is: End, total: u64) -> Self {
+    pub(super) fn new(
+        from: u64,
+        end: u64,
+        members: Vec<u32>,
+        end_is: SweepEnd,
+        total: u64,
+    ) -> Self {
         let empty_from = match end_is {
-            End::Counted => total,
-            End::Believed | End::Shown | End::Open => u64::MAX,
+            SweepEnd::Counted => total,
+            SweepEnd::Believed | SweepEnd::Shown | SweepEnd::Open => u64::MAX,
         };
         Self {
             empty_from,
@@ -74,7 +80,7 @@ impl Sweep {
     /// that is not reached nothing is asked.)
     fn looks_behind(&self, positions: &Positions) -> bool {
         let is_first = self.to == self.end;
-        is_first && self.end_is == End::Believed && self.end >= positions.total()
+        is_first && self.end_is == SweepEnd::Believed && self.end >= positions.total()
     }
 
     /// A page was read. Whether it was the last one.
@@ -82,8 +88,8 @@ impl Sweep {
         let offset = page.offset;
         if page.items == 0 {
             self.empty_from = self.empty_from.min(offset);
-            if self.to == self.end && self.end_is == End::Believed {
-                self.end_is = End::Shown;
+            if self.to == self.end && self.end_is == SweepEnd::Believed {
+                self.end_is = SweepEnd::Shown;
                 return false;
             }
         }
@@ -98,14 +104,14 @@ impl Sweep {
     /// orders than it was to show, or the first one showed that the list goes on behind the end.
     pub(super) fn falls_short(&self, page: &PageSummary) -> bool {
         if page.offset >= self.end {
-            return page.items > 0 && self.end_is == End::Believed;
+            return page.items > 0 && self.end_is == SweepEnd::Believed;
         }
         page.items > 0 && page.offset + page.items < self.to.min(self.empty_from)
     }
 
     /// Whether an order that none of its pages showed is not in the list.
     pub(super) fn was_all(&self) -> bool {
-        self.from == 0 && matches!(self.end_is, End::Counted | End::Shown)
+        self.from == 0 && matches!(self.end_is, SweepEnd::Counted | SweepEnd::Shown)
     }
 }
 
@@ -155,7 +161,11 @@ mod tests {
             positions.learn_count(orders);
         }
         let end = positions.total().max(1);
-        let end_is = if counts { End::Counted } else { End::Believed };
+        let end_is = if counts {
+            SweepEnd::Counted
+        } else {
+            SweepEnd::Believed
+        };
         Sweep::new(0, end, Vec::new(), end_is, positions.total())
     }
 
@@ -184,7 +194,7 @@ mod tests {
     fn a_page_of_fewer_than_it_was_to_show_is_no_part_of_it() {
         let mut positions = Positions::default();
         positions.learn_count(250);
-        let sweep = Sweep::new(0, 250, Vec::new(), End::Counted, 250);
+        let sweep = Sweep::new(0, 250, Vec::new(), SweepEnd::Counted, 250);
         let (offset, asked) = sweep.page(&positions, 10_000);
         let page = PageSummary {
             offset,

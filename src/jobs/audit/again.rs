@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Audit, AuditError, FINDINGS, Reading};
+use super::{Audit, AuditError, AuditProgress, FINDINGS};
 use crate::domain::audit::{self, AuditRow, Discrepancy};
 use crate::domain::invoice::InvoiceId;
 use crate::domain::observation::ObservedOrder;
@@ -20,7 +20,10 @@ impl Audit {
     /// Where what differs is fresh, a daemon that polls may be about to say it, and a program about
     /// to drop it in: they are given a moment, once. An order with an invoice by then is unknown no
     /// more; rows are compared anew at the end in any case.
-    pub(super) async fn leave_a_moment(&self, reading: &mut Reading) -> Result<(), AuditError> {
+    pub(super) async fn leave_a_moment(
+        &self,
+        reading: &mut AuditProgress,
+    ) -> Result<(), AuditError> {
         let Some(stops) = &self.polled_until else {
             return Ok(());
         };
@@ -53,7 +56,10 @@ impl Audit {
 
     /// What still differs, now that the daemon had time: rows that changed since their page was
     /// asked for are newer than the page.
-    pub(super) async fn recheck(&self, reading: &Reading) -> Result<Vec<Discrepancy>, AuditError> {
+    pub(super) async fn recheck(
+        &self,
+        reading: &AuditProgress,
+    ) -> Result<Vec<Discrepancy>, AuditError> {
         let ids: Vec<InvoiceId> = reading.differing.iter().map(|(row, ..)| row.id).collect();
         let now: BTreeMap<InvoiceId, AuditRow> = self
             .store
@@ -81,7 +87,7 @@ impl Audit {
     /// may have got their order after its page was read: the next audit sees them.
     pub(super) async fn unseen(
         &self,
-        reading: &Reading,
+        reading: &AuditProgress,
         began: UnixMillis,
     ) -> Result<Vec<Discrepancy>, AuditError> {
         let mut missing = Vec::new();

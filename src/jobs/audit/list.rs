@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Audit, AuditError, Reading, TRIES};
+use super::{Audit, AuditError, AuditProgress, TRIES};
 use crate::domain::list_reading::ListReading;
 use crate::domain::observation::ObservedOrder;
 use crate::limit::{Permit, StopReason};
@@ -17,7 +17,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 
 impl Audit {
     /// Reads page by page until the list is known to be read whole.
-    pub(super) async fn read_list(&self, reading: &mut Reading) -> Result<(), AuditError> {
+    pub(super) async fn read_list(&self, reading: &mut AuditProgress) -> Result<(), AuditError> {
         let orders = self.orders().map_err(|why| self.no_list(why))?;
         let limit = orders.page_limit();
         let mut list = ListReading::new(self.count(orders).await?);

@@ -17,7 +17,7 @@ const BLOCK: usize = 4096;
 
 /// What is being done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum EntryState {
     /// Nobody's: the slot can be used again.
     Free,
     /// Not due before its time.
@@ -32,7 +32,7 @@ pub(super) enum State {
 
 /// What may be done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     /// It has no order yet: to be created. No page tells of it.
     Create,
     /// Waits for money: a page that shows it open, on the same terms, is a poll and changes nothing.
@@ -74,8 +74,8 @@ pub(super) struct Entry {
     pub(super) since_page: u32,
     /// A program asked for a poll: pages from this number on answer it. 0 = none did.
     pub(super) nudged_for: u32,
-    pub(super) state: State,
-    pub(super) kind: Kind,
+    pub(super) state: EntryState,
+    pub(super) kind: EntryKind,
     pub(super) trust: Trust,
     /// Not where its creation time puts it.
     pub(super) is_misplaced: bool,
@@ -97,7 +97,7 @@ impl Entry {
             due: now,
             since_page: 0,
             nudged_for: 0,
-            state: State::Due,
+            state: EntryState::Due,
             kind: kind_of(row),
             trust: match (row.fails, row.looked_at) {
                 (true, _) => Trust::Failing,
@@ -113,16 +113,17 @@ impl Entry {
     /// As the planner sees it, where these requests may be made.
     pub(super) fn candidate(&self, shapes: Shapes) -> Candidate {
         let is_settled_alone = matches!(self.trust, Trust::Doubtful | Trust::Missing);
-        let by =
-            if self.kind == Kind::Create || self.kind == Kind::Followed && shapes.page_limit == 0 {
-                By::Alone
-            } else if self.kind == Kind::Followed {
-                By::Page
-            } else if is_settled_alone && shapes.has_fetches() {
-                By::Alone
-            } else {
-                By::Any
-            };
+        let by = if self.kind == EntryKind::Create
+            || self.kind == EntryKind::Followed && shapes.page_limit == 0
+        {
+            By::Alone
+        } else if self.kind == EntryKind::Followed {
+            By::Page
+        } else if is_settled_alone && shapes.has_fetches() {
+            By::Alone
+        } else {
+            By::Any
+        };
         let place = if let Some(position) = self.position() {
             Place::Shown(position)
         } else if self.is_misplaced || self.trust == Trust::Missing {
@@ -139,7 +140,7 @@ impl Entry {
 
     /// Whether somebody works on it.
     pub(super) fn is_in_hand(&self) -> bool {
-        matches!(self.state, State::InHand | State::Borrowed)
+        matches!(self.state, EntryState::InHand | EntryState::Borrowed)
     }
 
     /// Whether a page of this number tells all that was asked for: it was begun after the nudge.
@@ -150,7 +151,7 @@ impl Entry {
     /// Whether a page that shows it soon will do: it is open, as far as is known, and its time is not
     /// over.
     pub(super) fn may_be_watched(&self, now: UnixMillis) -> bool {
-        self.trust == Trust::Known && self.kind == Kind::Open && now < self.expiry()
+        self.trust == Trust::Known && self.kind == EntryKind::Open && now < self.expiry()
     }
 
     /// Its place in the list, where a page has shown it.
@@ -172,11 +173,11 @@ impl Entry {
     }
 }
 
-fn kind_of(row: &DueRow) -> Kind {
+fn kind_of(row: &DueRow) -> EntryKind {
     match (row.status, &row.order_id) {
-        (Status::Requested, _) => Kind::Create,
-        (_, None) => Kind::Followed,
-        (Status::Pending, Some(_)) if !row.unsettled && !row.is_nudged() => Kind::Open,
+        (Status::Requested, _) => EntryKind::Create,
+        (_, None) => EntryKind::Followed,
+        (Status::Pending, Some(_)) if !row.unsettled && !row.is_nudged() => EntryKind::Open,
         (
             Status::Pending
             | Status::Paid
@@ -185,7 +186,7 @@ fn kind_of(row: &DueRow) -> Kind {
             | Status::Rejected
             | Status::Review,
             Some(_),
-        ) => Kind::Row,
+        ) => EntryKind::Row,
     }
 }
 

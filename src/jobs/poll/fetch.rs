@@ -84,7 +84,7 @@ const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
 
 /// What the provider said about the invoices of one request.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct FetchAnswer {
     /// For each invoice.
     pub(super) observations: Vec<Observation>,
     /// Whether it shows that the service works: "not found" alone does not.
@@ -92,10 +92,10 @@ pub(super) struct Answer {
 }
 
 /// A request that came back.
-pub(super) struct Asked {
+pub(super) struct FetchOutcome {
     pub(super) about: About,
     pub(super) permit: Permit,
-    pub(super) answer: Result<Answer, ProviderError>,
+    pub(super) answer: Result<FetchAnswer, ProviderError>,
 }
 
 /// What a request was about.
@@ -109,7 +109,7 @@ pub(super) enum About {
 /// The requests of one account that are under way, but for those to its list.
 pub(super) struct Fetcher {
     asker: Asker,
-    tasks: JoinSet<Asked>,
+    tasks: JoinSet<FetchOutcome>,
 }
 
 /// What a request needs to know about the account.
@@ -150,7 +150,7 @@ impl Fetcher {
         let (invoices, questions): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
         self.tasks.spawn(async move {
             let answer = asker.answer(&invoices, questions).await;
-            Asked {
+            FetchOutcome {
                 about: About::Invoices(invoices),
                 permit,
                 answer,
@@ -162,8 +162,11 @@ impl Fetcher {
     pub(super) fn probe(&mut self, permit: Permit) {
         let provider = Arc::clone(&self.asker.provider);
         self.tasks.spawn(async move {
-            let answer = provider.probe().await.map(|()| Answer::proof(Vec::new()));
-            Asked {
+            let answer = provider
+                .probe()
+                .await
+                .map(|()| FetchAnswer::proof(Vec::new()));
+            FetchOutcome {
                 about: About::Nothing,
                 permit,
                 answer,
@@ -172,12 +175,12 @@ impl Fetcher {
     }
 
     /// The next request that comes back; None when none is under way.
-    pub(super) async fn next(&mut self) -> Option<Asked> {
+    pub(super) async fn next(&mut self) -> Option<FetchOutcome> {
         self.tasks.join_next().await.map(whole)
     }
 
     /// One that has come back already.
-    pub(super) fn try_next(&mut self) -> Option<Asked> {
+    pub(super) fn try_next(&mut self) -> Option<FetchOutcome> {
         self.tasks.try_join_next().map(whole)
     }
 }
@@ -187,7 +190,7 @@ impl Asker {
         &self,
         invoices: &[Invoice],
         questions: Vec<Question>,
-    ) -> Result<Answer, ProviderError> {
+    ) -> Result<FetchAnswer, ProviderError> {
         let mut orders = Vec::with_capacity(questions.len());
         for (invoice, question) in invoices.iter().zip(questions) {
             match question {
@@ -200,13 +203,13 @@ impl Asker {
         self.poll(invoices, &orders).await
     }
 
-    async fn create(&self, creation: &Creation) -> Result<Answer, ProviderError> {
+    async fn create(&self, creation: &Creation) -> Result<FetchAnswer, ProviderError> {
         let Some(creates) = self.provider.creates() else {
             return Err(ProviderError::Refused("no orders can be created".into()));
         };
         let answer = creates.create(creation).await?;
         let observed_at = self.clock.now();
-        Ok(Answer::proof(vec![match answer {
+        Ok(FetchAnswer::proof(vec![match answer {
             CreationAnswer::Exists(observed) => Observation::Created(observed),
             CreationAnswer::Refused(reason) => Observation::CreationRefused {
                 observed_at,
@@ -220,7 +223,7 @@ impl Asker {
         &self,
         invoices: &[Invoice],
         orders: &[OrderId],
-    ) -> Result<Answer, ProviderError> {
+    ) -> Result<FetchAnswer, ProviderError> {
         let Some(fetches) = self.provider.fetches() else {
             return Err(ProviderError::Refused("no order can be polled".into()));
         };
@@ -232,14 +235,14 @@ impl Asker {
         self.judge(invoices, looks).await
     }
 
-    async fn find(&self, invoice: &Invoice) -> Result<Answer, ProviderError> {
+    async fn find(&self, invoice: &Invoice) -> Result<FetchAnswer, ProviderError> {
         let Some(finds) = self.provider.finds() else {
             return Err(ProviderError::Refused(
                 "orders cannot be searched for".into(),
             ));
         };
         let found: Option<ObservedOrder> = finds.find(&invoice.external_id).await?;
-        let proof = found.map(|observed| Answer::proof(vec![Observation::Seen(observed)]));
+        let proof = found.map(|observed| FetchAnswer::proof(vec![Observation::Seen(observed)]));
         match proof {
             Some(proof) => Ok(proof),
             None => self.judge_missing(&[invoice]).await,
@@ -250,7 +253,7 @@ impl Asker {
         &self,
         invoices: &[Invoice],
         looks: Vec<FetchedOrder>,
-    ) -> Result<Answer, ProviderError> {
+    ) -> Result<FetchAnswer, ProviderError> {
         let missing: Vec<&Invoice> = invoices
             .iter()
             .zip(&looks)
@@ -260,7 +263,7 @@ impl Asker {
         if missing.len() < looks.len() {
             // Who tells of one order knows of those that it leaves out.
             let not_found = self.not_found(&missing);
-            return Ok(Answer::proof(merged(looks, not_found)));
+            return Ok(FetchAnswer::proof(merged(looks, not_found)));
         }
         self.judge_missing(&missing).await
     }
@@ -268,14 +271,14 @@ impl Asker {
     /// "Not found" counts once the grace is over, and only while the service is shown to work: by
     /// another answer, else by one harmless request. A service that finds nothing and answers that
     /// in no better way tells nothing about the order.
-    async fn judge_missing(&self, missing: &[&Invoice]) -> Result<Answer, ProviderError> {
+    async fn judge_missing(&self, missing: &[&Invoice]) -> Result<FetchAnswer, ProviderError> {
         let observations = self.not_found(missing);
         let proves = !self.service_works();
         if proves {
             self.limiter.lock().charge(self.clock.monotonic());
             self.provider.probe().await?;
         }
-        Ok(Answer {
+        Ok(FetchAnswer {
             observations,
             proves,
         })
@@ -301,7 +304,7 @@ impl Asker {
     }
 }
 
-impl Answer {
+impl FetchAnswer {
     fn proof(observations: Vec<Observation>) -> Self {
         Self {
             observations,

@@ -12,7 +12,7 @@ use crate::domain::state::Status;
 use crate::store::{Store, StoreError};
 
 /// An invoice by its slot in the schedule.
-pub(super) type Turn = (u32, InvoiceId);
+pub(super) type ScheduledInvoice = (u32, InvoiceId);
 
 /// Invoices that one request is to tell of, as they are now.
 pub(super) type Group = Vec<Invoice>;
@@ -20,7 +20,7 @@ pub(super) type Group = Vec<Invoice>;
 /// What a load brought.
 pub(super) struct Loaded {
     /// As asked for: each group is one request.
-    pub(super) groups: Vec<Vec<Turn>>,
+    pub(super) groups: Vec<Vec<ScheduledInvoice>>,
     pub(super) invoices: Result<HashMap<InvoiceId, Invoice>, StoreError>,
 }
 
@@ -69,7 +69,7 @@ impl Loader {
     /// Begins to load `groups`.
     pub(super) fn begin(
         &mut self,
-        groups: Vec<Vec<Turn>>,
+        groups: Vec<Vec<ScheduledInvoice>>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) {

@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use super::entry::{Entry, Kind, Trust};
+use super::entry::{Entry, EntryKind, Trust};
 use super::page::{Listed, Page, Shown, lock};
 use super::schedule::{self, tick};
 use super::writer::Decided;
@@ -78,7 +78,7 @@ impl Poller {
 
     fn learn_page(&mut self, why: &Why, page: &Page, bytes: u64, now: Duration) {
         let wall = self.setup.clock.now();
-        self.standing.read_page(&page.summary, wall);
+        self.recorder.read_page(&page.summary, wall);
         let swept = self.planner.learn_page(why, &page.summary, bytes, now);
         let mut shared = lock(&self.shared);
         // What stands behind the place where a page was cut short is planned anew.
@@ -107,7 +107,7 @@ impl Poller {
             if swept.was_all {
                 entry.trust = Trust::Missing;
                 // Where orders can be asked for by their ids, that settles it.
-                if !has_fetches || entry.kind == Kind::Followed {
+                if !has_fetches || entry.kind == EntryKind::Followed {
                     self.unmatched.missing.push(slot);
                 }
             }
@@ -122,7 +122,7 @@ impl Poller {
         for &slot in slots {
             // One that was nudged while the page was under way is not answered by it.
             let entry = shared.schedule.entry_mut(slot);
-            let Some(entry) = entry.filter(|e| !e.is_in_hand() && e.kind == Kind::Open) else {
+            let Some(entry) = entry.filter(|e| !e.is_in_hand() && e.kind == EntryKind::Open) else {
                 continue;
             };
             if entry.trust == Trust::New {
@@ -338,7 +338,7 @@ impl Poller {
             return;
         }
         let next = row.schedule.next_poll_at;
-        if let Some(at) = next.filter(|at| *at <= self.intake.read_to()) {
+        if let Some(at) = next.filter(|at| *at <= self.queue.read_to()) {
             let adopted = shared.schedule.adopt(&DueRow::of(row, at), tick(now));
             if let (Some(slot), Some(position)) = (adopted, position) {
                 shared.schedule.place(slot, position);

@@ -1,7 +1,7 @@
-//! What a poller tells of its work to whoever counts: outcomes, observations, events, its limits.
+//! Reports a poller's requests, observations, events and limits to the metrics.
 
 use super::Poller;
-use super::fetch::{About, Asked};
+use super::fetch::{About, FetchOutcome};
 use super::page::Listed;
 use super::writer::Decided;
 use crate::domain::event::EventType;
@@ -13,17 +13,17 @@ use crate::metrics::Limiting;
 use crate::store::Written;
 
 impl Poller {
-    /// A request that is none to the list came back.
-    pub(super) fn meter_asked(&self, asked: &Asked) {
+    /// Counts a request about orders, or the harmless request.
+    pub(super) fn meter_asked(&self, asked: &FetchOutcome) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
         let kind = match &asked.about {
-            About::Nothing => "count",
+            About::Nothing => "probe",
             About::Invoices(invoices) => {
                 let creates = |i: &Invoice| i.facts.status == Status::Requested;
                 if invoices.iter().any(creates) {
                     "creation"
                 } else {
-                    "look"
+                    "poll"
                 }
             }
         };
@@ -31,9 +31,7 @@ impl Poller {
             Err(error) => return meter.failed(kind, error.kind(), error.to_string(), now),
             Ok(answer) => answer,
         };
-        if matches!(asked.about, About::Nothing) {
-            meter.answered(kind, "read", now);
-        }
+        meter.answered(kind, now);
         for observation in &answer.observations {
             let outcome = match observation {
                 Observation::Seen(_) | Observation::Ledger(_) => "seen",
@@ -46,14 +44,11 @@ impl Poller {
                 // A person's word is no answer of the provider's, nor is a rule of its module.
                 Observation::Resolved { .. } | Observation::ExternalIdInvalid { .. } => continue,
             };
-            meter.answered(kind, outcome, now);
-            if matches!(observation, Observation::Seen(_) | Observation::Created(_)) {
-                meter.sighted(kind, 1);
-            }
+            meter.observed(kind, outcome, 1);
         }
     }
 
-    /// A request to the list came back.
+    /// Counts a request for a page or the length of the order list.
     pub(super) fn meter_list(&self, listed: &Listed) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
         let counts = listed.request.why == Why::Count;
@@ -61,17 +56,17 @@ impl Poller {
         match &listed.result {
             Err(error) => meter.failed(kind, error.kind(), error.to_string(), now),
             Ok(bytes) => {
-                meter.answered(kind, "read", now);
+                meter.answered(kind, now);
                 if !counts {
                     let items = listed.page.summary.items;
-                    meter.sighted(kind, items);
+                    meter.observed(kind, "seen", items);
                     meter.page(*bytes, items);
                 }
             }
         }
     }
 
-    /// Decisions were written.
+    /// Counts the events of written decisions.
     pub(super) fn meter_written(&self, written: &[(Decided, Written)]) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
         for (decided, written) in written {
@@ -80,7 +75,7 @@ impl Poller {
             }
             let paid_at = decided.decision.row.paid_while_followed();
             for event in decided.decision.events() {
-                meter.said(event.event_type.as_str(), 1);
+                meter.recorded(event.event_type.as_str(), 1);
                 if let (EventType::Paid, Some(paid_at)) = (event.event_type, paid_at) {
                     meter.detected(now.since(paid_at));
                 }
@@ -88,7 +83,7 @@ impl Poller {
         }
     }
 
-    /// How the limits stand, once a turn.
+    /// Reports the limits, once a turn.
     pub(super) fn meter_limits(&mut self) {
         let clock = &self.setup.clock;
         let (now, at) = (clock.now(), clock.monotonic());

@@ -1,6 +1,6 @@
 //! Polling one account: take what is due, plan, ask, decide, write.
 //!
-//! `intake` brings rows into the `schedule`; `domain::planner` makes requests of what is due; `load`
+//! `queue` brings rows into the `schedule`; `domain::planner` makes requests of what is due; `load`
 //! reads the rows that are asked about one by one, `fetch` and `page` make the requests; `matching`
 //! finds the invoices that a page tells of; `writer` commits decisions in batches.
 //!
@@ -10,15 +10,15 @@
 
 mod entry;
 mod fetch;
-mod intake;
 mod load;
 mod matching;
 mod meter;
 mod page;
+mod queue;
+mod recorder;
 mod schedule;
 mod settle;
 mod setup;
-mod standing;
 mod turn;
 mod writer;
 
@@ -31,13 +31,14 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use self::fetch::Fetcher;
-use self::intake::Intake;
 use self::load::Loader;
 use self::matching::Unmatched;
 use self::page::{Listed, Shared};
-pub use self::setup::{KeyReader, PollSetup, Strategy};
-use self::standing::Standing;
+use self::queue::QueueReader;
+use self::recorder::AccountRecorder;
+pub use self::setup::PollSetup;
 use self::writer::Writer;
+pub use crate::domain::planner::Strategy;
 use crate::domain::planner::{Planner, Shapes};
 use crate::domain::time::UnixMillis;
 
@@ -65,12 +66,12 @@ pub struct Poller {
     rng: fastrand::Rng,
     /// The schedule, on which a page that arrives works as well.
     shared: Arc<Mutex<Shared>>,
-    intake: Intake,
+    queue: QueueReader,
     planner: Planner,
     requests: Requests,
     unmatched: Unmatched,
     writer: Writer,
-    standing: Standing,
+    recorder: AccountRecorder,
     pass: Pass,
 }
 
@@ -107,7 +108,7 @@ impl Poller {
         Self {
             rng: fastrand::Rng::with_seed(setup.seed),
             shared: Arc::default(),
-            intake: Intake::default(),
+            queue: QueueReader::default(),
             planner: Planner::new(setup.terms(), now),
             requests: Requests {
                 loader: Loader::default(),
@@ -117,7 +118,7 @@ impl Poller {
             },
             unmatched: Unmatched::default(),
             writer: Writer::new(Arc::clone(&setup.store), Arc::clone(&setup.clock)),
-            standing: Standing::new(setup.clock.as_ref()),
+            recorder: AccountRecorder::new(setup.clock.as_ref()),
             pass: Pass::default(),
             setup,
         }
@@ -165,7 +166,7 @@ impl Poller {
     }
 
     fn has_polled_all(&self) -> bool {
-        self.intake.has_read_all() && self.unmatched.is_empty() && self.due_now() == 0
+        self.queue.has_read_all() && self.unmatched.is_empty() && self.due_now() == 0
     }
 
     fn gives_up_waiting(&self) -> bool {

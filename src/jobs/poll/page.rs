@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::entry::Kind;
+use super::entry::EntryKind;
 use super::schedule::Schedule;
 use crate::clock::Clock;
 use crate::domain::listing::PageSummary;
@@ -203,7 +203,7 @@ impl PageVisitor for Visitor<'_> {
         let Some(entry) = schedule.entry(slot).filter(|entry| !entry.is_in_hand()) else {
             return false;
         };
-        if entry.kind == Kind::Open && item.state == OrderState::Open && entry.terms == terms {
+        if entry.kind == EntryKind::Open && item.state == OrderState::Open && entry.terms == terms {
             self.page.unchanged.push(slot);
             return false;
         }

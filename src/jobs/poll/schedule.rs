@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use super::entry::{Entry, Kind, Slots, State, Trust};
+use super::entry::{Entry, EntryKind, EntryState, Slots, Trust};
 use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::money::canonical;
 use crate::domain::state::Status;
@@ -33,7 +33,7 @@ const OVERDUE_SHARE: usize = 4;
 
 /// What answers name an invoice by.
 #[derive(Clone, Copy, Debug, Hash)]
-enum Key<'a> {
+enum EntryKey<'a> {
     Order(&'a str),
     /// Where the order's id is not known.
     External(&'a str),
@@ -68,11 +68,11 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(&mut self, state: State) -> Option<&mut usize> {
+    fn of(&mut self, state: EntryState) -> Option<&mut usize> {
         match state {
-            State::Free | State::Resting | State::Borrowed => None,
-            State::Due => Some(&mut self.due),
-            State::InHand => Some(&mut self.in_hand),
+            EntryState::Free | EntryState::Resting | EntryState::Borrowed => None,
+            EntryState::Due => Some(&mut self.due),
+            EntryState::InHand => Some(&mut self.in_hand),
         }
     }
 }
@@ -103,8 +103,8 @@ impl Schedule {
         let entry = &mut self.entries[slot];
         if row.is_nudged() && entry.nudged_for == 0 && !entry.is_in_hand() {
             entry.nudged_for = next_page;
-            if entry.kind == Kind::Open {
-                entry.kind = Kind::Row;
+            if entry.kind == EntryKind::Open {
+                entry.kind = EntryKind::Row;
             }
             self.make_due(slot);
         }
@@ -118,13 +118,13 @@ impl Schedule {
         if let Some(slot) = self.slot_of_key(key) {
             let is_free = !self.entries[slot].is_in_hand();
             if is_free {
-                self.set_state(slot, State::InHand);
+                self.set_state(slot, EntryState::InHand);
             }
             return is_free;
         }
         let terms = self.terms_of(&row);
         let mut entry = Entry::of(&row, key, terms, now);
-        entry.state = State::Borrowed;
+        entry.state = EntryState::Borrowed;
         self.put(entry);
         true
     }
@@ -143,8 +143,8 @@ impl Schedule {
     /// Takes out the entry that an invoice had before its order's id was known.
     pub(super) fn forget_old_name(&mut self, invoice: &Invoice) {
         let names = [
-            Key::External(&invoice.external_id.0),
-            Key::Row(invoice.id.0),
+            EntryKey::External(&invoice.external_id.0),
+            EntryKey::Row(invoice.id.0),
         ];
         for name in names {
             let slot = self.slot_of_key(self.hash(name));
@@ -182,7 +182,7 @@ impl Schedule {
         };
         let key = entry.key;
         let is_held = entry.in_heap || entry.is_listed;
-        self.set_state(slot, State::Free);
+        self.set_state(slot, EntryState::Free);
         if let Ok(found) = self.by_key.find_entry(key, |&other| other == slot) {
             found.remove();
         }
@@ -204,7 +204,7 @@ impl Schedule {
 
     /// The slot of the order with this id.
     pub(super) fn slot_of_order(&self, order: &str) -> Option<u32> {
-        self.slot_of_key(self.hash(Key::Order(order)))
+        self.slot_of_key(self.hash(EntryKey::Order(order)))
     }
 
     /// The slot that an order of the list belongs to, and the fingerprint of its id.
@@ -213,9 +213,9 @@ impl Schedule {
         order: &str,
         external_id: Option<&str>,
     ) -> (Option<u32>, u64) {
-        let hash = self.hash(Key::Order(order));
+        let hash = self.hash(EntryKey::Order(order));
         let by_order = self.slot_of_key(hash);
-        let by_external = || self.slot_of_key(self.hash(Key::External(external_id?)));
+        let by_external = || self.slot_of_key(self.hash(EntryKey::External(external_id?)));
         (by_order.or_else(by_external), hash)
     }
 
@@ -233,7 +233,7 @@ impl Schedule {
 
     /// Fingerprint of an order's id.
     pub(super) fn order_hash(&self, order: &str) -> u64 {
-        self.hash(Key::Order(order))
+        self.hash(EntryKey::Order(order))
     }
 
     fn key_of_row(&self, row: &DueRow) -> u64 {
@@ -241,7 +241,7 @@ impl Schedule {
         self.hash(key(row.id.0, order, &row.external_id.0, row.status))
     }
 
-    fn hash(&self, key: Key<'_>) -> u64 {
+    fn hash(&self, key: EntryKey<'_>) -> u64 {
         self.hasher.hash_one(key)
     }
 
@@ -253,12 +253,12 @@ impl Schedule {
     /// The entry in a slot that is in use.
     pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
         let entry = self.entries.get(slot);
-        entry.filter(|entry| entry.state != State::Free)
+        entry.filter(|entry| entry.state != EntryState::Free)
     }
 
     pub(super) fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(slot);
-        entry.filter(|entry| entry.state != State::Free)
+        entry.filter(|entry| entry.state != EntryState::Free)
     }
 
     /// A fingerprint of external id and amount: equal by value, equal here.
@@ -303,7 +303,7 @@ impl Schedule {
 
     // ------------------------------------------------------------------------------ time
 
-    fn set_state(&mut self, slot: u32, state: State) {
+    fn set_state(&mut self, slot: u32, state: EntryState) {
         let before = std::mem::replace(&mut self.entries[slot].state, state);
         if let Some(count) = self.counts.of(before) {
             *count -= 1;
@@ -318,7 +318,7 @@ impl Schedule {
         if self.entry(slot).is_none() {
             return;
         }
-        self.set_state(slot, State::Resting);
+        self.set_state(slot, EntryState::Resting);
         let entry = &mut self.entries[slot];
         let pushes = !entry.in_heap || due < entry.due;
         entry.due = due;
@@ -331,7 +331,7 @@ impl Schedule {
     /// Due now, whatever was planned.
     pub(super) fn make_due(&mut self, slot: u32) {
         if self.entry(slot).is_some() {
-            self.set_state(slot, State::Due);
+            self.set_state(slot, EntryState::Due);
             self.list(slot);
         }
     }
@@ -341,8 +341,8 @@ impl Schedule {
         let mut turns = Vec::with_capacity(slots.len());
         for &slot in slots {
             let entry = self.entry(slot);
-            if let Some(id) = entry.filter(|e| e.state == State::Due).map(|e| e.id) {
-                self.set_state(slot, State::InHand);
+            if let Some(id) = entry.filter(|e| e.state == EntryState::Due).map(|e| e.id) {
+                self.set_state(slot, EntryState::InHand);
                 turns.push((slot, id));
             }
         }
@@ -373,15 +373,17 @@ impl Schedule {
             self.resting.pop();
             let entry = &mut self.entries[slot];
             match entry.state {
-                State::Resting if entry.due > now => {
+                EntryState::Resting if entry.due > now => {
                     self.resting.push(Reverse((entry.due, slot)));
                 }
-                State::Resting => {
+                EntryState::Resting => {
                     entry.in_heap = false;
                     self.make_due(slot);
                 }
-                State::Due | State::InHand | State::Borrowed => entry.in_heap = false,
-                State::Free => {
+                EntryState::Due | EntryState::InHand | EntryState::Borrowed => {
+                    entry.in_heap = false;
+                }
+                EntryState::Free => {
                     if std::mem::take(&mut entry.in_heap) && !entry.is_listed {
                         self.free.push(slot);
                     }
@@ -397,8 +399,8 @@ impl Schedule {
         let (entries, free) = (&mut self.entries, &mut self.free);
         self.listed.retain(|&slot| {
             let entry = &mut entries[slot];
-            entry.is_listed = entry.state == State::Due;
-            if entry.state == State::Free && !entry.in_heap {
+            entry.is_listed = entry.state == EntryState::Due;
+            if entry.state == EntryState::Free && !entry.in_heap {
                 free.push(slot);
             }
             entry.is_listed
@@ -439,7 +441,7 @@ impl Schedule {
         let youth = |slot: &u32| {
             let entry = &self.entries[*slot];
             let is_nudged = entry.nudged_for > 0;
-            let creates = entry.kind == Kind::Create;
+            let creates = entry.kind == EntryKind::Create;
             let works = entry.trust != Trust::Failing;
             Reverse((creates, is_nudged, works, entry.created_at(), entry.id))
         };
@@ -476,10 +478,10 @@ impl Schedule {
     }
 }
 
-fn key<'a>(id: i64, order: Option<&'a str>, external_id: &'a str, status: Status) -> Key<'a> {
+fn key<'a>(id: i64, order: Option<&'a str>, external_id: &'a str, status: Status) -> EntryKey<'a> {
     match (order, status) {
-        (Some(order), _) => Key::Order(order),
-        (None, Status::Requested) => Key::Row(id),
+        (Some(order), _) => EntryKey::Order(order),
+        (None, Status::Requested) => EntryKey::Row(id),
         (
             None,
             Status::Pending
@@ -488,7 +490,7 @@ fn key<'a>(id: i64, order: Option<&'a str>, external_id: &'a str, status: Status
             | Status::Cancelled
             | Status::Rejected
             | Status::Review,
-        ) => Key::External(external_id),
+        ) => EntryKey::External(external_id),
     }
 }
 
@@ -505,7 +507,7 @@ pub(super) fn begins(tick: Tick) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::invoice::{Facts, Schedule as Plan, Wish};
+    use crate::domain::invoice::{Facts, PollPlan, Wish};
     use crate::domain::money::Money;
 
     fn row(n: i64) -> DueRow {
@@ -619,7 +621,7 @@ mod tests {
         assert_eq!(schedule.due(5), [slot]);
         let later = schedule.begin_page();
         let entry = schedule.entry(slot).unwrap();
-        assert_eq!(entry.kind, Kind::Row, "its row has to be written");
+        assert_eq!(entry.kind, EntryKind::Row, "its row has to be written");
         assert!(!entry.is_answered_by(page) && entry.is_answered_by(later));
     }
 
@@ -691,7 +693,7 @@ mod tests {
             wish: Wish::default(),
             facts,
             transactions: Vec::new(),
-            schedule: Plan::default(),
+            schedule: PollPlan::default(),
             version: 0,
             metadata: None,
             created_at: row.created_at,

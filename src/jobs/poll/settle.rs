@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::Poller;
-use super::fetch::{About, Answer, Asked};
+use super::fetch::{About, FetchAnswer, FetchOutcome};
 use super::load::Group;
 use super::page::lock;
 use super::schedule;
-use super::writer::{Decided, Outcome};
+use super::writer::{CommitOutcome, Decided};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
 use crate::domain::observation::{Observation, OrderState};
@@ -21,9 +21,9 @@ const UNWRITABLE_AGAIN: Duration = Duration::from_hours(1);
 
 impl Poller {
     /// A request that is none to the list came back.
-    pub(super) fn asked(&mut self, asked: Asked) {
+    pub(super) fn asked(&mut self, asked: FetchOutcome) {
         self.meter_asked(&asked);
-        let Asked {
+        let FetchOutcome {
             about,
             permit,
             answer,
@@ -37,7 +37,7 @@ impl Poller {
             return;
         };
         match answer {
-            Ok(Answer { observations, .. }) => {
+            Ok(FetchAnswer { observations, .. }) => {
                 for (invoice, observation) in invoices.into_iter().zip(observations) {
                     self.want_amounts(&invoice, &observation);
                     self.decide(Box::new(invoice), observation);
@@ -67,11 +67,11 @@ impl Poller {
         drop(limiter);
         match outcome {
             Ok(()) => {
-                self.standing.succeeded(wall);
+                self.recorder.succeeded(wall);
                 self.pass.counts.answered += 1;
             }
             Err(error) => {
-                self.standing.failed(wall, error.to_string());
+                self.recorder.failed(wall, error.to_string());
                 self.pass.counts.could_not_ask += 1;
             }
         }
@@ -112,7 +112,7 @@ impl Poller {
     pub(super) fn tell_of_stop(&mut self) {
         let limiter = self.setup.limiter.lock();
         let stop = limiter.stop_reason();
-        if !self.standing.is_news(stop) {
+        if !self.recorder.is_news(stop) {
             return;
         }
         let cause = limiter.cause().to_owned();
@@ -132,7 +132,7 @@ impl Poller {
                 board.put(&account.0, "polling");
             }
         }
-        self.standing.changed(stop, self.setup.clock.now());
+        self.recorder.changed(stop, self.setup.clock.now());
         self.planner.plan_again();
     }
 
@@ -218,22 +218,22 @@ impl Poller {
         let clock = setup.clock.as_ref();
         let name = setup.provider.name();
         let record = self
-            .standing
+            .recorder
             .record(&setup.account, name, &setup.limiter.lock(), clock);
         if let Some(mut record) = record {
             let shapes = self.planner.shapes();
             if shapes.page_limit > 0 {
                 let is_caught_up =
-                    self.intake.has_read_all() && lock(&self.shared).schedule.is_caught_up();
+                    self.queue.has_read_all() && lock(&self.shared).schedule.is_caught_up();
                 let positions = &self.planner.listing.positions;
                 let now = clock.now();
-                record.list = self.standing.describe_list(positions, is_caught_up, now);
+                record.list = self.recorder.describe_list(positions, is_caught_up, now);
             }
             self.writer.record(record);
         }
     }
 
-    pub(super) fn committed(&mut self, outcome: Outcome) {
+    pub(super) fn committed(&mut self, outcome: CommitOutcome) {
         let written = self.writer.conclude(outcome);
         self.meter_written(&written);
         let tells =

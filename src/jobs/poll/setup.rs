@@ -10,26 +10,12 @@ use crate::clock::Clock;
 use crate::domain::cadence::Cadence;
 use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
-use crate::domain::planner::{Shapes, Terms};
+use crate::domain::planner::{Shapes, Strategy, Terms};
 use crate::jobs::{Board, Heartbeat};
 use crate::limit::SharedLimiter;
 use crate::metrics::AccountMeter;
-use crate::provider::{ApiKey, FetchOrders, ListOrders, Provider};
+use crate::provider::{FetchOrders, KeyReader, ListOrders, Provider};
 use crate::store::Store;
-
-/// Reads the account's key again.
-pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
-
-/// Which requests an account may make to poll its orders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// Whichever cover what is due in fewer, cheaper requests.
-    Auto,
-    /// Only by the orders' ids.
-    Single,
-    /// Only by pages of the list.
-    List,
-}
 
 /// What a poller is made of.
 pub struct PollSetup {

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use super::entry::Entry;
 use super::fetch::{self, Question, Step};
-use super::load::{Group, Loaded, Turn};
+use super::load::{Group, Loaded, ScheduledInvoice};
 use super::page::{self, lock};
 use super::schedule::{self, tick};
 use super::{BATCH, Poller};
@@ -35,7 +35,7 @@ impl Poller {
     pub(super) async fn turn(&mut self) {
         if let Err(error) = self.refill().await {
             let again = self.writer.fail(&error);
-            self.intake.wait_until(again);
+            self.queue.wait_until(again);
         }
         self.launch();
         self.start_commit();
@@ -69,28 +69,28 @@ impl Poller {
     /// Whether the database was read.
     async fn take_in(&mut self) -> Result<bool, StoreError> {
         let now = self.setup.clock.monotonic();
-        if !self.intake.is_due(now) {
+        if !self.queue.is_due(now) {
             return Ok(false);
         }
         let (store, account) = (self.setup.store.as_ref(), &self.setup.account);
         let wall = self.pass.once.unwrap_or_else(|| self.setup.clock.now());
         let takes_new = self.pass.once.is_none();
         if takes_new {
-            self.intake.read_back(wall, now);
+            self.queue.read_back(wall, now);
         }
-        let taken = self.intake.read(store, account, wall, takes_new).await?;
+        let taken = self.queue.read(store, account, wall, takes_new).await?;
         self.adopt(&taken.rows, now);
         if let Some(beginning) = taken.beginning {
             self.begin_with(beginning).await?;
         }
-        if !self.intake.goes_on() {
+        if !self.queue.goes_on() {
             let (store, account) = (self.setup.store.as_ref(), &self.setup.account);
             let at_least = if self.shapes().page_limit > 0 {
                 self.setup.intake_interval
             } else {
                 SHORTEST_REST
             };
-            let rest = self.intake.rest(store, account, wall, (now, at_least));
+            let rest = self.queue.rest(store, account, wall, (now, at_least));
             rest.await?;
         }
         Ok(true)
@@ -144,7 +144,7 @@ impl Poller {
     pub(super) fn read_again_in(&mut self, wait: Duration) {
         if !self.writer.is_failing() {
             let at = self.setup.clock.monotonic() + wait;
-            self.intake.read_again_at(at);
+            self.queue.read_again_at(at);
         }
     }
 
@@ -166,7 +166,7 @@ impl Poller {
             return;
         }
         // Pages cover more at once, the more of it is known.
-        let waits_for_more = self.intake.goes_on() && shapes.page_limit > 0;
+        let waits_for_more = self.queue.goes_on() && shapes.page_limit > 0;
         if waits_for_more || !self.planner.wants_plan(count, now) {
             return;
         }
@@ -262,7 +262,7 @@ impl Poller {
         }
         let groups = self.planner.take_fetches(most, BATCH);
         let mut shared = lock(&self.shared);
-        let groups: Vec<Vec<Turn>> = groups
+        let groups: Vec<Vec<ScheduledInvoice>> = groups
             .into_iter()
             .map(|slots| shared.schedule.take_turns(&slots))
             .filter(|group| !group.is_empty())
@@ -289,7 +289,7 @@ impl Poller {
                 }
                 drop(shared);
                 let again = self.writer.fail_load(&error);
-                self.intake.wait_until(again);
+                self.queue.wait_until(again);
                 return;
             }
         };
@@ -421,17 +421,17 @@ impl Poller {
     fn next_work(&mut self, now: Duration) -> Duration {
         if self.writer.is_failing() {
             // Nothing is planned or asked meanwhile: only the next try of the database counts.
-            let again = self.intake.not_before();
+            let again = self.queue.not_before();
             return if again > now {
                 again
             } else {
                 now + self.setup.intake_interval
             };
         }
-        if self.intake.goes_on() || !self.unmatched.is_empty() {
+        if self.queue.goes_on() || !self.unmatched.is_empty() {
             return now;
         }
-        let mut wakes = vec![self.intake.not_before()];
+        let mut wakes = vec![self.queue.not_before()];
         {
             let mut shared = lock(&self.shared);
             if shared.schedule.count_due(tick(now)) > 0 {

@@ -28,7 +28,7 @@ pub(super) struct Decided {
 }
 
 /// What came of a batch.
-pub(super) struct Outcome {
+pub(super) struct CommitOutcome {
     batch: Vec<Decided>,
     written: Result<Vec<Written>, StoreError>,
     took: Duration,
@@ -41,7 +41,7 @@ pub(super) struct Writer {
     gathered: Vec<Decided>,
     gathering_since: Duration,
     /// A task of its own: it holds the store's writer, which the poller may wait for elsewhere.
-    under_way: Option<JoinHandle<Outcome>>,
+    under_way: Option<JoinHandle<CommitOutcome>>,
     /// A breather for others, or the wait of a database that cannot be used.
     not_before: Duration,
     waits: Waits,
@@ -126,7 +126,7 @@ impl Writer {
                 .map(|(invoice, decision)| Decided { invoice, decision })
                 .collect();
             let took = clock.monotonic().saturating_sub(started);
-            Outcome {
+            CommitOutcome {
                 batch,
                 written,
                 took,
@@ -142,7 +142,7 @@ impl Writer {
             let started = clock.monotonic();
             let written = store.record_account(&record).await.map(|()| Vec::new());
             let took = clock.monotonic().saturating_sub(started);
-            Outcome {
+            CommitOutcome {
                 batch: Vec::new(),
                 written,
                 took,
@@ -157,7 +157,7 @@ impl Writer {
     }
 
     /// The end of the write under way; never when there is none. May be dropped and called again.
-    pub(super) async fn finished(&mut self) -> Outcome {
+    pub(super) async fn finished(&mut self) -> CommitOutcome {
         match &mut self.under_way {
             Some(write) => {
                 let outcome = write.await;
@@ -169,7 +169,7 @@ impl Writer {
     }
 
     /// Takes note of an outcome. What could not be written is kept for the next try.
-    pub(super) fn conclude(&mut self, outcome: Outcome) -> Vec<(Decided, Written)> {
+    pub(super) fn conclude(&mut self, outcome: CommitOutcome) -> Vec<(Decided, Written)> {
         let now = self.clock.monotonic();
         match outcome.written {
             Ok(written) => {

@@ -22,7 +22,7 @@ use rustls::RootCertStore;
 use url::{Host, Url};
 
 use super::coding::{self, Decoder};
-use super::failure::{Limits, broken, cause};
+use super::failure::{AnswerLimits, broken, cause};
 use super::{
     Body, KeyPlace, Method, Request, Response, Transport, http_date, retry_after, too_large,
 };
@@ -147,7 +147,7 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<Response, ProviderError> {
-        let limits = Limits {
+        let limits = AnswerLimits {
             connect: self.options.connect_timeout,
             total: self.options.request_timeout,
             bytes: self.options.max_response_bytes,
@@ -286,7 +286,7 @@ fn client(
 struct NetworkBody {
     inner: reqwest::Response,
     decoder: Decoder,
-    limits: Limits,
+    limits: AnswerLimits,
     /// Decoded bytes so far.
     read: usize,
 }

@@ -9,7 +9,7 @@ use crate::provider::ProviderError;
 
 /// What bounds one answer.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct AnswerLimits {
     /// For name, TCP and TLS together.
     pub(super) connect: Duration,
     /// From connecting to the last byte.
@@ -18,7 +18,7 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-impl Limits {
+impl AnswerLimits {
     /// The error for what reqwest reports of a body.
     pub(super) fn broken_or_failed(self, error: &reqwest::Error) -> ProviderError {
         if is_broken_coding(error) {

@@ -26,7 +26,7 @@ const ACCEPTED: &str = "customerTelegramUserId, returnUrl, failReturnUrl, custom
 /// The body on the wire. The order of fields is the order of bytes: never change it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct CreationBody<'a> {
     amount: AmountBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auto_conversion_currency: Option<String>,
@@ -80,7 +80,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
         ));
     }
     let options = options(invoice.wish.options.as_deref())?;
-    let body = Body {
+    let body = CreationBody {
         amount: AmountBody {
             currency_code: &amount.currency,
             amount: &amount.value,
@@ -207,7 +207,7 @@ fn conversion(token: Option<&RawValue>) -> Result<Option<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::invoice::{Facts, InvoiceId, Schedule};
+    use crate::domain::invoice::{Facts, InvoiceId, PollPlan};
     use crate::domain::state::Status;
     use crate::domain::time::UnixMillis;
 
@@ -235,7 +235,7 @@ mod tests {
             version: 0,
             created_at: UnixMillis(0),
             updated_at: UnixMillis(0),
-            schedule: Schedule::default(),
+            schedule: PollPlan::default(),
         }
     }
 

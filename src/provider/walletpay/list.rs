@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::order;
 use super::scan::{Piece, Scanner};
-use super::wire::Word;
+use super::wire::StatusWord;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::provider::wire::{self, Raw};
@@ -16,7 +16,7 @@ pub(super) enum NotRead {
     /// It is not what the documentation says.
     Malformed(String),
     /// The envelope says something else than success, in these words.
-    Said(Word, String),
+    Said(StatusWord, String),
 }
 
 /// A paid amount that is told in a form that cannot be read.
@@ -89,7 +89,7 @@ impl<'v> PageReader<'v> {
         self.scanner.finish().map_err(NotRead::Malformed)?;
         let sieve = self.sieve;
         match sieve.word {
-            Some(Word::Success) => {}
+            Some(StatusWord::Success) => {}
             Some(word) => return Err(NotRead::Said(word, sieve.message)),
             None => return Err(NotRead::Malformed("no status in the envelope".into())),
         }
@@ -108,7 +108,7 @@ struct Sieve<'v> {
     visitor: &'v mut dyn PageVisitor,
     observed_at: UnixMillis,
     limit: u64,
-    word: Option<Word>,
+    word: Option<StatusWord>,
     message: String,
     has_items: bool,
     items: u64,
@@ -136,8 +136,8 @@ impl Sieve<'_> {
         let token = serde_json::from_str::<Raw<'_>>(value).unwrap_or(None);
         match key {
             "status" => {
-                self.word = Word::read(token);
-                if self.word == Some(Word::Success) {
+                self.word = StatusWord::read(token);
+                if self.word == Some(StatusWord::Success) {
                     for (index, item) in (0..).zip(std::mem::take(&mut self.held)) {
                         self.visit(index, &item)?;
                     }
@@ -158,7 +158,7 @@ impl Sieve<'_> {
         }
         self.items += 1;
         match self.word {
-            Some(Word::Success) => self.visit(index, item),
+            Some(StatusWord::Success) => self.visit(index, item),
             Some(_) => Ok(()),
             None => {
                 self.held.push(item.into());

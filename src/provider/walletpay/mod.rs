@@ -22,9 +22,9 @@ use async_trait::async_trait;
 use url::form_urlencoded::byte_serialize;
 
 use self::list::{NotRead, PageReader, UnreadableAmount};
-use self::wire::{Envelope, Word};
+use self::wire::{Envelope, StatusWord};
 use super::http::{KeyPlace, Request, Transport, judge_status};
-use super::registry::{ProviderKind, any_key};
+use super::kind::{ProviderKind, any_key};
 use super::service::{ServiceClient, WholeAnswer};
 use super::{
     ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder,
@@ -89,7 +89,7 @@ impl WalletPay {
         if let Some(failure) = judge_status(answer.status, answer.retry_after, &words) {
             let is_vague = matches!(failure, ProviderError::Refused(_));
             return Err(match word {
-                Some(word @ (Word::AccessDenied | Word::InternalError)) if is_vague => {
+                Some(word @ (StatusWord::AccessDenied | StatusWord::InternalError)) if is_vague => {
                     failure_of(word, &words)
                 }
                 _ => failure,
@@ -97,7 +97,7 @@ impl WalletPay {
         }
         let envelope = envelope.map_err(ProviderError::Malformed)?;
         match &envelope.word {
-            Some(Word::Success) => Ok(envelope),
+            Some(StatusWord::Success) => Ok(envelope),
             Some(word) => Err(failure_of(word, &words)),
             None => Err(ProviderError::Malformed("no status in the envelope".into())),
         }
@@ -174,19 +174,21 @@ impl CreateOrders for WalletPay {
         };
         match (answer.status, word, &envelope) {
             _ if status_decides => {}
-            (_, Some(Word::Already), Some(envelope))
-            | (200..=299, Some(Word::Success), Some(envelope)) => {
+            (_, Some(StatusWord::Already), Some(envelope))
+            | (200..=299, Some(StatusWord::Success), Some(envelope)) => {
                 return order_in(&answer, envelope).map(CreationAnswer::Exists);
             }
-            (_, Some(Word::Conflict), _) => return Ok(CreationAnswer::Conflict(words("CONFLICT"))),
-            (_, Some(Word::InvalidRequest), _) => {
+            (_, Some(StatusWord::Conflict), _) => {
+                return Ok(CreationAnswer::Conflict(words("CONFLICT")));
+            }
+            (_, Some(StatusWord::InvalidRequest), _) => {
                 return Ok(CreationAnswer::Refused(words("INVALID_REQUEST")));
             }
-            (400, Some(Word::Success), _) => {
+            (400, Some(StatusWord::Success), _) => {
                 let what = "HTTP 400 with the status SUCCESS";
                 return Err(ProviderError::Malformed(what.into()));
             }
-            (400, Some(Word::Other(_)) | None, _) if !answer.is_html() => {
+            (400, Some(StatusWord::Other(_)) | None, _) if !answer.is_html() => {
                 return Ok(CreationAnswer::Refused(words("HTTP 400")));
             }
             _ => {}
@@ -282,7 +284,7 @@ fn order_in(answer: &WholeAnswer, envelope: &Envelope<'_>) -> Result<ObservedOrd
 }
 
 /// What an envelope's status means that is no success. `words` may be empty.
-fn failure_of(word: &Word, words: &str) -> ProviderError {
+fn failure_of(word: &StatusWord, words: &str) -> ProviderError {
     let name = word.as_str();
     let what = if words.is_empty() {
         name.to_owned()
@@ -290,10 +292,10 @@ fn failure_of(word: &Word, words: &str) -> ProviderError {
         format!("{name}: {words}")
     };
     match word {
-        Word::AccessDenied => ProviderError::KeyRefused(what),
-        Word::InvalidRequest => ProviderError::Refused(what),
-        Word::InternalError => ProviderError::Unavailable { what, wait: None },
-        Word::Success | Word::Already | Word::Conflict | Word::Other(_) => {
+        StatusWord::AccessDenied => ProviderError::KeyRefused(what),
+        StatusWord::InvalidRequest => ProviderError::Refused(what),
+        StatusWord::InternalError => ProviderError::Unavailable { what, wait: None },
+        StatusWord::Success | StatusWord::Already | StatusWord::Conflict | StatusWord::Other(_) => {
             ProviderError::Malformed(format!("unexpected status {what}"))
         }
     }

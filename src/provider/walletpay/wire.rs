@@ -8,7 +8,7 @@ use crate::provider::wire::{Raw, body_text, object, text};
 
 /// The envelope's status. It has grown before: any other word may come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum StatusWord {
     Success,
     Already,
     Conflict,
@@ -19,7 +19,7 @@ pub(super) enum Word {
     Other(String),
 }
 
-impl Word {
+impl StatusWord {
     pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Success => "SUCCESS",
@@ -49,7 +49,7 @@ impl Word {
 
 /// What every answer comes in.
 pub(super) struct Envelope<'a> {
-    pub(super) word: Option<Word>,
+    pub(super) word: Option<StatusWord>,
     /// On one line; empty when there is none.
     pub(super) message: String,
     pub(super) data: Raw<'a>,
@@ -73,7 +73,7 @@ pub(super) fn envelope(body: &[u8]) -> Result<Envelope<'_>, String> {
     let wire: EnvelopeWire<'_> = object(body_text(body)?).map_err(|error| error.to_string())?;
     let message = text(wire.message).or_else(|| text(wire.error));
     Ok(Envelope {
-        word: Word::read(wire.status),
+        word: StatusWord::read(wire.status),
         message: message.map_or_else(String::new, |words| one_line(&words)),
         data: wire.data,
     })

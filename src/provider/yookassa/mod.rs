@@ -26,7 +26,7 @@ use url::form_urlencoded::byte_serialize;
 
 use self::failure::Failure;
 use super::http::{KeyPlace, Request};
-use super::registry::{ProviderKind, ProviderParts};
+use super::kind::{ProviderKind, ProviderParts};
 use super::service::{ServiceClient, WholeAnswer};
 use super::setting::{Setting, SettingKind};
 use super::wire::{self, Raw, body_text, object};

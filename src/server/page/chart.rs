@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::time::UnixMillis;
-use crate::server::snapshot::{Facts, HOURS, Hour};
+use crate::server::snapshot::{HOURS, Hour, Snapshot};
 use crate::words;
 
 /// Where shapes may stand: the template draws the axes around it.
@@ -69,7 +69,7 @@ pub(super) struct Curves {
 }
 
 impl Bars {
-    pub(super) fn of(facts: Option<&Facts>, now: UnixMillis) -> Self {
+    pub(super) fn of(facts: Option<&Snapshot>, now: UnixMillis) -> Self {
         let hours = hours(facts, now);
         let most = hours.iter().map(|(_, hour)| hour.paid).max().unwrap_or(0);
         let top = round_up(most);
@@ -121,7 +121,7 @@ impl Bars {
 }
 
 impl Curves {
-    pub(super) fn of(facts: Option<&Facts>, now: UnixMillis) -> Self {
+    pub(super) fn of(facts: Option<&Snapshot>, now: UnixMillis) -> Self {
         let hours = hours(facts, now);
         let within = |hour: &Hour, percent| hour.noticed_within(percent);
         let seen: Vec<f64> = hours
@@ -210,7 +210,7 @@ impl Scale {
     }
 }
 
-fn hours(facts: Option<&Facts>, now: UnixMillis) -> Vec<(UnixMillis, Hour)> {
+fn hours(facts: Option<&Snapshot>, now: UnixMillis) -> Vec<(UnixMillis, Hour)> {
     facts.map(|facts| facts.day.hours(now)).unwrap_or_default()
 }
 

@@ -2,8 +2,8 @@
 
 use crate::domain::time::UnixMillis;
 use crate::metrics::AccountMeter;
-use crate::server::health::{Check, Report};
-use crate::server::snapshot::{Day, Facts};
+use crate::server::health::{HealthCheck, HealthReport};
+use crate::server::snapshot::{Day, Snapshot};
 use crate::words;
 
 /// The answer, big and plain.
@@ -14,28 +14,28 @@ pub(super) struct Hero {
     pub(super) mark: &'static str,
     pub(super) headline: String,
     pub(super) sentence: String,
-    pub(super) reasons: Vec<Check>,
+    pub(super) reasons: Vec<HealthCheck>,
 }
 
 impl Hero {
     pub(super) fn of(
-        report: &Report,
+        report: &HealthReport,
         accounts: &[AccountMeter],
         unknown: &[String],
-        facts: Option<&Facts>,
+        facts: Option<&Snapshot>,
         now: UnixMillis,
     ) -> Self {
-        let is_reader = |check: &&Check| check.subject.starts_with("consumer");
-        let (readers, mut reasons): (Vec<&Check>, Vec<&Check>) =
+        let is_reader = |check: &&HealthCheck| check.subject.starts_with("consumer");
+        let (readers, mut reasons): (Vec<&HealthCheck>, Vec<&HealthCheck>) =
             report.failing().partition(is_reader);
         let sentence = latest(accounts, facts, now);
         let has_grave_reasons = !reasons.is_empty();
         reasons.extend(readers);
-        let mut reasons: Vec<Check> = reasons.into_iter().cloned().collect();
+        let mut reasons: Vec<HealthCheck> = reasons.into_iter().cloned().collect();
         let headline = grave(&reasons, accounts);
         let has_reasons = !reasons.is_empty();
         if has_reasons {
-            reasons.extend(unknown.iter().map(|name| Check::of_unknown(name)));
+            reasons.extend(unknown.iter().map(|name| HealthCheck::of_unknown(name)));
         }
         if has_grave_reasons {
             return Self {
@@ -70,9 +70,7 @@ impl Hero {
                 reasons,
             };
         }
-        let asked = accounts
-            .iter()
-            .any(|a| a.standing().last_answer_at.is_some());
+        let asked = accounts.iter().any(|a| a.gauges().last_answer_at.is_some());
         Self {
             tone: if asked { "good" } else { "idle" },
             mark: if asked { "✓" } else { "–" },
@@ -89,7 +87,7 @@ impl Hero {
 }
 
 /// What is wrong, in one line. Several accounts: those that fail are named.
-fn grave(reasons: &[Check], accounts: &[AccountMeter]) -> String {
+fn grave(reasons: &[HealthCheck], accounts: &[AccountMeter]) -> String {
     let stopped = accounts.iter().filter(|meter| is_stopped(meter));
     let stopped: Vec<&str> = stopped.map(AccountMeter::name).collect();
     let only_late = reasons
@@ -105,13 +103,13 @@ fn grave(reasons: &[Check], accounts: &[AccountMeter]) -> String {
 }
 
 fn is_stopped(meter: &AccountMeter) -> bool {
-    meter.standing().state.is_stopped()
+    meter.gauges().state.is_stopped()
 }
 
 /// When the provider last answered, and when money was last seen. While an account stands still,
 /// another one's answers would tell the wrong thing: the reasons tell its own.
-fn latest(accounts: &[AccountMeter], facts: Option<&Facts>, now: UnixMillis) -> String {
-    let answers = accounts.iter().filter_map(|a| a.standing().last_answer_at);
+fn latest(accounts: &[AccountMeter], facts: Option<&Snapshot>, now: UnixMillis) -> String {
+    let answers = accounts.iter().filter_map(|a| a.gauges().last_answer_at);
     let answered = match answers.max() {
         _ if accounts.iter().any(is_stopped) => String::new(),
         Some(at) => format!("The provider last answered {}.", ago(at, now)),

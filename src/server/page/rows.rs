@@ -12,7 +12,7 @@ use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::AccountMeter;
-use crate::server::snapshot::Facts;
+use crate::server::snapshot::Snapshot;
 use crate::store::LAG_ALARM;
 use crate::store::sqlite::{self, Lag};
 use crate::story;
@@ -57,7 +57,7 @@ pub(super) struct ReaderRow {
 }
 
 /// An event, on the overview and in an invoice's history.
-pub(in crate::server) struct EventRow {
+pub(in crate::server) struct HistoryRow {
     pub(in crate::server) seq: i64,
     pub(in crate::server) at: UnixMillis,
     pub(in crate::server) when: String,
@@ -106,8 +106,8 @@ fn row(invoice: &Invoice) -> InvoiceRow {
 }
 
 impl AccountRow {
-    pub(super) fn of(meter: &AccountMeter, facts: Option<&Facts>, now: UnixMillis) -> Self {
-        let standing = meter.standing();
+    pub(super) fn of(meter: &AccountMeter, facts: Option<&Snapshot>, now: UnixMillis) -> Self {
+        let standing = meter.gauges();
         let (state, tone) = match (standing.state, standing.last_answer_at) {
             (AccountState::Working | AccountState::Unknown, None) => ("not asked yet", "idle"),
             (AccountState::Working | AccountState::Unknown, Some(_)) => ("answers", "good"),
@@ -170,7 +170,7 @@ impl ReaderRow {
     }
 }
 
-pub(super) fn statuses(facts: &Facts) -> Vec<StatusRow> {
+pub(super) fn statuses(facts: &Snapshot) -> Vec<StatusRow> {
     let rows = facts.by_status.iter().map(|(status, count)| StatusRow {
         status: *status,
         tone: if *count > 0 { tone(*status) } else { "idle" },
@@ -204,13 +204,13 @@ pub(in crate::server) fn tone(status: Status) -> &'static str {
 
 /// What the page tells of an event's payload.
 #[derive(Deserialize)]
-struct Envelope {
+struct Payload {
     subject: Option<String>,
-    data: Data,
+    data: PayloadData,
 }
 
 #[derive(Deserialize)]
-struct Data {
+struct PayloadData {
     account: String,
     #[serde(default)]
     late: bool,
@@ -223,16 +223,19 @@ struct Amount {
     currency: String,
 }
 
-pub(in crate::server) fn event_rows(events: &[sqlite::EventRow], now: UnixMillis) -> Vec<EventRow> {
+pub(in crate::server) fn event_rows(
+    events: &[sqlite::EventRow],
+    now: UnixMillis,
+) -> Vec<HistoryRow> {
     events
         .iter()
-        .map(|event| EventRow::of(event, now))
+        .map(|event| HistoryRow::of(event, now))
         .collect()
 }
 
-impl EventRow {
+impl HistoryRow {
     fn of(event: &sqlite::EventRow, now: UnixMillis) -> Self {
-        let envelope: Option<Envelope> = serde_json::from_str(&event.payload).ok();
+        let envelope: Option<Payload> = serde_json::from_str(&event.payload).ok();
         let late = envelope.as_ref().is_some_and(|e| e.data.late);
         let (what, tone) = what_happened(&event.event_type, late);
         let amount = envelope.as_ref().and_then(|e| e.data.amount.as_ref());

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
 use crate::domain::invoice::{
-    AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, Schedule, TransactionId, Wish,
+    AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, PollPlan, TransactionId, Wish,
 };
 use crate::domain::money::Money;
 use crate::domain::observation::{Payment, Sums};
@@ -53,7 +53,7 @@ pub(super) fn invoice(row: &SqliteRow) -> Result<Invoice, StoreError> {
         version: cells.number()?.unwrap_or_default(),
         created_at: UnixMillis(cells.number()?.unwrap_or_default()),
         updated_at: UnixMillis(cells.number()?.unwrap_or_default()),
-        schedule: Schedule {
+        schedule: PollPlan {
             next_poll_at: cells.time()?,
             last_polled_at: cells.time()?,
             polls: cells.number()?.unwrap_or_default(),

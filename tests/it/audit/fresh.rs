@@ -9,7 +9,7 @@ use payrecond::clock::{Clock, ManualClock};
 use payrecond::domain::decide::decide;
 use payrecond::domain::observation::{Observation, ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
-use payrecond::jobs::audit::{Audit, AuditError, Report};
+use payrecond::jobs::audit::{Audit, AuditError, AuditReport};
 use payrecond::store::Store as _;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +64,7 @@ fn beside_a_daemon(
 }
 
 /// What was found, and how long was waited.
-fn outcome<'a>(scene: &Scene, report: &'a Report) -> (Vec<&'a str>, Duration) {
+fn outcome<'a>(scene: &Scene, report: &'a AuditReport) -> (Vec<&'a str>, Duration) {
     (kinds(report), scene.clock.monotonic())
 }
 

@@ -11,7 +11,7 @@ use payrecond::domain::invoice::Invoice;
 use payrecond::domain::observation::{Observation, ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
 use payrecond::domain::time::UnixMillis;
-use payrecond::jobs::audit::{Audit, Report};
+use payrecond::jobs::audit::{Audit, AuditReport};
 use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::provider::{ApiKey, ListOrders, PageEnd, PageVisitor, Provider, ProviderError};
 use payrecond::store::sqlite::{Reference, SqliteStore, migrate};
@@ -127,11 +127,11 @@ impl Scene {
         }
     }
 
-    async fn audit(&self, list: List) -> Report {
+    async fn audit(&self, list: List) -> AuditReport {
         self.audit_and(false, list).await
     }
 
-    async fn audit_and(&self, adopt: bool, list: List) -> Report {
+    async fn audit_and(&self, adopt: bool, list: List) -> AuditReport {
         let audit = Audit {
             adopt,
             ..self.duty(list)
@@ -174,7 +174,7 @@ pub fn order(order_id: &str, external_id: &str, state: OrderState) -> ObservedOr
     }
 }
 
-pub fn kinds(report: &Report) -> Vec<&str> {
+pub fn kinds(report: &AuditReport) -> Vec<&str> {
     let each = report.discrepancies.iter();
     each.map(|finding| finding.kind.as_str()).collect()
 }

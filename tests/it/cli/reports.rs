@@ -541,7 +541,7 @@ fn a_variable_that_names_nothing_is_told_with_the_nearest_name() {
         let mut command = shop.command(command);
         command.env("PAYRECOND_LOG_LEVEL", "secret-word");
         let said = Said::from(command.output().unwrap());
-        let told = "variable PAYRECOND_LOG_LEVEL names nothing and is ignored: did you mean PAYRECOND__LOG__LEVEL?";
+        let told = "unknown environment variable PAYRECOND_LOG_LEVEL ignored: did you mean PAYRECOND__LOG__LEVEL?";
         assert!(said.stderr.contains(told), "{}", said.stderr);
         assert!(!said.stderr.contains("secret-word"), "{}", said.stderr);
     }

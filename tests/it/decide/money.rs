@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use payrecond::domain::deadline::LedgerCoverage;
 use payrecond::domain::decide::{Decision, Rules, decide_by};
 use payrecond::domain::event::EventType as E;
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::observation::{
-    LedgerObservation, Observation, ObservedMoney, ObservedOrder, OrderState, Verdict,
+    LedgerCoverage, LedgerObservation, Observation, ObservedMoney, ObservedOrder, OrderState,
+    Verdict,
 };
 use payrecond::domain::state::{Status as S, reason};
 use payrecond::domain::time::UnixMillis;

@@ -122,8 +122,8 @@ fn conventions(metrics: &BTreeMap<String, Metric>) {
             assert!(!sample.value.is_nan(), "{name}");
             for label in sample.labels.keys() {
                 let bounded = [
-                    "account", "kind", "outcome", "by", "type", "reason", "status", "state",
-                    "consumer", "version", "le",
+                    "account", "kind", "outcome", "type", "reason", "status", "state", "consumer",
+                    "version", "le",
                 ];
                 assert!(bounded.contains(&label.as_str()), "{name}: {label}");
             }
@@ -253,18 +253,27 @@ async fn what_the_daemon_does_is_counted() {
     let of = |sample: &str, labels: &[(&str, &str)]| value(&metrics, sample, labels);
     assert!(
         of(
-            "payrecond_looks_total",
-            &[("kind", "look"), ("outcome", "seen")]
+            "payrecond_requests_total",
+            &[("kind", "poll"), ("outcome", "answered")]
         ) >= 1.0
     );
     assert!(
         of(
-            "payrecond_looks_total",
-            &[("kind", "creation"), ("outcome", "created")]
+            "payrecond_requests_total",
+            &[("kind", "creation"), ("outcome", "answered")]
         ) >= 1.0
     );
-    assert!(of("payrecond_sightings_total", &[("by", "look")]) >= 1.0);
-    assert!(of("payrecond_budget_requests_total", &[("account", "default")]) >= 2.0);
+    for (kind, outcome) in [("poll", "seen"), ("creation", "created")] {
+        let labels = [("kind", kind), ("outcome", outcome)];
+        let observed = of("payrecond_observations_total", &labels);
+        assert!(observed >= 1.0, "{kind} {outcome}");
+    }
+    assert!(
+        of(
+            "payrecond_rate_limit_requests_total",
+            &[("account", "default")]
+        ) >= 2.0
+    );
     assert!(of("payrecond_events_total", &[("type", "payment.paid")]) >= 1.0);
     assert!(of("payrecond_events_total", &[("type", "payment.pending")]) >= 1.0);
     assert!(of("payrecond_time_to_detect_seconds_count", &[]) >= 1.0);
@@ -322,15 +331,15 @@ async fn invoices_lags_and_failures_are_told() {
     );
     assert_ne!(
         of(
-            "payrecond_could_not_ask_total",
+            "payrecond_request_failures_total",
             &[("reason", "unreachable")]
         ),
         "0"
     );
     assert_ne!(
         of(
-            "payrecond_looks_total",
-            &[("kind", "look"), ("outcome", "could_not_ask")]
+            "payrecond_requests_total",
+            &[("kind", "poll"), ("outcome", "failed")]
         ),
         "0"
     );
@@ -348,15 +357,22 @@ async fn pages_of_the_list_are_measured() {
         shop.drop_in(&format!("ORD-{n}")).await;
     }
     let daemon = shop.start();
-    let read = "payrecond_looks_total{account=\"default\",kind=\"page\",outcome=\"read\"} 0\n";
+    let read =
+        "payrecond_requests_total{account=\"default\",kind=\"page\",outcome=\"answered\"} 0\n";
     ask_until(&place, "/metrics", &[], |answer| {
         !answer.body.contains(read)
     })
     .await;
     let metrics = scraped(&place).await;
-    assert!(value(&metrics, "payrecond_page_bytes_sum", &[]) > 100.0);
-    assert!(value(&metrics, "payrecond_page_orders_sum", &[]) >= 5.0);
-    assert!(value(&metrics, "payrecond_sightings_total", &[("by", "page")]) >= 5.0);
+    assert!(value(&metrics, "payrecond_list_page_size_bytes_sum", &[]) > 100.0);
+    assert!(value(&metrics, "payrecond_list_page_orders_sum", &[]) >= 5.0);
+    assert!(
+        value(
+            &metrics,
+            "payrecond_observations_total",
+            &[("kind", "page")]
+        ) >= 5.0
+    );
     daemon.stop().await;
 }
 

@@ -21,7 +21,7 @@ const LAST_ID: InvoiceId = InvoiceId(i64::MAX);
 
 /// How far the queue has been read.
 #[derive(Debug, Default)]
-pub(super) struct Intake {
+pub(super) struct QueueReader {
     /// Whether anything was read yet.
     begun: bool,
     /// All plans up to here have been read.
@@ -45,7 +45,7 @@ pub(super) struct Taken {
     pub(super) beginning: Option<ListBeginning>,
 }
 
-impl Intake {
+impl QueueReader {
     /// Whether there is something to read at `now`.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         self.goes_on || now >= self.not_before

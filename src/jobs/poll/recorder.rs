@@ -15,7 +15,7 @@ const RECORD_EVERY: Duration = Duration::from_secs(10);
 
 /// What is known, and what of it has been written.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct AccountRecorder {
     /// Why it is stopped, as last reported.
     stop: Option<StopReason>,
     since: UnixMillis,
@@ -23,7 +23,7 @@ pub(super) struct Standing {
     last_failure: Option<(UnixMillis, String)>,
     written_state: Option<AccountState>,
     /// Whether a success, and a failure, has been written yet: the first is worth a record of its own.
-    told: Told,
+    told: WrittenOnce,
     written_at: Duration,
     observation: bool,
     /// The order list, as far as it was read.
@@ -32,13 +32,13 @@ pub(super) struct Standing {
 
 /// What has been written yet.
 #[derive(Debug, Default)]
-struct Told {
+struct WrittenOnce {
     success: bool,
     failure: bool,
     page: bool,
 }
 
-impl Standing {
+impl AccountRecorder {
     pub(super) fn new(clock: &dyn Clock) -> Self {
         Self {
             stop: None,
@@ -46,7 +46,7 @@ impl Standing {
             last_success_at: None,
             last_failure: None,
             written_state: None,
-            told: Told::default(),
+            told: WrittenOnce::default(),
             written_at: clock.monotonic(),
             observation: false,
             list: ListRecord::default(),
