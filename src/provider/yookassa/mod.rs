@@ -46,7 +46,7 @@ pub const KIND: ProviderKind = ProviderKind {
         key: "return_url",
         kind: SettingKind::Text {
             is_valid: creation::is_return_url,
-            accepted: "a link such as https://t.me/your_bot",
+            expected: "a link such as https://t.me/your_bot",
         },
         default: Some(""),
         help: "where payers come back to, unless the invoice's options say so",
