@@ -59,6 +59,14 @@ pub trait Store: Send + Sync + 'static {
         orders: &[(&OrderId, Option<&ExternalId>)],
     ) -> Result<Vec<(usize, Invoice)>, StoreError>;
 
+    /// The invoices of `account` that have these orders, whatever their status; each with the index of
+    /// its order in `orders`.
+    async fn invoices_of_orders(
+        &self,
+        account: &AccountName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError>;
+
     /// Orders of `account` that were said to be paid after `since` and lack the amounts, the latest
     /// first, up to `limit`; each with the time at which its invoice was inserted.
     async fn without_amounts(
@@ -240,8 +248,8 @@ pub struct DueRow {
     pub expiry: UnixMillis,
     /// Its plan. 0 = a program asked for a look.
     pub next_poll_at: UnixMillis,
-    /// Whether a single look ever brought an answer.
-    pub looked_at: bool,
+    /// When a poll last brought an answer.
+    pub polled_at: Option<UnixMillis>,
     /// Whether something is noted that the next observed must settle: a reason, a failure, an
     /// order that was not found.
     pub unsettled: bool,
@@ -261,7 +269,7 @@ impl DueRow {
             created_at: invoice.created_at,
             expiry: invoice.expiry(),
             next_poll_at: at,
-            looked_at: invoice.schedule.last_polled_at.is_some(),
+            polled_at: invoice.schedule.last_polled_at,
             unsettled: invoice.facts.reason.is_some()
                 || invoice.schedule.failures != 0
                 || invoice.facts.not_found_since.is_some(),

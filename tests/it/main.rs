@@ -36,6 +36,7 @@ mod sandbox;
 mod schema;
 mod server;
 mod shop;
+mod spans;
 mod store;
 mod translation;
 mod upgrade;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use payrecond::clock::ManualClock;
-use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, OrderId, Schedule, Wish};
+use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, OrderId, PollPlan, Wish};
 use payrecond::domain::money::Money;
 use payrecond::domain::observation::{ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
@@ -131,7 +131,7 @@ fn invoice(options: Option<&str>) -> Invoice {
         version: 0,
         created_at: NOW,
         updated_at: NOW,
-        schedule: Schedule::default(),
+        schedule: PollPlan::default(),
     }
 }
 

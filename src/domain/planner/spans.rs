@@ -44,6 +44,8 @@ pub struct SpanTerms {
     pub paid: bool,
     /// Orders made within a span may be read in the place of single polls.
     pub created: bool,
+    /// Readings are preferred to single polls even where those take no more requests.
+    pub is_preferred: bool,
     /// Orders may be looked for by their external id.
     pub follows: bool,
     /// Refunds of a span may be read.
@@ -144,7 +146,7 @@ impl SpanPlanner {
     /// Nothing was read yet.
     pub fn new(terms: SpanTerms, now: Duration) -> Self {
         Self {
-            created: CreatedSpans::new(terms.page_limit),
+            created: CreatedSpans::new(terms.page_limit, terms.is_preferred),
             terms,
             paid: Stretch::default(),
             refunds: Stretch::default(),
@@ -212,7 +214,8 @@ impl SpanPlanner {
         let is_coming = self.reads_beyond() && self.next_paid() <= now + SLACK;
         let is_under_way = self.reads(&SpanWhy::Paid);
         if !is_coming && !is_under_way {
-            if due < 2 || u64::try_from(due).is_ok_and(|due| due <= self.paid.pages().into()) {
+            let pages = usize::try_from(self.paid.pages()).unwrap_or(usize::MAX);
+            if due <= pages.max(1) && !self.terms.is_preferred {
                 return None;
             }
             self.wants_paid = true;
@@ -230,7 +233,8 @@ impl SpanPlanner {
     /// Plans the search for orders that are known by their external id alone, made about `since` at the
     /// earliest; None = nothing is to be looked for.
     pub fn plan_followed(&mut self, since: Option<UnixMillis>) {
-        self.created.follow(since.filter(|_| self.terms.follows));
+        let is_under_way = self.reads(&SpanWhy::Followed);
+        self.created.follow(since.filter(|_| !is_under_way));
     }
 
     /// Whether something that is due waits for a reading.
@@ -240,7 +244,6 @@ impl SpanPlanner {
 
     /// Nothing is due.
     pub fn clear_due(&mut self) {
-        self.wants_paid = false;
         self.created.clear();
     }
 
@@ -261,7 +264,7 @@ impl SpanPlanner {
         }
         if let Some(reading) = &self.reading {
             // Beyond what is due, only as the budget allows; one begun is brought to its end.
-            let may_go_on = reading.is_for_due || now.at >= self.free_at;
+            let may_go_on = self.has_due() || now.at >= self.free_at;
             return may_go_on.then(|| reading.request());
         }
         if std::mem::take(&mut self.wants_paid) {
@@ -365,12 +368,8 @@ impl SpanPlanner {
 
     // ------------------------------------------------------------------ learning
 
-    /// A page was read. At the end of a reading: what it was for.
-    pub fn learn_page(
-        &mut self,
-        page: SpanPageSummary<'_>,
-        now: Duration,
-    ) -> Option<(SpanWhy, Missed)> {
+    /// A page was read. At the end of a reading: whom it was for and did not show.
+    pub fn learn_page(&mut self, page: SpanPageSummary<'_>, now: Duration) -> Option<Missed> {
         self.failures = 0;
         let reading = self.reading.as_mut()?;
         reading.pages += 1;
@@ -392,7 +391,7 @@ impl SpanPlanner {
         Some(self.conclude(reading, page.goes_on))
     }
 
-    fn conclude(&mut self, reading: SpanReading, goes_on: bool) -> (SpanWhy, Missed) {
+    fn conclude(&mut self, reading: SpanReading, goes_on: bool) -> Missed {
         let SpanReading {
             why, from, began, ..
         } = reading;
@@ -411,19 +410,21 @@ impl SpanPlanner {
             let until = reading.until.unwrap_or(began.theirs);
             self.created.learn_density(until.since(from), reading.items);
         }
-        (why, missed)
+        missed
     }
 
-    /// A page could not be read: the reading is given up, and what was read before stays. Returns
-    /// whom it was for.
-    pub fn fail(&mut self, now: Duration) -> Missed {
+    /// A page could not be read: the reading is given up, and what was read before stays.
+    pub fn fail(&mut self, now: Duration) {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         self.failures += 1;
         self.not_before = now + pause.min(LONGEST_PAUSE);
-        match self.reading.take() {
-            Some(reading) if reading.why == SpanWhy::Due => self.created.conclude(),
-            Some(_) | None => Missed::default(),
-        }
+        self.give_up();
+    }
+
+    /// The reading under way is not brought to its end.
+    pub fn give_up(&mut self) {
+        self.reading = None;
+        self.created.conclude();
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::refunds::itemize;
 use super::whole;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
@@ -227,10 +228,16 @@ impl Asker {
         let Some(fetches) = self.provider.fetches() else {
             return Err(ProviderError::Refused("no order can be polled".into()));
         };
-        let looks = fetches.fetch(orders).await?;
+        let mut looks = fetches.fetch(orders).await?;
         if looks.len() != invoices.len() {
             let what = format!("{} orders asked for, {} told", orders.len(), looks.len());
             return Err(ProviderError::Malformed(what));
+        }
+        for look in &mut looks {
+            if let FetchedOrder::Seen(observed) = look {
+                let (provider, clock) = (self.provider.as_ref(), self.clock.as_ref());
+                itemize(provider, &self.limiter, clock, observed).await?;
+            }
         }
         self.judge(invoices, looks).await
     }

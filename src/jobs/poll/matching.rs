@@ -5,7 +5,9 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::entry::{Entry, EntryKind, Trust};
+use super::load::ScheduledInvoice;
 use super::page::{Listed, Page, Shown, lock};
+use super::refunds::ShownRefunds;
 use super::schedule::{self, tick};
 use super::writer::Decided;
 use super::{BATCH, Poller};
@@ -15,12 +17,16 @@ use crate::domain::observation::{Observation, OrderState};
 use crate::domain::planner::Why;
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
+use crate::provider::Refund;
 use crate::store::{DueRow, StoreError};
 
 /// What pages showed and nobody has judged yet.
 #[derive(Default)]
 pub(super) struct Unmatched {
     shown: VecDeque<(Source, Shown)>,
+    pub(super) refunds: ShownRefunds,
+    /// Ended invoices that a reading of payments did not show.
+    pub(super) told: Vec<ScheduledInvoice>,
     /// Entries that a complete reading of the list did not show.
     missing: Vec<u32>,
     /// The number of the first page of the sweep that goes on.
@@ -29,17 +35,28 @@ pub(super) struct Unmatched {
 
 /// The page that something was shown on.
 #[derive(Clone, Copy, Debug)]
-struct Source {
-    number: u32,
-    started_at: UnixMillis,
+pub(super) struct Source {
+    pub(super) number: u32,
+    pub(super) started_at: UnixMillis,
+    /// Whether it was a page of a list by time.
+    pub(super) is_span: bool,
     /// Places all plans of the page within their jitter: what it showed together is due together, so
     /// the next poll is one page again, and the index of plans is written in its order.
-    roll: f64,
+    pub(super) roll: f64,
 }
 
 impl Unmatched {
     pub(super) fn is_empty(&self) -> bool {
-        self.shown.is_empty() && self.missing.is_empty()
+        self.shown.is_empty()
+            && self.missing.is_empty()
+            && self.refunds.is_empty()
+            && self.told.is_empty()
+    }
+
+    pub(super) fn take_in(&mut self, source: Source, shown: Vec<Shown>, refunds: Vec<Refund>) {
+        let shown = shown.into_iter().map(|shown| (source, shown));
+        self.shown.extend(shown);
+        self.refunds.take_in(source, refunds);
     }
 }
 
@@ -59,6 +76,7 @@ impl Poller {
         let source = Source {
             number: page.number,
             started_at: page.started_at,
+            is_span: false,
             roll: self.rng.f64(),
         };
         self.note_unchanged(&page.unchanged, source, now);
@@ -115,7 +133,7 @@ impl Poller {
     }
 
     /// These were shown open, on the terms that are expected: polled, nothing to write.
-    fn note_unchanged(&self, slots: &[u32], source: Source, now: Duration) {
+    pub(super) fn note_unchanged(&self, slots: &[u32], source: Source, now: Duration) {
         let wall = self.setup.clock.now();
         let cadence = &self.setup.cadence;
         let mut shared = lock(&self.shared);
@@ -125,9 +143,7 @@ impl Poller {
             let Some(entry) = entry.filter(|e| !e.is_in_hand() && e.kind == EntryKind::Open) else {
                 continue;
             };
-            if entry.trust == Trust::New {
-                entry.trust = Trust::Known;
-            }
+            entry.note_seen_at(wall);
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
             let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
             let due = match self.pass.once {
@@ -223,6 +239,12 @@ impl Poller {
             entry.trust = Trust::Doubtful;
             return;
         }
+        let is_unchanged = entry.kind == EntryKind::Open && observed.state == OrderState::Open;
+        if source.is_span && !tells && is_unchanged {
+            drop(shared);
+            self.note_unchanged(&[slot], source, self.setup.clock.monotonic());
+            return;
+        }
         let is_nudged = invoice.schedule.is_nudged();
         let answers = is_nudged && entry.nudged_for > 0 && entry.is_answered_by(source.number);
         drop(shared);
@@ -249,7 +271,7 @@ impl Poller {
 
     /// What a page showed counts in `polls` only where it answers a nudge: else those are requests
     /// for the order itself.
-    fn keep_shown(
+    pub(super) fn keep_shown(
         &mut self,
         invoice: Box<Invoice>,
         mut decision: Decision,
@@ -265,8 +287,10 @@ impl Poller {
         let schedule = &mut decision.row.schedule;
         schedule.failures = 0;
         schedule.last_error = None;
-        if answers {
+        if answers || source.is_span {
             schedule.last_polled_at = Some(now);
+        }
+        if answers {
             schedule.polls += 1;
         }
         let keeps_nudge = invoice.schedule.is_nudged() && !answers && !is_final;
@@ -298,6 +322,7 @@ impl Poller {
         let source = Source {
             number: 0,
             started_at: self.setup.clock.now(),
+            is_span: false,
             roll: self.rng.f64(),
         };
         for invoice in invoices {

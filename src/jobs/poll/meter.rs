@@ -3,6 +3,7 @@
 use super::Poller;
 use super::fetch::{About, FetchOutcome};
 use super::page::Listed;
+use super::spans::SpanOutcome;
 use super::writer::Decided;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Invoice;
@@ -62,6 +63,19 @@ impl Poller {
                     meter.observed(kind, "seen", items);
                     meter.page(*bytes, items);
                 }
+            }
+        }
+    }
+
+    /// Counts a request for a page of the list by time.
+    pub(super) fn meter_span(&self, outcome: &SpanOutcome) {
+        let (meter, now) = (&self.setup.meter, self.setup.clock.now());
+        match &outcome.result {
+            Err(error) => meter.failed("page", error.kind(), error.to_string(), now),
+            Ok(read) => {
+                meter.answered("page", now);
+                meter.observed("page", "seen", read.items);
+                meter.page(read.bytes, read.items);
             }
         }
     }

@@ -16,9 +16,11 @@ mod meter;
 mod page;
 mod queue;
 mod recorder;
+mod refunds;
 mod schedule;
 mod settle;
 mod setup;
+mod spans;
 mod turn;
 mod writer;
 
@@ -37,10 +39,13 @@ use self::page::{Listed, Shared};
 use self::queue::QueueReader;
 use self::recorder::AccountRecorder;
 pub use self::setup::PollSetup;
+use self::spans::SpanOutcome;
 use self::writer::Writer;
 pub use crate::domain::planner::Strategy;
+use crate::domain::planner::spans::SpanPlanner;
 use crate::domain::planner::{Planner, Shapes};
 use crate::domain::time::UnixMillis;
+use crate::provider::SpanCursor;
 
 /// Most invoices loaded, matched or written at a time.
 const BATCH: usize = 500;
@@ -68,6 +73,7 @@ pub struct Poller {
     shared: Arc<Mutex<Shared>>,
     queue: QueueReader,
     planner: Planner,
+    spans: SpanPlanner,
     requests: Requests,
     unmatched: Unmatched,
     writer: Writer,
@@ -81,6 +87,9 @@ struct Requests {
     fetcher: Fetcher,
     /// The request to the list that is under way.
     list: Option<BoxFuture<'static, Listed>>,
+    /// The request to the list by time that is under way, and what leads to the page after the last.
+    span: Option<BoxFuture<'static, SpanOutcome>>,
+    span_cursor: Option<SpanCursor>,
     /// Whether the next request is for an order by its id, if one waits.
     list_was_last: bool,
 }
@@ -110,10 +119,13 @@ impl Poller {
             shared: Arc::default(),
             queue: QueueReader::default(),
             planner: Planner::new(setup.terms(), now),
+            spans: SpanPlanner::new(setup.span_terms(), now),
             requests: Requests {
                 loader: Loader::default(),
                 fetcher,
                 list: None,
+                span: None,
+                span_cursor: None,
                 list_was_last: false,
             },
             unmatched: Unmatched::default(),
@@ -166,7 +178,8 @@ impl Poller {
     }
 
     fn has_polled_all(&self) -> bool {
-        self.queue.has_read_all() && self.unmatched.is_empty() && self.due_now() == 0
+        let has_judged_all = self.unmatched.is_empty() && !self.spans.has_due();
+        self.queue.has_read_all() && has_judged_all && self.due_now() == 0
     }
 
     fn gives_up_waiting(&self) -> bool {
@@ -205,13 +218,15 @@ impl Poller {
 impl Requests {
     /// Whether nothing waits for its answer, or to be asked.
     fn are_idle(&self) -> bool {
-        self.loader.is_idle() && self.fetcher.is_idle() && self.list.is_none()
+        let reads_lists = self.list.is_some() || self.span.is_some();
+        self.loader.is_idle() && self.fetcher.is_idle() && !reads_lists
     }
 
     /// What was not begun yet is not begun any more.
     fn drop_what_waits(&mut self) {
         self.loader.clear();
         self.list = None;
+        self.span = None;
     }
 }
 

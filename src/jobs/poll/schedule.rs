@@ -103,7 +103,7 @@ impl Schedule {
         let entry = &mut self.entries[slot];
         if row.is_nudged() && entry.nudged_for == 0 && !entry.is_in_hand() {
             entry.nudged_for = next_page;
-            if entry.kind == EntryKind::Open {
+            if matches!(entry.kind, EntryKind::Open | EntryKind::Ended) {
                 entry.kind = EntryKind::Row;
             }
             self.make_due(slot);
@@ -523,7 +523,7 @@ mod tests {
             created_at: UnixMillis(1_800_000_000_000 + n * 1000),
             expiry: UnixMillis(1_800_000_900_000),
             next_poll_at: UnixMillis(1_800_000_000_000),
-            looked_at: true,
+            polled_at: Some(UnixMillis(1_800_000_000_000)),
             unsettled: false,
             fails: false,
         }

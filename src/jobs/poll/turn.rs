@@ -46,6 +46,8 @@ impl Poller {
         let has_read = self.take_in().await?;
         self.match_shown().await?;
         self.match_missing().await?;
+        self.match_refunds().await?;
+        self.plan_told().await?;
         if has_read || has_unmatched {
             self.writer.recovered();
         }
@@ -56,6 +58,7 @@ impl Poller {
         self.plan();
         if !self.writer.is_failing() {
             self.begin_list().await?;
+            self.begin_span().await?;
         }
         self.begin_load();
         if self.writer.is_failing() && !self.requests.loader.is_loading() {
@@ -98,10 +101,11 @@ impl Poller {
 
     /// What the run before this one knew of the list, and payments that it told without amounts.
     async fn begin_with(&mut self, beginning: ListBeginning) -> Result<(), StoreError> {
+        let text = beginning.positions.unwrap_or_default();
+        self.spans.restore(&text);
         if self.shapes().page_limit == 0 {
             return Ok(());
         }
-        let text = beginning.positions.unwrap_or_default();
         self.planner.listing.positions = Positions::parse(&text);
         let lately = self.setup.clock.now().minus(LACKING_SINCE);
         let (store, account) = (&self.setup.store, &self.setup.account);
@@ -119,7 +123,7 @@ impl Poller {
         let mut shared = lock(&shared);
         let mut orders_to_come = false;
         for row in rows {
-            if row.is_nudged() || !row.looked_at {
+            if row.is_nudged() || row.polled_at.is_none() {
                 self.planner.expect_urgent();
             }
             let Some(slot) = shared.schedule.adopt(row, tick(now)) else {
@@ -163,6 +167,7 @@ impl Poller {
         let count = schedule.count_due(tick(now));
         if count == 0 {
             self.planner.clear();
+            self.spans.clear_due();
             return;
         }
         // Pages cover more at once, the more of it is known.
@@ -196,6 +201,7 @@ impl Poller {
             }
             until.is_none()
         });
+        let due = self.plan_spans(due, schedule, now);
         let view = |slot| Some(schedule.entry(slot)?.candidate(shapes));
         self.planner.plan(&due, &view, now, count);
     }
@@ -394,6 +400,10 @@ impl Poller {
                 self.listed(listed);
             }
             loaded = requests.loader.finished() => self.loaded(loaded),
+            outcome = under_way(&mut requests.span) => {
+                self.requests.span = None;
+                self.span_read(outcome);
+            }
             Some(asked) = requests.fetcher.next() => self.asked(asked),
             () = clock.sleep(nap) => {}
         }
@@ -447,6 +457,7 @@ impl Poller {
         };
         wakes.extend(probe.map(|wait| now + wait));
         if let Some(room) = room {
+            wakes.extend(self.next_span(now).map(|at| at.max(now + room)));
             wakes.extend(self.next_request(now).map(|at| at.max(now + room)));
         }
         wakes.into_iter().min().unwrap_or(now + LONGEST_NAP)

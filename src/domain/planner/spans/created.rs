@@ -43,6 +43,8 @@ struct CreatedSpan {
 #[derive(Debug)]
 pub(super) struct CreatedSpans {
     page_limit: u64,
+    /// Fewest that a page is read for.
+    least: usize,
     planned: VecDeque<CreatedSpan>,
     /// Whom the reading under way is for and has not shown yet.
     left: HashSet<u32>,
@@ -55,9 +57,10 @@ pub(super) struct CreatedSpans {
 }
 
 impl CreatedSpans {
-    pub(super) fn new(page_limit: u32) -> Self {
+    pub(super) fn new(page_limit: u32, is_preferred: bool) -> Self {
         Self {
             page_limit: page_limit.into(),
+            least: if is_preferred { 1 } else { 2 },
             planned: VecDeque::new(),
             left: HashSet::new(),
             shown: 0,
@@ -82,7 +85,9 @@ impl CreatedSpans {
             let size = self.size_of_group(rest);
             let (group, others) = rest.split_at(size);
             rest = others;
-            if let [first, .., last] = group {
+            if let ([first, ..], [.., last]) = (group, group)
+                && group.len() >= self.least
+            {
                 let members: Vec<u32> = group.iter().map(|one| one.slot).collect();
                 covered.extend(members.iter().copied());
                 self.planned.push_back(CreatedSpan {
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn those_that_stand_together_share_pages_and_one_alone_is_polled() {
-        let mut created = CreatedSpans::new(100);
+        let mut created = CreatedSpans::new(100, false);
         assert_eq!(created.plan(&due(1, 1), true), [0]);
         assert_eq!(created.plan(&due(1000, 3), true), [0_u32; 0]);
         let sizes = spans(&mut created);
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn where_others_fill_the_pages_single_polls_are_cheaper() {
-        let mut created = CreatedSpans::new(100);
+        let mut created = CreatedSpans::new(100, false);
         created.learn_density(Duration::from_secs(100), 1000);
         let left = created.plan(&due(3, 3600), true);
         assert_eq!(left, [0, 1, 2]);
@@ -235,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_page_that_shows_nobody_is_the_last() {
-        let mut created = CreatedSpans::new(100);
+        let mut created = CreatedSpans::new(100, false);
         created.plan(&due(50, 1), true);
         created.take(now()).unwrap();
         assert!(created.learn(&[], 1));
@@ -250,7 +255,7 @@ mod tests {
 
     #[test]
     fn those_that_a_reading_is_for_are_not_planned_again() {
-        let mut created = CreatedSpans::new(100);
+        let mut created = CreatedSpans::new(100, false);
         created.plan(&due(10, 1), true);
         created.take(now()).unwrap();
         assert_eq!(created.plan(&due(10, 1), true), [0_u32; 0]);
@@ -260,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_search_goes_on_where_the_last_one_ended() {
-        let mut created = CreatedSpans::new(100);
+        let mut created = CreatedSpans::new(100, false);
         let since = UnixMillis(1_800_000_000_000);
         created.follow(Some(since));
         let (_, from, until) = created.take(now()).unwrap();
