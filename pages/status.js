@@ -1,5 +1,5 @@
-// Fetches the page anew every few seconds and puts its content in place. Without this, the page
-// reloads itself. It rests while nobody sees it, while something in it is being read, and when asked.
+// Refreshes the page's content every few seconds. Without this script the page reloads itself. It
+// pauses while the page is hidden, while a part of it is selected or focused, and on request.
 "use strict";
 (() => {
   const EVERY_MS = 5000;
@@ -14,7 +14,7 @@
   const button = document.createElement("button");
   button.type = "button";
   button.className = "pause";
-  const label = () => { button.textContent = paused ? "Go on updating" : "Pause updating"; };
+  const label = () => { button.textContent = paused ? "Resume updating" : "Pause updating"; };
   button.addEventListener("click", () => { paused = !paused; label(); });
   label();
   document.querySelector("footer nav").append(" ", button);

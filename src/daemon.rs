@@ -25,20 +25,20 @@ use crate::lifecycle;
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteOptions;
 
-/// The consumer that is the daemon's own stdout.
+/// The consumer of the daemon's own feed on stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
-/// Name of the lock that a running daemon holds on its database.
+/// The name of the lock that a running daemon holds on its database.
 pub const DAEMON_LOCK: &str = "daemon";
-/// On the way out, all duties together may take so long: a little more than a poller takes by
-/// itself. What hangs on a locked database is let go, as a kill would.
+/// How long all tasks together may take to stop: a little more than a poller alone. A task that waits
+/// for a locked database is abandoned, as by a kill.
 const END_WITHIN: Duration = FINISH_WITHIN.saturating_add(Duration::from_millis(250));
-/// Then the feed may take so long for what is left.
+/// How long the feed may take after that to flush.
 const FLUSH_WITHIN: Duration = Duration::from_millis(1500);
 
-/// And the database for being closed.
+/// How long closing the database may take.
 const CLOSE_WITHIN: Duration = Duration::from_millis(250);
 
-/// Why the daemon cannot start, or had to end.
+/// Why the daemon cannot start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The configuration cannot be used: exit 78.
@@ -52,30 +52,31 @@ pub enum DaemonError {
     Failed(String),
 }
 
-/// How the daemon and its commands open the database of this configuration.
+/// The options by which the daemon and the commands open the database.
 pub fn store_options(config: &Config) -> SqliteOptions {
     let is_off = config.feed.stdout == StdoutFeed::Off;
     SqliteOptions::new(&config.database.path, &config.feed.subject_prefix)
         .with_off_consumer(is_off.then_some(STDOUT_CONSUMER))
 }
 
-/// Name of the lock of a consumer.
+/// The name of a consumer's lock.
 pub fn consumer_lock(name: &str) -> String {
     format!("feed-{name}")
 }
 
-/// The daemon, until a signal stops it: polls, delivers the feed to `output`.
+/// Runs the daemon until a signal stops it: polls, and delivers the feed to `output`.
 pub async fn run<W>(config: Config, env: &Environment, output: W) -> Result<(), DaemonError>
 where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
-    lifecycle::watch_signals(stop.clone(), Arc::clone(&reload))
-        .map_err(|error| DaemonError::Failed(format!("signals cannot be watched: {error}")))?;
+    lifecycle::watch_signals(stop.clone(), Arc::clone(&reload)).map_err(|error| {
+        DaemonError::Failed(format!("signal handlers could not be installed: {error}"))
+    })?;
     run_until(config, env, output, stop, reload).await
 }
 
-/// As `run`, stopped by a token.
+/// Runs the daemon until the token `stop` is cancelled.
 pub async fn run_until<W>(
     config: Config,
     env: &Environment,
@@ -110,17 +111,17 @@ where
     tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
 
     let end = tokio::select! {
-        // First: a poller that ends because of it may be seen in the same moment.
+        // First, because a poller that ends for the same reason may be ready at the same moment.
         biased;
         () = stop.cancelled() => DaemonEnd::AsTold,
         error = replaced::until_replaced(&parts) => DaemonEnd::Replaced(error),
-        // Told to stop, a poller may have ended before this is looked at.
+        // A poller that was stopped may have ended before this branch is checked.
         Some(_) = pollers.join_next() => if stop.is_cancelled() { DaemonEnd::AsTold } else { DaemonEnd::Defect },
     };
     stop.cancel();
     lifecycle::stopping(end.status()).await;
     if let DaemonEnd::Replaced(error) = &end {
-        tracing::error!(%error, "the database was replaced; ending, so that the next start uses what is there now");
+        tracing::error!(%error, "database replaced while running; exiting so that the next start opens the new one");
         pollers.abort_all();
     }
     let all_end = async {
@@ -129,41 +130,39 @@ where
         while duties.join_next().await.is_some() {}
     };
     if tokio::time::timeout(END_WITHIN, all_end).await.is_err() {
-        tracing::warn!(
-            "not every duty ended in time; what it was at is done again after the next start"
-        );
+        tracing::warn!("not every task stopped in time; its work is repeated after the next start");
         pollers.abort_all();
         duties.abort_all();
     }
     flush.cancel();
     if let Some(delivery) = delivery {
-        // A reader that does not read is not waited for: what it did not take is not acknowledged.
+        // A reader that does not read is not waited for: what it did not read is not acknowledged.
         let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
     }
     manager.abort();
-    // Closing waits for writes that wait for a lock. What it leaves undone, the next start does.
+    // Closing waits for writes that wait for a lock. The next start completes what it leaves undone.
     let _ = tokio::time::timeout(CLOSE_WITHIN, parts.store.close()).await;
     tracing::info!("stopped");
     end.outcome()
 }
 
-/// Why a daemon ends.
+/// Why the daemon stops.
 enum DaemonEnd {
-    /// By a signal.
+    /// A signal, or the token.
     AsTold,
-    /// Its database is no longer the one that it opened.
+    /// Its database is no longer the one it opened.
     Replaced(StoreError),
-    /// A poller ended, which none does.
+    /// A poller ended, which is a bug.
     Defect,
 }
 
 impl DaemonEnd {
-    /// What the service manager shows.
+    /// The status line for the service manager.
     fn status(&self) -> String {
         match self {
-            Self::AsTold => "finishing what is under way".to_owned(),
+            Self::AsTold => "stopping: finishing requests in flight".to_owned(),
             Self::Replaced(error) => error.to_string(),
-            Self::Defect => "a poller ended by itself".to_owned(),
+            Self::Defect => "a poller ended unexpectedly".to_owned(),
         }
     }
 
@@ -172,13 +171,13 @@ impl DaemonEnd {
             Self::AsTold => Ok(()),
             Self::Replaced(error) => Err(error.into()),
             Self::Defect => Err(DaemonError::Failed(
-                "a poller ended by itself, which is a defect".into(),
+                "a poller ended unexpectedly; please report this as a bug".into(),
             )),
         }
     }
 }
 
-/// One pass over what is due now, then the feed. Returns what the pollers did.
+/// Polls everything that is due now, then drains the feed. Returns the counts of all pollers.
 pub async fn run_once<W>(
     config: Config,
     env: &Environment,

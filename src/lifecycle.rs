@@ -1,4 +1,4 @@
-//! The process and those who manage it: signals in, readiness, watchdog and status out.
+//! Signals in; readiness, watchdog and status line out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::jobs::Heartbeat;
 
-/// Exit code of a second signal: at once, nothing finished.
+/// The exit code after a second signal: at once, nothing finished.
 const EXIT_AT_ONCE: i32 = 1;
-/// A duty that has not turned for so long hangs. Its own waits are far shorter.
+/// A task without a heartbeat for this long is stalled. Its own waits are far shorter.
 const HANGS_AFTER: Duration = Duration::from_mins(1);
-/// A manager that does not listen is waited for so long.
+/// How long a notification may take before it is left to its thread.
 const TOLD_WITHIN: Duration = Duration::from_millis(250);
-/// Status and watchdog are told this often at least.
+/// The longest time between two notifications.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Cancels `stop` at the first SIGTERM or SIGINT and ends the process at the second; SIGHUP wakes
@@ -37,7 +37,7 @@ pub fn watch_signals(stop: CancellationToken, reload: Arc<Notify>) -> std::io::R
                 _ = term.recv() => {}
                 _ = int.recv() => {}
                 _ = hup.recv() => {
-                    tracing::info!("SIGHUP: the keys are read again");
+                    tracing::info!("SIGHUP received; reading API keys again");
                     reload.notify_waiters();
                     continue;
                 }
@@ -45,26 +45,25 @@ pub fn watch_signals(stop: CancellationToken, reload: Arc<Notify>) -> std::io::R
             if stop.is_cancelled() {
                 std::process::exit(EXIT_AT_ONCE);
             }
-            tracing::info!("stopping: finishing what is under way; a second signal ends at once");
+            tracing::info!("stopping: finishing requests in flight; a second signal exits at once");
             stop.cancel();
         }
     });
     Ok(())
 }
 
-/// Tells the service manager that polling has begun. Without one this does nothing.
+/// Notifies the service manager that polling has started. Does nothing without a service manager.
 pub async fn ready(status: String) {
     tell_soon(move || tell(&[NotifyState::Ready, NotifyState::Status(&status)])).await;
 }
 
-/// Tells the service manager that the end has begun, and why.
+/// Notifies the service manager that the daemon is stopping, and why.
 pub async fn stopping(status: String) {
     tell_soon(move || tell(&[NotifyState::Stopping, NotifyState::Status(&status)])).await;
 }
 
-/// Feeds the service manager's watchdog as long as every duty turns, and keeps the status line, which
-/// `status` words.
-/// A duty that hangs is said aloud once; the rest is the manager's.
+/// Pings the service manager's watchdog while every task has a recent heartbeat, and updates the status
+/// line, whose text `status` gives. A stalled task is logged once; the manager decides what to do.
 pub async fn tell_manager(
     clock: Arc<dyn Clock>,
     heartbeats: BTreeMap<String, Heartbeat>,
@@ -84,12 +83,12 @@ pub async fn tell_manager(
             .map(|(name, _)| name.clone())
             .collect();
         if hang.is_empty() {
-            // Awaited however long it takes, or blocked threads would pile up.
+            // Awaited however long it takes, so that blocked threads cannot pile up.
             let _ = tell_apart(|| tell(&[NotifyState::Watchdog])).await;
         } else if hang != hanging {
             tracing::error!(
-                duties = hang.join(", "),
-                "no turn for too long: the watchdog is not fed"
+                tasks = hang.join(", "),
+                "task stalled; withholding watchdog ping"
             );
         }
         hanging = hang;
@@ -102,21 +101,21 @@ pub async fn tell_manager(
     }
 }
 
-/// On a thread of its own: a manager that does not listen blocks whoever tells it something.
+/// Runs a notification on its own thread, because a manager that does not read blocks it.
 fn tell_apart(telling: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     tokio::task::spawn_blocking(telling)
 }
 
-/// The same, waited for a moment only: the rest does not depend on it.
+/// Runs a notification and waits for it only a moment: nothing depends on it.
 async fn tell_soon(telling: impl FnOnce() + Send + 'static) {
     let told = tokio::time::timeout(TOLD_WITHIN, tell_apart(telling)).await;
     if told.is_err() {
-        tracing::debug!("the service manager does not listen");
+        tracing::debug!("service manager did not accept a notification in time");
     }
 }
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "the service manager could not be told");
+        tracing::debug!(%error, "service manager could not be notified");
     }
 }

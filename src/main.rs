@@ -1,4 +1,4 @@
-//! payrecond: the program. Arguments in, exit code out; all else is the library's.
+//! The payrecond program: arguments in, exit code out. The library does everything else.
 
 use std::process::{self, ExitCode};
 use std::{io, panic};
@@ -20,24 +20,24 @@ fn main() -> ExitCode {
     let exit = match start_runtime() {
         Ok(runtime) => {
             let exit = runtime.block_on(cli::run(arguments, Environment::from_process()));
-            // A thread that is blocked on a stdout nobody reads must not hold the end up.
+            // A thread blocked on a stdout that nobody reads must not delay the exit.
             runtime.shutdown_background();
             exit
         }
         Err(error) => {
-            cli::complain(&format!("the runtime does not start: {error}"));
+            cli::complain(&format!("runtime could not start: {error}"));
             Exit::Failed
         }
     };
     exit.into()
 }
 
-/// A thread that cannot be started (too little memory, too many tasks) makes the library panic, and
-/// unwinding would wait for ever for the threads that were started before: the process ends instead.
+/// A thread that cannot be started (out of memory, too many tasks) makes the library panic, and
+/// unwinding would wait for ever for the threads started before: the process exits instead.
 fn start_runtime() -> io::Result<Runtime> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|what| {
-        cli::complain(&format!("the runtime does not start: {what}"));
+        cli::complain(&format!("runtime could not start: {what}"));
         process::exit(1);
     }));
     let runtime = Builder::new_multi_thread()

@@ -1,12 +1,12 @@
-//! Waits that grow: between probes of an account that does not answer, between tries of a database
-//! that cannot be used. The only file that knows the `backoff` crate.
+//! Growing retry delays: between probes of an account whose requests fail, between attempts to use a
+//! database that fails. The only file that uses the `backoff` crate.
 
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
 
-/// A row of waits, each longer than the one before up to a greatest, without end.
+/// A series of retry delays, each longer than the one before up to a maximum, without end.
 #[derive(Debug)]
 pub struct Waits {
     backoff: ExponentialBackoff,
@@ -14,12 +14,12 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// Waits that begin with `first` and grow by `factor` up to `greatest`.
+    /// Delays that start with `first` and grow by `factor` up to `greatest`.
     pub fn new(first: Duration, factor: f64, greatest: Duration) -> Self {
         let backoff = ExponentialBackoff {
             current_interval: first,
             initial_interval: first,
-            // Waits are moved by nobody but the caller: simulations need them the same each time.
+            // No jitter here: simulations need the same delays each time.
             randomization_factor: 0.0,
             multiplier: factor,
             max_interval: greatest,
@@ -29,23 +29,23 @@ impl Waits {
         Self { backoff, greatest }
     }
 
-    /// Probes of an account: at first after 2 seconds, at most 5 minutes apart. After an outage it
-    /// is noticed within half the time it took.
+    /// Delays between probes of an account: 2 seconds to 5 minutes. The end of an outage is noticed
+    /// within half the time it lasted.
     pub fn of_probes() -> Self {
         Self::new(Duration::from_secs(2), 1.5, Duration::from_mins(5))
     }
 
-    /// Tries of a database: 100 ms to 5 seconds apart.
+    /// Delays between attempts to use the database: 100 ms to 5 seconds.
     pub fn of_database() -> Self {
         Self::new(Duration::from_millis(100), 2.0, Duration::from_secs(5))
     }
 
-    /// The next wait.
+    /// The next delay.
     pub fn next_wait(&mut self) -> Duration {
         self.backoff.next_backoff().unwrap_or(self.greatest)
     }
 
-    /// Begins anew.
+    /// Starts again with the first delay.
     pub fn reset(&mut self) {
         self.backoff.reset();
     }

@@ -1,5 +1,5 @@
-//! Turns by the calendar. The cron library starts tasks and forgets them: here each job is guarded
-//! against overlapping itself, and what is due is known by the database, not by a missed turn.
+//! Jobs by cron expressions. The cron library starts tasks and drops their handles, so each job is
+//! guarded against overlapping itself, and the database knows what is due, not a missed run.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,19 +8,19 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-/// One turn of a job.
+/// One run of a job.
 pub type JobRun = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// The running calendar; it ends when dropped.
+/// The running scheduler; it stops when dropped.
 pub struct Calendar {
     scheduler: JobScheduler,
 }
 
 impl Calendar {
-    /// Starts `jobs`: name, cron expression with seconds (UTC), turn.
+    /// Starts `jobs`: name, cron expression with seconds (UTC), run.
     ///
     /// # Errors
-    /// When an expression is none; the configuration has checked it before.
+    /// When a cron expression is invalid, which the configuration has excluded.
     pub async fn start(
         jobs: Vec<(&'static str, String, JobRun)>,
     ) -> Result<Self, JobSchedulerError> {
@@ -33,7 +33,7 @@ impl Calendar {
                     if let Ok(_held) = guard.try_lock() {
                         turn().await;
                     } else {
-                        tracing::warn!(job = name, "still at its last turn: this one is left out");
+                        tracing::warn!(job = name, "previous run still active; skipping");
                     }
                 })
             })?;
@@ -43,10 +43,10 @@ impl Calendar {
         Ok(Self { scheduler })
     }
 
-    /// Starts no more turns.
+    /// Starts no more runs.
     pub async fn stop(mut self) {
         if let Err(error) = self.scheduler.shutdown().await {
-            tracing::debug!(%error, "the calendar did not stop cleanly");
+            tracing::debug!(%error, "job scheduler did not stop cleanly");
         }
     }
 }

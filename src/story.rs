@@ -1,5 +1,5 @@
-//! The story of an invoice: what was seen, which rule holds, when the next look is due and why, what
-//! stands in the way, what a person can do. Told by `why` and by the status page.
+//! Explains an invoice: what was observed, which rule applies, when the next poll is due and why, what
+//! prevents it, what a person can do. Shown by `why` and on the status page.
 
 mod next;
 mod status;
@@ -14,59 +14,59 @@ use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, ListRecord};
 use crate::words;
 
-pub use next::NextLook;
+pub use next::NextPoll;
 
-/// What the configuration says of the invoice's account.
+/// The account of the invoice, by the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Configured {
-    /// It asks about it.
+    /// Configured and enabled.
     Yes,
-    /// It is switched off.
+    /// Configured and disabled.
     Disabled,
-    /// It is not there.
+    /// Not configured.
     Unknown,
 }
 
-/// All that bears on an invoice and stands elsewhere.
+/// What else the explanation of an invoice depends on.
 pub struct Surroundings {
-    /// The rules of looking.
+    /// The polling cadence.
     pub cadence: Cadence,
     /// The account in the configuration.
     pub account: Configured,
-    /// What the daemon last found out about the account.
+    /// The account's row in the database.
     pub record: Option<AccountRecord>,
-    /// None: could not be found out.
+    /// None = unknown.
     pub daemon_runs: Option<bool>,
-    /// The moment.
+    /// The present time.
     pub now: UnixMillis,
 }
 
-/// Something that keeps an invoice from being looked at, or a look from helping.
+/// Something that prevents an invoice from being polled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Obstacle {
-    /// A word for programs.
+    /// A constant for programs.
     pub kind: &'static str,
     /// A sentence for people.
     pub text: String,
 }
 
-/// The story, in sentences.
+/// The explanation, in sentences.
 #[derive(Clone, Debug, Serialize)]
 pub struct Story {
-    /// What was seen.
+    /// What was observed.
     pub seen: Vec<String>,
-    /// What holds.
+    /// The rules that apply.
     pub holds: Vec<String>,
-    /// The next look.
-    pub next_look: NextLook,
-    /// What stands in the way.
+    /// The next poll.
+    pub next_poll: NextPoll,
+    /// What prevents polling.
     pub obstacles: Vec<Obstacle>,
     /// What a person can do.
     pub advice: Vec<String>,
 }
 
 impl Story {
-    /// The story of an invoice as of one moment.
+    /// Explains an invoice at one moment.
     pub fn of(invoice: &Invoice, surroundings: &Surroundings) -> Self {
         let obstacles = obstacles(invoice, surroundings);
         let (cadence, now) = (&surroundings.cadence, surroundings.now);
@@ -74,15 +74,14 @@ impl Story {
         Self {
             seen: seen(invoice, surroundings),
             holds: status::holds(invoice, now),
-            next_look: NextLook::of(invoice, cadence, now, is_covered),
+            next_poll: NextPoll::of(invoice, cadence, now, is_covered),
             advice: status::advice(invoice, &obstacles),
             obstacles,
         }
     }
 }
 
-/// When a page of the list last told of an invoice whose own plan it has covered, by the record of
-/// its account.
+/// When a list page that covers the invoice's due poll was last read, by the row of its account.
 pub fn seen_by_page_at(invoice: &Invoice, records: &[AccountRecord]) -> Option<UnixMillis> {
     let record = records.iter().find(|r| r.name == invoice.account)?;
     seen_by_page(invoice, &record.list)?.read_at
@@ -97,15 +96,15 @@ pub fn reason_of(invoice: &Invoice) -> Option<String> {
 fn seen(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
     let now = surroundings.now;
     let (facts, schedule) = (&invoice.facts, &invoice.schedule);
-    let dropped_in = words::absolute(invoice.created_at, now);
-    let mut told = vec![format!("The invoice was dropped in at {dropped_in}.")];
+    let inserted = words::absolute(invoice.created_at, now);
+    let mut told = vec![format!("The invoice was inserted at {inserted}.")];
     told.push(match (schedule.last_polled_at, schedule.polls) {
-        (Some(at), looks) => format!(
-            "The last answer about it alone came at {}; {} so far.",
+        (Some(at), polls) => format!(
+            "It was last polled by itself at {}; {} so far.",
             words::absolute(at, now),
-            words::counted(looks, "look")
+            words::counted(polls, "poll")
         ),
-        (None, _) => "No look at it alone has brought an answer yet.".to_owned(),
+        (None, _) => "It has not been polled by itself yet.".to_owned(),
     });
     let record = surroundings.record.as_ref();
     if let Some(list) = record.and_then(|record| seen_by_page(invoice, &record.list)) {
@@ -113,34 +112,37 @@ fn seen(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
     }
     if let Some(at) = record.and_then(|r| r.last_success_at) {
         told.push(format!(
-            "The account last had an answer at {} (looks by page are noted there, not at each \
-             invoice).",
+            "The account's last answer came at {} (list pages are recorded for the account, not for \
+             each invoice).",
             words::absolute(at, now)
         ));
     }
     if let Some(word) = &facts.provider_status {
-        told.push(format!("The provider's last word was {}.", one_line(word)));
+        told.push(format!(
+            "The provider's last status was {}.",
+            one_line(word)
+        ));
     }
     if let Some(since) = facts.not_found_since {
         told.push(format!(
-            "Since {} the provider says that it has no such order.",
+            "Since {} the provider has answered that the order does not exist.",
             words::absolute(since, now)
         ));
     }
     if schedule.failures > 0 {
         told.push(format!(
-            "The last {} in a row could not be made.",
-            words::counted(schedule.failures, "look")
+            "The last {} in a row failed.",
+            words::counted(schedule.failures, "request")
         ));
     }
     if let Some(error) = &schedule.last_error {
-        told.push(format!("What went wrong last: {}.", one_line(error)));
+        told.push(format!("The last error was: {}.", one_line(error)));
     }
     told
 }
 
-/// The reading of the list that has covered the invoice since its own last look: its plan has come,
-/// and after it nothing was overdue.
+/// The reading of the list that has covered the invoice since its own last poll: it was due, and after
+/// the reading nothing was overdue.
 fn seen_by_page<'a>(invoice: &Invoice, list: &'a ListRecord) -> Option<&'a ListRecord> {
     let planned = invoice.schedule.next_poll_at?;
     let is_covered = list.caught_up_at.is_some_and(|at| planned <= at);
@@ -156,7 +158,7 @@ fn list_told(list: &ListRecord, now: UnixMillis) -> String {
     let to = list.read_to.unwrap_or_default();
     let total = list.total.unwrap_or(to);
     format!(
-        "It was last seen by a page of the list at {} (places {from}–{to} of {total}).",
+        "It was last covered by a list page at {} (positions {from}–{to} of {total}).",
         words::absolute(at, now)
     )
 }
@@ -169,35 +171,35 @@ fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
     let now = surroundings.now;
     let mut add = |kind, text| found.push(Obstacle { kind, text });
     if surroundings.daemon_runs == Some(false) {
-        add("no_daemon", "No daemon runs on this database.".to_owned());
+        add(
+            "no_daemon",
+            "No daemon is running on this database.".to_owned(),
+        );
     }
     let account = &invoice.account;
     match surroundings.account {
         Configured::Yes => {}
         Configured::Disabled => add(
             "account_disabled",
-            format!("Account {account} is switched off in the configuration: nothing is asked."),
+            format!("Account {account} is disabled in the configuration."),
         ),
         Configured::Unknown => add(
             "unknown_account",
-            format!("The configuration does not know account {account}: nobody asks about it."),
+            format!("Account {account} is not in the configuration."),
         ),
     }
     if let Some((kind, text)) = surroundings.record.as_ref().and_then(|r| stopped(r, now)) {
         add(kind, text);
     }
     let late = now.since(next);
-    // 0 and 1 stand for "at once": since when, nobody wrote down.
+    // 0 and 1 mean "at once", without a time.
     let record = surroundings.record.as_ref();
     let is_covered = record.is_some_and(|r| {
         seen_by_page(invoice, &r.list).is_some() || r.list.has_just_caught_up(now)
     });
     if next.0 > 1 && late >= std::time::Duration::from_secs(1) && !is_covered {
         let since = words::span(late);
-        add(
-            "overdue",
-            format!("The look should have been made {since} ago."),
-        );
+        add("overdue", format!("The poll has been overdue for {since}."));
     }
     found
 }
@@ -205,11 +207,14 @@ fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
 /// What stops the account, if anything does.
 fn stopped(record: &AccountRecord, now: UnixMillis) -> Option<(&'static str, String)> {
     let (kind, why) = match record.state {
-        // What is unknown is told by the configuration itself.
+        // An unknown account is reported by the configuration.
         AccountState::Working | AccountState::Unknown => return None,
-        AccountState::Held => ("account_held", "the provider asked for a pause"),
-        AccountState::Paused => ("account_paused", "no request succeeds any more"),
-        AccountState::KeyRefused => ("key_refused", "the provider refuses its key"),
+        AccountState::Held => (
+            "account_held",
+            "the provider asked for a pause (Retry-After)",
+        ),
+        AccountState::Paused => ("account_paused", "every request fails"),
+        AccountState::KeyRefused => ("key_refused", "the provider refuses the API key"),
     };
     let next = record.resume_at.map_or_else(String::new, |at| {
         let when = if at <= now {
@@ -217,14 +222,14 @@ fn stopped(record: &AccountRecord, now: UnixMillis) -> Option<(&'static str, Str
         } else {
             words::relative(at, now)
         };
-        format!(" The next request may go out {when}.")
+        format!(" The next request is {when}.")
     });
     let error = record
         .last_error
         .as_deref()
         .map_or_else(String::new, |e| format!(" Last error: {}.", one_line(e)));
     let text = format!(
-        "Account {} has stood still since {}: {why}.{next}{error}",
+        "Account {} has been stopped since {}: {why}.{next}{error}",
         record.name,
         words::absolute(record.state_since, now)
     );

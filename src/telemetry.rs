@@ -1,24 +1,24 @@
-//! Logs: tracing to stderr, as text for people or JSON for machines.
+//! Logs to stderr, as text for people or JSON for programs.
 //!
-//! A closed stderr loses the lines and nothing else: no write to it can panic.
+//! With a closed stderr the lines are lost and nothing else: no write can panic.
 
 use std::io;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-/// What is logged, and how.
+/// The settings of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Logging<'a> {
-    /// A level or filters by part, as the configuration has checked them.
+    /// A level, or levels by module, as checked by the configuration.
     pub level: &'a str,
-    /// One JSON object a line instead of text.
+    /// One JSON object per line instead of text.
     pub json: bool,
     /// Whether text may have colours.
     pub colour: bool,
 }
 
-/// Begins to log. A second call changes nothing.
+/// Starts logging. A second call changes nothing.
 pub fn init(logging: &Logging<'_>) {
     let filter = EnvFilter::try_new(directives(logging.level))
         .unwrap_or_else(|_| EnvFilter::default().add_directive(LevelFilter::INFO.into()));
@@ -26,9 +26,9 @@ pub fn init(logging: &Logging<'_>) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(logging.colour && !logging.json)
-        // Else a failed write is reported by eprintln!, which panics on a closed stderr.
+        // Otherwise a failed write is reported by eprintln!, which panics on a closed stderr.
         .log_internal_errors(false);
-    // Fails only when somebody logs already.
+    // Fails only when logging was started before.
     let _ = if logging.json {
         builder.json().try_init()
     } else {
@@ -36,11 +36,11 @@ pub fn init(logging: &Logging<'_>) {
     };
 }
 
-/// A level alone is meant for this program; what libraries say below a warning concerns nobody.
+/// A level alone applies to payrecond; libraries log warnings only.
 fn directives(level: &str) -> String {
     let alone = level.chars().all(char::is_alphabetic);
     if alone && level != "off" && level != "error" {
-        // That a statement waited for another program's lock is told by ourselves, in plain words.
+        // payrecond itself reports statements that waited for another program's lock.
         format!("warn,sqlx=error,payrecond={level}")
     } else {
         level.to_owned()

@@ -1,4 +1,4 @@
-//! Times and money in words that people read at a glance.
+//! Times and money as short text for people.
 
 use std::time::Duration;
 
@@ -52,8 +52,8 @@ pub fn amount(invoice: &Invoice) -> String {
     invoice.facts.amount.as_ref().map(money).unwrap_or_default()
 }
 
-/// When the next look is, in a table's cell.
-pub fn next_look(schedule: &PollPlan, now: UnixMillis) -> String {
+/// The time of the next poll, for a table cell.
+pub fn next_poll(schedule: &PollPlan, now: UnixMillis) -> String {
     match schedule.next_poll_at {
         None => "never".to_owned(),
         Some(UnixMillis(0 | 1)) => "now".to_owned(),

@@ -27,132 +27,132 @@ end
 complete -c payrecond -n "__fish_payrecond_needs_command" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_needs_command" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_needs_command" -s V -l version -d 'Print version'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "run" -d 'Run the daemon, in the foreground; stdout is the feed'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "migrate" -d 'Create the database or bring it up to date'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "check" -d 'Verify configuration, database, clock and each account\'s key'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "add" -d 'Put in an invoice'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "run" -d 'Run the daemon in the foreground; stdout is the feed of events'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "migrate" -d 'Create or upgrade the database'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "check" -d 'Check the configuration, the database, the clock and each account\'s API key'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "add" -d 'Insert an invoice'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "list" -d 'List invoices, newest first'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "show" -d 'Show one invoice with its events'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "why" -d 'Tell why an invoice is where it is, and when it is looked at next'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "nudge" -d 'Ask for a look at an invoice as soon as the account\'s budget allows'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "resolve" -d 'Decide about an invoice in review'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "show" -d 'Show one invoice with its events and transactions'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "why" -d 'Explain the status of an invoice and when it is polled next'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "nudge" -d 'Poll an invoice as soon as the account\'s rate limit allows'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "resolve" -d 'Decide an invoice in review'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "feed" -d 'Print the events of the outbox'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "stats" -d 'Count: statuses, overdue looks, readers\' lag, time to detect'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "audit" -d 'Compare all invoices with the provider\'s own list, both ways'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "backup" -d 'Write a consistent copy of the database, live or not'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "restore" -d 'Put a copy back, with a new epoch'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "top" -d 'Watch all of it live, in the terminal'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "sandbox" -d 'Simulate the payment provider on loopback'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "demo" -d 'Show everything at work on a temporary database, without a key or network'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "stats" -d 'Show counts by status, overdue polls, lag of consumers, time to detect'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "audit" -d 'Compare all invoices with the provider\'s own records, in both directions'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "backup" -d 'Write a consistent copy of the database, also while the daemon runs'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "restore" -d 'Put a backup in place, with a new epoch'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "top" -d 'Watch invoices, accounts and events live in the terminal'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "sandbox" -d 'Simulate the payment providers on loopback, for tests of your own programs'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "demo" -d 'Show payrecond at work on a temporary database, without an API key or network'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c payrecond -n "__fish_payrecond_using_subcommand run" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand run" -l once -d 'Take every invoice that is due now, drain the feed, end; exit 1 when some could not be asked'
+complete -c payrecond -n "__fish_payrecond_using_subcommand run" -l once -d 'Poll everything that is due now, write the feed, and exit; exit code 1 when some requests failed'
 complete -c payrecond -n "__fish_payrecond_using_subcommand run" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand migrate" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand migrate" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand migrate" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand migrate" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand check" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand check" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand check" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand check" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l account -d 'The account whose order it is' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l external-id -d 'Your own id of the order, unique within the account' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l order-id -d 'The provider\'s id of the order; without it the order is created, or followed (--follow)' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l amount -d 'What is to be paid, a plain decimal such as 1.00' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l account -d 'The account of the invoice' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l external-id -d 'Your id of the order, unique within the account' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l order-id -d 'The provider\'s id of an existing order; without it, payrecond creates the order' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l amount -d 'The amount to be paid, a plain decimal such as 1.00' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l currency -d 'The amount\'s currency, such as USD' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l description -d 'What the payer reads' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l description -d 'The description shown to the payer' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l timeout -d 'How long the order can be paid, such as 15m or 1h [default: 24h]' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l options -d 'A JSON object with the provider\'s own fields' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l metadata -d 'Any JSON; it comes back in every event' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l options -d 'The provider\'s own fields for creating the order, a JSON object' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l metadata -d 'Any JSON; every event contains it' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l follow -d 'You have made the order yourself: it is found by its external id (label, payload)'
-complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l follow -d 'You created the order yourself, and it is found by its external id (label, payload)'
+complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l status -d 'Of this status' -r -f -a "requested\t''
+complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l status -d 'Only invoices with this status' -r -f -a "requested\t''
 pending\t''
 paid\t''
 expired\t''
 cancelled\t''
 rejected\t''
 review\t''"
-complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l account -d 'Of this account' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l limit -d 'So many at most' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l account -d 'Only invoices of this account' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l limit -d 'The largest number of invoices' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand list" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand list" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand show" -l account -d 'Of this account' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand show" -l account -d 'Only invoices of this account' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand show" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand show" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand show" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand show" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand why" -l account -d 'Of this account' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand why" -l account -d 'Only invoices of this account' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand why" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand why" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand why" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand why" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand nudge" -l account -d 'Of this account' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand nudge" -l account -d 'Only invoices of this account' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand nudge" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand nudge" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand nudge" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand nudge" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l account -d 'Of this account' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l as -d 'What it is from now on' -r -f -a "paid\t'The money came'
-expired\t'Nobody paid in time'
-cancelled\t'Ended by someone'"
-complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l note -d 'Why, for the record; the event tells it' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l account -d 'Only invoices of this account' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l as -d 'The new status' -r -f -a "paid\t'The payment was received'
+expired\t'The order was not paid in time'
+cancelled\t'The order was cancelled'"
+complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l note -d 'The reason, recorded in the event' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand resolve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l from -d 'Begin with this event' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l consumer -d 'Go on after the last event that this reader has acknowledged, and acknowledge what is written; a new name begins at the beginning' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l subject -d 'Only events of these subjects: * is one token, > the rest' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l format -d 'How events are written' -r -f -a "nats\t''
+complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l from -d 'Start with this event (inclusive)' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l consumer -d 'Continue after this consumer\'s last acknowledged event, and acknowledge what is written; a new name starts with the first event' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l subject -d 'Only events whose subject matches: * is one token, > the rest' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l format -d 'The format of events' -r -f -a "nats\t''
 hpub\t''
 jsonl\t''"
-complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l limit -d 'End after so many events' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l limit -d 'Stop after this many events' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l follow -d 'Wait for further events'
-complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l subscribe -d 'Serve the client of a socket: what `payrecond-feed@.service` calls, not people'
+complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l follow -d 'Wait for new events'
+complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -l subscribe -d 'Serve the client of a socket, for `payrecond-feed@.service`'
 complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand stats" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand stats" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand stats" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand stats" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l adopt -d 'Take orders that nobody dropped in as invoices'
-complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l adopt -d 'Insert invoices for orders that have none'
+complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand backup" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand backup" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand backup" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand backup" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l force -d 'Also over a database that is newer than the copy'
-complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l json -d 'Report as JSON'
+complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l force -d 'Replace the database even if it is newer than the backup'
+complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand top" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand top" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l listen -d 'Where to listen' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l api-key -d 'The key that requests must bear; without it any is taken' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l seed -d 'Makes chance repeatable' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l latency -d 'How long each answer takes' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l rate-limit -d 'Requests a second; more are answered 429' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l faults -d 'Faults to play: a JSON array, or a file that holds one' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l listen -d 'The address to listen on' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l api-key -d 'The API key that requests must have; without it, any key is accepted' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l seed -d 'The seed of all randomness' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l latency -d 'The time that each answer takes' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l rate-limit -d 'Requests per second; more are answered with status 429' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l faults -d 'Faults to inject: a JSON array, or a file that contains one' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l preview-id -d 'How the preview writes an order\'s id' -r -f -a "text\t'As text'
 number\t'As a JSON number'"
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "run" -d 'Run the daemon, in the foreground; stdout is the feed'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "migrate" -d 'Create the database or bring it up to date'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "check" -d 'Verify configuration, database, clock and each account\'s key'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "add" -d 'Put in an invoice'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "run" -d 'Run the daemon in the foreground; stdout is the feed of events'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "migrate" -d 'Create or upgrade the database'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "check" -d 'Check the configuration, the database, the clock and each account\'s API key'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "add" -d 'Insert an invoice'
 complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "list" -d 'List invoices, newest first'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "show" -d 'Show one invoice with its events'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "why" -d 'Tell why an invoice is where it is, and when it is looked at next'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "nudge" -d 'Ask for a look at an invoice as soon as the account\'s budget allows'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "resolve" -d 'Decide about an invoice in review'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "show" -d 'Show one invoice with its events and transactions'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "why" -d 'Explain the status of an invoice and when it is polled next'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "nudge" -d 'Poll an invoice as soon as the account\'s rate limit allows'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "resolve" -d 'Decide an invoice in review'
 complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "feed" -d 'Print the events of the outbox'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "stats" -d 'Count: statuses, overdue looks, readers\' lag, time to detect'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "audit" -d 'Compare all invoices with the provider\'s own list, both ways'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "backup" -d 'Write a consistent copy of the database, live or not'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "restore" -d 'Put a copy back, with a new epoch'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "top" -d 'Watch all of it live, in the terminal'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "sandbox" -d 'Simulate the payment provider on loopback'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "demo" -d 'Show everything at work on a temporary database, without a key or network'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "stats" -d 'Show counts by status, overdue polls, lag of consumers, time to detect'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "audit" -d 'Compare all invoices with the provider\'s own records, in both directions'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "backup" -d 'Write a consistent copy of the database, also while the daemon runs'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "restore" -d 'Put a backup in place, with a new epoch'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "top" -d 'Watch invoices, accounts and events live in the terminal'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "sandbox" -d 'Simulate the payment providers on loopback, for tests of your own programs'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "demo" -d 'Show payrecond at work on a temporary database, without an API key or network'
 complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

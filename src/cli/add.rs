@@ -1,4 +1,4 @@
-//! `add`: puts in an invoice, by the same INSERT that programs use and under the same rules.
+//! `add`: inserts an invoice by the same INSERT and under the same rules as programs.
 
 use std::time::Duration;
 
@@ -14,34 +14,34 @@ use crate::store::sqlite::{NewInvoice, SqliteStore};
 
 #[derive(Debug, Args)]
 pub(super) struct AddArguments {
-    /// The account whose order it is
+    /// The account of the invoice
     #[arg(long, value_name = "NAME", default_value = "default")]
     account: String,
-    /// Your own id of the order, unique within the account
+    /// Your id of the order, unique within the account
     #[arg(long, value_name = "ID")]
     external_id: String,
-    /// The provider's id of the order; without it the order is created, or followed (--follow)
+    /// The provider's id of an existing order; without it, payrecond creates the order
     #[arg(long, value_name = "ID")]
     order_id: Option<String>,
-    /// You have made the order yourself: it is found by its external id (label, payload)
+    /// You created the order yourself, and it is found by its external id (label, payload)
     #[arg(long, conflicts_with = "order_id")]
     follow: bool,
-    /// What is to be paid, a plain decimal such as 1.00
+    /// The amount to be paid, a plain decimal such as 1.00
     #[arg(long, value_name = "DECIMAL")]
     amount: Option<String>,
     /// The amount's currency, such as USD
     #[arg(long, value_name = "CODE")]
     currency: Option<String>,
-    /// What the payer reads
+    /// The description shown to the payer
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// How long the order can be paid, such as 15m or 1h [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = timeout_s)]
     timeout: Option<i64>,
-    /// A JSON object with the provider's own fields
+    /// The provider's own fields for creating the order, a JSON object
     #[arg(long, value_name = "JSON")]
     options: Option<String>,
-    /// Any JSON; it comes back in every event
+    /// Any JSON; every event contains it
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub(super) async fn run(
     };
     if session.account(&invoice.account).is_none() {
         complain(&format!(
-            "the configuration does not know account {}: the invoice waits until it does",
+            "account {} is not in the configuration; the invoice waits until it is",
             one_line(&invoice.account.0)
         ));
     }
@@ -87,6 +87,6 @@ fn timeout_s(text: &str) -> Result<i64, String> {
         .map(Duration::as_secs)
         .and_then(|seconds| i64::try_from(seconds).ok())
         .ok_or_else(|| {
-            "accepted is a whole number of seconds as text: 30s, 15m, 1h, 10d".to_owned()
+            "expected a duration in whole seconds such as 30s, 15m, 1h or 10d".to_owned()
         })
 }

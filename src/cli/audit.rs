@@ -1,4 +1,4 @@
-//! `audit`: compares all invoices with the provider's own list, both ways.
+//! `audit`: compares all invoices with the provider's own records, in both directions.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct AuditArguments {
-    /// Take orders that nobody dropped in as invoices
+    /// Insert invoices for orders that have none
     #[arg(long)]
     adopt: bool,
-    /// Report as JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -35,7 +35,7 @@ struct Whole<'a> {
     discrepancies: &'a [Discrepancy],
     #[serde(skip_serializing_if = "Option::is_none")]
     adopted: Option<u64>,
-    /// Lists that could not be read: what is told is not the whole.
+    /// Accounts that could not be read; the report is incomplete.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<String>,
 }
@@ -103,7 +103,7 @@ fn tell(output: &mut Output, whole: &AuditReport, failed: bool) {
     if whole.discrepancies.is_empty() {
         // What could not be read agrees with nothing.
         let outcome = if failed {
-            "not all could be read"
+            "some accounts could not be read"
         } else {
             "all agree"
         };
@@ -111,12 +111,12 @@ fn tell(output: &mut Output, whole: &AuditReport, failed: bool) {
         return;
     }
     let mut table = Table::with_header(&[
-        "what",
+        "difference",
         "account",
         "external id",
         "order",
-        "we say",
-        "they say",
+        "ours",
+        "provider's",
     ]);
     for finding in &whole.discrepancies {
         let (what, tone) = in_words(finding);
@@ -133,7 +133,7 @@ fn tell(output: &mut Output, whole: &AuditReport, failed: bool) {
     let differ = whole.discrepancies.len();
     output.line(format_args!("{checked} compared, {differ} differ"));
     if whole.adopted > 0 {
-        output.line(format_args!("{} taken in as invoices", whole.adopted));
+        output.line(format_args!("{} inserted as invoices", whole.adopted));
     }
 }
 
@@ -148,16 +148,16 @@ fn in_words(finding: &Discrepancy) -> (&'static str, Tone) {
         .as_ref()
         .is_some_and(|side| side.status == "PAID");
     match (finding.kind, paid) {
-        (DiscrepancyKind::UnknownOrder, true) => ("PAID, nobody dropped it in", Tone::Alarm),
-        (DiscrepancyKind::UnknownOrder, false) => ("nobody dropped it in", Tone::Quiet),
-        (DiscrepancyKind::MissingOrder, _) => ("the provider does not have it", Tone::Bad),
-        (DiscrepancyKind::Status, true) => ("PAID, and we do not say so", Tone::Alarm),
-        (DiscrepancyKind::Status, false) => ("the states differ", Tone::Bad),
-        (DiscrepancyKind::Amount, _) => ("the amounts differ", Tone::Bad),
-        (DiscrepancyKind::ExternalId, _) => ("the external ids differ", Tone::Bad),
-        (DiscrepancyKind::UnknownPayment, _) => ("a payment that no invoice explains", Tone::Alarm),
-        (DiscrepancyKind::Received, _) => ("the sums received differ", Tone::Bad),
-        (DiscrepancyKind::Refund, _) => ("refunded, and we do not say so", Tone::Alarm),
+        (DiscrepancyKind::UnknownOrder, true) => ("PAID, no invoice", Tone::Alarm),
+        (DiscrepancyKind::UnknownOrder, false) => ("no invoice", Tone::Quiet),
+        (DiscrepancyKind::MissingOrder, _) => ("not found at the provider", Tone::Bad),
+        (DiscrepancyKind::Status, true) => ("PAID at the provider only", Tone::Alarm),
+        (DiscrepancyKind::Status, false) => ("status differs", Tone::Bad),
+        (DiscrepancyKind::Amount, _) => ("amount differs", Tone::Bad),
+        (DiscrepancyKind::ExternalId, _) => ("external id differs", Tone::Bad),
+        (DiscrepancyKind::UnknownPayment, _) => ("payment without an invoice", Tone::Alarm),
+        (DiscrepancyKind::Received, _) => ("received sum differs", Tone::Bad),
+        (DiscrepancyKind::Refund, _) => ("refund at the provider only", Tone::Alarm),
     }
 }
 

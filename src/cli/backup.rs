@@ -1,4 +1,4 @@
-//! `backup` and `restore`: a consistent copy of a live database, and one put back.
+//! `backup` and `restore`: write a consistent copy of a live database, and put one back.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use crate::store::sqlite::{Copied, SqliteStore, restore};
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
-    /// Where the copy goes; must not exist
+    /// The file to write; must not exist
     file: PathBuf,
-    /// Report as JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Restore {
-    /// The copy
+    /// The backup to put in place
     file: PathBuf,
-    /// Also over a database that is newer than the copy
+    /// Replace the database even if it is newer than the backup
     #[arg(long)]
     force: bool,
-    /// Report as JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -85,7 +85,7 @@ fn tell(
         table.fact("bytes", Cell::new(copied.bytes.to_string()));
         table.fact("epoch", Cell::new(&copied.epoch));
         table.fact("highest seq", Cell::new(copied.highest_seq.to_string()));
-        table.fact_if("kept from before", replaced.as_deref());
+        table.fact_if("previous database", replaced.as_deref());
         output.table(table);
     }
     output.send()?;

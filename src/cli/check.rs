@@ -1,5 +1,5 @@
-//! `check`: verifies configuration, database, clock, and each account's key with one harmless
-//! request. One line a check, and one for what works but can hardly be meant.
+//! `check`: checks the configuration, the database, the clock, and each account's API key with one
+//! harmless request. One line for each check, and one for each setting that works but looks wrong.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use crate::domain::time::UnixMillis;
 use crate::provider::{ClockDifference, Provider, ProviderError};
 use crate::words;
 
-/// A clock before this shows a machine that has not set its own: 1 January 2026.
+/// A clock before 1 January 2026 was never set.
 const CLOCK_NOT_BEFORE: UnixMillis = UnixMillis(1_767_225_600_000);
 
-/// From such a difference from the provider's clock on, times in events mislead.
+/// From this difference to the provider's clock on, times in events mislead.
 const CLOCK_WARNS_FROM: Duration = Duration::from_secs(30);
-/// And from this on, polls come at the wrong times.
+/// From this difference on, polls are made at the wrong times.
 const CLOCK_FAILS_FROM: Duration = Duration::from_mins(5);
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Serialize)]
 struct Check {
     #[serde(rename = "check")]
     subject: String,
     ok: bool,
-    /// It works, and can hardly be meant.
+    /// It works, but looks wrong.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     warning: bool,
     message: String,
@@ -100,7 +100,7 @@ impl Check {
     }
 }
 
-/// A configuration that cannot be used ended the program before: this tells which one it is.
+/// Which configuration is in force. An unusable one has ended the program before.
 fn configuration(session: &Session) -> Check {
     let source = session.config.source.as_ref();
     let name = source.map_or("built-in defaults".into(), |path| {
@@ -119,17 +119,17 @@ async fn database(session: &Session) -> Check {
             .map_err(|complaint| anyhow!("damaged: {complaint}"))?;
         store.require_writable().await?;
         Ok(format!(
-            "{} is whole and writable",
+            "{} is intact and writable",
             session.database().display()
         ))
     };
     Check::of("database", outcome.await)
 }
 
-/// Our clock, beside those of the providers that told the time. The worst of them is told.
+/// Compares our clock with those of the providers. The greatest difference is reported.
 fn clock(now: UnixMillis, providers: &[ProviderClock]) -> Check {
     if now < CLOCK_NOT_BEFORE {
-        let late = anyhow!("{now} cannot be: set the machine's clock");
+        let late = anyhow!("{now} is wrong; set the machine's clock");
         return Check::of("clock", Err(late));
     }
     let worst = providers.iter().max_by_key(|clock| clock.distance());
@@ -137,14 +137,14 @@ fn clock(now: UnixMillis, providers: &[ProviderClock]) -> Check {
         let compared = if providers.is_empty() {
             ""
         } else {
-            ", as the provider has it"
+            ", same as the provider's"
         };
         return Check::of("clock", Ok(format!("{now}{compared}")));
     };
     let distance = words::span(worst.distance());
     let (account, ours) = (&worst.account, worst.ours());
     let message = format!(
-        "{now} is {distance} {ours} the clock of the provider of account {account}: set the machine's clock"
+        "{now} is {distance} {ours} the provider's clock (account {account}); set the machine's clock"
     );
     if worst.distance() >= CLOCK_FAILS_FROM {
         return Check::of("clock", Err(anyhow!(message)));
@@ -152,7 +152,7 @@ fn clock(now: UnixMillis, providers: &[ProviderClock]) -> Check {
     Check::warning("clock", message)
 }
 
-/// What the provider of an account said of the time.
+/// The clock of an account's provider.
 struct ProviderClock {
     account: String,
     difference: ClockDifference,
@@ -165,7 +165,7 @@ impl ProviderClock {
         }
     }
 
-    /// Where ours stands.
+    /// The position of our clock.
     fn ours(&self) -> &'static str {
         match self.difference {
             ClockDifference::Ahead(_) => "behind",
@@ -188,7 +188,7 @@ fn stray_variables(session: &Session) -> impl Iterator<Item = Check> + use<> {
         .map(|words| Check::warning("environment", words))
 }
 
-/// The key, and the clock of the provider, which is told whether the key is accepted or not.
+/// Checks the key, and reads the provider's clock, which is known even if the key is refused.
 async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<ProviderClock>) {
     let mut clock = None;
     let outcome = async {
@@ -202,7 +202,7 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
         let took: Duration = session.clock.monotonic().saturating_sub(began);
         let millis = took.as_millis();
         Ok(format!(
-            "key accepted by {} in {millis} ms{orders}",
+            "API key accepted by {} in {millis} ms{orders}",
             account.base_url
         ))
     };
@@ -214,7 +214,7 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
     (check, clock)
 }
 
-/// One harmless request, and what it tells of the orders.
+/// Makes one harmless request; returns the number of orders where the provider tells it.
 async fn harmless(provider: &dyn Provider) -> Result<String, ProviderError> {
     match provider.lists() {
         Some(list) => Ok(format!(", orders so far: {}", list.count().await?)),

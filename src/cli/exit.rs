@@ -1,4 +1,4 @@
-//! How a command ends: exit codes, and the last words on stderr.
+//! Exit codes and error messages.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -9,15 +9,15 @@ use crate::config::ConfigError;
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All was done.
+    /// Success.
     Done,
-    /// Something failed.
+    /// Failure.
     Failed,
-    /// The arguments make no sense.
+    /// Wrong usage.
     Usage,
-    /// An audit found differences.
+    /// The audit found differences.
     Differences,
-    /// The configuration cannot be used; the unit file does not restart on it.
+    /// The configuration is not usable; the systemd unit does not restart on it.
     Configuration,
 }
 
@@ -33,7 +33,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says something to the person at the terminal. A closed stderr swallows it.
+/// Prints a message to stderr. A closed stderr is ignored.
 pub fn complain(words: &str) {
     let mut stderr = std::io::stderr().lock();
     for line in words.lines() {
@@ -41,7 +41,7 @@ pub fn complain(words: &str) {
     }
 }
 
-/// The exit code an error stands for, after telling it.
+/// Prints an error and returns its exit code.
 pub(super) fn of_error(error: &anyhow::Error) -> Exit {
     if error.is::<StdoutClosed>() {
         return Exit::Done;

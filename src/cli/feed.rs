@@ -1,4 +1,4 @@
-//! `feed`: prints the outbox, for one reader with or without a place that is kept.
+//! `feed`: prints the outbox, for a consumer or without one.
 
 mod follow;
 mod subscribe;
@@ -19,46 +19,46 @@ use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::store::Store;
 use crate::store::sqlite::{DatabaseLock, SqliteStore, owners};
 
-/// Frames that are delivered in one go; between two, a signal is heeded.
+/// Frames written between two checks for a signal.
 const TURN: u64 = 500;
 
 #[derive(Debug, Args)]
 pub(super) struct FeedArguments {
-    /// Begin with this event
+    /// Start with this event (inclusive)
     #[arg(long, value_name = "SEQ", conflicts_with = "consumer",
           value_parser = clap::value_parser!(i64).range(0..))]
     from: Option<i64>,
-    /// Go on after the last event that this reader has acknowledged, and acknowledge what is
-    /// written; a new name begins at the beginning
+    /// Continue after this consumer's last acknowledged event, and acknowledge what is written; a new
+    /// name starts with the first event
     #[arg(long, value_name = "NAME", value_parser = consumer_name)]
     consumer: Option<String>,
-    /// Wait for further events
+    /// Wait for new events
     #[arg(long)]
     follow: bool,
-    /// Only events of these subjects: * is one token, > the rest
+    /// Only events whose subject matches: * is one token, > the rest
     #[arg(long, value_name = "PATTERN")]
     subject: Option<Pattern>,
-    /// How events are written
+    /// The format of events
     #[arg(long, default_value = "nats",
           value_parser = PossibleValuesParser::new(Format::ALL.map(Format::as_str))
-              .try_map(|word| Format::parse(&word).ok_or("no format")))]
+              .try_map(|word| Format::parse(&word).ok_or("expected nats, hpub or jsonl")))]
     format: Format,
-    /// End after so many events
+    /// Stop after this many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Serve the client of a socket: what `payrecond-feed@.service` calls, not people
+    /// Serve the client of a socket, for `payrecond-feed@.service`
     #[arg(long, hide = true, requires = "follow",
           conflicts_with_all = ["from", "consumer", "subject", "limit"])]
     subscribe: bool,
 }
 
 impl FeedArguments {
-    /// Whether no place is kept.
+    /// Whether no position is stored.
     pub(super) fn only_reads(&self) -> bool {
         self.consumer.is_none()
     }
 
-    /// Whether a client says what it wants.
+    /// Whether it serves the client of a socket.
     pub(super) fn subscribe(&self) -> bool {
         self.subscribe
     }
@@ -85,7 +85,7 @@ pub(super) async fn run(
     } = arguments;
     if follow && store.is_at_rest() {
         bail!(
-            "{}: cannot be written here, and no daemon has it open, so that no event can come: leave out --follow",
+            "{}: the database is read-only here and no daemon has it open, so no event can arrive; leave out --follow",
             store.path().display()
         );
     }
@@ -118,7 +118,7 @@ pub(super) async fn run(
     exit_of(ended)
 }
 
-/// A reader that goes away ends it as well as any end.
+/// A reader that closes its end is a normal end.
 fn exit_of(ended: Result<(), FeedError>) -> anyhow::Result<Exit> {
     match ended {
         Ok(()) | Err(FeedError::ReaderGone) => Ok(Exit::Done),
@@ -170,20 +170,20 @@ fn hold(session: &Session, consumer: &str) -> anyhow::Result<DatabaseLock> {
     let lock =
         DatabaseLock::try_take(session.database(), &consumer_lock(consumer)).map_err(|error| {
             let owners = session.database().parent().map(owners).unwrap_or_default();
-            anyhow!("the lock of consumer {consumer} cannot be taken: {error}{owners}")
+            anyhow!("lock of consumer {consumer} could not be taken: {error}{owners}")
         })?;
     let Some(lock) = lock else {
-        bail!("consumer {consumer} is in use: one reader a name");
+        bail!("consumer {consumer} is in use; only one reader per consumer name");
     };
     Ok(lock)
 }
 
-/// The place before the event `from`, or before the first that is kept.
+/// The position before the event `from`, or before the first event that is kept.
 async fn start_at(store: &SqliteStore, from: i64) -> anyhow::Result<i64> {
     let first = store.first_seq().await?;
     if from.max(1) < first {
         complain(&format!(
-            "events before {first} are not kept: beginning with the first that is"
+            "events before {first} were deleted by retention; starting with {first}"
         ));
     }
     Ok(from.max(first).saturating_sub(1))
@@ -193,6 +193,6 @@ fn consumer_name(name: &str) -> Result<String, &'static str> {
     if is_consumer_name(name) {
         Ok(name.to_owned())
     } else {
-        Err("a name has 1-64 characters, no spaces, no control characters")
+        Err("expected 1 to 64 characters without spaces and control characters")
     }
 }

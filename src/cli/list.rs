@@ -16,14 +16,14 @@ use crate::{story, words};
 
 #[derive(Debug, Args)]
 pub(super) struct ListArguments {
-    /// Of this status
+    /// Only invoices with this status
     #[arg(long, value_parser = PossibleValuesParser::new(Status::ALL.map(Status::as_str))
-        .try_map(|word| Status::parse(&word).ok_or("no status")))]
+        .try_map(|word| Status::parse(&word).ok_or("expected requested, pending, paid, expired, cancelled, rejected or review")))]
     status: Option<Status>,
-    /// Of this account
+    /// Only invoices of this account
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// So many at most
+    /// The largest number of invoices
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
@@ -57,7 +57,9 @@ pub(super) async fn run(
     }
     output.send()?;
     if more {
-        complain(&format!("the newest {limit}; --limit shows more"));
+        complain(&format!(
+            "only the newest {limit} are shown; --limit N shows more"
+        ));
     } else if invoices.is_empty() && !arguments.report.json {
         complain("no invoices");
     }
@@ -75,7 +77,7 @@ fn table(invoices: &[Invoice], records: &[AccountRecord], now: UnixMillis) -> Ta
         "STATUS",
         "AMOUNT",
         "CREATED",
-        "NEXT LOOK",
+        "NEXT POLL",
         "REASON",
     ]);
     for invoice in invoices {
@@ -86,17 +88,17 @@ fn table(invoices: &[Invoice], records: &[AccountRecord], now: UnixMillis) -> Ta
             Cell::status(invoice.facts.status),
             Cell::right(words::amount(invoice)),
             Cell::new(words::relative(invoice.created_at, now)),
-            Cell::new(next_look(invoice, records, now)),
+            Cell::new(next_poll(invoice, records, now)),
             Cell::maybe(invoice.facts.reason.as_deref()),
         ]);
     }
     table
 }
 
-fn next_look(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
+fn next_poll(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
     if story::seen_by_page_at(invoice, records).is_some() {
         "by page".to_owned()
     } else {
-        words::next_look(&invoice.schedule, now)
+        words::next_poll(&invoice.schedule, now)
     }
 }

@@ -1,4 +1,4 @@
-//! `migrate`: makes the database or brings it up to date.
+//! `migrate`: creates or upgrades the database.
 
 use serde_json::json;
 
@@ -11,9 +11,7 @@ pub(super) async fn run(session: &Session, report: ReportFormat) -> anyhow::Resu
     let path = session.database();
     let migrated = sqlite::migrate(path, session.now()).await?;
     if migrated.put_back {
-        complain(
-            "the file does not know all that was said (put back from a copy, or made anew): the events go on in a new epoch",
-        );
+        complain("database appears restored from an older copy; starting a new epoch");
     }
     let mut output = session.output();
     if report.json {

@@ -1,7 +1,7 @@
-//! The command line: arguments to calls, outcomes to exit codes. One file a command.
+//! The command line: arguments to calls, outcomes to exit codes. One file for each command.
 //!
-//! stdout carries results alone, through `output`; what is said to people goes to stderr. A reader
-//! of stdout that goes away ends a command well.
+//! stdout carries results only, through `output`; messages go to stderr. When stdout is closed by its
+//! reader, a command ends with exit code 0.
 
 mod add;
 mod audit;
@@ -44,7 +44,7 @@ use crate::store::sqlite::SqliteStore;
 const CONFIG_HELP: &str = "Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, \
                            else /etc/payrecond/payrecond.toml]";
 
-/// Finds out whether a payment was made.
+/// Detects payments by polling payment providers, and writes them to a database.
 #[derive(Debug, Parser)]
 #[command(name = "payrecond", version, max_term_width = 100)]
 pub struct Arguments {
@@ -56,44 +56,44 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon, in the foreground; stdout is the feed
+    /// Run the daemon in the foreground; stdout is the feed of events
     Run(run::RunArguments),
-    /// Create the database or bring it up to date
+    /// Create or upgrade the database
     Migrate(ReportFormat),
-    /// Verify configuration, database, clock and each account's key
+    /// Check the configuration, the database, the clock and each account's API key
     Check(ReportFormat),
-    /// Put in an invoice
+    /// Insert an invoice
     Add(add::AddArguments),
     /// List invoices, newest first
     List(list::ListArguments),
-    /// Show one invoice with its events
+    /// Show one invoice with its events and transactions
     Show(show::ShowArguments),
-    /// Tell why an invoice is where it is, and when it is looked at next
+    /// Explain the status of an invoice and when it is polled next
     Why(why::WhyArguments),
-    /// Ask for a look at an invoice as soon as the account's budget allows
+    /// Poll an invoice as soon as the account's rate limit allows
     Nudge(nudge::NudgeArguments),
-    /// Decide about an invoice in review
+    /// Decide an invoice in review
     Resolve(resolve::ResolveArguments),
     /// Print the events of the outbox
     Feed(feed::FeedArguments),
-    /// Count: statuses, overdue looks, readers' lag, time to detect
+    /// Show counts by status, overdue polls, lag of consumers, time to detect
     Stats(ReportFormat),
-    /// Compare all invoices with the provider's own list, both ways
+    /// Compare all invoices with the provider's own records, in both directions
     Audit(audit::AuditArguments),
-    /// Write a consistent copy of the database, live or not
+    /// Write a consistent copy of the database, also while the daemon runs
     Backup(backup::Backup),
-    /// Put a copy back, with a new epoch
+    /// Put a backup in place, with a new epoch
     Restore(backup::Restore),
-    /// Watch all of it live, in the terminal
+    /// Watch invoices, accounts and events live in the terminal
     Top,
-    /// Simulate the payment provider on loopback
+    /// Simulate the payment providers on loopback, for tests of your own programs
     Sandbox(sandbox::SandboxArguments),
-    /// Show everything at work on a temporary database, without a key or network
+    /// Show payrecond at work on a temporary database, without an API key or network
     Demo,
 }
 
 impl Command {
-    /// Whether it writes nothing to the database.
+    /// Whether the command only reads the database.
     fn only_reads(&self) -> bool {
         match self {
             Self::List(_) | Self::Show(_) | Self::Why(_) | Self::Stats(_) | Self::Top => true,
@@ -113,18 +113,18 @@ impl Command {
     }
 }
 
-/// How a command reports.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, Args)]
 struct ReportFormat {
-    /// Report as JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Reads the arguments. Help, or what is wrong with them, is told here.
+/// Parses the arguments, and prints help or the usage error.
 ///
 /// # Errors
-/// The exit code to end with: 0 after help, 2 after wrong usage.
+/// The exit code: 0 after help, 2 after wrong usage.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Exit> {
     values::parse(arguments).map_err(|error| {
         // A closed stdout or stderr changes nothing about the outcome.
@@ -137,7 +137,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments,
     })
 }
 
-/// Runs a command to its end; what went wrong is told.
+/// Runs a command, and prints its error.
 pub async fn run(arguments: Arguments, environment: Environment) -> Exit {
     match dispatch(arguments, environment).await {
         Ok(exit) => exit,
@@ -156,7 +156,7 @@ async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Res
         _ => Logs::Warnings,
     };
     if !matches!(arguments.command, Command::Run(_)) {
-        // Before anything is done whose result could not be told.
+        // Before anything is done whose result could not be printed.
         stdout::require_writable()?;
     }
     let session = Session::begin(file, environment, logs)?;
@@ -172,7 +172,7 @@ async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Res
     }
 }
 
-/// The commands that need a database to be there.
+/// The commands that need an existing database.
 async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit> {
     if let Command::Top = command {
         top::require_terminal()?;
@@ -210,6 +210,8 @@ async fn with_store(
         | Command::Restore(_)
         | Command::Check(_)
         | Command::Sandbox(_)
-        | Command::Demo => anyhow::bail!("this command opens no database first"),
+        | Command::Demo => {
+            anyhow::bail!("this command does not use an open database; please report this as a bug")
+        }
     }
 }

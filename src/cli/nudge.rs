@@ -1,4 +1,4 @@
-//! `nudge`: asks for a look as soon as the account's budget allows.
+//! `nudge`: has an invoice polled as soon as the account's rate limit allows.
 
 use anyhow::bail;
 use clap::Args;
@@ -29,7 +29,7 @@ pub(super) async fn run(
         .await?;
     match invoice.facts.status {
         Status::Paid | Status::Rejected => bail!(
-            "invoice {} is {}: that is final, nobody looks at it any more",
+            "invoice {} is {}, which is final; it is not polled any more",
             invoice.id,
             invoice.facts.status
         ),
@@ -41,10 +41,12 @@ pub(super) async fn run(
     }
     store.nudge(invoice.id).await?;
     let Some(invoice) = store.find(&Reference::Id(invoice.id), None).await?.pop() else {
-        bail!("invoice {} is gone", invoice.id);
+        bail!("invoice {} was deleted", invoice.id);
     };
     if let Ok(false) = DatabaseLock::is_held(store.path(), super::why::DAEMON_LOCK) {
-        complain("no daemon runs on this database: the look is made once one does");
+        complain(
+            "no daemon is running on this database; the invoice is polled once one is (payrecond run)",
+        );
     }
     show::report(session, &invoice, arguments.report)?;
     Ok(Exit::Done)

@@ -1,6 +1,6 @@
-//! What goes to stdout: gathered, made harmless for a terminal, written at once.
+//! Results for stdout: collected, made safe for a terminal, written at once.
 //!
-//! No `println!` anywhere: it panics when the reader has gone, which is an end like any other.
+//! No `println!` anywhere: it panics when the reader has closed stdout, which is a normal end.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
@@ -11,12 +11,12 @@ use super::stdout;
 use super::style::Style;
 use super::table::Table;
 
-/// The reader of stdout has gone: nobody wants the rest.
+/// stdout was closed by its reader.
 #[derive(Debug, thiserror::Error)]
-#[error("the reader of stdout has gone")]
+#[error("stdout was closed by its reader")]
 pub(super) struct StdoutClosed;
 
-/// A report under way.
+/// A report being built.
 pub(super) struct Output {
     style: Style,
     text: String,

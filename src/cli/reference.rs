@@ -14,15 +14,15 @@ use crate::store::sqlite::{Reference, SqliteStore};
 /// One invoice.
 #[derive(Debug, Args)]
 pub(super) struct Which {
-    /// '#' and the row id (quoted for the shell), else an external id, an order id or a transaction id
+    /// External id, order id or transaction id, or '#' and the row id (quoted for the shell)
     #[arg(value_name = "REF")]
     reference: String,
-    /// Of this account
+    /// Only invoices of this account
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
 }
 
-/// Several invoices are called by one name.
+/// Several invoices match.
 #[derive(Serialize)]
 struct Several<'a> {
     error: String,
@@ -32,14 +32,14 @@ struct Several<'a> {
 impl<'a> Several<'a> {
     fn of(reference: &str, found: &'a [Invoice]) -> Self {
         Self {
-            error: format!("{} invoices are called {reference}", found.len()),
+            error: format!("{} invoices match {reference}", found.len()),
             candidates: found.iter().map(InvoiceJson::from).collect(),
         }
     }
 }
 
 impl Which {
-    /// The one invoice that is meant. Several are told to people on stderr, to scripts on stdout.
+    /// Finds the invoice. Several matches are listed on stderr, and with --json on stdout.
     pub(super) async fn find(
         &self,
         session: &Session,
@@ -73,7 +73,7 @@ impl Which {
             format!(" of account {}", one_line(name))
         });
         format!(
-            "no invoice {}: looked among the {places}{account} in {}",
+            "no invoice {}; searched {places}{account} in {}; `payrecond list` shows the newest",
             one_line(&self.reference),
             store.path().display()
         )
@@ -81,7 +81,7 @@ impl Which {
 
     fn several(&self, found: &[Invoice]) -> String {
         let mut lines = vec![format!(
-            "{} invoices are called {}:",
+            "{} invoices match {}:",
             found.len(),
             one_line(&self.reference)
         )];
@@ -96,7 +96,7 @@ impl Which {
                 invoice.facts.status,
             ));
         }
-        lines.push("decide with --account NAME, or name it by '#' and its id".to_owned());
+        lines.push("add --account NAME, or use '#' and the row id".to_owned());
         lines.join("\n")
     }
 }

@@ -1,4 +1,4 @@
-//! `resolve`: a person decides about an invoice in `review`.
+//! `resolve`: a person decides an invoice in `review`.
 
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -15,17 +15,17 @@ use crate::domain::text::one_line;
 use crate::store::sqlite::{Reference, SqliteStore};
 use crate::store::{Store as _, Written};
 
-/// Times that the daemon may be faster before the command gives up.
+/// Attempts while the daemon changes the invoice at the same time.
 const TRIES: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct ResolveArguments {
     #[command(flatten)]
     which: Which,
-    /// What it is from now on
+    /// The new status
     #[arg(long = "as", value_name = "STATUS")]
     verdict: VerdictWord,
-    /// Why, for the record; the event tells it
+    /// The reason, recorded in the event
     #[arg(long, value_name = "TEXT", value_parser = note)]
     note: String,
     #[command(flatten)]
@@ -34,11 +34,11 @@ pub(super) struct ResolveArguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum VerdictWord {
-    /// The money came
+    /// The payment was received
     Paid,
-    /// Nobody paid in time
+    /// The order was not paid in time
     Expired,
-    /// Ended by someone
+    /// The order was cancelled
     Cancelled,
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn run(
         let decision = decision(session, store, &invoice, &arguments).await?;
         let written = store.commit(&[decision], session.now()).await?;
         let found = store.find(&Reference::Id(invoice.id), None).await?.pop();
-        invoice = found.ok_or_else(|| anyhow!("invoice {} is gone", invoice.id))?;
+        invoice = found.ok_or_else(|| anyhow!("invoice {} was deleted", invoice.id))?;
         match written.first() {
             Some(Written::Yes { .. }) => {
                 show::report(session, &invoice, arguments.report)?;
@@ -75,7 +75,7 @@ pub(super) async fn run(
             Some(Written::Stale) | None => {}
         }
     }
-    bail!("invoice {} keeps changing: try again", invoice.id)
+    bail!("invoice {} keeps changing; try again", invoice.id)
 }
 
 async fn decision(
@@ -86,7 +86,7 @@ async fn decision(
 ) -> anyhow::Result<Decision> {
     if invoice.facts.status != Status::Review {
         bail!(
-            "invoice {} is {}: only one in review waits for a decision",
+            "invoice {} is {}; only an invoice in review can be resolved",
             invoice.id,
             invoice.facts.status
         );
@@ -106,7 +106,7 @@ async fn decision(
     Ok(decision)
 }
 
-/// The provider's name, which the event tells: by the configuration, else as the daemon knew it.
+/// The provider's name for the event: from the configuration, else from the account's row.
 async fn provider(
     session: &Session,
     store: &SqliteStore,
@@ -121,7 +121,7 @@ async fn provider(
         .find(|known| known.name == invoice.account);
     record.map(|record| record.provider).ok_or_else(|| {
         anyhow!(
-            "the configuration does not know account {}, whose provider the event must name",
+            "account {} is not in the configuration; add it, because the event must name its provider",
             one_line(&invoice.account.0)
         )
     })
@@ -130,7 +130,7 @@ async fn provider(
 fn note(text: &str) -> Result<String, &'static str> {
     let note = one_line(text.trim());
     if note.trim().is_empty() {
-        return Err("say in a few words why");
+        return Err("expected a reason in a few words");
     }
     Ok(note)
 }

@@ -1,4 +1,4 @@
-//! `run`: the daemon, in the foreground.
+//! `run`: the daemon in the foreground.
 
 use clap::Args;
 
@@ -11,7 +11,7 @@ use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct RunArguments {
-    /// Take every invoice that is due now, drain the feed, end; exit 1 when some could not be asked
+    /// Poll everything that is due now, write the feed, and exit; exit code 1 when some requests failed
     #[arg(long)]
     once: bool,
 }
@@ -37,20 +37,20 @@ pub(super) async fn run(session: Session, arguments: RunArguments) -> anyhow::Re
         could_not_ask,
         left,
     } = counts;
-    tracing::info!(answered, could_not_ask, left, "one pass done");
+    tracing::info!(answered, failed = could_not_ask, left, "pass completed");
     if could_not_ask + left == 0 {
         return Ok(Exit::Done);
     }
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     complain(&format!(
-        "{} brought no answer, {} still due; `payrecond list` shows the last error of each",
+        "{} failed and {} are still due; `payrecond show REF` has the last error of an invoice",
         words::counted(count(could_not_ask), "request"),
         words::counted(count(left), "invoice"),
     ));
     Ok(Exit::Failed)
 }
 
-/// A configuration error stays one: it has an exit code of its own.
+/// Keeps a configuration error as such, because it has its own exit code.
 pub(super) fn plain(error: DaemonError) -> anyhow::Error {
     match error {
         DaemonError::Configuration(error) => error.into(),

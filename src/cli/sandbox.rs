@@ -1,4 +1,4 @@
-//! `sandbox`: a simulator of the payment provider on loopback.
+//! `sandbox`: simulates the payment provider on loopback.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use crate::sandbox::{self, Sandbox, SandboxOptions, parse_faults};
 
 #[derive(Debug, Args)]
 pub(super) struct SandboxArguments {
-    /// Where to listen
+    /// The address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
     listen: SocketAddr,
-    /// The key that requests must bear; without it any is taken
+    /// The API key that requests must have; without it, any key is accepted
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
-    /// Makes chance repeatable
+    /// The seed of all randomness
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// How long each answer takes
+    /// The time that each answer takes
     #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = latency)]
     latency: Duration,
-    /// Requests a second; more are answered 429
+    /// Requests per second; more are answered with status 429
     #[arg(long, value_name = "N", value_parser = rate)]
     rate_limit: Option<f64>,
-    /// Faults to play: a JSON array, or a file that holds one
+    /// Faults to inject: a JSON array, or a file that contains one
     #[arg(long, value_name = "FILE|JSON")]
     faults: Option<String>,
     /// How the preview writes an order's id
@@ -92,7 +92,7 @@ pub(super) async fn run(
     lifecycle::watch_signals(stop.clone(), Arc::new(Notify::new()))?;
     let sandbox = Sandbox::start(options).await?;
     let mut output = Output::new(Style::of_stdout(environment));
-    output.line(format_args!("sandbox listens on {}", sandbox.url()));
+    output.line(format_args!("sandbox listening on {}", sandbox.url()));
     output.send()?;
     stop.cancelled().await;
     sandbox.stop().await;
@@ -100,12 +100,12 @@ pub(super) async fn run(
 }
 
 fn latency(text: &str) -> Result<Duration, &'static str> {
-    duration::parse(text).ok_or("accepted is a duration such as 0ms, 20ms or 1s")
+    duration::parse(text).ok_or("expected a duration such as 0ms, 20ms or 1s")
 }
 
 fn rate(text: &str) -> Result<f64, &'static str> {
     text.parse()
         .ok()
         .filter(|rate: &f64| rate.is_finite() && *rate > 0.0)
-        .ok_or("accepted is a number above 0")
+        .ok_or("expected a number above 0")
 }

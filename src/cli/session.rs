@@ -1,4 +1,4 @@
-//! What every command has: the configuration, the clock, the way to the database and to stdout.
+//! What every command needs: configuration, clock, database, stdout.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::telemetry::{self, Logging};
 
-/// The level that stands in the example file and so in most files.
+/// The default level.
 const USUAL_LEVEL: &str = "info";
 
 /// One run of a command.
@@ -31,10 +31,10 @@ pub(super) struct Session {
 pub(super) enum Logs {
     /// As configured: the daemon.
     AsConfigured,
-    /// Warnings, unless another level than the usual one is configured, or any by the environment:
-    /// a command that a person or a script runs.
+    /// Warnings, unless another level is configured or the environment sets one: a command that a person
+    /// or a script runs.
     Warnings,
-    /// Nothing: the terminal is a picture.
+    /// Nothing: the command draws on the terminal.
     Nothing,
 }
 
@@ -53,10 +53,10 @@ impl Session {
         };
         begin_logging(level, config.log.format, &environment);
         for warning in config::stray_variables(&config, &environment) {
-            tracing::warn!("{warning}");
+            tracing::warn!(%warning, "check the environment");
         }
         if let Some(warning) = config::overridden_database(&config) {
-            tracing::warn!("{warning}");
+            tracing::warn!(%warning, "check the configuration");
         }
         Ok(Self::of(config, environment))
     }
@@ -82,12 +82,12 @@ impl Session {
         &self.config.database.path
     }
 
-    /// The database, which must be there: only `migrate` and `run` make one.
+    /// Opens the database, which must exist: only `migrate` and `run` create one.
     pub(super) async fn open_store(&self) -> anyhow::Result<SqliteStore> {
         self.named(SqliteStore::open(self.options()).await)
     }
 
-    /// The same for a command that writes nothing, which may be started by somebody who cannot.
+    /// Opens the database to read, for users who may not write it.
     pub(super) async fn open_store_to_read(&self) -> anyhow::Result<SqliteStore> {
         self.named(SqliteStore::open_to_read(self.options()).await)
     }
@@ -96,7 +96,7 @@ impl Session {
         daemon::store_options(&self.config)
     }
 
-    /// An error tells which database it is about.
+    /// Adds the path of the database to an error.
     fn named(&self, opened: Result<SqliteStore, StoreError>) -> anyhow::Result<SqliteStore> {
         let path = self.database().display().to_string();
         opened.map_err(|error| {

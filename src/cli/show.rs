@@ -1,4 +1,4 @@
-//! `show`: one invoice with its transactions and its history of events.
+//! `show`: one invoice with its transactions and events.
 
 use clap::Args;
 use serde::Serialize;
@@ -60,7 +60,7 @@ struct WithEvents<'a> {
     events: Vec<EventJson<'a>>,
 }
 
-/// The row alone, as commands print it that have changed it.
+/// Prints the row, as after a change.
 pub(super) fn report(
     session: &Session,
     invoice: &Invoice,
@@ -86,7 +86,7 @@ fn facts(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> Table
     table.fact_if("order number", known.order_number.as_deref());
     table.fact("status", Cell::status(known.status));
     table.fact_if("reason", known.reason.as_deref());
-    table.fact_if("provider says", known.provider_status.as_deref());
+    table.fact_if("provider status", known.provider_status.as_deref());
     table.fact_if("amount", Some(&words::amount(invoice)));
     payment(&mut table, invoice);
     table.fact_if("paid", time(known.paid_at).as_deref());
@@ -104,11 +104,14 @@ fn facts(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> Table
         Cell::new(words::absolute(invoice.updated_at, now)),
     );
     table.fact_if("expires", time(known.expires_at).as_deref());
-    table.fact_if("last look", time(schedule.last_polled_at).as_deref());
-    table.fact("next look", Cell::new(next_look(invoice, records, now)));
-    table.fact("looks", Cell::new(schedule.polls.to_string()));
+    table.fact_if("last poll", time(schedule.last_polled_at).as_deref());
+    table.fact("next poll", Cell::new(next_poll(invoice, records, now)));
+    table.fact("polls", Cell::new(schedule.polls.to_string()));
     if schedule.failures > 0 {
-        table.fact("failed in a row", Cell::new(schedule.failures.to_string()));
+        table.fact(
+            "failures in a row",
+            Cell::new(schedule.failures.to_string()),
+        );
     }
     table.fact_if("last error", schedule.last_error.as_deref());
     table
@@ -150,14 +153,14 @@ fn movements(output: &mut Output, transactions: &[SeenTransaction], now: UnixMil
     output.table(table);
 }
 
-fn next_look(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
+fn next_poll(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
     if let Some(at) = story::seen_by_page_at(invoice, records) {
         let last = words::absolute(at, now);
-        return format!("by pages of the list, the last one {last}");
+        return format!("covered by list pages, last {last}");
     }
     match invoice.schedule.next_poll_at {
         Some(at) if at > now => words::absolute(at, now),
-        _ => words::next_look(&invoice.schedule, now),
+        _ => words::next_poll(&invoice.schedule, now),
     }
 }
 
@@ -165,7 +168,7 @@ fn history(output: &mut Output, invoice: &Invoice, events: &[EventRow], now: Uni
     output.heading("Events");
     if events.is_empty() {
         let kept = if invoice.version > 0 {
-            "none is kept any more"
+            "deleted by retention"
         } else {
             "none yet"
         };

@@ -1,4 +1,4 @@
-//! `stats`: the whole at a glance.
+//! `stats`: counts by status, polls, consumers and accounts.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::store::sqlite::{DetectTimes, Overview, SqliteStore};
 use crate::store::{AccountRecord, Consumer, LAG_ALARM, Store as _};
 use crate::words;
 
-/// What is counted.
+/// The counts.
 struct Stats {
     overview: Overview,
     consumers: Vec<Consumer>,
@@ -49,18 +49,18 @@ pub(super) fn is_alarming(consumer: &Consumer, now: UnixMillis) -> bool {
     oldest.is_some_and(|oldest| now.since(oldest) > LAG_ALARM)
 }
 
-/// What a consumer has not read, in words.
+/// What a consumer has not acknowledged, in words.
 pub(super) fn lag(consumer: &Consumer, now: UnixMillis) -> String {
     let behind = match consumer.oldest_unread_at {
         Some(oldest) => format!(
-            "{} unread, the oldest from {}",
+            "{} unread, the oldest {}",
             words::counted(consumer.unread, "event"),
             words::relative(oldest, now)
         ),
-        None => "has read all".to_owned(),
+        None => "none unread".to_owned(),
     };
     if consumer.is_off {
-        format!("switched off; {behind}")
+        format!("feed disabled; {behind}")
     } else {
         behind
     }
@@ -122,9 +122,9 @@ impl Stats {
             table.row(vec![Cell::status(*status), Cell::right(count)]);
         }
         output.table(table);
-        output.heading("Looks and payments");
+        output.heading("Polls and payments");
         output.table(self.pace(now));
-        output.heading("Readers of the events");
+        output.heading("Consumers");
         if self.consumers.is_empty() {
             output.line("none");
         }
@@ -142,7 +142,7 @@ impl Stats {
         output.table(table);
         output.heading("Accounts");
         if self.accounts.is_empty() {
-            output.line("none was asked yet");
+            output.line("no request yet");
         }
         output.table(accounts(&self.accounts, session, now));
     }
@@ -151,7 +151,7 @@ impl Stats {
         let (overview, detect) = (&self.overview, &self.detect);
         let overdue = match overview.oldest_overdue_at {
             Some(oldest) if overview.overdue > 0 => format!(
-                "{}, the oldest for {}",
+                "{}, the oldest by {}",
                 overview.overdue,
                 words::span(now.since(oldest))
             ),
@@ -161,7 +161,7 @@ impl Stats {
             "no payments yet".to_owned()
         } else {
             format!(
-                "half within {}, 95 % within {}, 99 % within {} (of the last {})",
+                "p50 {}, p95 {}, p99 {} (last {} payments)",
                 words::measured(detect.p50),
                 words::measured(detect.p95),
                 words::measured(detect.p99),
@@ -169,8 +169,8 @@ impl Stats {
             )
         };
         let mut table = Table::of_facts();
-        table.fact("looks due now", Cell::new(overdue));
-        table.fact("payments found", Cell::new(detected));
+        table.fact("overdue polls", Cell::new(overdue));
+        table.fact("time to detect", Cell::new(detected));
         table.fact("last event", Cell::new(overview.highest_seq.to_string()));
         table.fact("epoch", Cell::new(&overview.epoch));
         table
@@ -181,17 +181,17 @@ impl Stats {
 fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> Table {
     let mut table = Table::of_facts();
     for account in accounts {
-        // What was found out about it before is of no matter.
+        // Its earlier state no longer matters.
         if session.account(&account.name).is_some_and(|a| !a.enabled) {
             table.row(vec![
                 Cell::new(&account.name.0),
-                Cell::new("switched off in the configuration"),
+                Cell::new("disabled in the configuration"),
             ]);
             continue;
         }
         let answered = account.last_success_at.map_or_else(
-            || "never answered".to_owned(),
-            |at| format!("answered {}", words::relative(at, now)),
+            || "no answer yet".to_owned(),
+            |at| format!("last answer {}", words::relative(at, now)),
         );
         let resumes = account
             .resume_at

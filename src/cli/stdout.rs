@@ -1,5 +1,5 @@
-//! Whether stdout can be written at all. The standard library takes a write to a descriptor that is not
-//! open for writing for a success, so what went there would be lost, and look delivered.
+//! Checks that stdout can be written. The standard library reports success for a write to a descriptor
+//! that is not open for writing, so output would be lost and counted as delivered.
 
 use std::io;
 use std::path::Path;
@@ -13,26 +13,26 @@ const ACCESS_MODE: u32 = 0b11;
 const READ_ONLY: u32 = 0b00;
 const READ_AND_WRITE: u32 = 0b10;
 
-/// Fails where what is written to stdout would be acknowledged and arrive nowhere.
+/// Fails where output would be acknowledged without arriving anywhere.
 ///
 /// # Errors
-/// It is open for reading alone, or it was closed when the process began. A /dev/null that was opened
-/// for reading as well cannot be told from that.
+/// It is open for reading only, or it was closed when the process started. /dev/null opened for reading
+/// and writing looks the same.
 pub(super) fn require() -> io::Result<()> {
     require_writable()?;
     match flags() {
         Some(flags) if flags & ACCESS_MODE == READ_AND_WRITE && was_closed() => Err(unwritable(
-            "it is closed, or a /dev/null open for reading too",
+            "it is closed, or /dev/null opened for reading and writing",
         )),
         Some(_) | None => Ok(()),
     }
 }
 
-/// Fails where stdout is there and cannot be written. Where it was closed, or leads to /dev/null, nobody
+/// Fails where stdout is open and cannot be written. A closed stdout, or /dev/null, is no error: nobody
 /// wants the results.
 ///
 /// # Errors
-/// It is open for reading alone.
+/// It is open for reading only.
 pub(super) fn require_writable() -> io::Result<()> {
     match flags() {
         Some(flags) if flags & ACCESS_MODE == READ_ONLY => {
@@ -42,7 +42,7 @@ pub(super) fn require_writable() -> io::Result<()> {
     }
 }
 
-/// stdout, or what tells at the first write that there is none.
+/// stdout, or a writer whose first write fails.
 pub(super) fn open() -> Box<dyn AsyncWrite + Unpin + Send> {
     match require() {
         Ok(()) => Box::new(tokio::io::stdout()),
@@ -54,7 +54,7 @@ fn unwritable(why: &str) -> io::Error {
     io::Error::other(format!("stdout cannot be written: {why}"))
 }
 
-/// None where the system does not tell.
+/// None where unknown.
 fn flags() -> Option<u32> {
     let info = std::fs::read_to_string("/proc/self/fdinfo/1").ok()?;
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
@@ -67,7 +67,7 @@ fn was_closed() -> bool {
     std::fs::read_link("/proc/self/fd/1").is_ok_and(|file| file == Path::new("/dev/null"))
 }
 
-/// An output that takes nothing.
+/// A writer that refuses every write.
 struct Unwritable;
 
 impl AsyncWrite for Unwritable {

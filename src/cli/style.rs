@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use crate::config::Environment;
 
-/// What the terminal can show.
+/// What the terminal supports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Style {
     /// Whether it is a terminal at all.

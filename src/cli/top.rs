@@ -1,4 +1,4 @@
-//! `top`: the whole, live in the terminal. Read from the database once a second; `q` ends it.
+//! `top`: a live view in the terminal, read from the database once per second; `q` quits.
 
 mod draw;
 
@@ -81,18 +81,18 @@ impl TopView {
 /// A live view needs a terminal to live in.
 pub(super) fn require_terminal() -> anyhow::Result<()> {
     if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        bail!("stdout is no terminal: `payrecond stats` tells the same once");
+        bail!("stdout is not a terminal; `payrecond stats` prints the same once");
     }
     Ok(())
 }
 
 pub(super) async fn run(session: &Session, store: &SqliteStore) -> anyhow::Result<Exit> {
-    let mut terminal = ratatui::try_init().context("the terminal")?;
+    let mut terminal = ratatui::try_init().context("terminal could not be set up")?;
     let outcome = live(session, store, &mut terminal).await;
     // Whatever happened: the terminal is given back as it was.
     let restored = ratatui::try_restore();
     outcome?;
-    restored.context("the terminal")?;
+    restored.context("terminal could not be restored")?;
     Ok(Exit::Done)
 }
 

@@ -1,5 +1,4 @@
-//! Values that begin with a hyphen: ids of chats and notes do (`-1001234567890:17`, `-5 refund`), and a
-//! value may look like an option without being one.
+//! Values that begin with a hyphen, such as ids of chats and notes (`-1001234567890:17`, `-5 refund`).
 
 use std::ffi::OsString;
 

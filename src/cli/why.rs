@@ -1,4 +1,4 @@
-//! `why`: what was seen, which rule holds, when the next look is due and why.
+//! `why`: what was observed, which rule applies, when the next poll is due and why.
 
 use clap::Args;
 use serde::Serialize;
@@ -85,15 +85,10 @@ impl WhyReport<'_> {
         let seen: Vec<&str> = story.seen.iter().map(String::as_str).collect();
         let holds: Vec<&str> = story.holds.iter().map(String::as_str).collect();
         let advice: Vec<&str> = story.advice.iter().map(String::as_str).collect();
-        chapter(output, "What was seen", &seen, Tone::Plain);
-        chapter(output, "What holds", &holds, Tone::Plain);
-        chapter(
-            output,
-            "The next look",
-            &[&story.next_look.text],
-            Tone::Plain,
-        );
-        chapter(output, "What stands in the way", &obstacles, Tone::Bad);
+        chapter(output, "Observed", &seen, Tone::Plain);
+        chapter(output, "Status", &holds, Tone::Plain);
+        chapter(output, "Next poll", &[&story.next_poll.text], Tone::Plain);
+        chapter(output, "Problems", &obstacles, Tone::Bad);
         chapter(output, "What you can do", &advice, Tone::Plain);
     }
 }

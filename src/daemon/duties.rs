@@ -1,4 +1,4 @@
-//! The duties, put together from the parts, and the loops that turn them.
+//! The daemon's tasks, built from the parts, and the loops that run them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::schedule::{Calendar, JobRun};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
-/// The audit of one account, while nobody polls it.
+/// The audit of one account, without a daemon that polls it.
 pub fn audit(
     account: &AccountConfig,
     provider: Arc<dyn Provider>,
@@ -53,7 +53,7 @@ pub fn audit(
     }
 }
 
-/// A new duty's sign of life, known to those who watch it.
+/// A new task's heartbeat, registered with the watchdog.
 fn heartbeat(
     heartbeats: &mut BTreeMap<String, Heartbeat>,
     clock: &dyn Clock,
@@ -116,8 +116,8 @@ pub(super) fn intake(parts: &mut Parts) -> Intake {
     )
 }
 
-/// Turns the intake every `interval` until `stop`, and tells `changed` when somebody wrote. Public,
-/// like `feed_loop`, for simulations with a clock and a provider of their own.
+/// Runs the intake every `interval` until `stop`, and notifies `changed` when another program wrote.
+/// Public, like `feed_loop`, for simulations with a clock and a provider of their own.
 pub async fn intake_loop(
     mut intake: Intake,
     clock: Arc<dyn Clock>,
@@ -129,7 +129,7 @@ pub async fn intake_loop(
         match intake.run_once().await {
             Ok(true) => changed.send_modify(|()| {}),
             Ok(false) => {}
-            Err(error) => tracing::debug!(%error, "intake waits for the database"),
+            Err(error) => tracing::debug!(%error, "database unavailable; intake retrying"),
         }
         tokio::select! {
             biased;
@@ -139,7 +139,7 @@ pub async fn intake_loop(
     }
 }
 
-/// What goes on beside polling and the feed, begun.
+/// Starts the tasks beside polling and the feed.
 pub(super) fn begin(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> {
     let mut duties = JoinSet::new();
     let intake = intake(parts);
@@ -154,8 +154,8 @@ pub(super) fn begin(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> 
     duties
 }
 
-/// Beats for the writer of the database. Whoever waits for it gives up after a while and goes on,
-/// so a write that never ends would be noticed by nobody else.
+/// The heartbeat of the database writer. Tasks that wait for the writer give up after a while and go
+/// on, so nothing else would notice a write that never ends.
 fn writer_watch(
     parts: &mut Parts,
     stop: CancellationToken,
@@ -180,7 +180,7 @@ fn writer_watch(
     }
 }
 
-/// The feed on stdout, at the place where it was; None when it is off, and then its place is kept.
+/// The feed on stdout, at its last position; None when it is off, and its position is kept then.
 pub(super) async fn open_feed<W>(parts: &Parts, output: W) -> Result<Option<Feed<W>>, DaemonError>
 where
     W: AsyncWrite + Unpin + Send,
@@ -205,15 +205,15 @@ where
     ))
 }
 
-/// What the feed waits for.
+/// The events that wake the feed.
 pub struct FeedWakes {
-    /// The clock of its naps.
+    /// The clock it sleeps by.
     pub clock: Arc<dyn Clock>,
-    /// A commit of ours.
+    /// A commit of this process.
     pub committed: Arc<Notify>,
-    /// A commit of whomever, noticed by the intake.
+    /// A commit of any process, noticed by the intake.
     pub changed: watch::Receiver<()>,
-    /// Between tries, while the database cannot be read.
+    /// The time between retries while the database cannot be read.
     pub interval: Duration,
 }
 
@@ -228,7 +228,7 @@ impl FeedWakes {
     }
 }
 
-/// Delivers after each commit: ours at once, those of other processes when the intake notices.
+/// Delivers after each commit: of this process at once, of other processes when the intake notices.
 pub async fn feed_loop<W>(mut feed: Feed<W>, mut wakes: FeedWakes, flush: CancellationToken)
 where
     W: AsyncWrite + Unpin + Send,
@@ -240,11 +240,11 @@ where
             Ok(_) => failing = false,
             Err(FeedError::Store(error)) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "the feed waits for the database");
+                    tracing::warn!(%error, "database unavailable; feed retrying");
                 }
             }
             Err(error @ (FeedError::ReaderGone | FeedError::Output(_))) => {
-                tracing::warn!(%error, "nobody reads stdout any more: events stay in the outbox, and come after the next start");
+                tracing::warn!(%error, "stdout closed by its reader; the feed resumes at the next start");
                 return;
             }
         }
@@ -290,13 +290,13 @@ fn retention_turn(parts: &Parts) -> JobRun {
         let retention = Arc::clone(&retention);
         Box::pin(async move {
             if let Err(error) = retention.run_once().await {
-                tracing::warn!(%error, "old rows could not be deleted; the next turn tries again");
+                tracing::warn!(%error, "retention failed; the next run retries");
             }
         })
     })
 }
 
-/// One account after the other: an audit is in no hurry.
+/// Audits one account after the other: an audit is not urgent.
 fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
     let audits: Vec<(Audit, AccountMeter)> = parts
         .accounts
@@ -322,10 +322,10 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
                     Ok(report) => {
                         meter.recorded("audit.discrepancy", report.said);
                         let (found, new) = (report.discrepancies.len(), report.said);
-                        tracing::info!(account = %audit.account, checked = report.checked, found, new, "audit done");
+                        tracing::info!(account = %audit.account, checked = report.checked, found, new, "audit completed");
                     }
                     Err(AuditError::Stopped) => return,
-                    Err(error) => tracing::warn!(%error, "the audit came to no end"),
+                    Err(error) => tracing::warn!(%error, "audit failed; the next run starts over"),
                 }
                 committed.notify_one();
             }

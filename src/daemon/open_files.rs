@@ -1,17 +1,17 @@
-//! The limit of open files: raised as far as it may be, with enough kept back for the database, the
-//! server and the feed. Else the connections to the provider take them all, and what was found out
-//! cannot be written.
+//! The limit of open files: raised as far as allowed, with enough reserved for the database, the
+//! server and the feed. Otherwise connections to providers could use them all, and observations could
+//! not be written.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// Streams, locks, side file, the connections to the database, names that are looked up: 22 at rest.
+/// Streams, locks, side file, database connections, DNS: 22 when idle.
 const KEPT_BACK: usize = 30;
 /// The server's own connections to the database, and those of its visitors.
 const KEPT_BACK_FOR_SERVER: usize = 74;
 
-/// Raises the limit and cuts what would not fit into it, aloud.
+/// Raises the limit, and lowers `max_in_flight` where it does not fit, with a warning.
 pub(super) fn fit(config: &mut Config) {
     let allowed = raise_limit();
     let server = config
@@ -31,19 +31,19 @@ pub(super) fn fit(config: &mut Config) {
             account = account.name,
             open_files = allowed,
             max_in_flight = account.max_in_flight,
-            cut_to = cut,
-            "max_in_flight is cut to stay clear of \"Too many open files\": raise the limit (LimitNOFILE, ulimit -n)"
+            lowered_to = cut,
+            "max_in_flight lowered to fit the limit of open files; raise LimitNOFILE or ulimit -n"
         );
         account.max_in_flight = cut;
     }
 }
 
-/// The part of what is left for an account that wants so much of it, at least 1.
+/// An account's share of the files that are left, in proportion, at least 1.
 fn share(max_in_flight: usize, left: usize, wanted: usize) -> usize {
     (max_in_flight.saturating_mul(left) / wanted.max(1)).max(1)
 }
 
-/// Raises the soft limit to the hard one. Returns what is allowed then.
+/// Raises the soft limit to the hard one. Returns the limit in force.
 fn raise_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -53,7 +53,7 @@ fn raise_limit() -> usize {
     let allowed = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => maximum,
         Err(error) => {
-            tracing::debug!(%error, "the limit of open files cannot be raised");
+            tracing::debug!(%error, "limit of open files could not be raised");
             current
         }
     };

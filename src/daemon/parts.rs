@@ -1,4 +1,4 @@
-//! What the daemon is built from: its database, its accounts, their providers.
+//! The parts of the daemon: its database, its accounts, their providers.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -21,18 +21,18 @@ use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::kind::ProviderParts;
 use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate, owners, resolve};
 
-/// A lock that is held is tried so often, with this pause.
+/// How often a lock that is held is tried, and the time between.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// What every duty is built from.
+/// Everything that the daemon's tasks share.
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<SqliteStore>,
     pub(super) accounts: Vec<Account>,
     pub(super) committed: Arc<Notify>,
-    /// Sent when the intake noticed that somebody wrote to the database.
+    /// Sent when the intake notices that another program wrote to the database.
     pub(super) changed: watch::Sender<()>,
     pub(super) board: Board,
     pub(super) heartbeats: BTreeMap<String, Heartbeat>,
@@ -49,7 +49,7 @@ pub(super) struct Account {
     pub(super) meter: AccountMeter,
 }
 
-/// What the service manager shows: each duty's own words, and what hinders all of them.
+/// The status line: the state of each task, and what hinders all of them.
 pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
     let (board, store) = (parts.board.clone(), Arc::clone(&parts.store));
     move || {
@@ -59,30 +59,42 @@ pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
     }
 }
 
-/// Reads the keys, takes the lock, brings the database up to date, opens it.
+/// Reads the keys, takes the lock, upgrades the database and opens it.
 pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Parts, DaemonError> {
     open_files::fit(&mut config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Metrics::new();
     let accounts = accounts(&config, env, &clock, &metrics)?;
     for warning in config::shared_stores(&config, env) {
-        tracing::warn!("{warning}");
+        tracing::warn!(%warning, "check the configuration");
     }
     let path = resolve(&config.database.path);
-    let daemon_lock = lock(&path, DAEMON_LOCK, "another daemon runs on this database").await?;
+    let daemon_lock = lock(
+        &path,
+        DAEMON_LOCK,
+        "another daemon is running on this database",
+    )
+    .await?;
     let migrated = migrate(&path, clock.now()).await?;
     if migrated.put_back {
         tracing::warn!(
             epoch = migrated.epoch,
-            "this database does not know all that was said: it was put back from an older copy, or made anew. A new epoch begins, and what happened since is asked again"
+            "database appears restored from an older copy; starting a new epoch"
         );
     }
     let mut locks = vec![daemon_lock];
     if config.feed.stdout != StdoutFeed::Off {
         let name = consumer_lock(STDOUT_CONSUMER);
-        locks.push(lock(&path, &name, "a feed holds the consumer stdout").await?);
+        locks.push(
+            lock(
+                &path,
+                &name,
+                "consumer stdout is in use by a `payrecond feed` command; stop it first",
+            )
+            .await?,
+        );
     }
-    // By its name: a link that is made to lead elsewhere is noticed.
+    // By its name, so that a link that is redirected is noticed.
     let store = SqliteStore::open(store_options(&config)).await?;
     Ok(Parts {
         config,
@@ -98,17 +110,17 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
     })
 }
 
-/// A lock for the daemon's whole life. Tried for a moment: commands that only ask whether a daemon
-/// runs hold it for microseconds, and one that is just ending still holds it.
+/// Takes a lock for the life of the daemon. It retries for a moment: commands that only check whether
+/// a daemon runs hold the lock for microseconds, and a daemon that is stopping still holds it.
 async fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, DaemonError> {
     let failed = |why: String| DaemonError::Failed(format!("{}: {why}", path.display()));
     for _ in 0..LOCK_TRIES {
         let taken = DatabaseLock::try_take(path, name).map_err(|error| {
             if error.kind() == ErrorKind::NotFound {
-                return failed("the folder of database.path does not exist: make it first, payrecond makes the file alone".into());
+                return failed(missing_directory(path));
             }
             let owners = path.parent().map(owners).unwrap_or_default();
-            failed(format!("the lock file cannot be made: {error}{owners}"))
+            failed(format!("lock file could not be created: {error}{owners}"))
         })?;
         if let Some(lock) = taken {
             return Ok(lock);
@@ -116,6 +128,14 @@ async fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, Daemo
         tokio::time::sleep(LOCK_PAUSE).await;
     }
     Err(failed(held.to_owned()))
+}
+
+fn missing_directory(database: &Path) -> String {
+    let directory = database.parent().unwrap_or(database).display();
+    format!(
+        "the directory of database.path does not exist; create it with `mkdir -p {directory}`, or \
+         change database.path"
+    )
 }
 
 /// The enabled accounts, each with its provider and its key.
@@ -141,7 +161,7 @@ fn accounts(
         .collect()
 }
 
-/// The provider behind an account. It has no key yet.
+/// The provider of an account, without its key.
 pub fn provider(
     account: &AccountConfig,
     config: &Config,
@@ -166,7 +186,7 @@ pub fn provider(
     }))
 }
 
-/// The budget of an account, untouched.
+/// The limiter of an account, unused.
 pub fn limiter(account: &AccountConfig, clock: &dyn Clock) -> SharedLimiter {
     let limits = Limits {
         requests_per_second: account.requests_per_second,
@@ -176,7 +196,7 @@ pub fn limiter(account: &AccountConfig, clock: &dyn Clock) -> SharedLimiter {
     SharedLimiter::new(limits, clock.monotonic())
 }
 
-/// The rules of looking, as configured.
+/// The polling cadence, as configured.
 pub fn cadence(config: &Config) -> Cadence {
     let polling = &config.polling;
     Cadence {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::parts::Parts;
 use crate::store::StoreError;
 
-/// Two looks at files and a read of three numbers.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often: it costs two `stat` calls and a read of three numbers.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Returns when the database was replaced, and never else.
+/// Returns when the database was replaced; otherwise never.
 pub(super) async fn until_replaced(parts: &Parts) -> StoreError {
     loop {
-        parts.clock.sleep(LOOK_EVERY).await;
+        parts.clock.sleep(CHECK_EVERY).await;
         let unchanged = parts.store.require_unchanged().await;
         if let Err(error @ StoreError::Replaced(_)) = unchanged.and_then(|()| locks_hold(parts)) {
             return error;
@@ -25,7 +25,7 @@ fn locks_hold(parts: &Parts) -> Result<(), StoreError> {
     for lock in &parts.locks {
         if !lock.is_in_place().unwrap_or(true) {
             let path = parts.store.path().display();
-            let why = "its lock file was removed, so that another daemon could start";
+            let why = "its lock file was removed, so another daemon could have started";
             return Err(StoreError::Replaced(format!("{path}: {why}")));
         }
     }

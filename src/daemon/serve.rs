@@ -1,4 +1,4 @@
-//! The server's part of the composition: its place, and a way to the database of its own.
+//! Builds the HTTP server: its address, and its own database connections.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ impl From<ListenError> for DaemonError {
     }
 }
 
-/// Takes the place that the configuration names, if it names one: before anything else begins, so
-/// that two daemons on one port are told apart at once.
+/// Binds the address of the configuration, if there is one, before anything else starts, so that an
+/// address in use is reported at once.
 pub(super) async fn bind(parts: &Parts) -> Result<Option<Server>, DaemonError> {
     let settings = &parts.config.server;
     match &settings.listen {
@@ -25,7 +25,7 @@ pub(super) async fn bind(parts: &Parts) -> Result<Option<Server>, DaemonError> {
     }
 }
 
-/// Begins to answer, as one of the daemon's duties.
+/// Starts the server as one of the daemon's tasks.
 pub(super) async fn start(
     server: Option<Server>,
     parts: &Parts,
@@ -34,13 +34,13 @@ pub(super) async fn start(
 ) -> Result<(), DaemonError> {
     if let Some(server) = server {
         let setup = setup(parts).await?;
-        tracing::info!(place = server.place(), "answering by HTTP");
+        tracing::info!(place = server.place(), "HTTP server listening");
         duties.spawn(server.run(setup, stop.clone()));
     }
     Ok(())
 }
 
-/// What the server tells of. It reads by connections of its own: polling must not wait for it.
+/// What the server needs. It has its own database connections, so that polling never waits for it.
 async fn setup(parts: &Parts) -> Result<Setup, DaemonError> {
     let store = SqliteStore::open(store_options(&parts.config)).await?;
     let configured = parts.config.accounts.iter();

@@ -1,5 +1,5 @@
-//! The feed: a view of the outbox. Framing is pure and lives here and in one file a family of
-//! formats; delivery is what calls it.
+//! The feed: a view of the outbox. Framing is pure: here, and in one file for each family of formats.
+//! Delivery calls it.
 
 pub mod jsonl;
 pub mod nats;
@@ -12,20 +12,20 @@ pub use subscribe::{SubscribeError, Subscription, is_consumer_name};
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// As a NATS subscriber reads them.
+    /// Frames as a NATS subscriber receives them.
     Nats,
-    /// As a NATS publisher sends them, ready to be piped into a server.
+    /// Frames as a NATS publisher sends them, to be piped into a server.
     Hpub,
-    /// The payloads, one line each.
+    /// The payloads, one per line.
     Jsonl,
 }
 
-/// One row of the outbox, as far as a frame tells it.
+/// The parts of an outbox row that a frame contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// Subject, without white space.
     pub subject: &'a str,
-    /// What a reader tells repetitions by.
+    /// By which a consumer recognises a repeated event.
     pub event_id: &'a str,
     /// One JSON object on one line.
     pub payload: &'a str,
@@ -35,7 +35,7 @@ impl Format {
     /// Every format.
     pub const ALL: [Self; 3] = [Self::Nats, Self::Hpub, Self::Jsonl];
 
-    /// The word for it in the configuration and on the command line.
+    /// Its name in the configuration and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Nats => "nats",
@@ -44,7 +44,7 @@ impl Format {
         }
     }
 
-    /// The format a word names.
+    /// The format with this name.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.as_str() == word)
     }

@@ -4,7 +4,7 @@
 
 use super::Frame;
 
-/// What a publisher says first. A server refuses `HPUB` from who has not announced headers.
+/// The first line of a publisher. A server refuses `HPUB` unless headers were announced.
 pub const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n";
 
 /// The subscription that a message answers. There is one only.

@@ -1,9 +1,8 @@
-//! Patterns of subjects, by the rules of NATS.
+//! Subject patterns, by the rules of NATS.
 
 use std::str::FromStr;
 
-/// A pattern: tokens between points, where `*` stands for one token and `>`, at the end, for all
-/// the rest, at least one.
+/// A pattern: tokens joined by dots, where `*` matches one token and `>`, at the end, one or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     tokens: Vec<Token>,
@@ -17,30 +16,28 @@ enum Token {
     Any,
 }
 
-/// Why a text is no pattern. Each names the text and what is right.
+/// Why a text is not a pattern. Each message shows the text and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Nothing at all.
-    #[error("an empty subject pattern: write tokens between points, such as payments.*.paid")]
+    /// The text is empty.
+    #[error("subject pattern is empty; expected tokens joined by dots, such as payments.*.paid")]
     Empty,
-    /// Two points in a row, or one at an end.
+    /// Two dots in a row, or a dot at an end.
     #[error(
-        "subject pattern {0:?} has an empty token: one point between two tokens, none at the ends"
+        "subject pattern {0:?} has an empty token; expected tokens joined by single dots, such as payments.*.paid"
     )]
     EmptyToken(String),
     /// White space or a control character.
-    #[error("subject pattern {0:?} has white space or a control character: tokens have neither")]
+    #[error("subject pattern {0:?} contains white space or a control character; remove it")]
     WhiteSpace(String),
     /// A wildcard beside other characters.
-    #[error(
-        "subject pattern {0:?} has a wildcard within a token: * and > stand alone between points"
-    )]
+    #[error("subject pattern {0:?} has a wildcard inside a token; * and > must be whole tokens")]
     WildcardInToken(String),
     /// `>` before the end.
-    #[error("subject pattern {0:?} goes on after >: it stands for all the rest and comes last")]
+    #[error("subject pattern {0:?} continues after >; > matches the rest and must come last")]
     NotLast(String),
     /// Longer than any subject.
-    #[error("a subject pattern of {0} bytes: at most {LONGEST_BYTES}")]
+    #[error("subject pattern has {0} bytes; at most {LONGEST_BYTES} are allowed")]
     TooLong(usize),
 }
 
@@ -48,7 +45,7 @@ pub enum PatternError {
 const LONGEST_BYTES: usize = 1024;
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let refused = |kind: fn(String) -> PatternError| Err(kind(text.to_owned()));
         if text.is_empty() {
@@ -81,14 +78,14 @@ impl Pattern {
         Ok(pattern)
     }
 
-    /// Whether `subject` is one that the pattern means.
+    /// Whether the pattern matches `subject`.
     pub fn matches(&self, subject: &str) -> bool {
         let mut subject_tokens = subject.split('.');
         let head_agrees = self
             .tokens
             .iter()
             .all(|token| subject_tokens.next().is_some_and(|told| token.is(told)));
-        // Here the subject is read up to where the pattern's own tokens end.
+        // The subject has been read as far as the pattern's tokens reach.
         head_agrees && subject_tokens.next().is_some() == self.open_ended
     }
 }

@@ -8,40 +8,42 @@ const LONGEST_NAME: usize = 64;
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// Whose place in the outbox it is.
+    /// The consumer whose position it is.
     pub consumer: String,
     /// Which events; None = all.
     pub pattern: Option<Pattern>,
 }
 
-/// Why a first line is none.
+/// Why a first line is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// More bytes than any line that could be meant.
+    /// Longer than any valid line.
     #[error(
-        "the first line is too long: at most {} bytes",
+        "first line is too long; at most {} bytes are allowed",
         Subscription::LONGEST_LINE_BYTES
     )]
     TooLong,
-    /// Not even text.
-    #[error("the first line is not UTF-8")]
+    /// Not text.
+    #[error("first line is not UTF-8")]
     NotText,
-    /// Something else.
-    #[error("the first line is not SUB <consumer> [pattern]")]
+    /// Anything else.
+    #[error("first line must be SUB <consumer> [pattern]")]
     NotSub,
-    /// A consumer's name that is none.
-    #[error("consumer {0:?}: a name has 1-64 characters, no spaces, no control characters")]
+    /// An invalid name of a consumer.
+    #[error(
+        "invalid consumer name {0:?}; expected 1 to 64 characters without spaces and control characters"
+    )]
     Consumer(String),
-    /// A pattern that is none.
+    /// An invalid pattern.
     #[error(transparent)]
     Pattern(#[from] PatternError),
 }
 
 impl Subscription {
-    /// Longest line, in bytes with its end: a reader needs to wait for no more.
+    /// Longest line, in bytes with its end.
     pub const LONGEST_LINE_BYTES: usize = 2048;
 
-    /// Reads the line, with or without its end; `\n` alone ends it too.
+    /// Parses the line, with or without its end; `\n` alone also ends it.
     pub fn parse(line: &[u8]) -> Result<Self, SubscribeError> {
         if line.len() > Self::LONGEST_LINE_BYTES {
             return Err(SubscribeError::TooLong);

@@ -1,9 +1,9 @@
-//! The page's own files, out of the program: nothing comes from another host.
+//! The page's static files, built into the program: nothing is loaded from another host.
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 
-/// A browser may keep them for so long: they change with the program alone.
+/// How long a browser may cache them: they change only with the program.
 const KEPT: &str = "max-age=300";
 
 pub(super) async fn style() -> Response {

@@ -1,5 +1,5 @@
-//! What holds for every request: it reads, it names a host that is ours, its answer runs nothing of
-//! strangers.
+//! Rules for every request: only GET and HEAD, only our own host names, and headers that keep a browser
+//! from running foreign code.
 
 use std::net::IpAddr;
 
@@ -52,19 +52,19 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Nothing is changed by a request.
+/// Refuses methods that could change something.
 pub(super) async fn read_only(request: Request, next: Next) -> Response {
     match *request.method() {
         Method::GET | Method::HEAD => next.run(request).await,
         _ => {
             let allow = [(header::ALLOW, "GET, HEAD")];
-            let words = "this server only tells: use GET or HEAD\n";
+            let words = "method not allowed: use GET or HEAD\n";
             (StatusCode::METHOD_NOT_ALLOWED, allow, words).into_response()
         }
     }
 }
 
-/// Refuses requests that call us by a name which is not ours.
+/// Refuses requests for a host name that is not ours.
 pub(super) async fn known_host(
     State(hosts): State<Hosts>,
     request: Request,
@@ -81,17 +81,17 @@ pub(super) async fn known_host(
     // Before 1.1 there was no such header, and no browser speaks that any more.
     let is_old = request.version() < Version::HTTP_11;
     if named.is_empty() && !is_old {
-        return (StatusCode::BAD_REQUEST, "the Host header is missing\n").into_response();
+        return (StatusCode::BAD_REQUEST, "Host header missing\n").into_response();
     }
     if named.iter().all(|host| is_ours(host, listened)) {
         return next.run(request).await;
     }
-    let words = "this server answers to this machine's own names only: use 127.0.0.1 or localhost, \
-                 or set server.allow_remote\n";
+    let words =
+        "host name not allowed: use 127.0.0.1 or localhost, or set server.allow_remote = true\n";
     (StatusCode::MISDIRECTED_REQUEST, words).into_response()
 }
 
-/// The port is no matter: it changes on the way through a tunnel.
+/// The port is ignored: a tunnel changes it.
 fn is_ours(host: &str, listened: IpAddr) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),

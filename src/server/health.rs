@@ -1,5 +1,5 @@
-//! Whether the daemon is well, in plain words: `/livez` for those who restart it, `/readyz` for those
-//! who want to know whether payments are being noticed.
+//! Health checks: `/livez` tells whether a restart would help, `/readyz` whether payments are being
+//! detected.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError};
@@ -21,37 +21,37 @@ use crate::store::LAG_ALARM;
 use crate::store::sqlite::SqliteStore;
 use crate::words;
 
-/// A duty that has not turned for so long hangs.
-const HANGS_AFTER: Duration = Duration::from_mins(1);
-/// A look may be so late before payments count as not noticed in time.
+/// A task without a heartbeat for this long is stalled.
+const STALLED_AFTER: Duration = Duration::from_mins(1);
+/// Polls overdue for longer than this are a failure.
 const OVERDUE_AFTER: Duration = Duration::from_mins(5);
-/// Other programs may hold the database's write lock for so long.
+/// How long other programs may hold the database's write lock.
 const WRITABLE_WITHIN: Duration = Duration::from_secs(3);
-/// What was found out about the database counts for so long.
+/// How long the last test of the database counts.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
-/// A page waits so long for the database.
+/// How long a page waits for the test of the database.
 const AT_ONCE: Duration = Duration::from_millis(20);
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct HealthCheck {
-    /// `database`, `account NAME`, `looks NAME`, `consumer NAME` or `duties`.
+    /// `database`, `account NAME`, `polls NAME`, `consumer NAME` or `tasks`.
     #[serde(rename = "check")]
     pub(super) subject: String,
-    /// Whether it is well.
+    /// Whether it passed.
     pub(super) ok: bool,
-    /// How it stands.
+    /// Its result.
     pub(super) message: String,
 }
 
-/// All that was looked at.
+/// All checks.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct HealthReport {
     status: &'static str,
     pub(super) checks: Vec<HealthCheck>,
 }
 
-/// What was last found out about the database.
+/// The last test of the database.
 pub(super) struct Health {
     clock: Arc<dyn Clock>,
     probe: Mutex<Option<(Duration, HealthCheck)>>,
@@ -59,7 +59,7 @@ pub(super) struct Health {
 }
 
 pub(super) async fn livez(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    HealthReport::of(vec![site.duties()]).into_answer(&headers)
+    HealthReport::of(vec![site.tasks()]).into_answer(&headers)
 }
 
 pub(super) async fn readyz(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
@@ -79,9 +79,9 @@ impl HealthCheck {
         }
     }
 
-    /// Of an account that invoices name and the configuration does not.
+    /// A failed check for an account that invoices name and the configuration does not.
     pub(super) fn of_unknown(account: &str) -> Self {
-        let message = "invoices name it, and the configuration does not know it: they wait";
+        let message = "not in the configuration, but invoices name it; they wait";
         Self::of(format!("account {account}"), Err(message.to_owned()))
     }
 }
@@ -95,7 +95,7 @@ impl HealthReport {
         }
     }
 
-    /// What is not well.
+    /// The failed checks.
     pub(super) fn failing(&self) -> impl Iterator<Item = &HealthCheck> {
         self.checks.iter().filter(|check| !check.ok)
     }
@@ -133,9 +133,9 @@ impl Health {
         }
     }
 
-    /// Whether the database can be written. Who asks meanwhile waits for the same answer.
+    /// Whether the database can be written. Concurrent callers wait for the same result.
     async fn database(&self, store: &SqliteStore) -> HealthCheck {
-        // No answer of before holds then.
+        // An earlier result no longer counts then.
         if let Err(error) = store.require_in_place() {
             return HealthCheck::of("database", Err(error.to_string()));
         }
@@ -148,10 +148,10 @@ impl Health {
         }
         let tried = tokio::time::timeout(WRITABLE_WITHIN, store.require_writable()).await;
         let outcome = match tried {
-            Ok(Ok(())) => Ok("can be written".to_owned()),
-            Ok(Err(error)) => Err(format!("cannot be written: {error}")),
+            Ok(Ok(())) => Ok("writable".to_owned()),
+            Ok(Err(error)) => Err(format!("not writable: {error}")),
             Err(_) => Err(format!(
-                "cannot be written: another program has held its write lock for more than {}",
+                "not writable: another program has held its write lock for more than {}",
                 words::span(WRITABLE_WITHIN)
             )),
         };
@@ -161,25 +161,25 @@ impl Health {
         check
     }
 
-    /// What was last found out about the database, without asking it.
+    /// The result of the last test of the database.
     fn last(&self) -> HealthCheck {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.clone()
-            .unwrap_or_else(|| HealthCheck::of("database", Ok("is being looked at".to_owned())))
+            .unwrap_or_else(|| HealthCheck::of("database", Ok("being tested".to_owned())))
     }
 }
 
 impl Site {
-    /// Everything that must be well for payments to be noticed and passed on.
+    /// All checks that must pass for payments to be detected and delivered.
     async fn report(&self) -> HealthReport {
         let database = self.health.database(&self.setup.store).await;
         self.report_with(database).await
     }
 
-    /// The same for a page, which waits but a moment: then what was last found out counts.
+    /// The same for a page, which waits only a moment: then the last test of the database counts.
     pub(super) async fn report_at_once(self: &Arc<Self>) -> HealthReport {
         let site = Arc::clone(self);
-        // A task of its own: it goes on to the end, for the next one who asks.
+        // A task of its own, so that it completes for the next caller.
         let probing = tokio::spawn(async move { site.health.database(&site.setup.store).await });
         let database = match tokio::time::timeout(AT_ONCE, probing).await {
             Ok(Ok(check)) => check,
@@ -195,8 +195,8 @@ impl Site {
             database = HealthCheck::of(
                 "database",
                 Err(
-                    "what was found out cannot be written: a full disk, or a lock that another \
-                     program holds"
+                    "observations cannot be written: the disk is full, or another program holds a \
+                     lock"
                         .to_owned(),
                 ),
             );
@@ -204,43 +204,43 @@ impl Site {
         if let Some(log) = self.setup.store.held_log().filter(|_| database.ok) {
             database.message = format!("{}, but {log}", database.message);
         }
-        let mut checks = vec![database, self.duties()];
+        let mut checks = vec![database, self.tasks()];
         for meter in &self.setup.accounts {
             checks.push(account(meter, now));
-            checks.push(self.looks(meter.name(), now).await);
+            checks.push(self.polls(meter.name(), now).await);
         }
         checks.extend(self.consumers(now).await);
         HealthReport::of(checks)
     }
 
-    /// Whether every duty turns.
-    fn duties(&self) -> HealthCheck {
+    /// Whether every task has a recent heartbeat.
+    fn tasks(&self) -> HealthCheck {
         let now = self.setup.clock.monotonic();
         let beats = self.setup.heartbeats.iter();
-        let hanging: Vec<&str> = beats
-            .filter(|(_, beat)| beat.silent_for(now) > HANGS_AFTER)
+        let stalled: Vec<&str> = beats
+            .filter(|(_, beat)| beat.silent_for(now) > STALLED_AFTER)
             .map(|(name, _)| name.as_str())
             .collect();
-        let outcome = if hanging.is_empty() {
-            Ok("all turn".to_owned())
+        let outcome = if stalled.is_empty() {
+            Ok("all running".to_owned())
         } else {
             Err(format!(
-                "no turn for more than {}: {}",
-                words::span(HANGS_AFTER),
-                hanging.join(", ")
+                "stalled for more than {}: {}",
+                words::span(STALLED_AFTER),
+                stalled.join(", ")
             ))
         };
-        HealthCheck::of("duties", outcome)
+        HealthCheck::of("tasks", outcome)
     }
 
-    async fn looks(&self, account: &str, now: UnixMillis) -> HealthCheck {
+    async fn polls(&self, account: &str, now: UnixMillis) -> HealthCheck {
         let outcome = match self.setup.store.overdue(&account.into(), now).await {
-            Err(error) => Err(format!("cannot be read: {error}")),
+            Err(error) => Err(format!("could not be read: {error}")),
             Ok(overdue) => {
                 let late = overdue.oldest_at.map_or(Duration::ZERO, |at| now.since(at));
-                let counted = words::counted(overdue.count, "look");
+                let counted = words::counted(overdue.count, "poll");
                 if late <= OVERDUE_AFTER {
-                    Ok("in time".to_owned())
+                    Ok("on time".to_owned())
                 } else {
                     Err(format!(
                         "{counted} overdue, the oldest by {}",
@@ -249,7 +249,7 @@ impl Site {
                 }
             }
         };
-        HealthCheck::of(format!("looks {account}"), outcome)
+        HealthCheck::of(format!("polls {account}"), outcome)
     }
 
     async fn consumers(&self, now: UnixMillis) -> Vec<HealthCheck> {
@@ -258,19 +258,16 @@ impl Site {
             Err(error) => {
                 return vec![HealthCheck::of(
                     "consumers",
-                    Err(format!("cannot be read: {error}")),
+                    Err(format!("could not be read: {error}")),
                 )];
             }
         };
         let told = lags.iter().map(|lag| {
             let behind = lag.oldest_at.map_or(Duration::ZERO, |at| now.since(at));
             let outcome = if lag.oldest_at.is_none() {
-                Ok("has read all".to_owned())
+                Ok("has acknowledged all events".to_owned())
             } else {
-                let words = format!(
-                    "the oldest event it has not read is {} old",
-                    words::span(behind)
-                );
+                let words = format!("oldest unacknowledged event is {} old", words::span(behind));
                 if behind > LAG_ALARM {
                     Err(words)
                 } else {
@@ -283,24 +280,26 @@ impl Site {
     }
 }
 
-/// Whether an account can ask.
+/// Whether an account's requests go out.
 fn account(meter: &AccountMeter, now: UnixMillis) -> HealthCheck {
     let standing = meter.gauges();
     let since = standing.since.map_or_else(String::new, |at| {
-        format!(", for {} now", words::span(now.since(at)))
+        format!(" for {}", words::span(now.since(at)))
     });
     let error = standing
         .last_failure
         .map_or_else(String::new, |(_, error)| format!("; last error: {error}"));
     let answered = standing.last_answer_at.map_or_else(
-        || "has not been asked yet".to_owned(),
+        || "no request yet".to_owned(),
         |at| format!("last answer {}", words::relative(at, now)),
     );
     let outcome = match standing.state {
         AccountState::Working | AccountState::Unknown => Ok(answered),
-        AccountState::Held => Ok(format!("{answered}; the provider asked for a pause")),
-        AccountState::Paused => Err(format!("no request succeeds{since}; {answered}{error}")),
-        AccountState::KeyRefused => Err(format!("the provider refuses the key{since}{error}")),
+        AccountState::Held => Ok(format!("{answered}; paused by Retry-After")),
+        AccountState::Paused => Err(format!(
+            "every request has failed{since}; {answered}{error}"
+        )),
+        AccountState::KeyRefused => Err(format!("API key refused{since}{error}")),
     };
     HealthCheck::of(format!("account {}", meter.name()), outcome)
 }

@@ -1,5 +1,5 @@
-//! `/invoice?ref=…`: one invoice, its story, its events, all that is known. What strangers wrote is
-//! escaped by the templates, every piece of it.
+//! `/invoice?ref=…`: one invoice with its explanation, events and all columns. The templates escape all
+//! text of other origin.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use crate::store::StoreError;
 use crate::story::{Configured, Story, Surroundings};
 use crate::words;
 
-/// Longest name that is looked up, in characters: an external id has 255.
+/// Longest reference, in characters: an external id has up to 255.
 const LONGEST: usize = 300;
-/// Of several invoices with one name, so many are told.
+/// How many of several matching invoices are shown.
 const MOST_FOUND: usize = 50;
 
 #[derive(Debug, Deserialize)]
@@ -81,8 +81,8 @@ pub(super) async fn invoice(
     match site.answer(called, account.as_ref()).await {
         Ok(answer) => answer,
         Err(error) => {
-            let sentence = format!("The database cannot be read: {error}");
-            let headline = "Nothing can be told just now";
+            let sentence = format!("The database could not be read: {error}");
+            let headline = "Database unavailable";
             notice(
                 StatusCode::SERVICE_UNAVAILABLE,
                 headline,
@@ -95,7 +95,7 @@ pub(super) async fn invoice(
 }
 
 fn not_understood() -> Response {
-    let sentence = "Name an invoice by its external id, its order id, or # and its number.";
+    let sentence = "Enter the external id, the order id, or # and the row id.";
     notice(
         StatusCode::BAD_REQUEST,
         "Which invoice?",
@@ -117,17 +117,17 @@ impl Site {
             found = store.find_called(called.trim(), account).await?;
         }
         if found.len() > 1 {
-            let headline = format!("{} invoices are called that", found.len());
+            let headline = format!("{} invoices match", found.len());
             let rows = found.iter().take(MOST_FOUND).map(search_hit).collect();
-            let sentence = "Several accounts may use one external id.";
+            let sentence = "Several accounts can use the same external id.";
             return Ok(notice(StatusCode::OK, &headline, sentence, called, rows));
         }
         let Some(invoice) = found.pop() else {
             let sentence = format!(
-                "Looked for “{}” among the external ids, the order ids and the numbers.",
+                "No external id, order id or row id is “{}”.",
                 one_line(called)
             );
-            let headline = "There is no such invoice";
+            let headline = "Invoice not found";
             return Ok(notice(
                 StatusCode::NOT_FOUND,
                 headline,
@@ -152,7 +152,7 @@ impl Site {
             chapters: chapters(Story::of(&invoice, &surroundings)),
             events: event_rows(&events, now),
             no_events: if invoice.version > 0 {
-                "None is kept any more."
+                "Deleted by retention."
             } else {
                 "None yet."
             },
@@ -198,11 +198,11 @@ fn chapters(story: Story) -> Vec<Chapter> {
         sentences,
     };
     let mut chapters = vec![
-        chapter("What stands in the way", "bad", obstacles.collect()),
+        chapter("Problems", "bad", obstacles.collect()),
         chapter("What you can do", "", story.advice),
-        chapter("What holds", "", story.holds),
-        chapter("What was seen", "", story.seen),
-        chapter("The next look", "", vec![story.next_look.text]),
+        chapter("Status", "", story.holds),
+        chapter("Observed", "", story.seen),
+        chapter("Next poll", "", vec![story.next_poll.text]),
     ];
     chapters.retain(|chapter| !chapter.sentences.is_empty());
     chapters
@@ -226,16 +226,16 @@ fn facts(invoice: &Invoice, now: UnixMillis) -> Vec<Fact> {
         ),
         ("Order number", line(&known.order_number)),
         ("Description", line(&wish.description)),
-        ("Provider says", line(&known.provider_status)),
+        ("Provider status", line(&known.provider_status)),
         ("Reason", line(&known.reason)),
         ("Amount paid", paid(&payment.value)),
         ("Fee", paid(&payment.fee)),
         ("Net", paid(&payment.net)),
         ("Exchange rate", line(&payment.exchange_rate)),
         ("Paid", time(known.paid_at)),
-        ("Dropped in", time(Some(invoice.created_at))),
+        ("Inserted", time(Some(invoice.created_at))),
         ("Changed", time(Some(invoice.updated_at))),
-        ("Ends", time(Some(invoice.expiry()))),
+        ("Expires", time(Some(invoice.expiry()))),
         ("Pay link", line(&known.pay_link)),
         ("Direct pay link", line(&known.direct_pay_link)),
         ("Options", wish.options.clone()),

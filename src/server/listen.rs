@@ -1,5 +1,5 @@
-//! Where it listens: a TCP address, or a unix socket that members of the group may use. And how
-//! requests are taken: so many at a time, each within a time, none after the end.
+//! Listening and accepting: a TCP address, or a unix socket for owner and group. Connections are limited
+//! in number and time.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -22,20 +22,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Listen;
 
-/// Connections at a time; more wait.
+/// Most concurrent connections; more wait.
 const MOST_CONNECTIONS: usize = 64;
-/// A connection that sends no whole request within this is closed, a kept one too.
+/// How long a connection may take to send a request, kept-alive ones included.
 const HEADER_WITHIN: Duration = Duration::from_secs(15);
-/// At the end, answers under way may take so long.
+/// How long answers in progress may take when stopping.
 const END_WITHIN: Duration = Duration::from_millis(500);
-/// After a failure to accept, such as too many open files.
+/// The pause after a failed accept, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Longest request line and headers, in bytes.
 const MOST_HEADER_BYTES: usize = 16 * 1024;
 /// Owner and group read and write.
 const SOCKET_MODE: u32 = 0o660;
 
-/// Why nothing can be listened on.
+/// Why the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("server.listen = \"{place}\": {why}")]
 pub struct ListenError {
@@ -43,7 +43,7 @@ pub struct ListenError {
     why: String,
 }
 
-/// A place that is listened on.
+/// A bound address.
 pub(super) enum Listener {
     /// An address.
     Tcp(TcpListener, SocketAddr),
@@ -51,7 +51,7 @@ pub(super) enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
-/// Removes the file when it goes.
+/// Removes the file when dropped.
 pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
@@ -102,27 +102,38 @@ async fn bind_tcp(address: SocketAddr) -> Result<Listener, String> {
         .await
         .map_err(|error: std::io::Error| match error.kind() {
             ErrorKind::AddrInUse => {
-                "another program listens there already: end it, or choose another port".to_owned()
+                "address in use by another program; stop it or choose another port".to_owned()
             }
-            ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-            _ => format!("cannot be listened on: {error}"),
+            ErrorKind::AddrNotAvailable => {
+                "this machine does not have the address; correct server.listen".to_owned()
+            }
+            _ => format!("could not listen: {error}"),
         })
 }
 
 async fn bind_unix(path: &Path) -> Result<Listener, String> {
     let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => "the folder of the socket does not exist".to_owned(),
-        _ => format!("cannot be listened on: {error}"),
+        ErrorKind::NotFound => {
+            "the directory of the socket does not exist; create it first".to_owned()
+        }
+        _ => format!("could not listen: {error}"),
     };
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
         Ok(file) if !file.file_type().is_socket() => {
-            return Err("there is a file that is no socket".to_owned());
+            return Err(
+                "a file that is not a socket is in the way; remove it or choose another path"
+                    .to_owned(),
+            );
         }
         Ok(_) => match UnixStream::connect(path).await {
-            Ok(_) => return Err("another program listens there already".to_owned()),
-            // Nobody is behind it: its daemon was killed.
+            Ok(_) => {
+                return Err(
+                    "socket in use by another program; stop it or choose another path".to_owned(),
+                );
+            }
+            // No process listens on it: its daemon was killed.
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(path).map_err(failed)?;
             }
@@ -135,7 +146,7 @@ async fn bind_unix(path: &Path) -> Result<Listener, String> {
     Ok(Listener::Unix(listener, file))
 }
 
-/// Answers until `stop`, then for a moment longer what was asked before.
+/// Answers requests until `stop`, then completes those in progress for a moment.
 pub(super) async fn serve(listener: Listener, routes: Router, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -151,7 +162,7 @@ pub(super) async fn serve(listener: Listener, routes: Router, stop: Cancellation
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::debug!(%error, "a connection could not be accepted");
+                tracing::debug!(%error, "connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -190,6 +201,6 @@ where
         }
     };
     if let Err(error) = ended {
-        tracing::trace!(%error, "a connection ended");
+        tracing::trace!(%error, "connection closed with an error");
     }
 }

@@ -1,8 +1,8 @@
-//! What the daemon tells by HTTP: whether it is well, what it counts, and a page for people.
+//! The HTTP server: health checks, metrics and the status page.
 //!
-//! It only reads, with connections of its own, so polling never waits for it. Whoever can connect may
-//! read: there is no password, so it listens on loopback or on a unix socket unless told otherwise.
-//! Absent on purpose: anything that changes something.
+//! It only reads, with its own database connections, so polling never waits for it. There is no
+//! password, so it listens on loopback or a unix socket unless configured otherwise.
+//! Absent on purpose: anything that changes data.
 
 mod files;
 mod guard;
@@ -39,25 +39,25 @@ use crate::store::sqlite::SqliteStore;
 
 pub use self::listen::ListenError;
 
-/// What the server is made of.
+/// What the server needs.
 pub struct Setup {
-    /// The database, opened for the server alone.
+    /// The database, on connections of the server's own.
     pub store: Arc<SqliteStore>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
     /// The enabled accounts.
     pub accounts: Vec<AccountMeter>,
-    /// The duties' signs of life.
+    /// The heartbeats of the tasks.
     pub heartbeats: BTreeMap<String, Heartbeat>,
-    /// The rules of looking.
+    /// The polling cadence.
     pub cadence: Cadence,
     /// Every account of the configuration, and whether it is enabled.
     pub configured: BTreeMap<String, bool>,
 }
 
-/// What every answer is made from.
+/// What all handlers share.
 struct Site {
     setup: Setup,
     health: Health,
@@ -65,17 +65,17 @@ struct Site {
     started_at: UnixMillis,
 }
 
-/// A place that is listened on, and nobody is answered yet.
+/// A bound address; no request is answered yet.
 pub struct Server {
     listener: Listener,
     hosts: Hosts,
 }
 
 impl Server {
-    /// Takes the place.
+    /// Binds the address.
     ///
     /// # Errors
-    /// When it cannot be listened on; the words name `server.listen`.
+    /// When it cannot be bound; the message names `server.listen`.
     pub async fn bind(listen: &Listen, allow_remote: bool) -> Result<Self, ListenError> {
         let listener = Listener::bind(listen).await?;
         let hosts = match &listener {
@@ -86,12 +86,12 @@ impl Server {
         Ok(Self { listener, hosts })
     }
 
-    /// Where it listens, for people.
+    /// The address, for people.
     pub fn place(&self) -> String {
         self.listener.to_string()
     }
 
-    /// Answers until `stop`.
+    /// Answers requests until `stop`.
     pub async fn run(self, setup: Setup, stop: CancellationToken) {
         let names = setup.accounts.iter().map(|meter| meter.name().into());
         let keeper = Arc::new(Keeper::new(
@@ -131,7 +131,7 @@ fn routes(site: Arc<Site>, hosts: Hosts) -> Router {
 }
 
 async fn nothing_here(asked: Uri) -> Response {
-    let sentence = "The overview is at /, an invoice at /invoice?ref=, and for machines there are \
-                    /livez, /readyz and /metrics.";
+    let sentence = "The status page is at /, an invoice at /invoice?ref=ID. Programs use /livez, /readyz \
+                    and /metrics.";
     notice::not_found_page(asked.path(), sentence)
 }

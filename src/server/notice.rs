@@ -1,4 +1,4 @@
-//! A page that says one thing, and perhaps lists what may have been meant.
+//! A page with one message, and a list of matching invoices if there are several.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -18,7 +18,7 @@ struct NoticePage<'a> {
     found: Vec<SearchHit>,
 }
 
-/// One of several that are called the same.
+/// One of several matching invoices.
 pub(super) struct SearchHit {
     pub(super) id: i64,
     pub(super) external_id: String,
@@ -28,7 +28,7 @@ pub(super) struct SearchHit {
     pub(super) amount: String,
 }
 
-/// A page that says one thing, and perhaps lists what may have been meant.
+/// A page with one message, and a list of matching invoices if there are several.
 pub(super) fn notice(
     code: StatusCode,
     headline: &str,
@@ -47,14 +47,14 @@ pub(super) fn notice(
     rendered(code, &page)
 }
 
-/// The page for a path that leads nowhere.
+/// The page for an unknown path.
 pub(super) fn not_found_page(path: &str, sentence: &str) -> Response {
     let root = "../".repeat(path.matches('/').count().saturating_sub(1));
     let page = NoticePage {
         version: VERSION,
         root: &root,
         asked: "",
-        headline: "There is no such page",
+        headline: "Page not found",
         sentence,
         found: Vec::new(),
     };

@@ -1,5 +1,5 @@
-//! The status page: whether money is being noticed, big and plain, and below it what a person may
-//! want to know next. Rendered here, without JavaScript; a small script only fetches it anew.
+//! The status page: whether payments are being detected, and below it the details. Rendered on the
+//! server; a small script only refreshes it.
 
 mod chart;
 mod hero;
@@ -15,7 +15,7 @@ use axum::response::Response;
 
 use self::chart::{Bars, Curves};
 use self::hero::Hero;
-use self::rows::{AccountRow, InvoiceRow, ReaderRow, StatusRow};
+use self::rows::{AccountRow, ConsumerRow, InvoiceRow, StatusRow};
 use super::Site;
 use super::notice::notice;
 use super::render::{HERE, VERSION, rendered};
@@ -30,14 +30,14 @@ use crate::words;
 
 pub(super) use self::rows::{HistoryRow, event_rows, tone};
 
-/// A visitor waits so long for what has to be counted; then what is known is shown.
+/// How long a visitor waits for counts; then older ones are shown.
 const PATIENCE: Duration = Duration::from_millis(25);
-/// Invoices shown that need a person, events shown.
+/// How many invoices that need a person are shown, and how many events.
 const MOST_INVOICES: u32 = 10;
 const MOST_EVENTS: u32 = 15;
-/// A look so late is worth a line; what is due at this moment is not.
+/// Polls overdue for longer than this are listed.
 const LATE: Duration = Duration::from_mins(1);
-/// Counts so old are told with their age.
+/// Counts older than this are shown with their age.
 const AGED: Duration = Duration::from_secs(30);
 
 #[derive(Template)]
@@ -53,18 +53,18 @@ struct OverviewPage {
     curves: Curves,
     accounts: Vec<AccountRow>,
     statuses: Vec<StatusRow>,
-    readers: Vec<ReaderRow>,
+    consumers: Vec<ConsumerRow>,
     events: Vec<HistoryRow>,
     now: UnixMillis,
     counted: String,
 }
 
-/// A number that is worth its place at the top.
+/// A figure at the top of the page.
 struct Figure {
     name: &'static str,
     value: String,
     more: String,
-    /// Whether somebody should do something.
+    /// Whether a person should act.
     calls: bool,
 }
 
@@ -72,8 +72,8 @@ pub(super) async fn index(State(site): State<Arc<Site>>) -> Response {
     let page = match site.page().await {
         Ok(page) => page,
         Err(error) => {
-            let sentence = format!("The database cannot be read: {error}");
-            let headline = "Nothing can be told just now";
+            let sentence = format!("The database could not be read: {error}");
+            let headline = "Database unavailable";
             return notice(
                 StatusCode::SERVICE_UNAVAILABLE,
                 headline,
@@ -110,7 +110,7 @@ impl Site {
         let configured = self.setup.configured.iter();
         let switched_off = configured.filter(|(_, enabled)| !**enabled);
         let accounts = accounts.chain(switched_off.map(|(name, _)| AccountRow::switched_off(name)));
-        let readers = facts.iter().flat_map(|facts| &facts.lags);
+        let consumers = facts.iter().flat_map(|facts| &facts.lags);
         Ok(OverviewPage {
             version: VERSION,
             root: HERE,
@@ -122,7 +122,7 @@ impl Site {
             curves: Curves::of(facts, now),
             accounts: accounts.collect(),
             statuses: facts.map(rows::statuses).unwrap_or_default(),
-            readers: readers.map(|lag| ReaderRow::of(lag, now)).collect(),
+            consumers: consumers.map(|lag| ConsumerRow::of(lag, now)).collect(),
             events: event_rows(&store.last_events(MOST_EVENTS).await?, now),
             now,
             counted: counted(facts, now),
@@ -132,7 +132,7 @@ impl Site {
 
 fn counted(facts: Option<&Snapshot>, now: UnixMillis) -> String {
     match facts {
-        None => "; counts are on their way".to_owned(),
+        None => "; counts are not ready yet".to_owned(),
         Some(facts) if now.since(facts.at) > AGED => {
             format!("; counted {}", words::relative(facts.at, now))
         }
@@ -162,29 +162,37 @@ fn figures(facts: Option<&Snapshot>, in_review: usize) -> Vec<Figure> {
             value: grouped(i64::try_from(day.paid).unwrap_or(i64::MAX)),
             // By hours of the clock, as the bars below.
             more: count(Status::Paid).map_or_else(String::new, |all| {
-                format!("this hour and the 23 before; {} paid in all", grouped(all))
+                format!(
+                    "this hour and the 23 before; {} paid in total",
+                    grouped(all)
+                )
             }),
             calls: false,
         },
         Figure {
-            name: "Noticed within",
+            name: "Time to detect",
             value: within(50).unwrap_or_else(|| "–".to_owned()),
             more: within(95).map_or_else(
                 || "no payment in 24 hours".to_owned(),
-                |most| format!("half of them; 95 of 100 in {most}"),
+                |most| format!("median; 95% within {most}"),
             ),
             calls: false,
         },
         Figure {
-            name: "Waiting for money",
+            name: "Open invoices",
             value: number(waiting),
-            more: "invoices that are open".to_owned(),
+            more: "waiting for payment".to_owned(),
             calls: false,
         },
         Figure {
-            name: "For you to decide",
+            name: "In review",
             value: number(in_review),
-            more: if calls { "see below" } else { "nothing to do" }.to_owned(),
+            more: if calls {
+                "decide below"
+            } else {
+                "nothing to do"
+            }
+            .to_owned(),
             calls,
         },
     ]
@@ -203,7 +211,7 @@ pub(super) fn grouped(count: i64) -> String {
     told
 }
 
-/// A count that is not counted further than so far.
+/// A count that stops at a limit.
 fn up_to(count: i64) -> String {
     if count >= i64::from(COUNTED_UP_TO) {
         format!("{} or more", grouped(count))

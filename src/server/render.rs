@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// What links begin with on the pages that lie beside all others. Links are relative: a proxy may put
-/// the server under a path of its own, such as `/pay/`.
+/// The prefix of links on top-level pages. Links are relative: a proxy may serve the page under a path
+/// of its own, such as `/pay/`.
 pub(super) const HERE: &str = "";
 
 /// An answer from a template.
@@ -14,7 +14,7 @@ pub(super) fn rendered(code: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => (code, Html(text)).into_response(),
         Err(error) => {
-            let words = format!("the page cannot be written: {error}\n");
+            let words = format!("page could not be rendered: {error}\n");
             (StatusCode::INTERNAL_SERVER_ERROR, words).into_response()
         }
     }

@@ -1,5 +1,5 @@
-//! What takes time to count, counted in the background and kept for a while: statuses, what is
-//! overdue, lags, sizes, the last day. Nobody waits long for it, and it is not counted when nobody asks.
+//! Counts that take time, made in the background and cached: statuses, overdue polls, lags, sizes, the
+//! last day. Nobody waits long for them, and nothing is counted while nobody asks.
 
 mod day;
 
@@ -18,12 +18,12 @@ use crate::store::sqlite::{COUNTED_UP_TO, Lag, Overdue, SqliteStore};
 
 pub(super) use day::{Day, HOURS, Hour};
 
-/// Kept so long.
+/// How long counts are cached.
 const KEPT_FOR: Duration = Duration::from_secs(10);
 /// Between two parts of a long last day.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// What was counted at one moment.
+/// The counts of one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     pub(super) at: UnixMillis,
@@ -31,18 +31,18 @@ pub(super) struct Snapshot {
     pub(super) by_status: Vec<(Status, i64)>,
     pub(super) overdue: BTreeMap<String, Overdue>,
     pub(super) lags: Vec<Lag>,
-    /// Bytes of the database and of its log, where they can be told.
+    /// Bytes of the database and of its write-ahead log, where known.
     pub(super) sizes: Option<(u64, u64)>,
     pub(super) day: Day,
 }
 
-/// Counts, and keeps what was counted.
+/// Counts and caches.
 pub(super) struct Keeper {
     store: Arc<SqliteStore>,
     clock: Arc<dyn Clock>,
     accounts: Vec<AccountName>,
     kept: Mutex<Option<Arc<Snapshot>>>,
-    /// One counts at a time.
+    /// One task counts at a time.
     day: Turn<Day>,
 }
 
@@ -71,7 +71,7 @@ impl Keeper {
         }
     }
 
-    /// What is known: a few seconds old at most where that can be had within `patience`, else older.
+    /// The counts: a few seconds old where they are ready within `patience`, else older.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -90,7 +90,7 @@ impl Keeper {
             Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
             Err(_) => self
                 .kept()
-                .ok_or_else(|| StoreError::Unavailable("it is still being counted".into())),
+                .ok_or_else(|| StoreError::Unavailable("counts are not ready yet".into())),
         }
     }
 

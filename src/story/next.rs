@@ -1,4 +1,4 @@
-//! When the next look is due, and the rule that says so.
+//! When the next poll is due, and by which rule.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::words;
 
-/// The next look.
+/// The next poll.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NextLook {
+pub struct NextPoll {
     /// Unix milliseconds; null = never, 0 = at once.
     pub at: Option<i64>,
     /// `never`, `nudged`, `clock_went_back`, `new`, `after_expiry`, `failures` or `age`.
@@ -21,20 +21,19 @@ pub struct NextLook {
     pub text: String,
 }
 
-impl NextLook {
-    /// When the next look at an invoice is, and why then. `is_covered`: pages of the list have told
-    /// of it since its plan came.
+impl NextPoll {
+    /// The next poll of an invoice and its reason. `is_covered`: list pages have covered it since it
+    /// was due.
     pub fn of(invoice: &Invoice, cadence: &Cadence, now: UnixMillis, is_covered: bool) -> Self {
         let (rule, text) = match invoice.schedule.next_poll_at {
             None => ("never", never(invoice.facts.status)),
             Some(UnixMillis(0)) => (
                 "nudged",
-                "A look was asked for: it is made as soon as the account's budget allows."
-                    .to_owned(),
+                "Nudged: it is polled as soon as the account's rate limit allows.".to_owned(),
             ),
             Some(UnixMillis(1)) => (
                 "clock_went_back",
-                "The clock went back, so the look is made at once.".to_owned(),
+                "The clock was set back, so it is polled at once.".to_owned(),
             ),
             Some(at) => {
                 let (rule, because) = planned(invoice, cadence, at);
@@ -43,8 +42,8 @@ impl NextLook {
                     format!("At {planned}: {because}.")
                 } else if is_covered {
                     format!(
-                        "Looks by page cover it: its own look was planned for {planned}, and pages \
-                         of the list tell of it since, by the same rule: {because}."
+                        "Covered by list pages: its own poll was due {planned}, and list pages have \
+                         been read since by the same rule: {because}."
                     )
                 } else {
                     format!("Due since {planned}: {because}.")
@@ -64,20 +63,20 @@ fn never(status: Status) -> String {
     match status {
         Status::Paid | Status::Rejected => format!("Never: {status} is final."),
         Status::Expired | Status::Cancelled => {
-            "Never by itself: the fixed looks after the end are over.".to_owned()
+            "Never: the fixed polls after the end are over. Nudge it to poll once more.".to_owned()
         }
         Status::Requested | Status::Pending | Status::Review => {
-            "Never, which should not be: an open invoice always has a next look.".to_owned()
+            "Never, which is a bug: an open invoice always has a next poll.".to_owned()
         }
     }
 }
 
-/// The rule that a planned time came from. It is found by planning once more as of the last look:
-/// fixed looks have no jitter, so one of them is met exactly.
+/// The rule behind a planned time, found by planning again from just before it: fixed polls have no
+/// jitter, so one of them matches exactly.
 fn planned(invoice: &Invoice, cadence: &Cadence, at: UnixMillis) -> (&'static str, String) {
     let schedule = &invoice.schedule;
     if at == invoice.created_at {
-        let text = "a new invoice is looked at as soon as possible".to_owned();
+        let text = "a new invoice is polled as soon as possible".to_owned();
         return ("new", text);
     }
     let just_before = at.minus(Duration::from_millis(1));
@@ -89,19 +88,19 @@ fn planned(invoice: &Invoice, cadence: &Cadence, at: UnixMillis) -> (&'static st
             Some(_) => "the end",
             None => "the expiry",
         };
-        let text = format!("a fixed look {} after {end}", words::span(after));
+        let text = format!("a fixed poll {} after {end}", words::span(after));
         return ("after_expiry", text);
     }
     if schedule.failures > 0 {
         let text = format!(
-            "after {} in a row the wait has grown, up to {}",
-            words::counted(schedule.failures, "failed look"),
+            "after {} in a row the interval has grown, up to {}",
+            words::counted(schedule.failures, "failed request"),
             words::measured(cadence.max_interval)
         );
         return ("failures", text);
     }
     let text = format!(
-        "the wait grows with the age of the invoice: age × {}, from {} to {}",
+        "the interval grows with the age of the invoice: age × {}, from {} to {}",
         cadence.age_factor,
         words::measured(cadence.min_interval),
         words::measured(cadence.max_interval)

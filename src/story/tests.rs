@@ -44,11 +44,11 @@ fn surroundings(now: UnixMillis) -> Surroundings {
 }
 
 fn rule(invoice: &Invoice) -> &'static str {
-    NextLook::of(invoice, &Cadence::default(), INSERTED, false).rule
+    NextPoll::of(invoice, &Cadence::default(), INSERTED, false).rule
 }
 
 #[test]
-fn each_plan_is_told_by_the_rule_it_came_from() {
+fn each_next_poll_is_explained_by_its_rule() {
     let after = |seconds| Some(INSERTED.plus(Duration::from_secs(seconds)).0);
     assert_eq!(rule(&invoice(Status::Pending, Some(0))), "nudged");
     assert_eq!(rule(&invoice(Status::Pending, Some(1))), "clock_went_back");
@@ -63,20 +63,20 @@ fn each_plan_is_told_by_the_rule_it_came_from() {
 }
 
 #[test]
-fn a_cancelled_order_counts_its_fixed_looks_from_the_end() {
+fn a_cancelled_order_counts_its_fixed_polls_from_the_end() {
     let ended = INSERTED.plus(Duration::from_mins(1));
     let mut row = invoice(
         Status::Cancelled,
         Some(ended.plus(Duration::from_secs(30)).0),
     );
     row.facts.ended_at = Some(ended);
-    let next = NextLook::of(&row, &Cadence::default(), INSERTED, false);
+    let next = NextPoll::of(&row, &Cadence::default(), INSERTED, false);
     assert_eq!(next.rule, "after_expiry");
     assert!(next.text.contains("30 s after the end"), "{}", next.text);
 }
 
 #[test]
-fn every_status_and_reason_is_told_in_a_sentence() {
+fn every_status_and_reason_has_a_sentence() {
     let reasons = [
         reason::AMOUNT_MISMATCH,
         reason::EXTERNAL_ID_MISMATCH,
@@ -101,7 +101,7 @@ fn every_status_and_reason_is_told_in_a_sentence() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_told_with_the_way_round_it() {
+fn each_obstacle_comes_with_advice() {
     let row = invoice(Status::Pending, Some(INSERTED.0));
     let mut around = surroundings(INSERTED.plus(Duration::from_secs(90)));
     around.daemon_runs = Some(false);
@@ -130,7 +130,7 @@ fn what_stands_in_the_way_is_told_with_the_way_round_it() {
 }
 
 #[test]
-fn a_stopped_account_may_ask_again_at_once_when_its_time_has_come() {
+fn a_stopped_account_resumes_at_once_when_its_time_has_passed() {
     let row = invoice(Status::Pending, Some(INSERTED.0));
     let mut around = surroundings(INSERTED.plus(Duration::from_mins(6)));
     let mut told = |resume_at| {
@@ -149,17 +149,14 @@ fn a_stopped_account_may_ask_again_at_once_when_its_time_has_come() {
     };
     for passed in [1, 6] {
         let text = told(INSERTED.plus(Duration::from_mins(passed)));
-        assert!(
-            text.ends_with("The next request may go out at once."),
-            "{text}"
-        );
+        assert!(text.ends_with("The next request is at once."), "{text}");
     }
     let text = told(INSERTED.plus(Duration::from_mins(9)));
-    assert!(text.contains("may go out in 3 min."), "{text}");
+    assert!(text.contains("The next request is in 3 min."), "{text}");
 }
 
 #[test]
-fn a_reading_of_the_list_since_the_last_look_is_told_and_nothing_is_overdue() {
+fn a_list_page_since_the_last_poll_is_shown_and_nothing_is_overdue() {
     let after = |seconds| INSERTED.plus(Duration::from_secs(seconds));
     let row = invoice(Status::Pending, Some(after(66).0));
     let mut around = surroundings(after(200));
@@ -188,23 +185,23 @@ fn a_reading_of_the_list_since_the_last_look_is_told_and_nothing_is_overdue() {
     };
     around.record = Some(record(after(70), after(71)));
     let (seen, kinds) = told(&around);
-    let at = format!("last seen by a page of the list at {}", after(70));
+    let at = format!("last covered by a list page at {}", after(70));
     assert!(seen.contains(&at), "{seen}");
-    assert!(seen.contains("(places 101–300 of 512)"), "{seen}");
+    assert!(seen.contains("(positions 101–300 of 512)"), "{seen}");
     assert!(kinds.is_empty());
-    let next = Story::of(&row, &around).next_look.text;
-    assert!(next.starts_with("Looks by page cover it"), "{next}");
+    let next = Story::of(&row, &around).next_poll.text;
+    assert!(next.starts_with("Covered by list pages"), "{next}");
     // Its plan came later than the reading; or its own look did.
     for (read, caught_up) in [(65, 65), (70, 65), (30, 71)] {
         around.record = Some(record(after(read), after(caught_up)));
         let (seen, kinds) = told(&around);
-        assert!(!seen.contains("last seen"), "{read} {caught_up}: {seen}");
+        assert!(!seen.contains("last covered"), "{read} {caught_up}: {seen}");
         assert_eq!(kinds, ["overdue"]);
     }
 }
 
 #[test]
-fn what_was_planned_since_the_accounts_last_word_is_not_overdue_yet() {
+fn a_poll_due_since_the_last_reading_is_not_overdue_yet() {
     let after = |seconds| INSERTED.plus(Duration::from_secs(seconds));
     let row = invoice(Status::Pending, Some(after(66).0));
     let list = ListRecord {

@@ -122,7 +122,7 @@ async fn every_kind_of_difference_is_found_and_said_once() {
         "payments.default.discrepancy none none"
     );
     let table = String::from_utf8(audit(&shop, &[]).stdout).unwrap();
-    assert!(table.contains("PAID, nobody dropped it in"), "{table}");
+    assert!(table.contains("PAID, no invoice"), "{table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +229,7 @@ async fn the_audit_of_the_daemon_leaves_it_what_is_fresh() {
     let told = log
         .by_ref()
         .map(Result::unwrap)
-        .find(|line| line.contains("looks again") || line.contains("audit done"));
+        .find(|line| line.contains("looks again") || line.contains("audit completed"));
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     let told = told.unwrap();

@@ -113,13 +113,13 @@ async fn a_stop_right_after_the_start_is_a_good_end() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_missing_is_told_by_the_daemon() {
+async fn a_missing_directory_is_reported_with_the_command_that_creates_it() {
     let shop = Shop::open().await;
     let config = shop.config_text();
     let config = config.replace("payrecond.db", "nowhere/payrecond.db");
     let config = Config::parse(&config, &environment()).unwrap();
     let ended = daemon::run_once(config, &environment(), tokio::io::sink()).await;
     let why = ended.unwrap_err().to_string();
-    let told = "the folder of database.path does not exist: make it first";
+    let told = "the directory of database.path does not exist; create it with `mkdir -p";
     assert!(why.contains(told), "{why}");
 }

@@ -87,7 +87,7 @@ async fn a_daemon_that_is_well_says_so_in_words_and_in_json() {
     let alive = ask(&place, "/livez").await;
     assert_eq!(
         (alive.code, alive.body.as_str()),
-        (200, "ok\nok      duties             all turn\n")
+        (200, "ok\nok      tasks              all running\n")
     );
     let ready = ask(&place, "/readyz").await;
     assert_eq!(ready.code, 200, "{}", ready.body);
@@ -116,7 +116,7 @@ async fn a_refused_key_is_told_with_the_accounts_name() {
     let bad = failing(&ready);
     assert_eq!(bad.len(), 1, "{bad:?}");
     assert!(
-        bad[0].starts_with("account default: the provider refuses the key"),
+        bad[0].starts_with("account default: API key refused"),
         "{bad:?}"
     );
     let words = ask(&place, "/readyz").await;
@@ -150,7 +150,7 @@ async fn a_provider_that_is_away_is_told_with_the_last_error() {
     let ready = ask_until(&place, "/readyz", json, |answer| answer.code == 503).await;
     let bad = failing(&ready);
     assert!(
-        bad[0].starts_with("account default: no request succeeds"),
+        bad[0].starts_with("account default: every request has failed"),
         "{bad:?}"
     );
     assert!(bad[0].contains("unreachable"), "{bad:?}");
@@ -172,7 +172,7 @@ async fn a_locked_database_is_told_and_the_other_answers_still_come() {
     let json = &[("Accept", "application/json")];
     let ready = ask_until(&place, "/readyz", json, |answer| answer.code == 503).await;
     let bad = failing(&ready);
-    assert!(bad[0].starts_with("database: cannot be written"), "{bad:?}");
+    assert!(bad[0].starts_with("database: not writable"), "{bad:?}");
     assert_eq!(ask(&place, "/livez").await.code, 200);
     assert_eq!(ask(&place, "/metrics").await.code, 200);
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
@@ -192,7 +192,7 @@ async fn looks_that_are_long_overdue_are_told() {
     let json = &[("Accept", "application/json")];
     let ready = ask_until(&place, "/readyz", json, |answer| answer.code == 503).await;
     let bad = failing(&ready);
-    assert_eq!(bad, ["looks default: 1 look overdue, the oldest by 60 min"]);
+    assert_eq!(bad, ["polls default: 1 poll overdue, the oldest by 60 min"]);
     let metrics = metrics::scraped(&place).await;
     assert!(metrics::value(&metrics, "payrecond_oldest_overdue_poll_seconds", &[]) >= 3600.0);
     assert!(metrics::value(&metrics, "payrecond_overdue_polls", &[]) >= 1.0);
@@ -283,7 +283,7 @@ async fn a_port_in_use_ends_the_start_and_names_the_setting() {
     assert_eq!(left.code, Some(1));
     assert!(
         left.stderr.contains(&format!(
-            "server.listen = \"{address}\": another program listens there"
+            "server.listen = \"{address}\": address in use by another program"
         )),
         "{}",
         left.stderr
@@ -312,14 +312,14 @@ async fn what_is_no_stale_socket_is_left_alone() {
     std::fs::write(&path, "somebody's file").unwrap();
     let left = Program::start(&shop, Stdout::Read).ended().await;
     assert_eq!(left.code, Some(1));
-    assert!(left.stderr.contains("no socket"), "{}", left.stderr);
+    assert!(left.stderr.contains("not a socket"), "{}", left.stderr);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody's file");
     std::fs::remove_file(&path).unwrap();
     let _live = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let left = Program::start(&shop, Stdout::Read).ended().await;
     assert_eq!(left.code, Some(1));
     assert!(
-        left.stderr.contains("another program listens there"),
+        left.stderr.contains("socket in use by another program"),
         "{}",
         left.stderr
     );

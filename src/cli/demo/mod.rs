@@ -1,4 +1,4 @@
-//! `demo`: a sandbox, a daemon and customers on a temporary database. No key, no network.
+//! `demo`: sandbox, daemon and customers on a temporary database. No API key, no network.
 
 mod play;
 mod scene;
@@ -116,11 +116,11 @@ async fn summary(play: &Play, verdict: &Comparison, elapsed: Duration) -> anyhow
     let agree = verdict.orders.saturating_sub(differ);
     let mut text = format!(
         "\npayrecond demo: {} orders in {:.1} s\n\
-         \x20 outcome     {}; {} of them paid late, after the order had ended\n\
-         \x20 found after {} (median), {} (p95), {} (p99), an outage of 2 s included\n\
-         \x20 requests    {requests}, that is {:.1} an order\n\
-         \x20 survived    {}\n\
-         \x20 truth       {agree} of {} orders: provider, database, outbox and feed agree\n",
+         \x20 outcome         {}; {} of them paid late, after the order had ended\n\
+         \x20 time to detect  {} (p50), {} (p95), {} (p99), including an outage of 2 s\n\
+         \x20 requests        {requests}, {:.1} per order\n\
+         \x20 faults          {}\n\
+         \x20 result          {agree} of {} orders agree in provider, database, outbox and feed\n",
         verdict.orders,
         elapsed.as_secs_f64(),
         counts.join(", "),
@@ -133,7 +133,7 @@ async fn summary(play: &Play, verdict: &Comparison, elapsed: Duration) -> anyhow
         verdict.orders,
     );
     for line in &verdict.disagreements {
-        text.push_str("  DIFFERS     ");
+        text.push_str("  DIFFERS         ");
         text.push_str(line);
         text.push('\n');
     }
@@ -167,7 +167,7 @@ impl Stage {
             Self::Terminal(terminal) => {
                 terminal
                     .draw(|frame| scene::draw(frame, scene))
-                    .context("the terminal failed")?;
+                    .context("terminal could not be drawn")?;
             }
             Self::Lines if line_due => write(&format!("{}\n", scene.line()))?,
             Self::Lines => {}

@@ -130,7 +130,9 @@ impl Play {
         for customer in self.customers.drain(..) {
             if !customer.is_finished() {
                 customer.abort();
-                anyhow::bail!("a customer still waits for an order: the daemon is too slow");
+                anyhow::bail!(
+                    "an order was not created in time; the machine may be overloaded, try again"
+                );
             }
             customer.await??;
         }

@@ -139,8 +139,8 @@ fn told(event: &EventRow) -> Option<Line<'static>> {
         .pointer("/data/late")
         .is_some_and(|late| late == true);
     let remark = match status {
-        Status::Paid if late => "late, after it had ended: still found",
-        Status::Pending => "the order is made, here is its link",
+        Status::Paid if late => "late, after the order had ended",
+        Status::Pending => "order created, with its payment link",
         _ => "",
     };
     Some(Line::from(vec![
@@ -183,7 +183,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene) {
         Constraint::Length(EVENTS),
     ])
     .areas(frame.area());
-    let subject = format!("{CUSTOMERS} customers, and a provider that stumbles");
+    let subject = format!("{CUSTOMERS} customers, and a provider with faults");
     let clock = format!("   {:>4.1} s", scene.elapsed.as_secs_f64());
     let words = Line::from(vec![
         "payrecond demo  ".bold(),
@@ -229,8 +229,8 @@ fn key(scene: &Scene) -> Line<'static> {
 fn provider_line(scene: &Scene) -> Line<'static> {
     let requests = format!("{MARGIN}{:>4} requests   ", scene.requests);
     let words = match &scene.trouble {
-        Some(why) => format!("the provider cannot be asked: {why}").red().bold(),
-        None => "the provider answers, now and then with a 429, a 500 or half a body".dark_gray(),
+        Some(why) => format!("requests fail: {why}").red().bold(),
+        None => "the provider answers, sometimes with status 429, 500 or half a body".dark_gray(),
     };
     Line::from(vec![requests.into(), words])
 }

@@ -38,7 +38,7 @@ pub(super) async fn compare(play: &Play, feed: &str) -> anyhow::Result<Compariso
     let events = play.store.last_events(u32::MAX).await?;
     if frames != events.len() {
         let words = format!(
-            "{FEED} told {frames} events, the outbox holds {}",
+            "{FEED} had {frames} events, the outbox has {}",
             events.len()
         );
         verdict.disagreements.push(words);
@@ -74,7 +74,10 @@ async fn judge(play: &Play, order: &OrderView, verdict: &mut Comparison) -> anyh
     };
     let is = invoice.facts.status.as_str();
     if is != should_be {
-        let words = format!("{}: {is}, the provider says {should_be}", order.external_id);
+        let words = format!(
+            "{}: {is}, but {should_be} at the provider",
+            order.external_id
+        );
         verdict.disagreements.push(words);
     }
     let history = play.store.history(invoice).await?;
@@ -85,7 +88,7 @@ async fn judge(play: &Play, order: &OrderView, verdict: &mut Comparison) -> anyh
     let expected = usize::from(order.status == OrderStatus::Paid);
     if said.len() != expected {
         let words = format!(
-            "{}: payment.paid said {} times, not {expected}",
+            "{}: {} events payment.paid instead of {expected}",
             order.external_id,
             said.len()
         );

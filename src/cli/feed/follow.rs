@@ -1,7 +1,7 @@
-//! `feed --follow`: waits for further events, for the reader to go, or for a signal.
+//! `feed --follow`: waits for new events, for the reader to close its end, or for a signal.
 //!
-//! A reader that closes its end is noticed while nothing is written, too. On a signal the frames
-//! in hand are written to their end, unless nobody reads them.
+//! A closed reader is noticed while nothing is written, too. On a signal, frames in progress are written
+//! completely, unless nobody reads them.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -58,7 +58,7 @@ pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
             }
             Err(FeedError::Store(StoreError::Unavailable(why))) => {
                 if !unreadable {
-                    tracing::warn!(%why, "the database cannot be used just now; trying on");
+                    tracing::warn!(%why, "database unavailable; retrying");
                 }
                 unreadable = true;
                 true

@@ -1,6 +1,5 @@
-//! `feed --follow --subscribe`: serves one client of the feed's socket, as a service manager hands
-//! it over on stdin. The client says what it wants in its first line and gets the feed, or one line
-//! `-ERR '…'` and the end.
+//! `feed --follow --subscribe`: serves one client of the feed's socket, which a service manager passes on
+//! stdin. The client's first line says what it wants; it gets the feed, or one line `-ERR '…'`.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -31,7 +30,7 @@ const ERROR_WITHIN: Duration = Duration::from_secs(2);
 const LONGEST_REASON: usize = 400;
 
 pub(super) async fn serve(session: &Session, format: Format) -> anyhow::Result<Exit> {
-    let stream = client().context("--subscribe wants a connected socket as standard input")?;
+    let stream = client().context("--subscribe expects a connected socket as standard input")?;
     let mut stream = BufReader::new(stream);
     let begun = match first_line(&mut stream, FIRST_LINE_WITHIN).await {
         // A connection that was only tried.
@@ -44,7 +43,7 @@ pub(super) async fn serve(session: &Session, format: Format) -> anyhow::Result<E
         Ok(begun) => deliver(begun, stream).await,
         Err(error) => {
             let told = timeout(ERROR_WITHIN, stream.write_all(&refusal(&error))).await;
-            tracing::debug!(?told, "the client was told");
+            tracing::debug!(?told, "client refused");
             Err(error)
         }
     }
@@ -70,7 +69,7 @@ async fn first_line(
     let mut bounded = stream.take(longest as u64);
     let reading = bounded.read_until(b'\n', &mut line);
     match timeout(within, reading).await {
-        Ok(read) => read.context("the first line cannot be read")?,
+        Ok(read) => read.context("first line could not be read")?,
         Err(_) => bail!(
             "no line SUB <consumer> [pattern] within {} s",
             within.as_secs()
@@ -78,7 +77,7 @@ async fn first_line(
     };
     // Half a name is another name.
     if matches!(line.last(), Some(last) if *last != b'\n') && line.len() < longest {
-        bail!("the first line has no end");
+        bail!("first line has no line end");
     }
     Ok(line)
 }
@@ -158,7 +157,7 @@ mod tests {
     async fn a_line_that_was_cut_off_names_nobody() {
         let read = async |said: &[u8]| first_line(&mut &*said, PATIENCE).await;
         let error = read(b"SUB bo").await.unwrap_err();
-        assert_eq!(error.to_string(), "the first line has no end");
+        assert_eq!(error.to_string(), "first line has no line end");
         assert_eq!(read(b"SUB bot\nx").await.unwrap(), b"SUB bot\n");
         assert!(read(b"").await.unwrap().is_empty());
     }

@@ -94,7 +94,7 @@ fn color(tone: Tone) -> Style {
 
 fn draw_title(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let daemon = match view.daemon_runs {
-        Some(true) => Span::styled("daemon runs", color(Tone::Good)),
+        Some(true) => Span::styled("daemon running", color(Tone::Good)),
         Some(false) => Span::styled("no daemon", color(Tone::Bad)),
         None => Span::raw(""),
     };
@@ -140,10 +140,10 @@ fn draw_payments(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let hour: u64 = view.payments_by_minute.iter().sum();
     let detect = &view.detect;
     let found = if detect.count == 0 {
-        "found within: no payments yet".to_owned()
+        "time to detect: no payments yet".to_owned()
     } else {
         format!(
-            "found within: p50 {}  p95 {}  p99 {}",
+            "time to detect: p50 {}  p95 {}  p99 {}",
             words::measured(detect.p50),
             words::measured(detect.p95),
             words::measured(detect.p99)
@@ -164,26 +164,20 @@ fn overdue(view: &TopView) -> Line<'static> {
     match overview.oldest_overdue_at {
         Some(oldest) if overview.overdue > 0 => Line::styled(
             format!(
-                "looks due: {}, the oldest for {}",
+                "overdue polls: {}, the oldest by {}",
                 overview.overdue,
                 words::span(view.now.since(oldest))
             ),
             color(Tone::Waiting),
         ),
-        _ => Line::raw("looks due: none"),
+        _ => Line::raw("overdue polls: none"),
     }
 }
 
 fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let accounts = view.accounts.iter();
     let lines = accounts.map(|account| account_line(account, view.now));
-    draw_lines(
-        frame,
-        area,
-        " accounts ",
-        lines.collect(),
-        "none was asked yet",
-    );
+    draw_lines(frame, area, " accounts ", lines.collect(), "no request yet");
 }
 
 fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
@@ -210,13 +204,7 @@ fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
 fn draw_consumers(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     let consumers = view.consumers.iter();
     let lines = consumers.map(|consumer| consumer_line(consumer, view.now));
-    draw_lines(
-        frame,
-        area,
-        " readers of the events ",
-        lines.collect(),
-        "none",
-    );
+    draw_lines(frame, area, " consumers ", lines.collect(), "none");
 }
 
 fn consumer_line(consumer: &Consumer, now: UnixMillis) -> Line<'static> {
@@ -357,11 +345,11 @@ mod tests {
         let told = picture(&view(), 100, 30);
         for part in [
             "shop.db",
-            "daemon runs",
+            "daemon running",
             "review",
-            "looks due: 2, the oldest for 12 s",
+            "overdue polls: 2, the oldest by 12 s",
             "held for 0 s, next request in 30 s",
-            "5 events unread, the oldest from 60 s ago",
+            "5 events unread, the oldest 60 s ago",
             "payment.paid",
             "ORD-1",
         ] {
@@ -385,7 +373,7 @@ mod tests {
             "default",
             "held",
             "review 3",
-            "looks due: 2",
+            "overdue polls: 2",
             "bot",
             "q quits",
         ] {

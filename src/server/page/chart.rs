@@ -1,5 +1,5 @@
-//! Two plots of the last day, drawn as shapes in the page: bars of payments, curves of how soon they
-//! were noticed. The template holds the frame, here are the numbers.
+//! Two plots of the last day, as shapes in the page: bars of payments, curves of the time to detect. The
+//! template holds the frame, here are the numbers.
 
 use std::fmt::Write as _;
 
@@ -61,7 +61,7 @@ pub(super) struct Curve {
     pub(super) dots: Vec<Dot>,
 }
 
-/// How soon payments were noticed, hour by hour.
+/// Time to detect, hour by hour.
 pub(super) struct Curves {
     pub(super) summary: String,
     pub(super) lines: Vec<Line>,
@@ -90,7 +90,7 @@ impl Bars {
         });
         let all: u64 = hours.iter().map(|(_, hour)| hour.paid).sum();
         let summary = match (facts, all) {
-            (None, _) => "Being counted.".to_owned(),
+            (None, _) => "Not counted yet.".to_owned(),
             (Some(_), 0) => "No payment in the last 24 hours.".to_owned(),
             (Some(facts), _) => format!(
                 "{all} in 24 hours, at most {most} in one hour{}.",
@@ -157,19 +157,16 @@ impl Curves {
         let day = facts.map(|facts| facts.day.whole()).unwrap_or_default();
         let summary = match (day.noticed_within(50), day.noticed_within(95)) {
             (Some(half), Some(most)) => format!(
-                "In 24 hours: half within {}, 95 of 100 within {}.",
+                "Last 24 hours: median {}, 95% within {}.",
                 words::measured(half),
                 words::measured(most)
             ),
-            _ => "Nothing to measure in the last 24 hours.".to_owned(),
+            _ => "No payment with a known time in the last 24 hours.".to_owned(),
         };
         Self {
             summary,
             lines: scale.lines(),
-            drawn: vec![
-                curve("most", 95, "95 of 100"),
-                curve("half", 50, "half of the payments"),
-            ],
+            drawn: vec![curve("most", 95, "95%"), curve("half", 50, "median")],
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The one thing that a shop wants to know: is money being noticed?
+//! The headline: are payments being detected?
 
 use crate::domain::time::UnixMillis;
 use crate::metrics::AccountMeter;
@@ -6,7 +6,7 @@ use crate::server::health::{HealthCheck, HealthReport};
 use crate::server::snapshot::{Day, Snapshot};
 use crate::words;
 
-/// The answer, big and plain.
+/// The headline with its reasons.
 #[derive(Debug)]
 pub(super) struct Hero {
     /// `good`, `idle`, `warn` or `bad`.
@@ -25,12 +25,12 @@ impl Hero {
         facts: Option<&Snapshot>,
         now: UnixMillis,
     ) -> Self {
-        let is_reader = |check: &&HealthCheck| check.subject.starts_with("consumer");
-        let (readers, mut reasons): (Vec<&HealthCheck>, Vec<&HealthCheck>) =
-            report.failing().partition(is_reader);
+        let is_consumer = |check: &&HealthCheck| check.subject.starts_with("consumer");
+        let (consumers, mut reasons): (Vec<&HealthCheck>, Vec<&HealthCheck>) =
+            report.failing().partition(is_consumer);
         let sentence = latest(accounts, facts, now);
         let has_grave_reasons = !reasons.is_empty();
-        reasons.extend(readers);
+        reasons.extend(consumers);
         let mut reasons: Vec<HealthCheck> = reasons.into_iter().cloned().collect();
         let headline = grave(&reasons, accounts);
         let has_reasons = !reasons.is_empty();
@@ -50,10 +50,10 @@ impl Hero {
             return Self {
                 tone: "warn",
                 mark: "!",
-                headline: "Payments are noticed, but not picked up".to_owned(),
+                headline: "Payments are detected, but not read".to_owned(),
                 sentence:
-                    "Somebody who should read the events has not done so for long. Start that \
-                           reader, or delete its row in the table consumers."
+                    "A consumer has not acknowledged events for a long time. Start it, or delete its row \
+                     in the table consumers."
                         .to_owned(),
                 reasons,
             };
@@ -62,9 +62,9 @@ impl Hero {
             return Self {
                 tone: "warn",
                 mark: "!",
-                headline: "Some invoices are not asked about".to_owned(),
+                headline: "Some invoices are not polled".to_owned(),
                 sentence: format!(
-                    "They name an account that the configuration does not know: {}.",
+                    "Their account is not in the configuration: {}.",
                     unknown.join(", ")
                 ),
                 reasons,
@@ -75,9 +75,9 @@ impl Hero {
             tone: if asked { "good" } else { "idle" },
             mark: if asked { "✓" } else { "–" },
             headline: if asked {
-                "Payments are being noticed"
+                "Payments are being detected"
             } else {
-                "Ready: nothing to ask about yet"
+                "Ready: no invoice has been polled yet"
             }
             .to_owned(),
             sentence,
@@ -86,19 +86,19 @@ impl Hero {
     }
 }
 
-/// What is wrong, in one line. Several accounts: those that fail are named.
+/// What is wrong, in one line. With several accounts, the failing ones are named.
 fn grave(reasons: &[HealthCheck], accounts: &[AccountMeter]) -> String {
     let stopped = accounts.iter().filter(|meter| is_stopped(meter));
     let stopped: Vec<&str> = stopped.map(AccountMeter::name).collect();
     let only_late = reasons
         .iter()
-        .all(|check| check.subject.starts_with("looks") || check.subject.starts_with("consumer"));
+        .all(|check| check.subject.starts_with("polls") || check.subject.starts_with("consumer"));
     if only_late {
-        "Payments are noticed too late".to_owned()
+        "Payments are detected late".to_owned()
     } else if !stopped.is_empty() && stopped.len() < accounts.len() {
-        format!("Payments of {} are not being noticed", stopped.join(", "))
+        format!("Payments of {} are not being detected", stopped.join(", "))
     } else {
-        "Payments are not being noticed".to_owned()
+        "Payments are not being detected".to_owned()
     }
 }
 
@@ -106,18 +106,18 @@ fn is_stopped(meter: &AccountMeter) -> bool {
     meter.gauges().state.is_stopped()
 }
 
-/// When the provider last answered, and when money was last seen. While an account stands still,
-/// another one's answers would tell the wrong thing: the reasons tell its own.
+/// When the provider last answered, and when a payment was last detected. While an account is stopped,
+/// answers of another would mislead, so only the reasons are shown.
 fn latest(accounts: &[AccountMeter], facts: Option<&Snapshot>, now: UnixMillis) -> String {
     let answers = accounts.iter().filter_map(|a| a.gauges().last_answer_at);
     let answered = match answers.max() {
         _ if accounts.iter().any(is_stopped) => String::new(),
-        Some(at) => format!("The provider last answered {}.", ago(at, now)),
-        None => "The provider has not been asked since the start.".to_owned(),
+        Some(at) => format!("Last answer from the provider {}.", ago(at, now)),
+        None => "No request to the provider since the start.".to_owned(),
     };
     let day = facts.map(|facts| &facts.day);
     let paid = match day.and_then(Day::last_paid_at) {
-        Some(at) => format!("The last payment was noticed {}.", ago(at, now)),
+        Some(at) => format!("Last payment detected {}.", ago(at, now)),
         None if day.is_some() => "No payment in the last 24 hours.".to_owned(),
         None => String::new(),
     };

@@ -1,4 +1,4 @@
-//! The rows of the page's tables, in words.
+//! The rows of the page's tables.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::store::sqlite::{self, Lag};
 use crate::story;
 use crate::words;
 
-/// A reader that is behind for so long is worth a look, though no alarm.
+/// A consumer behind for longer than this is a warning, though no alarm.
 const BEHIND: Duration = Duration::from_mins(10);
 
 /// An invoice that needs a person.
@@ -49,7 +49,7 @@ pub(super) struct StatusRow {
     pub(super) count: String,
 }
 
-pub(super) struct ReaderRow {
+pub(super) struct ConsumerRow {
     pub(super) name: String,
     pub(super) unread: String,
     pub(super) behind: String,
@@ -72,7 +72,7 @@ pub(in crate::server) struct HistoryRow {
 /// An invoice in review.
 pub(super) fn decision(invoice: &Invoice, now: UnixMillis) -> InvoiceRow {
     let why = story::reason_of(invoice);
-    let why = why.as_deref().map_or("a person must look", |why| {
+    let why = why.as_deref().map_or("a person must decide", |why| {
         // The word before is for programs; the invoice's own page tells it.
         why.split_once(": ").map_or(why, |(_, sentence)| sentence)
     });
@@ -83,12 +83,12 @@ pub(super) fn decision(invoice: &Invoice, now: UnixMillis) -> InvoiceRow {
     }
 }
 
-/// An invoice whose look is overdue.
+/// An invoice whose poll is overdue.
 pub(super) fn late(invoice: &Invoice, now: UnixMillis) -> InvoiceRow {
     let error = invoice.schedule.last_error.as_deref().map(one_line);
     let planned = invoice.schedule.next_poll_at.unwrap_or(now);
     InvoiceRow {
-        why: error.unwrap_or_else(|| "waits for its turn in the account's budget".to_owned()),
+        why: error.unwrap_or_else(|| "waits for the account's rate limit".to_owned()),
         since: words::relative(planned, now),
         ..row(invoice)
     }
@@ -109,10 +109,10 @@ impl AccountRow {
     pub(super) fn of(meter: &AccountMeter, facts: Option<&Snapshot>, now: UnixMillis) -> Self {
         let standing = meter.gauges();
         let (state, tone) = match (standing.state, standing.last_answer_at) {
-            (AccountState::Working | AccountState::Unknown, None) => ("not asked yet", "idle"),
-            (AccountState::Working | AccountState::Unknown, Some(_)) => ("answers", "good"),
-            (AccountState::Held, _) => ("asked for a pause", "warn"),
-            (AccountState::Paused, _) => ("cannot be asked", "bad"),
+            (AccountState::Working | AccountState::Unknown, None) => ("no request yet", "idle"),
+            (AccountState::Working | AccountState::Unknown, Some(_)) => ("answering", "good"),
+            (AccountState::Held, _) => ("paused by Retry-After", "warn"),
+            (AccountState::Paused, _) => ("every request fails", "bad"),
             (AccountState::KeyRefused, _) => ("key refused", "bad"),
         };
         let failed = standing.last_failure.filter(|_| tone != "good");
@@ -128,7 +128,7 @@ impl AccountRow {
                 .map_or_else(|| "never".to_owned(), when),
             budget: standing.rate.map_or_else(
                 || "no limit".to_owned(),
-                |rate| format!("{} a second", (rate * 10.0).round() / 10.0),
+                |rate| format!("{} per second", (rate * 10.0).round() / 10.0),
             ),
             in_flight: standing.in_flight,
             overdue: overdue.map_or_else(|| "…".to_owned(), |overdue| up_to(overdue.count)),
@@ -140,7 +140,7 @@ impl AccountRow {
         let nothing = || "–".to_owned();
         Self {
             name: name.to_owned(),
-            state: "switched off",
+            state: "disabled",
             tone: "idle",
             error: String::new(),
             answered: nothing(),
@@ -151,7 +151,7 @@ impl AccountRow {
     }
 }
 
-impl ReaderRow {
+impl ConsumerRow {
     pub(super) fn of(lag: &Lag, now: UnixMillis) -> Self {
         let behind = lag.oldest_at.map(|at| now.since(at));
         let tone = match behind {
@@ -164,7 +164,7 @@ impl ReaderRow {
             unread: up_to(lag.unread),
             behind: lag
                 .oldest_at
-                .map_or_else(|| "has read all".to_owned(), |at| words::relative(at, now)),
+                .map_or_else(|| "none".to_owned(), |at| words::relative(at, now)),
             tone,
         }
     }
@@ -182,13 +182,13 @@ pub(super) fn statuses(facts: &Snapshot) -> Vec<StatusRow> {
 
 fn means(status: Status) -> &'static str {
     match status {
-        Status::Requested => "the order is being made",
-        Status::Pending => "waiting for money",
-        Status::Paid => "money came",
-        Status::Expired => "nobody paid in time",
-        Status::Cancelled => "the order was ended",
-        Status::Rejected => "no order could be made",
-        Status::Review => "you decide",
+        Status::Requested => "order being created",
+        Status::Pending => "waiting for payment",
+        Status::Paid => "paid",
+        Status::Expired => "not paid in time",
+        Status::Cancelled => "order cancelled",
+        Status::Rejected => "order could not be created",
+        Status::Review => "a person must decide",
     }
 }
 
@@ -202,7 +202,7 @@ pub(in crate::server) fn tone(status: Status) -> &'static str {
     }
 }
 
-/// What the page tells of an event's payload.
+/// The parts of an event's payload that the page shows.
 #[derive(Deserialize)]
 struct Payload {
     subject: Option<String>,
@@ -267,12 +267,12 @@ fn what_happened(event_type: &str, late: bool) -> (String, &'static str) {
     let (words, tone) = match event_type {
         "payment.paid" if late => ("paid late", "good"),
         "payment.paid" => ("paid", "good"),
-        "payment.pending" => ("order made", "idle"),
+        "payment.pending" => ("order created", "idle"),
         "payment.expired" => ("expired", "idle"),
         "payment.cancelled" => ("cancelled", "idle"),
         "payment.rejected" => ("rejected", "bad"),
-        "payment.review" => ("to decide", "warn"),
-        "payment.detailed" => ("amounts known", "idle"),
+        "payment.review" => ("needs review", "warn"),
+        "payment.detailed" => ("amounts added", "idle"),
         "payment.partial" => ("partly paid", "warn"),
         "payment.further" => ("paid again", "warn"),
         "payment.refunded" => ("refunded", "warn"),

@@ -1,5 +1,5 @@
-//! The last day by hours: payments, and how long they took to be noticed. Read from the outbox a
-//! part at a time, each event once.
+//! The last day by hours: payments, and their time to detect. Read from the outbox in parts, each event
+//! once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Told};
 
-/// Hours that are told, the present one included.
+/// Hours shown, the current one included.
 pub(in crate::server) const HOURS: usize = 24;
 const HOUR_MS: i64 = 3_600_000;
 
@@ -25,7 +25,7 @@ const CLASSES: usize = 150;
 /// What happened within one hour of the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Hour {
-    /// Payments that were noticed.
+    /// Payments that were detected.
     pub(in crate::server) paid: u64,
     /// Of those whose time the provider told: how many fell into each class.
     classes: Vec<u32>,

@@ -93,10 +93,10 @@ async fn a_clock_that_differs_from_the_providers_is_warned_of_and_fails_from_fiv
 
 /// The daemon's unit and a person's shell have different environments.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_the_environment_hides_is_said_by_check_and_by_run() {
+async fn a_database_overridden_by_the_environment_is_reported_by_every_command() {
     let shop = crate::shop::Shop::open().await;
     program::write_config(&shop);
-    let hidden = "PAYRECOND__DATABASE__PATH names the database";
+    let hidden = "overrides database.path";
     let other = shop.folder.path().join("other.db");
     for (path, is_hidden) in [(&other, true), (&shop.database(), false)] {
         for arguments in [&["migrate"][..], &["check"], &["run", "--once"]] {

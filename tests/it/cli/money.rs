@@ -87,7 +87,7 @@ fn an_order_that_the_shop_has_made_itself_is_followed_by_its_external_id() {
     );
     let why = shop.run(&["why", "ORD-1"]);
     assert!(
-        why.stdout.contains("under the external id"),
+        why.stdout.contains("with this external id"),
         "{}",
         why.stdout
     );

@@ -167,7 +167,11 @@ fn what_the_database_refuses_is_told_in_its_words() {
         "elsewhere",
     ]);
     assert_eq!(unknown.code, 0);
-    assert!(unknown.stderr.contains("does not know account elsewhere"));
+    assert!(
+        unknown
+            .stderr
+            .contains("account elsewhere is not in the configuration")
+    );
 }
 
 #[tokio::test]
@@ -245,7 +249,7 @@ async fn a_reference_is_an_id_else_an_external_id_else_an_order_id() {
             .map(|invoice| invoice["id"].as_i64().unwrap())
             .collect();
         assert_eq!(ids, [1, 4]);
-        assert_eq!(answer["error"], "2 invoices are called A");
+        assert_eq!(answer["error"], "2 invoices match A");
         let told = shop.run(&[command, "A"]);
         assert_eq!((told.code, told.stdout.as_str()), (1, ""));
         for part in ["#1", "#4", "second", "--account"] {
@@ -307,7 +311,7 @@ async fn why_tells_what_was_seen_what_holds_and_what_comes() {
         "review",
         "amount_mismatch",
         "ACTIVE",
-        "No daemon runs",
+        "No daemon is running",
         "payrecond resolve '#1'",
     ] {
         assert!(told.contains(part), "{part} is missing in {told}");
@@ -315,10 +319,10 @@ async fn why_tells_what_was_seen_what_holds_and_what_comes() {
     let answer = shop.run(&["why", "ORD-1", "--json"]).json();
     assert_eq!(answer["invoice"]["reason"], "amount_mismatch");
     assert_eq!(answer["obstacles"][0]["kind"], "no_daemon");
-    assert!(answer["next_look"]["rule"].is_string());
+    assert!(answer["next_poll"]["rule"].is_string());
     sql(&shop.database(), "UPDATE invoices SET next_poll_at = 0");
     let answer = shop.run(&["why", "#1", "--json"]).json();
-    assert_eq!(answer["next_look"]["rule"], "nudged");
+    assert_eq!(answer["next_poll"]["rule"], "nudged");
 }
 
 #[tokio::test]

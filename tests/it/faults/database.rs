@@ -38,7 +38,7 @@ fn sqlite(path: &Path, sql: &str) -> String {
 async fn a_second_daemon_is_refused_and_the_first_goes_on() {
     let shop = Shop::open().await;
     let first = Program::ready(&shop).await;
-    refused(&shop, "another daemon runs on this database").await;
+    refused(&shop, "another daemon is running on this database").await;
     let id = shop.drop_in("ORD-1").await;
     shop.world.pay(&id, &Payment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;

@@ -27,7 +27,7 @@ const KINDS: &[(&str, &str)] = &[
 /// In words of its own it says that it waits, or that the side file is not kept.
 const DEGRADED: &[&str] = &[
     "the database cannot be used: waiting for it",
-    "the feed waits for the database",
+    "database unavailable; feed retrying",
     "the high-water mark could not be written",
 ];
 

@@ -89,7 +89,7 @@ async fn a_database_has_one_daemon_and_one_epoch_by_whatever_link_it_is_called()
             assert_eq!(refused.status.code(), Some(1));
             let why = errors(&refused);
             assert!(
-                why.contains("another daemon runs on this database"),
+                why.contains("another daemon is running on this database"),
                 "{why}"
             );
         }
