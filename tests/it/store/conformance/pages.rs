@@ -77,7 +77,7 @@ async fn new_invoices_are_found_by_their_ids(backend: &impl Backend) {
     assert_eq!((row.status, row.next_poll_at), (of.facts.status, LATER));
     assert_eq!(row.created_at, of.created_at);
     assert_eq!(row.expiry, UnixMillis(of.created_at.0 + 86_400_000));
-    assert!(row.looked_at && !row.unsettled);
+    assert!(row.polled_at.is_some() && !row.unsettled);
     // What is told of the order stands above what was asked for.
     sure(
         store
