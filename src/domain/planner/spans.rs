@@ -438,3 +438,6 @@ impl SpanReading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

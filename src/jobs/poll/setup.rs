@@ -99,7 +99,7 @@ impl PollSetup {
             paid: lists(SpanKind::Paid) && may_list && !has_better,
             created: created && may_list && !has_better,
             is_preferred: self.strategy == Strategy::List,
-            follows: created && self.provider.finds().is_none(),
+            follows: created && !has_better,
             refunds: self.provider.lists_refunds().is_some(),
             page_limit: list.map_or(0, ListByTime::page_limit),
             bytes_per_second: self.list_bytes_per_second,

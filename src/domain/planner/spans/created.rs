@@ -14,7 +14,7 @@ use crate::domain::time::UnixMillis;
 const BEFORE: Duration = Duration::from_mins(2);
 const AFTER: Duration = Duration::from_mins(1);
 /// Of an order that is known by its external id alone, even less is known.
-const FOLLOWED_BEFORE: Duration = Duration::from_mins(10);
+const FOLLOWED_BEFORE: Duration = Duration::from_hours(2);
 /// A search is not begun anew for what the last one read up to here.
 const OVERLAP: Duration = Duration::from_mins(1);
 
