@@ -97,6 +97,8 @@ pub struct SpanPageSummary<'a> {
     pub goes_on: bool,
     /// Entries that it showed.
     pub slots: &'a [u32],
+    /// How many of them it polled.
+    pub polled: usize,
     /// Creation of a refund on it that has not come to its end.
     pub unsettled_since: Option<UnixMillis>,
 }
@@ -378,7 +380,7 @@ impl SpanPlanner {
         reading.unsettled_since = unsettled.into_iter().flatten().min();
         let is_for_due = reading.is_for_due;
         let is_enough = match reading.why {
-            SpanWhy::Due => self.created.learn(page.slots, reading.pages),
+            SpanWhy::Due => self.created.learn(page.slots, page.polled, reading.pages),
             SpanWhy::Paid | SpanWhy::Refunds | SpanWhy::Followed => false,
         };
         if !is_for_due && self.terms.bytes_per_second > 0 {
@@ -388,10 +390,10 @@ impl SpanPlanner {
             return None;
         }
         let reading = self.reading.take()?;
-        Some(self.conclude(reading, page.goes_on))
+        Some(self.conclude(reading))
     }
 
-    fn conclude(&mut self, reading: SpanReading, goes_on: bool) -> Missed {
+    fn conclude(&mut self, reading: SpanReading) -> Missed {
         let SpanReading {
             why, from, began, ..
         } = reading;
@@ -406,7 +408,8 @@ impl SpanPlanner {
             SpanWhy::Followed => self.created.learn_followed(from, began.theirs),
             SpanWhy::Due => missed = self.created.conclude(),
         }
-        if matches!(why, SpanWhy::Due | SpanWhy::Followed) && !goes_on {
+        // Of a reading that was given up, at least as many.
+        if matches!(why, SpanWhy::Due | SpanWhy::Followed) {
             let until = reading.until.unwrap_or(began.theirs);
             self.created.learn_density(until.since(from), reading.items);
         }

@@ -46,7 +46,9 @@ pub(super) struct SpanShown {
     next: Option<SpanCursor>,
     /// Entries that it showed.
     slots: Vec<u32>,
-    /// Those of them that were polled by it, and nothing has changed.
+    /// How many of them it polled.
+    polled: usize,
+    /// Those of them about which nothing has changed.
     unchanged: Vec<u32>,
     /// To be judged.
     shown: Vec<Shown>,
@@ -171,6 +173,7 @@ impl SpanShown {
             self.slots.push(slot);
             let entry = schedule.entry(slot).filter(|entry| !entry.is_in_hand());
             let Some(entry) = entry else { return };
+            self.polled += 1;
             // What is told of an order for the first time, such as its end, is kept.
             let is_known = entry.trust != Trust::New && entry.kind == EntryKind::Open;
             if is_known && observed.state == OrderState::Open && entry.terms == terms {
@@ -384,6 +387,7 @@ impl Poller {
             bytes: read.bytes,
             goes_on: read.next.is_some(),
             slots: &read.slots,
+            polled: read.polled,
             unsettled_since: unsettled.map(|one| one.happened_at).min(),
         };
         let concluded = self.spans.learn_page(summary, now);

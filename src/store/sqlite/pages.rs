@@ -74,11 +74,12 @@ const MATCH: &str = concat!(
 
 /// Each value is an order id.
 const OF_ORDERS: &str = concat!(
-    "SELECT ",
+    "WITH listed (place, listed_id) AS MATERIALIZED (SELECT key, value FROM json_each(?2))
+     SELECT ",
     packed_invoice!(),
-    ", listed.key FROM json_each(?2) AS listed CROSS JOIN invoices
-        ON invoices.account = ?1 AND invoices.order_id = listed.value
-      ORDER BY listed.key"
+    ", place FROM listed CROSS JOIN invoices
+        ON invoices.account = ?1 AND invoices.order_id = listed_id
+      ORDER BY place"
 );
 
 /// Among so many invoices that ended last, those without amounts are looked for.

@@ -48,8 +48,9 @@ pub(super) struct CreatedSpans {
     planned: VecDeque<CreatedSpan>,
     /// Whom the reading under way is for and has not shown yet.
     left: HashSet<u32>,
-    shown: usize,
-    /// Orders seen in spans that were read whole, and how long those were.
+    /// How many it has polled.
+    polled: usize,
+    /// Orders seen in spans that were read, and how long those were.
     density: Option<(u64, Duration)>,
     /// The earliest moment that an order which is looked for may have been made.
     follows_since: Option<UnixMillis>,
@@ -63,7 +64,7 @@ impl CreatedSpans {
             least: if is_preferred { 1 } else { 2 },
             planned: VecDeque::new(),
             left: HashSet::new(),
-            shown: 0,
+            polled: 0,
             density: None,
             follows_since: None,
             followed: None,
@@ -155,16 +156,18 @@ impl CreatedSpans {
         }
         let span = self.planned.pop_front()?;
         self.left = span.members.into_iter().collect();
-        self.shown = 0;
+        self.polled = 0;
         Some((super::SpanWhy::Due, span.from, Some(span.until)))
     }
 
-    /// A page has shown these. Returns whether the reading has brought what it was for, or is worth
-    /// no further page.
-    pub(super) fn learn(&mut self, slots: &[u32], pages: u32) -> bool {
-        let shown = slots.iter().filter(|slot| self.left.remove(slot));
-        self.shown += shown.count();
-        let next_is_worth_it = self.shown > pages as usize;
+    /// A page has shown these, and so many others beside that it polled as well. Returns whether the
+    /// reading has brought what it was for, or is worth no further page.
+    pub(super) fn learn(&mut self, slots: &[u32], polled: usize, pages: u32) -> bool {
+        for slot in slots {
+            self.left.remove(slot);
+        }
+        self.polled += polled;
+        let next_is_worth_it = self.polled > pages as usize;
         self.left.is_empty() || !next_is_worth_it
     }
 
@@ -181,7 +184,7 @@ impl CreatedSpans {
         self.followed = Some((earliest, through));
     }
 
-    /// A span so long was read whole. What was learned before counts half.
+    /// A span so long was read. What was learned before counts half.
     pub(super) fn learn_density(&mut self, span: Duration, items: u64) {
         let (known, within) = self.density.unwrap_or_default();
         let span = span.max(Duration::from_secs(1));
@@ -243,13 +246,13 @@ mod tests {
         let mut created = CreatedSpans::new(100, false);
         created.plan(&due(50, 1), true);
         created.take(now()).unwrap();
-        assert!(created.learn(&[], 1));
+        assert!(created.learn(&[], 0, 1));
         assert_eq!(created.conclude().0.len(), 50);
         created.plan(&due(50, 1), true);
         created.take(now()).unwrap();
         let some: Vec<u32> = (0..20).collect();
-        assert!(!created.learn(&some, 1), "worth another");
-        assert!(created.learn(&(20..50).collect::<Vec<_>>(), 2));
+        assert!(!created.learn(&some, 20, 1), "worth another");
+        assert!(created.learn(&(20..50).collect::<Vec<_>>(), 30, 2));
         assert_eq!(created.conclude().0, [0_u32; 0]);
     }
 

@@ -184,6 +184,14 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
         found,
         [(1, "paid"), (2, "by-name"), (2, "by-order"), (3, "by-name")]
     );
+    let ids: Vec<OrderId> = orders.into_iter().map(|(order, _)| order).collect();
+    let whole = sure(store.invoices_of_orders(&ACCOUNT.into(), &ids).await);
+    let whole: Vec<(usize, &str)> = whole
+        .iter()
+        .map(|(place, row)| (*place, row.external_id.0.as_str()))
+        .collect();
+    let by_order = [(1, "paid"), (2, "by-order"), (4, "paid-in-full")];
+    assert_eq!(whole, by_order, "whatever their status");
 }
 
 async fn payments_without_amounts_are_known(backend: &impl Backend) {
