@@ -70,6 +70,7 @@ async fn create(status: u16, chunks: Vec<Bytes>) -> String {
         Ok(CreationAnswer::Refused(words) | CreationAnswer::Conflict(words)) => {
             assert!(is_one_harmless_line(words), "{words:?}");
         }
+        Ok(CreationAnswer::Link(link)) => assert!(is_one_harmless_line(link), "{link:?}"),
         Err(_) => {}
     }
     told(&answer)

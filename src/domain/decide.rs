@@ -162,6 +162,7 @@ fn observed_at(observation: &Observation) -> UnixMillis {
         Observation::NotFound { observed_at, .. }
         | Observation::NothingUntil { observed_at, .. }
         | Observation::ExternalIdInvalid { observed_at }
+        | Observation::LinkMade { observed_at, .. }
         | Observation::CreationRefused { observed_at, .. }
         | Observation::CreationConflict { observed_at }
         | Observation::CreationTooLate { observed_at }
@@ -182,6 +183,7 @@ fn judge(rules: &Rules, row: &mut Invoice, observation: Observation) -> Judgemen
         } => judge_not_found(facts, observed_at, counts),
         Observation::NothingUntil { reading, .. } => judge_silence(rules, row, reading),
         Observation::ExternalIdInvalid { .. } => judge_external_id(facts),
+        Observation::LinkMade { pay_link, .. } => judge_link(facts, pay_link),
         Observation::CreationRefused { reason, .. } => {
             end_creation(facts, Status::Rejected, &reason)
         }
@@ -447,6 +449,15 @@ fn judge_creation(facts: &mut Facts, external_id: &str, seen: &ObservedOrder) ->
     if seen.state == OrderState::Open {
         facts.provider_status = Some(seen.provider_status.clone());
     }
+    say(facts, Status::Pending, None)
+}
+
+/// The requested invoice can be paid: it waits for money from now on, without an order.
+fn judge_link(facts: &mut Facts, pay_link: String) -> Option<EventType> {
+    if facts.status != Status::Requested {
+        return None;
+    }
+    facts.pay_link = Some(pay_link);
     say(facts, Status::Pending, None)
 }
 

@@ -15,6 +15,7 @@ pub mod event;
 mod event_id;
 mod ids;
 pub mod invoice;
+pub mod ledger;
 pub mod list_reading;
 pub mod listing;
 pub mod money;

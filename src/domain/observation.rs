@@ -181,6 +181,13 @@ pub enum Observation {
     },
     /// The order of a requested invoice exists now (made by this request or an earlier one).
     Created(ObservedOrder),
+    /// The requested invoice can be paid at this link: the provider keeps no orders.
+    LinkMade {
+        /// When it was made.
+        observed_at: UnixMillis,
+        /// The link, complete.
+        pay_link: String,
+    },
     /// The provider refuses to make the order, in its own words.
     CreationRefused {
         /// When it said so.

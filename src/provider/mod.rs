@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod kind;
+mod ledger;
 mod refund_list;
 pub mod registry;
 pub mod service;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::ledger::{LedgerJudgement, LedgerPage, ReadLedger};
 pub use self::refund_list::{ListRefunds, Refund, RefundPage};
 pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
@@ -63,6 +65,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The list of refunds by time.
     fn lists_refunds(&self) -> Option<&dyn ListRefunds> {
+        None
+    }
+
+    /// The ledger, where there are no orders to ask for.
+    fn ledger(&self) -> Option<&dyn ReadLedger> {
         None
     }
 
@@ -126,6 +133,11 @@ pub trait CreateOrders: Send + Sync {
     /// be made (one line, names the option and the rule). Pure.
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;
 
+    /// What `create` would answer, where no request is needed to know it. Pure.
+    fn known_answer(&self, _creation: &Creation) -> Option<CreationAnswer> {
+        None
+    }
+
     /// Makes the order, or finds that an earlier try made it.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError>;
 }
@@ -170,6 +182,8 @@ pub struct Creation {
 pub enum CreationAnswer {
     /// The order exists, made now or by an earlier try with the same parameters.
     Exists(ObservedOrder),
+    /// There is no order to be made: a link at which the invoice can be paid.
+    Link(String),
     /// It will not make the order, in its words on one line.
     Refused(String),
     /// An order with this external id and other parameters exists, in its words on one line.

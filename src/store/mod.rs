@@ -157,15 +157,6 @@ pub trait Store: Send + Sync + 'static {
     /// Returns how many.
     async fn prune_transactions(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
 
-    /// Keeps transactions of `account` whose labels no invoice has: new ones, and what has changed of
-    /// those that are kept. One that belongs to an invoice stays its own.
-    async fn record_transactions(
-        &self,
-        account: &AccountName,
-        transactions: &[Transaction],
-        now: UnixMillis,
-    ) -> Result<(), StoreError>;
-
     /// Transactions of `account` that belong to no invoice and bear one of these labels, in the order
     /// in which they happened.
     async fn transactions_of_nobody(
@@ -173,6 +164,27 @@ pub trait Store: Send + Sync + 'static {
         account: &AccountName,
         labels: &[&ExternalId],
     ) -> Result<Vec<Transaction>, StoreError>;
+
+    /// The invoices of `account` that these transactions belong to, by label, else by the payment of the
+    /// same id that they return; each with the index of its transaction. Left out are those that have
+    /// no order to be paid yet, or never will.
+    async fn match_transactions(
+        &self,
+        account: &AccountName,
+        transactions: &[Transaction],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError>;
+
+    /// Keeps transactions of `account` whose labels no invoice has: new ones, and what has changed of
+    /// those that are kept (one that belongs to an invoice stays its own); and with them the place
+    /// where reading the ledger goes on, `ListBeginning::positions` at the next start.
+    async fn keep_ledger(
+        &self,
+        account: &AccountName,
+        provider: &str,
+        of_nobody: &[Transaction],
+        place: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError>;
 
     /// The invoices of `account` that follow `orders`, each with its order's place among them; those
     /// without an order yet are found by their external id.

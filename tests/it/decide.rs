@@ -789,6 +789,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
         2 => any_observed_order().prop_map(Observation::Created),
         2 => any::<bool>().prop_map(move |counts| Observation::NotFound { observed_at, counts }),
         1 => Just(Observation::CreationRefused { observed_at, reason: "no".into() }),
+        1 => Just(Observation::LinkMade { observed_at, pay_link: "https://t.me/$1".into() }),
         1 => Just(Observation::CreationConflict { observed_at }),
         1 => Just(Observation::CreationTooLate { observed_at }),
         1 => prop::sample::select(vec![Verdict::Paid, Verdict::Expired, Verdict::Cancelled])
@@ -805,6 +806,7 @@ fn says_so(observation: &Observation, said: EventType, status: Status) -> bool {
         | Observation::ExternalIdInvalid { .. } => {
             return false;
         }
+        Observation::LinkMade { .. } => return said == EventType::Pending,
         Observation::Created(_) => return matches!(said, EventType::Pending | EventType::Review),
         Observation::NotFound { counts, .. } => return *counts && said == EventType::Review,
         Observation::CreationRefused { .. } | Observation::CreationTooLate { .. } => {

@@ -22,6 +22,7 @@ mod faults;
 mod feed_frames;
 mod fuzzed;
 mod http_client;
+mod ledger;
 mod list;
 mod listing;
 mod other_day;

@@ -373,13 +373,27 @@ impl Store for Disk {
         passes_on!(self, WRITE, prune_transactions(before, limit))
     }
 
-    async fn record_transactions(
+    async fn match_transactions(
         &self,
         account: &AccountName,
         transactions: &[Transaction],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        passes_on!(self, READ, match_transactions(account, transactions))
+    }
+
+    async fn keep_ledger(
+        &self,
+        account: &AccountName,
+        provider: &str,
+        of_nobody: &[Transaction],
+        place: &str,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        passes_on!(self, WRITE, record_transactions(account, transactions, now))
+        passes_on!(
+            self,
+            WRITE,
+            keep_ledger(account, provider, of_nobody, place, now)
+        )
     }
 
     async fn transactions_of_nobody(

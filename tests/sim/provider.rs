@@ -459,6 +459,7 @@ pub fn word(state: OrderState) -> &'static str {
 fn in_short(answer: &CreationAnswer) -> String {
     match answer {
         CreationAnswer::Exists(seen) => format!("exists {}", seen.provider_status),
+        CreationAnswer::Link(_) => "link".into(),
         CreationAnswer::Refused(_) => "refused".into(),
         CreationAnswer::Conflict(_) => "conflict".into(),
     }

@@ -80,6 +80,21 @@ fn creation_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) ->
     }
 }
 
+fn observed_creation(answer: CreationAnswer, observed_at: UnixMillis) -> Observation {
+    match answer {
+        CreationAnswer::Exists(observed) => Observation::Created(observed),
+        CreationAnswer::Link(pay_link) => Observation::LinkMade {
+            observed_at,
+            pay_link,
+        },
+        CreationAnswer::Refused(reason) => Observation::CreationRefused {
+            observed_at,
+            reason,
+        },
+        CreationAnswer::Conflict(_) => Observation::CreationConflict { observed_at },
+    }
+}
+
 /// An answer so recent shows that the account's service works.
 const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
 
@@ -210,14 +225,10 @@ impl Asker {
         };
         let answer = creates.create(creation).await?;
         let observed_at = self.clock.now();
-        Ok(FetchAnswer::proof(vec![match answer {
-            CreationAnswer::Exists(observed) => Observation::Created(observed),
-            CreationAnswer::Refused(reason) => Observation::CreationRefused {
-                observed_at,
-                reason,
-            },
-            CreationAnswer::Conflict(_) => Observation::CreationConflict { observed_at },
-        }]))
+        Ok(FetchAnswer::proof(vec![observed_creation(
+            answer,
+            observed_at,
+        )]))
     }
 
     async fn poll(

@@ -346,6 +346,7 @@ impl Poller {
 
     /// What a commit means for the schedule: the row itself tells again when it is due.
     pub(super) fn note_committed(&mut self, decided: &Decided, is_written: bool) {
+        self.released_from_hand(decided, is_written);
         let now = self.setup.clock.monotonic();
         let (invoice, row) = (&decided.invoice, &decided.decision.row);
         let mut shared = lock(&self.shared);

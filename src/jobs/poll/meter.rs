@@ -2,6 +2,7 @@
 
 use super::Poller;
 use super::fetch::{About, FetchOutcome};
+use super::ledger::LedgerAnswer;
 use super::page::Listed;
 use super::spans::SpanOutcome;
 use super::writer::Decided;
@@ -37,7 +38,7 @@ impl Poller {
             let outcome = match observation {
                 Observation::Seen(_) | Observation::Ledger(_) => "seen",
                 Observation::NotFound { .. } | Observation::NothingUntil { .. } => "not_found",
-                Observation::Created(_) => "created",
+                Observation::Created(_) | Observation::LinkMade { .. } => "created",
                 Observation::CreationRefused { .. } | Observation::CreationTooLate { .. } => {
                     "refused"
                 }
@@ -76,6 +77,19 @@ impl Poller {
                 meter.answered("page", now);
                 meter.observed("page", "seen", read.items);
                 meter.page(read.bytes, read.items);
+            }
+        }
+    }
+
+    /// Counts a request for a page of the ledger.
+    pub(super) fn meter_ledger(&self, answer: &LedgerAnswer) {
+        let (meter, now) = (&self.setup.meter, self.setup.clock.now());
+        match answer.result() {
+            Err(error) => meter.failed("ledger", error.kind(), error.to_string(), now),
+            Ok(page) => {
+                meter.answered("ledger", now);
+                let items = u64::try_from(page.transactions.len()).unwrap_or_default();
+                meter.observed("ledger", "seen", items);
             }
         }
     }

@@ -10,6 +10,7 @@
 
 mod entry;
 mod fetch;
+mod ledger;
 mod load;
 mod matching;
 mod meter;
@@ -33,6 +34,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use self::fetch::Fetcher;
+use self::ledger::LedgerReader;
 use self::load::Loader;
 use self::matching::Unmatched;
 use self::page::{Listed, Shared};
@@ -90,6 +92,8 @@ struct Requests {
     /// The request to the list by time that is under way, and what leads to the page after the last.
     span: Option<BoxFuture<'static, SpanOutcome>>,
     span_cursor: Option<SpanCursor>,
+    /// Where the provider keeps a ledger and no orders.
+    ledger: Option<LedgerReader>,
     /// Whether the next request is for an order by its id, if one waits.
     list_was_last: bool,
 }
@@ -126,6 +130,7 @@ impl Poller {
                 list: None,
                 span: None,
                 span_cursor: None,
+                ledger: setup.provider.ledger().map(|_| LedgerReader::new()),
                 list_was_last: false,
             },
             unmatched: Unmatched::default(),
@@ -218,8 +223,9 @@ impl Poller {
 impl Requests {
     /// Whether nothing waits for its answer, or to be asked.
     fn are_idle(&self) -> bool {
+        let ledger_is_idle = self.ledger.as_ref().is_none_or(LedgerReader::is_idle);
         let reads_lists = self.list.is_some() || self.span.is_some();
-        self.loader.is_idle() && self.fetcher.is_idle() && !reads_lists
+        self.loader.is_idle() && self.fetcher.is_idle() && !reads_lists && ledger_is_idle
     }
 
     /// What was not begun yet is not begun any more.
@@ -227,6 +233,9 @@ impl Requests {
         self.loader.clear();
         self.list = None;
         self.span = None;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.drop_request();
+        }
     }
 }
 

@@ -232,7 +232,8 @@ impl Poller {
             .record(&setup.account, name, &setup.limiter.lock(), clock);
         if let Some(mut record) = record {
             let shapes = self.planner.shapes();
-            if shapes.page_limit > 0 || self.spans.is_used() {
+            let reads_more = self.spans.is_used() || self.requests.ledger.is_some();
+            if shapes.page_limit > 0 || reads_more {
                 let is_caught_up =
                     self.queue.has_read_all() && lock(&self.shared).schedule.is_caught_up();
                 let positions = &self.planner.listing.positions;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::entry::Entry;
+use super::entry::{Entry, EntryKind};
 use super::fetch::{self, Question, Step};
+use super::ledger::{LedgerAnswer, LedgerReader};
 use super::load::{Group, Loaded, ScheduledInvoice};
 use super::page::{self, lock};
 use super::schedule::{self, tick};
@@ -42,12 +43,13 @@ impl Poller {
     }
 
     async fn refill(&mut self) -> Result<(), StoreError> {
-        let has_unmatched = !self.unmatched.is_empty();
+        let has_unmatched = !self.unmatched.is_empty() || self.has_ledger_work();
         let has_read = self.take_in().await?;
         self.match_shown().await?;
         self.match_missing().await?;
         self.match_refunds().await?;
         self.plan_told().await?;
+        self.work_on_ledger().await?;
         if has_read || has_unmatched {
             self.writer.recovered();
         }
@@ -59,6 +61,7 @@ impl Poller {
         if !self.writer.is_failing() {
             self.begin_list().await?;
             self.begin_span().await?;
+            self.begin_ledger();
         }
         self.begin_load();
         if self.writer.is_failing() && !self.requests.loader.is_loading() {
@@ -103,6 +106,9 @@ impl Poller {
     async fn begin_with(&mut self, beginning: ListBeginning) -> Result<(), StoreError> {
         let text = beginning.positions.unwrap_or_default();
         self.spans.restore(&text);
+        if let Some(ledger) = &mut self.requests.ledger {
+            ledger.begin_with(&text);
+        }
         if self.shapes().page_limit == 0 {
             return Ok(());
         }
@@ -130,6 +136,9 @@ impl Poller {
                 continue;
             };
             let Some(order_id) = &row.order_id else {
+                if let Some(ledger) = &mut self.requests.ledger {
+                    ledger.check_new(row.id);
+                }
                 orders_to_come = true;
                 continue;
             };
@@ -176,7 +185,10 @@ impl Poller {
             return;
         }
         let most = self.planner.most_planned();
-        let mut due = if self.planner.sweeps(count, now) {
+        let mut due = if self.requests.ledger.is_some() {
+            // A reading of the ledger polls all others.
+            schedule.turns_of(tick(now), most, |entry| entry.kind == EntryKind::Create)
+        } else if self.planner.sweeps(count, now) {
             let is_alone = |e: &Entry| e.candidate(shapes).by == By::Alone;
             let alone = schedule.turns_of(tick(now), most, is_alone);
             if self.planner.is_sweeping() {
@@ -395,6 +407,7 @@ impl Poller {
         tokio::select! {
             biased;
             outcome = writer.finished() => self.committed(outcome),
+            answer = ledger_answer(&mut requests.ledger) => self.ledger_answered(answer),
             listed = under_way(&mut requests.list) => {
                 self.requests.list = None;
                 self.listed(listed);
@@ -438,7 +451,7 @@ impl Poller {
                 now + self.setup.intake_interval
             };
         }
-        if self.queue.goes_on() || !self.unmatched.is_empty() {
+        if self.queue.goes_on() || !self.unmatched.is_empty() || self.has_ledger_work() {
             return now;
         }
         let mut wakes = vec![self.queue.not_before()];
@@ -456,8 +469,12 @@ impl Poller {
             (room, limiter.wait_for_probe(now))
         };
         wakes.extend(probe.map(|wait| now + wait));
+        let ledger = self.requests.ledger.as_ref();
+        let is_due = ledger.is_some() && self.is_ledger_due();
+        let next_page = ledger.and_then(|ledger| ledger.next_request(is_due, now));
         if let Some(room) = room {
             wakes.extend(self.next_span(now).map(|at| at.max(now + room)));
+            wakes.extend(next_page.map(|at| at.max(now + room)));
             wakes.extend(self.next_request(now).map(|at| at.max(now + room)));
         }
         wakes.into_iter().min().unwrap_or(now + LONGEST_NAP)
@@ -479,6 +496,14 @@ impl Poller {
             .next_beyond()
             .filter(|_| self.pass.once.is_none());
         for_due.into_iter().chain(beyond).min()
+    }
+}
+
+/// The answer of a ledger; never where there is none.
+async fn ledger_answer(ledger: &mut Option<LedgerReader>) -> LedgerAnswer {
+    match ledger {
+        Some(ledger) => ledger.answered().await,
+        None => std::future::pending().await,
     }
 }
 

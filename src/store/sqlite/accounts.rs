@@ -177,7 +177,7 @@ async fn write_flags(
 }
 
 /// The account's row, if there is none.
-async fn make(
+pub(super) async fn make(
     connection: &mut SqliteConnection,
     account: &AccountName,
     provider: &str,

@@ -415,14 +415,29 @@ impl Store for SqliteStore {
         retention::prune_transactions(&mut writer, before, limit).await
     }
 
-    async fn record_transactions(
+    async fn match_transactions(
         &self,
         account: &AccountName,
         transactions: &[Transaction],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        transactions::owners(&self.readers, account, transactions).await
+    }
+
+    async fn keep_ledger(
+        &self,
+        account: &AccountName,
+        provider: &str,
+        of_nobody: &[Transaction],
+        place: &str,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer().await?;
-        transactions::record(&mut writer, account, transactions, now).await
+        let place = transactions::LedgerPlace {
+            account,
+            provider,
+            place,
+        };
+        transactions::keep(&mut writer, &place, of_nobody, now).await
     }
 
     async fn transactions_of_nobody(

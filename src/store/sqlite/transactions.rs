@@ -1,14 +1,15 @@
 //! Transactions: written with the decision that they led to, or kept until an invoice with their label
 //! comes.
 
-use serde_json::json;
-use sqlx::SqlitePool;
+use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Row as _, SqlitePool};
 
+use super::accounts;
 use super::batch::{Rows, transaction_cells};
 use super::connection::Writer;
-use super::row::{Cells, transaction};
-use crate::domain::invoice::{AccountName, ExternalId, InvoiceId};
+use super::row::{Cells, invoice, packed_invoice, transaction};
+use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::{SeenTransaction, StoreError};
@@ -68,6 +69,27 @@ const OF_INVOICE: &str = concat!(
     ", seen_at FROM transactions WHERE invoice_id = ?1 ORDER BY happened_at, transaction_id"
 );
 
+/// `[transaction id, label]` each. A label goes before the payment of the same id.
+const OWNERS: &str = concat!(
+    "WITH told (place, transaction_id, label) AS MATERIALIZED (
+         SELECT key, value ->> 0, value ->> 1 FROM json_each(?2)),
+     labelled (place, invoice_id) AS MATERIALIZED (
+         SELECT place, id FROM told CROSS JOIN invoices
+             ON invoices.account = ?1 AND invoices.external_id = told.label),
+     found (place, invoice_id) AS MATERIALIZED (
+         SELECT place, invoice_id FROM labelled
+         UNION ALL
+         SELECT place, min(invoice_id) FROM told CROSS JOIN transactions
+             ON transactions.account = ?1 AND transactions.transaction_id = told.transaction_id
+          WHERE invoice_id IS NOT NULL AND place NOT IN (SELECT place FROM labelled)
+          GROUP BY place)
+     SELECT ",
+    packed_invoice!(),
+    ", place FROM found CROSS JOIN invoices ON invoices.id = found.invoice_id
+      WHERE status NOT IN ('requested', 'rejected')
+      ORDER BY place"
+);
+
 /// Inserts or updates by account, id and direction.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
@@ -93,14 +115,22 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Keeps transactions that no invoice explains.
-pub(super) async fn record(
+/// Where reading an account's ledger goes on.
+pub(super) struct LedgerPlace<'a> {
+    pub(super) account: &'a AccountName,
+    pub(super) provider: &'a str,
+    pub(super) place: &'a str,
+}
+
+/// Keeps transactions that no invoice explains, and the place behind them.
+pub(super) async fn keep(
     writer: &mut Writer,
-    account: &AccountName,
-    transactions: &[Transaction],
+    ledger: &LedgerPlace<'_>,
+    of_nobody: &[Transaction],
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    let owned: Vec<Owned<'_>> = transactions
+    let account = ledger.account;
+    let owned: Vec<Owned<'_>> = of_nobody
         .iter()
         .map(|transaction| Owned {
             account,
@@ -110,7 +140,37 @@ pub(super) async fn record(
         .collect();
     let connection = writer.begin().await?;
     write(connection, &owned, now).await?;
+    accounts::make(connection, account, ledger.provider).await?;
+    sqlx::query("UPDATE accounts SET list_positions = ?2, list_read_at = ?3 WHERE name = ?1")
+        .bind(&account.0)
+        .bind(ledger.place)
+        .bind(now.0)
+        .execute(connection)
+        .await?;
     writer.commit().await
+}
+
+/// The invoices that transactions belong to, each with its transaction's index.
+pub(super) async fn owners(
+    readers: &SqlitePool,
+    account: &AccountName,
+    transactions: &[Transaction],
+) -> Result<Vec<(usize, Invoice)>, StoreError> {
+    let told: Vec<Value> = transactions
+        .iter()
+        .map(|one| json!([one.id.0, one.external_id.as_ref().map(|label| &label.0)]))
+        .collect();
+    let rows = sqlx::query(OWNERS)
+        .bind(&account.0)
+        .bind(Value::Array(told).to_string())
+        .fetch_all(readers)
+        .await?;
+    let keyed = |row: &SqliteRow| {
+        let place: i64 = row.try_get(1)?;
+        let index = usize::try_from(place).unwrap_or_default();
+        Ok((index, invoice(row)?))
+    };
+    rows.iter().map(keyed).collect()
 }
 
 pub(super) async fn of_nobody(

@@ -172,8 +172,8 @@ async fn transactions_of_nobody_wait_for_their_invoice(backend: &impl Backend) {
     let mut without = transaction("3", Direction::In, "9");
     without.external_id = None;
     let all = [payment.clone(), of_others, without];
-    sure(store.record_transactions(&account, &all, NOW).await);
-    sure(store.record_transactions(&account, &all, LATER).await);
+    sure(store.keep_ledger(&account, "stars", &all, "", NOW).await);
+    sure(store.keep_ledger(&account, "stars", &all, "", LATER).await);
     let label = "A".into();
     let waiting = sure(store.transactions_of_nobody(&account, &[&label]).await);
     assert_eq!(waiting, std::slice::from_ref(&payment));
@@ -189,7 +189,7 @@ async fn transactions_of_nobody_wait_for_their_invoice(backend: &impl Backend) {
     sure(store.commit(&[settled], LATER).await);
     assert_eq!(known(backend, "A").await.transactions, waiting);
     // Told again as nobody's, it stays the invoice's.
-    sure(store.record_transactions(&account, &all, LATER).await);
+    sure(store.keep_ledger(&account, "stars", &all, "", LATER).await);
     assert_eq!(known(backend, "A").await.transactions, waiting);
     let left = sure(store.transactions_of_nobody(&account, &[&label]).await);
     assert!(left.is_empty());
@@ -210,7 +210,11 @@ async fn transactions_of_nobody_are_pruned_and_others_go_with_their_invoice(
     let of_nobody: Vec<Transaction> = ["2", "3", "4"]
         .map(|id| transaction(id, Direction::In, "1"))
         .to_vec();
-    sure(store.record_transactions(&account, &of_nobody, NOW).await);
+    sure(
+        store
+            .keep_ledger(&account, "stars", &of_nobody, "", NOW)
+            .await,
+    );
     assert_eq!(sure(store.prune_transactions(NOW, 9).await), 0, "too young");
     assert_eq!(sure(store.prune_transactions(LATER, 2).await), 2, "limit");
     assert_eq!(sure(store.prune_transactions(LATER, 2).await), 1);
@@ -218,7 +222,11 @@ async fn transactions_of_nobody_are_pruned_and_others_go_with_their_invoice(
     let kept = known(backend, "A").await.transactions;
     assert_eq!(kept, std::slice::from_ref(&payment));
     assert!(backend.withdraw("A").await, "paid");
-    sure(store.record_transactions(&account, &[payment], LATER).await);
+    sure(
+        store
+            .keep_ledger(&account, "stars", &[payment], "", LATER)
+            .await,
+    );
     let label = "A".into();
     let left = sure(store.transactions_of_nobody(&account, &[&label]).await);
     assert_eq!(left.len(), 1, "its row was gone with the invoice");

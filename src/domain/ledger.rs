@@ -1,0 +1,212 @@
+//! What is known of the ledger of an account whose provider keeps no orders: how far it was read
+//! without a gap, and where reading goes on.
+//!
+//! A reading is a row of requests that ends when the provider has nothing more to show. What each page
+//! shows counts at once; that nothing came is told by a complete reading alone (`deadline`). All times
+//! are of the provider's clock.
+
+use std::time::Duration;
+
+use super::observation::LedgerCoverage;
+use super::time::UnixMillis;
+
+/// At the first start, transactions so old are read too: an order may have been made before.
+pub const READ_BACK: Duration = Duration::from_hours(24);
+/// Separates the parts of the text. A cursor may hold it: it comes last.
+const SEPARATOR: char = ' ';
+
+/// A place in a ledger in the provider's own words: its module makes it and reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerCursor(pub String);
+
+/// Where reading goes on after a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerStep {
+    /// More may be there: the reading goes on here.
+    More(LedgerCursor),
+    /// The reading is complete. The next one begins here.
+    End {
+        /// Its place.
+        cursor: LedgerCursor,
+        /// All that happened before this moment was shown; None where the provider tells no time.
+        through: Option<UnixMillis>,
+    },
+}
+
+/// What is known of a ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Where the next request reads; None before the first page.
+    cursor: Option<LedgerCursor>,
+    /// All that happened since then was read.
+    from: Option<UnixMillis>,
+    /// When the reading that goes on was begun; None between two readings.
+    began_at: Option<UnixMillis>,
+    /// Whether a reading goes on.
+    is_reading: bool,
+}
+
+impl Ledger {
+    /// Where the next request reads; None at the very beginning.
+    pub fn cursor(&self) -> Option<&LedgerCursor> {
+        self.cursor.as_ref()
+    }
+
+    /// From when on transactions are read; None before the provider told its time.
+    pub fn from(&self) -> Option<UnixMillis> {
+        self.from
+    }
+
+    /// Whether a reading goes on.
+    pub fn is_reading(&self) -> bool {
+        self.is_reading
+    }
+
+    /// Takes in a page that was answered at `answered_at`. At the end of a reading: what it covers.
+    pub fn learn(
+        &mut self,
+        step: LedgerStep,
+        answered_at: Option<UnixMillis>,
+    ) -> Option<LedgerCoverage> {
+        if !self.is_reading {
+            self.is_reading = true;
+            self.began_at = answered_at;
+        }
+        if self.from.is_none() {
+            self.from = answered_at.map(|at| at.minus(READ_BACK));
+        }
+        match step {
+            LedgerStep::More(cursor) => {
+                self.cursor = Some(cursor);
+                None
+            }
+            LedgerStep::End { cursor, through } => {
+                self.cursor = Some(cursor);
+                self.is_reading = false;
+                Some(LedgerCoverage {
+                    began_at: self.began_at.take()?,
+                    from: self.from?,
+                    through: through?,
+                })
+            }
+        }
+    }
+
+    /// As kept in the database: `from began_at cursor`, `-` for what is not known.
+    pub fn to_text(&self) -> Option<String> {
+        let cursor = self.cursor.as_ref()?;
+        let time =
+            |at: Option<UnixMillis>| at.map_or_else(|| "-".to_owned(), |at| at.0.to_string());
+        let began = if self.is_reading {
+            time(self.began_at)
+        } else {
+            "end".to_owned()
+        };
+        Some(format!("{} {began} {}", time(self.from), cursor.0))
+    }
+
+    /// Reads what `to_text` wrote. What cannot be read is as if nothing were known: the ledger is read
+    /// anew.
+    pub fn parse(text: &str) -> Self {
+        Self::parse_parts(text).unwrap_or_default()
+    }
+
+    fn parse_parts(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, SEPARATOR);
+        let time = |part: &str| match part {
+            "-" => Some(None),
+            number => number.parse().ok().map(|at| Some(UnixMillis(at))),
+        };
+        let from = time(parts.next()?)?;
+        let began = parts.next()?;
+        let is_reading = began != "end";
+        let began_at = if is_reading { time(began)? } else { None };
+        let cursor = LedgerCursor(parts.next()?.to_owned());
+        Some(Self {
+            cursor: Some(cursor),
+            from,
+            began_at,
+            is_reading,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: UnixMillis = UnixMillis(1_780_000_000_000);
+
+    fn more(cursor: &str) -> LedgerStep {
+        LedgerStep::More(LedgerCursor(cursor.into()))
+    }
+
+    fn end(cursor: &str, through: Option<UnixMillis>) -> LedgerStep {
+        LedgerStep::End {
+            cursor: LedgerCursor(cursor.into()),
+            through,
+        }
+    }
+
+    fn later(seconds: u64) -> UnixMillis {
+        NOON.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_reading_covers_what_happened_since_the_first_one_until_its_end() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.learn(more("100"), Some(NOON)), None);
+        assert!(ledger.is_reading());
+        let coverage = ledger.learn(end("150", Some(later(1))), Some(later(1)));
+        let from = NOON.minus(READ_BACK);
+        assert_eq!(
+            coverage,
+            Some(LedgerCoverage {
+                began_at: NOON,
+                from,
+                through: later(1)
+            })
+        );
+        assert!(!ledger.is_reading());
+        let coverage = ledger.learn(end("150", Some(later(9))), Some(later(9)));
+        assert_eq!(
+            coverage,
+            Some(LedgerCoverage {
+                began_at: later(9),
+                from,
+                through: later(9)
+            })
+        );
+    }
+
+    #[test]
+    fn a_reading_whose_times_are_not_told_covers_nothing() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.learn(end("1", None), None), None);
+        assert_eq!(ledger.learn(end("1", Some(NOON)), None), None);
+        assert_eq!(ledger.learn(end("1", None), Some(NOON)), None);
+    }
+
+    #[test]
+    fn the_text_reads_back_within_a_reading_and_between_two() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.to_text(), None);
+        for step in [more(r#"{"till": 5}"#), end("a b c", Some(NOON))] {
+            ledger.learn(step, Some(NOON));
+            let text = ledger.to_text().unwrap();
+            assert_eq!(Ledger::parse(&text), ledger, "{text}");
+        }
+        for spoilt in ["", "1", "1 2", "x end 5", "1 y 5"] {
+            assert_eq!(Ledger::parse(spoilt), Ledger::default(), "{spoilt:?}");
+        }
+    }
+
+    #[test]
+    fn a_reading_that_a_restart_interrupted_keeps_its_beginning() {
+        let mut ledger = Ledger::default();
+        ledger.learn(more("100"), Some(NOON));
+        let mut again = Ledger::parse(&ledger.to_text().unwrap());
+        let coverage = again.learn(end("200", Some(later(60))), Some(later(60)));
+        assert_eq!(coverage.map(|coverage| coverage.began_at), Some(NOON));
+    }
+}

@@ -1,0 +1,554 @@
+//! Reading the ledger of an account whose provider keeps no orders, and what it means for invoices.
+//!
+//! One reading covers every open invoice. A page's transactions are matched to invoices by label, or by
+//! the payment that they return, and written with the decisions that they lead to; those of no invoice
+//! are kept with the place where reading goes on, once all decisions of the page are written. So a crash
+//! at any point reads a page again and nothing else. An invoice that comes later is compared with what
+//! was kept.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use super::entry::{Entry, EntryKind};
+use super::page::lock;
+use super::schedule::{self, tick};
+use super::writer::Decided;
+use super::{BATCH, Poller};
+use crate::domain::invoice::{ExternalId, Invoice, InvoiceId};
+use crate::domain::ledger::Ledger;
+use crate::domain::observation::LedgerCoverage;
+use crate::domain::observation::{LedgerObservation, Observation, ObservedMoney, OrderState, Sums};
+use crate::domain::state::Status;
+use crate::domain::transaction::Transaction;
+use crate::limit::Permit;
+use crate::provider::{LedgerJudgement, LedgerPage, ProviderError};
+use crate::retry::Waits;
+use crate::store::StoreError;
+
+/// The place is written so often while nothing else is to be written: after a crash more is read again.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+/// Transactions of no invoice that are remembered as kept; beyond that all are written anew.
+const MOST_REMEMBERED: usize = 1 << 14;
+
+/// The ledger of one account.
+pub(super) struct LedgerReader {
+    ledger: Ledger,
+    /// The request for a page that is under way.
+    request: Option<BoxFuture<'static, LedgerAnswer>>,
+    /// The number of the reading: a nudge is answered by one with a higher number.
+    number: u32,
+    /// A page that nobody has matched yet.
+    unmatched: Option<LedgerPage>,
+    /// A page whose decisions are being written.
+    matched: Option<MatchedPage>,
+    /// Invoices that are to be compared with what was kept.
+    to_check: VecDeque<Check>,
+    /// Those of them that were in hand: they are compared once they are not.
+    in_hand: HashSet<InvoiceId>,
+    /// Transactions of no invoice, as they were kept last.
+    remembered: HashSet<u64>,
+    /// When the place was last written.
+    saved_at: Duration,
+    /// After a failure: not again before.
+    not_before: Duration,
+    delays: Waits,
+}
+
+/// What came of a request for a page.
+pub(super) struct LedgerAnswer {
+    permit: Permit,
+    result: Result<LedgerPage, ProviderError>,
+}
+
+impl LedgerAnswer {
+    pub(super) fn result(&self) -> Result<&LedgerPage, &ProviderError> {
+        self.result.as_ref()
+    }
+}
+
+/// A page all of whose decisions were made.
+#[derive(Debug)]
+struct MatchedPage {
+    /// Transactions that no decision writes.
+    of_nobody: Vec<Transaction>,
+    /// Whether it ends a reading.
+    is_end: bool,
+    /// What the reading that it ends covers, where the provider told its time.
+    coverage: Option<LedgerCoverage>,
+}
+
+/// An invoice that is to be compared with transactions that were kept.
+#[derive(Clone, Copy, Debug)]
+enum Check {
+    /// It has just come in.
+    New(InvoiceId),
+    /// It is in hand: a complete reading showed nothing of it.
+    Unpaid {
+        slot: u32,
+        id: InvoiceId,
+        coverage: Option<LedgerCoverage>,
+    },
+}
+
+impl LedgerReader {
+    pub(super) fn new() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            request: None,
+            number: 0,
+            unmatched: None,
+            matched: None,
+            to_check: VecDeque::new(),
+            in_hand: HashSet::new(),
+            remembered: HashSet::new(),
+            saved_at: Duration::ZERO,
+            not_before: Duration::ZERO,
+            delays: Waits::of_probes(),
+        }
+    }
+
+    /// Goes on where the run before this one stopped.
+    pub(super) fn begin_with(&mut self, text: &str) {
+        self.ledger = Ledger::parse(text);
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.request.is_none()
+            && self.unmatched.is_none()
+            && self.matched.is_none()
+            && self.to_check.is_empty()
+    }
+
+    /// Whether what came from it waits to be worked on.
+    pub(super) fn has_work(&self) -> bool {
+        self.unmatched.is_some() || !self.to_check.is_empty()
+    }
+
+    /// When the next page may be asked for, if nothing is under way; `is_due`: invoices wait for it.
+    pub(super) fn next_request(&self, is_due: bool, now: Duration) -> Option<Duration> {
+        let is_wanted = is_due || self.ledger.is_reading();
+        (self.is_idle() && is_wanted).then(|| self.not_before.max(now))
+    }
+
+    /// What is under way is not waited for any more.
+    pub(super) fn drop_request(&mut self) {
+        self.request = None;
+    }
+
+    /// The end of the request under way; never when there is none.
+    pub(super) async fn answered(&mut self) -> LedgerAnswer {
+        let answer = match &mut self.request {
+            Some(request) => request.await,
+            None => std::future::pending().await,
+        };
+        self.request = None;
+        answer
+    }
+
+    /// A row came in that may have been paid before.
+    pub(super) fn check_new(&mut self, id: InvoiceId) {
+        self.to_check.push_back(Check::New(id));
+    }
+
+    /// Whether a transaction of no invoice has to be kept: it is new, or has changed.
+    fn is_unknown(&self, transaction: &Transaction) -> bool {
+        !self.remembered.contains(&fingerprint(transaction))
+    }
+
+    fn remember(&mut self, kept: &[Transaction]) {
+        if self.remembered.len() + kept.len() > MOST_REMEMBERED {
+            self.remembered = HashSet::new();
+        }
+        self.remembered.extend(kept.iter().map(fingerprint));
+    }
+}
+
+fn fingerprint(transaction: &Transaction) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&transaction.id, transaction.direction, transaction.status).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Poller {
+    // ----------------------------------------------------------------------------- asking
+
+    /// Whether what the ledger brought waits to be worked on.
+    pub(super) fn has_ledger_work(&self) -> bool {
+        let ledger = self.requests.ledger.as_ref();
+        ledger.is_some_and(LedgerReader::has_work)
+    }
+
+    /// Whether invoices wait for a reading.
+    pub(super) fn is_ledger_due(&self) -> bool {
+        let now = tick(self.setup.clock.monotonic());
+        let mut shared = lock(&self.shared);
+        let slots = shared.schedule.due(now).to_vec();
+        let waits = |entry: &Entry| entry.kind != EntryKind::Create;
+        slots
+            .iter()
+            .any(|slot| shared.schedule.entry(*slot).is_some_and(waits))
+    }
+
+    /// Begins the next request for a page, if one is wanted and the limits allow it.
+    pub(super) fn begin_ledger(&mut self) {
+        let now = self.setup.clock.monotonic();
+        let Some(reader) = &self.requests.ledger else {
+            return;
+        };
+        let is_due = self.is_ledger_due();
+        let fetches_wait = self.requests.loader.ready() > 0 || self.planner.has_fetches();
+        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
+        let may_begin = reader.next_request(is_due, now).is_some_and(|at| at <= now);
+        if !may_begin || is_fetches_turn {
+            return;
+        }
+        let Ok(permit) = self.setup.limiter.lock().take(now) else {
+            return;
+        };
+        self.requests.list_was_last = true;
+        let provider = Arc::clone(&self.setup.provider);
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        if !reader.ledger.is_reading() {
+            reader.number = lock(&self.shared).schedule.begin_page();
+        }
+        let (cursor, from) = (reader.ledger.cursor().cloned(), reader.ledger.from());
+        let ask = async move {
+            let result = match provider.ledger() {
+                Some(ledger) => ledger.ledger_page(cursor.as_ref(), from).await,
+                None => Err(ProviderError::Refused("there is no ledger".into())),
+            };
+            LedgerAnswer { permit, result }
+        };
+        reader.request = Some(ask.boxed());
+    }
+
+    /// Takes in a page that came back.
+    pub(super) fn ledger_answered(&mut self, answer: LedgerAnswer) {
+        self.meter_ledger(&answer);
+        let now = self.setup.clock.monotonic();
+        self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        match answer.result {
+            Ok(page) => {
+                reader.delays.reset();
+                reader.unmatched = Some(page);
+            }
+            Err(error) => {
+                tracing::debug!(account = %self.setup.account, %error, "ledger request failed");
+                reader.not_before = now + reader.delays.next_wait();
+            }
+        }
+    }
+
+    // --------------------------------------------------------------------------- matching
+
+    /// Works on what the ledger brought, as far as the database allows it.
+    pub(super) async fn work_on_ledger(&mut self) -> Result<(), StoreError> {
+        self.match_transactions().await?;
+        self.keep_page().await?;
+        self.check_kept().await
+    }
+
+    /// From a page's transactions to decisions.
+    async fn match_transactions(&mut self) -> Result<(), StoreError> {
+        let Some(page) = self
+            .requests
+            .ledger
+            .as_ref()
+            .and_then(|reader| reader.unmatched.clone())
+        else {
+            return Ok(());
+        };
+        let (store, account) = (&self.setup.store, &self.setup.account);
+        let matched = store
+            .match_transactions(account, &page.transactions)
+            .await?;
+        let mut of_nobody: Vec<Option<Transaction>> =
+            page.transactions.into_iter().map(Some).collect();
+        let mut of_invoices: BTreeMap<InvoiceId, (Invoice, Vec<Transaction>)> = BTreeMap::new();
+        for (place, invoice) in matched {
+            let taken = of_nobody.get_mut(place).and_then(Option::take);
+            let (_, transactions) = of_invoices
+                .entry(invoice.id)
+                .or_insert_with(|| (invoice, Vec::new()));
+            transactions.extend(taken);
+        }
+        let mut of_nobody: Vec<Transaction> = of_nobody.into_iter().flatten().collect();
+        for (invoice, transactions) in of_invoices.into_values() {
+            of_nobody.extend(self.judge_transactions(invoice, transactions));
+        }
+        let Some(reader) = &mut self.requests.ledger else {
+            return Ok(());
+        };
+        let coverage = reader.ledger.learn(page.step, page.answered_at);
+        of_nobody.retain(|transaction| reader.is_unknown(transaction));
+        reader.unmatched = None;
+        reader.matched = Some(MatchedPage {
+            of_nobody,
+            is_end: !reader.ledger.is_reading(),
+            coverage,
+        });
+        Ok(())
+    }
+
+    /// Decides what transactions mean for their invoice. Returns those that no decision can write now,
+    /// since the invoice is being worked on.
+    fn judge_transactions(
+        &mut self,
+        invoice: Invoice,
+        transactions: Vec<Transaction>,
+    ) -> Vec<Transaction> {
+        let is_known = |one: &Transaction| invoice.transactions.contains(one);
+        if transactions.iter().all(is_known) {
+            return Vec::new();
+        }
+        let now = tick(self.setup.clock.monotonic());
+        if !lock(&self.shared).schedule.take_in_hand(&invoice, now) {
+            if let Some(reader) = &mut self.requests.ledger {
+                reader.check_new(invoice.id);
+            }
+            return transactions;
+        }
+        let observation = self.observe(&invoice, transactions);
+        self.decide(Box::new(invoice), observation);
+        Vec::new()
+    }
+
+    /// What `transactions`, with those that are known, come to.
+    fn observe(&self, invoice: &Invoice, transactions: Vec<Transaction>) -> Observation {
+        let mut all = invoice.transactions.clone();
+        for one in &transactions {
+            all.retain(|known| !known.is_same_as(one));
+            all.push(one.clone());
+        }
+        let judgement = match self.setup.provider.ledger() {
+            Some(ledger) => ledger.judge(invoice, &all),
+            None => LedgerJudgement {
+                state: OrderState::Unknown,
+                provider_status: String::new(),
+                paid_at: None,
+                payment: None,
+            },
+        };
+        Observation::Ledger(LedgerObservation {
+            state: judgement.state,
+            provider_status: judgement.provider_status,
+            observed_at: self.setup.clock.now(),
+            paid_at: judgement.paid_at,
+            payment: judgement.payment,
+            money: ObservedMoney {
+                sums: Sums::default(),
+                is_test: false,
+                transactions,
+            },
+        })
+    }
+
+    /// Once the decisions of a page are written: keeps the others with the place where reading goes on.
+    async fn keep_page(&mut self) -> Result<(), StoreError> {
+        if !self.writer.is_idle() {
+            return Ok(());
+        }
+        let now = self.setup.clock.monotonic();
+        let Some(reader) = &mut self.requests.ledger else {
+            return Ok(());
+        };
+        let Some(page) = &reader.matched else {
+            return Ok(());
+        };
+        let is_old = now.saturating_sub(reader.saved_at) >= SAVE_EVERY;
+        if !page.of_nobody.is_empty() || !page.is_end || is_old {
+            let text = reader.ledger.to_text().unwrap_or_default();
+            let (store, account) = (&self.setup.store, &self.setup.account);
+            let name = self.setup.provider.name();
+            let at = self.setup.clock.now();
+            store
+                .keep_ledger(account, name, &page.of_nobody, &text, at)
+                .await?;
+            reader.saved_at = now;
+        }
+        let Some(page) = reader.matched.take() else {
+            return Ok(());
+        };
+        reader.remember(&page.of_nobody);
+        if page.is_end {
+            self.reading_ended(page.coverage);
+        }
+        Ok(())
+    }
+
+    /// A complete reading polled every invoice that it covers: those whose time is over are judged, the
+    /// others rest, and nothing of them is written.
+    fn reading_ended(&mut self, coverage: Option<LedgerCoverage>) {
+        let now = self.setup.clock.monotonic();
+        let wall = self.setup.clock.now();
+        let roll = self.rng.f64();
+        let grace = self.setup.rules.deadline_grace;
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        let mut shared = lock(&self.shared);
+        let schedule = &mut shared.schedule;
+        for slot in schedule.due(tick(now)).to_vec() {
+            let waits = |entry: &&Entry| {
+                entry.kind != EntryKind::Create && entry.is_answered_by(reader.number)
+            };
+            let Some(entry) = schedule.entry(slot).filter(waits) else {
+                continue;
+            };
+            let end = entry.expiry().plus(grace);
+            let is_over = coverage.is_some_and(|coverage| coverage.began_at > end) || wall > end;
+            if is_over || entry.nudged_for > 0 {
+                for (slot, id) in schedule.take_turns(&[slot]) {
+                    reader
+                        .to_check
+                        .push_back(Check::Unpaid { slot, id, coverage });
+                }
+                continue;
+            }
+            let (created_at, expiry) = (entry.created_at(), entry.expiry());
+            let next = self
+                .setup
+                .cadence
+                .next_look_while_open(created_at, expiry, wall, roll);
+            let due = match self.pass.once {
+                Some(_) => schedule::Tick::MAX - 1,
+                None => tick(now + next.since(wall)),
+            };
+            schedule.put_off(slot, due);
+        }
+    }
+
+    // --------------------------------------------------------------------------- comparing
+
+    /// Compares invoices with transactions that were kept before they came.
+    async fn check_kept(&mut self) -> Result<(), StoreError> {
+        while let Some(checks) = self.next_checks() {
+            let ids: Vec<InvoiceId> = checks.iter().map(|check| check.id()).collect();
+            let store = &self.setup.store;
+            let invoices = store.load(&ids).await?;
+            let labels: Vec<&ExternalId> = invoices.iter().map(|one| &one.external_id).collect();
+            let account = &self.setup.account;
+            let kept = store.transactions_of_nobody(account, &labels).await?;
+            let mut by_label: HashMap<ExternalId, Vec<Transaction>> = HashMap::new();
+            for one in kept {
+                if let Some(label) = one.external_id.clone() {
+                    by_label.entry(label).or_default().push(one);
+                }
+            }
+            let mut invoices: HashMap<InvoiceId, Invoice> =
+                invoices.into_iter().map(|one| (one.id, one)).collect();
+            for check in &checks {
+                let invoice = invoices.remove(&check.id());
+                let kept = invoice
+                    .as_ref()
+                    .and_then(|one| by_label.remove(&one.external_id))
+                    .unwrap_or_default();
+                self.check(*check, invoice, kept);
+            }
+            if let Some(reader) = &mut self.requests.ledger {
+                reader.to_check.drain(..checks.len());
+            }
+        }
+        Ok(())
+    }
+
+    fn next_checks(&self) -> Option<Vec<Check>> {
+        let reader = self.requests.ledger.as_ref()?;
+        let checks: Vec<Check> = reader.to_check.iter().take(BATCH).copied().collect();
+        (!checks.is_empty()).then_some(checks)
+    }
+
+    fn check(&mut self, check: Check, invoice: Option<Invoice>, kept: Vec<Transaction>) {
+        let now = tick(self.setup.clock.monotonic());
+        let invoice = invoice.filter(|one| one.facts.status != Status::Requested);
+        let coverage = match (check, &invoice) {
+            (Check::New(_), None) => return,
+            (Check::New(_), Some(invoice)) => {
+                let is_mislabelled = self.invalid_label(invoice).is_some();
+                let has_news = !kept.is_empty() || is_mislabelled;
+                let is_taken = has_news && lock(&self.shared).schedule.take_in_hand(invoice, now);
+                if !is_taken {
+                    if has_news && let Some(reader) = &mut self.requests.ledger {
+                        reader.in_hand.insert(invoice.id);
+                    }
+                    return;
+                }
+                None
+            }
+            (Check::Unpaid { slot, .. }, None) => {
+                lock(&self.shared).schedule.remove(slot);
+                return;
+            }
+            (Check::Unpaid { slot, coverage, .. }, Some(invoice)) => {
+                if !lock(&self.shared).schedule.follow(slot, invoice, now) {
+                    return;
+                }
+                coverage
+            }
+        };
+        let Some(invoice) = invoice else { return };
+        let observed_at = self.setup.clock.now();
+        let observation = if !kept.is_empty() {
+            self.observe(&invoice, kept)
+        } else if self.invalid_label(&invoice).is_some() {
+            Observation::ExternalIdInvalid { observed_at }
+        } else if let Some(reading) = coverage {
+            Observation::NothingUntil {
+                observed_at,
+                reading,
+            }
+        } else {
+            self.plan_only(Box::new(invoice));
+            return;
+        };
+        self.decide(Box::new(invoice), observation);
+    }
+
+    /// Why no payment can bear the invoice's external id, while that matters.
+    fn invalid_label(&self, invoice: &Invoice) -> Option<String> {
+        let ledger = self.setup.provider.ledger()?;
+        let waits = invoice.facts.status == Status::Pending;
+        let refused = ledger.check_label(&invoice.external_id).err();
+        refused.filter(|_| waits)
+    }
+
+    /// An invoice is not in hand any more. Where its decision was not written, since the row had changed
+    /// meanwhile, its transactions are kept, and the invoice is compared with them.
+    pub(super) fn released_from_hand(&mut self, decided: &Decided, is_written: bool) {
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        let id = decided.invoice.id;
+        if reader.in_hand.remove(&id) {
+            reader.check_new(id);
+        }
+        let transactions = &decided.decision.transactions;
+        if is_written || transactions.is_empty() {
+            return;
+        }
+        if let Some(page) = &mut reader.matched {
+            page.of_nobody.extend(transactions.iter().cloned());
+        }
+        reader.check_new(id);
+    }
+}
+
+impl Check {
+    fn id(self) -> InvoiceId {
+        match self {
+            Self::New(id) | Self::Unpaid { id, .. } => id,
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! An account whose provider keeps a ledger and no orders: one reading for all, deadlines that only the
+//! ledger ends, money that comes before its invoice.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use payrecond::clock::{Clock, SystemClock};
+use payrecond::daemon;
+use payrecond::domain::decide::Rules;
+use payrecond::domain::invoice::{ExternalId, Invoice};
+use payrecond::domain::ledger::{LedgerCursor, LedgerStep};
+use payrecond::domain::money::Money;
+use payrecond::domain::observation::{OrderState, Payment};
+use payrecond::domain::time::UnixMillis;
+use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
+use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
+use payrecond::jobs::{Board, Heartbeat};
+use payrecond::limit::{Limits, SharedLimiter};
+use payrecond::metrics::Metrics;
+use payrecond::provider::{
+    ApiKey, LedgerJudgement, LedgerPage, Provider, ProviderError, ReadLedger,
+};
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::shop::Shop;
+
+/// Entries on one page.
+const PAGE: usize = 3;
+const DAY: Duration = Duration::from_hours(24);
+const STATES: &str = "SELECT group_concat(external_id || ' ' || status, ', ') FROM (SELECT * FROM invoices ORDER BY id)";
+const EVENTS: &str = "SELECT group_concat(external_id || ' ' || type, ', ') FROM (SELECT * FROM outbox ORDER BY seq)";
+
+/// A ledger, oldest entry first, read by counting.
+#[derive(Default)]
+struct Book {
+    entries: Mutex<Vec<Transaction>>,
+    /// How far the provider's clock is ahead of ours.
+    ahead: Mutex<Duration>,
+    /// Requests from this one on fail, counted within a reading.
+    fails_from: Mutex<Option<usize>>,
+    requests: Mutex<usize>,
+}
+
+impl Book {
+    fn pay(&self, id: &str, label: Option<&str>, value: &str, direction: Direction) {
+        self.entries.lock().unwrap().push(Transaction {
+            id: id.into(),
+            direction,
+            external_id: label.map(ExternalId::from),
+            amount: Money {
+                value: value.into(),
+                currency: "XTR".into(),
+            },
+            is_net: false,
+            status: TransactionStatus::Succeeded,
+            happened_at: self.now(),
+        });
+    }
+
+    fn now(&self) -> UnixMillis {
+        SystemClock::new().now().plus(*self.ahead.lock().unwrap())
+    }
+
+    fn requests(&self) -> usize {
+        *self.requests.lock().unwrap()
+    }
+}
+
+struct Scripted(Arc<Book>);
+
+#[async_trait]
+impl Provider for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn set_key(&self, _: ApiKey) {}
+
+    async fn probe(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    fn ledger(&self) -> Option<&dyn ReadLedger> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl ReadLedger for Scripted {
+    async fn ledger_page(
+        &self,
+        cursor: Option<&LedgerCursor>,
+        _: Option<UnixMillis>,
+    ) -> Result<LedgerPage, ProviderError> {
+        *self.0.requests.lock().unwrap() += 1;
+        let read: usize = cursor.map_or(0, |cursor| cursor.0.parse().unwrap());
+        let fails_from = *self.0.fails_from.lock().unwrap();
+        if fails_from.is_some_and(|from| read >= from) {
+            return Err(ProviderError::Unreachable("connection reset".into()));
+        }
+        let entries = self.0.entries.lock().unwrap();
+        let page: Vec<Transaction> = entries.iter().skip(read).take(PAGE).cloned().collect();
+        let now = self.0.now();
+        let cursor = LedgerCursor((read + page.len()).to_string());
+        let step = if page.is_empty() {
+            LedgerStep::End {
+                cursor,
+                through: Some(now),
+            }
+        } else {
+            LedgerStep::More(cursor)
+        };
+        Ok(LedgerPage {
+            transactions: page,
+            step,
+            answered_at: Some(now),
+        })
+    }
+
+    fn check_label(&self, external_id: &ExternalId) -> Result<(), String> {
+        match external_id.0.len() {
+            0..=20 => Ok(()),
+            _ => Err("at most 20 characters".into()),
+        }
+    }
+
+    fn judge(&self, invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
+        let came = moved_sum(transactions, Direction::In, invoice.facts.amount.as_ref());
+        let asked = invoice.facts.amount.as_ref();
+        let state = match (&came, asked) {
+            (Some(came), Some(asked)) if asked.exceeds(came) => OrderState::Partial,
+            (Some(_), _) => OrderState::Paid,
+            (None, _) => OrderState::Open,
+        };
+        let is_paid = state == OrderState::Paid;
+        LedgerJudgement {
+            state,
+            provider_status: "succeeded".into(),
+            paid_at: transactions
+                .last()
+                .map(|one| one.happened_at)
+                .filter(|_| is_paid),
+            payment: came.filter(|_| is_paid).map(|came| Payment {
+                value: Some(came.value),
+                currency: Some(came.currency),
+                ..Payment::default()
+            }),
+        }
+    }
+}
+
+/// A poller at work on the shop's database.
+struct Polling {
+    end: CancellationToken,
+    task: JoinHandle<()>,
+    somebody_wrote: watch::Sender<()>,
+}
+
+impl Polling {
+    async fn begin(shop: &Shop, book: &Arc<Book>) -> Self {
+        let config = shop.config();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let options = SqliteOptions::new(shop.database(), "payments");
+        let (somebody_wrote, changed) = watch::channel(());
+        let limits = Limits {
+            requests_per_second: 0.0,
+            burst: 1,
+            max_in_flight: 4,
+        };
+        let setup = PollSetup {
+            account: "default".into(),
+            provider: Arc::new(Scripted(Arc::clone(book))),
+            read_key: Arc::new(|| Err("there is no other".into())),
+            store: Arc::new(SqliteStore::open(options).await.unwrap()),
+            cadence: daemon::cadence(&config),
+            not_found_grace: config.polling.not_found_grace,
+            rules: Rules {
+                deadline_grace: Duration::from_secs(1),
+                ..Rules::default()
+            },
+            intake_interval: config.polling.intake_interval,
+            limiter: SharedLimiter::new(limits, clock.monotonic()),
+            strategy: Strategy::Auto,
+            list_bytes_per_second: 0,
+            changed,
+            committed: Arc::default(),
+            heartbeat: Heartbeat::default(),
+            board: Board::default(),
+            meter: Metrics::new().account("default"),
+            seed: 1,
+            clock,
+        };
+        let end = CancellationToken::new();
+        let polling = Poller::new(setup).run(end.clone(), Arc::default());
+        Self {
+            end,
+            task: tokio::spawn(polling),
+            somebody_wrote,
+        }
+    }
+
+    async fn end(self) {
+        self.end.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+async fn quick_shop() -> Shop {
+    let mut shop = Shop::open().await;
+    shop.settings =
+        "[polling]\nmin_interval = \"100ms\"\nage_factor = 0.0\nintake_interval = \"50ms\"\nchecks_after_expiry = [\"100ms\", \"1h\"]\n".into();
+    shop
+}
+
+async fn expect(shop: &Shop, external_id: &str, amount: &str) {
+    shop.execute(&format!(
+        "INSERT INTO invoices (external_id, amount, currency, status, timeout_seconds)
+         VALUES ('{external_id}', '{amount}', 'XTR', 'pending', 3600)"
+    ))
+    .await;
+}
+
+async fn until_requests(book: &Book, more: usize) {
+    let before = book.requests();
+    while book.requests() < before + more {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_reading_polls_every_open_invoice_and_writes_nothing_of_those_unpaid() {
+    let shop = quick_shop().await;
+    for number in 0..500 {
+        expect(&shop, &format!("E-{number}"), "5").await;
+    }
+    let book = Arc::<Book>::default();
+    let polling = Polling::begin(&shop, &book).await;
+    until_requests(&book, 2).await;
+    book.pay("t1", Some("E-7"), "5", Direction::In);
+    book.pay("t2", Some("E-8"), "4", Direction::In);
+    shop.until("SELECT count(*) FROM outbox", "2").await;
+    polling.end().await;
+    assert_eq!(
+        shop.ask(EVENTS).await,
+        "E-7 payment.paid, E-8 payment.partial"
+    );
+    let paid = "SELECT json_extract(payload, '$.data.transaction_id', '$.data.payment.value', '$.data.order_id') FROM outbox LIMIT 1";
+    assert_eq!(shop.ask(paid).await, r#"["t1","5",null]"#);
+    let others =
+        "SELECT count(*) FROM invoices WHERE polls > 0 AND external_id NOT IN ('E-7', 'E-8')";
+    assert_eq!(shop.ask(others).await, "0");
+}
+
+#[tokio::test]
+async fn money_seen_before_its_invoice_settles_it_at_once() {
+    let shop = quick_shop().await;
+    expect(&shop, "E-1", "5").await;
+    let book = Arc::<Book>::default();
+    book.pay("t1", Some("E-2"), "5", Direction::In);
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until(
+        "SELECT count(*) FROM transactions WHERE invoice_id IS NULL",
+        "1",
+    )
+    .await;
+    *book.fails_from.lock().unwrap() = Some(0);
+    expect(&shop, "E-2", "5").await;
+    polling.somebody_wrote.send(()).unwrap();
+    shop.until(
+        "SELECT status FROM invoices WHERE external_id = 'E-2'",
+        "paid",
+    )
+    .await;
+    polling.end().await;
+    let owner = "SELECT external_id FROM invoices WHERE id = (SELECT invoice_id FROM transactions)";
+    assert_eq!(shop.ask(owner).await, "E-2");
+}
+
+#[tokio::test]
+async fn payments_and_refunds_are_told_once_whatever_the_restarts() {
+    let shop = quick_shop().await;
+    expect(&shop, "E-1", "5").await;
+    let book = Arc::<Book>::default();
+    book.pay("t1", Some("E-1"), "5", Direction::In);
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until("SELECT status FROM invoices", "paid").await;
+    polling.end().await;
+    // Another start, from the beginning of the ledger: the place was lost.
+    shop.execute("UPDATE accounts SET list_positions = NULL")
+        .await;
+    expect(&shop, "E-2", "1").await;
+    book.pay("t2", Some("E-1"), "5", Direction::In);
+    // A refund has the id of its payment, and no label.
+    book.pay("t1", None, "5", Direction::Out);
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until("SELECT count(*) FROM outbox", "3").await;
+    until_requests(&book, 3).await;
+    polling.end().await;
+    let events = "E-1 payment.paid, E-1 payment.further, E-1 payment.refunded";
+    assert_eq!(shop.ask(EVENTS).await, events);
+}
+
+#[tokio::test]
+async fn only_a_complete_reading_begun_after_the_deadline_expires_an_invoice() {
+    let shop = quick_shop().await;
+    let book = Arc::<Book>::default();
+    // Begun in time: the ledger is read from a day back on.
+    expect(&shop, "E-1", "5").await;
+    let polling = Polling::begin(&shop, &book).await;
+    until_requests(&book, 3).await;
+    for number in 0..PAGE {
+        book.pay(&format!("t{number}"), Some("E-0"), "1", Direction::In);
+    }
+    // The second page of each reading is not to be had.
+    *book.fails_from.lock().unwrap() = Some(PAGE);
+    *book.ahead.lock().unwrap() = DAY;
+    until_requests(&book, 2).await;
+    assert_eq!(shop.ask(STATES).await, "E-1 pending");
+    *book.fails_from.lock().unwrap() = None;
+    // Our clock says that its time is not over: it is asked about by a program.
+    shop.execute("UPDATE invoices SET next_poll_at = 0").await;
+    polling.somebody_wrote.send(()).unwrap();
+    shop.until(STATES, "E-1 expired").await;
+    let reason = shop.ask("SELECT reason FROM invoices").await;
+    book.pay("late", Some("E-1"), "5", Direction::In);
+    shop.execute("UPDATE invoices SET next_poll_at = 0").await;
+    polling.somebody_wrote.send(()).unwrap();
+    shop.until(STATES, "E-1 paid").await;
+    polling.end().await;
+    assert_eq!(reason, "deadline");
+    let late =
+        "SELECT json_extract(payload, '$.data.late') FROM outbox WHERE type = 'payment.paid'";
+    assert_eq!(shop.ask(late).await, "1");
+}
+
+#[tokio::test]
+async fn a_label_that_no_payment_can_bear_is_for_a_person() {
+    let shop = quick_shop().await;
+    expect(&shop, "E-123456789-123456789-123456789", "5").await;
+    let book = Arc::<Book>::default();
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until(
+        "SELECT status || ' ' || reason FROM invoices",
+        "review external_id_invalid",
+    )
+    .await;
+    polling.end().await;
+}
