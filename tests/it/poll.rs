@@ -17,7 +17,7 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
 use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::Metrics;
+use payrecond::metrics::{AccountMeter, Metrics};
 use payrecond::provider::{ApiKey, FetchOrders, FetchedOrder, FindOrders, Provider, ProviderError};
 use payrecond::sandbox::{Batch, Operation};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
@@ -164,6 +164,8 @@ struct Polling {
     end: CancellationToken,
     task: JoinHandle<()>,
     somebody_wrote: watch::Sender<()>,
+    limiter: SharedLimiter,
+    meter: AccountMeter,
 }
 
 impl Polling {
@@ -171,6 +173,8 @@ impl Polling {
         let config = shop.config();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = SqliteOptions::new(shop.database(), "payments");
+        let limiter = SharedLimiter::new(limits, clock.monotonic());
+        let meter = Metrics::new().account("default");
         let (somebody_wrote, changed) = watch::channel(());
         let setup = PollSetup {
             account: "default".into(),
@@ -184,14 +188,14 @@ impl Polling {
             not_found_grace: config.polling.not_found_grace,
             rules: Rules::default(),
             intake_interval: config.polling.intake_interval,
-            limiter: SharedLimiter::new(limits, clock.monotonic()),
+            limiter: limiter.clone(),
             strategy: Strategy::Auto,
             list_bytes_per_second: 0,
             changed,
             committed: Arc::default(),
             heartbeat: Heartbeat::default(),
             board: Board::default(),
-            meter: Metrics::new().account("default"),
+            meter: meter.clone(),
             seed: 1,
             clock,
         };
@@ -201,7 +205,19 @@ impl Polling {
             end,
             task: tokio::spawn(polling),
             somebody_wrote,
+            limiter,
+            meter,
         }
+    }
+
+    async fn until_database_fails(&self, fails: bool) {
+        let wait = async {
+            while self.meter.gauges().database_fails != fails {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let patience = Duration::from_mins(1);
+        tokio::time::timeout(patience, wait).await.unwrap();
     }
 
     async fn end(self) {
@@ -491,4 +507,37 @@ async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
     daemon.stop().await;
     // Three seconds at that rate, in a debug build.
     assert!(requests <= 60, "{requests} creations before it");
+}
+
+/// A load of rows to be created writes. When it fails and nothing may be asked for any more, it is tried
+/// again all the same: nothing else shows that the database works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
+    let shop = slow_shop().await;
+    let one_at_a_time = Limits {
+        max_in_flight: 1,
+        ..UNLIMITED
+    };
+    shop.execute(
+        "INSERT INTO invoices (external_id, amount, currency, description, options)
+         VALUES ('NEW', '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\":7}')",
+    )
+    .await;
+    let mut holder = shop.connect().await;
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let polling = Polling::begin(&shop, &Arc::default(), 1, one_at_a_time).await;
+    polling.until_database_fails(true).await;
+    let permit = {
+        let now = SystemClock::new().monotonic();
+        polling.limiter.lock().take(now).unwrap()
+    };
+    sqlx::query("COMMIT").execute(&mut holder).await.unwrap();
+    let sent = "SELECT create_sent_at IS NOT NULL FROM invoices";
+    shop.until(sent, "1").await;
+    polling.until_database_fails(false).await;
+    polling.limiter.lock().give_back(&permit);
+    polling.end().await;
 }

@@ -14,13 +14,13 @@
 //! to which the last one counts, so what a page missed because it changed meanwhile is shown by the next.
 
 mod created;
-mod stretch;
+mod gapless;
 
 use std::time::Duration;
 
 use self::created::CreatedSpans;
 pub use self::created::{CreatedCandidate, Missed};
-use self::stretch::Stretch;
+use self::gapless::GaplessSpan;
 use crate::domain::time::UnixMillis;
 
 /// Readings of payments begin no closer than this, where the budget allows more.
@@ -130,8 +130,8 @@ struct SpanReading {
 #[derive(Debug)]
 pub struct SpanPlanner {
     terms: SpanTerms,
-    paid: Stretch,
-    refunds: Stretch,
+    paid: GaplessSpan,
+    refunds: GaplessSpan,
     created: CreatedSpans,
     reading: Option<SpanReading>,
     /// Somebody is due whom a reading of payments would tell of.
@@ -150,8 +150,8 @@ impl SpanPlanner {
         Self {
             created: CreatedSpans::new(terms.page_limit, terms.is_preferred),
             terms,
-            paid: Stretch::default(),
-            refunds: Stretch::default(),
+            paid: GaplessSpan::default(),
+            refunds: GaplessSpan::default(),
             reading: None,
             wants_paid: false,
             free_at: now,
@@ -177,8 +177,8 @@ impl SpanPlanner {
     pub fn restore(&mut self, text: &str) {
         for line in text.lines() {
             match line.split_once(' ') {
-                Some(("paid", stretch)) => self.paid = Stretch::parse(stretch),
-                Some(("refunds", stretch)) => self.refunds = Stretch::parse(stretch),
+                Some(("paid", stretch)) => self.paid = GaplessSpan::parse(stretch),
+                Some(("refunds", stretch)) => self.refunds = GaplessSpan::parse(stretch),
                 Some(_) | None => {}
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::refunds::itemize;
-use super::whole;
+use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::{Observation, ObservedOrder};
@@ -40,7 +40,7 @@ pub(super) enum Question {
 }
 
 /// Chooses the step. Pure but for the provider's judgement of the shop's options.
-pub(super) fn step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
+pub(super) fn choose_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
     match (invoice.facts.status, &invoice.facts.order_id) {
         (Status::Requested, _) => creation_step(invoice, provider, now),
         (Status::Paid | Status::Rejected, _) => Step::Nothing,
@@ -124,13 +124,13 @@ pub(super) enum About {
 
 /// The requests of one account that are under way, but for those to its list.
 pub(super) struct Fetcher {
-    asker: Asker,
+    requester: Requester,
     tasks: JoinSet<FetchOutcome>,
 }
 
 /// What a request needs to know about the account.
 #[derive(Clone)]
-struct Asker {
+struct Requester {
     provider: Arc<dyn Provider>,
     clock: Arc<dyn Clock>,
     limiter: SharedLimiter,
@@ -145,7 +145,7 @@ impl Fetcher {
         not_found_grace: Duration,
     ) -> Self {
         Self {
-            asker: Asker {
+            requester: Requester {
                 provider,
                 clock,
                 limiter,
@@ -161,11 +161,11 @@ impl Fetcher {
     }
 
     /// Asks about one invoice, or about several orders at once.
-    pub(super) fn ask(&mut self, wanted: Vec<(Invoice, Question)>, permit: Permit) {
-        let asker = self.asker.clone();
+    pub(super) fn send(&mut self, wanted: Vec<(Invoice, Question)>, permit: Permit) {
+        let requester = self.requester.clone();
         let (invoices, questions): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
         self.tasks.spawn(async move {
-            let answer = asker.answer(&invoices, questions).await;
+            let answer = requester.answer(&invoices, questions).await;
             FetchOutcome {
                 about: About::Invoices(invoices),
                 permit,
@@ -176,7 +176,7 @@ impl Fetcher {
 
     /// Makes the harmless request.
     pub(super) fn probe(&mut self, permit: Permit) {
-        let provider = Arc::clone(&self.asker.provider);
+        let provider = Arc::clone(&self.requester.provider);
         self.tasks.spawn(async move {
             let answer = provider
                 .probe()
@@ -192,16 +192,16 @@ impl Fetcher {
 
     /// The next request that comes back; None when none is under way.
     pub(super) async fn next(&mut self) -> Option<FetchOutcome> {
-        self.tasks.join_next().await.map(whole)
+        self.tasks.join_next().await.map(join_result)
     }
 
     /// One that has come back already.
     pub(super) fn try_next(&mut self) -> Option<FetchOutcome> {
-        self.tasks.try_join_next().map(whole)
+        self.tasks.try_join_next().map(join_result)
     }
 }
 
-impl Asker {
+impl Requester {
     async fn answer(
         &self,
         invoices: &[Invoice],
@@ -239,18 +239,18 @@ impl Asker {
         let Some(fetches) = self.provider.fetches() else {
             return Err(ProviderError::Refused("no order can be polled".into()));
         };
-        let mut looks = fetches.fetch(orders).await?;
-        if looks.len() != invoices.len() {
-            let what = format!("{} orders asked for, {} told", orders.len(), looks.len());
+        let mut answers = fetches.fetch(orders).await?;
+        if answers.len() != invoices.len() {
+            let what = format!("{} orders asked for, {} told", orders.len(), answers.len());
             return Err(ProviderError::Malformed(what));
         }
-        for look in &mut looks {
-            if let FetchedOrder::Seen(observed) = look {
+        for answer in &mut answers {
+            if let FetchedOrder::Seen(observed) = answer {
                 let (provider, clock) = (self.provider.as_ref(), self.clock.as_ref());
                 itemize(provider, &self.limiter, clock, observed).await?;
             }
         }
-        self.judge(invoices, looks).await
+        self.judge(invoices, answers).await
     }
 
     async fn find(&self, invoice: &Invoice) -> Result<FetchAnswer, ProviderError> {
@@ -270,18 +270,18 @@ impl Asker {
     async fn judge(
         &self,
         invoices: &[Invoice],
-        looks: Vec<FetchedOrder>,
+        answers: Vec<FetchedOrder>,
     ) -> Result<FetchAnswer, ProviderError> {
         let missing: Vec<&Invoice> = invoices
             .iter()
-            .zip(&looks)
-            .filter(|(_, look)| **look == FetchedOrder::NotFound)
+            .zip(&answers)
+            .filter(|(_, order)| **order == FetchedOrder::NotFound)
             .map(|(invoice, _)| invoice)
             .collect();
-        if missing.len() < looks.len() {
-            // Who tells of one order knows of those that it leaves out.
-            let not_found = self.not_found(&missing);
-            return Ok(FetchAnswer::proof(merged(looks, not_found)));
+        if missing.len() < answers.len() {
+            // An answer with one order is complete: those that it leaves out do not exist.
+            let not_found = self.not_found_observations(&missing);
+            return Ok(FetchAnswer::proof(merge_observations(answers, not_found)));
         }
         self.judge_missing(&missing).await
     }
@@ -290,7 +290,7 @@ impl Asker {
     /// another answer, else by one harmless request. A service that finds nothing and answers that
     /// in no better way tells nothing about the order.
     async fn judge_missing(&self, missing: &[&Invoice]) -> Result<FetchAnswer, ProviderError> {
-        let observations = self.not_found(missing);
+        let observations = self.not_found_observations(missing);
         let proves = !self.service_works();
         if proves {
             self.limiter.lock().charge(self.clock.monotonic());
@@ -302,7 +302,7 @@ impl Asker {
         })
     }
 
-    fn not_found(&self, missing: &[&Invoice]) -> Vec<Observation> {
+    fn not_found_observations(&self, missing: &[&Invoice]) -> Vec<Observation> {
         let observed_at = self.clock.now();
         let each = missing.iter().map(|invoice| Observation::NotFound {
             observed_at,
@@ -332,9 +332,9 @@ impl FetchAnswer {
 }
 
 /// What was seen of each order, and of the missing ones what that means.
-fn merged(looks: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
+fn merge_observations(answers: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
     let mut not_found = not_found.into_iter();
-    let each = looks.into_iter().filter_map(|look| match look {
+    let each = answers.into_iter().filter_map(|order| match order {
         FetchedOrder::Seen(observed) => Some(Observation::Seen(observed)),
         FetchedOrder::NotFound => not_found.next(),
     });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::whole;
+use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::state::Status;
@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 /// An invoice by its slot in the schedule.
 pub(super) type ScheduledInvoice = (u32, InvoiceId);
 
-/// Invoices that one request is to tell of, as they are now.
+/// Invoices that one request covers, as they are now.
 pub(super) type Group = Vec<Invoice>;
 
 /// What a load brought.
@@ -34,7 +34,7 @@ pub(super) struct Loader {
 
 impl Loader {
     /// Requests that wait to be made.
-    pub(super) fn ready(&self) -> usize {
+    pub(super) fn count_ready(&self) -> usize {
         self.ready.len()
     }
 
@@ -81,12 +81,12 @@ impl Loader {
     }
 
     /// The end of the load under way; never when there is none. May be dropped and called again.
-    pub(super) async fn finished(&mut self) -> Loaded {
+    pub(super) async fn wait_for_rows(&mut self) -> Loaded {
         match &mut self.under_way {
             Some(load) => {
                 let loaded = load.await;
                 self.under_way = None;
-                whole(loaded)
+                join_result(loaded)
             }
             None => std::future::pending().await,
         }

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::entry::Trust;
-use super::matching::Source;
+use super::BATCH;
 use super::page::lock;
-use super::schedule::tick;
-use super::{BATCH, Poller};
+use super::poller::Poller;
+use super::schedule::{Trust, tick};
+use super::unmatched::Source;
 use crate::clock::Clock;
 use crate::domain::decide::decide_by;
 use crate::domain::invoice::{Invoice, OrderId, TransactionId};
@@ -146,8 +146,8 @@ impl Poller {
         });
         let provider = self.setup.provider.name();
         let decision = decide_by(&self.setup.rules, &invoice, provider, observation);
-        if decision.says_something() {
-            self.keep_shown(Box::new(invoice), decision, source, false);
+        if decision.has_changes() {
+            self.keep_shown_decision(Box::new(invoice), decision, source, false);
         }
     }
 

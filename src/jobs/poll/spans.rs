@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
-use super::Poller;
-use super::entry::{EntryKind, Trust};
 use super::load::ScheduledInvoice;
-use super::matching::Source;
-use super::page::{Shared, Shown, lock, look_of};
+use super::page::{Shared, Shown, fingerprint, lock};
+use super::poller::Poller;
 use super::refunds::itemize;
-use super::schedule::{Schedule, Tick, tick};
+use super::schedule::{EntryKind, Schedule, Tick, Trust, tick};
+use super::unmatched::Source;
 use crate::clock::Clock;
 use crate::domain::observation::{ObservedOrder, OrderState};
 use crate::domain::planner::cover::By;
@@ -167,7 +166,7 @@ impl SpanShown {
         let amount = observed.amount.as_ref();
         let amount = amount.map(|money| (money.value.as_str(), money.currency.as_str()));
         let terms = schedule.terms(external_id, amount);
-        let look = look_of(terms, observed.state);
+        let fingerprint = fingerprint(terms, observed.state);
         let (slot, order) = schedule.slot_in_list(&observed.order_id.0, external_id);
         if let Some(slot) = slot {
             self.slots.push(slot);
@@ -180,13 +179,13 @@ impl SpanShown {
                 self.unchanged.push(slot);
                 return;
             }
-        } else if shared.is_seen(order, look) {
+        } else if shared.is_seen(order, fingerprint) {
             return;
         }
         self.shown.push(Shown {
             position: None,
             observed,
-            look,
+            fingerprint,
         });
     }
 }
@@ -247,7 +246,7 @@ impl Poller {
             self.note_polled_by_payments(due, &told, schedule, now);
         } else if let Some(until) = self.spans.expect_paid(told.len(), now) {
             for slot in &told {
-                schedule.put_off(*slot, tick(until));
+                schedule.postpone(*slot, tick(until));
             }
         } else {
             return;
@@ -279,7 +278,7 @@ impl Poller {
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
             let cadence = &self.setup.cadence;
             let next = cadence.next_look_while_open(created_at, expiry, wall, roll);
-            schedule.put_off(*slot, tick(now + next.since(wall)));
+            schedule.postpone(*slot, tick(now + next.since(wall)));
         }
         self.unmatched.told.extend(schedule.take_turns(&ended));
     }
@@ -301,9 +300,9 @@ impl Poller {
 
     /// Begins the next request to the list by time, if one is wanted and the limits allow it: first
     /// what is due needs, then refunds, then payments.
-    pub(super) async fn begin_span(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn begin_span_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let fetches_wait = self.requests.loader.ready() > 0 || self.planner.has_fetches();
+        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
         let is_fetches_turn = self.requests.list_was_last && fetches_wait;
         let may_begin = self.spans.is_used() && self.requests.span.is_none();
         if !may_begin || is_fetches_turn || self.setup.limiter.lock().room(now) == 0 {
@@ -315,7 +314,7 @@ impl Poller {
             request = self.request_beyond(begun).await?;
         }
         if let Some(request) = request {
-            self.send_to_spans(request, now);
+            self.send_span_request(request, now);
         }
         Ok(())
     }
@@ -334,7 +333,7 @@ impl Poller {
         Ok(None)
     }
 
-    fn send_to_spans(&mut self, request: SpanRequest, now: Duration) {
+    fn send_span_request(&mut self, request: SpanRequest, now: Duration) {
         let Ok(permit) = self.setup.limiter.lock().take(now) else {
             self.spans.give_up();
             return;
@@ -352,7 +351,7 @@ impl Poller {
     }
 
     /// Takes in a page of a span that came back.
-    pub(super) fn span_read(&mut self, outcome: SpanOutcome) {
+    pub(super) fn accept_span_answer(&mut self, outcome: SpanOutcome) {
         self.meter_span(&outcome);
         let now = self.setup.clock.monotonic();
         self.settle(&outcome.permit, outcome.result.as_ref().map(|_| ()), true);
@@ -397,7 +396,7 @@ impl Poller {
         let Some(missed) = concluded else { return };
         let mut shared = lock(&self.shared);
         for slot in missed.0 {
-            shared.schedule.unplace(slot);
+            shared.schedule.clear_place(slot);
         }
         if request.why == SpanWhy::Followed {
             self.put_off_followed(&mut shared.schedule, source, now);
@@ -411,7 +410,7 @@ impl Poller {
     fn put_off_followed(&self, schedule: &mut Schedule, source: Source, now: Duration) {
         let wall = self.setup.clock.now();
         let cadence = &self.setup.cadence;
-        for slot in schedule.due(tick(now)).to_vec() {
+        for slot in schedule.due_slots(tick(now)).to_vec() {
             let followed = schedule.entry(slot).filter(|entry| {
                 entry.kind == EntryKind::Followed && entry.is_answered_by(source.number)
             });
@@ -422,7 +421,7 @@ impl Poller {
                 Some(_) => Tick::MAX - 1,
                 None => tick(now + next.since(wall)),
             };
-            schedule.put_off(slot, due);
+            schedule.postpone(slot, due);
         }
     }
 
@@ -463,7 +462,7 @@ impl Poller {
     }
 
     /// When the next request to the list by time could begin, if the limits allow it.
-    pub(super) fn next_span(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn next_span_at(&self, now: Duration) -> Option<Duration> {
         if self.requests.span.is_some() {
             return None;
         }

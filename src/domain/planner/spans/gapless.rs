@@ -20,7 +20,7 @@ const LONGEST_HOLD: Duration = Duration::from_hours(7 * 24);
 
 /// What readings showed whole, by the provider's clock.
 #[derive(Debug, Default)]
-pub(super) struct Stretch {
+pub(super) struct GaplessSpan {
     /// From and through; None = nothing yet.
     read: Option<(UnixMillis, UnixMillis)>,
     /// When the last reading was begun, by the monotonic clock.
@@ -30,7 +30,7 @@ pub(super) struct Stretch {
     pages: u32,
 }
 
-impl Stretch {
+impl GaplessSpan {
     /// As `to_text` wrote it; nothing, when it is of another form.
     pub(super) fn parse(text: &str) -> Self {
         let read = text.split_once(' ').and_then(|(from, through)| {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn readings_overlap_by_an_hour_at_first_and_by_a_minute_then() {
-        let mut stretch = Stretch::default();
+        let mut stretch = GaplessSpan::default();
         let first = stretch.next_from(moment(7200));
         assert_eq!(first, at(3600));
         stretch.learn(first, moment(7200), 1, None);
@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn a_run_goes_on_where_the_one_before_it_ended() {
-        let mut before = Stretch::default();
+        let mut before = GaplessSpan::default();
         before.learn(at(0), moment(4000), 1, None);
-        let mut after = Stretch::parse(&before.to_text().unwrap());
+        let mut after = GaplessSpan::parse(&before.to_text().unwrap());
         assert!(after.reaches(at(60)) && after.read_at().is_none());
         let from = after.next_from(moment(10_000));
         assert_eq!(
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_long_gap_is_not_made_up_for() {
-        let mut stretch = Stretch::default();
+        let mut stretch = GaplessSpan::default();
         stretch.learn(at(0), moment(4000), 1, None);
         let late = moment(4000 + 25 * 3600);
         let from = stretch.next_from(late);
@@ -159,13 +159,13 @@ mod tests {
             "nobody knows what happened then"
         );
         for nonsense in ["", "1", "2 1", "a b", "1 2 3"] {
-            assert_eq!(Stretch::parse(nonsense).to_text(), None, "{nonsense}");
+            assert_eq!(GaplessSpan::parse(nonsense).to_text(), None, "{nonsense}");
         }
     }
 
     #[test]
     fn what_has_not_come_to_its_end_is_read_again() {
-        let mut stretch = Stretch::default();
+        let mut stretch = GaplessSpan::default();
         stretch.learn(at(0), moment(4000), 1, Some(at(3000)));
         assert_eq!(stretch.next_from(moment(4010)), at(2940));
         stretch.learn(at(2940), moment(4010), 1, None);

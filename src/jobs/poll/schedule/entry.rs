@@ -1,9 +1,6 @@
-//! One entry of the schedule, and where a million of them stand: in blocks, since a vector that
-//! doubles would hold them twice while it grows.
+//! One entry of the schedule.
 
-use std::ops::{Index, IndexMut};
-
-use super::schedule::Tick;
+use super::Tick;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::planner::cover::By;
 use crate::domain::planner::{Candidate, Place, Shapes};
@@ -12,12 +9,10 @@ use crate::domain::time::UnixMillis;
 use crate::store::DueRow;
 
 const UNKNOWN: u32 = u32::MAX;
-/// Entries in a block.
-const BLOCK: usize = 4096;
 
 /// What is being done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EntryState {
+pub(in crate::jobs::poll) enum EntryState {
     /// Nobody's: the slot can be used again.
     Free,
     /// Not due before its time.
@@ -26,14 +21,14 @@ pub(super) enum EntryState {
     Due,
     /// Being polled, or what was observed is being written.
     InHand,
-    /// As `InHand`, of an invoice whose row is not due: a page told of it.
+    /// As `InHand`, of an invoice whose row is not due: a page showed it.
     Borrowed,
 }
 
 /// What may be done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EntryKind {
-    /// It has no order yet: to be created. No page tells of it.
+pub(in crate::jobs::poll) enum EntryKind {
+    /// It has no order yet: to be created. No page shows it.
     Create,
     /// Waits for money: a page that shows it open, on the same terms, is a poll and changes nothing.
     Open,
@@ -47,14 +42,14 @@ pub(super) enum EntryKind {
 
 /// What polls of an entry came to, and how far the list is believed about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(in crate::jobs::poll) enum Trust {
     /// No poll ever brought an answer.
     New,
     /// Polled before.
     Known,
     /// Its last polls failed.
     Failing,
-    /// What the list tells settles nothing: a request of its own does.
+    /// The list does not settle it: a request of its own does.
     Doubtful,
     /// A complete reading of the list did not show it.
     Missing,
@@ -62,35 +57,35 @@ pub(super) enum Trust {
 
 /// One invoice in the schedule. A million of them must be small.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) id: InvoiceId,
+pub(in crate::jobs::poll) struct Entry {
+    pub(in crate::jobs::poll) id: InvoiceId,
     /// Fingerprint of what answers name it by.
-    pub(super) key: u64,
+    pub(in crate::jobs::poll) key: u64,
     /// Fingerprint of what a page must show for nothing to have changed.
-    pub(super) terms: u32,
+    pub(in crate::jobs::poll) terms: u32,
     position: u32,
     created_s: u32,
     expiry_s: u32,
     /// When the provider last told of it, in whole seconds; 0 = never.
     known_s: u32,
-    pub(super) due: Tick,
+    pub(in crate::jobs::poll) due: Tick,
     /// The number of the last page that had been begun when it came in.
-    pub(super) since_page: u32,
+    pub(in crate::jobs::poll) since_page: u32,
     /// A program asked for a poll: pages from this number on answer it. 0 = none did.
-    pub(super) nudged_for: u32,
-    pub(super) state: EntryState,
-    pub(super) kind: EntryKind,
-    pub(super) trust: Trust,
+    pub(in crate::jobs::poll) nudged_for: u32,
+    pub(in crate::jobs::poll) state: EntryState,
+    pub(in crate::jobs::poll) kind: EntryKind,
+    pub(in crate::jobs::poll) trust: Trust,
     /// Not where its creation time puts it.
-    pub(super) is_misplaced: bool,
+    pub(in crate::jobs::poll) is_misplaced: bool,
     /// Its slot stands in the heap of resting entries, and in the list of due ones.
-    pub(super) in_heap: bool,
-    pub(super) is_listed: bool,
+    pub(in crate::jobs::poll) in_heap: bool,
+    pub(in crate::jobs::poll) is_listed: bool,
 }
 
 impl Entry {
     /// The entry of a row that is due at `now`.
-    pub(super) fn of(row: &DueRow, key: u64, terms: u32, now: Tick) -> Self {
+    pub(in crate::jobs::poll) fn of(row: &DueRow, key: u64, terms: u32, now: Tick) -> Self {
         Self {
             id: row.id,
             key,
@@ -116,7 +111,7 @@ impl Entry {
     }
 
     /// As the planner sees it, where these requests may be made.
-    pub(super) fn candidate(&self, shapes: Shapes) -> Candidate {
+    pub(in crate::jobs::poll) fn candidate(&self, shapes: Shapes) -> Candidate {
         let is_settled_alone = matches!(self.trust, Trust::Doubtful | Trust::Missing);
         let by = if self.kind == EntryKind::Create
             || self.kind == EntryKind::Followed && shapes.page_limit == 0
@@ -144,24 +139,27 @@ impl Entry {
     }
 
     /// Whether somebody works on it.
-    pub(super) fn is_in_hand(&self) -> bool {
+    pub(in crate::jobs::poll) fn is_in_hand(&self) -> bool {
         matches!(self.state, EntryState::InHand | EntryState::Borrowed)
     }
 
-    /// Whether a page of this number tells all that was asked for: it was begun after the nudge.
-    pub(super) fn is_answered_by(&self, page: u32) -> bool {
+    /// Whether a page of this number answers its nudge: it was begun after it.
+    pub(in crate::jobs::poll) fn is_answered_by(&self, page: u32) -> bool {
         self.nudged_for <= page
     }
 
     /// Whether a page that shows it soon will do: it is open, as far as is known, and its time is not
     /// over.
-    pub(super) fn may_be_watched(&self, now: UnixMillis) -> bool {
+    pub(in crate::jobs::poll) fn may_be_watched(&self, now: UnixMillis) -> bool {
         self.trust == Trust::Known && self.kind == EntryKind::Open && now < self.expiry()
     }
 
     /// When it was last seen, where a list of all payments since then tells all that can happen to it:
     /// it is open and its time is not over, or it has ended.
-    pub(super) fn told_by_payments_since(&self, now: UnixMillis) -> Option<UnixMillis> {
+    pub(in crate::jobs::poll) fn told_by_payments_since(
+        &self,
+        now: UnixMillis,
+    ) -> Option<UnixMillis> {
         let is_told = match self.kind {
             EntryKind::Open => now < self.expiry(),
             EntryKind::Ended => true,
@@ -172,7 +170,7 @@ impl Entry {
     }
 
     /// It was seen at `now`.
-    pub(super) fn note_seen_at(&mut self, now: UnixMillis) {
+    pub(in crate::jobs::poll) fn note_seen_at(&mut self, now: UnixMillis) {
         self.known_s = seconds(now.0);
         if self.trust == Trust::New {
             self.trust = Trust::Known;
@@ -180,20 +178,20 @@ impl Entry {
     }
 
     /// Its place in the list, where a page has shown it.
-    pub(super) fn position(&self) -> Option<u64> {
+    pub(in crate::jobs::poll) fn position(&self) -> Option<u64> {
         (self.position != UNKNOWN).then_some(self.position.into())
     }
 
-    pub(super) fn set_position(&mut self, position: Option<u64>) {
+    pub(in crate::jobs::poll) fn set_position(&mut self, position: Option<u64>) {
         let position = position.and_then(|position| u32::try_from(position).ok());
         self.position = position.unwrap_or(UNKNOWN);
     }
 
-    pub(super) fn created_at(&self) -> UnixMillis {
+    pub(in crate::jobs::poll) fn created_at(&self) -> UnixMillis {
         UnixMillis(i64::from(self.created_s) * 1000)
     }
 
-    pub(super) fn expiry(&self) -> UnixMillis {
+    pub(in crate::jobs::poll) fn expiry(&self) -> UnixMillis {
         UnixMillis(i64::from(self.expiry_s) * 1000)
     }
 }
@@ -220,51 +218,4 @@ fn kind_of(row: &DueRow) -> EntryKind {
 
 fn seconds(millis: i64) -> u32 {
     u32::try_from(millis.max(0) / 1000).unwrap_or(u32::MAX)
-}
-
-/// Entries by number.
-#[derive(Debug, Default)]
-pub(super) struct Slots {
-    blocks: Vec<Vec<Entry>>,
-}
-
-impl Slots {
-    /// Puts an entry at the end and returns its number.
-    pub(super) fn push(&mut self, entry: Entry) -> u32 {
-        if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
-            // A shop of a few orders needs no whole block.
-            let room = if self.blocks.is_empty() { 0 } else { BLOCK };
-            self.blocks.push(Vec::with_capacity(room));
-        }
-        let before = (self.blocks.len() - 1) * BLOCK;
-        let Some(block) = self.blocks.last_mut() else {
-            return UNKNOWN;
-        };
-        block.push(entry);
-        u32::try_from(before + block.len() - 1).unwrap_or(UNKNOWN)
-    }
-
-    pub(super) fn get(&self, slot: u32) -> Option<&Entry> {
-        let slot = slot as usize;
-        self.blocks.get(slot / BLOCK)?.get(slot % BLOCK)
-    }
-
-    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Entry> {
-        let slot = slot as usize;
-        self.blocks.get_mut(slot / BLOCK)?.get_mut(slot % BLOCK)
-    }
-}
-
-impl Index<u32> for Slots {
-    type Output = Entry;
-
-    fn index(&self, slot: u32) -> &Entry {
-        &self.blocks[slot as usize / BLOCK][slot as usize % BLOCK]
-    }
-}
-
-impl IndexMut<u32> for Slots {
-    fn index_mut(&mut self, slot: u32) -> &mut Entry {
-        &mut self.blocks[slot as usize / BLOCK][slot as usize % BLOCK]
-    }
 }

@@ -1,0 +1,48 @@
+//! What pages showed and nobody has judged yet.
+
+use std::collections::VecDeque;
+
+use super::load::ScheduledInvoice;
+use super::page::Shown;
+use super::refunds::ShownRefunds;
+use crate::domain::time::UnixMillis;
+use crate::provider::Refund;
+
+/// What pages showed and nobody has judged yet.
+#[derive(Default)]
+pub(super) struct Unmatched {
+    pub(super) shown: VecDeque<(Source, Shown)>,
+    pub(super) refunds: ShownRefunds,
+    /// Ended invoices that a reading of payments did not show.
+    pub(super) told: Vec<ScheduledInvoice>,
+    /// Entries that a complete reading of the list did not show.
+    pub(super) missing: Vec<u32>,
+    /// The number of the first page of the sweep that goes on.
+    pub(super) sweep_began: Option<u32>,
+}
+
+/// The page that something was shown on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) number: u32,
+    pub(super) started_at: UnixMillis,
+    /// Whether it was a page of a list by time.
+    pub(super) is_span: bool,
+    /// Places all plans of the page within their jitter: what it showed together is due together, so
+    /// the next poll is one page again, and the index of plans is written in its order.
+    pub(super) roll: f64,
+}
+
+impl Unmatched {
+    pub(super) fn is_empty(&self) -> bool {
+        let is_all_told = self.refunds.is_empty() && self.told.is_empty();
+        self.shown.is_empty() && self.missing.is_empty() && is_all_told
+    }
+
+    /// Takes in what a page of a list by time showed.
+    pub(super) fn take_in(&mut self, source: Source, shown: Vec<Shown>, refunds: Vec<Refund>) {
+        let shown = shown.into_iter().map(|shown| (source, shown));
+        self.shown.extend(shown);
+        self.refunds.take_in(source, refunds);
+    }
+}
