@@ -105,7 +105,7 @@ pub struct SpanPageSummary<'a> {
 
 /// A moment by both clocks.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct SpanMoment {
     /// By the monotonic clock.
     pub at: Duration,
     /// By the provider's, as far as it is known.
@@ -118,7 +118,7 @@ struct SpanReading {
     why: SpanWhy,
     from: UnixMillis,
     until: Option<UnixMillis>,
-    began: Moment,
+    began: SpanMoment,
     pages: u32,
     items: u64,
     unsettled_since: Option<UnixMillis>,
@@ -260,7 +260,7 @@ impl SpanPlanner {
     // ------------------------------------------------------------------ requests
 
     /// The next page for what is due, or of the reading under way.
-    pub fn take_due_request(&mut self, now: Moment) -> Option<SpanRequest> {
+    pub fn take_due_request(&mut self, now: SpanMoment) -> Option<SpanRequest> {
         if now.at < self.not_before {
             return None;
         }
@@ -289,13 +289,13 @@ impl SpanPlanner {
     }
 
     /// The first page of the refunds since they were last read.
-    pub fn take_refunds_request(&mut self, now: Moment) -> SpanRequest {
+    pub fn take_refunds_request(&mut self, now: SpanMoment) -> SpanRequest {
         let from = self.refunds.next_from(now);
         self.begin(SpanWhy::Refunds, from, None, now, false)
     }
 
     /// The first page of what became paid since that was last read.
-    pub fn take_paid_request(&mut self, now: Moment) -> SpanRequest {
+    pub fn take_paid_request(&mut self, now: SpanMoment) -> SpanRequest {
         let from = self.paid.next_from(now);
         self.begin(SpanWhy::Paid, from, None, now, false)
     }
@@ -322,7 +322,7 @@ impl SpanPlanner {
         why: SpanWhy,
         from: UnixMillis,
         until: Option<UnixMillis>,
-        began: Moment,
+        began: SpanMoment,
         is_for_due: bool,
     ) -> SpanRequest {
         match why {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::refunds::itemize;
+use super::itemize::itemize;
 use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};

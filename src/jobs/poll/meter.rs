@@ -4,7 +4,7 @@ use super::fetch::{About, FetchOutcome};
 use super::ledger_reader::LedgerAnswer;
 use super::page::Listed;
 use super::poller::Poller;
-use super::spans::SpanOutcome;
+use super::span_reader::SpanOutcome;
 use super::writer::Decided;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Invoice;

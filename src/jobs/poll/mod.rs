@@ -11,6 +11,7 @@
 mod database;
 mod fetch;
 mod intake;
+mod itemize;
 mod launch;
 mod ledger;
 mod ledger_reader;
@@ -26,6 +27,7 @@ mod refunds;
 mod schedule;
 mod settle;
 mod setup;
+mod span_reader;
 mod spans;
 mod task;
 mod turn;

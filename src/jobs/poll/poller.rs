@@ -14,7 +14,7 @@ use super::page::{Listed, Shared};
 use super::queue::QueueReader;
 use super::recorder::AccountRecorder;
 use super::setup::PollSetup;
-use super::spans::SpanOutcome;
+use super::span_reader::SpanOutcome;
 use super::unmatched::Unmatched;
 use super::writer::Writer;
 use crate::domain::planner::spans::SpanPlanner;

@@ -1,79 +1,20 @@
 //! Refunds: an order says how much of it was returned, a list says by which refunds, and each of them
 //! is to be told once.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 
 use super::BATCH;
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{Trust, tick};
 use super::unmatched::Source;
-use crate::clock::Clock;
 use crate::domain::decide::decide_by;
-use crate::domain::invoice::{Invoice, OrderId, TransactionId};
-use crate::domain::observation::{
-    LedgerObservation, Observation, ObservedMoney, ObservedOrder, OrderState,
-};
+use crate::domain::invoice::{Invoice, OrderId};
+use crate::domain::observation::{LedgerObservation, Observation, ObservedMoney, OrderState};
 use crate::domain::state::Status;
-use crate::domain::transaction::{Transaction, TransactionStatus};
-use crate::limit::SharedLimiter;
-use crate::provider::{Provider, ProviderError, Refund};
+use crate::domain::transaction::Transaction;
+use crate::provider::Refund;
 use crate::store::{DueRow, StoreError};
-
-/// Refunds that are remembered as told; beyond that all are forgotten and matched anew.
-const MOST_KNOWN: usize = 1 << 16;
-
-/// Refunds that lists showed.
-#[derive(Default)]
-pub(super) struct ShownRefunds {
-    waiting: VecDeque<(Source, Refund)>,
-    /// Those that need no telling any more.
-    known: HashSet<(TransactionId, TransactionStatus)>,
-}
-
-impl ShownRefunds {
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    pub(super) fn take_in(&mut self, source: Source, refunds: Vec<Refund>) {
-        let news = refunds.into_iter().filter(|refund| {
-            let key = (refund.transaction.id.clone(), refund.transaction.status);
-            !self.known.contains(&key)
-        });
-        self.waiting.extend(news.map(|refund| (source, refund)));
-    }
-
-    fn note_known(&mut self, transactions: &[Transaction]) {
-        if self.known.len() >= MOST_KNOWN {
-            self.known = HashSet::new();
-        }
-        let keys = transactions.iter().map(|one| (one.id.clone(), one.status));
-        self.known.extend(keys);
-    }
-}
-
-/// Replaces the sum returned that `observed` tells by the refunds that make it up, with one more
-/// request.
-pub(super) async fn itemize(
-    provider: &dyn Provider,
-    limiter: &SharedLimiter,
-    clock: &dyn Clock,
-    observed: &mut ObservedOrder,
-) -> Result<(), ProviderError> {
-    let Some(list) = provider.lists_refunds() else {
-        return Ok(());
-    };
-    let money = &mut observed.money;
-    if money.sums.refunded.is_none() || !money.transactions.is_empty() {
-        return Ok(());
-    }
-    limiter.lock().charge(clock.monotonic());
-    money.transactions = list.refunds_of(&observed.order_id).await?;
-    // Added up from the refunds, so that none is told twice: once by the sum, once by its id.
-    money.sums.refunded = None;
-    Ok(())
-}
 
 impl Poller {
     /// Judges refunds that lists showed. An invoice that is not paid yet is polled: its order tells of

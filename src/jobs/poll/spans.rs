@@ -1,194 +1,26 @@
 //! Reading the list by time: what is due is told of by readings where that is cheaper, one page of a
-//! span is read at a time, and what it shows of scheduled invoices is noted.
+//! span at a time.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 
 use super::load::ScheduledInvoice;
-use super::page::{Shared, Shown, fingerprint, lock};
+use super::page::lock;
 use super::poller::Poller;
-use super::refunds::itemize;
-use super::schedule::{EntryKind, Schedule, Tick, Trust, tick};
+use super::schedule::{EntryKind, Schedule, Tick, tick};
+use super::span_reader::{SpanOutcome, SpanReader, SpanShown};
 use super::unmatched::Source;
-use crate::clock::Clock;
-use crate::domain::observation::{ObservedOrder, OrderState};
 use crate::domain::planner::cover::By;
 use crate::domain::planner::spans::{
-    CreatedCandidate, Moment, SpanPageSummary, SpanRequest, SpanWhy,
+    CreatedCandidate, SpanMoment, SpanPageSummary, SpanRequest, SpanWhy,
 };
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::TransactionStatus;
-use crate::limit::{Permit, SharedLimiter};
-use crate::provider::{
-    ClockDifference, Provider, ProviderError, Refund, SpanCursor, SpanKind, TimeSpan,
-};
+use crate::provider::ClockDifference;
 use crate::store::StoreError;
-
-/// What came of a request for a page of a span.
-pub(super) struct SpanOutcome {
-    request: SpanRequest,
-    permit: Permit,
-    /// The page's number in the schedule.
-    number: u32,
-    started_at: UnixMillis,
-    pub(super) result: Result<SpanShown, ProviderError>,
-}
-
-/// What a page of a span showed.
-#[derive(Debug, Default)]
-pub(super) struct SpanShown {
-    pub(super) items: u64,
-    pub(super) bytes: u64,
-    next: Option<SpanCursor>,
-    /// Entries that it showed.
-    slots: Vec<u32>,
-    /// How many of them it polled.
-    polled: usize,
-    /// Those of them about which nothing has changed.
-    unchanged: Vec<u32>,
-    /// To be judged.
-    shown: Vec<Shown>,
-    refunds: Vec<Refund>,
-}
-
-/// What a request for a page needs.
-struct SpanReader {
-    provider: Arc<dyn Provider>,
-    clock: Arc<dyn Clock>,
-    limiter: SharedLimiter,
-    shared: Arc<Mutex<Shared>>,
-}
-
-impl SpanReader {
-    async fn read(
-        self,
-        request: SpanRequest,
-        cursor: Option<SpanCursor>,
-        permit: Permit,
-    ) -> SpanOutcome {
-        let number = lock(&self.shared).schedule.begin_page();
-        let started_at = self.clock.now();
-        let result = match request.why {
-            SpanWhy::Refunds => self.refunds(&request, cursor.as_ref()).await,
-            SpanWhy::Paid => self.orders(SpanKind::Paid, &request, cursor.as_ref()).await,
-            SpanWhy::Due | SpanWhy::Followed => {
-                let created = SpanKind::Created;
-                self.orders(created, &request, cursor.as_ref()).await
-            }
-        };
-        SpanOutcome {
-            request,
-            permit,
-            number,
-            started_at,
-            result,
-        }
-    }
-
-    async fn refunds(
-        &self,
-        request: &SpanRequest,
-        cursor: Option<&SpanCursor>,
-    ) -> Result<SpanShown, ProviderError> {
-        let Some(list) = self.provider.lists_refunds() else {
-            return Err(ProviderError::Refused("there is no list of refunds".into()));
-        };
-        let page = list.refund_page(request.from, cursor).await?;
-        Ok(SpanShown {
-            items: page.refunds.len() as u64,
-            bytes: page.bytes,
-            next: page.next,
-            refunds: page.refunds,
-            ..SpanShown::default()
-        })
-    }
-
-    async fn orders(
-        &self,
-        kind: SpanKind,
-        request: &SpanRequest,
-        cursor: Option<&SpanCursor>,
-    ) -> Result<SpanShown, ProviderError> {
-        let Some(list) = self.provider.lists_by_time() else {
-            return Err(ProviderError::Refused("there is no list by time".into()));
-        };
-        let span = TimeSpan {
-            kind,
-            from: request.from,
-            until: request.until,
-        };
-        let page = list.span_page(&span, cursor).await?;
-        let mut read = SpanShown {
-            items: page.orders.len() as u64,
-            bytes: page.bytes,
-            next: page.next,
-            ..SpanShown::default()
-        };
-        {
-            let mut shared = lock(&self.shared);
-            for order in page.orders {
-                read.sort(order, &mut shared);
-            }
-        }
-        self.itemize_all(&mut read.shown).await;
-        Ok(read)
-    }
-
-    /// Asks for the refunds of those that tell no more than their sum. One that cannot be asked about
-    /// is left to the next reading.
-    async fn itemize_all(&self, shown: &mut Vec<Shown>) {
-        for mut one in std::mem::take(shown) {
-            let observed = &mut one.observed;
-            let asked = itemize(
-                self.provider.as_ref(),
-                &self.limiter,
-                self.clock.as_ref(),
-                observed,
-            );
-            match asked.await {
-                Ok(()) => shown.push(one),
-                Err(error) => {
-                    tracing::debug!(order_id = %one.observed.order_id, %error, "refunds request failed");
-                }
-            }
-        }
-    }
-}
-
-impl SpanShown {
-    /// Notes an order of the page where it is scheduled, and keeps it where it has to be judged.
-    fn sort(&mut self, observed: ObservedOrder, shared: &mut Shared) {
-        let schedule = &shared.schedule;
-        let external_id = observed.external_id.as_ref().map(|id| id.0.as_str());
-        let amount = observed.amount.as_ref();
-        let amount = amount.map(|money| (money.value.as_str(), money.currency.as_str()));
-        let terms = schedule.terms(external_id, amount);
-        let fingerprint = fingerprint(terms, observed.state);
-        let (slot, order) = schedule.slot_in_list(&observed.order_id.0, external_id);
-        if let Some(slot) = slot {
-            self.slots.push(slot);
-            let entry = schedule.entry(slot).filter(|entry| !entry.is_in_hand());
-            let Some(entry) = entry else { return };
-            self.polled += 1;
-            // What is told of an order for the first time, such as its end, is kept.
-            let is_known = entry.trust != Trust::New && entry.kind == EntryKind::Open;
-            if is_known && observed.state == OrderState::Open && entry.terms == terms {
-                self.unchanged.push(slot);
-                return;
-            }
-        } else if shared.is_seen(order, fingerprint) {
-            return;
-        }
-        self.shown.push(Shown {
-            position: None,
-            observed,
-            fingerprint,
-        });
-    }
-}
 
 impl Poller {
     /// Leaves to readings of the list by time what they tell of more cheaply. Returns the entries of
@@ -319,7 +151,10 @@ impl Poller {
         Ok(())
     }
 
-    async fn request_beyond(&mut self, begun: Moment) -> Result<Option<SpanRequest>, StoreError> {
+    async fn request_beyond(
+        &mut self,
+        begun: SpanMoment,
+    ) -> Result<Option<SpanRequest>, StoreError> {
         if self.spans.refunds_are_due(begun.at) {
             return Ok(Some(self.spans.take_refunds_request(begun)));
         }
@@ -470,8 +305,8 @@ impl Poller {
         next.map(|at| at.max(now))
     }
 
-    fn moment(&self, now: Duration) -> Moment {
-        Moment {
+    fn moment(&self, now: Duration) -> SpanMoment {
+        SpanMoment {
             at: now,
             theirs: self.their_time(self.setup.clock.now()),
         }

@@ -1,12 +1,16 @@
 //! What pages showed and nobody has judged yet.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::load::ScheduledInvoice;
 use super::page::Shown;
-use super::refunds::ShownRefunds;
+use crate::domain::invoice::TransactionId;
 use crate::domain::time::UnixMillis;
+use crate::domain::transaction::{Transaction, TransactionStatus};
 use crate::provider::Refund;
+
+/// Refunds that are remembered as told; beyond that all are forgotten and matched anew.
+const MOST_KNOWN: usize = 1 << 16;
 
 /// What pages showed and nobody has judged yet.
 #[derive(Default)]
@@ -44,5 +48,35 @@ impl Unmatched {
         let shown = shown.into_iter().map(|shown| (source, shown));
         self.shown.extend(shown);
         self.refunds.take_in(source, refunds);
+    }
+}
+
+/// Refunds that lists showed.
+#[derive(Default)]
+pub(super) struct ShownRefunds {
+    pub(super) waiting: VecDeque<(Source, Refund)>,
+    /// Those that need no telling any more.
+    known: HashSet<(TransactionId, TransactionStatus)>,
+}
+
+impl ShownRefunds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn take_in(&mut self, source: Source, refunds: Vec<Refund>) {
+        let news = refunds.into_iter().filter(|refund| {
+            let key = (refund.transaction.id.clone(), refund.transaction.status);
+            !self.known.contains(&key)
+        });
+        self.waiting.extend(news.map(|refund| (source, refund)));
+    }
+
+    pub(super) fn note_known(&mut self, transactions: &[Transaction]) {
+        if self.known.len() >= MOST_KNOWN {
+            self.known = HashSet::new();
+        }
+        let keys = transactions.iter().map(|one| (one.id.clone(), one.status));
+        self.known.extend(keys);
     }
 }

@@ -27,14 +27,14 @@ const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x2f6b_1c0e_58c4_5b0a_9d57_6a6e_3f10
 
 /// The body on the wire. The order of fields is the order of bytes: never change it.
 #[derive(Serialize)]
-struct Body<'a> {
-    amount: AmountBody<'a>,
+struct PaymentBody<'a> {
+    amount: PriceBody<'a>,
     /// Without it the money would be held and returned after days.
     capture: bool,
     confirmation: ConfirmationBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    metadata: MetadataBody<'a>,
+    metadata: PaymentMetadataBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_method_data: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
-struct AmountBody<'a> {
+struct PriceBody<'a> {
     value: &'a str,
     currency: &'a str,
 }
@@ -54,12 +54,12 @@ struct ConfirmationBody<'a> {
 }
 
 /// Our entry first, then the shop's in their order.
-struct MetadataBody<'a> {
+struct PaymentMetadataBody<'a> {
     external_id: &'a str,
     shops: Vec<(String, String)>,
 }
 
-impl Serialize for MetadataBody<'_> {
+impl Serialize for PaymentMetadataBody<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ours = (EXTERNAL_ID_KEY, self.external_id);
         let shops = self.shops.iter().map(|(key, value)| (&**key, &**value));
@@ -71,7 +71,7 @@ impl Serialize for MetadataBody<'_> {
 /// absent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Options<'a> {
+struct PaymentOptions<'a> {
     #[serde(borrow)]
     return_url: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -88,8 +88,8 @@ pub(super) fn body(invoice: &Invoice, return_url: &str) -> Result<String, String
     check_amount(amount)?;
     let options = options(invoice.wish.options.as_deref())?;
     let return_url = chosen_return_url(options.return_url, return_url)?;
-    let body = Body {
-        amount: AmountBody {
+    let body = PaymentBody {
+        amount: PriceBody {
             value: &amount.value,
             currency: &amount.currency,
         },
@@ -146,7 +146,7 @@ fn check_length(name: &str, text: &str, most: usize) -> Result<(), String> {
     ))
 }
 
-fn options(json: Option<&str>) -> Result<Options<'_>, String> {
+fn options(json: Option<&str>) -> Result<PaymentOptions<'_>, String> {
     let json = json.unwrap_or("{}");
     if !json.trim_ascii_start().starts_with('{') {
         return Err(format!(
@@ -204,7 +204,7 @@ fn json_object<'a>(key: &str, token: Option<&'a RawValue>) -> Result<Option<&'a 
 fn metadata<'a>(
     external_id: &'a ExternalId,
     token: Option<&RawValue>,
-) -> Result<MetadataBody<'a>, String> {
+) -> Result<PaymentMetadataBody<'a>, String> {
     let external_id = external_id.0.as_str();
     check_length("external_id", external_id, LONGEST_METADATA_VALUE)?;
     let shops = match token {
@@ -218,7 +218,7 @@ fn metadata<'a>(
             MOST_METADATA - 1
         ));
     }
-    Ok(MetadataBody { external_id, shops })
+    Ok(PaymentMetadataBody { external_id, shops })
 }
 
 /// The shop's entries in the order of their keys.

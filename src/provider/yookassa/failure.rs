@@ -13,7 +13,7 @@ use crate::provider::wire::{Raw, body_text, object, text};
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 #[derive(Deserialize)]
-struct FailureWire<'a> {
+struct ServiceRefusalWire<'a> {
     #[serde(borrow)]
     code: Raw<'a>,
     #[serde(borrow)]
@@ -27,20 +27,20 @@ struct FailureWire<'a> {
 
 /// A refusal as it was told, on one line each; all empty when it is none of the service's own.
 #[derive(Debug, Default)]
-pub(super) struct Failure {
+pub(super) struct ServiceRefusal {
     code: String,
     description: String,
     parameter: String,
     wait: Option<Duration>,
 }
 
-impl Failure {
+impl ServiceRefusal {
     /// Reads a body. `harmless` takes the key out of words, and puts them on one line.
     pub(super) fn read(body: &[u8], harmless: impl Fn(&str) -> String) -> Self {
         let read = |token: Raw<'_>| text(token).map_or_else(String::new, |text| harmless(&text));
         let Some(told) = body_text(body)
             .ok()
-            .and_then(|body| object::<FailureWire<'_>>(body).ok())
+            .and_then(|body| object::<ServiceRefusalWire<'_>>(body).ok())
         else {
             return Self::default();
         };

@@ -24,7 +24,7 @@ use crate::provider::{
 };
 
 const REFUNDS: &str = "/v3/refunds";
-/// Items on a page, as the most that the service accepts.
+/// ObjectItems on a page, as the most that the service accepts.
 const PAGE_LIMIT: u32 = 100;
 /// Largest page. An item with a receipt and transfers has some KiB.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -34,7 +34,7 @@ const REACH: Duration = Duration::from_hours(3 * 365 * 24);
 const MOST_PAGES_OF_ONE: u32 = 10;
 
 #[derive(Deserialize)]
-struct ListWire<'a> {
+struct ObjectListWire<'a> {
     #[serde(borrow)]
     items: Raw<'a>,
     #[serde(borrow)]
@@ -42,7 +42,7 @@ struct ListWire<'a> {
 }
 
 /// What a page of a list holds, each item as it stands.
-struct Items<'a> {
+struct ObjectItems<'a> {
     items: Vec<&'a serde_json::value::RawValue>,
     next: Option<SpanCursor>,
 }
@@ -72,7 +72,7 @@ impl ListByTime for YooKassa {
             SpanKind::Created => "created_at",
             SpanKind::Paid => "captured_at",
         };
-        let mut query = Query::of_span(time, span.from, span.until);
+        let mut query = SpanQuery::of_span(time, span.from, span.until);
         if span.kind == SpanKind::Paid {
             query.add("status", "succeeded");
         }
@@ -99,7 +99,7 @@ impl ListRefunds for YooKassa {
         from: UnixMillis,
         cursor: Option<&SpanCursor>,
     ) -> Result<RefundPage, ProviderError> {
-        let query = Query::of_span("created_at", from, None);
+        let query = SpanQuery::of_span("created_at", from, None);
         self.refunds(query, cursor).await
     }
 
@@ -107,7 +107,7 @@ impl ListRefunds for YooKassa {
         let mut transactions = Vec::new();
         let mut cursor = None;
         for _ in 0..MOST_PAGES_OF_ONE {
-            let mut query = Query::default();
+            let mut query = SpanQuery::default();
             query.add("payment_id", &order.0);
             let page = self.refunds(query, cursor.as_ref()).await?;
             let theirs = page
@@ -128,7 +128,7 @@ impl ListRefunds for YooKassa {
 impl YooKassa {
     async fn refunds(
         &self,
-        query: Query,
+        query: SpanQuery,
         cursor: Option<&SpanCursor>,
     ) -> Result<RefundPage, ProviderError> {
         let answer = self.list_page(REFUNDS, query, cursor).await?;
@@ -149,7 +149,7 @@ impl YooKassa {
     async fn list_page(
         &self,
         path: &str,
-        mut query: Query,
+        mut query: SpanQuery,
         cursor: Option<&SpanCursor>,
     ) -> Result<WholeAnswer, ProviderError> {
         query.add("limit", &PAGE_LIMIT.to_string());
@@ -161,7 +161,7 @@ impl YooKassa {
         self.service.ask_up_to(request, PAGE_BYTES).await
     }
 
-    fn items<'a>(&self, answer: &'a WholeAnswer) -> Result<Items<'a>, ProviderError> {
+    fn items<'a>(&self, answer: &'a WholeAnswer) -> Result<ObjectItems<'a>, ProviderError> {
         if !matches!(answer.status, 200..=299) {
             return Err(self.failure(answer).error(answer));
         }
@@ -170,9 +170,9 @@ impl YooKassa {
 }
 
 /// A list without items would be taken for an empty one: they must be there.
-fn items(body: &[u8]) -> Result<Items<'_>, String> {
-    let told: ListWire<'_> = object(body_text(body)?).map_err(|error| error.to_string())?;
-    Ok(Items {
+fn items(body: &[u8]) -> Result<ObjectItems<'_>, String> {
+    let told: ObjectListWire<'_> = object(body_text(body)?).map_err(|error| error.to_string())?;
+    Ok(ObjectItems {
         items: wire::array(told.items).ok_or("a list without items")?,
         next: wire::text(told.next_cursor).map(|cursor| SpanCursor(cursor.into_owned())),
     })
@@ -180,9 +180,9 @@ fn items(body: &[u8]) -> Result<Items<'_>, String> {
 
 /// Names and values of a query, in their order.
 #[derive(Default)]
-struct Query(Vec<(&'static str, String)>);
+struct SpanQuery(Vec<(&'static str, String)>);
 
-impl Query {
+impl SpanQuery {
     fn of_span(time: &str, from: UnixMillis, until: Option<UnixMillis>) -> Self {
         let (first, end) = match time {
             "captured_at" => ("captured_at.gte", "captured_at.lt"),

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
-use self::failure::Failure;
+use self::failure::ServiceRefusal;
 use super::http::{KeyPlace, Request};
 use super::kind::{ProviderKind, ProviderParts};
 use super::service::{ServiceClient, WholeAnswer};
@@ -84,8 +84,8 @@ impl YooKassa {
         }
     }
 
-    fn failure(&self, answer: &WholeAnswer) -> Failure {
-        Failure::read(&answer.body, |words| self.service.words(words))
+    fn failure(&self, answer: &WholeAnswer) -> ServiceRefusal {
+        ServiceRefusal::read(&answer.body, |words| self.service.words(words))
     }
 
     fn payment_in(&self, answer: &WholeAnswer) -> Result<ObservedOrder, ProviderError> {
@@ -112,7 +112,7 @@ impl Provider for YooKassa {
     async fn probe(&self) -> Result<(), ProviderError> {
         let answer = self.service.ask(Request::get(SHOP)).await?;
         let body = self.accept(&answer)?;
-        let shop: ShopWire<'_> =
+        let shop: ShopStatusWire<'_> =
             object(body).map_err(|error| ProviderError::Malformed(error.to_string()))?;
         if wire::word(shop.status).as_deref() == Some("disabled") {
             let what = "the shop is disabled at YooKassa: ask its support";
@@ -140,7 +140,7 @@ impl Provider for YooKassa {
 
 /// The shop as `/v3/me` tells of it.
 #[derive(Deserialize)]
-struct ShopWire<'a> {
+struct ShopStatusWire<'a> {
     #[serde(borrow)]
     status: Raw<'a>,
 }

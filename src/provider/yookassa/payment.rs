@@ -28,7 +28,7 @@ const EXPIRED: [&str; 3] = [
 ];
 
 #[derive(Deserialize)]
-struct PaymentWire<'a> {
+struct PaymentObjectWire<'a> {
     #[serde(borrow)]
     id: Raw<'a>,
     #[serde(borrow)]
@@ -57,7 +57,7 @@ struct PaymentWire<'a> {
 }
 
 #[derive(Deserialize)]
-struct AmountWire<'a> {
+struct PriceWire<'a> {
     #[serde(borrow)]
     value: Raw<'a>,
     #[serde(borrow)]
@@ -65,7 +65,7 @@ struct AmountWire<'a> {
 }
 
 #[derive(Deserialize)]
-struct MetadataWire<'a> {
+struct PaymentMetadataWire<'a> {
     #[serde(borrow)]
     external_id: Raw<'a>,
 }
@@ -86,10 +86,10 @@ struct CancellationWire<'a> {
 
 /// The payment in a piece of JSON. What was returned is told as a sum, without its refunds.
 pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOrder, String> {
-    let told: PaymentWire<'_> = object(json).map_err(|error| error.to_string())?;
+    let told: PaymentObjectWire<'_> = object(json).map_err(|error| error.to_string())?;
     let order_id = OrderId(wire::order_id(told.id)?.into_owned());
     let word = wire::word(told.status).ok_or("a payment without a status")?;
-    let reason = Reason::read(told.cancellation_details);
+    let reason = CancellationReason::read(told.cancellation_details);
     let state = state_of(&word, reason.as_ref());
     let amount = required_amount(told.amount)?;
     let created_at = wire::time(told.created_at);
@@ -121,12 +121,12 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
 }
 
 /// Why a payment was canceled, and by whom.
-struct Reason {
+struct CancellationReason {
     party: String,
     reason: String,
 }
 
-impl Reason {
+impl CancellationReason {
     fn read(token: Raw<'_>) -> Option<Self> {
         let told: CancellationWire<'_> = object(token?.get()).ok()?;
         Some(Self {
@@ -138,7 +138,7 @@ impl Reason {
 
 /// `canceled` covers what nobody paid in time and what was refused: only the reason tells. `paid: true`
 /// of a held payment does not mean that the money was taken.
-fn state_of(word: &str, reason: Option<&Reason>) -> OrderState {
+fn state_of(word: &str, reason: Option<&CancellationReason>) -> OrderState {
     match word {
         "pending" => OrderState::Open,
         "waiting_for_capture" => OrderState::Authorized,
@@ -152,17 +152,17 @@ fn state_of(word: &str, reason: Option<&Reason>) -> OrderState {
 }
 
 /// The status as told, with party and reason of a cancellation: `canceled:yoo_money:general_decline`.
-fn provider_status(word: &str, reason: Option<&Reason>) -> String {
+fn provider_status(word: &str, reason: Option<&CancellationReason>) -> String {
     let word = one_line(word);
     match reason {
-        Some(Reason { party, reason }) => format!("{word}:{party}:{reason}"),
+        Some(CancellationReason { party, reason }) => format!("{word}:{party}:{reason}"),
         None => word,
     }
 }
 
 /// Our external id, where the payment bears one. A number in `metadata` comes back as a text.
 fn external_id(metadata: Raw<'_>) -> Option<ExternalId> {
-    let told: MetadataWire<'_> = object(metadata?.get()).ok()?;
+    let told: PaymentMetadataWire<'_> = object(metadata?.get()).ok()?;
     text(told.external_id).map(|id| wire::external_id(&id))
 }
 
@@ -207,7 +207,7 @@ fn required_amount(token: Raw<'_>) -> Result<Money, String> {
 
 /// A value and its currency, where both can be used.
 pub(super) fn money_of(token: Raw<'_>) -> Option<Money> {
-    let told: AmountWire<'_> = object(token?.get()).ok()?;
+    let told: PriceWire<'_> = object(token?.get()).ok()?;
     Some(Money {
         value: wire::decimal(told.value)?,
         currency: wire::currency(told.currency)?,

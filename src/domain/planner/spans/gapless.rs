@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Moment;
+use super::SpanMoment;
 use crate::domain::time::UnixMillis;
 
 /// Each reading begins so long before the moment to which the last one counts: clocks differ, and a list
@@ -64,7 +64,7 @@ impl GaplessSpan {
     }
 
     /// Where the next reading begins.
-    pub(super) fn next_from(&self, now: Moment) -> UnixMillis {
+    pub(super) fn next_from(&self, now: SpanMoment) -> UnixMillis {
         let last = self.read.map(|(_, through)| through);
         // One that lies ahead was written down before the clock went back.
         let last = last.filter(|through| now.theirs.since(*through) <= LONGEST_GAP);
@@ -80,7 +80,7 @@ impl GaplessSpan {
     pub(super) fn learn(
         &mut self,
         from: UnixMillis,
-        began: Moment,
+        began: SpanMoment,
         pages: u32,
         unsettled_since: Option<UnixMillis>,
     ) {
@@ -106,8 +106,8 @@ impl GaplessSpan {
 mod tests {
     use super::*;
 
-    fn moment(s: u64) -> Moment {
-        Moment {
+    fn moment(s: u64) -> SpanMoment {
+        SpanMoment {
             at: Duration::from_secs(s),
             theirs: at(s),
         }

@@ -16,8 +16,8 @@ fn terms(requests_per_second: f64) -> SpanTerms {
     }
 }
 
-fn moment(at: Duration) -> Moment {
-    Moment {
+fn moment(at: Duration) -> SpanMoment {
+    SpanMoment {
         at,
         theirs: UnixMillis(1_800_000_000_000).plus(at),
     }
