@@ -88,11 +88,10 @@ pub fn sum<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<String> {
     total.map(|total| total.to_plain_string())
 }
 
-/// What is left of `whole` without `part`, as a plain decimal. None where one is no decimal, and where
-/// the part is the greater.
-pub fn difference(whole: &str, part: &str) -> Option<String> {
-    let (whole, part) = (parse(whole)?, parse(part)?);
-    (whole >= part).then(|| (whole - part).to_plain_string())
+/// `from` less `taken`, as a plain decimal. None where one is no decimal, or less than nothing is left.
+pub fn difference(from: &str, taken: &str) -> Option<String> {
+    let left = parse(from)? - parse(taken)?;
+    (left >= 0).then(|| left.to_plain_string())
 }
 
 /// Whether `text` is a plain decimal: digits, at most one point with digits on both sides, no

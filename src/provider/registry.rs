@@ -6,10 +6,10 @@
 //! provider's name.
 
 use super::kind::ProviderKind;
-use super::{walletpay, yookassa};
+use super::{crypto_pay, walletpay, yookassa};
 
 /// Every provider, in the order in which they are shown to people.
-pub const PROVIDERS: &[&ProviderKind] = &[&walletpay::KIND, &yookassa::KIND];
+pub const PROVIDERS: &[&ProviderKind] = &[&walletpay::KIND, &crypto_pay::KIND, &yookassa::KIND];
 
 /// The provider of that name.
 pub fn provider_kind(name: &str) -> Option<&'static ProviderKind> {

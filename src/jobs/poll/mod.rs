@@ -25,6 +25,7 @@ mod queue;
 mod recorder;
 mod refunds;
 mod schedule;
+mod search;
 mod settle;
 mod setup;
 mod span_reader;

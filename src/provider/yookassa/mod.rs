@@ -19,6 +19,7 @@ mod payment;
 mod refund;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -58,6 +59,8 @@ pub const KIND: ProviderKind = ProviderKind {
 
 const PAYMENTS: &str = "/v3/payments";
 const SHOP: &str = "/v3/me";
+/// A key is remembered for 24 hours; an hour less, since clocks and answers take their time.
+const IDEMPOTENT_FOR: Duration = Duration::from_hours(23);
 const IDEMPOTENCE_KEY: &str = "idempotence-key";
 
 /// One shop at YooKassa.
@@ -176,6 +179,10 @@ impl FetchOrders for YooKassa {
 
 #[async_trait]
 impl CreateOrders for YooKassa {
+    fn idempotent_for(&self) -> Duration {
+        IDEMPOTENT_FOR
+    }
+
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
         Ok(Creation {
             external_id: invoice.external_id.clone(),
