@@ -89,17 +89,17 @@ impl PollSetup {
         let lists = |kind| list.is_some_and(|list| list.lists_by(kind));
         let may_list = self.strategy != Strategy::Single;
         // Batches and positions tell of more at once.
-        let has_better = self.provider.lists().is_some()
-            || self
+        let polls_alone = self.provider.lists().is_none()
+            && self
                 .provider
                 .fetches()
-                .is_some_and(|fetches| fetches.batch_limit() > 1);
-        let created = lists(SpanKind::Created);
+                .is_some_and(|fetches| fetches.batch_limit() == 1);
+        let created = lists(SpanKind::Created) && polls_alone;
         SpanTerms {
-            paid: lists(SpanKind::Paid) && may_list && !has_better,
-            created: created && may_list && !has_better,
+            paid: lists(SpanKind::Paid) && polls_alone && may_list,
+            created: created && may_list,
             is_preferred: self.strategy == Strategy::List,
-            follows: created && !has_better,
+            follows: created,
             refunds: self.provider.lists_refunds().is_some(),
             page_limit: list.map_or(0, ListByTime::page_limit),
             bytes_per_second: self.list_bytes_per_second,

@@ -119,6 +119,8 @@ impl SpanReader {
                 read.sort(order, &mut shared);
             }
         }
+        // Of several orders with one external id, that which money came for.
+        read.shown.sort_by_key(|one| rank(one.observed.state));
         self.itemize_all(&mut read.shown).await;
         Ok(read)
     }
@@ -141,6 +143,16 @@ impl SpanReader {
                 }
             }
         }
+    }
+}
+
+/// Which of several orders an invoice is about that knows none yet, the first of them.
+fn rank(state: OrderState) -> u8 {
+    match state {
+        OrderState::Paid => 0,
+        OrderState::Partial | OrderState::Authorized => 1,
+        OrderState::Open | OrderState::Unknown => 2,
+        OrderState::Expired | OrderState::Cancelled => 3,
     }
 }
 
