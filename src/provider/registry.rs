@@ -6,10 +6,17 @@
 //! provider's name.
 
 use super::kind::ProviderKind;
-use super::{crypto_pay, walletpay, yookassa};
+use super::{crypto_pay, cryptocloud, telegram_stars, walletpay, yookassa, yoomoney};
 
 /// Every provider, in the order in which they are shown to people.
-pub const PROVIDERS: &[&ProviderKind] = &[&walletpay::KIND, &crypto_pay::KIND, &yookassa::KIND];
+pub const PROVIDERS: &[&ProviderKind] = &[
+    &walletpay::KIND,
+    &crypto_pay::KIND,
+    &yookassa::KIND,
+    &cryptocloud::KIND,
+    &telegram_stars::KIND,
+    &yoomoney::KIND,
+];
 
 /// The provider of that name.
 pub fn provider_kind(name: &str) -> Option<&'static ProviderKind> {

@@ -28,7 +28,7 @@ const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x2f6b_1c0e_58c4_5b0a_9d57_6a6e_3f10
 /// The body on the wire. The order of fields is the order of bytes: never change it.
 #[derive(Serialize)]
 struct PaymentBody<'a> {
-    amount: PriceBody<'a>,
+    amount: PaymentAmountBody<'a>,
     /// Without it the money would be held and returned after days.
     capture: bool,
     confirmation: ConfirmationBody<'a>,
@@ -42,7 +42,7 @@ struct PaymentBody<'a> {
 }
 
 #[derive(Serialize)]
-struct PriceBody<'a> {
+struct PaymentAmountBody<'a> {
     value: &'a str,
     currency: &'a str,
 }
@@ -89,7 +89,7 @@ pub(super) fn body(invoice: &Invoice, return_url: &str) -> Result<String, String
     let options = options(invoice.wish.options.as_deref())?;
     let return_url = chosen_return_url(options.return_url, return_url)?;
     let body = PaymentBody {
-        amount: PriceBody {
+        amount: PaymentAmountBody {
             value: &amount.value,
             currency: &amount.currency,
         },
