@@ -3,7 +3,7 @@
 
 mod money;
 
-use payrecond::domain::decide::{Decision, decide};
+use payrecond::domain::decide::{Decision, Rules, decide, decide_by};
 use payrecond::domain::event::{Event, EventType};
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::observation::{
