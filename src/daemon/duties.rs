@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::parts::{Parts, cadence};
+use super::parts::{Parts, cadence, limits};
 use super::{DaemonError, STDOUT_CONSUMER};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, StdoutFeed};
@@ -19,6 +19,7 @@ use crate::feed::Format;
 use crate::jobs::audit::{Audit, AuditError};
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
+use crate::jobs::lending::Lender;
 use crate::jobs::poll::PollSetup;
 use crate::jobs::retention::Retention;
 use crate::jobs::{Heartbeat, LONGEST_NAP};
@@ -48,6 +49,7 @@ pub fn audit(
             ..Rules::default()
         },
         adopt,
+        borrowed: None,
         polled_until: None,
     }
 }
@@ -98,6 +100,17 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
     setups
 }
 
+/// What lends parts of the accounts' budgets.
+pub(super) fn lender(parts: &Parts) -> Lender {
+    let accounts = parts.accounts.iter().map(|account| {
+        let settings = &account.settings;
+        let name = AccountName(settings.name.clone());
+        (name, limits(settings), account.limiter.clone())
+    });
+    let store = Arc::clone(&parts.store) as Arc<dyn Store>;
+    Lender::new(store, Arc::clone(&parts.clock), accounts)
+}
+
 pub(super) fn intake(parts: &mut Parts) -> Intake {
     let heartbeat = heartbeat(&mut parts.heartbeats, parts.clock.as_ref(), "intake".into());
     let known = parts
@@ -113,6 +126,7 @@ pub(super) fn intake(parts: &mut Parts) -> Intake {
         known,
         heartbeat,
     )
+    .lending(lender(parts))
 }
 
 /// Runs the intake every `interval` until `stop`, and notifies `changed` when another program wrote.
