@@ -22,6 +22,13 @@ use crate::domain::transaction::TransactionStatus;
 use crate::provider::ClockDifference;
 use crate::store::StoreError;
 
+/// The state of an open order is asked for this often at most, beside readings of payments.
+const STATES_EVERY: Duration = Duration::from_secs(20);
+/// One request in so many asks for states.
+const BUDGET_OF_STATES: f64 = 10.0;
+/// Orders that one page of a list by time holds, about.
+const STATES_ON_A_PAGE: usize = 100;
+
 impl Poller {
     /// Leaves to readings of the list by time what they tell of more cheaply. Returns the entries of
     /// `due` that are left to other requests.
@@ -59,15 +66,28 @@ impl Poller {
         due
     }
 
+    /// How long readings of payments stand for polls of an open order. They do not tell that it was
+    /// cancelled or that its money is held, so its state is asked for too, with a tenth of the budget.
+    fn state_interval(&self, orders: usize) -> Duration {
+        let pages = orders.div_ceil(STATES_ON_A_PAGE);
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        let rate = self.setup.limiter.lock().rate();
+        let of_page = rate.map_or(Duration::ZERO, |rate| {
+            Duration::try_from_secs_f64(BUDGET_OF_STATES / rate).unwrap_or(STATES_EVERY)
+        });
+        of_page.saturating_mul(pages).max(STATES_EVERY)
+    }
+
     /// Takes out of `due` whom readings of payments tell of.
     fn leave_to_payments(&mut self, due: &mut Vec<u32>, schedule: &mut Schedule, now: Duration) {
         let wall = self.setup.clock.now();
+        let patience = self.state_interval(schedule.count());
         let told: HashSet<u32> = due
             .iter()
             .copied()
             .filter(|slot| {
                 let entry = schedule.entry(*slot);
-                let known_at = entry.and_then(|entry| entry.told_by_payments_since(wall));
+                let known_at = entry.and_then(|entry| entry.told_by_payments_since(wall, patience));
                 known_at.is_some_and(|at| self.spans.reaches(self.their_time(at)))
             })
             .collect();
@@ -102,7 +122,7 @@ impl Poller {
             let Some(entry) = schedule.entry_mut(*slot) else {
                 continue;
             };
-            entry.note_seen_at(wall);
+            entry.note_unpaid_at(wall);
             if entry.kind == EntryKind::Ended {
                 ended.push(*slot);
                 continue;
