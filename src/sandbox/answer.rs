@@ -22,6 +22,11 @@ impl SimulatedAnswer {
         }
     }
 
+    /// 200 with data that are no orders.
+    pub fn without_orders(body: &impl Serialize) -> SimulatedAnswer {
+        SimulatedAnswer::failure(StatusCode::OK, body)
+    }
+
     /// Anything that carries no order: a refusal, an error.
     pub fn failure(http: StatusCode, body: &impl Serialize) -> SimulatedAnswer {
         SimulatedAnswer {

@@ -13,6 +13,7 @@ mod call;
 mod control;
 mod core;
 mod crypto_pay;
+mod cryptocloud;
 mod decimal;
 mod dialect;
 mod faults;
@@ -30,6 +31,7 @@ mod tally;
 mod variant;
 mod walletpay;
 mod world;
+mod yookassa;
 
 use std::io;
 use std::net::SocketAddr;

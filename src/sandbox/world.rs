@@ -8,6 +8,7 @@ use axum::Router;
 
 use super::core::SandboxCore;
 use super::crypto_pay::{self, CryptoPaySimulator};
+use super::cryptocloud::{self, CryptoCloudSimulator};
 use super::faults::Fault;
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
@@ -17,6 +18,7 @@ use super::simulator::{
 };
 use super::tally::SandboxStats;
 use super::walletpay::{self, Created, NewOrder, WalletPaySimulator};
+use super::yookassa::{self, YooKassaSimulator};
 
 /// The simulated providers, their faults and counters.
 pub struct World {
@@ -30,13 +32,17 @@ impl World {
     pub(super) fn new(core: &Arc<SandboxCore>) -> (World, Router) {
         let walletpay = Arc::new(WalletPaySimulator::new(Arc::clone(core)));
         let crypto_pay = Arc::new(CryptoPaySimulator::new(Arc::clone(core)));
+        let yookassa = Arc::new(YooKassaSimulator::new(Arc::clone(core)));
+        let cryptocloud = Arc::new(CryptoCloudSimulator::new(Arc::clone(core)));
         let routes = Router::new()
             .merge(walletpay::routes(Arc::clone(&walletpay)))
-            .merge(crypto_pay::routes(Arc::clone(&crypto_pay)));
+            .merge(crypto_pay::routes(Arc::clone(&crypto_pay)))
+            .merge(yookassa::routes(Arc::clone(&yookassa)))
+            .merge(cryptocloud::routes(Arc::clone(&cryptocloud)));
         let world = World {
             core: Arc::clone(core),
             walletpay: Arc::clone(&walletpay),
-            simulators: vec![walletpay, crypto_pay],
+            simulators: vec![walletpay, crypto_pay, yookassa, cryptocloud],
         };
         (world, routes)
     }

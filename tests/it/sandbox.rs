@@ -5,6 +5,8 @@
 )]
 
 mod crypto_pay;
+mod cryptocloud;
+mod yookassa;
 
 use std::error::Error as _;
 use std::time::Duration;

@@ -41,6 +41,8 @@ const PATHS: &[&str] = &[
     "GET /sandbox/stats",
     "/wpay/store-api/v1/… (Wallet Pay)",
     "/api/… (Crypto Pay)",
+    "/v3/… (YooKassa)",
+    "/v2/… (CryptoCloud)",
 ];
 
 /// More would not fit the memory of a small machine.
