@@ -1,6 +1,8 @@
 //! YooKassa as its clients meet it: over HTTP, with every quirk of its fact sheet.
 
-use payrecond::sandbox::{Fault, FaultKind, Operation, OrderBatch, SandboxOptions, SimulatedProvider, Variant};
+use payrecond::sandbox::{
+    Fault, FaultKind, Operation, OrderBatch, SandboxOptions, SimulatedProvider, Variant,
+};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
@@ -76,18 +78,42 @@ async fn a_payment_waits_with_its_link_and_metadata_as_text() {
     assert_eq!((&id[8..24], id.len()), ("-000f-5000-8000-", 36));
     let payment = bench.kassa_get(&format!("/payments/{id}")).await;
     assert_eq!(
-        (&payment["status"], &payment["paid"], &payment["test"], &payment["amount"]["value"]),
-        (&json!("pending"), &json!(false), &json!(true), &json!("200.00"))
+        (
+            &payment["status"],
+            &payment["paid"],
+            &payment["test"],
+            &payment["amount"]["value"]
+        ),
+        (
+            &json!("pending"),
+            &json!(false),
+            &json!(true),
+            &json!("200.00")
+        )
     );
-    assert_eq!(payment["metadata"], json!({"external_id": "ORD-1", "chat": "42"}));
+    assert_eq!(
+        payment["metadata"],
+        json!({"external_id": "ORD-1", "chat": "42"})
+    );
     assert_eq!(payment["recipient"]["account_id"], "100500");
-    let link = payment["confirmation"]["confirmation_url"].as_str().unwrap();
+    let link = payment["confirmation"]["confirmation_url"]
+        .as_str()
+        .unwrap();
     assert!(link.ends_with(&id), "{link}");
-    for absent in ["income_amount", "captured_at", "expires_at", "payment_method", "refunded_amount"] {
+    for absent in [
+        "income_amount",
+        "captured_at",
+        "expires_at",
+        "payment_method",
+        "refunded_amount",
+    ] {
         assert!(payment.get(absent).is_none(), "{absent}");
     }
     let me = bench.kassa_get("/me").await;
-    assert_eq!((&me["account_id"], &me["test"]), (&json!("100500"), &json!(true)));
+    assert_eq!(
+        (&me["account_id"], &me["test"]),
+        (&json!("100500"), &json!(true))
+    );
 }
 
 #[tokio::test]
@@ -96,13 +122,28 @@ async fn a_key_repeats_its_answer_and_is_good_for_one_request() {
     let (_, first) = send(bench.kassa_post("/payments", "k1", &creation("A"))).await;
     bench.control("POST", "/orders/A/pay", "").await;
     let (http, again) = send(bench.kassa_post("/payments", "k1", &creation("A"))).await;
-    assert_eq!((http, &again), (200, &first), "the first answer, whatever came since");
+    assert_eq!(
+        (http, &again),
+        (200, &first),
+        "the first answer, whatever came since"
+    );
     let other = bench.kassa_post("/payments", "k1", &creation("B"));
     let duplicate = bench.kassa_refusal(other).await;
-    assert_eq!(duplicate, (400, "invalid_request".into(), "Idempotence-Key".into()));
-    let without = bench.kassa("POST", "/payments").body(creation("C").to_string());
+    assert_eq!(
+        duplicate,
+        (400, "invalid_request".into(), "Idempotence-Key".into())
+    );
+    let without = bench
+        .kassa("POST", "/payments")
+        .body(creation("C").to_string());
     assert_eq!(bench.kassa_refusal(without).await.2, "Idempotence-Key");
-    assert_eq!(bench.kassa_get("/payments").await["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        bench.kassa_get("/payments").await["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
 
     let present = with(Variant::YooKassaRepeatPresent).await;
     present.payment("A", true).await;
@@ -116,11 +157,20 @@ async fn a_failure_may_have_made_the_payment() {
     for kind in [FaultKind::Status500, FaultKind::LostAnswer] {
         let fault = Fault {
             after: (kind == FaultKind::Status500).then_some(true),
-            ..Fault::new(kind).on(Operation::YooKassaCreatePayment).times(1)
+            ..Fault::new(kind)
+                .on(Operation::YooKassaCreatePayment)
+                .times(1)
         };
         let bench = Bench::with_faults(vec![fault]).await;
-        match bench.kassa_post("/payments", "k", &creation("A")).send().await {
-            Ok(answer) => assert_eq!((kind, answer.status().as_u16()), (FaultKind::Status500, 500)),
+        match bench
+            .kassa_post("/payments", "k", &creation("A"))
+            .send()
+            .await
+        {
+            Ok(answer) => assert_eq!(
+                (kind, answer.status().as_u16()),
+                (FaultKind::Status500, 500)
+            ),
             Err(_) => assert_eq!(kind, FaultKind::LostAnswer),
         }
         let (http, made) = send(bench.kassa_post("/payments", "k", &creation("A"))).await;
@@ -134,23 +184,41 @@ async fn held_money_is_paid_but_not_captured() {
     let bench = Bench::plain().await;
     let id = bench.payment("ORD-1", false).await;
     let (_, held) = bench.control("POST", "/orders/ORD-1/pay", "").await;
-    assert_eq!((&held["state"], &held["status"]), (&json!("held"), &json!("waiting_for_capture")));
+    assert_eq!(
+        (&held["state"], &held["status"]),
+        (&json!("held"), &json!("waiting_for_capture"))
+    );
     let path = format!("/payments/{id}");
     let payment = bench.kassa_get(&path).await;
-    assert_eq!((&payment["paid"], payment.get("captured_at")), (&json!(true), None));
+    assert_eq!(
+        (&payment["paid"], payment.get("captured_at")),
+        (&json!(true), None)
+    );
     assert!(payment["expires_at"].is_string() && payment["income_amount"]["value"] == "193.00");
     let part = json!({"amount": {"value": "150.00", "currency": "RUB"}});
     let (http, captured) = send(bench.kassa_post(&format!("{path}/capture"), "c", &part)).await;
-    assert_eq!((http, &captured["status"], &captured["amount"]["value"]), (200, &json!("succeeded"), &json!("150.00")));
+    assert_eq!(
+        (http, &captured["status"], &captured["amount"]["value"]),
+        (200, &json!("succeeded"), &json!("150.00"))
+    );
 
     let second = bench.payment("ORD-2", true).await;
-    bench.control("POST", "/orders/ORD-2/pay", r#"{"capture":false}"#).await;
+    bench
+        .control("POST", "/orders/ORD-2/pay", r#"{"capture":false}"#)
+        .await;
     let cancel = bench.kassa_post(&format!("/payments/{second}/cancel"), "x", &json!({}));
     let (_, canceled) = send(cancel).await;
-    assert_eq!(canceled["cancellation_details"], json!({"party": "merchant", "reason": "canceled_by_merchant"}));
+    assert_eq!(
+        canceled["cancellation_details"],
+        json!({"party": "merchant", "reason": "canceled_by_merchant"})
+    );
     let third = bench.payment("ORD-3", true).await;
     let pending = bench.kassa_post(&format!("/payments/{third}/cancel"), "y", &json!({}));
-    assert_eq!(bench.kassa_refusal(pending).await.0, 400, "a pending payment cannot be canceled by the shop");
+    assert_eq!(
+        bench.kassa_refusal(pending).await.0,
+        400,
+        "a pending payment cannot be canceled by the shop"
+    );
 }
 
 #[tokio::test]
@@ -161,41 +229,105 @@ async fn ends_differ_by_their_reason_alone() {
     }
     bench.control("POST", "/orders/HELD/pay", "").await;
     let end = async |name: &str, what: &str, body: &str| {
-        let (http, order) = bench.control("POST", &format!("/orders/{name}/{what}"), body).await;
-        assert_eq!((http, &order["status"]), (200, &json!("canceled")), "{order}");
-        (order["state"].clone(), order["object"]["cancellation_details"]["reason"].clone())
+        let (http, order) = bench
+            .control("POST", &format!("/orders/{name}/{what}"), body)
+            .await;
+        assert_eq!(
+            (http, &order["status"]),
+            (200, &json!("canceled")),
+            "{order}"
+        );
+        (
+            order["state"].clone(),
+            order["object"]["cancellation_details"]["reason"].clone(),
+        )
     };
-    assert_eq!(end("EXPIRED", "expire", "").await, (json!("expired"), json!("expired_on_confirmation")));
-    assert_eq!(end("HELD", "expire", "").await, (json!("expired"), json!("expired_on_capture")));
+    assert_eq!(
+        end("EXPIRED", "expire", "").await,
+        (json!("expired"), json!("expired_on_confirmation"))
+    );
+    assert_eq!(
+        end("HELD", "expire", "").await,
+        (json!("expired"), json!("expired_on_capture"))
+    );
     let declined = r#"{"reason":"insufficient_funds","party":"payment_network"}"#;
-    assert_eq!(end("DECLINED", "cancel", declined).await, (json!("cancelled"), json!("insufficient_funds")));
-    assert_eq!(bench.control("POST", "/orders/EXPIRED/pay", "").await.0, 409);
+    assert_eq!(
+        end("DECLINED", "cancel", declined).await,
+        (json!("cancelled"), json!("insufficient_funds"))
+    );
+    assert_eq!(
+        bench.control("POST", "/orders/EXPIRED/pay", "").await.0,
+        409
+    );
 }
 
 #[tokio::test]
 async fn a_refund_leaves_succeeded_and_has_an_object_of_its_own() {
     let bench = Bench::plain().await;
     let id = bench.payment("ORD-1", true).await;
-    assert_eq!(bench.control("POST", "/orders/ORD-1/refund", "").await.0, 409);
-    assert_eq!(bench.control("POST", "/orders/ORD-1/pay", r#"{"amount":"100"}"#).await.0, 400, "the exact sum");
+    assert_eq!(
+        bench.control("POST", "/orders/ORD-1/refund", "").await.0,
+        409
+    );
+    assert_eq!(
+        bench
+            .control("POST", "/orders/ORD-1/pay", r#"{"amount":"100"}"#)
+            .await
+            .0,
+        400,
+        "the exact sum"
+    );
     bench.control("POST", "/orders/ORD-1/pay", "").await;
     let paid = bench.kassa_get(&format!("/payments/{id}")).await;
-    assert_eq!((&paid["refunded_amount"]["value"], &paid["refundable"]), (&json!("0.00"), &json!(true)));
-    let part = bench.control("POST", "/orders/ORD-1/refund", r#"{"amount":"50"}"#).await;
+    assert_eq!(
+        (&paid["refunded_amount"]["value"], &paid["refundable"]),
+        (&json!("0.00"), &json!(true))
+    );
+    let part = bench
+        .control("POST", "/orders/ORD-1/refund", r#"{"amount":"50"}"#)
+        .await;
     assert_eq!((part.0, &part.1["status"]), (200, &json!("succeeded")));
     let body = json!({"payment_id": id, "amount": {"value": "150.00", "currency": "RUB"}});
     let (http, refund) = send(bench.kassa_post("/refunds", "r", &body)).await;
-    assert_eq!((http, &refund["status"], &refund["payment_id"]), (200, &json!("succeeded"), &json!(id)));
+    assert_eq!(
+        (http, &refund["status"], &refund["payment_id"]),
+        (200, &json!("succeeded"), &json!(id))
+    );
     assert!(refund["id"].as_str().unwrap().contains("-0015-5000-9000-"));
     let paid = bench.kassa_get(&format!("/payments/{id}")).await;
-    assert_eq!((&paid["status"], &paid["refunded_amount"]["value"], &paid["refundable"]), (&json!("succeeded"), &json!("200.00"), &json!(false)));
+    assert_eq!(
+        (
+            &paid["status"],
+            &paid["refunded_amount"]["value"],
+            &paid["refundable"]
+        ),
+        (&json!("succeeded"), &json!("200.00"), &json!(false))
+    );
     let list = bench.kassa_get(&format!("/refunds?payment_id={id}")).await;
-    let sums: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|it| &it["amount"]["value"]).collect();
+    let sums: Vec<&Value> = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["amount"]["value"])
+        .collect();
     assert_eq!(sums, ["150.00", "50.00"], "newest first");
-    let one = bench.kassa_get(&format!("/refunds/{}", refund["id"].as_str().unwrap())).await;
+    let one = bench
+        .kassa_get(&format!("/refunds/{}", refund["id"].as_str().unwrap()))
+        .await;
     assert_eq!(one, refund);
-    assert_eq!(bench.control("POST", "/orders/ORD-1/refund", "").await.0, 400, "nothing is left");
-    assert!(bench.kassa_get("/refunds?created_at.gte=2100-01-01T00:00:00Z").await["items"].as_array().unwrap().is_empty());
+    assert_eq!(
+        bench.control("POST", "/orders/ORD-1/refund", "").await.0,
+        400,
+        "nothing is left"
+    );
+    assert!(
+        bench
+            .kassa_get("/refunds?created_at.gte=2100-01-01T00:00:00Z")
+            .await["items"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -207,7 +339,11 @@ async fn the_list_holds_ten_newest_first_and_goes_on_by_cursor() {
     loop {
         let page = bench.kassa_get(&path).await;
         let items = page["items"].as_array().unwrap();
-        seen.extend(items.iter().map(|it| it["metadata"]["external_id"].as_str().unwrap().to_owned()));
+        seen.extend(
+            items
+                .iter()
+                .map(|it| it["metadata"]["external_id"].as_str().unwrap().to_owned()),
+        );
         // What is made meanwhile stands before the first page.
         seeded(&bench, 1);
         match page["next_cursor"].as_str() {
@@ -226,7 +362,9 @@ async fn the_list_holds_ten_newest_first_and_goes_on_by_cursor() {
         ("limit=0".into(), "limit"),
         ("created_at.gte=yesterday".into(), "created_at.gte"),
     ] {
-        let refused = bench.kassa_refusal(bench.kassa("GET", &format!("/payments?{query}"))).await;
+        let refused = bench
+            .kassa_refusal(bench.kassa("GET", &format!("/payments?{query}")))
+            .await;
         assert_eq!((refused.0, refused.2.as_str()), (400, parameter), "{query}");
     }
 }
@@ -236,22 +374,37 @@ async fn what_was_captured_since_is_found_by_its_time() {
     let bench = Bench::plain().await;
     seeded(&bench, 30);
     for name in ["Y-3", "Y-20"] {
-        bench.control("POST", &format!("/orders/{name}/pay"), "").await;
+        bench
+            .control("POST", &format!("/orders/{name}/pay"), "")
+            .await;
     }
     let all = "/payments?captured_at.gte=2020-01-01T00:00:00.000Z&status=succeeded&limit=100";
     let page = bench.kassa_get(all).await;
-    let names: Vec<&Value> = page["items"].as_array().unwrap().iter().map(|it| &it["metadata"]["external_id"]).collect();
-    assert_eq!((names, page.get("next_cursor")), (vec![&json!("Y-20"), &json!("Y-3")], None));
+    let names: Vec<&Value> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["metadata"]["external_id"])
+        .collect();
+    assert_eq!(
+        (names, page.get("next_cursor")),
+        (vec![&json!("Y-20"), &json!("Y-3")], None)
+    );
     let captured = page["items"][0]["captured_at"].as_str().unwrap();
     let count = async |query: String| {
-        let page = bench.kassa_get(&format!("/payments?limit=100&{query}")).await;
+        let page = bench
+            .kassa_get(&format!("/payments?limit=100&{query}"))
+            .await;
         page["items"].as_array().unwrap().len()
     };
     assert_eq!(count(format!("captured_at.gte={captured}")).await, 1);
     assert_eq!(count(format!("captured_at.gt={captured}")).await, 0);
     assert_eq!(count(format!("captured_at.lt={captured}")).await, 1);
     assert_eq!(count("created_at.lte=2020-01-01T00:00:00Z".into()).await, 0);
-    assert_eq!(count("created_at.gte=2020-01-01T03:00:00%2B03:00".into()).await, 30);
+    assert_eq!(
+        count("created_at.gte=2020-01-01T03:00:00%2B03:00".into()).await,
+        30
+    );
 }
 
 #[tokio::test]
@@ -264,21 +417,40 @@ async fn refusals_name_code_and_parameter() {
     };
     for (field, value, parameter) in [
         ("amount", Value::Null, "amount"),
-        ("amount", json!({"value": "0", "currency": "RUB"}), "amount.value"),
-        ("amount", json!({"value": "1.001", "currency": "RUB"}), "amount.value"),
-        ("amount", json!({"value": "1", "currency": "USD"}), "amount.currency"),
+        (
+            "amount",
+            json!({"value": "0", "currency": "RUB"}),
+            "amount.value",
+        ),
+        (
+            "amount",
+            json!({"value": "1.001", "currency": "RUB"}),
+            "amount.value",
+        ),
+        (
+            "amount",
+            json!({"value": "1", "currency": "USD"}),
+            "amount.currency",
+        ),
         ("description", json!("x".repeat(129)), "description"),
         ("metadata", json!({"x".repeat(33): "1"}), "metadata"),
         ("metadata", json!({"deep": {}}), "metadata"),
         ("confirmation", Value::Null, "confirmation"),
-        ("confirmation", json!({"type": "redirect"}), "confirmation.return_url"),
+        (
+            "confirmation",
+            json!({"type": "redirect"}),
+            "confirmation.return_url",
+        ),
     ] {
         let request = bench.kassa_post("/payments", "k", &changed(field, value));
         let refused = bench.kassa_refusal(request).await;
         assert_eq!(refused, (400, "invalid_request".into(), parameter.into()));
     }
     let nobody = "/payments/2f3b588d-000f-5000-8000-1d6e87c7fbde";
-    assert_eq!(bench.kassa_refusal(bench.kassa("GET", nobody)).await.1, "not_found");
+    assert_eq!(
+        bench.kassa_refusal(bench.kassa("GET", nobody)).await.1,
+        "not_found"
+    );
     let old = with(Variant::YooKassaNotFound400).await;
     let refused = old.kassa_refusal(old.kassa("GET", nobody)).await;
     assert_eq!((refused.0, refused.2.as_str()), (400, "payment_id"));
@@ -296,8 +468,14 @@ async fn the_shop_and_its_secret_are_the_key() {
     })
     .await;
     let url = format!("{}/v3/me", bench.sandbox.url());
-    let wrong = bench.client.get(&url).basic_auth("100500", Some("live_key"));
-    assert_eq!(bench.kassa_refusal(wrong).await, (401, "invalid_credentials".into(), String::new()));
+    let wrong = bench
+        .client
+        .get(&url)
+        .basic_auth("100500", Some("live_key"));
+    assert_eq!(
+        bench.kassa_refusal(wrong).await,
+        (401, "invalid_credentials".into(), String::new())
+    );
     assert_eq!(bench.kassa_refusal(bench.client.get(&url)).await.0, 401);
     assert_eq!(send(bench.kassa("GET", "/me")).await.0, 200);
     let mut codes = Vec::new();
