@@ -10,6 +10,8 @@ pub(super) struct SimulatedAnswer {
     pub body: Bytes,
     /// Carries the data of an operation: what body faults can spoil.
     pub has_data: bool,
+    /// The header `WWW-Authenticate`.
+    pub challenge: Option<&'static str>,
 }
 
 impl SimulatedAnswer {
@@ -19,6 +21,7 @@ impl SimulatedAnswer {
             http: StatusCode::OK,
             body: json(body),
             has_data: true,
+            challenge: None,
         }
     }
 
@@ -33,6 +36,7 @@ impl SimulatedAnswer {
             http,
             body: json(body),
             has_data: false,
+            challenge: None,
         }
     }
 }

@@ -86,6 +86,20 @@ providers! {
         CryptoCloudStatistics = "statistics",
         CryptoCloudBalance = "balance",
     }
+    TelegramStars = "telegram-stars" {
+        StarsGetMe = "getMe",
+        StarsGetTransactions = "getStarTransactions",
+        StarsGetBalance = "getMyStarBalance",
+        StarsCreateInvoiceLink = "createInvoiceLink",
+        StarsRefundPayment = "refundStarPayment",
+        StarsGetUpdates = "getUpdates",
+        StarsUnknown = "unknown",
+    }
+    YooMoney = "yoomoney" {
+        YooMoneyAccountInfo = "account-info",
+        YooMoneyHistory = "operation-history",
+        YooMoneyDetails = "operation-details",
+    }
 }
 
 impl Operation {

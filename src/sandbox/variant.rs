@@ -62,6 +62,8 @@ variants! {
     CryptoCloudPartialCanceled = "cryptocloud-partial-canceled",
     /// CryptoCloud does not know an invoice in its first three seconds
     CryptoCloudFreshMissing = "cryptocloud-fresh-missing",
+    /// YooMoney's token is dead: every request is refused, for good
+    YooMoneyDeadToken = "yoomoney-dead-token",
 }
 
 impl FromStr for Variant {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::coin::COINS;
 use super::dialect::CryptoCloudDialect;
-use super::request::{self, LimitReading, PAGE_MOST, bad};
+use super::request::{self, LimitMeaning, PAGE_MOST, bad};
 use super::store::CryptoCloudSimulator;
 use super::wire;
 use crate::sandbox::answer::SimulatedAnswer;
@@ -118,11 +118,11 @@ fn info(project: &CryptoCloudSimulator, body: &Map<String, Value>) -> SimulatedA
 
 fn list(project: &CryptoCloudSimulator, body: &Map<String, Value>) -> SimulatedAnswer {
     let reading = if project.core.has(Variant::CryptoCloudLimitRefused) {
-        LimitReading::RefusedSize
+        LimitMeaning::RefusedSize
     } else if project.core.has(Variant::CryptoCloudLimitSize) {
-        LimitReading::Size
+        LimitMeaning::Size
     } else {
-        LimitReading::EndIndex
+        LimitMeaning::EndIndex
     };
     match request::span(body, reading) {
         Ok(span) => {
@@ -145,7 +145,7 @@ fn cancel(project: &CryptoCloudSimulator, body: &Map<String, Value>) -> Simulate
 
 /// Totals of a span of days.
 fn statistics(project: &CryptoCloudSimulator, body: &Map<String, Value>) -> SimulatedAnswer {
-    let span = match request::span(body, LimitReading::Size) {
+    let span = match request::span(body, LimitMeaning::Size) {
         Ok(span) => span,
         Err(refused) => return refused,
     };

