@@ -73,6 +73,12 @@ impl Limiter {
         self.rate.charge(now);
     }
 
+    /// Charges a further request of one under way once the bucket has room for it, else tells how
+    /// long to wait before trying again.
+    pub fn charge_in_turn(&mut self, now: Duration) -> Result<(), Duration> {
+        self.rate.charge_in_turn(now)
+    }
+
     /// How many requests could begin now, probes aside.
     pub fn room(&mut self, now: Duration) -> usize {
         if self.breaker.stop_reason().is_some() {

@@ -106,6 +106,18 @@ impl RateLimiter {
         self.window.count(now);
     }
 
+    /// The same without debt, else how long to wait before trying again.
+    pub(super) fn charge_in_turn(&mut self, now: Duration) -> Result<(), Duration> {
+        self.refill(now);
+        let held = self.held_until.saturating_sub(now);
+        let wait = held.max(self.wait_for_token(0).unwrap_or_default());
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        self.charge(now);
+        Ok(())
+    }
+
     /// Time until a request may begin that leaves `kept` for others; zero = at once, None = not
     /// before one comes back.
     pub(super) fn wait(&mut self, kept: u8, now: Duration) -> Option<Duration> {

@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod copy;
 mod cover;
+mod crypto_pay;
 mod daemon;
 mod decide;
 mod docs;

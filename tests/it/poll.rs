@@ -1,6 +1,8 @@
 //! The poller beside a provider that a test scripts: batches, orders that spoil requests for others,
 //! failures of most, nudges by the thousand.
 
+mod creations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -11,7 +13,7 @@ use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
 use payrecond::domain::decide::Rules;
-use payrecond::domain::invoice::{ExternalId, OrderId};
+use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
@@ -19,7 +21,7 @@ use payrecond::jobs::{Board, Heartbeat};
 use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::metrics::{AccountMeter, Metrics};
 use payrecond::provider::{ApiKey, FetchOrders, FetchedOrder, FindOrders, Provider, ProviderError};
-use payrecond::sandbox::{Batch, Operation};
+use payrecond::sandbox::{Operation, OrderBatch};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -170,6 +172,14 @@ struct Polling {
 
 impl Polling {
     async fn begin(shop: &Shop, script: &Arc<Script>, batch_limit: u32, limits: Limits) -> Self {
+        let scripted = Scripted {
+            script: Arc::clone(script),
+            batch_limit,
+        };
+        Self::begin_with(shop, Arc::new(scripted), limits).await
+    }
+
+    async fn begin_with(shop: &Shop, provider: Arc<dyn Provider>, limits: Limits) -> Self {
         let config = shop.config();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = SqliteOptions::new(shop.database(), "payments");
@@ -178,10 +188,7 @@ impl Polling {
         let (somebody_wrote, changed) = watch::channel(());
         let setup = PollSetup {
             account: "default".into(),
-            provider: Arc::new(Scripted {
-                script: Arc::clone(script),
-                batch_limit,
-            }),
+            provider,
             read_key: Arc::new(|| Err("there is no other".into())),
             store: Arc::new(SqliteStore::open(options).await.unwrap()),
             cadence: daemon::cadence(&config),
@@ -430,10 +437,10 @@ async fn an_invoice_without_order_id_is_found_by_its_external_id() {
 async fn nudges_by_the_thousand_cost_a_few_pages() {
     let mut shop = Shop::open().await;
     shop.settings = format!("strategy = \"auto\"\nlist_bytes_per_second = 0\n{SLOW}");
-    let batch = Batch {
+    let batch = OrderBatch {
         count: 30_000,
         external_id_prefix: "E".into(),
-        ..Batch::default()
+        ..OrderBatch::default()
     };
     shop.world.seed(&batch).unwrap();
     let mut sql = String::from("BEGIN IMMEDIATE;");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::search::{Searcher, can_search};
 use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
@@ -32,23 +33,31 @@ pub(super) enum Step {
 pub(super) enum Question {
     /// Create the order.
     Create(Creation),
+    /// Find the order that an earlier try made, which was first sent then; create it if there is none.
+    FindOrCreate(Creation, UnixMillis),
     /// Poll the order.
     Order(OrderId),
     /// Search for the order that bears the invoice's external id.
     ByExternalId,
 }
 
-/// Chooses the step. Pure but for the provider's judgement of the shop's options.
-pub(super) fn choose_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
+/// Chooses the step; `is_first`: the invoice's creation was never sent. Pure but for the provider's
+/// judgement of the shop's options.
+pub(super) fn choose_step(
+    invoice: &Invoice,
+    is_first: bool,
+    provider: &dyn Provider,
+    now: UnixMillis,
+) -> Step {
     match (invoice.facts.status, &invoice.facts.order_id) {
-        (Status::Requested, _) => creation_step(invoice, provider, now),
+        (Status::Requested, _) => creation_step(invoice, is_first, provider, now),
         (Status::Paid | Status::Rejected, _) => Step::Nothing,
         (
             Status::Pending | Status::Expired | Status::Cancelled | Status::Review,
             Some(order_id),
         ) if provider.fetches().is_some() => Step::Ask(Question::Order(order_id.clone())),
         (Status::Pending | Status::Expired | Status::Cancelled | Status::Review, None)
-            if provider.finds().is_some() =>
+            if can_search(provider) =>
         {
             Step::Ask(Question::ByExternalId)
         }
@@ -58,24 +67,35 @@ pub(super) fn choose_step(invoice: &Invoice, provider: &dyn Provider, now: UnixM
     }
 }
 
-fn creation_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
+fn creation_step(
+    invoice: &Invoice,
+    is_first: bool,
+    provider: &dyn Provider,
+    now: UnixMillis,
+) -> Step {
     let timeout = Duration::from_secs(u64::try_from(invoice.wish.timeout_s).unwrap_or(0));
     if now.since(invoice.created_at) > timeout {
         return Step::Known(Box::new(Observation::CreationTooLate { observed_at: now }));
     }
-    let creation = match provider.creates() {
-        Some(creates) => creates.creation(invoice),
-        None => Err(format!(
-            "{} creates no orders by request: insert the order_id of one that exists",
-            provider.name()
-        )),
-    };
-    match creation {
-        Ok(creation) => Step::Ask(Question::Create(creation)),
-        Err(reason) => Step::Known(Box::new(Observation::CreationRefused {
+    let refused = |reason| {
+        Step::Known(Box::new(Observation::CreationRefused {
             observed_at: now,
             reason,
-        })),
+        }))
+    };
+    let Some(creates) = provider.creates() else {
+        return refused(format!(
+            "{} creates no orders by request: insert the order_id of one that exists",
+            provider.name()
+        ));
+    };
+    let sent_at = invoice.facts.create_sent_at.filter(|_| !is_first);
+    match (creates.creation(invoice), sent_at) {
+        (Err(reason), _) => refused(reason),
+        (Ok(creation), Some(at)) if now.since(at) >= creates.idempotent_for() => {
+            Step::Ask(Question::FindOrCreate(creation, at))
+        }
+        (Ok(creation), _) => Step::Ask(Question::Create(creation)),
     }
 }
 
@@ -212,6 +232,9 @@ impl Requester {
                 Question::Order(order) => orders.push(order),
                 // Never together with others.
                 Question::Create(creation) => return self.create(&creation).await,
+                Question::FindOrCreate(creation, sent_at) => {
+                    return self.find_or_create(invoice, &creation, sent_at).await;
+                }
                 Question::ByExternalId => return self.find(invoice).await,
             }
         }
@@ -228,6 +251,29 @@ impl Requester {
             answer,
             observed_at,
         )]))
+    }
+
+    /// A creation of which nobody knows what became: a second order would stay open.
+    async fn find_or_create(
+        &self,
+        invoice: &Invoice,
+        creation: &Creation,
+        first_sent_at: UnixMillis,
+    ) -> Result<FetchAnswer, ProviderError> {
+        let searcher = self.searcher();
+        if let Some(found) = searcher.find_created(invoice, first_sent_at).await? {
+            return Ok(FetchAnswer::proof(vec![Observation::Created(found)]));
+        }
+        searcher.wait_for_turn().await?;
+        self.create(creation).await
+    }
+
+    fn searcher(&self) -> Searcher<'_> {
+        Searcher {
+            provider: self.provider.as_ref(),
+            clock: &self.clock,
+            limiter: &self.limiter,
+        }
     }
 
     async fn poll(
@@ -247,12 +293,7 @@ impl Requester {
     }
 
     async fn find(&self, invoice: &Invoice) -> Result<FetchAnswer, ProviderError> {
-        let Some(finds) = self.provider.finds() else {
-            return Err(ProviderError::Refused(
-                "orders cannot be searched for".into(),
-            ));
-        };
-        let found: Option<ObservedOrder> = finds.find(&invoice.external_id).await?;
+        let found: Option<ObservedOrder> = self.searcher().find_followed(invoice).await?;
         let proof = found.map(|observed| FetchAnswer::proof(vec![Observation::Seen(observed)]));
         match proof {
             Some(proof) => Ok(proof),

@@ -171,7 +171,8 @@ impl Poller {
         let now = self.setup.clock.now();
         let mut asked = Vec::with_capacity(group.len());
         for invoice in group {
-            match fetch::choose_step(&invoice, self.setup.provider.as_ref(), now) {
+            let is_first = self.requests.loader.is_first_creation(invoice.id);
+            match fetch::choose_step(&invoice, is_first, self.setup.provider.as_ref(), now) {
                 Step::Ask(question) => asked.push((invoice, question)),
                 Step::Known(observation) => self.decide_invoice(Box::new(invoice), *observation),
                 Step::Nothing => self.plan_next_poll(Box::new(invoice)),

@@ -22,6 +22,8 @@ pub(super) struct Loaded {
     /// As asked for: each group is one request.
     pub(super) groups: Vec<Vec<ScheduledInvoice>>,
     pub(super) invoices: Result<HashMap<InvoiceId, Invoice>, StoreError>,
+    /// Those whose creation was not sent before this load.
+    first_creations: HashSet<InvoiceId>,
 }
 
 /// The loads of one account, one at a time.
@@ -29,6 +31,8 @@ pub(super) struct Loaded {
 pub(super) struct Loader {
     /// Groups that wait for their request.
     ready: VecDeque<Group>,
+    /// Of those, the ones whose creation was never sent.
+    first_creations: HashSet<InvoiceId>,
     under_way: Option<JoinHandle<Loaded>>,
 }
 
@@ -59,6 +63,11 @@ impl Loader {
         self.ready.push_back(group);
     }
 
+    /// Whether the creation that `invoice` waits for was never sent before.
+    pub(super) fn is_first_creation(&self, invoice: InvoiceId) -> bool {
+        self.first_creations.contains(&invoice)
+    }
+
     /// What waits is not asked about any more.
     pub(super) fn clear(&mut self) {
         self.ready.clear();
@@ -73,10 +82,18 @@ impl Loader {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) {
+        let waiting: HashSet<InvoiceId> = self.ready.iter().flatten().map(|i| i.id).collect();
+        self.first_creations.retain(|id| waiting.contains(id));
         self.under_way = Some(tokio::spawn(async move {
             let ids: Vec<InvoiceId> = groups.iter().flatten().map(|(_, id)| *id).collect();
-            let invoices = load(&ids, store.as_ref(), clock.as_ref()).await;
-            Loaded { groups, invoices }
+            let mut first_creations = HashSet::new();
+            let loaded = load(&ids, &mut first_creations, store.as_ref(), clock.as_ref());
+            let invoices = loaded.await;
+            Loaded {
+                groups,
+                invoices,
+                first_creations,
+            }
         }));
     }
 
@@ -86,7 +103,9 @@ impl Loader {
             Some(load) => {
                 let loaded = load.await;
                 self.under_way = None;
-                join_result(loaded)
+                let loaded = join_result(loaded);
+                self.first_creations.extend(&loaded.first_creations);
+                loaded
             }
             None => std::future::pending().await,
         }
@@ -97,6 +116,7 @@ impl Loader {
 /// about to be sent; what was withdrawn before that is left out.
 async fn load(
     ids: &[InvoiceId],
+    first_creations: &mut HashSet<InvoiceId>,
     store: &dyn Store,
     clock: &dyn Clock,
 ) -> Result<HashMap<InvoiceId, Invoice>, StoreError> {
@@ -117,13 +137,10 @@ async fn load(
         .copied()
         .filter(|id| unsent.contains(id))
         .collect();
-    let marked: HashSet<InvoiceId> = store
-        .mark_creations_sent(&in_order, now)
-        .await?
-        .into_iter()
-        .collect();
+    let marked = store.mark_creations_sent(&in_order, now).await?;
+    first_creations.extend(marked);
     for id in in_order {
-        if !marked.contains(&id) {
+        if !first_creations.contains(&id) {
             by_id.remove(&id);
         } else if let Some(invoice) = by_id.get_mut(&id) {
             invoice.facts.create_sent_at = Some(now);

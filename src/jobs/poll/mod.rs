@@ -23,6 +23,7 @@ mod poller;
 mod queue;
 mod recorder;
 mod schedule;
+mod search;
 mod settle;
 mod setup;
 mod task;

@@ -7,33 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// One of the four store operations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Operation {
-    Create,
-    Preview,
-    List,
-    Amount,
-}
-
-impl Operation {
-    pub const ALL: [Operation; 4] = [
-        Operation::Create,
-        Operation::Preview,
-        Operation::List,
-        Operation::Amount,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Operation::Create => "create",
-            Operation::Preview => "preview",
-            Operation::List => "list",
-            Operation::Amount => "amount",
-        }
-    }
-}
+use crate::sandbox::operation::{Operation, SimulatedProvider};
 
 macro_rules! fault_kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
@@ -62,7 +36,7 @@ fault_kinds! {
     Status500 = "status_500",
     /// HTTP 502 with the HTML page of a proxy.
     Status502Html = "status_502_html",
-    /// HTTP 200 with a failing envelope: `status`, by default `INTERNAL_ERROR`.
+    /// A failure in the provider's envelope, with HTTP 200 where it has such: `status` is its word.
     EnvelopeError = "envelope_error",
     /// Never an answer, until the client goes away.
     Timeout = "timeout",
@@ -78,19 +52,21 @@ fault_kinds! {
     WrongTypeId = "wrong_type_id",
     /// An order status that no document has: `status`, by default `ON_HOLD`.
     UnknownStatus = "unknown_status",
-    /// `message` and every field of an order but `id` and `status` are null.
+    /// Every field of an order but its id and status is null.
     NullFields = "null_fields",
-    /// An order that has ended is shown ACTIVE again.
+    /// An order that has ended is shown as open again.
     FlipBack = "flip_back",
-    /// A page of the list holds 100 orders at most, whatever was asked for.
+    /// A page of a list or ledger holds fewer entries than were asked for and are there.
     ShortPage = "short_page",
+    /// The request takes effect and its answer is lost: the connection is reset.
+    LostAnswer = "lost_answer",
     /// HTTP 404.
     NotFound = "not_found",
 }
 
 impl FaultKind {
     /// Alters the data of a good answer, so it happens only where there is something to alter.
-    pub(super) const fn is_in_the_data(self) -> bool {
+    pub(in crate::sandbox) const fn is_in_the_data(self) -> bool {
         matches!(
             self,
             FaultKind::WrongTypeId
@@ -115,12 +91,43 @@ impl FaultKind {
     }
 }
 
+/// What a fault is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultTarget {
+    Provider(SimulatedProvider),
+    Operation(Operation),
+    /// The operations of this name, at whatever provider.
+    Named(&'static str),
+}
+
+impl FaultTarget {
+    pub(super) fn covers(self, operation: Operation) -> bool {
+        match self {
+            FaultTarget::Provider(provider) => provider == operation.provider(),
+            FaultTarget::Operation(one) => one == operation,
+            FaultTarget::Named(name) => name == operation.name(),
+        }
+    }
+}
+
+impl From<Operation> for FaultTarget {
+    fn from(operation: Operation) -> FaultTarget {
+        FaultTarget::Operation(operation)
+    }
+}
+
+impl From<SimulatedProvider> for FaultTarget {
+    fn from(provider: SimulatedProvider) -> FaultTarget {
+        FaultTarget::Provider(provider)
+    }
+}
+
 /// One fault to play. In JSON only `kind` is required.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
     pub kind: FaultKind,
-    /// `None` = any operation.
-    pub on: Option<Operation>,
+    /// `None` = any operation of any provider.
+    pub on: Option<FaultTarget>,
     /// Of each request that matches, 0 to 1.
     pub probability: f64,
     /// How many times at most; `None` = no end.
@@ -152,8 +159,8 @@ impl Fault {
     }
 
     #[must_use]
-    pub const fn on(mut self, operation: Operation) -> Fault {
-        self.on = Some(operation);
+    pub fn on(mut self, target: impl Into<FaultTarget>) -> Fault {
+        self.on = Some(target.into());
         self
     }
 

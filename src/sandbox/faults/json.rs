@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::fault::{Fault, FaultKind, Operation};
+use super::fault::{Fault, FaultKind, FaultTarget};
+use crate::sandbox::operation::{Operation, SimulatedProvider};
 
 /// As `PUT /sandbox/faults` takes it.
 impl Serialize for Fault {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = Map::new();
         object.insert("kind".into(), self.kind.name().into());
-        object.insert("on".into(), self.on.map_or("any", Operation::name).into());
+        object.insert("on".into(), target_name(self.on).into());
         object.insert("probability".into(), self.probability.into());
         let optional = [
             ("count", self.count.map(Value::from)),
@@ -61,7 +62,7 @@ pub fn parse_faults(text_or_path: &str) -> Result<Vec<Fault>, FaultError> {
 }
 
 /// The body of `PUT /sandbox/faults`.
-pub(super) fn faults_of_json(json: &[u8]) -> Result<Vec<Fault>, FaultError> {
+pub(in crate::sandbox) fn faults_of_json(json: &[u8]) -> Result<Vec<Fault>, FaultError> {
     match serde_json::from_slice(json)? {
         Value::Array(items) => items
             .iter()
@@ -106,10 +107,7 @@ fn set_field(fault: &mut Fault, name: &str, value: &Value) -> Result<(), String>
     match name {
         "kind" => {}
         "on" if value == "any" => fault.on = None,
-        "on" => {
-            let names = Operation::ALL.map(Operation::name).into_iter().chain(["any"]);
-            fault.on = Some(named(&Operation::ALL, Operation::name, value).ok_or_else(|| one_of(value, names))?);
-        }
+        "on" => fault.on = Some(target_of(value)?),
         "probability" => {
             let chance = value.as_f64().filter(|chance| (0.0..=1.0).contains(chance));
             fault.probability = chance.ok_or_else(|| format!("{value}; accepted: a number from 0 to 1"))?;
@@ -135,6 +133,47 @@ fn set_field(fault: &mut Fault, name: &str, value: &Value) -> Result<(), String>
         _ => return Err("no such field; accepted: kind, on, probability, count, retry_after, status, after, gzip".into()),
     }
     Ok(())
+}
+
+/// A provider, an operation of any provider, or `provider.operation`.
+fn target_of(value: &Value) -> Result<FaultTarget, String> {
+    let text = value.as_str().unwrap_or_default();
+    let mut operations = Operation::ALL.iter().copied();
+    if let Ok(provider) = SimulatedProvider::parse(text) {
+        return Ok(FaultTarget::Provider(provider));
+    }
+    if let Some((provider, name)) = text.split_once('.') {
+        let provider = SimulatedProvider::parse(provider)?;
+        let known = Operation::of(provider).find(|operation| operation.name() == name);
+        let names = Operation::of(provider).map(Operation::name);
+        return known
+            .map(FaultTarget::Operation)
+            .ok_or_else(|| one_of(value, names));
+    }
+    let known = operations.find(|operation| operation.name() == text);
+    known
+        .map(|operation| FaultTarget::Named(operation.name()))
+        .ok_or_else(|| one_of(value, target_names()))
+}
+
+/// Without the operations of one provider alone, of which there are many.
+fn target_names() -> impl Iterator<Item = &'static str> {
+    let mut names: Vec<_> = Operation::ALL.iter().map(|it| it.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let providers = SimulatedProvider::ALL.iter().map(|it| it.name());
+    ["any"].into_iter().chain(providers).chain(names)
+}
+
+fn target_name(target: Option<FaultTarget>) -> String {
+    match target {
+        None => "any".into(),
+        Some(FaultTarget::Provider(provider)) => provider.name().into(),
+        Some(FaultTarget::Operation(operation)) => {
+            format!("{}.{}", operation.provider(), operation.name())
+        }
+        Some(FaultTarget::Named(name)) => name.into(),
+    }
 }
 
 /// Any text that a header can carry, so that nonsense can be tried too.
@@ -193,7 +232,7 @@ mod tests {
         )
         .unwrap();
         let mut expected = Fault::new(FaultKind::Status429)
-            .on(Operation::Preview)
+            .on(FaultTarget::Named("preview"))
             .with_probability(0.1)
             .times(5);
         expected.retry_after = Some("3".into());
@@ -222,7 +261,7 @@ mod tests {
         assert!(problem(r#"[{"on":"any"}]"#).starts_with("faults[0].kind: missing; accepted: "));
         assert!(
             problem(r#"[{"kind":"reset","on":"pay"}]"#)
-                .ends_with("accepted: create, preview, list, amount, any")
+                .contains("faults[0].on: \"pay\"; accepted: any, walletpay, crypto-pay, ")
         );
         assert!(
             problem(r#"[{"kind":"reset","probability":1.1}]"#)
@@ -238,6 +277,25 @@ mod tests {
         assert!(problem("[1]").contains("faults[0]: not an object"));
         assert!(problem("[{").contains("not JSON"));
         assert!(problem("no/such/file.json").contains("no/such/file.json"));
+    }
+
+    #[test]
+    fn a_fault_is_for_a_provider_an_operation_or_a_name() {
+        let faults = r#"[{"kind":"reset","on":"crypto-pay"},{"kind":"reset","on":"walletpay.list"},{"kind":"reset","on":"getMe"}]"#;
+        let faults = parse_faults(faults).unwrap();
+        let covers = |place: usize, operation| faults[place].on.unwrap().covers(operation);
+        assert!(covers(0, Operation::CryptoPayGetMe) && !covers(0, Operation::List));
+        assert!(covers(1, Operation::List) && !covers(1, Operation::Create));
+        assert!(covers(2, Operation::CryptoPayGetMe));
+        let written = serde_json::to_vec(&faults).unwrap();
+        assert_eq!(faults_of_json(&written).unwrap(), faults);
+        assert!(
+            problem(r#"[{"kind":"reset","on":"walletpay.getMe"}]"#)
+                .ends_with("accepted: create, preview, list, amount")
+        );
+        assert!(
+            problem(r#"[{"kind":"reset","on":"nobody.list"}]"#).contains("accepted: walletpay, ")
+        );
     }
 
     #[test]

@@ -7,57 +7,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::moment::Moment;
-use super::money::{Currency, Money, PaymentOption};
-use super::order::{End, NewOrder, Order, Status};
+use super::money::{PaymentOption, WalletPayCurrency, WalletPayMoney};
+use super::order::{NewOrder, OrderEnd, WalletPayOrder, WalletPayStatus};
+use crate::sandbox::moment::Moment;
+use crate::sandbox::simulator::{ControlError, CreateError, SimulatedPayment};
 
-/// Why an order was not made. Both arrive with HTTP 200.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CreateError {
-    /// A parameter breaks a rule.
-    #[error("{0}")]
-    Invalid(String),
-    /// The external id is taken by an order with other parameters.
-    #[error("externalId {0:?} is used by an order with other parameters")]
-    Conflict(String),
-}
-
-/// Why the control side refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
-    #[error("no order with the id or externalId {0:?}")]
-    Unknown(String),
-    #[error("order {id} cannot be {wanted}: {why}")]
-    Ended {
-        id: u64,
-        wanted: &'static str,
-        why: String,
-    },
-    #[error("{0}")]
-    Invalid(String),
-}
-
-/// How a payer pays.
-#[derive(Debug, Clone, Default)]
-pub struct Payment {
-    /// Default: the order's conversion currency, else the order's own if crypto, else drawn by the seed.
-    pub currency: Option<Currency>,
-    /// Plain decimal in `currency`. Default: the order's amount at a rate drawn by the seed.
-    pub amount: Option<String>,
-    /// Pay although the order has expired or was cancelled.
-    pub late: bool,
-}
-
-pub(super) struct Book {
+pub(super) struct OrderBook {
     seed: u64,
-    orders: Vec<Order>,
+    orders: Vec<WalletPayOrder>,
     by_id: HashMap<u64, u32>,
     by_external_id: HashMap<Arc<str>, u32>,
 }
 
-impl Book {
-    pub fn new(seed: u64) -> Book {
-        Book {
+impl OrderBook {
+    pub fn new(seed: u64) -> OrderBook {
+        OrderBook {
             seed,
             orders: Vec::new(),
             by_id: HashMap::new(),
@@ -66,11 +30,11 @@ impl Book {
     }
 
     /// Oldest first.
-    pub fn orders(&self) -> &[Order] {
+    pub fn orders(&self) -> &[WalletPayOrder] {
         &self.orders
     }
 
-    pub fn by_id(&self, id: &str) -> Option<&Order> {
+    pub fn by_id(&self, id: &str) -> Option<&WalletPayOrder> {
         // Only the form that was given out: "+5" and "05" are other texts than "5".
         let number: u64 = id.parse().ok()?;
         let place = *self.by_id.get(&number)?;
@@ -78,7 +42,7 @@ impl Book {
     }
 
     /// By id, else by external id.
-    pub fn find(&self, reference: &str) -> Option<&Order> {
+    pub fn find(&self, reference: &str) -> Option<&WalletPayOrder> {
         self.by_id(reference).or_else(|| {
             self.by_external_id
                 .get(reference)
@@ -87,7 +51,11 @@ impl Book {
     }
 
     /// Makes the order, or finds the one that the same parameters made before (`true`).
-    pub fn create(&mut self, new: &NewOrder, now: Moment) -> Result<(&Order, bool), CreateError> {
+    pub fn create(
+        &mut self,
+        new: &NewOrder,
+        now: Moment,
+    ) -> Result<(&WalletPayOrder, bool), CreateError> {
         let checked = new.check().map_err(CreateError::Invalid)?;
         let fingerprint = new.fingerprint();
         if let Some(place) = self.by_external_id.get(new.external_id.as_str()) {
@@ -107,7 +75,7 @@ impl Book {
         let id = self.fresh_id(&mut rng);
         self.by_id.insert(id, place);
         self.by_external_id.insert(Arc::clone(&external_id), place);
-        self.orders.push(Order {
+        self.orders.push(WalletPayOrder {
             id,
             external_id,
             fingerprint,
@@ -126,28 +94,28 @@ impl Book {
     pub fn pay(
         &mut self,
         reference: &str,
-        payment: &Payment,
+        payment: &SimulatedPayment,
         now: Moment,
-    ) -> Result<&Order, ControlError> {
+    ) -> Result<&WalletPayOrder, ControlError> {
         let place = self.place(reference)?;
         let order = &self.orders[place];
         let (status, _) = order.status(now);
         let refused = |why| {
             Err(ControlError::Ended {
-                id: order.id,
+                id: order.id.to_string(),
                 wanted: "paid",
                 why,
             })
         };
         match status {
-            Status::Paid => return refused("it is PAID already".into()),
-            // Money that comes after the end is what a sandbox is for: no flag is asked for.
-            Status::Active | Status::Expired | Status::Cancelled => {}
+            WalletPayStatus::Paid => return refused("it is PAID already".into()),
+            // WalletPayMoney that comes after the end is what a sandbox is for: no flag is asked for.
+            WalletPayStatus::Active | WalletPayStatus::Expired | WalletPayStatus::Cancelled => {}
         }
         // Another stream than the one that made the order, or rates would follow ids.
         let mut rng = self.rng(place as u64 ^ (1 << 63));
         let option = settle(order, payment, &mut rng).map_err(ControlError::Invalid)?;
-        Ok(self.end(place, End::Paid(Box::new(option)), now))
+        Ok(self.end(place, OrderEnd::Paid(Box::new(option)), now))
     }
 
     /// Somebody cancels. `late` allows it on an order that has ended, even a paid one.
@@ -156,20 +124,20 @@ impl Book {
         reference: &str,
         late: bool,
         now: Moment,
-    ) -> Result<&Order, ControlError> {
+    ) -> Result<&WalletPayOrder, ControlError> {
         let place = self.may_end(reference, "cancelled", late, now)?;
-        Ok(self.end(place, End::Cancelled, now))
+        Ok(self.end(place, OrderEnd::Cancelled, now))
     }
 
-    /// Expires the order before its time; `expirationDateTime` stays. `late` as in [`Book::cancel`].
+    /// Expires the order before its time; `expirationDateTime` stays. `late` as in [`OrderBook::cancel`].
     pub fn expire(
         &mut self,
         reference: &str,
         late: bool,
         now: Moment,
-    ) -> Result<&Order, ControlError> {
+    ) -> Result<&WalletPayOrder, ControlError> {
         let place = self.may_end(reference, "expired", late, now)?;
-        Ok(self.end(place, End::Expired, now))
+        Ok(self.end(place, OrderEnd::Expired, now))
     }
 
     fn place(&self, reference: &str) -> Result<usize, ControlError> {
@@ -189,19 +157,23 @@ impl Book {
         let place = self.place(reference)?;
         let order = &self.orders[place];
         match order.status(now).0 {
-            Status::Active => Ok(place),
-            Status::Paid | Status::Expired | Status::Cancelled if late => Ok(place),
-            ended @ (Status::Paid | Status::Expired | Status::Cancelled) => {
-                Err(ControlError::Ended {
-                    id: order.id,
-                    wanted,
-                    why: ended_as(ended, "change"),
-                })
+            WalletPayStatus::Active => Ok(place),
+            WalletPayStatus::Paid | WalletPayStatus::Expired | WalletPayStatus::Cancelled
+                if late =>
+            {
+                Ok(place)
             }
+            ended @ (WalletPayStatus::Paid
+            | WalletPayStatus::Expired
+            | WalletPayStatus::Cancelled) => Err(ControlError::Ended {
+                id: order.id.to_string(),
+                wanted,
+                why: ended_as(ended, "change"),
+            }),
         }
     }
 
-    fn end(&mut self, place: usize, end: End, now: Moment) -> &Order {
+    fn end(&mut self, place: usize, end: OrderEnd, now: Moment) -> &WalletPayOrder {
         let order = &mut self.orders[place];
         order.ended = Some((end, now));
         order
@@ -241,7 +213,7 @@ impl Book {
     }
 }
 
-fn ended_as(status: Status, what: &str) -> String {
+fn ended_as(status: WalletPayStatus, what: &str) -> String {
     format!(
         "it is {} already; \"late\": true forces a {what}",
         status.word()
@@ -249,19 +221,29 @@ fn ended_as(status: Status, what: &str) -> String {
 }
 
 fn settle(
-    order: &Order,
-    payment: &Payment,
+    order: &WalletPayOrder,
+    payment: &SimulatedPayment,
     rng: &mut fastrand::Rng,
 ) -> Result<PaymentOption, String> {
-    let usual = || match order.auto_conversion {
+    let mut usual = || match order.auto_conversion {
         Some(currency) => currency,
         None if order.amount.currency.is_crypto() => order.amount.currency,
-        None => [Currency::Ton, Currency::Usdt, Currency::Btc][rng.usize(0..3)],
+        None => [
+            WalletPayCurrency::Ton,
+            WalletPayCurrency::Usdt,
+            WalletPayCurrency::Btc,
+        ][rng.usize(0..3)],
     };
-    let currency = payment.currency.unwrap_or_else(usual);
+    let currency = match &payment.currency {
+        Some(code) => {
+            WalletPayCurrency::parse(code).map_err(|error| format!("currency: {error}"))?
+        }
+        None => usual(),
+    };
     match &payment.amount {
         Some(text) => {
-            let paid = Money::parse(text, currency).map_err(|error| format!("amount: {error}"))?;
+            let paid = WalletPayMoney::parse(text, currency)
+                .map_err(|error| format!("amount: {error}"))?;
             Ok(PaymentOption::of_amount(order.amount, paid))
         }
         None => PaymentOption::at_market(order.amount, currency, rng),
@@ -278,8 +260,8 @@ mod tests {
         START.plus(Duration::from_secs(seconds))
     }
 
-    fn book_of(count: usize) -> Book {
-        let mut book = Book::new(42);
+    fn book_of(count: usize) -> OrderBook {
+        let mut book = OrderBook::new(42);
         for n in 0..count {
             let now = START.plus(Duration::from_micros(n as u64 * 777));
             book.create(&NewOrder::simple(format!("ORD-{n}"), "1.00", "USD"), now)
@@ -312,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_orders() {
-        let ids = |book: &Book| {
+        let ids = |book: &OrderBook| {
             book.orders()
                 .iter()
                 .map(|order| order.id)
@@ -338,9 +320,9 @@ mod tests {
     fn an_order_expires_a_little_late_and_for_good() {
         let book = book_of(1);
         let order = &book.orders()[0];
-        assert_eq!(order.status(order.expires).0, Status::Active);
+        assert_eq!(order.status(order.expires).0, WalletPayStatus::Active);
         let (status, at) = order.status(order.expires.plus(Duration::from_secs(2)));
-        assert_eq!(status, Status::Expired);
+        assert_eq!(status, WalletPayStatus::Expired);
         assert!(at.unwrap() > order.expires);
         assert_eq!(
             order.status(later(1_000_000)).1,
@@ -352,12 +334,12 @@ mod tests {
     #[test]
     fn money_comes_late_but_never_twice() {
         let mut book = book_of(2);
-        let pay = Payment::default();
+        let pay = SimulatedPayment::default();
         book.expire("ORD-0", false, later(1)).unwrap();
         assert!(book.cancel("ORD-0", false, later(2)).is_err());
         assert_eq!(
             book.pay("ORD-0", &pay, later(3)).unwrap().status(later(3)),
-            (Status::Paid, Some(later(3)))
+            (WalletPayStatus::Paid, Some(later(3)))
         );
         assert!(
             book.pay("ORD-0", &pay, later(4)).is_err(),
@@ -375,10 +357,10 @@ mod tests {
     #[test]
     fn a_payer_may_choose_currency_and_amount() {
         let mut book = book_of(2);
-        let chosen = Payment {
-            currency: Some(Currency::Ton),
+        let chosen = SimulatedPayment {
+            currency: Some("TON".into()),
             amount: Some("0.069848094".into()),
-            late: false,
+            ..SimulatedPayment::default()
         };
         let paid = book
             .pay("ORD-0", &chosen, later(1))
@@ -390,10 +372,10 @@ mod tests {
             (paid.amount.to_string().as_str(), &*paid.exchange_rate),
             ("0.069848094", "0.069848094")
         );
-        let wrong = Payment {
-            currency: Some(Currency::Usdt),
+        let wrong = SimulatedPayment {
+            currency: Some("USDT".into()),
             amount: Some("1.0000001".into()),
-            late: false,
+            ..SimulatedPayment::default()
         };
         assert!(matches!(
             book.pay("ORD-1", &wrong, later(1)),

@@ -1,9 +1,10 @@
 //! Deals the faults: which one, if any, happens to the next request.
 
-use super::fault::{Fault, Operation};
+use super::fault::{Fault, FaultKind};
+use crate::sandbox::operation::Operation;
 
 /// The faults in force and the seeded chance that draws from them.
-pub(super) struct Deck {
+pub(in crate::sandbox) struct Deck {
     faults: Vec<Fault>,
     rng: fastrand::Rng,
     /// Grows with every new list, so that a card of an old one is not put back into it.
@@ -11,7 +12,7 @@ pub(super) struct Deck {
 }
 
 /// A fault that happens now.
-pub(super) struct Dealt {
+pub(in crate::sandbox) struct Dealt {
     pub fault: Fault,
     /// Whether the operation is carried out although its answer gets lost.
     pub performs: bool,
@@ -44,16 +45,17 @@ impl Deck {
     /// The first fault of the list that is for `operation`, is not used up, and hits.
     pub fn deal(&mut self, operation: Operation) -> Option<Dealt> {
         for (place, fault) in self.faults.iter_mut().enumerate() {
-            let matches = fault.on.is_none_or(|on| on == operation) && fault.count != Some(0);
+            let matches = fault.on.is_none_or(|on| on.covers(operation)) && fault.count != Some(0);
             if !matches || self.rng.f64() >= fault.probability {
                 continue;
             }
             fault.count = fault.count.map(|left| left - 1);
             let coin = self.rng.bool();
             return Some(Dealt {
-                performs: fault
-                    .after
-                    .unwrap_or(coin && fault.kind.may_lose_an_answer()),
+                performs: match fault.kind {
+                    FaultKind::LostAnswer => true,
+                    kind => fault.after.unwrap_or(coin && kind.may_lose_an_answer()),
+                },
                 fault: fault.clone(),
                 rng: self.rng.fork(),
                 place,
@@ -74,7 +76,6 @@ impl Deck {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fault::FaultKind;
     use super::*;
 
     #[test]

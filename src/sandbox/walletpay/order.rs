@@ -7,36 +7,48 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
-use super::moment::Moment;
-use super::money::{Currency, Money, PaymentOption};
+use super::money::{PaymentOption, WalletPayCurrency, WalletPayMoney};
+use crate::sandbox::moment::Moment;
+use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::simulator::{OrderTruth, OrderView, ViewedAmount};
 
 /// The provider's four states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Status {
+pub(super) enum WalletPayStatus {
     Active,
     Paid,
     Expired,
     Cancelled,
 }
 
-impl Status {
-    pub const ALL: [Status; 4] = [
-        Status::Active,
-        Status::Paid,
-        Status::Expired,
-        Status::Cancelled,
+impl WalletPayStatus {
+    pub const ALL: [WalletPayStatus; 4] = [
+        WalletPayStatus::Active,
+        WalletPayStatus::Paid,
+        WalletPayStatus::Expired,
+        WalletPayStatus::Cancelled,
     ];
 
     /// The word on the wire.
     pub const fn word(self) -> &'static str {
         match self {
-            Status::Active => "ACTIVE",
-            Status::Paid => "PAID",
-            Status::Expired => "EXPIRED",
-            Status::Cancelled => "CANCELLED",
+            WalletPayStatus::Active => "ACTIVE",
+            WalletPayStatus::Paid => "PAID",
+            WalletPayStatus::Expired => "EXPIRED",
+            WalletPayStatus::Cancelled => "CANCELLED",
+        }
+    }
+
+    const fn truth(self) -> OrderTruth {
+        match self {
+            WalletPayStatus::Active => OrderTruth::Open,
+            WalletPayStatus::Paid => OrderTruth::Paid,
+            WalletPayStatus::Expired => OrderTruth::Expired,
+            WalletPayStatus::Cancelled => OrderTruth::Cancelled,
         }
     }
 }
@@ -75,7 +87,7 @@ impl NewOrder {
     }
 
     /// Holds the parameters to the provider's limits; the error names the field and the rule.
-    pub(super) fn check(&self) -> Result<Checked, String> {
+    pub(super) fn check(&self) -> Result<CheckedOrder, String> {
         let length = |field: &str, text: &str, least: usize, most: usize| {
             let count = text.chars().count();
             if (least..=most).contains(&count) {
@@ -100,9 +112,9 @@ impl NewOrder {
                 self.timeout_seconds
             ));
         }
-        let currency = Currency::parse(&self.currency)
+        let currency = WalletPayCurrency::parse(&self.currency)
             .map_err(|error| format!("amount.currencyCode: {error}"))?;
-        let amount = Money::parse(&self.amount, currency)
+        let amount = WalletPayMoney::parse(&self.amount, currency)
             .map_err(|error| format!("amount.amount: {error}"))?;
         amount
             .check_minimum()
@@ -111,7 +123,7 @@ impl NewOrder {
         let auto_conversion = auto_conversion
             .map(|code| conversion(currency, code))
             .transpose()?;
-        Ok(Checked {
+        Ok(CheckedOrder {
             amount,
             auto_conversion,
         })
@@ -125,9 +137,9 @@ impl NewOrder {
     }
 }
 
-fn conversion(order: Currency, code: &str) -> Result<Currency, String> {
+fn conversion(order: WalletPayCurrency, code: &str) -> Result<WalletPayCurrency, String> {
     let field = "autoConversionCurrency";
-    let target = Currency::parse(code).map_err(|error| format!("{field}: {error}"))?;
+    let target = WalletPayCurrency::parse(code).map_err(|error| format!("{field}: {error}"))?;
     if !target.is_crypto() {
         return Err(format!("{field}: {code} is not a crypto currency"));
     }
@@ -141,52 +153,52 @@ fn conversion(order: Currency, code: &str) -> Result<Currency, String> {
 }
 
 /// What [`NewOrder::check`] read on its way.
-pub(super) struct Checked {
-    pub amount: Money,
-    pub auto_conversion: Option<Currency>,
+pub(super) struct CheckedOrder {
+    pub amount: WalletPayMoney,
+    pub auto_conversion: Option<WalletPayCurrency>,
 }
 
 /// The stored order. Kept small: a million of them must fit beside everything else.
 #[derive(Debug, Clone)]
-pub(super) struct Order {
+pub(super) struct WalletPayOrder {
     pub id: u64,
     pub external_id: Arc<str>,
     /// Of the parameters it was made with, to tell ALREADY from CONFLICT.
     pub fingerprint: u64,
-    pub amount: Money,
-    pub auto_conversion: Option<Currency>,
+    pub amount: WalletPayMoney,
+    pub auto_conversion: Option<WalletPayCurrency>,
     pub customer_telegram_user_id: i64,
     pub created: Moment,
     pub expires: Moment,
     /// How long after `expires` the sweep notices it, milliseconds.
     pub sweep_delay_ms: u16,
     /// How it ended other than by the sweep, and when.
-    pub ended: Option<(End, Moment)>,
+    pub ended: Option<(OrderEnd, Moment)>,
 }
 
 /// What somebody did to an order.
 #[derive(Debug, Clone)]
-pub(super) enum End {
+pub(super) enum OrderEnd {
     Paid(Box<PaymentOption>),
     Expired,
     Cancelled,
 }
 
-impl Order {
+impl WalletPayOrder {
     /// The status at `now`, and when the order reached it (`None` while it is active).
-    pub fn status(&self, now: Moment) -> (Status, Option<Moment>) {
+    pub fn status(&self, now: Moment) -> (WalletPayStatus, Option<Moment>) {
         match &self.ended {
-            Some((End::Paid(_), at)) => (Status::Paid, Some(*at)),
-            Some((End::Expired, at)) => (Status::Expired, Some(*at)),
-            Some((End::Cancelled, at)) => (Status::Cancelled, Some(*at)),
+            Some((OrderEnd::Paid(_), at)) => (WalletPayStatus::Paid, Some(*at)),
+            Some((OrderEnd::Expired, at)) => (WalletPayStatus::Expired, Some(*at)),
+            Some((OrderEnd::Cancelled, at)) => (WalletPayStatus::Cancelled, Some(*at)),
             None => {
                 let swept = self
                     .expires
                     .plus(Duration::from_millis(u64::from(self.sweep_delay_ms)));
                 if now >= swept {
-                    (Status::Expired, Some(swept))
+                    (WalletPayStatus::Expired, Some(swept))
                 } else {
-                    (Status::Active, None)
+                    (WalletPayStatus::Active, None)
                 }
             }
         }
@@ -194,59 +206,51 @@ impl Order {
 
     pub fn payment(&self) -> Option<&PaymentOption> {
         match &self.ended {
-            Some((End::Paid(option), _)) => Some(option),
-            Some((End::Expired | End::Cancelled, _)) | None => None,
+            Some((OrderEnd::Paid(option), _)) => Some(option),
+            Some((OrderEnd::Expired | OrderEnd::Cancelled, _)) | None => None,
         }
+    }
+
+    pub fn number(&self) -> String {
+        number_of(self.id)
     }
 
     pub fn view(&self, now: Moment) -> OrderView {
         let (status, completed) = self.status(now);
+        let details = json!({
+            "number": self.number(),
+            "autoConversionCurrency": self.auto_conversion,
+            "customerTelegramUserId": self.customer_telegram_user_id,
+            "selectedPaymentOption": self.payment(),
+        });
         OrderView {
-            id: self.id,
+            provider: SimulatedProvider::WalletPay,
+            id: self.id.to_string(),
             external_id: Arc::clone(&self.external_id),
-            status,
-            number: number_of(self.id),
-            amount: self.amount,
-            auto_conversion_currency: self.auto_conversion,
-            customer_telegram_user_id: self.customer_telegram_user_id,
+            status: status.word(),
+            state: status.truth(),
+            amount: ViewedAmount {
+                currency_code: self.amount.currency.code().into(),
+                amount: self.amount.to_string(),
+            },
             created_date_time: self.created,
-            expiration_date_time: self.expires,
+            expiration_date_time: Some(self.expires),
             completed_date_time: completed,
-            selected_payment_option: self.payment().cloned(),
+            details: given(details),
         }
     }
 }
 
-/// All that the sandbox knows of one order at one moment: the truth that clients are measured against.
-/// Serialised it is one item of `GET /sandbox/orders`, with the id as text.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OrderView {
-    #[serde(serialize_with = "id_as_text")]
-    pub id: u64,
-    #[serde(serialize_with = "shared_text")]
-    pub external_id: Arc<str>,
-    pub status: Status,
-    pub number: String,
-    pub amount: Money,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auto_conversion_currency: Option<Currency>,
-    pub customer_telegram_user_id: i64,
-    pub created_date_time: Moment,
-    pub expiration_date_time: Moment,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub completed_date_time: Option<Moment>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub selected_payment_option: Option<PaymentOption>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn id_as_text<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
-}
-
-fn shared_text<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
+/// The fields that have a value.
+fn given(details: Value) -> Map<String, Value> {
+    let fields = match details {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect()
 }
 
 /// The short id for people: eight letters and digits that follow from the id, so nobody has to keep them.

@@ -4,26 +4,16 @@
 //! clients know from their fixtures.
 
 use axum::http::StatusCode;
-use bytes::Bytes;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::PreviewId;
-use super::moment::Moment;
-use super::money::{Currency, Money, PaymentOption};
-use super::order::{NewOrder, Order, OrderView, Status};
-
-/// A whole answer before faults and compression.
-#[derive(Debug, Clone)]
-pub(super) struct Answer {
-    pub http: StatusCode,
-    pub body: Bytes,
-    /// Carries the data of an operation: what body faults can spoil.
-    pub has_data: bool,
-}
+use super::money::{PaymentOption, WalletPayCurrency, WalletPayMoney};
+use super::order::{NewOrder, WalletPayOrder, WalletPayStatus};
+use crate::sandbox::answer::SimulatedAnswer;
+use crate::sandbox::moment::Moment;
 
 #[derive(Serialize)]
-struct Envelope<'a, T> {
+struct WalletPayEnvelope<'a, T> {
     status: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,67 +21,50 @@ struct Envelope<'a, T> {
 }
 
 /// 200 with data.
-pub(super) fn success(status: &str, data: &impl Serialize) -> Answer {
-    let envelope = Envelope {
+pub(super) fn success(status: &str, data: &impl Serialize) -> SimulatedAnswer {
+    let envelope = WalletPayEnvelope {
         status,
         message: "",
         data: Some(data),
     };
-    Answer {
-        http: StatusCode::OK,
-        body: json(&envelope),
-        has_data: true,
-    }
+    SimulatedAnswer::data(&envelope)
 }
 
 /// 200 with a failing envelope: no data.
-pub(super) fn refusal(status: &str, message: &str) -> Answer {
-    let envelope = Envelope::<()> {
+pub(super) fn refusal(status: &str, message: &str) -> SimulatedAnswer {
+    let envelope = WalletPayEnvelope::<()> {
         status,
         message,
         data: None,
     };
-    Answer {
-        http: StatusCode::OK,
-        body: json(&envelope),
-        has_data: false,
-    }
+    SimulatedAnswer::failure(StatusCode::OK, &envelope)
 }
 
 /// Anything but 200.
-pub(super) fn error(http: StatusCode, message: &str) -> Answer {
-    let envelope = Envelope::<()> {
+pub(super) fn error(http: StatusCode, message: &str) -> SimulatedAnswer {
+    let envelope = WalletPayEnvelope::<()> {
         status: "ERROR",
         message,
         data: None,
     };
-    Answer {
-        http,
-        body: json(&envelope),
-        has_data: false,
-    }
-}
-
-/// Nothing that is serialised here can fail; an empty body would show that something did.
-pub(super) fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
+    SimulatedAnswer::failure(http, &envelope)
 }
 
 #[derive(Serialize)]
-pub(super) struct Total {
+pub(super) struct OrderCount {
     /// The number of orders, in spite of its name.
     #[serde(rename = "totalAmount")]
     pub total_amount: usize,
 }
 
 #[derive(Serialize)]
-pub(super) struct Page<'a> {
+pub(super) struct OrderListPage<'a> {
     items: Vec<ListedOrder<'a>>,
 }
 
 /// One page of the list as it stands at `now`.
-pub(super) fn page(orders: &[Order], now: Moment) -> Page<'_> {
-    Page {
+pub(super) fn page(orders: &[WalletPayOrder], now: Moment) -> OrderListPage<'_> {
+    OrderListPage {
         items: orders
             .iter()
             .map(|order| ListedOrder::of(order, now))
@@ -104,10 +77,10 @@ pub(super) fn page(orders: &[Order], now: Moment) -> Page<'_> {
 #[serde(rename_all = "camelCase")]
 struct ListedOrder<'a> {
     id: u64,
-    status: Status,
-    amount: Money,
+    status: WalletPayStatus,
+    amount: WalletPayMoney,
     #[serde(skip_serializing_if = "Option::is_none")]
-    auto_conversion_currency: Option<Currency>,
+    auto_conversion_currency: Option<WalletPayCurrency>,
     external_id: &'a str,
     customer_telegram_user_id: i64,
     created_date_time: Moment,
@@ -119,7 +92,7 @@ struct ListedOrder<'a> {
 }
 
 impl<'a> ListedOrder<'a> {
-    fn of(order: &'a Order, now: Moment) -> ListedOrder<'a> {
+    fn of(order: &'a WalletPayOrder, now: Moment) -> ListedOrder<'a> {
         let (status, completed) = order.status(now);
         ListedOrder {
             id: order.id,
@@ -130,7 +103,7 @@ impl<'a> ListedOrder<'a> {
             customer_telegram_user_id: order.customer_telegram_user_id,
             created_date_time: order.created,
             expiration_date_time: order.expires,
-            payment_date_time: completed.filter(|_| status == Status::Paid),
+            payment_date_time: completed.filter(|_| status == WalletPayStatus::Paid),
             selected_payment_option: order.payment(),
         }
     }
@@ -139,13 +112,13 @@ impl<'a> ListedOrder<'a> {
 /// What create and preview answer with: no external id, no payment details.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Preview {
-    id: Id,
-    status: Status,
+pub(super) struct WrittenPreview {
+    id: Value,
+    status: WalletPayStatus,
     number: String,
-    amount: Money,
+    amount: WalletPayMoney,
     #[serde(skip_serializing_if = "Option::is_none")]
-    auto_conversion_currency: Option<Currency>,
+    auto_conversion_currency: Option<WalletPayCurrency>,
     created_date_time: Moment,
     expiration_date_time: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,34 +127,26 @@ pub(super) struct Preview {
     direct_pay_link: String,
 }
 
-impl Preview {
-    pub fn of(order: &OrderView, form: PreviewId) -> Preview {
+impl WrittenPreview {
+    /// The specification says that the id is text, its own example is a number.
+    pub fn of(order: &WalletPayOrder, now: Moment, number_id: bool) -> WrittenPreview {
         let id = order.id;
-        Preview {
-            id: Id { id, form },
-            status: order.status,
-            number: order.number.clone(),
+        let (status, completed) = order.status(now);
+        WrittenPreview {
+            id: if number_id {
+                id.into()
+            } else {
+                id.to_string().into()
+            },
+            status,
+            number: order.number(),
             amount: order.amount,
-            auto_conversion_currency: order.auto_conversion_currency,
-            created_date_time: order.created_date_time,
-            expiration_date_time: order.expiration_date_time,
-            completed_date_time: order.completed_date_time,
+            auto_conversion_currency: order.auto_conversion,
+            created_date_time: order.created,
+            expiration_date_time: order.expires,
+            completed_date_time: completed,
             pay_link: format!("https://t.me/wallet?startattach=wpay_order_{id}"),
             direct_pay_link: format!("https://t.me/wallet/start?startapp=wpay_order-orderId__{id}"),
-        }
-    }
-}
-
-struct Id {
-    id: u64,
-    form: PreviewId,
-}
-
-impl Serialize for Id {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.form {
-            PreviewId::Text => serializer.collect_str(&self.id),
-            PreviewId::Number => serializer.serialize_u64(self.id),
         }
     }
 }
@@ -210,7 +175,7 @@ struct CreateAmount {
 }
 
 /// Reads a creation, or answers: 400 for what is no such object, an envelope for a missing field.
-pub(super) fn read_create(body: &[u8]) -> Result<NewOrder, Answer> {
+pub(super) fn read_create(body: &[u8]) -> Result<NewOrder, SimulatedAnswer> {
     let body: CreateBody = serde_json::from_slice(body).map_err(|broken| {
         error(
             StatusCode::BAD_REQUEST,
@@ -244,11 +209,11 @@ pub(super) fn read_create(body: &[u8]) -> Result<NewOrder, Answer> {
     })
 }
 
-fn required<T>(field: &str, value: Option<T>) -> Result<T, Answer> {
+fn required<T>(field: &str, value: Option<T>) -> Result<T, SimulatedAnswer> {
     value.ok_or_else(|| refusal("INVALID_REQUEST", &format!("{field} is required")))
 }
 
-fn wrong_type(field: &str, accepted: &str) -> Answer {
+fn wrong_type(field: &str, accepted: &str) -> SimulatedAnswer {
     error(
         StatusCode::BAD_REQUEST,
         &format!("Invalid request: {field} must be {accepted}"),

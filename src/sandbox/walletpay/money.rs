@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 /// What the simulated provider deals in. `GRAM` is Toncoin's name since June 2026.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Currency {
+pub(super) enum WalletPayCurrency {
     Ton,
     Gram,
     Not,
@@ -22,39 +22,41 @@ pub enum Currency {
     Rub,
 }
 
-impl Currency {
-    pub const ALL: [Currency; 8] = [
-        Currency::Ton,
-        Currency::Gram,
-        Currency::Not,
-        Currency::Btc,
-        Currency::Usdt,
-        Currency::Usd,
-        Currency::Eur,
-        Currency::Rub,
+impl WalletPayCurrency {
+    pub const ALL: [WalletPayCurrency; 8] = [
+        WalletPayCurrency::Ton,
+        WalletPayCurrency::Gram,
+        WalletPayCurrency::Not,
+        WalletPayCurrency::Btc,
+        WalletPayCurrency::Usdt,
+        WalletPayCurrency::Usd,
+        WalletPayCurrency::Eur,
+        WalletPayCurrency::Rub,
     ];
 
     /// The code on the wire.
     pub const fn code(self) -> &'static str {
         match self {
-            Currency::Ton => "TON",
-            Currency::Gram => "GRAM",
-            Currency::Not => "NOT",
-            Currency::Btc => "BTC",
-            Currency::Usdt => "USDT",
-            Currency::Usd => "USD",
-            Currency::Eur => "EUR",
-            Currency::Rub => "RUB",
+            WalletPayCurrency::Ton => "TON",
+            WalletPayCurrency::Gram => "GRAM",
+            WalletPayCurrency::Not => "NOT",
+            WalletPayCurrency::Btc => "BTC",
+            WalletPayCurrency::Usdt => "USDT",
+            WalletPayCurrency::Usd => "USD",
+            WalletPayCurrency::Eur => "EUR",
+            WalletPayCurrency::Rub => "RUB",
         }
     }
 
     /// The currency of a code, or what would be accepted.
-    pub fn parse(code: &str) -> Result<Currency, String> {
-        let known = Currency::ALL
+    pub fn parse(code: &str) -> Result<WalletPayCurrency, String> {
+        let known = WalletPayCurrency::ALL
             .into_iter()
             .find(|currency| currency.code() == code);
         known.ok_or_else(|| {
-            let codes = Currency::ALL.map(Currency::code).join(", ");
+            let codes = WalletPayCurrency::ALL
+                .map(WalletPayCurrency::code)
+                .join(", ");
             format!("{code:?} is not a known currency; accepted: {codes}")
         })
     }
@@ -62,45 +64,49 @@ impl Currency {
     /// Digits after the point.
     pub const fn digits(self) -> u32 {
         match self {
-            Currency::Ton | Currency::Gram | Currency::Not => 9,
-            Currency::Btc => 8,
-            Currency::Usdt => 6,
-            Currency::Usd | Currency::Eur | Currency::Rub => 2,
+            WalletPayCurrency::Ton | WalletPayCurrency::Gram | WalletPayCurrency::Not => 9,
+            WalletPayCurrency::Btc => 8,
+            WalletPayCurrency::Usdt => 6,
+            WalletPayCurrency::Usd | WalletPayCurrency::Eur | WalletPayCurrency::Rub => 2,
         }
     }
 
     pub const fn is_crypto(self) -> bool {
         match self {
-            Currency::Ton | Currency::Gram | Currency::Not | Currency::Btc | Currency::Usdt => true,
-            Currency::Usd | Currency::Eur | Currency::Rub => false,
+            WalletPayCurrency::Ton
+            | WalletPayCurrency::Gram
+            | WalletPayCurrency::Not
+            | WalletPayCurrency::Btc
+            | WalletPayCurrency::Usdt => true,
+            WalletPayCurrency::Usd | WalletPayCurrency::Eur | WalletPayCurrency::Rub => false,
         }
     }
 
     /// Smallest order, in smallest units. None is documented for NOT.
     const fn minimum(self) -> u64 {
         match self {
-            Currency::Ton | Currency::Gram => 1_000_000,
-            Currency::Not | Currency::Usd | Currency::Eur => 1,
-            Currency::Btc => 100,
-            Currency::Usdt => 10_000,
-            Currency::Rub => 10,
+            WalletPayCurrency::Ton | WalletPayCurrency::Gram => 1_000_000,
+            WalletPayCurrency::Not | WalletPayCurrency::Usd | WalletPayCurrency::Eur => 1,
+            WalletPayCurrency::Btc => 100,
+            WalletPayCurrency::Usdt => 10_000,
+            WalletPayCurrency::Rub => 10,
         }
     }
 
     /// About what one unit is worth, in millionths of a US dollar: any plausible market will do.
     const fn micro_usd(self) -> u64 {
         match self {
-            Currency::Ton | Currency::Gram => 5_400_000,
-            Currency::Not => 6_100,
-            Currency::Btc => 65_000_000_000,
-            Currency::Usdt | Currency::Usd => 1_000_000,
-            Currency::Eur => 1_080_000,
-            Currency::Rub => 10_700,
+            WalletPayCurrency::Ton | WalletPayCurrency::Gram => 5_400_000,
+            WalletPayCurrency::Not => 6_100,
+            WalletPayCurrency::Btc => 65_000_000_000,
+            WalletPayCurrency::Usdt | WalletPayCurrency::Usd => 1_000_000,
+            WalletPayCurrency::Eur => 1_080_000,
+            WalletPayCurrency::Rub => 10_700,
         }
     }
 }
 
-impl Serialize for Currency {
+impl Serialize for WalletPayCurrency {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())
     }
@@ -108,14 +114,14 @@ impl Serialize for Currency {
 
 /// A positive amount in smallest units of its currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Money {
+pub(super) struct WalletPayMoney {
     pub units: u64,
-    pub currency: Currency,
+    pub currency: WalletPayCurrency,
 }
 
-impl Money {
+impl WalletPayMoney {
     /// Reads a plain decimal. The error says what is wrong with it.
-    pub fn parse(text: &str, currency: Currency) -> Result<Money, String> {
+    pub fn parse(text: &str, currency: WalletPayCurrency) -> Result<WalletPayMoney, String> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         let has_fraction = text.contains('.');
@@ -139,12 +145,12 @@ impl Money {
         if units == 0 {
             return Err(format!("{text:?} is not above zero"));
         }
-        Ok(Money { units, currency })
+        Ok(WalletPayMoney { units, currency })
     }
 
     /// Refuses what is below the provider's minimum for an order.
     pub fn check_minimum(self) -> Result<(), String> {
-        let least = Money {
+        let least = WalletPayMoney {
             units: self.currency.minimum(),
             ..self
         };
@@ -162,7 +168,7 @@ impl Money {
     }
 }
 
-impl fmt::Display for Money {
+impl fmt::Display for WalletPayMoney {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.currency.digits();
         let unit = 10_u64.pow(digits);
@@ -176,7 +182,7 @@ impl fmt::Display for Money {
     }
 }
 
-impl Serialize for Money {
+impl Serialize for WalletPayMoney {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("MoneyAmount", 2)?;
         object.serialize_field("currencyCode", &self.currency)?;
@@ -188,18 +194,18 @@ impl Serialize for Money {
 /// What a payer chose: the list's `selectedPaymentOption`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PaymentOption {
-    pub amount: Money,
-    pub amount_fee: Money,
-    pub amount_net: Money,
+pub(super) struct PaymentOption {
+    pub amount: WalletPayMoney,
+    pub amount_fee: WalletPayMoney,
+    pub amount_net: WalletPayMoney,
     pub exchange_rate: Box<str>,
 }
 
 impl PaymentOption {
     /// Pays `order` in `currency` at a rate of the day drawn from `rng`.
     pub fn at_market(
-        order: Money,
-        currency: Currency,
+        order: WalletPayMoney,
+        currency: WalletPayCurrency,
         rng: &mut fastrand::Rng,
     ) -> Result<PaymentOption, String> {
         let rate = market_rate(order.currency, currency, rng);
@@ -215,7 +221,7 @@ impl PaymentOption {
             )
         })?;
         Ok(PaymentOption::of(
-            Money {
+            WalletPayMoney {
                 units: units.max(1),
                 currency,
             },
@@ -224,21 +230,21 @@ impl PaymentOption {
     }
 
     /// Pays `order` with exactly `paid`; the rate follows from the two.
-    pub fn of_amount(order: Money, paid: Money) -> PaymentOption {
+    pub fn of_amount(order: WalletPayMoney, paid: WalletPayMoney) -> PaymentOption {
         let rate = (paid.decimal() / order.decimal()).with_scale_round(19, RoundingMode::HalfUp);
         PaymentOption::of(paid, &rate)
     }
 
     /// The fee is 1 % rounded to the currency's digits, and net = amount - fee, exactly.
-    fn of(amount: Money, rate: &BigDecimal) -> PaymentOption {
+    fn of(amount: WalletPayMoney, rate: &BigDecimal) -> PaymentOption {
         let fee = amount.units / 100 + u64::from(amount.units % 100 >= 50);
         PaymentOption {
             amount,
-            amount_fee: Money {
+            amount_fee: WalletPayMoney {
                 units: fee,
                 ..amount
             },
-            amount_net: Money {
+            amount_net: WalletPayMoney {
                 units: amount.units - fee,
                 ..amount
             },
@@ -248,7 +254,11 @@ impl PaymentOption {
 }
 
 /// Payment currency for one unit of order currency, with 16 to 19 digits after the point as in real answers.
-fn market_rate(from: Currency, to: Currency, rng: &mut fastrand::Rng) -> BigDecimal {
+fn market_rate(
+    from: WalletPayCurrency,
+    to: WalletPayCurrency,
+    rng: &mut fastrand::Rng,
+) -> BigDecimal {
     if from == to {
         return BigDecimal::from(1);
     }
@@ -264,19 +274,19 @@ fn market_rate(from: Currency, to: Currency, rng: &mut fastrand::Rng) -> BigDeci
 mod tests {
     use super::*;
 
-    fn money(text: &str, currency: Currency) -> Money {
-        Money::parse(text, currency).unwrap()
+    fn money(text: &str, currency: WalletPayCurrency) -> WalletPayMoney {
+        WalletPayMoney::parse(text, currency).unwrap()
     }
 
     #[test]
     fn amounts_are_padded_to_the_currency() {
-        assert_eq!(money("1", Currency::Usd).to_string(), "1.00");
+        assert_eq!(money("1", WalletPayCurrency::Usd).to_string(), "1.00");
         assert_eq!(
-            money("0.10000034", Currency::Ton).to_string(),
+            money("0.10000034", WalletPayCurrency::Ton).to_string(),
             "0.100000340"
         );
         assert_eq!(
-            serde_json::to_string(&money("40.0", Currency::Rub)).unwrap(),
+            serde_json::to_string(&money("40.0", WalletPayCurrency::Rub)).unwrap(),
             r#"{"currencyCode":"RUB","amount":"40.00"}"#
         );
     }
@@ -295,12 +305,23 @@ mod tests {
             "0.001",
             "99999999999999999999999",
         ] {
-            assert!(Money::parse(text, Currency::Usd).is_err(), "{text}");
+            assert!(
+                WalletPayMoney::parse(text, WalletPayCurrency::Usd).is_err(),
+                "{text}"
+            );
         }
-        assert!(money("0.09", Currency::Rub).check_minimum().is_err());
-        assert!(money("0.10", Currency::Rub).check_minimum().is_ok());
         assert!(
-            money("0.000000999", Currency::Ton)
+            money("0.09", WalletPayCurrency::Rub)
+                .check_minimum()
+                .is_err()
+        );
+        assert!(
+            money("0.10", WalletPayCurrency::Rub)
+                .check_minimum()
+                .is_ok()
+        );
+        assert!(
+            money("0.000000999", WalletPayCurrency::Ton)
                 .check_minimum()
                 .unwrap_err()
                 .contains("minimum of 0.001000000 TON")
@@ -310,8 +331,8 @@ mod tests {
     #[test]
     fn fee_and_net_agree_with_the_captured_event() {
         let option = PaymentOption::of_amount(
-            money("40.00", Currency::Rub),
-            money("0.069848094", Currency::Ton),
+            money("40.00", WalletPayCurrency::Rub),
+            money("0.069848094", WalletPayCurrency::Ton),
         );
         assert_eq!(option.amount_fee.to_string(), "0.000698481");
         assert_eq!(option.amount_net.to_string(), "0.069149613");
@@ -321,8 +342,13 @@ mod tests {
     fn net_is_amount_minus_fee_and_rates_keep_their_digits() {
         let mut rng = fastrand::Rng::with_seed(7);
         for _ in 0..500 {
-            let order = money("12.34", Currency::Eur);
-            let to = [Currency::Ton, Currency::Usdt, Currency::Btc, Currency::Not][rng.usize(0..4)];
+            let order = money("12.34", WalletPayCurrency::Eur);
+            let to = [
+                WalletPayCurrency::Ton,
+                WalletPayCurrency::Usdt,
+                WalletPayCurrency::Btc,
+                WalletPayCurrency::Not,
+            ][rng.usize(0..4)];
             let option = PaymentOption::at_market(order, to, &mut rng).unwrap();
             assert_eq!(
                 option.amount.units,
@@ -334,8 +360,12 @@ mod tests {
                 .map_or(0, |(_, fraction)| fraction.len());
             assert!(digits <= 19, "{}", option.exchange_rate);
         }
-        let same =
-            PaymentOption::at_market(money("1", Currency::Ton), Currency::Ton, &mut rng).unwrap();
+        let same = PaymentOption::at_market(
+            money("1", WalletPayCurrency::Ton),
+            WalletPayCurrency::Ton,
+            &mut rng,
+        )
+        .unwrap();
         assert_eq!(&*same.exchange_rate, "1");
     }
 }
