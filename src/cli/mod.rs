@@ -42,7 +42,7 @@ pub use groups::command;
 use session::{Logs, Session};
 
 use crate::config::Environment;
-use crate::store::sqlite::SqliteStore;
+use crate::store::Database;
 
 const FIRST_STEPS: &str = "First steps: `payrecond demo` shows payrecond at work, `payrecond init` writes a \
                            configuration.\n`payrecond COMMAND --help` describes a command.";
@@ -192,7 +192,6 @@ async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit
     } else {
         session.open_store().await?
     };
-    let store = Arc::new(store);
     let outcome = with_store(command, session, &store).await;
     store.close().await;
     outcome
@@ -201,8 +200,9 @@ async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit
 async fn with_store(
     command: Command,
     session: &Session,
-    store: &Arc<SqliteStore>,
+    open: &Arc<dyn Database>,
 ) -> anyhow::Result<Exit> {
+    let store = open.as_ref();
     match command {
         Command::Add(arguments) => add::run(session, store, arguments).await,
         Command::List(arguments) => list::run(session, store, arguments).await,
@@ -210,9 +210,9 @@ async fn with_store(
         Command::Why(arguments) => why::run(session, store, arguments).await,
         Command::Nudge(arguments) => nudge::run(session, store, arguments).await,
         Command::Resolve(arguments) => resolve::run(session, store, arguments).await,
-        Command::Feed(arguments) => feed::run(session, store, arguments).await,
+        Command::Feed(arguments) => feed::run(session, open, arguments).await,
         Command::Stats(report) => stats::run(session, store, report).await,
-        Command::Audit(arguments) => audit::run(session, store, arguments).await,
+        Command::Audit(arguments) => audit::run(session, open, arguments).await,
         Command::Backup(arguments) => backup::back_up(session, store, arguments).await,
         Command::Top => top::run(session, store).await,
         Command::Run(_)
