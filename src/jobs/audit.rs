@@ -67,7 +67,7 @@ pub struct AuditReport {
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The list could not be read.
-    #[error("the order list of account {account} could not be read: {error}")]
+    #[error("records of account {account} could not be read: {error}")]
     ProviderError {
         /// The account.
         account: AccountName,
@@ -75,7 +75,7 @@ pub enum AuditError {
         error: ProviderError,
     },
     /// The daemon stops. Nothing was said: the next audit says it.
-    #[error("the daemon stops")]
+    #[error("daemon is stopping")]
     Stopped,
     /// The database could not be used.
     #[error(transparent)]
@@ -232,7 +232,7 @@ impl Audit {
                 Written::Yes { .. } => return Ok(()),
                 Written::Stale => {}
                 Written::Refused(why) => {
-                    tracing::error!(account = %self.account, external_id = %invoice.external_id, why, "the database refuses what the audit saw");
+                    tracing::error!(account = %self.account, external_id = %invoice.external_id, why, "audit result refused by the database");
                     return Ok(());
                 }
             }

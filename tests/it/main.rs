@@ -43,3 +43,4 @@ mod translation;
 mod until;
 mod upgrade;
 mod walletpay;
+mod words;

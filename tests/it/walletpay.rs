@@ -294,7 +294,10 @@ async fn waits_are_handed_on() {
 async fn words_of_the_provider_are_made_harmless_and_keyless() {
     let body = r#"{"status":"INTERNAL_ERROR","message":"a\u001b[2J\nkey store-key-0123456789"}"#;
     let error = look(200, body, "1").await.unwrap_err().to_string();
-    assert_eq!(error, "service in trouble: INTERNAL_ERROR: a [2J key (key)");
+    assert_eq!(
+        error,
+        "provider unavailable: INTERNAL_ERROR: a [2J key (key)"
+    );
 }
 
 #[tokio::test]

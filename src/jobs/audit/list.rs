@@ -68,7 +68,7 @@ impl Audit {
     }
 
     fn orders(&self) -> Result<&dyn ListOrders, ProviderError> {
-        let none = || ProviderError::Refused("the provider has no order list".into());
+        let none = || ProviderError::Refused("account has no order list".into());
         self.provider.lists().ok_or_else(none)
     }
 

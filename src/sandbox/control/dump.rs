@@ -92,7 +92,7 @@ fn unknown(world: &World, word: &str) -> Option<String> {
     accepted.retain(|known| seen.insert(**known));
     let accepted: Vec<_> = accepted.into_iter().copied().collect();
     Some(format!(
-        "status: {word:?}; accepted: {}",
+        "status: {word:?}; expected: {}",
         accepted.join(", ")
     ))
 }

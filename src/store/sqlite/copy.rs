@@ -30,7 +30,10 @@ const EMPTY: &str = "this is no payrecond database: it is empty";
 pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, StoreError> {
     let file = &path::resolve(file);
     if file.try_exists().map_err(|error| io(file, &error))? {
-        return Err(unusable(file, "exists already: name a file that does not"));
+        return Err(unusable(
+            file,
+            "file exists; name a file that does not exist",
+        ));
     }
     let partial = beside(file, ".partial");
     let _ = fs::remove_file(&partial);
@@ -78,7 +81,7 @@ pub async fn restore(
 ) -> Result<Copied, StoreError> {
     let (file, database) = (&path::resolve(file), &path::resolve(database));
     path::require_one_name(database)?;
-    let held = || unusable(database, "a daemon has it open: stop it first");
+    let held = || unusable(database, "a daemon has the database open; stop it first");
     let _lock = DatabaseLock::try_take(database, "daemon")
         .map_err(|error| access::explained(io(database, &error), database))?
         .ok_or_else(held)?;
@@ -226,7 +229,7 @@ async fn require_whole(copy: &mut SqliteConnection, file: &Path) -> Result<(), S
     if answer == "ok" {
         Ok(())
     } else {
-        Err(unusable(file, &format!("is damaged: {answer}")))
+        Err(unusable(file, &format!("file is damaged: {answer}")))
     }
 }
 
@@ -254,7 +257,7 @@ async fn open_alone(database: &Path) -> Result<Option<SqliteConnection>, StoreEr
         Ok(true) => Ok(Some(old)),
         Ok(false) | Err(_) => Err(unusable(
             database,
-            "a process has it open: end every program that uses it first",
+            "a process has the database open; stop every program that uses it first",
         )),
     }
 }

@@ -111,7 +111,7 @@ async fn a_key_put_right_is_found_by_the_next_probe_itself() {
     let program = Program::ready(&two.shop).await;
     program.until_said("provider refuses the key").await;
     two.put_key(GOOD);
-    program.until_said("account works again").await;
+    program.until_said("account working again").await;
     two.shop.until("SELECT status FROM invoices", "paid").await;
     program.stop().await;
 }

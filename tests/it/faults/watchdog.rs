@@ -149,9 +149,9 @@ async fn a_database_locked_for_long_starves_no_watchdog() {
     let mut holder = shop.connect().await;
     let begin = sqlx::query("BEGIN IMMEDIATE").execute(&mut holder).await;
     begin.unwrap();
-    program.until_said("the database cannot be used").await;
+    program.until_said("database unavailable; retrying").await;
     is_fed(&mut program).await;
     sqlx::Connection::close(holder).await.unwrap();
-    program.until_said("the database can be used again").await;
+    program.until_said("database available again").await;
     program.stop().await;
 }
