@@ -606,7 +606,7 @@ _payrecond() {
             fi
             case "${prev}" in
                 --provider)
-                    COMPREPLY=($(compgen -W "walletpay" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "walletpay crypto-pay" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -761,7 +761,7 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__sandbox)
-            opts="-h --listen --api-key --seed --latency --rate-limit --faults --preview-id --config --help"
+            opts="-h --listen --api-key --seed --latency --rate-limit --faults --variant --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -791,8 +791,8 @@ _payrecond() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --preview-id)
-                    COMPREPLY=($(compgen -W "text number" -- "${cur}"))
+                --variant)
+                    COMPREPLY=($(compgen -W "walletpay-number-id crypto-pay-number-fees crypto-pay-wrong-network crypto-pay-testnet crypto-pay-delete-false" -- "${cur}"))
                     return 0
                     ;;
                 --config)

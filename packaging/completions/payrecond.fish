@@ -46,7 +46,8 @@ complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "restore" -d 'Pu
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "demo" -d 'Show payrecond at work on a temporary database, without an API key or network'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "sandbox" -d 'Simulate the payment providers on loopback, for tests of your own programs'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l provider -d 'The payment provider' -r -f -a "walletpay\t''"
+complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l provider -d 'The payment provider' -r -f -a "walletpay\t''
+crypto-pay\t''"
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l output -d 'The file to write; must not exist' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -s h -l help -d 'Print help'
@@ -139,8 +140,11 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l seed -d 
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l latency -d 'The time that each answer takes' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l rate-limit -d 'Requests per second; more are answered with status 429' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l faults -d 'Faults to inject: a JSON array, or a file that contains one' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l preview-id -d 'How the preview writes an order\'s id' -r -f -a "text\t'As text'
-number\t'As a JSON number'"
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l variant -d 'Another behaviour where a provider\'s documentation leaves it open; may be repeated' -r -f -a "walletpay-number-id\t'Wallet Pay writes the id of a created order and of a preview as a number, not as text'
+crypto-pay-number-fees\t'Crypto Pay writes fees as numbers, not as text'
+crypto-pay-wrong-network\t'Crypto Pay refuses every token, as a network does with a token of the other one'
+crypto-pay-testnet\t'Crypto Pay is the testnet: bots and hosts of the links are those of the test network'
+crypto-pay-delete-false\t'Crypto Pay answers false, not an error, when an unknown invoice is deleted'"
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "init" -d 'Write a first configuration file, and say what to do next'
