@@ -54,9 +54,9 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
     for (sql, why) in [
         (
             "CREATE TABLE theirs (a); PRAGMA application_id = 7;",
-            "another program's database",
+            "it belongs to another program",
         ),
-        ("CREATE TABLE invoices (a);", "another program's database"),
+        ("CREATE TABLE invoices (a);", "it belongs to another program"),
         (
             "PRAGMA application_id = 1346459986; PRAGMA user_version = 99;",
             "newer than this program",
@@ -76,7 +76,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
     )
     .unwrap();
     let before = std::fs::read(&path).unwrap();
-    refused(&shop, "damaged or is none").await;
+    refused(&shop, "damaged or not a database").await;
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 

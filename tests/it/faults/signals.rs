@@ -73,7 +73,7 @@ async fn a_long_interval_starves_no_watchdog() {
     }
     let left = program.stop().await;
     assert!(
-        !left.stderr.contains("no turn for too long"),
+        !left.stderr.contains("task stalled"),
         "{}",
         left.stderr
     );

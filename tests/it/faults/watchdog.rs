@@ -24,7 +24,7 @@ fn spawn(shop: &Shop, command: tokio::process::Command) -> Program {
 
 /// Fed before; now `duty` hangs, and nothing comes any more.
 async fn starves(program: &mut Program, duty: &str) {
-    program.until_said("the watchdog is not fed").await;
+    program.until_said("withholding watchdog ping").await;
     assert!(program.said().contains(duty), "{}", program.said());
     // What was told before that.
     program.notified.told_within(SHORT / 8).await;
@@ -38,7 +38,7 @@ async fn is_fed(program: &mut Program) {
         program.notified.told.clear();
         program.notified.until("WATCHDOG=1").await;
     }
-    assert!(!program.said().contains("is not fed"), "{}", program.said());
+    assert!(!program.said().contains("withholding watchdog ping"), "{}", program.said());
 }
 
 #[tokio::test]
