@@ -5,15 +5,18 @@
 //! kind can become an observation about an invoice.
 
 pub mod crypto_pay;
+pub mod cryptocloud;
 pub mod http;
 pub mod kind;
 mod ledger;
 pub mod registry;
 pub mod service;
 pub mod setting;
+pub mod telegram_stars;
 mod time_list;
 pub mod walletpay;
 pub mod wire;
+pub mod yoomoney;
 
 use std::fmt;
 use std::sync::Arc;

@@ -56,7 +56,10 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
             "CREATE TABLE theirs (a); PRAGMA application_id = 7;",
             "it belongs to another program",
         ),
-        ("CREATE TABLE invoices (a);", "it belongs to another program"),
+        (
+            "CREATE TABLE invoices (a);",
+            "it belongs to another program",
+        ),
         (
             "PRAGMA application_id = 1346459986; PRAGMA user_version = 99;",
             "newer than this program",

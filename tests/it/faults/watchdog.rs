@@ -38,7 +38,11 @@ async fn is_fed(program: &mut Program) {
         program.notified.told.clear();
         program.notified.until("WATCHDOG=1").await;
     }
-    assert!(!program.said().contains("withholding watchdog ping"), "{}", program.said());
+    assert!(
+        !program.said().contains("withholding watchdog ping"),
+        "{}",
+        program.said()
+    );
 }
 
 #[tokio::test]
