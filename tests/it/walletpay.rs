@@ -217,7 +217,7 @@ async fn the_http_status_is_looked_at_first() {
     let error = look(401, fixture!("error-401-alternative"), "1").await;
     assert_eq!(
         error.unwrap_err().to_string(),
-        "key refused: HTTP 401: Invalid token"
+        "API key refused: HTTP 401: Invalid token"
     );
 }
 

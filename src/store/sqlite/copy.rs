@@ -21,7 +21,7 @@ use super::schema;
 use crate::domain::time::UnixMillis;
 use crate::store::{Copied, StoreError};
 
-const EMPTY: &str = "this is no payrecond database: it is empty";
+const EMPTY: &str = "not a payrecond database: the file is empty";
 
 /// Writes a consistent copy of the database, live or not, to `file`; durable when this returns.
 ///
