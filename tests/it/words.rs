@@ -24,7 +24,6 @@ const BANNED_WORDS: &[&str] = &[
     "nobody",
     "somebody",
     "whoever",
-    "budget",
     "throttle",
     "readers",
     "told",

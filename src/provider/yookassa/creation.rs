@@ -124,7 +124,7 @@ fn check_amount(amount: &Money) -> Result<(), String> {
     let digits = value.split_once('.').map_or(0, |(_, after)| after.len());
     if digits > 2 {
         return Err(format!(
-            "amount: {digits} digits after the point, accepted are at most 2"
+            "amount: {digits} digits after the point, expected at most 2"
         ));
     }
     Ok(())
@@ -142,7 +142,7 @@ fn check_length(name: &str, text: &str, most: usize) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{name}: {length} characters, accepted are at most {most}"
+        "{name}: {length} characters, expected at most {most}"
     ))
 }
 
@@ -213,7 +213,7 @@ fn metadata<'a>(
     };
     if shops.len() >= MOST_METADATA {
         return Err(format!(
-            "options.metadata: {} entries, accepted are at most {} beside external_id",
+            "options.metadata: {} entries, expected at most {} beside external_id",
             shops.len(),
             MOST_METADATA - 1
         ));
