@@ -38,16 +38,18 @@ pub fn audit(
     limiter: SharedLimiter,
     adopt: bool,
 ) -> Audit {
+    let rules = Rules {
+        accept_test_payments: account.accept_test_payments,
+        currency_names: provider.currency_names(),
+        ..Rules::default()
+    };
     Audit {
         account: AccountName(account.name.clone()),
         provider,
         store: Arc::clone(store) as Arc<dyn Store>,
         clock: Arc::clone(clock),
         limiter,
-        rules: Rules {
-            accept_test_payments: account.accept_test_payments,
-            ..Rules::default()
-        },
+        rules,
         adopt,
         polled_until: None,
     }
@@ -83,6 +85,7 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             rules: Rules {
                 accept_test_payments: settings.accept_test_payments,
                 deadline_grace: parts.config.polling.deadline_grace,
+                currency_names: account.provider.currency_names(),
             },
             intake_interval: parts.config.polling.intake_interval,
             limiter: account.limiter.clone(),

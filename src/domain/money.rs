@@ -22,6 +22,24 @@ pub struct Money {
     pub currency: String,
 }
 
+/// Which codes name one currency at a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CurrencyNames {
+    /// Each code is a currency of its own.
+    #[default]
+    Distinct,
+    /// TON and GRAM are one.
+    ToncoinIsGram,
+}
+
+impl CurrencyNames {
+    /// Whether both are the same sum, by these names.
+    pub fn agree(self, a: &Money, b: &Money) -> bool {
+        let same_code = a.currency == b.currency;
+        (same_code || self == Self::ToncoinIsGram) && a.agrees_with(b)
+    }
+}
+
 impl Money {
     /// Whether both are the same sum: equal value, same currency. TON and GRAM are one currency
     /// (Toncoin took the ticker GRAM on 15 June 2026). A value that is no decimal agrees with

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 pub use self::ledger::{LedgerJudgement, LedgerPage, ReadLedger};
 pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
+use crate::domain::money::CurrencyNames;
 use crate::domain::observation::{ObservedOrder, OrderState};
 
 /// One account at a payment provider: every request of its is made through here. What else it can do
@@ -35,6 +36,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Takes another key from now on.
     fn set_key(&self, key: ApiKey);
+
+    /// Which codes name one currency here.
+    fn currency_names(&self) -> CurrencyNames {
+        CurrencyNames::Distinct
+    }
 
     /// By how much the provider's clock differed from ours at its last answer; None where it tells no
     /// time.

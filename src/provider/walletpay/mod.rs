@@ -33,6 +33,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
+use crate::domain::money::CurrencyNames;
 use crate::domain::observation::ObservedOrder;
 
 /// Wallet Pay, as it is registered.
@@ -126,6 +127,11 @@ impl Provider for WalletPay {
 
     fn set_key(&self, key: ApiKey) {
         self.service.set_key(key);
+    }
+
+    /// Toncoin took the ticker GRAM on 15 June 2026; orders show either.
+    fn currency_names(&self) -> CurrencyNames {
+        CurrencyNames::ToncoinIsGram
     }
 
     fn clock_difference(&self) -> Option<ClockDifference> {
