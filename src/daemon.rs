@@ -1,4 +1,4 @@
-//! The composition root: the only place that names concrete stores, providers and feeds.
+//! The composition root: the only place that names concrete providers and feeds.
 
 mod duties;
 mod open_files;
@@ -22,13 +22,10 @@ use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::feed::FeedError;
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
-use crate::store::StoreError;
-use crate::store::sqlite::SqliteOptions;
+use crate::store::{DatabaseOptions, StoreError};
 
 /// The consumer of the daemon's own feed on stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
-/// The name of the lock that a running daemon holds on its database.
-pub const DAEMON_LOCK: &str = "daemon";
 /// How long all tasks together may take to stop: a little more than a poller alone. A task that waits
 /// for a locked database is abandoned, as by a kill.
 const END_WITHIN: Duration = FINISH_WITHIN.saturating_add(Duration::from_millis(250));
@@ -53,15 +50,13 @@ pub enum DaemonError {
 }
 
 /// The options by which the daemon and the commands open the database.
-pub fn store_options(config: &Config) -> SqliteOptions {
+pub fn database_options(config: &Config) -> DatabaseOptions {
     let is_off = config.feed.stdout == StdoutFeed::Off;
-    SqliteOptions::new(&config.database.path, &config.feed.subject_prefix)
-        .with_off_consumer(is_off.then_some(STDOUT_CONSUMER))
-}
-
-/// The name of a consumer's lock.
-pub fn consumer_lock(name: &str) -> String {
-    format!("feed-{name}")
+    DatabaseOptions {
+        path: config.database.path.clone(),
+        subject_prefix: config.feed.subject_prefix.clone(),
+        off_consumer: is_off.then(|| STDOUT_CONSUMER.to_owned()),
+    }
 }
 
 /// Runs the daemon until a signal stops it: polls, and delivers the feed to `output`.
@@ -108,7 +103,11 @@ where
         status(&parts),
     ));
     lifecycle::ready(parts.board.words()).await;
-    tracing::info!(database = %parts.store.path().display(), accounts = parts.accounts.len(), "polling");
+    tracing::info!(
+        database = parts.store.name(),
+        accounts = parts.accounts.len(),
+        "polling"
+    );
 
     let end = tokio::select! {
         // First, because a poller that ends for the same reason may be ready at the same moment.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
 use payrecond::domain::observation::{Observation, ObservedMoney, ObservedOrder, OrderState};
-use payrecond::store::{QueuePlace, Store as _, Written};
+use payrecond::store::{Database as _, QueuePlace, Store as _, Written};
 
 use crate::Scale;
 use crate::bed::{Database, Order, Rows, folder, limit, now};

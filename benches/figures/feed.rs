@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use payrecond::domain::invoice::AccountName;
-use payrecond::store::{QueuePlace, Store as _};
+use payrecond::store::{Database as _, QueuePlace, Store as _};
 use tokio::time::sleep;
 
 use super::commits::{due_orders, paid};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use payrecond::domain::invoice::AccountName;
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::{QueuePlace, Store as _};
+use payrecond::store::{Database as _, QueuePlace, Store as _};
 use tokio::time::sleep;
 
 use crate::Scale;

@@ -10,7 +10,7 @@ use super::show;
 use super::{Exit, ReportFormat, complain};
 use crate::config::duration;
 use crate::domain::text::one_line;
-use crate::store::sqlite::{NewInvoice, SqliteStore};
+use crate::store::{NewInvoice, Reports};
 
 #[derive(Debug, Args)]
 pub(super) struct AddArguments {
@@ -50,7 +50,7 @@ pub(super) struct AddArguments {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Reports,
     arguments: AddArguments,
 ) -> anyhow::Result<Exit> {
     let new = NewInvoice {

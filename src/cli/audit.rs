@@ -12,10 +12,10 @@ use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
 use crate::config;
-use crate::daemon::{self, DAEMON_LOCK};
+use crate::daemon;
 use crate::domain::audit::{Discrepancy, DiscrepancyKind, Side, Sum};
 use crate::jobs::audit::{Audit, AuditReport};
-use crate::store::sqlite::{DatabaseLock, SqliteStore};
+use crate::store::{Database, Store};
 use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -42,7 +42,7 @@ struct Whole<'a> {
 
 pub(super) async fn run(
     session: &Session,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Database>,
     arguments: AuditArguments,
 ) -> anyhow::Result<Exit> {
     let mut whole = AuditReport::default();
@@ -59,7 +59,8 @@ pub(super) async fn run(
         provider.set_key(key);
         let limiter = daemon::limiter(account, session.clock.as_ref());
         // A lock file that cannot be read is a daemon's of another user.
-        let daemon_runs = DatabaseLock::is_held(store.path(), DAEMON_LOCK).unwrap_or(true);
+        let daemon_runs = store.daemon_runs().unwrap_or(true);
+        let store = Arc::clone(store) as Arc<dyn Store>;
         let (clock, adopt) = (&session.clock, arguments.adopt);
         let audit = Audit {
             // Its end is not seen from here.

@@ -1,7 +1,6 @@
 //! `backup` and `restore`: write a consistent copy of a live database, and put one back.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -9,7 +8,7 @@ use serde_json::json;
 use super::Exit;
 use super::session::Session;
 use super::table::{Cell, Table};
-use crate::store::sqlite::{Copied, SqliteStore, restore};
+use crate::store::{Copied, Database};
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
@@ -34,7 +33,7 @@ pub(super) struct Restore {
 
 pub(super) async fn back_up(
     session: &Session,
-    store: &Arc<SqliteStore>,
+    store: &dyn Database,
     arguments: Backup,
 ) -> anyhow::Result<Exit> {
     let copied = store.backup(&arguments.file).await?;
@@ -49,7 +48,10 @@ pub(super) async fn back_up(
 
 pub(super) async fn put_back(session: &Session, arguments: Restore) -> anyhow::Result<Exit> {
     let database = session.database();
-    let copied = restore(&arguments.file, database, arguments.force, session.now()).await?;
+    let copied = session
+        .options()
+        .restore(&arguments.file, arguments.force, session.now())
+        .await?;
     tell(
         session,
         "database",

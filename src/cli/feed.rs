@@ -13,11 +13,9 @@ use tokio::io::AsyncWrite;
 use self::follow::Reader;
 use super::session::Session;
 use super::{Exit, complain, stdout};
-use crate::daemon::consumer_lock;
 use crate::feed::{Format, Pattern, is_consumer_name};
 use crate::jobs::feed::{Delivery, Feed, FeedError};
-use crate::store::Store;
-use crate::store::sqlite::{DatabaseLock, SqliteStore, owners};
+use crate::store::{Database, Role, RoleHold, Store};
 
 /// Frames written between two checks for a signal.
 const TURN: u64 = 500;
@@ -71,7 +69,7 @@ pub(super) async fn serve(session: &Session, arguments: &FeedArguments) -> anyho
 
 pub(super) async fn run(
     session: &Session,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Database>,
     arguments: FeedArguments,
 ) -> anyhow::Result<Exit> {
     let FeedArguments {
@@ -86,7 +84,7 @@ pub(super) async fn run(
     if follow && store.is_at_rest() {
         bail!(
             "{}: the database is read-only here and no daemon has it open, so no event can arrive; leave out --follow",
-            store.path().display()
+            store.name()
         );
     }
     if consumer.is_some() {
@@ -100,7 +98,7 @@ pub(super) async fn run(
         .transpose()?;
     let place = match (&consumer, from) {
         (Some(name), _) => store.consumer(name).await?,
-        (None, Some(from)) => start_at(store, from).await?,
+        (None, Some(from)) => start_at(store.as_ref(), from).await?,
         (None, None) => 0,
     };
     let delivery = Delivery {
@@ -108,10 +106,15 @@ pub(super) async fn run(
         consumer,
         pattern: subject,
     };
-    let feed = Feed::new(store.clone(), delivery, place, tokio::io::stdout());
+    let feed = Feed::new(
+        Arc::clone(store) as Arc<dyn Store>,
+        delivery,
+        place,
+        tokio::io::stdout(),
+    );
     let mut reading = FeedSession { feed, left: limit };
     let ended = if follow {
-        follow::follow(&mut reading, store, &Reader::of_stdout()).await
+        follow::follow(&mut reading, store.as_ref(), &Reader::of_stdout()).await
     } else {
         reading.all().await
     };
@@ -166,20 +169,18 @@ impl<W: AsyncWrite + Unpin + Send> FeedSession<W> {
     }
 }
 
-fn hold(session: &Session, consumer: &str) -> anyhow::Result<DatabaseLock> {
-    let lock =
-        DatabaseLock::try_take(session.database(), &consumer_lock(consumer)).map_err(|error| {
-            let owners = session.database().parent().map(owners).unwrap_or_default();
-            anyhow!("lock of consumer {consumer} could not be taken: {error}{owners}")
-        })?;
-    let Some(lock) = lock else {
+fn hold(session: &Session, consumer: &str) -> anyhow::Result<Box<dyn RoleHold>> {
+    let hold = session.options().hold(Role::Consumer(consumer));
+    let hold =
+        hold.map_err(|error| anyhow!("lock of consumer {consumer} could not be taken: {error}"))?;
+    let Some(hold) = hold else {
         bail!("consumer {consumer} is in use; only one reader per consumer name");
     };
-    Ok(lock)
+    Ok(hold)
 }
 
 /// The position before the event `from`, or before the first event that is kept.
-async fn start_at(store: &SqliteStore, from: i64) -> anyhow::Result<i64> {
+async fn start_at(store: &dyn Store, from: i64) -> anyhow::Result<i64> {
     let first = store.first_seq().await?;
     if from.max(1) < first {
         complain(&format!(

@@ -6,8 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::domain::invoice::Invoice;
 use crate::domain::time::UnixMillis;
-use crate::store::SeenTransaction;
-use crate::store::sqlite::EventRow;
+use crate::store::{HistoryEvent, SeenTransaction};
 
 /// One row of `invoices`, all columns of the interface.
 #[derive(Serialize)]
@@ -136,8 +135,8 @@ pub(super) struct EventJson<'a> {
     created_at: i64,
 }
 
-impl<'a> From<&'a EventRow> for EventJson<'a> {
-    fn from(event: &'a EventRow) -> Self {
+impl<'a> From<&'a HistoryEvent> for EventJson<'a> {
+    fn from(event: &'a HistoryEvent) -> Self {
         Self {
             seq: event.seq,
             event_id: &event.event_id,

@@ -10,8 +10,7 @@ use super::{Exit, ReportFormat, complain};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::AccountRecord;
-use crate::store::sqlite::{InvoiceQuery, SqliteStore};
+use crate::store::{AccountRecord, InvoiceQuery, Reports};
 use crate::{story, words};
 
 #[derive(Debug, Args)]
@@ -32,7 +31,7 @@ pub(super) struct ListArguments {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Reports,
     arguments: ListArguments,
 ) -> anyhow::Result<Exit> {
     let limit = arguments.limit;

@@ -5,11 +5,10 @@ use serde_json::json;
 use super::session::Session;
 use super::table::{Cell, Table};
 use super::{Exit, ReportFormat, complain};
-use crate::store::sqlite;
 
 pub(super) async fn run(session: &Session, report: ReportFormat) -> anyhow::Result<Exit> {
     let path = session.database();
-    let migrated = sqlite::migrate(path, session.now()).await?;
+    let migrated = session.options().migrate(session.now()).await?;
     if migrated.put_back {
         complain("database appears restored from an older copy; starting a new epoch");
     }

@@ -39,7 +39,7 @@ pub use exit::{Exit, complain};
 use session::{Logs, Session};
 
 use crate::config::Environment;
-use crate::store::sqlite::SqliteStore;
+use crate::store::Database;
 
 const CONFIG_HELP: &str = "Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, \
                            else /etc/payrecond/payrecond.toml]";
@@ -182,7 +182,6 @@ async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit
     } else {
         session.open_store().await?
     };
-    let store = Arc::new(store);
     let outcome = with_store(command, session, &store).await;
     store.close().await;
     outcome
@@ -191,8 +190,9 @@ async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit
 async fn with_store(
     command: Command,
     session: &Session,
-    store: &Arc<SqliteStore>,
+    open: &Arc<dyn Database>,
 ) -> anyhow::Result<Exit> {
+    let store = open.as_ref();
     match command {
         Command::Add(arguments) => add::run(session, store, arguments).await,
         Command::List(arguments) => list::run(session, store, arguments).await,
@@ -200,9 +200,9 @@ async fn with_store(
         Command::Why(arguments) => why::run(session, store, arguments).await,
         Command::Nudge(arguments) => nudge::run(session, store, arguments).await,
         Command::Resolve(arguments) => resolve::run(session, store, arguments).await,
-        Command::Feed(arguments) => feed::run(session, store, arguments).await,
+        Command::Feed(arguments) => feed::run(session, open, arguments).await,
         Command::Stats(report) => stats::run(session, store, report).await,
-        Command::Audit(arguments) => audit::run(session, store, arguments).await,
+        Command::Audit(arguments) => audit::run(session, open, arguments).await,
         Command::Backup(arguments) => backup::back_up(session, store, arguments).await,
         Command::Top => top::run(session, store).await,
         Command::Run(_)

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::show;
 use super::{Exit, ReportFormat, complain};
 use crate::domain::state::Status;
-use crate::store::sqlite::{DatabaseLock, Reference, SqliteStore};
+use crate::store::{Database, Reference};
 
 #[derive(Debug, Args)]
 pub(super) struct NudgeArguments {
@@ -20,7 +20,7 @@ pub(super) struct NudgeArguments {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Database,
     arguments: NudgeArguments,
 ) -> anyhow::Result<Exit> {
     let invoice = arguments
@@ -43,7 +43,7 @@ pub(super) async fn run(
     let Some(invoice) = store.find(&Reference::Id(invoice.id), None).await?.pop() else {
         bail!("invoice {} was deleted", invoice.id);
     };
-    if let Ok(false) = DatabaseLock::is_held(store.path(), super::why::DAEMON_LOCK) {
+    if store.daemon_runs() == Some(false) {
         complain(
             "no daemon is running on this database; the invoice is polled once one is (payrecond run)",
         );

@@ -9,7 +9,7 @@ use super::invoice_json::InvoiceJson;
 use super::session::Session;
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::text::one_line;
-use crate::store::sqlite::{Reference, SqliteStore};
+use crate::store::{Database, Reference};
 
 /// One invoice.
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ impl Which {
     pub(super) async fn find(
         &self,
         session: &Session,
-        store: &SqliteStore,
+        store: &dyn Database,
         report: ReportFormat,
     ) -> anyhow::Result<Invoice> {
         let account = self.account.as_deref().map(AccountName::from);
@@ -64,7 +64,7 @@ impl Which {
         }
     }
 
-    fn nothing(&self, store: &SqliteStore, reference: &Reference) -> String {
+    fn nothing(&self, store: &dyn Database, reference: &Reference) -> String {
         let places = match reference {
             Reference::Id(_) => "ids, external ids, order ids and transaction ids",
             Reference::Text(_) => "external ids, order ids and transaction ids",
@@ -75,7 +75,7 @@ impl Which {
         format!(
             "no invoice {}; searched {places}{account} in {}; `payrecond list` shows the newest",
             one_line(&self.reference),
-            store.path().display()
+            store.name()
         )
     }
 

@@ -12,8 +12,7 @@ use crate::domain::invoice::Invoice;
 use crate::domain::observation::{Observation, Verdict};
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
-use crate::store::sqlite::{Reference, SqliteStore};
-use crate::store::{Store as _, Written};
+use crate::store::{Database, Reference, Reports, Written};
 
 /// Attempts while the daemon changes the invoice at the same time.
 const TRIES: usize = 5;
@@ -54,7 +53,7 @@ impl From<VerdictWord> for Verdict {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Database,
     arguments: ResolveArguments,
 ) -> anyhow::Result<Exit> {
     let mut invoice = arguments
@@ -80,7 +79,7 @@ pub(super) async fn run(
 
 async fn decision(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Reports,
     invoice: &Invoice,
     arguments: &ResolveArguments,
 ) -> anyhow::Result<Decision> {
@@ -109,7 +108,7 @@ async fn decision(
 /// The provider's name for the event: from the configuration, else from the account's row.
 async fn provider(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Reports,
     invoice: &Invoice,
 ) -> anyhow::Result<String> {
     if let Some(account) = session.account(&invoice.account) {

@@ -11,8 +11,7 @@ use crate::daemon;
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{Database, DatabaseOptions, StoreError};
 use crate::telemetry::{self, Logging};
 
 /// The default level.
@@ -83,21 +82,25 @@ impl Session {
     }
 
     /// Opens the database, which must exist: only `migrate` and `run` create one.
-    pub(super) async fn open_store(&self) -> anyhow::Result<SqliteStore> {
-        self.named(SqliteStore::open(self.options()).await)
+    pub(super) async fn open_store(&self) -> anyhow::Result<Arc<dyn Database>> {
+        self.named(self.options().open().await)
     }
 
     /// Opens the database to read, for users who may not write it.
-    pub(super) async fn open_store_to_read(&self) -> anyhow::Result<SqliteStore> {
-        self.named(SqliteStore::open_to_read(self.options()).await)
+    pub(super) async fn open_store_to_read(&self) -> anyhow::Result<Arc<dyn Database>> {
+        self.named(self.options().open_to_read().await)
     }
 
-    fn options(&self) -> SqliteOptions {
-        daemon::store_options(&self.config)
+    /// Which database.
+    pub(super) fn options(&self) -> DatabaseOptions {
+        daemon::database_options(&self.config)
     }
 
-    /// Adds the path of the database to an error.
-    fn named(&self, opened: Result<SqliteStore, StoreError>) -> anyhow::Result<SqliteStore> {
+    /// Adds the name of the database to an error.
+    fn named(
+        &self,
+        opened: Result<Arc<dyn Database>, StoreError>,
+    ) -> anyhow::Result<Arc<dyn Database>> {
         let path = self.database().display().to_string();
         opened.map_err(|error| {
             let named = error.to_string().contains(&path);

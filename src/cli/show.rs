@@ -12,8 +12,7 @@ use super::{Exit, ReportFormat};
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::sqlite::{EventRow, SqliteStore};
-use crate::store::{AccountRecord, SeenTransaction};
+use crate::store::{AccountRecord, Database, HistoryEvent, SeenTransaction};
 use crate::{story, words};
 
 #[derive(Debug, Args)]
@@ -26,7 +25,7 @@ pub(super) struct ShowArguments {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Database,
     arguments: ShowArguments,
 ) -> anyhow::Result<Exit> {
     let invoice = arguments
@@ -164,7 +163,7 @@ fn next_poll(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> S
     }
 }
 
-fn history(output: &mut Output, invoice: &Invoice, events: &[EventRow], now: UnixMillis) {
+fn history(output: &mut Output, invoice: &Invoice, events: &[HistoryEvent], now: UnixMillis) {
     output.heading("Events");
     if events.is_empty() {
         let kept = if invoice.version > 0 {

@@ -9,8 +9,7 @@ use super::session::Session;
 use super::table::{Cell, Table, Tone};
 use super::{Exit, ReportFormat};
 use crate::domain::time::UnixMillis;
-use crate::store::sqlite::{DetectTimes, Overview, SqliteStore};
-use crate::store::{AccountRecord, Consumer, LAG_ALARM, Store as _};
+use crate::store::{AccountRecord, Consumer, Database, DetectTimes, LAG_ALARM, Overview};
 use crate::words;
 
 /// The counts.
@@ -23,7 +22,7 @@ struct Stats {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Database,
     report: ReportFormat,
 ) -> anyhow::Result<Exit> {
     let now = session.now();

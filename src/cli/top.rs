@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use super::Exit;
 use super::session::Session;
-use super::why::DAEMON_LOCK;
 use crate::domain::time::UnixMillis;
-use crate::store::sqlite::{DatabaseLock, DetectTimes, EventRow, Overview, SqliteStore};
-use crate::store::{AccountRecord, Consumer, Store as _, StoreError};
+use crate::store::{
+    AccountRecord, Consumer, Database, DetectTimes, HistoryEvent, Overview, StoreError,
+};
 
 pub use draw::draw;
 
@@ -51,7 +51,7 @@ pub struct TopView {
     /// Readers and their lag.
     pub consumers: Vec<Consumer>,
     /// The newest events, newest first.
-    pub events: Vec<EventRow>,
+    pub events: Vec<HistoryEvent>,
     /// Why the view is old, if it is.
     pub problem: Option<String>,
 }
@@ -60,11 +60,11 @@ impl TopView {
     /// Reads everything anew but the times to detect, which come with `with_detect`.
     pub async fn refresh(
         &mut self,
-        store: &SqliteStore,
+        store: &dyn Database,
         now: UnixMillis,
         with_detect: bool,
     ) -> Result<(), StoreError> {
-        self.daemon_runs = DatabaseLock::is_held(store.path(), DAEMON_LOCK).ok();
+        self.daemon_runs = store.daemon_runs();
         self.overview = Some(store.overview(now).await?);
         self.payments_by_minute = store.payments_by_minute(now, MINUTES).await?;
         self.accounts = store.accounts().await?;
@@ -86,7 +86,7 @@ pub(super) fn require_terminal() -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn run(session: &Session, store: &SqliteStore) -> anyhow::Result<Exit> {
+pub(super) async fn run(session: &Session, store: &dyn Database) -> anyhow::Result<Exit> {
     let mut terminal = ratatui::try_init().context("terminal could not be set up")?;
     let outcome = live(session, store, &mut terminal).await;
     // Whatever happened: the terminal is given back as it was.
@@ -98,7 +98,7 @@ pub(super) async fn run(session: &Session, store: &SqliteStore) -> anyhow::Resul
 
 async fn live(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Database,
     terminal: &mut DefaultTerminal,
 ) -> anyhow::Result<()> {
     let mut keys = Keys::listen();
@@ -106,7 +106,7 @@ async fn live(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut view = TopView {
-        title: store.path().display().to_string(),
+        title: store.name(),
         ..TopView::default()
     };
     let mut turn = 0_u32;

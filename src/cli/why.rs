@@ -10,12 +10,9 @@ use super::session::Session;
 use super::table::{Cell, Table, Tone};
 use super::{Exit, ReportFormat};
 use crate::domain::invoice::Invoice;
-use crate::store::sqlite::{DatabaseLock, SqliteStore};
+use crate::store::Database;
 use crate::story::{Configured, Story, Surroundings};
 use crate::words;
-
-/// The lock that a running daemon holds beside its database.
-pub(super) const DAEMON_LOCK: &str = "daemon";
 
 #[derive(Debug, Args)]
 pub(super) struct WhyArguments {
@@ -27,7 +24,7 @@ pub(super) struct WhyArguments {
 
 pub(super) async fn run(
     session: &Session,
-    store: &SqliteStore,
+    store: &dyn Database,
     arguments: WhyArguments,
 ) -> anyhow::Result<Exit> {
     let invoice = arguments
@@ -44,7 +41,7 @@ pub(super) async fn run(
             Some(_) => Configured::Yes,
         },
         record: records.into_iter().find(|r| r.name == invoice.account),
-        daemon_runs: DatabaseLock::is_held(store.path(), DAEMON_LOCK).ok(),
+        daemon_runs: store.daemon_runs(),
         now: session.now(),
     };
     let answer = WhyReport {

@@ -27,13 +27,12 @@ use crate::metrics::AccountMeter;
 use crate::provider::Provider;
 use crate::schedule::{Calendar, JobRun};
 use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
 
 /// The audit of one account, without a daemon that polls it.
 pub fn audit(
     account: &AccountConfig,
     provider: Arc<dyn Provider>,
-    store: &Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
     limiter: SharedLimiter,
     adopt: bool,
@@ -46,7 +45,7 @@ pub fn audit(
     Audit {
         account: AccountName(account.name.clone()),
         provider,
-        store: Arc::clone(store) as Arc<dyn Store>,
+        store,
         clock: Arc::clone(clock),
         limiter,
         rules,
@@ -169,7 +168,7 @@ fn writer_watch(
     async move {
         let mut last = None;
         while !stop.is_cancelled() {
-            let in_use = store.writer_in_use_since();
+            let in_use = store.writing_since();
             if in_use.is_none() || in_use != last {
                 heartbeat.beat(clock.monotonic());
             }
@@ -195,7 +194,7 @@ where
         StdoutFeed::Off => return Ok(None),
     };
     let place = parts.store.consumer(STDOUT_CONSUMER).await;
-    let place = place.map_err(|error| error.at(parts.store.path()))?;
+    let place = place.map_err(|error| error.at(parts.store.name()))?;
     let delivery = Delivery {
         format,
         consumer: Some(STDOUT_CONSUMER.to_owned()),
@@ -306,7 +305,7 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
         .iter()
         .map(|account| {
             let provider = Arc::clone(&account.provider);
-            let (store, clock) = (&parts.store, &parts.clock);
+            let (store, clock) = (Arc::clone(&parts.store) as Arc<dyn Store>, &parts.clock);
             let limiter = account.limiter.clone();
             let audit = Audit {
                 polled_until: Some(stop.clone()),

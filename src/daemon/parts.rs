@@ -1,15 +1,13 @@
 //! The parts of the daemon: its database, its accounts, their providers.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use super::open_files;
-use super::{DAEMON_LOCK, DaemonError, STDOUT_CONSUMER, consumer_lock, store_options};
+use super::{DaemonError, STDOUT_CONSUMER, database_options};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
@@ -19,7 +17,7 @@ use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::kind::ProviderParts;
-use crate::store::sqlite::{DatabaseLock, SqliteStore, migrate, owners, resolve};
+use crate::store::{Database, DatabaseOptions, Role, RoleHold};
 
 /// How often a lock that is held is tried, and the time between.
 const LOCK_TRIES: u32 = 10;
@@ -29,7 +27,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) store: Arc<SqliteStore>,
+    pub(super) store: Arc<dyn Database>,
     pub(super) accounts: Vec<Account>,
     pub(super) committed: Arc<Notify>,
     /// Sent when the intake notices that another program wrote to the database.
@@ -37,7 +35,7 @@ pub(super) struct Parts {
     pub(super) board: Board,
     pub(super) heartbeats: BTreeMap<String, Heartbeat>,
     pub(super) metrics: Metrics,
-    pub(super) locks: Vec<DatabaseLock>,
+    pub(super) roles: Vec<Box<dyn RoleHold>>,
 }
 
 /// An enabled account, its provider holding its key.
@@ -53,7 +51,7 @@ pub(super) struct Account {
 pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
     let (board, store) = (parts.board.clone(), Arc::clone(&parts.store));
     move || {
-        let hindered = store.held_log().map(|log| format!("database: {log}"));
+        let hindered = store.hindrance().map(|what| format!("database: {what}"));
         let lines: Vec<String> = hindered.into_iter().chain([board.words()]).collect();
         lines.join("; ")
     }
@@ -68,74 +66,64 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
     for warning in config::shared_stores(&config, env) {
         tracing::warn!(%warning, "check the configuration");
     }
-    let path = resolve(&config.database.path);
-    let daemon_lock = lock(
-        &path,
-        DAEMON_LOCK,
+    let options = database_options(&config);
+    let place = options.resolved();
+    let daemon = hold(
+        &place,
+        Role::Daemon,
         "another daemon is running on this database",
     )
     .await?;
-    let migrated = migrate(&path, clock.now()).await?;
+    let migrated = place.migrate(clock.now()).await?;
     if migrated.put_back {
         tracing::warn!(
             epoch = migrated.epoch,
             "database appears restored from an older copy; starting a new epoch"
         );
     }
-    let mut locks = vec![daemon_lock];
+    let mut roles = vec![daemon];
     if config.feed.stdout != StdoutFeed::Off {
-        let name = consumer_lock(STDOUT_CONSUMER);
-        locks.push(
-            lock(
-                &path,
-                &name,
+        let stdout = Role::Consumer(STDOUT_CONSUMER);
+        roles.push(
+            hold(
+                &place,
+                stdout,
                 "consumer stdout is in use by a `payrecond feed` command; stop it first",
             )
             .await?,
         );
     }
     // By its name, so that a link that is redirected is noticed.
-    let store = SqliteStore::open(store_options(&config)).await?;
+    let store = options.open_migrated().await?;
     Ok(Parts {
         config,
         clock,
-        store: Arc::new(store.settled()),
+        store,
         accounts,
         committed: Arc::new(Notify::new()),
         changed: watch::Sender::new(()),
         board: Board::default(),
         heartbeats: BTreeMap::new(),
         metrics,
-        locks,
+        roles,
     })
 }
 
-/// Takes a lock for the life of the daemon. It retries for a moment: commands that only check whether
-/// a daemon runs hold the lock for microseconds, and a daemon that is stopping still holds it.
-async fn lock(path: &Path, name: &str, held: &str) -> Result<DatabaseLock, DaemonError> {
-    let failed = |why: String| DaemonError::Failed(format!("{}: {why}", path.display()));
+/// Takes a role for the life of the daemon. It retries for a moment: a daemon that is stopping still
+/// has it.
+async fn hold(
+    place: &DatabaseOptions,
+    role: Role<'_>,
+    held: &str,
+) -> Result<Box<dyn RoleHold>, DaemonError> {
+    let name = place.path.display();
     for _ in 0..LOCK_TRIES {
-        let taken = DatabaseLock::try_take(path, name).map_err(|error| {
-            if error.kind() == ErrorKind::NotFound {
-                return failed(missing_directory(path));
-            }
-            let owners = path.parent().map(owners).unwrap_or_default();
-            failed(format!("lock file could not be created: {error}{owners}"))
-        })?;
-        if let Some(lock) = taken {
-            return Ok(lock);
+        if let Some(hold) = place.hold(role).map_err(|error| error.at(&place.path))? {
+            return Ok(hold);
         }
         tokio::time::sleep(LOCK_PAUSE).await;
     }
-    Err(failed(held.to_owned()))
-}
-
-fn missing_directory(database: &Path) -> String {
-    let directory = database.parent().unwrap_or(database).display();
-    format!(
-        "the directory of database.path does not exist; create it with `mkdir -p {directory}`, or \
-         change database.path"
-    )
+    Err(DaemonError::Failed(format!("{name}: {held}")))
 }
 
 /// The enabled accounts, each with its provider and its key.

@@ -15,19 +15,13 @@ pub(super) async fn until_replaced(parts: &Parts) -> StoreError {
     loop {
         parts.clock.sleep(CHECK_EVERY).await;
         let unchanged = parts.store.require_unchanged().await;
-        if let Err(error @ StoreError::Replaced(_)) = unchanged.and_then(|()| locks_hold(parts)) {
+        if let Err(error @ StoreError::Replaced(_)) = unchanged.and_then(|()| require_roles(parts))
+        {
             return error;
         }
     }
 }
 
-fn locks_hold(parts: &Parts) -> Result<(), StoreError> {
-    for lock in &parts.locks {
-        if !lock.is_in_place().unwrap_or(true) {
-            let path = parts.store.path().display();
-            let why = "its lock file was removed, so another daemon could have started";
-            return Err(StoreError::Replaced(format!("{path}: {why}")));
-        }
-    }
-    Ok(())
+fn require_roles(parts: &Parts) -> Result<(), StoreError> {
+    parts.roles.iter().try_for_each(|role| role.require_held())
 }

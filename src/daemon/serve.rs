@@ -5,9 +5,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{DaemonError, Parts, store_options};
+use super::{DaemonError, Parts, database_options};
 use crate::server::{ListenError, Server, Setup};
-use crate::store::sqlite::SqliteStore;
 
 impl From<ListenError> for DaemonError {
     fn from(error: ListenError) -> Self {
@@ -42,10 +41,9 @@ pub(super) async fn start(
 
 /// What the server needs. It has its own database connections, so that polling never waits for it.
 async fn setup(parts: &Parts) -> Result<Setup, DaemonError> {
-    let store = SqliteStore::open(store_options(&parts.config)).await?;
     let configured = parts.config.accounts.iter();
     Ok(Setup {
-        store: Arc::new(store),
+        store: database_options(&parts.config).open().await?,
         clock: Arc::clone(&parts.clock),
         metrics: parts.metrics.clone(),
         accounts: parts.accounts.iter().map(|a| a.meter.clone()).collect(),

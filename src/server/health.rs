@@ -17,8 +17,7 @@ use crate::domain::account::AccountState;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::AccountMeter;
-use crate::store::LAG_ALARM;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{Database, LAG_ALARM};
 use crate::words;
 
 /// A task without a heartbeat for this long is stalled.
@@ -134,7 +133,7 @@ impl Health {
     }
 
     /// Whether the database can be written. Concurrent callers wait for the same result.
-    async fn database(&self, store: &SqliteStore) -> HealthCheck {
+    async fn database(&self, store: &dyn Database) -> HealthCheck {
         // An earlier result no longer counts then.
         if let Err(error) = store.require_in_place() {
             return HealthCheck::of("database", Err(error.to_string()));
@@ -172,7 +171,7 @@ impl Health {
 impl Site {
     /// All checks that must pass for payments to be detected and delivered.
     async fn report(&self) -> HealthReport {
-        let database = self.health.database(&self.setup.store).await;
+        let database = self.health.database(self.setup.store.as_ref()).await;
         self.report_with(database).await
     }
 
@@ -180,7 +179,8 @@ impl Site {
     pub(super) async fn report_at_once(self: &Arc<Self>) -> HealthReport {
         let site = Arc::clone(self);
         // A task of its own, so that it completes for the next caller.
-        let probing = tokio::spawn(async move { site.health.database(&site.setup.store).await });
+        let probing =
+            tokio::spawn(async move { site.health.database(site.setup.store.as_ref()).await });
         let database = match tokio::time::timeout(AT_ONCE, probing).await {
             Ok(Ok(check)) => check,
             Ok(Err(_)) | Err(_) => self.health.last(),
@@ -201,8 +201,8 @@ impl Site {
                 ),
             );
         }
-        if let Some(log) = self.setup.store.held_log().filter(|_| database.ok) {
-            database.message = format!("{}, but {log}", database.message);
+        if let Some(what) = self.setup.store.hindrance().filter(|_| database.ok) {
+            database.message = format!("{}, but {what}", database.message);
         }
         let mut checks = vec![database, self.tasks()];
         for meter in &self.setup.accounts {

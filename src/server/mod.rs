@@ -35,14 +35,14 @@ use crate::domain::cadence::Cadence;
 use crate::domain::time::UnixMillis;
 use crate::jobs::Heartbeat;
 use crate::metrics::{AccountMeter, Metrics};
-use crate::store::sqlite::SqliteStore;
+use crate::store::{Database, Reports};
 
 pub use self::listen::ListenError;
 
 /// What the server needs.
 pub struct Setup {
     /// The database, on connections of the server's own.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn Database>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The metrics.
@@ -95,7 +95,7 @@ impl Server {
     pub async fn run(self, setup: Setup, stop: CancellationToken) {
         let names = setup.accounts.iter().map(|meter| meter.name().into());
         let keeper = Arc::new(Keeper::new(
-            Arc::clone(&setup.store),
+            Arc::clone(&setup.store) as Arc<dyn Reports>,
             Arc::clone(&setup.clock),
             names.collect(),
         ));

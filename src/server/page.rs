@@ -24,8 +24,7 @@ use crate::domain::account::AccountState;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
-use crate::store::sqlite::COUNTED_UP_TO;
+use crate::store::{COUNTED_UP_TO, StoreError};
 use crate::words;
 
 pub(super) use self::rows::{HistoryRow, event_rows, tone};

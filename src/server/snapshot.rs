@@ -13,8 +13,7 @@ use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
-use crate::store::sqlite::{COUNTED_UP_TO, Lag, Overdue, SqliteStore};
+use crate::store::{COUNTED_UP_TO, Lag, Overdue, Reports, StoreError};
 
 pub(super) use day::{Day, HOURS, Hour};
 
@@ -38,7 +37,7 @@ pub(super) struct Snapshot {
 
 /// Counts and caches.
 pub(super) struct Keeper {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Reports>,
     clock: Arc<dyn Clock>,
     accounts: Vec<AccountName>,
     kept: Mutex<Option<Arc<Snapshot>>>,
@@ -48,7 +47,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(
-        store: Arc<SqliteStore>,
+        store: Arc<dyn Reports>,
         clock: Arc<dyn Clock>,
         accounts: Vec<AccountName>,
     ) -> Self {
@@ -100,7 +99,7 @@ impl Keeper {
             return Ok(facts);
         }
         let now = self.clock.now();
-        day.read_on(&self.store, now).await?;
+        day.read_on(self.store.as_ref(), now).await?;
         let mut overdue = BTreeMap::new();
         for account in &self.accounts {
             overdue.insert(account.0.clone(), self.store.overdue(account, now).await?);

@@ -87,6 +87,30 @@ fn sql_stands_in_the_store_alone() {
     }
 }
 
+/// Comments and words for people may, which write SQLite.
+#[test]
+fn the_store_alone_names_a_database() {
+    for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        if module_of(&file) != "store" {
+            let text = production(&file);
+            for name in ["sqlite", "Sqlite", "Postgres"] {
+                assert!(!text.contains(name), "{}: {name}", file.display());
+            }
+        }
+    }
+}
+
+/// Traits that other modules see hand out values of ours alone.
+#[test]
+fn no_type_of_sql_crosses_a_trait_of_the_store() {
+    for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store"))) {
+        if !file.to_string_lossy().contains("store/sqlite") {
+            let text = production(&file);
+            assert!(!text.contains("sqlx"), "{}", file.display());
+        }
+    }
+}
+
 #[test]
 fn one_file_knows_the_backoff_crate_and_one_builds_http_clients() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {

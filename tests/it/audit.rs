@@ -197,7 +197,7 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
     assert_eq!(alone.status.code(), Some(3));
     let words = String::from_utf8(alone.stderr).unwrap();
     assert!(!words.contains("looks again"), "{words}");
-    let daemon = DatabaseLock::try_take(&shop.database(), daemon::DAEMON_LOCK).unwrap();
+    let daemon = DatabaseLock::try_take(&shop.database(), "daemon").unwrap();
     assert!(daemon.is_some());
     let mut waiting = logged(&["--json"])
         .stdout(Stdio::piped())
@@ -249,7 +249,14 @@ async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, SharedLimiter
     let options = SqliteOptions::new(shop.database(), "payments");
     let store = Arc::new(SqliteStore::open(options).await.unwrap());
     let limiter = daemon::limiter(account, clock.as_ref());
-    let audit = daemon::audit(account, provider, &store, &clock, limiter.clone(), false);
+    let audit = daemon::audit(
+        account,
+        provider,
+        store.clone(),
+        &clock,
+        limiter.clone(),
+        false,
+    );
     (audit, limiter)
 }
 

@@ -17,8 +17,8 @@ use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::observation::{Observation, OrderState};
-use payrecond::store::sqlite::{NewInvoice, SqliteOptions, SqliteStore};
-use payrecond::store::{Store as _, Written};
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use payrecond::store::{NewInvoice, Reports as _, Store as _, Written};
 use serde_json::Value;
 use tempfile::TempDir;
 

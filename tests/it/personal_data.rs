@@ -2,8 +2,7 @@
 
 use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::Store as _;
-use payrecond::store::sqlite::NewInvoice;
+use payrecond::store::{Database as _, NewInvoice, Reports as _, Store as _};
 
 use crate::cli::{Shop, commit, decided, sql};
 use crate::rows::observed_order_of;

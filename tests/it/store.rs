@@ -8,10 +8,11 @@ use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::sqlite::{
-    MIGRATIONS, Migrated, NewInvoice, Reference, SqliteOptions, SqliteStore, migrate,
+use payrecond::store::sqlite::{MIGRATIONS, SqliteOptions, SqliteStore, migrate};
+use payrecond::store::{
+    Database as _, Migrated, NewInvoice, Reference, Reports as _, Store, StoreError, StoredEvent,
+    Written,
 };
-use payrecond::store::{Store, StoreError, StoredEvent, Written};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;

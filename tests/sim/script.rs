@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use payrecond::clock::Clock as _;
+use payrecond::store::Database as _;
 use tokio::runtime::Builder;
 
 use crate::clock::{SharedClock, SimClock};

@@ -14,7 +14,7 @@ use crate::daemon::{self, DaemonError};
 use crate::sandbox::{
     Fault, FaultKind, NewOrder, Sandbox, SandboxOptions, SimulatedPayment, Variant, World,
 };
-use crate::store::sqlite::{NewInvoice, SqliteOptions, SqliteStore, migrate};
+use crate::store::{Database, NewInvoice, Reports};
 
 /// Customers in the play.
 pub(super) const CUSTOMERS: u16 = 60;
@@ -40,7 +40,7 @@ enum Habit {
 
 /// Everything that is running.
 pub(super) struct Play {
-    pub(super) store: Arc<SqliteStore>,
+    pub(super) store: Arc<dyn Database>,
     pub(super) world: Arc<World>,
     pub(super) clock: Arc<dyn Clock>,
     sandbox: Sandbox,
@@ -75,16 +75,16 @@ impl Play {
             &settings(&path.display().to_string(), &sandbox.url()),
             &environment,
         )?;
-        migrate(&path, clock.now()).await?;
-        let store =
-            SqliteStore::open(SqliteOptions::new(path, config.feed.subject_prefix.clone())).await?;
+        let options = daemon::database_options(&config);
+        options.migrate(clock.now()).await?;
+        let store = options.open().await?;
         let stop = CancellationToken::new();
         let token = stop.clone();
         let daemon = tokio::spawn(async move {
             daemon::run_until(config, &environment, feed, token, Arc::new(Notify::new())).await
         });
         Ok(Self {
-            store: Arc::new(store),
+            store,
             world: sandbox.world(),
             clock,
             sandbox,
@@ -104,7 +104,7 @@ impl Play {
                 number,
                 comes: OPENING.mul_f64(share),
                 habit: habit(&mut rng),
-                store: Arc::clone(&self.store),
+                store: Arc::clone(&self.store) as Arc<dyn Reports>,
                 world: Arc::clone(&self.world),
                 clock: Arc::clone(&self.clock),
             };
@@ -190,7 +190,7 @@ struct Customer {
     number: u16,
     comes: Duration,
     habit: Habit,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Reports>,
     world: Arc<World>,
     clock: Arc<dyn Clock>,
 }

@@ -13,7 +13,7 @@ use super::play::{CUSTOMERS, Play};
 use crate::domain::account::AccountState;
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
-use crate::store::sqlite::{EventRow, InvoiceQuery};
+use crate::store::{HistoryEvent, InvoiceQuery};
 
 /// Lines of the picture.
 pub(super) const HEIGHT: u16 = 16;
@@ -128,7 +128,7 @@ fn place(invoice: &Invoice) -> Option<usize> {
 }
 
 /// An event as the audience reads it.
-fn told(event: &EventRow) -> Option<Line<'static>> {
+fn told(event: &HistoryEvent) -> Option<Line<'static>> {
     let status = Status::parse(event.status.as_deref()?)?;
     let payload: serde_json::Value = serde_json::from_str(&event.payload).ok()?;
     let text = |path: &str| {

@@ -2,7 +2,7 @@
 
 use super::play::Play;
 use crate::sandbox::{OrderTruth, OrderView};
-use crate::store::sqlite::{InvoiceQuery, Reference};
+use crate::store::{InvoiceQuery, Reference};
 
 /// The outcome of the comparison.
 #[derive(Debug, Default)]

@@ -15,8 +15,7 @@ use tokio::time::sleep;
 
 use super::{FeedProgress, FeedSession};
 use crate::jobs::feed::FeedError;
-use crate::store::StoreError;
-use crate::store::sqlite::{ChangeWatch, SqliteStore};
+use crate::store::{Database, StoreError};
 
 /// How long a blocked stdout may hold up the end.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,11 +24,11 @@ const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
     reading: &mut FeedSession<W>,
-    store: &SqliteStore,
+    store: &dyn Database,
     reader: &Reader,
 ) -> Result<(), FeedError> {
     let mut stop = StopSignals::listen().map_err(FeedError::Output)?;
-    let mut changes = ChangeWatch::on(store.path());
+    let mut changes = store.watch_changes();
     let mut unreadable = false;
     loop {
         let turn = {

@@ -19,8 +19,7 @@ use crate::cli::Exit;
 use crate::cli::session::Session;
 use crate::feed::{Format, Subscription};
 use crate::jobs::feed::{Delivery, Feed};
-use crate::store::Store as _;
-use crate::store::sqlite::{DatabaseLock, SqliteStore};
+use crate::store::{Database, RoleHold, Store};
 
 /// How long a client may take for its first line.
 const FIRST_LINE_WITHIN: Duration = Duration::from_secs(10);
@@ -82,18 +81,18 @@ async fn first_line(
     Ok(line)
 }
 
-/// All that a subscription needs; the lock is held to its end.
+/// All that a subscription needs; the consumer is held to its end.
 struct Begun {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Database>,
     delivery: Delivery,
     place: i64,
-    _lock: DatabaseLock,
+    _hold: Box<dyn RoleHold>,
 }
 
 async fn begin(session: &Session, format: Format, line: &[u8]) -> anyhow::Result<Begun> {
     let Subscription { consumer, pattern } = Subscription::parse(line)?;
-    let lock = hold(session, &consumer)?;
-    let store = Arc::new(session.open_store().await?);
+    let hold = hold(session, &consumer)?;
+    let store = session.open_store().await?;
     let place = store.consumer(&consumer).await?;
     let delivery = Delivery {
         format,
@@ -104,7 +103,7 @@ async fn begin(session: &Session, format: Format, line: &[u8]) -> anyhow::Result
         store,
         delivery,
         place,
-        _lock: lock,
+        _hold: hold,
     })
 }
 
@@ -112,9 +111,14 @@ async fn deliver(begun: Begun, stream: UnixStream) -> anyhow::Result<Exit> {
     let stream = stream.into_std()?;
     let reader = Reader::Socket(UnixStream::from_std(stream.try_clone()?)?);
     let stream = UnixStream::from_std(stream)?;
-    let feed = Feed::new(begun.store.clone(), begun.delivery, begun.place, stream);
+    let feed = Feed::new(
+        Arc::clone(&begun.store) as Arc<dyn Store>,
+        begun.delivery,
+        begun.place,
+        stream,
+    );
     let mut reading = FeedSession { feed, left: None };
-    let ended = follow::follow(&mut reading, &begun.store, &reader).await;
+    let ended = follow::follow(&mut reading, begun.store.as_ref(), &reader).await;
     begun.store.close().await;
     exit_of(ended)
 }

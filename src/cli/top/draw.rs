@@ -12,8 +12,7 @@ use crate::cli::table::Tone;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::store::sqlite::EventRow;
-use crate::store::{AccountRecord, Consumer};
+use crate::store::{AccountRecord, Consumer, HistoryEvent};
 use crate::words;
 
 /// Where boxes would show their borders and nothing in them.
@@ -256,7 +255,7 @@ fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
 }
 
 /// The shop's id, out of the payload.
-fn external_id(event: &EventRow) -> String {
+fn external_id(event: &HistoryEvent) -> String {
     #[derive(serde::Deserialize)]
     struct PayloadSubject {
         subject: Option<String>,
@@ -286,8 +285,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::store::ListRecord;
-    use crate::store::sqlite::Overview;
+    use crate::store::{ListRecord, Overview};
 
     fn picture(view: &TopView, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -327,7 +325,7 @@ mod tests {
                 unread: 5,
                 oldest_unread_at: Some(UnixMillis(now.0 - 60_000)),
             }],
-            events: vec![EventRow {
+            events: vec![HistoryEvent {
                 seq: 9,
                 event_id: "id".into(),
                 event_type: "payment.paid".into(),

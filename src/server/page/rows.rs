@@ -13,8 +13,7 @@ use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::AccountMeter;
 use crate::server::snapshot::Snapshot;
-use crate::store::LAG_ALARM;
-use crate::store::sqlite::{self, Lag};
+use crate::store::{HistoryEvent, LAG_ALARM, Lag};
 use crate::story;
 use crate::words;
 
@@ -223,10 +222,7 @@ struct Amount {
     currency: String,
 }
 
-pub(in crate::server) fn event_rows(
-    events: &[sqlite::EventRow],
-    now: UnixMillis,
-) -> Vec<HistoryRow> {
+pub(in crate::server) fn event_rows(events: &[HistoryEvent], now: UnixMillis) -> Vec<HistoryRow> {
     events
         .iter()
         .map(|event| HistoryRow::of(event, now))
@@ -234,7 +230,7 @@ pub(in crate::server) fn event_rows(
 }
 
 impl HistoryRow {
-    fn of(event: &sqlite::EventRow, now: UnixMillis) -> Self {
+    fn of(event: &HistoryEvent, now: UnixMillis) -> Self {
         let envelope: Option<Payload> = serde_json::from_str(&event.payload).ok();
         let late = envelope.as_ref().is_some_and(|e| e.data.late);
         let (what, tone) = what_happened(&event.event_type, late);

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
-use crate::store::sqlite::{SqliteStore, Told};
+use crate::store::{OutboxEntry, Reports, StoreError};
 
 /// Hours shown, the current one included.
 pub(in crate::server) const HOURS: usize = 24;
@@ -54,7 +53,7 @@ impl Day {
     /// Reads what was written since, or a part of it.
     pub(super) async fn read_on(
         &mut self,
-        store: &SqliteStore,
+        store: &dyn Reports,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
         let first = now.0.div_euclid(HOUR_MS) - hours_before_this();
@@ -64,7 +63,7 @@ impl Day {
         };
         self.complete = false;
         for _ in 0..CHUNKS_A_TURN {
-            let told = store.told_after(place, CHUNK).await?;
+            let told = store.entries_after(place, CHUNK).await?;
             for event in &told {
                 place = event.seq;
                 self.take(event);
@@ -79,7 +78,7 @@ impl Day {
         Ok(())
     }
 
-    fn take(&mut self, event: &Told) {
+    fn take(&mut self, event: &OutboxEntry) {
         if event.event_type != "payment.paid" {
             return;
         }
@@ -166,8 +165,8 @@ fn upper_end(class: usize) -> Duration {
 mod tests {
     use super::*;
 
-    fn paid(seq: i64, at: i64, took_ms: i64) -> Told {
-        Told {
+    fn paid(seq: i64, at: i64, took_ms: i64) -> OutboxEntry {
+        OutboxEntry {
             seq,
             event_type: "payment.paid".into(),
             created_at: UnixMillis(at),

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
 use super::connection::beside;
-use super::place::folder_of;
+use super::path::folder_of;
 use crate::store::StoreError;
 
 /// What anyone may get whom the umask does not forbid it. SQLite would ask for 0644, and gives the
@@ -120,7 +120,7 @@ pub(super) fn explained(error: StoreError, database: &Path) -> StoreError {
 
 /// Whose a file or folder is, and who we are, as the end of a message: `; it belongs to root:root with
 /// mode 0644, and this process runs as payrecond:payrecond (995:995)`. Empty when there is none.
-pub fn owners(file: &Path) -> String {
+pub(super) fn owners(file: &Path) -> String {
     let Ok(there) = fs::metadata(file) else {
         return String::new();
     };

@@ -3,10 +3,12 @@
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
 
-use super::connection::Writer;
+use super::connection::WriteConnection;
+use super::row::Cells;
+use crate::domain::account::AccountState;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::{AccountRecord, StoreError};
+use crate::store::{AccountRecord, ListRecord, StoreError};
 
 /// Rows that one transaction flags or takes the flag off: a short write.
 const FLAGS_A_TURN: i64 = 1000;
@@ -56,7 +58,7 @@ pub(super) const TAKE_FLAG_OFF: &str = "
 
 pub(super) async fn flag_unknown(
     readers: &SqlitePool,
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     known: &[AccountName],
     now: UnixMillis,
 ) -> Result<Vec<AccountName>, StoreError> {
@@ -79,7 +81,7 @@ async fn names(readers: &SqlitePool, sql: &'static str) -> Result<Vec<AccountNam
 }
 
 async fn take_flags_off(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     account: &AccountName,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
@@ -112,7 +114,7 @@ async fn take_flags_off(
 /// Flags the rows that came since the last turn. They are sought outside of the write.
 async fn flag(
     readers: &SqlitePool,
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     account: &AccountName,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
@@ -148,7 +150,7 @@ async fn flag(
 }
 
 async fn write_flags(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     account: &AccountName,
     ids: &[i64],
     reached: i64,
@@ -193,7 +195,10 @@ pub(super) async fn make(
     Ok(())
 }
 
-pub(super) async fn record(writer: &mut Writer, account: &AccountRecord) -> Result<(), StoreError> {
+pub(super) async fn record(
+    writer: &mut WriteConnection,
+    account: &AccountRecord,
+) -> Result<(), StoreError> {
     let connection = writer.begin().await?;
     make(connection, &account.name, &account.provider).await?;
     sqlx::query(
@@ -227,4 +232,47 @@ pub(super) async fn record(writer: &mut Writer, account: &AccountRecord) -> Resu
     .execute(connection)
     .await?;
     writer.commit().await
+}
+
+/// What the daemon last found out about its accounts.
+pub(super) async fn list(readers: &SqlitePool) -> Result<Vec<AccountRecord>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT name, provider, state, state_since, resume_at, last_success_at,
+                last_failure_at, last_error, list_total, list_floor, list_positions,
+                list_read_at, list_read_from, list_read_to, caught_up_at
+           FROM accounts ORDER BY name",
+    )
+    .fetch_all(readers)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let mut cells = Cells::of(row)?;
+            let name = AccountName(cells.text()?.unwrap_or_default());
+            let provider = cells.text()?.unwrap_or_default();
+            let word = cells.text()?.unwrap_or_default();
+            let state = AccountState::parse(&word).ok_or_else(|| {
+                let what = format!("accounts.state of {name}: '{word}' is no state");
+                StoreError::Unusable(what)
+            })?;
+            Ok(AccountRecord {
+                name,
+                provider,
+                state,
+                state_since: cells.time()?.unwrap_or_default(),
+                resume_at: cells.time()?,
+                last_success_at: cells.time()?,
+                last_failure_at: cells.time()?,
+                last_error: cells.text()?,
+                list: ListRecord {
+                    total: cells.number()?,
+                    floor: cells.number()?,
+                    positions: cells.text()?,
+                    read_at: cells.time()?,
+                    read_from: cells.number()?,
+                    read_to: cells.number()?,
+                    caught_up_at: cells.time()?,
+                },
+            })
+        })
+        .collect()
 }

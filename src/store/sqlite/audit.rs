@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, SqlitePool};
 
-use super::connection::Writer;
+use super::connection::WriteConnection;
 use super::row::Cells;
 use super::schema::{CONSTRAINT, highest_seq, primary_code};
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
@@ -132,7 +132,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
 
 /// Says each finding that was never said. Returns how many were.
 pub(super) async fn say(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     prefix: &str,
     provider: &str,
     findings: &[Discrepancy],
@@ -229,7 +229,7 @@ async fn append(
 /// Takes orders in as invoices, and returns them; those whose keys are used already are left out.
 /// An order that the database refuses costs only itself: the rows then go in one by one.
 pub(super) async fn adopt(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     account: &AccountName,
     orders: &[ObservedOrder],
 ) -> Result<Vec<OrderId>, StoreError> {

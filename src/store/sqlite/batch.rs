@@ -9,11 +9,11 @@ use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 
 /// A JSON array of rows, written cell by cell: a tree of values would cost as much as SQLite.
-pub(super) struct Rows {
+pub(super) struct JsonRows {
     json: String,
 }
 
-impl Rows {
+impl JsonRows {
     pub(super) fn new() -> Self {
         Self { json: "[".into() }
     }
@@ -64,8 +64,8 @@ impl Rows {
 }
 
 /// `[id, based on version, seq, event id, subject, type, order id, status, previous, payload]`
-pub(super) fn event_cells(rows: &mut Rows, row: &EventRow<'_>) {
-    let EventRow {
+pub(super) fn event_cells(rows: &mut JsonRows, row: &OutgoingEvent<'_>) {
+    let OutgoingEvent {
         decision,
         event,
         seq,
@@ -86,7 +86,7 @@ pub(super) fn event_cells(rows: &mut Rows, row: &EventRow<'_>) {
 }
 
 /// An event on its way into the outbox.
-pub(super) struct EventRow<'a> {
+pub(super) struct OutgoingEvent<'a> {
     pub(super) decision: &'a Decision,
     pub(super) event: &'a Event,
     pub(super) seq: i64,
@@ -95,7 +95,7 @@ pub(super) struct EventRow<'a> {
 }
 
 /// `[id, version before, version, status]` of a row that further events follow.
-pub(super) fn step_cells(rows: &mut Rows, decision: &Decision, event: &Event) {
+pub(super) fn step_cells(rows: &mut JsonRows, decision: &Decision, event: &Event) {
     rows.number(decision.row.id.0);
     rows.number(event.version - 1);
     rows.number(event.version);
@@ -105,7 +105,7 @@ pub(super) fn step_cells(rows: &mut Rows, decision: &Decision, event: &Event) {
 /// `[account, transaction_id, direction, invoice, external_id, amount, currency, is_net, status,
 /// happened_at]`
 pub(super) fn transaction_cells(
-    rows: &mut Rows,
+    rows: &mut JsonRows,
     account: &AccountName,
     invoice: Option<InvoiceId>,
     transaction: &Transaction,
@@ -123,7 +123,7 @@ pub(super) fn transaction_cells(
 }
 
 /// `[id, version before, based on plan, next, last, polls, failures, error]`
-pub(super) fn plan_cells(rows: &mut Rows, decision: &Decision) {
+pub(super) fn plan_cells(rows: &mut JsonRows, decision: &Decision) {
     let schedule = &decision.row.schedule;
     rows.number(decision.row.id.0);
     rows.number(decision.version_before_last());
@@ -136,7 +136,7 @@ pub(super) fn plan_cells(rows: &mut Rows, decision: &Decision) {
 }
 
 /// As `plan_cells`, followed by facts.
-pub(super) fn note_cells(rows: &mut Rows, decision: &Decision) {
+pub(super) fn note_cells(rows: &mut JsonRows, decision: &Decision) {
     let facts = &decision.row.facts;
     plan_cells(rows, decision);
     rows.text(facts.reason.as_deref());
@@ -163,7 +163,7 @@ pub(super) fn note_cells(rows: &mut Rows, decision: &Decision) {
 }
 
 /// As `note_cells`, followed by version, status and order.
-pub(super) fn move_cells(rows: &mut Rows, decision: &Decision) {
+pub(super) fn move_cells(rows: &mut JsonRows, decision: &Decision) {
     let (row, facts) = (&decision.row, &decision.row.facts);
     note_cells(rows, decision);
     rows.number(row.version);
@@ -173,7 +173,7 @@ pub(super) fn move_cells(rows: &mut Rows, decision: &Decision) {
 
 /// `[updated, based on plan, last, polls, failures]`, after id and version: what a decision aside gives
 /// back as it was read.
-pub(super) fn whole_row_cells(rows: &mut Rows, decision: &Decision) {
+pub(super) fn whole_row_cells(rows: &mut JsonRows, decision: &Decision) {
     let schedule = &decision.row.schedule;
     rows.time(Some(decision.row.updated_at));
     rows.time(decision.based_on_next_poll_at);

@@ -6,9 +6,10 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
 use super::batch::{
-    EventRow, Rows, event_cells, move_cells, note_cells, plan_cells, step_cells, whole_row_cells,
+    JsonRows, OutgoingEvent, event_cells, move_cells, note_cells, plan_cells, step_cells,
+    whole_row_cells,
 };
-use super::connection::Writer;
+use super::connection::WriteConnection;
 use super::schema::{CONSTRAINT, highest_seq, primary_code};
 use super::transactions::{self, Owned};
 use crate::domain::decide::Decision;
@@ -150,7 +151,7 @@ enum Basis {
 /// Commits a batch. A row that the database refuses costs only itself: the batch is then written
 /// one decision at a time.
 pub(super) async fn commit(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     subject_prefix: &str,
     decisions: &[Decision],
     now: UnixMillis,
@@ -174,7 +175,7 @@ pub(super) async fn commit(
 
 /// Commits a decision aside.
 pub(super) async fn commit_audit_decision(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     subject_prefix: &str,
     decision: &Decision,
     now: UnixMillis,
@@ -189,7 +190,7 @@ pub(super) async fn commit_audit_decision(
 
 /// One transaction. The inner error is a constraint that refused a row; nothing is written then.
 async fn commit_batch(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     subject_prefix: &str,
     decisions: &[Decision],
     basis: Basis,
@@ -221,7 +222,7 @@ async fn commit_batch(
     }
 }
 
-struct Batch {
+struct CommitOutcome {
     written: Vec<Written>,
     high_water: Option<(String, i64)>,
 }
@@ -232,7 +233,7 @@ async fn write(
     decisions: &[Decision],
     basis: Basis,
     now: UnixMillis,
-) -> Result<Batch, sqlx::Error> {
+) -> Result<CommitOutcome, sqlx::Error> {
     let stale = stale(connection, decisions, basis).await?;
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
@@ -262,7 +263,7 @@ async fn write(
             Written::Yes { seq }
         }
     };
-    Ok(Batch {
+    Ok(CommitOutcome {
         written: seqs.into_iter().enumerate().map(outcome).collect(),
         high_water,
     })
@@ -300,12 +301,12 @@ impl<'a> Outbox<'a> {
         connection: &mut SqliteConnection,
         events: impl Iterator<Item = (usize, &'d Decision, &'d Event)>,
     ) -> Result<Vec<(usize, i64)>, sqlx::Error> {
-        let mut rows = Rows::new();
+        let mut rows = JsonRows::new();
         let mut seqs = Vec::new();
         for (index, decision, event) in events {
             self.seq += 1;
             seqs.push((index, self.seq));
-            let row = EventRow {
+            let row = OutgoingEvent {
                 decision,
                 event,
                 seq: self.seq,
@@ -337,7 +338,7 @@ impl<'a> Outbox<'a> {
                 .filter_map(|&(index, d)| Some((index, d, d.earlier.get(round)?)))
                 .collect();
             self.append(connection, events.iter().copied()).await?;
-            let mut steps = Rows::new();
+            let mut steps = JsonRows::new();
             for (_, decision, event) in events {
                 steps.push(|rows| step_cells(rows, decision, event));
             }
@@ -370,7 +371,7 @@ async fn update(
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     decisions.sort_unstable_by_key(|(_, decision)| decision.row.id);
-    let [mut plans, mut notes, mut moves, mut learned] = std::array::from_fn(|_| Rows::new());
+    let [mut plans, mut notes, mut moves, mut learned] = std::array::from_fn(|_| JsonRows::new());
     for (_, decision) in decisions {
         if decision.order_learned {
             learned.push(|rows| move_cells(rows, decision));
@@ -406,7 +407,7 @@ async fn stale(
     decisions: &[Decision],
     basis: Basis,
 ) -> Result<HashSet<usize>, sqlx::Error> {
-    let mut read = Rows::new();
+    let mut read = JsonRows::new();
     for decision in decisions {
         read.push(|rows| {
             rows.number(decision.row.id.0);
@@ -430,7 +431,7 @@ async fn stale(
 }
 
 pub(super) async fn mark_creations_sent(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     ids: &[InvoiceId],
     now: UnixMillis,
 ) -> Result<Vec<InvoiceId>, StoreError> {

@@ -1,29 +1,24 @@
-//! Connections: how they are opened, when one is thrown away, and who holds the file.
+//! Connections: how they are opened, and when one is thrown away.
 
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::access;
+use super::checkpoint::{Checkpointer, WalState};
+use super::fairness::WriteFairness;
 use super::high_water;
-use super::log::{Log, LogState};
-use super::pace::Pace;
-use super::place::{FileId, LogWatch, Numbers, Place, resolve};
+use super::place::{DatabasePlace, Numbers, WalWatch};
 use super::schema;
 use crate::store::StoreError;
 
-/// Longest part of a lock's file name that is its own, in bytes; the database's name goes before it.
-const LONGEST_LOCK_NAME: usize = 64;
 /// How long a statement waits for another process's write lock before it reports.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,15 +28,15 @@ const ROWS_AHEAD: usize = 1024;
 
 /// The one connection that writes. After an error it is dropped and opened again: a COMMIT that
 /// failed has an unknown outcome, and only a new connection reads what really is there.
-pub(super) struct Writer {
-    place: Arc<Place>,
+pub(super) struct WriteConnection {
+    place: Arc<DatabasePlace>,
     open: Option<Open>,
-    pace: Pace,
-    log: Log,
+    fairness: WriteFairness,
+    checkpointer: Checkpointer,
 }
 
 struct Open {
-    log_watch: LogWatch,
+    wal_watch: WalWatch,
     connection: SqliteConnection,
     /// True from BEGIN to the end of a transaction: whoever fails or is dropped in between leaves
     /// it so, and the connection is not used again.
@@ -50,29 +45,29 @@ struct Open {
 
 impl Open {
     /// Opens the database that stands at its place, and makes sure that it still does then.
-    async fn of(place: &Arc<Place>) -> Result<Self, StoreError> {
+    async fn of(place: &Arc<DatabasePlace>) -> Result<Self, StoreError> {
         place.require_in_place()?;
         access::require_writable(place.path())?;
         let mut connection = open_writer(place.path()).await?;
-        let log_watch = LogWatch::begin(place, &mut connection).await?;
+        let wal_watch = WalWatch::begin(place, &mut connection).await?;
         place.require_in_place()?;
         Ok(Self {
-            log_watch,
+            wal_watch,
             connection,
             in_doubt: false,
         })
     }
 }
 
-impl Writer {
+impl WriteConnection {
     /// `beside_others`: how long the lock is left alone between two transactions while other
     /// programs write.
-    pub(super) fn new(place: &Arc<Place>, beside_others: Duration) -> Self {
+    pub(super) fn new(place: &Arc<DatabasePlace>, beside_others: Duration) -> Self {
         Self {
             place: Arc::clone(place),
             open: None,
-            pace: Pace::new(beside_others),
-            log: Log::default(),
+            fairness: WriteFairness::new(beside_others),
+            checkpointer: Checkpointer::default(),
         }
     }
 
@@ -90,9 +85,9 @@ impl Writer {
         let others = sqlx::query_scalar("SELECT data_version FROM pragma_data_version")
             .fetch_one(&mut open.connection)
             .await?;
-        self.pace.wait(others).await;
+        self.fairness.wait(others).await;
         open.connection.execute("BEGIN IMMEDIATE").await?;
-        self.pace.began();
+        self.fairness.began();
         let before = self.place.seen();
         let now = Numbers::of(&mut open.connection).await?;
         self.place.note(before.as_ref(), &now)?;
@@ -115,8 +110,8 @@ impl Writer {
         self.end("COMMIT").await
     }
 
-    /// Copies all that was committed from the log into the database.
-    pub(super) async fn fold_in(&mut self) -> Result<(), StoreError> {
+    /// Copies all that was committed from the write-ahead log into the database.
+    pub(super) async fn checkpoint(&mut self) -> Result<(), StoreError> {
         if let Some(open) = self.open.as_mut() {
             open.connection
                 .execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -133,11 +128,11 @@ impl Writer {
     async fn end(&mut self, statement: &'static str) -> Result<(), StoreError> {
         if let Some(open) = self.open.as_mut() {
             open.connection.execute(statement).await?;
-            self.pace.ended();
-            match self.log.tend(&mut open.connection).await {
+            self.fairness.ended();
+            match self.checkpointer.tend(&mut open.connection).await {
                 Ok(()) => open.in_doubt = false,
                 // What was committed is committed; the next use has a new connection.
-                Err(error) => tracing::debug!(%error, "the log could not be folded in"),
+                Err(error) => tracing::debug!(%error, "checkpoint failed"),
             }
         }
         Ok(())
@@ -155,9 +150,9 @@ impl Writer {
         );
     }
 
-    /// What is known of the log.
-    pub(super) fn log(&self) -> LogState {
-        self.log.state.clone()
+    /// What is known of the write-ahead log.
+    pub(super) fn wal(&self) -> WalState {
+        self.checkpointer.state.clone()
     }
 
     /// Keeps the connection open to the end of the process.
@@ -167,12 +162,12 @@ impl Writer {
 
     pub(super) async fn close(&mut self) {
         if let Some(Open {
-            log_watch,
+            wal_watch,
             connection,
             ..
         }) = self.open.take()
         {
-            drop(log_watch);
+            drop(wal_watch);
             // Failing to checkpoint on the way out loses nothing: the WAL is read at the next start.
             let _ = connection.close().await;
         }
@@ -181,7 +176,7 @@ impl Writer {
 
 async fn sound<'a>(
     open: &'a mut Option<Open>,
-    place: &Arc<Place>,
+    place: &Arc<DatabasePlace>,
 ) -> Result<&'a mut Open, StoreError> {
     // A doubtful connection is dropped, not closed: closing would wait for a checkpoint on a file
     // that just failed.
@@ -194,13 +189,13 @@ async fn sound<'a>(
 
 /// The writer, for one use. A transaction that an error or a dropped future left behind ends with
 /// it: else its lock would keep every program out until the next write.
-pub(super) struct Turn<'a> {
-    writer: MutexGuard<'a, Writer>,
+pub(super) struct WriterGuard<'a> {
+    writer: MutexGuard<'a, WriteConnection>,
     in_use: &'a InUse,
 }
 
-impl<'a> Turn<'a> {
-    pub(super) fn of(writer: MutexGuard<'a, Writer>, in_use: &'a InUse) -> Self {
+impl<'a> WriterGuard<'a> {
+    pub(super) fn of(writer: MutexGuard<'a, WriteConnection>, in_use: &'a InUse) -> Self {
         in_use.set(Some(Instant::now()));
         Self { writer, in_use }
     }
@@ -220,28 +215,28 @@ impl InUse {
     }
 }
 
-impl Deref for Turn<'_> {
-    type Target = Writer;
+impl Deref for WriterGuard<'_> {
+    type Target = WriteConnection;
 
-    fn deref(&self) -> &Writer {
+    fn deref(&self) -> &WriteConnection {
         &self.writer
     }
 }
 
-impl DerefMut for Turn<'_> {
-    fn deref_mut(&mut self) -> &mut Writer {
+impl DerefMut for WriterGuard<'_> {
+    fn deref_mut(&mut self) -> &mut WriteConnection {
         &mut self.writer
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for WriterGuard<'_> {
     fn drop(&mut self) {
         self.writer.open.take_if(|open| open.in_doubt);
         self.in_use.set(None);
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -256,7 +251,7 @@ async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = options(path)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864")
-        // `Log` sees to it.
+        // `Checkpointer` sees to it.
         .pragma("wal_autocheckpoint", "0")
         // KiB, when negative: the queue's index is written all over, and should stay in memory.
         .pragma("cache_size", "-8000");
@@ -288,65 +283,7 @@ pub(super) async fn open_or_create(path: &Path) -> Result<SqliteConnection, Stor
     opened.map_err(|error| access::explained(StoreError::from(error).at(path), path))
 }
 
-/// How a database is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// By one that may write it.
-    AsWriter,
-    /// While another process has it open: by the files that this one keeps beside it.
-    BesideWriter,
-    /// While nobody has it open: all of it stands in one file. SQLite would make others beside it,
-    /// which it cannot here, or which the daemon could not write later.
-    AtRest,
-}
-
-impl Reading {
-    /// How this process may read the database.
-    ///
-    /// # Errors
-    /// `Unusable` when what was written last could not be read.
-    pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
-        if access::is_writable(path) {
-            return Ok(Self::AsWriter);
-        }
-        let length = |suffix| std::fs::metadata(beside(path, suffix)).map(|file| file.len());
-        match (length("-wal"), length("-shm")) {
-            (Ok(_), Ok(_)) => Ok(Self::BesideWriter),
-            (Err(_) | Ok(0), _) => Ok(Self::AtRest),
-            (Ok(_), Err(_)) => Err(access::explained(
-                StoreError::Unusable(format!(
-                    "{}: what was written last stands in its -wal file, and without the -shm file only a process that may write here can read it",
-                    path.display()
-                )),
-                path,
-            )),
-        }
-    }
-}
-
-/// Readers never hold a transaction open, or the WAL could not be reset. None is opened on other
-/// files than the writer has.
-pub(super) fn readers(place: &Arc<Place>, reading: Reading) -> SqlitePool {
-    let options = options(place.path())
-        .pragma("query_only", "ON")
-        .read_only(reading != Reading::AsWriter)
-        .immutable(reading == Reading::AtRest);
-    let place = Arc::clone(place);
-    SqlitePoolOptions::new()
-        .after_connect(move |_, _| {
-            let in_place = place.require_in_place();
-            Box::pin(async move {
-                in_place.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))
-            })
-        })
-        .min_connections(0)
-        .max_connections(3)
-        .acquire_timeout(Duration::from_secs(10))
-        .test_before_acquire(false)
-        .connect_lazy_with(options)
-}
-
-pub(super) async fn change_counter(writer: &mut Writer) -> Result<i64, StoreError> {
+pub(super) async fn change_counter(writer: &mut WriteConnection) -> Result<i64, StoreError> {
     let connection = writer.connection().await?;
     // data_version tells of other connections' commits, total_changes() of this one's.
     let (others, own): (i64, i64) =
@@ -356,93 +293,11 @@ pub(super) async fn change_counter(writer: &mut Writer) -> Result<i64, StoreErro
     Ok(others.wrapping_shl(32).wrapping_add(own))
 }
 
-/// A lock beside the database, held as long as the value lives: one daemon a database, one holder
-/// a consumer name. The lock ends with the process, however it ends.
-#[derive(Debug)]
-pub struct DatabaseLock {
-    path: PathBuf,
-    file: File,
-}
-
-impl DatabaseLock {
-    /// Takes the lock `name` of the database at `path`; None when another process holds it.
-    ///
-    /// # Errors
-    /// When the lock file cannot be made: the folder is not writable.
-    pub fn try_take(path: &Path, name: &str) -> std::io::Result<Option<Self>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let database = resolve(path);
-        let lock = lock_path(&database, name);
-        let file = match options.open(&lock) {
-            // Made by another user of the group: what can be read can be locked.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&lock)?,
-            opened => opened?,
-        };
-        match file.try_lock() {
-            Ok(()) => {
-                // What root makes is for the service too.
-                let _ = access::share_as_database(&file, &database);
-                Ok(Some(Self { path: lock, file }))
-            }
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-
-    /// Whether the lock's file is still at its place: beside another one a second process could take
-    /// the same lock.
-    ///
-    /// # Errors
-    /// When the files cannot be looked at.
-    pub fn is_in_place(&self) -> std::io::Result<bool> {
-        let held = FileId::from(&self.file.metadata()?);
-        Ok(FileId::of(&self.path)? == Some(held))
-    }
-
-    /// Whether a process holds the lock `name`. Makes no file, and two that ask do not see each
-    /// other.
-    ///
-    /// # Errors
-    /// When the lock file cannot be read.
-    pub fn is_held(path: &Path, name: &str) -> std::io::Result<bool> {
-        let file = match File::open(lock_path(&resolve(path), name)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        match file.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-}
-
 /// The file beside the database that has its name and `suffix`.
 pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-/// `<database>.<name>.lock`; what cannot stand in a file name is written as hex, and what would make
-/// the name too long for a file as a digest.
-fn lock_path(path: &Path, name: &str) -> PathBuf {
-    let mut suffix = String::from(".");
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
-            suffix.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(suffix, "%{byte:02x}");
-        }
-    }
-    if suffix.len() > LONGEST_LOCK_NAME {
-        suffix = format!(".{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
-    }
-    suffix.push_str(".lock");
-    beside(path, &suffix)
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -456,17 +311,6 @@ impl From<sqlx::Error> for StoreError {
             },
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Unusable(text),
             _ => Self::Unavailable(text),
-        }
-    }
-}
-
-impl StoreError {
-    /// Names the file.
-    pub(crate) fn at(self, path: &Path) -> Self {
-        match self {
-            Self::Unavailable(text) => Self::Unavailable(format!("{}: {text}", path.display())),
-            Self::Unusable(text) => Self::Unusable(format!("{}: {text}", path.display())),
-            Self::Replaced(text) => Self::Replaced(text),
         }
     }
 }

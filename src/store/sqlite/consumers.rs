@@ -2,7 +2,7 @@
 
 use sqlx::{Row as _, SqlitePool};
 
-use super::connection::Writer;
+use super::connection::WriteConnection;
 use super::row::Cells;
 use crate::store::{Consumer, StoreError, StoredEvent};
 
@@ -41,7 +41,7 @@ pub(super) async fn first_seq(readers: &SqlitePool) -> Result<i64, StoreError> {
     .await?)
 }
 
-pub(super) async fn consumer(writer: &mut Writer, name: &str) -> Result<i64, StoreError> {
+pub(super) async fn consumer(writer: &mut WriteConnection, name: &str) -> Result<i64, StoreError> {
     let connection = writer.begin().await?;
     sqlx::query("INSERT OR IGNORE INTO consumers (name) VALUES (?1)")
         .bind(name)
@@ -56,7 +56,7 @@ pub(super) async fn consumer(writer: &mut Writer, name: &str) -> Result<i64, Sto
 }
 
 pub(super) async fn acknowledge(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     name: &str,
     seq: i64,
 ) -> Result<(), StoreError> {

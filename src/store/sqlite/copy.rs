@@ -12,71 +12,56 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::access;
-use super::connection::{self, DatabaseLock, beside};
+use super::connection::{self, beside};
 use super::high_water::{self, HighWater};
-use super::place::{self, folder_of};
+use super::lock::DatabaseLock;
+use super::path::{self, folder_of};
 use super::schema;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
+use crate::store::{Copied, StoreError};
 
 const EMPTY: &str = "this is no payrecond database: it is empty";
 
-/// A copy that was made or put back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copied {
-    /// Size of the file, in bytes.
-    pub bytes: u64,
-    /// The epoch in it.
-    pub epoch: String,
-    /// The highest seq that was given out.
-    pub highest_seq: i64,
-    /// Where the database that stood there before is kept.
-    pub replaced: Option<PathBuf>,
-}
-
-impl SqliteStore {
-    /// Writes a consistent copy of the database, live or not, to `file`; durable when this returns.
-    ///
-    /// # Errors
-    /// When `file` exists already, or cannot be written: then nothing is left of it.
-    pub async fn backup(&self, file: &Path) -> Result<Copied, StoreError> {
-        let file = &place::resolve(file);
-        if file.try_exists().map_err(|error| io(file, &error))? {
-            return Err(unusable(file, "exists already: name a file that does not"));
-        }
-        let partial = beside(file, ".partial");
-        let _ = fs::remove_file(&partial);
-        // The copy is written into it. It tells as much as the database, and no more people.
-        access::create_as_secret_as(self.path(), &partial).map_err(|error| io(file, &error))?;
-        // Not one of the readers: query_only forbids VACUUM INTO.
-        let mut source = connection::open_or_create(self.path()).await?;
-        let made = sqlx::query("VACUUM INTO ?1")
-            .bind(partial.to_string_lossy().into_owned())
-            .execute(&mut source)
-            .await;
-        source.close().await?;
-        if let Err(error) = made {
-            let _ = fs::remove_file(&partial);
-            return Err(StoreError::from(error).at(file));
-        }
-        let mut copy = connection::open_or_create(&partial).await?;
-        let (epoch, highest_seq) = (
-            epoch_of(&mut copy).await?,
-            schema::highest_seq(&mut copy).await?,
-        );
-        copy.close().await?;
-        // VACUUM INTO leaves the file to the page cache.
-        settle(&partial, file)?;
-        let bytes = fs::metadata(file).map_err(|error| io(file, &error))?.len();
-        Ok(Copied {
-            bytes,
-            epoch,
-            highest_seq,
-            replaced: None,
-        })
+/// Writes a consistent copy of the database, live or not, to `file`; durable when this returns.
+///
+/// # Errors
+/// When `file` exists already, or cannot be written: then nothing is left of it.
+pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, StoreError> {
+    let file = &path::resolve(file);
+    if file.try_exists().map_err(|error| io(file, &error))? {
+        return Err(unusable(file, "exists already: name a file that does not"));
     }
+    let partial = beside(file, ".partial");
+    let _ = fs::remove_file(&partial);
+    // The copy is written into it. It tells as much as the database, and no more people.
+    access::create_as_secret_as(database, &partial).map_err(|error| io(file, &error))?;
+    // Not one of the readers: query_only forbids VACUUM INTO.
+    let mut source = connection::open_or_create(database).await?;
+    let made = sqlx::query("VACUUM INTO ?1")
+        .bind(partial.to_string_lossy().into_owned())
+        .execute(&mut source)
+        .await;
+    source.close().await?;
+    if let Err(error) = made {
+        let _ = fs::remove_file(&partial);
+        return Err(StoreError::from(error).at(file));
+    }
+    let mut copy = connection::open_or_create(&partial).await?;
+    let (epoch, highest_seq) = (
+        epoch_of(&mut copy).await?,
+        schema::highest_seq(&mut copy).await?,
+    );
+    copy.close().await?;
+    // VACUUM INTO leaves the file to the page cache.
+    settle(&partial, file)?;
+    let bytes = fs::metadata(file).map_err(|error| io(file, &error))?.len();
+    Ok(Copied {
+        bytes,
+        epoch,
+        highest_seq,
+        replaced: None,
+    })
 }
 
 /// Puts the copy at `file` back as `database`, with a new epoch whose seq goes on above every
@@ -91,8 +76,8 @@ pub async fn restore(
     force: bool,
     now: UnixMillis,
 ) -> Result<Copied, StoreError> {
-    let (file, database) = (&place::resolve(file), &place::resolve(database));
-    place::require_one_name(database)?;
+    let (file, database) = (&path::resolve(file), &path::resolve(database));
+    path::require_one_name(database)?;
     let held = || unusable(database, "a daemon has it open: stop it first");
     let _lock = DatabaseLock::try_take(database, "daemon")
         .map_err(|error| access::explained(io(database, &error), database))?
@@ -245,7 +230,7 @@ async fn require_whole(copy: &mut SqliteConnection, file: &Path) -> Result<(), S
     }
 }
 
-/// Opens the database so that nobody else has it, and folds its WAL in; None when there is none.
+/// Opens the database so that nobody else has it, and checkpoints its WAL; None when there is none.
 async fn open_alone(database: &Path) -> Result<Option<SqliteConnection>, StoreError> {
     if !database
         .try_exists()

@@ -6,7 +6,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
 
 use super::accounts::ACCOUNTS_IN_QUEUE;
-use super::connection::Writer;
+use super::connection::WriteConnection;
 use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
@@ -43,7 +43,7 @@ pub(super) const BRING_BACK: &str = "
 
 pub(super) async fn clamp_future_plans(
     readers: &SqlitePool,
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     horizons: &[(Status, UnixMillis)],
     now: UnixMillis,
     limit: u32,

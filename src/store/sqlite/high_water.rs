@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::access;
 use super::connection::beside;
-use super::place::{Numbers, folder_of};
+use super::path::folder_of;
+use super::place::Numbers;
 use super::schema::is_put_back;
 use crate::store::StoreError;
 

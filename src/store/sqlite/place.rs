@@ -5,8 +5,6 @@
 //! looking at files from outside alone: opening and closing one would drop SQLite's locks.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,97 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::sqlite::SqliteConnection;
 
 use super::connection::beside;
+use super::path::{FileId, require_one_name, resolve};
 use crate::store::StoreError;
-
-/// As many links as the kernel follows.
-const MOST_LINKS: u32 = 40;
-
-/// The file that `name` leads to through symbolic links, also where it does not exist yet. Locks,
-/// side file, `-wal` and copies belong to it, whatever it was called by.
-pub fn resolve(name: &Path) -> PathBuf {
-    follow(name, MOST_LINKS)
-}
-
-fn follow(name: &Path, links_left: u32) -> PathBuf {
-    if let Ok(path) = name.canonicalize() {
-        return path;
-    }
-    match fs::read_link(name) {
-        Ok(target) if links_left > 0 => follow(&folder_of(name).join(target), links_left - 1),
-        Ok(_) | Err(_) => match (folder_of(name).canonicalize(), name.file_name()) {
-            (Ok(folder), Some(file)) => folder.join(file),
-            _ => name.to_owned(),
-        },
-    }
-}
-
-/// The folder that holds `path`.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
-}
-
-/// Refuses a database with several names: each would have a `-wal` and locks of its own.
-///
-/// # Errors
-/// `Unusable` when a hard link leads to it, beside `path`.
-pub(super) fn require_one_name(path: &Path) -> Result<(), StoreError> {
-    let links = |path| fs::metadata(path).map_or(0, |file| file.nlink());
-    if links(path) > 1 {
-        remove_half_made_restores(path);
-    }
-    match links(path) {
-        0 | 1 => Ok(()),
-        names => Err(StoreError::Unusable(format!(
-            "{}: the file has {names} names (hard links), and SQLite keeps a log and locks for each: remove all but one, `find -samefile` lists them",
-            path.display()
-        ))),
-    }
-}
-
-/// A restore that was killed leaves a second name for the database that it did not replace.
-fn remove_half_made_restores(path: &Path) {
-    let (Ok(Some(database)), Some(name)) = (FileId::of(path), path.file_name()) else {
-        return;
-    };
-    let prefix = format!("{}.replaced-", name.to_string_lossy());
-    let entries = fs::read_dir(folder_of(path)).into_iter().flatten();
-    for entry in entries.flatten() {
-        let is_named = entry.file_name().to_string_lossy().starts_with(&prefix);
-        if is_named && FileId::of(&entry.path()).is_ok_and(|id| id == Some(database)) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// A file, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// The file at `path`; None when there is none.
-    pub(super) fn of(path: &Path) -> std::io::Result<Option<Self>> {
-        match fs::metadata(path) {
-            Ok(file) => Ok(Some(Self::from(&file))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl From<&fs::Metadata> for FileId {
-    fn from(file: &fs::Metadata) -> Self {
-        Self {
-            device: file.dev(),
-            inode: file.ino(),
-        }
-    }
-}
 
 /// Numbers that only grow within an epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,21 +53,21 @@ impl Numbers {
 }
 
 /// Files that SQLite makes beside the database, and removes when the last connection is closed.
-const LOG_FILES: [&str; 2] = ["-wal", "-shm"];
+const WAL_FILES: [&str; 2] = ["-wal", "-shm"];
 
 /// The place of an open database.
-pub(super) struct Place {
+pub(super) struct DatabasePlace {
     name: PathBuf,
     path: PathBuf,
     database: FileId,
-    /// `LOG_FILES`, as long as a connection of ours keeps SQLite from removing them.
-    log: Mutex<Option<[FileId; 2]>>,
+    /// `WAL_FILES`, as long as a connection of ours keeps SQLite from removing them.
+    wal_files: Mutex<Option<[FileId; 2]>>,
     seen: Mutex<Option<Numbers>>,
     settled: AtomicBool,
     replaced: AtomicBool,
 }
 
-impl Place {
+impl DatabasePlace {
     /// The place that `name` leads to.
     ///
     /// # Errors
@@ -177,7 +86,7 @@ impl Place {
             name: name.to_owned(),
             path,
             database,
-            log: Mutex::default(),
+            wal_files: Mutex::default(),
             seen: Mutex::default(),
             settled: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
@@ -201,8 +110,8 @@ impl Place {
             Some(_) => {}
         }
         // Held meanwhile: the connection that keeps these files is not closed in between.
-        let log = self.log();
-        for (suffix, known) in LOG_FILES.iter().zip(log.iter().flatten()) {
+        let files = self.wal_files();
+        for (suffix, known) in WAL_FILES.iter().zip(files.iter().flatten()) {
             if look(&beside(&self.path, suffix))? != Some(*known) {
                 let what = format!("its {suffix} file was removed or replaced");
                 return Err(self.replaced(&what));
@@ -212,17 +121,17 @@ impl Place {
     }
 
     /// Takes note of the files beside the database, which a connection has just opened.
-    pub(super) fn watch_log(&self) {
+    pub(super) fn watch_wal(&self) {
         let id = |suffix| FileId::of(&beside(&self.path, suffix)).ok().flatten();
-        *self.log() = match LOG_FILES.map(id) {
+        *self.wal_files() = match WAL_FILES.map(id) {
             [Some(wal), Some(shm)] => Some([wal, shm]),
             _ => None,
         };
     }
 
     /// The connection that kept them is about to be closed: SQLite may remove them.
-    fn forget_log(&self) {
-        *self.log() = None;
+    fn forget_wal(&self) {
+        *self.wal_files() = None;
     }
 
     /// The numbers seen so far, to be compared with those that are read afterwards.
@@ -261,25 +170,25 @@ impl Place {
         }
     }
 
-    /// What was written last and not yet folded in is lost with the `-wal` file unless this says
+    /// What was written last and not yet checkpointed is lost with the `-wal` file unless this says
     /// so: the database is there, its `-wal` is gone, and nobody has begun another.
-    pub(super) fn can_be_folded_in(&self) -> bool {
+    pub(super) fn can_be_checkpointed(&self) -> bool {
         let there = |path: &Path| FileId::of(path).unwrap_or(None);
-        let has_log = self.log().is_some();
-        has_log
+        let has_wal = self.wal_files().is_some();
+        has_wal
             && there(&self.name) == Some(self.database)
             && there(&beside(&self.path, "-wal")).is_none()
     }
 
-    /// Keeps what stands in the place of the database apart from the log that was the database's:
+    /// Keeps what stands in the place of the database apart from the write-ahead log that was the database's:
     /// SQLite would write the one into the other.
-    pub(super) fn set_log_aside(&self) {
+    pub(super) fn set_wal_aside(&self) {
         let there = |path: &Path| FileId::of(path).unwrap_or(None);
         if there(&self.path) == Some(self.database) {
             return;
         }
-        let log = self.log();
-        for (suffix, known) in LOG_FILES.iter().zip(log.iter().flatten()) {
+        let files = self.wal_files();
+        for (suffix, known) in WAL_FILES.iter().zip(files.iter().flatten()) {
             let file = beside(&self.path, suffix);
             let aside = beside(
                 &self.path,
@@ -290,10 +199,10 @@ impl Place {
             }
             match fs::rename(&file, &aside) {
                 Ok(()) => {
-                    tracing::warn!(file = %aside.display(), "log of the replaced database set aside");
+                    tracing::warn!(file = %aside.display(), "write-ahead log of the replaced database set aside");
                 }
                 Err(error) => {
-                    tracing::error!(file = %file.display(), %error, "log of the replaced database cannot be set aside: remove it before the next start");
+                    tracing::error!(file = %file.display(), %error, "write-ahead log of the replaced database cannot be set aside: remove it before the next start");
                 }
             }
         }
@@ -309,8 +218,10 @@ impl Place {
         StoreError::Replaced(format!("{}: {what} while it was open", self.path.display()))
     }
 
-    fn log(&self) -> MutexGuard<'_, Option<[FileId; 2]>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wal_files(&self) -> MutexGuard<'_, Option<[FileId; 2]>> {
+        self.wal_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seen_numbers(&self) -> MutexGuard<'_, Option<Numbers>> {
@@ -320,25 +231,25 @@ impl Place {
 
 /// Ends the watch on the files beside the database when the connection that keeps them goes. A
 /// field before the connection: it is dropped first.
-pub(super) struct LogWatch(Arc<Place>);
+pub(super) struct WalWatch(Arc<DatabasePlace>);
 
-impl LogWatch {
+impl WalWatch {
     /// Begins when the connection has opened them, which its first read does.
     pub(super) async fn begin(
-        place: &Arc<Place>,
+        place: &Arc<DatabasePlace>,
         connection: &mut SqliteConnection,
     ) -> Result<Self, StoreError> {
         sqlx::query("PRAGMA schema_version")
             .fetch_one(connection)
             .await?;
-        place.watch_log();
+        place.watch_wal();
         Ok(Self(Arc::clone(place)))
     }
 }
 
-impl Drop for LogWatch {
+impl Drop for WalWatch {
     fn drop(&mut self) {
-        self.0.forget_log();
+        self.0.forget_wal();
     }
 }
 
@@ -348,54 +259,4 @@ fn look(path: &Path) -> Result<Option<FileId>, StoreError> {
 
 fn unavailable(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Unavailable(format!("{}: {error}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn a_name_leads_to_its_file_through_links_also_to_one_that_is_not_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
-        fs::create_dir(root.join("disk")).unwrap();
-        symlink("disk", root.join("mount")).unwrap();
-        symlink("../mount/a.db", root.join("disk/b.db")).unwrap();
-        symlink(root.join("disk/b.db"), root.join("c.db")).unwrap();
-        symlink("round.db", root.join("round.db")).unwrap();
-        let file = root.join("disk/a.db");
-        for name in [
-            "disk/a.db",
-            "mount/a.db",
-            "disk/b.db",
-            "c.db",
-            "disk/../c.db",
-        ] {
-            assert_eq!(resolve(&root.join(name)), file, "{name}");
-        }
-        fs::write(&file, "").unwrap();
-        for name in ["disk/a.db", "mount/a.db", "disk/b.db", "c.db"] {
-            assert_eq!(resolve(&root.join(name)), file, "{name}");
-        }
-        let nowhere = root.join("absent/a.db");
-        assert_eq!(resolve(&nowhere), nowhere);
-        assert_eq!(resolve(&root.join("round.db")), root.join("round.db"));
-    }
-
-    #[test]
-    fn a_second_name_is_refused_unless_a_killed_restore_left_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        fs::write(&path, "").unwrap();
-        fs::hard_link(&path, folder.path().join("a.db.replaced-17")).unwrap();
-        fs::write(folder.path().join("a.db.replaced-16"), "").unwrap();
-        require_one_name(&path).unwrap();
-        assert!(folder.path().join("a.db.replaced-16").exists());
-        assert!(!folder.path().join("a.db.replaced-17").exists());
-        fs::hard_link(&path, folder.path().join("b.db")).unwrap();
-        assert!(require_one_name(&path).is_err());
-        assert!(require_one_name(&folder.path().join("b.db")).is_err());
-    }
 }

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::{
-    accounts, commit, connection, consumers, due, glance, pages, reports, retention, schema,
+    accounts, commit, connection, consumers, due, glance, invoices, pages, retention, schema,
 };
 use crate::domain::time::UnixMillis;
 
@@ -43,11 +43,11 @@ const OFTEN: &[(&str, &str)] = &[
     ),
     (accounts::NOT_YET_FLAGGED, "INTEGER PRIMARY KEY (rowid>?)"),
     (
-        reports::BY_EXTERNAL_ID,
+        invoices::BY_EXTERNAL_ID,
         "invoices_by_external_id (account=? AND external_id=?)",
     ),
     (
-        reports::BY_ORDER_ID,
+        invoices::BY_ORDER_ID,
         "invoices_by_order_id (account=? AND order_id=?)",
     ),
     (
@@ -71,7 +71,7 @@ const OFTEN: &[(&str, &str)] = &[
         "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)",
     ),
     (
-        glance::TOLD_AFTER,
+        glance::ENTRIES_AFTER,
         "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)",
     ),
     (retention::PRUNE_INVOICES, "invoices_ended (updated_at<?)"),

@@ -1,6 +1,6 @@
 //! What is deleted, in short turns: a few thousand rows a transaction.
 
-use super::connection::Writer;
+use super::connection::WriteConnection;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
@@ -33,7 +33,7 @@ const PASS_OVER: &str = "
     UPDATE consumers SET acked_seq = ?2 - 1 WHERE name = ?1 AND acked_seq < ?2 - 1";
 
 pub(super) async fn prune_outbox(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     off_consumer: Option<&str>,
     before: UnixMillis,
     limit: u32,
@@ -71,7 +71,7 @@ pub(super) async fn prune_outbox(
 }
 
 pub(super) async fn prune_invoices(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     before: UnixMillis,
     limit: u32,
 ) -> Result<u64, StoreError> {
@@ -88,7 +88,7 @@ pub(super) async fn prune_invoices(
 
 /// The floor rises first: a trigger lets nothing above it go.
 pub(super) async fn prune_transactions(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     before: UnixMillis,
     limit: u32,
 ) -> Result<u64, StoreError> {

@@ -69,7 +69,8 @@ pub(super) fn invoice(row: &SqliteRow) -> Result<Invoice, StoreError> {
 
 /// Reads an array of transactions, each an array of cells.
 fn transactions(array: &str) -> Result<Vec<Transaction>, StoreError> {
-    let rows: Vec<Vec<Cell>> = serde_json::from_str(array).map_err(|error| not_readable(&error))?;
+    let rows: Vec<Vec<CellValue>> =
+        serde_json::from_str(array).map_err(|error| not_readable(&error))?;
     rows.into_iter()
         .map(|cells| {
             let mut cells = Cells {
@@ -158,10 +159,10 @@ fn facts(cells: &mut Cells, id: InvoiceId) -> Result<Facts, StoreError> {
 
 /// The cells of a row, one after the other.
 pub(super) struct Cells {
-    left: IntoIter<Cell>,
+    left: IntoIter<CellValue>,
 }
 
-enum Cell {
+enum CellValue {
     Null,
     Number(i64),
     Text(String),
@@ -170,7 +171,7 @@ enum Cell {
 impl Cells {
     /// The columns of a row.
     pub(super) fn of(row: &SqliteRow) -> Result<Self, StoreError> {
-        let cells: Result<Vec<Cell>, sqlx::Error> =
+        let cells: Result<Vec<CellValue>, sqlx::Error> =
             (0..row.len()).map(|index| column(row, index)).collect();
         Ok(Self {
             left: cells?.into_iter(),
@@ -180,7 +181,7 @@ impl Cells {
     /// What the first column packs into one array.
     pub(super) fn packed(row: &SqliteRow) -> Result<Self, StoreError> {
         let bytes: &[u8] = row.try_get_unchecked(0)?;
-        let cells: Result<Vec<Cell>, serde_json::Error> = match str::from_utf8(bytes) {
+        let cells: Result<Vec<CellValue>, serde_json::Error> = match str::from_utf8(bytes) {
             Ok(array) => serde_json::from_str(array),
             Err(_) => serde_json::from_str(&String::from_utf8_lossy(bytes)),
         };
@@ -192,17 +193,17 @@ impl Cells {
 
     pub(super) fn text(&mut self) -> Result<Option<String>, StoreError> {
         match self.next()? {
-            Cell::Null => Ok(None),
-            Cell::Text(text) => Ok(Some(text)),
-            Cell::Number(number) => Ok(Some(number.to_string())),
+            CellValue::Null => Ok(None),
+            CellValue::Text(text) => Ok(Some(text)),
+            CellValue::Number(number) => Ok(Some(number.to_string())),
         }
     }
 
     pub(super) fn number(&mut self) -> Result<Option<i64>, StoreError> {
         match self.next()? {
-            Cell::Null => Ok(None),
-            Cell::Number(number) => Ok(Some(number)),
-            Cell::Text(text) => Err(StoreError::Unusable(format!(
+            CellValue::Null => Ok(None),
+            CellValue::Number(number) => Ok(Some(number)),
+            CellValue::Text(text) => Err(StoreError::Unusable(format!(
                 "a row has '{text}' where a number belongs"
             ))),
         }
@@ -212,7 +213,7 @@ impl Cells {
         Ok(self.number()?.map(UnixMillis))
     }
 
-    fn next(&mut self) -> Result<Cell, StoreError> {
+    fn next(&mut self) -> Result<CellValue, StoreError> {
         self.left
             .next()
             .ok_or_else(|| StoreError::Unusable("a row ends early".into()))
@@ -221,50 +222,50 @@ impl Cells {
 
 /// A column's value. Programs can store bytes that are no UTF-8; those are replaced, here as in
 /// `Cells::packed`, so that one odd row never stops the others.
-fn column(row: &SqliteRow, index: usize) -> Result<Cell, sqlx::Error> {
+fn column(row: &SqliteRow, index: usize) -> Result<CellValue, sqlx::Error> {
     let value = row.try_get_raw(index)?;
     if value.is_null() {
-        return Ok(Cell::Null);
+        return Ok(CellValue::Null);
     }
     if value.type_info().name() == "INTEGER" {
-        return Ok(Cell::Number(row.try_get_unchecked(index)?));
+        return Ok(CellValue::Number(row.try_get_unchecked(index)?));
     }
     let bytes: Vec<u8> = row.try_get_unchecked(index)?;
-    Ok(Cell::Text(match String::from_utf8(bytes) {
+    Ok(CellValue::Text(match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     }))
 }
 
-impl<'de> Deserialize<'de> for Cell {
+impl<'de> Deserialize<'de> for CellValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CellVisitor)
+        deserializer.deserialize_any(CellValueVisitor)
     }
 }
 
-struct CellVisitor;
+struct CellValueVisitor;
 
-impl de::Visitor<'_> for CellVisitor {
-    type Value = Cell;
+impl de::Visitor<'_> for CellValueVisitor {
+    type Value = CellValue;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a text, an integer or null")
     }
 
-    fn visit_unit<E>(self) -> Result<Cell, E> {
-        Ok(Cell::Null)
+    fn visit_unit<E>(self) -> Result<CellValue, E> {
+        Ok(CellValue::Null)
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Cell, E> {
-        Ok(Cell::Number(number))
+    fn visit_i64<E>(self, number: i64) -> Result<CellValue, E> {
+        Ok(CellValue::Number(number))
     }
 
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Cell, E> {
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<CellValue, E> {
         let number = i64::try_from(number).map_err(E::custom)?;
-        Ok(Cell::Number(number))
+        Ok(CellValue::Number(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Cell, E> {
-        Ok(Cell::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<CellValue, E> {
+        Ok(CellValue::Text(text.to_owned()))
     }
 }

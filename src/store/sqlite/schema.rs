@@ -11,9 +11,9 @@ use super::access;
 use super::connection;
 use super::high_water::{self, HighWater};
 use super::identity::{self, Identity};
-use super::place;
+use super::path;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
+use crate::store::{Migrated, StoreError};
 
 /// The schema's versions, in order; version n is the first n of them. A released one never changes:
 /// databases out there were made by it.
@@ -27,19 +27,6 @@ const FIRST_SOUND_SQLITE: &str = "3.51.3";
 
 /// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
 pub(super) const CONSTRAINT: i32 = 19;
-
-/// What `migrate` found and did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Migrated {
-    /// The version before; 0 for a new file.
-    pub from_version: usize,
-    /// The version now.
-    pub version: usize,
-    /// The database's epoch.
-    pub epoch: String,
-    /// Whether the epoch was made anew because the file was put back from a copy.
-    pub put_back: bool,
-}
 
 /// Makes the database or brings it up to date, and finds out whether it was put back from an older
 /// copy. One transaction a version: a kill leaves the version before or the one after.
@@ -59,8 +46,8 @@ pub async fn migrate_by(
     migrations: &[&'static str],
     now: UnixMillis,
 ) -> Result<Migrated, StoreError> {
-    let path = &place::resolve(path);
-    place::require_one_name(path)?;
+    let path = &path::resolve(path);
+    path::require_one_name(path)?;
     let mut connection = connection::open_or_create(path).await?;
     let outcome = migrate_open(&mut connection, path, migrations, now).await;
     let closed = connection.close().await;

@@ -6,8 +6,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, SqlitePool};
 
 use super::accounts;
-use super::batch::{Rows, transaction_cells};
-use super::connection::Writer;
+use super::batch::{JsonRows, transaction_cells};
+use super::connection::WriteConnection;
 use super::row::{Cells, invoice, packed_invoice, transaction};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
 use crate::domain::time::UnixMillis;
@@ -99,7 +99,7 @@ pub(super) async fn write(
     if transactions.is_empty() {
         return Ok(());
     }
-    let mut rows = Rows::new();
+    let mut rows = JsonRows::new();
     for owned in transactions {
         let (account, invoice) = (owned.account, owned.invoice);
         rows.push(|rows| transaction_cells(rows, account, invoice, owned.transaction));
@@ -124,7 +124,7 @@ pub(super) struct LedgerPlace<'a> {
 
 /// Keeps transactions that no invoice explains, and the place behind them.
 pub(super) async fn keep(
-    writer: &mut Writer,
+    writer: &mut WriteConnection,
     ledger: &LedgerPlace<'_>,
     of_nobody: &[Transaction],
     now: UnixMillis,

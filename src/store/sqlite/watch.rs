@@ -9,9 +9,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::time::sleep;
 
-use self::signs::Signs;
+#[cfg(target_os = "linux")]
+use self::signs::InotifySigns as FileSigns;
+#[cfg(not(target_os = "linux"))]
+use self::signs::NoSigns as FileSigns;
+use crate::store::ChangeWatch;
 
 /// Least time between two looks: what comes in a burst is read together.
 const BREATH: Duration = Duration::from_millis(1);
@@ -23,15 +28,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT_BLIND: Duration = Duration::from_millis(200);
 
 /// A watch on a database. It never touches the database's own files.
-pub struct ChangeWatch {
-    signs: Option<Signs>,
+pub(super) struct FileWatch {
+    signs: Option<FileSigns>,
     wait: Duration,
 }
 
-impl ChangeWatch {
+impl FileWatch {
     /// Begins to watch the database at `path`.
-    pub fn on(path: &Path) -> Self {
-        let signs = Signs::of(path).inspect_err(|error| {
+    pub(super) fn on(path: &Path) -> Self {
+        let signs = FileSigns::of(path).inspect_err(|error| {
             tracing::debug!(%error, "writes of others are looked for by polling alone");
         });
         Self {
@@ -39,10 +44,11 @@ impl ChangeWatch {
             wait: FIRST_WAIT,
         }
     }
+}
 
-    /// Returns when the database may have changed, and from time to time without that. Nothing is
-    /// lost when the future is dropped.
-    pub async fn changed(&mut self) {
+#[async_trait]
+impl ChangeWatch for FileWatch {
+    async fn changed(&mut self) {
         sleep(BREATH).await;
         let Some(signs) = &mut self.signs else {
             return sleep(LONGEST_WAIT_BLIND).await;
@@ -97,13 +103,13 @@ mod signs {
     const BUFFER_BYTES: usize = 4096;
 
     /// What the kernel tells of the database's folder.
-    pub(super) struct Signs {
+    pub(super) struct InotifySigns {
         events: EventStream<[u8; BUFFER_BYTES]>,
         wal: OsString,
         mark: OsString,
     }
 
-    impl Signs {
+    impl InotifySigns {
         pub(super) fn of(path: &Path) -> io::Result<Self> {
             // SQLite puts the -wal beside the file that a link leads to.
             let path = path.canonicalize()?;
@@ -149,9 +155,9 @@ mod signs {
     use super::Sign;
 
     /// Nothing is told here.
-    pub(super) struct Signs;
+    pub(super) struct NoSigns;
 
-    impl Signs {
+    impl NoSigns {
         pub(super) fn of(_path: &Path) -> io::Result<Self> {
             Err(io::ErrorKind::Unsupported.into())
         }
@@ -171,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         std::fs::write(&path, "").unwrap();
-        let mut watch = ChangeWatch::on(&path);
+        let mut watch = FileWatch::on(&path);
         let Some(signs) = &mut watch.signs else {
             return;
         };

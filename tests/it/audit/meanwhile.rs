@@ -14,8 +14,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, AuditReport};
 use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::provider::{ApiKey, ListOrders, PageEnd, PageVisitor, Provider, ProviderError};
-use payrecond::store::sqlite::{Reference, SqliteStore, migrate};
-use payrecond::store::{Store, Written};
+use payrecond::store::sqlite::{SqliteStore, migrate};
+use payrecond::store::{Reference, Reports as _, Store, Written};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 

@@ -71,7 +71,7 @@ async fn a_program_that_keeps_a_read_transaction_open_is_named_until_it_ends_it(
         .execute("BEGIN; SELECT count(*) FROM invoices")
         .await
         .unwrap();
-    // More than is folded in at once; the looks at the one order go on committing.
+    // More than one checkpoint copies at once; the polls at the one order go on committing.
     shop.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
          INSERT INTO invoices (account, external_id, order_id, metadata)
@@ -84,7 +84,7 @@ async fn a_program_that_keeps_a_read_transaction_open_is_named_until_it_ends_it(
         .until("STATUS=database: a program has kept a read transaction open")
         .await;
     reader.execute("COMMIT").await.unwrap();
-    daemon.until_said("log is folded in again").await;
+    daemon.until_said("log checkpointed again").await;
     let left = daemon.stop().await;
     assert!(!left.stderr.contains("ERROR"), "{}", left.stderr);
 }

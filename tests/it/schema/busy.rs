@@ -4,7 +4,7 @@ use payrecond::domain::decide::Decision;
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
-use payrecond::store::{QueuePlace, Store as _};
+use payrecond::store::{Database as _, QueuePlace, Store as _};
 use serde_json::json;
 use sqlx::Connection as _;
 

@@ -2,7 +2,7 @@
 
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::sqlite::{MIGRATIONS, SqliteOptions, SqliteStore, migrate, migrate_by};
-use payrecond::store::{QueuePlace, Store as _};
+use payrecond::store::{Database as _, QueuePlace, Store as _};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _};
 

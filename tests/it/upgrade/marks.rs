@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use payrecond::sandbox::SimulatedPayment;
-use payrecond::store::StoreError;
 use payrecond::store::sqlite::{MIGRATIONS, SqliteOptions, SqliteStore, migrate};
+use payrecond::store::{Database as _, StoreError};
 
 use super::dump::Dump;
 use super::{LATER, is_whole, lay_out, scene};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use payrecond::clock::{Clock as _, ManualClock, SystemClock};
 use payrecond::jobs::retention::Retention;
 use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation, SimulatedPayment};
+use payrecond::store::Database as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::dump::ask;

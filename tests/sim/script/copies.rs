@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use payrecond::clock::Clock as _;
+use payrecond::store::Database as _;
 use payrecond::store::sqlite::{SqliteStore, migrate, restore};
 
 use crate::disk::wait_for;

@@ -1,4 +1,4 @@
-//! When the write lock is left to other programs.
+//! Write fairness: when the write lock is left to other programs.
 //!
 //! SQLite has no queue for it: who finds it taken looks again after 1, 2, 5, 10, 15, 20, 25, 25, 25,
 //! 50, 50 ms, then each 100 ms. A writer that takes it again at once is met by each of these looks,
@@ -24,7 +24,7 @@ const SPELL: Duration = Duration::from_millis(1500);
 const REST: Duration = Duration::from_millis(120);
 
 /// When the next transaction may begin.
-pub(super) struct Pace {
+pub(super) struct WriteFairness {
     beside_others: Duration,
     /// When the present spell of writing began.
     spell_began: Option<Instant>,
@@ -35,7 +35,7 @@ pub(super) struct Pace {
     others: Option<(i64, Option<Instant>)>,
 }
 
-impl Pace {
+impl WriteFairness {
     /// `beside_others`: the rest between two transactions while others write.
     pub(super) fn new(beside_others: Duration) -> Self {
         Self {
@@ -108,12 +108,12 @@ mod tests {
 
     /// How long each of some transactions waited; they are asked for `every` and end at once.
     fn waits(versions: impl IntoIterator<Item = i64>, every: Duration) -> Vec<u128> {
-        let mut pace = Pace::new(REST_BESIDE_OTHERS);
+        let mut fairness = WriteFairness::new(REST_BESIDE_OTHERS);
         let mut now = Instant::now();
         let each = versions.into_iter().map(|version| {
-            let until = pace.rest_ends(version, now).max(now);
+            let until = fairness.rest_ends(version, now).max(now);
             let waited = until - now;
-            pace.last = Some((until, Duration::ZERO));
+            fairness.last = Some((until, Duration::ZERO));
             now = until + every;
             waited.as_millis()
         });

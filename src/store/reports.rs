@@ -1,0 +1,259 @@
+//! What people and pages ask a database: one invoice, many, their events, the whole at a glance; and
+//! the two things that a person writes, an invoice and a nudge.
+
+use std::io;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{AccountRecord, SeenTransaction, StoreError};
+use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+
+/// Overdue invoices, and events that a consumer has not read, are counted up to this.
+pub const COUNTED_UP_TO: u32 = 10_000;
+
+/// What commands and the status page ask. Each answer reads little, whatever the number of rows;
+/// those that do not say so.
+#[async_trait]
+pub trait Reports: Send + Sync + 'static {
+    /// Inserts an invoice, as a program would. A refusal says what is wrong with it.
+    ///
+    /// # Errors
+    /// The inner one is the database's refusal, to be shown as it is.
+    async fn insert(&self, new: &NewInvoice) -> Result<Result<Invoice, String>, StoreError>;
+
+    /// Asks for a poll of an invoice as soon as the account's budget allows.
+    async fn nudge(&self, id: InvoiceId) -> Result<(), StoreError>;
+
+    /// The invoices a reference names: usually one; several accounts may share an external id.
+    async fn find(
+        &self,
+        reference: &Reference,
+        account: Option<&AccountName>,
+    ) -> Result<Vec<Invoice>, StoreError>;
+
+    /// As `find`, by whatever a person typed: an external id may look like `#7`, too.
+    async fn find_called(
+        &self,
+        text: &str,
+        account: Option<&AccountName>,
+    ) -> Result<Vec<Invoice>, StoreError> {
+        let reference = Reference::parse(text);
+        let found = self.find(&reference, account).await?;
+        if found.is_empty() && matches!(reference, Reference::Id(_)) {
+            return self.find(&Reference::Text(text.to_owned()), account).await;
+        }
+        Ok(found)
+    }
+
+    /// Invoices, newest first.
+    async fn list(&self, query: &InvoiceQuery) -> Result<Vec<Invoice>, StoreError>;
+
+    /// The newest invoices of a status.
+    async fn newest_of(&self, status: Status, limit: u32) -> Result<Vec<Invoice>, StoreError>;
+
+    /// The events of an invoice that are still kept, oldest first.
+    async fn history(&self, invoice: &Invoice) -> Result<Vec<HistoryEvent>, StoreError>;
+
+    /// The transactions of an invoice, in the order in which they happened.
+    async fn transactions(&self, id: InvoiceId) -> Result<Vec<SeenTransaction>, StoreError>;
+
+    /// What the daemon last found out about its accounts.
+    async fn accounts(&self) -> Result<Vec<AccountRecord>, StoreError>;
+
+    /// Counts and ages at `now`.
+    async fn overview(&self, now: UnixMillis) -> Result<Overview, StoreError>;
+
+    /// Invoices of each status, in the order of a life; zeros included. Reads an entry of an index
+    /// for every invoice: 30 ms for a million.
+    async fn count_by_status(&self) -> Result<Vec<(Status, i64)>, StoreError>;
+
+    /// What is overdue in an account at `now`. What polls by page have covered is not.
+    async fn overdue(&self, account: &AccountName, now: UnixMillis) -> Result<Overdue, StoreError>;
+
+    /// Invoices of an account whose polls should have been made before `before`, the oldest first.
+    async fn overdue_invoices(
+        &self,
+        account: &AccountName,
+        now: UnixMillis,
+        before: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<Invoice>, StoreError>;
+
+    /// How long payments took to be found. Those made before the invoice was inserted do not count:
+    /// nobody polled them. Reads thousands of rows.
+    async fn detect_times(&self) -> Result<DetectTimes, StoreError>;
+
+    /// Payments found in each of the last `minutes` minutes, the latest last; of the newest 10,000
+    /// events.
+    async fn payments_by_minute(
+        &self,
+        now: UnixMillis,
+        minutes: u8,
+    ) -> Result<Vec<u64>, StoreError>;
+
+    /// Every consumer that is not switched off, a hundred at most, the one that is furthest behind
+    /// first, with what it has not read, counted up to `up_to`.
+    async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError>;
+
+    /// The newest events, newest first.
+    async fn last_events(&self, limit: u32) -> Result<Vec<HistoryEvent>, StoreError>;
+
+    /// Up to `limit` events after `seq`, in order, without their payloads.
+    async fn entries_after(&self, seq: i64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError>;
+
+    /// The last event that was written before `time`, or nearly so where a clock went back.
+    async fn seq_before(&self, time: UnixMillis) -> Result<i64, StoreError>;
+
+    /// Finds out whether the database can be written just now, and writes nothing.
+    async fn require_writable(&self) -> Result<(), StoreError>;
+
+    /// Whether the database says of itself that it is whole; else the first complaint. Reads all
+    /// of it.
+    async fn quick_check(&self) -> Result<Result<(), String>, StoreError>;
+
+    /// Bytes of the database, and of its write-ahead log.
+    ///
+    /// # Errors
+    /// When they cannot be told.
+    fn sizes(&self) -> io::Result<(u64, u64)>;
+}
+
+/// How a person names an invoice: `#7`, else its external id, else its order id, else the id of one of
+/// its transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// `#` and the row id.
+    Id(InvoiceId),
+    /// An external id, an order id, or a transaction's.
+    Text(String),
+}
+
+impl Reference {
+    /// Reads `#7` as an id and all else as text.
+    pub fn parse(text: &str) -> Self {
+        text.strip_prefix('#')
+            .and_then(|digits| digits.parse().ok())
+            .map_or_else(|| Self::Text(text.to_owned()), |id| Self::Id(InvoiceId(id)))
+    }
+}
+
+/// Which invoices to list.
+#[derive(Clone, Debug, Default)]
+pub struct InvoiceQuery {
+    /// Of this status only.
+    pub status: Option<Status>,
+    /// Of this account only.
+    pub account: Option<AccountName>,
+    /// So many at most.
+    pub limit: u32,
+}
+
+/// The columns that a program writes.
+#[derive(Clone, Debug, Default)]
+pub struct NewInvoice {
+    /// None = `default`.
+    pub account: Option<String>,
+    /// The shop's id.
+    pub external_id: String,
+    /// None = make the order.
+    pub order_id: Option<String>,
+    /// Plain decimal.
+    pub amount: Option<String>,
+    /// Currency code.
+    pub currency: Option<String>,
+    /// Shown to the payer.
+    pub description: Option<String>,
+    /// Seconds.
+    pub timeout_s: Option<i64>,
+    /// JSON object.
+    pub options: Option<String>,
+    /// Any JSON.
+    pub metadata: Option<String>,
+    /// The shop has made the order itself: it is found by its external id.
+    pub follow: bool,
+}
+
+/// One event in an invoice's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEvent {
+    /// Place in the outbox.
+    pub seq: i64,
+    /// The event's id.
+    pub event_id: String,
+    /// `payment.paid` and so on.
+    pub event_type: String,
+    /// What held before.
+    pub previous_status: Option<String>,
+    /// What holds since.
+    pub status: Option<String>,
+    /// When it was written.
+    pub created_at: UnixMillis,
+    /// The JSON.
+    pub payload: String,
+}
+
+/// The whole at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// Invoices of each status, in the order of a life; zeros included.
+    pub by_status: Vec<(Status, i64)>,
+    /// Polls that should have been made by now.
+    pub overdue: i64,
+    /// When the oldest of them should have been made. A nudge counts from now.
+    pub oldest_overdue_at: Option<UnixMillis>,
+    /// Events ever written.
+    pub highest_seq: i64,
+    /// The epoch.
+    pub epoch: String,
+}
+
+/// From the provider's time of payment to our commit, over the last 10,000 payments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DetectTimes {
+    /// Payments counted.
+    pub count: usize,
+    /// Half were found within.
+    pub p50: Duration,
+    /// 95 of 100.
+    pub p95: Duration,
+    /// 99 of 100.
+    pub p99: Duration,
+}
+
+/// What is overdue in one account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// Polls that should have been made by now, counted up to `COUNTED_UP_TO`.
+    pub count: i64,
+    /// When the oldest of them should have been made.
+    pub oldest_at: Option<UnixMillis>,
+}
+
+/// A consumer and what it has not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Its name.
+    pub consumer: String,
+    /// The last event it has acknowledged.
+    pub acked_seq: i64,
+    /// Events it has not, counted up to a limit.
+    pub unread: i64,
+    /// When the oldest of them was written.
+    pub oldest_at: Option<UnixMillis>,
+}
+
+/// An event without its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// Place in the outbox.
+    pub seq: i64,
+    /// `payment.paid` and so on.
+    pub event_type: String,
+    /// When it was written.
+    pub created_at: UnixMillis,
+    /// Of a payment: when it was made, by the provider's clock.
+    pub paid_at: Option<UnixMillis>,
+}

@@ -1,0 +1,145 @@
+//! The whole at a glance: counts, ages, times to detect, and whether the database is sound.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+
+use super::SqliteStore;
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::{DetectTimes, Overview, StoreError, WORD_HOLDS_FOR};
+
+/// Payments that `detect_times`, and events that `payments_by_minute` looks back on.
+const DETECT_SAMPLE: i64 = 10_000;
+
+/// So long an account's word counts that looks by page had covered all that was due until then.
+pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
+
+/// The time up to which looks by page have covered an account's plans, NULL without its word. ?1 is
+/// now, ?2 `COVERED_FOR` before, ?3 `WORD_HOLDS_FOR` before.
+macro_rules! covered_to {
+    ($account:literal) => {
+        concat!(
+            "(SELECT CASE WHEN caught_up_at > ?3 THEN ?1 ELSE caught_up_at END
+                FROM accounts WHERE name = ",
+            $account,
+            " AND caught_up_at > ?2)"
+        )
+    };
+}
+pub(super) use covered_to;
+
+/// What looks by page have covered is not overdue, whatever the rows say. A nudge always is.
+const OVERDUE: &str = concat!(
+    "SELECT count(*), min(max(next_poll_at, updated_at)) FROM invoices
+      WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1
+        AND (next_poll_at = 0 OR next_poll_at > coalesce(",
+    covered_to!("invoices.account"),
+    ", 0))"
+);
+
+/// Counts and ages at `now`.
+pub(super) async fn overview(store: &SqliteStore, now: UnixMillis) -> Result<Overview, StoreError> {
+    let by_status = count_by_status(store).await?;
+    let (overdue, oldest): (i64, Option<i64>) = sqlx::query_as(OVERDUE)
+        .bind(now.0)
+        .bind(now.minus(COVERED_FOR).0)
+        .bind(now.minus(WORD_HOLDS_FOR).0)
+        .fetch_one(&store.readers)
+        .await?;
+    let (highest_seq, epoch): (i64, Option<String>) = sqlx::query_as(
+        "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0),
+                (SELECT value FROM meta WHERE key = 'epoch')",
+    )
+    .fetch_one(&store.readers)
+    .await?;
+    Ok(Overview {
+        by_status,
+        overdue,
+        oldest_overdue_at: oldest.map(UnixMillis),
+        highest_seq,
+        epoch: epoch.unwrap_or_default(),
+    })
+}
+
+/// How long payments took to be found. Those made before the invoice was inserted do not count:
+/// nobody looked for them.
+pub(super) async fn detect_times(store: &SqliteStore) -> Result<DetectTimes, StoreError> {
+    let mut millis: Vec<i64> = sqlx::query_scalar(
+        "SELECT max(outbox.created_at - invoices.paid_at, 0)
+           FROM outbox JOIN invoices USING (account, external_id)
+          WHERE outbox.type = 'payment.paid' AND invoices.paid_at >= invoices.created_at
+          ORDER BY outbox.seq DESC LIMIT ?1",
+    )
+    .bind(DETECT_SAMPLE)
+    .fetch_all(&store.readers)
+    .await?;
+    millis.sort_unstable();
+    let at = |percent: usize| {
+        let rank = (millis.len() * percent).div_ceil(100).max(1) - 1;
+        let millis = millis.get(rank).copied().unwrap_or_default();
+        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+    };
+    Ok(DetectTimes {
+        count: millis.len(),
+        p50: at(50),
+        p95: at(95),
+        p99: at(99),
+    })
+}
+
+/// Payments found in each of the last `minutes` minutes, the latest last; of the newest 10,000
+/// events.
+pub(super) async fn payments_by_minute(
+    store: &SqliteStore,
+    now: UnixMillis,
+    minutes: u8,
+) -> Result<Vec<u64>, StoreError> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT (?1 - created_at) / 60000 AS minutes_ago, count(*)
+           FROM (SELECT type, created_at FROM outbox ORDER BY seq DESC LIMIT ?2)
+          WHERE type = 'payment.paid' AND created_at <= ?1 GROUP BY minutes_ago",
+    )
+    .bind(now.0)
+    .bind(DETECT_SAMPLE)
+    .fetch_all(&store.readers)
+    .await?;
+    let mut counts = vec![0; usize::from(minutes)];
+    for (minutes_ago, count) in rows {
+        let place = usize::try_from(minutes_ago).unwrap_or(usize::MAX);
+        if let Some(slot) = counts.iter_mut().rev().nth(place) {
+            *slot = u64::try_from(count).unwrap_or_default();
+        }
+    }
+    Ok(counts)
+}
+
+/// Takes the write lock and gives it back: what cannot be written shows here.
+pub(super) async fn require_writable(store: &SqliteStore) -> Result<(), StoreError> {
+    let mut writer = store.writer().await?;
+    writer.begin().await?;
+    writer.roll_back().await
+}
+
+/// Whether the database says of itself that it is whole; else the first complaint.
+pub(super) async fn quick_check(store: &SqliteStore) -> Result<Result<(), String>, StoreError> {
+    let answer: String = sqlx::query("PRAGMA quick_check(1)")
+        .fetch_one(&store.readers)
+        .await?
+        .try_get(0)?;
+    Ok(if answer == "ok" { Ok(()) } else { Err(answer) })
+}
+
+/// Invoices of each status, in the order of a life; zeros included. Reads an entry of an index
+/// for every invoice: 30 ms for a million.
+pub(super) async fn count_by_status(store: &SqliteStore) -> Result<Vec<(Status, i64)>, StoreError> {
+    let counts: Vec<(String, i64)> =
+        sqlx::query_as("SELECT status, count(*) FROM invoices GROUP BY status")
+            .fetch_all(&store.readers)
+            .await?;
+    let count = |status: Status| {
+        let found = counts.iter().find(|(word, _)| word == status.as_str());
+        found.map_or(0, |(_, count)| *count)
+    };
+    Ok(Status::ALL.map(|status| (status, count(status))).to_vec())
+}

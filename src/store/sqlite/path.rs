@@ -1,0 +1,148 @@
+//! Names and files: the file behind the database's name, and that it has no second name.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::store::StoreError;
+
+/// As many links as the kernel follows.
+const MOST_LINKS: u32 = 40;
+
+/// The file that `name` leads to through symbolic links, also where it does not exist yet. Locks,
+/// side file, `-wal` and copies belong to it, whatever it was called by.
+pub fn resolve(name: &Path) -> PathBuf {
+    follow(name, MOST_LINKS)
+}
+
+fn follow(name: &Path, links_left: u32) -> PathBuf {
+    if let Ok(path) = name.canonicalize() {
+        return path;
+    }
+    match fs::read_link(name) {
+        Ok(target) if links_left > 0 => follow(&folder_of(name).join(target), links_left - 1),
+        Ok(_) | Err(_) => match (folder_of(name).canonicalize(), name.file_name()) {
+            (Ok(folder), Some(file)) => folder.join(file),
+            _ => name.to_owned(),
+        },
+    }
+}
+
+/// The folder that holds `path`.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Refuses a database with several names: each would have a `-wal` and locks of its own.
+///
+/// # Errors
+/// `Unusable` when a hard link leads to it, beside `path`.
+pub(super) fn require_one_name(path: &Path) -> Result<(), StoreError> {
+    let links = |path| fs::metadata(path).map_or(0, |file| file.nlink());
+    if links(path) > 1 {
+        remove_half_made_restores(path);
+    }
+    match links(path) {
+        0 | 1 => Ok(()),
+        names => Err(StoreError::Unusable(format!(
+            "{}: the file has {names} names (hard links), and SQLite keeps a log and locks for each: remove all but one, `find -samefile` lists them",
+            path.display()
+        ))),
+    }
+}
+
+/// A restore that was killed leaves a second name for the database that it did not replace.
+fn remove_half_made_restores(path: &Path) {
+    let (Ok(Some(database)), Some(name)) = (FileId::of(path), path.file_name()) else {
+        return;
+    };
+    let prefix = format!("{}.replaced-", name.to_string_lossy());
+    let entries = fs::read_dir(folder_of(path)).into_iter().flatten();
+    for entry in entries.flatten() {
+        let is_named = entry.file_name().to_string_lossy().starts_with(&prefix);
+        if is_named && FileId::of(&entry.path()).is_ok_and(|id| id == Some(database)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// A file, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    pub(super) inode: u64,
+}
+
+impl FileId {
+    /// The file at `path`; None when there is none.
+    pub(super) fn of(path: &Path) -> std::io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            Ok(file) => Ok(Some(Self::from(&file))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl From<&fs::Metadata> for FileId {
+    fn from(file: &fs::Metadata) -> Self {
+        Self {
+            device: file.dev(),
+            inode: file.ino(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_name_leads_to_its_file_through_links_also_to_one_that_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir(root.join("disk")).unwrap();
+        symlink("disk", root.join("mount")).unwrap();
+        symlink("../mount/a.db", root.join("disk/b.db")).unwrap();
+        symlink(root.join("disk/b.db"), root.join("c.db")).unwrap();
+        symlink("round.db", root.join("round.db")).unwrap();
+        let file = root.join("disk/a.db");
+        for name in [
+            "disk/a.db",
+            "mount/a.db",
+            "disk/b.db",
+            "c.db",
+            "disk/../c.db",
+        ] {
+            assert_eq!(resolve(&root.join(name)), file, "{name}");
+        }
+        fs::write(&file, "").unwrap();
+        for name in ["disk/a.db", "mount/a.db", "disk/b.db", "c.db"] {
+            assert_eq!(resolve(&root.join(name)), file, "{name}");
+        }
+        let nowhere = root.join("absent/a.db");
+        assert_eq!(resolve(&nowhere), nowhere);
+        assert_eq!(resolve(&root.join("round.db")), root.join("round.db"));
+    }
+
+    #[test]
+    fn a_second_name_is_refused_unless_a_killed_restore_left_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        fs::write(&path, "").unwrap();
+        fs::hard_link(&path, folder.path().join("a.db.replaced-17")).unwrap();
+        fs::write(folder.path().join("a.db.replaced-16"), "").unwrap();
+        require_one_name(&path).unwrap();
+        assert!(folder.path().join("a.db.replaced-16").exists());
+        assert!(!folder.path().join("a.db.replaced-17").exists());
+        fs::hard_link(&path, folder.path().join("b.db")).unwrap();
+        assert!(require_one_name(&path).is_err());
+        assert!(require_one_name(&folder.path().join("b.db")).is_err());
+    }
+}
