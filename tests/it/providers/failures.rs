@@ -98,7 +98,7 @@ async fn a_lost_answer_makes_no_second_order() {
             shop.until(&field("status", external_id), "pending").await;
             let id = shop.ask(&field("order_id", external_id)).await;
             let order = shop.world.order(&id).unwrap();
-            assert_eq!(order.external_id, external_id);
+            assert_eq!(&*order.external_id, external_id);
             assert_eq!(shop.ask(&events(external_id)).await, "payment.pending");
         }
         assert_eq!(shop.world.orders().len(), 2, "{}", subject.provider);
