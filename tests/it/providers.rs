@@ -147,23 +147,3 @@ macro_rules! for_each_provider {
     };
 }
 use for_each_provider;
-
-#[test]
-fn every_simulated_provider_that_the_daemon_knows_is_held_to_the_contract() {
-    let known = payrecond::provider::registry::PROVIDERS
-        .iter()
-        .map(|kind| kind.name);
-    let simulated: Vec<&str> = SimulatedProvider::ALL
-        .iter()
-        .map(|one| one.name())
-        .collect();
-    let missing: Vec<&str> = known
-        .filter(|name| simulated.contains(name))
-        .filter(|name| {
-            SUBJECTS
-                .iter()
-                .all(|subject| subject.provider.name() != *name)
-        })
-        .collect();
-    assert_eq!(missing, [] as [&str; 0]);
-}
