@@ -11,6 +11,7 @@ mod architecture;
 mod audit;
 mod cadence;
 mod cli;
+mod clients;
 mod config;
 mod copy;
 mod cover;

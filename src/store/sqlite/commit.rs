@@ -10,7 +10,8 @@ use super::batch::{
     whole_row_cells,
 };
 use super::connection::WriteConnection;
-use super::schema::{CONSTRAINT, highest_seq, primary_code};
+use super::error::{CONSTRAINT, primary_code};
+use super::schema::highest_seq;
 use super::transactions::{self, Owned};
 use crate::domain::decide::Decision;
 use crate::domain::event::Event;

@@ -3,9 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::{
-    accounts, commit, connection, consumers, due, glance, invoices, pages, retention, schema,
-};
+use super::{accounts, commit, consumers, due, glance, invoices, open, pages, retention, schema};
 use crate::domain::time::UnixMillis;
 
 /// The contract's query for programs that read events.
@@ -121,7 +119,7 @@ async fn no_statement_that_runs_often_reads_every_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plans.db");
     schema::migrate(&path, UnixMillis(1)).await.unwrap();
-    let mut connection = connection::open_or_create(&path).await.unwrap();
+    let mut connection = open::open_or_create(&path).await.unwrap();
     for (sql, step) in OFTEN {
         let steps = plan(&mut connection, sql).await;
         let all = steps.join("\n");
