@@ -15,9 +15,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::duties::{FeedWakes, audit, feed_loop, intake_loop};
-use self::duties::{intake, open_feed, poll_setups, schedule};
+use self::duties::{intake, lender, open_feed, poll_setups, schedule};
 use self::parts::{Parts, assemble, status};
-pub use self::parts::{cadence, limiter, provider};
+pub use self::parts::{cadence, limiter, limits, provider};
 use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::feed::FeedError;
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
@@ -86,6 +86,8 @@ where
     let server = serve::bind(&parts).await?;
     let flush = CancellationToken::new();
     let feed = open_feed(&parts, output).await?;
+    // Before any request: what another process has borrowed is not ours.
+    lender(&parts).run_once().await?;
     let mut pollers = JoinSet::new();
     for setup in poll_setups(&mut parts) {
         pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));

@@ -11,10 +11,12 @@ use super::exit::complain;
 use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use crate::config;
+use crate::config::{self, AccountConfig};
 use crate::daemon;
 use crate::domain::audit::{Discrepancy, DiscrepancyKind, Side, Sum};
-use crate::jobs::audit::{Audit, AuditReport};
+use crate::domain::invoice::AccountName;
+use crate::jobs::audit::{Audit, AuditError, AuditReport, BorrowedBudget};
+use crate::limit::SharedLimiter;
 use crate::store::{Database, Store};
 use crate::words;
 
@@ -53,21 +55,7 @@ pub(super) async fn run(
         .iter()
         .filter(|account| account.enabled)
     {
-        let key = config::api_key(account, &session.environment)?;
-        let provider = daemon::provider(account, &session.config, &session.clock)
-            .map_err(super::run::plain)?;
-        provider.set_key(key);
-        let limiter = daemon::limiter(account, session.clock.as_ref());
-        // A lock file that cannot be read is a daemon's of another user.
-        let daemon_runs = store.daemon_runs().unwrap_or(true);
-        let store = Arc::clone(store) as Arc<dyn Store>;
-        let (clock, adopt) = (&session.clock, arguments.adopt);
-        let audit = Audit {
-            // Its end is not seen from here.
-            polled_until: daemon_runs.then(CancellationToken::new),
-            ..daemon::audit(account, provider, store, clock, limiter, adopt)
-        };
-        match audit.run_once().await {
+        match audit_account(session, store, account, arguments.adopt).await? {
             Ok(report) => {
                 whole.checked += report.checked;
                 whole.adopted += report.adopted;
@@ -97,6 +85,40 @@ pub(super) async fn run(
         (false, true) => Exit::Done,
         (false, false) => Exit::Differences,
     })
+}
+
+/// Audits one account, by a part of its request budget that the daemon lends.
+async fn audit_account(
+    session: &Session,
+    store: &Arc<dyn Database>,
+    account: &AccountConfig,
+    adopt: bool,
+) -> anyhow::Result<Result<AuditReport, AuditError>> {
+    let key = config::api_key(account, &session.environment)?;
+    let provider =
+        daemon::provider(account, &session.config, &session.clock).map_err(super::run::plain)?;
+    provider.set_key(key);
+    let (clock, limits) = (&session.clock, daemon::limits(account));
+    let name = AccountName(account.name.clone());
+    let borrowed =
+        match BorrowedBudget::ask(name, limits, Arc::clone(store), Arc::clone(clock)).await {
+            Ok(borrowed) => borrowed,
+            Err(error) => return Ok(Err(error)),
+        };
+    let renewing = tokio::spawn(Arc::clone(&borrowed).keep());
+    let limiter = SharedLimiter::empty(limits.lent(), clock.monotonic());
+    let daemon_runs = store.daemon_runs().unwrap_or(true);
+    let duties = Arc::clone(store) as Arc<dyn Store>;
+    let audit = Audit {
+        borrowed: Some(Arc::clone(&borrowed)),
+        // Its end is not seen from here.
+        polled_until: daemon_runs.then(CancellationToken::new),
+        ..daemon::audit(account, provider, duties, clock, limiter, adopt)
+    };
+    let report = audit.run_once().await;
+    renewing.abort();
+    borrowed.give_back().await;
+    Ok(report)
 }
 
 fn tell(output: &mut Output, whole: &AuditReport, failed: bool) {

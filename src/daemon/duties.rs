@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::parts::{Parts, cadence};
+use super::parts::{Parts, cadence, limits};
 use super::{DaemonError, STDOUT_CONSUMER};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, StdoutFeed};
@@ -19,6 +19,7 @@ use crate::feed::Format;
 use crate::jobs::audit::{Audit, AuditError};
 use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
+use crate::jobs::lending::Lender;
 use crate::jobs::poll::PollSetup;
 use crate::jobs::retention::Retention;
 use crate::jobs::{Heartbeat, LONGEST_NAP};
@@ -37,19 +38,19 @@ pub fn audit(
     limiter: SharedLimiter,
     adopt: bool,
 ) -> Audit {
-    let rules = Rules {
-        accept_test_payments: account.accept_test_payments,
-        currency_names: provider.currency_names(),
-        ..Rules::default()
-    };
     Audit {
         account: AccountName(account.name.clone()),
-        provider,
         store,
         clock: Arc::clone(clock),
         limiter,
-        rules,
+        rules: Rules {
+            accept_test_payments: account.accept_test_payments,
+            one_currency: provider.one_currency(),
+            ..Rules::default()
+        },
+        provider,
         adopt,
+        borrowed: None,
         polled_until: None,
     }
 }
@@ -84,7 +85,7 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             rules: Rules {
                 accept_test_payments: settings.accept_test_payments,
                 deadline_grace: parts.config.polling.deadline_grace,
-                currency_names: account.provider.currency_names(),
+                one_currency: account.provider.one_currency(),
             },
             intake_interval: parts.config.polling.intake_interval,
             limiter: account.limiter.clone(),
@@ -99,6 +100,17 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
         });
     }
     setups
+}
+
+/// What lends parts of the accounts' budgets.
+pub(super) fn lender(parts: &Parts) -> Lender {
+    let accounts = parts.accounts.iter().map(|account| {
+        let settings = &account.settings;
+        let name = AccountName(settings.name.clone());
+        (name, limits(settings), account.limiter.clone())
+    });
+    let store = Arc::clone(&parts.store) as Arc<dyn Store>;
+    Lender::new(store, Arc::clone(&parts.clock), accounts)
 }
 
 pub(super) fn intake(parts: &mut Parts) -> Intake {
@@ -116,6 +128,7 @@ pub(super) fn intake(parts: &mut Parts) -> Intake {
         known,
         heartbeat,
     )
+    .lending(lender(parts))
 }
 
 /// Runs the intake every `interval` until `stop`, and notifies `changed` when another program wrote.

@@ -176,12 +176,16 @@ pub fn provider(
 
 /// The limiter of an account, unused.
 pub fn limiter(account: &AccountConfig, clock: &dyn Clock) -> SharedLimiter {
-    let limits = Limits {
+    SharedLimiter::new(limits(account), clock.monotonic())
+}
+
+/// What an account may ask, as configured.
+pub fn limits(account: &AccountConfig) -> Limits {
+    Limits {
         requests_per_second: account.requests_per_second,
         burst: account.burst,
         max_in_flight: account.max_in_flight,
-    };
-    SharedLimiter::new(limits, clock.monotonic())
+    }
 }
 
 /// The polling cadence, as configured.

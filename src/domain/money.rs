@@ -22,37 +22,25 @@ pub struct Money {
     pub currency: String,
 }
 
-/// Which codes name one currency at a provider.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CurrencyNames {
-    /// Each code is a currency of its own.
-    #[default]
-    Distinct,
-    /// TON and GRAM are one.
-    ToncoinIsGram,
-}
-
-impl CurrencyNames {
-    /// Whether both are the same sum, by these names.
-    pub fn agree(self, a: &Money, b: &Money) -> bool {
-        let same_code = a.currency == b.currency;
-        (same_code || self == Self::ToncoinIsGram) && a.agrees_with(b)
-    }
-}
-
 impl Money {
-    /// Whether both are the same sum: equal value, same currency. TON and GRAM are one currency
-    /// (Toncoin took the ticker GRAM on 15 June 2026). A value that is no decimal agrees with
-    /// nothing.
+    /// Whether both are the same sum: equal value, same currency. A value that is no decimal agrees
+    /// with nothing.
     pub fn agrees_with(&self, other: &Self) -> bool {
-        same_currency(&self.currency, &other.currency) && same_value(&self.value, &other.value)
+        self.agrees_where(other, &[])
+    }
+
+    /// The same where a provider writes one currency by several codes, `one_currency`.
+    pub fn agrees_where(&self, other: &Self, one_currency: &[&str]) -> bool {
+        let is_of_it = |money: &Self| one_currency.contains(&money.currency.as_str());
+        let is_same = self.currency == other.currency || is_of_it(self) && is_of_it(other);
+        is_same && same_value(&self.value, &other.value)
     }
 
     /// Whether this is the greater sum of the same currency.
     pub fn exceeds(&self, other: &Self) -> bool {
         let values = (parse(&self.value), parse(&other.value));
         let is_greater = matches!(values, (Some(ours), Some(theirs)) if ours > theirs);
-        same_currency(&self.currency, &other.currency) && is_greater
+        self.currency == other.currency && is_greater
     }
 
     /// The same sum as a plain decimal, where it was written with an exponent.
@@ -86,11 +74,6 @@ pub fn same_value(a: &str, b: &str) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => false,
     }
-}
-
-/// Whether two codes name one currency.
-pub fn same_currency(a: &str, b: &str) -> bool {
-    canonical_currency(a) == canonical_currency(b)
 }
 
 /// The sum of plain decimals, as one. None for no values, and where one is no plain decimal.
@@ -165,6 +148,8 @@ fn parse(text: &str) -> Option<BigDecimal> {
     plain(text)?.parse().ok()
 }
 
+/// One spelling for what a provider may write by several codes. A fingerprint of what was shown, so that a
+/// page shows nothing new where only the code changed; whether sums agree is told by `Money` alone.
 fn canonical_currency(code: &str) -> &str {
     if code == "GRAM" { "TON" } else { code }
 }
@@ -183,7 +168,10 @@ mod tests {
     #[test]
     fn amounts_agree_by_value() {
         assert!(money("1.0", "USD").agrees_with(&money("1.00", "USD")));
-        assert!(money("0.100000340", "TON").agrees_with(&money("0.10000034", "GRAM")));
+        let gram = money("0.10000034", "GRAM");
+        assert!(!money("0.100000340", "TON").agrees_with(&gram));
+        assert!(money("0.100000340", "TON").agrees_where(&gram, &["TON", "GRAM"]));
+        assert!(!money("0.100000340", "NOT").agrees_where(&gram, &["TON", "GRAM"]));
         assert!(!money("1.00", "USD").agrees_with(&money("1.00", "EUR")));
         assert!(!money("0.1000000000000000001", "TON").agrees_with(&money("0.1", "TON")));
         assert!(!money("", "USD").agrees_with(&money("", "USD")));
@@ -196,6 +184,9 @@ mod tests {
         let total = "99999999999999999999.1000000000000000001";
         assert_eq!(sum(long).as_deref(), Some(total));
         assert_eq!(sum(["1", "x"]), None);
+        assert_eq!(difference("100.00", "96.50").as_deref(), Some("3.50"));
+        assert_eq!(difference("1", "1.00").as_deref(), Some("0.00"));
+        assert_eq!(difference("1", "1.01"), None);
         assert_eq!(sum([]), None);
         assert!(money("1.01", "USD").exceeds(&money("1.0", "USD")));
         assert!(money("10", "USD").exceeds(&money("9", "USD")));

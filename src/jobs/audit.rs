@@ -6,6 +6,7 @@
 //! is said once.
 
 mod again;
+mod budget;
 mod compare;
 mod list;
 mod request;
@@ -14,6 +15,7 @@ mod span;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+pub use budget::BorrowedBudget;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -41,8 +43,11 @@ pub struct Audit {
     pub store: Arc<dyn Store>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The account's budget, shared with its poller; an audit takes at most half of its rate.
+    /// The account's budget, shared with its poller, of which an audit takes at most half of the
+    /// rate; or the borrowed part alone.
     pub limiter: SharedLimiter,
+    /// What the budget is borrowed by, where the poller is in another process.
+    pub borrowed: Option<Arc<BorrowedBudget>>,
     /// What the configuration has to say in decisions.
     pub rules: Rules,
     /// Take unknown orders in as invoices.
@@ -75,6 +80,14 @@ pub enum AuditError {
         account: AccountName,
         /// Why.
         error: ProviderError,
+    },
+    /// Its requests would exceed what the account may ask.
+    #[error("account {account} has no request budget for an audit: {why}")]
+    NoBudget {
+        /// The account.
+        account: AccountName,
+        /// Why.
+        why: String,
     },
     /// The daemon stops. Nothing was said: the next audit says it.
     #[error("the daemon stops")]

@@ -1,5 +1,5 @@
 //! Intake: invoices whose account nobody looks after are told so, and plans that a clock gone back
-//! left too far ahead are brought back. New rows themselves need no intake: they are due.
+//! left too far ahead are brought back; and what others borrow of a request budget is lent. New rows themselves need no intake: they are due.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
 use crate::jobs::Heartbeat;
+use crate::jobs::lending::Lender;
 use crate::store::{Store, StoreError};
 
 /// Plans are checked this often, even when no jump of the clock was noticed.
@@ -26,6 +27,7 @@ pub struct Intake {
     cadence: Cadence,
     known: Vec<AccountName>,
     heartbeat: Heartbeat,
+    lender: Option<Lender>,
     reported: BTreeSet<AccountName>,
     seen_change: Option<i64>,
     /// Wall and monotonic time when the plans were last checked.
@@ -47,9 +49,19 @@ impl Intake {
             cadence,
             known,
             heartbeat,
+            lender: None,
             reported: BTreeSet::new(),
             seen_change: None,
             plans_checked: None,
+        }
+    }
+
+    /// The same, which also sees to what processes beside the daemon borrow.
+    #[must_use]
+    pub fn lending(self, lender: Lender) -> Self {
+        Self {
+            lender: Some(lender),
+            ..self
         }
     }
 
@@ -59,6 +71,9 @@ impl Intake {
         self.check_plans().await?;
         let change = self.store.change_counter().await?;
         if self.seen_change == Some(change) {
+            if let Some(lender) = self.lender.as_mut().filter(|lender| lender.is_pending()) {
+                lender.run_once().await?;
+            }
             return Ok(false);
         }
         let unknown = self
@@ -71,6 +86,9 @@ impl Intake {
             }
         }
         self.reported.retain(|account| unknown.contains(account));
+        if let Some(lender) = &mut self.lender {
+            lender.run_once().await?;
+        }
         self.seen_change = Some(self.store.change_counter().await?);
         Ok(true)
     }

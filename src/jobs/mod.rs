@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod feed;
 pub mod intake;
+pub mod lending;
 pub mod poll;
 pub mod retention;
 

@@ -34,6 +34,30 @@ impl Limiter {
         }
     }
 
+    /// Nothing is under way, and the bucket is empty: the part of an account's limits that another
+    /// process has lent.
+    pub fn empty(limits: Limits, now: Duration) -> Self {
+        Self {
+            rate: RateLimiter::empty(limits, now),
+            ..Self::new(limits, now)
+        }
+    }
+
+    /// Lends `Limits::lent` to another process until then, or takes it back where that is over.
+    pub fn lend_until(&mut self, until: Duration, now: Duration) {
+        self.rate.lend_until(until, now);
+    }
+
+    /// Whether more requests are under way than may be: some began before limits were lent.
+    pub fn is_over_limit(&self) -> bool {
+        self.rate.is_over_limit()
+    }
+
+    /// Nothing begins before `wait` is over: the provider asked another process for that.
+    pub fn hold(&mut self, wait: Duration, now: Duration) {
+        self.rate.hold(wait, now);
+    }
+
     /// Leave for one request, or how long to wait before asking again; None = until one that is
     /// under way comes back. A stopped account gets none: see `take_probe`.
     pub fn take(&mut self, now: Duration) -> Result<Permit, Option<Duration>> {

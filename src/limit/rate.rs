@@ -27,10 +27,42 @@ pub struct Limits {
     pub max_in_flight: usize,
 }
 
+impl Limits {
+    /// Whether a part of it can be lent, and something is left.
+    pub fn can_lend(&self) -> bool {
+        let has_tokens = self.requests_per_second <= 0.0 || self.burst > 1;
+        has_tokens && self.max_in_flight > 1
+    }
+
+    /// What is lent: half of the rate, for one request at a time.
+    #[must_use]
+    pub fn lent(&self) -> Self {
+        Self {
+            requests_per_second: self.requests_per_second / 2.0,
+            burst: 1,
+            max_in_flight: 1,
+        }
+    }
+
+    /// What is left while that is lent. Both together never exceed the whole.
+    fn left(&self) -> Self {
+        Self {
+            requests_per_second: self.requests_per_second / 2.0,
+            burst: self.burst.saturating_sub(1).max(1),
+            max_in_flight: self.max_in_flight.saturating_sub(1).max(1),
+        }
+    }
+}
+
 /// The rate limit. All times are of one monotonic clock.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
+    /// As configured.
+    configured: Limits,
+    /// As they hold now.
     limits: Limits,
+    /// A part is lent until then.
+    lent_until: Option<Duration>,
     tokens: f64,
     refilled_at: Duration,
     /// Lower rate that 429 taught, requests a second.
@@ -55,7 +87,9 @@ impl RateLimiter {
     /// With a full bucket.
     pub(super) fn new(limits: Limits, now: Duration) -> Self {
         Self {
+            configured: limits,
             limits,
+            lent_until: None,
             tokens: f64::from(limits.burst),
             refilled_at: now,
             adapted_rate: None,
@@ -71,6 +105,27 @@ impl RateLimiter {
         }
     }
 
+    /// With an empty bucket.
+    pub(super) fn empty(limits: Limits, now: Duration) -> Self {
+        Self {
+            tokens: 0.0,
+            ..Self::new(limits, now)
+        }
+    }
+
+    /// Lends a part of the limits to another process until then.
+    pub(super) fn lend_until(&mut self, until: Duration, now: Duration) {
+        self.refill(now);
+        if until > now {
+            self.lent_until = Some(until);
+            self.limits = self.configured.left();
+            self.tokens = self.tokens.min(f64::from(self.limits.burst));
+        } else {
+            self.lent_until = None;
+            self.limits = self.configured;
+        }
+    }
+
     /// Begins one request and leaves `kept` for others; else how long to wait before asking again,
     /// None = until one that is under way comes back.
     pub(super) fn begin(&mut self, kept: u8, now: Duration) -> Result<(), Option<Duration>> {
@@ -82,6 +137,10 @@ impl RateLimiter {
             }
             wait => Err(wait),
         }
+    }
+
+    pub(super) fn is_over_limit(&self) -> bool {
+        self.in_flight > self.limits.max_in_flight
     }
 
     /// One request came back.
@@ -199,7 +258,7 @@ impl RateLimiter {
             return;
         }
         let grown = rate * (1.0 + GROWTH * elapsed) + GROWTH * elapsed;
-        let limit = self.limits.requests_per_second;
+        let limit = self.configured.requests_per_second;
         let enough = if limit > 0.0 {
             grown >= limit
         } else {
@@ -215,6 +274,10 @@ impl RateLimiter {
         if let Some(rate) = self.rate() {
             // Holding leaves at most one burst, however long it took.
             self.tokens = (self.tokens + rate * elapsed).min(f64::from(self.limits.burst));
+        }
+        if self.lent_until.is_some_and(|until| until <= now) {
+            self.lent_until = None;
+            self.limits = self.configured;
         }
     }
 

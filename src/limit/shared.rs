@@ -16,6 +16,11 @@ impl SharedLimiter {
         Self(Arc::new(Mutex::new(Limiter::new(limits, now))))
     }
 
+    /// Nothing is under way, and the bucket is empty.
+    pub fn empty(limits: Limits, now: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Limiter::empty(limits, now))))
+    }
+
     /// The limiter itself. Not to be held over an `await`.
     pub fn lock(&self) -> MutexGuard<'_, Limiter> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -41,6 +41,58 @@ fn the_budget_is_kept_over_any_span() {
     );
 }
 
+/// Whatever the moments at which it is lent, taken back and lent again.
+#[test]
+fn who_lends_and_who_borrows_keep_the_budget_together() {
+    for seed in 0..200 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (rate, burst) = (f64::from(rng.u8(1..20)), rng.u32(2..12));
+        let mut ours = limiter(rate, burst, 100);
+        let lent = Limits {
+            requests_per_second: rate,
+            burst,
+            max_in_flight: 100,
+        }
+        .lent();
+        let mut theirs: Option<(Limiter, Duration)> = None;
+        let mut made: Vec<Duration> = Vec::new();
+        for step in 0..20_000 {
+            let now = seconds(f64::from(step) / 1000.0);
+            if theirs.is_none() && rng.u16(..1000) == 0 {
+                let until = now + Duration::from_millis(rng.u64(1..3000));
+                ours.lend_until(until, now);
+                theirs = Some((Limiter::empty(lent, now), until));
+            }
+            theirs.take_if(|(_, until)| *until <= now);
+            let borrower = theirs.as_mut().map(|(limiter, _)| limiter);
+            for limiter in [Some(&mut ours), borrower].into_iter().flatten() {
+                while let Ok(permit) = limiter.take(now) {
+                    made.push(now);
+                    limiter.settle(&permit, Ok(()), now);
+                }
+            }
+        }
+        for (first, from) in made.iter().enumerate().step_by(7) {
+            for (count, to) in (1_u32..).zip(&made[first..]) {
+                let span = (*to - *from).as_secs_f64();
+                let most = f64::from(burst) + rate * span + 0.01;
+                assert!(f64::from(count) <= most, "{seed}: {count} in {span} s");
+            }
+        }
+        assert_eq!(ours.rate(), theirs.map_or(Some(rate), |_| Some(rate / 2.0)));
+    }
+}
+
+#[test]
+fn what_was_lent_comes_back_by_itself() {
+    let mut limiter = limiter(10.0, 5, 4);
+    limiter.lend_until(seconds(3.0), START);
+    assert_eq!((limiter.rate(), limiter.room(START)), (Some(5.0), 3));
+    limiter.room(seconds(3.0));
+    assert_eq!(limiter.rate(), Some(10.0));
+    assert_eq!(limiter.room(seconds(4.0)), 4);
+}
+
 #[test]
 fn no_more_are_under_way_than_allowed() {
     let mut limiter = limiter(0.0, 1, 3);

@@ -9,6 +9,7 @@ pub mod cryptocloud;
 pub mod http;
 pub mod kind;
 mod ledger;
+mod refund_list;
 pub mod registry;
 pub mod service;
 pub mod setting;
@@ -16,6 +17,7 @@ pub mod telegram_stars;
 mod time_list;
 pub mod walletpay;
 pub mod wire;
+pub mod yookassa;
 pub mod yoomoney;
 
 use std::fmt;
@@ -25,9 +27,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::ledger::{LedgerJudgement, LedgerPage, ReadLedger};
+pub use self::refund_list::{ListRefunds, Refund, RefundPage};
 pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
-use crate::domain::money::CurrencyNames;
 use crate::domain::observation::{ObservedOrder, OrderState};
 
 /// One account at a payment provider: every request of its is made through here. What else it can do
@@ -40,9 +42,9 @@ pub trait Provider: Send + Sync + 'static {
     /// Takes another key from now on.
     fn set_key(&self, key: ApiKey);
 
-    /// Which codes name one currency here.
-    fn currency_names(&self) -> CurrencyNames {
-        CurrencyNames::Distinct
+    /// Codes by which it writes one currency; most providers have none such.
+    fn one_currency(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// By how much the provider's clock differed from ours at its last answer; None where it tells no
@@ -67,6 +69,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The list of orders by time.
     fn lists_by_time(&self) -> Option<&dyn ListByTime> {
+        None
+    }
+
+    /// The list of refunds by time.
+    fn lists_refunds(&self) -> Option<&dyn ListRefunds> {
         None
     }
 
@@ -175,6 +182,8 @@ pub struct Creation {
     pub external_id: ExternalId,
     /// The exact body.
     pub body: String,
+    /// The key under which the provider makes one order and no second; empty where it knows none.
+    pub idempotence_key: String,
 }
 
 /// What the provider said to a creation.

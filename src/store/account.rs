@@ -37,6 +37,19 @@ impl AccountRecord {
     }
 }
 
+/// A process beside the daemon wants a part of an account's request budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetAsk {
+    /// The account.
+    pub account: AccountName,
+    /// Who asks: a name that no other process has.
+    pub owner: String,
+    /// Until when, unless it is asked for again.
+    pub until: UnixMillis,
+    /// The provider has told that process to make no request before.
+    pub held_until: Option<UnixMillis>,
+}
+
 /// What is known of a store's list at the provider, and how far looks by page have covered what was
 /// due: such looks write no invoice row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    AccountRecord, Consumer, DueRow, ListBeginning, QueuePlace, StoreError, StoredEvent, Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, ListBeginning, QueuePlace, StoreError, StoredEvent,
+    Written,
 };
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
@@ -52,6 +53,14 @@ pub trait Store: Send + Sync + 'static {
         &self,
         account: &AccountName,
         orders: &[(&OrderId, Option<&ExternalId>)],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError>;
+
+    /// The invoices of `account` that have these orders, whatever their status; each with the index of
+    /// its order in `orders`.
+    async fn invoices_of_orders(
+        &self,
+        account: &AccountName,
+        orders: &[OrderId],
     ) -> Result<Vec<(usize, Invoice)>, StoreError>;
 
     /// Orders of `account` that were said to be paid after `since` and lack the amounts, the latest
@@ -131,6 +140,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes down what the daemon found out about an account, for programs that only read.
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError>;
+
+    /// What the accounts' records hold, as far as the daemon knows: whether their requests go out.
+    async fn account(&self, account: &AccountName) -> Result<Option<AccountRecord>, StoreError>;
+
+    /// Asks for a part of an account's request budget, on behalf of a process beside the daemon; with
+    /// `until` in the past, gives it back. False when another process has asked for it, and that
+    /// still holds at `now`.
+    async fn ask_for_budget(&self, ask: &BudgetAsk, now: UnixMillis) -> Result<bool, StoreError>;
+
+    /// Every request for a part of a budget, those that are over included.
+    async fn budget_asks(&self) -> Result<Vec<BudgetAsk>, StoreError>;
+
+    /// Notes until when the daemon lends a part of an account's budget.
+    async fn grant_budget(
+        &self,
+        account: &AccountName,
+        until: UnixMillis,
+    ) -> Result<(), StoreError>;
+
+    /// Until when the daemon lends a part of an account's budget; None = it never did.
+    async fn budget_grant(&self, account: &AccountName) -> Result<Option<UnixMillis>, StoreError>;
 
     /// Deletes events that are older than `before` and acknowledged by every consumer, up to
     /// `limit`. Returns how many.

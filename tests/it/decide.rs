@@ -6,7 +6,6 @@ mod money;
 use payrecond::domain::decide::{Decision, Rules, decide, decide_by};
 use payrecond::domain::event::{Event, EventType};
 use payrecond::domain::invoice::Invoice;
-use payrecond::domain::money::CurrencyNames;
 use payrecond::domain::observation::{
     Observation, ObservedMoney, ObservedOrder, OrderState, Payment, Verdict,
 };
@@ -418,31 +417,24 @@ fn a_mismatch_is_for_a_person_to_judge() {
 
 #[test]
 fn amounts_are_compared_by_value_and_ton_is_gram_where_the_provider_says_so() {
-    let see = |row: &Invoice, observed: &ObservedOrder| {
-        let rules = Rules {
-            currency_names: CurrencyNames::ToncoinIsGram,
-            ..Rules::default()
-        };
-        decide_by(
-            &rules,
-            row,
-            "walletpay",
-            Observation::Seen(observed.clone()),
-        )
-    };
     let mut before = settled(S::Pending);
     before.facts.amount = Some(money("0.1", "TON"));
     let told = |value, currency| ObservedOrder {
         amount: Some(money(value, currency)),
         ..observed(O::Paid)
     };
-    let after = see(&before, &told("0.100000000", "GRAM"));
+    let at_walletpay = Rules {
+        one_currency: &["TON", "GRAM"],
+        ..Rules::default()
+    };
+    let hear =
+        |rules, observed| decide_by(rules, &before, "walletpay", Observation::Seen(observed));
+    let after = hear(&at_walletpay, told("0.100000000", "GRAM"));
     led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
     assert_eq!(after.row.facts.amount, Some(money("0.1", "TON")));
-    let after = see(&before, &told("0.1000000000000000001", "GRAM"));
+    let after = hear(&at_walletpay, told("0.1000000000000000001", "GRAM"));
     led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
-    // Elsewhere GRAM is another coin.
-    let elsewhere = hear(&before, Observation::Seen(told("0.1", "GRAM")));
+    let elsewhere = hear(&Rules::default(), told("0.1", "GRAM"));
     led_to(
         &before,
         &elsewhere,

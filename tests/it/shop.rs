@@ -85,8 +85,13 @@ impl Shop {
     /// The configuration as its file holds it.
     pub fn config_text(&self) -> String {
         let database = self.database().display().to_string();
+        let rate = if self.settings.contains("requests_per_second") {
+            ""
+        } else {
+            "requests_per_second = 0\n"
+        };
         format!(
-            "[database]\npath = {database:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\nrequests_per_second = 0\n{}",
+            "[database]\npath = {database:?}\n[[account]]\nname = \"default\"\nbase_url = {:?}\n{rate}{}",
             self.base_url, self.settings
         )
     }

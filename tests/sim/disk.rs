@@ -21,8 +21,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::Transaction;
 use payrecond::store::sqlite::SqliteStore;
 use payrecond::store::{
-    AccountRecord, Consumer, DueRow, ListBeginning, QueuePlace, Store, StoreError, StoredEvent,
-    Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, ListBeginning, QueuePlace, Store, StoreError,
+    StoredEvent, Written,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -260,6 +260,14 @@ impl Store for Disk {
         passes_on!(self, READ, match_orders(account, orders))
     }
 
+    async fn invoices_of_orders(
+        &self,
+        account: &AccountName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        passes_on!(self, READ, invoices_of_orders(account, orders))
+    }
+
     async fn without_amounts(
         &self,
         account: &AccountName,
@@ -351,6 +359,30 @@ impl Store for Disk {
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
         passes_on!(self, WRITE, record_account(account))
+    }
+
+    async fn account(&self, account: &AccountName) -> Result<Option<AccountRecord>, StoreError> {
+        passes_on!(self, READ, account(account))
+    }
+
+    async fn ask_for_budget(&self, ask: &BudgetAsk, now: UnixMillis) -> Result<bool, StoreError> {
+        passes_on!(self, WRITE, ask_for_budget(ask, now))
+    }
+
+    async fn budget_asks(&self) -> Result<Vec<BudgetAsk>, StoreError> {
+        passes_on!(self, READ, budget_asks())
+    }
+
+    async fn grant_budget(
+        &self,
+        account: &AccountName,
+        until: UnixMillis,
+    ) -> Result<(), StoreError> {
+        passes_on!(self, WRITE, grant_budget(account, until))
+    }
+
+    async fn budget_grant(&self, account: &AccountName) -> Result<Option<UnixMillis>, StoreError> {
+        passes_on!(self, READ, budget_grant(account))
     }
 
     async fn prune_outbox(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {

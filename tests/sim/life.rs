@@ -243,6 +243,7 @@ impl Life {
             limiter: self.limiters[account].clone(),
             rules: Rules::default(),
             adopt: false,
+            borrowed: None,
             polled_until: Some(self.stop.clone()),
         };
         let trace = Arc::clone(&world.trace);

@@ -25,7 +25,7 @@ pub(super) fn mismatch(
         return Some(reason::EXTERNAL_ID_MISMATCH);
     }
     match (&facts.amount, &seen.amount) {
-        (Some(ours), Some(theirs)) if !rules.currency_names.agree(ours, theirs) => {
+        (Some(ours), Some(theirs)) if !ours.agrees_where(theirs, rules.one_currency) => {
             Some(reason::AMOUNT_MISMATCH)
         }
         (Some(_) | None, Some(_) | None) => None,

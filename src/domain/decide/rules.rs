@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::domain::money::CurrencyNames;
-
 /// What the configuration has to say in a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -11,8 +9,8 @@ pub struct Rules {
     pub accept_test_payments: bool,
     /// So long after the deadline a ledger must have been read.
     pub deadline_grace: Duration,
-    /// Which currencies are one at the provider.
-    pub currency_names: CurrencyNames,
+    /// Codes by which the provider writes one currency.
+    pub one_currency: &'static [&'static str],
 }
 
 impl Default for Rules {
@@ -20,7 +18,7 @@ impl Default for Rules {
         Self {
             accept_test_payments: false,
             deadline_grace: Duration::from_mins(2),
-            currency_names: CurrencyNames::Distinct,
+            one_currency: &[],
         }
     }
 }

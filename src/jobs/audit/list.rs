@@ -16,7 +16,7 @@ impl Audit {
     ) -> Result<(), AuditError> {
         let limit = orders.page_limit();
         // Where the count is not told, only a page behind the last order shows that there are no more.
-        let count = self.try_request(&|| orders.count()).await;
+        let count = self.try_request(&|| orders.count()).await?;
         let mut list = ListReading::new(count.ok());
         let mut last_page = HashSet::new();
         while let Some(offset) = list.next() {

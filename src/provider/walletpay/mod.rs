@@ -33,7 +33,6 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
-use crate::domain::money::CurrencyNames;
 use crate::domain::observation::ObservedOrder;
 
 /// Wallet Pay, as it is registered.
@@ -129,9 +128,9 @@ impl Provider for WalletPay {
         self.service.set_key(key);
     }
 
-    /// Toncoin took the ticker GRAM on 15 June 2026; orders show either.
-    fn currency_names(&self) -> CurrencyNames {
-        CurrencyNames::ToncoinIsGram
+    /// Toncoin took the ticker GRAM on 15 June 2026.
+    fn one_currency(&self) -> &'static [&'static str] {
+        &["TON", "GRAM"]
     }
 
     fn clock_difference(&self) -> Option<ClockDifference> {

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, accounts, audit, commit, connection, consumers, due, invoices, pages, retention,
-    transactions,
+    SqliteStore, accounts, audit, budget, commit, connection, consumers, due, invoices, pages,
+    retention, transactions,
 };
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
@@ -14,8 +14,8 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::{
-    AccountRecord, Consumer, DueRow, ListBeginning, QueuePlace, Reference, Store, StoreError,
-    StoredEvent, Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, ListBeginning, QueuePlace, Reference, Store,
+    StoreError, StoredEvent, Written,
 };
 
 #[async_trait]
@@ -57,6 +57,14 @@ impl Store for SqliteStore {
         orders: &[(&OrderId, Option<&ExternalId>)],
     ) -> Result<Vec<(usize, Invoice)>, StoreError> {
         pages::match_orders(&self.readers, account, orders).await
+    }
+
+    async fn invoices_of_orders(
+        &self,
+        account: &AccountName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        pages::of_orders(&self.readers, account, orders).await
     }
 
     async fn without_amounts(
@@ -148,6 +156,33 @@ impl Store for SqliteStore {
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
         let mut writer = self.writer().await?;
         accounts::record(&mut writer, account).await
+    }
+
+    async fn account(&self, account: &AccountName) -> Result<Option<AccountRecord>, StoreError> {
+        let mut records = accounts::list(&self.readers).await?.into_iter();
+        Ok(records.find(|record| record.name == *account))
+    }
+
+    async fn ask_for_budget(&self, ask: &BudgetAsk, now: UnixMillis) -> Result<bool, StoreError> {
+        let mut writer = self.writer().await?;
+        budget::ask(&mut writer, ask, now).await
+    }
+
+    async fn budget_asks(&self) -> Result<Vec<BudgetAsk>, StoreError> {
+        budget::asks(&self.readers).await
+    }
+
+    async fn grant_budget(
+        &self,
+        account: &AccountName,
+        until: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer().await?;
+        budget::grant(&mut writer, account, until).await
+    }
+
+    async fn budget_grant(&self, account: &AccountName) -> Result<Option<UnixMillis>, StoreError> {
+        budget::granted(&self.readers, account).await
     }
 
     async fn prune_outbox(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {

@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod audit;
 mod batch;
+mod budget;
 mod checkpoint;
 mod commit;
 mod connection;

@@ -154,6 +154,7 @@ impl Scene {
             limiter: SharedLimiter::new(limits, self.clock.monotonic()),
             rules: Rules::default(),
             adopt: false,
+            borrowed: None,
             polled_until: None,
         }
     }

@@ -1,0 +1,106 @@
+//! Lending: a process beside the daemon, such as the `audit` command, borrows a part of an account's
+//! request budget through the database.
+//!
+//! It asks with a time at which the loan ends, and asks again before. The daemon first makes its own
+//! limits smaller, then notes until when; only what is noted counts. So both together never exceed what
+//! is configured, whoever is late, and a borrower that was killed keeps nothing for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::invoice::AccountName;
+use crate::domain::time::UnixMillis;
+use crate::limit::{Limits, SharedLimiter};
+use crate::store::{BudgetAsk, Store, StoreError};
+
+/// How long a loan lasts that is not asked for again.
+pub const LOAN: Duration = Duration::from_secs(15);
+/// A loan that seems to last longer than this was asked for by another clock, or before this one
+/// went back.
+const LONGEST_LOAN: Duration = Duration::from_secs(30);
+
+/// The lending side, for all accounts of a daemon.
+pub struct Lender {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    accounts: Vec<LentAccount>,
+}
+
+/// An account whose budget may be lent in part.
+struct LentAccount {
+    name: AccountName,
+    limits: Limits,
+    limiter: SharedLimiter,
+    /// The end of the loan that was last noted.
+    granted: Option<UnixMillis>,
+    /// The end of the wait that a borrower last told of.
+    held: Option<UnixMillis>,
+    /// Asked for, and not noted yet: too many requests are under way.
+    is_pending: bool,
+}
+
+impl Lender {
+    /// For these accounts, each with its configured limits and its limiter.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        accounts: impl IntoIterator<Item = (AccountName, Limits, SharedLimiter)>,
+    ) -> Self {
+        let accounts = accounts
+            .into_iter()
+            .map(|(name, limits, limiter)| LentAccount {
+                name,
+                limits,
+                limiter,
+                granted: None,
+                held: None,
+                is_pending: false,
+            });
+        Self {
+            store,
+            clock,
+            accounts: accounts.collect(),
+        }
+    }
+
+    /// Whether a loan waits for requests that are under way.
+    pub fn is_pending(&self) -> bool {
+        self.accounts.iter().any(|account| account.is_pending)
+    }
+
+    /// Reads what is asked for, and lends it.
+    ///
+    /// # Errors
+    /// When the database cannot be used; then nothing more is lent than was.
+    pub async fn run_once(&mut self) -> Result<(), StoreError> {
+        for ask in self.store.budget_asks().await? {
+            let account = self.accounts.iter_mut().find(|a| a.name == ask.account);
+            if let Some(account) = account.filter(|account| account.limits.can_lend())
+                && account.may_lend(&ask, self.clock.as_ref())
+            {
+                self.store.grant_budget(&ask.account, ask.until).await?;
+                account.granted = Some(ask.until);
+                account.is_pending = false;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LentAccount {
+    /// Makes the limits smaller, or as they were. Whether the loan is to be noted now.
+    fn may_lend(&mut self, ask: &BudgetAsk, clock: &dyn Clock) -> bool {
+        let (wall, now) = (clock.now(), clock.monotonic());
+        let mut limiter = self.limiter.lock();
+        if let Some(until) = ask.held_until.filter(|_| ask.held_until != self.held) {
+            limiter.hold(until.since(wall), now);
+            self.held = Some(until);
+        }
+        let lasts = ask.until.since(wall).min(LONGEST_LOAN);
+        limiter.lend_until(now.saturating_add(lasts), now);
+        let is_new = !lasts.is_zero() && self.granted != Some(ask.until);
+        self.is_pending = is_new && limiter.is_over_limit();
+        is_new && !self.is_pending
+    }
+}

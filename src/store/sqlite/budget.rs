@@ -1,0 +1,111 @@
+//! Parts of request budgets that are lent to processes beside the daemon, in two rows of `meta` for
+//! each account: what such a process asks for, and until when the daemon lends it.
+
+use serde::{Deserialize, Serialize};
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnection;
+
+use super::connection::WriteConnection;
+use crate::domain::invoice::AccountName;
+use crate::domain::time::UnixMillis;
+use crate::store::{BudgetAsk, StoreError};
+
+const ASK: &str = "budget_ask:";
+const GRANT: &str = "budget_grant:";
+
+/// The value of a row that asks.
+#[derive(Serialize, Deserialize)]
+struct StoredAsk {
+    owner: String,
+    until: i64,
+    held_until: Option<i64>,
+}
+
+pub(super) async fn ask(
+    writer: &mut WriteConnection,
+    ask: &BudgetAsk,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    let key = format!("{ASK}{}", ask.account.0);
+    let connection = writer.begin().await?;
+    let there: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?1")
+        .bind(&key)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let there = there.as_deref().and_then(stored);
+    if there.is_some_and(|there| there.owner != ask.owner && there.until > now.0) {
+        writer.roll_back().await?;
+        return Ok(false);
+    }
+    let value = StoredAsk {
+        owner: ask.owner.clone(),
+        until: ask.until.0,
+        held_until: ask.held_until.map(|at| at.0),
+    };
+    let value = serde_json::to_string(&value).unwrap_or_default();
+    put(connection, &key, &value).await?;
+    writer.commit().await?;
+    Ok(true)
+}
+
+pub(super) async fn asks(readers: &SqlitePool) -> Result<Vec<BudgetAsk>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT key, value FROM meta WHERE key >= 'budget_ask:' AND key < 'budget_ask;'",
+    )
+    .fetch_all(readers)
+    .await?;
+    let typed = |(key, value): (String, String)| {
+        let stored = stored(&value)?;
+        Some(BudgetAsk {
+            account: AccountName(key.strip_prefix(ASK)?.to_owned()),
+            owner: stored.owner,
+            until: UnixMillis(stored.until),
+            held_until: stored.held_until.map(UnixMillis),
+        })
+    };
+    Ok(rows.into_iter().filter_map(typed).collect())
+}
+
+pub(super) async fn grant(
+    writer: &mut WriteConnection,
+    account: &AccountName,
+    until: UnixMillis,
+) -> Result<(), StoreError> {
+    let connection = writer.begin().await?;
+    let key = format!("{GRANT}{}", account.0);
+    put(connection, &key, &until.0.to_string()).await?;
+    writer.commit().await
+}
+
+pub(super) async fn granted(
+    readers: &SqlitePool,
+    account: &AccountName,
+) -> Result<Option<UnixMillis>, StoreError> {
+    let value: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?1")
+        .bind(format!("{GRANT}{}", account.0))
+        .fetch_optional(readers)
+        .await?;
+    Ok(value.and_then(|value| value.parse().ok()).map(UnixMillis))
+}
+
+/// A value that somebody else has written there asks for nothing.
+fn stored(value: &str) -> Option<StoredAsk> {
+    serde_json::from_str(value).ok()
+}
+
+async fn put(connection: &mut SqliteConnection, key: &str, value: &str) -> Result<(), sqlx::Error> {
+    let updated = sqlx::query("UPDATE meta SET value = ?2 WHERE key = ?1")
+        .bind(key)
+        .bind(value)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+    if updated == 0 {
+        sqlx::query("INSERT INTO meta (key, value) VALUES (?1, ?2)")
+            .bind(key)
+            .bind(value)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
