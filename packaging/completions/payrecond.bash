@@ -606,7 +606,7 @@ _payrecond() {
             fi
             case "${prev}" in
                 --provider)
-                    COMPREPLY=($(compgen -W "walletpay crypto-pay cryptocloud" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "walletpay crypto-pay yookassa cryptocloud telegram-stars yoomoney" -- "${cur}"))
                     return 0
                     ;;
                 --output)

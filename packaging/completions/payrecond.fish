@@ -48,7 +48,10 @@ complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "sandbox" -d 'Si
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l provider -d 'The payment provider' -r -f -a "walletpay\t''
 crypto-pay\t''
-cryptocloud\t''"
+yookassa\t''
+cryptocloud\t''
+telegram-stars\t''
+yoomoney\t''"
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l output -d 'The file to write; must not exist' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -s h -l help -d 'Print help'
