@@ -47,4 +47,5 @@ mod translation;
 mod until;
 mod upgrade;
 mod walletpay;
+mod words;
 mod yookassa;
