@@ -90,9 +90,7 @@ pub(super) fn explained(word: &str, facts: &Facts) -> String {
             "the provider cannot take this external id, so no payment with it can be found"
         }
         reason::DEADLINE => "the provider's ledger shows no payment up to the deadline",
-        reason::UNKNOWN_STATUS => {
-            "the provider answered with a status that payrecond does not know; it was ignored"
-        }
+        reason::UNKNOWN_STATUS => "the provider answered with an unknown status; it was ignored",
         reason::CONTRADICTION => {
             "the provider's answer contradicts an earlier final status; the earlier one stands"
         }

@@ -57,7 +57,7 @@ impl<'a> CloudEnvelope<'a> {
             Some("error") => false,
             Some(other) => return Err(format!("unexpected status {}", one_line(other))),
             None if told.detail.is_some() => false,
-            None => return Err("no status in the envelope".into()),
+            None => return Err("answer without a status".into()),
         };
         let complaints = if is_success {
             Vec::new()
