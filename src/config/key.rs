@@ -140,7 +140,7 @@ impl fmt::Display for KeySource {
             Self::File(path) if looks_like_a_key(path) => {
                 write!(
                     f,
-                    "api_key_file (not shown: it looks like a key; expected a path)"
+                    "api_key_file (not shown: it resembles a key; expected a path)"
                 )
             }
             Self::File(path) => write!(f, "api_key_file {}", path.display()),

@@ -74,7 +74,7 @@ pub struct AuditReport {
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The list could not be read.
-    #[error("the order list of account {account} could not be read: {error}")]
+    #[error("records of account {account} could not be read: {error}")]
     ProviderError {
         /// The account.
         account: AccountName,
@@ -90,7 +90,7 @@ pub enum AuditError {
         why: String,
     },
     /// The daemon stops. Nothing was said: the next audit says it.
-    #[error("the daemon stops")]
+    #[error("daemon is stopping")]
     Stopped,
     /// The database could not be used.
     #[error(transparent)]

@@ -32,10 +32,10 @@ pub enum FeedError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The reader closed its end.
-    #[error("the reader is gone")]
+    #[error("output was closed by its reader")]
     ReaderGone,
     /// The output failed in another way.
-    #[error("the output failed: {0}")]
+    #[error("output could not be written: {0}")]
     Output(std::io::Error),
 }
 

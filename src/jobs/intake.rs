@@ -82,7 +82,7 @@ impl Intake {
             .await?;
         for account in &unknown {
             if self.reported.insert(account.clone()) {
-                tracing::warn!(%account, "invoices name an account that the configuration does not know; they wait");
+                tracing::warn!(%account, "account of invoices is not in the configuration; they wait");
             }
         }
         self.reported.retain(|account| unknown.contains(account));
@@ -127,7 +127,7 @@ impl Intake {
         if brought > 0 {
             tracing::warn!(
                 invoices = brought,
-                "looks planned too far ahead are due now: the clock went back"
+                "clock was set back; polls planned too far ahead are due now"
             );
         }
         self.plans_checked = Some((wall, monotonic));

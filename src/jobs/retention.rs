@@ -50,7 +50,7 @@ impl Retention {
                 .into_iter()
                 .filter_map(|r| r.as_ref().err())
             {
-                tracing::warn!(%error, "other old rows could not be deleted either");
+                tracing::warn!(%error, "other old rows could not be deleted");
             }
         }
         let deleted = Deleted {

@@ -248,13 +248,13 @@ pub enum ProviderError {
     #[error("unreachable: {0}")]
     Unreachable(String),
     /// Asked too often (429). `wait`: what the server asks for, already capped.
-    #[error("asked too often (HTTP 429)")]
+    #[error("rate limited by the provider (HTTP 429)")]
     RateLimited {
         /// How long the whole account must hold.
         wait: Option<Duration>,
     },
     /// The service is in trouble (5xx, `INTERNAL_ERROR`).
-    #[error("service in trouble: {what}")]
+    #[error("provider unavailable: {what}")]
     Unavailable {
         /// Status and words, on one line.
         what: String,
@@ -262,7 +262,7 @@ pub enum ProviderError {
         wait: Option<Duration>,
     },
     /// The key is not accepted (401, 403, `ACCESS_DENIED`).
-    #[error("key refused: {0}")]
+    #[error("API key refused: {0}")]
     KeyRefused(String),
     /// An answer that is not what the documentation says: broken, too large, about another order.
     #[error("unusable answer: {0}")]

@@ -133,7 +133,7 @@ pub fn link(token: Raw<'_>) -> Option<String> {
 /// An order id: a text of letters, digits, `-` and `_`, or a number of digits alone, kept digit by
 /// digit.
 pub fn order_id(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
-    let id = text(token).ok_or_else(|| "an order without an id".to_owned())?;
+    let id = text(token).ok_or_else(|| "order without an id".to_owned())?;
     let is_id = id
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
@@ -143,7 +143,7 @@ pub fn order_id(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
     if is_id && is_whole && id.len() <= LONGEST_ID {
         Ok(id)
     } else {
-        Err("an id that is no id".to_owned())
+        Err("invalid order id".to_owned())
     }
 }
 

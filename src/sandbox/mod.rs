@@ -82,7 +82,7 @@ impl Sandbox {
         let listener = TcpListener::bind(options.listen).await.map_err(|error| {
             io::Error::new(
                 error.kind(),
-                format!("the sandbox cannot listen on {}: {error}", options.listen),
+                format!("sandbox could not listen on {}: {error}", options.listen),
             )
         })?;
         let address = listener.local_addr()?;
@@ -135,13 +135,13 @@ fn check(options: &SandboxOptions) -> io::Result<()> {
     let refuse = |problem: String| Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
     if !options.listen.ip().to_canonical().is_loopback() {
         return refuse(format!(
-            "the sandbox listens on loopback only, its control side has no key: {} is not a loopback address",
+            "{} is not a loopback address; the sandbox listens on loopback only, because its control side has no key",
             options.listen
         ));
     }
     match options.rate_limit {
         Some(rate) if !(rate.is_finite() && rate > 0.0) => refuse(format!(
-            "rate limit: {rate}; accepted: requests a second, above 0"
+            "rate limit: {rate}; expected: requests a second, above 0"
         )),
         _ => Ok(()),
     }

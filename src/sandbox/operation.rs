@@ -140,7 +140,7 @@ impl SimulatedProvider {
         let mut all = SimulatedProvider::ALL.iter().copied();
         all.find(|provider| provider.name() == name).ok_or_else(|| {
             let names: Vec<_> = SimulatedProvider::ALL.iter().map(|it| it.name()).collect();
-            format!("{name:?}; accepted: {}", names.join(", "))
+            format!("{name:?}; expected: {}", names.join(", "))
         })
     }
 }

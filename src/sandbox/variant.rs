@@ -73,7 +73,7 @@ impl FromStr for Variant {
         let mut all = Variant::ALL.iter().copied();
         all.find(|variant| variant.name() == name).ok_or_else(|| {
             let names: Vec<_> = Variant::ALL.iter().map(|it| it.name()).collect();
-            format!("{name:?}; accepted: {}", names.join(", "))
+            format!("{name:?}; expected: {}", names.join(", "))
         })
     }
 }

@@ -175,7 +175,7 @@ impl World {
             None => {
                 let names: Vec<_> = self.ledgers.iter().map(|it| it.provider().name()).collect();
                 let names = names.join(", ");
-                let problem = format!("provider: {provider} keeps no ledger; accepted: {names}");
+                let problem = format!("provider: {provider} keeps no ledger; expected: {names}");
                 Err(ControlError::Invalid(problem))
             }
         }

@@ -29,7 +29,7 @@ pub use rows::{
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Locked, full or unreadable just now: try again later.
-    #[error("database not usable just now: {0}")]
+    #[error("database unavailable: {0}")]
     Unavailable(String),
     /// It holds what it must not hold, or is none of ours: a person must look.
     #[error("{0}")]

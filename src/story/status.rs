@@ -90,9 +90,7 @@ pub(super) fn explained(word: &str, facts: &Facts) -> String {
             "the provider cannot take this external id, so no payment with it can be found"
         }
         reason::DEADLINE => "the provider's ledger shows no payment up to the deadline",
-        reason::UNKNOWN_STATUS => {
-            "the provider answered with a status that payrecond does not know; it was ignored"
-        }
+        reason::UNKNOWN_STATUS => "the provider answered with an unknown status; it was ignored",
         reason::CONTRADICTION => {
             "the provider's answer contradicts an earlier final status; the earlier one stands"
         }
@@ -121,7 +119,8 @@ pub(super) fn advice(invoice: &Invoice, obstacles: &[Obstacle]) -> Vec<String> {
     let mut told: Vec<String> = obstacles.iter().filter_map(way_round).collect();
     match invoice.facts.status {
         Status::Review => {
-            if invoice.facts.provider_status.as_deref() == Some("PAID") {
+            let facts = &invoice.facts;
+            if facts.paid_at.is_some() || !facts.payment.is_empty() {
                 told.push("The provider's status is PAID.".to_owned());
             }
             told.push(format!(

@@ -198,7 +198,7 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
     let alone = logged(&[]).output().unwrap();
     assert_eq!(alone.status.code(), Some(3));
     let words = String::from_utf8(alone.stderr).unwrap();
-    assert!(!words.contains("looks again"), "{words}");
+    assert!(!words.contains("comparing again"), "{words}");
     let daemon = DatabaseLock::try_take(&shop.database(), "daemon").unwrap();
     assert!(daemon.is_some());
     // Its daemon lends what is asked for.
@@ -212,7 +212,7 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
     let mut words = String::new();
     let mut log = BufReader::new(waiting.stderr.take().unwrap());
     log.read_line(&mut words).unwrap();
-    assert!(words.contains("looks again"), "{words}");
+    assert!(words.contains("comparing again"), "{words}");
     shop.execute(&format!(
         "INSERT INTO invoices (external_id, order_id) VALUES ('NEW', '{order_id}')"
     ))
@@ -236,11 +236,11 @@ async fn the_audit_of_the_daemon_leaves_it_what_is_fresh() {
     let told = log
         .by_ref()
         .map(Result::unwrap)
-        .find(|line| line.contains("looks again") || line.contains("audit completed"));
+        .find(|line| line.contains("comparing again") || line.contains("audit completed"));
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     let told = told.unwrap();
-    assert!(told.contains("looks again"), "{told}");
+    assert!(told.contains("comparing again"), "{told}");
 }
 
 /// The audit of the daemon, which shares its account's limiter with the poller, by a clock that jumps

@@ -73,7 +73,7 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
         .unwrap();
     let refused = payrecond(&shop, &["restore", &copy, "--force"]);
     assert!(
-        errors(&refused).contains("a process has it open"),
+        errors(&refused).contains("a process has the database open"),
         "{}",
         errors(&refused)
     );
@@ -137,10 +137,7 @@ async fn a_copy_that_is_none_is_refused_and_leaves_nothing_behind() {
         let refused = payrecond(&shop, &["restore", &theirs]);
         assert_eq!(refused.status.code(), Some(1), "{sql}");
         let why = errors(&refused);
-        assert!(
-            why.contains("theirs.db: this is no payrecond database"),
-            "{why}"
-        );
+        assert!(why.contains("theirs.db: not a payrecond database"), "{why}");
     }
     let missing = payrecond(&shop, &["restore", &path(&shop, "nowhere.db")]);
     assert_eq!(missing.status.code(), Some(1));

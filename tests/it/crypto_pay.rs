@@ -259,7 +259,7 @@ async fn an_answer_about_other_invoices_proves_nothing() {
     let error = fetch(&other, &["7"]).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unusable answer: tells of 8, which was not asked for"
+        "unusable answer: answer has the unrequested invoice 8"
     );
     let twice = items(&[
         invoice_with(&json!({})),

@@ -338,7 +338,7 @@ async fn gzip_is_read_and_broken_gzip_is_told() {
     assert_eq!(asked_of(Then::Send(plain)).await.unwrap().1, b"{}");
     let unasked = http("200 OK\r\ncontent-encoding: br\r\ncontent-length: 2", b"{}");
     let error = text(asked_of(Then::Send(unasked)).await);
-    let expected = "unusable answer: body in a coding that was not asked for: br";
+    let expected = "unusable answer: body in an unexpected encoding: br";
     assert_eq!(error, expected);
     let garbage = http(&head(9), b"<html></>");
     let error = asked_of(Then::Send(garbage)).await.unwrap_err();

@@ -525,6 +525,9 @@ async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
         requests_per_second: 0.0001,
         ..UNLIMITED
     };
+    let polling = Polling::begin(&shop, &Arc::default(), 1, one_request).await;
+    // From here on the poller has nothing to write but what the new row leads to.
+    shop.until("SELECT count(*) FROM accounts", "1").await;
     shop.execute(
         "INSERT INTO invoices (external_id, amount, currency, description, options)
          VALUES ('NEW', '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\":7}')",
@@ -535,7 +538,7 @@ async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
         .execute(&mut holder)
         .await
         .unwrap();
-    let polling = Polling::begin(&shop, &Arc::default(), 1, one_request).await;
+    polling.somebody_wrote.send(()).unwrap();
     polling.until_database_fails(true).await;
     let permit = {
         let now = SystemClock::new().monotonic();

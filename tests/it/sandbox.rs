@@ -454,7 +454,7 @@ async fn control_pays_late_and_never_twice() {
         .await;
     assert_eq!(http, 400);
     assert!(
-        refused["error"].as_str().unwrap().contains("accepted: TON"),
+        refused["error"].as_str().unwrap().contains("expected: TON"),
         "{refused}"
     );
     assert_eq!(
@@ -501,7 +501,7 @@ async fn control_tells_orders_counters_and_its_paths() {
 
     let (http, refused) = bench.control("GET", "/orders?status=nothing", "").await;
     assert_eq!(http, 400);
-    let accepted = "status: \"nothing\"; accepted: ACTIVE, CANCELLED, EXPIRED, PAID, active, ";
+    let accepted = "status: \"nothing\"; expected: ACTIVE, CANCELLED, EXPIRED, PAID, active, ";
     assert!(
         refused["error"].as_str().unwrap().starts_with(accepted),
         "{refused}"
@@ -598,7 +598,7 @@ async fn faults_are_put_read_and_used_up() {
         refused["error"]
             .as_str()
             .unwrap()
-            .starts_with("faults[0].kind: \"nothing\"; accepted: status_429, ")
+            .starts_with("faults[0].kind: \"nothing\"; expected: status_429, ")
     );
     assert_eq!(
         bench.control("GET", "/stats", "").await.1["faults"],

@@ -218,7 +218,7 @@ async fn the_http_status_is_looked_at_first() {
     let error = look(401, fixture!("error-401-alternative"), "1").await;
     assert_eq!(
         error.unwrap_err().to_string(),
-        "key refused: HTTP 401: Invalid token"
+        "API key refused: HTTP 401: Invalid token"
     );
 }
 
@@ -295,7 +295,10 @@ async fn waits_are_handed_on() {
 async fn words_of_the_provider_are_made_harmless_and_keyless() {
     let body = r#"{"status":"INTERNAL_ERROR","message":"a\u001b[2J\nkey store-key-0123456789"}"#;
     let error = look(200, body, "1").await.unwrap_err().to_string();
-    assert_eq!(error, "service in trouble: INTERNAL_ERROR: a [2J key (key)");
+    assert_eq!(
+        error,
+        "provider unavailable: INTERNAL_ERROR: a [2J key (key)"
+    );
 }
 
 #[tokio::test]

@@ -419,7 +419,7 @@ fn the_bytes_and_the_key_of_a_creation_are_these_for_ever() {
 #[test]
 fn what_can_never_be_made_is_refused_with_its_rule() {
     for (options, words) in [
-        ("[]", "accepted keys are return_url"),
+        ("[]", "with the keys return_url"),
         (r#"{"save_payment_method":true}"#, "save_payment_method"),
         (r#"{"return_url":5}"#, "options.return_url: must be a text"),
         (

@@ -37,7 +37,7 @@ impl Audit {
         if unknown.is_empty() && !differing.any(|(_, order, _)| audit::is_fresh(order)) {
             return Ok(());
         }
-        tracing::info!(account = %self.account, "what differs is fresh, and may be about to be said: the audit looks again in {} s", MOMENT.as_secs());
+        tracing::info!(account = %self.account, delay_s = MOMENT.as_secs(), "recent differences found; comparing again");
         tokio::select! {
             biased;
             () = stops.cancelled() => return Err(AuditError::Stopped),

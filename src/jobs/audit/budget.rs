@@ -155,7 +155,7 @@ impl BorrowedBudget {
             ..self.asked()
         };
         if let Err(error) = self.write(asked).await {
-            tracing::debug!(account = %self.account, %error, "the daemon could not be told of a pause");
+            tracing::debug!(account = %self.account, %error, "daemon could not be notified of a pause");
         }
     }
 

@@ -116,7 +116,7 @@ impl Audit {
                 Written::Yes { .. } => return Ok(()),
                 Written::Stale => {}
                 Written::Refused(why) => {
-                    tracing::error!(account = %self.account, external_id = %invoice.external_id, why, "the database refuses what the audit saw");
+                    tracing::error!(account = %self.account, external_id = %invoice.external_id, why, "audit result refused by the database");
                     return Ok(());
                 }
             }

@@ -78,7 +78,7 @@ impl DatabaseHealth {
 
     fn next_retry(&mut self, error: &StoreError, now: Duration) -> Duration {
         if !self.is_failing() {
-            tracing::error!(%error, "the database cannot be used: waiting for it");
+            tracing::error!(%error, "database unavailable; retrying");
         }
         now + self.retry_delays.next_wait()
     }
@@ -104,7 +104,7 @@ impl DatabaseHealth {
 
     fn recover(&mut self, next_commit_at: Duration) {
         if self.is_failing() {
-            tracing::info!("the database can be used again");
+            tracing::info!("database available again");
         }
         self.retry_delays.reset();
         self.state = DatabaseState::Working { next_commit_at };

@@ -86,7 +86,7 @@ fn creation_step(
     };
     let Some(creates) = provider.creates() else {
         return refused(format!(
-            "{} creates no orders by request: insert the order_id of one that exists",
+            "{} cannot create orders by request; insert the order_id of an existing one",
             provider.name()
         ));
     };
@@ -246,7 +246,9 @@ impl Requester {
 
     async fn create(&self, creation: &Creation) -> Result<FetchAnswer, ProviderError> {
         let Some(creates) = self.provider.creates() else {
-            return Err(ProviderError::Refused("no orders can be created".into()));
+            return Err(ProviderError::Refused(
+                "orders cannot be created at this provider".into(),
+            ));
         };
         let answer = creates.create(creation).await?;
         let observed_at = self.clock.now();
@@ -308,11 +310,13 @@ impl Requester {
         orders: &[OrderId],
     ) -> Result<FetchAnswer, ProviderError> {
         let Some(fetches) = self.provider.fetches() else {
-            return Err(ProviderError::Refused("no order can be polled".into()));
+            return Err(ProviderError::Refused(
+                "orders cannot be polled by id at this provider".into(),
+            ));
         };
         let mut answers = fetches.fetch(orders).await?;
         if answers.len() != invoices.len() {
-            let what = format!("{} orders asked for, {} told", orders.len(), answers.len());
+            let what = format!("asked for {} orders, got {}", orders.len(), answers.len());
             return Err(ProviderError::Malformed(what));
         }
         for answer in &mut answers {

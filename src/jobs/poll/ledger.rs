@@ -79,7 +79,7 @@ impl Poller {
         let ask = async move {
             let result = match provider.ledger() {
                 Some(ledger) => ledger.ledger_page(cursor.as_ref(), from).await,
-                None => Err(ProviderError::Refused("there is no ledger".into())),
+                None => Err(ProviderError::Refused("account has no ledger".into())),
             };
             LedgerAnswer { permit, result }
         };

@@ -104,7 +104,7 @@ pub(super) async fn list(
     let mut visitor = Visitor::new(&shared, &request, number, clock.now());
     let mut total = None;
     let result = match provider.lists() {
-        None => Err(ProviderError::Refused("there is no order list".into())),
+        None => Err(ProviderError::Refused("account has no order list".into())),
         Some(orders) => fetch(orders, &request, &mut visitor, &mut total).await,
     };
     visitor.page.summary.last_created = UnixMillis::parse(&visitor.last_created);

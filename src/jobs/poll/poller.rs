@@ -183,7 +183,7 @@ impl Poller {
                 () = clock.sleep(left) => {}
             }
         }
-        tracing::warn!(account = %self.setup.account, "requests under way did not finish in time; they are made again after the next start");
+        tracing::warn!(account = %self.setup.account, "requests in flight did not finish in time; they are repeated after the next start");
     }
 
     pub(super) fn shapes(&self) -> Shapes {

@@ -70,7 +70,7 @@ impl Searcher<'_> {
         match self.provider.finds() {
             Some(finds) => finds.find(external_id).await,
             None => Err(ProviderError::Refused(
-                "orders cannot be searched for".into(),
+                "orders cannot be searched at this provider".into(),
             )),
         }
     }
@@ -112,7 +112,7 @@ impl Searcher<'_> {
             let charged = {
                 let mut limiter = self.limiter.lock();
                 if limiter.stop_reason().is_some() {
-                    let what = "the account was stopped during a search".into();
+                    let what = "account stopped during a search".into();
                     return Err(ProviderError::Unavailable { what, wait: None });
                 }
                 limiter.charge_in_turn(self.clock.monotonic())

@@ -120,15 +120,15 @@ impl Poller {
         let (account, board) = (&self.setup.account, &self.setup.board);
         match stop {
             Some(StopReason::KeyRefused) => {
-                tracing::error!(%account, error = cause, "provider refuses the key; the account stops but for probes");
-                board.put(&account.0, "the provider refuses the key");
+                tracing::error!(%account, error = cause, "API key refused; account stopped except for probes");
+                board.put(&account.0, "API key refused");
             }
             Some(StopReason::Failing) => {
-                tracing::warn!(%account, error = cause, "every request fails; the account pauses but for probes");
+                tracing::warn!(%account, error = cause, "every request fails; account paused except for probes");
                 board.put(&account.0, format!("every request fails: {cause}"));
             }
             None => {
-                tracing::info!(%account, "account works again");
+                tracing::info!(%account, "account working again");
                 board.put(&account.0, "polling");
             }
         }
@@ -278,7 +278,7 @@ impl Poller {
 
     fn handle_refusal(&mut self, decided: Decided, why: String) {
         let Decided { invoice, decision } = decided;
-        tracing::error!(account = %invoice.account, external_id = %invoice.external_id, error = why, "database refuses a decision");
+        tracing::error!(account = %invoice.account, external_id = %invoice.external_id, error = why, "decision refused by the database; the invoice is polled again later");
         if invoice.facts.status == Status::Requested && decision.event.is_some() {
             // The order that came back belongs to another invoice already.
             let observed_at = self.setup.clock.now();

@@ -81,6 +81,7 @@ impl Poller {
     /// Takes out of `due` whom readings of payments tell of.
     fn leave_to_payments(&mut self, due: &mut Vec<u32>, schedule: &mut Schedule, now: Duration) {
         let wall = self.setup.clock.now();
+        let begun = self.moment(now);
         let patience = self.state_interval(schedule.count());
         let told: HashSet<u32> = due
             .iter()
@@ -88,7 +89,7 @@ impl Poller {
             .filter(|slot| {
                 let entry = schedule.entry(*slot);
                 let known_at = entry.and_then(|entry| entry.told_by_payments_since(wall, patience));
-                known_at.is_some_and(|at| self.spans.reaches(self.their_time(at)))
+                known_at.is_some_and(|at| self.spans.reaches(self.their_time(at), begun))
             })
             .collect();
         if told.is_empty() {
@@ -150,8 +151,9 @@ impl Poller {
         first
     }
 
-    /// Begins the next request to the list by time, if one is wanted and the limits allow it: first
-    /// what is due needs, then refunds, then payments.
+    /// Begins the next request to the list by time, if one is wanted and the limits allow it. Refunds
+    /// and payments come first, since they take no more than half of the budget; else those for what is
+    /// due could go on for ever.
     pub(super) async fn begin_span_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
@@ -161,9 +163,12 @@ impl Poller {
             return Ok(());
         }
         let begun = self.moment(now);
-        let mut request = self.spans.take_due_request(begun);
-        if request.is_none() && self.pass.once.is_none() {
+        let mut request = None;
+        if self.pass.once.is_none() && !self.spans.is_reading() {
             request = self.request_beyond(begun).await?;
+        }
+        if request.is_none() {
+            request = self.spans.take_due_request(begun);
         }
         if let Some(request) = request {
             self.send_span_request(request, now);

@@ -66,7 +66,7 @@ pub(super) fn result<'a>(
         Err(_) => return Err(Refusal::Error(by_status(answer.status, answer, ""))),
     };
     if is_success && boolean(wire.ok) == Some(true) {
-        let none = || malformed("no result in a success".into());
+        let none = || malformed("success without a result".into());
         return wire.result.ok_or_else(none);
     }
     let (code, name) = code_and_name(wire.error);

@@ -142,11 +142,11 @@ impl FetchOrders for CryptoPay {
             for observed in self.invoices(&answer)? {
                 let id = observed.order_id.0.clone();
                 if !asked.contains(id.as_str()) {
-                    let what = format!("tells of {id}, which was not asked for");
+                    let what = format!("answer has the unrequested invoice {id}");
                     return Err(ProviderError::Malformed(what));
                 }
                 if told.insert(id, observed).is_some() {
-                    let what = "tells of one invoice twice";
+                    let what = "answer has an invoice twice";
                     return Err(ProviderError::Malformed(what.into()));
                 }
             }

@@ -88,7 +88,7 @@ pub(super) fn observed(
 ) -> Result<ObservedOrder, String> {
     let wire: InvoiceWire<'_> = object(json).map_err(|error| error.to_string())?;
     let order_id = OrderId(order_id(wire.invoice_id)?.into_owned());
-    let status = word(wire.status).ok_or("an invoice without a status")?;
+    let status = word(wire.status).ok_or("invoice without a status")?;
     let state = state(&status);
     let price = price(&wire)?;
     let is_paid = state == OrderState::Paid;

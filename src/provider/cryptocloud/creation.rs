@@ -163,7 +163,7 @@ fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
 fn text<'a>(key: &str, token: Option<&'a RawValue>) -> Result<Option<&'a RawValue>, String> {
     match token {
         Some(token) if !token.get().starts_with('"') => {
-            Err(format!("options.{key}: must be a text or null"))
+            Err(format!("options.{key}: expected a string or null"))
         }
         token => Ok(token),
     }

@@ -101,7 +101,7 @@ pub(super) fn usual_id(id: &str) -> OrderId {
 pub(super) fn observed(json: &str, at: AnsweredAt) -> Result<ObservedOrder, String> {
     let told: CloudInvoiceWire<'_> = object(json).map_err(|error| error.to_string())?;
     let order_id = usual_id(&wire::order_id(told.uuid)?);
-    let word = wire::word(told.status).ok_or("an invoice without a status")?;
+    let word = wire::word(told.status).ok_or("invoice without a status")?;
     let expires_at = time(told.expiry_date);
     let finished_at = time(told.date_finished);
     let state = state_of(&word, finished_at.unwrap_or(at.theirs), expires_at);

@@ -170,7 +170,7 @@ impl FetchOrders for CryptoCloud {
         for observed in self.invoices(&answer)? {
             let id = invoice::bare_id(&observed.order_id.0);
             if let Some(other) = told.insert(id, observed) {
-                let what = format!("{} is told of twice", other.order_id);
+                let what = format!("answer has {} twice", other.order_id);
                 return Err(ProviderError::Malformed(what));
             }
         }

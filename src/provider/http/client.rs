@@ -108,7 +108,7 @@ impl HttpTransport {
     fn request(&self, request: Request) -> Result<reqwest::RequestBuilder, ProviderError> {
         let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
         let Some(key) = key.clone() else {
-            return Err(ProviderError::KeyRefused("there is no key".into()));
+            return Err(ProviderError::KeyRefused("no API key".into()));
         };
         if !request.path_and_query.starts_with('/') {
             // Else it could change the host, and the key would go there.
@@ -174,7 +174,7 @@ impl Transport for HttpTransport {
         let codings = codings.filter_map(|value| value.to_str().ok());
         let decoder = Decoder::of(codings).map_err(|coding| {
             let coding = one_line(&coding);
-            ProviderError::Malformed(format!("body in a coding that was not asked for: {coding}"))
+            ProviderError::Malformed(format!("body in an unexpected encoding: {coding}"))
         })?;
         let body = NetworkBody {
             inner,

@@ -94,5 +94,5 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
             words = Some(error);
         }
     }
-    words.map_or_else(|| "no cause told".into(), |e| one_line(&e.to_string()))
+    words.map_or_else(|| "unknown cause".into(), |e| one_line(&e.to_string()))
 }

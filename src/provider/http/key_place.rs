@@ -50,7 +50,9 @@ impl KeyPlace {
             Self::Header { name, prefix } => {
                 // An `ApiKey` is printable ASCII, which every header can hold.
                 let mut value = HeaderValue::try_from(format!("{prefix}{}", key.expose()))
-                    .map_err(|_| ProviderError::KeyRefused("no header can hold the key".into()))?;
+                    .map_err(|_| {
+                        ProviderError::KeyRefused("the API key does not fit in a header".into())
+                    })?;
                 value.set_sensitive(true);
                 Ok(builder.header(HeaderName::from_static(name), value))
             }

@@ -147,7 +147,7 @@ pub fn judge_status(
         }),
         400..=499 => Some(ProviderError::Refused(what)),
         300..=399 => Some(ProviderError::Malformed(format!(
-            "HTTP {status}, a redirect, which is not followed"
+            "HTTP {status}: redirects are not followed"
         ))),
         _ => Some(ProviderError::Malformed(what)),
     }

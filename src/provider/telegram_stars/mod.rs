@@ -210,7 +210,7 @@ fn result<'a>(
         Err(_) => return Err(by_status(answer.status, answer.retry_after, "")),
     };
     if is_success && boolean(wire.ok) == Some(true) {
-        let none = || ProviderError::Malformed("no result in a success".into());
+        let none = || ProviderError::Malformed("success without a result".into());
         return wire.result.ok_or_else(none);
     }
     let words = service.words(&text(wire.description).unwrap_or_default());

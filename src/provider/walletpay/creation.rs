@@ -119,18 +119,18 @@ fn check_length(
     }
     let (least, most) = allowed.into_inner();
     Err(format!(
-        "{name}: {length} characters, accepted are {least} to {most}"
+        "{name}: {length} characters, expected {least} to {most}"
     ))
 }
 
 fn check_amount(amount: &Money) -> Result<(), String> {
     let code = amount.currency.as_str();
     if !is_currency(code) {
-        return Err("currency: must be upper-case letters and digits, 2 to 16".into());
+        return Err("currency: expected 2 to 16 upper-case letters and digits".into());
     }
     let value = amount.value.as_str();
     if !is_plain_decimal(value) {
-        return Err("amount: must be a plain decimal such as 1.00".into());
+        return Err("amount: expected a plain decimal such as 1.00".into());
     }
     let digits = value.split_once('.').map_or(0, |(_, after)| after.len());
     match most_digits(code) {
@@ -161,13 +161,13 @@ fn options(json: Option<&str>) -> Result<Options<'_>, String> {
     let json = json.unwrap_or("{}");
     if !json.trim_ascii_start().starts_with('{') {
         return Err(format!(
-            "options: not a JSON object; accepted keys are {ACCEPTED}"
+            "options: expected a JSON object with the keys {ACCEPTED}"
         ));
     }
     // serde names the key that is unknown or stands twice.
     serde_json::from_str(json).map_err(|error| {
         let error = one_line(&error.to_string());
-        format!("options: {error}; accepted keys are {ACCEPTED}")
+        format!("options: {error}; expected keys: {ACCEPTED}")
     })
 }
 
@@ -179,14 +179,14 @@ fn user_id(token: Option<&RawValue>) -> Result<i64, String> {
         .and_then(|id| id.parse().ok())
         .filter(|id| *id > 0)
         .ok_or_else(|| {
-            "options.customerTelegramUserId: needed, a whole JSON number above 0".to_owned()
+            "options.customerTelegramUserId: required; expected a whole number above 0".to_owned()
         })
 }
 
 fn short_text(key: &str, token: Option<&RawValue>) -> Result<Option<String>, String> {
     let Some(token) = token else { return Ok(None) };
     let text: String = serde_json::from_str(token.get())
-        .map_err(|_| format!("options.{key}: must be a text or null"))?;
+        .map_err(|_| format!("options.{key}: expected a string or null"))?;
     check_length(&format!("options.{key}"), &text, 0..=LONGEST_TEXT)?;
     Ok(Some(text))
 }
@@ -196,10 +196,9 @@ fn short_text(key: &str, token: Option<&RawValue>) -> Result<Option<String>, Str
 fn conversion(token: Option<&RawValue>) -> Result<Option<String>, String> {
     let code = short_text("autoConversionCurrency", token)?;
     match code {
-        Some(code) if !is_currency(&code) => Err(
-            "options.autoConversionCurrency: must be upper-case letters and digits, such as TON"
-                .into(),
-        ),
+        Some(code) if !is_currency(&code) => {
+            Err("options.autoConversionCurrency: expected a currency code such as TON".into())
+        }
         code => Ok(code),
     }
 }

@@ -91,10 +91,10 @@ impl<'v> PageReader<'v> {
         match sieve.word {
             Some(StatusWord::Success) => {}
             Some(word) => return Err(NotRead::Said(word, sieve.message)),
-            None => return Err(NotRead::Malformed("no status in the envelope".into())),
+            None => return Err(NotRead::Malformed("answer without a status".into())),
         }
         if !sieve.has_items {
-            return Err(NotRead::Malformed("no items in the envelope".into()));
+            return Err(NotRead::Malformed("answer without items".into()));
         }
         match sieve.unusable {
             Some(what) => Err(NotRead::Malformed(what)),

@@ -100,7 +100,7 @@ impl WalletPay {
         match &envelope.word {
             Some(StatusWord::Success) => Ok(envelope),
             Some(word) => Err(failure_of(word, &words)),
-            None => Err(ProviderError::Malformed("no status in the envelope".into())),
+            None => Err(ProviderError::Malformed("answer without a status".into())),
         }
     }
 

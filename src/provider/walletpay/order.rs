@@ -107,7 +107,7 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
 
 /// The word for an order's state.
 pub(super) fn order_status(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
-    word(token).ok_or_else(|| "an order without a status".to_owned())
+    word(token).ok_or_else(|| "order without a status".to_owned())
 }
 
 /// The state that a word names. There is no refunded and no partly paid state.

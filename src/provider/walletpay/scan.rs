@@ -102,7 +102,7 @@ impl Scanner {
     pub(super) fn finish(&self) -> Result<(), String> {
         match self.expect {
             Expect::Nothing => Ok(()),
-            _ => Err("broken JSON: it ends early".to_owned()),
+            _ => Err("broken JSON: ends early".to_owned()),
         }
     }
 

@@ -91,10 +91,10 @@ pub(super) fn total_amount(data: Raw<'_>) -> Result<u64, String> {
     text(wire.total_amount)
         .filter(|count| count.bytes().all(|b| b.is_ascii_digit()))
         .and_then(|count| count.parse().ok())
-        .ok_or_else(|| "totalAmount is no count".to_owned())
+        .ok_or_else(|| "totalAmount is not a count".to_owned())
 }
 
 /// `data`, which every success must have.
 pub(super) fn required(data: Raw<'_>) -> Result<&RawValue, String> {
-    data.ok_or_else(|| "no data in the envelope".to_owned())
+    data.ok_or_else(|| "answer without data".to_owned())
 }

@@ -124,7 +124,7 @@ fn check_amount(amount: &Money) -> Result<(), String> {
     let digits = value.split_once('.').map_or(0, |(_, after)| after.len());
     if digits > 2 {
         return Err(format!(
-            "amount: {digits} digits after the point, accepted are at most 2"
+            "amount: {digits} digits after the point, expected at most 2"
         ));
     }
     Ok(())
@@ -142,7 +142,7 @@ fn check_length(name: &str, text: &str, most: usize) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{name}: {length} characters, accepted are at most {most}"
+        "{name}: {length} characters, expected at most {most}"
     ))
 }
 
@@ -150,13 +150,13 @@ fn options(json: Option<&str>) -> Result<PaymentOptions<'_>, String> {
     let json = json.unwrap_or("{}");
     if !json.trim_ascii_start().starts_with('{') {
         return Err(format!(
-            "options: not a JSON object; accepted keys are {ACCEPTED}"
+            "options: expected a JSON object with the keys {ACCEPTED}"
         ));
     }
     // serde names the key that is unknown or stands twice.
     serde_json::from_str(json).map_err(|error| {
         let error = one_line(&error.to_string());
-        format!("options: {error}; accepted keys are {ACCEPTED}")
+        format!("options: {error}; expected keys: {ACCEPTED}")
     })
 }
 
@@ -213,7 +213,7 @@ fn metadata<'a>(
     };
     if shops.len() >= MOST_METADATA {
         return Err(format!(
-            "options.metadata: {} entries, accepted are at most {} beside external_id",
+            "options.metadata: {} entries, expected at most {} beside external_id",
             shops.len(),
             MOST_METADATA - 1
         ));

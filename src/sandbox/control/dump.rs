@@ -92,7 +92,7 @@ fn unknown(world: &World, status: &str) -> Option<String> {
     accepted.retain(|known| seen.insert(**known));
     let accepted: Vec<_> = accepted.into_iter().copied().collect();
     Some(format!(
-        "status: {status:?}; accepted: {}",
+        "status: {status:?}; expected: {}",
         accepted.join(", ")
     ))
 }

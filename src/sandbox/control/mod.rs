@@ -115,7 +115,7 @@ async fn seed(State(world): Hands, body: Bytes) -> Response {
     };
     if !(1..=BATCH_MOST).contains(&body.count) {
         return bad_request(&format!(
-            "count: {}; accepted: 1 to {BATCH_MOST}",
+            "count: {}; expected: 1 to {BATCH_MOST}",
             body.count
         ));
     }

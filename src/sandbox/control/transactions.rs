@@ -43,7 +43,7 @@ pub(super) async fn add(State(world): State<Arc<World>>, body: Bytes) -> Respons
     let is_out = match body.direction.as_deref() {
         None | Some("in") => false,
         Some("out") => true,
-        Some(other) => return bad_request(&format!("direction: {other:?}; accepted: in, out")),
+        Some(other) => return bad_request(&format!("direction: {other:?}; expected: in, out")),
     };
     let new = NewTransaction {
         external_id: body.external_id,

@@ -168,7 +168,7 @@ impl StoredInvoice {
     ) -> Result<Paid, String> {
         let currency = payment.currency.as_deref().unwrap_or(asset);
         if currency != asset {
-            return Err(format!("currency: {currency:?}; accepted: {asset}"));
+            return Err(format!("currency: {currency:?}; expected: {asset}"));
         }
         if let Some(text) = &payment.amount {
             self.must_be_exact(&self.terms.amount, text)?;
@@ -191,7 +191,7 @@ impl StoredInvoice {
             Some(code) if market::is_asset(code) && accepted.iter().any(|it| it == code) => code,
             Some(code) => {
                 return Err(format!(
-                    "currency: {code:?}; accepted: {}",
+                    "currency: {code:?}; expected: {}",
                     accepted.join(", ")
                 ));
             }

@@ -246,7 +246,7 @@ impl CloudInvoice {
             let coins: Vec<_> = COINS.iter().map(|coin| coin.fullcode).collect();
             let own = &self.terms.currency;
             return Err(format!(
-                "currency: {code:?}; accepted: {own}, {}",
+                "currency: {code:?}; expected: {own}, {}",
                 coins.join(", ")
             ));
         }

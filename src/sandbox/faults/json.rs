@@ -37,12 +37,12 @@ impl Serialize for Fault {
 /// Why a list of faults is not one. The text names the field and what would be accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
-    #[error("cannot read the faults in {path}: {source}; accepted: a JSON array, or the path of a file with one", path = path.display())]
+    #[error("faults in {path} could not be read: {source}; expected a JSON array, or the path of a file with one", path = path.display())]
     Unreadable {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("the faults are not JSON: {0}")]
+    #[error("faults are not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
     #[error("{field}: {problem}")]
     Field { field: String, problem: String },
@@ -71,7 +71,7 @@ pub(in crate::sandbox) fn faults_of_json(json: &[u8]) -> Result<Vec<Fault>, Faul
             .collect(),
         _ => Err(field_error(
             "faults",
-            r#"not an array; accepted: [{"kind":"status_429","on":"preview","count":5}, …]"#,
+            r#"not an array; expected: [{"kind":"status_429","on":"preview","count":5}, …]"#,
         )),
     }
 }
@@ -110,9 +110,9 @@ fn set_field(fault: &mut Fault, name: &str, value: &Value) -> Result<(), String>
         "on" => fault.on = Some(target_of(value)?),
         "probability" => {
             let chance = value.as_f64().filter(|chance| (0.0..=1.0).contains(chance));
-            fault.probability = chance.ok_or_else(|| format!("{value}; accepted: a number from 0 to 1"))?;
+            fault.probability = chance.ok_or_else(|| format!("{value}; expected: a number from 0 to 1"))?;
         }
-        "count" => fault.count = Some(value.as_u64().ok_or_else(|| format!("{value}; accepted: a whole number from 0"))?),
+        "count" => fault.count = Some(value.as_u64().ok_or_else(|| format!("{value}; expected: a whole number from 0"))?),
         "retry_after" => {
             // Taken with any kind, as the other common fields; only a 429 has a use for it.
             let wait = retry_after_of(value)?;
@@ -120,17 +120,17 @@ fn set_field(fault: &mut Fault, name: &str, value: &Value) -> Result<(), String>
         }
         "status" => {
             only_for(matches!(kind, FaultKind::EnvelopeError | FaultKind::UnknownStatus))?;
-            fault.status = Some(value.as_str().ok_or_else(|| format!("{value}; accepted: text"))?.to_owned());
+            fault.status = Some(value.as_str().ok_or_else(|| format!("{value}; expected: text"))?.to_owned());
         }
         "after" => {
             only_for(kind.takes_after())?;
-            fault.after = Some(value.as_bool().ok_or_else(|| format!("{value}; accepted: true, false"))?);
+            fault.after = Some(value.as_bool().ok_or_else(|| format!("{value}; expected: true, false"))?);
         }
         "gzip" => {
             only_for(kind == FaultKind::HugeBody)?;
-            fault.gzip = value.as_bool().ok_or_else(|| format!("{value}; accepted: true, false"))?;
+            fault.gzip = value.as_bool().ok_or_else(|| format!("{value}; expected: true, false"))?;
         }
-        _ => return Err("no such field; accepted: kind, on, probability, count, retry_after, status, after, gzip".into()),
+        _ => return Err("no such field; expected: kind, on, probability, count, retry_after, status, after, gzip".into()),
     }
     Ok(())
 }
@@ -188,7 +188,7 @@ fn retry_after_of(value: &Value) -> Result<String, String> {
         Ok(text)
     } else {
         Err(format!(
-            "{value}; accepted: seconds or an HTTP date, as text or number"
+            "{value}; expected: seconds or an HTTP date, as text or number"
         ))
     }
 }
@@ -204,9 +204,9 @@ fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, value: &Value) -> Opti
 fn one_of(value: &Value, accepted: impl Iterator<Item = &'static str>) -> String {
     let accepted = accepted.collect::<Vec<_>>().join(", ");
     if value.is_null() {
-        format!("missing; accepted: {accepted}")
+        format!("missing; expected: {accepted}")
     } else {
-        format!("{value}; accepted: {accepted}")
+        format!("{value}; expected: {accepted}")
     }
 }
 
@@ -256,22 +256,22 @@ mod tests {
     fn errors_name_the_field_and_what_is_accepted() {
         assert!(
             problem(r#"[{"kind":"reset"},{"kind":"status_418"}]"#)
-                .starts_with("faults[1].kind: \"status_418\"; accepted: status_429,")
+                .starts_with("faults[1].kind: \"status_418\"; expected: status_429,")
         );
-        assert!(problem(r#"[{"on":"any"}]"#).starts_with("faults[0].kind: missing; accepted: "));
+        assert!(problem(r#"[{"on":"any"}]"#).starts_with("faults[0].kind: missing; expected: "));
         assert!(
             problem(r#"[{"kind":"reset","on":"pay"}]"#)
-                .contains("faults[0].on: \"pay\"; accepted: any, walletpay, crypto-pay, ")
+                .contains("faults[0].on: \"pay\"; expected: any, walletpay, crypto-pay, ")
         );
         assert!(
             problem(r#"[{"kind":"reset","probability":1.1}]"#)
-                .contains("probability: 1.1; accepted: a number from 0 to 1")
+                .contains("probability: 1.1; expected: a number from 0 to 1")
         );
         assert!(problem(r#"[{"kind":"reset","count":-1}]"#).contains("faults[0].count"));
         assert!(parse_faults(r#"[{"kind":"reset","retry_after":"3"}]"#).is_ok());
         assert!(
             problem(r#"[{"kind":"reset","often":3}]"#)
-                .contains("faults[0].often: no such field; accepted: kind")
+                .contains("faults[0].often: no such field; expected: kind")
         );
         assert!(problem(r#"{"kind":"reset"}"#).contains("not an array"));
         assert!(problem("[1]").contains("faults[0]: not an object"));

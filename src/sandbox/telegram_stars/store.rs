@@ -78,7 +78,7 @@ impl StarsSimulator {
         let wanted = new.kind.as_deref().unwrap_or("invoice_payment");
         let kind = KINDS.into_iter().find(|kind| *kind == wanted);
         let kind =
-            kind.ok_or_else(|| format!("kind: {wanted:?}; accepted: {}", KINDS.join(", ")))?;
+            kind.ok_or_else(|| format!("kind: {wanted:?}; expected: {}", KINDS.join(", ")))?;
         let (stars, nanos) = stars_of(new.amount.as_deref().unwrap_or("1"))?;
         let mut rng = self.core.rng(place as u64);
         let tail: String = (0..24).map(|_| rng.alphanumeric()).collect();

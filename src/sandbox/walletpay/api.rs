@@ -138,7 +138,7 @@ async fn list(
         let Ok(offset) = usize::try_from(offset) else {
             return wire::refusal(
                 "INVALID_REQUEST",
-                &format!("offset: {offset}; accepted: 0 or more"),
+                &format!("offset: {offset}; expected: 0 or more"),
             );
         };
         match usize::try_from(count) {
@@ -147,7 +147,7 @@ async fn list(
             }),
             _ => wire::refusal(
                 "INVALID_REQUEST",
-                &format!("count: {count}; accepted: 0 to 10000"),
+                &format!("count: {count}; expected: 0 to 10000"),
             ),
         }
     };

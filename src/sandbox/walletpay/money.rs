@@ -57,7 +57,7 @@ impl WalletPayCurrency {
             let codes = WalletPayCurrency::ALL
                 .map(WalletPayCurrency::code)
                 .join(", ");
-            format!("{code:?} is not a known currency; accepted: {codes}")
+            format!("{code:?} is not a known currency; expected: {codes}")
         })
     }
 

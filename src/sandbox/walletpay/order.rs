@@ -94,7 +94,7 @@ impl NewOrder {
                 return Ok(());
             }
             Err(format!(
-                "{field}: {count} characters; accepted: {least} to {most}"
+                "{field}: {count} characters; expected: {least} to {most}"
             ))
         };
         length("externalId", &self.external_id, 1, 255)?;
@@ -108,7 +108,7 @@ impl NewOrder {
         }
         if !(30..=864_000).contains(&self.timeout_seconds) {
             return Err(format!(
-                "timeoutSeconds: {}; accepted: 30 to 864000",
+                "timeoutSeconds: {}; expected: 30 to 864000",
                 self.timeout_seconds
             ));
         }

@@ -176,7 +176,7 @@ impl StoredPayment {
             let amount = decimal::positive(text).map_err(PaymentRefusal::Invalid)?;
             if amount > self.terms.amount {
                 let most = decimal::fixed(&self.terms.amount, 2);
-                let problem = format!("amount: {text}; accepted: up to {most}");
+                let problem = format!("amount: {text}; expected: up to {most}");
                 return Err(PaymentRefusal::Invalid(problem));
             }
             self.terms.amount = amount;
@@ -224,7 +224,7 @@ impl StoredPayment {
             && currency != self.terms.currency
         {
             return refuse(format!(
-                "currency: {currency:?}; accepted: {}",
+                "currency: {currency:?}; expected: {}",
                 self.terms.currency
             ));
         }

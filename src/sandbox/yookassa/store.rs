@@ -233,7 +233,7 @@ impl OrderShelf for YooKassaSimulator {
             .map_err(|error| invalid(format!("amount: {error}")))?;
         let currency = batch.currency.as_deref().unwrap_or("RUB");
         if currency != "RUB" {
-            return Err(invalid(format!("currency: {currency:?}; accepted: RUB")));
+            return Err(invalid(format!("currency: {currency:?}; expected: RUB")));
         }
         let mut metadata = Map::new();
         metadata.insert("external_id".into(), external_id.into());

@@ -74,13 +74,13 @@ impl YooMoneySimulator {
         let way = match new.via.as_deref() {
             None | Some("wallet") => PayWay::Wallet,
             Some("card") => PayWay::Card,
-            Some(other) => return Err(format!("via: {other:?}; accepted: wallet, card")),
+            Some(other) => return Err(format!("via: {other:?}; expected: wallet, card")),
         };
         let sum = match new.amount.as_deref() {
             Some("0") => BigDecimal::from(0),
             Some(text) => decimal::positive(text).map_err(|error| format!("amount: {error}"))?,
             None => {
-                return Err("amount: missing; accepted: a plain decimal such as \"1.00\"".into());
+                return Err("amount: missing; expected: a plain decimal such as \"1.00\"".into());
             }
         };
         let mut rng = self.core.rng(place as u64);
@@ -104,7 +104,7 @@ impl YooMoneySimulator {
 fn status_of(word: Option<&str>) -> Result<&'static str, String> {
     let word = word.unwrap_or("success");
     let known = STATUSES.into_iter().find(|status| *status == word);
-    known.ok_or_else(|| format!("status: {word:?}; accepted: {}", STATUSES.join(", ")))
+    known.ok_or_else(|| format!("status: {word:?}; expected: {}", STATUSES.join(", ")))
 }
 
 impl SimulatedLedger for YooMoneySimulator {

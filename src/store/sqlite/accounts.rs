@@ -251,7 +251,7 @@ pub(super) async fn list(readers: &SqlitePool) -> Result<Vec<AccountRecord>, Sto
             let provider = cells.text()?.unwrap_or_default();
             let word = cells.text()?.unwrap_or_default();
             let state = AccountState::parse(&word).ok_or_else(|| {
-                let what = format!("accounts.state of {name}: '{word}' is no state");
+                let what = format!("accounts.state of {name}: unknown state '{word}'");
                 StoreError::Unusable(what)
             })?;
             Ok(AccountRecord {

@@ -109,7 +109,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
     let order_id = cells.text()?.map(OrderId);
     let word = cells.text()?.unwrap_or_default();
     let status = Status::parse(&word).ok_or_else(|| {
-        StoreError::Unusable(format!("invoices.status of {id}: '{word}' is no status"))
+        StoreError::Unusable(format!("invoices.status of {id}: unknown status '{word}'"))
     })?;
     let provider_status = cells.text()?;
     let (amount, currency) = (cells.text()?, cells.text()?);

@@ -46,8 +46,7 @@ impl fmt::Display for HeldWal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a program has kept a read transaction open for {} s: the log has grown to {} MiB and \
-             grows until it ends it",
+            "an open read transaction has blocked checkpoints for {} s; the write-ahead log has {} MiB and grows until the program ends it",
             self.held_for.as_secs(),
             self.bytes >> 20
         )
@@ -96,8 +95,8 @@ impl WalState {
         if !held.told && held.since.elapsed() > READER_MAY_HOLD {
             held.told = true;
             tracing::warn!(
-                log_bytes = held.bytes,
-                "a program keeps a read transaction open: the write-ahead log grows until it ends it"
+                wal_bytes = held.bytes,
+                "open read transaction blocks checkpoints; the write-ahead log grows until the program ends it"
             );
         }
     }

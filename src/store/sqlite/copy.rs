@@ -22,7 +22,7 @@ use super::schema;
 use crate::domain::time::UnixMillis;
 use crate::store::{Copied, StoreError};
 
-const EMPTY: &str = "this is no payrecond database: it is empty";
+const EMPTY: &str = "not a payrecond database: the file is empty";
 
 /// Writes a consistent copy of the database, live or not, to `file`; durable when this returns.
 ///
@@ -31,7 +31,10 @@ const EMPTY: &str = "this is no payrecond database: it is empty";
 pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, StoreError> {
     let file = &path::resolve(file);
     if file.try_exists().map_err(|error| io(file, &error))? {
-        return Err(unusable(file, "exists already: name a file that does not"));
+        return Err(unusable(
+            file,
+            "file exists; name a file that does not exist",
+        ));
     }
     let partial = beside(file, ".partial");
     let _ = fs::remove_file(&partial);
@@ -79,7 +82,7 @@ pub async fn restore(
 ) -> Result<Copied, StoreError> {
     let (file, database) = (&path::resolve(file), &path::resolve(database));
     path::require_one_name(database)?;
-    let held = || unusable(database, "a daemon has it open: stop it first");
+    let held = || unusable(database, "a daemon has the database open; stop it first");
     let _lock = DatabaseLock::try_take(database, "daemon")
         .map_err(|error| access::explained(io(database, &error), database))?
         .ok_or_else(held)?;
@@ -227,7 +230,7 @@ async fn require_whole(copy: &mut SqliteConnection, file: &Path) -> Result<(), S
     if answer == "ok" {
         Ok(())
     } else {
-        Err(unusable(file, &format!("is damaged: {answer}")))
+        Err(unusable(file, &format!("file is damaged: {answer}")))
     }
 }
 
@@ -255,7 +258,7 @@ async fn open_alone(database: &Path) -> Result<Option<SqliteConnection>, StoreEr
         Ok(true) => Ok(Some(old)),
         Ok(false) | Err(_) => Err(unusable(
             database,
-            "a process has it open: end every program that uses it first",
+            "a process has the database open; stop every program that uses it first",
         )),
     }
 }

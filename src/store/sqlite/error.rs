@@ -23,7 +23,7 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Database(database) => match primary_code(database.as_ref()) {
                 // SQLITE_CORRUPT, SQLITE_NOTADB: no time heals them.
-                11 | 26 => Self::Unusable(format!("the database is damaged or is none: {text}")),
+                11 | 26 => Self::Unusable(format!("the file is damaged or not a database: {text}")),
                 _ => Self::Unavailable(text),
             },
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Unusable(text),

@@ -36,7 +36,7 @@ pub(super) fn read(database: &Path) -> Result<Option<HighWater>, StoreError> {
         Ok(bytes) => Ok(parse(&bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::Unavailable(format!(
-            "its side file .high-water cannot be read: {error}"
+            "side file .high-water could not be read: {error}"
         ))),
     }
 }
@@ -72,7 +72,7 @@ pub(super) async fn require_not_above(
         return Ok(());
     }
     Err(StoreError::Replaced(format!(
-        "{}: an older copy was put back, as {} shows: `payrecond migrate` begins a new epoch",
+        "{}: {} shows that an older copy was put back; `payrecond migrate` starts a new epoch",
         database.display(),
         side_path(database).display()
     )))
@@ -145,7 +145,7 @@ fn line(mark: &HighWater) -> String {
 fn tell(database: &Path, written: io::Result<()>) {
     if let Err(error) = written {
         let file = side_path(database);
-        tracing::warn!(file = %file.display(), %error, "the high-water mark could not be written");
+        tracing::warn!(file = %file.display(), %error, "high-water mark could not be written");
     }
 }
 

@@ -70,7 +70,7 @@ impl Identity {
             (None, APPLICATION_ID) => self.version_without_tables(newest)?,
             (None, _) => {
                 return Err(unusable(
-                    "this is no payrecond database but another program's database, it is left alone",
+                    "not a payrecond database; it belongs to another program and was not changed",
                 ));
             }
         };
@@ -78,7 +78,7 @@ impl Identity {
             return Ok(version);
         }
         Err(unusable(format!(
-            "schema version {version} is newer than this program, which knows up to {newest}: use the newer program"
+            "schema version {version} is newer than this program, which knows versions up to {newest}; use the newer program"
         )))
     }
 
@@ -87,7 +87,7 @@ impl Identity {
         match usize::try_from(self.user_version) {
             Ok(version) if version > newest => Ok(version),
             Ok(_) | Err(_) => Err(unusable(
-                "this bears payrecond's mark and lacks its tables: put a copy back by `payrecond restore`",
+                "payrecond database without its tables; put a backup in place with `payrecond restore`",
             )),
         }
     }

@@ -82,7 +82,7 @@ pub(super) async fn insert(
             found
                 .pop()
                 .map(Ok)
-                .ok_or_else(|| StoreError::Unusable("the new row is gone".into()))
+                .ok_or_else(|| StoreError::Unusable("the new row was deleted".into()))
         }
         Err(error) => {
             writer.roll_back().await?;

@@ -183,7 +183,7 @@ impl SqliteStore {
         tokio::time::timeout(TURN_WITHIN, self.writer.lock())
             .await
             .map(|writer| WriterGuard::of(writer, &self.in_use))
-            .map_err(|_| StoreError::Unavailable("other writes take too long".into()))
+            .map_err(|_| StoreError::Unavailable("other writes took too long".into()))
     }
 
     /// Lets go of files that are no longer at their place: to close would be to checkpoint the log into, or
@@ -193,7 +193,7 @@ impl SqliteStore {
         if self.place.can_be_checkpointed()
             && let Err(error) = writer.checkpoint().await
         {
-            tracing::error!(%error, "what was written last could not be saved");
+            tracing::error!(%error, "last writes could not be synced when closing");
         }
         self.place.set_wal_aside();
         writer.leave_open();

@@ -254,7 +254,7 @@ fn due_row(row: &SqliteRow) -> Result<DueRow, StoreError> {
             .zip(currency)
             .map(|(value, currency)| Money { value, currency }),
         status: Status::parse(&word).ok_or_else(|| {
-            StoreError::Unusable(format!("invoices.status of {id}: '{word}' is no status"))
+            StoreError::Unusable(format!("invoices.status of {id}: unknown status '{word}'"))
         })?,
         created_at: cells.time()?.unwrap_or_default(),
         expiry: cells.time()?.unwrap_or_default(),

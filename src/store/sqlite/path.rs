@@ -56,7 +56,7 @@ pub(super) fn require_one_name(path: &Path) -> Result<(), StoreError> {
     match links(path) {
         0 | 1 => Ok(()),
         names => Err(StoreError::Unusable(format!(
-            "{}: the file has {names} names (hard links), and SQLite keeps a log and locks for each: remove all but one, `find -samefile` lists them",
+            "{}: the file has {names} hard links, and SQLite would keep a write-ahead log for each; remove all but one (`find -samefile` lists them)",
             path.display()
         ))),
     }

@@ -78,7 +78,7 @@ impl DatabasePlace {
         // Never a silent new database: a file that is gone or misspelt is an error.
         let database = look(&path)?.ok_or_else(|| {
             StoreError::Unusable(format!(
-                "there is no database at {}: `payrecond migrate` makes one",
+                "no database at {}; `payrecond migrate` creates it",
                 path.display()
             ))
         })?;
@@ -199,10 +199,10 @@ impl DatabasePlace {
             }
             match fs::rename(&file, &aside) {
                 Ok(()) => {
-                    tracing::warn!(file = %aside.display(), "write-ahead log of the replaced database set aside");
+                    tracing::warn!(file = %aside.display(), "write-ahead log of the replaced database moved aside");
                 }
                 Err(error) => {
-                    tracing::error!(file = %file.display(), %error, "write-ahead log of the replaced database cannot be set aside: remove it before the next start");
+                    tracing::error!(file = %file.display(), %error, "write-ahead log of the replaced database could not be moved aside; remove it before the next start");
                 }
             }
         }

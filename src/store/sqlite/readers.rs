@@ -40,7 +40,7 @@ impl ReadAccess {
             (Err(_) | Ok(0), _) => Ok(Self::AtRest),
             (Ok(_), Err(_)) => Err(access::explained(
                 StoreError::Unusable(format!(
-                    "{}: what was written last stands in its -wal file, and without the -shm file only a process that may write here can read it",
+                    "{}: the last writes are in its -wal file, and without the -shm file only a process with write access can read them",
                     path.display()
                 )),
                 path,

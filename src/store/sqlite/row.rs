@@ -117,7 +117,7 @@ fn not_readable(error: &serde_json::Error) -> StoreError {
 fn facts(cells: &mut Cells, id: InvoiceId) -> Result<Facts, StoreError> {
     let word = cells.text()?.unwrap_or_default();
     let status = Status::parse(&word).ok_or_else(|| {
-        StoreError::Unusable(format!("invoices.status of {id}: '{word}' is no status"))
+        StoreError::Unusable(format!("invoices.status of {id}: unknown status '{word}'"))
     })?;
     let reason = cells.text()?;
     let order_id = cells.text()?.map(OrderId);
@@ -216,7 +216,7 @@ impl Cells {
     fn next(&mut self) -> Result<CellValue, StoreError> {
         self.left
             .next()
-            .ok_or_else(|| StoreError::Unusable("a row ends early".into()))
+            .ok_or_else(|| StoreError::Unusable("row with missing columns".into()))
     }
 }
 

@@ -95,11 +95,11 @@ pub(super) async fn require_current(
     let version = version.map_err(|error| error.at(path))?;
     let lacks = if version != MIGRATIONS.len() {
         format!(
-            "schema version {version}, this program needs {}: `payrecond migrate` upgrades it",
+            "schema version {version} is older than this program needs ({}); `payrecond migrate` upgrades it",
             MIGRATIONS.len()
         )
     } else if identity.is_read_back() {
-        "this database was read back from a text dump: `payrecond migrate` completes it and begins a new epoch".to_owned()
+        "the database was restored from a text dump; `payrecond migrate` completes it and starts a new epoch".to_owned()
     } else {
         return Ok(());
     };

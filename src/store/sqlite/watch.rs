@@ -37,7 +37,7 @@ impl FileWatch {
     /// Begins to watch the database at `path`.
     pub(super) fn on(path: &Path) -> Self {
         let signs = FileSigns::of(path).inspect_err(|error| {
-            tracing::debug!(%error, "writes of others are looked for by polling alone");
+            tracing::debug!(%error, "file notifications unavailable; writes of other programs are found by polling only");
         });
         Self {
             signs: signs.ok(),

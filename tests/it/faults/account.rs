@@ -54,7 +54,7 @@ async fn a_refused_key_stops_its_account_alone_until_it_is_accepted() {
     two.drop_in_paid("OTHER-1").await;
     two.drop_in_paid("OTHER-2").await;
     let mut program = Program::ready(shop).await;
-    program.until_said("provider refuses the key").await;
+    program.until_said("API key refused; account stopped").await;
     program
         .notified
         .until("STATUS=default: polling; other: the provider refuses")
@@ -89,7 +89,10 @@ async fn a_refused_key_stops_its_account_alone_until_it_is_accepted() {
     shop.until("SELECT state FROM accounts WHERE name = 'other'", "working")
         .await;
     let left = program.stop().await;
-    let alarms = left.stderr.matches("provider refuses the key").count();
+    let alarms = left
+        .stderr
+        .matches("API key refused; account stopped")
+        .count();
     assert_eq!(alarms, 1, "{}", left.stderr);
     for key in [GOOD, "wrong-key-0000000000"] {
         assert!(
@@ -109,9 +112,9 @@ async fn a_key_put_right_is_found_by_the_next_probe_itself() {
     two.put_key("wrong-key-0000000000");
     two.drop_in_paid("OTHER-1").await;
     let program = Program::ready(&two.shop).await;
-    program.until_said("provider refuses the key").await;
+    program.until_said("API key refused; account stopped").await;
     two.put_key(GOOD);
-    program.until_said("account works again").await;
+    program.until_said("account working again").await;
     two.shop.until("SELECT status FROM invoices", "paid").await;
     program.stop().await;
 }
@@ -123,7 +126,7 @@ async fn each_hangup_reads_the_key_again() {
     two.put_key("wrong-key-0000000000");
     two.drop_in_paid("OTHER-1").await;
     let program = Program::ready(&two.shop).await;
-    program.until_said("provider refuses the key").await;
+    program.until_said("API key refused; account stopped").await;
     for _ in 0..20 {
         program.signal("HUP").await;
         tokio::time::sleep(Duration::from_millis(3)).await;

@@ -108,8 +108,8 @@ async fn what_cannot_be_made_is_rejected_in_words_that_help() {
     let by_them = shop.ask(&reason("BY-THEM")).await;
     assert!(by_them.contains("XYZ"), "the provider's words: {by_them}");
     for (id, rule) in [
-        ("SHORT", "description: 4 characters, accepted are 5 to 100"),
-        ("LONG", "description: 101 characters, accepted are 5 to 100"),
+        ("SHORT", "description: 4 characters, expected 5 to 100"),
+        ("LONG", "description: 101 characters, expected 5 to 100"),
         ("EVER", "timeout_seconds: 864001 is not within 30 to 864000"),
     ] {
         assert_eq!(shop.ask(&reason(id)).await, rule);

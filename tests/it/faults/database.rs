@@ -54,9 +54,12 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
     for (sql, why) in [
         (
             "CREATE TABLE theirs (a); PRAGMA application_id = 7;",
-            "another program's database",
+            "it belongs to another program",
         ),
-        ("CREATE TABLE invoices (a);", "another program's database"),
+        (
+            "CREATE TABLE invoices (a);",
+            "it belongs to another program",
+        ),
         (
             "PRAGMA application_id = 1346459986; PRAGMA user_version = 99;",
             "newer than this program",
@@ -76,7 +79,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
     )
     .unwrap();
     let before = std::fs::read(&path).unwrap();
-    refused(&shop, "damaged or is none").await;
+    refused(&shop, "damaged or not a database").await;
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -185,9 +188,7 @@ async fn a_database_locked_for_long_is_waited_for() {
     for id in &ids {
         shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
-    program
-        .until_said("the database cannot be used: waiting for it")
-        .await;
+    program.until_said("database unavailable; retrying").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     run(&mut holder, "COMMIT").await;
     shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "2")
@@ -197,10 +198,13 @@ async fn a_database_locked_for_long_is_waited_for() {
         "0",
     )
     .await;
-    program.until_said("the database can be used again").await;
+    program.until_said("database available again").await;
     all_delivered(&shop).await;
     let left = program.stop().await;
-    let said = left.stderr.matches("the database cannot be used").count();
+    let said = left
+        .stderr
+        .matches("database unavailable; retrying")
+        .count();
     assert_eq!(said, 1, "{}", left.stderr);
     laws::hold(&shop, &[left]).await;
 }
@@ -226,9 +230,7 @@ async fn while_the_database_is_locked_only_so_much_is_asked() {
         .fetch_one(&mut holder)
         .await
         .unwrap();
-    program
-        .until_said("the database cannot be used: waiting for it")
-        .await;
+    program.until_said("database unavailable; retrying").await;
     let asked = shop.asked(Operation::Preview) - u64::try_from(written).unwrap();
     assert!(asked <= ASKED_AT_MOST, "{asked} asked beyond {written}");
     run(&mut holder, "COMMIT").await;
@@ -248,9 +250,7 @@ async fn a_locked_database_does_not_hold_the_end_up() {
     let mut holder = shop.connect().await;
     run(&mut holder, "BEGIN IMMEDIATE").await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
-    first
-        .until_said("the database cannot be used: waiting for it")
-        .await;
+    first.until_said("database unavailable; retrying").await;
     let first = first.stop().await;
     run(&mut holder, "COMMIT").await;
     let second = Program::ready(&shop).await;
@@ -323,7 +323,7 @@ async fn a_full_disk_is_waited_for() {
         shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
     // The log of the database has some room of its own before it must grow.
-    let waiting = program.until_said("the database cannot be used: waiting for it");
+    let waiting = program.until_said("database unavailable; retrying");
     tokio::select! {
         () = waiting => {}
         () = shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "20") => {
@@ -459,9 +459,7 @@ async fn a_database_that_is_locked_for_long_is_reported_once() {
     )
     .await;
     run(&mut holder, "BEGIN IMMEDIATE").await;
-    program
-        .until_said("the database cannot be used: waiting for it")
-        .await;
+    program.until_said("database unavailable; retrying").await;
     // Each try waits for 5 s.
     tokio::time::sleep(std::time::Duration::from_secs(12)).await;
     run(&mut holder, "COMMIT").await;
@@ -469,12 +467,12 @@ async fn a_database_that_is_locked_for_long_is_reported_once() {
     shop.until(made, "1").await;
     let left = program.stop().await;
     let count = |text: &str| left.stderr.matches(text).count();
-    assert_eq!(count("the database cannot be used"), 1, "{}", left.stderr);
     assert_eq!(
-        count("the database can be used again"),
+        count("database unavailable; retrying"),
         1,
         "{}",
         left.stderr
     );
+    assert_eq!(count("database available again"), 1, "{}", left.stderr);
     laws::hold(&shop, &[left]).await;
 }

@@ -26,9 +26,9 @@ const KINDS: &[(&str, &str)] = &[
 ];
 /// In words of its own it says that it waits, or that the side file is not kept.
 const DEGRADED: &[&str] = &[
-    "the database cannot be used: waiting for it",
+    "database unavailable; retrying",
     "database unavailable; feed retrying",
-    "the high-water mark could not be written",
+    "high-water mark could not be written",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

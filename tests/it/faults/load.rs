@@ -78,10 +78,12 @@ async fn a_program_that_keeps_a_read_transaction_open_is_named_until_it_ends_it(
          SELECT 'elsewhere', 'M-' || i, 'M-' || i, json_quote(hex(zeroblob(15000))) FROM n",
     )
     .await;
-    daemon.until_said("keeps a read transaction open").await;
+    daemon
+        .until_said("open read transaction blocks checkpoints")
+        .await;
     daemon
         .notified
-        .until("STATUS=database: a program has kept a read transaction open")
+        .until("STATUS=database: an open read transaction has blocked checkpoints")
         .await;
     reader.execute("COMMIT").await.unwrap();
     daemon.until_said("log checkpointed again").await;

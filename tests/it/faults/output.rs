@@ -74,7 +74,7 @@ async fn a_reader_that_goes_away_stops_nothing() {
     drop(program.unread.take());
     drop_in_paid(&shop, 2, 1).await;
     until_paid(&shop, 2).await;
-    program.until_said("nobody reads stdout").await;
+    program.until_said("stdout closed by its reader").await;
     drop_in_paid(&shop, 2, 2).await;
     until_paid(&shop, 4).await;
     let first = program.stop().await;

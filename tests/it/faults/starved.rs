@@ -95,7 +95,7 @@ async fn goes_on_without_a_limit(shop: &Shop) -> Left {
 fn has_complained(said: &str) -> bool {
     let is_complaint = |line: &str| line.contains("ERROR") || line.contains("WARN");
     said.lines()
-        .any(|line| is_complaint(line) && !line.contains("max_in_flight is cut"))
+        .any(|line| is_complaint(line) && !line.contains("max_in_flight lowered"))
 }
 
 /// Whether it came to feel the limit: `EMFILE`, or what SQLite makes of it.
@@ -134,10 +134,10 @@ async fn with_40_file_descriptors_less_is_in_flight_and_the_database_can_be_used
     for failure in ["ERROR", "os error 24", "unable to open"] {
         assert!(!left.stderr.contains(failure), "{}", left.stderr);
     }
-    let cut = "max_in_flight is cut";
+    let cut = "max_in_flight lowered";
     assert_eq!(left.stderr.matches(cut).count(), 1, "{}", left.stderr);
     assert!(
-        left.stderr.contains("max_in_flight=100 cut_to=10"),
+        left.stderr.contains("max_in_flight=100 lowered_to=10"),
         "{}",
         left.stderr
     );

@@ -24,7 +24,7 @@ fn spawn(shop: &Shop, command: tokio::process::Command) -> Program {
 
 /// Fed before; now `duty` hangs, and nothing comes any more.
 async fn starves(program: &mut Program, duty: &str) {
-    program.until_said("the watchdog is not fed").await;
+    program.until_said("withholding watchdog ping").await;
     assert!(program.said().contains(duty), "{}", program.said());
     // What was told before that.
     program.notified.told_within(SHORT / 8).await;
@@ -38,7 +38,11 @@ async fn is_fed(program: &mut Program) {
         program.notified.told.clear();
         program.notified.until("WATCHDOG=1").await;
     }
-    assert!(!program.said().contains("is not fed"), "{}", program.said());
+    assert!(
+        !program.said().contains("withholding watchdog ping"),
+        "{}",
+        program.said()
+    );
 }
 
 #[tokio::test]
@@ -149,9 +153,9 @@ async fn a_database_locked_for_long_starves_no_watchdog() {
     let mut holder = shop.connect().await;
     let begin = sqlx::query("BEGIN IMMEDIATE").execute(&mut holder).await;
     begin.unwrap();
-    program.until_said("the database cannot be used").await;
+    program.until_said("database unavailable; retrying").await;
     is_fed(&mut program).await;
     sqlx::Connection::close(holder).await.unwrap();
-    program.until_said("the database can be used again").await;
+    program.until_said("database available again").await;
     program.stop().await;
 }

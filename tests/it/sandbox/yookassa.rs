@@ -391,15 +391,17 @@ async fn what_was_captured_since_is_found_by_its_time() {
         (vec![&json!("Y-20"), &json!("Y-3")], None)
     );
     let captured = page["items"][0]["captured_at"].as_str().unwrap();
+    // Both may fall into one millisecond.
+    let same = usize::from(page["items"][1]["captured_at"] == captured);
     let count = async |query: String| {
         let page = bench
             .kassa_get(&format!("/payments?limit=100&{query}"))
             .await;
         page["items"].as_array().unwrap().len()
     };
-    assert_eq!(count(format!("captured_at.gte={captured}")).await, 1);
+    assert_eq!(count(format!("captured_at.gte={captured}")).await, 1 + same);
     assert_eq!(count(format!("captured_at.gt={captured}")).await, 0);
-    assert_eq!(count(format!("captured_at.lt={captured}")).await, 1);
+    assert_eq!(count(format!("captured_at.lt={captured}")).await, 1 - same);
     assert_eq!(count("created_at.lte=2020-01-01T00:00:00Z".into()).await, 0);
     assert_eq!(
         count("created_at.gte=2020-01-01T03:00:00%2B03:00".into()).await,

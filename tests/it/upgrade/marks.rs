@@ -179,11 +179,11 @@ async fn what_only_looks_like_ours_is_refused() {
     for (sql, why) in [
         (
             "CREATE TABLE invoices (a); CREATE TABLE meta (key, value)",
-            "another program's database",
+            "it belongs to another program",
         ),
         (
             "PRAGMA application_id = 1346459986; CREATE TABLE theirs (a)",
-            "lacks its tables",
+            "without its tables",
         ),
         (
             "PRAGMA application_id = 1346459986; PRAGMA user_version = 99",
