@@ -11,11 +11,13 @@ use payrecond::sandbox::{
     Fault, FaultKind, OrderView, SandboxOptions, SimulatedPayment, SimulatedProvider,
 };
 
-use crate::shop::Shop;
+use crate::shop::{Daemon, Shop};
 
 /// A provider, as far as the scenes differ.
 struct Subject {
     provider: SimulatedProvider,
+    /// Has the form of its keys.
+    key: &'static str,
     /// Further lines of its account.
     account: &'static str,
     /// What an invoice to be created asks for: value and currency.
@@ -28,13 +30,16 @@ struct Subject {
     cancelled: (&'static str, &'static str),
     /// The operation that makes orders.
     create: &'static str,
-    /// What its envelope says when the service is in trouble.
+    /// What is kept for people of a failure in its envelope.
     word_of_trouble: &'static str,
 }
+
+const KEY: &str = "canary-key-0123456789";
 
 const SUBJECTS: &[Subject] = &[
     Subject {
         provider: SimulatedProvider::WalletPay,
+        key: KEY,
         account: "",
         price: ("1.10", "USD"),
         options: r#"{"customerTelegramUserId":7}"#,
@@ -45,6 +50,7 @@ const SUBJECTS: &[Subject] = &[
     },
     Subject {
         provider: SimulatedProvider::CryptoPay,
+        key: KEY,
         account: "",
         price: ("1.00000010", "USDT"),
         options: "{}",
@@ -53,6 +59,28 @@ const SUBJECTS: &[Subject] = &[
         cancelled: ("review", "order_not_found"),
         create: "createInvoice",
         word_of_trouble: "APP_ERROR",
+    },
+    Subject {
+        provider: SimulatedProvider::YooKassa,
+        key: "123456:canary-key-0123456789",
+        account: "[account.settings]\nreturn_url = \"https://shop.example/back\"",
+        price: ("10.10", "RUB"),
+        options: "{}",
+        unknown_id: "2c5b1f4e-000f-5000-8000-18db351245c7",
+        cancelled: ("cancelled", ""),
+        create: "create_payment",
+        word_of_trouble: "without a status",
+    },
+    Subject {
+        provider: SimulatedProvider::CryptoCloud,
+        key: KEY,
+        account: "[account.settings]\nshop_id = \"shop-1\"",
+        price: ("10.10", "USD"),
+        options: "{}",
+        unknown_id: "INV-ZZZZZZZZ",
+        cancelled: ("cancelled", ""),
+        create: "create",
+        word_of_trouble: "Something went wrong",
     },
 ];
 
@@ -99,6 +127,11 @@ impl Subject {
         order
     }
 
+    fn start(&self, shop: &Shop) -> Daemon {
+        let environment = [("PAYRECOND_API_KEY_DEFAULT", self.key)];
+        Daemon::start_in(shop.config(), environment.into_iter().collect())
+    }
+
     /// Another shop's books beside the same simulator.
     async fn shop_beside(&self, shop: &Shop) -> Shop {
         let mut other = Shop::open().await;
@@ -141,7 +174,7 @@ macro_rules! for_each_provider {
     ($subject:ident, $shop:ident, $daemon:ident => $scene:block) => {
         for $subject in $crate::providers::SUBJECTS {
             let $shop = $subject.shop().await;
-            let $daemon: $crate::shop::Daemon = $shop.start();
+            let $daemon: $crate::shop::Daemon = $subject.start(&$shop);
             $scene
             $daemon.stop().await;
         }

@@ -251,12 +251,16 @@ pub struct Daemon {
 
 impl Daemon {
     pub fn start(config: Config) -> Self {
+        Self::start_in(config, environment())
+    }
+
+    pub fn start_in(config: Config, environment: Environment) -> Self {
         let stop = CancellationToken::new();
         let stdout = Captured::default();
         let (token, output) = (stop.clone(), stdout.clone());
         let running = tokio::spawn(async move {
             let reload = Arc::new(Notify::new());
-            daemon::run_until(config, &environment(), output, token, reload).await
+            daemon::run_until(config, &environment, output, token, reload).await
         });
         Self {
             stop,

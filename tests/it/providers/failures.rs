@@ -71,7 +71,7 @@ async fn a_refused_key_stops_the_account_and_says_nothing_of_the_orders() {
         let id = subject.unknown_id;
         let row = format!("INSERT INTO invoices (external_id, order_id) VALUES ('ORD-1', '{id}')");
         shop.execute(&row).await;
-        let daemon = shop.start();
+        let daemon = subject.start(&shop);
         shop.until("SELECT state FROM accounts", "key_refused")
             .await;
         assert_eq!(shop.ask(&field("status", "ORD-1")).await, "pending");
@@ -93,7 +93,7 @@ async fn a_lost_answer_makes_no_second_order() {
         shop.world.set_faults(vec![lost]);
         subject.request(&shop, "ORD-1", subject.price.0).await;
         subject.request(&shop, "ORD-2", subject.price.0).await;
-        let daemon = shop.start();
+        let daemon = subject.start(&shop);
         for external_id in ["ORD-1", "ORD-2"] {
             shop.until(&field("status", external_id), "pending").await;
             let id = shop.ask(&field("order_id", external_id)).await;

@@ -35,7 +35,7 @@ async fn an_order_for_another_sum_than_expected_goes_to_a_person_though_paid() {
         other.execute(&format!(
             "INSERT INTO invoices (external_id, order_id, amount, currency) VALUES ('MADE', '{id}', '2.5', '{currency}')"
         )).await;
-        let another = other.start();
+        let another = subject.start(&other);
         other.until(&field("status", "MADE"), "review").await;
         assert_eq!(other.ask(&field("reason", "MADE")).await, "amount_mismatch");
         another.stop().await;
@@ -49,7 +49,7 @@ async fn an_order_of_another_external_id_goes_to_a_person() {
         let other = subject.shop_beside(&shop).await;
         let id = &order.id;
         other.execute(&format!("INSERT INTO invoices (external_id, order_id) VALUES ('OTHER', '{id}')")).await;
-        let another = other.start();
+        let another = subject.start(&other);
         other.until(&field("coalesce(reason, '-')", "OTHER"), "external_id_mismatch").await;
         another.stop().await;
     });

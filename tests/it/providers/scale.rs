@@ -30,7 +30,7 @@ async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() 
     drop_in_all(&shop.world, &mut program, &names).await;
     let paid = shop.world.order(&names[1700]).unwrap();
     subject.pay(&shop, &paid, false);
-    let daemon = shop.start();
+    let daemon = subject.start(&shop);
     shop.until("SELECT min(polls) FROM invoices", "1").await;
     shop.until(&field("status", &names[1700]), "paid").await;
     daemon.stop().await;
