@@ -119,7 +119,8 @@ pub(super) fn advice(invoice: &Invoice, obstacles: &[Obstacle]) -> Vec<String> {
     let mut told: Vec<String> = obstacles.iter().filter_map(way_round).collect();
     match invoice.facts.status {
         Status::Review => {
-            if invoice.facts.provider_status.as_deref() == Some("PAID") {
+            let facts = &invoice.facts;
+            if facts.paid_at.is_some() || !facts.payment.is_empty() {
                 told.push("The provider's status is PAID.".to_owned());
             }
             told.push(format!(

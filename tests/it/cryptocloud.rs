@@ -30,6 +30,7 @@ macro_rules! fixture {
 }
 
 mod creations;
+mod daemon;
 mod lists;
 
 /// 2026-01-01T18:00:00Z, within the life of the samples' invoices.

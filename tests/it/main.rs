@@ -34,6 +34,7 @@ mod pages;
 mod personal_data;
 mod planted;
 mod poll;
+mod providers;
 mod retention;
 mod rows;
 mod sandbox;

@@ -618,6 +618,28 @@ async fn beyond_what_is_due_half_of_the_budget_is_used() {
     assert!(took >= Duration::from_secs(8), "{took:?}");
 }
 
+/// Five hundred that are due again and again fill the budget, and yet payments and refunds are read.
+#[tokio::test]
+async fn readings_beyond_what_is_due_are_not_starved_by_it() {
+    let shop = shop().await;
+    let script: Arc<Script> = Arc::default();
+    fill(&shop, &script, 0..500).await;
+    let limits = Limits {
+        requests_per_second: 4.0,
+        burst: 1,
+        max_in_flight: 2,
+    };
+    let polling = Polling::begin_by(&shop, &script, Strategy::Auto, limits).await;
+    script
+        .until("payments and refunds", |asked| {
+            asked.paid.len() >= 3 && asked.refunds >= 1
+        })
+        .await;
+    script.set("250", OrderState::Paid);
+    shop.until(&status_of("250"), "paid").await;
+    polling.end().await;
+}
+
 // ---------------------------------------------------------------------------------- refunds
 
 #[tokio::test]

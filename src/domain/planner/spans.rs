@@ -193,9 +193,11 @@ impl SpanPlanner {
 
     // ------------------------------------------------------------------ what is due
 
-    /// Whether readings of payments tell of an order that was seen open at `known_at`.
-    pub fn reaches(&self, known_at: UnixMillis) -> bool {
-        self.terms.paid && self.paid.reaches(known_at)
+    /// Whether readings of payments tell of an order that was seen open at `known_at`, or the next one
+    /// will.
+    pub fn reaches(&self, known_at: UnixMillis, now: SpanMoment) -> bool {
+        let will_reach = self.paid.will_reach(known_at, now);
+        self.terms.paid && (self.paid.reaches(known_at) || will_reach)
     }
 
     /// Whether a reading of payments was made so lately that it counts as a poll of all whom it
@@ -258,6 +260,11 @@ impl SpanPlanner {
     }
 
     // ------------------------------------------------------------------ requests
+
+    /// Whether a reading goes on.
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
 
     /// The next page for what is due, or of the reading under way.
     pub fn take_due_request(&mut self, now: SpanMoment) -> Option<SpanRequest> {

@@ -22,6 +22,13 @@ use crate::domain::transaction::TransactionStatus;
 use crate::provider::ClockDifference;
 use crate::store::StoreError;
 
+/// The state of an open order is asked for this often at most, beside readings of payments.
+const STATES_EVERY: Duration = Duration::from_secs(20);
+/// One request in so many asks for states.
+const BUDGET_OF_STATES: f64 = 10.0;
+/// Orders that one page of a list by time holds, about.
+const STATES_ON_A_PAGE: usize = 100;
+
 impl Poller {
     /// Leaves to readings of the list by time what they tell of more cheaply. Returns the entries of
     /// `due` that are left to other requests.
@@ -59,16 +66,30 @@ impl Poller {
         due
     }
 
+    /// How long readings of payments stand for polls of an open order. They do not tell that it was
+    /// cancelled or that its money is held, so its state is asked for too, with a tenth of the budget.
+    fn state_interval(&self, orders: usize) -> Duration {
+        let pages = orders.div_ceil(STATES_ON_A_PAGE);
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        let rate = self.setup.limiter.lock().rate();
+        let of_page = rate.map_or(Duration::ZERO, |rate| {
+            Duration::try_from_secs_f64(BUDGET_OF_STATES / rate).unwrap_or(STATES_EVERY)
+        });
+        of_page.saturating_mul(pages).max(STATES_EVERY)
+    }
+
     /// Takes out of `due` whom readings of payments tell of.
     fn leave_to_payments(&mut self, due: &mut Vec<u32>, schedule: &mut Schedule, now: Duration) {
         let wall = self.setup.clock.now();
+        let begun = self.moment(now);
+        let patience = self.state_interval(schedule.count());
         let told: HashSet<u32> = due
             .iter()
             .copied()
             .filter(|slot| {
                 let entry = schedule.entry(*slot);
-                let known_at = entry.and_then(|entry| entry.told_by_payments_since(wall));
-                known_at.is_some_and(|at| self.spans.reaches(self.their_time(at)))
+                let known_at = entry.and_then(|entry| entry.told_by_payments_since(wall, patience));
+                known_at.is_some_and(|at| self.spans.reaches(self.their_time(at), begun))
             })
             .collect();
         if told.is_empty() {
@@ -102,7 +123,7 @@ impl Poller {
             let Some(entry) = schedule.entry_mut(*slot) else {
                 continue;
             };
-            entry.note_seen_at(wall);
+            entry.note_unpaid_at(wall);
             if entry.kind == EntryKind::Ended {
                 ended.push(*slot);
                 continue;
@@ -130,8 +151,9 @@ impl Poller {
         first
     }
 
-    /// Begins the next request to the list by time, if one is wanted and the limits allow it: first
-    /// what is due needs, then refunds, then payments.
+    /// Begins the next request to the list by time, if one is wanted and the limits allow it. Refunds
+    /// and payments come first, since they take no more than half of the budget; else those for what is
+    /// due could go on for ever.
     pub(super) async fn begin_span_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
@@ -141,9 +163,12 @@ impl Poller {
             return Ok(());
         }
         let begun = self.moment(now);
-        let mut request = self.spans.take_due_request(begun);
-        if request.is_none() && self.pass.once.is_none() {
+        let mut request = None;
+        if self.pass.once.is_none() && !self.spans.is_reading() {
             request = self.request_beyond(begun).await?;
+        }
+        if request.is_none() {
+            request = self.spans.take_due_request(begun);
         }
         if let Some(request) = request {
             self.send_span_request(request, now);

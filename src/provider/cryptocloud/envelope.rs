@@ -13,6 +13,19 @@ use crate::provider::http::judge_status;
 use crate::provider::service::{ServiceClient, WholeAnswer};
 use crate::provider::wire::{self, Raw};
 
+/// What a creation sends of its invoice. A complaint under another name may be any trouble of the service.
+const INVOICE_FIELDS: [&str; 10] = [
+    "amount",
+    "currency",
+    "order_id",
+    "email",
+    "add_fields",
+    "time_to_pay",
+    "email_to_send",
+    "available_currencies",
+    "cryptocurrency",
+    "period",
+];
 /// The complaint about a key, under a status that says nothing of it.
 const KEY_COMPLAINT: &str = "authorization";
 
@@ -63,8 +76,10 @@ impl<'a> CloudEnvelope<'a> {
         self.complaints.iter().any(|(about, _)| about == field)
     }
 
-    fn names_a_field(&self) -> bool {
-        self.complaints.iter().any(|(about, _)| !about.is_empty())
+    fn complains_about_an_invoice(&self) -> bool {
+        INVOICE_FIELDS
+            .iter()
+            .any(|field| self.complains_about(field))
     }
 
     /// The complaints on one line.
@@ -149,7 +164,8 @@ fn refusal(envelope: &CloudEnvelope<'_>, words: String) -> Failure {
         return Failure::Error(ProviderError::KeyRefused(words));
     }
     Failure::Complaint {
-        is_about_invoice: envelope.names_a_field() && !envelope.complains_about("shop_id"),
+        is_about_invoice: envelope.complains_about_an_invoice()
+            && !envelope.complains_about("shop_id"),
         words: if words.is_empty() {
             "error without a reason".into()
         } else {

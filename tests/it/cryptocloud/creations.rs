@@ -132,6 +132,11 @@ async fn what_is_no_complaint_about_the_invoice_leaves_the_creation_open() {
         (400, r#"{"detail":"Method not allowed."}"#, "refused"),
         (200, r#"{"status":"error","result":"try later"}"#, "refused"),
         (200, r#"{"status":"error"}"#, "refused"),
+        (
+            200,
+            r#"{"status":"error","result":{"error":"Something went wrong."}}"#,
+            "refused",
+        ),
         (500, fixture!("create-error-400-amount"), "unavailable"),
         (429, fixture!("create-error-400-amount"), "rate_limited"),
         (200, r#"{"status":"success","result":["ok"]}"#, "malformed"),

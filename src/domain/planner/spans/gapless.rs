@@ -55,6 +55,11 @@ impl GaplessSpan {
             .is_some_and(|(from, _)| from.plus(MARGIN) <= moment)
     }
 
+    /// Whether what happened since `moment` is within the next reading.
+    pub(super) fn will_reach(&self, moment: UnixMillis, now: SpanMoment) -> bool {
+        self.next_from(now).plus(MARGIN) <= moment
+    }
+
     pub(super) fn read_at(&self) -> Option<Duration> {
         self.read_at
     }

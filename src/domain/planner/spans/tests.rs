@@ -87,11 +87,14 @@ fn readings_beyond_what_is_due_keep_to_their_bytes() {
 fn a_reading_counts_as_a_poll_while_it_is_fresh_and_frequent() {
     let mut planner = SpanPlanner::new(terms(1.0), Duration::ZERO);
     let known_at = moment(Duration::ZERO).theirs;
-    assert!(!planner.reaches(known_at) && !planner.counts_as_poll(Duration::ZERO));
+    let begin = moment(Duration::ZERO);
+    assert!(planner.reaches(known_at, begin), "the first reading will");
+    assert!(!planner.counts_as_poll(Duration::ZERO), "none was made");
     run(&mut planner, Duration::from_secs(20), 1, 1000);
     let now = Duration::from_secs(20);
-    assert!(planner.reaches(known_at) && planner.counts_as_poll(now));
-    assert!(!planner.reaches(known_at.minus(Duration::from_hours(2))));
+    assert!(planner.reaches(known_at, moment(now)) && planner.counts_as_poll(now));
+    let long_ago = known_at.minus(Duration::from_hours(2));
+    assert!(!planner.reaches(long_ago, moment(now)));
     let later = Duration::from_secs(60);
     assert!(!planner.counts_as_poll(later), "none was made for long");
     let mut slow = SpanPlanner::new(terms(1.0), Duration::ZERO);

@@ -1,5 +1,7 @@
 //! One entry of the schedule.
 
+use std::time::Duration;
+
 use super::Tick;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::planner::cover::By;
@@ -68,6 +70,8 @@ pub(in crate::jobs::poll) struct Entry {
     expiry_s: u32,
     /// When the provider last told of it, in whole seconds; 0 = never.
     known_s: u32,
+    /// When it last told its state, and not only that no payment came; 0 = never.
+    polled_s: u32,
     pub(in crate::jobs::poll) due: Tick,
     /// The number of the last page that had been begun when it came in.
     pub(in crate::jobs::poll) since_page: u32,
@@ -94,6 +98,7 @@ impl Entry {
             created_s: seconds(row.created_at.0),
             expiry_s: seconds(row.expiry.0.saturating_add(999)),
             known_s: row.polled_at.map_or(0, |at| seconds(at.0)),
+            polled_s: row.polled_at.map_or(0, |at| seconds(at.0)),
             due: now,
             since_page: 0,
             nudged_for: 0,
@@ -155,13 +160,15 @@ impl Entry {
     }
 
     /// When it was last seen, where a list of all payments since then tells all that can happen to it:
-    /// it is open and its time is not over, or it has ended.
+    /// it is open, its time is not over and its state was told within `patience`, or it has ended.
     pub(in crate::jobs::poll) fn told_by_payments_since(
         &self,
         now: UnixMillis,
+        patience: Duration,
     ) -> Option<UnixMillis> {
+        let polled_at = UnixMillis(i64::from(self.polled_s) * 1000);
         let is_told = match self.kind {
-            EntryKind::Open => now < self.expiry(),
+            EntryKind::Open => now < self.expiry() && now.since(polled_at) < patience,
             EntryKind::Ended => true,
             EntryKind::Create | EntryKind::Row | EntryKind::Followed => false,
         };
@@ -169,8 +176,14 @@ impl Entry {
         (is_told && is_known).then(|| UnixMillis(i64::from(self.known_s) * 1000))
     }
 
-    /// It was seen at `now`.
+    /// Its state was seen at `now`.
     pub(in crate::jobs::poll) fn note_seen_at(&mut self, now: UnixMillis) {
+        self.polled_s = seconds(now.0);
+        self.note_unpaid_at(now);
+    }
+
+    /// No payment of it was seen at `now`.
+    pub(in crate::jobs::poll) fn note_unpaid_at(&mut self, now: UnixMillis) {
         self.known_s = seconds(now.0);
         if self.trust == Trust::New {
             self.trust = Trust::Known;

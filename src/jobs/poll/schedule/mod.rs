@@ -170,6 +170,11 @@ impl Schedule {
         }
     }
 
+    /// How many invoices are here.
+    pub(in crate::jobs::poll) fn count(&self) -> usize {
+        self.counts.used
+    }
+
     fn insert(&mut self, mut entry: Entry) -> u32 {
         entry.since_page = self.pages;
         self.counts.used += 1;

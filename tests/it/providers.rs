@@ -1,0 +1,149 @@
+//! The contract of a provider: the same scenes for each, against its simulator, by the daemon as it ships.
+//!
+//! A provider joins with a [`Subject`] in [`SUBJECTS`]. What only one of them does is tested beside it.
+
+mod ends;
+mod failures;
+mod money;
+mod scale;
+
+use payrecond::sandbox::{
+    Fault, FaultKind, OrderView, SandboxOptions, SimulatedPayment, SimulatedProvider,
+};
+
+use crate::shop::Shop;
+
+/// A provider, as far as the scenes differ.
+struct Subject {
+    provider: SimulatedProvider,
+    /// Further lines of its account.
+    account: &'static str,
+    /// What an invoice to be created asks for: value and currency.
+    price: (&'static str, &'static str),
+    /// What an invoice to be created needs beside it.
+    options: &'static str,
+    /// An order id that has the right form, and that nobody has.
+    unknown_id: &'static str,
+    /// Status and reason after the sandbox cancelled an order.
+    cancelled: (&'static str, &'static str),
+    /// The operation that makes orders.
+    create: &'static str,
+    /// What its envelope says when the service is in trouble.
+    word_of_trouble: &'static str,
+}
+
+const SUBJECTS: &[Subject] = &[
+    Subject {
+        provider: SimulatedProvider::WalletPay,
+        account: "",
+        price: ("1.10", "USD"),
+        options: r#"{"customerTelegramUserId":7}"#,
+        unknown_id: "10030467668508673",
+        cancelled: ("cancelled", ""),
+        create: "create",
+        word_of_trouble: "INTERNAL_ERROR",
+    },
+    Subject {
+        provider: SimulatedProvider::CryptoPay,
+        account: "",
+        price: ("1.00000010", "USDT"),
+        options: "{}",
+        unknown_id: "999999999",
+        // A deleted invoice is gone, and nobody says why.
+        cancelled: ("review", "order_not_found"),
+        create: "createInvoice",
+        word_of_trouble: "APP_ERROR",
+    },
+];
+
+impl Subject {
+    /// A shop at the provider, in a hurry.
+    async fn shop(&self) -> Shop {
+        self.shop_with(None).await
+    }
+
+    async fn shop_with(&self, api_key: Option<&str>) -> Shop {
+        let mut shop = Shop::with(SandboxOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            api_key: api_key.map(str::to_owned),
+            ..SandboxOptions::default()
+        })
+        .await;
+        shop.settings = format!(
+            "provider = \"{}\"\n{}\n[polling]\nmin_interval = \"100ms\"\nmax_interval = \"200ms\"\n\
+             intake_interval = \"50ms\"\nnot_found_grace = \"500ms\"\n\
+             checks_after_expiry = [\"100ms\", \"200ms\", \"400ms\", \"800ms\", \"2s\", \"5s\", \"30s\"]\n\
+             [http]\nrequest_timeout = \"500ms\"\n",
+            self.provider, self.account
+        );
+        shop
+    }
+
+    /// Asks for an order.
+    async fn request(&self, shop: &Shop, external_id: &str, value: &str) {
+        let (currency, options) = (self.price.1, self.options);
+        shop.execute(&format!(
+            "INSERT INTO invoices (external_id, amount, currency, description, options)
+             VALUES ('{external_id}', '{value}', '{currency}', 'Six eggs', '{options}')"
+        ))
+        .await;
+    }
+
+    /// The order of an invoice that the running daemon has created.
+    async fn create(&self, shop: &Shop, external_id: &str) -> OrderView {
+        self.request(shop, external_id, self.price.0).await;
+        shop.until(&field("status", external_id), "pending").await;
+        let id = shop.ask(&field("order_id", external_id)).await;
+        let order = shop.world.order_at(Some(self.provider), &id).unwrap();
+        assert_eq!(&*order.external_id, external_id, "{}", self.provider);
+        order
+    }
+
+    /// Another shop's books beside the same simulator.
+    async fn shop_beside(&self, shop: &Shop) -> Shop {
+        let mut other = Shop::open().await;
+        other.base_url = shop.base_url.clone();
+        other.settings = shop.settings.clone();
+        other
+    }
+
+    fn pay(&self, shop: &Shop, order: &OrderView, late: bool) {
+        let payment = SimulatedPayment {
+            late,
+            ..SimulatedPayment::default()
+        };
+        shop.world.pay(&order.id, &payment).unwrap();
+    }
+}
+
+/// A column of an invoice.
+fn field(column: &str, external_id: &str) -> String {
+    format!("SELECT {column} FROM invoices WHERE external_id = '{external_id}'")
+}
+
+/// The kinds of all events about an invoice, in their order.
+fn events(external_id: &str) -> String {
+    format!(
+        "SELECT group_concat(type) FROM (SELECT type FROM outbox WHERE external_id = '{external_id}' ORDER BY seq)"
+    )
+}
+
+/// A part of the payload of an invoice's last event.
+fn told(path: &str, external_id: &str) -> String {
+    format!(
+        "SELECT json_extract(payload, '$.data.{path}') FROM outbox WHERE external_id = '{external_id}' ORDER BY seq DESC LIMIT 1"
+    )
+}
+
+/// Plays a scene for each provider.
+macro_rules! for_each_provider {
+    ($subject:ident, $shop:ident, $daemon:ident => $scene:block) => {
+        for $subject in $crate::providers::SUBJECTS {
+            let $shop = $subject.shop().await;
+            let $daemon: $crate::shop::Daemon = $shop.start();
+            $scene
+            $daemon.stop().await;
+        }
+    };
+}
+use for_each_provider;
