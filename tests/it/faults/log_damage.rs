@@ -63,7 +63,7 @@ async fn damaged(rng: &mut fastrand::Rng, is_cut: bool) -> bool {
     heard.sort_unstable();
     heard.dedup();
     assert_eq!(heard.len(), INVOICES);
-    second.stderr.contains("put back")
+    second.stderr.contains("restored from an older copy")
 }
 
 async fn all_paid(shop: &Shop) {

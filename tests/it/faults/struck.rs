@@ -92,7 +92,7 @@ impl Struck {
     pub fn keep(&mut self, left: Left) {
         assert!(!left.stderr.contains("panicked"), "{}", left.stderr);
         // A side file ahead of a commit that was not, or one that could not be read.
-        assert!(!left.stderr.contains("put back"), "{}", left.stderr);
+        assert!(!left.stderr.contains("older copy"), "{}", left.stderr);
         self.runs.push(left);
     }
 

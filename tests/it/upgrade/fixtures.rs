@@ -163,7 +163,7 @@ async fn the_daemon_goes_on_where_a_program_of_every_schema_ended() {
         }
         crate::faults::kill::all_delivered(&shop).await;
         let left = program.stop().await;
-        assert!(!left.stderr.contains("put back"), "{}", left.stderr);
+        assert!(!left.stderr.contains("older copy"), "{}", left.stderr);
         only_news_was_said(&shop, &left.stdout, said_before.parse().unwrap()).await;
         is_whole(&shop.database()).await;
     }
