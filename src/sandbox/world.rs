@@ -170,15 +170,13 @@ impl World {
         new: &NewTransaction,
     ) -> Result<TransactionView, ControlError> {
         let mut ledgers = self.ledgers.iter();
-        match ledgers.find(|ledger| ledger.provider() == provider) {
-            Some(ledger) => ledger.add(new),
-            None => {
-                let names: Vec<_> = self.ledgers.iter().map(|it| it.provider().name()).collect();
-                let names = names.join(", ");
-                let problem = format!("provider: {provider} keeps no ledger; expected: {names}");
-                Err(ControlError::Invalid(problem))
-            }
+        if let Some(ledger) = ledgers.find(|ledger| ledger.provider() == provider) {
+            return ledger.add(new);
         }
+        let names: Vec<_> = self.ledgers.iter().map(|it| it.provider().name()).collect();
+        let names = names.join(", ");
+        let problem = format!("provider: {provider} keeps no ledger; expected: {names}");
+        Err(ControlError::Invalid(problem))
     }
 
     /// All movements of money, by provider, oldest first.

@@ -135,11 +135,12 @@ impl Subject {
     /// Another shop's books beside the same simulator.
     async fn shop_beside(&self, shop: &Shop) -> Shop {
         let mut other = Shop::open().await;
-        other.base_url = shop.base_url.clone();
-        other.settings = shop.settings.clone();
+        other.base_url.clone_from(&shop.base_url);
+        other.settings.clone_from(&shop.settings);
         other
     }
 
+    #[expect(clippy::unused_self, reason = "reads as what a subject's payers do")]
     fn pay(&self, shop: &Shop, order: &OrderView, late: bool) {
         let payment = SimulatedPayment {
             late,

@@ -575,7 +575,7 @@ async fn by_lists_alone_no_order_is_polled_that_they_show() {
     script.set("0", OrderState::Paid);
     shop.until(&status_of("0"), "paid").await;
     polling.end().await;
-    assert_eq!(script.asked().singles, [String::new(); 0]);
+    assert!(script.asked().singles.is_empty());
 }
 
 #[tokio::test]

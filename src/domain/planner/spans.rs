@@ -39,6 +39,10 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What a provider's list by time can be asked, and the budget for it.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says whether one kind of reading may be made"
+)]
 pub struct SpanTerms {
     /// All payments of a span may be read.
     pub paid: bool,

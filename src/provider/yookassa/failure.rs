@@ -72,7 +72,9 @@ impl ServiceRefusal {
             words.push_str(&self.description);
         }
         if !self.parameter.is_empty() {
-            words.push_str(&format!(" (parameter {})", self.parameter));
+            words.push_str(" (parameter ");
+            words.push_str(&self.parameter);
+            words.push(')');
         }
         words
     }

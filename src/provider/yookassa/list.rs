@@ -24,7 +24,7 @@ use crate::provider::{
 };
 
 const REFUNDS: &str = "/v3/refunds";
-/// ObjectItems on a page, as the most that the service accepts.
+/// Objects on a page, as the most that the service accepts.
 const PAGE_LIMIT: u32 = 100;
 /// Largest page. An item with a receipt and transfers has some KiB.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;

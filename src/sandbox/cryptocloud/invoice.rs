@@ -72,7 +72,7 @@ impl CloudInvoice {
     pub(super) fn status(&self, now: Moment, ends_partial: bool) -> (&'static str, OrderTruth) {
         let swept = now >= self.expires.plus(self.sweep_delay);
         let paid = self.paid();
-        let nothing = paid == BigDecimal::from(0);
+        let nothing = paid == 0;
         if self.canceled.is_some() || (swept && nothing) {
             return ("canceled", self.end(now));
         }
@@ -276,11 +276,11 @@ mod tests {
                 currency: "USD".into(),
                 order_id: None,
                 email: String::new(),
-                lasts: Duration::from_secs(60),
+                lasts: Duration::from_mins(1),
                 coin: None,
             },
             created: Moment::from_nanos(0),
-            expires: Moment::from_nanos(0).plus(Duration::from_secs(60)),
+            expires: Moment::from_nanos(0).plus(Duration::from_mins(1)),
             sweep_delay: Duration::from_secs(5),
             test: false,
             payments: Vec::new(),

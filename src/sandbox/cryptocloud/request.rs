@@ -136,14 +136,13 @@ pub(super) fn span(
     let count = match (reading, limit) {
         (_, None) => PAGE_USUAL,
         (LimitMeaning::EndIndex, Some(end)) => end.saturating_sub(offset),
-        (LimitMeaning::Size, Some(size)) => size,
         (LimitMeaning::RefusedSize, Some(size)) if size > PAGE_MOST => {
             return Err(bad(
                 "limit",
                 "Ensure this value is less than or equal to 100.",
             ));
         }
-        (LimitMeaning::RefusedSize, Some(size)) => size,
+        (LimitMeaning::Size | LimitMeaning::RefusedSize, Some(size)) => size,
     };
     Ok(ListSpan {
         from,

@@ -58,7 +58,7 @@ impl StarEntry {
         self.stars - self.affiliate_share()
     }
 
-    /// The object StarTransaction.
+    /// The object `StarTransaction`.
     pub fn object(&self) -> Value {
         let mut object = Map::new();
         object.insert("id".into(), self.id.as_str().into());

@@ -127,16 +127,13 @@ impl SimulatedLedger for StarsSimulator {
     fn add(&self, new: &NewTransaction) -> Result<TransactionView, ControlError> {
         let mut entries = write(&self.entries);
         let now = self.core.now();
-        let entry = match new.transaction_id.as_deref() {
-            Some(id) => {
-                let payment = entries.iter().find(|entry| entry.id == id && entry.is_in);
-                let payment = payment.filter(|_| new.is_out).ok_or_else(|| unknown(id))?;
-                refund_of(payment, now)
-            }
-            None => {
-                let made = self.fresh(new, entries.len(), now);
-                made.map_err(ControlError::Invalid)?
-            }
+        let entry = if let Some(id) = new.transaction_id.as_deref() {
+            let payment = entries.iter().find(|entry| entry.id == id && entry.is_in);
+            let payment = payment.filter(|_| new.is_out).ok_or_else(|| unknown(id))?;
+            refund_of(payment, now)
+        } else {
+            let made = self.fresh(new, entries.len(), now);
+            made.map_err(ControlError::Invalid)?
         };
         let view = entry.view();
         entries.push(entry);

@@ -15,7 +15,7 @@ use super::basic;
 use super::dialect::YooKassaDialect;
 use super::idempotence::{Recollection, fingerprint, is_key};
 use super::list::{KassaListRequest, ListPage};
-use super::payment::PaymentRefusal;
+use super::payment::{PaymentRefusal, StoredPayment};
 use super::request;
 use super::store::{ShopIdentity, YooKassaSimulator};
 use super::wire;
@@ -207,7 +207,7 @@ async fn cancel_payment(
     let call = call(&shop, Operation::YooKassaCancelPayment, caller, &headers);
     let job = move || {
         once(&shop, &headers, &uri, &body, |_| {
-            let changed = shop.alter(&id, |payment, now| payment.cancel_held(now));
+            let changed = shop.alter(&id, StoredPayment::cancel_held);
             altered(&shop, &id, changed)
         })
     };

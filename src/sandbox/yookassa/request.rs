@@ -39,9 +39,8 @@ pub(super) fn payment_terms(
     needs_receipt: bool,
 ) -> Result<PaymentTerms, BadParameter> {
     let body = object(body)?;
-    let (amount, currency) = match amount_in(&body)? {
-        Some(amount) => amount,
-        None => return bad("amount", "Amount is required"),
+    let Some((amount, currency)) = amount_in(&body)? else {
+        return bad("amount", "Amount is required");
     };
     if needs_receipt && !body.get("receipt").is_some_and(Value::is_object) {
         return bad("receipt", "Receipt is missing or illegal");

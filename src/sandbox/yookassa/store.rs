@@ -119,7 +119,7 @@ impl YooKassaSimulator {
     ) -> Result<StoredRefund, PaymentRefusal> {
         let left = payment.refundable(now)?;
         let amount = amount.unwrap_or(&left).clone();
-        if amount > left || left == BigDecimal::from(0) {
+        if amount > left || left == 0 {
             let (amount, left) = (decimal::fixed(&amount, 2), decimal::fixed(&left, 2));
             let problem = format!("amount: {amount}; {left} of the payment can go back");
             return Err(PaymentRefusal::Invalid(problem));

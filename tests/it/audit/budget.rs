@@ -62,6 +62,10 @@ struct Sample {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "real processes are watched by the real clock"
+)]
 async fn daemon_and_command_together_never_exceed_the_budget() {
     let shop = busy_shop(4000).await;
     let mut daemon = begin(&shop, "run");

@@ -24,7 +24,7 @@ async fn shop(variants: &[Variant], settings: &str) -> Shop {
         ..SandboxOptions::default()
     })
     .await;
-    shop.settings = settings.to_owned();
+    settings.clone_into(&mut shop.settings);
     shop
 }
 

@@ -159,6 +159,7 @@ async fn unknown_ids_are_left_out() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story of three invoices")]
 async fn money_comes_in_parts_and_too_much() {
     let bench = Bench::plain().await;
     let uuid = bench.cloud_invoice("A").await;
