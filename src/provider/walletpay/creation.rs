@@ -308,9 +308,9 @@ mod tests {
             ),
             (
                 "[7,null,null,null,null]",
-                "accepted keys are customerTelegramUserId",
+                "with the keys customerTelegramUserId",
             ),
-            ("nonsense", "accepted keys"),
+            ("nonsense", "with the keys"),
         ] {
             let said = refusal(&invoice("1.00", "USD", options));
             assert!(said.contains(key), "{options}: {said}");

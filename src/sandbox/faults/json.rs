@@ -291,10 +291,10 @@ mod tests {
         assert_eq!(faults_of_json(&written).unwrap(), faults);
         assert!(
             problem(r#"[{"kind":"reset","on":"walletpay.getMe"}]"#)
-                .ends_with("accepted: create, preview, list, amount")
+                .ends_with("expected: create, preview, list, amount")
         );
         assert!(
-            problem(r#"[{"kind":"reset","on":"nobody.list"}]"#).contains("accepted: walletpay, ")
+            problem(r#"[{"kind":"reset","on":"nobody.list"}]"#).contains("expected: walletpay, ")
         );
     }
 

@@ -70,8 +70,8 @@ pub(in crate::jobs::poll) struct Entry {
     expiry_s: u32,
     /// When the provider last told of it, in whole seconds; 0 = never.
     known_s: u32,
-    /// When it last told its state, and not only that no payment came; 0 = never.
-    polled_s: u32,
+    /// So many seconds before, capped, it told the state: since then only that no payment came.
+    unpaid_for_s: u16,
     pub(in crate::jobs::poll) due: Tick,
     /// The number of the last page that had been begun when it came in.
     pub(in crate::jobs::poll) since_page: u32,
@@ -98,7 +98,7 @@ impl Entry {
             created_s: seconds(row.created_at.0),
             expiry_s: seconds(row.expiry.0.saturating_add(999)),
             known_s: row.polled_at.map_or(0, |at| seconds(at.0)),
-            polled_s: row.polled_at.map_or(0, |at| seconds(at.0)),
+            unpaid_for_s: 0,
             due: now,
             since_page: 0,
             nudged_for: 0,
@@ -166,7 +166,8 @@ impl Entry {
         now: UnixMillis,
         patience: Duration,
     ) -> Option<UnixMillis> {
-        let polled_at = UnixMillis(i64::from(self.polled_s) * 1000);
+        let polled_s = self.known_s.saturating_sub(self.unpaid_for_s.into());
+        let polled_at = UnixMillis(i64::from(polled_s) * 1000);
         let is_told = match self.kind {
             EntryKind::Open => now < self.expiry() && now.since(polled_at) < patience,
             EntryKind::Ended => true,
@@ -178,13 +179,16 @@ impl Entry {
 
     /// Its state was seen at `now`.
     pub(in crate::jobs::poll) fn note_seen_at(&mut self, now: UnixMillis) {
-        self.polled_s = seconds(now.0);
         self.note_unpaid_at(now);
+        self.unpaid_for_s = 0;
     }
 
     /// No payment of it was seen at `now`.
     pub(in crate::jobs::poll) fn note_unpaid_at(&mut self, now: UnixMillis) {
+        let polled_s = self.known_s.saturating_sub(self.unpaid_for_s.into());
         self.known_s = seconds(now.0);
+        let unpaid_for = self.known_s.saturating_sub(polled_s);
+        self.unpaid_for_s = u16::try_from(unpaid_for).unwrap_or(u16::MAX);
         if self.trust == Trust::New {
             self.trust = Trust::Known;
         }
