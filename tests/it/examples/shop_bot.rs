@@ -52,7 +52,7 @@ async fn the_shop_bot_credits_what_was_paid_while_it_was_dead_and_no_repeated_ev
     assert_eq!(bot.line().await, "to 42: EGGS-42-1: 1.20 USD paid");
     assert_eq!(eggs(&shop).await, "6");
     // Killed before it has noted what it told, it would rightly tell it again.
-    let untold = "SELECT count(*) FROM orders WHERE told < observation";
+    let untold = "SELECT count(*) FROM orders WHERE told < news";
     until(&bank(&shop), untold, "0").await;
     bot.kill().await;
 
