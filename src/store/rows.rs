@@ -46,6 +46,8 @@ pub struct DueRow {
     pub unsettled: bool,
     /// Whether the last polls failed, through the order's own fault.
     pub fails: bool,
+    /// Whether the last poll failed, whosever fault it was.
+    pub has_error: bool,
 }
 
 impl DueRow {
@@ -65,6 +67,7 @@ impl DueRow {
                 || invoice.schedule.failures != 0
                 || invoice.facts.not_found_since.is_some(),
             fails: invoice.schedule.failures != 0,
+            has_error: invoice.schedule.last_error.is_some(),
         }
     }
 

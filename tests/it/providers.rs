@@ -69,7 +69,7 @@ const SUBJECTS: &[Subject] = &[
         unknown_id: "2c5b1f4e-000f-5000-8000-18db351245c7",
         cancelled: ("cancelled", ""),
         create: "create_payment",
-        word_of_trouble: "without a status",
+        word_of_trouble: "internal_server_error",
     },
     Subject {
         provider: SimulatedProvider::CryptoCloud,

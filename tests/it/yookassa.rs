@@ -322,6 +322,8 @@ async fn each_failure_has_its_kind_and_the_words_of_the_service() {
         (429, fixture!("constructed/error-429"), "rate_limited"),
         (500, fixture!("constructed/error-500"), "unavailable"),
         (502, "<html>Bad Gateway</html>", "unavailable"),
+        (200, fixture!("constructed/error-500"), "unavailable"),
+        (200, fixture!("constructed/error-404"), "malformed"),
         (400, fixture!("error-400-idempotence"), "refused"),
         (400, "<html>", "refused"),
         (405, "", "refused"),

@@ -197,7 +197,8 @@ impl Poller {
             entry.trust = Trust::Doubtful;
             return;
         }
-        let is_unchanged = entry.kind == EntryKind::Open && observed.state == OrderState::Open;
+        let is_open = entry.kind == EntryKind::Open && observed.state == OrderState::Open;
+        let is_unchanged = is_open && invoice.schedule.last_error.is_none();
         if source.is_span && !tells && is_unchanged {
             drop(shared);
             self.note_unchanged(&[slot], source, self.setup.clock.monotonic());

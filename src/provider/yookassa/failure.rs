@@ -15,6 +15,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(10);
 #[derive(Deserialize)]
 struct ServiceRefusalWire<'a> {
     #[serde(borrow)]
+    r#type: Raw<'a>,
+    #[serde(borrow)]
     code: Raw<'a>,
     #[serde(borrow)]
     description: Raw<'a>,
@@ -28,6 +30,8 @@ struct ServiceRefusalWire<'a> {
 /// A refusal as it was told, on one line each; all empty when it is none of the service's own.
 #[derive(Debug, Default)]
 pub(super) struct ServiceRefusal {
+    /// Whether the object says that it is an error.
+    is_error: bool,
     code: String,
     description: String,
     parameter: String,
@@ -45,6 +49,7 @@ impl ServiceRefusal {
             return Self::default();
         };
         Self {
+            is_error: text(told.r#type).as_deref() == Some("error"),
             code: read(told.code),
             description: read(told.description),
             parameter: read(told.parameter),
@@ -57,6 +62,11 @@ impl ServiceRefusal {
     /// Whether the service itself speaks, not some gateway.
     pub(super) fn is_told(&self) -> bool {
         !self.code.is_empty()
+    }
+
+    /// Whether the object says that it is an error, whatever the HTTP status.
+    pub(super) fn is_error(&self) -> bool {
+        self.is_error
     }
 
     /// Whether it names this parameter as the one at fault.
@@ -82,8 +92,13 @@ impl ServiceRefusal {
     /// What it means by its HTTP status.
     pub(super) fn error(&self, answer: &WholeAnswer) -> ProviderError {
         let wait = answer.retry_after.or(self.wait);
-        judge_status(answer.status, wait, &self.words()).unwrap_or_else(|| {
-            ProviderError::Malformed(format!("unexpected HTTP {}", answer.status))
+        let words = self.words();
+        judge_status(answer.status, wait, &words).unwrap_or_else(|| {
+            let what = format!("HTTP {}: {words}", answer.status);
+            match self.code.as_str() {
+                "internal_server_error" => ProviderError::Unavailable { what, wait: None },
+                _ => ProviderError::Malformed(what),
+            }
         })
     }
 

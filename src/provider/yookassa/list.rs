@@ -18,7 +18,7 @@ use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::provider::http::Request;
 use crate::provider::service::WholeAnswer;
-use crate::provider::wire::{self, Raw, body_text, object};
+use crate::provider::wire::{self, Raw, object};
 use crate::provider::{
     ListByTime, ListRefunds, ProviderError, RefundPage, SpanCursor, SpanKind, SpanPage, TimeSpan,
 };
@@ -162,16 +162,13 @@ impl YooKassa {
     }
 
     fn items<'a>(&self, answer: &'a WholeAnswer) -> Result<ObjectItems<'a>, ProviderError> {
-        if !matches!(answer.status, 200..=299) {
-            return Err(self.failure(answer).error(answer));
-        }
-        items(&answer.body).map_err(ProviderError::Malformed)
+        items(self.accept(answer)?).map_err(ProviderError::Malformed)
     }
 }
 
 /// A list without items would be taken for an empty one: they must be there.
-fn items(body: &[u8]) -> Result<ObjectItems<'_>, String> {
-    let told: ObjectListWire<'_> = object(body_text(body)?).map_err(|error| error.to_string())?;
+fn items(body: &str) -> Result<ObjectItems<'_>, String> {
+    let told: ObjectListWire<'_> = object(body).map_err(|error| error.to_string())?;
     Ok(ObjectItems {
         items: wire::array(told.items).ok_or("a list without items")?,
         next: wire::text(told.next_cursor).map(|cursor| SpanCursor(cursor.into_owned())),

@@ -81,10 +81,11 @@ impl YooKassa {
 
     /// The text of an answer that is a success, else why it is none.
     fn accept<'a>(&self, answer: &'a WholeAnswer) -> Result<&'a str, ProviderError> {
-        match answer.status {
-            200..=299 => body_text(&answer.body).map_err(ProviderError::Malformed),
-            _ => Err(self.failure(answer).error(answer)),
+        let failure = self.failure(answer);
+        if matches!(answer.status, 200..=299) && !failure.is_error() {
+            return body_text(&answer.body).map_err(ProviderError::Malformed);
         }
+        Err(failure.error(answer))
     }
 
     fn failure(&self, answer: &WholeAnswer) -> ServiceRefusal {

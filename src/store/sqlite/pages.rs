@@ -17,7 +17,8 @@ macro_rules! packed_due_row {
         "json_array(id, external_id, order_id, amount, currency, status, created_at, \
          coalesce(expires_at, created_at + timeout_seconds * 1000), next_poll_at, \
          last_polled_at, \
-         reason IS NOT NULL OR failures <> 0 OR not_found_since IS NOT NULL, failures <> 0)"
+         reason IS NOT NULL OR failures <> 0 OR not_found_since IS NOT NULL, failures <> 0, \
+         last_error IS NOT NULL)"
     };
 }
 
@@ -262,5 +263,6 @@ fn due_row(row: &SqliteRow) -> Result<DueRow, StoreError> {
         polled_at: cells.time()?,
         unsettled: cells.number()? == Some(1),
         fails: cells.number()? == Some(1),
+        has_error: cells.number()? == Some(1),
     })
 }

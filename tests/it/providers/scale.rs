@@ -39,3 +39,45 @@ async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() 
     let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
     assert_eq!(shop.ask(others).await, "2499");
 }
+
+/// A thousand open payments within one request a second: a dozen requests for all that was never polled,
+/// and then every other second one for whatever became paid.
+#[tokio::test]
+async fn yookassa_notices_payments_among_a_thousand_open_ones_within_a_request_a_second() {
+    let subject = subject(SimulatedProvider::YooKassa);
+    let mut shop = subject.shop().await;
+    shop.settings = format!("requests_per_second = 1\nburst = 1\n{}", shop.settings)
+        .replace("min_interval = \"100ms\"", "min_interval = \"3s\"")
+        .replace("max_interval = \"200ms\"", "max_interval = \"10m\"");
+    let batch = OrderBatch {
+        provider: subject.provider,
+        count: 1000,
+        ..OrderBatch::default()
+    };
+    let names = seed(&shop.world, &batch);
+    let mut program = shop.connect().await;
+    drop_in_all(&shop.world, &mut program, &names).await;
+    let daemon = shop.start();
+    shop.until(
+        "SELECT count(*) FROM invoices WHERE last_polled_at IS NULL",
+        "0",
+    )
+    .await;
+    let asked = || {
+        let pages = shop.asked(Operation::YooKassaListPayments);
+        (pages, shop.asked(Operation::YooKassaGetPayment))
+    };
+    let (pages, singles) = asked();
+    assert!(pages + singles <= 40, "{pages} pages, {singles} polls");
+    for name in &names[100..105] {
+        let order = shop.world.order(name).unwrap();
+        subject.pay(&shop, &order, false);
+        shop.until(&field("status", name), "paid").await;
+    }
+    let (later, more_singles) = asked();
+    daemon.stop().await;
+    assert!(
+        later - pages + more_singles - singles <= 25,
+        "{later} pages, {more_singles} polls"
+    );
+}

@@ -45,7 +45,7 @@ pub(in crate::jobs::poll) enum EntryKind {
 /// What polls of an entry came to, and how far the list is believed about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::jobs::poll) enum Trust {
-    /// No poll ever brought an answer.
+    /// No poll ever brought an answer, or the last one did not.
     New,
     /// Polled before.
     Known,
@@ -104,7 +104,8 @@ impl Entry {
             nudged_for: 0,
             state: EntryState::Due,
             kind: kind_of(row),
-            trust: match (row.fails, row.polled_at.is_some()) {
+            // After an error the next answer is written down, so that the error is gone.
+            trust: match (row.fails, row.polled_at.is_some() && !row.has_error) {
                 (true, _) => Trust::Failing,
                 (false, true) => Trust::Known,
                 (false, false) => Trust::New,

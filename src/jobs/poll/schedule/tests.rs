@@ -19,6 +19,7 @@ fn row(n: i64) -> DueRow {
         polled_at: Some(UnixMillis(1_800_000_000_000)),
         unsettled: false,
         fails: false,
+        has_error: false,
     }
 }
 
