@@ -216,7 +216,7 @@ async fn a_newer_schema_is_refused_by_every_command_with_both_versions() {
     program::write_config(&shop);
     let known = MIGRATIONS.len();
     let why = format!(
-        "payrecond.db: schema version {newer} is newer than this program, which knows up to {known}"
+        "payrecond.db: schema version {newer} is newer than this program, which knows versions up to {known}"
     );
     for arguments in [
         &["run", "--once"][..],
