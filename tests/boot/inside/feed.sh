@@ -37,8 +37,8 @@ await "the end of every process that served" no_instances
 # Held by a client that waits for an event which does not come.
 as bot python3 /srv/boot/subscriber.py desk 1000000 >/tmp/desk 2>/dev/null &
 await "a holder of the name" test -s /tmp/desk
-told "consumer desk is in use: only one reader per consumer name" desk 1 || fail "a second reader is not refused"
-told "first line is not SUB" 'two names' 1 'and a pattern' || fail "a bad line is not refused"
+told "consumer desk is in use; only one reader per consumer name" desk 1 || fail "a second reader is not refused"
+told "first line must be SUB" 'two names' 1 'and a pattern' || fail "a bad line is not refused"
 pkill --uid bot python3
 await "the end of every process that served" no_instances
 equal "what is left to look at" 0 "$(systemctl list-units --plain --no-legend --failed | wc -l)"
