@@ -9,6 +9,7 @@ pub mod cryptocloud;
 pub mod http;
 pub mod kind;
 mod ledger;
+mod options;
 mod refund_list;
 pub mod registry;
 pub mod service;

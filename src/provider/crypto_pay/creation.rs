@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use crate::domain::invoice::Invoice;
 use crate::domain::money::{Money, is_plain_decimal};
-use crate::domain::text::one_line;
 use crate::provider::Creation;
+use crate::provider::options::read_options;
 
 /// Currencies that are no coins: a price in one of these is paid in a coin at the provider's rate.
 const FIAT: [&str; 20] = [
@@ -97,7 +97,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     }
     let code = amount.currency.as_str();
     let is_fiat = FIAT.contains(&code);
-    let options = read_options(invoice.wish.options.as_deref())?;
+    let options: InvoiceOptions<'_> = read_options(invoice.wish.options.as_deref(), ACCEPTED)?;
     let (paid_btn_name, paid_btn_url) = button(&options)?;
     let body = InvoiceBody {
         currency_type: if is_fiat { "fiat" } else { "crypto" },
@@ -148,18 +148,6 @@ fn check_length(name: &str, text: &str, most: usize) -> Result<(), String> {
 fn is_code(code: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
     CODE.contains(&code.len()) && code.bytes().all(is_plain)
-}
-
-fn read_options(json: Option<&str>) -> Result<InvoiceOptions<'_>, String> {
-    let json = json.unwrap_or("{}");
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(format!("options: not a JSON object; keys: {ACCEPTED}"));
-    }
-    // serde names the key that is unknown or stands twice.
-    serde_json::from_str(json).map_err(|error| {
-        let error = one_line(&error.to_string());
-        format!("options: {error}; keys: {ACCEPTED}")
-    })
 }
 
 /// A button needs both, its text and its address.

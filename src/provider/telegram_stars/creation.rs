@@ -8,6 +8,7 @@ use super::ledger::STARS;
 use crate::domain::invoice::Invoice;
 use crate::domain::text::one_line;
 use crate::provider::Creation;
+use crate::provider::options::read_options;
 
 /// Longest title, in characters.
 const LONGEST_TITLE: usize = 32;
@@ -64,7 +65,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
         ));
     }
     let price = price(invoice)?;
-    let options = read_options(invoice.wish.options.as_deref())?;
+    let options: StarsOptions<'_> = read_options(invoice.wish.options.as_deref(), ACCEPTED)?;
     let description = invoice.wish.description.as_deref().unwrap_or_default();
     check_length("description", description, LONGEST_DESCRIPTION)?;
     let title = match text_option("title", options.title, LONGEST_TITLE)? {
@@ -122,18 +123,6 @@ fn period(token: Option<&RawValue>, price: u64) -> Result<Option<u64>, String> {
         ));
     }
     Ok(period)
-}
-
-fn read_options(json: Option<&str>) -> Result<StarsOptions<'_>, String> {
-    let json = json.unwrap_or("{}");
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(format!("options: not a JSON object; keys: {ACCEPTED}"));
-    }
-    // serde names the key that is unknown or stands twice.
-    serde_json::from_str(json).map_err(|error| {
-        let error = one_line(&error.to_string());
-        format!("options: {error}; keys: {ACCEPTED}")
-    })
 }
 
 fn text_option(key: &str, token: Option<&RawValue>, most: usize) -> Result<Option<String>, String> {

@@ -8,6 +8,7 @@ use super::LONGEST_LABEL;
 use super::ledger::ROUBLES;
 use crate::domain::invoice::Invoice;
 use crate::domain::text::one_line;
+use crate::provider::options::read_options;
 
 const QUICKPAY: &str = "/quickpay/confirm";
 /// Ways of paying: from a wallet, by card.
@@ -53,7 +54,7 @@ pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<Stri
             amount.value
         ));
     }
-    let options = read_options(invoice.wish.options.as_deref())?;
+    let options: QuickpayOptions<'_> = read_options(invoice.wish.options.as_deref(), ACCEPTED)?;
     let mut form = Serializer::new(String::new());
     form.append_pair("receiver", receiver)
         .append_pair("quickpay-form", "button");
@@ -72,18 +73,6 @@ pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<Stri
         form.append_pair("successURL", &address);
     }
     Ok(format!("{base}{QUICKPAY}?{}", form.finish()))
-}
-
-fn read_options(json: Option<&str>) -> Result<QuickpayOptions<'_>, String> {
-    let json = json.unwrap_or("{}");
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(format!("options: not a JSON object; keys: {ACCEPTED}"));
-    }
-    // serde names the key that is unknown or stands twice.
-    serde_json::from_str(json).map_err(|error| {
-        let error = one_line(&error.to_string());
-        format!("options: {error}; keys: {ACCEPTED}")
-    })
 }
 
 fn text_option(key: &str, token: Option<&RawValue>) -> Result<Option<String>, String> {
