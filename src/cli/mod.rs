@@ -21,6 +21,7 @@ mod run;
 mod sandbox;
 mod session;
 mod show;
+mod start;
 mod stats;
 mod stdout;
 mod style;
@@ -37,6 +38,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Exit, complain};
 use session::{Logs, Session};
+pub use start::start;
 
 use crate::config::Environment;
 use crate::store::sqlite::SqliteStore;
