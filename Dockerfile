@@ -3,7 +3,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin payrecond
+RUN cargo build --profile dist --locked --bin payrecond
 
 FROM debian:bookworm-slim
 # The numbers are a promise: a program's container joins group 1818. The file is made here, empty and writable for the
@@ -12,7 +12,7 @@ RUN groupadd --gid 1818 payrecond \
     && useradd --uid 1818 --gid 1818 --no-create-home --home-dir /var/lib/payrecond payrecond \
     && install -d -m 2770 -o payrecond -g payrecond /var/lib/payrecond \
     && install -m 660 -o payrecond -g payrecond /dev/null /var/lib/payrecond/payrecond.db
-COPY --from=build /src/target/release/payrecond /usr/bin/payrecond
+COPY --from=build /src/target/dist/payrecond /usr/bin/payrecond
 ENV PAYRECOND__DATABASE__PATH=/var/lib/payrecond/payrecond.db
 USER payrecond
 WORKDIR /var/lib/payrecond

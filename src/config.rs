@@ -166,7 +166,7 @@ pub enum Listen {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// A level or directives, good for `tracing_subscriber::EnvFilter`.
+    /// A level or filters by target, good for `tracing_subscriber::filter::Targets`.
     pub level: String,
     pub format: LogFormat,
 }

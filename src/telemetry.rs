@@ -5,7 +5,9 @@
 use std::io;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The settings of the log.
 #[derive(Clone, Copy, Debug)]
@@ -20,19 +22,21 @@ pub struct Logging<'a> {
 
 /// Starts logging. A second call changes nothing.
 pub fn init(logging: &Logging<'_>) {
-    let filter = EnvFilter::try_new(directives(logging.level))
-        .unwrap_or_else(|_| EnvFilter::default().add_directive(LevelFilter::INFO.into()));
+    let filter: Targets = directives(logging.level)
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        // The filter decides.
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(io::stderr)
         .with_ansi(logging.colour && !logging.json)
         // Otherwise a failed write is reported by eprintln!, which panics on a closed stderr.
         .log_internal_errors(false);
     // Fails only when logging was started before.
     let _ = if logging.json {
-        builder.json().try_init()
+        builder.json().finish().with(filter).try_init()
     } else {
-        builder.try_init()
+        builder.finish().with(filter).try_init()
     };
 }
 

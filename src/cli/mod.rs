@@ -23,6 +23,7 @@ mod run;
 mod sandbox;
 mod session;
 mod show;
+mod start;
 mod stats;
 mod stdout;
 mod style;
@@ -40,6 +41,7 @@ use clap::{Args, Parser, Subcommand};
 pub use exit::{Exit, complain};
 pub use groups::command;
 use session::{Logs, Session};
+pub use start::start;
 
 use crate::config::Environment;
 use crate::store::Database;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use croner::parser::{CronParser, Seconds};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use url::{Host, Url};
 
 use super::Listen;
@@ -145,9 +145,8 @@ pub(super) const LOG_LEVEL: Rule<String> = Rule {
     convert: |text| {
         let levels = ["off", "error", "warn", "info", "debug", "trace"];
         let known = |part: &str| part.contains('=') || levels.contains(&part.trim());
-        // Commas inside [ ] belong to one filter; the parser alone judges those.
-        let plain = text.contains('[') || text.split(',').all(known);
-        accept_if(plain && EnvFilter::try_new(text).is_ok(), text)
+        let plain = text.split(',').all(known);
+        accept_if(plain && text.parse::<Targets>().is_ok(), text)
     },
 };
 
