@@ -22,7 +22,7 @@ use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::feed::FeedError;
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
-use crate::store::{DatabaseOptions, StoreError};
+use crate::store::{DatabaseLocation, DatabaseOptions, StoreError};
 
 /// The consumer of the daemon's own feed on stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
@@ -53,7 +53,7 @@ pub enum DaemonError {
 pub fn database_options(config: &Config) -> DatabaseOptions {
     let is_off = config.feed.stdout == StdoutFeed::Off;
     DatabaseOptions {
-        path: config.database.path.clone(),
+        location: DatabaseLocation::File(config.database.path.clone()),
         subject_prefix: config.feed.subject_prefix.clone(),
         off_consumer: is_off.then(|| STDOUT_CONSUMER.to_owned()),
     }

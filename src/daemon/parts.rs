@@ -74,7 +74,7 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         "another daemon is running on this database",
     )
     .await?;
-    let migrated = place.migrate(clock.now()).await?;
+    let migrated = place.prepare(clock.now()).await?;
     if migrated.put_back {
         tracing::warn!(
             epoch = migrated.epoch,
@@ -116,9 +116,9 @@ async fn hold(
     role: Role<'_>,
     held: &str,
 ) -> Result<Box<dyn RoleHold>, DaemonError> {
-    let name = place.path.display();
+    let name = place.location.to_string();
     for _ in 0..LOCK_TRIES {
-        if let Some(hold) = place.hold(role).map_err(|error| error.at(&place.path))? {
+        if let Some(hold) = place.hold(role).await.map_err(|error| error.at(&name))? {
             return Ok(hold);
         }
         tokio::time::sleep(LOCK_PAUSE).await;

@@ -110,7 +110,7 @@ impl Keeper {
             by_status: self.store.count_by_status().await?,
             overdue,
             lags: self.store.lags(COUNTED_UP_TO).await?,
-            sizes: self.store.sizes().ok(),
+            sizes: self.store.sizes().await.ok(),
             day: day.clone(),
         });
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&facts));

@@ -8,6 +8,9 @@
 mod account;
 mod database;
 mod duties;
+mod location;
+mod packed;
+pub mod postgres;
 mod reports;
 mod rows;
 pub mod sqlite;
@@ -17,12 +20,13 @@ use std::path::Path;
 pub use account::{AccountRecord, BudgetAsk, ListRecord, WORD_HOLDS_FOR};
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
+pub use location::{DatabaseLocation, ServerLocation};
 pub use reports::{
     COUNTED_UP_TO, DetectTimes, HistoryEvent, InvoiceQuery, Lag, NewInvoice, OutboxEntry, Overdue,
     Overview, Reference, Reports,
 };
 pub use rows::{
-    Consumer, DueRow, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction, StoredEvent, Written,
+    Consumer, DueRow, InsertPlace, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction, StoredEvent, Written,
 };
 
 /// What can go wrong with a database, by what the caller should do.
@@ -38,6 +42,9 @@ pub enum StoreError {
     /// anew with what is there now.
     #[error("{0}")]
     Replaced(String),
+    /// Another daemon has taken over what the write was for: nothing was written.
+    #[error("{0}")]
+    LeaseLost(String),
 }
 
 impl StoreError {
@@ -48,6 +55,7 @@ impl StoreError {
             Self::Unavailable(text) => Self::Unavailable(format!("{place}: {text}")),
             Self::Unusable(text) => Self::Unusable(format!("{place}: {text}")),
             Self::Replaced(text) => Self::Replaced(text),
+            Self::LeaseLost(text) => Self::LeaseLost(text),
         }
     }
 }

@@ -118,7 +118,7 @@ pub trait Reports: Send + Sync + 'static {
     ///
     /// # Errors
     /// When they cannot be told.
-    fn sizes(&self) -> io::Result<(u64, u64)>;
+    async fn sizes(&self) -> io::Result<(u64, u64)>;
 }
 
 /// How a person names an invoice: `#7`, else its external id, else its order id, else the id of one of
@@ -221,6 +221,24 @@ pub struct DetectTimes {
     pub p95: Duration,
     /// 99 of 100.
     pub p99: Duration,
+}
+
+impl DetectTimes {
+    /// Of times in milliseconds.
+    pub(super) fn of(mut millis: Vec<i64>) -> Self {
+        millis.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (millis.len() * percent).div_ceil(100).max(1) - 1;
+            let millis = millis.get(rank).copied().unwrap_or_default();
+            Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+        };
+        Self {
+            count: millis.len(),
+            p50: at(50),
+            p95: at(95),
+            p99: at(99),
+        }
+    }
 }
 
 /// What is overdue in one account.

@@ -20,6 +20,10 @@ pub struct QueuePlace {
     pub id: InvoiceId,
 }
 
+/// A moment in the order of commits, in the words of the store; the default is before all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InsertPlace(pub(super) String);
+
 /// An invoice in the queue, in the few words that are kept of a million of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueRow {

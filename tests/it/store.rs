@@ -21,6 +21,7 @@ use self::conformance::Backend;
 use crate::rows;
 
 mod conformance;
+mod on_postgres;
 
 const NOW: UnixMillis = UnixMillis(1_795_293_000_000);
 

@@ -21,7 +21,7 @@ impl Database for SqliteStore {
         self.reading == ReadAccess::AtRest
     }
 
-    fn daemon_runs(&self) -> Option<bool> {
+    async fn daemon_runs(&self) -> Option<bool> {
         lock::is_held(self.path(), Role::Daemon).ok()
     }
 

@@ -110,7 +110,7 @@ impl Reports for SqliteStore {
         overview::quick_check(self).await
     }
 
-    fn sizes(&self) -> io::Result<(u64, u64)> {
+    async fn sizes(&self) -> io::Result<(u64, u64)> {
         // Asking for the size opens nothing: SQLite's locks on the file stay.
         let database = std::fs::metadata(self.path())?.len();
         let wal = std::fs::metadata(beside(self.path(), "-wal")).map_or(0, |file| file.len());

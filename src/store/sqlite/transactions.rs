@@ -8,7 +8,7 @@ use sqlx::{Row as _, SqlitePool};
 use super::accounts;
 use super::batch::{JsonRows, transaction_cells};
 use super::connection::WriteConnection;
-use super::row::{Cells, invoice, packed_invoice, transaction};
+use super::row::{cells, invoice, packed_invoice, transaction};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
@@ -185,7 +185,7 @@ pub(super) async fn of_nobody(
         .fetch_all(readers)
         .await?;
     rows.iter()
-        .map(|row| transaction(&mut Cells::of(row)?))
+        .map(|row| transaction(&mut cells(row)?))
         .collect()
 }
 
@@ -198,7 +198,7 @@ pub(super) async fn of_invoice(
         .fetch_all(readers)
         .await?;
     let seen = |row: &SqliteRow| {
-        let mut cells = Cells::of(row)?;
+        let mut cells = cells(row)?;
         Ok(SeenTransaction {
             transaction: transaction(&mut cells)?,
             seen_at: cells.time()?.unwrap_or_default(),
