@@ -20,6 +20,7 @@ mod shape;
 mod source;
 mod stores;
 mod stray;
+mod table;
 mod text;
 
 use std::net::SocketAddr;

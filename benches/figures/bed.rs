@@ -104,7 +104,7 @@ impl Sandbox {
         let address = format!("{}/sandbox/stats", self.url);
         let body = self.client.get(address).send().await?.bytes().await?;
         let stats: Value = serde_json::from_slice(&body)?;
-        stats[what][operation]
+        stats[what]["walletpay"][operation]
             .as_u64()
             .with_context(|| format!("the sandbox does not count {what} of {operation}"))
     }
@@ -113,7 +113,8 @@ impl Sandbox {
         let address = format!("{}/sandbox/stats", self.url);
         let body = self.client.get(address).send().await?.bytes().await?;
         let stats: Value = serde_json::from_slice(&body)?;
-        let counts = stats["orders"].as_object().context("no orders in stats")?;
+        let counts = stats["orders"]["walletpay"].as_object();
+        let counts = counts.context("no orders in stats")?;
         let total: u64 = counts.values().filter_map(Value::as_u64).sum();
         Ok(usize::try_from(total)?)
     }

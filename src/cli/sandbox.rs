@@ -1,10 +1,11 @@
-//! `sandbox`: simulates the payment provider on loopback.
+//! `sandbox`: simulates the payment providers on loopback.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ use super::output::Output;
 use super::style::Style;
 use crate::config::{Environment, duration};
 use crate::lifecycle;
-use crate::sandbox::{self, Sandbox, SandboxOptions, parse_faults};
+use crate::sandbox::{Sandbox, SandboxOptions, Variant, parse_faults};
 
 #[derive(Debug, Args)]
 pub(super) struct SandboxArguments {
@@ -36,26 +37,9 @@ pub(super) struct SandboxArguments {
     /// Faults to inject: a JSON array, or a file that contains one
     #[arg(long, value_name = "FILE|JSON")]
     faults: Option<String>,
-    /// How the preview writes an order's id
-    #[arg(long, value_name = "KIND", default_value = "text")]
-    preview_id: PreviewId,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PreviewId {
-    /// As text
-    Text,
-    /// As a JSON number
-    Number,
-}
-
-impl From<PreviewId> for sandbox::PreviewId {
-    fn from(kind: PreviewId) -> Self {
-        match kind {
-            PreviewId::Text => Self::Text,
-            PreviewId::Number => Self::Number,
-        }
-    }
+    /// Another behaviour where a provider's documentation leaves it open; may be repeated
+    #[arg(long = "variant", value_name = "NAME", value_parser = variant())]
+    variants: Vec<String>,
 }
 
 pub(super) async fn run(
@@ -69,7 +53,7 @@ pub(super) async fn run(
         latency,
         rate_limit,
         faults,
-        preview_id,
+        variants,
     } = arguments;
     let faults = match faults.as_deref().map(parse_faults).transpose() {
         Ok(faults) => faults.unwrap_or_default(),
@@ -85,7 +69,10 @@ pub(super) async fn run(
         latency,
         rate_limit,
         faults,
-        preview_id: preview_id.into(),
+        variants: variants
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect(),
         ..SandboxOptions::default()
     };
     let stop = CancellationToken::new();
@@ -97,6 +84,13 @@ pub(super) async fn run(
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(Exit::Done)
+}
+
+/// The names with what each changes, for the help.
+fn variant() -> PossibleValuesParser {
+    let all = Variant::ALL.iter();
+    let values = all.map(|variant| PossibleValue::new(variant.name()).help(variant.help().trim()));
+    PossibleValuesParser::new(values.collect::<Vec<_>>())
 }
 
 fn latency(text: &str) -> Result<Duration, &'static str> {

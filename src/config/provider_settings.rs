@@ -3,7 +3,7 @@
 use ::config::{Value, ValueKind};
 
 use super::section::Section;
-use super::shape::SettingsTable;
+use super::table::SettingsTable;
 use crate::provider::setting::{Setting, SettingKind, Settings};
 
 /// The names of `settings`, each with a value of its kind.

@@ -8,7 +8,8 @@ use ::config::{Value, ValueKind};
 use super::error::Problem;
 use super::provider_settings;
 use super::section::Section;
-use super::shape::{self, SettingsTable, account_template};
+use super::shape::{self, account_template};
+use super::table::SettingsTable;
 use super::text;
 use super::{
     AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,

@@ -8,7 +8,7 @@ use ::config::{Value, ValueKind};
 
 use super::duration;
 use super::error::{Problem, shown};
-use super::shape::SettingsTable;
+use super::table::SettingsTable;
 use super::text;
 
 /// A table of settings with its defaults. Every reader returns some value of its type after a

@@ -1,13 +1,12 @@
 //! Which keys there are: the tree of all defaults, and the search for keys that are not in it.
 
-use ::config::{Map, Value, ValueKind};
+use ::config::{Value, ValueKind};
 
 use super::error::{Problem, shown, suggests_secret};
 use super::provider_settings;
+use super::table::SettingsTable;
 use crate::provider::registry::PROVIDERS;
 use crate::provider::setting::Setting;
-
-pub(super) type SettingsTable = Map<String, Value>;
 
 /// The list of tables among the settings.
 const ACCOUNTS: &str = "account";

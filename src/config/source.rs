@@ -14,7 +14,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::Environment;
 use super::error::{ConfigError, Problem, suggests_secret};
-use super::shape::{self, SettingsTable};
+use super::shape;
+use super::table::SettingsTable;
 
 /// Longest configuration file, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

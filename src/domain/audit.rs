@@ -15,7 +15,7 @@ use super::state::Status;
 use super::time::UnixMillis;
 use super::transaction::Transaction;
 
-/// The type of the event that tells of a discrepancy.
+/// The type of the event that reports a discrepancy.
 pub const EVENT_TYPE: &str = "audit.discrepancy";
 
 /// What happened at the provider so shortly before it was seen is fresh.
@@ -68,10 +68,10 @@ pub struct Side {
     pub amount: Option<Sum>,
     /// The shop's id.
     pub external_id: Option<String>,
-    /// The sum received, where it is told.
+    /// The sum received, where it is reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub received: Option<Sum>,
-    /// The sum returned, where it is told.
+    /// The sum returned, where it is reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Sum>,
 }
@@ -164,7 +164,7 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &ObservedOrder) -
         .collect()
 }
 
-/// What one side does not tell differs from nothing; money that was returned is told by both.
+/// What one side leaves out differs from nothing; money that was returned is reported by both.
 fn sums_differ(ours: &Sums, theirs: &Sums) -> Vec<DiscrepancyKind> {
     let mut kinds = Vec::new();
     if let (Some(our_sum), Some(their_sum)) = (&ours.received, &theirs.received)

@@ -1,8 +1,8 @@
-//! When to look again.
+//! When to poll again.
 //!
 //! The delay grows with the age of the invoice: `age * age_factor`, between the least and the
 //! greatest interval. So a payment is found after about a tenth of the time it took, and a bill
-//! nobody pays costs few requests. Fixed looks follow just after the expiry, where a provider's
+//! nobody pays costs few requests. Fixed polls follow just after the expiry, where a provider's
 //! own sweep and late payments show.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::invoice::Invoice;
 use super::state::Status;
 use super::time::UnixMillis;
 
-/// Time is told in whole milliseconds: what is shorter would be no time at all.
+/// Time is counted in whole milliseconds: what is shorter would be no time at all.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The rules, from `[polling]` of the configuration.
@@ -25,21 +25,21 @@ pub struct Cadence {
     pub max_interval: Duration,
     /// Share of the interval by which it is moved, either way: 0 to 0.5.
     pub jitter: f64,
-    /// Looks after the expiry, as distances from it, rising.
+    /// Polls after the expiry, as distances from it, rising.
     pub checks_after_expiry: Vec<Duration>,
 }
 
-/// Why the next look is when it is; `why` tells it to people.
+/// Why the next poll is when it is; `why` tells it to people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Because {
     /// The interval that its age gives.
     Age,
-    /// A fixed look this long after the expiry.
+    /// A fixed poll this long after the expiry.
     AfterExpiry(Duration),
 }
 
 impl Cadence {
-    /// The next look at `row`, decided at `now`; None = never again. `roll` in 0..1 places it
+    /// The next poll at `row`, decided at `now`; None = never again. `roll` in 0..1 places it
     /// within the jitter.
     pub fn next_look(&self, row: &Invoice, now: UnixMillis, roll: f64) -> Option<UnixMillis> {
         self.next_look_because(row, now, roll).map(|(at, _)| at)
@@ -71,7 +71,7 @@ impl Cadence {
         }
     }
 
-    /// The next look at an order that waits for money, from the little that is kept of a million of
+    /// The next poll at an order that waits for money, from the little that is kept of a million of
     /// them: when its row was inserted, and when it ends.
     pub fn next_look_while_open(
         &self,
@@ -85,9 +85,9 @@ impl Cadence {
         anchor.map_or(by_age, |(at, _)| at.min(by_age))
     }
 
-    /// The look after one that could not be made and was the order's own fault: the interval
+    /// The poll after one that failed and was the order's own fault: the interval
     /// doubles with each in a row, up to the greatest. There is always one, also after the last
-    /// fixed look at an ended order: a failed look is made up for, it does not count as made.
+    /// fixed poll at an ended order: a failed poll is made up for, it does not count as made.
     pub fn after_failure(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
         let doublings = u32::try_from(row.schedule.failures.clamp(0, 31)).unwrap_or(31);
         let backed_off = self
@@ -100,8 +100,8 @@ impl Cadence {
         )
     }
 
-    /// The look after one that the account's own trouble prevented: nobody's fault, so only the
-    /// interval of its age. What has an end of looks keeps it.
+    /// The poll after one that the account's own trouble prevented: nobody's fault, so only the
+    /// interval of its age. What has an end of polls keeps it.
     pub fn after_trouble(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
         now.plus(self.interval(row, now, roll))
     }
@@ -134,7 +134,7 @@ impl Cadence {
         self.jittered(within, roll)
     }
 
-    /// `interval` moved by its jitter; never zero, or a look would follow itself at once. What no
+    /// `interval` moved by its jitter; never zero, or a poll would follow itself at once. What no
     /// `Duration` can hold stays unmoved.
     fn jittered(&self, interval: Duration, roll: f64) -> Duration {
         let share = 1.0 + self.jitter * (2.0 * roll.clamp(0.0, 1.0) - 1.0);
@@ -143,7 +143,7 @@ impl Cadence {
             .max(SHORTEST)
     }
 
-    /// The first fixed look that is still ahead. An order that ended before its time (cancelled)
+    /// The first fixed poll that is still ahead. An order that ended before its time (cancelled)
     /// counts from when we said so.
     fn next_anchor(&self, row: &Invoice, now: UnixMillis) -> Option<(UnixMillis, Because)> {
         let expiry = row.expiry();

@@ -1,7 +1,7 @@
 //! The end of an invoice whose provider keeps no orders: its ledger shows that nobody paid.
 //!
-//! The local clock decides when to look, never what is true. Only a complete reading that was begun
-//! after the deadline by the provider's clock tells that nothing came.
+//! The local clock decides when to poll, never what is true. Only a complete reading that was begun
+//! after the deadline by the provider's clock shows that nothing came.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::observation::LedgerCoverage;
 use super::time::UnixMillis;
 use super::transaction::TransactionStatus;
 
-/// Whether a reading tells that the time to pay is over and was seen whole: it was begun after the
+/// Whether a reading shows that the time to pay is over and was seen whole: it was begun after the
 /// deadline and its grace, and reaches from the invoice's creation to beyond that moment.
 pub fn is_over(invoice: &Invoice, reading: LedgerCoverage, grace: Duration) -> bool {
     let end = deadline(invoice).plus(grace);

@@ -3,10 +3,13 @@
 //! An event's id is derived from what it says, so the same fact told again after a restore of the
 //! database bears the same id, and a reader who remembers ids is never fooled.
 
+mod metadata;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use self::metadata::one_line_json;
 use super::audit::{self, Discrepancy};
 use super::event_id;
 use super::invoice::{AccountName, ExternalId, Facts, Invoice, TransactionId};
@@ -45,7 +48,7 @@ enum ToldApartBy {
     /// There is one only.
     Nothing,
     Version,
-    /// The transaction; where none is told, the version.
+    /// The transaction; where none is reported, the version.
     Transaction,
 }
 
@@ -66,7 +69,7 @@ impl EventType {
         }
     }
 
-    /// The type that tells of a move to `status`. None is told of `requested`: nothing moves there.
+    /// The type that reports a move to `status`. None reports `requested`: nothing moves there.
     pub fn of_move_to(status: Status) -> Option<Self> {
         match status {
             Status::Requested => None,
@@ -120,7 +123,7 @@ pub struct Event {
     pub late: bool,
     /// What a person wrote when deciding.
     pub note: Option<String>,
-    /// The transaction that led to it, where the provider tells one.
+    /// The transaction that led to it, where the provider reports one.
     pub transaction_id: Option<TransactionId>,
     /// Number of the event within the invoice: 1, 2, 3…
     pub version: i64,
@@ -131,7 +134,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event that tells of `row` as it is now, after `previous`; it takes the next version.
+    /// The event that reports `row` as it is now, after `previous`; it takes the next version.
     pub fn about(
         row: &Invoice,
         provider: &str,
@@ -220,53 +223,13 @@ impl Event {
             observed_at: self.observed_at.to_string(),
             pay_link: facts.pay_link.as_deref(),
             direct_pay_link: facts.direct_pay_link.as_deref(),
-            metadata: metadata(self.metadata.as_deref()),
+            metadata: one_line_json(self.metadata.as_deref()),
             discrepancy: None,
         }
     }
 }
 
-/// The shop's JSON on one line, digits untouched; `{}` where it gave none. What the shop's SQLite
-/// took for JSON and is none goes out as text.
-fn metadata(text: Option<&str>) -> Box<RawValue> {
-    let text = text.unwrap_or("{}");
-    // In valid JSON a raw line break stands between tokens only, never within a string.
-    let line = text.trim().replace(['\r', '\n'], " ");
-    RawValue::from_string(without_half_pairs(&line))
-        .or_else(|_| serde_json::value::to_raw_value(text))
-        .unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
-/// An escape of half a surrogate pair becomes `\ufffd`: the grammar of JSON allows one, and many
-/// readers refuse the whole text because of it.
-fn without_half_pairs(json: &str) -> String {
-    let mut whole = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(place) = rest.find('\\') {
-        let (before, escape) = rest.split_at(place);
-        let (length, instead) = match (utf16_unit(escape), escape.get(6..).and_then(utf16_unit)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, None),
-            (Some(0xd800..=0xdfff), _) => (6, Some("\\ufffd")),
-            (Some(_), _) => (6, None),
-            (None, _) => (2, None),
-        };
-        let (escape, after) = escape.split_at_checked(length).unwrap_or((escape, ""));
-        whole.push_str(before);
-        whole.push_str(instead.unwrap_or(escape));
-        rest = after;
-    }
-    whole.push_str(rest);
-    whole
-}
-
-/// What `\uXXXX` stands for, at the begin of a text.
-fn utf16_unit(text: &str) -> Option<u16> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hex.then(|| u16::from_str_radix(digits, 16).ok())?
-}
-
-/// The event that tells of an audit's finding. `about` is the invoice it concerns, its status and
+/// The event that reports an audit's finding. `about` is the invoice it concerns, its status and
 /// the version that this event takes; None where there is no invoice.
 pub fn discrepancy_payload(
     finding: &Discrepancy,
@@ -321,7 +284,7 @@ pub fn discrepancy_payload(
             observed_at: observed_at.to_string(),
             pay_link: None,
             direct_pay_link: None,
-            metadata: metadata(None),
+            metadata: one_line_json(None),
             discrepancy: Some(finding),
         },
     }

@@ -25,7 +25,7 @@ pub struct Invoice {
     pub metadata: Option<String>,
     /// What the provider said so far and what we made of it.
     pub facts: Facts,
-    /// Its transactions that are known, of providers that tell them.
+    /// Its transactions that are known, of providers that report them.
     pub transactions: Vec<Transaction>,
     /// Number of the last event, 0 before the first.
     pub version: i64,
@@ -33,7 +33,7 @@ pub struct Invoice {
     pub created_at: UnixMillis,
     /// When its facts last changed.
     pub updated_at: UnixMillis,
-    /// When to look and how it went.
+    /// When to poll it next, and how the polls went.
     pub schedule: PollPlan,
 }
 
@@ -57,9 +57,9 @@ pub struct Facts {
     pub reason: Option<String>,
     /// The provider's order, once there is one.
     pub order_id: Option<OrderId>,
-    /// Expected amount; the first observed fills it where the shop gave none.
+    /// Expected amount; the first observation fills it where the shop gave none.
     pub amount: Option<Money>,
-    /// The provider's own word at the last observed.
+    /// The provider's own word at the last observation.
     pub provider_status: Option<String>,
     /// Short id for people.
     pub order_number: Option<String>,
@@ -71,9 +71,9 @@ pub struct Facts {
     pub expires_at: Option<UnixMillis>,
     /// When it was paid, by the provider's clock.
     pub paid_at: Option<UnixMillis>,
-    /// What was paid. All empty until the provider tells.
+    /// What was paid. All empty until the provider reports it.
     pub payment: Payment,
-    /// Sums so far, where the provider tells them.
+    /// Sums so far, where the provider reports them.
     pub sums: Sums,
     /// Paid in the provider's test mode.
     pub is_test: bool,
@@ -85,23 +85,23 @@ pub struct Facts {
     pub not_found_since: Option<UnixMillis>,
 }
 
-/// The plan of looks.
+/// When an invoice is polled, and how its polls went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PollPlan {
-    /// When to look next; None = never again. 0 = a program asked for a look.
+    /// When to poll next; None = never again. 0 = a program asked for a poll.
     pub next_poll_at: Option<UnixMillis>,
-    /// When a look last brought an answer.
+    /// When a poll last brought an answer.
     pub last_polled_at: Option<UnixMillis>,
-    /// Looks at this single invoice so far.
+    /// Polls of this single invoice so far.
     pub polls: i64,
-    /// Looks in a row that could not be made and were the order's own fault.
+    /// Polls in a row that failed by the order's own fault.
     pub failures: i64,
-    /// What went wrong at the last look, on one line.
+    /// Why the last poll failed, on one line.
     pub last_error: Option<String>,
 }
 
 impl PollPlan {
-    /// Whether a program asked for a look.
+    /// Whether a program asked for a poll.
     pub fn is_nudged(&self) -> bool {
         self.next_poll_at == Some(UnixMillis(0))
     }
@@ -132,7 +132,7 @@ impl Facts {
 }
 
 impl Invoice {
-    /// Whether "not found", as told at `observed_at`, counts: it was first told so long ago.
+    /// Whether "not found", as reported at `observed_at`, counts: it was first reported so long ago.
     pub fn counts_as_missing(&self, observed_at: UnixMillis, grace: Duration) -> bool {
         let since = self.facts.not_found_since;
         since.is_some_and(|since| observed_at.since(since) >= grace)
@@ -149,7 +149,7 @@ impl Invoice {
         })
     }
 
-    /// When it was paid, where that was after the insert: else nobody looked for the payment, and how
+    /// When it was paid, where that was after the insert: else nobody polled it, and how
     /// long it took to be noticed says nothing.
     pub fn paid_while_followed(&self) -> Option<UnixMillis> {
         self.facts.paid_at.filter(|at| *at >= self.created_at)

@@ -88,6 +88,12 @@ pub fn sum<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<String> {
     total.map(|total| total.to_plain_string())
 }
 
+/// `from` less `taken`, as a plain decimal. None where one is no decimal, or less than nothing is left.
+pub fn difference(from: &str, taken: &str) -> Option<String> {
+    let left = parse(from)? - parse(taken)?;
+    (left >= 0).then(|| left.to_plain_string())
+}
+
 /// Whether `text` is a plain decimal: digits, at most one point with digits on both sides, no
 /// sign, no exponent.
 pub fn is_plain_decimal(text: &str) -> bool {

@@ -37,7 +37,7 @@ impl OrderState {
     ];
 }
 
-/// What the payer paid, as the provider tells it. Decimals, each exactly as written.
+/// What the payer paid, as the provider reports it. Decimals, each exactly as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payment {
     /// Paid amount, before the fee.
@@ -53,7 +53,7 @@ pub struct Payment {
 }
 
 impl Payment {
-    /// Whether nothing at all was told.
+    /// Whether nothing at all was reported.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -70,7 +70,7 @@ pub struct Sums {
     pub refunded_at: Option<UnixMillis>,
 }
 
-/// What a provider tells of the money that moved, besides the payment's own amounts.
+/// What a provider reports of the money that moved, besides the payment's own amounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedMoney {
     /// Sums so far; what is left out is added up from the transactions.
@@ -92,7 +92,7 @@ pub struct ObservedOrder {
     pub provider_status: String,
     /// When the answer came.
     pub observed_at: UnixMillis,
-    /// Ours, where the provider tells it.
+    /// Ours, where the provider reports it.
     pub external_id: Option<ExternalId>,
     /// Short id for people.
     pub number: Option<String>,
@@ -108,13 +108,13 @@ pub struct ObservedOrder {
     pub pay_link: Option<String>,
     /// Link for the payer, in web apps too.
     pub direct_pay_link: Option<String>,
-    /// What was paid, where the provider tells it.
+    /// What was paid, where the provider reports it.
     pub payment: Option<Payment>,
-    /// Sums and transactions, where the provider tells them.
+    /// Sums and transactions, where the provider reports them.
     pub money: ObservedMoney,
 }
 
-/// What the ledger of a provider without orders tells of one invoice, found by its label. Only the
+/// What the ledger of a provider without orders reports about one invoice, found by its label. Only the
 /// provider's own module can judge the sum: enough, less, or under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerObservation {
@@ -126,7 +126,7 @@ pub struct LedgerObservation {
     pub observed_at: UnixMillis,
     /// When it was paid, by the provider's clock. None unless paid.
     pub paid_at: Option<UnixMillis>,
-    /// What was paid, where the provider tells it.
+    /// What was paid, where the provider reports it.
     pub payment: Option<Payment>,
     /// Sums and transactions.
     pub money: ObservedMoney,
@@ -144,7 +144,7 @@ pub struct LedgerCoverage {
 }
 
 impl ObservedOrder {
-    /// Whether it tells of a payment and not, in a form that can be read, how much was paid.
+    /// Whether it reports a payment and not, in a form that can be read, how much was paid.
     pub fn lacks_paid_amount(&self) -> bool {
         let value = self.payment.as_ref().and_then(|paid| paid.value.as_ref());
         self.state == OrderState::Paid && value.is_none()
@@ -155,11 +155,11 @@ impl ObservedOrder {
 /// `provider`: nothing here can stand for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// The provider told of the order.
+    /// The provider reported the order.
     Seen(ObservedOrder),
-    /// The ledger of a provider without orders tells of payments for the invoice.
+    /// The ledger of a provider without orders reports payments for the invoice.
     Ledger(LedgerObservation),
-    /// A complete reading of such a ledger told of no payment that was not known.
+    /// A complete reading of such a ledger reported no payment that was not known.
     NothingUntil {
         /// When its last answer came.
         observed_at: UnixMillis,

@@ -1,5 +1,5 @@
 //! Transactions: movements of money in the ledger of a provider that has one, and refunds that a
-//! provider tells.
+//! provider reports.
 
 use super::ids::{ExternalId, TransactionId};
 use super::money::{self, Money};
@@ -61,14 +61,14 @@ impl TransactionStatus {
     }
 }
 
-/// One movement of money, as the provider tells it.
+/// One movement of money, as the provider reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     /// The provider's id. A refund may bear that of its payment.
     pub id: TransactionId,
     /// Which way.
     pub direction: Direction,
-    /// The label as told: whose payment it says to be.
+    /// The label as reported: whose payment it claims to be.
     pub external_id: Option<ExternalId>,
     /// How much.
     pub amount: Money,
@@ -86,7 +86,7 @@ impl Transaction {
         self.direction == direction && self.status == TransactionStatus::Succeeded
     }
 
-    /// Whether both are the same entry of a ledger, whatever is told of it.
+    /// Whether both are the same entry of a ledger, whatever is reported about it.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.direction == other.direction && self.id == other.id
     }

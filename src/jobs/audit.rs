@@ -166,7 +166,7 @@ impl Audit {
             let now = self.clock.now();
             said += self
                 .store
-                .say_findings(self.provider.name(), batch, now)
+                .record_findings(self.provider.name(), batch, now)
                 .await?;
         }
         Ok(said)
@@ -232,7 +232,7 @@ impl Audit {
                 self.provider.name(),
                 Observation::Seen(order.clone()),
             );
-            if !decision.says_something() {
+            if !decision.has_changes() {
                 return Ok(());
             }
             let now = self.clock.now();
@@ -241,7 +241,7 @@ impl Audit {
                 // After its end it may have had no further look; in review there always is one.
                 row.schedule.next_poll_at.get_or_insert(now);
             }
-            match self.store.commit_aside(&decision, now).await? {
+            match self.store.commit_audit_decision(&decision, now).await? {
                 Written::Yes { .. } => return Ok(()),
                 Written::Stale => {}
                 Written::Refused(why) => {

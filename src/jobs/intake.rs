@@ -116,7 +116,9 @@ impl Intake {
             let store = &self.store;
             // Now, not at the beginning: whoever reads the queue in order has passed that by.
             let now = self.clock.now();
-            let some = store.bring_back(&horizons, now, BROUGHT_A_TURN).await?;
+            let some = store
+                .clamp_future_plans(&horizons, now, BROUGHT_A_TURN)
+                .await?;
             brought += some;
             if some < u64::from(BROUGHT_A_TURN) {
                 break;

@@ -165,6 +165,18 @@ impl RateLimiter {
         self.window.count(now);
     }
 
+    /// The same without debt, else how long to wait before trying again.
+    pub(super) fn charge_in_turn(&mut self, now: Duration) -> Result<(), Duration> {
+        self.refill(now);
+        let held = self.held_until.saturating_sub(now);
+        let wait = held.max(self.wait_for_token(0).unwrap_or_default());
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        self.charge(now);
+        Ok(())
+    }
+
     /// Time until a request may begin that leaves `kept` for others; zero = at once, None = not
     /// before one comes back.
     pub(super) fn wait(&mut self, kept: u8, now: Duration) -> Option<Duration> {
@@ -246,7 +258,7 @@ impl RateLimiter {
             return;
         }
         let grown = rate * (1.0 + GROWTH * elapsed) + GROWTH * elapsed;
-        let limit = self.limits.requests_per_second;
+        let limit = self.configured.requests_per_second;
         let enough = if limit > 0.0 {
             grown >= limit
         } else {

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Limiter, Limits, Permit};
+use super::limiter::{Limiter, Permit};
+use super::rate::Limits;
 
 /// A shared `Limiter`.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! `CreationAnswer`, `PageEnd`) and that it *could not be asked* (`ProviderError`). Only the first
 //! kind can become an observation about an invoice.
 
+pub mod crypto_pay;
 pub mod http;
 pub mod kind;
 mod ledger;
@@ -121,6 +122,10 @@ pub trait ListOrders: Send + Sync {
 /// Creates orders.
 #[async_trait]
 pub trait CreateOrders: Send + Sync {
+    /// For how long after the first time the same creation, sent again, makes no second order. Later,
+    /// what the first one made is searched for before it is sent again.
+    fn idempotent_for(&self) -> Duration;
+
     /// The creation request that `invoice` asks for, the same bytes each time, or why it can never
     /// be made (one line, names the option and the rule). Pure.
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;

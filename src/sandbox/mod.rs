@@ -1,34 +1,38 @@
-//! The sandbox: a simulator of the Wallet Pay store API on loopback.
+//! The sandbox: simulators of payment providers on loopback.
 //!
-//! It serves the four operations of the provider with their quirks and limits, so that any client of the
+//! It serves each provider's API under its own paths, with quirks and limits, so that any client of the
 //! real API works against it by its base URL alone, and a control side (`/sandbox/…`) on which payers
 //! pay and things go wrong. Orders live in memory; what looks random follows from a seed.
 //!
-//! `book`, `order`, `money` decide; `world` holds; `api`, `control` speak HTTP; `deck`, `play`, `spoil`
-//! are the faults.
+//! Each provider has a folder: its orders and a router. What they share lies above: `core` (clock,
+//! counters, rate limits), `faults`, `call`, `serve` and `play` (the steps of a request), `simulator`
+//! (what the control side needs of each), `world` (all of them).
 
-mod api;
-mod book;
+mod answer;
+mod call;
 mod control;
-mod deck;
-mod dump;
-mod fault;
-mod fault_json;
+mod core;
+mod crypto_pay;
+mod decimal;
+mod dialect;
+mod faults;
 mod limit;
 mod link;
 mod moment;
-mod money;
-mod order;
+mod operation;
+mod options;
 mod play;
 mod reply;
-mod spoil;
+mod serve;
+mod shelf;
+mod simulator;
 mod tally;
-mod wire;
+mod variant;
+mod walletpay;
 mod world;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,78 +40,24 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use book::{ControlError, CreateError, Payment};
-pub use fault::{Fault, FaultKind, Operation};
-pub use fault_json::{FaultError, parse_faults};
+pub use faults::{Fault, FaultError, FaultKind, FaultTarget, parse_faults};
 pub use moment::Moment;
-pub use money::{Currency, Money, PaymentOption};
-pub use order::{NewOrder, OrderView, Status};
-pub use tally::Stats;
-pub use world::{Batch, Created, World};
+pub use operation::{Operation, SimulatedProvider};
+pub use options::SandboxOptions;
+pub use simulator::{
+    ControlError, CreateError, OrderAction, OrderBatch, OrderEnding, OrderTruth, OrderView,
+    SimulatedPayment, SimulatedRefund, ViewedAmount,
+};
+pub use tally::SandboxStats;
+pub use variant::Variant;
+pub use walletpay::{Created, NewOrder};
+pub use world::World;
 
-use api::App;
+use self::core::SandboxCore;
 use link::{Link, LinkListener};
 
 /// How long a stopping sandbox waits for answers under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How the sandbox behaves. The default: port 8181 of loopback, any key, no latency, no limit, no faults.
-#[derive(Debug, Clone)]
-pub struct SandboxOptions {
-    /// A loopback address; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The key that clients must show; `None` accepts any that is not empty.
-    pub api_key: Option<String>,
-    /// Ids, rates, sweeps and the chance of faults follow from it.
-    pub seed: u64,
-    /// Waited before each answer of a store operation.
-    pub latency: Duration,
-    /// Requests a second over all store operations, up to one second's worth at once; `None` = no limit.
-    pub rate_limit: Option<f64>,
-    /// Whether the 429 of the rate limit tells the wait. The provider documents no such header.
-    pub rate_limit_retry_after: bool,
-    /// In force from the start.
-    pub faults: Vec<Fault>,
-    pub preview_id: PreviewId,
-    /// Compress for clients that accept it.
-    pub gzip: bool,
-}
-
-impl Default for SandboxOptions {
-    fn default() -> SandboxOptions {
-        SandboxOptions {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8181)),
-            api_key: None,
-            seed: 0,
-            latency: Duration::ZERO,
-            rate_limit: None,
-            rate_limit_retry_after: false,
-            faults: Vec::new(),
-            preview_id: PreviewId::Text,
-            gzip: true,
-        }
-    }
-}
-
-/// How create and preview write the id: the specification says text, its own example is a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PreviewId {
-    #[default]
-    Text,
-    Number,
-}
-
-impl FromStr for PreviewId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<PreviewId, String> {
-        match text {
-            "text" => Ok(PreviewId::Text),
-            "number" => Ok(PreviewId::Number),
-            _ => Err(format!("{text:?}; accepted: text, number")),
-        }
-    }
-}
 
 /// A running sandbox. Dropped without [`Sandbox::stop`] it stops taking connections.
 pub struct Sandbox {
@@ -129,18 +79,11 @@ impl Sandbox {
             )
         })?;
         let address = listener.local_addr()?;
-        let world = Arc::new(World::new(&options));
-        let stopping = CancellationToken::new();
-        let app = App {
-            world: Arc::clone(&world),
-            api_key: options.api_key.map(Into::into),
-            latency: options.latency,
-            preview_id: options.preview_id,
-            gzip: options.gzip,
-            limit_tells_wait: options.rate_limit_retry_after,
-            stopping: stopping.clone(),
-        };
-        let service = api::routes().merge(control::routes()).with_state(app);
+        let core = Arc::new(SandboxCore::new(&options));
+        let stopping = core.stopping.clone();
+        let (world, providers) = World::new(&core);
+        let world = Arc::new(world);
+        let service = providers.merge(control::routes(Arc::clone(&world)));
         let service = service.into_make_service_with_connect_info::<Link>();
         let server = axum::serve(LinkListener(listener), service)
             .with_graceful_shutdown(stopping.clone().cancelled_owned());

@@ -42,6 +42,34 @@ impl Moment {
         Moment(self.0.saturating_add(nanos))
     }
 
+    /// This moment and `span` less.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Moment {
+        let nanos = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        Moment(self.0.saturating_sub(nanos))
+    }
+
+    /// From `earlier` to this moment; nothing when it lies later.
+    pub fn since(self, earlier: Moment) -> Duration {
+        let nanos = self.0.saturating_sub(earlier.0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
+    }
+
+    /// Reads ISO 8601 with a zone.
+    pub fn parse(text: &str) -> Option<Moment> {
+        let at: Timestamp = text.parse().ok()?;
+        Some(Moment(i64::try_from(at.as_nanosecond()).ok()?))
+    }
+
+    /// With three digits of a second whatever they are: `2026-02-18T15:12:54.680Z`.
+    pub fn to_millis_text(self) -> String {
+        let at = Timestamp::from_nanosecond(i128::from(self.truncated(3).0));
+        let mut text = String::new();
+        let _ = PRINTERS[1]
+            .print_timestamp(&at.unwrap_or(Timestamp::UNIX_EPOCH), StdFmtWrite(&mut text));
+        text
+    }
+
     /// Cut down to `digits` digits of a second.
     #[must_use]
     pub fn truncated(self, digits: u32) -> Moment {
@@ -93,6 +121,13 @@ mod tests {
         assert_eq!(text(100_000_000), "2024-04-21T15:04:24.100Z");
         assert_eq!(text(991_000), "2024-04-21T15:04:24.000991Z");
         assert_eq!(text(1), "2024-04-21T15:04:24.000000001Z");
+        let millis = |fraction: i64| Moment::from_nanos(base + fraction).to_millis_text();
+        assert_eq!(millis(0), "2024-04-21T15:04:24.000Z");
+        assert_eq!(millis(92_999_999), "2024-04-21T15:04:24.092Z");
+        assert_eq!(
+            Moment::parse("2024-04-21T18:04:24+03:00"),
+            Some(Moment::from_nanos(base))
+        );
     }
 
     #[test]

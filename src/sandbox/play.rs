@@ -13,13 +13,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::stream::{self, Stream, StreamExt};
 
-use super::api::{App, Caller, on_its_own_thread};
-use super::deck::Dealt;
-use super::fault::{Fault, FaultKind, Operation};
+use super::answer::SimulatedAnswer;
+use super::call::Call;
+use super::core::SandboxCore;
+use super::dialect::Dialect;
+use super::faults::{Dealt, Fault, FaultKind, spoil};
 use super::reply;
-use super::spoil::spoil;
-use super::wire::{self, Answer};
-use super::world::World;
 
 /// Long enough for what was sent so far to leave before the connection ends.
 const FLUSH_PAUSE: Duration = Duration::from_millis(30);
@@ -32,71 +31,56 @@ const PROXY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\
     <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
 
 /// Lets the dealt fault happen to a request that `job` would have answered.
-pub(super) async fn play<J>(
-    app: App,
-    operation: Operation,
-    caller: Caller,
-    dealt: Dealt,
-    job: J,
-) -> Response
+pub(super) async fn play<J>(call: Call, dealt: Dealt, job: J) -> Response
 where
-    J: FnOnce(&World) -> Answer + Send + 'static,
+    J: FnOnce() -> SimulatedAnswer + Send + 'static,
 {
-    let world = Arc::clone(&app.world);
+    let core = Arc::clone(&call.core);
     if dealt.fault.kind.is_in_the_data() {
+        let (operation, gzip, dialect) = (call.operation, call.gzip(), call.dialect);
         let spoiled = move || {
-            let answer = spoiled(&world, dealt, job(&world));
-            reply::whole(&world, operation, answer, caller.gzip)
+            let answer = spoiled(&core, dialect, dealt, job());
+            reply::whole(&core, operation, answer, gzip)
         };
-        return on_its_own_thread(operation, spoiled).await;
+        return Call::run(operation, spoiled).await;
     }
-    world.tally().fault(dealt.fault.kind);
+    core.tally().fault(dealt.fault.kind);
     if dealt.performs {
-        // The order is made; its answer is what gets lost.
-        job(&world);
-        return instead(&app, operation, &caller, &dealt.fault).await;
+        // The request takes effect; its answer is what gets lost.
+        job();
+        return instead(&call, &dealt.fault).await;
     }
-    let stop = app.stopping.clone().cancelled_owned();
+    let stop = core.stopping.clone().cancelled_owned();
     match dealt.fault.kind {
-        FaultKind::TruncatedBody => truncated(&job(&world)),
-        FaultKind::SlowBody => streamed(job(&world), |body| slow(body).take_until(stop)),
+        FaultKind::TruncatedBody => truncated(&job()),
+        FaultKind::SlowBody => streamed(job(), |body| slow(body).take_until(stop)),
         FaultKind::HugeBody if dealt.fault.gzip => {
-            let mut response = streamed(job(&world), |body| huge_compressed(body).take_until(stop));
+            let mut response = streamed(job(), |body| huge_compressed(body).take_until(stop));
             let gzip = HeaderValue::from_static("gzip");
             response
                 .headers_mut()
                 .insert(header::CONTENT_ENCODING, gzip);
             response
         }
-        FaultKind::HugeBody => streamed(job(&world), |body| huge(body).take_until(stop)),
-        _ => instead(&app, operation, &caller, &dealt.fault).await,
+        FaultKind::HugeBody => streamed(job(), |body| huge(body).take_until(stop)),
+        _ => instead(&call, &dealt.fault).await,
     }
 }
 
 /// An answer that owes nothing to the operation, or none at all.
-async fn instead(app: &App, operation: Operation, caller: &Caller, fault: &Fault) -> Response {
+async fn instead(call: &Call, fault: &Fault) -> Response {
+    let wait = fault.retry_after.as_deref();
     let answer = match fault.kind {
-        FaultKind::Status429 => wire::error(StatusCode::TOO_MANY_REQUESTS, "Request limit reached"),
-        FaultKind::NotFound => wire::error(StatusCode::NOT_FOUND, "Order not found"),
-        FaultKind::EnvelopeError => wire::refusal(
-            fault.status.as_deref().unwrap_or("INTERNAL_ERROR"),
-            "Something went wrong",
-        ),
-        FaultKind::Status502Html => {
-            app.world.tally().answer(
-                operation,
-                StatusCode::BAD_GATEWAY.as_u16(),
-                PROXY_PAGE.len(),
-            );
-            let html = HeaderValue::from_static("text/html");
-            return reply::plain(StatusCode::BAD_GATEWAY, html, Body::from(PROXY_PAGE));
-        }
+        FaultKind::Status429 => call.dialect.too_many_requests(wait),
+        FaultKind::NotFound => call.dialect.not_found(),
+        FaultKind::EnvelopeError => call.dialect.envelope_error(fault.status.as_deref()),
+        FaultKind::Status502Html => return proxy_page(call),
         FaultKind::Timeout => {
-            app.stopping.cancelled().await;
+            call.core.stopping.cancelled().await;
             return reply::going_away();
         }
-        FaultKind::Reset => {
-            caller.link.cut();
+        FaultKind::Reset | FaultKind::LostAnswer => {
+            call.caller.link.cut();
             return reply::going_away();
         }
         // The others than the first need an answer to work on, and had one in `play`.
@@ -108,39 +92,46 @@ async fn instead(app: &App, operation: Operation, caller: &Caller, fault: &Fault
         | FaultKind::UnknownStatus
         | FaultKind::NullFields
         | FaultKind::FlipBack
-        | FaultKind::ShortPage => {
-            wire::error(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected error")
-        }
+        | FaultKind::ShortPage => call.dialect.server_error(),
     };
-    let mut response = reply::whole(&app.world, operation, answer, caller.gzip);
-    let wait = fault
-        .retry_after
-        .as_deref()
-        .and_then(|wait| HeaderValue::from_str(wait).ok());
-    if let Some(wait) = wait {
+    let mut response = reply::whole(&call.core, call.operation, answer, call.gzip());
+    if let Some(wait) = wait.and_then(|wait| HeaderValue::from_str(wait).ok()) {
         response.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     response
 }
 
+fn proxy_page(call: &Call) -> Response {
+    let http = StatusCode::BAD_GATEWAY;
+    let mut tally = call.core.tally();
+    tally.answer(call.operation, http.as_u16(), PROXY_PAGE.len());
+    let html = HeaderValue::from_static("text/html");
+    reply::plain(http, html, Body::from(PROXY_PAGE))
+}
+
 /// The answer with the fault in its data; as it is, and the fault kept for later, where nothing can be spoiled.
-fn spoiled(world: &World, mut dealt: Dealt, answer: Answer) -> Answer {
-    let status = dealt.fault.status.as_deref();
+fn spoiled(
+    core: &SandboxCore,
+    dialect: &dyn Dialect,
+    mut dealt: Dealt,
+    answer: SimulatedAnswer,
+) -> SimulatedAnswer {
+    let (kind, status) = (dealt.fault.kind, dealt.fault.status.as_deref());
     let body = if answer.has_data {
-        spoil(dealt.fault.kind, status, &answer.body, &mut dealt.rng)
+        spoil(dialect.shape(), kind, status, &answer.body, &mut dealt.rng)
     } else {
         None
     };
     if let Some(body) = body {
-        world.tally().fault(dealt.fault.kind);
-        return Answer { body, ..answer };
+        core.tally().fault(kind);
+        return SimulatedAnswer { body, ..answer };
     }
-    world.put_back(&dealt);
+    core.put_back(&dealt);
     answer
 }
 
 /// Half the body under a Content-Length for all of it, then the end of the connection.
-fn truncated(answer: &Answer) -> Response {
+fn truncated(answer: &SimulatedAnswer) -> Response {
     let length = answer.body.len();
     let half = answer.body.slice(..length / 2);
     let end = async {
@@ -155,7 +146,7 @@ fn truncated(answer: &Answer) -> Response {
     response
 }
 
-fn streamed<S>(answer: Answer, parts: impl FnOnce(Bytes) -> S) -> Response
+fn streamed<S>(answer: SimulatedAnswer, parts: impl FnOnce(Bytes) -> S) -> Response
 where
     S: Stream<Item = Bytes> + Send + 'static,
 {

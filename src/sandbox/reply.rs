@@ -9,9 +9,9 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::fault::Operation;
-use super::wire::Answer;
-use super::world::World;
+use super::answer::SimulatedAnswer;
+use super::core::SandboxCore;
+use super::operation::Operation;
 
 /// Compressing less than this makes it longer.
 const GZIP_FROM_BYTES: usize = 150;
@@ -19,15 +19,19 @@ const GZIP_FROM_BYTES: usize = 150;
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A complete answer, counted.
-pub(super) fn whole(world: &World, operation: Operation, answer: Answer, gzip: bool) -> Response {
+pub(super) fn whole(
+    core: &SandboxCore,
+    operation: Operation,
+    answer: SimulatedAnswer,
+    gzip: bool,
+) -> Response {
     let compressed = gzip && answer.body.len() >= GZIP_FROM_BYTES;
     let body = if compressed {
         compress(&answer.body)
     } else {
         answer.body
     };
-    world
-        .tally()
+    core.tally()
         .answer(operation, answer.http.as_u16(), body.len());
     let mut response = plain(answer.http, JSON, Body::from(body));
     if compressed {
@@ -36,6 +40,11 @@ pub(super) fn whole(world: &World, operation: Operation, answer: Answer, gzip: b
             .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
+}
+
+/// An answer to what is no operation.
+pub(super) fn uncounted(answer: SimulatedAnswer) -> Response {
+    plain(answer.http, JSON, Body::from(answer.body))
 }
 
 pub(super) fn plain(http: StatusCode, content_type: HeaderValue, body: Body) -> Response {

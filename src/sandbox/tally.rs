@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::fault::{FaultKind, Operation};
+use super::faults::FaultKind;
 use super::moment::Moment;
+use super::operation::{Operation, SimulatedProvider};
 
 /// A copy of all counters. Requests are counted on arrival, the refused ones included.
 #[derive(Debug, Clone, Serialize)]
-pub struct Stats {
-    /// By operation; all four are there.
+pub struct SandboxStats {
+    /// By operation, all of them there; in JSON by provider and operation.
+    #[serde(serialize_with = "by_provider")]
     pub requests: BTreeMap<Operation, u64>,
-    /// Bytes of answer bodies as sent, compressed ones compressed, by operation; endless bodies count nothing.
+    /// Bytes of answer bodies as sent, compressed ones compressed; endless bodies count nothing.
+    #[serde(serialize_with = "by_provider")]
     pub bytes: BTreeMap<Operation, u64>,
     /// Answers by HTTP status. A request that got none (time-out, reset) is missing here.
     pub answers: BTreeMap<u16, u64>,
@@ -29,21 +32,19 @@ pub struct Stats {
     pub peak_per_second: u64,
     pub first_request_at: Option<Moment>,
     pub last_request_at: Option<Moment>,
-    /// Orders by status now; all four are there.
-    pub orders: BTreeMap<&'static str, u64>,
+    /// Orders by provider and its own word for their status now, all words there.
+    pub orders: BTreeMap<SimulatedProvider, BTreeMap<&'static str, u64>>,
     #[serde(skip)]
     second: (i64, u64),
 }
 
-impl Stats {
-    pub(super) fn new() -> Stats {
+impl SandboxStats {
+    pub(super) fn new() -> SandboxStats {
         let zeros = || {
-            Operation::ALL
-                .into_iter()
-                .map(|operation| (operation, 0))
-                .collect()
+            let all = Operation::ALL.iter();
+            all.map(|operation| (*operation, 0)).collect()
         };
-        Stats {
+        SandboxStats {
             requests: zeros(),
             bytes: zeros(),
             answers: BTreeMap::new(),
@@ -58,6 +59,15 @@ impl Stats {
             orders: BTreeMap::new(),
             second: (0, 0),
         }
+    }
+
+    /// Requests to one provider, whatever they asked for.
+    pub fn requests_to(&self, provider: SimulatedProvider) -> u64 {
+        let of = |operation: &Operation| operation.provider() == provider;
+        let counts = self.requests.iter();
+        counts
+            .filter_map(|(operation, count)| of(operation).then_some(count))
+            .sum()
     }
 
     pub(super) fn request(&mut self, operation: Operation, now: Moment) {
@@ -85,13 +95,25 @@ impl Stats {
     }
 }
 
+fn by_provider<S: Serializer>(
+    counts: &BTreeMap<Operation, u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut nested: BTreeMap<_, BTreeMap<_, u64>> = BTreeMap::new();
+    for (operation, count) in counts {
+        let of_provider = nested.entry(operation.provider()).or_default();
+        of_provider.insert(operation.name(), *count);
+    }
+    nested.serialize(serializer)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_busiest_second_is_kept() {
-        let mut stats = Stats::new();
+        let mut stats = SandboxStats::new();
         for millis in [100, 200, 900, 1000, 1100, 5000] {
             stats.request(Operation::Preview, Moment::from_nanos(millis * 1_000_000));
         }
@@ -107,12 +129,12 @@ mod tests {
 
     #[test]
     fn keys_are_the_words_of_the_contract() {
-        let mut stats = Stats::new();
+        let mut stats = SandboxStats::new();
         stats.fault(FaultKind::Status502Html);
         stats.answer(Operation::List, 200, 10);
         let json = serde_json::to_value(&stats).unwrap();
         assert_eq!(
-            json["requests"],
+            json["requests"]["walletpay"],
             serde_json::json!({"create": 0, "preview": 0, "list": 0, "amount": 0})
         );
         assert_eq!(json["faults"], serde_json::json!({"status_502_html": 1}));

@@ -1,244 +1,188 @@
-//! The simulated provider behind its door: orders, faults and counters, shared by all connections.
-//!
-//! The demo and tests use it in-process, next to the HTTP sides. Each call is one step under a lock.
+//! All simulated providers with what they share: the truth that clients are measured against, and the
+//! hands that change it. The demo and tests use it in-process, next to the HTTP sides.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
-use super::SandboxOptions;
-use super::book::{Book, ControlError, CreateError, Payment};
-use super::deck::{Dealt, Deck};
-use super::fault::{Fault, Operation};
-use super::limit::Bucket;
+use axum::Router;
+
+use super::core::SandboxCore;
+use super::crypto_pay::{self, CryptoPaySimulator};
+use super::faults::Fault;
 use super::moment::Moment;
-use super::order::{NewOrder, Order, OrderView, Status};
-use super::tally::Stats;
+use super::operation::SimulatedProvider;
+use super::simulator::{
+    ControlError, CreateError, OrderAction, OrderBatch, OrderEnding, OrderView, SimulatedPayment,
+    SimulatedRefund, Simulator,
+};
+use super::tally::SandboxStats;
+use super::walletpay::{self, Created, NewOrder, WalletPaySimulator};
 
-/// Orders are made this many at a time, so that seeding a million does not keep requests waiting.
-const SEED_CHUNK: usize = 2_000;
-
-/// The truth that clients are measured against, and the hands that change it.
+/// The simulated providers, their faults and counters.
 pub struct World {
-    book: RwLock<Book>,
-    deck: Mutex<Deck>,
-    stats: Mutex<Stats>,
-    limit: Option<Mutex<Bucket>>,
-    /// Never goes back, or an expired order would come alive again by itself.
-    latest_nanos: AtomicI64,
-}
-
-/// An order made, or made before by the same parameters.
-#[derive(Debug, Clone)]
-pub struct Created {
-    pub order: OrderView,
-    pub already: bool,
-}
-
-/// Many orders at once, for load tests: external ids are `external_id_prefix` and a number that never repeats.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    pub count: usize,
-    pub external_id_prefix: String,
-    pub amount: String,
-    pub currency: String,
-    /// Seconds, 30 to 864000.
-    pub timeout_seconds: i64,
-}
-
-impl Default for Batch {
-    fn default() -> Batch {
-        Batch {
-            count: 1,
-            external_id_prefix: "LOAD-".into(),
-            amount: "1.00".into(),
-            currency: "USD".into(),
-            timeout_seconds: 3600,
-        }
-    }
+    core: Arc<SandboxCore>,
+    walletpay: Arc<WalletPaySimulator>,
+    /// In the order of their names in [`SimulatedProvider::ALL`].
+    simulators: Vec<Arc<dyn Simulator>>,
 }
 
 impl World {
-    pub(super) fn new(options: &SandboxOptions) -> World {
-        World {
-            book: RwLock::new(Book::new(options.seed)),
-            deck: Mutex::new(Deck::new(options.seed, options.faults.clone())),
-            stats: Mutex::new(Stats::new()),
-            limit: options
-                .rate_limit
-                .map(|per_second| Mutex::new(Bucket::new(per_second))),
-            latest_nanos: AtomicI64::new(i64::MIN),
-        }
+    pub(super) fn new(core: &Arc<SandboxCore>) -> (World, Router) {
+        let walletpay = Arc::new(WalletPaySimulator::new(Arc::clone(core)));
+        let crypto_pay = Arc::new(CryptoPaySimulator::new(Arc::clone(core)));
+        let routes = Router::new()
+            .merge(walletpay::routes(Arc::clone(&walletpay)))
+            .merge(crypto_pay::routes(Arc::clone(&crypto_pay)));
+        let world = World {
+            core: Arc::clone(core),
+            walletpay: Arc::clone(&walletpay),
+            simulators: vec![walletpay, crypto_pay],
+        };
+        (world, routes)
     }
 
-    /// The provider's clock.
+    /// The providers' clock.
     pub fn now(&self) -> Moment {
-        let wall = Moment::now().nanos();
-        Moment::from_nanos(wall.max(self.latest_nanos.fetch_max(wall, Ordering::Relaxed)))
+        self.core.now()
     }
 
+    /// Makes an order at Wallet Pay.
     pub fn create(&self, new: &NewOrder) -> Result<Created, CreateError> {
-        let mut book = self.book_mut();
-        let now = self.now();
-        let (order, already) = book.create(new, now)?;
-        Ok(Created {
-            order: order.view(now),
-            already,
-        })
+        self.walletpay.create_order(new)
     }
 
-    /// Makes `batch.count` orders; answers with their places in the list.
-    pub fn seed(&self, batch: &Batch) -> Result<Range<usize>, CreateError> {
-        let mut new = NewOrder::simple("", &batch.amount, &batch.currency);
-        new.timeout_seconds = batch.timeout_seconds;
-        let mut made = None;
-        let mut left = batch.count;
-        while left > 0 {
-            let mut book = self.book_mut();
-            let now = self.now();
-            for _ in 0..left.min(SEED_CHUNK) {
-                let place = book.orders().len();
-                new.external_id = format!("{}{}", batch.external_id_prefix, place + 1);
-                if book.create(&new, now)?.1 {
-                    return Err(CreateError::Conflict(new.external_id));
-                }
-                made.get_or_insert(place..place).end = place + 1;
-                left -= 1;
-            }
-        }
-        Ok(made.unwrap_or(0..0))
+    /// Makes `batch.count` orders; answers with their places among the orders of the provider.
+    pub fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError> {
+        let mut at = self.at(Some(batch.provider));
+        at.next().map_or(Ok(0..0), |one| one.seed(batch))
     }
 
-    /// `reference` is an order id, else an external id; so for all that follow.
-    pub fn pay(&self, reference: &str, payment: &Payment) -> Result<OrderView, ControlError> {
-        self.change(|book, now| {
-            book.pay(reference, payment, now)
-                .map(|order| order.view(now))
-        })
+    /// `reference` is an order id, else an external id, at the first provider that knows it; so for all that follow.
+    pub fn pay(
+        &self,
+        reference: &str,
+        payment: &SimulatedPayment,
+    ) -> Result<OrderView, ControlError> {
+        self.act(None, reference, &OrderAction::Pay(payment.clone()))
     }
 
     /// `late` allows the change of an order that has ended already.
     pub fn cancel(&self, reference: &str, late: bool) -> Result<OrderView, ControlError> {
-        self.change(|book, now| {
-            book.cancel(reference, late, now)
-                .map(|order| order.view(now))
-        })
+        let ending = OrderEnding {
+            late,
+            ..OrderEnding::default()
+        };
+        self.act(None, reference, &OrderAction::Cancel(ending))
     }
 
     /// `late` allows the change of an order that has ended already.
     pub fn expire(&self, reference: &str, late: bool) -> Result<OrderView, ControlError> {
-        self.change(|book, now| {
-            book.expire(reference, late, now)
-                .map(|order| order.view(now))
-        })
+        let ending = OrderEnding {
+            late,
+            ..OrderEnding::default()
+        };
+        self.act(None, reference, &OrderAction::Expire(ending))
+    }
+
+    /// Sends `amount` back to the payer, all that is left without one.
+    pub fn refund(&self, reference: &str, amount: Option<&str>) -> Result<OrderView, ControlError> {
+        let refund = SimulatedRefund {
+            amount: amount.map(str::to_owned),
+        };
+        self.act(None, reference, &OrderAction::Refund(refund))
+    }
+
+    /// Lets something happen to an order at `provider`, or at the first that knows `reference`.
+    pub fn act(
+        &self,
+        provider: Option<SimulatedProvider>,
+        reference: &str,
+        action: &OrderAction,
+    ) -> Result<OrderView, ControlError> {
+        for simulator in self.at(provider) {
+            match simulator.act(reference, action) {
+                Err(ControlError::Unknown(_)) => {}
+                known => return known,
+            }
+        }
+        Err(ControlError::Unknown(reference.into()))
     }
 
     pub fn order(&self, reference: &str) -> Option<OrderView> {
-        let book = self.book();
-        book.find(reference).map(|order| order.view(self.now()))
+        self.order_at(None, reference)
     }
 
-    /// All orders as they stand now, oldest first.
+    pub fn order_at(
+        &self,
+        provider: Option<SimulatedProvider>,
+        reference: &str,
+    ) -> Option<OrderView> {
+        self.at(provider).find_map(|one| one.find(reference))
+    }
+
+    /// All orders as they stand now, by provider, oldest first.
     pub fn orders(&self) -> Vec<OrderView> {
-        self.page(0, usize::MAX, |orders, now| {
-            orders.iter().map(|order| order.view(now)).collect()
-        })
+        let all = self.simulators.iter();
+        all.flat_map(|one| one.views(0..one.len())).collect()
+    }
+
+    /// Up to `count` orders from `offset` on, of `provider` or of all, one after the other.
+    pub(super) fn page(
+        &self,
+        provider: Option<SimulatedProvider>,
+        offset: usize,
+        count: usize,
+    ) -> Vec<OrderView> {
+        let (mut skip, mut left) = (offset, count);
+        let mut page = Vec::new();
+        for simulator in self.at(provider) {
+            let views = simulator.views(skip..skip.saturating_add(left));
+            skip = skip.saturating_sub(simulator.len());
+            left -= views.len();
+            page.extend(views);
+        }
+        page
     }
 
     pub fn set_faults(&self, faults: Vec<Fault>) {
-        lock(&self.deck).replace(faults);
+        self.core.set_faults(faults);
     }
 
     /// The faults in force, with what is left of each count.
     pub fn faults(&self) -> Vec<Fault> {
-        lock(&self.deck).faults().to_vec()
+        self.core.faults()
     }
 
-    pub fn stats(&self) -> Stats {
-        let mut stats = lock(&self.stats).clone();
-        stats.orders = Status::ALL
-            .into_iter()
-            .map(|status| (status.word(), 0))
+    pub fn stats(&self) -> SandboxStats {
+        let mut stats = self.core.tally().clone();
+        let all = self.simulators.iter();
+        stats.orders = all
+            .map(|one| (one.provider(), one.count_by_status()))
             .collect();
-        self.page(0, usize::MAX, |orders, now| {
-            for order in orders {
-                *stats.orders.entry(order.status(now).0.word()).or_default() += 1;
-            }
-        });
         stats
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.book().orders().len()
+    fn at(&self, provider: Option<SimulatedProvider>) -> impl Iterator<Item = &Arc<dyn Simulator>> {
+        let all = self.simulators.iter();
+        all.filter(move |one| provider.is_none_or(|wanted| wanted == one.provider()))
     }
-
-    /// By order id only, as the preview looks it up.
-    pub(super) fn by_id(&self, id: &str) -> Option<OrderView> {
-        let book = self.book();
-        book.by_id(id).map(|order| order.view(self.now()))
-    }
-
-    /// Lets `read` see up to `count` orders from `offset` on, all at one moment.
-    pub(super) fn page<T>(
-        &self,
-        offset: usize,
-        count: usize,
-        read: impl FnOnce(&[Order], Moment) -> T,
-    ) -> T {
-        let book = self.book();
-        let rest = book.orders().get(offset..).unwrap_or_default();
-        read(&rest[..count.min(rest.len())], self.now())
-    }
-
-    pub(super) fn deal(&self, operation: Operation) -> Option<Dealt> {
-        lock(&self.deck).deal(operation)
-    }
-
-    pub(super) fn put_back(&self, dealt: &Dealt) {
-        lock(&self.deck).put_back(dealt);
-    }
-
-    /// Whole seconds to wait when the rate limit is reached.
-    pub(super) fn over_limit(&self) -> Option<u64> {
-        let wait = lock(self.limit.as_ref()?).take(self.now()).err()?;
-        Some(wait.as_secs() + 1)
-    }
-
-    pub(super) fn tally(&self) -> MutexGuard<'_, Stats> {
-        lock(&self.stats)
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Book, Moment) -> T) -> T {
-        let mut book = self.book_mut();
-        // Read after the lock was got: moments must ascend in the order of the changes.
-        let now = self.now();
-        change(&mut book, now)
-    }
-
-    fn book(&self) -> RwLockReadGuard<'_, Book> {
-        self.book.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn book_mut(&self) -> RwLockWriteGuard<'_, Book> {
-        self.book.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A panic elsewhere must not take the simulator down: its steps leave nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::SandboxOptions;
     use super::*;
+
+    fn world() -> World {
+        World::new(&Arc::new(SandboxCore::new(&SandboxOptions::default()))).0
+    }
 
     #[test]
     fn seeded_batches_never_collide() {
-        let world = World::new(&SandboxOptions::default());
-        let batch = Batch {
+        let world = world();
+        let batch = OrderBatch {
             count: 4_500,
-            ..Batch::default()
+            ..OrderBatch::default()
         };
         assert_eq!(world.seed(&batch).unwrap(), 0..4_500);
         assert_eq!(world.seed(&batch).unwrap(), 4_500..9_000);
@@ -246,18 +190,52 @@ mod tests {
         assert_eq!(orders.len(), 9_000);
         assert_eq!(&*orders[8_999].external_id, "LOAD-9000");
         assert!(orders.is_sorted_by_key(|order| order.created_date_time));
-        assert_eq!(world.stats().orders["ACTIVE"], 9_000);
+        assert_eq!(
+            world.stats().orders[&SimulatedProvider::WalletPay]["ACTIVE"],
+            9_000
+        );
     }
 
     #[test]
     fn a_bad_batch_is_refused_before_anything_is_made() {
-        let world = World::new(&SandboxOptions::default());
-        let bad = Batch {
-            count: 10,
-            amount: "0.001".into(),
-            ..Batch::default()
-        };
-        assert!(matches!(world.seed(&bad), Err(CreateError::Invalid(_))));
-        assert_eq!(world.len(), 0);
+        let world = world();
+        for provider in SimulatedProvider::ALL {
+            let bad = OrderBatch {
+                provider: *provider,
+                count: 10,
+                amount: "0.0x".into(),
+                ..OrderBatch::default()
+            };
+            let refused = world.seed(&bad);
+            assert!(
+                matches!(refused, Err(CreateError::Invalid(_))),
+                "{provider}"
+            );
+        }
+        assert_eq!(world.orders().len(), 0);
+    }
+
+    #[test]
+    fn every_provider_makes_batches_and_finds_their_orders() {
+        let world = world();
+        for provider in SimulatedProvider::ALL {
+            let batch = OrderBatch {
+                provider: *provider,
+                count: 3,
+                external_id_prefix: format!("{provider}-"),
+                ..OrderBatch::default()
+            };
+            assert_eq!(world.seed(&batch).unwrap(), 0..3, "{provider}");
+            let order = world.order(&format!("{provider}-2")).unwrap();
+            assert_eq!(order.provider, *provider);
+            assert_eq!(
+                world.order(&order.id).unwrap().external_id,
+                order.external_id
+            );
+        }
+        let all = world.orders();
+        assert_eq!(all.len(), 3 * SimulatedProvider::ALL.len());
+        let ids = |views: &[OrderView]| views.iter().map(|it| it.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&world.page(None, 2, 3)), ids(&all[2..5]));
     }
 }

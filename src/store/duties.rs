@@ -91,7 +91,7 @@ pub trait Store: Send + Sync + 'static {
     /// Commits one decision that no look of the queue led to: it gives back the plan as it was read.
     /// So it is stale as well when anything of the invoice was written since then, its plan
     /// included; a nudge is not, and survives.
-    async fn commit_aside(
+    async fn commit_audit_decision(
         &self,
         decision: &Decision,
         now: UnixMillis,
@@ -123,7 +123,7 @@ pub trait Store: Send + Sync + 'static {
     /// Plans for `now` up to `limit` invoices that are planned further ahead than the horizon of
     /// their status allows: the clock went back. Returns how many; fewer than `limit` = these were
     /// the last.
-    async fn bring_back(
+    async fn clamp_future_plans(
         &self,
         horizons: &[(Status, UnixMillis)],
         now: UnixMillis,
@@ -216,7 +216,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Appends an event for each finding that was never said before, with the next version of its
     /// invoice where there is one. Returns how many were said.
-    async fn say_findings(
+    async fn record_findings(
         &self,
         provider: &str,
         findings: &[Discrepancy],

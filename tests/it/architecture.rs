@@ -1,5 +1,6 @@
-//! The house: each line of the map may use only lines below it. Reads the sources and holds them
-//! to it.
+//! The map of modules: each line may use only lines below it. Reads the sources and holds them to it.
+
+mod files;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -176,7 +177,8 @@ fn module_of(file: &Path) -> String {
 /// The text before the tests of a file, without comments.
 fn production(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
-    let production = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let tests = "#[cfg(test)]\nmod tests";
+    let production = text.split(tests).next().unwrap_or_default();
     let code = production
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));

@@ -15,7 +15,7 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::audit::{Audit, AuditError};
 use payrecond::limit::SharedLimiter;
 use payrecond::provider::{ApiKey, ProviderError};
-use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
+use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation, OrderBatch, SimulatedPayment};
 use payrecond::store::sqlite::{DatabaseLock, SqliteOptions, SqliteStore};
 
 use crate::shop::{Shop, drop_in_all, seed};
@@ -84,9 +84,11 @@ async fn every_kind_of_difference_is_found_and_said_once() {
         .order
         .id;
     shop.world
-        .pay(&unknown.to_string(), &Payment::default())
+        .pay(&unknown.to_string(), &SimulatedPayment::default())
         .unwrap();
-    shop.world.pay(&ours_pending, &Payment::default()).unwrap();
+    shop.world
+        .pay(&ours_pending, &SimulatedPayment::default())
+        .unwrap();
     let _ = paid;
 
     let first = audit(&shop, &["--json"]);
@@ -136,7 +138,7 @@ async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
         .order
         .id;
     shop.world
-        .pay(&order.to_string(), &Payment::default())
+        .pay(&order.to_string(), &SimulatedPayment::default())
         .unwrap();
     let report = audit(&shop, &["--adopt", "--json"]);
     assert_eq!(report.status.code(), Some(3));
@@ -297,10 +299,10 @@ async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
 async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
     for count_works in [true, false] {
         let shop = Shop::open().await;
-        let batch = Batch {
+        let batch = OrderBatch {
             count: 250,
             external_id_prefix: "E".into(),
-            ..Batch::default()
+            ..OrderBatch::default()
         };
         let names = seed(&shop.world, &batch);
         let mut program = shop.connect().await;

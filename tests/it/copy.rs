@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Output;
 
 use payrecond::clock::{Clock as _, SystemClock};
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
@@ -42,14 +42,14 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
     let shop = Shop::open().await;
     let daemon = shop.start();
     let (one, two) = (shop.drop_in("ORD-1").await, shop.drop_in("ORD-2").await);
-    shop.world.pay(&one, &Payment::default()).unwrap();
+    shop.world.pay(&one, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT count(*) FROM outbox", "1").await;
     let copy = path(&shop, "copy.db");
     let made = payrecond(&shop, &["backup", &copy]);
     assert!(made.status.success(), "a live database: {}", errors(&made));
     let again = payrecond(&shop, &["backup", &copy]);
     assert_eq!(again.status.code(), Some(1), "a copy is never overwritten");
-    shop.world.pay(&two, &Payment::default()).unwrap();
+    shop.world.pay(&two, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT count(*) FROM outbox", "2").await;
     let refused = payrecond(&shop, &["restore", &copy]);
     assert_eq!(refused.status.code(), Some(1), "a daemon runs");

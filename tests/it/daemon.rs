@@ -2,7 +2,7 @@
 
 use payrecond::config::Config;
 use payrecond::daemon;
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 
 use crate::shop::{Shop, environment};
 
@@ -13,7 +13,7 @@ async fn a_payment_becomes_one_event_in_the_outbox_and_on_stdout() {
     let id = shop.drop_in("ORD-1").await;
     shop.until("SELECT polls > 0 FROM invoices", "1").await;
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "0");
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     shop.until("SELECT acked_seq FROM consumers WHERE name = 'stdout'", "1")
         .await;
@@ -50,7 +50,7 @@ async fn a_requested_invoice_gets_its_order_and_its_links() {
     let link = shop.ask("SELECT direct_pay_link FROM invoices").await;
     assert!(link.starts_with("https://t.me/wallet"), "{link}");
     let id = shop.ask("SELECT order_id FROM invoices").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     daemon.stop().await;
     let types = "SELECT group_concat(type || version) FROM (SELECT * FROM outbox ORDER BY seq)";
@@ -82,7 +82,7 @@ async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is
     // While nobody can be asked, some are paid, some end; every order's time is over.
     for (n, id) in ids.iter().enumerate() {
         match n % 2 {
-            0 => drop(shop.world.pay(id, &Payment::default()).unwrap()),
+            0 => drop(shop.world.pay(id, &SimulatedPayment::default()).unwrap()),
             _ => drop(shop.world.expire(id, false).unwrap()),
         }
     }

@@ -19,7 +19,7 @@ use payrecond::provider::{
     ApiKey, CreateOrders, FetchOrders, ListItem, ListOrders, PageEnd, PageVisitor, Provider,
     ProviderError,
 };
-use payrecond::sandbox::{Batch, Fault, FaultKind, NewOrder, Operation, Payment};
+use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation, OrderBatch, SimulatedPayment};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
@@ -44,10 +44,10 @@ async fn without_watch(strategy: &str, settings: &str) -> Shop {
 
 /// `count` orders at the provider and, by one transaction, an invoice for each `every`-th.
 async fn fill(shop: &Shop, count: usize, every: usize) {
-    let batch = Batch {
+    let batch = OrderBatch {
         count,
         external_id_prefix: "E".into(),
-        ..Batch::default()
+        ..OrderBatch::default()
     };
     let places = shop.world.seed(&batch).unwrap();
     let orders = shop.world.orders();
@@ -98,7 +98,7 @@ async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes
     shop.until_asked(Operation::Amount, probes + 2).await;
     assert_eq!(shop.asked(Operation::List), lists);
     assert_eq!(shop.asked(Operation::Preview), previews);
-    shop.world.pay("E7", &Payment::default()).unwrap();
+    shop.world.pay("E7", &SimulatedPayment::default()).unwrap();
     shop.answer_again();
     shop.until("SELECT state FROM accounts", "working").await;
     let paid = "SELECT status FROM invoices WHERE external_id = 'E7'";
@@ -110,7 +110,9 @@ async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes
 async fn amounts_missing_when_the_daemon_ended_follow_after_the_next_start() {
     let mut shop = shop("preview", "").await;
     let order = shop.drop_in("PAID").await;
-    shop.world.pay(&order, &Payment::default()).unwrap();
+    shop.world
+        .pay(&order, &SimulatedPayment::default())
+        .unwrap();
     let daemon = shop.start();
     shop.until("SELECT status FROM invoices", "paid").await;
     daemon.stop().await;
@@ -188,7 +190,7 @@ async fn the_list_alone_finds_every_end_and_amount() {
     fill(&shop, 40, 2).await;
     let daemon = shop.start();
     shop.until_asked(Operation::List, 2).await;
-    shop.world.pay("E3", &Payment::default()).unwrap();
+    shop.world.pay("E3", &SimulatedPayment::default()).unwrap();
     shop.world.expire("E5", false).unwrap();
     shop.world.cancel("E7", false).unwrap();
     shop.until("SELECT count(*) FROM outbox", "3").await;
@@ -239,7 +241,7 @@ async fn amounts_follow_a_payment_that_a_preview_found() {
             without_watch("auto", FAST).await
         };
         let id = shop.drop_in("ORD-1").await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
         let daemon = shop.start();
         shop.until("SELECT count(*) FROM outbox", "2").await;
         daemon.stop().await;
@@ -258,7 +260,7 @@ async fn the_watch_sees_payments_between_looks() {
     let daemon = shop.start();
     shop.until_asked(Operation::List, 5).await;
     let previews = shop.asked(Operation::Preview);
-    shop.world.pay("E7", &Payment::default()).unwrap();
+    shop.world.pay("E7", &SimulatedPayment::default()).unwrap();
     let paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND paid_amount IS NOT NULL";
     shop.until(paid, "1").await;
     daemon.stop().await;
@@ -306,7 +308,7 @@ async fn found_far_beyond_the_end_that_was_known(faults: Vec<Fault>) {
     fill(&shop, 25_000, 50_000).await;
     fill(&shop, 3, 1).await;
     for order in &shop.world.orders()[35_100..] {
-        let payment = Payment::default();
+        let payment = SimulatedPayment::default();
         shop.world.pay(&order.external_id, &payment).unwrap();
     }
     shop.world.set_faults(faults);
@@ -337,7 +339,7 @@ async fn nothing_is_lost_by_a_restart() {
     let daemon = shop.start();
     shop.until_asked(Operation::List, 2).await;
     daemon.stop().await;
-    shop.world.pay("E11", &Payment::default()).unwrap();
+    shop.world.pay("E11", &SimulatedPayment::default()).unwrap();
     let daemon = shop.start();
     let status = "SELECT status FROM invoices WHERE external_id = 'E11'";
     shop.until(status, "paid").await;
@@ -358,14 +360,16 @@ async fn a_bad_list_costs_accuracy_and_never_a_payment() {
     ] {
         let shop = shop("auto", FAST).await;
         let mut fault = Fault::new(kind);
-        fault.on = Some(Operation::List);
+        fault.on = Some(Operation::List.into());
         shop.world.set_faults(vec![fault]);
         fill(&shop, 20, 1).await;
         let daemon = shop.start();
         shop.until_asked(Operation::List, 2).await;
         for n in 1..=10 {
             let external_id = format!("E{n}");
-            shop.world.pay(&external_id, &Payment::default()).unwrap();
+            shop.world
+                .pay(&external_id, &SimulatedPayment::default())
+                .unwrap();
         }
         let paid = "SELECT count(*) FROM outbox WHERE type = 'payment.paid'";
         // A list that lies is believed until the order's time is over.
@@ -385,7 +389,7 @@ async fn a_bad_list_costs_accuracy_and_never_a_payment() {
 async fn one_pass_takes_all_that_is_due() {
     let shop = shop("auto", FAST).await;
     fill(&shop, 200, 1).await;
-    shop.world.pay("E5", &Payment::default()).unwrap();
+    shop.world.pay("E5", &SimulatedPayment::default()).unwrap();
     let (config, env) = (shop.config(), environment());
     let counts = payrecond::daemon::run_once(config, &env, tokio::io::sink())
         .await
@@ -451,8 +455,10 @@ async fn pages_for_many_and_looks_at_a_few_take_turns() {
     let made = "SELECT count(*) FROM invoices WHERE order_id IS NULL";
     shop.until(made, "0").await;
     let pages = shop.asked(Operation::List);
-    shop.world.pay("E2", &Payment::default()).unwrap();
-    shop.world.pay("E298", &Payment::default()).unwrap();
+    shop.world.pay("E2", &SimulatedPayment::default()).unwrap();
+    shop.world
+        .pay("E298", &SimulatedPayment::default())
+        .unwrap();
     let paid = "SELECT count(*) FROM invoices WHERE status = 'paid' AND polls = 0";
     shop.until(paid, "2").await;
     daemon.stop().await;
@@ -556,7 +562,7 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
     let end = CancellationToken::new();
     let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
     shop.until_asked(Operation::List, 4).await;
-    shop.world.pay("E2", &Payment::default()).unwrap();
+    shop.world.pay("E2", &SimulatedPayment::default()).unwrap();
     let asked = shop.asked(Operation::List);
     shop.until_asked(Operation::List, asked + 4).await;
     end.cancel();
@@ -678,7 +684,7 @@ async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
         let reason = "SELECT reason FROM invoices WHERE external_id = 'GONE'";
         shop.until(reason, "order_not_found").await;
         for name in ["E1", "E100", "E101", "E177", "E250"] {
-            shop.world.pay(name, &Payment::default()).unwrap();
+            shop.world.pay(name, &SimulatedPayment::default()).unwrap();
         }
         shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "5")
             .await;

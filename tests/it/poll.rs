@@ -1,6 +1,8 @@
 //! The poller beside a provider that a test scripts: batches, orders that spoil requests for others,
 //! failures of most, nudges by the thousand.
 
+mod creations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -11,15 +13,15 @@ use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
 use payrecond::domain::decide::Rules;
-use payrecond::domain::invoice::{ExternalId, OrderId};
+use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
 use payrecond::jobs::{Board, Heartbeat};
 use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::Metrics;
+use payrecond::metrics::{AccountMeter, Metrics};
 use payrecond::provider::{ApiKey, FetchOrders, FetchedOrder, FindOrders, Provider, ProviderError};
-use payrecond::sandbox::{Batch, Operation};
+use payrecond::sandbox::{Operation, OrderBatch};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -164,34 +166,43 @@ struct Polling {
     end: CancellationToken,
     task: JoinHandle<()>,
     somebody_wrote: watch::Sender<()>,
+    limiter: SharedLimiter,
+    meter: AccountMeter,
 }
 
 impl Polling {
     async fn begin(shop: &Shop, script: &Arc<Script>, batch_limit: u32, limits: Limits) -> Self {
+        let scripted = Scripted {
+            script: Arc::clone(script),
+            batch_limit,
+        };
+        Self::begin_with(shop, Arc::new(scripted), limits).await
+    }
+
+    async fn begin_with(shop: &Shop, provider: Arc<dyn Provider>, limits: Limits) -> Self {
         let config = shop.config();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = SqliteOptions::new(shop.database(), "payments");
+        let limiter = SharedLimiter::new(limits, clock.monotonic());
+        let meter = Metrics::new().account("default");
         let (somebody_wrote, changed) = watch::channel(());
         let setup = PollSetup {
             account: "default".into(),
-            provider: Arc::new(Scripted {
-                script: Arc::clone(script),
-                batch_limit,
-            }),
+            provider,
             read_key: Arc::new(|| Err("there is no other".into())),
             store: Arc::new(SqliteStore::open(options).await.unwrap()),
             cadence: daemon::cadence(&config),
             not_found_grace: config.polling.not_found_grace,
             rules: Rules::default(),
             intake_interval: config.polling.intake_interval,
-            limiter: SharedLimiter::new(limits, clock.monotonic()),
+            limiter: limiter.clone(),
             strategy: Strategy::Auto,
             list_bytes_per_second: 0,
             changed,
             committed: Arc::default(),
             heartbeat: Heartbeat::default(),
             board: Board::default(),
-            meter: Metrics::new().account("default"),
+            meter: meter.clone(),
             seed: 1,
             clock,
         };
@@ -201,7 +212,19 @@ impl Polling {
             end,
             task: tokio::spawn(polling),
             somebody_wrote,
+            limiter,
+            meter,
         }
+    }
+
+    async fn until_database_fails(&self, fails: bool) {
+        let wait = async {
+            while self.meter.gauges().database_fails != fails {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let patience = Duration::from_mins(1);
+        tokio::time::timeout(patience, wait).await.unwrap();
     }
 
     async fn end(self) {
@@ -414,10 +437,10 @@ async fn an_invoice_without_order_id_is_found_by_its_external_id() {
 async fn nudges_by_the_thousand_cost_a_few_pages() {
     let mut shop = Shop::open().await;
     shop.settings = format!("strategy = \"auto\"\nlist_bytes_per_second = 0\n{SLOW}");
-    let batch = Batch {
+    let batch = OrderBatch {
         count: 30_000,
         external_id_prefix: "E".into(),
-        ..Batch::default()
+        ..OrderBatch::default()
     };
     shop.world.seed(&batch).unwrap();
     let mut sql = String::from("BEGIN IMMEDIATE;");
@@ -491,4 +514,37 @@ async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
     daemon.stop().await;
     // Three seconds at that rate, in a debug build.
     assert!(requests <= 60, "{requests} creations before it");
+}
+
+/// A load of rows to be created writes. When it fails and nothing may be asked for any more, it is tried
+/// again all the same: nothing else shows that the database works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
+    let shop = slow_shop().await;
+    let one_at_a_time = Limits {
+        max_in_flight: 1,
+        ..UNLIMITED
+    };
+    shop.execute(
+        "INSERT INTO invoices (external_id, amount, currency, description, options)
+         VALUES ('NEW', '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\":7}')",
+    )
+    .await;
+    let mut holder = shop.connect().await;
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let polling = Polling::begin(&shop, &Arc::default(), 1, one_at_a_time).await;
+    polling.until_database_fails(true).await;
+    let permit = {
+        let now = SystemClock::new().monotonic();
+        polling.limiter.lock().take(now).unwrap()
+    };
+    sqlx::query("COMMIT").execute(&mut holder).await.unwrap();
+    let sent = "SELECT create_sent_at IS NOT NULL FROM invoices";
+    shop.until(sent, "1").await;
+    polling.until_database_fails(false).await;
+    polling.limiter.lock().give_back(&permit);
+    polling.end().await;
 }

@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 
 use futures::FutureExt as _;
-use payrecond::sandbox::{Fault, FaultKind, Payment};
+use payrecond::sandbox::{Fault, FaultKind, SimulatedPayment};
 use serde_json::Value;
 
 use self::http::{Answer, Place, ask, ask_until};
@@ -333,7 +333,7 @@ async fn a_silent_visitor_holds_nothing_up() {
     ask_until(&place, "/livez", &[], |answer| answer.code == 200).await;
     let silent = http::connect(&place).await;
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     assert_eq!(ask(&place, "/readyz").await.code, 200);
     daemon.stop().await;

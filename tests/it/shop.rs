@@ -11,7 +11,7 @@ use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::config::{Config, Environment};
 use payrecond::daemon::{self, DaemonError};
 use payrecond::sandbox::{
-    Batch, Fault, FaultKind, Operation, Payment, Sandbox, SandboxOptions, World,
+    Fault, FaultKind, Operation, OrderBatch, Sandbox, SandboxOptions, SimulatedPayment, World,
 };
 use payrecond::store::sqlite::migrate;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -163,8 +163,8 @@ impl Shop {
     /// Drops in, as an invoice of `account`, an order of its store that is paid already.
     pub async fn drop_in_paid(&self, account: &str, store: &World, external_id: &str) {
         let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
-        let id = store.create(&order).unwrap().order.id.to_string();
-        store.pay(&id, &Payment::default()).unwrap();
+        let id = store.create(&order).unwrap().order.id;
+        store.pay(&id, &SimulatedPayment::default()).unwrap();
         self.execute(&format!(
             "INSERT INTO invoices (account, external_id, order_id) VALUES ('{account}', '{external_id}', '{id}')"
         ))
@@ -213,7 +213,7 @@ pub async fn ask(database: &Path, sql: &str) -> String {
 }
 
 /// Makes orders in the sandbox. Returns their external ids.
-pub fn seed(world: &World, batch: &Batch) -> Vec<String> {
+pub fn seed(world: &World, batch: &OrderBatch) -> Vec<String> {
     let places = world.seed(batch).unwrap();
     places
         .map(|n| format!("{}{}", batch.external_id_prefix, n + 1))
@@ -224,7 +224,7 @@ pub fn seed(world: &World, batch: &Batch) -> Vec<String> {
 pub async fn drop_in_all(world: &World, program: &mut SqliteConnection, external_ids: &[String]) {
     let rows: Vec<[String; 2]> = external_ids
         .iter()
-        .map(|name| [name.clone(), world.order(name).unwrap().id.to_string()])
+        .map(|name| [name.clone(), world.order(name).unwrap().id])
         .collect();
     sqlx::query(
         "INSERT INTO invoices (external_id, order_id)

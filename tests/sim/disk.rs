@@ -298,13 +298,13 @@ impl Store for Disk {
         .await
     }
 
-    async fn commit_aside(
+    async fn commit_audit_decision(
         &self,
         decision: &Decision,
         now: UnixMillis,
     ) -> Result<Written, StoreError> {
-        self.call("commit_aside", COMMIT, || {
-            let written = wait_for(self.inner.commit_aside(decision, now))?;
+        self.call("commit_audit_decision", COMMIT, || {
+            let written = wait_for(self.inner.commit_audit_decision(decision, now))?;
             let (decisions, outcomes) = (std::slice::from_ref(decision), [written.clone()]);
             model::committed(&self.world, &self.clock, decisions, &outcomes);
             Ok(written)
@@ -340,13 +340,13 @@ impl Store for Disk {
         passes_on!(self, WRITE, flag_unknown_accounts(known, now))
     }
 
-    async fn bring_back(
+    async fn clamp_future_plans(
         &self,
         horizons: &[(Status, UnixMillis)],
         now: UnixMillis,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        passes_on!(self, WRITE, bring_back(horizons, now, limit))
+        passes_on!(self, WRITE, clamp_future_plans(horizons, now, limit))
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
@@ -441,13 +441,13 @@ impl Store for Disk {
         passes_on!(self, READ, audit_rows_after(account, after, limit))
     }
 
-    async fn say_findings(
+    async fn record_findings(
         &self,
         provider: &str,
         findings: &[Discrepancy],
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
-        passes_on!(self, WRITE, say_findings(provider, findings, now))
+        passes_on!(self, WRITE, record_findings(provider, findings, now))
     }
 
     async fn adopt(

@@ -285,6 +285,10 @@ impl Provider for SimProvider {
 
 #[async_trait]
 impl CreateOrders for SimProvider {
+    fn idempotent_for(&self) -> Duration {
+        Duration::MAX
+    }
+
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
         if invoice.wish.options.as_deref() == Some(BAD_OPTIONS) {
             return Err("options: returnUrl must be https".into());

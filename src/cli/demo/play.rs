@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};
 use crate::daemon::{self, DaemonError};
 use crate::sandbox::{
-    Fault, FaultKind, NewOrder, Payment, PreviewId, Sandbox, SandboxOptions, World,
+    Fault, FaultKind, NewOrder, Sandbox, SandboxOptions, SimulatedPayment, Variant, World,
 };
 use crate::store::{Database, NewInvoice, Reports};
 
@@ -61,7 +61,7 @@ impl Play {
         let sandbox = Sandbox::start(SandboxOptions {
             listen: ([127, 0, 0, 1], 0).into(),
             latency: Duration::from_millis(20),
-            preview_id: PreviewId::Number,
+            variants: vec![Variant::WalletPayNumberId],
             seed,
             faults: everyday_faults(),
             ..SandboxOptions::default()
@@ -208,15 +208,15 @@ impl Customer {
         match self.habit {
             Habit::Pays(after) => {
                 self.clock.sleep(after).await;
-                self.world.pay(&external_id, &Payment::default())?;
+                self.world.pay(&external_id, &SimulatedPayment::default())?;
             }
             Habit::PaysLate { ends, pays } => {
                 self.clock.sleep(ends).await;
                 self.world.expire(&external_id, false)?;
                 self.clock.sleep(pays).await;
-                let late = Payment {
+                let late = SimulatedPayment {
                     late: true,
-                    ..Payment::default()
+                    ..SimulatedPayment::default()
                 };
                 self.world.pay(&external_id, &late)?;
             }
@@ -244,7 +244,7 @@ impl Customer {
         };
         if self.number.is_multiple_of(2) {
             let order = NewOrder::simple(external_id, &amount, "USD");
-            invoice.order_id = Some(self.world.create(&order)?.order.id.to_string());
+            invoice.order_id = Some(self.world.create(&order)?.order.id);
         } else {
             invoice.amount = Some(amount);
             invoice.currency = Some("USD".into());

@@ -1,7 +1,7 @@
 //! The truth, order by order: what the sandbox knows against what the database and the feed say.
 
 use super::play::Play;
-use crate::sandbox::{OrderView, Status as OrderStatus};
+use crate::sandbox::{OrderTruth, OrderView};
 use crate::store::{InvoiceQuery, Reference};
 
 /// The outcome of the comparison.
@@ -66,11 +66,11 @@ async fn judge(play: &Play, order: &OrderView, verdict: &mut Comparison) -> anyh
         verdict.disagreements.push(words);
         return Ok(());
     };
-    let should_be = match order.status {
-        OrderStatus::Active => "pending",
-        OrderStatus::Paid => "paid",
-        OrderStatus::Expired => "expired",
-        OrderStatus::Cancelled => "cancelled",
+    let should_be = match order.state {
+        OrderTruth::Open | OrderTruth::Partial | OrderTruth::Held => "pending",
+        OrderTruth::Paid => "paid",
+        OrderTruth::Expired => "expired",
+        OrderTruth::Cancelled | OrderTruth::Deleted => "cancelled",
     };
     let is = invoice.facts.status.as_str();
     if is != should_be {
@@ -85,7 +85,7 @@ async fn judge(play: &Play, order: &OrderView, verdict: &mut Comparison) -> anyh
         .iter()
         .filter(|event| event.event_type == "payment.paid");
     let said: Vec<_> = paid.collect();
-    let expected = usize::from(order.status == OrderStatus::Paid);
+    let expected = usize::from(order.state == OrderTruth::Paid);
     if said.len() != expected {
         let words = format!(
             "{}: {} events payment.paid instead of {expected}",

@@ -1,9 +1,10 @@
-//! What is new about the money of an invoice: sums, payments and refunds, each told once.
+//! What is new about the money of an invoice: sums, payments and refunds, each reported once.
 //!
-//! A transaction that is known says nothing again. A refund is told once the payment is: who hears of
+//! A known transaction is not reported again. A refund is reported once the payment is: who learns of
 //! the two the other way round would credit what was returned.
 
-use super::{Said, holds_money};
+use super::facts::holds_money;
+use super::judgement::EventDraft;
 use crate::domain::event::EventType;
 use crate::domain::invoice::{Facts, TransactionId};
 use crate::domain::money::Money;
@@ -12,7 +13,7 @@ use crate::domain::state::Status;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
 
 /// What an observation brings of money.
-pub(super) struct Moved {
+pub(super) struct MoneyChange {
     /// Transactions that are new or have changed.
     pub(super) changed: Vec<Transaction>,
     /// More came than was known.
@@ -21,7 +22,7 @@ pub(super) struct Moved {
     was_known: bool,
     payments: Vec<TransactionId>,
     refunds: Vec<TransactionId>,
-    /// What was returned so far, as told now and as it was known.
+    /// What was returned so far, as reported now and as it was known.
     refunded: Sums,
     refunded_before: Option<Money>,
 }
@@ -35,9 +36,9 @@ pub(super) fn is_kept(sums: &Sums) -> bool {
     }
 }
 
-impl Moved {
-    /// Takes what was told into the known transactions and the sum received. Sums never fall.
-    pub(super) fn take_in(
+impl MoneyChange {
+    /// Takes what was reported into the known transactions and the sum received. Sums never fall.
+    pub(super) fn apply(
         facts: &mut Facts,
         known: &mut Vec<Transaction>,
         told: &ObservedMoney,
@@ -81,7 +82,7 @@ impl Moved {
 
     /// Whether money came that was not known: a sum told for the first time is none where PAID was
     /// seen already.
-    pub(super) fn is_news(&self, holds_money: bool) -> bool {
+    pub(super) fn is_new_money(&self, holds_money: bool) -> bool {
         self.is_more && (self.was_known || !holds_money)
     }
 
@@ -93,9 +94,9 @@ impl Moved {
         known: &[Transaction],
         was: Status,
         main: impl Iterator<Item = EventType>,
-    ) -> Vec<Said> {
+    ) -> Vec<EventDraft> {
         let payment = self.payments.last().filter(|_| was != Status::Paid);
-        let mut said: Vec<Said> = main.map(|kind| Said::by(kind, payment)).collect();
+        let mut said: Vec<EventDraft> = main.map(|kind| EventDraft::by(kind, payment)).collect();
         if was == Status::Paid && self.was_known {
             said.extend(each(EventType::Further, &self.payments, self.is_more));
         }
@@ -103,11 +104,11 @@ impl Moved {
         said
     }
 
-    fn refund(&self, facts: &mut Facts, known: &[Transaction]) -> Vec<Said> {
+    fn refund(&self, facts: &mut Facts, known: &[Transaction]) -> Vec<EventDraft> {
         if !self.note_refund(facts) {
             return Vec::new();
         }
-        // What was returned before the payment was known is told with it.
+        // What was returned before the payment was known is reported with it.
         let earlier = known.iter().filter(|one| one.has_moved(Direction::Out));
         let unsaid = match &self.refunded_before {
             None => earlier.map(|one| one.id.clone()).collect(),
@@ -140,7 +141,7 @@ impl Moved {
     }
 }
 
-impl Said {
+impl EventDraft {
     fn by(event_type: EventType, transaction_id: Option<&TransactionId>) -> Self {
         Self {
             event_type,
@@ -149,16 +150,16 @@ impl Said {
     }
 }
 
-/// One event for each transaction; where none is told, one for the sum that grew.
-fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<Said> {
+/// One event for each transaction; where none is reported, one for the sum that grew.
+fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<EventDraft> {
     if ids.is_empty() && is_more {
-        return vec![Said::by(event_type, None)];
+        return vec![EventDraft::by(event_type, None)];
     }
-    let said = ids.iter().map(|id| Said::by(event_type, Some(id)));
+    let said = ids.iter().map(|id| EventDraft::by(event_type, Some(id)));
     said.collect()
 }
 
-/// The sum returned so far, as told, else as the transactions add up.
+/// The sum returned so far, as reported, else as the transactions add up.
 fn refunded(facts: &Facts, known: &[Transaction], told: &ObservedMoney) -> Sums {
     let outgoing = || known.iter().filter(|one| one.has_moved(Direction::Out));
     let like = facts.amount.as_ref();
@@ -183,7 +184,7 @@ fn is_greater(sum: &Money, before: Option<&Money>) -> bool {
     }
 }
 
-/// Takes what was told into what is known; returns what is new or has changed. Money that moved
+/// Takes what was reported into what is known; returns what is new or has changed. Money that moved
 /// stays moved.
 fn merge(known: &mut Vec<Transaction>, told: &[Transaction]) -> Vec<Transaction> {
     let mut changed: Vec<Transaction> = Vec::new();

@@ -29,7 +29,7 @@ pub enum Count {
     NotAsked,
     /// It was, and there was no answer.
     NotTold,
-    /// It was told.
+    /// It was reported.
     Told,
 }
 
@@ -38,7 +38,7 @@ pub enum Count {
 pub struct Listing {
     /// Where orders stand.
     pub positions: Positions,
-    /// When the number of orders was last asked for, and whether it was told.
+    /// When the number of orders was last asked for, and whether it was reported.
     count: Option<(Duration, Count)>,
     item_bytes: f64,
     failed_pages: u32,
@@ -69,7 +69,7 @@ impl Listing {
         }
     }
 
-    /// The provider told how many orders there are.
+    /// The provider reported how many orders there are.
     pub fn learn_count(&mut self, total: u64, now: Duration) {
         self.failed_pages = 0;
         self.positions.learn_count(total);

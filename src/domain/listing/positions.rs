@@ -8,7 +8,7 @@
 //!
 //! Three things can be wrong with the list, and none may do more than cost a request:
 //! - Orders made at nearly the same time swap places, and one may slip in a little before the end.
-//!   So `MARGIN` places are read beyond what is looked for, and the floor stays as far before the
+//!   So `MARGIN` places are read beyond what is wanted, and the floor stays as far before the
 //!   end of the list and of each page.
 //! - It shifts, repeats or ends early. What is read now repairs what was read before.
 //! - A page is answered late. An older answer is learned like any other; the next one corrects it.
@@ -63,9 +63,9 @@ pub struct PageSummary {
     pub items: u64,
     /// How many items from its first on are final without a gap.
     pub leading_final: u64,
-    /// Creation time of its first item, where told.
+    /// Creation time of its first item, where reported.
     pub first_created: Option<UnixMillis>,
-    /// Creation time of its last item, where told.
+    /// Creation time of its last item, where reported.
     pub last_created: Option<UnixMillis>,
 }
 

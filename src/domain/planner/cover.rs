@@ -48,11 +48,11 @@ pub struct Wanted<K> {
     pub key: K,
     /// Its place in the list, from 0; None = not known.
     pub place: Option<u64>,
-    /// Which requests can tell of it.
+    /// Which requests can report it.
     pub by: By,
 }
 
-/// Which requests can tell of an order.
+/// Which requests can report an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// Any.

@@ -1,9 +1,9 @@
-//! Payments that were told without their amounts: only the list has them.
+//! Payments that were reported without their amounts: only the list has them.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{ListRequest, Why};
+use super::list_request::{ListRequest, Why};
 use crate::domain::listing::{MARGIN, Positions};
 use crate::domain::time::UnixMillis;
 

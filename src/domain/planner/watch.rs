@@ -9,7 +9,7 @@ use crate::domain::listing::{MARGIN, PageSummary, Positions};
 /// An entry may wait this much longer than the period for the page that is to show it.
 const SLACK: Duration = Duration::from_millis(1500);
 /// A period of at most so many of the least intervals replaces polls of single orders.
-const REPLACES_LOOKS: u32 = 5;
+const REPLACES_POLLS: u32 = 5;
 /// When nobody waits for money, that is checked again after this.
 const NOBODY_WAITS: Duration = Duration::from_secs(3);
 
@@ -95,7 +95,7 @@ impl Watch {
     /// where none does, or not soon enough.
     pub(super) fn shows_by(&self, position: u64, now: Duration) -> Option<Duration> {
         let (from, to, at) = self.shown?;
-        let is_frequent = self.period <= self.min_interval * REPLACES_LOOKS;
+        let is_frequent = self.period <= self.min_interval * REPLACES_POLLS;
         let in_time = now <= at + self.period * 2 + SLACK;
         let is_shown = (from..to).contains(&position);
         (is_frequent && in_time && is_shown).then(|| self.next.max(now) + SLACK)

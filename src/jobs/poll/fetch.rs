@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::whole;
+use super::search::{Searcher, can_search};
+use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::{Observation, ObservedOrder};
@@ -32,23 +33,31 @@ pub(super) enum Step {
 pub(super) enum Question {
     /// Create the order.
     Create(Creation),
+    /// Find the order that an earlier try made, which was first sent then; create it if there is none.
+    FindOrCreate(Creation, UnixMillis),
     /// Poll the order.
     Order(OrderId),
     /// Search for the order that bears the invoice's external id.
     ByExternalId,
 }
 
-/// Chooses the step. Pure but for the provider's judgement of the shop's options.
-pub(super) fn step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
+/// Chooses the step; `is_first`: the invoice's creation was never sent. Pure but for the provider's
+/// judgement of the shop's options.
+pub(super) fn choose_step(
+    invoice: &Invoice,
+    is_first: bool,
+    provider: &dyn Provider,
+    now: UnixMillis,
+) -> Step {
     match (invoice.facts.status, &invoice.facts.order_id) {
-        (Status::Requested, _) => creation_step(invoice, provider, now),
+        (Status::Requested, _) => creation_step(invoice, is_first, provider, now),
         (Status::Paid | Status::Rejected, _) => Step::Nothing,
         (
             Status::Pending | Status::Expired | Status::Cancelled | Status::Review,
             Some(order_id),
         ) if provider.fetches().is_some() => Step::Ask(Question::Order(order_id.clone())),
         (Status::Pending | Status::Expired | Status::Cancelled | Status::Review, None)
-            if provider.finds().is_some() =>
+            if can_search(provider) =>
         {
             Step::Ask(Question::ByExternalId)
         }
@@ -58,24 +67,35 @@ pub(super) fn step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) 
     }
 }
 
-fn creation_step(invoice: &Invoice, provider: &dyn Provider, now: UnixMillis) -> Step {
+fn creation_step(
+    invoice: &Invoice,
+    is_first: bool,
+    provider: &dyn Provider,
+    now: UnixMillis,
+) -> Step {
     let timeout = Duration::from_secs(u64::try_from(invoice.wish.timeout_s).unwrap_or(0));
     if now.since(invoice.created_at) > timeout {
         return Step::Known(Box::new(Observation::CreationTooLate { observed_at: now }));
     }
-    let creation = match provider.creates() {
-        Some(creates) => creates.creation(invoice),
-        None => Err(format!(
-            "{} creates no orders by request: insert the order_id of one that exists",
-            provider.name()
-        )),
-    };
-    match creation {
-        Ok(creation) => Step::Ask(Question::Create(creation)),
-        Err(reason) => Step::Known(Box::new(Observation::CreationRefused {
+    let refused = |reason| {
+        Step::Known(Box::new(Observation::CreationRefused {
             observed_at: now,
             reason,
-        })),
+        }))
+    };
+    let Some(creates) = provider.creates() else {
+        return refused(format!(
+            "{} creates no orders by request: insert the order_id of one that exists",
+            provider.name()
+        ));
+    };
+    let sent_at = invoice.facts.create_sent_at.filter(|_| !is_first);
+    match (creates.creation(invoice), sent_at) {
+        (Err(reason), _) => refused(reason),
+        (Ok(creation), Some(at)) if now.since(at) >= creates.idempotent_for() => {
+            Step::Ask(Question::FindOrCreate(creation, at))
+        }
+        (Ok(creation), _) => Step::Ask(Question::Create(creation)),
     }
 }
 
@@ -123,13 +143,13 @@ pub(super) enum About {
 
 /// The requests of one account that are under way, but for those to its list.
 pub(super) struct Fetcher {
-    asker: Asker,
+    requester: Requester,
     tasks: JoinSet<FetchOutcome>,
 }
 
 /// What a request needs to know about the account.
 #[derive(Clone)]
-struct Asker {
+struct Requester {
     provider: Arc<dyn Provider>,
     clock: Arc<dyn Clock>,
     limiter: SharedLimiter,
@@ -144,7 +164,7 @@ impl Fetcher {
         not_found_grace: Duration,
     ) -> Self {
         Self {
-            asker: Asker {
+            requester: Requester {
                 provider,
                 clock,
                 limiter,
@@ -160,11 +180,11 @@ impl Fetcher {
     }
 
     /// Asks about one invoice, or about several orders at once.
-    pub(super) fn ask(&mut self, wanted: Vec<(Invoice, Question)>, permit: Permit) {
-        let asker = self.asker.clone();
+    pub(super) fn send(&mut self, wanted: Vec<(Invoice, Question)>, permit: Permit) {
+        let requester = self.requester.clone();
         let (invoices, questions): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
         self.tasks.spawn(async move {
-            let answer = asker.answer(&invoices, questions).await;
+            let answer = requester.answer(&invoices, questions).await;
             FetchOutcome {
                 about: About::Invoices(invoices),
                 permit,
@@ -175,7 +195,7 @@ impl Fetcher {
 
     /// Makes the harmless request.
     pub(super) fn probe(&mut self, permit: Permit) {
-        let provider = Arc::clone(&self.asker.provider);
+        let provider = Arc::clone(&self.requester.provider);
         self.tasks.spawn(async move {
             let answer = provider
                 .probe()
@@ -191,16 +211,16 @@ impl Fetcher {
 
     /// The next request that comes back; None when none is under way.
     pub(super) async fn next(&mut self) -> Option<FetchOutcome> {
-        self.tasks.join_next().await.map(whole)
+        self.tasks.join_next().await.map(join_result)
     }
 
     /// One that has come back already.
     pub(super) fn try_next(&mut self) -> Option<FetchOutcome> {
-        self.tasks.try_join_next().map(whole)
+        self.tasks.try_join_next().map(join_result)
     }
 }
 
-impl Asker {
+impl Requester {
     async fn answer(
         &self,
         invoices: &[Invoice],
@@ -212,6 +232,9 @@ impl Asker {
                 Question::Order(order) => orders.push(order),
                 // Never together with others.
                 Question::Create(creation) => return self.create(&creation).await,
+                Question::FindOrCreate(creation, sent_at) => {
+                    return self.find_or_create(invoice, &creation, sent_at).await;
+                }
                 Question::ByExternalId => return self.find(invoice).await,
             }
         }
@@ -230,6 +253,29 @@ impl Asker {
         )]))
     }
 
+    /// A creation of which nobody knows what became: a second order would stay open.
+    async fn find_or_create(
+        &self,
+        invoice: &Invoice,
+        creation: &Creation,
+        first_sent_at: UnixMillis,
+    ) -> Result<FetchAnswer, ProviderError> {
+        let searcher = self.searcher();
+        if let Some(found) = searcher.find_created(invoice, first_sent_at).await? {
+            return Ok(FetchAnswer::proof(vec![Observation::Created(found)]));
+        }
+        searcher.wait_for_turn().await?;
+        self.create(creation).await
+    }
+
+    fn searcher(&self) -> Searcher<'_> {
+        Searcher {
+            provider: self.provider.as_ref(),
+            clock: &self.clock,
+            limiter: &self.limiter,
+        }
+    }
+
     async fn poll(
         &self,
         invoices: &[Invoice],
@@ -238,21 +284,16 @@ impl Asker {
         let Some(fetches) = self.provider.fetches() else {
             return Err(ProviderError::Refused("no order can be polled".into()));
         };
-        let looks = fetches.fetch(orders).await?;
-        if looks.len() != invoices.len() {
-            let what = format!("{} orders asked for, {} told", orders.len(), looks.len());
+        let answers = fetches.fetch(orders).await?;
+        if answers.len() != invoices.len() {
+            let what = format!("{} orders asked for, {} told", orders.len(), answers.len());
             return Err(ProviderError::Malformed(what));
         }
-        self.judge(invoices, looks).await
+        self.judge(invoices, answers).await
     }
 
     async fn find(&self, invoice: &Invoice) -> Result<FetchAnswer, ProviderError> {
-        let Some(finds) = self.provider.finds() else {
-            return Err(ProviderError::Refused(
-                "orders cannot be searched for".into(),
-            ));
-        };
-        let found: Option<ObservedOrder> = finds.find(&invoice.external_id).await?;
+        let found: Option<ObservedOrder> = self.searcher().find_followed(invoice).await?;
         let proof = found.map(|observed| FetchAnswer::proof(vec![Observation::Seen(observed)]));
         match proof {
             Some(proof) => Ok(proof),
@@ -263,18 +304,18 @@ impl Asker {
     async fn judge(
         &self,
         invoices: &[Invoice],
-        looks: Vec<FetchedOrder>,
+        answers: Vec<FetchedOrder>,
     ) -> Result<FetchAnswer, ProviderError> {
         let missing: Vec<&Invoice> = invoices
             .iter()
-            .zip(&looks)
-            .filter(|(_, look)| **look == FetchedOrder::NotFound)
+            .zip(&answers)
+            .filter(|(_, order)| **order == FetchedOrder::NotFound)
             .map(|(invoice, _)| invoice)
             .collect();
-        if missing.len() < looks.len() {
-            // Who tells of one order knows of those that it leaves out.
-            let not_found = self.not_found(&missing);
-            return Ok(FetchAnswer::proof(merged(looks, not_found)));
+        if missing.len() < answers.len() {
+            // An answer with one order is complete: those that it leaves out do not exist.
+            let not_found = self.not_found_observations(&missing);
+            return Ok(FetchAnswer::proof(merge_observations(answers, not_found)));
         }
         self.judge_missing(&missing).await
     }
@@ -283,7 +324,7 @@ impl Asker {
     /// another answer, else by one harmless request. A service that finds nothing and answers that
     /// in no better way tells nothing about the order.
     async fn judge_missing(&self, missing: &[&Invoice]) -> Result<FetchAnswer, ProviderError> {
-        let observations = self.not_found(missing);
+        let observations = self.not_found_observations(missing);
         let proves = !self.service_works();
         if proves {
             self.limiter.lock().charge(self.clock.monotonic());
@@ -295,7 +336,7 @@ impl Asker {
         })
     }
 
-    fn not_found(&self, missing: &[&Invoice]) -> Vec<Observation> {
+    fn not_found_observations(&self, missing: &[&Invoice]) -> Vec<Observation> {
         let observed_at = self.clock.now();
         let each = missing.iter().map(|invoice| Observation::NotFound {
             observed_at,
@@ -325,9 +366,9 @@ impl FetchAnswer {
 }
 
 /// What was seen of each order, and of the missing ones what that means.
-fn merged(looks: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
+fn merge_observations(answers: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
     let mut not_found = not_found.into_iter();
-    let each = looks.into_iter().filter_map(|look| match look {
+    let each = answers.into_iter().filter_map(|order| match order {
         FetchedOrder::Seen(observed) => Some(Observation::Seen(observed)),
         FetchedOrder::NotFound => not_found.next(),
     });

@@ -6,175 +6,28 @@
 //! at any point reads a page again and nothing else. An invoice that comes later is compared with what
 //! was kept.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
 
-use super::entry::{Entry, EntryKind};
+use super::BATCH;
+use super::ledger_reader::{LedgerAnswer, LedgerCheck, LedgerReader, MatchedPage};
 use super::page::lock;
-use super::schedule::{self, tick};
+use super::poller::Poller;
+use super::schedule::{Entry, EntryKind, Tick, tick};
 use super::writer::Decided;
-use super::{BATCH, Poller};
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId};
-use crate::domain::ledger::Ledger;
 use crate::domain::observation::LedgerCoverage;
 use crate::domain::observation::{LedgerObservation, Observation, ObservedMoney, OrderState, Sums};
 use crate::domain::state::Status;
 use crate::domain::transaction::Transaction;
-use crate::limit::Permit;
-use crate::provider::{LedgerJudgement, LedgerPage, ProviderError};
-use crate::retry::Waits;
+use crate::provider::{LedgerJudgement, ProviderError};
 use crate::store::StoreError;
 
 /// The place is written so often while nothing else is to be written: after a crash more is read again.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
-/// Transactions of no invoice that are remembered as kept; beyond that all are written anew.
-const MOST_REMEMBERED: usize = 1 << 14;
-
-/// The ledger of one account.
-pub(super) struct LedgerReader {
-    ledger: Ledger,
-    /// The request for a page that is under way.
-    request: Option<BoxFuture<'static, LedgerAnswer>>,
-    /// The number of the reading: a nudge is answered by one with a higher number.
-    number: u32,
-    /// A page that nobody has matched yet.
-    unmatched: Option<LedgerPage>,
-    /// A page whose decisions are being written.
-    matched: Option<MatchedPage>,
-    /// Invoices that are to be compared with what was kept.
-    to_check: VecDeque<Check>,
-    /// Those of them that were in hand: they are compared once they are not.
-    in_hand: HashSet<InvoiceId>,
-    /// Transactions of no invoice, as they were kept last.
-    remembered: HashSet<u64>,
-    /// When the place was last written.
-    saved_at: Duration,
-    /// After a failure: not again before.
-    not_before: Duration,
-    delays: Waits,
-}
-
-/// What came of a request for a page.
-pub(super) struct LedgerAnswer {
-    permit: Permit,
-    result: Result<LedgerPage, ProviderError>,
-}
-
-impl LedgerAnswer {
-    pub(super) fn result(&self) -> Result<&LedgerPage, &ProviderError> {
-        self.result.as_ref()
-    }
-}
-
-/// A page all of whose decisions were made.
-#[derive(Debug)]
-struct MatchedPage {
-    /// Transactions that no decision writes.
-    of_nobody: Vec<Transaction>,
-    /// Whether it ends a reading.
-    is_end: bool,
-    /// What the reading that it ends covers, where the provider told its time.
-    coverage: Option<LedgerCoverage>,
-}
-
-/// An invoice that is to be compared with transactions that were kept.
-#[derive(Clone, Copy, Debug)]
-enum Check {
-    /// It has just come in.
-    New(InvoiceId),
-    /// It is in hand: a complete reading showed nothing of it.
-    Unpaid {
-        slot: u32,
-        id: InvoiceId,
-        coverage: Option<LedgerCoverage>,
-    },
-}
-
-impl LedgerReader {
-    pub(super) fn new() -> Self {
-        Self {
-            ledger: Ledger::default(),
-            request: None,
-            number: 0,
-            unmatched: None,
-            matched: None,
-            to_check: VecDeque::new(),
-            in_hand: HashSet::new(),
-            remembered: HashSet::new(),
-            saved_at: Duration::ZERO,
-            not_before: Duration::ZERO,
-            delays: Waits::of_probes(),
-        }
-    }
-
-    /// Goes on where the run before this one stopped.
-    pub(super) fn begin_with(&mut self, text: &str) {
-        self.ledger = Ledger::parse(text);
-    }
-
-    /// Whether nothing is under way.
-    pub(super) fn is_idle(&self) -> bool {
-        self.request.is_none()
-            && self.unmatched.is_none()
-            && self.matched.is_none()
-            && self.to_check.is_empty()
-    }
-
-    /// Whether what came from it waits to be worked on.
-    pub(super) fn has_work(&self) -> bool {
-        self.unmatched.is_some() || !self.to_check.is_empty()
-    }
-
-    /// When the next page may be asked for, if nothing is under way; `is_due`: invoices wait for it.
-    pub(super) fn next_request(&self, is_due: bool, now: Duration) -> Option<Duration> {
-        let is_wanted = is_due || self.ledger.is_reading();
-        (self.is_idle() && is_wanted).then(|| self.not_before.max(now))
-    }
-
-    /// What is under way is not waited for any more.
-    pub(super) fn drop_request(&mut self) {
-        self.request = None;
-    }
-
-    /// The end of the request under way; never when there is none.
-    pub(super) async fn answered(&mut self) -> LedgerAnswer {
-        let answer = match &mut self.request {
-            Some(request) => request.await,
-            None => std::future::pending().await,
-        };
-        self.request = None;
-        answer
-    }
-
-    /// A row came in that may have been paid before.
-    pub(super) fn check_new(&mut self, id: InvoiceId) {
-        self.to_check.push_back(Check::New(id));
-    }
-
-    /// Whether a transaction of no invoice has to be kept: it is new, or has changed.
-    fn is_unknown(&self, transaction: &Transaction) -> bool {
-        !self.remembered.contains(&fingerprint(transaction))
-    }
-
-    fn remember(&mut self, kept: &[Transaction]) {
-        if self.remembered.len() + kept.len() > MOST_REMEMBERED {
-            self.remembered = HashSet::new();
-        }
-        self.remembered.extend(kept.iter().map(fingerprint));
-    }
-}
-
-fn fingerprint(transaction: &Transaction) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&transaction.id, transaction.direction, transaction.status).hash(&mut hasher);
-    hasher.finish()
-}
 
 impl Poller {
     // ----------------------------------------------------------------------------- asking
@@ -189,7 +42,7 @@ impl Poller {
     pub(super) fn is_ledger_due(&self) -> bool {
         let now = tick(self.setup.clock.monotonic());
         let mut shared = lock(&self.shared);
-        let slots = shared.schedule.due(now).to_vec();
+        let slots = shared.schedule.due_slots(now).to_vec();
         let waits = |entry: &Entry| entry.kind != EntryKind::Create;
         slots
             .iter()
@@ -197,15 +50,17 @@ impl Poller {
     }
 
     /// Begins the next request for a page, if one is wanted and the limits allow it.
-    pub(super) fn begin_ledger(&mut self) {
+    pub(super) fn begin_ledger_request(&mut self) {
         let now = self.setup.clock.monotonic();
         let Some(reader) = &self.requests.ledger else {
             return;
         };
         let is_due = self.is_ledger_due();
-        let fetches_wait = self.requests.loader.ready() > 0 || self.planner.has_fetches();
+        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
         let is_fetches_turn = self.requests.list_was_last && fetches_wait;
-        let may_begin = reader.next_request(is_due, now).is_some_and(|at| at <= now);
+        let may_begin = reader
+            .next_request_at(is_due, now)
+            .is_some_and(|at| at <= now);
         if !may_begin || is_fetches_turn {
             return;
         }
@@ -232,7 +87,7 @@ impl Poller {
     }
 
     /// Takes in a page that came back.
-    pub(super) fn ledger_answered(&mut self, answer: LedgerAnswer) {
+    pub(super) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
         self.meter_ledger(&answer);
         let now = self.setup.clock.monotonic();
         self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
@@ -321,7 +176,7 @@ impl Poller {
             return transactions;
         }
         let observation = self.observe(&invoice, transactions);
-        self.decide(Box::new(invoice), observation);
+        self.decide_invoice(Box::new(invoice), observation);
         Vec::new()
     }
 
@@ -383,14 +238,14 @@ impl Poller {
         };
         reader.remember(&page.of_nobody);
         if page.is_end {
-            self.reading_ended(page.coverage);
+            self.end_reading(page.coverage);
         }
         Ok(())
     }
 
     /// A complete reading polled every invoice that it covers: those whose time is over are judged, the
     /// others rest, and nothing of them is written.
-    fn reading_ended(&mut self, coverage: Option<LedgerCoverage>) {
+    fn end_reading(&mut self, coverage: Option<LedgerCoverage>) {
         let now = self.setup.clock.monotonic();
         let wall = self.setup.clock.now();
         let roll = self.rng.f64();
@@ -400,7 +255,7 @@ impl Poller {
         };
         let mut shared = lock(&self.shared);
         let schedule = &mut shared.schedule;
-        for slot in schedule.due(tick(now)).to_vec() {
+        for slot in schedule.due_slots(tick(now)).to_vec() {
             let waits = |entry: &&Entry| {
                 entry.kind != EntryKind::Create && entry.is_answered_by(reader.number)
             };
@@ -413,7 +268,7 @@ impl Poller {
                 for (slot, id) in schedule.take_turns(&[slot]) {
                     reader
                         .to_check
-                        .push_back(Check::Unpaid { slot, id, coverage });
+                        .push_back(LedgerCheck::Unpaid { slot, id, coverage });
                 }
                 continue;
             }
@@ -423,10 +278,10 @@ impl Poller {
                 .cadence
                 .next_look_while_open(created_at, expiry, wall, roll);
             let due = match self.pass.once {
-                Some(_) => schedule::Tick::MAX - 1,
+                Some(_) => Tick::MAX - 1,
                 None => tick(now + next.since(wall)),
             };
-            schedule.put_off(slot, due);
+            schedule.postpone(slot, due);
         }
     }
 
@@ -464,18 +319,18 @@ impl Poller {
         Ok(())
     }
 
-    fn next_checks(&self) -> Option<Vec<Check>> {
+    fn next_checks(&self) -> Option<Vec<LedgerCheck>> {
         let reader = self.requests.ledger.as_ref()?;
-        let checks: Vec<Check> = reader.to_check.iter().take(BATCH).copied().collect();
+        let checks: Vec<LedgerCheck> = reader.to_check.iter().take(BATCH).copied().collect();
         (!checks.is_empty()).then_some(checks)
     }
 
-    fn check(&mut self, check: Check, invoice: Option<Invoice>, kept: Vec<Transaction>) {
+    fn check(&mut self, check: LedgerCheck, invoice: Option<Invoice>, kept: Vec<Transaction>) {
         let now = tick(self.setup.clock.monotonic());
         let invoice = invoice.filter(|one| one.facts.status != Status::Requested);
         let coverage = match (check, &invoice) {
-            (Check::New(_), None) => return,
-            (Check::New(_), Some(invoice)) => {
+            (LedgerCheck::New(_), None) => return,
+            (LedgerCheck::New(_), Some(invoice)) => {
                 let is_mislabelled = self.invalid_label(invoice).is_some();
                 let has_news = !kept.is_empty() || is_mislabelled;
                 let is_taken = has_news && lock(&self.shared).schedule.take_in_hand(invoice, now);
@@ -487,12 +342,15 @@ impl Poller {
                 }
                 None
             }
-            (Check::Unpaid { slot, .. }, None) => {
+            (LedgerCheck::Unpaid { slot, .. }, None) => {
                 lock(&self.shared).schedule.remove(slot);
                 return;
             }
-            (Check::Unpaid { slot, coverage, .. }, Some(invoice)) => {
-                if !lock(&self.shared).schedule.follow(slot, invoice, now) {
+            (LedgerCheck::Unpaid { slot, coverage, .. }, Some(invoice)) => {
+                if !lock(&self.shared)
+                    .schedule
+                    .follow_rename(slot, invoice, now)
+                {
                     return;
                 }
                 coverage
@@ -510,10 +368,10 @@ impl Poller {
                 reading,
             }
         } else {
-            self.plan_only(Box::new(invoice));
+            self.plan_next_poll(Box::new(invoice));
             return;
         };
-        self.decide(Box::new(invoice), observation);
+        self.decide_invoice(Box::new(invoice), observation);
     }
 
     /// Why no payment can bear the invoice's external id, while that matters.
@@ -526,7 +384,7 @@ impl Poller {
 
     /// An invoice is not in hand any more. Where its decision was not written, since the row had changed
     /// meanwhile, its transactions are kept, and the invoice is compared with them.
-    pub(super) fn released_from_hand(&mut self, decided: &Decided, is_written: bool) {
+    pub(super) fn note_released(&mut self, decided: &Decided, is_written: bool) {
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
@@ -542,13 +400,5 @@ impl Poller {
             page.of_nobody.extend(transactions.iter().cloned());
         }
         reader.check_new(id);
-    }
-}
-
-impl Check {
-    fn id(self) -> InvoiceId {
-        match self {
-            Self::New(id) | Self::Unpaid { id, .. } => id,
-        }
     }
 }

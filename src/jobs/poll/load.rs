@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::whole;
+use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::state::Status;
@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 /// An invoice by its slot in the schedule.
 pub(super) type ScheduledInvoice = (u32, InvoiceId);
 
-/// Invoices that one request is to tell of, as they are now.
+/// Invoices that one request covers, as they are now.
 pub(super) type Group = Vec<Invoice>;
 
 /// What a load brought.
@@ -22,6 +22,8 @@ pub(super) struct Loaded {
     /// As asked for: each group is one request.
     pub(super) groups: Vec<Vec<ScheduledInvoice>>,
     pub(super) invoices: Result<HashMap<InvoiceId, Invoice>, StoreError>,
+    /// Those whose creation was not sent before this load.
+    first_creations: HashSet<InvoiceId>,
 }
 
 /// The loads of one account, one at a time.
@@ -29,12 +31,14 @@ pub(super) struct Loaded {
 pub(super) struct Loader {
     /// Groups that wait for their request.
     ready: VecDeque<Group>,
+    /// Of those, the ones whose creation was never sent.
+    first_creations: HashSet<InvoiceId>,
     under_way: Option<JoinHandle<Loaded>>,
 }
 
 impl Loader {
     /// Requests that wait to be made.
-    pub(super) fn ready(&self) -> usize {
+    pub(super) fn count_ready(&self) -> usize {
         self.ready.len()
     }
 
@@ -59,6 +63,11 @@ impl Loader {
         self.ready.push_back(group);
     }
 
+    /// Whether the creation that `invoice` waits for was never sent before.
+    pub(super) fn is_first_creation(&self, invoice: InvoiceId) -> bool {
+        self.first_creations.contains(&invoice)
+    }
+
     /// What waits is not asked about any more.
     pub(super) fn clear(&mut self) {
         self.ready.clear();
@@ -73,20 +82,30 @@ impl Loader {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) {
+        let waiting: HashSet<InvoiceId> = self.ready.iter().flatten().map(|i| i.id).collect();
+        self.first_creations.retain(|id| waiting.contains(id));
         self.under_way = Some(tokio::spawn(async move {
             let ids: Vec<InvoiceId> = groups.iter().flatten().map(|(_, id)| *id).collect();
-            let invoices = load(&ids, store.as_ref(), clock.as_ref()).await;
-            Loaded { groups, invoices }
+            let mut first_creations = HashSet::new();
+            let loaded = load(&ids, &mut first_creations, store.as_ref(), clock.as_ref());
+            let invoices = loaded.await;
+            Loaded {
+                groups,
+                invoices,
+                first_creations,
+            }
         }));
     }
 
     /// The end of the load under way; never when there is none. May be dropped and called again.
-    pub(super) async fn finished(&mut self) -> Loaded {
+    pub(super) async fn wait_for_rows(&mut self) -> Loaded {
         match &mut self.under_way {
             Some(load) => {
                 let loaded = load.await;
                 self.under_way = None;
-                whole(loaded)
+                let loaded = join_result(loaded);
+                self.first_creations.extend(&loaded.first_creations);
+                loaded
             }
             None => std::future::pending().await,
         }
@@ -97,6 +116,7 @@ impl Loader {
 /// about to be sent; what was withdrawn before that is left out.
 async fn load(
     ids: &[InvoiceId],
+    first_creations: &mut HashSet<InvoiceId>,
     store: &dyn Store,
     clock: &dyn Clock,
 ) -> Result<HashMap<InvoiceId, Invoice>, StoreError> {
@@ -117,13 +137,10 @@ async fn load(
         .copied()
         .filter(|id| unsent.contains(id))
         .collect();
-    let marked: HashSet<InvoiceId> = store
-        .mark_creations_sent(&in_order, now)
-        .await?
-        .into_iter()
-        .collect();
+    let marked = store.mark_creations_sent(&in_order, now).await?;
+    first_creations.extend(marked);
     for id in in_order {
-        if !marked.contains(&id) {
+        if !first_creations.contains(&id) {
             by_id.remove(&id);
         } else if let Some(invoice) = by_id.get_mut(&id) {
             invoice.facts.create_sent_at = Some(now);

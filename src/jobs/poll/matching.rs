@@ -1,14 +1,15 @@
 //! From what pages showed to invoices, and from invoices to decisions: which ones it is about, and
 //! what follows for their rows and for the schedule.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::entry::{Entry, EntryKind, Trust};
+use super::BATCH;
 use super::page::{Listed, Page, Shown, lock};
-use super::schedule::{self, tick};
+use super::poller::Poller;
+use super::schedule::{Entry, EntryKind, Tick, Trust, tick};
+use super::unmatched::Source;
 use super::writer::Decided;
-use super::{BATCH, Poller};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::observation::{Observation, OrderState};
@@ -17,35 +18,9 @@ use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRow, StoreError};
 
-/// What pages showed and nobody has judged yet.
-#[derive(Default)]
-pub(super) struct Unmatched {
-    shown: VecDeque<(Source, Shown)>,
-    /// Entries that a complete reading of the list did not show.
-    missing: Vec<u32>,
-    /// The number of the first page of the sweep that goes on.
-    sweep_began: Option<u32>,
-}
-
-/// The page that something was shown on.
-#[derive(Clone, Copy, Debug)]
-struct Source {
-    number: u32,
-    started_at: UnixMillis,
-    /// Places all plans of the page within their jitter: what it showed together is due together, so
-    /// the next poll is one page again, and the index of plans is written in its order.
-    roll: f64,
-}
-
-impl Unmatched {
-    pub(super) fn is_empty(&self) -> bool {
-        self.shown.is_empty() && self.missing.is_empty()
-    }
-}
-
 impl Poller {
     /// Takes in a request to the list that came back.
-    pub(super) fn listed(&mut self, listed: Listed) {
+    pub(super) fn accept_list_answer(&mut self, listed: Listed) {
         self.meter_list(&listed);
         let now = self.setup.clock.monotonic();
         self.settle(&listed.permit, listed.result.as_ref().map(|_| ()), true);
@@ -78,7 +53,7 @@ impl Poller {
 
     fn learn_page(&mut self, why: &Why, page: &Page, bytes: u64, now: Duration) {
         let wall = self.setup.clock.now();
-        self.recorder.read_page(&page.summary, wall);
+        self.recorder.note_page(&page.summary, wall);
         let swept = self.planner.learn_page(why, &page.summary, bytes, now);
         let mut shared = lock(&self.shared);
         // What stands behind the place where a page was cut short is planned anew.
@@ -86,7 +61,7 @@ impl Poller {
         if let (Why::Due(covers), false) = (why, was_cut_short) {
             let shown: HashSet<u32> = page.slots.iter().copied().collect();
             for slot in covers.iter().filter(|slot| !shown.contains(slot)) {
-                shared.schedule.unplace(*slot);
+                shared.schedule.clear_place(*slot);
             }
         }
         let began = match why {
@@ -98,7 +73,7 @@ impl Poller {
         let has_fetches = self.planner.shapes().has_fetches();
         for slot in swept.members {
             let entry = shared.schedule.entry_mut(slot);
-            // Who came into a place that was given up since the sweep began was not looked for.
+            // A slot that was used again since the sweep began holds another invoice.
             let was_there = |entry: &&mut Entry| entry.since_page < began;
             let Some(entry) = entry.filter(|e| was_there(e) && e.position().is_none()) else {
                 continue;
@@ -132,10 +107,10 @@ impl Poller {
             let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
             let due = match self.pass.once {
                 // For one pass, once is enough.
-                Some(_) => schedule::Tick::MAX - 1,
+                Some(_) => Tick::MAX - 1,
                 None => tick(now + next.since(wall)),
             };
-            shared.schedule.put_off(slot, due);
+            shared.schedule.postpone(slot, due);
         }
     }
 
@@ -167,14 +142,14 @@ impl Poller {
                     self.judge_shown(Box::new(invoice), &shown, source);
                 }
                 if !is_ours {
-                    self.belongs_to_nobody(&shown);
+                    self.forget_unmatched(&shown);
                 }
             }
         }
         Ok(())
     }
 
-    fn belongs_to_nobody(&self, shown: &Shown) {
+    fn forget_unmatched(&self, shown: &Shown) {
         let mut shared = lock(&self.shared);
         // Paid with amounts, rejected or deleted meanwhile: nothing more to find out.
         if let Some(slot) = shared.schedule.slot_of_order(&shown.observed.order_id.0)
@@ -188,7 +163,7 @@ impl Poller {
     /// Decides what an order on a page means for an invoice. Nothing is written when it means nothing
     /// and no poll was due.
     fn judge_shown(&mut self, invoice: Box<Invoice>, shown: &Shown, source: Source) {
-        if self.knows_better(&invoice, shown, source) {
+        if self.is_superseded(&invoice, shown, source) {
             return;
         }
         let observed = &shown.observed;
@@ -199,7 +174,7 @@ impl Poller {
             provider,
             Observation::Seen(observed.clone()),
         );
-        let tells = decision.says_something();
+        let tells = decision.has_changes();
         let mut shared = lock(&self.shared);
         if invoice.facts.order_id.is_some() {
             shared.schedule.forget_old_name(&invoice);
@@ -210,7 +185,7 @@ impl Poller {
             }
             drop(shared);
             if tells {
-                self.keep_shown(invoice, decision, source, false);
+                self.keep_shown_decision(invoice, decision, source, false);
             }
             return;
         };
@@ -228,13 +203,13 @@ impl Poller {
         drop(shared);
         // A nudge that came while the page was under way waits for the next.
         if tells || answers || !is_nudged {
-            self.keep_shown(invoice, decision, source, answers);
+            self.keep_shown_decision(invoice, decision, source, answers);
         }
     }
 
     /// Whether the invoice is being worked on, or a poll of its own that ended after the page was
     /// begun knows better, but of amounts. One that lies ahead was made before the clock went back.
-    fn knows_better(&self, invoice: &Invoice, shown: &Shown, source: Source) -> bool {
+    fn is_superseded(&self, invoice: &Invoice, shown: &Shown, source: Source) -> bool {
         let now = self.setup.clock.now();
         let since = |at: UnixMillis| at >= source.started_at && at <= now;
         let polled_since = invoice.schedule.last_polled_at.is_some_and(since);
@@ -249,7 +224,7 @@ impl Poller {
 
     /// What a page showed counts in `polls` only where it answers a nudge: else those are requests
     /// for the order itself.
-    fn keep_shown(
+    fn keep_shown_decision(
         &mut self,
         invoice: Box<Invoice>,
         mut decision: Decision,
@@ -277,7 +252,7 @@ impl Poller {
         };
         let now = tick(self.setup.clock.monotonic());
         if lock(&self.shared).schedule.take_in_hand(&invoice, now) {
-            self.keep(invoice, decision);
+            self.keep_decision(invoice, decision);
         }
     }
 
@@ -314,14 +289,14 @@ impl Poller {
                 observation,
             );
             let answers = invoice.schedule.is_nudged();
-            self.keep_shown(Box::new(invoice), decision, source, answers);
+            self.keep_shown_decision(Box::new(invoice), decision, source, answers);
         }
         Ok(())
     }
 
-    /// What a commit means for the schedule: the row itself tells again when it is due.
+    /// What a commit means for the schedule: the row itself has the next plan.
     pub(super) fn note_committed(&mut self, decided: &Decided, is_written: bool) {
-        self.released_from_hand(decided, is_written);
+        self.note_released(decided, is_written);
         let now = self.setup.clock.monotonic();
         let (invoice, row) = (&decided.invoice, &decided.decision.row);
         let mut shared = lock(&self.shared);
@@ -342,7 +317,7 @@ impl Poller {
         if let Some(at) = next.filter(|at| *at <= self.queue.read_to()) {
             let adopted = shared.schedule.adopt(&DueRow::of(row, at), tick(now));
             if let (Some(slot), Some(position)) = (adopted, position) {
-                shared.schedule.place(slot, position);
+                shared.schedule.set_place(slot, position);
             }
         }
         drop(shared);

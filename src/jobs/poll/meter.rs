@@ -1,9 +1,9 @@
 //! Reports a poller's requests, observations, events and limits to the metrics.
 
-use super::Poller;
 use super::fetch::{About, FetchOutcome};
-use super::ledger::LedgerAnswer;
+use super::ledger_reader::LedgerAnswer;
 use super::page::Listed;
+use super::poller::Poller;
 use super::writer::Decided;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Invoice;
@@ -70,7 +70,7 @@ impl Poller {
     /// Counts a request for a page of the ledger.
     pub(super) fn meter_ledger(&self, answer: &LedgerAnswer) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
-        match answer.result() {
+        match &answer.result {
             Err(error) => meter.failed("ledger", error.kind(), error.to_string(), now),
             Ok(page) => {
                 meter.answered("ledger", now);
@@ -101,8 +101,8 @@ impl Poller {
     pub(super) fn meter_limits(&mut self) {
         let clock = &self.setup.clock;
         let (now, at) = (clock.now(), clock.monotonic());
-        let has_due = self.requests.loader.ready() > 0 || self.planner.has_fetches();
-        let database_fails = self.writer.is_failing();
+        let has_due = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
+        let database_fails = self.writer.database.is_failing();
         let reading = {
             let mut limiter = self.setup.limiter.lock();
             let may_begin = limiter.wait(at).is_some_and(|wait| wait.is_zero());

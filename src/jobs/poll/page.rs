@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::entry::EntryKind;
-use super::schedule::Schedule;
+use super::schedule::{EntryKind, Schedule};
 use crate::clock::Clock;
 use crate::domain::listing::PageSummary;
 use crate::domain::observation::{ObservedOrder, OrderState};
@@ -21,21 +20,22 @@ const MOST_SEEN: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) schedule: Schedule,
-    /// Orders that were judged and told nothing: what they looked like, and where they stood.
+    /// Orders outside the schedule that were judged and changed nothing: their fingerprint, and where they
+    /// stood.
     seen: HashMap<u64, (u32, u64)>,
 }
 
 impl Shared {
-    /// This order, looking like that, tells nothing.
+    /// This order changes nothing as long as its fingerprint is the same.
     pub(super) fn note_seen(&mut self, shown: &Shown) {
         if self.seen.len() >= MOST_SEEN {
             self.seen = HashMap::new();
         }
         let order = self.schedule.order_hash(&shown.observed.order_id.0);
-        self.seen.insert(order, (shown.look, shown.position));
+        self.seen.insert(order, (shown.fingerprint, shown.position));
     }
 
-    /// Whatever it looks like next is judged again. Returns where it stood.
+    /// It is judged again when a page next shows it. Returns where it stood.
     pub(super) fn forget_seen(&mut self, order_id: &str) -> Option<u64> {
         let order = self.schedule.order_hash(order_id);
         self.seen.remove(&order).map(|(_, position)| position)
@@ -57,7 +57,7 @@ pub(super) struct Shown {
     pub(super) position: u64,
     pub(super) observed: ObservedOrder,
     /// Fingerprint of what was seen in passing.
-    look: u32,
+    fingerprint: u32,
 }
 
 /// A page, or part of one, as far as it came.
@@ -132,7 +132,7 @@ struct Visitor<'a> {
     /// As written, of the item seen last.
     last_created: String,
     /// Of the item that was wanted last.
-    look: u32,
+    fingerprint: u32,
 }
 
 impl<'a> Visitor<'a> {
@@ -158,7 +158,7 @@ impl<'a> Visitor<'a> {
             },
             all_final_so_far: true,
             last_created: String::new(),
-            look: 0,
+            fingerprint: 0,
         }
     }
 
@@ -190,15 +190,15 @@ impl PageVisitor for Visitor<'_> {
         let mut shared = lock(self.shared);
         let Shared { schedule, seen } = &mut *shared;
         let terms = schedule.terms(item.external_id, item.amount);
-        self.look = terms ^ (item.state as u32).wrapping_mul(0x9E37_79B9);
+        self.fingerprint = terms ^ (item.state as u32).wrapping_mul(0x9E37_79B9);
         let (slot, order) = schedule.slot_in_list(item.order_id, item.external_id);
         let Some(slot) = slot else {
             return seen.get_mut(&order).is_none_or(|known| {
                 known.1 = position;
-                known.0 != self.look
+                known.0 != self.fingerprint
             });
         };
-        schedule.place(slot, position);
+        schedule.set_place(slot, position);
         self.page.slots.push(slot);
         let Some(entry) = schedule.entry(slot).filter(|entry| !entry.is_in_hand()) else {
             return false;
@@ -214,7 +214,7 @@ impl PageVisitor for Visitor<'_> {
         self.page.shown.push(Shown {
             position: self.page.summary.offset + item_index,
             observed,
-            look: self.look,
+            fingerprint: self.fingerprint,
         });
     }
 }

@@ -57,7 +57,7 @@ impl QueueReader {
     }
 
     /// Whether more is there already.
-    pub(super) fn goes_on(&self) -> bool {
+    pub(super) fn has_more(&self) -> bool {
         self.goes_on
     }
 
@@ -82,7 +82,7 @@ impl QueueReader {
     }
 
     /// Now and then goes back to what may have been written late.
-    pub(super) fn read_back(&mut self, wall: UnixMillis, now: Duration) {
+    pub(super) fn step_back(&mut self, wall: UnixMillis, now: Duration) {
         if !self.goes_on && now >= self.read_back_at {
             self.read_back_at = now + READ_BACK_EVERY;
             let back = QueuePlace {
@@ -107,7 +107,7 @@ impl QueueReader {
         let mut highest_id = beginning.highest_id;
         let mut nudges_to = None;
         if self.begun {
-            let nudged = self.nudged(store, account).await?;
+            let nudged = self.read_nudged(store, account).await?;
             nudges_to = last_of_full(&nudged);
             rows.extend(nudged);
             highest_id = self.highest_id;
@@ -153,7 +153,7 @@ impl QueueReader {
     }
 
     /// Nudges are plans for 0, long passed by.
-    async fn nudged(
+    async fn read_nudged(
         &self,
         store: &dyn Store,
         account: &AccountName,
@@ -172,7 +172,7 @@ impl QueueReader {
     }
 
     /// After the last rows: rests until the next plan.
-    pub(super) async fn rest(
+    pub(super) async fn rest_until_next_plan(
         &mut self,
         store: &dyn Store,
         account: &AccountName,

@@ -23,9 +23,9 @@ pub(super) struct AccountRecorder {
     last_failure: Option<(UnixMillis, String)>,
     written_state: Option<AccountState>,
     /// Whether a success, and a failure, has been written yet: the first is worth a record of its own.
-    told: WrittenOnce,
+    written_once: WrittenOnce,
     written_at: Duration,
-    observation: bool,
+    has_unwritten: bool,
     /// The order list, as far as it was read.
     list: ListRecord,
 }
@@ -46,35 +46,35 @@ impl AccountRecorder {
             last_success_at: None,
             last_failure: None,
             written_state: None,
-            told: WrittenOnce::default(),
+            written_once: WrittenOnce::default(),
             written_at: clock.monotonic(),
-            observation: false,
+            has_unwritten: false,
             list: ListRecord::default(),
         }
     }
 
-    pub(super) fn succeeded(&mut self, now: UnixMillis) {
+    pub(super) fn note_success(&mut self, now: UnixMillis) {
         self.last_success_at = Some(now);
-        self.observation = true;
+        self.has_unwritten = true;
     }
 
-    pub(super) fn failed(&mut self, now: UnixMillis, error: String) {
+    pub(super) fn note_failure(&mut self, now: UnixMillis, error: String) {
         self.last_failure = Some((now, error));
-        self.observation = true;
+        self.has_unwritten = true;
     }
 
     /// Whether the account stopped or works again since that was last reported.
-    pub(super) fn is_news(&self, stop: Option<StopReason>) -> bool {
+    pub(super) fn has_stop_changed(&self, stop: Option<StopReason>) -> bool {
         self.stop != stop
     }
 
-    pub(super) fn changed(&mut self, stop: Option<StopReason>, now: UnixMillis) {
+    pub(super) fn note_stop(&mut self, stop: Option<StopReason>, now: UnixMillis) {
         self.stop = stop;
         self.since = now;
     }
 
     /// A page of the list was read to its end.
-    pub(super) fn read_page(&mut self, page: &PageSummary, now: UnixMillis) {
+    pub(super) fn note_page(&mut self, page: &PageSummary, now: UnixMillis) {
         self.list.read_at = Some(now);
         self.list.read_from = i64::try_from(page.offset).ok();
         self.list.read_to = i64::try_from(page.offset + page.items).ok();
@@ -87,7 +87,7 @@ impl AccountRecorder {
         is_caught_up: bool,
         now: UnixMillis,
     ) -> ListRecord {
-        self.told.page = self.list.read_at.is_some();
+        self.written_once.page = self.list.read_at.is_some();
         if positions.total() > 0 {
             self.list.total = i64::try_from(positions.total()).ok();
             self.list.floor = i64::try_from(positions.floor()).ok();
@@ -100,7 +100,7 @@ impl AccountRecorder {
     }
 
     /// The record to write, when the state has changed or the last one is old; counts as written.
-    pub(super) fn record(
+    pub(super) fn take_record(
         &mut self,
         account: &AccountName,
         provider: &str,
@@ -109,19 +109,19 @@ impl AccountRecorder {
     ) -> Option<AccountRecord> {
         let now = clock.monotonic();
         let (state, wait) = limiter.state(now);
-        let old = self.observation && now.saturating_sub(self.written_at) >= RECORD_EVERY;
-        let first_success = self.last_success_at.is_some() && !self.told.success;
-        let first_failure = self.last_failure.is_some() && !self.told.failure;
-        let first_page = self.list.read_at.is_some() && !self.told.page;
+        let old = self.has_unwritten && now.saturating_sub(self.written_at) >= RECORD_EVERY;
+        let first_success = self.last_success_at.is_some() && !self.written_once.success;
+        let first_failure = self.last_failure.is_some() && !self.written_once.failure;
+        let first_page = self.list.read_at.is_some() && !self.written_once.page;
         let first = first_success || first_failure || first_page;
         if self.written_state == Some(state) && !old && !first {
             return None;
         }
         self.written_state = Some(state);
-        self.told.success = self.last_success_at.is_some();
-        self.told.failure = self.last_failure.is_some();
+        self.written_once.success = self.last_success_at.is_some();
+        self.written_once.failure = self.last_failure.is_some();
         self.written_at = now;
-        self.observation = false;
+        self.has_unwritten = false;
         Some(AccountRecord {
             name: account.clone(),
             provider: provider.to_owned(),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Poller;
 use super::fetch::{About, FetchAnswer, FetchOutcome};
 use super::load::Group;
 use super::page::lock;
-use super::schedule;
+use super::poller::Poller;
+use super::schedule::tick;
 use super::writer::{CommitOutcome, Decided};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
@@ -21,7 +21,7 @@ const UNWRITABLE_AGAIN: Duration = Duration::from_hours(1);
 
 impl Poller {
     /// A request that is none to the list came back.
-    pub(super) fn asked(&mut self, asked: FetchOutcome) {
+    pub(super) fn accept_answer(&mut self, asked: FetchOutcome) {
         self.meter_asked(&asked);
         let FetchOutcome {
             about,
@@ -39,13 +39,13 @@ impl Poller {
         match answer {
             Ok(FetchAnswer { observations, .. }) => {
                 for (invoice, observation) in invoices.into_iter().zip(observations) {
-                    self.want_amounts(&invoice, &observation);
-                    self.decide(Box::new(invoice), observation);
+                    self.want_paid_amount(&invoice, &observation);
+                    self.decide_invoice(Box::new(invoice), observation);
                 }
             }
             Err(error) => {
                 let is_blamed = blames_orders && !is_stopped && blames_order(&error);
-                self.failed(invoices, &error, is_blamed);
+                self.retry_or_postpone(invoices, &error, is_blamed);
             }
         }
     }
@@ -67,20 +67,20 @@ impl Poller {
         drop(limiter);
         match outcome {
             Ok(()) => {
-                self.recorder.succeeded(wall);
+                self.recorder.note_success(wall);
                 self.pass.counts.answered += 1;
             }
             Err(error) => {
-                self.recorder.failed(wall, error.to_string());
+                self.recorder.note_failure(wall, error.to_string());
                 self.pass.counts.could_not_ask += 1;
             }
         }
-        self.tell_of_stop();
+        self.report_stop();
     }
 
     /// A request failed. Where one order may have spoilt it for the others, each half is asked about
     /// by itself.
-    fn failed(&mut self, mut invoices: Group, error: &ProviderError, is_blamed: bool) {
+    fn retry_or_postpone(&mut self, mut invoices: Group, error: &ProviderError, is_blamed: bool) {
         if is_blamed && invoices.len() > 1 && !self.pass.is_finishing {
             let other_half = invoices.split_off(invoices.len() / 2);
             self.requests.loader.push_front(other_half);
@@ -88,13 +88,13 @@ impl Poller {
             return;
         }
         for invoice in invoices {
-            self.put_off(Box::new(invoice), error, is_blamed);
+            self.postpone_poll(Box::new(invoice), error, is_blamed);
         }
     }
 
     /// The list has the amounts of a payment that single polls do not tell. The place of the order
     /// there follows from when it was made.
-    fn want_amounts(&mut self, invoice: &Invoice, observation: &Observation) {
+    fn want_paid_amount(&mut self, invoice: &Invoice, observation: &Observation) {
         if let Observation::Seen(seen) = observation
             && seen.lacks_paid_amount()
             && let Some(created_at) = seen.created_at
@@ -109,10 +109,10 @@ impl Poller {
 
     /// Reports that the account stopped or works again, whoever of those who ask in its name found
     /// out.
-    pub(super) fn tell_of_stop(&mut self) {
+    pub(super) fn report_stop(&mut self) {
         let limiter = self.setup.limiter.lock();
         let stop = limiter.stop_reason();
-        if !self.recorder.is_news(stop) {
+        if !self.recorder.has_stop_changed(stop) {
             return;
         }
         let cause = limiter.cause().to_owned();
@@ -132,13 +132,13 @@ impl Poller {
                 board.put(&account.0, "polling");
             }
         }
-        self.recorder.changed(stop, self.setup.clock.now());
+        self.recorder.note_stop(stop, self.setup.clock.now());
         self.planner.plan_again();
     }
 
     // ---------------------------------------------------------------------------- deciding
 
-    pub(super) fn decide(&mut self, invoice: Box<Invoice>, observation: Observation) {
+    pub(super) fn decide_invoice(&mut self, invoice: Box<Invoice>, observation: Observation) {
         let now = self.setup.clock.now();
         let paid_already =
             matches!(&observation, Observation::Created(seen) if seen.state != OrderState::Open);
@@ -156,11 +156,11 @@ impl Poller {
         let roll = self.rng.f64();
         let next = self.setup.cadence.next_look(&decision.row, now, roll);
         decision.row.schedule.next_poll_at = if paid_already { Some(now) } else { next };
-        self.keep(invoice, decision);
+        self.keep_decision(invoice, decision);
     }
 
     /// A poll that failed moves the next one on, and nothing else.
-    fn put_off(&mut self, invoice: Box<Invoice>, error: &ProviderError, is_blamed: bool) {
+    fn postpone_poll(&mut self, invoice: Box<Invoice>, error: &ProviderError, is_blamed: bool) {
         tracing::debug!(account = %invoice.account, external_id = %invoice.external_id, %error, "request failed");
         let now = self.setup.clock.now();
         let mut row = invoice.clone();
@@ -175,19 +175,19 @@ impl Poller {
             self.setup.cadence.after_trouble(&row, now, roll)
         };
         row.schedule.next_poll_at = Some(next);
-        self.keep_plan(invoice, row);
+        self.keep_plan_change(invoice, row);
     }
 
     /// Nothing to ask for: the next poll is planned all the same, for a person may change that.
-    pub(super) fn plan_only(&mut self, invoice: Box<Invoice>) {
+    pub(super) fn plan_next_poll(&mut self, invoice: Box<Invoice>) {
         let now = self.setup.clock.now();
         let mut row = invoice.clone();
         let roll = self.rng.f64();
         row.schedule.next_poll_at = self.setup.cadence.next_look(&row, now, roll);
-        self.keep_plan(invoice, row);
+        self.keep_plan_change(invoice, row);
     }
 
-    fn keep_plan(&mut self, invoice: Box<Invoice>, row: Box<Invoice>) {
+    fn keep_plan_change(&mut self, invoice: Box<Invoice>, row: Box<Invoice>) {
         let decision = Decision {
             based_on_version: invoice.version,
             based_on_next_poll_at: invoice.schedule.next_poll_at,
@@ -198,20 +198,20 @@ impl Poller {
             transactions: Vec::new(),
             row,
         };
-        self.keep(invoice, decision);
+        self.keep_decision(invoice, decision);
     }
 
-    pub(super) fn keep(&mut self, invoice: Box<Invoice>, decision: Decision) {
+    pub(super) fn keep_decision(&mut self, invoice: Box<Invoice>, decision: Decision) {
         log_decision(&invoice, &decision);
-        self.writer.keep(Decided { invoice, decision });
+        self.writer.add(Decided { invoice, decision });
     }
 
     // ----------------------------------------------------------------------------- writing
 
     /// Begins to write, if it is time. What nobody else joins any more does not wait for company.
     pub(super) fn start_commit(&mut self) {
-        self.writer.start(self.requests.are_idle());
-        if self.writer.is_writing() || self.writer.is_failing() {
+        self.writer.start_commit(self.requests.is_idle());
+        if self.writer.is_writing() || self.writer.database.is_failing() {
             return;
         }
         let setup = &self.setup;
@@ -219,7 +219,7 @@ impl Poller {
         let name = setup.provider.name();
         let record = self
             .recorder
-            .record(&setup.account, name, &setup.limiter.lock(), clock);
+            .take_record(&setup.account, name, &setup.limiter.lock(), clock);
         if let Some(mut record) = record {
             let shapes = self.planner.shapes();
             if shapes.page_limit > 0 || self.requests.ledger.is_some() {
@@ -229,12 +229,12 @@ impl Poller {
                 let now = clock.now();
                 record.list = self.recorder.describe_list(positions, is_caught_up, now);
             }
-            self.writer.record(record);
+            self.writer.start_record(record);
         }
     }
 
-    pub(super) fn committed(&mut self, outcome: CommitOutcome) {
-        let written = self.writer.conclude(outcome);
+    pub(super) fn accept_commit(&mut self, outcome: CommitOutcome) {
+        let written = self.writer.accept_outcome(outcome);
         self.meter_written(&written);
         let tells =
             |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
@@ -242,11 +242,11 @@ impl Poller {
             self.setup.committed.notify_one();
         }
         for (decided, written) in written {
-            self.release(decided, written);
+            self.settle_written(decided, written);
         }
     }
 
-    fn release(&mut self, decided: Decided, written: Written) {
+    fn settle_written(&mut self, decided: Decided, written: Written) {
         match written {
             Written::Yes { .. } => {
                 self.note_committed(&decided, true);
@@ -258,25 +258,25 @@ impl Poller {
                 self.note_committed(&decided, false);
                 self.read_again_in(Duration::ZERO);
             }
-            Written::Refused(why) => self.refused(decided, why),
+            Written::Refused(why) => self.handle_refusal(decided, why),
         }
     }
 
-    fn refused(&mut self, decided: Decided, why: String) {
+    fn handle_refusal(&mut self, decided: Decided, why: String) {
         let Decided { invoice, decision } = decided;
         tracing::error!(account = %invoice.account, external_id = %invoice.external_id, error = why, "database refuses a decision");
         if invoice.facts.status == Status::Requested && decision.event.is_some() {
             // The order that came back belongs to another invoice already.
             let observed_at = self.setup.clock.now();
-            self.decide(invoice, Observation::CreationConflict { observed_at });
+            self.decide_invoice(invoice, Observation::CreationConflict { observed_at });
         } else if decision.facts_changed {
-            self.put_off(invoice, &ProviderError::Malformed(why), true);
+            self.postpone_poll(invoice, &ProviderError::Malformed(why), true);
         } else {
             // Not even its plan can be written: here it waits, or it would spin.
-            let again = schedule::tick(self.setup.clock.monotonic() + UNWRITABLE_AGAIN);
+            let again = tick(self.setup.clock.monotonic() + UNWRITABLE_AGAIN);
             let schedule = &mut lock(&self.shared).schedule;
             if let Some(slot) = schedule.slot_of(&invoice) {
-                schedule.put_off(slot, again);
+                schedule.postpone(slot, again);
             }
         }
     }

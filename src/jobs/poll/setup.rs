@@ -47,7 +47,7 @@ pub struct PollSetup {
     pub committed: Arc<Notify>,
     /// Somebody wrote to the database: what is due may be more than was planned.
     pub changed: Receiver<()>,
-    /// Told at each turn.
+    /// Beats at each turn.
     pub heartbeat: Heartbeat,
     /// Where the account's state is put up.
     pub board: Board,

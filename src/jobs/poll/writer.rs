@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{BATCH, whole};
+use super::BATCH;
+use super::database::DatabaseHealth;
+use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::decide::Decision;
 use crate::domain::invoice::Invoice;
-use crate::retry::Waits;
 use crate::store::{AccountRecord, Store, StoreError, Written};
 
 /// Polls that changed nothing wait so long for company before they are written.
@@ -42,12 +43,7 @@ pub(super) struct Writer {
     gathering_since: Duration,
     /// A task of its own: it holds the store's writer, which the poller may wait for elsewhere.
     under_way: Option<JoinHandle<CommitOutcome>>,
-    /// A breather for others, or the wait of a database that cannot be used.
-    not_before: Duration,
-    waits: Waits,
-    failing: bool,
-    /// What failed last was a load, which may have to write as well: that a read succeeds shows nothing.
-    load_fails: bool,
+    pub(super) database: DatabaseHealth,
 }
 
 impl Writer {
@@ -58,14 +54,11 @@ impl Writer {
             gathered: Vec::new(),
             gathering_since: Duration::ZERO,
             under_way: None,
-            not_before: Duration::ZERO,
-            waits: Waits::of_database(),
-            failing: false,
-            load_fails: false,
+            database: DatabaseHealth::default(),
         }
     }
 
-    pub(super) fn keep(&mut self, decided: Decided) {
+    pub(super) fn add(&mut self, decided: Decided) {
         if self.gathered.is_empty() {
             self.gathering_since = self.clock.monotonic();
         }
@@ -82,11 +75,6 @@ impl Writer {
         self.gathered.len() >= FULL
     }
 
-    /// Whether the database cannot be written just now: nothing more should be asked.
-    pub(super) fn is_failing(&self) -> bool {
-        self.failing
-    }
-
     /// Time until the gathered decisions should be written; None = nothing to begin.
     pub(super) fn wait(&self, now: Duration) -> Option<Duration> {
         let waiting = !self.gathered.is_empty() && self.under_way.is_none();
@@ -98,13 +86,13 @@ impl Writer {
         let says = |decided: &Decided| decided.decision.event.is_some();
         let at_once = self.gathered.len() >= BATCH || self.gathered.iter().any(says);
         let patience = if at_once { Duration::ZERO } else { GATHER };
-        (self.gathering_since + patience).max(self.not_before)
+        (self.gathering_since + patience).max(self.database.not_before())
     }
 
     /// Begins to write if it is time; `hurry` does not wait for company.
-    pub(super) fn start(&mut self, hurry: bool) {
+    pub(super) fn start_commit(&mut self, hurry: bool) {
         let now = self.clock.monotonic();
-        let due = now >= self.due_at() || hurry && now >= self.not_before;
+        let due = now >= self.due_at() || hurry && now >= self.database.not_before();
         if self.under_way.is_some() || self.gathered.is_empty() || !due {
             return;
         }
@@ -136,7 +124,7 @@ impl Writer {
     }
 
     /// Writes down what is known about the account, when nothing else is being written.
-    pub(super) fn record(&mut self, record: AccountRecord) {
+    pub(super) fn start_record(&mut self, record: AccountRecord) {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let write = async move {
             let started = clock.monotonic();
@@ -157,28 +145,23 @@ impl Writer {
     }
 
     /// The end of the write under way; never when there is none. May be dropped and called again.
-    pub(super) async fn finished(&mut self) -> CommitOutcome {
+    pub(super) async fn wait_for_commit(&mut self) -> CommitOutcome {
         match &mut self.under_way {
             Some(write) => {
                 let outcome = write.await;
                 self.under_way = None;
-                whole(outcome)
+                join_result(outcome)
             }
             None => std::future::pending().await,
         }
     }
 
     /// Takes note of an outcome. What could not be written is kept for the next try.
-    pub(super) fn conclude(&mut self, outcome: CommitOutcome) -> Vec<(Decided, Written)> {
+    pub(super) fn accept_outcome(&mut self, outcome: CommitOutcome) -> Vec<(Decided, Written)> {
         let now = self.clock.monotonic();
         match outcome.written {
             Ok(written) => {
-                self.load_fails = false;
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("the database can be used again");
-                }
-                self.waits.reset();
-                self.not_before = now + outcome.took / BREATHER;
+                self.database.note_commit(now + outcome.took / BREATHER);
                 let (rows, took) = (outcome.batch.len(), outcome.took);
                 tracing::trace!(rows, ?took, "written");
                 outcome.batch.into_iter().zip(written).collect()
@@ -186,44 +169,16 @@ impl Writer {
             Err(error) => {
                 let gathered_since = std::mem::replace(&mut self.gathered, outcome.batch);
                 self.gathered.extend(gathered_since);
-                self.fail(&error);
+                self.database.note_failure(&error, now);
                 Vec::new()
             }
         }
     }
 
-    /// The database failed, in writing or reading: says so once, and waits longer each time.
-    pub(super) fn fail(&mut self, error: &StoreError) -> Duration {
-        if !self.failing {
-            tracing::error!(%error, "the database cannot be used: waiting for it");
-        }
-        self.failing = true;
-        self.not_before = self.clock.monotonic() + self.waits.next_wait();
-        self.not_before
-    }
-
-    /// A load failed.
-    pub(super) fn fail_load(&mut self, error: &StoreError) -> Duration {
-        self.load_fails = true;
-        self.fail(error)
-    }
-
-    /// A load succeeded, or there is none to be made.
-    pub(super) fn loaded(&mut self) {
-        self.load_fails = false;
-        self.recovered();
-    }
-
-    /// Whether what failed is not to be tried again yet.
-    pub(super) fn must_wait(&self, now: Duration) -> bool {
-        self.failing && now < self.not_before
-    }
-
     /// What was tried succeeded: with nothing left to write, that is enough to go on.
-    pub(super) fn recovered(&mut self) {
-        if self.gathered.is_empty() && !self.load_fails && std::mem::take(&mut self.failing) {
-            tracing::info!("the database can be used again");
-            self.waits.reset();
+    pub(super) fn note_success(&mut self) {
+        if self.gathered.is_empty() {
+            self.database.note_success();
         }
     }
 }

@@ -17,6 +17,7 @@ mod wire;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use url::form_urlencoded::byte_serialize;
@@ -150,6 +151,11 @@ impl Provider for WalletPay {
 
 #[async_trait]
 impl CreateOrders for WalletPay {
+    /// The external id is the key: a repeat is answered `ALREADY`.
+    fn idempotent_for(&self) -> Duration {
+        Duration::MAX
+    }
+
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
         creation::creation(invoice)
     }

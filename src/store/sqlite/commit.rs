@@ -130,7 +130,7 @@ pub(super) async fn commit(
 }
 
 /// Commits a decision aside.
-pub(super) async fn commit_aside(
+pub(super) async fn commit_audit_decision(
     writer: &mut WriteConnection,
     subject_prefix: &str,
     decision: &Decision,

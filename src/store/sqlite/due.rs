@@ -41,7 +41,7 @@ pub(super) const BRING_BACK: &str = "
                      AND next_poll_at > horizon.value ->> 1
                    LIMIT ?4)";
 
-pub(super) async fn bring_back(
+pub(super) async fn clamp_future_plans(
     readers: &SqlitePool,
     writer: &mut WriteConnection,
     horizons: &[(Status, UnixMillis)],

@@ -95,13 +95,13 @@ impl Store for SqliteStore {
         commit::commit(&mut writer, &self.subject_prefix, decisions, now).await
     }
 
-    async fn commit_aside(
+    async fn commit_audit_decision(
         &self,
         decision: &Decision,
         now: UnixMillis,
     ) -> Result<Written, StoreError> {
         let mut writer = self.writer().await?;
-        commit::commit_aside(&mut writer, &self.subject_prefix, decision, now).await
+        commit::commit_audit_decision(&mut writer, &self.subject_prefix, decision, now).await
     }
 
     async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
@@ -135,14 +135,14 @@ impl Store for SqliteStore {
         accounts::flag_unknown(&self.readers, &mut writer, known, now).await
     }
 
-    async fn bring_back(
+    async fn clamp_future_plans(
         &self,
         horizons: &[(Status, UnixMillis)],
         now: UnixMillis,
         limit: u32,
     ) -> Result<u64, StoreError> {
         let mut writer = self.writer().await?;
-        due::bring_back(&self.readers, &mut writer, horizons, now, limit).await
+        due::clamp_future_plans(&self.readers, &mut writer, horizons, now, limit).await
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
@@ -247,7 +247,7 @@ impl Store for SqliteStore {
         audit::rows_after(&self.readers, account, after, limit).await
     }
 
-    async fn say_findings(
+    async fn record_findings(
         &self,
         provider: &str,
         findings: &[Discrepancy],

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use payrecond::sandbox::{NewOrder, Payment};
+use payrecond::sandbox::{NewOrder, SimulatedPayment};
 use tokio::process::Command;
 
 use super::{Bot, EXAMPLES, ask, daemon, is_here, python_is_here, skipped, works};
@@ -25,7 +25,9 @@ async fn sell(shop: &Shop, command: &[&str], external_id: &str) -> Vec<String> {
         "SELECT count(*) FROM invoices WHERE external_id = '{external_id}' AND pay_link > ''"
     );
     shop.until(&has_link, "1").await;
-    shop.world.pay(external_id, &Payment::default()).unwrap();
+    shop.world
+        .pay(external_id, &SimulatedPayment::default())
+        .unwrap();
     bot.ends().await
 }
 
@@ -168,10 +170,10 @@ async fn the_python_recipe_follows_an_order_that_is_there() {
     let shop = Shop::open().await;
     let _daemon = daemon(&shop);
     let order = NewOrder::simple("ORD-2", "1.00", "USD");
-    let id = shop.world.create(&order).unwrap().order.id.to_string();
+    let id = shop.world.create(&order).unwrap().order.id;
     let bot = Bot::start(&shop, &["python3", &example("bot.py")], &["ORD-2", &id]);
     shop.until("SELECT status FROM invoices", "pending").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let lines = bot.ends().await;
     assert!(lines[0].starts_with("payment.paid ORD-2"), "{lines:?}");
     let bank = shop.folder.path().join("shop.db");

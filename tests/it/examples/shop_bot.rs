@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use payrecond::sandbox::{NewOrder, Payment};
+use payrecond::sandbox::{NewOrder, SimulatedPayment};
 
 use super::{Bot, EXAMPLES, ask, daemon, python_is_here, until};
 use crate::shop::Shop;
@@ -30,7 +30,9 @@ async fn buy(bot: &mut Bot, message: u32, eggs: u32) {
 }
 
 fn pay(shop: &Shop, external_id: &str) {
-    shop.world.pay(external_id, &Payment::default()).unwrap();
+    shop.world
+        .pay(external_id, &SimulatedPayment::default())
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 
 use super::database::SmallDisk;
 use super::program::{self, Program, Stdout};
@@ -184,8 +184,8 @@ async fn a_bot_of_the_group_and_the_daemon_write_the_same_database_in_turn() {
     done(&shop, &database, SERVICE_OF_UNIT, &["migrate"]).await;
     let ids = ["ORD-1", "ORD-2"].map(|name| {
         let order = payrecond::sandbox::NewOrder::simple(name, "1.00", "USD");
-        let id = shop.world.create(&order).unwrap().order.id.to_string();
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        let id = shop.world.create(&order).unwrap().order.id;
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
         (name, id)
     });
     for (name, id) in &ids {
@@ -336,8 +336,8 @@ async fn reads(shop: &Shop, database: &Path, who: Who, external_id: &str) {
 /// One invoice, paid, by a daemon that is killed: then the log is left, or ends: then it is not.
 async fn paid(shop: &Shop, database: &Path, who: Who) -> Program {
     let order = payrecond::sandbox::NewOrder::simple("ORD-1", "1.00", "USD");
-    let id = shop.world.create(&order).unwrap().order.id.to_string();
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    let id = shop.world.create(&order).unwrap().order.id;
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let add = ["add", "--external-id", "ORD-1", "--order-id", &id];
     done(shop, database, who, &["migrate"]).await;
     done(shop, database, who, &add).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payrecond::sandbox::{Payment, Sandbox, SandboxOptions};
+use payrecond::sandbox::{Sandbox, SandboxOptions, SimulatedPayment};
 
 use super::laws;
 use super::program::Program;
@@ -65,7 +65,7 @@ async fn a_refused_key_stops_its_account_alone_until_it_is_accepted() {
     )
     .await;
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until(
         "SELECT status FROM invoices WHERE external_id = 'ORD-1'",
         "paid",

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -114,7 +114,7 @@ pub async fn it_is_late_and_nothing_else(mut shop: Shop) {
     shop.settings += "[http]\nrequest_timeout = \"1s\"\n";
     for n in 0..INVOICES {
         let id = shop.drop_in(&format!("ORD-{n}")).await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
         request(&shop, &format!("NEW-{n}")).await;
     }
     let program = Program::ready(&shop).await;

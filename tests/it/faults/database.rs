@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use payrecond::sandbox::{Batch, NewOrder, Operation, Payment};
+use payrecond::sandbox::{NewOrder, Operation, OrderBatch, SimulatedPayment};
 
 use super::kill::{all_delivered, request};
 use super::laws;
@@ -40,7 +40,7 @@ async fn a_second_daemon_is_refused_and_the_first_goes_on() {
     let first = Program::ready(&shop).await;
     refused(&shop, "another daemon is running on this database").await;
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     all_delivered(&shop).await;
     let left = first.stop().await;
@@ -183,7 +183,7 @@ async fn a_database_locked_for_long_is_waited_for() {
     )
     .await;
     for id in &ids {
-        shop.world.pay(id, &Payment::default()).unwrap();
+        shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
     program
         .until_said("the database cannot be used: waiting for it")
@@ -214,9 +214,9 @@ async fn while_the_database_is_locked_only_so_much_is_asked() {
     const ASKED_AT_MOST: u64 = 5_000 + 2_000;
     let shop = Shop::open().await;
     let mut holder = shop.connect().await;
-    let batch = Batch {
+    let batch = OrderBatch {
         count: DUE,
-        ..Batch::default()
+        ..OrderBatch::default()
     };
     let names = seed(&shop.world, &batch);
     drop_in_all(&shop.world, &mut holder, &names).await;
@@ -247,7 +247,7 @@ async fn a_locked_database_does_not_hold_the_end_up() {
     shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
     let mut holder = shop.connect().await;
     run(&mut holder, "BEGIN IMMEDIATE").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     first
         .until_said("the database cannot be used: waiting for it")
         .await;
@@ -320,7 +320,7 @@ async fn a_full_disk_is_waited_for() {
     let mut full = std::fs::File::create(&filler).unwrap();
     while std::io::Write::write_all(&mut full, &[1; 4096]).is_ok() {}
     for id in &ids {
-        shop.world.pay(id, &Payment::default()).unwrap();
+        shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
     // The log of the database has some room of its own before it must grow.
     let waiting = program.until_said("the database cannot be used: waiting for it");
@@ -375,7 +375,7 @@ async fn a_copy_put_back_says_the_lost_again_with_the_same_ids() {
     let id = shop.drop_in("ORD-1").await;
     sqlite(&shop.database(), "PRAGMA wal_checkpoint(TRUNCATE)");
     let copy = std::fs::read(shop.database()).unwrap();
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let facts = "SELECT event_id || ' ' || (seq < 1000000000000) FROM outbox";
     let epoch = "SELECT value FROM meta WHERE key = 'epoch'";
     let first = Program::ready(&shop).await;
@@ -409,7 +409,7 @@ async fn a_copy_put_back_says_the_lost_again_with_the_same_ids() {
 async fn a_database_that_vanished_is_not_replaced_in_silence() {
     let shop = Shop::open().await;
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let first = Program::ready(&shop).await;
     all_paid_and_delivered(&shop).await;
     first.stop().await;
@@ -421,8 +421,8 @@ async fn a_database_that_vanished_is_not_replaced_in_silence() {
         .world
         .create(&NewOrder::simple("ORD-2", "1.00", "USD"))
         .unwrap();
-    let id = order.order.id.to_string();
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    let id = order.order.id;
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.execute(&format!(
         "INSERT INTO invoices (external_id, order_id) VALUES ('ORD-2', '{id}')"
     ))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payrecond::sandbox::{Fault, FaultKind, Operation, Payment};
+use payrecond::sandbox::{Fault, FaultKind, Operation, SimulatedPayment};
 
 use super::laws;
 use super::program::{self, Program};
@@ -57,14 +57,14 @@ async fn killed_at_any_moment_nothing_is_lost_and_nothing_said_twice() {
         let orders = shop.world.orders();
         orders
             .iter()
-            .filter(|order| order.status == status)
+            .filter(|order| order.state == status)
             .count()
             .to_string()
     };
     for (status, row) in [
-        (payrecond::sandbox::Status::Paid, "paid"),
-        (payrecond::sandbox::Status::Expired, "expired"),
-        (payrecond::sandbox::Status::Cancelled, "cancelled"),
+        (payrecond::sandbox::OrderTruth::Paid, "paid"),
+        (payrecond::sandbox::OrderTruth::Expired, "expired"),
+        (payrecond::sandbox::OrderTruth::Cancelled, "cancelled"),
     ] {
         let count = format!("SELECT count(*) FROM invoices WHERE status = '{row}'");
         shop.until(&count, &truth(status)).await;
@@ -93,12 +93,12 @@ pub async fn all_delivered(shop: &Shop) {
 
 fn end_some_orders(shop: &Shop, rng: &mut fastrand::Rng) {
     for order in shop.world.orders() {
-        if order.status != payrecond::sandbox::Status::Active {
+        if order.state != payrecond::sandbox::OrderTruth::Open {
             continue;
         }
-        let id = order.id.to_string();
+        let id = order.id;
         match rng.u32(0..6) {
-            0..=2 => drop(shop.world.pay(&id, &Payment::default())),
+            0..=2 => drop(shop.world.pay(&id, &SimulatedPayment::default())),
             3 => drop(shop.world.expire(&id, false)),
             4 => drop(shop.world.cancel(&id, false)),
             _ => {}

@@ -153,8 +153,8 @@ async fn as_the_provider_says(shop: &Shop, connection: &mut SqliteConnection) {
         let (external_id, order_id): (String, String) =
             (row.get("external_id"), row.get("order_id"));
         let (status, said): (String, i64) = (row.get("status"), row.get("said"));
-        let truth = shop.world.order(&order_id).map(|order| order.status);
-        let paid = truth == Some(sandbox::Status::Paid);
+        let truth = shop.world.order(&order_id).map(|order| order.state);
+        let paid = truth == Some(sandbox::OrderTruth::Paid);
         let expected = i64::from(paid);
         assert_eq!(said, expected, "{external_id}: times said paid; {truth:?}");
         assert_eq!(status == "paid", paid, "{external_id}: {status}; {truth:?}");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use payrecond::domain::time::UnixMillis;
-use payrecond::sandbox::{NewOrder, Payment};
+use payrecond::sandbox::{NewOrder, SimulatedPayment};
 use payrecond::store::sqlite::migrate;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
@@ -168,8 +168,8 @@ fn paid_orders(shop: &Shop, program: usize, count: usize) -> Vec<(String, String
     let orders = (0..count).map(|n| {
         let external_id = format!("ORD-{program}-{n}");
         let order = NewOrder::simple(&external_id, "1.00", "USD");
-        let id = shop.world.create(&order).unwrap().order.id.to_string();
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        let id = shop.world.create(&order).unwrap().order.id;
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
         (external_id, id)
     });
     orders.collect()

@@ -1,6 +1,6 @@
 //! The log of the database, left behind by a kill, is cut short or has bits flipped.
 
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 
 use super::kill::all_delivered;
 use super::laws;
@@ -37,7 +37,7 @@ async fn damaged(rng: &mut fastrand::Rng, is_cut: bool) -> bool {
     shop.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
     let program = Program::ready(&shop).await;
     for id in &ids {
-        shop.world.pay(id, &Payment::default()).unwrap();
+        shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
     all_paid(&shop).await;
     let first = program.kill().await;

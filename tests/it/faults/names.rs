@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 
 use super::kill::all_delivered;
 use super::laws;
@@ -82,7 +82,7 @@ async fn a_database_has_one_daemon_and_one_epoch_by_whatever_link_it_is_called()
         .enumerate()
     {
         let id = shop.drop_in(&format!("ORD-{n}")).await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
         let program = ready(&shop, name).await;
         for other in [&links[..], &[shop.database()]].concat() {
             let refused = payrecond(&shop, &other, &["run"]).await;
@@ -177,7 +177,7 @@ async fn a_database_with_a_hard_link_is_refused_by_every_name_until_one_is_left(
         "{}",
         errors(&refused)
     );
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     all_delivered(&shop).await;
     let first = program.stop().await;

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use payrecond::sandbox::{Batch, Payment, Sandbox, SandboxOptions, Stats};
+use payrecond::sandbox::{OrderBatch, Sandbox, SandboxOptions, SandboxStats, SimulatedPayment};
 use sqlx::Connection as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -138,10 +138,10 @@ impl Outage {
             "[[account]]\nname = \"other\"\nbase_url = {:?}\n[jobs]\naudit = \"\"\n[log]\nlevel = \"warn\"\n",
             other.url()
         );
-        let batch = Batch {
+        let batch = OrderBatch {
             count,
             timeout_seconds: ORDERS_LIVE_S,
-            ..Batch::default()
+            ..OrderBatch::default()
         };
         let names = seed(&shop.world, &batch);
         insert(&shop, &names).await;
@@ -201,7 +201,7 @@ impl Outage {
         for (n, name) in self.names.iter().enumerate() {
             let world = &self.shop.world;
             match n % ENDED_ONE_IN {
-                0 => drop(world.pay(name, &Payment::default()).unwrap()),
+                0 => drop(world.pay(name, &SimulatedPayment::default()).unwrap()),
                 1 => drop(world.expire(name, false).unwrap()),
                 _ => {}
             }
@@ -210,7 +210,7 @@ impl Outage {
 
     /// The provider comes back. All that ended is known, and everybody was looked at.
     async fn catch_up(&mut self, program: &Program) {
-        let requests = |stats: &Stats| stats.requests.values().sum::<u64>();
+        let requests = |stats: &SandboxStats| stats.requests.values().sum::<u64>();
         let before = requests(&self.shop.world.stats());
         let back = Instant::now();
         let caught_up_at = "SELECT coalesce(caught_up_at, 0) FROM accounts WHERE name = 'default'";

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 
 use super::kill::all_delivered;
 use super::laws;
@@ -23,7 +23,7 @@ async fn drop_in_paid(shop: &Shop, count: usize, burden: usize) {
             "UPDATE invoices SET metadata = '{{\"burden\":\"{burden}\"}}' WHERE external_id = '{external_id}'"
         ))
         .await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     }
 }
 

@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use payrecond::sandbox::{NewOrder, Payment};
+use payrecond::sandbox::{NewOrder, SimulatedPayment};
 
 use self::disk::{Disk, Files};
 use self::tape::{Act, Entry};
@@ -115,7 +115,7 @@ impl Day {
                 self.add(&external_id, None).await;
             } else {
                 let order = NewOrder::simple(&external_id, "1.50", "USD");
-                let id = world.create(&order).unwrap().order.id.to_string();
+                let id = world.create(&order).unwrap().order.id;
                 self.add(&external_id, Some(&id)).await;
             }
         }
@@ -123,7 +123,7 @@ impl Day {
             .until("SELECT count(*) FROM invoices WHERE order_id IS NULL", "0")
             .await;
         for order in world.orders() {
-            let _ = world.pay(&order.id.to_string(), &Payment::default());
+            let _ = world.pay(&order.id, &SimulatedPayment::default());
             // Apart, so that not all go into one commit.
             tokio::time::sleep(Duration::from_millis(30)).await;
         }

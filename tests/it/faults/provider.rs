@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use axum::http::StatusCode;
-use payrecond::sandbox::{Fault, FaultKind, Operation, Payment, SandboxOptions};
+use payrecond::sandbox::{Fault, FaultKind, Operation, SandboxOptions, SimulatedPayment};
 
 use crate::shop::Shop;
 
@@ -31,7 +31,7 @@ async fn no_failure_moves_a_status_and_each_passes() {
         shop.settings += "[http]\nrequest_timeout = \"300ms\"\n";
         let paid = shop.drop_in("PAID").await;
         shop.drop_in("OPEN").await;
-        shop.world.pay(&paid, &Payment::default()).unwrap();
+        shop.world.pay(&paid, &SimulatedPayment::default()).unwrap();
         shop.world.set_faults(vec![Fault::new(kind)]);
         let daemon = shop.start();
         shop.until(
@@ -73,7 +73,7 @@ async fn retry_after_is_kept_and_capped() {
         };
         shop.world.set_faults(vec![fault]);
         for id in &ids {
-            shop.world.pay(id, &Payment::default()).unwrap();
+            shop.world.pay(id, &SimulatedPayment::default()).unwrap();
         }
         let begun = tokio::time::Instant::now();
         let daemon = shop.start();
@@ -142,9 +142,9 @@ async fn an_ended_invoice_that_is_nudged_gets_its_look() {
         .await;
     assert_eq!(looks(), before + 1, "one look");
     // A look that could not be made is made up for.
-    let late = Payment {
+    let late = SimulatedPayment {
         late: true,
-        ..Payment::default()
+        ..SimulatedPayment::default()
     };
     shop.world.pay(&id, &late).unwrap();
     shop.world
@@ -246,7 +246,7 @@ async fn a_few_poisoned_orders_starve_nobody() {
     let looked = "SELECT min(polls) > 1 FROM invoices WHERE external_id LIKE 'GOOD%'";
     shop.until(looked, "1").await;
     for id in &healthy {
-        shop.world.pay(id, &Payment::default()).unwrap();
+        shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
     shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "20")
         .await;
@@ -268,7 +268,7 @@ async fn poisoned(shop: &Shop, poison: Arc<Mutex<HashSet<String>>>) -> String {
             if is_poison {
                 return (StatusCode::INTERNAL_SERVER_ERROR, String::new());
             }
-            let status = order.status.word();
+            let status = order.status;
             let body = serde_json::json!({"status": "SUCCESS", "message": "",
                 "data": {"id": id, "status": status}});
             (StatusCode::OK, body.to_string())

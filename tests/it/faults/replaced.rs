@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use payrecond::sandbox::{NewOrder, Payment};
+use payrecond::sandbox::{NewOrder, SimulatedPayment};
 use serde_json::Value;
 
 use super::kill::all_delivered;
@@ -35,7 +35,9 @@ impl Scene {
         let copy = shop.folder.path().join("copy.db");
         sqlite(&shop.database(), &format!(".backup {}", copy.display()));
         let program = Program::ready(&shop).await;
-        shop.world.pay(&early, &Payment::default()).unwrap();
+        shop.world
+            .pay(&early, &SimulatedPayment::default())
+            .unwrap();
         shop.until(PAID, "EARLY").await;
         all_delivered(&shop).await;
         let epoch = shop.ask(EPOCH).await;
@@ -69,7 +71,9 @@ impl Scene {
         assert!(first.stderr.contains(why), "{why}: {}", first.stderr);
         assert!(first.stderr.contains("payrecond.db"), "{}", first.stderr);
         let shop = self.shop;
-        shop.world.pay(&self.later, &Payment::default()).unwrap();
+        shop.world
+            .pay(&self.later, &SimulatedPayment::default())
+            .unwrap();
         let second = Program::ready(&shop).await;
         shop.until(PAID, "EARLY,LATER").await;
         all_delivered(&shop).await;
@@ -220,7 +224,7 @@ async fn a_command_gives_out_no_number_in_a_database_that_was_put_back() {
         let copy = shop.folder.path().join("copy.db");
         sqlite(&shop.database(), &format!(".backup {}", copy.display()));
         let id = shop.drop_in("EARLY").await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
         shop.until(PAID, "EARLY").await;
         program.stop().await;
         let side = format!("{}.high-water", shop.database().display());
@@ -260,7 +264,7 @@ async fn a_feed_that_follows_ends_when_the_database_is_replaced() {
     let copy = shop.folder.path().join("copy.db");
     sqlite(&shop.database(), &format!(".backup {}", copy.display()));
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let program = Program::ready(&shop).await;
     all_delivered_of(&shop).await;
     let mut child = feed.spawn().unwrap();

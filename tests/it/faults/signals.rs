@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use payrecond::sandbox::{Fault, FaultKind, Operation, Payment};
+use payrecond::sandbox::{Fault, FaultKind, Operation, SimulatedPayment};
 
 use super::kill::{all_delivered, request};
 use super::laws;
@@ -49,7 +49,7 @@ async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
     // Several times the pause between two messages.
     let looks = shop.asked(Operation::Preview);
     shop.until_asked(Operation::Preview, looks + 20).await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     all_delivered(&shop).await;
     let left = program.stop().await;
@@ -89,7 +89,7 @@ async fn what_is_under_way_is_finished_before_the_end() {
         .replacen("intake_interval = \"50ms\"\n", "", 1);
     for n in 0..10 {
         let id = shop.drop_in(&format!("ORD-{n}")).await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
         request(&shop, &format!("NEW-{n}")).await;
     }
     let program = Program::start(&shop, Stdout::Read);
@@ -175,7 +175,7 @@ async fn told_twice_at_any_moment_it_loses_nothing() {
         let program = Program::ready(&shop).await;
         for n in 0..2 {
             let id = shop.drop_in(&format!("ORD-{life}-{n}")).await;
-            shop.world.pay(&id, &Payment::default()).unwrap();
+            shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
             request(&shop, &format!("NEW-{life}-{n}")).await;
         }
         tokio::time::sleep(Duration::from_micros(rng.u64(0..60_000))).await;

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use payrecond::sandbox::{Batch, Payment};
+use payrecond::sandbox::{OrderBatch, SimulatedPayment};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -213,11 +213,11 @@ async fn fill(
 ) {
     let mut rng = fastrand::Rng::with_seed(n as u64);
     for made in (0..wave).step_by(CHUNK) {
-        let batch = Batch {
+        let batch = OrderBatch {
             count: CHUNK.min(wave - made),
             external_id_prefix: readers::PREFIX.into(),
             timeout_seconds: 864_000,
-            ..Batch::default()
+            ..OrderBatch::default()
         };
         let names = seed(&world, &batch);
         let (before, after) = names.split_at(names.len() / 2);
@@ -234,7 +234,7 @@ fn end(world: &payrecond::sandbox::World, names: &[String], rng: &mut fastrand::
         let ended = match rng.u32(0..6) {
             0 => world.expire(name, false),
             1 => world.cancel(name, false),
-            _ => world.pay(name, &Payment::default()),
+            _ => world.pay(name, &SimulatedPayment::default()),
         };
         ended.unwrap();
     }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use payrecond::sandbox::{Operation, Payment, SandboxOptions};
+use payrecond::sandbox::{Operation, SandboxOptions, SimulatedPayment};
 
 use super::kill::{all_delivered, request};
 use super::laws;
@@ -43,7 +43,7 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
         .unwrap();
     sqlx::query("COMMIT").execute(&mut holder).await.unwrap();
     for id in &ids {
-        shop.world.pay(id, &Payment::default()).unwrap();
+        shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
     // Programs go on meanwhile.
     shop.drop_in("ORD-4").await;
@@ -74,7 +74,7 @@ fn limited(shop: &Shop, option: &str, limit: u32) -> Program {
 async fn twenty_of_each(shop: &Shop) {
     for n in 0..20 {
         let id = shop.drop_in(&format!("ORD-{n}")).await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
         request(shop, &format!("NEW-{n}")).await;
     }
 }
@@ -124,7 +124,7 @@ async fn with_40_file_descriptors_less_is_in_flight_and_the_database_can_be_used
     let shop = slow_shop().await;
     for n in 0..120 {
         let id = shop.drop_in(&format!("ORD-{n}")).await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     }
     let program = limited(&shop, "-n", 40);
     until_paid(&shop, 120).await;
@@ -248,7 +248,7 @@ async fn a_slow_disk_makes_it_slow_and_nothing_else() {
     let shop = Shop::open().await;
     for n in 0..100 {
         let id = shop.drop_in(&format!("ORD-{n}")).await;
-        shop.world.pay(&id, &Payment::default()).unwrap();
+        shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     }
     let slow = Rule {
         call: "sync",

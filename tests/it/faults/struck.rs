@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 
 use super::kill::request;
 use super::laws;
@@ -82,10 +82,7 @@ impl Struck {
 
     async fn is_settled(&self) -> bool {
         for order in self.shop.world.orders() {
-            let _ = self
-                .shop
-                .world
-                .pay(&order.id.to_string(), &Payment::default());
+            let _ = self.shop.world.pay(&order.id, &SimulatedPayment::default());
         }
         let open = "SELECT (SELECT count(*) FROM invoices WHERE status <> 'paid')
                          + (SELECT count(*) FROM outbox_unread WHERE consumer = 'stdout')";

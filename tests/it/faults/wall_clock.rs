@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payrecond::sandbox::{Operation, Payment};
+use payrecond::sandbox::{Operation, SimulatedPayment};
 
 use tokio::time::Instant;
 
@@ -42,7 +42,9 @@ async fn goes_on(shop: &Shop, jump_s: i64, ids: &[String], paid: usize) {
             .await
     );
     shop.until(&stalled, "0").await;
-    shop.world.pay(&ids[paid], &Payment::default()).unwrap();
+    shop.world
+        .pay(&ids[paid], &SimulatedPayment::default())
+        .unwrap();
     let known = "SELECT count(*) FROM invoices WHERE status = 'paid'";
     shop.until(known, &(paid + 1).to_string()).await;
     let ended = "SELECT count(*) FROM invoices WHERE status NOT IN ('pending', 'paid')";

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use payrecond::sandbox::{Operation, Payment};
+use payrecond::sandbox::{Operation, SimulatedPayment};
 
 use super::program::{self, Program, Stdout};
 use super::shim::{self, Rule};
@@ -92,7 +92,7 @@ async fn a_write_that_hangs_starves_the_watchdog() {
     program.notified.until("WATCHDOG=1").await;
     let id = shop.drop_in("ORD-1").await;
     std::fs::remove_file(&healed).unwrap();
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     starves(&mut program, "writer").await;
     // It comes back after all: what was to be written is written.
     std::fs::write(&healed, "").unwrap();

@@ -1,5 +1,5 @@
-//! The alerts and the dashboard speak of metrics that are really offered, and the README tells what
-//! each alert means.
+//! The alerts and the dashboard speak of metrics that are really offered, and the documentation tells
+//! what each metric and each alert means.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,7 +10,8 @@ use super::open_with_socket;
 
 const ALERTS: &str = include_str!("../../../deploy/prometheus-alerts.yml");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana-dashboard.json");
-const README: &str = include_str!("../../../README.md");
+const METRICS: &str = include_str!("../../../docs/metrics.md");
+const OPERATIONS: &str = include_str!("../../../docs/operations.md");
 
 /// Every word of a text that is the name of one of our metrics.
 fn names(text: &str) -> BTreeSet<&str> {
@@ -43,11 +44,11 @@ async fn every_metric_that_is_spoken_of_is_offered_and_every_one_is_shown() {
     }
     for name in metrics.keys() {
         assert!(
-            README.contains(&format!("`{name}`")),
-            "{name} is not in the README"
+            METRICS.contains(&format!("`{name}`")),
+            "{name} is not in docs/metrics.md"
         );
     }
-    for name in names(README) {
+    for name in names(METRICS) {
         let known = offered.contains(name) || metrics.contains_key(name);
         assert!(known, "{name}");
     }
@@ -74,7 +75,7 @@ fn the_dashboard_can_be_loaded() {
 }
 
 #[test]
-fn the_alerts_can_be_loaded_and_each_is_told_in_the_readme() {
+fn the_alerts_can_be_loaded_and_each_is_explained() {
     let alerts: Vec<&str> = ALERTS
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
@@ -82,12 +83,12 @@ fn the_alerts_can_be_loaded_and_each_is_told_in_the_readme() {
     assert!(alerts.len() >= 8, "{alerts:?}");
     for alert in &alerts {
         assert!(
-            README.contains(&format!("**`{alert}`**")),
-            "{alert} is not in the README"
+            OPERATIONS.contains(&format!("**`{alert}`**")),
+            "{alert} is not in docs/operations.md"
         );
     }
-    let told = README.matches("**`Payrecond").count();
-    assert_eq!(told, alerts.len(), "the README tells of others");
+    let told = OPERATIONS.matches("**`Payrecond").count();
+    assert_eq!(told, alerts.len(), "docs/operations.md explains others");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus-alerts.yml");
     match Command::new("promtool")
         .args(["check", "rules", file])

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 
 use super::http::{self, Place, ask, ask_until};
 use super::open_with_socket;
@@ -238,7 +238,7 @@ async fn what_the_daemon_does_is_counted() {
            VALUES ('ORD-2', '1.50', 'USD', 'Six eggs', '{"customerTelegramUserId": 42}')"#,
     )
     .await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT acked_seq FROM consumers WHERE name = 'stdout'", "2")
         .await;
     let answer = ask_until(&place, "/metrics", &[], |answer| {
@@ -291,7 +291,7 @@ async fn invoices_lags_and_failures_are_told() {
     shop.execute("INSERT INTO consumers (name) VALUES ('bo\"t')")
         .await;
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let daemon = shop.start();
     shop.until("SELECT status FROM invoices", "paid").await;
     daemon.stop().await;
@@ -381,7 +381,7 @@ async fn pages_of_the_list_are_measured() {
 async fn the_consumer_that_is_furthest_behind_is_told_of_however_many_there_are() {
     let (shop, place) = open_with_socket().await;
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let daemon = shop.start();
     shop.until("SELECT status FROM invoices", "paid").await;
     daemon.stop().await;
@@ -412,7 +412,7 @@ async fn a_feed_that_is_switched_off_lags_behind_nothing() {
     daemon.stop().await;
     shop.settings += "[feed]\nstdout = \"off\"\n";
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let daemon = shop.start();
     shop.until("SELECT status FROM invoices", "paid").await;
     shop.execute("DROP TRIGGER outbox_before_update").await;

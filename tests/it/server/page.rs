@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 
 use super::http::{Answer, Place, ask, ask_until};
 use super::{open_with_socket, with_socket};
@@ -121,7 +121,7 @@ async fn the_page_says_at_once_that_payments_are_noticed() {
     assert_eq!(headline(&empty), "Ready: no invoice has been polled yet");
     keeps_the_rules(&empty.body);
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     let page = ask(&place, "/").await;
     assert_eq!(page.code, 200);
@@ -201,7 +201,7 @@ async fn a_reader_who_is_far_behind_is_an_alarm() {
     shop.execute("INSERT INTO consumers (name) VALUES ('bot')")
         .await;
     let id = shop.drop_in("ORD-1").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT count(*) FROM outbox", "1").await;
     // Only a clock could make it old otherwise.
     shop.execute("DROP TRIGGER outbox_before_update").await;
@@ -253,7 +253,7 @@ async fn what_strangers_write_is_text_on_every_page() {
         .await;
     let daemon = shop.start();
     let paid = shop.drop_in("ORD-2").await;
-    shop.world.pay(&paid, &Payment::default()).unwrap();
+    shop.world.pay(&paid, &SimulatedPayment::default()).unwrap();
     shop.until(
         "SELECT status FROM invoices WHERE order_id = '404'",
         "review",
@@ -277,7 +277,7 @@ async fn an_invoice_is_found_by_each_of_its_ids_and_tells_its_story() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     let id = shop.drop_in("ORD 1/ü").await;
-    shop.world.pay(&id, &Payment::default()).unwrap();
+    shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     for name in ["ORD 1/ü", " ORD 1/ü ", "#1", &id] {
         let page = ask(&place, &format!("/invoice?ref={}", encoded(name))).await;

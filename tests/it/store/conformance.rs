@@ -359,18 +359,27 @@ async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
     ];
     sure(store.commit(&plans, NOW).await);
     let horizons = [(Status::Pending, near), (Status::Expired, LATER)];
-    assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1), 9).await), 1);
+    assert_eq!(
+        sure(store.clamp_future_plans(&horizons, UnixMillis(1), 9).await),
+        1
+    );
     assert_eq!(named(&all_due(backend, ACCOUNT).await), ["far"]);
-    assert_eq!(sure(store.bring_back(&horizons, UnixMillis(1), 9).await), 0);
+    assert_eq!(
+        sure(store.clamp_future_plans(&horizons, UnixMillis(1), 9).await),
+        0
+    );
     assert_eq!(
         sure(
             store
-                .bring_back(&[(Status::Expired, near)], UnixMillis(1), 9)
+                .clamp_future_plans(&[(Status::Expired, near)], UnixMillis(1), 9)
                 .await
         ),
         1
     );
-    assert_eq!(sure(store.bring_back(&[], UnixMillis(1), 9).await), 0);
+    assert_eq!(
+        sure(store.clamp_future_plans(&[], UnixMillis(1), 9).await),
+        0
+    );
 }
 
 async fn accounts_are_recorded_over_and_over(backend: &impl Backend) {

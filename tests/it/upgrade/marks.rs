@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use payrecond::sandbox::Payment;
+use payrecond::sandbox::SimulatedPayment;
 use payrecond::store::sqlite::{MIGRATIONS, SqliteOptions, SqliteStore, migrate};
 use payrecond::store::{Database as _, StoreError};
 
@@ -138,7 +138,7 @@ async fn a_text_dump_is_put_back_by_restore_and_by_the_daemon_itself() {
     for by_restore in [true, false] {
         let shop = Shop::open().await;
         let (one, two) = (shop.drop_in("ORD-1").await, shop.drop_in("ORD-2").await);
-        shop.world.pay(&one, &Payment::default()).unwrap();
+        shop.world.pay(&one, &SimulatedPayment::default()).unwrap();
         let daemon = shop.start();
         shop.until("SELECT count(*) FROM outbox", "1").await;
         daemon.stop().await;
@@ -161,7 +161,7 @@ async fn a_text_dump_is_put_back_by_restore_and_by_the_daemon_itself() {
         } else {
             fs::rename(&dumped, shop.database()).unwrap();
         }
-        shop.world.pay(&two, &Payment::default()).unwrap();
+        shop.world.pay(&two, &SimulatedPayment::default()).unwrap();
         let daemon = shop.start();
         shop.until("SELECT count(*) FROM outbox", "2").await;
         let said = daemon.stop().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use payrecond::clock::{Clock as _, ManualClock, SystemClock};
 use payrecond::jobs::retention::Retention;
-use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation, Payment};
+use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation, SimulatedPayment};
 use payrecond::store::Database as _;
 use sqlx::sqlite::SqliteConnection;
 
@@ -72,7 +72,7 @@ fn make_order(shop: &Shop, name: &str) {
 }
 
 pub fn pay(shop: &Shop, name: &str) {
-    shop.world.pay(name, &Payment::default()).unwrap();
+    shop.world.pay(name, &SimulatedPayment::default()).unwrap();
 }
 
 /// The provider's side of what has happened.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use payrecond::sandbox::{Status, World};
+use payrecond::sandbox::{OrderTruth, World};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
@@ -61,11 +61,13 @@ impl Heard {
             self.repeats.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let truth = match self.world.order(external_id).unwrap().status {
-            Status::Active => panic!("{external_id}: {event_type} of an open order"),
-            Status::Paid => "payment.paid",
-            Status::Expired => "payment.expired",
-            Status::Cancelled => "payment.cancelled",
+        let truth = match self.world.order(external_id).unwrap().state {
+            OrderTruth::Open | OrderTruth::Partial | OrderTruth::Held | OrderTruth::Deleted => {
+                panic!("{external_id}: {event_type} of an open order")
+            }
+            OrderTruth::Paid => "payment.paid",
+            OrderTruth::Expired => "payment.expired",
+            OrderTruth::Cancelled => "payment.cancelled",
         };
         assert_eq!(event_type, truth, "{external_id}");
         let place = external_id.strip_prefix(PREFIX).unwrap().parse().unwrap();

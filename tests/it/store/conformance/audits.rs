@@ -103,7 +103,7 @@ async fn a_finding_is_said_once(backend: &impl Backend) {
     let missing = audit::missing(&ACCOUNT.into(), &rows[0]);
     let unknown = audit::unknown(&ACCOUNT.into(), &order("9", "nobody"));
     let say = async |findings: &[Discrepancy]| {
-        sure(store.say_findings("walletpay", findings, LATER).await)
+        sure(store.record_findings("walletpay", findings, LATER).await)
     };
     assert_eq!(say(std::slice::from_ref(&missing)).await, 1);
     assert_eq!(say(&[missing.clone(), unknown.clone()]).await, 1);
@@ -128,7 +128,7 @@ async fn a_decision_aside_needs_the_row_as_it_was_read(backend: &impl Backend) {
     let aside = async |read: &Invoice| {
         let mut expired = decision(read, OrderState::Expired);
         expired.row.schedule.next_poll_at = read.schedule.next_poll_at;
-        sure(store.commit_aside(&expired, LATER).await)
+        sure(store.commit_audit_decision(&expired, LATER).await)
     };
     let first = known(backend, "A").await;
     sure(store.commit(&[looked(&first, LATER)], NOW).await);

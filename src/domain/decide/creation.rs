@@ -1,0 +1,46 @@
+//! What becomes of an order that was to be created.
+
+use super::facts::{move_to, note_order};
+use super::identity::{bears_another_id, mismatch};
+use crate::domain::event::EventType;
+use crate::domain::invoice::Facts;
+use crate::domain::observation::{ObservedOrder, OrderState};
+use crate::domain::state::{Status, reason};
+
+/// The order of a requested invoice exists. Whatever its state, the invoice is `pending` first:
+/// the next poll shows the rest. An order with our id and another sum is one that somebody else
+/// made: creating ours has failed.
+pub(super) fn judge_creation(
+    facts: &mut Facts,
+    external_id: &str,
+    seen: &ObservedOrder,
+) -> Option<EventType> {
+    if facts.status != Status::Requested || bears_another_id(external_id, seen) {
+        return None;
+    }
+    if mismatch(facts, external_id, seen).is_some() {
+        return end_creation(facts, Status::Review, reason::CREATE_CONFLICT);
+    }
+    note_order(facts, seen);
+    if seen.state == OrderState::Open {
+        facts.provider_status = Some(seen.provider_status.clone());
+    }
+    move_to(facts, Status::Pending, None)
+}
+
+pub(super) fn end_creation(facts: &mut Facts, end: Status, why: &str) -> Option<EventType> {
+    if facts.status == Status::Requested {
+        move_to(facts, end, Some(why))
+    } else {
+        None
+    }
+}
+
+/// The requested invoice can be paid: it waits for money from now on, without an order.
+pub(super) fn judge_link(facts: &mut Facts, pay_link: String) -> Option<EventType> {
+    if facts.status != Status::Requested {
+        return None;
+    }
+    facts.pay_link = Some(pay_link);
+    move_to(facts, Status::Pending, None)
+}

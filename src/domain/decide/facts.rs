@@ -1,0 +1,94 @@
+//! How facts change: moves, remarks, and what is taken over from the provider.
+
+use super::evidence::Evidence;
+use crate::domain::event::EventType;
+use crate::domain::invoice::Facts;
+use crate::domain::observation::{ObservedOrder, OrderState, Payment};
+use crate::domain::state::{Status, reason};
+
+/// Moves to `status` and returns the event of the move.
+pub(super) fn move_to(facts: &mut Facts, status: Status, why: Option<&str>) -> Option<EventType> {
+    facts.status = status;
+    facts.reason = why.map(str::to_owned);
+    EventType::of_move_to(status)
+}
+
+/// Notes something odd that moves nothing. A person's decision stays the better reason.
+pub(super) fn set_remark(facts: &mut Facts, odd: &str) -> Option<EventType> {
+    if !person_decided(facts) {
+        facts.reason = Some(odd.to_owned());
+    }
+    None
+}
+
+/// The provider speaks plainly again.
+pub(super) fn clear_remark(facts: &mut Facts) -> Option<EventType> {
+    if !person_decided(facts) {
+        facts.reason = None;
+    }
+    None
+}
+
+pub(super) fn person_decided(facts: &Facts) -> bool {
+    facts.reason.as_deref() == Some(reason::RESOLVED)
+}
+
+/// Whether PAID was seen. `paid_at` and `payment` are taken from such observations alone.
+pub(super) fn holds_money(facts: &Facts) -> bool {
+    facts.paid_at.is_some() || !facts.payment.is_empty()
+}
+
+/// Takes over what was reported. What was left out stays as it was, and so does the word PAID when
+/// another follows.
+pub(super) fn note_evidence(facts: &mut Facts, told: &Evidence<'_>) {
+    match told.order {
+        Some(seen) => note_order(facts, seen),
+        // A ledger knows no sum that was asked for: what came was enough.
+        None if facts.amount.is_none() => facts.amount.clone_from(&facts.sums.received),
+        None => {}
+    }
+    let paid = told.state == OrderState::Paid;
+    if paid || !holds_money(facts) {
+        facts.provider_status = Some(told.word.to_owned());
+    }
+    if paid {
+        update(&mut facts.paid_at, told.paid_at.as_ref());
+        if let Some(payment) = told.payment {
+            fill_in_amounts(&mut facts.payment, payment);
+        }
+    }
+}
+
+/// Takes over what the order is, not what became of it.
+pub(super) fn note_order(facts: &mut Facts, seen: &ObservedOrder) {
+    facts.order_id.get_or_insert_with(|| seen.order_id.clone());
+    if facts.amount.is_none() {
+        facts.amount.clone_from(&seen.amount);
+    }
+    update(&mut facts.order_number, seen.number.as_ref());
+    update(&mut facts.pay_link, seen.pay_link.as_ref());
+    update(&mut facts.direct_pay_link, seen.direct_pay_link.as_ref());
+    update(&mut facts.expires_at, seen.expires_at.as_ref());
+}
+
+pub(super) fn update<T: Clone>(kept: &mut Option<T>, seen: Option<&T>) {
+    if let Some(seen) = seen {
+        *kept = Some(seen.clone());
+    }
+}
+
+/// Fills in the amounts not known yet. What was reported once stays as reported, or two spellings of one
+/// sum would be a change for ever.
+pub(super) fn fill_in_amounts(kept: &mut Payment, told: &Payment) {
+    for (kept, told) in [
+        (&mut kept.value, &told.value),
+        (&mut kept.currency, &told.currency),
+        (&mut kept.fee, &told.fee),
+        (&mut kept.net, &told.net),
+        (&mut kept.exchange_rate, &told.exchange_rate),
+    ] {
+        if kept.is_none() {
+            kept.clone_from(told);
+        }
+    }
+}

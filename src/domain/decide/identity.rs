@@ -1,0 +1,35 @@
+//! Whose order it is that was observed, and whether it asks for what is expected.
+
+use crate::domain::invoice::Facts;
+use crate::domain::observation::ObservedOrder;
+use crate::domain::state::reason;
+
+/// Whether the provider answered about an order that was not asked for: nothing about ours.
+pub(super) fn is_of_another_order(facts: &Facts, seen: &ObservedOrder) -> bool {
+    facts
+        .order_id
+        .as_ref()
+        .is_some_and(|ours| *ours != seen.order_id)
+}
+
+/// What differs between the order and what the invoice expects, worst first. What the provider
+/// leaves out contradicts nothing.
+pub(super) fn mismatch(
+    facts: &Facts,
+    external_id: &str,
+    seen: &ObservedOrder,
+) -> Option<&'static str> {
+    if bears_another_id(external_id, seen) {
+        return Some(reason::EXTERNAL_ID_MISMATCH);
+    }
+    match (&facts.amount, &seen.amount) {
+        (Some(ours), Some(theirs)) if !ours.agrees_with(theirs) => Some(reason::AMOUNT_MISMATCH),
+        (Some(_) | None, Some(_) | None) => None,
+    }
+}
+
+pub(super) fn bears_another_id(external_id: &str, seen: &ObservedOrder) -> bool {
+    seen.external_id
+        .as_ref()
+        .is_some_and(|theirs| theirs.0 != external_id)
+}

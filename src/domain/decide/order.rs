@@ -1,0 +1,191 @@
+//! What follows where the provider reported an order, or payments in its ledger.
+
+use super::creation::judge_creation;
+use super::evidence::Evidence;
+use super::facts::{clear_remark, holds_money, move_to, note_evidence, person_decided, set_remark};
+use super::identity::{is_of_another_order, mismatch};
+use super::judgement::Judgement;
+use super::money::{self, MoneyChange};
+use super::rules::Rules;
+use crate::domain::event::EventType;
+use crate::domain::invoice::{Facts, Invoice};
+use crate::domain::observation::OrderState;
+use crate::domain::state::{Status, reason};
+
+/// An observation with all that bears on its judgement.
+struct Case<'a> {
+    rules: &'a Rules,
+    evidence: &'a Evidence<'a>,
+    mismatch: Option<&'static str>,
+    moved: &'a MoneyChange,
+}
+
+/// The judgement on what the provider reported: the move, then the money beside it.
+pub(super) fn judge_evidence(rules: &Rules, row: &mut Invoice, told: &Evidence<'_>) -> Judgement {
+    let Invoice {
+        facts,
+        transactions,
+        external_id,
+        ..
+    } = row;
+    if told
+        .order
+        .is_some_and(|seen| is_of_another_order(facts, seen))
+    {
+        return Judgement::default();
+    }
+    facts.not_found_since = None;
+    let mismatch = told
+        .order
+        .and_then(|seen| mismatch(facts, &external_id.0, seen));
+    let mut moved = MoneyChange::apply(facts, transactions, told.money);
+    let case = Case {
+        rules,
+        evidence: told,
+        mismatch,
+        moved: &moved,
+    };
+    let was = facts.status;
+    let main = judge_by_status(facts, &external_id.0, &case);
+    let seen_again = main == Some(EventType::Pending) && was == Status::Review;
+    let partial = seen_again.then(|| keep_waiting(facts, &case)).flatten();
+    let drafts = moved.events(facts, transactions, was, main.into_iter().chain(partial));
+    Judgement {
+        drafts,
+        note: None,
+        transactions: std::mem::take(&mut moved.changed),
+    }
+}
+
+fn judge_by_status(facts: &mut Facts, external_id: &str, case: &Case<'_>) -> Option<EventType> {
+    match facts.status {
+        Status::Requested => judge_creation(facts, external_id, case.evidence.order?),
+        Status::Pending => judge_state(facts, case),
+        Status::Expired | Status::Cancelled => {
+            if person_decided(facts) && !brings_new_money(facts, case) {
+                note_evidence(facts, case.evidence);
+                return None;
+            }
+            judge_state(facts, case)
+        }
+        // A mismatch moves no paid invoice: the audit reports it.
+        Status::Paid => judge_paid(facts, case),
+        Status::Review => judge_in_review(facts, case),
+        Status::Rejected => None,
+    }
+}
+
+/// What the order's state makes of an invoice that waits for money, or still may: the provider's
+/// word where the table of moves has the way to it, else a remark.
+fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
+    let state = case.evidence.state;
+    note_evidence(facts, case.evidence);
+    let why_review = case.mismatch.or_else(|| reason_for_review(facts, case));
+    if let Some(why) = why_review {
+        return move_to(facts, Status::Review, Some(why));
+    }
+    match status_of(state) {
+        None => set_remark(facts, reason::UNKNOWN_STATUS),
+        Some(Status::Pending) if facts.status == Status::Pending => keep_waiting(facts, case),
+        // A payment that is under way in a ledger takes nothing back.
+        Some(Status::Pending) if case.evidence.order.is_none() => None,
+        Some(told) if told == facts.status => clear_remark(facts),
+        Some(told) if facts.status.may_become(told) => move_to(facts, told, None),
+        Some(_) => set_remark(facts, reason::CONTRADICTION),
+    }
+}
+
+/// Why a person must decide about what was reported, if one must.
+fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
+    let ended = matches!(facts.status, Status::Expired | Status::Cancelled);
+    match case.evidence.state {
+        OrderState::Paid => {
+            let is_refused = facts.is_test && !case.rules.accept_test_payments;
+            is_refused.then_some(reason::TEST_PAYMENT)
+        }
+        OrderState::Expired | OrderState::Cancelled => {
+            money::is_kept(&facts.sums).then_some(reason::PARTIALLY_PAID)
+        }
+        OrderState::Partial if facts.sums.received.is_none() => {
+            ended.then_some(reason::PARTIALLY_PAID)
+        }
+        OrderState::Partial | OrderState::Open | OrderState::Authorized | OrderState::Unknown => {
+            (ended && case.moved.is_more).then_some(reason::PARTIALLY_PAID)
+        }
+    }
+}
+
+/// The order waits for money: for the rest of it, where some came. Each new sum is said once.
+fn keep_waiting(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
+    let state = case.evidence.state;
+    let some_came = state == OrderState::Partial || money::is_kept(&facts.sums);
+    let was_said = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
+    let why = if state == OrderState::Authorized {
+        Some(reason::AUTHORIZED)
+    } else {
+        some_came.then_some(reason::PARTIALLY_PAID)
+    };
+    facts.reason = why.map(str::to_owned);
+    // Without a sum, the word alone is said once.
+    let is_news = case.moved.is_more || (facts.sums.received.is_none() && !was_said);
+    (some_came && is_news).then_some(EventType::Partial)
+}
+
+/// The status that an order's state calls for; None where its word says nothing.
+fn status_of(state: OrderState) -> Option<Status> {
+    match state {
+        OrderState::Open | OrderState::Partial | OrderState::Authorized => Some(Status::Pending),
+        OrderState::Paid => Some(Status::Paid),
+        OrderState::Expired => Some(Status::Expired),
+        OrderState::Cancelled => Some(Status::Cancelled),
+        OrderState::Unknown => None,
+    }
+}
+
+/// The money is here: no later word of the provider takes it back, and none is kept. Amounts that
+/// `payment.paid` was said without may still follow.
+fn judge_paid(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
+    match case.evidence.state {
+        OrderState::Paid => {
+            let payment_before = facts.payment.clone();
+            note_evidence(facts, case.evidence);
+            clear_remark(facts);
+            (facts.payment != payment_before).then_some(EventType::Detailed)
+        }
+        OrderState::Open
+        | OrderState::Partial
+        | OrderState::Authorized
+        | OrderState::Expired
+        | OrderState::Cancelled => {
+            case.evidence.order?;
+            set_remark(facts, reason::CONTRADICTION)
+        }
+        OrderState::Unknown => set_remark(facts, reason::UNKNOWN_STATUS),
+    }
+}
+
+/// An order that is seen while its invoice waits for a person. One that was only missing, or lacked
+/// a part of its money, goes its way again by itself; else the reason stays, and only money is
+/// told: it is never kept quiet.
+fn judge_in_review(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
+    let state = case.evidence.state;
+    let is = |why| facts.reason.as_deref() == Some(why);
+    let says_nothing = state == OrderState::Unknown && case.mismatch.is_none();
+    let seen_again = is(reason::ORDER_NOT_FOUND) && !says_nothing;
+    let is_paid = state == OrderState::Paid && case.mismatch.is_none();
+    let rest_came = is(reason::PARTIALLY_PAID) && is_paid;
+    if seen_again || rest_came {
+        return judge_state(facts, case);
+    }
+    let news_of_money = brings_new_money(facts, case);
+    note_evidence(facts, case.evidence);
+    news_of_money.then_some(EventType::Review)
+}
+
+/// Whether more money came, or the provider says PAID and the invoice does not hold that yet.
+fn brings_new_money(facts: &Facts, case: &Case<'_>) -> bool {
+    let seen = case.evidence;
+    let same_word = facts.provider_status.as_deref() == Some(seen.word);
+    case.moved.is_new_money(holds_money(facts))
+        || seen.state == OrderState::Paid && !same_word && !holds_money(facts)
+}

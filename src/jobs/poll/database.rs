@@ -1,0 +1,147 @@
+//! Whether the database can be used, as far as the last reads and writes have shown.
+
+use std::time::Duration;
+
+use crate::retry::Waits;
+use crate::store::StoreError;
+
+/// What is known of the database. Times are of the monotonic clock.
+#[derive(Debug)]
+pub(super) struct DatabaseHealth {
+    state: DatabaseState,
+    retry_delays: Waits,
+}
+
+/// What failed last, if nothing has succeeded since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DatabaseState {
+    /// It works; the next commit leaves others time until then.
+    Working { next_commit_at: Duration },
+    /// A read or a commit failed.
+    Failing { retry_at: Duration },
+    /// A load of rows failed, which may write as well: that a read succeeds shows nothing.
+    LoadFailing { retry_at: Duration },
+}
+
+impl Default for DatabaseHealth {
+    fn default() -> Self {
+        Self {
+            state: DatabaseState::Working {
+                next_commit_at: Duration::ZERO,
+            },
+            retry_delays: Waits::of_database(),
+        }
+    }
+}
+
+impl DatabaseHealth {
+    /// Whether it cannot be used just now: nothing more should be asked.
+    pub(super) fn is_failing(&self) -> bool {
+        match self.state {
+            DatabaseState::Working { .. } => false,
+            DatabaseState::Failing { .. } | DatabaseState::LoadFailing { .. } => true,
+        }
+    }
+
+    /// No commit begins before.
+    pub(super) fn not_before(&self) -> Duration {
+        match self.state {
+            DatabaseState::Working { next_commit_at: at }
+            | DatabaseState::Failing { retry_at: at }
+            | DatabaseState::LoadFailing { retry_at: at } => at,
+        }
+    }
+
+    /// Whether what failed is not to be tried again yet.
+    pub(super) fn must_wait(&self, now: Duration) -> bool {
+        self.is_failing() && now < self.not_before()
+    }
+
+    /// A read or a commit failed. Returns when to try again: each time later.
+    pub(super) fn note_failure(&mut self, error: &StoreError, now: Duration) -> Duration {
+        let retry_at = self.next_retry(error, now);
+        self.state = match self.state {
+            DatabaseState::Working { .. } | DatabaseState::Failing { .. } => {
+                DatabaseState::Failing { retry_at }
+            }
+            DatabaseState::LoadFailing { .. } => DatabaseState::LoadFailing { retry_at },
+        };
+        retry_at
+    }
+
+    /// A load failed. Returns when to try again.
+    pub(super) fn note_load_failure(&mut self, error: &StoreError, now: Duration) -> Duration {
+        let retry_at = self.next_retry(error, now);
+        self.state = DatabaseState::LoadFailing { retry_at };
+        retry_at
+    }
+
+    fn next_retry(&mut self, error: &StoreError, now: Duration) -> Duration {
+        if !self.is_failing() {
+            tracing::error!(%error, "the database cannot be used: waiting for it");
+        }
+        now + self.retry_delays.next_wait()
+    }
+
+    /// A commit succeeded; others may write until `next_commit_at`.
+    pub(super) fn note_commit(&mut self, next_commit_at: Duration) {
+        self.recover(next_commit_at);
+    }
+
+    /// A load succeeded, or none is left to be made.
+    pub(super) fn note_load(&mut self) {
+        if let DatabaseState::LoadFailing { retry_at } = self.state {
+            self.state = DatabaseState::Failing { retry_at };
+        }
+    }
+
+    /// All that was tried has succeeded, and nothing is left to write.
+    pub(super) fn note_success(&mut self) {
+        if let DatabaseState::Failing { retry_at } = self.state {
+            self.recover(retry_at);
+        }
+    }
+
+    fn recover(&mut self, next_commit_at: Duration) {
+        if self.is_failing() {
+            tracing::info!("the database can be used again");
+        }
+        self.retry_delays.reset();
+        self.state = DatabaseState::Working { next_commit_at };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_load_failing(database: &DatabaseHealth) -> bool {
+        matches!(database.state, DatabaseState::LoadFailing { .. })
+    }
+
+    #[test]
+    fn a_read_that_succeeds_ends_no_failure_of_a_load() {
+        let error = StoreError::Unavailable("disk full".into());
+        let mut database = DatabaseHealth::default();
+        let at = database.note_load_failure(&error, Duration::ZERO);
+        assert!(database.must_wait(Duration::ZERO) && !database.must_wait(at));
+        database.note_success();
+        assert!(is_load_failing(&database));
+        let later = database.note_failure(&error, at);
+        assert!(is_load_failing(&database) && later > at);
+        database.note_load();
+        assert!(database.is_failing() && !is_load_failing(&database));
+        database.note_success();
+        assert!(!database.is_failing());
+    }
+
+    #[test]
+    fn a_commit_ends_every_failure() {
+        let error = StoreError::Unavailable("disk full".into());
+        let mut database = DatabaseHealth::default();
+        database.note_load_failure(&error, Duration::ZERO);
+        database.note_commit(Duration::from_secs(9));
+        assert!(!database.is_failing());
+        assert_eq!(database.not_before(), Duration::from_secs(9));
+    }
+}

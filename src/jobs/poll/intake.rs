@@ -1,0 +1,115 @@
+//! What became due: rows that the queue brings are taken into the schedule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::page::lock;
+use super::poller::Poller;
+use super::schedule::tick;
+use crate::domain::listing::Positions;
+use crate::store::{DueRow, ListBeginning, StoreError};
+
+/// Payments said without amounts are completed after a start if they are no older and no more than
+/// this; the rest is left to the audit.
+const LACKING_SINCE: Duration = Duration::from_hours(24);
+const LACKING_MOST: u32 = 500;
+/// Where every poll writes its row anyway, plans that come close together need not wait for company.
+const SHORTEST_REST: Duration = Duration::from_millis(5);
+
+impl Poller {
+    /// Whether the database was read.
+    pub(super) async fn read_due_rows(&mut self) -> Result<bool, StoreError> {
+        let now = self.setup.clock.monotonic();
+        if !self.queue.is_due(now) {
+            return Ok(false);
+        }
+        let (store, account) = (self.setup.store.as_ref(), &self.setup.account);
+        let wall = self.pass.once.unwrap_or_else(|| self.setup.clock.now());
+        let takes_new = self.pass.once.is_none();
+        if takes_new {
+            self.queue.step_back(wall, now);
+        }
+        let taken = self.queue.read(store, account, wall, takes_new).await?;
+        self.adopt_rows(&taken.rows, now);
+        if let Some(beginning) = taken.beginning {
+            self.restore_list_state(beginning).await?;
+        }
+        if !self.queue.has_more() {
+            let (store, account) = (self.setup.store.as_ref(), &self.setup.account);
+            let at_least = if self.shapes().page_limit > 0 {
+                self.setup.intake_interval
+            } else {
+                SHORTEST_REST
+            };
+            let rest = self
+                .queue
+                .rest_until_next_plan(store, account, wall, (now, at_least));
+            rest.await?;
+        }
+        Ok(true)
+    }
+
+    /// What the run before this one knew of the list, and payments that it recorded without amounts.
+    async fn restore_list_state(&mut self, beginning: ListBeginning) -> Result<(), StoreError> {
+        let text = beginning.positions.unwrap_or_default();
+        if let Some(ledger) = &mut self.requests.ledger {
+            ledger.restore(&text);
+        }
+        if self.shapes().page_limit == 0 {
+            return Ok(());
+        }
+        self.planner.listing.positions = Positions::parse(&text);
+        let lately = self.setup.clock.now().minus(LACKING_SINCE);
+        let (store, account) = (&self.setup.store, &self.setup.account);
+        let lacking = store.without_amounts(account, lately, LACKING_MOST).await?;
+        let now = self.setup.clock.monotonic();
+        for (order, created_at) in lacking {
+            self.planner
+                .want_details(&order.0, Some(created_at), None, now);
+        }
+        Ok(())
+    }
+
+    fn adopt_rows(&mut self, rows: &[DueRow], now: Duration) {
+        let shared = Arc::clone(&self.shared);
+        let mut shared = lock(&shared);
+        let mut orders_to_come = false;
+        for row in rows {
+            if row.is_nudged() || !row.looked_at {
+                self.planner.expect_urgent();
+            }
+            let Some(slot) = shared.schedule.adopt(row, tick(now)) else {
+                continue;
+            };
+            let Some(order_id) = &row.order_id else {
+                if let Some(ledger) = &mut self.requests.ledger {
+                    ledger.check_new(row.id);
+                }
+                orders_to_come = true;
+                continue;
+            };
+            // Where a page showed it lately. Its next page compares it anew.
+            if let Some(position) = shared.forget_seen(&order_id.0) {
+                shared.schedule.set_place(slot, position);
+            }
+        }
+        if orders_to_come {
+            // An order seen before may be theirs: the list shows it by their external id.
+            shared.forget_all_seen();
+        }
+    }
+
+    /// Something is due so soon: a rest that is longer ends early, if the database can be used.
+    pub(super) fn read_again_in(&mut self, wait: Duration) {
+        if !self.writer.database.is_failing() {
+            let at = self.setup.clock.monotonic() + wait;
+            self.queue.read_again_at(at);
+        }
+    }
+
+    /// Entries that are due.
+    pub(super) fn count_due_now(&self) -> u64 {
+        let now = tick(self.setup.clock.monotonic());
+        lock(&self.shared).schedule.count_due(now) as u64
+    }
+}

@@ -1,0 +1,161 @@
+//! What is known of an account's ledger, and what of it waits to be asked, matched or compared.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::domain::invoice::InvoiceId;
+use crate::domain::ledger::Ledger;
+use crate::domain::observation::LedgerCoverage;
+use crate::domain::transaction::Transaction;
+use crate::limit::Permit;
+use crate::provider::{LedgerPage, ProviderError};
+use crate::retry::Waits;
+
+/// Transactions of no invoice that are remembered as kept; beyond that all are written anew.
+const MOST_REMEMBERED: usize = 1 << 14;
+
+/// The ledger of one account.
+pub(super) struct LedgerReader {
+    pub(super) ledger: Ledger,
+    /// The request for a page that is under way.
+    pub(super) request: Option<BoxFuture<'static, LedgerAnswer>>,
+    /// The number of the reading: a nudge is answered by one with a higher number.
+    pub(super) number: u32,
+    /// A page that nobody has matched yet.
+    pub(super) unmatched: Option<LedgerPage>,
+    /// A page whose decisions are being written.
+    pub(super) matched: Option<MatchedPage>,
+    /// Invoices that are to be compared with what was kept.
+    pub(super) to_check: VecDeque<LedgerCheck>,
+    /// Those of them that were in hand: they are compared once they are not.
+    pub(super) in_hand: HashSet<InvoiceId>,
+    /// Transactions of no invoice, as they were kept last.
+    pub(super) remembered: HashSet<u64>,
+    /// When the place was last written.
+    pub(super) saved_at: Duration,
+    /// After a failure: not again before.
+    pub(super) not_before: Duration,
+    pub(super) delays: Waits,
+}
+
+/// What came of a request for a page.
+pub(super) struct LedgerAnswer {
+    pub(super) permit: Permit,
+    pub(super) result: Result<LedgerPage, ProviderError>,
+}
+
+/// A page all of whose decisions were made.
+#[derive(Debug)]
+pub(super) struct MatchedPage {
+    /// Transactions that no decision writes.
+    pub(super) of_nobody: Vec<Transaction>,
+    /// Whether it ends a reading.
+    pub(super) is_end: bool,
+    /// What the reading that it ends covers, where the provider told its time.
+    pub(super) coverage: Option<LedgerCoverage>,
+}
+
+/// An invoice that is to be compared with transactions that were kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LedgerCheck {
+    /// It has just come in.
+    New(InvoiceId),
+    /// It is in hand: a complete reading showed nothing of it.
+    Unpaid {
+        slot: u32,
+        id: InvoiceId,
+        coverage: Option<LedgerCoverage>,
+    },
+}
+
+impl LedgerReader {
+    pub(super) fn new() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            request: None,
+            number: 0,
+            unmatched: None,
+            matched: None,
+            to_check: VecDeque::new(),
+            in_hand: HashSet::new(),
+            remembered: HashSet::new(),
+            saved_at: Duration::ZERO,
+            not_before: Duration::ZERO,
+            delays: Waits::of_probes(),
+        }
+    }
+
+    /// Goes on where the run before this one stopped.
+    pub(super) fn restore(&mut self, text: &str) {
+        self.ledger = Ledger::parse(text);
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.request.is_none()
+            && self.unmatched.is_none()
+            && self.matched.is_none()
+            && self.to_check.is_empty()
+    }
+
+    /// Whether what came from it waits to be worked on.
+    pub(super) fn has_work(&self) -> bool {
+        self.unmatched.is_some() || !self.to_check.is_empty()
+    }
+
+    /// When the next page may be asked for, if nothing is under way; `is_due`: invoices wait for it.
+    pub(super) fn next_request_at(&self, is_due: bool, now: Duration) -> Option<Duration> {
+        let is_wanted = is_due || self.ledger.is_reading();
+        (self.is_idle() && is_wanted).then(|| self.not_before.max(now))
+    }
+
+    /// What is under way is not waited for any more.
+    pub(super) fn drop_request(&mut self) {
+        self.request = None;
+    }
+
+    /// The end of the request under way; never when there is none.
+    pub(super) async fn wait_for_answer(&mut self) -> LedgerAnswer {
+        let answer = match &mut self.request {
+            Some(request) => request.await,
+            None => std::future::pending().await,
+        };
+        self.request = None;
+        answer
+    }
+
+    /// A row came in that may have been paid before.
+    pub(super) fn check_new(&mut self, id: InvoiceId) {
+        self.to_check.push_back(LedgerCheck::New(id));
+    }
+
+    /// Whether a transaction of no invoice has to be kept: it is new, or has changed.
+    pub(super) fn is_unknown(&self, transaction: &Transaction) -> bool {
+        !self.remembered.contains(&fingerprint(transaction))
+    }
+
+    pub(super) fn remember(&mut self, kept: &[Transaction]) {
+        if self.remembered.len() + kept.len() > MOST_REMEMBERED {
+            self.remembered = HashSet::new();
+        }
+        self.remembered.extend(kept.iter().map(fingerprint));
+    }
+}
+
+fn fingerprint(transaction: &Transaction) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&transaction.id, transaction.direction, transaction.status).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl LedgerCheck {
+    pub(super) fn id(self) -> InvoiceId {
+        match self {
+            Self::New(id) | Self::Unpaid { id, .. } => id,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The poller: its parts, and how it goes on from its start to its end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::Fetcher;
+use super::ledger_reader::LedgerReader;
+use super::load::Loader;
+use super::page::{Listed, Shared};
+use super::queue::QueueReader;
+use super::recorder::AccountRecorder;
+use super::setup::PollSetup;
+use super::unmatched::Unmatched;
+use super::writer::Writer;
+use crate::domain::planner::{Planner, Shapes};
+use crate::domain::time::UnixMillis;
+
+/// On the way out, requests under way may take so long.
+pub const FINISH_WITHIN: Duration = Duration::from_secs(8);
+/// `run --once` does not wait longer than this for its turn.
+const ONCE_WAITS: Duration = Duration::from_secs(30);
+
+/// What a poller did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PollCounts {
+    /// Requests that brought an answer.
+    pub answered: u64,
+    /// Requests that failed.
+    pub could_not_ask: u64,
+    /// Due invoices left unasked.
+    pub left: u64,
+}
+
+/// The poller of one account.
+pub struct Poller {
+    pub(super) setup: PollSetup,
+    pub(super) rng: fastrand::Rng,
+    /// The schedule, on which a page that arrives works as well.
+    pub(super) shared: Arc<Mutex<Shared>>,
+    pub(super) queue: QueueReader,
+    pub(super) planner: Planner,
+    pub(super) requests: Requests,
+    pub(super) unmatched: Unmatched,
+    pub(super) writer: Writer,
+    pub(super) recorder: AccountRecorder,
+    pub(super) pass: Pass,
+}
+
+/// Requests of a poller, from their rows to their answers.
+pub(super) struct Requests {
+    pub(super) loader: Loader,
+    pub(super) fetcher: Fetcher,
+    /// The request to the list that is under way.
+    pub(super) list: Option<BoxFuture<'static, Listed>>,
+    /// Where the provider keeps a ledger and no orders.
+    pub(super) ledger: Option<LedgerReader>,
+    /// Whether the next request is for an order by its id, if one waits.
+    pub(super) list_was_last: bool,
+}
+
+/// How a poller goes on.
+#[derive(Default)]
+pub(super) struct Pass {
+    pub(super) counts: PollCounts,
+    /// For one pass: only what was due then.
+    pub(super) once: Option<UnixMillis>,
+    /// On the way out: nothing more is read or asked.
+    pub(super) is_finishing: bool,
+}
+
+impl Poller {
+    /// A poller that has asked nothing yet.
+    pub fn new(setup: PollSetup) -> Self {
+        let now = setup.clock.monotonic();
+        let fetcher = Fetcher::new(
+            Arc::clone(&setup.provider),
+            Arc::clone(&setup.clock),
+            setup.limiter.clone(),
+            setup.not_found_grace,
+        );
+        Self {
+            rng: fastrand::Rng::with_seed(setup.seed),
+            shared: Arc::default(),
+            queue: QueueReader::default(),
+            planner: Planner::new(setup.terms(), now),
+            requests: Requests {
+                loader: Loader::default(),
+                fetcher,
+                list: None,
+                ledger: setup.provider.ledger().map(|_| LedgerReader::new()),
+                list_was_last: false,
+            },
+            unmatched: Unmatched::default(),
+            writer: Writer::new(Arc::clone(&setup.store), Arc::clone(&setup.clock)),
+            recorder: AccountRecorder::new(setup.clock.as_ref()),
+            pass: Pass::default(),
+            setup,
+        }
+    }
+
+    /// Polls until `stop`, then finishes what is under way within `FINISH_WITHIN`.
+    pub async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
+        // Made before each wait, not with it: what comes while something else is awaited counts.
+        let reloaded = reload.notified();
+        tokio::pin!(reloaded);
+        let mut changed = self.setup.changed.clone();
+        while !stop.is_cancelled() {
+            self.run_turn().await;
+            tokio::select! {
+                // A fixed order, or no simulated run could be repeated. What comes last is kept
+                // waiting by nobody: the others are rare.
+                biased;
+                () = stop.cancelled() => {}
+                () = &mut reloaded => {
+                    reloaded.set(reload.notified());
+                    self.reload_key();
+                    let now = self.setup.clock.monotonic();
+                    self.setup.limiter.lock().probe_soon(now);
+                }
+                Ok(()) = changed.changed() => self.read_again_in(Duration::ZERO),
+                () = self.wait_for_progress() => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    /// One pass: every invoice that is due now, requested ones too.
+    pub async fn run_once(mut self) -> PollCounts {
+        self.pass.once = Some(self.setup.clock.now());
+        loop {
+            self.run_turn().await;
+            let is_idle = self.requests.is_idle() && self.writer.is_idle();
+            if is_idle && (self.has_polled_all() || self.should_give_up()) {
+                break;
+            }
+            self.wait_for_progress().await;
+        }
+        self.pass.counts.left = self.count_due_now();
+        self.pass.counts
+    }
+
+    fn has_polled_all(&self) -> bool {
+        self.queue.has_read_all() && self.unmatched.is_empty() && self.count_due_now() == 0
+    }
+
+    fn should_give_up(&self) -> bool {
+        let now = self.setup.clock.monotonic();
+        let mut limiter = self.setup.limiter.lock();
+        let wait = limiter.wait(now).unwrap_or_default();
+        limiter.stop_reason().is_some() || self.writer.database.is_failing() || wait > ONCE_WAITS
+    }
+
+    /// Finishes what is under way; what is not done in time is asked again after the next start.
+    async fn finish(&mut self) {
+        self.pass.is_finishing = true;
+        self.requests.drop_waiting();
+        let until = self.setup.clock.monotonic() + FINISH_WITHIN;
+        while self.setup.clock.monotonic() < until {
+            self.start_commit();
+            if self.requests.is_idle() && self.writer.is_idle() {
+                return;
+            }
+            let clock = Arc::clone(&self.setup.clock);
+            let left = until.saturating_sub(clock.monotonic());
+            tokio::select! {
+                biased;
+                () = self.wait_for_progress() => {}
+                () = clock.sleep(left) => {}
+            }
+        }
+        tracing::warn!(account = %self.setup.account, "requests under way did not finish in time; they are made again after the next start");
+    }
+
+    pub(super) fn shapes(&self) -> Shapes {
+        self.planner.shapes()
+    }
+}
+
+impl Requests {
+    /// Whether nothing waits for its answer, or to be asked.
+    pub(super) fn is_idle(&self) -> bool {
+        let ledger_is_idle = self.ledger.as_ref().is_none_or(LedgerReader::is_idle);
+        self.loader.is_idle() && self.fetcher.is_idle() && self.list.is_none() && ledger_is_idle
+    }
+
+    /// What was not begun yet is not begun any more.
+    fn drop_waiting(&mut self) {
+        self.loader.clear();
+        self.list = None;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.drop_request();
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The schedule of one account: which invoices are due, and whose turn it is. One small entry for
+//! each invoice whose plan has come.
+//!
+//! A page that changes nothing writes no row, so the row's own plan stays in the past; when it was
+//! last shown, and so when it is due again, stands here. Nothing due = nothing here. After a restart
+//! all are simply due again.
+//!
+//! Fairness lives here and nowhere else (`turns`): orders to be created first, since customers wait
+//! for their links, then what programs nudged, then the freshest invoices, those whose polls fail
+//! behind the others; and every fourth turn is that of the one that has waited longest. So nobody
+//! starves, whatever the number of invoices.
+//!
+//! Times are ticks of the monotonic clock: a wall clock that jumps moves nothing.
+
+mod due;
+mod entry;
+mod key;
+mod slots;
+mod tick;
+mod turns;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::RandomState;
+
+use hashbrown::HashTable;
+
+use self::entry::EntryState;
+pub(super) use self::entry::{Entry, EntryKind, Trust};
+use self::key::EntryKey;
+use self::slots::Slots;
+pub(super) use self::tick::{Tick, tick, tick_begin};
+use crate::domain::invoice::{Invoice, InvoiceId};
+use crate::domain::time::UnixMillis;
+use crate::store::DueRow;
+
+/// The entries of one account.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    hasher: RandomState,
+    entries: Slots,
+    free: Vec<u32>,
+    by_key: HashTable<u32>,
+    /// Of each resting entry: at the latest when it becomes due.
+    resting: BinaryHeap<Reverse<(Tick, u32)>>,
+    /// Those that are due, and some that no longer are.
+    listed: Vec<u32>,
+    counts: Counts,
+    /// Turns given out so far: whose the next one is.
+    turn: usize,
+    /// Pages begun so far, the number of the last one.
+    pages: u32,
+}
+
+/// Entries by state: counting a million at each turn would be too much.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    used: usize,
+    due: usize,
+    in_hand: usize,
+}
+
+impl Counts {
+    fn of(&mut self, state: EntryState) -> Option<&mut usize> {
+        match state {
+            EntryState::Free | EntryState::Resting | EntryState::Borrowed => None,
+            EntryState::Due => Some(&mut self.due),
+            EntryState::InHand => Some(&mut self.in_hand),
+        }
+    }
+}
+
+impl Schedule {
+    // ------------------------------------------------------------------------ in and out
+
+    /// Takes in a row that is due at `now`. None when it is here already.
+    pub(super) fn adopt(&mut self, row: &DueRow, now: Tick) -> Option<u32> {
+        let key = self.key_of_row(row);
+        if let Some(slot) = self.slot_of_key(key) {
+            self.note_nudge(slot, row);
+            return None;
+        }
+        let terms = self.terms_of(row);
+        let mut entry = Entry::of(row, key, terms, now);
+        if row.is_nudged() {
+            entry.nudged_for = self.pages + 1;
+        }
+        let slot = self.insert(entry);
+        self.list_due(slot);
+        Some(slot)
+    }
+
+    /// A row that was read once more: only a nudge is new.
+    fn note_nudge(&mut self, slot: u32, row: &DueRow) {
+        let next_page = self.pages + 1;
+        let entry = &mut self.entries[slot];
+        if row.is_nudged() && entry.nudged_for == 0 && !entry.is_in_hand() {
+            entry.nudged_for = next_page;
+            if entry.kind == EntryKind::Open {
+                entry.kind = EntryKind::Row;
+            }
+            self.make_due(slot);
+        }
+    }
+
+    /// Marks an invoice as being worked on, whether or not it is due. False when somebody does
+    /// already.
+    pub(super) fn take_in_hand(&mut self, invoice: &Invoice, now: Tick) -> bool {
+        let row = DueRow::of(invoice, UnixMillis(i64::MAX));
+        let key = self.key_of_row(&row);
+        if let Some(slot) = self.slot_of_key(key) {
+            let is_free = !self.entries[slot].is_in_hand();
+            if is_free {
+                self.set_state(slot, EntryState::InHand);
+            }
+            return is_free;
+        }
+        let terms = self.terms_of(&row);
+        let mut entry = Entry::of(&row, key, terms, now);
+        entry.state = EntryState::Borrowed;
+        self.insert(entry);
+        true
+    }
+
+    /// Whether the invoice in hand in a slot is still named by what it was named by then. Else, as when
+    /// the audit has learned its order's id meanwhile, it is taken in hand under its new name; false
+    /// when somebody has it there already.
+    pub(super) fn follow_rename(&mut self, slot: u32, invoice: &Invoice, now: Tick) -> bool {
+        if self.slot_of(invoice) == Some(slot) {
+            return true;
+        }
+        self.remove(slot);
+        self.take_in_hand(invoice, now)
+    }
+
+    /// Takes out the entry that an invoice had before its order's id was known.
+    pub(super) fn forget_old_name(&mut self, invoice: &Invoice) {
+        let names = [
+            EntryKey::External(&invoice.external_id.0),
+            EntryKey::Row(invoice.id.0),
+        ];
+        for name in names {
+            let slot = self.slot_of_key(self.hash(name));
+            let is_old = |entry: &Entry| entry.id == invoice.id && !entry.is_in_hand();
+            if let Some(slot) = slot.filter(|slot| self.entry(*slot).is_some_and(is_old)) {
+                self.remove(slot);
+            }
+        }
+    }
+
+    /// Takes those that are still due in hand.
+    pub(super) fn take_turns(&mut self, slots: &[u32]) -> Vec<(u32, InvoiceId)> {
+        let mut turns = Vec::with_capacity(slots.len());
+        for &slot in slots {
+            let entry = self.entry(slot);
+            if let Some(id) = entry.filter(|e| e.state == EntryState::Due).map(|e| e.id) {
+                self.set_state(slot, EntryState::InHand);
+                turns.push((slot, id));
+            }
+        }
+        turns
+    }
+
+    /// What was observed of an entry in hand was written, or the row had changed meanwhile.
+    pub(super) fn release(&mut self, slot: u32, is_written: bool) {
+        if is_written {
+            self.remove(slot);
+        } else {
+            self.make_due(slot);
+        }
+    }
+
+    fn insert(&mut self, mut entry: Entry) -> u32 {
+        entry.since_page = self.pages;
+        self.counts.used += 1;
+        if let Some(count) = self.counts.of(entry.state) {
+            *count += 1;
+        }
+        let key = entry.key;
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot] = entry;
+                slot
+            }
+            None => self.entries.push(entry),
+        };
+        let entries = &self.entries;
+        self.by_key
+            .insert_unique(key, slot, |&slot| entries[slot].key);
+        slot
+    }
+
+    /// Takes an entry out: its row has the next plan.
+    pub(super) fn remove(&mut self, slot: u32) {
+        let Some(entry) = self.entry(slot) else {
+            return;
+        };
+        let key = entry.key;
+        let is_held = entry.in_heap || entry.is_listed;
+        self.set_state(slot, EntryState::Free);
+        if let Ok(found) = self.by_key.find_entry(key, |&other| other == slot) {
+            found.remove();
+        }
+        self.counts.used -= 1;
+        if self.counts.used == 0 {
+            // What a million entries took is given back.
+            *self = Self {
+                hasher: self.hasher.clone(),
+                turn: self.turn,
+                pages: self.pages,
+                ..Self::default()
+            };
+        } else if !is_held {
+            self.free.push(slot);
+        }
+    }
+
+    /// The entry in a slot that is in use.
+    pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
+        let entry = self.entries.get(slot);
+        entry.filter(|entry| entry.state != EntryState::Free)
+    }
+
+    pub(super) fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(slot);
+        entry.filter(|entry| entry.state != EntryState::Free)
+    }
+
+    // ----------------------------------------------------------------------------- pages
+
+    /// A page is about to be asked for. Returns its number.
+    pub(super) fn begin_page(&mut self) -> u32 {
+        self.pages = self.pages.saturating_add(1);
+        self.pages
+    }
+
+    /// A page has shown it there.
+    pub(super) fn set_place(&mut self, slot: u32, position: u64) {
+        if let Some(entry) = self.entry_mut(slot) {
+            entry.set_position(Some(position));
+            entry.is_misplaced = false;
+            if entry.trust == Trust::Missing {
+                entry.trust = Trust::Known;
+            }
+        }
+    }
+
+    /// Its place is not what it was thought to be.
+    pub(super) fn clear_place(&mut self, slot: u32) {
+        if let Some(entry) = self.entry_mut(slot) {
+            entry.set_position(None);
+            entry.is_misplaced = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

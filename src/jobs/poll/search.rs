@@ -1,0 +1,145 @@
+//! Searches for the order of one invoice by its external id: before a creation is repeated that the
+//! provider would take for another one, and for orders that the shop made itself.
+//!
+//! A list by time is read page by page, to the end of the span: what it does not show is not there. Each
+//! page after the first waits for the account's rate limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::invoice::{ExternalId, Invoice};
+use crate::domain::observation::{ObservedOrder, OrderState};
+use crate::domain::time::UnixMillis;
+use crate::limit::SharedLimiter;
+use crate::provider::{ClockDifference, ListByTime, Provider, ProviderError, SpanKind, TimeSpan};
+
+/// An order that the shop made itself is looked for from so long before its row on: no order can be
+/// paid for longer.
+const LONGEST_LIFE: Duration = Duration::from_hours(31 * 24);
+/// How exactly the provider's clock is known: it tells whole seconds, some time after it read them.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// Searches in the name of one account.
+pub(super) struct Searcher<'a> {
+    pub(super) provider: &'a dyn Provider,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) limiter: &'a SharedLimiter,
+}
+
+/// Whether orders can be searched for.
+pub(super) fn can_search(provider: &dyn Provider) -> bool {
+    list_of_created(provider).is_some() || provider.finds().is_some()
+}
+
+fn list_of_created(provider: &dyn Provider) -> Option<&dyn ListByTime> {
+    let list = provider.lists_by_time()?;
+    list.lists_by(SpanKind::Created).then_some(list)
+}
+
+impl Searcher<'_> {
+    /// The order that an earlier request for the invoice's creation made. One made before the creation
+    /// was first sent is none of ours.
+    pub(super) async fn find_created(
+        &self,
+        invoice: &Invoice,
+        first_sent_at: UnixMillis,
+    ) -> Result<Option<ObservedOrder>, ProviderError> {
+        let from = self.by_their_clock(first_sent_at).minus(CLOCK_TOLERANCE);
+        let found = self.find(&invoice.external_id, from).await?;
+        Ok(found.filter(|order| order.created_at.is_some_and(|at| at >= from)))
+    }
+
+    /// The order that the shop made itself for the invoice.
+    pub(super) async fn find_followed(
+        &self,
+        invoice: &Invoice,
+    ) -> Result<Option<ObservedOrder>, ProviderError> {
+        let from = self.by_their_clock(invoice.created_at).minus(LONGEST_LIFE);
+        self.find(&invoice.external_id, from).await
+    }
+
+    async fn find(
+        &self,
+        external_id: &ExternalId,
+        from: UnixMillis,
+    ) -> Result<Option<ObservedOrder>, ProviderError> {
+        if let Some(list) = list_of_created(self.provider) {
+            return self.read_span(list, external_id, from).await;
+        }
+        match self.provider.finds() {
+            Some(finds) => finds.find(external_id).await,
+            None => Err(ProviderError::Refused(
+                "orders cannot be searched for".into(),
+            )),
+        }
+    }
+
+    /// Of several orders the one that money came for, else the one that can still be paid, else the
+    /// youngest.
+    async fn read_span(
+        &self,
+        list: &dyn ListByTime,
+        external_id: &ExternalId,
+        from: UnixMillis,
+    ) -> Result<Option<ObservedOrder>, ProviderError> {
+        let span = TimeSpan {
+            kind: SpanKind::Created,
+            from,
+            until: None,
+        };
+        let mut found: Option<ObservedOrder> = None;
+        let mut cursor = None;
+        loop {
+            let page = list.span_page(&span, cursor.as_ref()).await?;
+            let ours = page.orders.into_iter().filter(|order| {
+                let is_within = order.created_at.is_none_or(|at| at >= from);
+                is_within && order.external_id.as_ref() == Some(external_id)
+            });
+            found = found.into_iter().chain(ours).max_by_key(preference);
+            let is_settled = found.as_ref().is_some_and(|o| o.state == OrderState::Paid);
+            match page.next {
+                Some(next) if !is_settled => cursor = Some(next),
+                Some(_) | None => return Ok(found),
+            }
+            self.wait_for_turn().await?;
+        }
+    }
+
+    /// Waits until the rate limit allows one more request, and charges it.
+    pub(super) async fn wait_for_turn(&self) -> Result<(), ProviderError> {
+        loop {
+            let charged = {
+                let mut limiter = self.limiter.lock();
+                if limiter.stop_reason().is_some() {
+                    let what = "the account was stopped during a search".into();
+                    return Err(ProviderError::Unavailable { what, wait: None });
+                }
+                limiter.charge_in_turn(self.clock.monotonic())
+            };
+            match charged {
+                Ok(()) => return Ok(()),
+                Err(wait) => self.clock.sleep(wait).await,
+            }
+        }
+    }
+
+    /// A moment of our clock as the provider's clock shows it.
+    fn by_their_clock(&self, ours: UnixMillis) -> UnixMillis {
+        match self.provider.clock_difference() {
+            Some(ClockDifference::Ahead(by)) => ours.plus(by),
+            Some(ClockDifference::Behind(by)) => ours.minus(by),
+            None => ours,
+        }
+    }
+}
+
+fn preference(order: &ObservedOrder) -> (u8, Option<UnixMillis>) {
+    let state = match order.state {
+        OrderState::Paid => 3,
+        OrderState::Partial | OrderState::Authorized => 2,
+        OrderState::Open | OrderState::Unknown => 1,
+        OrderState::Expired | OrderState::Cancelled => 0,
+    };
+    (state, order.created_at)
+}

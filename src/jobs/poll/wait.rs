@@ -1,0 +1,135 @@
+//! Waiting for whatever comes first: an answer, the end of a commit, or time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::ledger_reader::{LedgerAnswer, LedgerReader};
+use super::page::lock;
+use super::poller::Poller;
+use super::schedule::{tick, tick_begin};
+use crate::jobs::LONGEST_NAP;
+
+/// What is due and cannot be planned or begun is planned again after so long.
+const PLAN_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+impl Poller {
+    /// Waits for whatever comes first: an answer, the end of a commit, or time.
+    pub(super) async fn wait_for_progress(&mut self) {
+        self.setup.heartbeat.beat(self.setup.clock.monotonic());
+        self.report_stop();
+        self.meter_limits();
+        let nap = self.time_to_next_work();
+        let clock = Arc::clone(&self.setup.clock);
+        let Self {
+            requests, writer, ..
+        } = self;
+        tokio::select! {
+            biased;
+            outcome = writer.wait_for_commit() => self.accept_commit(outcome),
+            answer = wait_for_ledger(&mut requests.ledger) => self.accept_ledger_answer(answer),
+            listed = wait_for_list(&mut requests.list) => {
+                self.requests.list = None;
+                self.accept_list_answer(listed);
+            }
+            loaded = requests.loader.wait_for_rows() => self.accept_rows(loaded),
+            Some(asked) = requests.fetcher.next() => self.accept_answer(asked),
+            () = clock.sleep(nap) => {}
+        }
+        while let Some(asked) = self.requests.fetcher.try_next() {
+            self.accept_answer(asked);
+        }
+    }
+
+    /// How long to wait when nothing happens.
+    fn time_to_next_work(&mut self) -> Duration {
+        let now = self.setup.clock.monotonic();
+        let mut nap = LONGEST_NAP;
+        if let Some(wait) = self.writer.wait(now) {
+            nap = nap.min(wait);
+        }
+        // On the way out, or while much waits to be written, what could be asked is no reason to
+        // wake.
+        if !self.pass.is_finishing && !self.writer.is_full() {
+            nap = nap.min(self.next_work_at(now).saturating_sub(now));
+        }
+        nap.max(Duration::from_millis(1))
+    }
+
+    /// When there is something to do, if nothing comes back before.
+    fn next_work_at(&mut self, now: Duration) -> Duration {
+        if self.writer.database.is_failing() {
+            // Nothing is planned or asked meanwhile: only the next try of the database counts.
+            if self.queue.has_more() && !self.writer.database.must_wait(now) {
+                return now;
+            }
+            let again = self.queue.not_before();
+            return if again > now {
+                again
+            } else {
+                now + self.setup.intake_interval
+            };
+        }
+        if self.queue.has_more() || !self.unmatched.is_empty() || self.has_ledger_work() {
+            return now;
+        }
+        let mut wakes = vec![self.queue.not_before()];
+        {
+            let mut shared = lock(&self.shared);
+            if shared.schedule.count_due(tick(now)) > 0 {
+                wakes.push(now + PLAN_AGAIN_AFTER);
+            }
+            wakes.extend(shared.schedule.next_due().map(tick_begin));
+        }
+        let (room, probe) = {
+            let mut limiter = self.setup.limiter.lock();
+            let is_stopped = limiter.stop_reason().is_some();
+            let room = limiter.wait(now).filter(|_| !is_stopped);
+            (room, limiter.wait_for_probe(now))
+        };
+        wakes.extend(probe.map(|wait| now + wait));
+        let ledger = self.requests.ledger.as_ref();
+        let is_due = ledger.is_some() && self.is_ledger_due();
+        let next_page = ledger.and_then(|ledger| ledger.next_request_at(is_due, now));
+        if let Some(room) = room {
+            wakes.extend(next_page.map(|at| at.max(now + room)));
+            wakes.extend(self.next_request_at(now).map(|at| at.max(now + room)));
+        }
+        wakes.into_iter().min().unwrap_or(now + LONGEST_NAP)
+    }
+
+    /// When the next request could begin, if the limits allow it.
+    fn next_request_at(&self, now: Duration) -> Option<Duration> {
+        let is_loading = self.requests.loader.is_loading();
+        let has_ready = self.requests.loader.count_ready() > 0;
+        if has_ready || self.planner.has_fetches() && !is_loading {
+            return Some(now);
+        }
+        if self.requests.list.is_some() || self.shapes().page_limit == 0 {
+            return None;
+        }
+        let for_due = (!self.planner.is_idle()).then(|| self.planner.listing.not_before());
+        let beyond = self
+            .planner
+            .next_beyond()
+            .filter(|_| self.pass.once.is_none());
+        for_due.into_iter().chain(beyond).min()
+    }
+}
+
+/// The answer of a ledger; never where there is none.
+async fn wait_for_ledger(ledger: &mut Option<LedgerReader>) -> LedgerAnswer {
+    match ledger {
+        Some(ledger) => ledger.wait_for_answer().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of what is under way; never when there is nothing.
+async fn wait_for_list<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
+    match under_way {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

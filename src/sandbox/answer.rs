@@ -1,0 +1,38 @@
+//! A whole answer before faults and compression.
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde::Serialize;
+
+#[derive(Debug, Clone)]
+pub(super) struct SimulatedAnswer {
+    pub http: StatusCode,
+    pub body: Bytes,
+    /// Carries the data of an operation: what body faults can spoil.
+    pub has_data: bool,
+}
+
+impl SimulatedAnswer {
+    /// 200 with the data of an operation.
+    pub fn data(body: &impl Serialize) -> SimulatedAnswer {
+        SimulatedAnswer {
+            http: StatusCode::OK,
+            body: json(body),
+            has_data: true,
+        }
+    }
+
+    /// Anything that carries no order: a refusal, an error.
+    pub fn failure(http: StatusCode, body: &impl Serialize) -> SimulatedAnswer {
+        SimulatedAnswer {
+            http,
+            body: json(body),
+            has_data: false,
+        }
+    }
+}
+
+/// Nothing that is serialised here can fail; an empty body would show that something did.
+pub(super) fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

@@ -1,0 +1,129 @@
+//! What all simulated providers stand on: one clock, the faults, the counters, rate limits and settings.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::faults::{Dealt, Deck, Fault};
+use super::limit::Bucket;
+use super::moment::Moment;
+use super::operation::{Operation, SimulatedProvider};
+use super::options::SandboxOptions;
+use super::tally::SandboxStats;
+use super::variant::Variant;
+
+pub(super) struct SandboxCore {
+    options: SandboxOptions,
+    /// Ends all that waits on purpose.
+    pub stopping: CancellationToken,
+    deck: Mutex<Deck>,
+    stats: Mutex<SandboxStats>,
+    /// One bucket a provider, made at its first request.
+    buckets: Mutex<BTreeMap<SimulatedProvider, Bucket>>,
+    /// Never goes back, or an expired order would come alive again by itself.
+    latest_nanos: AtomicI64,
+}
+
+impl SandboxCore {
+    pub fn new(options: &SandboxOptions) -> SandboxCore {
+        SandboxCore {
+            stopping: CancellationToken::new(),
+            deck: Mutex::new(Deck::new(options.seed, options.faults.clone())),
+            stats: Mutex::new(SandboxStats::new()),
+            buckets: Mutex::default(),
+            latest_nanos: AtomicI64::new(i64::MIN),
+            options: options.clone(),
+        }
+    }
+
+    /// The providers' clock.
+    pub fn now(&self) -> Moment {
+        let wall = Moment::now().nanos();
+        Moment::from_nanos(wall.max(self.latest_nanos.fetch_max(wall, Ordering::Relaxed)))
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.options.seed
+    }
+
+    /// Chance that follows from the seed and `stream`, whatever else happens in between.
+    pub fn rng(&self, stream: u64) -> fastrand::Rng {
+        // Neighbouring seeds would give related numbers; the odd multiplier spreads them.
+        let spread = stream.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        fastrand::Rng::with_seed(self.options.seed ^ spread)
+    }
+
+    pub fn latency(&self) -> Duration {
+        self.options.latency
+    }
+
+    pub fn gzip(&self) -> bool {
+        self.options.gzip
+    }
+
+    pub fn has(&self, variant: Variant) -> bool {
+        self.options.variants.contains(&variant)
+    }
+
+    /// Whether a request that shows `key` is let in.
+    pub fn knows(&self, key: Option<&str>) -> bool {
+        match (&self.options.api_key, key) {
+            (_, None | Some("")) => false,
+            (Some(expected), Some(given)) => expected == given,
+            (None, Some(_)) => true,
+        }
+    }
+
+    pub fn set_faults(&self, faults: Vec<Fault>) {
+        lock(&self.deck).replace(faults);
+    }
+
+    pub fn faults(&self) -> Vec<Fault> {
+        lock(&self.deck).faults().to_vec()
+    }
+
+    pub fn deal(&self, operation: Operation) -> Option<Dealt> {
+        lock(&self.deck).deal(operation)
+    }
+
+    pub fn put_back(&self, dealt: &Dealt) {
+        lock(&self.deck).put_back(dealt);
+    }
+
+    /// How long to wait when the rate limit of `provider` is reached.
+    pub fn over_limit(&self, provider: SimulatedProvider) -> Option<Duration> {
+        let per_second = self.options.rate_limit?;
+        let mut buckets = lock(&self.buckets);
+        let bucket = buckets
+            .entry(provider)
+            .or_insert_with(|| Bucket::new(per_second));
+        bucket.take(self.now()).err()
+    }
+
+    /// Whether the rate limit's refusal says how long to wait.
+    pub fn tells_wait(&self) -> bool {
+        self.options.rate_limit_retry_after
+    }
+
+    pub fn tally(&self) -> MutexGuard<'_, SandboxStats> {
+        lock(&self.stats)
+    }
+}
+
+/// A panic elsewhere must not take the simulator down: its steps leave nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`lock`], to read.
+pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`lock`], to write.
+pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

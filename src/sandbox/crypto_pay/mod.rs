@@ -1,0 +1,13 @@
+//! The simulated Crypto Pay API (`@CryptoBot`).
+//!
+//! `market` knows what is dealt in, `invoice` decides, `store` holds, `params`, `wire` and `api` speak HTTP.
+
+mod api;
+mod invoice;
+mod market;
+mod params;
+mod store;
+mod wire;
+
+pub(super) use api::routes;
+pub(super) use store::CryptoPaySimulator;

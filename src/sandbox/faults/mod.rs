@@ -1,0 +1,13 @@
+//! What can be made to go wrong: asked for in JSON, dealt by a seeded chance.
+
+mod deck;
+mod fault;
+mod json;
+mod spoil;
+
+pub use fault::{Fault, FaultKind, FaultTarget};
+pub use json::{FaultError, parse_faults};
+
+pub(super) use deck::{Dealt, Deck};
+pub(super) use json::faults_of_json;
+pub(super) use spoil::{DataShape, spoil};

@@ -1,0 +1,55 @@
+//! What a provider's documentation leaves open, so that the sandbox can play either way.
+
+use std::str::FromStr;
+
+macro_rules! variants {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
+        /// The other of two behaviours that are both possible.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Variant {
+            $($(#[doc = $doc])* $variant,)*
+        }
+
+        impl Variant {
+            pub const ALL: &'static [Variant] = &[$(Variant::$variant,)*];
+
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Variant::$variant => $name,)*
+                }
+            }
+
+            /// What it changes, in one line.
+            pub const fn help(self) -> &'static str {
+                match self {
+                    $(Variant::$variant => concat!($($doc),*),)*
+                }
+            }
+        }
+    };
+}
+
+variants! {
+    /// Wallet Pay writes the id of a created order and of a preview as a number, not as text
+    WalletPayNumberId = "walletpay-number-id",
+    /// Crypto Pay writes fees as numbers, not as text
+    CryptoPayNumberFees = "crypto-pay-number-fees",
+    /// Crypto Pay refuses every token, as a network does with a token of the other one
+    CryptoPayWrongNetwork = "crypto-pay-wrong-network",
+    /// Crypto Pay is the testnet: bots and hosts of the links are those of the test network
+    CryptoPayTestnet = "crypto-pay-testnet",
+    /// Crypto Pay answers false, not an error, when an unknown invoice is deleted
+    CryptoPayDeleteFalse = "crypto-pay-delete-false",
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Variant, String> {
+        let mut all = Variant::ALL.iter().copied();
+        all.find(|variant| variant.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Variant::ALL.iter().map(|it| it.name()).collect();
+            format!("{name:?}; accepted: {}", names.join(", "))
+        })
+    }
+}

@@ -1,0 +1,16 @@
+//! The simulated Wallet Pay store API, with its quirks and limits.
+//!
+//! `money`, `order` and `book` decide; `store` holds; `api` and `wire` speak HTTP.
+
+mod api;
+mod book;
+mod money;
+mod order;
+mod store;
+mod wire;
+
+pub use order::NewOrder;
+pub use store::Created;
+
+pub(super) use api::routes;
+pub(super) use store::WalletPaySimulator;
