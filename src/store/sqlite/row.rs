@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, de};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
-use super::columns::{invoice_columns, invoice_of};
-use super::transaction_columns::{transaction_columns, transaction_of};
+use super::columns::invoice_of;
+use super::transaction_columns::transaction_of;
 use crate::domain::invoice::Invoice;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
