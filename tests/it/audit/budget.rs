@@ -10,7 +10,7 @@ use payrecond::domain::invoice::AccountName;
 use payrecond::domain::time::UnixMillis;
 use payrecond::jobs::lending::{LOAN, Lender};
 use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::sandbox::{Batch, Fault, FaultKind, Operation};
+use payrecond::sandbox::{Fault, FaultKind, Operation, OrderBatch};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use payrecond::store::{AccountRecord, BudgetAsk, ListRecord, Store};
 
@@ -29,10 +29,10 @@ async fn busy_shop(orders: u32) -> Shop {
         "requests_per_second = {RATE}\nburst = {BURST}\nmax_in_flight = {IN_FLIGHT}\nstrategy"
     );
     shop.settings = shop.settings.replace("strategy", &limits);
-    let batch = Batch {
+    let batch = OrderBatch {
         count: orders.into(),
         external_id_prefix: "E".into(),
-        ..Batch::default()
+        ..OrderBatch::default()
     };
     let names = seed(&shop.world, &batch);
     let mut connection = shop.connect().await;
@@ -162,7 +162,7 @@ async fn a_loan_ends_by_itself_when_its_borrower_was_killed() {
 #[tokio::test]
 async fn a_loan_is_noted_once_no_more_requests_are_under_way_than_are_left() {
     let mut desk = Desk::open().await;
-    let mut take = || desk.limiter.lock().take(desk.clock.monotonic()).unwrap();
+    let take = || desk.limiter.lock().take(desk.clock.monotonic()).unwrap();
     let mut permits: Vec<_> = (0..IN_FLIGHT).map(|_| take()).collect();
     desk.ask("audit", NOW.plus(LOAN), None).await;
     desk.lender.run_once().await.unwrap();
