@@ -93,7 +93,7 @@ macro_rules! columns {
         }),*];
 
         /// Their names as SQL, with a comma after each.
-        #[allow(unused_macros, reason = "the lint does not see it used within `concat!`")]
+        #[expect(unused_macros, reason = "the lint does not see it used within `concat!`")]
         macro_rules! invoice_columns {
             () => {
                 concat!($($name, ", "),*)
