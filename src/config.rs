@@ -18,6 +18,7 @@ mod section;
 pub mod settings;
 mod shape;
 mod source;
+mod starter;
 mod stores;
 mod stray;
 mod table;
@@ -37,6 +38,7 @@ pub use environment::Environment;
 pub use error::ConfigError;
 pub use key::{api_key, key_reader, key_variable};
 pub use overridden::overridden_database;
+pub use starter::{default_key_file, starter};
 pub use stores::shared_stores;
 pub use stray::stray_variables;
 

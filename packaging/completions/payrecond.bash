@@ -37,6 +37,9 @@ _payrecond() {
             payrecond,help)
                 cmd="payrecond__subcmd__help"
                 ;;
+            payrecond,init)
+                cmd="payrecond__subcmd__init"
+                ;;
             payrecond,list)
                 cmd="payrecond__subcmd__list"
                 ;;
@@ -91,6 +94,9 @@ _payrecond() {
             payrecond__subcmd__help,help)
                 cmd="payrecond__subcmd__help__subcmd__help"
                 ;;
+            payrecond__subcmd__help,init)
+                cmd="payrecond__subcmd__help__subcmd__init"
+                ;;
             payrecond__subcmd__help,list)
                 cmd="payrecond__subcmd__help__subcmd__list"
                 ;;
@@ -131,7 +137,7 @@ _payrecond() {
 
     case "${cmd}" in
         payrecond)
-            opts="-h -V --config --help --version run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help"
+            opts="-h -V --config --help --version init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -313,7 +319,7 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__help)
-            opts="run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help"
+            opts="init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -411,6 +417,20 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        payrecond__subcmd__help__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -578,6 +598,32 @@ _payrecond() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        payrecond__subcmd__init)
+            opts="-h --provider --output --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --provider)
+                    COMPREPLY=($(compgen -W "walletpay" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         payrecond__subcmd__list)
             opts="-h --status --account --limit --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -715,7 +761,7 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__sandbox)
-            opts="-h --listen --api-key --seed --latency --rate-limit --faults --preview-id --config --help"
+            opts="-h --listen --api-key --seed --latency --rate-limit --faults --variant --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -745,8 +791,8 @@ _payrecond() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --preview-id)
-                    COMPREPLY=($(compgen -W "text number" -- "${cur}"))
+                --variant)
+                    COMPREPLY=($(compgen -W "walletpay-number-id crypto-pay-number-fees crypto-pay-wrong-network crypto-pay-testnet crypto-pay-delete-false" -- "${cur}"))
                     return 0
                     ;;
                 --config)

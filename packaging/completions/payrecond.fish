@@ -27,9 +27,10 @@ end
 complete -c payrecond -n "__fish_payrecond_needs_command" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_needs_command" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_needs_command" -s V -l version -d 'Print version'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "run" -d 'Run the daemon in the foreground; stdout is the feed of events'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "init" -d 'Write a first configuration file, and say what to do next'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "migrate" -d 'Create or upgrade the database'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "check" -d 'Check the configuration, the database, the clock and each account\'s API key'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "run" -d 'Run the daemon in the foreground; stdout is the feed of events'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "add" -d 'Insert an invoice'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "list" -d 'List invoices, newest first'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "show" -d 'Show one invoice with its events and transactions'
@@ -38,22 +39,26 @@ complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "nudge" -d 'Poll
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "resolve" -d 'Decide an invoice in review'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "feed" -d 'Print the events of the outbox'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "stats" -d 'Show counts by status, overdue polls, lag of consumers, time to detect'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "top" -d 'Watch invoices, accounts and events live in the terminal'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "audit" -d 'Compare all invoices with the provider\'s own records, in both directions'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "backup" -d 'Write a consistent copy of the database, also while the daemon runs'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "restore" -d 'Put a backup in place, with a new epoch'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "top" -d 'Watch invoices, accounts and events live in the terminal'
-complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "sandbox" -d 'Simulate the payment providers on loopback, for tests of your own programs'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "demo" -d 'Show payrecond at work on a temporary database, without an API key or network'
+complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "sandbox" -d 'Simulate the payment providers on loopback, for tests of your own programs'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c payrecond -n "__fish_payrecond_using_subcommand run" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand run" -l once -d 'Poll everything that is due now, write the feed, and exit; exit code 1 when some requests failed'
-complete -c payrecond -n "__fish_payrecond_using_subcommand run" -s h -l help -d 'Print help'
+complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l provider -d 'The payment provider' -r -f -a "walletpay\t''"
+complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l output -d 'The file to write; must not exist' -r -F
+complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
+complete -c payrecond -n "__fish_payrecond_using_subcommand init" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand migrate" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand migrate" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand migrate" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand check" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand check" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand check" -s h -l help -d 'Print help'
+complete -c payrecond -n "__fish_payrecond_using_subcommand run" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
+complete -c payrecond -n "__fish_payrecond_using_subcommand run" -l once -d 'Poll everything that is due now, write the feed, and exit; exit code 1 when some requests failed'
+complete -c payrecond -n "__fish_payrecond_using_subcommand run" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l account -d 'The account of the invoice' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l external-id -d 'Your id of the order, unique within the account' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand add" -l order-id -d 'The provider\'s id of an existing order; without it, payrecond creates the order' -r
@@ -113,6 +118,8 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand feed" -s h -l help -
 complete -c payrecond -n "__fish_payrecond_using_subcommand stats" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand stats" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand stats" -s h -l help -d 'Print help'
+complete -c payrecond -n "__fish_payrecond_using_subcommand top" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
+complete -c payrecond -n "__fish_payrecond_using_subcommand top" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l adopt -d 'Insert invoices for orders that have none'
 complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l json -d 'Print JSON'
@@ -124,35 +131,37 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l config -
 complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l force -d 'Replace the database even if it is newer than the backup'
 complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand top" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand top" -s h -l help -d 'Print help'
+complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
+complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l listen -d 'The address to listen on' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l api-key -d 'The API key that requests must have; without it, any key is accepted' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l seed -d 'The seed of all randomness' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l latency -d 'The time that each answer takes' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l rate-limit -d 'Requests per second; more are answered with status 429' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l faults -d 'Faults to inject: a JSON array, or a file that contains one' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l preview-id -d 'How the preview writes an order\'s id' -r -f -a "text\t'As text'
-number\t'As a JSON number'"
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l variant -d 'Another behaviour where a provider\'s documentation leaves it open; may be repeated' -r -f -a "walletpay-number-id\t'Wallet Pay writes the id of a created order and of a preview as a number, not as text'
+crypto-pay-number-fees\t'Crypto Pay writes fees as numbers, not as text'
+crypto-pay-wrong-network\t'Crypto Pay refuses every token, as a network does with a token of the other one'
+crypto-pay-testnet\t'Crypto Pay is the testnet: bots and hosts of the links are those of the test network'
+crypto-pay-delete-false\t'Crypto Pay answers false, not an error, when an unknown invoice is deleted'"
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "run" -d 'Run the daemon in the foreground; stdout is the feed of events'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "migrate" -d 'Create or upgrade the database'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "check" -d 'Check the configuration, the database, the clock and each account\'s API key'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "add" -d 'Insert an invoice'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "list" -d 'List invoices, newest first'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "show" -d 'Show one invoice with its events and transactions'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "why" -d 'Explain the status of an invoice and when it is polled next'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "nudge" -d 'Poll an invoice as soon as the account\'s rate limit allows'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "resolve" -d 'Decide an invoice in review'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "feed" -d 'Print the events of the outbox'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "stats" -d 'Show counts by status, overdue polls, lag of consumers, time to detect'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "audit" -d 'Compare all invoices with the provider\'s own records, in both directions'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "backup" -d 'Write a consistent copy of the database, also while the daemon runs'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "restore" -d 'Put a backup in place, with a new epoch'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "top" -d 'Watch invoices, accounts and events live in the terminal'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "sandbox" -d 'Simulate the payment providers on loopback, for tests of your own programs'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "demo" -d 'Show payrecond at work on a temporary database, without an API key or network'
-complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from run migrate check add list show why nudge resolve feed stats audit backup restore top sandbox demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "init" -d 'Write a first configuration file, and say what to do next'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "migrate" -d 'Create or upgrade the database'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "check" -d 'Check the configuration, the database, the clock and each account\'s API key'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "run" -d 'Run the daemon in the foreground; stdout is the feed of events'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "add" -d 'Insert an invoice'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "list" -d 'List invoices, newest first'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "show" -d 'Show one invoice with its events and transactions'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "why" -d 'Explain the status of an invoice and when it is polled next'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "nudge" -d 'Poll an invoice as soon as the account\'s rate limit allows'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "resolve" -d 'Decide an invoice in review'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "feed" -d 'Print the events of the outbox'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "stats" -d 'Show counts by status, overdue polls, lag of consumers, time to detect'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "top" -d 'Watch invoices, accounts and events live in the terminal'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "audit" -d 'Compare all invoices with the provider\'s own records, in both directions'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "backup" -d 'Write a consistent copy of the database, also while the daemon runs'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "restore" -d 'Put a backup in place, with a new epoch'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "demo" -d 'Show payrecond at work on a temporary database, without an API key or network'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "sandbox" -d 'Simulate the payment providers on loopback, for tests of your own programs'
+complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -166,11 +166,7 @@ fn order_or_transaction(finding: &Discrepancy) -> Option<&str> {
 }
 
 fn in_words(finding: &Discrepancy) -> (&'static str, Tone) {
-    let paid = finding
-        .theirs
-        .as_ref()
-        .is_some_and(|side| side.status == "PAID");
-    match (finding.kind, paid) {
+    match (finding.kind, finding.is_paid) {
         (DiscrepancyKind::UnknownOrder, true) => ("PAID, no invoice", Tone::Alarm),
         (DiscrepancyKind::UnknownOrder, false) => ("no invoice", Tone::Quiet),
         (DiscrepancyKind::MissingOrder, _) => ("not found at the provider", Tone::Bad),

@@ -103,9 +103,10 @@ impl Check {
 /// Which configuration is in force. An unusable one has ended the program before.
 fn configuration(session: &Session) -> Check {
     let source = session.config.source.as_ref();
-    let name = source.map_or("built-in defaults".into(), |path| {
-        path.display().to_string()
-    });
+    let name = source.map_or(
+        "defaults (no file; `payrecond init` writes one)".into(),
+        |path| path.display().to_string(),
+    );
     let accounts = session.config.accounts.len();
     Check::of("configuration", Ok(format!("{name}, accounts: {accounts}")))
 }

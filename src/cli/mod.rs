@@ -10,6 +10,8 @@ mod check;
 mod demo;
 mod exit;
 mod feed;
+mod groups;
+mod init;
 mod invoice_json;
 mod list;
 mod migrate;
@@ -36,17 +38,20 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Exit, complain};
+pub use groups::command;
 use session::{Logs, Session};
 
 use crate::config::Environment;
 use crate::store::Database;
 
+const FIRST_STEPS: &str = "First steps: `payrecond demo` shows payrecond at work, `payrecond init` writes a \
+                           configuration.\n`payrecond COMMAND --help` describes a command.";
 const CONFIG_HELP: &str = "Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, \
                            else /etc/payrecond/payrecond.toml]";
 
 /// Detects payments by polling payment providers, and writes them to a database.
 #[derive(Debug, Parser)]
-#[command(name = "payrecond", version, max_term_width = 100)]
+#[command(name = "payrecond", version, max_term_width = 100, after_help = FIRST_STEPS)]
 pub struct Arguments {
     #[arg(long, global = true, value_name = "FILE", help = CONFIG_HELP)]
     config: Option<PathBuf>,
@@ -54,14 +59,17 @@ pub struct Arguments {
     command: Command,
 }
 
+/// Every command, in the order of the help: see `groups`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon in the foreground; stdout is the feed of events
-    Run(run::RunArguments),
+    /// Write a first configuration file, and say what to do next
+    Init(init::InitArguments),
     /// Create or upgrade the database
     Migrate(ReportFormat),
     /// Check the configuration, the database, the clock and each account's API key
     Check(ReportFormat),
+    /// Run the daemon in the foreground; stdout is the feed of events
+    Run(run::RunArguments),
     /// Insert an invoice
     Add(add::AddArguments),
     /// List invoices, newest first
@@ -78,18 +86,18 @@ enum Command {
     Feed(feed::FeedArguments),
     /// Show counts by status, overdue polls, lag of consumers, time to detect
     Stats(ReportFormat),
+    /// Watch invoices, accounts and events live in the terminal
+    Top,
     /// Compare all invoices with the provider's own records, in both directions
     Audit(audit::AuditArguments),
     /// Write a consistent copy of the database, also while the daemon runs
     Backup(backup::Backup),
     /// Put a backup in place, with a new epoch
     Restore(backup::Restore),
-    /// Watch invoices, accounts and events live in the terminal
-    Top,
-    /// Simulate the payment providers on loopback, for tests of your own programs
-    Sandbox(sandbox::SandboxArguments),
     /// Show payrecond at work on a temporary database, without an API key or network
     Demo,
+    /// Simulate the payment providers on loopback, for tests of your own programs
+    Sandbox(sandbox::SandboxArguments),
 }
 
 impl Command {
@@ -107,6 +115,7 @@ impl Command {
             | Self::Audit(_)
             | Self::Backup(_)
             | Self::Restore(_)
+            | Self::Init(_)
             | Self::Sandbox(_)
             | Self::Demo => false,
         }
@@ -148,7 +157,8 @@ pub async fn run(arguments: Arguments, environment: Environment) -> Exit {
 async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Result<Exit> {
     let file = arguments.config.as_deref();
     let logs = match arguments.command {
-        // These two need no configuration.
+        // These need no configuration.
+        Command::Init(arguments) => return init::run(&arguments, &environment),
         Command::Sandbox(arguments) => return sandbox::run(arguments, &environment).await,
         Command::Demo => return demo::run(&environment).await,
         Command::Run(_) => Logs::AsConfigured,
@@ -209,6 +219,7 @@ async fn with_store(
         | Command::Migrate(_)
         | Command::Restore(_)
         | Command::Check(_)
+        | Command::Init(_)
         | Command::Sandbox(_)
         | Command::Demo => {
             anyhow::bail!("this command does not use an open database; please report this as a bug")

@@ -5,6 +5,7 @@ use clap::Args;
 use super::exit::complain;
 use super::session::Session;
 use super::{Exit, stdout};
+use crate::config::ConfigError;
 use crate::daemon::{self, DaemonError};
 use crate::jobs::poll::PollCounts;
 use crate::words;
@@ -16,7 +17,23 @@ pub(super) struct RunArguments {
     once: bool,
 }
 
+/// What to do when the defaults are not enough to start.
+const NO_FILE: &str = "no configuration file was found, so the defaults are in force; `payrecond init` writes a \
+                       file, `payrecond demo` needs none";
+
 pub(super) async fn run(session: Session, arguments: RunArguments) -> anyhow::Result<Exit> {
+    let has_file = session.config.source.is_some();
+    let outcome = run_daemon(session, arguments).await;
+    if let Err(error) = &outcome
+        && error.is::<ConfigError>()
+        && !has_file
+    {
+        complain(NO_FILE);
+    }
+    outcome
+}
+
+async fn run_daemon(session: Session, arguments: RunArguments) -> anyhow::Result<Exit> {
     let Session {
         config,
         environment,

@@ -3,19 +3,21 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgMatches, Command, CommandFactory as _, Error, FromArgMatches as _};
+use clap::{Arg, ArgMatches, Command, Error, FromArgMatches as _};
 
-use super::Arguments;
+use super::{Arguments, command};
 
 /// Reads the arguments. What follows an option is its value, whatever it begins with, but for the name
 /// of another option: there the value was left out.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Error> {
-    let mut command = Arguments::command().mut_subcommands(with_any_values);
-    let matches = command.try_get_matches_from_mut(arguments)?;
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut command = command().mut_subcommands(with_any_values);
+    let matches = command.try_get_matches_from_mut(&arguments)?;
     if let Some((name, matches)) = matches.subcommand()
         && let Some(subcommand) = command.find_subcommand_mut(name)
     {
         require_values(subcommand, matches)?;
+        refuse_unknown_options(subcommand, matches, &arguments)?;
     }
     Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
@@ -42,6 +44,46 @@ fn require_values(command: &mut Command, matches: &ArgMatches) -> Result<(), Err
     };
     let words = format!("a value is required for '{argument}' but none was supplied");
     Err(command.error(ErrorKind::InvalidValue, words))
+}
+
+/// Fails where an unknown option was taken for a value, such as the reference of an invoice. After a
+/// lone `--` every word is a value.
+fn refuse_unknown_options(
+    command: &mut Command,
+    matches: &ArgMatches,
+    arguments: &[OsString],
+) -> Result<(), Error> {
+    let escaped: Vec<&OsString> = arguments.iter().skip_while(|word| *word != "--").collect();
+    let looks_like_an_option = |value: &OsString| {
+        let word = value.to_string_lossy();
+        let name = word.strip_prefix("--").unwrap_or_default();
+        name.starts_with(|c: char| c.is_ascii_alphabetic()) && !escaped.contains(&value)
+    };
+    let unknown = command
+        .get_positionals()
+        .flat_map(|argument| given(argument, matches))
+        .find(looks_like_an_option);
+    let Some(unknown) = unknown else {
+        return Ok(());
+    };
+    let word = unknown.to_string_lossy().into_owned();
+    let nearest = nearest_option(command, &word);
+    let hint = nearest.map_or_else(String::new, |option| format!("; did you mean '{option}'?"));
+    let words = format!(
+        "unexpected argument '{word}' found{hint}\n\n  To pass it as a value, write it after '--': -- {word}"
+    );
+    Err(command.error(ErrorKind::UnknownArgument, words))
+}
+
+fn nearest_option(command: &Command, word: &str) -> Option<String> {
+    let options = command
+        .get_arguments()
+        .filter_map(|argument| Some(format!("--{}", argument.get_long()?)));
+    options
+        .map(|option| (strsim::damerau_levenshtein(word, &option), option))
+        .filter(|(distance, option)| *distance <= 1 + option.len() / 5)
+        .min()
+        .map(|(_, option)| option)
 }
 
 /// The values of an argument, as they were typed.

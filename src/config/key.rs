@@ -52,7 +52,7 @@ fn find(account: &AccountConfig, env: &Environment) -> Result<(KeySource, Vec<u8
         }
     }
     Err(ConfigError::one(format!(
-        "no API key for account {:?}; searched {}: put the key into one of them",
+        "no API key for account {:?}; searched {}; put the key into one of them and run `payrecond check`",
         account.name,
         searched.join(", ")
     )))

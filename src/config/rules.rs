@@ -9,6 +9,7 @@ use super::error::Problem;
 use super::provider_settings;
 use super::section::Section;
 use super::shape::{self, account_template};
+use super::starter::default_key_file;
 use super::table::SettingsTable;
 use super::text;
 use super::{
@@ -261,7 +262,7 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
 /// The key file of an account: one for each provider unless another is given.
 fn key_file(given: PathBuf, provider: &ProviderKind) -> PathBuf {
     if given.as_os_str().is_empty() {
-        return format!("/etc/payrecond/{}.key", provider.name).into();
+        return default_key_file(provider).into();
     }
     given
 }

@@ -105,6 +105,9 @@ pub struct Discrepancy {
     /// The invoice, where there is one.
     #[serde(skip)]
     pub invoice: Option<InvoiceId>,
+    /// Whether the provider says that the order is paid.
+    #[serde(skip)]
+    pub is_paid: bool,
 }
 
 /// What an audit needs of an invoice.
@@ -118,12 +121,16 @@ pub struct AuditRow {
     pub order_id: Option<OrderId>,
     /// What we say.
     pub status: Status,
+    /// The provider's word that the status follows; None where a later one contradicts it.
+    pub provider_status: Option<String>,
     /// Expected amount.
     pub amount: Option<Money>,
     /// Sums received and returned, where they are known.
     pub sums: Sums,
     /// Paid, and the amounts of the payment are not known.
     pub lacks_details: bool,
+    /// When it was inserted.
+    pub created_at: UnixMillis,
     /// When its facts last changed; at first, when it was inserted.
     pub updated_at: UnixMillis,
 }
@@ -145,7 +152,7 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &ObservedOrder) -
         kinds.push(DiscrepancyKind::Amount);
     }
     kinds.extend(sums_differ(&ours.sums, &theirs.money.sums));
-    if !states_agree(ours.status, theirs.state) {
+    if !states_agree(ours.status, theirs.state) && !is_the_end_we_said(ours, theirs) {
         kinds.push(DiscrepancyKind::Status);
     }
     let order_id = Some(theirs.order_id.0.clone());
@@ -160,6 +167,7 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &ObservedOrder) -
             ours: Some(our_side(ours)),
             theirs: Some(their_side(theirs)),
             invoice: Some(ours.id),
+            is_paid: theirs.state == OrderState::Paid,
         })
         .collect()
 }
@@ -212,6 +220,7 @@ pub fn unknown(account: &AccountName, theirs: &ObservedOrder) -> Discrepancy {
         ours: None,
         theirs: Some(their_side(theirs)),
         invoice: None,
+        is_paid: theirs.state == OrderState::Paid,
     }
 }
 
@@ -233,6 +242,7 @@ pub fn unknown_payment(account: &AccountName, theirs: &Transaction) -> Discrepan
             refunded: None,
         }),
         invoice: None,
+        is_paid: false,
     }
 }
 
@@ -247,6 +257,7 @@ pub fn missing(account: &AccountName, ours: &AuditRow) -> Discrepancy {
         ours: Some(our_side(ours)),
         theirs: None,
         invoice: Some(ours.id),
+        is_paid: false,
     }
 }
 
@@ -281,6 +292,14 @@ fn states_agree(ours: Status, theirs: OrderState) -> bool {
             | OrderState::Cancelled,
         ) => false,
     }
+}
+
+/// Whether the order ended and the provider still says so in the word that we judged. Where one word
+/// covers both ends, a cancellation looks like an expiry once the order's time is over.
+fn is_the_end_we_said(ours: &AuditRow, theirs: &ObservedOrder) -> bool {
+    let ended = matches!(ours.status, Status::Expired | Status::Cancelled)
+        && matches!(theirs.state, OrderState::Expired | OrderState::Cancelled);
+    ended && ours.provider_status.as_deref() == Some(theirs.provider_status.as_str())
 }
 
 fn our_side(row: &AuditRow) -> Side {

@@ -15,6 +15,22 @@ impl UnixMillis {
         Some(Self(time.as_millisecond()))
     }
 
+    /// Reads a date and a time of day that name no zone, of a provider that means UTC by them:
+    /// `2026-01-01 12:00:00.000000`. A time with a zone is read as such.
+    pub fn parse_without_zone(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| {
+            let time: jiff::civil::DateTime = text.trim().parse().ok()?;
+            let time = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
+            Some(Self(time.as_millisecond()))
+        })
+    }
+
+    /// Its day in UTC: year, month and day of the month.
+    pub fn utc_date(self) -> (i16, i8, i8) {
+        let date = jiff::tz::TimeZone::UTC.to_datetime(timestamp(self)).date();
+        (date.year(), date.month(), date.day())
+    }
+
     /// Time since `earlier`, zero when the clock went back in between.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -37,11 +53,15 @@ impl UnixMillis {
 /// that format can name is shown as the nearest end.
 impl fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limits = jiff::Timestamp::MIN.as_millisecond()..=jiff::Timestamp::MAX.as_millisecond();
-        let millis = self.0.clamp(*limits.start(), *limits.end());
-        let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        write!(f, "{time:.3}")
+        write!(f, "{:.3}", timestamp(*self))
     }
+}
+
+/// The same point, or the nearest one that the calendar knows.
+fn timestamp(at: UnixMillis) -> jiff::Timestamp {
+    let limits = jiff::Timestamp::MIN.as_millisecond()..=jiff::Timestamp::MAX.as_millisecond();
+    let millis = at.0.clamp(*limits.start(), *limits.end());
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }
 
 /// Whole milliseconds of a duration, at most `i64::MAX`.
@@ -67,6 +87,27 @@ mod tests {
         for text in ["", "yesterday", "2024-05-01", "1714550036000"] {
             assert_eq!(UnixMillis::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_without_zone_is_read_as_utc() {
+        for (text, millis) in [
+            ("2024-08-22 11:49:59.756692", 1_724_327_399_756),
+            ("2023-01-02 12:00:00", 1_672_660_800_000),
+            ("2023-01-02T12:00:00", 1_672_660_800_000),
+            ("2023-01-02T12:00:00Z", 1_672_660_800_000),
+            ("2023-01-02T15:00:00+03:00", 1_672_660_800_000),
+        ] {
+            let read = UnixMillis::parse_without_zone(text);
+            assert_eq!(read, Some(UnixMillis(millis)), "{text}");
+        }
+        for text in ["", "None", "1672660800", "2023-13-01 00:00:00"] {
+            assert_eq!(UnixMillis::parse_without_zone(text), None, "{text}");
+        }
+        assert_eq!(UnixMillis(1_672_660_799_999).utc_date(), (2023, 1, 2));
+        assert_eq!(UnixMillis(1_672_703_999_999).utc_date(), (2023, 1, 2));
+        assert_eq!(UnixMillis(1_672_704_000_000).utc_date(), (2023, 1, 3));
+        assert_eq!(UnixMillis(i64::MIN).utc_date().0, -9999);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The audit: reads the provider's whole list and compares it with our invoices, both ways.
+//! The audit: reads all orders that the provider lists and compares them with our invoices, both ways.
 //!
 //! The daemon goes on meanwhile, so a difference is looked at again at the end: what has changed
 //! since the page was asked for is no finding. What is fresh is left to a daemon that polls for a
@@ -7,7 +7,10 @@
 
 mod again;
 mod budget;
+mod compare;
 mod list;
+mod request;
+mod span;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,14 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::audit::{self, AuditRow, Discrepancy, DiscrepancyKind};
-use crate::domain::decide::{Rules, decide_by};
+use crate::domain::decide::Rules;
 use crate::domain::invoice::{AccountName, InvoiceId};
-use crate::domain::observation::{Observation, ObservedOrder};
-use crate::domain::state::Status;
+use crate::domain::observation::ObservedOrder;
 use crate::domain::time::UnixMillis;
 use crate::limit::SharedLimiter;
 use crate::provider::{Provider, ProviderError};
-use crate::store::{Store, StoreError, Written};
+use crate::store::{Store, StoreError};
 
 /// Findings written in one transaction, and fresh orders looked up at a time.
 const FINDINGS: usize = 200;
@@ -99,6 +101,8 @@ pub enum AuditError {
 #[derive(Default)]
 struct AuditProgress {
     orders: u64,
+    /// Invoices inserted before may have orders that the list no longer shows.
+    reaches_back_to: UnixMillis,
     /// Invoices whose order was seen.
     seen: HashSet<InvoiceId>,
     /// Pairs that differ, with the time their page was asked for.
@@ -112,7 +116,7 @@ impl Audit {
     pub async fn run_once(&self) -> Result<AuditReport, AuditError> {
         let began = self.clock.now();
         let mut reading = AuditProgress::default();
-        self.read_list(&mut reading).await?;
+        self.read_orders(&mut reading, began).await?;
         self.leave_a_moment(&mut reading).await?;
         let mut findings = self.recheck(&reading).await?;
         findings.extend(self.unseen(&reading, began).await?);
@@ -133,6 +137,28 @@ impl Audit {
             adopted,
             said,
         })
+    }
+
+    /// Reads all orders, by the list that the provider has.
+    async fn read_orders(
+        &self,
+        reading: &mut AuditProgress,
+        began: UnixMillis,
+    ) -> Result<(), AuditError> {
+        let provider = Arc::clone(&self.provider);
+        match (provider.lists(), provider.lists_by_time()) {
+            (Some(list), _) => self.read_list(list, reading).await,
+            (None, Some(list)) => self.read_span(list, reading, began).await,
+            (None, None) => {
+                let what = format!("{} has no list of orders", self.provider.name());
+                Err(self.unreadable(ProviderError::Refused(what)))
+            }
+        }
+    }
+
+    fn unreadable(&self, error: ProviderError) -> AuditError {
+        let account = self.account.clone();
+        AuditError::ProviderError { account, error }
     }
 
     /// Takes unknown orders in. All else is said before: it stands whatever becomes of that. What
@@ -172,88 +198,6 @@ impl Audit {
         Ok(said)
     }
 
-    async fn compare_page(
-        &self,
-        page: Vec<ObservedOrder>,
-        asked_at: UnixMillis,
-        reading: &mut AuditProgress,
-    ) -> Result<(), AuditError> {
-        let rows = self.store.audit_rows_of(&self.account, &page).await?;
-        let mut known = HashSet::new();
-        for (place, mut row) in rows {
-            let Some(order) = page.get(place) else {
-                continue;
-            };
-            known.insert(place);
-            reading.seen.insert(row.id);
-            // Only the list tells the amounts paid and the external id: no look of the daemon's
-            // would find these.
-            let other_id = order
-                .external_id
-                .as_ref()
-                .is_some_and(|id| *id != row.external_id);
-            if row.lacks_details && order.payment.is_some() || other_id {
-                self.tell_the_invoice(row.id, order).await?;
-                // As it is now: this change is ours, and makes the page no older.
-                row = self
-                    .store
-                    .audit_rows_by_id(&[row.id])
-                    .await?
-                    .pop()
-                    .unwrap_or(row);
-            }
-            if !audit::compare(&self.account, &row, order).is_empty() {
-                reading.differing.push((row, order.clone(), asked_at));
-            }
-        }
-        for (place, order) in page.into_iter().enumerate() {
-            if !known.contains(&place) {
-                reading.unknown.insert(order.order_id.0.clone(), order);
-            }
-        }
-        Ok(())
-    }
-
-    /// The observed counts as any other: amounts of a payment that was said without them, or an
-    /// invoice that follows another's order. What the daemon writes meanwhile is judged anew, and
-    /// no plan of its is set back.
-    async fn tell_the_invoice(
-        &self,
-        id: InvoiceId,
-        order: &ObservedOrder,
-    ) -> Result<(), StoreError> {
-        for _ in 0..TRIES {
-            let Some(invoice) = self.store.invoice(id).await? else {
-                return Ok(());
-            };
-            let mut decision = decide_by(
-                &self.rules,
-                &invoice,
-                self.provider.name(),
-                Observation::Seen(order.clone()),
-            );
-            if !decision.has_changes() {
-                return Ok(());
-            }
-            let now = self.clock.now();
-            let row = &mut decision.row;
-            if row.facts.status == Status::Review {
-                // After its end it may have had no further look; in review there always is one.
-                row.schedule.next_poll_at.get_or_insert(now);
-            }
-            match self.store.commit_audit_decision(&decision, now).await? {
-                Written::Yes { .. } => return Ok(()),
-                Written::Stale => {}
-                Written::Refused(why) => {
-                    tracing::error!(account = %self.account, external_id = %invoice.external_id, why, "the database refuses what the audit saw");
-                    return Ok(());
-                }
-            }
-        }
-        // It differs still, and is reported.
-        Ok(())
-    }
-
     /// The ids of the orders that are invoices now.
     async fn take_in(&self, reading: &AuditProgress) -> Result<HashSet<String>, StoreError> {
         let orders: Vec<ObservedOrder> = reading.unknown.values().cloned().collect();
@@ -268,11 +212,7 @@ impl Audit {
 
 /// Money nobody asked about first, then what contradicts, then the rest.
 fn urgency(finding: &Discrepancy) -> (u8, Option<String>) {
-    let paid = finding
-        .theirs
-        .as_ref()
-        .is_some_and(|side| side.status == "PAID");
-    let rank = match (finding.kind, paid) {
+    let rank = match (finding.kind, finding.is_paid) {
         (DiscrepancyKind::UnknownOrder, true) | (DiscrepancyKind::UnknownPayment, _) => 0,
         (DiscrepancyKind::Status, true) | (DiscrepancyKind::Refund, _) => 1,
         (

@@ -5,6 +5,7 @@
 //! kind can become an observation about an invoice.
 
 pub mod crypto_pay;
+pub mod cryptocloud;
 pub mod http;
 pub mod kind;
 mod ledger;

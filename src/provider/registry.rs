@@ -6,10 +6,10 @@
 //! provider's name.
 
 use super::kind::ProviderKind;
-use super::{crypto_pay, walletpay};
+use super::{crypto_pay, cryptocloud, walletpay};
 
 /// Every provider, in the order in which they are shown to people.
-pub const PROVIDERS: &[&ProviderKind] = &[&walletpay::KIND, &crypto_pay::KIND];
+pub const PROVIDERS: &[&ProviderKind] = &[&walletpay::KIND, &crypto_pay::KIND, &cryptocloud::KIND];
 
 /// The provider of that name.
 pub fn provider_kind(name: &str) -> Option<&'static ProviderKind> {

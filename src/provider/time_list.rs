@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::ProviderError;
+use crate::domain::invoice::OrderId;
 use crate::domain::observation::ObservedOrder;
 use crate::domain::time::UnixMillis;
 
@@ -23,6 +24,12 @@ pub trait ListByTime: Send + Sync {
     /// the time before is no proof of anything.
     fn reach(&self) -> Option<Duration> {
         None
+    }
+
+    /// Other ways to write `order_id` that name the same order: programs may have inserted one of
+    /// these. None where ids have one spelling.
+    fn spellings(&self, _order_id: &OrderId) -> Vec<OrderId> {
+        Vec::new()
     }
 
     /// Reads one page of `span` by one request: the first, or the one that `cursor` leads to.

@@ -3,6 +3,7 @@
 mod budget;
 mod fresh;
 mod meanwhile;
+mod spans;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -84,7 +85,7 @@ async fn every_kind_of_difference_is_found_and_said_once() {
         .order
         .id;
     shop.world
-        .pay(&unknown.to_string(), &SimulatedPayment::default())
+        .pay(&unknown, &SimulatedPayment::default())
         .unwrap();
     shop.world
         .pay(&ours_pending, &SimulatedPayment::default())
@@ -138,7 +139,7 @@ async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
         .order
         .id;
     shop.world
-        .pay(&order.to_string(), &SimulatedPayment::default())
+        .pay(&order, &SimulatedPayment::default())
         .unwrap();
     let report = audit(&shop, &["--adopt", "--json"]);
     assert_eq!(report.status.code(), Some(3));

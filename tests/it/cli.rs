@@ -2,6 +2,7 @@
 
 mod check;
 mod feed;
+mod first;
 mod money;
 mod reports;
 mod subscribe;

@@ -240,6 +240,21 @@ fn every_cell_of_the_state_table_holds() {
     assert!(cells.next().is_none());
 }
 
+/// CryptoCloud has one word for both ends: which one was meant is seen only before the order's time is
+/// over.
+#[test]
+fn an_end_in_the_same_word_as_before_is_no_contradiction() {
+    let said = |state| ObservedOrder {
+        provider_status: "canceled".into(),
+        ..observed(state)
+    };
+    let cancelled = see(&settled(S::Pending), &said(O::Cancelled)).row;
+    let after = see(&cancelled, &said(O::Expired));
+    led_to(&cancelled, &after, S::Cancelled, None, None);
+    let after = see(&cancelled, &observed(O::Expired));
+    led_to(&cancelled, &after, S::Cancelled, CONTRADICTION, None);
+}
+
 #[test]
 fn what_the_order_tells_is_stored_with_every_move() {
     for (status, state) in [

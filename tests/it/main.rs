@@ -15,6 +15,7 @@ mod config;
 mod copy;
 mod cover;
 mod crypto_pay;
+mod cryptocloud;
 mod daemon;
 mod decide;
 mod docs;

@@ -1,17 +1,16 @@
-//! Man pages and shell completions are those of the command line. They stand in the repo so that a
-//! package needs no more than the program; `RENEW=1 cargo test --test it pages::` writes them anew.
+//! Man pages and shell completions are generated from the command line and kept in the repo for the
+//! package: `RENEW=1 cargo test --test it pages::` writes them.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
-use payrecond::cli::Arguments;
+use payrecond::cli;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging");
 
-/// What the command line does not know of itself, for the main page.
+/// The parts of the main page that the command line does not contain.
 const MORE: &str = r#".SH "EXIT STATUS"
 .TP
 \fB0\fR
@@ -27,14 +26,14 @@ wrong usage
 audit found differences
 .TP
 \fB78\fR
-the configuration cannot be used
+configuration not usable
 .SH FILES
 .TP
 \fI/etc/payrecond/payrecond.toml\fR
 settings that differ from the defaults
 .TP
 \fI/etc/payrecond/walletpay.key\fR
-the key of the store, readable for root alone
+the API key of the account, readable for root only
 .TP
 \fI/var/lib/payrecond/payrecond.db\fR
 the database, with \fI\-wal\fR and \fI\-shm\fR beside it
@@ -47,18 +46,18 @@ README.md, recipes, every setting with a comment
 .BR sqlite3 (1)
 "#;
 
-/// Every file that is made from the command line, by its name in `packaging/`.
+/// Every generated file, by its name in `packaging/`.
 fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let (man, completions) = (folder.path().join("man"), folder.path().join("completions"));
     fs::create_dir(&man).unwrap();
     fs::create_dir(&completions).unwrap();
-    clap_mangen::generate_to(Arguments::command().disable_help_subcommand(true), &man).unwrap();
+    clap_mangen::generate_to(cli::command().disable_help_subcommand(true), &man).unwrap();
     let page = man.join("payrecond.1");
     let text = fs::read_to_string(&page).unwrap() + MORE;
     fs::write(page, text).unwrap();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let mut command = Arguments::command();
+        let mut command = cli::command();
         clap_complete::generate_to(shell, &mut command, "payrecond", &completions).unwrap();
     }
     files(folder.path())

@@ -179,7 +179,7 @@ impl Shop {
             "INSERT INTO invoices (external_id, order_id) VALUES ('{external_id}', '{id}')"
         ))
         .await;
-        id.to_string()
+        id
     }
 }
 

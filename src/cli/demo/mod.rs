@@ -20,6 +20,9 @@ use super::Exit;
 use crate::config::Environment;
 use crate::telemetry::{self, Logging};
 
+/// The end of the summary.
+const NEXT_STEPS: &str = "\nNext: `payrecond init --provider NAME` writes a configuration for your store.\n\
+                          `payrecond sandbox` simulates the providers for tests of your own programs.\n";
 /// The same play each time.
 const SEED: u64 = 7;
 /// A picture is drawn this often, and a plain line written each `PLAIN_EVERY` of them.
@@ -137,6 +140,7 @@ async fn summary(play: &Play, verdict: &Comparison, elapsed: Duration) -> anyhow
         text.push_str(line);
         text.push('\n');
     }
+    text.push_str(NEXT_STEPS);
     Ok(text)
 }
 

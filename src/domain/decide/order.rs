@@ -79,6 +79,7 @@ fn judge_by_status(facts: &mut Facts, external_id: &str, case: &Case<'_>) -> Opt
 /// word where the table of moves has the way to it, else a remark.
 fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.evidence.state;
+    let is_known_end = is_the_end_we_recorded(facts, case.evidence);
     note_evidence(facts, case.evidence);
     let why_review = case.mismatch.or_else(|| reason_for_review(facts, case));
     if let Some(why) = why_review {
@@ -89,10 +90,25 @@ fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
         Some(Status::Pending) if facts.status == Status::Pending => keep_waiting(facts, case),
         // A payment that is under way in a ledger takes nothing back.
         Some(Status::Pending) if case.evidence.order.is_none() => None,
-        Some(told) if told == facts.status => clear_remark(facts),
+        Some(told) if told == facts.status || is_known_end => clear_remark(facts),
         Some(told) if facts.status.may_become(told) => move_to(facts, told, None),
         Some(_) => set_remark(facts, reason::CONTRADICTION),
     }
+}
+
+/// Whether the order ended and the provider still says so in the same word. Where one word covers both
+/// ends, a cancellation looks like an expiry once the order's time is over.
+fn is_the_end_we_recorded(facts: &Facts, evidence: &Evidence<'_>) -> bool {
+    let ended = matches!(facts.status, Status::Expired | Status::Cancelled)
+        && matches!(evidence.state, OrderState::Expired | OrderState::Cancelled);
+    let was_contradicted = facts.reason.as_deref() == Some(reason::CONTRADICTION);
+    ended && !was_contradicted && facts.provider_status.as_deref() == Some(evidence.word)
+}
+
+/// Whether some money came whose sum in the invoice's currency is reported nowhere.
+fn came_in_an_untold_sum(facts: &Facts, case: &Case<'_>) -> bool {
+    let was_partial = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
+    facts.sums.received.is_none() && (was_partial || case.evidence.payment.is_some())
 }
 
 /// Why a person must decide about what was reported, if one must.
@@ -104,7 +120,8 @@ fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
             is_refused.then_some(reason::TEST_PAYMENT)
         }
         OrderState::Expired | OrderState::Cancelled => {
-            money::is_kept(&facts.sums).then_some(reason::PARTIALLY_PAID)
+            let some_came = money::is_kept(&facts.sums) || came_in_an_untold_sum(facts, case);
+            some_came.then_some(reason::PARTIALLY_PAID)
         }
         OrderState::Partial if facts.sums.received.is_none() => {
             ended.then_some(reason::PARTIALLY_PAID)

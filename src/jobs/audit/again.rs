@@ -83,14 +83,25 @@ impl Audit {
         Ok(found.into_values().collect())
     }
 
-    /// Invoices with an order that the whole list does not show. Those that changed since the begin
-    /// may have got their order after its page was read: the next audit sees them.
+    /// What is to be said of the invoices whose orders were not shown.
     pub(super) async fn unseen(
         &self,
         reading: &AuditProgress,
         began: UnixMillis,
     ) -> Result<Vec<Discrepancy>, AuditError> {
-        let mut missing = Vec::new();
+        let rows = self.unseen_rows(reading, began).await?;
+        let missing = |row| audit::missing(&self.account, row);
+        Ok(rows.iter().map(missing).collect())
+    }
+
+    /// Invoices with an order that was not shown, though it should have been. Those that changed since
+    /// the begin may have got their order after its page was read: the next audit sees them.
+    pub(super) async fn unseen_rows(
+        &self,
+        reading: &AuditProgress,
+        began: UnixMillis,
+    ) -> Result<Vec<AuditRow>, AuditError> {
+        let mut unseen = Vec::new();
         let mut after = InvoiceId(0);
         loop {
             let rows = self
@@ -98,17 +109,16 @@ impl Audit {
                 .audit_rows_after(&self.account, after, ROWS)
                 .await?;
             let Some(last) = rows.last() else {
-                return Ok(missing);
+                return Ok(unseen);
             };
             after = last.id;
-            for row in &rows {
-                let expected = row.order_id.is_some()
+            unseen.extend(rows.into_iter().filter(|row| {
+                row.order_id.is_some()
                     && row.updated_at < began
-                    && !matches!(row.status, Status::Requested | Status::Rejected);
-                if expected && !reading.seen.contains(&row.id) {
-                    missing.push(audit::missing(&self.account, row));
-                }
-            }
+                    && row.created_at >= reading.reaches_back_to
+                    && !matches!(row.status, Status::Requested | Status::Rejected)
+                    && !reading.seen.contains(&row.id)
+            }));
         }
     }
 }

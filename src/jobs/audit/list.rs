@@ -1,31 +1,33 @@
-//! The list, read page by page within the account's budget.
+//! A list by position, read page by page.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use super::budget::{Obstacle, PATIENCE};
-use super::{Audit, AuditError, AuditProgress, TRIES};
+use super::{Audit, AuditError, AuditProgress};
 use crate::domain::list_reading::ListReading;
 use crate::domain::observation::ObservedOrder;
-use crate::limit::{Permit, StopReason};
-use crate::provider::{ListItem, ListOrders, PageVisitor, ProviderError};
-use crate::retry::Waits;
-
-/// Between two tries to get a permit.
-const SHORTEST_WAIT: Duration = Duration::from_millis(50);
-/// Between two looks at what the daemon lends.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
+use crate::provider::{ListItem, ListOrders, PageVisitor};
 
 impl Audit {
     /// Reads page by page until the list is known to be read whole.
-    pub(super) async fn read_list(&self, reading: &mut AuditProgress) -> Result<(), AuditError> {
-        let orders = self.orders().map_err(|why| self.no_list(why))?;
+    pub(super) async fn read_list(
+        &self,
+        orders: &dyn ListOrders,
+        reading: &mut AuditProgress,
+    ) -> Result<(), AuditError> {
         let limit = orders.page_limit();
-        let mut list = ListReading::new(self.count(orders).await?);
+        // Where the count is not told, only a page behind the last order shows that there are no more.
+        let count = self.try_request(&|| orders.count()).await?;
+        let mut list = ListReading::new(count.ok());
         let mut last_page = HashSet::new();
         while let Some(offset) = list.next() {
             let asked_at = self.clock.now();
-            let page = self.page(offset, limit).await?;
+            let page = self
+                .request(|| async move {
+                    let mut all = All(Vec::new());
+                    orders.page(offset, limit, &mut all).await?;
+                    Ok(all.0)
+                })
+                .await?;
             let ids = || page.iter().map(|order| order.order_id.0.clone());
             list.learn(page.len() as u64, ids().any(|id| !last_page.contains(&id)));
             last_page = ids().collect();
@@ -33,125 +35,6 @@ impl Audit {
             self.compare_page(page, asked_at, reading).await?;
         }
         Ok(())
-    }
-
-    /// How many orders there are; None where the provider does not tell: then only a page behind the
-    /// last order shows that there are no more.
-    async fn count(&self, orders: &dyn ListOrders) -> Result<Option<u64>, AuditError> {
-        let permit = self.turn().await?;
-        let outcome = orders.count().await;
-        self.settle(&permit, outcome.as_ref().map(|_| ())).await;
-        Ok(outcome.ok())
-    }
-
-    /// One page, within the budget, tried again when it could not be read.
-    async fn page(&self, offset: u64, limit: u32) -> Result<Vec<ObservedOrder>, AuditError> {
-        let mut waits = Waits::new(Duration::from_secs(1), 2.0, Duration::from_secs(30));
-        for attempt in 1.. {
-            let permit = self.turn().await?;
-            let error = match self.ask(&permit, offset, limit).await {
-                Ok(items) => return Ok(items),
-                Err(error) => error,
-            };
-            if attempt >= TRIES || matches!(error, ProviderError::KeyRefused(_)) {
-                return Err(self.no_list(error));
-            }
-            self.clock.sleep(waits.next_wait()).await;
-        }
-        unreachable!("the loop ends by return")
-    }
-
-    fn no_list(&self, error: ProviderError) -> AuditError {
-        let account = self.account.clone();
-        AuditError::ProviderError { account, error }
-    }
-
-    fn orders(&self) -> Result<&dyn ListOrders, ProviderError> {
-        let none = || ProviderError::Refused("the provider has no order list".into());
-        self.provider.lists().ok_or_else(none)
-    }
-
-    async fn ask(
-        &self,
-        permit: &Permit,
-        offset: u64,
-        limit: u32,
-    ) -> Result<Vec<ObservedOrder>, ProviderError> {
-        let mut all = All(Vec::new());
-        let outcome = self.orders()?.page(offset, limit, &mut all).await;
-        self.settle(permit, outcome.as_ref().map(|_| ())).await;
-        outcome.map(|_| all.0)
-    }
-
-    /// Gives a permit back; the daemon that lent the budget hears of a pause.
-    async fn settle(&self, permit: &Permit, outcome: Result<(), &ProviderError>) {
-        let now = self.clock.monotonic();
-        self.limiter.lock().settle(permit, outcome, now);
-        if let (Err(error), Some(borrowed)) = (outcome, &self.borrowed) {
-            borrowed.tell_of(error).await;
-        }
-    }
-
-    /// Waits for a permit. Of a shared budget it waits twice as long as the rate asks for, so that half
-    /// is left to others; a borrowed one is that half. While the account is stopped its poller probes
-    /// it; that is waited for, but not for ever.
-    async fn turn(&self) -> Result<Permit, AuditError> {
-        if self.borrowed.is_none()
-            && let Some(rate) = self.rate()
-        {
-            let pause = Duration::from_secs_f64(2.0 / rate.max(0.01));
-            self.clock.sleep(pause).await;
-        }
-        let reservation = self.limiter.reserve();
-        let mut waited = Duration::ZERO;
-        loop {
-            self.await_loan().await?;
-            let wait = match reservation.take(self.clock.monotonic()) {
-                Ok(permit) => return Ok(permit),
-                Err(wait) => wait.unwrap_or_default().max(SHORTEST_WAIT),
-            };
-            if let Some((reason, cause)) = self.stop() {
-                if waited >= PATIENCE {
-                    return Err(self.no_list(match reason {
-                        StopReason::KeyRefused => ProviderError::KeyRefused(cause),
-                        StopReason::Failing => ProviderError::Unreachable(cause),
-                    }));
-                }
-                waited += wait;
-            }
-            self.clock.sleep(wait).await;
-        }
-    }
-
-    /// Waits until the daemon has lent a part of the budget, and makes requests itself.
-    async fn await_loan(&self) -> Result<(), AuditError> {
-        let Some(borrowed) = &self.borrowed else {
-            return Ok(());
-        };
-        let mut waited = Duration::ZERO;
-        while let Some(obstacle) = borrowed.obstacle().await? {
-            if waited >= obstacle.patience() {
-                return Err(obstacle.into_error(&self.account));
-            }
-            let wait = match obstacle {
-                Obstacle::Held(wait) => wait.max(SHORTEST_WAIT),
-                Obstacle::Stopped(_) | Obstacle::NotLent | Obstacle::NothingToLend => ASK_AGAIN,
-            };
-            waited = waited.saturating_add(wait);
-            self.clock.sleep(wait).await;
-        }
-        Ok(())
-    }
-
-    fn rate(&self) -> Option<f64> {
-        self.limiter.lock().rate()
-    }
-
-    fn stop(&self) -> Option<(StopReason, String)> {
-        let limiter = self.limiter.lock();
-        limiter
-            .stop_reason()
-            .map(|reason| (reason, limiter.cause().to_owned()))
     }
 }
 

@@ -82,17 +82,17 @@ pub(super) async fn orders(
 }
 
 /// What is wrong with a status that no provider has.
-fn unknown(world: &World, word: &str) -> Option<String> {
+fn unknown(world: &World, status: &str) -> Option<String> {
     let counts = world.stats().orders;
     let mut accepted: Vec<_> = counts.values().flat_map(BTreeMap::keys).collect();
-    if accepted.iter().any(|known| **known == word) {
+    if accepted.iter().any(|known| **known == status) {
         return None;
     }
     let mut seen = HashSet::new();
     accepted.retain(|known| seen.insert(**known));
     let accepted: Vec<_> = accepted.into_iter().copied().collect();
     Some(format!(
-        "status: {word:?}; accepted: {}",
+        "status: {status:?}; accepted: {}",
         accepted.join(", ")
     ))
 }

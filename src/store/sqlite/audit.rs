@@ -18,8 +18,10 @@ use crate::store::StoreError;
 
 macro_rules! audit_columns {
     () => {
-        "invoices.id, external_id, order_id, status, amount, currency, received_amount,
-         refunded_amount, refunded_at, status = 'paid' AND paid_amount IS NULL, updated_at"
+        "invoices.id, external_id, order_id, status,
+         CASE WHEN reason IS NOT 'contradiction' THEN provider_status END,
+         amount, currency, received_amount, refunded_amount, refunded_at,
+         status = 'paid' AND paid_amount IS NULL, created_at, updated_at"
     };
 }
 
@@ -108,6 +110,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
     let status = Status::parse(&word).ok_or_else(|| {
         StoreError::Unusable(format!("invoices.status of {id}: '{word}' is no status"))
     })?;
+    let provider_status = cells.text()?;
     let (amount, currency) = (cells.text()?, cells.text()?);
     let in_currency = |value: Option<String>| {
         value
@@ -119,6 +122,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
         external_id,
         order_id,
         status,
+        provider_status,
         amount: in_currency(amount),
         sums: Sums {
             received: in_currency(cells.text()?),
@@ -126,6 +130,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
             refunded_at: cells.time()?,
         },
         lacks_details: cells.number()? == Some(1),
+        created_at: cells.time()?.unwrap_or_default(),
         updated_at: cells.time()?.unwrap_or_default(),
     })
 }

@@ -140,7 +140,7 @@ impl Scene {
     }
 
     /// An audit while no daemon polls.
-    pub fn duty(&self, list: List) -> Audit {
+    pub fn duty(&self, provider: impl Provider) -> Audit {
         let limits = Limits {
             requests_per_second: 0.0,
             burst: 1,
@@ -148,7 +148,7 @@ impl Scene {
         };
         Audit {
             account: "default".into(),
-            provider: Arc::new(list),
+            provider: Arc::new(provider),
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             clock: Arc::clone(&self.clock) as Arc<_>,
             limiter: SharedLimiter::new(limits, self.clock.monotonic()),

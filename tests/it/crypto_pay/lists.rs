@@ -17,7 +17,7 @@ fn span(from: UnixMillis) -> TimeSpan {
 /// Invoice `id`, made `id` seconds after the beginning.
 fn numbered(id: i64) -> Value {
     let created_at = UnixMillis(id * SECOND).to_string();
-    invoice_with(json!({"invoice_id": id, "created_at": created_at, "status": "active"}))
+    invoice_with(&json!({"invoice_id": id, "created_at": created_at, "status": "active"}))
 }
 
 /// Reads a span from an account with these invoices, in this order. Tells the ids and the offsets asked for.

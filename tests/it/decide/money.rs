@@ -159,6 +159,32 @@ fn held_money_is_a_reason_and_no_event() {
     led_to(&held.row, &released, S::Cancelled, None, Some(E::Cancelled));
 }
 
+/// A sum in another currency than the invoice's is no sum so far, but money all the same.
+#[test]
+fn what_ended_with_money_of_an_untold_sum_is_for_a_person() {
+    let partly = see(&settled(S::Pending), &told(O::Partial, None, None));
+    led_to(
+        &settled(S::Pending),
+        &partly,
+        S::Pending,
+        PARTLY,
+        Some(E::Partial),
+    );
+    let in_coin = |state| ObservedOrder {
+        payment: Some(crate::rows::payment()),
+        ..told(state, None, None)
+    };
+    for end in [O::Expired, O::Cancelled] {
+        let after = see(&partly.row, &told(end, None, None));
+        led_to(&partly.row, &after, S::Review, PARTLY, Some(E::Review));
+        let before = settled(S::Pending);
+        let after = see(&before, &in_coin(end));
+        led_to(&before, &after, S::Review, PARTLY, Some(E::Review));
+        let rest = see(&after.row, &in_coin(O::Paid));
+        led_to(&after.row, &rest, S::Paid, None, Some(E::Paid));
+    }
+}
+
 #[test]
 fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
     let partly = see(&settled(S::Pending), &told(O::Partial, Some("0.40"), None)).row;

@@ -103,30 +103,33 @@ impl Page {
             .lines()
             .find_map(|line| comment(line)?.strip_prefix("scene: "));
         match named {
-            None => Setting::Empty,
-            Some("database") => Setting::Database,
+            Some("empty") => Setting::Empty,
+            None | Some("database") => Setting::Database,
             Some("sandbox") => Setting::Sandbox,
             Some(other) => panic!("{}: no scene {other}", self.path),
         }
     }
 
+    /// A block within a list is indented; so are its lines.
     pub fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
-        let mut open: Option<Block> = None;
+        let mut open: Option<(usize, Block)> = None;
         let mut above = "";
         for (index, line) in self.text.lines().enumerate() {
-            match (&mut open, line.strip_prefix("```")) {
+            let fence = line.trim_start().strip_prefix("```");
+            match (&mut open, fence) {
                 (None, Some(language)) => {
-                    open = Some(Block {
+                    let block = Block {
                         line: index + 2,
                         language: language.to_owned(),
                         mark: self.mark(above),
                         text: String::new(),
-                    });
+                    };
+                    open = Some((line.len() - line.trim_start().len(), block));
                 }
-                (Some(_), Some(_)) => blocks.extend(open.take()),
-                (Some(block), None) => {
-                    block.text.push_str(line);
+                (Some(_), Some(_)) => blocks.extend(open.take().map(|(_, block)| block)),
+                (Some((indent, block)), None) => {
+                    block.text.push_str(line.get(*indent..).unwrap_or_default());
                     block.text.push('\n');
                 }
                 (None, None) => {}
@@ -158,8 +161,17 @@ impl Page {
 
     /// The text without blocks of code.
     pub fn prose(&self) -> String {
-        let pieces: Vec<&str> = self.text.split("\n```").step_by(2).collect();
-        pieces.join("\n")
+        let mut inside = false;
+        let mut prose = String::new();
+        for line in self.text.lines() {
+            let is_fence = line.trim_start().starts_with("```");
+            inside ^= is_fence;
+            if !inside && !is_fence {
+                prose.push_str(line);
+                prose.push('\n');
+            }
+        }
+        prose
     }
 
     /// Every line that people may type: in blocks for the shell and between backquotes.

@@ -53,11 +53,9 @@ fn the_command_table_is_that_of_the_program() {
     let shown = help(None);
     let commands: Vec<&str> = shown
         .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
+        .take_while(|line| *line != "Options:")
+        .filter_map(|line| line.strip_prefix("  "))
         .filter_map(|line| line.split_whitespace().next())
-        .filter(|command| *command != "help")
         .collect();
     let rows = Page::read("docs/commands.md").table("Command line");
     let told: Vec<&str> = rows

@@ -1,0 +1,228 @@
+//! One invoice, as CryptoCloud tells of it: after its creation, in a batch, or as an item of the list.
+//!
+//! - Payment is judged by `status` alone. `received` is what was credited after both fees, so less than
+//!   `amount` is usual for an invoice that is paid in full, and `paid` may come with less than was asked:
+//!   the merchant accepted it.
+//! - `canceled` covers the end of its time and a cancellation by the merchant: only the provider's clock
+//!   beside `expiry_date` tells them apart. After that moment both look alike.
+//! - `amount` is in the coin once the payer chose one. What the invoice asks for is `amount_in_fiat` in
+//!   `fiat_currency`; where the currency is not told, it is the dollar if the sum is the same in dollars,
+//!   else the sum cannot be compared and is left out.
+//! - Every figure is a JSON number, exponents among them: read digit by digit, never through a float.
+
+use serde::Deserialize;
+
+use crate::domain::invoice::OrderId;
+use crate::domain::money::{self, Money};
+use crate::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment, Sums};
+use crate::domain::text::one_line;
+use crate::domain::time::UnixMillis;
+use crate::provider::wire::{self, Raw, object, text};
+
+/// Stands before an id, or not.
+const PREFIX: &str = "INV-";
+/// What `received_usd` and `amount_usd` are in.
+const DOLLAR: &str = "USD";
+
+#[derive(Deserialize)]
+struct CloudInvoiceWire<'a> {
+    #[serde(borrow)]
+    uuid: Raw<'a>,
+    #[serde(borrow)]
+    status: Raw<'a>,
+    #[serde(borrow)]
+    order_id: Raw<'a>,
+    #[serde(borrow)]
+    created: Raw<'a>,
+    #[serde(borrow)]
+    expiry_date: Raw<'a>,
+    /// Only in the list.
+    #[serde(borrow)]
+    date_finished: Raw<'a>,
+    #[serde(borrow)]
+    fiat_currency: Raw<'a>,
+    #[serde(borrow)]
+    amount_in_fiat: Raw<'a>,
+    #[serde(borrow)]
+    amount_usd: Raw<'a>,
+    /// Only in the list.
+    #[serde(borrow)]
+    amount_paid: Raw<'a>,
+    #[serde(borrow)]
+    received: Raw<'a>,
+    #[serde(borrow)]
+    received_usd: Raw<'a>,
+    #[serde(borrow)]
+    fee: Raw<'a>,
+    #[serde(borrow)]
+    service_fee: Raw<'a>,
+    #[serde(borrow)]
+    currency: Raw<'a>,
+    /// After the creation.
+    #[serde(borrow)]
+    link: Raw<'a>,
+    /// In the list.
+    #[serde(borrow)]
+    pay_url: Raw<'a>,
+    #[serde(borrow)]
+    test_mode: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct CoinWire<'a> {
+    #[serde(borrow)]
+    code: Raw<'a>,
+}
+
+/// When an answer came.
+#[derive(Clone, Copy)]
+pub(super) struct AnsweredAt {
+    /// By our clock.
+    pub(super) ours: UnixMillis,
+    /// By the provider's, as far as it tells.
+    pub(super) theirs: UnixMillis,
+}
+
+/// The id without its prefix, in capitals: the same for every spelling of one id.
+pub(super) fn bare_id(id: &str) -> String {
+    let capitals = id.to_ascii_uppercase();
+    match capitals.strip_prefix(PREFIX) {
+        Some(bare) => bare.to_owned(),
+        None => capitals,
+    }
+}
+
+/// The spelling that the provider uses most.
+pub(super) fn usual_id(id: &str) -> OrderId {
+    OrderId(format!("{PREFIX}{}", bare_id(id)))
+}
+
+/// The invoice in a piece of JSON, its id with the prefix.
+pub(super) fn observed(json: &str, at: AnsweredAt) -> Result<ObservedOrder, String> {
+    let told: CloudInvoiceWire<'_> = object(json).map_err(|error| error.to_string())?;
+    let order_id = usual_id(&wire::order_id(told.uuid)?);
+    let word = wire::word(told.status).ok_or("an invoice without a status")?;
+    let expires_at = time(told.expiry_date);
+    let finished_at = time(told.date_finished);
+    let state = state_of(&word, finished_at.unwrap_or(at.theirs), expires_at);
+    let amount = asked_for(&told)?;
+    let is_paid = state == OrderState::Paid;
+    Ok(ObservedOrder {
+        order_id,
+        state,
+        provider_status: one_line(&word),
+        observed_at: at.ours,
+        external_id: text(told.order_id).map(|id| wire::external_id(&id)),
+        number: None,
+        created_at: time(told.created),
+        expires_at,
+        paid_at: finished_at.filter(|_| is_paid),
+        pay_link: link(told.link).or_else(|| link(told.pay_url)),
+        direct_pay_link: None,
+        payment: payment(&told).filter(|_| state != OrderState::Open),
+        money: ObservedMoney {
+            sums: Sums {
+                received: received(&told, amount.as_ref(), is_paid),
+                refunded: None,
+                refunded_at: None,
+            },
+            is_test: wire::boolean(told.test_mode) == Some(true),
+            transactions: Vec::new(),
+        },
+        amount,
+    })
+}
+
+/// The state at `moment`, by the provider's clock.
+fn state_of(word: &str, moment: UnixMillis, expires_at: Option<UnixMillis>) -> OrderState {
+    match word {
+        "created" => OrderState::Open,
+        "partial" => OrderState::Partial,
+        "paid" | "overpaid" => OrderState::Paid,
+        "canceled" if expires_at.is_some_and(|end| moment < end) => OrderState::Cancelled,
+        "canceled" => OrderState::Expired,
+        _ => OrderState::Unknown,
+    }
+}
+
+/// What the invoice asks for. A sum that is told and is none is an error: taken as absent it would
+/// agree with any expected one.
+fn asked_for(told: &CloudInvoiceWire<'_>) -> Result<Option<Money>, String> {
+    let in_fiat = sum(told.amount_in_fiat, "amount_in_fiat")?;
+    let in_dollars = sum(told.amount_usd, "amount_usd")?;
+    let money = |value: String, currency: String| Some(Money { value, currency });
+    Ok(match (wire::currency(told.fiat_currency), in_fiat) {
+        (Some(currency), Some(value)) => money(value, currency),
+        (Some(currency), None) if currency == DOLLAR => {
+            in_dollars.and_then(|value| money(value, currency))
+        }
+        (None, Some(value)) => in_dollars
+            .filter(|dollars| money::same_value(dollars, &value))
+            .and_then(|_| money(value, DOLLAR.to_owned())),
+        (Some(_) | None, None) => None,
+    })
+}
+
+/// A sum above nothing; zero is how the provider writes that it does not tell.
+fn sum(token: Raw<'_>, field: &str) -> Result<Option<String>, String> {
+    let Some(piece) = token else { return Ok(None) };
+    match wire::decimal(token) {
+        Some(value) => Ok(Some(value).filter(|value| is_positive(value))),
+        None => Err(format!(
+            "the invoice's {field}: expected a decimal, got {}",
+            one_line(piece.get())
+        )),
+    }
+}
+
+fn is_positive(value: &str) -> bool {
+    !money::same_value(value, "0")
+}
+
+/// What was credited, in the invoice's currency: told for dollars alone.
+fn received(told: &CloudInvoiceWire<'_>, amount: Option<&Money>, is_paid: bool) -> Option<Money> {
+    let currency = amount.map(|amount| amount.currency.clone())?;
+    let value = wire::decimal(told.received_usd).filter(|_| currency == DOLLAR)?;
+    (is_paid || is_positive(&value)).then_some(Money { value, currency })
+}
+
+/// What the payer sent, in the coin: as told, else what was credited with both fees. None while nothing
+/// was credited.
+fn payment(told: &CloudInvoiceWire<'_>) -> Option<Payment> {
+    let net = wire::decimal(told.received).filter(|net| is_positive(net))?;
+    let fees = [told.fee, told.service_fee].map(wire::decimal);
+    let fee = money::sum(fees.iter().flatten().map(String::as_str));
+    let gross = || {
+        let parts = [&net].into_iter().chain(fees.iter().flatten());
+        money::sum(parts.map(String::as_str)).filter(|_| fees.iter().all(Option::is_some))
+    };
+    let paid = wire::decimal(told.amount_paid).filter(|paid| is_positive(paid));
+    Some(Payment {
+        value: paid.or_else(gross),
+        currency: coin(told.currency),
+        fee,
+        net: Some(net),
+        exchange_rate: None,
+    })
+}
+
+/// The coin's code; its network is left out.
+fn coin(token: Raw<'_>) -> Option<String> {
+    let told: CoinWire<'_> = object(token?.get()).ok()?;
+    wire::currency(told.code)
+}
+
+/// The page for the payer. Seen without a scheme too.
+fn link(token: Raw<'_>) -> Option<String> {
+    let told = text(token)?;
+    if told.contains("://") {
+        return wire::link(token);
+    }
+    let quoted = serde_json::to_string(&format!("https://{told}")).ok()?;
+    wire::link(serde_json::from_str(&quoted).ok())
+}
+
+/// `2026-01-01 12:00:00.000000`, with or without the fraction: UTC, though no mark says so.
+fn time(token: Raw<'_>) -> Option<UnixMillis> {
+    UnixMillis::parse_without_zone(&text(token)?)
+}
