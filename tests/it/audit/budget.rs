@@ -23,14 +23,14 @@ const IN_FLIGHT: u32 = 4;
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
 /// A shop with so many orders dropped in, 100 of which fit on a page, under a budget.
-async fn busy_shop(orders: u32) -> Shop {
+async fn busy_shop(orders: usize) -> Shop {
     let mut shop = Shop::open().await;
     let limits = format!(
         "requests_per_second = {RATE}\nburst = {BURST}\nmax_in_flight = {IN_FLIGHT}\nstrategy"
     );
     shop.settings = shop.settings.replace("strategy", &limits);
     let batch = OrderBatch {
-        count: orders.into(),
+        count: orders,
         external_id_prefix: "E".into(),
         ..OrderBatch::default()
     };
