@@ -12,9 +12,11 @@ mod ledger;
 pub mod registry;
 pub mod service;
 pub mod setting;
+pub mod telegram_stars;
 mod time_list;
 pub mod walletpay;
 pub mod wire;
+pub mod yoomoney;
 
 use std::fmt;
 use std::sync::Arc;

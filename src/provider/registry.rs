@@ -6,10 +6,16 @@
 //! provider's name.
 
 use super::kind::ProviderKind;
-use super::{crypto_pay, cryptocloud, walletpay};
+use super::{crypto_pay, cryptocloud, telegram_stars, walletpay, yoomoney};
 
 /// Every provider, in the order in which they are shown to people.
-pub const PROVIDERS: &[&ProviderKind] = &[&walletpay::KIND, &crypto_pay::KIND, &cryptocloud::KIND];
+pub const PROVIDERS: &[&ProviderKind] = &[
+    &walletpay::KIND,
+    &crypto_pay::KIND,
+    &cryptocloud::KIND,
+    &telegram_stars::KIND,
+    &yoomoney::KIND,
+];
 
 /// The provider of that name.
 pub fn provider_kind(name: &str) -> Option<&'static ProviderKind> {

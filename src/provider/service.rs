@@ -59,6 +59,14 @@ impl ServiceClient {
         self.transport.clock_difference()
     }
 
+    /// The service's time at a moment of ours, as its last answer told it, to the second; never ahead of it.
+    pub fn their_time(&self, ours: UnixMillis) -> Option<UnixMillis> {
+        Some(match self.clock_difference()? {
+            ClockDifference::Ahead(by) => ours.plus(by),
+            ClockDifference::Behind(by) => ours.minus(by),
+        })
+    }
+
     /// Our time.
     pub fn now(&self) -> UnixMillis {
         self.clock.now()

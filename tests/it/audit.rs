@@ -201,6 +201,9 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
     assert!(!words.contains("looks again"), "{words}");
     let daemon = DatabaseLock::try_take(&shop.database(), "daemon").unwrap();
     assert!(daemon.is_some());
+    // Its daemon lends what is asked for.
+    let lent = "INSERT INTO meta (key, value) VALUES ('budget_grant:default', '9999999999999')";
+    shop.execute(lent).await;
     let mut waiting = logged(&["--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

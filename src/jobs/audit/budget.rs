@@ -44,7 +44,7 @@ struct Asked {
 }
 
 /// Why no request may be made now.
-pub(super) enum Obstacle {
+pub(super) enum LoanObstacle {
     /// The provider has asked the daemon for a pause.
     Held(Duration),
     /// The daemon has stopped the account.
@@ -55,7 +55,7 @@ pub(super) enum Obstacle {
     NothingToLend,
 }
 
-impl Obstacle {
+impl LoanObstacle {
     /// How long it is waited for.
     pub(super) fn patience(&self) -> Duration {
         match self {
@@ -160,20 +160,20 @@ impl BorrowedBudget {
     }
 
     /// Why no request may be made now, if that is so.
-    pub(super) async fn obstacle(&self) -> Result<Option<Obstacle>, StoreError> {
+    pub(super) async fn obstacle(&self) -> Result<Option<LoanObstacle>, StoreError> {
         let record = self.store.account(&self.account).await?;
         let now = self.clock.now();
         if let Some(wait) = record.as_ref().and_then(|record| held_for(record, now)) {
-            return Ok(Some(Obstacle::Held(wait)));
+            return Ok(Some(LoanObstacle::Held(wait)));
         }
         // A lock file that cannot be read is a daemon's of another user.
         let daemon_runs = self.store.daemon_runs().unwrap_or(true);
         let until = if daemon_runs {
             if !self.limits.can_lend() {
-                return Ok(Some(Obstacle::NothingToLend));
+                return Ok(Some(LoanObstacle::NothingToLend));
             }
             if let Some(error) = record.as_ref().and_then(stopped) {
-                return Ok(Some(Obstacle::Stopped(error)));
+                return Ok(Some(LoanObstacle::Stopped(error)));
             }
             self.store.budget_grant(&self.account).await?
         } else {
@@ -181,7 +181,7 @@ impl BorrowedBudget {
             Some(self.asked().until)
         };
         let holds = until.is_some_and(|until| until > self.clock.now().plus(MARGIN));
-        Ok((!holds).then_some(Obstacle::NotLent))
+        Ok((!holds).then_some(LoanObstacle::NotLent))
     }
 
     async fn renew(&self) -> Result<bool, StoreError> {

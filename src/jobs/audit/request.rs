@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::budget::{Obstacle, PATIENCE};
+use super::budget::{LoanObstacle, PATIENCE};
 use super::{Audit, AuditError, TRIES};
 use crate::limit::{Permit, StopReason};
 use crate::provider::ProviderError;
@@ -94,8 +94,10 @@ impl Audit {
                 return Err(obstacle.into_error(&self.account));
             }
             let wait = match obstacle {
-                Obstacle::Held(wait) => wait.max(SHORTEST_WAIT),
-                Obstacle::Stopped(_) | Obstacle::NotLent | Obstacle::NothingToLend => ASK_AGAIN,
+                LoanObstacle::Held(wait) => wait.max(SHORTEST_WAIT),
+                LoanObstacle::Stopped(_) | LoanObstacle::NotLent | LoanObstacle::NothingToLend => {
+                    ASK_AGAIN
+                }
             };
             waited = waited.saturating_add(wait);
             self.clock.sleep(wait).await;

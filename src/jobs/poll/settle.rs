@@ -7,7 +7,7 @@ use super::load::Group;
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::tick;
-use super::writer::{CommitOutcome, Decided};
+use super::writer::{Decided, WriteOutcome};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
 use crate::domain::observation::{Observation, OrderState};
@@ -233,7 +233,7 @@ impl Poller {
         }
     }
 
-    pub(super) fn accept_commit(&mut self, outcome: CommitOutcome) {
+    pub(super) fn accept_commit(&mut self, outcome: WriteOutcome) {
         let written = self.writer.accept_outcome(outcome);
         self.meter_written(&written);
         let tells =

@@ -29,7 +29,7 @@ pub(super) struct Decided {
 }
 
 /// What came of a batch.
-pub(super) struct CommitOutcome {
+pub(super) struct WriteOutcome {
     batch: Vec<Decided>,
     written: Result<Vec<Written>, StoreError>,
     took: Duration,
@@ -42,7 +42,7 @@ pub(super) struct Writer {
     gathered: Vec<Decided>,
     gathering_since: Duration,
     /// A task of its own: it holds the store's writer, which the poller may wait for elsewhere.
-    under_way: Option<JoinHandle<CommitOutcome>>,
+    under_way: Option<JoinHandle<WriteOutcome>>,
     pub(super) database: DatabaseHealth,
 }
 
@@ -114,7 +114,7 @@ impl Writer {
                 .map(|(invoice, decision)| Decided { invoice, decision })
                 .collect();
             let took = clock.monotonic().saturating_sub(started);
-            CommitOutcome {
+            WriteOutcome {
                 batch,
                 written,
                 took,
@@ -130,7 +130,7 @@ impl Writer {
             let started = clock.monotonic();
             let written = store.record_account(&record).await.map(|()| Vec::new());
             let took = clock.monotonic().saturating_sub(started);
-            CommitOutcome {
+            WriteOutcome {
                 batch: Vec::new(),
                 written,
                 took,
@@ -145,7 +145,7 @@ impl Writer {
     }
 
     /// The end of the write under way; never when there is none. May be dropped and called again.
-    pub(super) async fn wait_for_commit(&mut self) -> CommitOutcome {
+    pub(super) async fn wait_for_commit(&mut self) -> WriteOutcome {
         match &mut self.under_way {
             Some(write) => {
                 let outcome = write.await;
@@ -157,7 +157,7 @@ impl Writer {
     }
 
     /// Takes note of an outcome. What could not be written is kept for the next try.
-    pub(super) fn accept_outcome(&mut self, outcome: CommitOutcome) -> Vec<(Decided, Written)> {
+    pub(super) fn accept_outcome(&mut self, outcome: WriteOutcome) -> Vec<(Decided, Written)> {
         let now = self.clock.monotonic();
         match outcome.written {
             Ok(written) => {

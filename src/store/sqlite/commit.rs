@@ -178,7 +178,7 @@ async fn commit_batch(
     }
 }
 
-struct CommitOutcome {
+struct WrittenBatch {
     written: Vec<Written>,
     high_water: Option<(String, i64)>,
 }
@@ -189,7 +189,7 @@ async fn write(
     decisions: &[Decision],
     basis: Basis,
     now: UnixMillis,
-) -> Result<CommitOutcome, sqlx::Error> {
+) -> Result<WrittenBatch, sqlx::Error> {
     let stale = stale(connection, decisions, basis).await?;
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
@@ -219,7 +219,7 @@ async fn write(
             Written::Yes { seq }
         }
     };
-    Ok(CommitOutcome {
+    Ok(WrittenBatch {
         written: seqs.into_iter().enumerate().map(outcome).collect(),
         high_water,
     })

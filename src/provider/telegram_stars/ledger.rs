@@ -1,0 +1,250 @@
+//! What a page of a bot's ledger shows, and what the transactions of an invoice come to.
+//!
+//! The amount has no sign: `source` stands where Stars came, `receiver` where they went; an amount of 0
+//! stands under `receiver` too. A refund has the id of its payment, and may bear another type.
+
+use serde::Deserialize;
+
+use crate::domain::invoice::Invoice;
+use crate::domain::money::{Money, plain, sum};
+use crate::domain::observation::{OrderState, Payment};
+use crate::domain::time::UnixMillis;
+use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
+use crate::provider::LedgerJudgement;
+use crate::provider::wire::{Raw, array, decimal, external_id, object, text, word};
+
+/// The currency code of Stars.
+pub(super) const STARS: &str = "XTR";
+/// Digits of a fraction: nanostars.
+const NANO_DIGITS: usize = 9;
+/// Longest id of a transaction that is read, in characters.
+const LONGEST_ID: usize = 255;
+
+/// A page.
+#[derive(Debug)]
+pub(super) struct Entries {
+    /// Movements of Stars; what cannot be one is left out.
+    pub(super) transactions: Vec<Transaction>,
+    /// Everything on the page, so that counting goes on behind it.
+    pub(super) count: u64,
+    /// When the last one happened.
+    pub(super) newest_at: Option<UnixMillis>,
+}
+
+#[derive(Deserialize)]
+struct PageWire<'a> {
+    #[serde(borrow)]
+    transactions: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct EntryWire<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+    #[serde(borrow)]
+    date: Raw<'a>,
+    #[serde(borrow)]
+    amount: Raw<'a>,
+    #[serde(borrow)]
+    nanostar_amount: Raw<'a>,
+    #[serde(borrow)]
+    source: Raw<'a>,
+    #[serde(borrow)]
+    receiver: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct PartnerWire<'a> {
+    #[serde(borrow)]
+    invoice_payload: Raw<'a>,
+    #[serde(borrow)]
+    paid_media_payload: Raw<'a>,
+    #[serde(borrow)]
+    affiliate: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct AffiliateWire<'a> {
+    #[serde(borrow)]
+    amount: Raw<'a>,
+    #[serde(borrow)]
+    nanostar_amount: Raw<'a>,
+}
+
+/// Reads a page. One entry that cannot be read spoils it: a payment might be passed over.
+pub(super) fn entries(json: &str) -> Result<Entries, String> {
+    let wire: PageWire<'_> = object(json).map_err(|error| error.to_string())?;
+    let items = array(wire.transactions).ok_or("no transactions in a page of the ledger")?;
+    let mut page = Entries {
+        transactions: Vec::with_capacity(items.len()),
+        count: items.len() as u64,
+        newest_at: None,
+    };
+    for item in items {
+        let entry = entry(item.get())?;
+        page.newest_at = page.newest_at.max(Some(entry.happened_at));
+        page.transactions.push(entry);
+    }
+    Ok(page)
+}
+
+fn entry(json: &str) -> Result<Transaction, String> {
+    let wire: EntryWire<'_> = object(json).map_err(|error| error.to_string())?;
+    let id = word(wire.id)
+        .filter(|id| id.len() <= LONGEST_ID)
+        .ok_or("a transaction without an id")?;
+    let date = text(wire.date).and_then(|date| date.parse::<i64>().ok());
+    let date = date.ok_or_else(|| format!("a transaction without a date: {id}"))?;
+    let (direction, partner) = match (wire.source, wire.receiver) {
+        (Some(source), _) => (Direction::In, Some(source)),
+        (None, receiver) => (Direction::Out, receiver),
+    };
+    let partner: Option<PartnerWire<'_>> = partner.and_then(|partner| object(partner.get()).ok());
+    let amount = stars(wire.amount, wire.nanostar_amount)
+        .ok_or_else(|| format!("a transaction without an amount: {id}"))?;
+    let affiliate = partner
+        .as_ref()
+        .and_then(|partner| object::<AffiliateWire<'_>>(partner.affiliate?.get()).ok());
+    let share = affiliate.and_then(|share| stars(share.amount, share.nanostar_amount));
+    let label = partner.as_ref().and_then(|partner| {
+        text(partner.invoice_payload).or_else(|| text(partner.paid_media_payload))
+    });
+    Ok(Transaction {
+        id: id.as_ref().into(),
+        direction,
+        external_id: label.map(|label| external_id(&label)),
+        amount: Money {
+            value: with_share(amount, share),
+            currency: STARS.into(),
+        },
+        is_net: false,
+        status: TransactionStatus::Succeeded,
+        happened_at: UnixMillis(date.saturating_mul(1000)),
+    })
+}
+
+/// A payment counts with the share that its affiliate got.
+fn with_share(amount: String, share: Option<String>) -> String {
+    let Some(share) = share else { return amount };
+    sum([amount.as_str(), share.as_str()]).unwrap_or(amount)
+}
+
+/// Whole Stars and billionths, without a sign, as a plain decimal.
+fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
+    let digits = |token| {
+        let number = decimal_without_sign(token)?;
+        number.bytes().all(|b| b.is_ascii_digit()).then_some(number)
+    };
+    let whole = digits(whole)?;
+    let Some(nano) = nano.and_then(|nano| digits(Some(nano))) else {
+        return Some(whole);
+    };
+    let fraction = format!("{nano:0>NANO_DIGITS$}");
+    let value = format!("{whole}.{fraction}");
+    plain(&value).map(std::borrow::Cow::into_owned)
+}
+
+/// An affiliate's share of a refund has a minus before it.
+fn decimal_without_sign(token: Raw<'_>) -> Option<String> {
+    let told = text(token)?;
+    let number = told.strip_prefix('-').unwrap_or(&told);
+    (!number.is_empty())
+        .then(|| number.to_owned())
+        .or_else(|| decimal(token))
+}
+
+/// Paid when all that came reaches the price; without a price, any payment is enough.
+pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
+    let price = invoice.facts.amount.as_ref();
+    let came = moved_sum(transactions, Direction::In, price);
+    let state = match (&came, price) {
+        (None, _) => OrderState::Open,
+        (Some(came), Some(price)) if price.exceeds(came) => OrderState::Partial,
+        (Some(_), _) => OrderState::Paid,
+    };
+    let payments = || {
+        transactions
+            .iter()
+            .filter(|one| one.has_moved(Direction::In))
+    };
+    let is_paid = state == OrderState::Paid;
+    let payment = came.filter(|_| is_paid).map(|came| Payment {
+        value: Some(came.value),
+        currency: Some(came.currency),
+        ..Payment::default()
+    });
+    LedgerJudgement {
+        state,
+        provider_status: if came_any(transactions) {
+            "received"
+        } else {
+            "none"
+        }
+        .into(),
+        paid_at: payments()
+            .map(|one| one.happened_at)
+            .max()
+            .filter(|_| is_paid),
+        payment,
+    }
+}
+
+fn came_any(transactions: &[Transaction]) -> bool {
+    transactions.iter().any(|one| one.has_moved(Direction::In))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Vec<(String, &'static str, Option<String>, String)> {
+        let page = entries(json).unwrap();
+        let told = page.transactions.into_iter().map(|one| {
+            let label = one.external_id.map(|label| label.0);
+            (one.id.0, one.direction.as_str(), label, one.amount.value)
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn direction_label_and_amount_follow_from_the_partner() {
+        let page = r#"{"transactions":[
+            {"id":"a","date":1767225600,"source":{"type":"user","transaction_type":"invoice_payment","invoice_payload":"ORD-1"},"amount":100},
+            {"id":"a","date":1767225700,"receiver":{"type":"user","transaction_type":"paid_media_payment"},"amount":100},
+            {"id":"b","date":1767225800,"source":{"type":"user","invoice_payload":"ORD-2","affiliate":{"commission_per_mille":100,"amount":10}},"amount":90},
+            {"id":"c","date":1767225900,"receiver":{"type":"something new"},"amount":0},
+            {"id":"d","date":1767226000,"source":{"type":"user","paid_media_payload":"M"},"amount":5,"nanostar_amount":500000000}]}"#;
+        let told = read(page);
+        let expected = [
+            ("a", "in", Some("ORD-1"), "100"),
+            ("a", "out", None, "100"),
+            ("b", "in", Some("ORD-2"), "100"),
+            ("c", "out", None, "0"),
+            ("d", "in", Some("M"), "5.500000000"),
+        ];
+        let expected = expected.map(|(id, way, label, amount)| {
+            (
+                id.to_owned(),
+                way,
+                label.map(str::to_owned),
+                amount.to_owned(),
+            )
+        });
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_page_with_an_entry_that_cannot_be_read_is_no_page() {
+        assert!(entries(r#"{"transactions":[]}"#).is_ok());
+        for spoilt in [
+            "{}",
+            r#"{"transactions":{}}"#,
+            r#"{"transactions":[{"date":1,"amount":1}]}"#,
+            r#"{"transactions":[{"id":"a","amount":1}]}"#,
+            r#"{"transactions":[{"id":"a","date":1}]}"#,
+            r#"{"transactions":[{"id":"a","date":1,"amount":1.5}]}"#,
+        ] {
+            assert!(entries(spoilt).is_err(), "{spoilt}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Telegram Stars, the ledger of a bot (`getStarTransactions` of the Bot API, 10.1): no invoice has an id
+//! or a state there, and a payment is found by the payload of its invoice.
+//!
+//! `ledger` reads what a page shows, `cursor` is the place in the ledger, `creation` the request for a link.
+//! The ledger is counted from its oldest transaction on, and only an answer without transactions ends a
+//! reading: a page may be shorter than was asked for. Where a long ledger begins to matter is found by
+//! halving, not by reading all of it.
+//!
+//! The bot's token stands in the path of every request; the transport keeps it. Two methods are called
+//! beside the harmless `getMe`: `getStarTransactions` and, to make links, `createInvoiceLink`. Never
+//! `getUpdates`: it would take the bot's updates away.
+
+mod creation;
+mod cursor;
+mod ledger;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use self::cursor::StarsCursor;
+use super::http::{KeyPlace, Request, Transport, judge_status};
+use super::kind::ProviderKind;
+use super::service::{ServiceClient, WholeAnswer};
+use super::wire::{Raw, body_text, boolean, link, object, text};
+use super::{
+    ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, LedgerJudgement, LedgerPage,
+    Provider, ProviderError, ReadLedger,
+};
+use crate::clock::Clock;
+use crate::domain::invoice::{ExternalId, Invoice};
+use crate::domain::ledger::LedgerCursor;
+use crate::domain::time::UnixMillis;
+use crate::domain::transaction::Transaction;
+
+/// Telegram Stars, as it is registered.
+pub const KIND: ProviderKind = ProviderKind {
+    name: "telegram-stars",
+    base_url: "https://api.telegram.org",
+    requests_per_second: 1.0,
+    settings: &[],
+    check_key: check_token,
+    key_place: KeyPlace::Path { prefix: "/bot" },
+    build: |parts| Arc::new(TelegramStars::new(parts.transport, parts.clock)),
+};
+
+/// Longest payload of an invoice, in bytes.
+pub const LONGEST_PAYLOAD: usize = 128;
+/// Most transactions of one page; the server cuts what is more to it without a word.
+const PAGE_LIMIT: u64 = 100;
+
+const ME: &str = "/getMe";
+const TRANSACTIONS: &str = "/getStarTransactions";
+const LINK: &str = "/createInvoiceLink";
+
+/// The Stars of one bot.
+pub struct TelegramStars {
+    service: ServiceClient,
+}
+
+impl TelegramStars {
+    /// The bot whose token `transport` gets by `set_key`.
+    pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            service: ServiceClient::new(transport, clock),
+        }
+    }
+
+    async fn call(&self, method: &str, body: String) -> Result<WholeAnswer, ProviderError> {
+        self.service
+            .ask_up_to(Request::post(method, body), usize::MAX)
+            .await
+    }
+}
+
+#[async_trait]
+impl Provider for TelegramStars {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn set_key(&self, key: ApiKey) {
+        self.service.set_key(key);
+    }
+
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        self.service.clock_difference()
+    }
+
+    async fn probe(&self) -> Result<(), ProviderError> {
+        let answer = self.call(ME, "{}".into()).await?;
+        result(&self.service, &answer)?;
+        Ok(())
+    }
+
+    fn ledger(&self) -> Option<&dyn ReadLedger> {
+        Some(self)
+    }
+
+    fn creates(&self) -> Option<&dyn CreateOrders> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl ReadLedger for TelegramStars {
+    async fn ledger_page(
+        &self,
+        cursor: Option<&LedgerCursor>,
+        from: Option<UnixMillis>,
+    ) -> Result<LedgerPage, ProviderError> {
+        let place = StarsCursor::parse(cursor);
+        let body = json!({"offset": place.offset(), "limit": PAGE_LIMIT}).to_string();
+        let answer = self.call(TRANSACTIONS, body).await?;
+        let entries = ledger::entries(result(&self.service, &answer)?.get())
+            .map_err(ProviderError::Malformed)?;
+        let answered_at = self.service.their_time(answer.observed_at);
+        // The first page of all is read before its time is known.
+        let from =
+            from.or_else(|| answered_at.map(|at| at.minus(crate::domain::ledger::READ_BACK)));
+        let step = place.after(&entries, from, answered_at);
+        let is_told = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
+        Ok(LedgerPage {
+            transactions: entries.transactions.into_iter().filter(is_told).collect(),
+            step,
+            answered_at,
+        })
+    }
+
+    fn check_label(&self, external_id: &ExternalId) -> Result<(), String> {
+        match external_id.0.len() {
+            0..=LONGEST_PAYLOAD => Ok(()),
+            bytes => Err(format!(
+                "external_id: {bytes} bytes, expected at most {LONGEST_PAYLOAD}"
+            )),
+        }
+    }
+
+    fn judge(&self, invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
+        ledger::judge(invoice, transactions)
+    }
+}
+
+#[async_trait]
+impl CreateOrders for TelegramStars {
+    /// A link makes nothing that could be paid by itself twice: to repeat is harmless.
+    fn idempotent_for(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
+        creation::creation(invoice)
+    }
+
+    /// The API's own 400 says that a parameter will never be taken.
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
+        let answer = self.call(LINK, creation.body.clone()).await?;
+        match result(&self.service, &answer) {
+            Ok(told) => link(Some(told))
+                .map(CreationAnswer::Link)
+                .ok_or_else(|| ProviderError::Malformed("no link in a success".into())),
+            Err(ProviderError::Refused(words)) if answer.status == 400 => {
+                Ok(CreationAnswer::Refused(words))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct BotAnswerWire<'a> {
+    #[serde(borrow)]
+    ok: Raw<'a>,
+    #[serde(borrow)]
+    result: Raw<'a>,
+    #[serde(borrow)]
+    error_code: Raw<'a>,
+    #[serde(borrow)]
+    description: Raw<'a>,
+    #[serde(borrow)]
+    parameters: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct ParametersWire<'a> {
+    #[serde(borrow)]
+    retry_after: Raw<'a>,
+}
+
+/// The result of a success. A wait stands in the body, `parameters.retry_after`, in seconds. To a token
+/// that never existed the service answers 404 `Not Found`.
+fn result<'a>(
+    service: &ServiceClient,
+    answer: &'a WholeAnswer,
+) -> Result<&'a RawValue, ProviderError> {
+    let is_success = matches!(answer.status, 200..=299);
+    let by_status = |status, wait, words: &str| {
+        judge_status(status, wait, words)
+            .unwrap_or_else(|| ProviderError::Malformed(format!("an error with the code {status}")))
+    };
+    let wire = body_text(&answer.body)
+        .and_then(|body| object::<BotAnswerWire<'_>>(body).map_err(|error| error.to_string()));
+    let wire = match wire {
+        Ok(wire) => wire,
+        Err(what) if is_success => return Err(ProviderError::Malformed(what)),
+        Err(_) => return Err(by_status(answer.status, answer.retry_after, "")),
+    };
+    if is_success && boolean(wire.ok) == Some(true) {
+        let none = || ProviderError::Malformed("no result in a success".into());
+        return wire.result.ok_or_else(none);
+    }
+    let words = service.words(&text(wire.description).unwrap_or_default());
+    let code = text(wire.error_code).and_then(|code| code.parse().ok());
+    let status = if is_success {
+        code
+    } else {
+        Some(answer.status)
+    };
+    let wait = answer.retry_after.or_else(|| retry_after(wire.parameters));
+    match status {
+        None => Err(ProviderError::Malformed(
+            "neither a success nor an error".into(),
+        )),
+        Some(404) if words == "Not Found" => {
+            Err(ProviderError::KeyRefused(format!("HTTP 404: {words}")))
+        }
+        Some(status) => Err(by_status(status, wait, &words)),
+    }
+}
+
+fn retry_after(parameters: Raw<'_>) -> Option<Duration> {
+    let wire: ParametersWire<'_> = object(parameters?.get()).ok()?;
+    let seconds: u64 = text(wire.retry_after)?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn check_token(key: &str) -> Result<(), &'static str> {
+    let is_word = |part: &str| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        !part.is_empty() && part.bytes().all(fits)
+    };
+    match key.split_once(':') {
+        Some((id, secret))
+            if id.bytes().all(|b| b.is_ascii_digit()) && is_word(id) && is_word(secret) =>
+        {
+            Ok(())
+        }
+        Some(_) | None => Err(
+            "must be the bot's token as BotFather gives it: digits, a colon, letters and digits",
+        ),
+    }
+}

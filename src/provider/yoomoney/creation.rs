@@ -1,0 +1,99 @@
+//! The pay link of a wallet (`quickpay`): built, not asked for, and the same each time.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::form_urlencoded::Serializer;
+
+use super::LONGEST_LABEL;
+use super::ledger::ROUBLES;
+use crate::domain::invoice::Invoice;
+use crate::domain::text::one_line;
+
+const QUICKPAY: &str = "/quickpay/confirm";
+/// Ways of paying: from a wallet, by card.
+const WAYS: [&str; 2] = ["PC", "AC"];
+/// Longest return address, in characters.
+const LONGEST_URL: usize = 2048;
+const ACCEPTED: &str = "paymentType, successURL";
+
+/// The invoice's `options`, raw so that each complaint can name its key. Null is the same as absent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuickpayOptions<'a> {
+    #[serde(borrow, rename = "paymentType")]
+    payment_type: Option<&'a RawValue>,
+    #[serde(borrow, rename = "successURL")]
+    success_url: Option<&'a RawValue>,
+}
+
+/// The link of `invoice`, or why there can be none.
+pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<String, String> {
+    if receiver.is_empty() {
+        return Err("account.settings.receiver: missing, expected the number of the wallet".into());
+    }
+    let label = &invoice.external_id.0;
+    let length = label.chars().count();
+    if length > LONGEST_LABEL {
+        return Err(format!(
+            "external_id: {length} characters, expected at most {LONGEST_LABEL}"
+        ));
+    }
+    let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
+    if amount.currency != ROUBLES {
+        let code = one_line(&amount.currency);
+        return Err(format!("currency: expected {ROUBLES}, got {code}"));
+    }
+    let fraction = amount
+        .value
+        .split_once('.')
+        .map_or("", |(_, fraction)| fraction);
+    if !amount.is_positive() || fraction.trim_end_matches('0').len() > 2 {
+        return Err(format!(
+            "amount: expected roubles and kopecks above 0, got {}",
+            amount.value
+        ));
+    }
+    let options = read_options(invoice.wish.options.as_deref())?;
+    let mut form = Serializer::new(String::new());
+    form.append_pair("receiver", receiver)
+        .append_pair("quickpay-form", "button");
+    if let Some(way) = text_option("paymentType", options.payment_type)? {
+        if !WAYS.contains(&way.as_str()) {
+            return Err(format!(
+                "options.paymentType: expected one of {}",
+                WAYS.join(", ")
+            ));
+        }
+        form.append_pair("paymentType", &way);
+    }
+    form.append_pair("sum", &amount.value)
+        .append_pair("label", label);
+    if let Some(address) = text_option("successURL", options.success_url)? {
+        form.append_pair("successURL", &address);
+    }
+    Ok(format!("{base}{QUICKPAY}?{}", form.finish()))
+}
+
+fn read_options(json: Option<&str>) -> Result<QuickpayOptions<'_>, String> {
+    let json = json.unwrap_or("{}");
+    if !json.trim_ascii_start().starts_with('{') {
+        return Err(format!("options: not a JSON object; keys: {ACCEPTED}"));
+    }
+    // serde names the key that is unknown or stands twice.
+    serde_json::from_str(json).map_err(|error| {
+        let error = one_line(&error.to_string());
+        format!("options: {error}; keys: {ACCEPTED}")
+    })
+}
+
+fn text_option(key: &str, token: Option<&RawValue>) -> Result<Option<String>, String> {
+    let Some(token) = token else { return Ok(None) };
+    let text: String = serde_json::from_str(token.get())
+        .map_err(|_| format!("options.{key}: expected a text or null"))?;
+    if text.chars().count() > LONGEST_URL {
+        return Err(format!(
+            "options.{key}: expected at most {LONGEST_URL} characters"
+        ));
+    }
+    Ok(Some(text))
+}

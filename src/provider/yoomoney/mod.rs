@@ -1,0 +1,226 @@
+//! YooMoney, the history of a personal wallet: there are no invoices, and a payment is found by the label
+//! that its pay link gave it.
+//!
+//! `ledger` reads what a page of `operation-history` shows, `cursor` is the place in it, `judgement` says
+//! what net sums come to, `creation` builds the pay link, for which no request is made. The history is read
+//! from the newest operation back, incoming ones alone; what happens while it is read shifts its pages, so
+//! they overlap and nothing is missed.
+//!
+//! Facts are those of the wallet API's documentation and of answers that were printed, as the sheet in the
+//! project's documentation of the provider gives them.
+
+mod creation;
+mod cursor;
+mod judgement;
+mod ledger;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::cursor::HistoryCursor;
+use self::judgement::Fees;
+use super::http::{KeyPlace, Request, judge_status};
+use super::kind::{ProviderKind, ProviderParts, any_key};
+use super::service::{ServiceClient, WholeAnswer};
+use super::setting::{Setting, SettingKind};
+use super::wire::body_text;
+use super::{
+    ApiKey, ClockDifference, CreateOrders, Creation, CreationAnswer, LedgerJudgement, LedgerPage,
+    Provider, ProviderError, ReadLedger,
+};
+use crate::domain::invoice::{ExternalId, Invoice};
+use crate::domain::ledger::{LedgerCursor, READ_BACK};
+use crate::domain::time::UnixMillis;
+use crate::domain::transaction::Transaction;
+
+/// YooMoney, as it is registered.
+pub const KIND: ProviderKind = ProviderKind {
+    name: "yoomoney",
+    base_url: "https://yoomoney.ru",
+    requests_per_second: 0.33,
+    settings: &[
+        Setting {
+            key: "receiver",
+            kind: SettingKind::Text {
+                is_valid: is_wallet,
+                expected: "the number of the wallet, digits alone",
+            },
+            default: Some(""),
+            help: "number of the wallet; needed to make pay links",
+        },
+        Setting {
+            key: "wallet_fee",
+            kind: SettingKind::Decimal {
+                least: 0.0,
+                most: 0.5,
+            },
+            default: Some("0.01"),
+            help: "commission on a payment from a wallet, as a share of what arrives",
+        },
+        Setting {
+            key: "card_fee",
+            kind: SettingKind::Decimal {
+                least: 0.0,
+                most: 0.5,
+            },
+            default: Some("0.03"),
+            help: "commission on a payment by card, as a share of what is paid",
+        },
+    ],
+    check_key: any_key,
+    key_place: KeyPlace::Header {
+        name: "authorization",
+        prefix: "Bearer ",
+    },
+    build: |parts| Arc::new(YooMoney::new(parts)),
+};
+
+/// Longest label, in characters.
+pub const LONGEST_LABEL: usize = 64;
+/// Most operations of one page.
+const PAGE_LIMIT: &str = "100";
+
+const HISTORY: &str = "/api/operation-history";
+const ACCOUNT: &str = "/api/account-info";
+
+/// One wallet.
+pub struct YooMoney {
+    service: ServiceClient,
+    fees: Fees,
+    receiver: String,
+    /// Where pay links lead: scheme and host, as configured.
+    base: String,
+}
+
+impl YooMoney {
+    /// The wallet whose token the transport gets by `set_key`.
+    pub fn new(parts: ProviderParts) -> Self {
+        let settings = &parts.settings;
+        Self {
+            fees: Fees::new(settings.get("wallet_fee"), settings.get("card_fee")),
+            receiver: settings.get("receiver").to_owned(),
+            base: parts.base_url.as_str().trim_end_matches('/').to_owned(),
+            service: ServiceClient::new(parts.transport, parts.clock),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for YooMoney {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn set_key(&self, key: ApiKey) {
+        self.service.set_key(key);
+    }
+
+    fn clock_difference(&self) -> Option<ClockDifference> {
+        self.service.clock_difference()
+    }
+
+    /// A token needs `account-info` for it. One without that may still read the history.
+    async fn probe(&self) -> Result<(), ProviderError> {
+        let answer = self.service.ask(Request::post_form(ACCOUNT, &[])).await?;
+        accept(&answer).map(|_| ())
+    }
+
+    fn ledger(&self) -> Option<&dyn ReadLedger> {
+        Some(self)
+    }
+
+    fn creates(&self) -> Option<&dyn CreateOrders> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl ReadLedger for YooMoney {
+    async fn ledger_page(
+        &self,
+        cursor: Option<&LedgerCursor>,
+        from: Option<UnixMillis>,
+    ) -> Result<LedgerPage, ProviderError> {
+        let place = HistoryCursor::parse(cursor);
+        let since = place.since().or_else(|| {
+            let now = self.service.their_time(self.service.now());
+            from.or_else(|| now.map(|at| at.minus(READ_BACK)))
+        });
+        let since = since.map(|at| at.to_string());
+        let start = place.start_record();
+        let mut fields = vec![("type", "deposition"), ("records", PAGE_LIMIT)];
+        fields.extend(since.as_deref().map(|since| ("from", since)));
+        fields.extend(start.map(|start| ("start_record", start)));
+        let request = Request::post_form(HISTORY, &fields);
+        let answer = self.service.ask_up_to(request, usize::MAX).await?;
+        let page = ledger::page(accept(&answer)?).map_err(|what| match what {
+            ledger::NotAPage::Refused(word) => ProviderError::Refused(self.service.words(&word)),
+            ledger::NotAPage::Malformed(what) => ProviderError::Malformed(what),
+        })?;
+        let answered_at = self.service.their_time(answer.observed_at);
+        let step = place.after(&page, answered_at);
+        let is_told = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
+        Ok(LedgerPage {
+            transactions: page.transactions.into_iter().filter(is_told).collect(),
+            step,
+            answered_at,
+        })
+    }
+
+    fn check_label(&self, external_id: &ExternalId) -> Result<(), String> {
+        match external_id.0.chars().count() {
+            0..=LONGEST_LABEL => Ok(()),
+            length => Err(format!(
+                "external_id: {length} characters, expected at most {LONGEST_LABEL}"
+            )),
+        }
+    }
+
+    fn judge(&self, invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
+        judgement::judge(&self.fees, invoice, transactions)
+    }
+}
+
+#[async_trait]
+impl CreateOrders for YooMoney {
+    /// Nothing is made.
+    fn idempotent_for(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {
+        creation::link(invoice, &self.receiver, &self.base).map(|link| Creation {
+            external_id: invoice.external_id.clone(),
+            body: link,
+        })
+    }
+
+    fn known_answer(&self, creation: &Creation) -> Option<CreationAnswer> {
+        Some(CreationAnswer::Link(creation.body.clone()))
+    }
+
+    async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
+        Ok(CreationAnswer::Link(creation.body.clone()))
+    }
+}
+
+/// The body of a success. A dead token is 401, its word in a header; the body may be empty, and an empty
+/// body of a success means the same.
+fn accept(answer: &WholeAnswer) -> Result<&str, ProviderError> {
+    if let Some(failure) = judge_status(answer.status, answer.retry_after, "") {
+        return Err(failure);
+    }
+    let body = body_text(&answer.body).map_err(ProviderError::Malformed)?;
+    if body.trim().is_empty() {
+        return Err(ProviderError::KeyRefused(
+            "an empty answer: the token is not valid any more".into(),
+        ));
+    }
+    Ok(body)
+}
+
+fn is_wallet(text: &str) -> bool {
+    (11..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
