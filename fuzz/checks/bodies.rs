@@ -62,6 +62,7 @@ async fn create(status: u16, chunks: Vec<Bytes>) -> String {
     let creation = Creation {
         external_id: "ORD-1".into(),
         body: "{}".into(),
+        idempotence_key: String::new(),
     };
     let answer = answering(status, chunks).create(&creation).await;
     match &answer {

@@ -606,7 +606,7 @@ _payrecond() {
             fi
             case "${prev}" in
                 --provider)
-                    COMPREPLY=($(compgen -W "walletpay" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "walletpay crypto-pay cryptocloud" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -792,7 +792,7 @@ _payrecond() {
                     return 0
                     ;;
                 --variant)
-                    COMPREPLY=($(compgen -W "walletpay-number-id crypto-pay-number-fees crypto-pay-wrong-network crypto-pay-testnet crypto-pay-delete-false" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "walletpay-number-id crypto-pay-number-fees crypto-pay-wrong-network crypto-pay-testnet crypto-pay-delete-false yookassa-not-found-400 yookassa-receipt-required yookassa-repeat-present cryptocloud-limit-size cryptocloud-limit-refused cryptocloud-401-detail cryptocloud-bare-uuid cryptocloud-old-host cryptocloud-test-mode cryptocloud-partial-canceled cryptocloud-fresh-missing yoomoney-dead-token" -- "${cur}"))
                     return 0
                     ;;
                 --config)

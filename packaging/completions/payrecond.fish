@@ -46,7 +46,9 @@ complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "restore" -d 'Pu
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "demo" -d 'Show payrecond at work on a temporary database, without an API key or network'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "sandbox" -d 'Simulate the payment providers on loopback, for tests of your own programs'
 complete -c payrecond -n "__fish_payrecond_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l provider -d 'The payment provider' -r -f -a "walletpay\t''"
+complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l provider -d 'The payment provider' -r -f -a "walletpay\t''
+crypto-pay\t''
+cryptocloud\t''"
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l output -d 'The file to write; must not exist' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand init" -s h -l help -d 'Print help'
@@ -143,7 +145,19 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l variant 
 crypto-pay-number-fees\t'Crypto Pay writes fees as numbers, not as text'
 crypto-pay-wrong-network\t'Crypto Pay refuses every token, as a network does with a token of the other one'
 crypto-pay-testnet\t'Crypto Pay is the testnet: bots and hosts of the links are those of the test network'
-crypto-pay-delete-false\t'Crypto Pay answers false, not an error, when an unknown invoice is deleted'"
+crypto-pay-delete-false\t'Crypto Pay answers false, not an error, when an unknown invoice is deleted'
+yookassa-not-found-400\t'YooKassa answers 400, not 404, about an unknown payment'
+yookassa-receipt-required\t'YooKassa\'s shop fiscalizes: a payment without a receipt is refused'
+yookassa-repeat-present\t'YooKassa answers a repeated request with the object as it is now, not as it was first'
+cryptocloud-limit-size\t'CryptoCloud reads `limit` as a size, not as the number of the last record'
+cryptocloud-limit-refused\t'CryptoCloud reads `limit` as a size and refuses more than 100'
+cryptocloud-401-detail\t'CryptoCloud refuses a key with the field `detail`'
+cryptocloud-bare-uuid\t'CryptoCloud writes uuids without the prefix INV-'
+cryptocloud-old-host\t'CryptoCloud\'s links lead to the old host, without a scheme'
+cryptocloud-test-mode\t'CryptoCloud\'s project is in test mode: its invoices are tests'
+cryptocloud-partial-canceled\t'CryptoCloud cancels an invoice that is paid in part at its end'
+cryptocloud-fresh-missing\t'CryptoCloud does not know an invoice in its first three seconds'
+yoomoney-dead-token\t'YooMoney\'s token is dead: every request is refused, for good'"
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help" -f -a "init" -d 'Write a first configuration file, and say what to do next'

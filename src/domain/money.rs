@@ -178,6 +178,9 @@ mod tests {
         let total = "99999999999999999999.1000000000000000001";
         assert_eq!(sum(long).as_deref(), Some(total));
         assert_eq!(sum(["1", "x"]), None);
+        assert_eq!(difference("100.00", "96.50").as_deref(), Some("3.50"));
+        assert_eq!(difference("1", "1.00").as_deref(), Some("0.00"));
+        assert_eq!(difference("1", "1.01"), None);
         assert_eq!(sum([]), None);
         assert!(money("1.01", "USD").exceeds(&money("1.0", "USD")));
         assert!(money("10", "USD").exceeds(&money("9", "USD")));

@@ -9,6 +9,7 @@ pub mod cryptocloud;
 pub mod http;
 pub mod kind;
 mod ledger;
+mod refund_list;
 pub mod registry;
 pub mod service;
 pub mod setting;
@@ -16,6 +17,7 @@ pub mod telegram_stars;
 mod time_list;
 pub mod walletpay;
 pub mod wire;
+pub mod yookassa;
 pub mod yoomoney;
 
 use std::fmt;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::ledger::{LedgerJudgement, LedgerPage, ReadLedger};
+pub use self::refund_list::{ListRefunds, Refund, RefundPage};
 pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
@@ -61,6 +64,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The list of orders by time.
     fn lists_by_time(&self) -> Option<&dyn ListByTime> {
+        None
+    }
+
+    /// The list of refunds by time.
+    fn lists_refunds(&self) -> Option<&dyn ListRefunds> {
         None
     }
 
@@ -169,6 +177,8 @@ pub struct Creation {
     pub external_id: ExternalId,
     /// The exact body.
     pub body: String,
+    /// The key under which the provider makes one order and no second; empty where it knows none.
+    pub idempotence_key: String,
 }
 
 /// What the provider said to a creation.

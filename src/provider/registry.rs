@@ -6,12 +6,13 @@
 //! provider's name.
 
 use super::kind::ProviderKind;
-use super::{crypto_pay, cryptocloud, telegram_stars, walletpay, yoomoney};
+use super::{crypto_pay, cryptocloud, telegram_stars, walletpay, yookassa, yoomoney};
 
 /// Every provider, in the order in which they are shown to people.
 pub const PROVIDERS: &[&ProviderKind] = &[
     &walletpay::KIND,
     &crypto_pay::KIND,
+    &yookassa::KIND,
     &cryptocloud::KIND,
     &telegram_stars::KIND,
     &yoomoney::KIND,

@@ -20,6 +20,11 @@ pub trait ListByTime: Send + Sync {
     /// Whether spans of this kind can be read.
     fn lists_by(&self, kind: SpanKind) -> bool;
 
+    /// Most orders on one page.
+    fn page_limit(&self) -> u32 {
+        100
+    }
+
     /// How far back the list reaches; None = to the account's first order. What it does not show of
     /// the time before is no proof of anything.
     fn reach(&self) -> Option<Duration> {

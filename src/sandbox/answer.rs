@@ -10,6 +10,8 @@ pub(super) struct SimulatedAnswer {
     pub body: Bytes,
     /// Carries the data of an operation: what body faults can spoil.
     pub has_data: bool,
+    /// The header `WWW-Authenticate`.
+    pub challenge: Option<&'static str>,
 }
 
 impl SimulatedAnswer {
@@ -19,7 +21,13 @@ impl SimulatedAnswer {
             http: StatusCode::OK,
             body: json(body),
             has_data: true,
+            challenge: None,
         }
+    }
+
+    /// 200 with data that are no orders.
+    pub fn without_orders(body: &impl Serialize) -> SimulatedAnswer {
+        SimulatedAnswer::failure(StatusCode::OK, body)
     }
 
     /// Anything that carries no order: a refusal, an error.
@@ -28,6 +36,7 @@ impl SimulatedAnswer {
             http,
             body: json(body),
             has_data: false,
+            challenge: None,
         }
     }
 }

@@ -31,6 +31,11 @@ pub(super) fn shortest(value: &BigDecimal) -> String {
     value.normalized().to_plain_string()
 }
 
+/// With exactly `digits` after the point.
+pub(super) fn fixed(value: &BigDecimal, digits: i64) -> String {
+    rounded(value, digits).to_plain_string()
+}
+
 /// As a JSON number.
 pub(super) fn number(value: &BigDecimal) -> Value {
     Number::from_str(&shortest(value)).map_or(Value::Null, Value::Number)

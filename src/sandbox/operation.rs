@@ -67,12 +67,52 @@ providers! {
         CryptoPayGetCurrencies = "getCurrencies",
         CryptoPayUnknown = "unknown",
     }
+    YooKassa = "yookassa" {
+        YooKassaMe = "me",
+        YooKassaCreatePayment = "create_payment",
+        YooKassaGetPayment = "get_payment",
+        YooKassaListPayments = "list_payments",
+        YooKassaCapturePayment = "capture_payment",
+        YooKassaCancelPayment = "cancel_payment",
+        YooKassaCreateRefund = "create_refund",
+        YooKassaGetRefund = "get_refund",
+        YooKassaListRefunds = "list_refunds",
+    }
+    CryptoCloud = "cryptocloud" {
+        CryptoCloudCreate = "create",
+        CryptoCloudInfo = "info",
+        CryptoCloudList = "list",
+        CryptoCloudCancel = "canceled",
+        CryptoCloudStatistics = "statistics",
+        CryptoCloudBalance = "balance",
+    }
+    TelegramStars = "telegram-stars" {
+        StarsGetMe = "getMe",
+        StarsGetTransactions = "getStarTransactions",
+        StarsGetBalance = "getMyStarBalance",
+        StarsCreateInvoiceLink = "createInvoiceLink",
+        StarsRefundPayment = "refundStarPayment",
+        StarsGetUpdates = "getUpdates",
+        StarsUnknown = "unknown",
+    }
+    YooMoney = "yoomoney" {
+        YooMoneyAccountInfo = "account-info",
+        YooMoneyHistory = "operation-history",
+        YooMoneyDetails = "operation-details",
+    }
 }
 
 impl Operation {
     /// May read or write thousands of orders for one request.
     pub(super) const fn is_long(self) -> bool {
-        matches!(self, Operation::List | Operation::CryptoPayGetInvoices)
+        matches!(
+            self,
+            Operation::List
+                | Operation::CryptoPayGetInvoices
+                | Operation::YooKassaListPayments
+                | Operation::YooKassaListRefunds
+                | Operation::CryptoCloudList
+        )
     }
 
     /// Those of `provider`.

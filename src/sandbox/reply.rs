@@ -34,6 +34,12 @@ pub(super) fn whole(
     core.tally()
         .answer(operation, answer.http.as_u16(), body.len());
     let mut response = plain(answer.http, JSON, Body::from(body));
+    if let Some(challenge) = answer.challenge {
+        let challenge = HeaderValue::from_static(challenge);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+    }
     if compressed {
         response
             .headers_mut()

@@ -40,6 +40,30 @@ variants! {
     CryptoPayTestnet = "crypto-pay-testnet",
     /// Crypto Pay answers false, not an error, when an unknown invoice is deleted
     CryptoPayDeleteFalse = "crypto-pay-delete-false",
+    /// YooKassa answers 400, not 404, about an unknown payment
+    YooKassaNotFound400 = "yookassa-not-found-400",
+    /// YooKassa's shop fiscalizes: a payment without a receipt is refused
+    YooKassaReceiptRequired = "yookassa-receipt-required",
+    /// YooKassa answers a repeated request with the object as it is now, not as it was first
+    YooKassaRepeatPresent = "yookassa-repeat-present",
+    /// CryptoCloud reads `limit` as a size, not as the number of the last record
+    CryptoCloudLimitSize = "cryptocloud-limit-size",
+    /// CryptoCloud reads `limit` as a size and refuses more than 100
+    CryptoCloudLimitRefused = "cryptocloud-limit-refused",
+    /// CryptoCloud refuses a key with the field `detail`
+    CryptoCloud401Detail = "cryptocloud-401-detail",
+    /// CryptoCloud writes uuids without the prefix INV-
+    CryptoCloudBareUuid = "cryptocloud-bare-uuid",
+    /// CryptoCloud's links lead to the old host, without a scheme
+    CryptoCloudOldHost = "cryptocloud-old-host",
+    /// CryptoCloud's project is in test mode: its invoices are tests
+    CryptoCloudTestMode = "cryptocloud-test-mode",
+    /// CryptoCloud cancels an invoice that is paid in part at its end
+    CryptoCloudPartialCanceled = "cryptocloud-partial-canceled",
+    /// CryptoCloud does not know an invoice in its first three seconds
+    CryptoCloudFreshMissing = "cryptocloud-fresh-missing",
+    /// YooMoney's token is dead: every request is refused, for good
+    YooMoneyDeadToken = "yoomoney-dead-token",
 }
 
 impl FromStr for Variant {

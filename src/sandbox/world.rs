@@ -8,7 +8,9 @@ use axum::Router;
 
 use super::core::SandboxCore;
 use super::crypto_pay::{self, CryptoPaySimulator};
+use super::cryptocloud::{self, CryptoCloudSimulator};
 use super::faults::Fault;
+use super::ledger::{NewTransaction, SimulatedLedger, TransactionView};
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
 use super::simulator::{
@@ -16,7 +18,10 @@ use super::simulator::{
     SimulatedRefund, Simulator,
 };
 use super::tally::SandboxStats;
+use super::telegram_stars::{self, StarsSimulator};
 use super::walletpay::{self, Created, NewOrder, WalletPaySimulator};
+use super::yookassa::{self, YooKassaSimulator};
+use super::yoomoney::{self, YooMoneySimulator};
 
 /// The simulated providers, their faults and counters.
 pub struct World {
@@ -24,19 +29,30 @@ pub struct World {
     walletpay: Arc<WalletPaySimulator>,
     /// In the order of their names in [`SimulatedProvider::ALL`].
     simulators: Vec<Arc<dyn Simulator>>,
+    /// Providers without orders.
+    ledgers: Vec<Arc<dyn SimulatedLedger>>,
 }
 
 impl World {
     pub(super) fn new(core: &Arc<SandboxCore>) -> (World, Router) {
         let walletpay = Arc::new(WalletPaySimulator::new(Arc::clone(core)));
         let crypto_pay = Arc::new(CryptoPaySimulator::new(Arc::clone(core)));
+        let yookassa = Arc::new(YooKassaSimulator::new(Arc::clone(core)));
+        let cryptocloud = Arc::new(CryptoCloudSimulator::new(Arc::clone(core)));
+        let stars = Arc::new(StarsSimulator::new(Arc::clone(core)));
+        let yoomoney = Arc::new(YooMoneySimulator::new(Arc::clone(core)));
         let routes = Router::new()
             .merge(walletpay::routes(Arc::clone(&walletpay)))
-            .merge(crypto_pay::routes(Arc::clone(&crypto_pay)));
+            .merge(crypto_pay::routes(Arc::clone(&crypto_pay)))
+            .merge(yookassa::routes(Arc::clone(&yookassa)))
+            .merge(cryptocloud::routes(Arc::clone(&cryptocloud)))
+            .merge(telegram_stars::routes(Arc::clone(&stars)))
+            .merge(yoomoney::routes(Arc::clone(&yoomoney)));
         let world = World {
             core: Arc::clone(core),
             walletpay: Arc::clone(&walletpay),
-            simulators: vec![walletpay, crypto_pay],
+            simulators: vec![walletpay, crypto_pay, yookassa, cryptocloud],
+            ledgers: vec![stars, yoomoney],
         };
         (world, routes)
     }
@@ -54,7 +70,10 @@ impl World {
     /// Makes `batch.count` orders; answers with their places among the orders of the provider.
     pub fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError> {
         let mut at = self.at(Some(batch.provider));
-        at.next().map_or(Ok(0..0), |one| one.seed(batch))
+        let one = at.next().ok_or_else(|| {
+            CreateError::Invalid(format!("provider: {} keeps no orders", batch.provider))
+        })?;
+        one.seed(batch)
     }
 
     /// `reference` is an order id, else an external id, at the first provider that knows it; so for all that follow.
@@ -144,6 +163,30 @@ impl World {
         page
     }
 
+    /// Puts a movement of money into the ledger of `provider`.
+    pub fn add_transaction(
+        &self,
+        provider: SimulatedProvider,
+        new: &NewTransaction,
+    ) -> Result<TransactionView, ControlError> {
+        let mut ledgers = self.ledgers.iter();
+        match ledgers.find(|ledger| ledger.provider() == provider) {
+            Some(ledger) => ledger.add(new),
+            None => {
+                let names: Vec<_> = self.ledgers.iter().map(|it| it.provider().name()).collect();
+                let names = names.join(", ");
+                let problem = format!("provider: {provider} keeps no ledger; accepted: {names}");
+                Err(ControlError::Invalid(problem))
+            }
+        }
+    }
+
+    /// All movements of money, by provider, oldest first.
+    pub fn transactions(&self) -> Vec<TransactionView> {
+        let ledgers = self.ledgers.iter();
+        ledgers.flat_map(|ledger| ledger.transactions()).collect()
+    }
+
     pub fn set_faults(&self, faults: Vec<Fault>) {
         self.core.set_faults(faults);
     }
@@ -216,9 +259,9 @@ mod tests {
     }
 
     #[test]
-    fn every_provider_makes_batches_and_finds_their_orders() {
+    fn every_provider_of_orders_makes_batches_and_finds_them() {
         let world = world();
-        for provider in SimulatedProvider::ALL {
+        for provider in &SimulatedProvider::ALL[..4] {
             let batch = OrderBatch {
                 provider: *provider,
                 count: 3,
@@ -234,7 +277,7 @@ mod tests {
             );
         }
         let all = world.orders();
-        assert_eq!(all.len(), 3 * SimulatedProvider::ALL.len());
+        assert_eq!(all.len(), 12);
         let ids = |views: &[OrderView]| views.iter().map(|it| it.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&world.page(None, 2, 3)), ids(&all[2..5]));
     }

@@ -55,6 +55,14 @@ pub trait Store: Send + Sync + 'static {
         orders: &[(&OrderId, Option<&ExternalId>)],
     ) -> Result<Vec<(usize, Invoice)>, StoreError>;
 
+    /// The invoices of `account` that have these orders, whatever their status; each with the index of
+    /// its order in `orders`.
+    async fn invoices_of_orders(
+        &self,
+        account: &AccountName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError>;
+
     /// Orders of `account` that were said to be paid after `since` and lack the amounts, the latest
     /// first, up to `limit`; each with the time at which its invoice was inserted.
     async fn without_amounts(

@@ -39,8 +39,8 @@ pub struct DueRow {
     pub expiry: UnixMillis,
     /// Its plan. 0 = a program asked for a look.
     pub next_poll_at: UnixMillis,
-    /// Whether a single look ever brought an answer.
-    pub looked_at: bool,
+    /// When a poll last brought an answer.
+    pub polled_at: Option<UnixMillis>,
     /// Whether something is noted that the next observed must settle: a reason, a failure, an
     /// order that was not found.
     pub unsettled: bool,
@@ -60,7 +60,7 @@ impl DueRow {
             created_at: invoice.created_at,
             expiry: invoice.expiry(),
             next_poll_at: at,
-            looked_at: invoice.schedule.last_polled_at.is_some(),
+            polled_at: invoice.schedule.last_polled_at,
             unsettled: invoice.facts.reason.is_some()
                 || invoice.schedule.failures != 0
                 || invoice.facts.not_found_since.is_some(),

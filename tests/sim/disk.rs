@@ -260,6 +260,14 @@ impl Store for Disk {
         passes_on!(self, READ, match_orders(account, orders))
     }
 
+    async fn invoices_of_orders(
+        &self,
+        account: &AccountName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        passes_on!(self, READ, invoices_of_orders(account, orders))
+    }
+
     async fn without_amounts(
         &self,
         account: &AccountName,

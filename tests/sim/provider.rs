@@ -297,6 +297,7 @@ impl CreateOrders for SimProvider {
         Ok(Creation {
             external_id: invoice.external_id.clone(),
             body: amount.map(|money| money.value.clone()).unwrap_or_default(),
+            idempotence_key: String::new(),
         })
     }
 

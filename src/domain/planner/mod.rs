@@ -13,6 +13,7 @@ mod list_request;
 mod outlook;
 mod planning;
 mod requests;
+pub mod spans;
 mod stretch;
 mod sweep;
 mod terms;

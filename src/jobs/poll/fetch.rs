@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::itemize::itemize;
 use super::search::{Searcher, can_search};
 use super::task::join_result;
 use crate::clock::Clock;
@@ -231,7 +232,9 @@ impl Requester {
             match question {
                 Question::Order(order) => orders.push(order),
                 // Never together with others.
-                Question::Create(creation) => return self.create(&creation).await,
+                Question::Create(creation) => {
+                    return self.create_or_adopt(invoice, &creation).await;
+                }
                 Question::FindOrCreate(creation, sent_at) => {
                     return self.find_or_create(invoice, &creation, sent_at).await;
                 }
@@ -251,6 +254,29 @@ impl Requester {
             answer,
             observed_at,
         )]))
+    }
+
+    /// A creation. An order that an earlier try made with other bytes, as by other settings, is taken
+    /// for ours where a search tells of it.
+    async fn create_or_adopt(
+        &self,
+        invoice: &Invoice,
+        creation: &Creation,
+    ) -> Result<FetchAnswer, ProviderError> {
+        let answer = self.create(creation).await?;
+        let is_conflict = matches!(
+            answer.observations[..],
+            [Observation::CreationConflict { .. }]
+        );
+        let sent_at = invoice.facts.create_sent_at;
+        if let Some(sent_at) = sent_at.filter(|_| is_conflict && can_search(&*self.provider)) {
+            let searcher = self.searcher();
+            searcher.wait_for_turn().await?;
+            if let Some(found) = searcher.find_created(invoice, sent_at).await? {
+                return Ok(FetchAnswer::proof(vec![Observation::Created(found)]));
+            }
+        }
+        Ok(answer)
     }
 
     /// A creation of which nobody knows what became: a second order would stay open.
@@ -284,10 +310,16 @@ impl Requester {
         let Some(fetches) = self.provider.fetches() else {
             return Err(ProviderError::Refused("no order can be polled".into()));
         };
-        let answers = fetches.fetch(orders).await?;
+        let mut answers = fetches.fetch(orders).await?;
         if answers.len() != invoices.len() {
             let what = format!("{} orders asked for, {} told", orders.len(), answers.len());
             return Err(ProviderError::Malformed(what));
+        }
+        for answer in &mut answers {
+            if let FetchedOrder::Seen(observed) = answer {
+                let (provider, clock) = (self.provider.as_ref(), self.clock.as_ref());
+                itemize(provider, &self.limiter, clock, observed).await?;
+            }
         }
         self.judge(invoices, answers).await
     }

@@ -52,6 +52,7 @@ impl Poller {
     /// What the run before this one knew of the list, and payments that it recorded without amounts.
     async fn restore_list_state(&mut self, beginning: ListBeginning) -> Result<(), StoreError> {
         let text = beginning.positions.unwrap_or_default();
+        self.spans.restore(&text);
         if let Some(ledger) = &mut self.requests.ledger {
             ledger.restore(&text);
         }
@@ -75,7 +76,7 @@ impl Poller {
         let mut shared = lock(&shared);
         let mut orders_to_come = false;
         for row in rows {
-            if row.is_nudged() || !row.looked_at {
+            if row.is_nudged() || row.polled_at.is_none() {
                 self.planner.expect_urgent();
             }
             let Some(slot) = shared.schedule.adopt(row, tick(now)) else {

@@ -34,6 +34,7 @@ impl Poller {
         let source = Source {
             number: page.number,
             started_at: page.started_at,
+            is_span: false,
             roll: self.rng.f64(),
         };
         self.note_unchanged(&page.unchanged, source, now);
@@ -90,7 +91,7 @@ impl Poller {
     }
 
     /// These were shown open, on the terms that are expected: polled, nothing to write.
-    fn note_unchanged(&self, slots: &[u32], source: Source, now: Duration) {
+    pub(super) fn note_unchanged(&self, slots: &[u32], source: Source, now: Duration) {
         let wall = self.setup.clock.now();
         let cadence = &self.setup.cadence;
         let mut shared = lock(&self.shared);
@@ -100,9 +101,7 @@ impl Poller {
             let Some(entry) = entry.filter(|e| !e.is_in_hand() && e.kind == EntryKind::Open) else {
                 continue;
             };
-            if entry.trust == Trust::New {
-                entry.trust = Trust::Known;
-            }
+            entry.note_seen_at(wall);
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
             let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
             let due = match self.pass.once {
@@ -198,6 +197,12 @@ impl Poller {
             entry.trust = Trust::Doubtful;
             return;
         }
+        let is_unchanged = entry.kind == EntryKind::Open && observed.state == OrderState::Open;
+        if source.is_span && !tells && is_unchanged {
+            drop(shared);
+            self.note_unchanged(&[slot], source, self.setup.clock.monotonic());
+            return;
+        }
         let is_nudged = invoice.schedule.is_nudged();
         let answers = is_nudged && entry.nudged_for > 0 && entry.is_answered_by(source.number);
         drop(shared);
@@ -224,7 +229,7 @@ impl Poller {
 
     /// What a page showed counts in `polls` only where it answers a nudge: else those are requests
     /// for the order itself.
-    fn keep_shown_decision(
+    pub(super) fn keep_shown_decision(
         &mut self,
         invoice: Box<Invoice>,
         mut decision: Decision,
@@ -240,8 +245,10 @@ impl Poller {
         let schedule = &mut decision.row.schedule;
         schedule.failures = 0;
         schedule.last_error = None;
-        if answers {
+        if answers || source.is_span {
             schedule.last_polled_at = Some(now);
+        }
+        if answers {
             schedule.polls += 1;
         }
         let keeps_nudge = invoice.schedule.is_nudged() && !answers && !is_final;
@@ -273,6 +280,7 @@ impl Poller {
         let source = Source {
             number: 0,
             started_at: self.setup.clock.now(),
+            is_span: false,
             roll: self.rng.f64(),
         };
         for invoice in invoices {

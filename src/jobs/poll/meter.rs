@@ -4,6 +4,7 @@ use super::fetch::{About, FetchOutcome};
 use super::ledger_reader::LedgerAnswer;
 use super::page::Listed;
 use super::poller::Poller;
+use super::span_reader::SpanOutcome;
 use super::writer::Decided;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Invoice;
@@ -76,6 +77,19 @@ impl Poller {
                 meter.answered("ledger", now);
                 let items = u64::try_from(page.transactions.len()).unwrap_or_default();
                 meter.observed("ledger", "seen", items);
+            }
+        }
+    }
+
+    /// Counts a request for a page of the list by time.
+    pub(super) fn meter_span(&self, outcome: &SpanOutcome) {
+        let (meter, now) = (&self.setup.meter, self.setup.clock.now());
+        match &outcome.result {
+            Err(error) => meter.failed("page", error.kind(), error.to_string(), now),
+            Ok(read) => {
+                meter.answered("page", now);
+                meter.observed("page", "seen", read.items);
+                meter.page(read.bytes, read.items);
             }
         }
     }

@@ -21,8 +21,8 @@ const MOST_SEEN: usize = 1 << 16;
 pub(super) struct Shared {
     pub(super) schedule: Schedule,
     /// Orders outside the schedule that were judged and changed nothing: their fingerprint, and where they
-    /// stood.
-    seen: HashMap<u64, (u32, u64)>,
+    /// stood in a list by position.
+    seen: HashMap<u64, (u32, Option<u64>)>,
 }
 
 impl Shared {
@@ -38,7 +38,14 @@ impl Shared {
     /// It is judged again when a page next shows it. Returns where it stood.
     pub(super) fn forget_seen(&mut self, order_id: &str) -> Option<u64> {
         let order = self.schedule.order_hash(order_id);
-        self.seen.remove(&order).map(|(_, position)| position)
+        self.seen.remove(&order).and_then(|(_, position)| position)
+    }
+
+    /// Whether this order, with this fingerprint, was judged and changed nothing.
+    pub(super) fn is_seen(&self, order: u64, fingerprint: u32) -> bool {
+        self.seen
+            .get(&order)
+            .is_some_and(|known| known.0 == fingerprint)
     }
 
     pub(super) fn forget_all_seen(&mut self) {
@@ -54,10 +61,11 @@ pub(super) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// What a page showed of one order, to be judged.
 #[derive(Debug)]
 pub(super) struct Shown {
-    pub(super) position: u64,
+    /// Where it stands, in a list by position.
+    pub(super) position: Option<u64>,
     pub(super) observed: ObservedOrder,
     /// Fingerprint of what was seen in passing.
-    fingerprint: u32,
+    pub(super) fingerprint: u32,
 }
 
 /// A page, or part of one, as far as it came.
@@ -125,6 +133,11 @@ async fn fetch(
     Ok(end.bytes)
 }
 
+/// Fingerprint of an order on these terms in this state.
+pub(super) fn fingerprint(terms: u32, state: OrderState) -> u32 {
+    terms ^ (state as u32).wrapping_mul(0x9E37_79B9)
+}
+
 struct Visitor<'a> {
     shared: &'a Mutex<Shared>,
     page: Page,
@@ -190,11 +203,11 @@ impl PageVisitor for Visitor<'_> {
         let mut shared = lock(self.shared);
         let Shared { schedule, seen } = &mut *shared;
         let terms = schedule.terms(item.external_id, item.amount);
-        self.fingerprint = terms ^ (item.state as u32).wrapping_mul(0x9E37_79B9);
+        self.fingerprint = fingerprint(terms, item.state);
         let (slot, order) = schedule.slot_in_list(item.order_id, item.external_id);
         let Some(slot) = slot else {
             return seen.get_mut(&order).is_none_or(|known| {
-                known.1 = position;
+                known.1 = Some(position);
                 known.0 != self.fingerprint
             });
         };
@@ -212,7 +225,7 @@ impl PageVisitor for Visitor<'_> {
 
     fn take(&mut self, item_index: u64, observed: ObservedOrder) {
         self.page.shown.push(Shown {
-            position: self.page.summary.offset + item_index,
+            position: Some(self.page.summary.offset + item_index),
             observed,
             fingerprint: self.fingerprint,
         });

@@ -17,6 +17,7 @@ impl Poller {
         let count = schedule.count_due(tick(now));
         if count == 0 {
             self.planner.clear();
+            self.spans.clear_due();
             return;
         }
         // Pages cover more at once, the more of it is known.
@@ -53,6 +54,7 @@ impl Poller {
             }
             until.is_none()
         });
+        let due = self.plan_spans(due, schedule, now);
         let view = |slot| Some(schedule.entry(slot)?.candidate(shapes));
         self.planner.plan(&due, &view, now, count);
     }

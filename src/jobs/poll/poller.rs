@@ -14,10 +14,13 @@ use super::page::{Listed, Shared};
 use super::queue::QueueReader;
 use super::recorder::AccountRecorder;
 use super::setup::PollSetup;
+use super::span_reader::SpanOutcome;
 use super::unmatched::Unmatched;
 use super::writer::Writer;
+use crate::domain::planner::spans::SpanPlanner;
 use crate::domain::planner::{Planner, Shapes};
 use crate::domain::time::UnixMillis;
+use crate::provider::SpanCursor;
 
 /// On the way out, requests under way may take so long.
 pub const FINISH_WITHIN: Duration = Duration::from_secs(8);
@@ -43,6 +46,7 @@ pub struct Poller {
     pub(super) shared: Arc<Mutex<Shared>>,
     pub(super) queue: QueueReader,
     pub(super) planner: Planner,
+    pub(super) spans: SpanPlanner,
     pub(super) requests: Requests,
     pub(super) unmatched: Unmatched,
     pub(super) writer: Writer,
@@ -56,6 +60,9 @@ pub(super) struct Requests {
     pub(super) fetcher: Fetcher,
     /// The request to the list that is under way.
     pub(super) list: Option<BoxFuture<'static, Listed>>,
+    /// The request to the list by time that is under way, and what leads to the page after the last.
+    pub(super) span: Option<BoxFuture<'static, SpanOutcome>>,
+    pub(super) span_cursor: Option<SpanCursor>,
     /// Where the provider keeps a ledger and no orders.
     pub(super) ledger: Option<LedgerReader>,
     /// Whether the next request is for an order by its id, if one waits.
@@ -87,10 +94,13 @@ impl Poller {
             shared: Arc::default(),
             queue: QueueReader::default(),
             planner: Planner::new(setup.terms(), now),
+            spans: SpanPlanner::new(setup.span_terms(), now),
             requests: Requests {
                 loader: Loader::default(),
                 fetcher,
                 list: None,
+                span: None,
+                span_cursor: None,
                 ledger: setup.provider.ledger().map(|_| LedgerReader::new()),
                 list_was_last: false,
             },
@@ -144,7 +154,8 @@ impl Poller {
     }
 
     fn has_polled_all(&self) -> bool {
-        self.queue.has_read_all() && self.unmatched.is_empty() && self.count_due_now() == 0
+        let has_judged_all = self.unmatched.is_empty() && !self.spans.has_due();
+        self.queue.has_read_all() && has_judged_all && self.count_due_now() == 0
     }
 
     fn should_give_up(&self) -> bool {
@@ -184,13 +195,15 @@ impl Requests {
     /// Whether nothing waits for its answer, or to be asked.
     pub(super) fn is_idle(&self) -> bool {
         let ledger_is_idle = self.ledger.as_ref().is_none_or(LedgerReader::is_idle);
-        self.loader.is_idle() && self.fetcher.is_idle() && self.list.is_none() && ledger_is_idle
+        let reads_lists = self.list.is_some() || self.span.is_some();
+        self.loader.is_idle() && self.fetcher.is_idle() && !reads_lists && ledger_is_idle
     }
 
     /// What was not begun yet is not begun any more.
     fn drop_waiting(&mut self) {
         self.loader.clear();
         self.list = None;
+        self.span = None;
         if let Some(ledger) = &mut self.ledger {
             ledger.drop_request();
         }

@@ -80,6 +80,11 @@ impl AccountRecorder {
         self.list.read_to = i64::try_from(page.offset + page.items).ok();
     }
 
+    /// A page of a list by time was read to its end.
+    pub(super) fn read_span(&mut self, now: UnixMillis) {
+        self.list.read_at = Some(now);
+    }
+
     /// What else is known of the list, as the record is written. `is_caught_up`: no poll is overdue.
     pub(super) fn describe_list(
         &mut self,

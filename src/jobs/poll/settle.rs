@@ -187,6 +187,16 @@ impl Poller {
         self.keep_plan_change(invoice, row);
     }
 
+    /// A reading that told of many counted as a poll of this one, and nothing has changed.
+    pub(super) fn plan_polled(&mut self, invoice: Box<Invoice>) {
+        let now = self.setup.clock.now();
+        let mut row = invoice.clone();
+        let roll = self.rng.f64();
+        row.schedule.last_polled_at = Some(now);
+        row.schedule.next_poll_at = self.setup.cadence.next_look(&row, now, roll);
+        self.keep_plan_change(invoice, row);
+    }
+
     fn keep_plan_change(&mut self, invoice: Box<Invoice>, row: Box<Invoice>) {
         let decision = Decision {
             based_on_version: invoice.version,
@@ -222,12 +232,16 @@ impl Poller {
             .take_record(&setup.account, name, &setup.limiter.lock(), clock);
         if let Some(mut record) = record {
             let shapes = self.planner.shapes();
-            if shapes.page_limit > 0 || self.requests.ledger.is_some() {
+            let reads_more = self.spans.is_used() || self.requests.ledger.is_some();
+            if shapes.page_limit > 0 || reads_more {
                 let is_caught_up =
                     self.queue.has_read_all() && lock(&self.shared).schedule.is_caught_up();
                 let positions = &self.planner.listing.positions;
                 let now = clock.now();
                 record.list = self.recorder.describe_list(positions, is_caught_up, now);
+            }
+            if self.spans.is_used() {
+                record.list.positions = Some(self.spans.to_text());
             }
             self.writer.start_record(record);
         }

@@ -10,11 +10,12 @@ use crate::clock::Clock;
 use crate::domain::cadence::Cadence;
 use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
+use crate::domain::planner::spans::SpanTerms;
 use crate::domain::planner::{Shapes, Strategy, Terms};
 use crate::jobs::{Board, Heartbeat};
 use crate::limit::SharedLimiter;
 use crate::metrics::AccountMeter;
-use crate::provider::{FetchOrders, KeyReader, ListOrders, Provider};
+use crate::provider::{FetchOrders, KeyReader, ListByTime, ListOrders, Provider, SpanKind};
 use crate::store::Store;
 
 /// What a poller is made of.
@@ -79,6 +80,31 @@ impl PollSetup {
             list_bytes_per_second: self.list_bytes_per_second,
             requests_per_second: self.limiter.lock().rate().unwrap_or(0.0),
             intervals: (self.cadence.min_interval, self.cadence.max_interval),
+        }
+    }
+
+    /// What the planner of its list by time works by.
+    pub(super) fn span_terms(&self) -> SpanTerms {
+        let list = self.provider.lists_by_time();
+        let lists = |kind| list.is_some_and(|list| list.lists_by(kind));
+        let may_list = self.strategy != Strategy::Single;
+        // Batches and positions tell of more at once.
+        let polls_alone = self.provider.lists().is_none()
+            && self
+                .provider
+                .fetches()
+                .is_some_and(|fetches| fetches.batch_limit() == 1);
+        let created = lists(SpanKind::Created) && polls_alone;
+        SpanTerms {
+            paid: lists(SpanKind::Paid) && polls_alone && may_list,
+            created: created && may_list,
+            is_preferred: self.strategy == Strategy::List,
+            follows: created,
+            refunds: self.provider.lists_refunds().is_some(),
+            page_limit: list.map_or(0, ListByTime::page_limit),
+            bytes_per_second: self.list_bytes_per_second,
+            requests_per_second: self.limiter.lock().rate().unwrap_or(0.0),
+            min_interval: self.cadence.min_interval,
         }
     }
 }

@@ -21,6 +21,8 @@ impl Poller {
         let has_read = self.read_due_rows().await?;
         self.match_shown().await?;
         self.match_missing().await?;
+        self.match_refunds().await?;
+        self.plan_told().await?;
         self.work_on_ledger().await?;
         if has_read || has_unmatched {
             self.writer.note_success();
@@ -32,6 +34,7 @@ impl Poller {
         self.plan_requests();
         if !self.writer.database.is_failing() {
             self.begin_list_request().await?;
+            self.begin_span_request().await?;
             self.begin_ledger_request();
         }
         if self.writer.database.is_failing() && self.has_nothing_to_load() {

@@ -1,14 +1,24 @@
 //! What pages showed and nobody has judged yet.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
+use super::load::ScheduledInvoice;
 use super::page::Shown;
+use crate::domain::invoice::TransactionId;
 use crate::domain::time::UnixMillis;
+use crate::domain::transaction::{Transaction, TransactionStatus};
+use crate::provider::Refund;
+
+/// Refunds that are remembered as told; beyond that all are forgotten and matched anew.
+const MOST_KNOWN: usize = 1 << 16;
 
 /// What pages showed and nobody has judged yet.
 #[derive(Default)]
 pub(super) struct Unmatched {
     pub(super) shown: VecDeque<(Source, Shown)>,
+    pub(super) refunds: ShownRefunds,
+    /// Ended invoices that a reading of payments did not show.
+    pub(super) told: Vec<ScheduledInvoice>,
     /// Entries that a complete reading of the list did not show.
     pub(super) missing: Vec<u32>,
     /// The number of the first page of the sweep that goes on.
@@ -20,6 +30,8 @@ pub(super) struct Unmatched {
 pub(super) struct Source {
     pub(super) number: u32,
     pub(super) started_at: UnixMillis,
+    /// Whether it was a page of a list by time.
+    pub(super) is_span: bool,
     /// Places all plans of the page within their jitter: what it showed together is due together, so
     /// the next poll is one page again, and the index of plans is written in its order.
     pub(super) roll: f64,
@@ -27,6 +39,44 @@ pub(super) struct Source {
 
 impl Unmatched {
     pub(super) fn is_empty(&self) -> bool {
-        self.shown.is_empty() && self.missing.is_empty()
+        let is_all_told = self.refunds.is_empty() && self.told.is_empty();
+        self.shown.is_empty() && self.missing.is_empty() && is_all_told
+    }
+
+    /// Takes in what a page of a list by time showed.
+    pub(super) fn take_in(&mut self, source: Source, shown: Vec<Shown>, refunds: Vec<Refund>) {
+        let shown = shown.into_iter().map(|shown| (source, shown));
+        self.shown.extend(shown);
+        self.refunds.take_in(source, refunds);
+    }
+}
+
+/// Refunds that lists showed.
+#[derive(Default)]
+pub(super) struct ShownRefunds {
+    pub(super) waiting: VecDeque<(Source, Refund)>,
+    /// Those that need no telling any more.
+    known: HashSet<(TransactionId, TransactionStatus)>,
+}
+
+impl ShownRefunds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn take_in(&mut self, source: Source, refunds: Vec<Refund>) {
+        let news = refunds.into_iter().filter(|refund| {
+            let key = (refund.transaction.id.clone(), refund.transaction.status);
+            !self.known.contains(&key)
+        });
+        self.waiting.extend(news.map(|refund| (source, refund)));
+    }
+
+    pub(super) fn note_known(&mut self, transactions: &[Transaction]) {
+        if self.known.len() >= MOST_KNOWN {
+            self.known = HashSet::new();
+        }
+        let keys = transactions.iter().map(|one| (one.id.clone(), one.status));
+        self.known.extend(keys);
     }
 }

@@ -33,6 +33,10 @@ impl Poller {
                 self.requests.list = None;
                 self.accept_list_answer(listed);
             }
+            outcome = wait_for_list(&mut requests.span) => {
+                self.requests.span = None;
+                self.accept_span_answer(outcome);
+            }
             loaded = requests.loader.wait_for_rows() => self.accept_rows(loaded),
             Some(asked) = requests.fetcher.next() => self.accept_answer(asked),
             () = clock.sleep(nap) => {}
@@ -93,6 +97,7 @@ impl Poller {
         let is_due = ledger.is_some() && self.is_ledger_due();
         let next_page = ledger.and_then(|ledger| ledger.next_request_at(is_due, now));
         if let Some(room) = room {
+            wakes.extend(self.next_span_at(now).map(|at| at.max(now + room)));
             wakes.extend(next_page.map(|at| at.max(now + room)));
             wakes.extend(self.next_request_at(now).map(|at| at.max(now + room)));
         }

@@ -90,6 +90,7 @@ pub(super) fn creation(shop_id: &str, invoice: &Invoice) -> Result<Creation, Str
     Ok(Creation {
         external_id: invoice.external_id.clone(),
         body,
+        idempotence_key: String::new(),
     })
 }
 

@@ -89,6 +89,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     Ok(Creation {
         external_id: invoice.external_id.clone(),
         body: serde_json::to_string(&body).map_err(|error| error.to_string())?,
+        idempotence_key: String::new(),
     })
 }
 

@@ -98,6 +98,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     Ok(Creation {
         external_id: invoice.external_id.clone(),
         body,
+        idempotence_key: String::new(),
     })
 }
 

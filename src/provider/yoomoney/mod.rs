@@ -194,6 +194,7 @@ impl CreateOrders for YooMoney {
         creation::link(invoice, &self.receiver, &self.base).map(|link| Creation {
             external_id: invoice.external_id.clone(),
             body: link,
+            idempotence_key: String::new(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The control side: payers, faults and counters, for tests and people. It needs no key.
 
 mod dump;
+mod transactions;
 
 use std::sync::Arc;
 
@@ -36,11 +37,17 @@ const PATHS: &[&str] = &[
     "GET /sandbox/orders/{id}",
     "GET /sandbox/orders?offset=0&limit=100&status=PAID&provider=walletpay",
     "POST /sandbox/orders",
+    "GET /sandbox/transactions",
+    "POST /sandbox/transactions",
     "GET /sandbox/faults",
     "PUT /sandbox/faults",
     "GET /sandbox/stats",
     "/wpay/store-api/v1/… (Wallet Pay)",
     "/api/… (Crypto Pay)",
+    "/v3/… (YooKassa)",
+    "/v2/… (CryptoCloud)",
+    "/bot<token>/… (Telegram Stars)",
+    "/api/operation-history and others (YooMoney)",
 ];
 
 /// More would not fit the memory of a small machine.
@@ -54,6 +61,10 @@ pub(super) fn routes(world: Arc<World>) -> Router {
         .route("/sandbox/orders/{id}/cancel", post(cancel))
         .route("/sandbox/orders/{id}/expire", post(expire))
         .route("/sandbox/orders/{id}/refund", post(refund))
+        .route(
+            "/sandbox/transactions",
+            get(transactions::transactions).post(transactions::add),
+        )
         .route("/sandbox/faults", get(faults).put(set_faults))
         .route("/sandbox/stats", get(stats))
         .fallback(unknown)

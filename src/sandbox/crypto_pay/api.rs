@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::invoice::{InvoicePrice, StoredInvoice};
 use super::market;
-use super::params::MethodParams;
 use super::store::CryptoPaySimulator;
+use super::terms::terms;
 use super::wire::{self, Network};
 use crate::sandbox::answer::SimulatedAnswer;
 use crate::sandbox::call::{Call, Caller};
@@ -26,6 +26,7 @@ use crate::sandbox::dialect::Dialect;
 use crate::sandbox::faults::DataShape;
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::{Operation, SimulatedProvider};
+use crate::sandbox::params::MethodParams;
 use crate::sandbox::serve::serve;
 use crate::sandbox::variant::Variant;
 
@@ -79,7 +80,7 @@ fn answer(
             "name": "Stated Seaslug App",
             "payment_processing_bot_username": Network::of(&app.core).bot,
         })),
-        Operation::CryptoPayCreateInvoice => match params.terms() {
+        Operation::CryptoPayCreateInvoice => match terms(params) {
             Ok(terms) => wire::success(&app.create(terms)),
             Err(refused) => refused,
         },

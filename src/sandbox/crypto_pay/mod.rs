@@ -1,12 +1,12 @@
 //! The simulated Crypto Pay API (`@CryptoBot`).
 //!
-//! `market` knows what is dealt in, `invoice` decides, `store` holds, `params`, `wire` and `api` speak HTTP.
+//! `market` knows what is dealt in, `invoice` decides, `store` holds, `terms`, `wire` and `api` speak HTTP.
 
 mod api;
 mod invoice;
 mod market;
-mod params;
 mod store;
+mod terms;
 mod wire;
 
 pub(super) use api::routes;

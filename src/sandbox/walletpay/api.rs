@@ -24,7 +24,7 @@ use crate::sandbox::serve::serve;
 use crate::sandbox::simulator::{CreateError, Simulator as _};
 use crate::sandbox::variant::Variant;
 
-type Store = State<Arc<WalletPaySimulator>>;
+type SimulatorState = State<Arc<WalletPaySimulator>>;
 
 pub(in crate::sandbox) fn routes(store: Arc<WalletPaySimulator>) -> Router {
     Router::new()
@@ -55,7 +55,12 @@ fn call(
     }
 }
 
-async fn create(State(store): Store, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
+async fn create(
+    State(store): SimulatorState,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let call = call(&store, Operation::Create, caller, &headers);
     serve(call, move || created(&store, &body)).await
 }
@@ -85,7 +90,7 @@ struct PreviewQuery {
 }
 
 async fn preview(
-    State(store): Store,
+    State(store): SimulatorState,
     caller: Caller,
     headers: HeaderMap,
     query: Result<Query<PreviewQuery>, QueryRejection>,
@@ -118,7 +123,7 @@ struct ListQuery {
 }
 
 async fn list(
-    State(store): Store,
+    State(store): SimulatorState,
     caller: Caller,
     headers: HeaderMap,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -149,7 +154,7 @@ async fn list(
     serve(call, job).await
 }
 
-async fn amount(State(store): Store, caller: Caller, headers: HeaderMap) -> Response {
+async fn amount(State(store): SimulatorState, caller: Caller, headers: HeaderMap) -> Response {
     let call = call(&store, Operation::Amount, caller, &headers);
     let job = move || {
         wire::success(

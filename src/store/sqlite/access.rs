@@ -10,7 +10,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
-use super::connection::beside;
+use super::path::beside;
 use super::path::folder_of;
 use crate::store::StoreError;
 

@@ -5,8 +5,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, SqlitePool};
 
 use super::connection::WriteConnection;
+use super::error::{CONSTRAINT, primary_code};
 use super::row::Cells;
-use super::schema::{CONSTRAINT, highest_seq, primary_code};
+use super::schema::highest_seq;
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};

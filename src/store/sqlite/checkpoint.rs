@@ -13,7 +13,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use tokio::time::Instant;
 
-use super::connection::{BUSY_TIMEOUT, patience};
+use super::open::{BUSY_TIMEOUT, patience};
 
 /// SQLite's page, which nothing here changes; one frame of the write-ahead log holds one.
 const PAGE_BYTES: u64 = 4096;

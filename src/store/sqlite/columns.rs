@@ -2,7 +2,7 @@
 //! written into a batch. Statements and rows are made from this table; nothing else counts cells.
 
 use super::batch::JsonRows;
-use super::row::CellValue;
+use super::cell::CellValue;
 use crate::domain::invoice::{
     AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, PollPlan, Wish,
 };

@@ -1,13 +1,11 @@
 //! Connections: how they are opened, and when one is thrown away.
 
-use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, Executor as _};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
@@ -15,16 +13,9 @@ use super::access;
 use super::checkpoint::{Checkpointer, WalState};
 use super::fairness::WriteFairness;
 use super::high_water;
+use super::open::open_writer;
 use super::place::{DatabasePlace, Numbers, WalWatch};
-use super::schema;
 use crate::store::StoreError;
-
-/// How long a statement waits for another process's write lock before it reports.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Rows that the connection's thread hands over without waiting for them to be taken: a batch, or
-/// the two threads wake each other every few rows.
-const ROWS_AHEAD: usize = 1024;
 
 /// The one connection that writes. After an error it is dropped and opened again: a COMMIT that
 /// failed has an unknown outcome, and only a new connection reads what really is there.
@@ -236,53 +227,6 @@ impl Drop for WriterGuard<'_> {
     }
 }
 
-pub(super) fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .busy_timeout(BUSY_TIMEOUT)
-        .foreign_keys(false)
-        .statement_cache_capacity(64)
-        .row_buffer_size(ROWS_AHEAD)
-}
-
-/// Sets no journal mode: that would write to a file that may turn out to be another program's.
-async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
-    let options = options(path)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("journal_size_limit", "67108864")
-        // `Checkpointer` sees to it.
-        .pragma("wal_autocheckpoint", "0")
-        // KiB, when negative: the queue's index is written all over, and should stay in memory.
-        .pragma("cache_size", "-8000");
-    SqliteConnection::connect_with(&options)
-        .await
-        .map_err(|error| StoreError::from(error).at(path))
-}
-
-/// How long a statement on this connection waits for a lock.
-pub(super) async fn patience(
-    connection: &mut SqliteConnection,
-    patience: Duration,
-) -> sqlx::Result<()> {
-    let statement = format!("PRAGMA busy_timeout = {}", patience.as_millis());
-    connection.execute(AssertSqlSafe(statement)).await?;
-    Ok(())
-}
-
-/// A connection that makes the file when it is missing. For `migrate` only.
-pub(super) async fn open_or_create(path: &Path) -> Result<SqliteConnection, StoreError> {
-    let opened = match access::create_new(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(sqlx::Error::Io(error)),
-        // Closed again before SQLite opens it: no lock of anybody's in this process is on it.
-        Ok(_) | Err(_) => {
-            let options = options(path).synchronous(SqliteSynchronous::Full);
-            SqliteConnection::connect_with(&options).await
-        }
-    };
-    opened.map_err(|error| access::explained(StoreError::from(error).at(path), path))
-}
-
 pub(super) async fn change_counter(writer: &mut WriteConnection) -> Result<i64, StoreError> {
     let connection = writer.connection().await?;
     // data_version tells of other connections' commits, total_changes() of this one's.
@@ -291,26 +235,4 @@ pub(super) async fn change_counter(writer: &mut WriteConnection) -> Result<i64, 
             .fetch_one(connection)
             .await?;
     Ok(others.wrapping_shl(32).wrapping_add(own))
-}
-
-/// The file beside the database that has its name and `suffix`.
-pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        let text = error.to_string();
-        match &error {
-            sqlx::Error::Database(database) => match schema::primary_code(database.as_ref()) {
-                // SQLITE_CORRUPT, SQLITE_NOTADB: no time heals them.
-                11 | 26 => Self::Unusable(format!("the database is damaged or is none: {text}")),
-                _ => Self::Unavailable(text),
-            },
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Unusable(text),
-            _ => Self::Unavailable(text),
-        }
-    }
 }

@@ -13,9 +13,10 @@ use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
 use super::access;
-use super::connection::{self, beside};
 use super::high_water::{self, HighWater};
 use super::lock::DatabaseLock;
+use super::open;
+use super::path::beside;
 use super::path::{self, folder_of};
 use super::schema;
 use crate::domain::time::UnixMillis;
@@ -37,7 +38,7 @@ pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, Store
     // The copy is written into it. It tells as much as the database, and no more people.
     access::create_as_secret_as(database, &partial).map_err(|error| io(file, &error))?;
     // Not one of the readers: query_only forbids VACUUM INTO.
-    let mut source = connection::open_or_create(database).await?;
+    let mut source = open::open_or_create(database).await?;
     let made = sqlx::query("VACUUM INTO ?1")
         .bind(partial.to_string_lossy().into_owned())
         .execute(&mut source)
@@ -47,7 +48,7 @@ pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, Store
         let _ = fs::remove_file(&partial);
         return Err(StoreError::from(error).at(file));
     }
-    let mut copy = connection::open_or_create(&partial).await?;
+    let mut copy = open::open_or_create(&partial).await?;
     let (epoch, highest_seq) = (
         epoch_of(&mut copy).await?,
         schema::highest_seq(&mut copy).await?,
@@ -109,7 +110,7 @@ async fn restore_by(
     schema::migrate(fresh, now)
         .await
         .map_err(|error| renamed(error, fresh, file))?;
-    let mut copy = connection::open_or_create(fresh).await?;
+    let mut copy = open::open_or_create(fresh).await?;
     require_whole(&mut copy, file).await?;
     let mut floor = marks.seq.max(now.0);
     match marks_of(database).await {
@@ -193,7 +194,7 @@ async fn marks_of(database: &Path) -> Result<Option<Marks>, StoreError> {
     if bytes_of(database)? == 0 {
         return Ok(None);
     }
-    let mut connection = connection::open_or_create(database).await?;
+    let mut connection = open::open_or_create(database).await?;
     let marks = Marks::of(&mut connection).await;
     connection.close().await?;
     marks
@@ -238,7 +239,7 @@ async fn open_alone(database: &Path) -> Result<Option<SqliteConnection>, StoreEr
     {
         return Ok(None);
     }
-    let mut old = connection::open_or_create(database).await?;
+    let mut old = open::open_or_create(database).await?;
     let alone = async {
         old.execute("PRAGMA busy_timeout = 1000").await?;
         old.execute("PRAGMA locking_mode = EXCLUSIVE").await?;

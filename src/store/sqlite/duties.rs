@@ -59,6 +59,14 @@ impl Store for SqliteStore {
         pages::match_orders(&self.readers, account, orders).await
     }
 
+    async fn invoices_of_orders(
+        &self,
+        account: &AccountName,
+        orders: &[OrderId],
+    ) -> Result<Vec<(usize, Invoice)>, StoreError> {
+        pages::of_orders(&self.readers, account, orders).await
+    }
+
     async fn without_amounts(
         &self,
         account: &AccountName,

@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::access;
-use super::connection::beside;
+use super::path::beside;
 use super::path::folder_of;
 use super::place::Numbers;
-use super::schema::is_put_back;
 use crate::store::StoreError;
 
 /// A mark that seems to be ahead is read again after this: it may have been read half written.
@@ -153,6 +152,14 @@ fn tell(database: &Path, written: io::Result<()>) {
 /// `<database>.high-water`
 pub(super) fn side_path(database: &Path) -> PathBuf {
     beside(database, ".high-water")
+}
+
+/// A used database without its side file, behind it, or beside another's was put back.
+pub(super) fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
+    match side {
+        None => own_seq > 0,
+        Some(side) => side.seq > own_seq || side.epoch != epoch,
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::access;
-use super::connection::beside;
+use super::path::beside;
 use super::path::{FileId, folder_of, resolve};
 use crate::store::{Role, RoleHold, StoreError};
 

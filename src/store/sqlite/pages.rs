@@ -18,7 +18,7 @@ macro_rules! packed_due_row {
     () => {
         "json_array(id, external_id, order_id, amount, currency, status, created_at, \
          coalesce(expires_at, created_at + timeout_seconds * 1000), next_poll_at, \
-         last_polled_at IS NOT NULL, \
+         last_polled_at, \
          reason IS NOT NULL OR failures <> 0 OR not_found_since IS NOT NULL, failures <> 0)"
     };
 }
@@ -71,6 +71,16 @@ const MATCH: &str = concat!(
     packed_invoice!(),
     ", place FROM found CROSS JOIN invoices ON invoices.id = found.invoice_id
       WHERE status <> 'rejected' AND (status <> 'paid' OR paid_amount IS NULL)
+      ORDER BY place"
+);
+
+/// Each value is an order id.
+const OF_ORDERS: &str = concat!(
+    "WITH listed (place, listed_id) AS MATERIALIZED (SELECT key, value FROM json_each(?2))
+     SELECT ",
+    packed_invoice!(),
+    ", place FROM listed CROSS JOIN invoices
+        ON invoices.account = ?1 AND invoices.order_id = listed_id
       ORDER BY place"
 );
 
@@ -207,12 +217,28 @@ pub(super) async fn match_orders(
         .bind(Value::Array(listed).to_string())
         .fetch_all(readers)
         .await?;
-    let keyed = |row: &SqliteRow| {
-        let place: i64 = row.try_get(1)?;
-        let index = usize::try_from(place).unwrap_or_default();
-        Ok((index, invoice(row)?))
-    };
-    rows.iter().map(keyed).collect()
+    rows.iter().map(placed_invoice).collect()
+}
+
+pub(super) async fn of_orders(
+    readers: &SqlitePool,
+    account: &AccountName,
+    orders: &[OrderId],
+) -> Result<Vec<(usize, Invoice)>, StoreError> {
+    let ids: Vec<&str> = orders.iter().map(|order| order.0.as_str()).collect();
+    let rows = sqlx::query(OF_ORDERS)
+        .bind(&account.0)
+        .bind(json!(ids).to_string())
+        .fetch_all(readers)
+        .await?;
+    rows.iter().map(placed_invoice).collect()
+}
+
+/// An invoice and the index of its order among those that were asked for.
+fn placed_invoice(row: &SqliteRow) -> Result<(usize, Invoice), StoreError> {
+    let place: i64 = row.try_get(1)?;
+    let index = usize::try_from(place).unwrap_or_default();
+    Ok((index, invoice(row)?))
 }
 
 fn due_row(row: &SqliteRow) -> Result<DueRow, StoreError> {
@@ -235,7 +261,7 @@ fn due_row(row: &SqliteRow) -> Result<DueRow, StoreError> {
         created_at: cells.time()?.unwrap_or_default(),
         expiry: cells.time()?.unwrap_or_default(),
         next_poll_at: cells.time()?.unwrap_or_default(),
-        looked_at: cells.number()? == Some(1),
+        polled_at: cells.time()?,
         unsettled: cells.number()? == Some(1),
         fails: cells.number()? == Some(1),
     })

@@ -29,6 +29,13 @@ fn follow(name: &Path, links_left: u32) -> PathBuf {
     }
 }
 
+/// The file beside the database that has its name and `suffix`.
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// The folder that holds `path`.
 pub(super) fn folder_of(path: &Path) -> &Path {
     let folder = path

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::connection::beside;
+use super::path::beside;
 use super::path::{FileId, require_one_name, resolve};
 use crate::store::StoreError;
 

@@ -5,8 +5,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::columns::Part;
 use super::{
-    accounts, commit, connection, consumers, due, glance, invoices, outbox, pages, retention,
-    schema,
+    accounts, commit, consumers, due, glance, invoices, open, outbox, pages, retention, schema,
 };
 use crate::domain::time::UnixMillis;
 
@@ -103,7 +102,7 @@ async fn no_statement_that_runs_often_reads_every_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plans.db");
     schema::migrate(&path, UnixMillis(1)).await.unwrap();
-    let mut connection = connection::open_or_create(&path).await.unwrap();
+    let mut connection = open::open_or_create(&path).await.unwrap();
     let parts = [Part::Plan, Part::Facts, Part::Standing, Part::Order];
     let written = parts
         .map(commit::update)

@@ -8,7 +8,8 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
 
 use super::access;
-use super::connection::{beside, options};
+use super::open::options;
+use super::path::beside;
 use super::place::DatabasePlace;
 use crate::store::StoreError;
 

@@ -4,7 +4,7 @@ use std::io;
 
 use async_trait::async_trait;
 
-use super::connection::beside;
+use super::path::beside;
 use super::{SqliteStore, accounts, glance, invoices, overview, transactions};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use sqlx::error::DatabaseError;
-use sqlx::sqlite::{SqliteConnection, SqliteError};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
 use super::access;
-use super::connection;
 use super::high_water::{self, HighWater};
 use super::identity::{self, Identity};
+use super::open;
 use super::path;
 use crate::domain::time::UnixMillis;
 use crate::store::{Migrated, StoreError};
@@ -24,9 +23,6 @@ pub const MIGRATIONS: &[&str] = &[
 
 /// The versions of SQLite whose WAL reset can corrupt a file: 3.7.0 to 3.51.2.
 const FIRST_SOUND_SQLITE: &str = "3.51.3";
-
-/// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
-pub(super) const CONSTRAINT: i32 = 19;
 
 /// Makes the database or brings it up to date, and finds out whether it was put back from an older
 /// copy. One transaction a version: a kill leaves the version before or the one after.
@@ -48,7 +44,7 @@ pub async fn migrate_by(
 ) -> Result<Migrated, StoreError> {
     let path = &path::resolve(path);
     path::require_one_name(path)?;
-    let mut connection = connection::open_or_create(path).await?;
+    let mut connection = open::open_or_create(path).await?;
     let outcome = migrate_open(&mut connection, path, migrations, now).await;
     let closed = connection.close().await;
     let migrated = outcome.map_err(|error| access::explained(error.at(path), path))?;
@@ -149,7 +145,7 @@ async fn settle_epoch(
     let own_seq = highest_seq(connection).await?;
     let side = high_water::read(path)?;
     let put_back = match &known {
-        Some(epoch) => is_read_back || is_put_back(epoch, own_seq, side.as_ref()),
+        Some(epoch) => is_read_back || high_water::is_put_back(epoch, own_seq, side.as_ref()),
         // A new database where a used one was: nothing of it is left, not even its numbers.
         None => side.as_ref().is_some_and(|side| side.seq > 0),
     };
@@ -185,14 +181,6 @@ async fn settle_epoch(
     Ok((epoch, put_back))
 }
 
-/// A used database without its side file, behind it, or beside another's was put back.
-pub(super) fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
-    match side {
-        None => own_seq > 0,
-        Some(side) => side.seq > own_seq || side.epoch != epoch,
-    }
-}
-
 /// Makes the epoch anew; the next seq lies above `floor`.
 pub(super) async fn begin_epoch(
     connection: &mut SqliteConnection,
@@ -225,13 +213,4 @@ pub(super) async fn highest_seq(connection: &mut SqliteConnection) -> Result<i64
     )
     .fetch_one(connection)
     .await
-}
-
-/// The primary result code of SQLite behind an error; 0 for another database's.
-pub(super) fn primary_code(error: &dyn DatabaseError) -> i32 {
-    let code = error
-        .try_downcast_ref::<SqliteError>()
-        .and_then(DatabaseError::code);
-    code.and_then(|code| code.parse::<i32>().ok())
-        .map_or(0, |code| code & 0xff)
 }

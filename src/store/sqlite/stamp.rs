@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::connection::beside;
+use super::path::beside;
 
 /// Two writes within the clock's granularity look the same: a file is believed to be unchanged only
 /// when it was at rest for longer.

@@ -1,13 +1,20 @@
 //! The columns of `transactions`, each named once, as `columns` has those of `invoices`.
 
 use super::batch::JsonRows;
-use super::row::CellValue;
-use super::transactions::Owned;
-use crate::domain::invoice::{ExternalId, TransactionId};
+use super::cell::CellValue;
+use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, TransactionId};
 use crate::domain::money::Money;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus};
 use crate::store::StoreError;
+
+/// A transaction and whose it is.
+pub(super) struct Owned<'a> {
+    pub(super) account: &'a AccountName,
+    /// None: no invoice has its label.
+    pub(super) invoice: Option<InvoiceId>,
+    pub(super) transaction: &'a Transaction,
+}
 
 /// One column.
 pub(super) struct TransactionColumn {

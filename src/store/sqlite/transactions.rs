@@ -12,19 +12,11 @@ use super::batch::JsonRows;
 use super::columns::invoice_columns;
 use super::connection::WriteConnection;
 use super::row::{Cells, invoice, packed_invoice, transaction};
-use super::transaction_columns::{OWNER, TransactionColumn, transaction_columns};
+use super::transaction_columns::{OWNER, Owned, TransactionColumn, transaction_columns};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::{SeenTransaction, StoreError};
-
-/// A transaction and whose it is.
-pub(super) struct Owned<'a> {
-    pub(super) account: &'a AccountName,
-    /// None: no invoice has its label.
-    pub(super) invoice: Option<InvoiceId>,
-    pub(super) transaction: &'a Transaction,
-}
 
 /// What is there already. An invoice that has it keeps it.
 static UPDATE: LazyLock<String> = LazyLock::new(|| {

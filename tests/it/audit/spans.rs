@@ -158,7 +158,7 @@ async fn a_list_whose_reach_is_bounded_proves_nothing_about_older_invoices() {
     let age = scene.clock.now().since(old.created_at);
     let mut provider = Spans {
         pages: vec![Vec::new()],
-        reach: Some(age - Duration::from_secs(1)),
+        reach: Some(age.saturating_sub(Duration::from_secs(1))),
         ..Spans::default()
     };
     let report = audit(&scene, &provider).await;

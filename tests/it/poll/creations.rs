@@ -76,6 +76,7 @@ impl CreateOrders for Maker {
         Ok(Creation {
             external_id: invoice.external_id.clone(),
             body: String::new(),
+            idempotence_key: String::new(),
         })
     }
 

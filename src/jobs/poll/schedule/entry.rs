@@ -34,6 +34,8 @@ pub(in crate::jobs::poll) enum EntryKind {
     Open,
     /// Any poll of it writes its row: it has ended, or something about it is unsettled.
     Row,
+    /// As `Row`, of one that has ended and about which nothing is unsettled.
+    Ended,
     /// As `Row`, while its order's id is not known: it is found by its external id.
     Followed,
 }
@@ -64,6 +66,8 @@ pub(in crate::jobs::poll) struct Entry {
     position: u32,
     created_s: u32,
     expiry_s: u32,
+    /// When the provider last told of it, in whole seconds; 0 = never.
+    known_s: u32,
     pub(in crate::jobs::poll) due: Tick,
     /// The number of the last page that had been begun when it came in.
     pub(in crate::jobs::poll) since_page: u32,
@@ -89,12 +93,13 @@ impl Entry {
             position: UNKNOWN,
             created_s: seconds(row.created_at.0),
             expiry_s: seconds(row.expiry.0.saturating_add(999)),
+            known_s: row.polled_at.map_or(0, |at| seconds(at.0)),
             due: now,
             since_page: 0,
             nudged_for: 0,
             state: EntryState::Due,
             kind: kind_of(row),
-            trust: match (row.fails, row.looked_at) {
+            trust: match (row.fails, row.polled_at.is_some()) {
                 (true, _) => Trust::Failing,
                 (false, true) => Trust::Known,
                 (false, false) => Trust::New,
@@ -149,6 +154,29 @@ impl Entry {
         self.trust == Trust::Known && self.kind == EntryKind::Open && now < self.expiry()
     }
 
+    /// When it was last seen, where a list of all payments since then tells all that can happen to it:
+    /// it is open and its time is not over, or it has ended.
+    pub(in crate::jobs::poll) fn told_by_payments_since(
+        &self,
+        now: UnixMillis,
+    ) -> Option<UnixMillis> {
+        let is_told = match self.kind {
+            EntryKind::Open => now < self.expiry(),
+            EntryKind::Ended => true,
+            EntryKind::Create | EntryKind::Row | EntryKind::Followed => false,
+        };
+        let is_known = self.trust == Trust::Known && self.known_s > 0;
+        (is_told && is_known).then(|| UnixMillis(i64::from(self.known_s) * 1000))
+    }
+
+    /// It was seen at `now`.
+    pub(in crate::jobs::poll) fn note_seen_at(&mut self, now: UnixMillis) {
+        self.known_s = seconds(now.0);
+        if self.trust == Trust::New {
+            self.trust = Trust::Known;
+        }
+    }
+
     /// Its place in the list, where a page has shown it.
     pub(in crate::jobs::poll) fn position(&self) -> Option<u64> {
         (self.position != UNKNOWN).then_some(self.position.into())
@@ -173,6 +201,9 @@ fn kind_of(row: &DueRow) -> EntryKind {
         (Status::Requested, _) => EntryKind::Create,
         (_, None) => EntryKind::Followed,
         (Status::Pending, Some(_)) if !row.unsettled && !row.is_nudged() => EntryKind::Open,
+        (Status::Expired | Status::Cancelled, Some(_)) if !row.unsettled && !row.is_nudged() => {
+            EntryKind::Ended
+        }
         (
             Status::Pending
             | Status::Paid

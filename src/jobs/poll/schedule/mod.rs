@@ -96,7 +96,7 @@ impl Schedule {
         let entry = &mut self.entries[slot];
         if row.is_nudged() && entry.nudged_for == 0 && !entry.is_in_hand() {
             entry.nudged_for = next_page;
-            if entry.kind == EntryKind::Open {
+            if matches!(entry.kind, EntryKind::Open | EntryKind::Ended) {
                 entry.kind = EntryKind::Row;
             }
             self.make_due(slot);

@@ -16,7 +16,7 @@ fn row(n: i64) -> DueRow {
         created_at: UnixMillis(1_800_000_000_000 + n * 1000),
         expiry: UnixMillis(1_800_000_900_000),
         next_poll_at: UnixMillis(1_800_000_000_000),
-        looked_at: true,
+        polled_at: Some(UnixMillis(1_800_000_000_000)),
         unsettled: false,
         fails: false,
     }

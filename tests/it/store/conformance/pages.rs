@@ -77,7 +77,7 @@ async fn new_invoices_are_found_by_their_ids(backend: &impl Backend) {
     assert_eq!((row.status, row.next_poll_at), (of.facts.status, LATER));
     assert_eq!(row.created_at, of.created_at);
     assert_eq!(row.expiry, UnixMillis(of.created_at.0 + 86_400_000));
-    assert!(row.looked_at && !row.unsettled);
+    assert!(row.polled_at.is_some() && !row.unsettled);
     // What is told of the order stands above what was asked for.
     sure(
         store
@@ -184,6 +184,14 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
         found,
         [(1, "paid"), (2, "by-name"), (2, "by-order"), (3, "by-name")]
     );
+    let ids: Vec<OrderId> = orders.into_iter().map(|(order, _)| order).collect();
+    let whole = sure(store.invoices_of_orders(&ACCOUNT.into(), &ids).await);
+    let whole: Vec<(usize, &str)> = whole
+        .iter()
+        .map(|(place, row)| (*place, row.external_id.0.as_str()))
+        .collect();
+    let by_order = [(1, "paid"), (2, "by-order"), (4, "paid-in-full")];
+    assert_eq!(whole, by_order, "whatever their status");
 }
 
 async fn payments_without_amounts_are_known(backend: &impl Backend) {

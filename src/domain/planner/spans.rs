@@ -1,0 +1,446 @@
+//! Reading a list by time: which spans of it are worth a request, and what a complete reading tells.
+//! Pure.
+//!
+//! Three kinds of reading share one account, one page at a time:
+//!
+//! - *paid*: all that became paid since the last reading. Who was seen open at a time that these readings
+//!   reach back to without a gap, and is not shown, is not paid: one reading is a poll of them all.
+//! - *refunds*: all that was returned, whatever order it was for.
+//! - *created*: orders by the time of their creation, in whatever state: for those that a reading of
+//!   payments says nothing about (never polled, at their end, nudged), where one page shows several;
+//!   and for orders that are known by their external id alone.
+//!
+//! A list may move while it is paged. Each reading begins, by the provider's clock, before the moment
+//! to which the last one counts, so what a page missed because it changed meanwhile is shown by the next.
+
+mod created;
+mod gapless;
+
+use std::time::Duration;
+
+use self::created::CreatedSpans;
+pub use self::created::{CreatedCandidate, Missed};
+use self::gapless::GaplessSpan;
+use crate::domain::time::UnixMillis;
+
+/// Readings of payments begin no closer than this, where the budget allows more.
+const PAID_EVERY: Duration = Duration::from_secs(2);
+/// Refunds are noticed within a minute.
+const REFUNDS_EVERY: Duration = Duration::from_secs(30);
+/// When nobody waits for money, that is checked again after this.
+const NOBODY_WAITS: Duration = Duration::from_secs(3);
+/// A reading that is late by more no longer stands for polls.
+const SLACK: Duration = Duration::from_millis(1500);
+/// A period of at most so many of the least intervals stands for polls of single orders.
+const REPLACES_POLLS: u32 = 5;
+/// Pauses after failures, doubling.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// What a provider's list by time can be asked, and the budget for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpanTerms {
+    /// All payments of a span may be read.
+    pub paid: bool,
+    /// Orders made within a span may be read in the place of single polls.
+    pub created: bool,
+    /// Readings are preferred to single polls even where those take no more requests.
+    pub is_preferred: bool,
+    /// Orders may be looked for by their external id.
+    pub follows: bool,
+    /// Refunds of a span may be read.
+    pub refunds: bool,
+    /// Most items on a page.
+    pub page_limit: u32,
+    /// Decoded bytes a second beyond what is due; 0 = payments are read for what is due alone.
+    pub bytes_per_second: u64,
+    /// Requests a second; 0 = no limit.
+    pub requests_per_second: f64,
+    /// Least interval of polls.
+    pub min_interval: Duration,
+}
+
+/// Why a span is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpanWhy {
+    /// What became paid.
+    Paid,
+    /// What was returned.
+    Refunds,
+    /// These entries are due and expected in it.
+    Due,
+    /// Entries that are known by their external id alone.
+    Followed,
+}
+
+/// One page of a span to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpanRequest {
+    /// Why it is read.
+    pub why: SpanWhy,
+    /// First moment of the span, by the provider's clock.
+    pub from: UnixMillis,
+    /// First moment after it; None = there is no end.
+    pub until: Option<UnixMillis>,
+    /// Whether it is the first page: else the last page's cursor leads to it.
+    pub is_first: bool,
+}
+
+/// A page that was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpanPageSummary<'a> {
+    /// Items on it.
+    pub items: u64,
+    /// Decoded bytes.
+    pub bytes: u64,
+    /// Whether more pages follow.
+    pub goes_on: bool,
+    /// Entries that it showed.
+    pub slots: &'a [u32],
+    /// How many of them it polled.
+    pub polled: usize,
+    /// Creation of a refund on it that has not come to its end.
+    pub unsettled_since: Option<UnixMillis>,
+}
+
+/// A moment by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanMoment {
+    /// By the monotonic clock.
+    pub at: Duration,
+    /// By the provider's, as far as it is known.
+    pub theirs: UnixMillis,
+}
+
+/// A reading under way.
+#[derive(Debug)]
+struct SpanReading {
+    why: SpanWhy,
+    from: UnixMillis,
+    until: Option<UnixMillis>,
+    began: SpanMoment,
+    pages: u32,
+    items: u64,
+    unsettled_since: Option<UnixMillis>,
+    /// Whether its requests belong to what is due.
+    is_for_due: bool,
+}
+
+/// Plans the readings of one account's list by time.
+#[derive(Debug)]
+pub struct SpanPlanner {
+    terms: SpanTerms,
+    paid: GaplessSpan,
+    refunds: GaplessSpan,
+    created: CreatedSpans,
+    reading: Option<SpanReading>,
+    /// Somebody is due whom a reading of payments would tell of.
+    wants_paid: bool,
+    /// Before, nothing is read beyond what is due: half of the budget.
+    free_at: Duration,
+    paid_at: Duration,
+    refunds_at: Duration,
+    failures: u32,
+    not_before: Duration,
+}
+
+impl SpanPlanner {
+    /// Nothing was read yet.
+    pub fn new(terms: SpanTerms, now: Duration) -> Self {
+        Self {
+            created: CreatedSpans::new(terms.page_limit, terms.is_preferred),
+            terms,
+            paid: GaplessSpan::default(),
+            refunds: GaplessSpan::default(),
+            reading: None,
+            wants_paid: false,
+            free_at: now,
+            paid_at: now,
+            refunds_at: now,
+            failures: 0,
+            not_before: now,
+        }
+    }
+
+    /// Whether anything can be read at all.
+    pub fn is_used(&self) -> bool {
+        let terms = &self.terms;
+        terms.paid || terms.created || terms.refunds || terms.follows
+    }
+
+    /// Whether orders can be looked for by their external id.
+    pub fn follows(&self) -> bool {
+        self.terms.follows
+    }
+
+    /// How far the run before this one had read, as `to_text` told.
+    pub fn restore(&mut self, text: &str) {
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("paid", stretch)) => self.paid = GaplessSpan::parse(stretch),
+                Some(("refunds", stretch)) => self.refunds = GaplessSpan::parse(stretch),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// How far was read, for the next run.
+    pub fn to_text(&self) -> String {
+        let stretches = [("paid", &self.paid), ("refunds", &self.refunds)];
+        let lines = stretches.map(|(name, stretch)| Some(format!("{name} {}", stretch.to_text()?)));
+        lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
+    }
+
+    // ------------------------------------------------------------------ what is due
+
+    /// Whether readings of payments tell of an order that was seen open at `known_at`.
+    pub fn reaches(&self, known_at: UnixMillis) -> bool {
+        self.terms.paid && self.paid.reaches(known_at)
+    }
+
+    /// Whether a reading of payments was made so lately that it counts as a poll of all whom it
+    /// reaches.
+    pub fn counts_as_poll(&self, now: Duration) -> bool {
+        let period = self.paid_period();
+        let is_frequent = period <= self.terms.min_interval.max(PAID_EVERY) * REPLACES_POLLS;
+        let is_fresh = |at: Duration| now <= at + period * 2 + SLACK;
+        is_frequent && self.paid.read_at().is_some_and(is_fresh)
+    }
+
+    /// So many due entries would be told of by a reading of payments. Returns until when they should
+    /// wait for one; None = it is not worth a request, or cannot be made.
+    pub fn expect_paid(&mut self, due: usize, now: Duration) -> Option<Duration> {
+        if now < self.not_before || !self.terms.paid {
+            return None;
+        }
+        let is_coming = self.reads_beyond() && self.next_paid() <= now + SLACK;
+        let is_under_way = self.reads(&SpanWhy::Paid);
+        if !is_coming && !is_under_way {
+            let pages = usize::try_from(self.paid.pages()).unwrap_or(usize::MAX);
+            if due <= pages.max(1) && !self.terms.is_preferred {
+                return None;
+            }
+            self.wants_paid = true;
+        }
+        Some(now + SLACK)
+    }
+
+    /// Plans readings of orders by their creation for `due`, where a page shows several of them.
+    /// Returns those that are left to other requests.
+    pub fn plan_created(&mut self, due: &[CreatedCandidate]) -> Vec<u32> {
+        let is_usable = self.terms.created && self.failures == 0;
+        self.created.plan(due, is_usable)
+    }
+
+    /// Plans the search for orders that are known by their external id alone, made about `since` at the
+    /// earliest; None = nothing is to be looked for.
+    pub fn plan_followed(&mut self, since: Option<UnixMillis>) {
+        let is_under_way = self.reads(&SpanWhy::Followed);
+        self.created.follow(since.filter(|_| !is_under_way));
+    }
+
+    /// Whether something that is due waits for a reading.
+    pub fn has_due(&self) -> bool {
+        self.wants_paid || self.created.has_planned() || self.is_reading_due()
+    }
+
+    /// Nothing is due.
+    pub fn clear_due(&mut self) {
+        self.created.clear();
+    }
+
+    fn is_reading_due(&self) -> bool {
+        self.reading.as_ref().is_some_and(|one| one.is_for_due)
+    }
+
+    fn reads(&self, why: &SpanWhy) -> bool {
+        self.reading.as_ref().is_some_and(|one| one.why == *why)
+    }
+
+    // ------------------------------------------------------------------ requests
+
+    /// The next page for what is due, or of the reading under way.
+    pub fn take_due_request(&mut self, now: SpanMoment) -> Option<SpanRequest> {
+        if now.at < self.not_before {
+            return None;
+        }
+        if let Some(reading) = &self.reading {
+            // Beyond what is due, only as the budget allows; one begun is brought to its end.
+            let may_go_on = self.has_due() || now.at >= self.free_at;
+            return may_go_on.then(|| reading.request());
+        }
+        if std::mem::take(&mut self.wants_paid) {
+            return Some(self.begin(SpanWhy::Paid, self.paid.next_from(now), None, now, true));
+        }
+        let (why, from, until) = self.created.take(now.theirs)?;
+        Some(self.begin(why, from, until, now, true))
+    }
+
+    /// Whether refunds are to be read now.
+    pub fn refunds_are_due(&self, now: Duration) -> bool {
+        let may_begin = self.reading.is_none() && now >= self.not_before;
+        self.terms.refunds && may_begin && now >= self.refunds_at
+    }
+
+    /// Whether payments are to be read now, beyond what is due.
+    pub fn paid_is_due(&self, now: Duration) -> bool {
+        let may_begin = self.reading.is_none() && now >= self.not_before;
+        self.reads_beyond() && may_begin && now >= self.next_paid()
+    }
+
+    /// The first page of the refunds since they were last read.
+    pub fn take_refunds_request(&mut self, now: SpanMoment) -> SpanRequest {
+        let from = self.refunds.next_from(now);
+        self.begin(SpanWhy::Refunds, from, None, now, false)
+    }
+
+    /// The first page of what became paid since that was last read.
+    pub fn take_paid_request(&mut self, now: SpanMoment) -> SpanRequest {
+        let from = self.paid.next_from(now);
+        self.begin(SpanWhy::Paid, from, None, now, false)
+    }
+
+    /// Nobody waits for money just now.
+    pub fn rest(&mut self, now: Duration) {
+        self.paid_at = now + NOBODY_WAITS;
+    }
+
+    /// When the next page should be asked for, if nothing changes.
+    pub fn next_request(&self, for_due_alone: bool) -> Option<Duration> {
+        let due = self.has_due().then_some(Duration::ZERO);
+        let goes_on = self.reading.is_some().then_some(self.free_at);
+        let paid = self.reads_beyond().then(|| self.next_paid());
+        let refunds = self.terms.refunds.then_some(self.refunds_at);
+        let beyond = [goes_on, paid, refunds].into_iter().flatten();
+        let beyond = beyond.filter(|_| !for_due_alone).min();
+        let next = due.into_iter().chain(beyond).min();
+        next.map(|at| at.max(self.not_before))
+    }
+
+    fn begin(
+        &mut self,
+        why: SpanWhy,
+        from: UnixMillis,
+        until: Option<UnixMillis>,
+        began: SpanMoment,
+        is_for_due: bool,
+    ) -> SpanRequest {
+        match why {
+            SpanWhy::Paid => self.paid_at = began.at + PAID_EVERY,
+            SpanWhy::Refunds => self.refunds_at = began.at + REFUNDS_EVERY,
+            SpanWhy::Due | SpanWhy::Followed => {}
+        }
+        let reading = SpanReading {
+            why,
+            from,
+            until,
+            began,
+            pages: 0,
+            items: 0,
+            unsettled_since: None,
+            is_for_due,
+        };
+        self.reading.insert(reading).request()
+    }
+
+    fn reads_beyond(&self) -> bool {
+        self.terms.paid && self.terms.bytes_per_second > 0
+    }
+
+    fn next_paid(&self) -> Duration {
+        self.paid_at.max(self.free_at)
+    }
+
+    /// From one reading of payments to the next, as long as pages are as many as last.
+    fn paid_period(&self) -> Duration {
+        if !self.reads_beyond() {
+            return PAID_EVERY;
+        }
+        PAID_EVERY.max(self.price(0) * self.paid.pages().max(1))
+    }
+
+    /// The time that a page beyond what is due takes: half of the requests, and its bytes.
+    fn price(&self, bytes: u64) -> Duration {
+        let rate = self.terms.requests_per_second;
+        let of_request = if rate > 0.0 { 2.0 / rate } else { 0.0 };
+        let of_bytes = bytes.saturating_mul(1000) / self.terms.bytes_per_second.max(1);
+        let of_request = Duration::try_from_secs_f64(of_request).unwrap_or(LONGEST_PAUSE);
+        of_request.max(Duration::from_millis(of_bytes))
+    }
+
+    // ------------------------------------------------------------------ learning
+
+    /// A page was read. At the end of a reading: whom it was for and did not show.
+    pub fn learn_page(&mut self, page: SpanPageSummary<'_>, now: Duration) -> Option<Missed> {
+        self.failures = 0;
+        let reading = self.reading.as_mut()?;
+        reading.pages += 1;
+        reading.items += page.items;
+        let unsettled = [reading.unsettled_since, page.unsettled_since];
+        reading.unsettled_since = unsettled.into_iter().flatten().min();
+        let is_for_due = reading.is_for_due;
+        let is_enough = match reading.why {
+            SpanWhy::Due => self.created.learn(page.slots, page.polled, reading.pages),
+            SpanWhy::Paid | SpanWhy::Refunds | SpanWhy::Followed => false,
+        };
+        if !is_for_due && self.terms.bytes_per_second > 0 {
+            self.free_at = self.free_at.max(now) + self.price(page.bytes);
+        }
+        if page.goes_on && !is_enough {
+            return None;
+        }
+        let reading = self.reading.take()?;
+        Some(self.conclude(reading))
+    }
+
+    fn conclude(&mut self, reading: SpanReading) -> Missed {
+        let SpanReading {
+            why, from, began, ..
+        } = reading;
+        let mut missed = Missed::default();
+        match why {
+            SpanWhy::Paid => self.paid.learn(from, began, reading.pages, None),
+            SpanWhy::Refunds => {
+                let pages = reading.pages;
+                self.refunds
+                    .learn(from, began, pages, reading.unsettled_since);
+            }
+            SpanWhy::Followed => self.created.learn_followed(from, began.theirs),
+            SpanWhy::Due => missed = self.created.conclude(),
+        }
+        // Of a reading that was given up, at least as many.
+        if matches!(why, SpanWhy::Due | SpanWhy::Followed) {
+            let until = reading.until.unwrap_or(began.theirs);
+            self.created.learn_density(until.since(from), reading.items);
+        }
+        missed
+    }
+
+    /// A page could not be read: the reading is given up, and what was read before stays.
+    pub fn fail(&mut self, now: Duration) {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
+        self.failures += 1;
+        self.not_before = now + pause.min(LONGEST_PAUSE);
+        self.give_up();
+    }
+
+    /// The reading under way is not brought to its end.
+    pub fn give_up(&mut self) {
+        self.reading = None;
+        self.created.conclude();
+    }
+}
+
+impl SpanReading {
+    fn request(&self) -> SpanRequest {
+        SpanRequest {
+            why: self.why.clone(),
+            from: self.from,
+            until: self.until,
+            is_first: self.pages == 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

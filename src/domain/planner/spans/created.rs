@@ -1,0 +1,288 @@
+//! Which spans of creation show several of those that are due on one page.
+//!
+//! Where an order stands in the list is known by when it was made; how many others were made in a
+//! span is learned from the pages. A page is read only where it is expected to take the place of
+//! several single polls, and more pages only as long as those before were worth it: so all in all
+//! hardly ever more requests than single polls.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use crate::domain::time::UnixMillis;
+
+/// An invoice may be inserted so long after its order was made, or before.
+const BEFORE: Duration = Duration::from_mins(2);
+const AFTER: Duration = Duration::from_mins(1);
+/// Of an order that is known by its external id alone, even less is known.
+const FOLLOWED_BEFORE: Duration = Duration::from_hours(2);
+/// A search is not begun anew for what the last one read up to here.
+const OVERLAP: Duration = Duration::from_mins(1);
+
+/// An entry that is due, and when its row was inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreatedCandidate {
+    /// The entry.
+    pub slot: u32,
+    /// When.
+    pub created_at: UnixMillis,
+}
+
+/// Entries that a reading should have shown and did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missed(pub Vec<u32>);
+
+/// A span with those that it is read for.
+#[derive(Debug)]
+struct CreatedSpan {
+    from: UnixMillis,
+    until: UnixMillis,
+    members: Vec<u32>,
+}
+
+/// The readings of orders by their creation.
+#[derive(Debug)]
+pub(super) struct CreatedSpans {
+    page_limit: u64,
+    /// Fewest that a page is read for.
+    least: usize,
+    planned: VecDeque<CreatedSpan>,
+    /// Whom the reading under way is for and has not shown yet.
+    left: HashSet<u32>,
+    /// How many it has polled.
+    polled: usize,
+    /// Orders seen in spans that were read, and how long those were.
+    density: Option<(u64, Duration)>,
+    /// The earliest moment that an order which is looked for may have been made.
+    follows_since: Option<UnixMillis>,
+    followed: Option<(UnixMillis, UnixMillis)>,
+}
+
+impl CreatedSpans {
+    pub(super) fn new(page_limit: u32, is_preferred: bool) -> Self {
+        Self {
+            page_limit: page_limit.into(),
+            least: if is_preferred { 1 } else { 2 },
+            planned: VecDeque::new(),
+            left: HashSet::new(),
+            polled: 0,
+            density: None,
+            follows_since: None,
+            followed: None,
+        }
+    }
+
+    /// Plans anew. Returns those that no page is planned for, in their order.
+    pub(super) fn plan(&mut self, due: &[CreatedCandidate], is_usable: bool) -> Vec<u32> {
+        self.planned.clear();
+        let others = || due.iter().filter(|one| !self.left.contains(&one.slot));
+        if !is_usable {
+            return others().map(|one| one.slot).collect();
+        }
+        let mut by_time: Vec<CreatedCandidate> = others().copied().collect();
+        by_time.sort_unstable_by_key(|one| (one.created_at, one.slot));
+        let mut covered = HashSet::new();
+        let mut rest = by_time.as_slice();
+        while let [_, ..] = rest {
+            let size = self.size_of_group(rest);
+            let (group, others) = rest.split_at(size);
+            rest = others;
+            if let ([first, ..], [.., last]) = (group, group)
+                && group.len() >= self.least
+            {
+                let members: Vec<u32> = group.iter().map(|one| one.slot).collect();
+                covered.extend(members.iter().copied());
+                self.planned.push_back(CreatedSpan {
+                    from: first.created_at.minus(BEFORE),
+                    until: last.created_at.plus(AFTER),
+                    members,
+                });
+            }
+        }
+        let slots = due.iter().map(|one| one.slot);
+        let is_left = |slot: &u32| !covered.contains(slot) && !self.left.contains(slot);
+        slots.filter(is_left).collect()
+    }
+
+    /// How many of the first ones go together: as many as stand on one page, else all of them, where
+    /// they are at least twice as many as their pages.
+    fn size_of_group(&self, by_time: &[CreatedCandidate]) -> usize {
+        let pages = |size: usize| {
+            let span = by_time[size - 1].created_at.since(by_time[0].created_at);
+            let items = self.items_within(span + BEFORE + AFTER).max(size as u64);
+            items.div_ceil(self.page_limit.max(1))
+        };
+        let on_one_page = (2..=by_time.len()).take_while(|size| pages(*size) <= 1);
+        match on_one_page.last() {
+            Some(size) => size,
+            None if pages(by_time.len()) * 2 <= by_time.len() as u64 => by_time.len(),
+            None => 1,
+        }
+    }
+
+    /// Orders expected in a span so long; none of others' where nothing was learned.
+    fn items_within(&self, span: Duration) -> u64 {
+        let Some((items, read)) = self.density else {
+            return 0;
+        };
+        let items = u128::from(items) * span.as_millis() / read.as_millis().max(1);
+        u64::try_from(items).unwrap_or(u64::MAX)
+    }
+
+    /// Orders made since then are looked for; None = none are.
+    pub(super) fn follow(&mut self, since: Option<UnixMillis>) {
+        self.follows_since = since.map(|since| since.minus(FOLLOWED_BEFORE));
+    }
+
+    pub(super) fn has_planned(&self) -> bool {
+        !self.planned.is_empty() || self.follows_since.is_some()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.planned.clear();
+        self.follows_since = None;
+    }
+
+    /// The next span to read.
+    pub(super) fn take(
+        &mut self,
+        now: UnixMillis,
+    ) -> Option<(super::SpanWhy, UnixMillis, Option<UnixMillis>)> {
+        if let Some(since) = self.follows_since.take() {
+            let from = match self.followed {
+                Some((from, through)) if from <= since && through <= now => through.minus(OVERLAP),
+                Some(_) | None => since,
+            };
+            return Some((super::SpanWhy::Followed, from, None));
+        }
+        let span = self.planned.pop_front()?;
+        self.left = span.members.into_iter().collect();
+        self.polled = 0;
+        Some((super::SpanWhy::Due, span.from, Some(span.until)))
+    }
+
+    /// A page has shown these, and so many others beside that it polled as well. Returns whether the
+    /// reading has brought what it was for, or is worth no further page.
+    pub(super) fn learn(&mut self, slots: &[u32], polled: usize, pages: u32) -> bool {
+        for slot in slots {
+            self.left.remove(slot);
+        }
+        self.polled += polled;
+        let next_is_worth_it = self.polled > pages as usize;
+        self.left.is_empty() || !next_is_worth_it
+    }
+
+    /// The reading is over.
+    pub(super) fn conclude(&mut self) -> Missed {
+        let mut missed: Vec<u32> = self.left.drain().collect();
+        missed.sort_unstable();
+        Missed(missed)
+    }
+
+    pub(super) fn learn_followed(&mut self, from: UnixMillis, through: UnixMillis) {
+        let joins = self.followed.filter(|(_, last)| from <= *last);
+        let earliest = joins.map_or(from, |(earliest, _)| earliest.min(from));
+        self.followed = Some((earliest, through));
+    }
+
+    /// A span so long was read. What was learned before counts half.
+    pub(super) fn learn_density(&mut self, span: Duration, items: u64) {
+        let (known, within) = self.density.unwrap_or_default();
+        let span = span.max(Duration::from_secs(1));
+        self.density = Some((known / 2 + items, within / 2 + span));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(count: u32, apart_s: u64) -> Vec<CreatedCandidate> {
+        let one = |slot: u32| CreatedCandidate {
+            slot,
+            created_at: UnixMillis(1_800_000_000_000)
+                .plus(Duration::from_secs(u64::from(slot) * apart_s)),
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn now() -> UnixMillis {
+        UnixMillis(1_800_000_000_000).plus(Duration::from_hours(48))
+    }
+
+    fn spans(created: &mut CreatedSpans) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        while created.take(now()).is_some() {
+            sizes.push(created.conclude().0.len());
+        }
+        sizes
+    }
+
+    #[test]
+    fn those_that_stand_together_share_pages_and_one_alone_is_polled() {
+        let mut created = CreatedSpans::new(100, false);
+        assert_eq!(created.plan(&due(1, 1), true), [0]);
+        assert_eq!(created.plan(&due(1000, 3), true), [0_u32; 0]);
+        let sizes = spans(&mut created);
+        assert_eq!(sizes.iter().sum::<usize>(), 1000);
+        assert!(sizes.len() <= 10, "{sizes:?}");
+    }
+
+    #[test]
+    fn where_others_fill_the_pages_single_polls_are_cheaper() {
+        let mut created = CreatedSpans::new(100, false);
+        created.learn_density(Duration::from_secs(100), 1000);
+        let left = created.plan(&due(3, 3600), true);
+        assert_eq!(left, [0, 1, 2]);
+        // Ten orders a second, of which one in ten is due.
+        let many = due(1000, 1);
+        assert_eq!(created.plan(&many, true), [0_u32; 0]);
+        assert_eq!(spans(&mut created), [1000], "a fifth of the requests");
+        let few: Vec<CreatedCandidate> = many.into_iter().step_by(100).collect();
+        assert_eq!(created.plan(&few, true).len(), few.len());
+    }
+
+    #[test]
+    fn a_page_that_shows_nobody_is_the_last() {
+        let mut created = CreatedSpans::new(100, false);
+        created.plan(&due(50, 1), true);
+        created.take(now()).unwrap();
+        assert!(created.learn(&[], 0, 1));
+        assert_eq!(created.conclude().0.len(), 50);
+        created.plan(&due(50, 1), true);
+        created.take(now()).unwrap();
+        let some: Vec<u32> = (0..20).collect();
+        assert!(!created.learn(&some, 20, 1), "worth another");
+        assert!(created.learn(&(20..50).collect::<Vec<_>>(), 30, 2));
+        assert_eq!(created.conclude().0, [0_u32; 0]);
+    }
+
+    #[test]
+    fn those_that_a_reading_is_for_are_not_planned_again() {
+        let mut created = CreatedSpans::new(100, false);
+        created.plan(&due(10, 1), true);
+        created.take(now()).unwrap();
+        assert_eq!(created.plan(&due(10, 1), true), [0_u32; 0]);
+        assert!(!created.has_planned());
+        assert_eq!(created.plan(&due(11, 1), true), [10]);
+    }
+
+    #[test]
+    fn a_search_goes_on_where_the_last_one_ended() {
+        let mut created = CreatedSpans::new(100, false);
+        let since = UnixMillis(1_800_000_000_000);
+        created.follow(Some(since));
+        let (_, from, until) = created.take(now()).unwrap();
+        assert_eq!((from, until), (since.minus(FOLLOWED_BEFORE), None));
+        created.learn_followed(from, now());
+        created.follow(Some(since));
+        let (_, from, _) = created.take(now()).unwrap();
+        assert_eq!(from, now().minus(OVERLAP));
+        created.learn_followed(from, now());
+        created.follow(Some(since.minus(Duration::from_hours(1))));
+        let (_, from, _) = created.take(now()).unwrap();
+        assert!(
+            from < since,
+            "one that is older is looked for from its own time"
+        );
+    }
+}

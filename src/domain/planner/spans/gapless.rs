@@ -1,0 +1,174 @@
+//! A stretch of time that was read without a gap, reading after reading.
+
+use std::time::Duration;
+
+use super::SpanMoment;
+use crate::domain::time::UnixMillis;
+
+/// Each reading begins so long before the moment to which the last one counts: clocks differ, and a list
+/// may show a moment late.
+const OVERLAP: Duration = Duration::from_mins(1);
+/// Some begin so long before, since a list may be later than that.
+const DEEP_OVERLAP: Duration = Duration::from_hours(1);
+const DEEP_EVERY: Duration = Duration::from_mins(15);
+/// What happened within so long of a moment may bear a time before it.
+const MARGIN: Duration = Duration::from_mins(1);
+/// A gap that is longer is not made up for: the stretch begins anew.
+const LONGEST_GAP: Duration = Duration::from_hours(24);
+/// Refunds that have not come to their end are read again for so long.
+const LONGEST_HOLD: Duration = Duration::from_hours(7 * 24);
+
+/// What readings showed whole, by the provider's clock.
+#[derive(Debug, Default)]
+pub(super) struct GaplessSpan {
+    /// From and through; None = nothing yet.
+    read: Option<(UnixMillis, UnixMillis)>,
+    /// When the last reading was begun, by the monotonic clock.
+    read_at: Option<Duration>,
+    deep_at: Option<Duration>,
+    /// Pages of the last usual reading.
+    pages: u32,
+}
+
+impl GaplessSpan {
+    /// As `to_text` wrote it; nothing, when it is of another form.
+    pub(super) fn parse(text: &str) -> Self {
+        let read = text.split_once(' ').and_then(|(from, through)| {
+            let from = from.parse().ok()?;
+            let through = through.parse().ok()?;
+            (from <= through).then_some((UnixMillis(from), UnixMillis(through)))
+        });
+        Self {
+            read,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn to_text(&self) -> Option<String> {
+        let (from, through) = self.read?;
+        Some(format!("{} {}", from.0, through.0))
+    }
+
+    /// Whether what happened since `moment` is within it.
+    pub(super) fn reaches(&self, moment: UnixMillis) -> bool {
+        self.read
+            .is_some_and(|(from, _)| from.plus(MARGIN) <= moment)
+    }
+
+    pub(super) fn read_at(&self) -> Option<Duration> {
+        self.read_at
+    }
+
+    pub(super) fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Where the next reading begins.
+    pub(super) fn next_from(&self, now: SpanMoment) -> UnixMillis {
+        let last = self.read.map(|(_, through)| through);
+        // One that lies ahead was written down before the clock went back.
+        let last = last.filter(|through| now.theirs.since(*through) <= LONGEST_GAP);
+        let through = last.unwrap_or(now.theirs).min(now.theirs);
+        let is_deep = self
+            .deep_at
+            .is_none_or(|at| now.at.saturating_sub(at) >= DEEP_EVERY);
+        through.minus(if is_deep { DEEP_OVERLAP } else { OVERLAP })
+    }
+
+    /// A complete reading since `from` was begun at `began`. What has not come to its end since
+    /// `unsettled_since` is read again.
+    pub(super) fn learn(
+        &mut self,
+        from: UnixMillis,
+        began: SpanMoment,
+        pages: u32,
+        unsettled_since: Option<UnixMillis>,
+    ) {
+        let (before, last) = self.read.unwrap_or((from, from));
+        let is_gapless = from <= last;
+        let is_deep = began.theirs.since(from) >= DEEP_OVERLAP;
+        if is_deep {
+            self.deep_at = Some(began.at);
+        }
+        let held = unsettled_since.map(|since| since.max(began.theirs.minus(LONGEST_HOLD)));
+        let through = held.map_or(began.theirs, |held| held.min(began.theirs));
+        let from = if is_gapless { before.min(from) } else { from };
+        self.read = Some((from.min(through), through));
+        self.read_at = Some(began.at);
+        // The next ones are as short as the usual ones.
+        if !is_deep || self.pages == 0 {
+            self.pages = pages;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(s: u64) -> SpanMoment {
+        SpanMoment {
+            at: Duration::from_secs(s),
+            theirs: at(s),
+        }
+    }
+
+    fn at(s: u64) -> UnixMillis {
+        UnixMillis(1_800_000_000_000).plus(Duration::from_secs(s))
+    }
+
+    #[test]
+    fn readings_overlap_by_an_hour_at_first_and_by_a_minute_then() {
+        let mut stretch = GaplessSpan::default();
+        let first = stretch.next_from(moment(7200));
+        assert_eq!(first, at(3600));
+        stretch.learn(first, moment(7200), 1, None);
+        assert_eq!(stretch.next_from(moment(7202)), at(7140));
+        stretch.learn(at(7140), moment(7202), 1, None);
+        assert!(stretch.reaches(at(3660)) && !stretch.reaches(at(3659)));
+        let deep = stretch.next_from(moment(7200 + 15 * 60));
+        assert_eq!(deep, at(3602), "now and then by an hour again");
+    }
+
+    #[test]
+    fn a_run_goes_on_where_the_one_before_it_ended() {
+        let mut before = GaplessSpan::default();
+        before.learn(at(0), moment(4000), 1, None);
+        let mut after = GaplessSpan::parse(&before.to_text().unwrap());
+        assert!(after.reaches(at(60)) && after.read_at().is_none());
+        let from = after.next_from(moment(10_000));
+        assert_eq!(
+            from,
+            at(400),
+            "an hour before the last moment that was read"
+        );
+        after.learn(from, moment(10_000), 1, None);
+        assert!(after.reaches(at(60)));
+    }
+
+    #[test]
+    fn a_long_gap_is_not_made_up_for() {
+        let mut stretch = GaplessSpan::default();
+        stretch.learn(at(0), moment(4000), 1, None);
+        let late = moment(4000 + 25 * 3600);
+        let from = stretch.next_from(late);
+        assert_eq!(from, late.theirs.minus(DEEP_OVERLAP));
+        stretch.learn(from, late, 1, None);
+        assert!(
+            !stretch.reaches(at(4000)),
+            "nobody knows what happened then"
+        );
+        for nonsense in ["", "1", "2 1", "a b", "1 2 3"] {
+            assert_eq!(GaplessSpan::parse(nonsense).to_text(), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_has_not_come_to_its_end_is_read_again() {
+        let mut stretch = GaplessSpan::default();
+        stretch.learn(at(0), moment(4000), 1, Some(at(3000)));
+        assert_eq!(stretch.next_from(moment(4010)), at(2940));
+        stretch.learn(at(2940), moment(4010), 1, None);
+        assert_eq!(stretch.next_from(moment(4020)), at(3950));
+    }
+}

@@ -1,0 +1,189 @@
+//! One page of a span on its way: what it shows of scheduled invoices is noted, the rest is kept as
+//! observations where it is new.
+
+use std::sync::{Arc, Mutex};
+
+use super::itemize::itemize;
+use super::page::{Shared, Shown, fingerprint, lock};
+use super::schedule::{EntryKind, Trust};
+use crate::clock::Clock;
+use crate::domain::observation::{ObservedOrder, OrderState};
+use crate::domain::planner::spans::{SpanRequest, SpanWhy};
+use crate::domain::time::UnixMillis;
+use crate::limit::{Permit, SharedLimiter};
+use crate::provider::{Provider, ProviderError, Refund, SpanCursor, SpanKind, TimeSpan};
+
+/// What came of a request for a page of a span.
+pub(super) struct SpanOutcome {
+    pub(super) request: SpanRequest,
+    pub(super) permit: Permit,
+    /// The page's number in the schedule.
+    pub(super) number: u32,
+    pub(super) started_at: UnixMillis,
+    pub(super) result: Result<SpanShown, ProviderError>,
+}
+
+/// What a page of a span showed.
+#[derive(Debug, Default)]
+pub(super) struct SpanShown {
+    pub(super) items: u64,
+    pub(super) bytes: u64,
+    pub(super) next: Option<SpanCursor>,
+    /// Entries that it showed.
+    pub(super) slots: Vec<u32>,
+    /// How many of them it polled.
+    pub(super) polled: usize,
+    /// Those of them about which nothing has changed.
+    pub(super) unchanged: Vec<u32>,
+    /// To be judged.
+    pub(super) shown: Vec<Shown>,
+    pub(super) refunds: Vec<Refund>,
+}
+
+/// What a request for a page needs.
+pub(super) struct SpanReader {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) limiter: SharedLimiter,
+    pub(super) shared: Arc<Mutex<Shared>>,
+}
+
+impl SpanReader {
+    pub(super) async fn read(
+        self,
+        request: SpanRequest,
+        cursor: Option<SpanCursor>,
+        permit: Permit,
+    ) -> SpanOutcome {
+        let number = lock(&self.shared).schedule.begin_page();
+        let started_at = self.clock.now();
+        let result = match request.why {
+            SpanWhy::Refunds => self.refunds(&request, cursor.as_ref()).await,
+            SpanWhy::Paid => self.orders(SpanKind::Paid, &request, cursor.as_ref()).await,
+            SpanWhy::Due | SpanWhy::Followed => {
+                let created = SpanKind::Created;
+                self.orders(created, &request, cursor.as_ref()).await
+            }
+        };
+        SpanOutcome {
+            request,
+            permit,
+            number,
+            started_at,
+            result,
+        }
+    }
+
+    async fn refunds(
+        &self,
+        request: &SpanRequest,
+        cursor: Option<&SpanCursor>,
+    ) -> Result<SpanShown, ProviderError> {
+        let Some(list) = self.provider.lists_refunds() else {
+            return Err(ProviderError::Refused("there is no list of refunds".into()));
+        };
+        let page = list.refund_page(request.from, cursor).await?;
+        Ok(SpanShown {
+            items: page.refunds.len() as u64,
+            bytes: page.bytes,
+            next: page.next,
+            refunds: page.refunds,
+            ..SpanShown::default()
+        })
+    }
+
+    async fn orders(
+        &self,
+        kind: SpanKind,
+        request: &SpanRequest,
+        cursor: Option<&SpanCursor>,
+    ) -> Result<SpanShown, ProviderError> {
+        let Some(list) = self.provider.lists_by_time() else {
+            return Err(ProviderError::Refused("there is no list by time".into()));
+        };
+        let span = TimeSpan {
+            kind,
+            from: request.from,
+            until: request.until,
+        };
+        let page = list.span_page(&span, cursor).await?;
+        let mut read = SpanShown {
+            items: page.orders.len() as u64,
+            bytes: page.bytes,
+            next: page.next,
+            ..SpanShown::default()
+        };
+        {
+            let mut shared = lock(&self.shared);
+            for order in page.orders {
+                read.sort(order, &mut shared);
+            }
+        }
+        // Of several orders with one external id, that which money came for.
+        read.shown.sort_by_key(|one| rank(one.observed.state));
+        self.itemize_all(&mut read.shown).await;
+        Ok(read)
+    }
+
+    /// Asks for the refunds of those that tell no more than their sum. One that cannot be asked about
+    /// is left to the next reading.
+    async fn itemize_all(&self, shown: &mut Vec<Shown>) {
+        for mut one in std::mem::take(shown) {
+            let observed = &mut one.observed;
+            let asked = itemize(
+                self.provider.as_ref(),
+                &self.limiter,
+                self.clock.as_ref(),
+                observed,
+            );
+            match asked.await {
+                Ok(()) => shown.push(one),
+                Err(error) => {
+                    tracing::debug!(order_id = %one.observed.order_id, %error, "refunds request failed");
+                }
+            }
+        }
+    }
+}
+
+/// Which of several orders an invoice is about that knows none yet, the first of them.
+fn rank(state: OrderState) -> u8 {
+    match state {
+        OrderState::Paid => 0,
+        OrderState::Partial | OrderState::Authorized => 1,
+        OrderState::Open | OrderState::Unknown => 2,
+        OrderState::Expired | OrderState::Cancelled => 3,
+    }
+}
+
+impl SpanShown {
+    /// Notes an order of the page where it is scheduled, and keeps it where it has to be judged.
+    fn sort(&mut self, observed: ObservedOrder, shared: &mut Shared) {
+        let schedule = &shared.schedule;
+        let external_id = observed.external_id.as_ref().map(|id| id.0.as_str());
+        let amount = observed.amount.as_ref();
+        let amount = amount.map(|money| (money.value.as_str(), money.currency.as_str()));
+        let terms = schedule.terms(external_id, amount);
+        let fingerprint = fingerprint(terms, observed.state);
+        let (slot, order) = schedule.slot_in_list(&observed.order_id.0, external_id);
+        if let Some(slot) = slot {
+            self.slots.push(slot);
+            let entry = schedule.entry(slot).filter(|entry| !entry.is_in_hand());
+            let Some(entry) = entry else { return };
+            self.polled += 1;
+            // What is told of an order for the first time, such as its end, is kept.
+            let is_known = entry.trust != Trust::New && entry.kind == EntryKind::Open;
+            if is_known && observed.state == OrderState::Open && entry.terms == terms {
+                self.unchanged.push(slot);
+                return;
+            }
+        } else if shared.is_seen(order, fingerprint) {
+            return;
+        }
+        self.shown.push(Shown {
+            position: None,
+            observed,
+            fingerprint,
+        });
+    }
+}

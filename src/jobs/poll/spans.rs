@@ -1,0 +1,323 @@
+//! Reading the list by time: what is due is told of by readings where that is cheaper, one page of a
+//! span at a time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::load::ScheduledInvoice;
+use super::page::lock;
+use super::poller::Poller;
+use super::schedule::{EntryKind, Schedule, Tick, tick};
+use super::span_reader::{SpanOutcome, SpanReader, SpanShown};
+use super::unmatched::Source;
+use crate::domain::planner::cover::By;
+use crate::domain::planner::spans::{
+    CreatedCandidate, SpanMoment, SpanPageSummary, SpanRequest, SpanWhy,
+};
+use crate::domain::time::UnixMillis;
+use crate::domain::transaction::TransactionStatus;
+use crate::provider::ClockDifference;
+use crate::store::StoreError;
+
+impl Poller {
+    /// Leaves to readings of the list by time what they tell of more cheaply. Returns the entries of
+    /// `due` that are left to other requests.
+    pub(super) fn plan_spans(
+        &mut self,
+        mut due: Vec<u32>,
+        schedule: &mut Schedule,
+        now: Duration,
+    ) -> Vec<u32> {
+        if !self.spans.is_used() {
+            return due;
+        }
+        if self.pass.once.is_none() {
+            self.leave_to_payments(&mut due, schedule, now);
+        }
+        if self.spans.follows() {
+            let followed = self.leave_to_search(&mut due, schedule);
+            self.spans.plan_followed(followed);
+        }
+        let shapes = self.shapes();
+        let candidates: Vec<CreatedCandidate> = due
+            .iter()
+            .filter_map(|&slot| {
+                let entry = schedule.entry(slot)?;
+                let is_placed = entry.candidate(shapes).by == By::Any && !entry.is_misplaced;
+                is_placed.then_some(CreatedCandidate {
+                    slot,
+                    created_at: entry.created_at(),
+                })
+            })
+            .collect();
+        let left: HashSet<u32> = self.spans.plan_created(&candidates).into_iter().collect();
+        let listed: HashSet<u32> = candidates.iter().map(|one| one.slot).collect();
+        due.retain(|slot| !listed.contains(slot) || left.contains(slot));
+        due
+    }
+
+    /// Takes out of `due` whom readings of payments tell of.
+    fn leave_to_payments(&mut self, due: &mut Vec<u32>, schedule: &mut Schedule, now: Duration) {
+        let wall = self.setup.clock.now();
+        let told: HashSet<u32> = due
+            .iter()
+            .copied()
+            .filter(|slot| {
+                let entry = schedule.entry(*slot);
+                let known_at = entry.and_then(|entry| entry.told_by_payments_since(wall));
+                known_at.is_some_and(|at| self.spans.reaches(self.their_time(at)))
+            })
+            .collect();
+        if told.is_empty() {
+            return;
+        }
+        if self.spans.counts_as_poll(now) {
+            self.note_polled_by_payments(due, &told, schedule, now);
+        } else if let Some(until) = self.spans.expect_paid(told.len(), now) {
+            for slot in &told {
+                schedule.postpone(*slot, tick(until));
+            }
+        } else {
+            return;
+        }
+        due.retain(|slot| !told.contains(slot));
+    }
+
+    /// These are not paid, as the last reading of payments told: a poll that changes nothing. The rows
+    /// of those that have ended need another plan all the same.
+    fn note_polled_by_payments(
+        &mut self,
+        due: &[u32],
+        told: &HashSet<u32>,
+        schedule: &mut Schedule,
+        now: Duration,
+    ) {
+        let wall = self.setup.clock.now();
+        let roll = self.rng.f64();
+        let mut ended = Vec::new();
+        for slot in due.iter().filter(|slot| told.contains(slot)) {
+            let Some(entry) = schedule.entry_mut(*slot) else {
+                continue;
+            };
+            entry.note_seen_at(wall);
+            if entry.kind == EntryKind::Ended {
+                ended.push(*slot);
+                continue;
+            }
+            let (created_at, expiry) = (entry.created_at(), entry.expiry());
+            let cadence = &self.setup.cadence;
+            let next = cadence.next_look_while_open(created_at, expiry, wall, roll);
+            schedule.postpone(*slot, tick(now + next.since(wall)));
+        }
+        self.unmatched.told.extend(schedule.take_turns(&ended));
+    }
+
+    /// Takes out of `due` who is known by the external id alone. Returns when the first row of them was
+    /// inserted.
+    fn leave_to_search(&self, due: &mut Vec<u32>, schedule: &Schedule) -> Option<UnixMillis> {
+        let mut first = None;
+        due.retain(|slot| {
+            let followed = schedule
+                .entry(*slot)
+                .filter(|entry| entry.kind == EntryKind::Followed);
+            let created_at = followed.map(|entry| self.their_time(entry.created_at()));
+            first = [first, created_at].into_iter().flatten().min();
+            followed.is_none()
+        });
+        first
+    }
+
+    /// Begins the next request to the list by time, if one is wanted and the limits allow it: first
+    /// what is due needs, then refunds, then payments.
+    pub(super) async fn begin_span_request(&mut self) -> Result<(), StoreError> {
+        let now = self.setup.clock.monotonic();
+        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
+        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
+        let may_begin = self.spans.is_used() && self.requests.span.is_none();
+        if !may_begin || is_fetches_turn || self.setup.limiter.lock().room(now) == 0 {
+            return Ok(());
+        }
+        let begun = self.moment(now);
+        let mut request = self.spans.take_due_request(begun);
+        if request.is_none() && self.pass.once.is_none() {
+            request = self.request_beyond(begun).await?;
+        }
+        if let Some(request) = request {
+            self.send_span_request(request, now);
+        }
+        Ok(())
+    }
+
+    async fn request_beyond(
+        &mut self,
+        begun: SpanMoment,
+    ) -> Result<Option<SpanRequest>, StoreError> {
+        if self.spans.refunds_are_due(begun.at) {
+            return Ok(Some(self.spans.take_refunds_request(begun)));
+        }
+        if !self.spans.paid_is_due(begun.at) {
+            return Ok(None);
+        }
+        if self.setup.store.has_pending(&self.setup.account).await? {
+            return Ok(Some(self.spans.take_paid_request(begun)));
+        }
+        self.spans.rest(begun.at);
+        Ok(None)
+    }
+
+    fn send_span_request(&mut self, request: SpanRequest, now: Duration) {
+        let Ok(permit) = self.setup.limiter.lock().take(now) else {
+            self.spans.give_up();
+            return;
+        };
+        self.requests.list_was_last = true;
+        let cursor = self.requests.span_cursor.take();
+        let reader = SpanReader {
+            provider: Arc::clone(&self.setup.provider),
+            clock: Arc::clone(&self.setup.clock),
+            limiter: self.setup.limiter.clone(),
+            shared: Arc::clone(&self.shared),
+        };
+        let cursor = cursor.filter(|_| !request.is_first);
+        self.requests.span = Some(reader.read(request, cursor, permit).boxed());
+    }
+
+    /// Takes in a page of a span that came back.
+    pub(super) fn accept_span_answer(&mut self, outcome: SpanOutcome) {
+        self.meter_span(&outcome);
+        let now = self.setup.clock.monotonic();
+        self.settle(&outcome.permit, outcome.result.as_ref().map(|_| ()), true);
+        let source = Source {
+            number: outcome.number,
+            started_at: outcome.started_at,
+            roll: self.rng.f64(),
+            is_span: true,
+        };
+        match outcome.result {
+            Ok(read) => self.learn_span(&outcome.request, read, source, now),
+            Err(error) => {
+                tracing::debug!(account = %self.setup.account, %error, "request for the list by time failed");
+                self.spans.fail(now);
+                self.planner.plan_again();
+            }
+        }
+    }
+
+    fn learn_span(
+        &mut self,
+        request: &SpanRequest,
+        read: SpanShown,
+        source: Source,
+        now: Duration,
+    ) {
+        self.note_unchanged(&read.unchanged, source, now);
+        let unsettled = read.refunds.iter().map(|refund| &refund.transaction);
+        let unsettled = unsettled.filter(|one| one.status == TransactionStatus::InProgress);
+        let summary = SpanPageSummary {
+            items: read.items,
+            bytes: read.bytes,
+            goes_on: read.next.is_some(),
+            slots: &read.slots,
+            polled: read.polled,
+            unsettled_since: unsettled.map(|one| one.happened_at).min(),
+        };
+        let concluded = self.spans.learn_page(summary, now);
+        self.requests.span_cursor = read.next;
+        self.recorder.read_span(self.setup.clock.now());
+        self.unmatched.take_in(source, read.shown, read.refunds);
+        let Some(missed) = concluded else { return };
+        let mut shared = lock(&self.shared);
+        for slot in missed.0 {
+            shared.schedule.clear_place(slot);
+        }
+        if request.why == SpanWhy::Followed {
+            self.put_off_followed(&mut shared.schedule, source, now);
+        }
+        drop(shared);
+        self.planner.plan_again();
+    }
+
+    /// A complete search did not show these. That proves nothing, since their orders may be made yet:
+    /// they are looked for again in their time.
+    fn put_off_followed(&self, schedule: &mut Schedule, source: Source, now: Duration) {
+        let wall = self.setup.clock.now();
+        let cadence = &self.setup.cadence;
+        for slot in schedule.due_slots(tick(now)).to_vec() {
+            let followed = schedule.entry(slot).filter(|entry| {
+                entry.kind == EntryKind::Followed && entry.is_answered_by(source.number)
+            });
+            let Some(entry) = followed else { continue };
+            let (created_at, expiry) = (entry.created_at(), entry.expiry());
+            let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
+            let due = match self.pass.once {
+                Some(_) => Tick::MAX - 1,
+                None => tick(now + next.since(wall)),
+            };
+            schedule.postpone(slot, due);
+        }
+    }
+
+    /// Plans the rows of ended invoices that a reading of payments did not show.
+    pub(super) async fn plan_told(&mut self) -> Result<(), StoreError> {
+        if self.unmatched.told.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<ScheduledInvoice> = std::mem::take(&mut self.unmatched.told);
+        let ids: Vec<_> = told.iter().map(|(_, id)| *id).collect();
+        let invoices = match self.setup.store.load(&ids).await {
+            Ok(invoices) => invoices,
+            Err(error) => {
+                let mut shared = lock(&self.shared);
+                for (slot, _) in told {
+                    shared.schedule.make_due(slot);
+                }
+                return Err(error);
+            }
+        };
+        let mut gone: HashSet<u32> = told.iter().map(|(slot, _)| *slot).collect();
+        for invoice in invoices {
+            let slot = lock(&self.shared).schedule.slot_of(&invoice);
+            let is_in_hand = slot.is_some_and(|slot| gone.remove(&slot));
+            if is_in_hand && invoice.schedule.is_nudged() {
+                // A program asks for a poll begun after that.
+                slot.inspect(|slot| lock(&self.shared).schedule.remove(*slot));
+                self.read_again_in(Duration::ZERO);
+            } else if is_in_hand {
+                self.plan_polled(Box::new(invoice));
+            }
+        }
+        let mut shared = lock(&self.shared);
+        for slot in gone {
+            shared.schedule.remove(slot);
+        }
+        Ok(())
+    }
+
+    /// When the next request to the list by time could begin, if the limits allow it.
+    pub(super) fn next_span_at(&self, now: Duration) -> Option<Duration> {
+        if self.requests.span.is_some() {
+            return None;
+        }
+        let next = self.spans.next_request(self.pass.once.is_some());
+        next.map(|at| at.max(now))
+    }
+
+    fn moment(&self, now: Duration) -> SpanMoment {
+        SpanMoment {
+            at: now,
+            theirs: self.their_time(self.setup.clock.now()),
+        }
+    }
+
+    /// A moment of our clock by the provider's.
+    fn their_time(&self, ours: UnixMillis) -> UnixMillis {
+        match self.setup.provider.clock_difference() {
+            Some(ClockDifference::Ahead(by)) => ours.plus(by),
+            Some(ClockDifference::Behind(by)) => ours.minus(by),
+            None => ours,
+        }
+    }
+}

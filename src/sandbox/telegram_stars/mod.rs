@@ -1,0 +1,11 @@
+//! The simulated Bot API, as far as Telegram Stars go: invoice links and the bot's ledger.
+//!
+//! `entry` is one movement, `store` the ledger, `dialect` and `api` speak HTTP.
+
+mod api;
+mod dialect;
+mod entry;
+mod store;
+
+pub(super) use api::routes;
+pub(super) use store::StarsSimulator;
