@@ -93,7 +93,6 @@ macro_rules! columns {
         }),*];
 
         /// Their names as SQL, with a comma after each.
-        #[expect(unused_macros, reason = "the lint does not see it used within `concat!`")]
         macro_rules! invoice_columns {
             () => {
                 concat!($($name, ", "),*)
@@ -142,7 +141,6 @@ columns! {
     Standing "status"          custom(read_status, write_status);
     Order    "order_id"        custom(read_order_id, write_order_id);
 }
-pub(super) use invoice_columns;
 
 impl Column {
     /// The columns that are written up to a part, in their order.

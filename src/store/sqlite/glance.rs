@@ -4,11 +4,9 @@
 use sqlx::Row as _;
 
 use super::SqliteStore;
-use super::columns::invoice_columns;
 use super::invoices::invoices;
 use super::overview::{COVERED_FOR, covered_to};
 use super::row::packed_invoice;
-use super::transaction_columns::transaction_columns;
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;

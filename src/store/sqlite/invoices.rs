@@ -3,10 +3,8 @@
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
-use super::columns::invoice_columns;
 use super::error::{CONSTRAINT, primary_code};
 use super::row::{Cells, invoice, packed_invoice};
-use super::transaction_columns::transaction_columns;
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::store::{HistoryEvent, InvoiceQuery, NewInvoice, Reference, StoreError};

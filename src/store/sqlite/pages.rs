@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
-use super::columns::invoice_columns;
 use super::row::{Cells, invoice, packed_invoice};
-use super::transaction_columns::transaction_columns;
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::money::Money;
 use crate::domain::state::Status;

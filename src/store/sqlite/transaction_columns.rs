@@ -89,7 +89,6 @@ columns! {
             |row, cell| { row.happened_at = cell.time()?.unwrap_or_default(); Ok(()) };
     }
 }
-pub(super) use transaction_columns;
 
 impl TransactionColumn {
     /// Every column, in the order in which the cells of a batch stand.

@@ -9,10 +9,9 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::accounts;
 use super::batch::JsonRows;
-use super::columns::invoice_columns;
 use super::connection::WriteConnection;
 use super::row::{Cells, invoice, packed_invoice, transaction};
-use super::transaction_columns::{OWNER, Owned, TransactionColumn, transaction_columns};
+use super::transaction_columns::{OWNER, Owned, TransactionColumn};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
