@@ -40,14 +40,15 @@ pub fn audit(
 ) -> Audit {
     Audit {
         account: AccountName(account.name.clone()),
-        provider,
         store,
         clock: Arc::clone(clock),
         limiter,
         rules: Rules {
             accept_test_payments: account.accept_test_payments,
+            one_currency: provider.one_currency(),
             ..Rules::default()
         },
+        provider,
         adopt,
         borrowed: None,
         polled_until: None,
@@ -84,6 +85,7 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
             rules: Rules {
                 accept_test_payments: settings.accept_test_payments,
                 deadline_grace: parts.config.polling.deadline_grace,
+                one_currency: account.provider.one_currency(),
             },
             intake_interval: parts.config.polling.intake_interval,
             limiter: account.limiter.clone(),

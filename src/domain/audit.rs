@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::decide::Rules;
 use super::event_id;
 use super::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use super::money::Money;
@@ -137,7 +138,12 @@ pub struct AuditRow {
 
 /// Compares an invoice with its order. Of an invoice in `review` the states are not compared: a
 /// person knows already.
-pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &ObservedOrder) -> Vec<Discrepancy> {
+pub fn compare(
+    rules: &Rules,
+    account: &AccountName,
+    ours: &AuditRow,
+    theirs: &ObservedOrder,
+) -> Vec<Discrepancy> {
     let mut kinds = Vec::new();
     let other_id = theirs
         .external_id
@@ -147,7 +153,7 @@ pub fn compare(account: &AccountName, ours: &AuditRow, theirs: &ObservedOrder) -
         kinds.push(DiscrepancyKind::ExternalId);
     }
     if let (Some(our_sum), Some(their_sum)) = (&ours.amount, &theirs.amount)
-        && !our_sum.agrees_with(their_sum)
+        && !our_sum.agrees_where(their_sum, rules.one_currency)
     {
         kinds.push(DiscrepancyKind::Amount);
     }

@@ -140,7 +140,7 @@ fn judge(rules: &Rules, row: &mut Invoice, observation: Observation) -> Judgemen
             return order::judge_evidence(rules, row, &Evidence::from(&observed));
         }
         Observation::Created(observed) => {
-            creation::judge_creation(facts, &row.external_id.0, &observed)
+            creation::judge_creation(rules, facts, &row.external_id.0, &observed)
         }
         Observation::NotFound {
             observed_at,

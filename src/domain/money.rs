@@ -23,18 +23,24 @@ pub struct Money {
 }
 
 impl Money {
-    /// Whether both are the same sum: equal value, same currency. TON and GRAM are one currency
-    /// (Toncoin took the ticker GRAM on 15 June 2026). A value that is no decimal agrees with
-    /// nothing.
+    /// Whether both are the same sum: equal value, same currency. A value that is no decimal agrees
+    /// with nothing.
     pub fn agrees_with(&self, other: &Self) -> bool {
-        same_currency(&self.currency, &other.currency) && same_value(&self.value, &other.value)
+        self.agrees_where(other, &[])
+    }
+
+    /// The same where a provider writes one currency by several codes, `one_currency`.
+    pub fn agrees_where(&self, other: &Self, one_currency: &[&str]) -> bool {
+        let is_of_it = |money: &Self| one_currency.contains(&money.currency.as_str());
+        let is_same = self.currency == other.currency || is_of_it(self) && is_of_it(other);
+        is_same && same_value(&self.value, &other.value)
     }
 
     /// Whether this is the greater sum of the same currency.
     pub fn exceeds(&self, other: &Self) -> bool {
         let values = (parse(&self.value), parse(&other.value));
         let is_greater = matches!(values, (Some(ours), Some(theirs)) if ours > theirs);
-        same_currency(&self.currency, &other.currency) && is_greater
+        self.currency == other.currency && is_greater
     }
 
     /// The same sum as a plain decimal, where it was written with an exponent.
@@ -68,11 +74,6 @@ pub fn same_value(a: &str, b: &str) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => false,
     }
-}
-
-/// Whether two codes name one currency.
-pub fn same_currency(a: &str, b: &str) -> bool {
-    canonical_currency(a) == canonical_currency(b)
 }
 
 /// The sum of plain decimals, as one. None for no values, and where one is no plain decimal.
@@ -147,6 +148,8 @@ fn parse(text: &str) -> Option<BigDecimal> {
     plain(text)?.parse().ok()
 }
 
+/// One spelling for what a provider may write by several codes. A fingerprint of what was shown, so that a
+/// page shows nothing new where only the code changed; whether sums agree is told by `Money` alone.
 fn canonical_currency(code: &str) -> &str {
     if code == "GRAM" { "TON" } else { code }
 }
@@ -165,7 +168,10 @@ mod tests {
     #[test]
     fn amounts_agree_by_value() {
         assert!(money("1.0", "USD").agrees_with(&money("1.00", "USD")));
-        assert!(money("0.100000340", "TON").agrees_with(&money("0.10000034", "GRAM")));
+        let gram = money("0.10000034", "GRAM");
+        assert!(!money("0.100000340", "TON").agrees_with(&gram));
+        assert!(money("0.100000340", "TON").agrees_where(&gram, &["TON", "GRAM"]));
+        assert!(!money("0.100000340", "NOT").agrees_where(&gram, &["TON", "GRAM"]));
         assert!(!money("1.00", "USD").agrees_with(&money("1.00", "EUR")));
         assert!(!money("0.1000000000000000001", "TON").agrees_with(&money("0.1", "TON")));
         assert!(!money("", "USD").agrees_with(&money("", "USD")));

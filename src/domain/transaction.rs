@@ -104,7 +104,7 @@ pub fn moved_sum(
         Some(like) => &like.currency,
         None => &moved().next()?.amount.currency,
     };
-    let in_currency = moved().filter(|one| money::same_currency(&one.amount.currency, currency));
+    let in_currency = moved().filter(|one| one.amount.currency == *currency);
     let value = money::sum(in_currency.map(|one| one.amount.value.as_str()))?;
     Some(Money {
         value,

@@ -42,6 +42,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Takes another key from now on.
     fn set_key(&self, key: ApiKey);
 
+    /// Codes by which it writes one currency; most providers have none such.
+    fn one_currency(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// By how much the provider's clock differed from ours at its last answer; None where it tells no
     /// time.
     fn clock_difference(&self) -> Option<ClockDifference> {

@@ -3,7 +3,7 @@
 
 mod money;
 
-use payrecond::domain::decide::{Decision, decide};
+use payrecond::domain::decide::{Decision, Rules, decide, decide_by};
 use payrecond::domain::event::{Event, EventType};
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::observation::{
@@ -416,18 +416,32 @@ fn a_mismatch_is_for_a_person_to_judge() {
 }
 
 #[test]
-fn amounts_are_compared_by_value_and_ton_is_gram() {
+fn amounts_are_compared_by_value_and_ton_is_gram_where_the_provider_says_so() {
     let mut before = settled(S::Pending);
     before.facts.amount = Some(money("0.1", "TON"));
     let told = |value, currency| ObservedOrder {
         amount: Some(money(value, currency)),
         ..observed(O::Paid)
     };
-    let after = see(&before, &told("0.100000000", "GRAM"));
+    let at_walletpay = Rules {
+        one_currency: &["TON", "GRAM"],
+        ..Rules::default()
+    };
+    let hear =
+        |rules, observed| decide_by(rules, &before, "walletpay", Observation::Seen(observed));
+    let after = hear(&at_walletpay, told("0.100000000", "GRAM"));
     led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
     assert_eq!(after.row.facts.amount, Some(money("0.1", "TON")));
-    let after = see(&before, &told("0.1000000000000000001", "GRAM"));
+    let after = hear(&at_walletpay, told("0.1000000000000000001", "GRAM"));
     led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
+    let elsewhere = hear(&Rules::default(), told("0.1", "GRAM"));
+    led_to(
+        &before,
+        &elsewhere,
+        S::Review,
+        AMOUNT,
+        Some(EventType::Review),
+    );
 
     let silent = ObservedOrder {
         amount: None,

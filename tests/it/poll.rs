@@ -522,7 +522,7 @@ async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
 async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
     let shop = slow_shop().await;
     let one_request = Limits {
-        requests_per_second: 0.01,
+        requests_per_second: 0.0001,
         ..UNLIMITED
     };
     shop.execute(

@@ -2,6 +2,7 @@
 
 use super::facts::{move_to, note_order};
 use super::identity::{bears_another_id, mismatch};
+use super::rules::Rules;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Facts;
 use crate::domain::observation::{ObservedOrder, OrderState};
@@ -11,6 +12,7 @@ use crate::domain::state::{Status, reason};
 /// the next poll shows the rest. An order with our id and another sum is one that somebody else
 /// made: creating ours has failed.
 pub(super) fn judge_creation(
+    rules: &Rules,
     facts: &mut Facts,
     external_id: &str,
     seen: &ObservedOrder,
@@ -18,7 +20,7 @@ pub(super) fn judge_creation(
     if facts.status != Status::Requested || bears_another_id(external_id, seen) {
         return None;
     }
-    if mismatch(facts, external_id, seen).is_some() {
+    if mismatch(rules, facts, external_id, seen).is_some() {
         return end_creation(facts, Status::Review, reason::CREATE_CONFLICT);
     }
     note_order(facts, seen);

@@ -1,5 +1,6 @@
 //! Whose order it is that was observed, and whether it asks for what is expected.
 
+use super::rules::Rules;
 use crate::domain::invoice::Facts;
 use crate::domain::observation::ObservedOrder;
 use crate::domain::state::reason;
@@ -15,6 +16,7 @@ pub(super) fn is_of_another_order(facts: &Facts, seen: &ObservedOrder) -> bool {
 /// What differs between the order and what the invoice expects, worst first. What the provider
 /// leaves out contradicts nothing.
 pub(super) fn mismatch(
+    rules: &Rules,
     facts: &Facts,
     external_id: &str,
     seen: &ObservedOrder,
@@ -23,7 +25,9 @@ pub(super) fn mismatch(
         return Some(reason::EXTERNAL_ID_MISMATCH);
     }
     match (&facts.amount, &seen.amount) {
-        (Some(ours), Some(theirs)) if !ours.agrees_with(theirs) => Some(reason::AMOUNT_MISMATCH),
+        (Some(ours), Some(theirs)) if !ours.agrees_where(theirs, rules.one_currency) => {
+            Some(reason::AMOUNT_MISMATCH)
+        }
         (Some(_) | None, Some(_) | None) => None,
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn judge_evidence(rules: &Rules, row: &mut Invoice, told: &Evidence<'
     facts.not_found_since = None;
     let mismatch = told
         .order
-        .and_then(|seen| mismatch(facts, &external_id.0, seen));
+        .and_then(|seen| mismatch(rules, facts, &external_id.0, seen));
     let mut moved = MoneyChange::apply(facts, transactions, told.money);
     let case = Case {
         rules,
@@ -59,7 +59,7 @@ pub(super) fn judge_evidence(rules: &Rules, row: &mut Invoice, told: &Evidence<'
 
 fn judge_by_status(facts: &mut Facts, external_id: &str, case: &Case<'_>) -> Option<EventType> {
     match facts.status {
-        Status::Requested => judge_creation(facts, external_id, case.evidence.order?),
+        Status::Requested => judge_creation(case.rules, facts, external_id, case.evidence.order?),
         Status::Pending => judge_state(facts, case),
         Status::Expired | Status::Cancelled => {
             if person_decided(facts) && !brings_new_money(facts, case) {

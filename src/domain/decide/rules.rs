@@ -9,6 +9,8 @@ pub struct Rules {
     pub accept_test_payments: bool,
     /// So long after the deadline a ledger must have been read.
     pub deadline_grace: Duration,
+    /// Codes by which the provider writes one currency.
+    pub one_currency: &'static [&'static str],
 }
 
 impl Default for Rules {
@@ -16,6 +18,7 @@ impl Default for Rules {
         Self {
             accept_test_payments: false,
             deadline_grace: Duration::from_mins(2),
+            one_currency: &[],
         }
     }
 }

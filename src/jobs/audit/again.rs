@@ -76,7 +76,7 @@ impl Audit {
             if row.updated_at > *asked_at && row.updated_at != before.updated_at {
                 continue;
             }
-            for finding in audit::compare(&self.account, row, order) {
+            for finding in audit::compare(&self.rules, &self.account, row, order) {
                 found.insert((row.id, finding.kind.as_str()), finding);
             }
         }

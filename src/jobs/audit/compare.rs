@@ -42,7 +42,7 @@ impl Audit {
                     .pop()
                     .unwrap_or(row);
             }
-            if !audit::compare(&self.account, &row, order).is_empty() {
+            if !audit::compare(&self.rules, &self.account, &row, order).is_empty() {
                 reading.differing.push((row, order.clone(), asked_at));
             }
         }

@@ -128,6 +128,11 @@ impl Provider for WalletPay {
         self.service.set_key(key);
     }
 
+    /// Toncoin took the ticker GRAM on 15 June 2026.
+    fn one_currency(&self) -> &'static [&'static str] {
+        &["TON", "GRAM"]
+    }
+
     fn clock_difference(&self) -> Option<ClockDifference> {
         self.service.clock_difference()
     }

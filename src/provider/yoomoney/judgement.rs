@@ -4,7 +4,7 @@
 use bigdecimal::BigDecimal;
 
 use crate::domain::invoice::Invoice;
-use crate::domain::money::{Money, same_currency};
+use crate::domain::money::Money;
 use crate::domain::observation::{OrderState, Payment};
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
 use crate::provider::LedgerJudgement;
@@ -81,7 +81,7 @@ fn reaches(fees: &Fees, came: &Money, payments: usize, price: &Money) -> bool {
     );
     let is_enough =
         matches!(values, (Ok(net), Ok(price)) if fees.are_enough(&net, payments, &price));
-    is_enough && same_currency(&came.currency, &price.currency)
+    is_enough && came.currency == price.currency
 }
 
 /// The word of the most telling operation.
