@@ -63,6 +63,7 @@ fn update_up_to(part: Part) -> String {
 }
 
 /// The statement that writes a row up to a part.
+#[cfg(test)]
 pub(super) fn update(part: Part) -> &'static str {
     let statement = UPDATES.iter().find(|(up_to, _)| *up_to == part);
     statement.map_or("", |(_, statement)| statement.as_str())
