@@ -16,7 +16,7 @@ pub(super) struct OutgoingEvent<'a> {
 }
 
 /// Where the value of a column comes from.
-enum Source {
+enum CellSource {
     /// The statement: the invoice, or a parameter.
     Sql(&'static str),
     /// A cell of the batch.
@@ -26,43 +26,43 @@ enum Source {
 /// `[id of the invoice, version it must have]` stand before the cells of the columns.
 const HEADER: usize = 2;
 
-const OUTBOX_COLUMNS: &[(&str, Source)] = &[
-    ("seq", Source::Cell(|rows, row| rows.number(row.seq))),
+const OUTBOX_COLUMNS: &[(&str, CellSource)] = &[
+    ("seq", CellSource::Cell(|rows, row| rows.number(row.seq))),
     (
         "event_id",
-        Source::Cell(|rows, row| rows.text(row.event.id().to_string().as_str())),
+        CellSource::Cell(|rows, row| rows.text(row.event.id().to_string().as_str())),
     ),
-    ("epoch", Source::Sql("?2")),
+    ("epoch", CellSource::Sql("?2")),
     (
         "subject",
-        Source::Cell(|rows, row| rows.text(row.subject().as_str())),
+        CellSource::Cell(|rows, row| rows.text(row.subject().as_str())),
     ),
     (
         "type",
-        Source::Cell(|rows, row| rows.text(row.event.event_type.as_str())),
+        CellSource::Cell(|rows, row| rows.text(row.event.event_type.as_str())),
     ),
-    ("account", Source::Sql("invoices.account")),
-    ("external_id", Source::Sql("invoices.external_id")),
+    ("account", CellSource::Sql("invoices.account")),
+    ("external_id", CellSource::Sql("invoices.external_id")),
     (
         "order_id",
-        Source::Cell(|rows, row| {
+        CellSource::Cell(|rows, row| {
             rows.text(row.event.facts.order_id.as_ref().map(|id| id.0.as_str()));
         }),
     ),
     (
         "status",
-        Source::Cell(|rows, row| rows.text(row.event.facts.status.as_str())),
+        CellSource::Cell(|rows, row| rows.text(row.event.facts.status.as_str())),
     ),
     (
         "previous_status",
-        Source::Cell(|rows, row| rows.text(row.event.previous_status.as_str())),
+        CellSource::Cell(|rows, row| rows.text(row.event.previous_status.as_str())),
     ),
-    ("version", Source::Sql("event.value ->> 1 + 1")),
+    ("version", CellSource::Sql("event.value ->> 1 + 1")),
     (
         "payload",
-        Source::Cell(|rows, row| rows.text(row.event.payload(row.seq, row.epoch).as_str())),
+        CellSource::Cell(|rows, row| rows.text(row.event.payload(row.seq, row.epoch).as_str())),
     ),
-    ("created_at", Source::Sql("?3")),
+    ("created_at", CellSource::Sql("?3")),
 ];
 
 /// Appends events of invoices that still have the version they were decided on.
@@ -71,8 +71,8 @@ pub(super) static APPEND: LazyLock<String> = LazyLock::new(|| {
     for (name, source) in OUTBOX_COLUMNS {
         names.push(*name);
         values.push(match source {
-            Source::Sql(sql) => (*sql).to_owned(),
-            Source::Cell(_) => format!("event.value ->> {}", cells.next().unwrap_or_default()),
+            CellSource::Sql(sql) => (*sql).to_owned(),
+            CellSource::Cell(_) => format!("event.value ->> {}", cells.next().unwrap_or_default()),
         });
     }
     format!(
@@ -94,8 +94,8 @@ impl OutgoingEvent<'_> {
         rows.number(self.event.version - 1);
         for (_, source) in OUTBOX_COLUMNS {
             match source {
-                Source::Sql(_) => {}
-                Source::Cell(write) => write(rows, self),
+                CellSource::Sql(_) => {}
+                CellSource::Cell(write) => write(rows, self),
             }
         }
     }
