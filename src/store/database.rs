@@ -166,9 +166,9 @@ impl DatabaseOptions {
             DatabaseLocation::File(path) => {
                 Ok(Arc::new(SqliteStore::open(self.to_sqlite(path)).await?))
             }
-            DatabaseLocation::Server(server) => {
-                Ok(Arc::new(PostgresStore::open(self.to_postgres(server)).await?))
-            }
+            DatabaseLocation::Server(server) => Ok(Arc::new(
+                PostgresStore::open(self.to_postgres(server)).await?,
+            )),
         }
     }
 

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    AccountRecord, BudgetAsk, Consumer, DueRow, InsertPlace, ListBeginning, QueuePlace, StoreError, StoredEvent,
-    Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, InsertPlace, ListBeginning, QueuePlace, StoreError,
+    StoredEvent, Written,
 };
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;

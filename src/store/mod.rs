@@ -5,9 +5,16 @@
 //! code names it. Whoever implements `Store` joins the suite in `tests/it/store/conformance.rs` with
 //! one line.
 
+#[macro_use]
+mod columns;
+#[macro_use]
+mod transaction_columns;
+
 mod account;
+mod cell;
 mod database;
 mod duties;
+mod json_rows;
 mod location;
 mod packed;
 pub mod postgres;
@@ -26,7 +33,8 @@ pub use reports::{
     Overview, Reference, Reports,
 };
 pub use rows::{
-    Consumer, DueRow, InsertPlace, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction, StoredEvent, Written,
+    Consumer, DueRow, InsertPlace, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction,
+    StoredEvent, Written,
 };
 
 /// What can go wrong with a database, by what the caller should do.

@@ -161,7 +161,9 @@ impl QueueReader {
         store: &dyn Store,
         account: &AccountName,
     ) -> Result<(), StoreError> {
-        let earliest = store.committed_since(account, &mut self.committed_to).await?;
+        let earliest = store
+            .committed_since(account, &mut self.committed_to)
+            .await?;
         if let Some(earliest) = earliest {
             let before = QueuePlace {
                 at: UnixMillis(earliest.0 - 1),

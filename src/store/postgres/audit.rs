@@ -111,7 +111,10 @@ pub(super) async fn rows_by_id(
     ids: &[InvoiceId],
 ) -> Result<Vec<AuditRow>, StoreError> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = store.connections.rows(sqlx::query(ROWS_BY_ID).bind(ids)).await?;
+    let rows = store
+        .connections
+        .rows(sqlx::query(ROWS_BY_ID).bind(ids))
+        .await?;
     rows.iter().map(audit_row).collect()
 }
 
@@ -214,7 +217,8 @@ async fn about(
         return Ok(None);
     };
     let statement =
-        sqlx::query("SELECT id, status, version::bigint FROM payrecond.invoices WHERE id = $1").bind(id.0);
+        sqlx::query("SELECT id, status, version::bigint FROM payrecond.invoices WHERE id = $1")
+            .bind(id.0);
     let Some(row) = store.connections.row(statement).await? else {
         return Ok(None);
     };

@@ -62,8 +62,7 @@ struct LearnedFacts<'a> {
 impl<'a> DecidedRow<'a> {
     pub(super) fn of(ord: usize, decision: &'a Decision) -> Self {
         let (row, plan) = (&decision.row, &decision.row.schedule);
-        let learns =
-            decision.facts_changed || decision.order_learned || decision.event.is_some();
+        let learns = decision.facts_changed || decision.order_learned || decision.event.is_some();
         Self {
             ord,
             id: row.id.0,
@@ -140,11 +139,7 @@ pub(super) struct EventRow<'a> {
 
 impl<'a> EventRow<'a> {
     /// The events of a batch, in order.
-    pub(super) fn all(
-        decisions: &[(usize, &'a Decision)],
-        prefix: &str,
-        epoch: &str,
-    ) -> Vec<Self> {
+    pub(super) fn all(decisions: &[(usize, &'a Decision)], prefix: &str, epoch: &str) -> Vec<Self> {
         let mut rows = Vec::new();
         for &(ord, decision) in decisions {
             let last = decision.event.as_deref();

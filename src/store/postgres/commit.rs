@@ -98,7 +98,9 @@ const RECORD: &str = concat!(
     decided!(),
     planned!(),
     ", moved AS (",
-    set_plan!("i.next_poll_at = 0 AND d.bp IS DISTINCT FROM 0 AND d.st NOT IN ('paid', 'rejected')"),
+    set_plan!(
+        "i.next_poll_at = 0 AND d.bp IS DISTINCT FROM 0 AND d.st NOT IN ('paid', 'rejected')"
+    ),
     ",              version         = d.nver,
                     status          = d.st,
                     order_id        = coalesce(i.order_id, d.ord_id),
@@ -253,7 +255,9 @@ async fn run(
     now: UnixMillis,
 ) -> Result<Result<Vec<PgRow>, sqlx::Error>, StoreError> {
     let numbered: Vec<(usize, &Decision)> = decisions.iter().copied().enumerate().collect();
-    let rows = numbered.iter().map(|&(ord, decision)| DecidedRow::of(ord, decision));
+    let rows = numbered
+        .iter()
+        .map(|&(ord, decision)| DecidedRow::of(ord, decision));
     let rows: Vec<DecidedRow<'_>> = rows.collect();
     let transactions = TransactionRow::all(&numbered);
     let records = !transactions.is_empty() || rows.iter().any(DecidedRow::learns);

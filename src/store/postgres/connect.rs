@@ -73,7 +73,9 @@ fn is_local(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some()
         || host.starts_with('/')
         || host == "localhost"
-        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        || host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 pub(super) async fn connect(server: &ServerLocation) -> Result<PgConnection, StoreError> {
@@ -82,8 +84,9 @@ pub(super) async fn connect(server: &ServerLocation) -> Result<PgConnection, Sto
     match opened {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(explained(error).at(server.to_string())),
-        Err(_) => Err(StoreError::Unavailable("no connection within 5 s".into())
-            .at(server.to_string())),
+        Err(_) => {
+            Err(StoreError::Unavailable("no connection within 5 s".into()).at(server.to_string()))
+        }
     }
 }
 

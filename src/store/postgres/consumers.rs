@@ -54,12 +54,18 @@ pub(super) async fn first_seq(store: &PostgresStore) -> Result<i64, StoreError> 
 
 pub(super) async fn consumer(store: &PostgresStore, name: &str) -> Result<i64, StoreError> {
     let statement = "SELECT acked_seq FROM payrecond.consumers WHERE name = $1";
-    let place = store.connections.number(sqlx::query(statement).bind(name)).await?;
+    let place = store
+        .connections
+        .number(sqlx::query(statement).bind(name))
+        .await?;
     if let Some(place) = place {
         return Ok(place);
     }
     store.connections.rows(sqlx::query(MAKE).bind(name)).await?;
-    let place = store.connections.number(sqlx::query(statement).bind(name)).await?;
+    let place = store
+        .connections
+        .number(sqlx::query(statement).bind(name))
+        .await?;
     place.ok_or_else(|| StoreError::Unavailable(format!("consumer {name} was deleted meanwhile")))
 }
 

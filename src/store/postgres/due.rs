@@ -83,7 +83,11 @@ pub(super) async fn clamp_future_plans(
         .collect();
     let pairs = json!(pairs).to_string();
     let mut left = i64::from(limit);
-    for row in store.connections.rows(sqlx::query(ACCOUNTS_IN_QUEUE)).await? {
+    for row in store
+        .connections
+        .rows(sqlx::query(ACCOUNTS_IN_QUEUE))
+        .await?
+    {
         let account: String = row.try_get(0)?;
         let statement = sqlx::query(CLAMP)
             .bind(store.fence.name.as_deref())

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore, accounts, audit, budget, commit, consumers, due, invoices, pages,
-    retention, transactions, watch,
+    PostgresStore, accounts, audit, budget, commit, consumers, due, invoices, pages, retention,
+    transactions, watch,
 };
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
@@ -14,8 +14,8 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::{
-    AccountRecord, BudgetAsk, Consumer, DueRow, InsertPlace, ListBeginning, QueuePlace, Reference, Store,
-    StoreError, StoredEvent, Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, InsertPlace, ListBeginning, QueuePlace, Reference,
+    Store, StoreError, StoredEvent, Written,
 };
 
 #[async_trait]

@@ -11,6 +11,8 @@ pub(super) fn refusal(error: &sqlx::Error) -> Option<String> {
 
 /// Another session holds a row: `lock_not_available`, or a deadlock that the server has ended.
 pub(super) fn is_locked(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|database| database.code());
+    let code = error
+        .as_database_error()
+        .and_then(|database| database.code());
     matches!(code.as_deref(), Some("55P03" | "40P01"))
 }

@@ -57,10 +57,7 @@ impl PostgresStore {
     }
 
     /// The one row of a statement that begins with `fenced!()` and ends with a column `allowed`.
-    pub(super) async fn fenced_row(
-        &self,
-        statement: Statement<'_>,
-    ) -> Result<PgRow, StoreError> {
+    pub(super) async fn fenced_row(&self, statement: Statement<'_>) -> Result<PgRow, StoreError> {
         let rows = self.connections.rows(statement).await?;
         self.allowed_row(rows)
     }

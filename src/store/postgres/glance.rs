@@ -145,7 +145,9 @@ pub(super) async fn newest_of(
     let statement = if status == Status::Review {
         sqlx::query(NEWEST_IN_REVIEW).bind(limit)
     } else {
-        sqlx::query(NEWEST_OF_STATUS).bind(status.as_str()).bind(limit)
+        sqlx::query(NEWEST_OF_STATUS)
+            .bind(status.as_str())
+            .bind(limit)
     };
     invoices(&store.connections.rows(statement).await?)
 }

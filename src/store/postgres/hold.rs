@@ -61,7 +61,12 @@ pub async fn hold(
     let Some(connection) = take(server, name).await? else {
         return Ok(None);
     };
-    let keeper = keep(server.clone(), name.to_owned(), connection, Arc::clone(&taken_by_another));
+    let keeper = keep(
+        server.clone(),
+        name.to_owned(),
+        connection,
+        Arc::clone(&taken_by_another),
+    );
     Ok(Some(ConsumerHold {
         taken_by_another,
         session: Some(tokio::spawn(keeper)),

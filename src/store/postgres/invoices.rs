@@ -7,9 +7,7 @@ use super::error::refusal;
 use super::row::{cells, invoices, packed_invoice};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
-use crate::store::{
-    HistoryEvent, InvoiceQuery, NewInvoice, Reference, StoreError, packed,
-};
+use crate::store::{HistoryEvent, InvoiceQuery, NewInvoice, Reference, StoreError, packed};
 
 /// Invoices by way of their accounts: the indices begin with the account, and hopping over the few
 /// names keeps a search without one at a few reads.

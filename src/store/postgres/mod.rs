@@ -116,7 +116,10 @@ pub async fn migrate(server: &ServerLocation, now: UnixMillis) -> Result<Migrate
         connection.execute("SET statement_timeout = 0").await?;
         let schema = schema::migrate_schema(&mut connection).await?;
         for statement in &schema.missing_roles {
-            tracing::warn!(statement, "role is missing; let a role that may create roles run the statement, then migrate again");
+            tracing::warn!(
+                statement,
+                "role is missing; let a role that may create roles run the statement, then migrate again"
+            );
         }
         let (epoch, put_back) = place::settle(&mut connection, now).await?;
         Ok(Migrated {
@@ -149,7 +152,9 @@ pub async fn prepare(server: &ServerLocation, now: UnixMillis) -> Result<Migrate
             put_back,
         })
     });
-    let settled = settled.await.map_err(|error| error.at(server.to_string()))?;
+    let settled = settled
+        .await
+        .map_err(|error| error.at(server.to_string()))?;
     connect::close(connection).await;
     Ok(settled)
 }

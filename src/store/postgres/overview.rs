@@ -121,7 +121,10 @@ pub(super) async fn payments_by_minute(
 }
 
 pub(super) async fn require_writable(store: &PostgresStore) -> Result<(), StoreError> {
-    store.connections.rows(sqlx::query(REQUIRE_WRITABLE)).await?;
+    store
+        .connections
+        .rows(sqlx::query(REQUIRE_WRITABLE))
+        .await?;
     Ok(())
 }
 
@@ -136,7 +139,9 @@ pub(super) async fn quick_check(store: &PostgresStore) -> Result<Result<(), Stri
     Ok(match store.connections.row(statement).await? {
         Some(row) => {
             let name: String = row.try_get(0)?;
-            Err(format!("index payrecond.{name} is invalid; REINDEX rebuilds it"))
+            Err(format!(
+                "index payrecond.{name} is invalid; REINDEX rebuilds it"
+            ))
         }
         None => Ok(()),
     })
@@ -147,13 +152,15 @@ pub(super) async fn quick_check(store: &PostgresStore) -> Result<Result<(), Stri
 pub(super) async fn count_by_status(
     store: &PostgresStore,
 ) -> Result<Vec<(Status, i64)>, StoreError> {
-    let statement =
-        sqlx::query("SELECT status, count(*) FROM payrecond.invoices GROUP BY status");
+    let statement = sqlx::query("SELECT status, count(*) FROM payrecond.invoices GROUP BY status");
     let rows = store.connections.rows(statement).await?;
     let mut counts = Status::ALL.map(|status| (status, 0)).to_vec();
     for row in &rows {
         let word: String = row.try_get(0)?;
-        if let Some(slot) = counts.iter_mut().find(|(status, _)| status.as_str() == word) {
+        if let Some(slot) = counts
+            .iter_mut()
+            .find(|(status, _)| status.as_str() == word)
+        {
             slot.1 = row.try_get(1)?;
         }
     }

@@ -56,8 +56,8 @@ const OF_ORDERS: &str = concat!(
     "SELECT ",
     packed_invoice!(),
     ", listed.place - 1
-      FROM unnest($2::text[]) WITH ORDINALITY AS listed (order_id, place)
-      JOIN payrecond.invoices AS i ON i.account = $1 AND i.order_id = listed.order_id
+      FROM unnest($2::text[]) WITH ORDINALITY AS listed (listed_id, place)
+      JOIN payrecond.invoices AS i ON i.account = $1 AND i.order_id = listed_id
      ORDER BY listed.place"
 );
 
@@ -149,7 +149,10 @@ pub(super) async fn has_pending(
 ) -> Result<bool, StoreError> {
     let statement = sqlx::query(HAS_PENDING).bind(&account.0);
     let row = store.connections.row(statement).await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    Ok(row
+        .map(|row| row.try_get(0))
+        .transpose()?
+        .unwrap_or_default())
 }
 
 pub(super) async fn load(

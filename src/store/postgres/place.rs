@@ -37,7 +37,8 @@ impl Found {
         let fingerprint: Option<String> = row.try_get("fingerprint")?;
         let fingerprint = fingerprint.ok_or_else(|| {
             StoreError::Unavailable(
-                "this server is a standby, which cannot be written; use the primary's address".into(),
+                "this server is a standby, which cannot be written; use the primary's address"
+                    .into(),
             )
         })?;
         Ok(Self {
@@ -61,7 +62,9 @@ impl ServerPlace {
     pub(super) async fn of(connection: &mut PgConnection) -> Result<Self, StoreError> {
         let found = Found::at(connection).await?;
         let epoch = found.epoch.ok_or_else(|| {
-            StoreError::Unusable("the database has no epoch; `payrecond migrate` completes it".into())
+            StoreError::Unusable(
+                "the database has no epoch; `payrecond migrate` completes it".into(),
+            )
         })?;
         Ok(Self {
             fingerprint: found.fingerprint,
@@ -86,7 +89,10 @@ impl ServerPlace {
 
     /// What a connection leads to is what was opened; for the pool, whose callers then ask
     /// `require_in_place`.
-    pub(super) async fn require_same(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub(super) async fn require_same(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
         match self.check(connection).await {
             Ok(()) => Ok(()),
             Err(error) => Err(sqlx::Error::Configuration(error.to_string().into())),
@@ -98,7 +104,9 @@ impl ServerPlace {
     /// the place.
     pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let found = Found::at(connection).await?;
-        let before = self.highest_seq.fetch_max(found.highest_seq, Ordering::Relaxed);
+        let before = self
+            .highest_seq
+            .fetch_max(found.highest_seq, Ordering::Relaxed);
         let has_fallen = found.highest_seq < before;
         if has_fallen {
             sqlx::query("UPDATE payrecond.meta SET value = 'fell back' WHERE key = 'place'")
@@ -126,7 +134,10 @@ pub(super) async fn settle(
         .await?;
     let found = Found::at(&mut transaction).await?;
     let put_back = found.epoch.is_some()
-        && found.remembered.as_ref().is_some_and(|place| *place != found.fingerprint);
+        && found
+            .remembered
+            .as_ref()
+            .is_some_and(|place| *place != found.fingerprint);
     let epoch = match found.epoch {
         Some(epoch) if !put_back => epoch,
         Some(_) | None => Uuid::new_v4().to_string(),

@@ -58,7 +58,9 @@ pub(super) async fn prune_outbox(
     };
     let statements = [
         sqlx::query(PASS_OVER).bind(off_consumer).bind(floor),
-        sqlx::query(RAISE_FLOOR).bind("outbox_floor").bind(floor.to_string()),
+        sqlx::query(RAISE_FLOOR)
+            .bind("outbox_floor")
+            .bind(floor.to_string()),
         sqlx::query("DELETE FROM payrecond.outbox WHERE seq < $1").bind(floor),
     ];
     together(store, statements).await
@@ -83,7 +85,9 @@ pub(super) async fn prune_transactions(
     limit: u32,
 ) -> Result<u64, StoreError> {
     let statements = [
-        sqlx::query(RAISE_FLOOR).bind("transactions_floor").bind(before.0.to_string()),
+        sqlx::query(RAISE_FLOOR)
+            .bind("transactions_floor")
+            .bind(before.0.to_string()),
         sqlx::query(
             "DELETE FROM payrecond.transactions
               WHERE (account, transaction_id, direction) IN (

@@ -10,18 +10,14 @@ use crate::store::{DueRow, StoreError};
 /// The one column that `invoice` reads, of the table `i`.
 macro_rules! packed_invoice {
     () => {
-        "json_build_array(i.id, i.account, i.external_id, i.description, i.timeout_seconds, \
-         i.options::text, i.metadata::text, \
-         i.status, i.reason, i.order_id, i.amount, i.currency, i.provider_status, i.order_number, \
-         i.pay_link, i.direct_pay_link, i.expires_at, i.paid_at, i.paid_amount, i.paid_currency, \
-         i.fee_amount, i.net_amount, i.exchange_rate, i.received_amount, i.refunded_amount, \
-         i.refunded_at, i.is_test, i.create_sent_at, i.ended_at, i.not_found_since, \
-         i.version, i.created_at, i.updated_at, i.next_poll_at, i.last_polled_at, i.polls, \
-         i.failures, i.last_error, \
-         (SELECT json_agg(json_build_array(t.transaction_id, t.direction, t.external_id, t.amount, \
-                                           t.currency, t.is_net, t.status, t.happened_at) \
-                          ORDER BY t.happened_at, t.transaction_id) \
-            FROM payrecond.transactions AS t WHERE t.invoice_id = i.id)::text)::text"
+        concat!(
+            "json_build_array(",
+            invoice_columns!(),
+            "(SELECT json_agg(json_build_array(",
+            transaction_columns!(),
+            "seen_at) ORDER BY happened_at, transaction_id) \
+                FROM payrecond.transactions WHERE invoice_id = i.id)::text)::text"
+        )
     };
 }
 pub(super) use packed_invoice;

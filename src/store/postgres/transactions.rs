@@ -61,19 +61,18 @@ const KEEP: &str = concat!(
 );
 
 macro_rules! packed_transaction {
-    ($more:literal) => {
+    () => {
         concat!(
-            "json_build_array(transaction_id, direction, external_id, amount, currency, is_net, \
-             status, happened_at",
-            $more,
-            ")::text"
+            "json_build_array(",
+            transaction_columns!(),
+            "seen_at)::text"
         )
     };
 }
 
 const OF_NOBODY: &str = concat!(
     "SELECT ",
-    packed_transaction!(""),
+    packed_transaction!(),
     " FROM payrecond.transactions
       WHERE account = $1 AND external_id = ANY ($2) AND invoice_id IS NULL
       ORDER BY happened_at, transaction_id"
@@ -81,7 +80,7 @@ const OF_NOBODY: &str = concat!(
 
 const OF_INVOICE: &str = concat!(
     "SELECT ",
-    packed_transaction!(", seen_at"),
+    packed_transaction!(),
     " FROM payrecond.transactions WHERE invoice_id = $1 ORDER BY happened_at, transaction_id"
 );
 
@@ -173,7 +172,10 @@ pub(super) async fn of_invoice(
     store: &PostgresStore,
     id: InvoiceId,
 ) -> Result<Vec<SeenTransaction>, StoreError> {
-    let rows = store.connections.rows(sqlx::query(OF_INVOICE).bind(id.0)).await?;
+    let rows = store
+        .connections
+        .rows(sqlx::query(OF_INVOICE).bind(id.0))
+        .await?;
     let seen = |row: &PgRow| {
         let mut cells = cells(row)?;
         Ok(SeenTransaction {

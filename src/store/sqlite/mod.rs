@@ -6,7 +6,6 @@
 mod access;
 mod accounts;
 mod audit;
-mod batch;
 mod budget;
 mod checkpoint;
 mod commit;
@@ -24,6 +23,7 @@ mod identity;
 mod invoices;
 mod lock;
 mod open;
+mod outbox;
 mod overview;
 mod pages;
 mod path;

@@ -5,24 +5,23 @@ use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
 use crate::domain::invoice::Invoice;
 use crate::store::StoreError;
-pub(super) use crate::store::packed::Cells;
+use crate::store::cell::CellValue;
 pub(super) use crate::store::packed::transaction;
-use crate::store::packed::{self, CellValue};
+use crate::store::packed::{self, Cells};
 
-/// The one column that `invoice` reads: an array of the cells, in its order. Each value that SQLite
-/// hands over costs an allocation freed on another thread, so a batch of rows comes packed.
+/// The one column that `invoice` reads: an array of the cells, in the order of the table of columns.
+/// Each value that SQLite hands over costs an allocation freed on another thread, so a batch of rows
+/// comes packed.
 macro_rules! packed_invoice {
     () => {
-        "json_array(id, account, external_id, description, timeout_seconds, options, metadata, \
-         status, reason, order_id, amount, currency, provider_status, order_number, \
-         pay_link, direct_pay_link, expires_at, paid_at, paid_amount, paid_currency, \
-         fee_amount, net_amount, exchange_rate, received_amount, refunded_amount, refunded_at, \
-         is_test, create_sent_at, ended_at, not_found_since, \
-         version, created_at, updated_at, next_poll_at, last_polled_at, polls, failures, last_error, \
-         '' || (SELECT json_group_array(json_array(transaction_id, direction, external_id, amount, \
-                                                   currency, is_net, status, happened_at) \
-                                        ORDER BY happened_at, transaction_id) \
-                  FROM transactions WHERE invoice_id = invoices.id))"
+        concat!(
+            "json_array(",
+            invoice_columns!(),
+            "'' || (SELECT json_group_array(json_array(",
+            transaction_columns!(),
+            "seen_at) ORDER BY happened_at, transaction_id) \
+                      FROM transactions WHERE invoice_id = invoices.id))"
+        )
     };
 }
 pub(super) use packed_invoice;
