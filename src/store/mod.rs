@@ -8,6 +8,7 @@
 mod account;
 mod database;
 mod duties;
+pub mod postgres;
 mod reports;
 mod rows;
 pub mod sqlite;
