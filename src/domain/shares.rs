@@ -70,6 +70,13 @@ impl ClusterView {
         accounts.map(String::as_str)
     }
 
+    /// Which daemon polls an account.
+    pub fn owner_of(&self, account: &str) -> Option<&str> {
+        let mut held = self.leases.iter().filter(|lease| self.is_held(lease));
+        let lease = held.find(|lease| account_of(&lease.name) == Some(account))?;
+        lease.owner.as_deref()
+    }
+
     /// The leases among `wanted` that `me` should take now.
     pub fn to_take(&self, me: &str, wanted: &[String]) -> Vec<String> {
         let free = self.leases.iter().filter(|lease| !self.is_held(lease));
@@ -81,7 +88,11 @@ impl ClusterView {
                 continue;
             };
             let waited = self.now.since(lease.until) >= ANYBODY_AFTER;
-            if waited || self.fewest_of_others(me, account).is_none_or(|fewest| mine <= fewest) {
+            if waited
+                || self
+                    .fewest_of_others(me, account)
+                    .is_none_or(|fewest| mine <= fewest)
+            {
                 mine += 1;
                 take.push(lease.name.clone());
             }
@@ -109,8 +120,12 @@ impl ClusterView {
     }
 
     fn accounts_of(&self, daemon: &str) -> usize {
-        let held = self.leases.iter().filter(|lease| self.is_owner(daemon, lease));
-        held.filter(|lease| account_of(&lease.name).is_some()).count()
+        let held = self
+            .leases
+            .iter()
+            .filter(|lease| self.is_owner(daemon, lease));
+        held.filter(|lease| account_of(&lease.name).is_some())
+            .count()
     }
 
     fn is_owner(&self, daemon: &str, lease: &LeaseState) -> bool {
@@ -155,14 +170,20 @@ mod tests {
     }
 
     fn wanted(accounts: &[&str]) -> Vec<String> {
-        accounts.iter().map(|account| account_lease(account)).collect()
+        accounts
+            .iter()
+            .map(|account| account_lease(account))
+            .collect()
     }
 
     #[test]
     fn a_lone_daemon_takes_all_that_it_knows() {
         let leases = ["a", "b", "c"].map(|account| lease(account, None, -1));
         let alone = view(&[daemon("one", &["a", "b"])], &leases);
-        assert_eq!(alone.to_take("one", &wanted(&["a", "b"])), wanted(&["a", "b"]));
+        assert_eq!(
+            alone.to_take("one", &wanted(&["a", "b"])),
+            wanted(&["a", "b"])
+        );
     }
 
     #[test]
@@ -172,14 +193,20 @@ mod tests {
         let fresh = view(&both, &[lease("a", Some("one"), 9), lease("b", None, -1)]);
         assert_eq!(fresh.to_take("two", &all), wanted(&["b"]));
         assert!(fresh.to_take("one", &all).is_empty());
-        let old = view(&both, &[lease("a", Some("one"), 9), lease("b", None, -1000)]);
+        let old = view(
+            &both,
+            &[lease("a", Some("one"), 9), lease("b", None, -1000)],
+        );
         assert_eq!(old.to_take("one", &all), wanted(&["b"]));
     }
 
     #[test]
     fn an_account_that_the_idle_daemon_does_not_know_is_taken_at_once() {
         let daemons = [daemon("one", &["a", "b"]), daemon("two", &["a"])];
-        let view = view(&daemons, &[lease("a", Some("one"), 9), lease("b", Some("gone"), -1)]);
+        let view = view(
+            &daemons,
+            &[lease("a", Some("one"), 9), lease("b", Some("gone"), -1)],
+        );
         assert_eq!(view.to_take("one", &wanted(&["a", "b"])), wanted(&["b"]));
     }
 
@@ -192,7 +219,10 @@ mod tests {
         let mut leases = leases.to_vec();
         leases[2].owner = Some("two".into());
         let even = view(&both, &leases);
-        assert_eq!((even.to_give_up("one"), even.to_give_up("two")), (None, None));
+        assert_eq!(
+            (even.to_give_up("one"), even.to_give_up("two")),
+            (None, None)
+        );
     }
 
     #[test]
@@ -220,7 +250,10 @@ mod tests {
             if !moved {
                 let counts = daemons.clone().map(|daemon| view.accounts_of(&daemon.name));
                 assert_eq!(counts.iter().sum::<usize>(), names.len());
-                assert!(counts.iter().all(|count| (2..=3).contains(count)), "{counts:?}");
+                assert!(
+                    counts.iter().all(|count| (2..=3).contains(count)),
+                    "{counts:?}"
+                );
                 return;
             }
             assert!(round < 49, "never at rest");

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::postgres::{self, PostgresOptions, PostgresStore};
 use super::sqlite::{self, SqliteOptions, SqliteStore};
-use super::{DatabaseLocation, Reports, ServerLocation, Store, StoreError};
+use super::{DatabaseLocation, Leases, Reports, ServerLocation, Store, StoreError};
 use crate::domain::time::UnixMillis;
 
 /// An open database, for the process that has it open.
@@ -41,6 +41,9 @@ pub trait Database: Store + Reports {
     /// When the write that is under way began; None while there is none. One that never ends hangs:
     /// no write waits long for other processes.
     fn writing_since(&self) -> Option<Instant>;
+
+    /// The leases by which several daemons share this database; None where one daemon has it alone.
+    fn leases(&self) -> Option<Arc<dyn Leases>>;
 
     /// Begins to watch for what others write.
     fn watch_changes(&self) -> Box<dyn ChangeWatch>;

@@ -15,6 +15,7 @@ mod cell;
 mod database;
 mod duties;
 mod json_rows;
+mod leases;
 mod location;
 mod packed;
 pub mod postgres;
@@ -27,6 +28,7 @@ use std::path::Path;
 pub use account::{AccountRecord, BudgetAsk, ListRecord, WORD_HOLDS_FOR};
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
+pub use leases::{Lease, Leases, Presence};
 pub use location::{DatabaseLocation, ServerLocation};
 pub use reports::{
     COUNTED_UP_TO, DetectTimes, HistoryEvent, InvoiceQuery, Lag, NewInvoice, OutboxEntry, Overdue,

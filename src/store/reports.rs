@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::{AccountRecord, SeenTransaction, StoreError};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 
@@ -93,6 +94,9 @@ pub trait Reports: Send + Sync + 'static {
         now: UnixMillis,
         minutes: u8,
     ) -> Result<Vec<u64>, StoreError>;
+
+    /// Which daemon has which lease; None where one daemon has the database alone.
+    async fn cluster(&self) -> Result<Option<ClusterView>, StoreError>;
 
     /// Every consumer that is not switched off, a hundred at most, the one that is furthest behind
     /// first, with what it has not read, counted up to `up_to`.

@@ -22,6 +22,7 @@ use crate::rows;
 
 mod conformance;
 mod on_postgres;
+mod two_stores;
 
 const NOW: UnixMillis = UnixMillis(1_795_293_000_000);
 

@@ -19,6 +19,7 @@ use crate::provider::{FetchOrders, KeyReader, ListByTime, ListOrders, Provider, 
 use crate::store::Store;
 
 /// What a poller is made of.
+#[derive(Clone)]
 pub struct PollSetup {
     /// The account.
     pub account: AccountName,

@@ -1,13 +1,14 @@
 //! The open database, for the process that has it open.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::watch::ServerWatch;
 use super::{PostgresStore, connect, copy};
-use crate::store::{ChangeWatch, Copied, Database, StoreError};
+use crate::store::{ChangeWatch, Copied, Database, Leases, StoreError};
 
 /// A daemon that has not been seen for so long is gone.
 const DAEMON_SEEN: &str = "
@@ -48,6 +49,10 @@ impl Database for PostgresStore {
     /// Every statement has a time-out, on both sides.
     fn writing_since(&self) -> Option<Instant> {
         None
+    }
+
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        Some(Arc::new(self.clone()))
     }
 
     fn watch_changes(&self) -> Box<dyn ChangeWatch> {

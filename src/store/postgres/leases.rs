@@ -98,7 +98,10 @@ impl Leases for PostgresStore {
     async fn view(&self, alive: Duration) -> Result<ClusterView, StoreError> {
         let statement = sqlx::query(VIEW).bind(millis(alive));
         let row = self.connections.row(statement).await?;
-        let text: String = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+        let text: String = row
+            .map(|row| row.try_get(0))
+            .transpose()?
+            .unwrap_or_default();
         let view: ViewJson = serde_json::from_str(&text)
             .map_err(|error| StoreError::Unusable(format!("leases or daemons: {error}")))?;
         Ok(view.into())

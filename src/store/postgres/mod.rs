@@ -20,6 +20,7 @@ mod fence;
 mod glance;
 mod hold;
 mod invoices;
+mod leases;
 mod overview;
 mod pages;
 mod place;

@@ -1,17 +1,23 @@
 //! What people and pages ask, on PostgreSQL.
 
 use std::io;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{PostgresStore, accounts, glance, invoices, overview, transactions};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{
-    AccountRecord, DetectTimes, HistoryEvent, InvoiceQuery, Lag, NewInvoice, OutboxEntry, Overdue,
-    Overview, Reference, Reports, SeenTransaction, StoreError,
+    AccountRecord, DetectTimes, HistoryEvent, InvoiceQuery, Lag, Leases as _, NewInvoice,
+    OutboxEntry, Overdue, Overview, Reference, Reports, SeenTransaction, StoreError,
 };
+
+/// A daemon that was not seen for so long is not shown; it announces itself more often than this,
+/// whatever its leases' term.
+const SEEN_WITHIN: Duration = Duration::from_mins(5);
 
 #[async_trait]
 impl Reports for PostgresStore {
@@ -83,6 +89,10 @@ impl Reports for PostgresStore {
         minutes: u8,
     ) -> Result<Vec<u64>, StoreError> {
         overview::payments_by_minute(self, now, minutes).await
+    }
+
+    async fn cluster(&self) -> Result<Option<ClusterView>, StoreError> {
+        Ok(Some(self.view(SEEN_WITHIN).await?))
     }
 
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::path::beside;
 use super::{SqliteStore, accounts, glance, invoices, overview, transactions};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{
@@ -84,6 +85,10 @@ impl Reports for SqliteStore {
         minutes: u8,
     ) -> Result<Vec<u64>, StoreError> {
         overview::payments_by_minute(self, now, minutes).await
+    }
+
+    async fn cluster(&self) -> Result<Option<ClusterView>, StoreError> {
+        Ok(None)
     }
 
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {

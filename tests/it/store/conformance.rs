@@ -38,7 +38,7 @@ pub trait Backend: Send + Sync {
 /// When the suite takes place, a year from when its rows were inserted at the latest.
 const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
 const LATER: UnixMillis = UnixMillis(NOW.0 + 60_000);
-const ACCOUNT: &str = "default";
+pub(super) const ACCOUNT: &str = "default";
 
 /// Holds a backend to every law, each on a fresh store of `make`.
 ///
@@ -474,7 +474,7 @@ fn decision(row: &Invoice, state: OrderState) -> Decision {
 }
 
 /// The provider said PAID: final, no further look.
-fn paid(row: &Invoice) -> Decision {
+pub(super) fn paid(row: &Invoice) -> Decision {
     let mut decision = decision(row, OrderState::Paid);
     decision.row.schedule.next_poll_at = None;
     decision
@@ -522,7 +522,7 @@ async fn all_due(backend: &impl Backend, account: &str) -> Vec<Invoice> {
     rows
 }
 
-async fn known(backend: &impl Backend, external_id: &str) -> Invoice {
+pub(super) async fn known(backend: &impl Backend, external_id: &str) -> Invoice {
     let Some(row) = backend.read(external_id).await else {
         panic!("{external_id} is there")
     };

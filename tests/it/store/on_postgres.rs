@@ -20,14 +20,14 @@ async fn postgres_does_what_every_store_must() {
 }
 
 /// A database on a server, and a program beside the store.
-struct Postgres {
-    database: TestDatabase,
-    store: PostgresStore,
+pub(super) struct Postgres {
+    pub(super) database: TestDatabase,
+    pub(super) store: PostgresStore,
 }
 
 impl Postgres {
     /// None where the machine has no server.
-    async fn make() -> Option<Self> {
+    pub(super) async fn make() -> Option<Self> {
         let database = server::database().await?;
         prepare(&location(&database), NOW).await.unwrap();
         let store = open(&database).await;
@@ -41,11 +41,11 @@ impl Postgres {
     }
 }
 
-fn location(database: &TestDatabase) -> ServerLocation {
+pub(super) fn location(database: &TestDatabase) -> ServerLocation {
     ServerLocation::new(database.url(As::Daemon), None)
 }
 
-async fn open(database: &TestDatabase) -> PostgresStore {
+pub(super) async fn open(database: &TestDatabase) -> PostgresStore {
     let options = PostgresOptions {
         server: location(database),
         subject_prefix: "payments".into(),
