@@ -55,7 +55,10 @@ pub enum DaemonError {
 pub fn database_options(config: &Config) -> DatabaseOptions {
     let is_off = config.feed.stdout == StdoutFeed::Off;
     DatabaseOptions {
-        location: DatabaseLocation::File(config.database.path.clone()),
+        location: match &config.database.server {
+            Some(server) => DatabaseLocation::Server(server.clone()),
+            None => DatabaseLocation::File(config.database.path.clone()),
+        },
         subject_prefix: config.feed.subject_prefix.clone(),
         off_consumer: is_off.then(|| STDOUT_CONSUMER.to_owned()),
     }

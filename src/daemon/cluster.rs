@@ -72,7 +72,11 @@ impl SharedPolling {
         setups: Vec<PollSetup>,
         heartbeat: Heartbeat,
     ) -> Self {
-        let (name, term) = (default_name(), Duration::from_secs(10));
+        let cluster = &parts.config.cluster;
+        let name = match cluster.name.as_str() {
+            "" => default_name(),
+            name => name.to_owned(),
+        };
         let settings: BTreeMap<&str, &AccountConfig> = parts
             .accounts
             .iter()
@@ -98,7 +102,7 @@ impl SharedPolling {
         };
         let clock = Arc::clone(&parts.clock);
         Self {
-            keeper: LeaseKeeper::new(Arc::clone(&leases), clock, me, term),
+            keeper: LeaseKeeper::new(Arc::clone(&leases), clock, me, cluster.lease),
             leases,
             share: parts.share.clone(),
             clock: Arc::clone(&parts.clock),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::time::UnixMillis;
 
 /// A free lease that nobody with less took for so long is taken by anybody.
-const ANYBODY_AFTER: Duration = Duration::from_millis(1_000);
+const ANYBODY_AFTER: Duration = Duration::from_secs(1);
 
 /// The lease of an account.
 const ACCOUNT: &str = "account:";
@@ -87,8 +87,8 @@ impl ClusterView {
                 take.push(lease.name.clone());
                 continue;
             };
-            let waited = self.now.since(lease.until) >= ANYBODY_AFTER;
-            if waited
+            let is_old = self.now.since(lease.until) >= ANYBODY_AFTER;
+            if is_old
                 || self
                     .fewest_of_others(me, account)
                     .is_none_or(|fewest| mine <= fewest)

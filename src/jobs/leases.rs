@@ -161,7 +161,7 @@ impl LeaseKeeper {
     }
 
     fn note_held(&mut self, asked: Duration) {
-        self.trusted_until = asked + self.term - self.term / MARGIN;
+        self.trusted_until = asked + self.term.saturating_sub(self.term / MARGIN);
     }
 
     /// Gives a lease back, once nothing is written for it any more.

@@ -218,7 +218,7 @@ impl Store for PostgresStore {
         transactions::keep(self, &place, of_nobody, now).await
     }
 
-    async fn transactions_of_nobody(
+    async fn unmatched_transactions(
         &self,
         account: &AccountName,
         labels: &[&ExternalId],

@@ -1,5 +1,7 @@
 //! What PostgreSQL's errors mean to those who use the store.
 
+use sqlx::error::DatabaseError;
+
 /// The row cannot be meant: a rule of the schema, a value of the wrong shape, a right that programs do
 /// not have. In words for people.
 pub(super) fn refusal(error: &sqlx::Error) -> Option<String> {
@@ -11,8 +13,6 @@ pub(super) fn refusal(error: &sqlx::Error) -> Option<String> {
 
 /// Another session holds a row: `lock_not_available`, or a deadlock that the server has ended.
 pub(super) fn is_locked(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(|database| database.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     matches!(code.as_deref(), Some("55P03" | "40P01"))
 }

@@ -16,7 +16,7 @@ use super::on_postgres::{Postgres, location, open};
 use crate::postgres::server::As;
 use crate::until::eventually;
 
-const TERM: Duration = Duration::from_secs(60);
+const TERM: Duration = Duration::from_mins(1);
 /// A lease that ends at once.
 const NO_TERM: Duration = Duration::ZERO;
 
@@ -153,7 +153,7 @@ async fn a_lease_has_one_owner_until_it_ends_or_is_released() {
     assert_eq!(take(&postgres, "two", TERM).await, None);
     let held = [first.clone()];
     let kept = postgres.store.renew("one", &held, TERM).await.unwrap();
-    assert_eq!(kept, [first.name.clone()]);
+    assert_eq!(kept, [first.name.as_str()]);
     postgres.store.release(&held).await.unwrap();
     let second = take(&postgres, "two", TERM).await.unwrap();
     assert!(second.token > first.token);
