@@ -103,8 +103,7 @@ impl Drop for TestDatabase {
 
 /// A server that ends with this process, however that ends.
 pub struct PostgresServer {
-    folder: PathBuf,
-    pub port: u16,
+    port: u16,
     /// Its input is the server's life: at its end the server stops and its folder goes.
     keeper: Child,
 }
@@ -132,11 +131,7 @@ impl PostgresServer {
         );
         let port = free_port();
         let keeper = keep(&binaries, &folder, port, settings);
-        Some(Self {
-            folder,
-            port,
-            keeper,
-        })
+        Some(Self { port, keeper })
     }
 
     pub fn url(&self, role: As, database: &str) -> String {
