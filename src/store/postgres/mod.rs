@@ -25,6 +25,7 @@ mod overview;
 mod pages;
 mod place;
 mod pool;
+mod prepare;
 mod reports;
 mod retention;
 mod row;
@@ -34,19 +35,17 @@ mod watch;
 
 pub use copy::restore_elsewhere;
 pub use hold::{ConsumerHold, hold};
+pub use prepare::{migrate, prepare};
 pub use schema::{
     MIGRATIONS, SchemaMigrated, migrate_schema, migrate_schema_by, require_usable_schema,
 };
 
 use std::sync::Arc;
 
-use sqlx::Executor as _;
-
 use self::fence::Fence;
 use self::place::ServerPlace;
 use self::pool::Connections;
-use super::{Migrated, ServerLocation, StoreError};
-use crate::domain::time::UnixMillis;
+use super::{ServerLocation, StoreError};
 
 /// How the database is opened.
 #[derive(Clone, Debug)]
@@ -76,7 +75,7 @@ impl PostgresStore {
     /// `Unusable` when it is not ours, or of another version; `Unavailable` when it cannot be
     /// reached just now.
     pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
-        let place = Arc::new(open_place(&options.server).await?);
+        let place = Arc::new(prepare::open_place(&options.server).await?);
         let connections = Connections::open(&options.server, Arc::clone(&place))?;
         Ok(Self {
             options: Arc::new(options),
@@ -93,69 +92,4 @@ impl PostgresStore {
     fn off_consumer(&self) -> Option<&str> {
         self.options.off_consumer.as_deref()
     }
-}
-
-async fn open_place(server: &ServerLocation) -> Result<ServerPlace, StoreError> {
-    let mut connection = connect::connect(server).await?;
-    let place = connect::within(async {
-        schema::require_usable_schema(&mut connection).await?;
-        ServerPlace::of(&mut connection).await
-    });
-    let place = place.await.map_err(|error| error.at(server.to_string()))?;
-    connect::close(connection).await;
-    Ok(place)
-}
-
-/// Makes the schema or brings it up to date, as its owner.
-///
-/// # Errors
-/// `Unusable` where it is not ours or newer, or this role may not change it.
-pub async fn migrate(server: &ServerLocation, now: UnixMillis) -> Result<Migrated, StoreError> {
-    let mut connection = connect::connect(server).await?;
-    let migrated = async {
-        // What a migration takes, it takes.
-        connection.execute("SET statement_timeout = 0").await?;
-        let schema = schema::migrate_schema(&mut connection).await?;
-        for statement in &schema.missing_roles {
-            tracing::warn!(
-                statement,
-                "role is missing; let a role that may create roles run the statement, then migrate again"
-            );
-        }
-        let (epoch, put_back) = place::settle(&mut connection, now).await?;
-        Ok(Migrated {
-            from_version: schema.from_version,
-            version: schema.version,
-            epoch,
-            put_back,
-        })
-    };
-    let migrated: Result<Migrated, StoreError> = migrated.await;
-    connect::close(connection).await;
-    migrated.map_err(|error| error.at(server.to_string()))
-}
-
-/// What a daemon does before it opens the database: it makes sure that it talks to the server itself,
-/// and that the epoch belongs to the place where the database is now.
-///
-/// # Errors
-/// `Unusable` behind a transaction pooler, or when the schema is not current.
-pub async fn prepare(server: &ServerLocation, now: UnixMillis) -> Result<Migrated, StoreError> {
-    connect::require_direct(server).await?;
-    let mut connection = connect::connect(server).await?;
-    let settled = connect::within(async {
-        schema::require_usable_schema(&mut connection).await?;
-        let (epoch, put_back) = place::settle(&mut connection, now).await?;
-        Ok(Migrated {
-            from_version: MIGRATIONS.len(),
-            version: MIGRATIONS.len(),
-            epoch,
-            put_back,
-        })
-    });
-    let settled = settled
-        .await
-        .map_err(|error| error.at(server.to_string()))?;
-    connect::close(connection).await;
-    Ok(settled)
 }

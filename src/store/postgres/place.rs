@@ -158,11 +158,9 @@ pub(super) async fn settle(
             .bind(found.highest_seq.max(now.0))
             .execute(&mut *transaction)
             .await?;
-        sqlx::query(
-            "UPDATE payrecond.leases SET token = token + 1, owner = NULL, until = '-infinity'",
-        )
-        .execute(&mut *transaction)
-        .await?;
+        sqlx::query("UPDATE payrecond.leases SET token = token + 1, owner = NULL, until = 0")
+            .execute(&mut *transaction)
+            .await?;
     }
     transaction.commit().await?;
     Ok((epoch, put_back))
