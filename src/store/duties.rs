@@ -232,8 +232,8 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<u64, StoreError>;
 
-    /// Takes orders that nobody follows in as invoices. Returns those taken in: left out are those
-    /// whose keys are used already, and those that break a rule of the database.
+    /// Adopts orders that no invoice follows as new invoices. Returns those adopted: orders whose
+    /// keys are already used, and those that break a rule of the database, are left out.
     async fn adopt(
         &self,
         account: &AccountName,
