@@ -173,12 +173,12 @@ impl Poller {
         self.reschedule(invoice, PollOutcome::NotPolled);
     }
 
-    /// A reading that told of many counted as a poll of this one, and nothing has changed.
+    /// A reading that covered many orders counted as a poll of this one, and nothing has changed.
     pub(super) fn plan_polled(&mut self, invoice: Box<Invoice>) {
         self.reschedule(invoice, PollOutcome::Unchanged);
     }
 
-    /// A decision that changes the plan and nothing else.
+    /// A decision that changes only the plan.
     fn reschedule(&mut self, invoice: Box<Invoice>, outcome: PollOutcome<'_>) {
         let now = self.setup.clock.now();
         let mut row = invoice.clone();

@@ -1,8 +1,8 @@
 //! The list of invoices of whole days (UTC), up to a hundred per page, in an undocumented order.
 //!
 //! `limit` is documented as the number of the last record, while most clients use it as the page
-//! size, and it is unknown which one the server implements. A page from `n` on sends `limit` = `n`
-//! + 100: a hundred records in the first case, a full page in the second. A server that refuses
+//! size, and it is unknown which one the server implements. A page from `n` on sends the limit
+//! `n+100`: a hundred records in the first case, a full page in the second. A server that refuses
 //! more than 100 treats it as a size, and gets 100 from then on. The next page begins after the
 //! records received, and a page without anything new is the end.
 
