@@ -1,4 +1,4 @@
-//! Rows of SQLite to values.
+//! Converts rows of SQLite to values.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
@@ -9,9 +9,9 @@ use crate::store::cell::CellValue;
 pub(super) use crate::store::packed::transaction;
 use crate::store::packed::{self, Cells};
 
-/// The one column that `invoice` reads: an array of the cells, in the order of the table of columns.
-/// Each value that SQLite hands over costs an allocation freed on another thread, so a batch of rows
-/// comes packed.
+/// The only column that `invoice` reads: an array of the cells, in the order of the table of
+/// columns. Each value that SQLite returns costs an allocation that is freed on another thread, so
+/// the cells are packed.
 macro_rules! packed_invoice {
     () => {
         concat!(
@@ -26,7 +26,7 @@ macro_rules! packed_invoice {
 }
 pub(super) use packed_invoice;
 
-/// Reads one invoice from a row that begins with `packed_invoice!()`.
+/// Reads an invoice from a row that begins with `packed_invoice!()`.
 pub(super) fn invoice(row: &SqliteRow) -> Result<Invoice, StoreError> {
     packed::invoice(&mut packed_cells(row)?)
 }
@@ -44,8 +44,8 @@ pub(super) fn packed_cells(row: &SqliteRow) -> Result<Cells, StoreError> {
     Cells::packed(bytes)
 }
 
-/// A column's value. Programs can store bytes that are no UTF-8; those are replaced, here as in
-/// `Cells::packed`, so that one odd row never stops the others.
+/// A column's value. Programs can store bytes that are not UTF-8; these are replaced, here and in
+/// `Cells::packed`, so that one invalid row never blocks the others.
 fn column(row: &SqliteRow, index: usize) -> Result<CellValue, sqlx::Error> {
     let value = row.try_get_raw(index)?;
     if value.is_null() {
