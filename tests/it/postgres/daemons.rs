@@ -41,13 +41,14 @@ impl ServerShop {
              age_factor = 0.0\njitter = 0.0\n",
             database.url(As::Daemon)
         );
-        for account in ACCOUNTS {
-            config += &format!(
+        let accounts = ACCOUNTS.map(|account| {
+            format!(
                 "[[account]]\nname = \"{account}\"\nbase_url = \"{}\"\n\
                  requests_per_second = 0\nstrategy = \"single\"\n",
                 sandbox.url()
-            );
-        }
+            )
+        });
+        config += &accounts.concat();
         std::fs::write(folder.path().join("payrecond.toml"), config).unwrap();
         Some(Self {
             database,
