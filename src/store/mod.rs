@@ -28,7 +28,7 @@ use std::path::Path;
 pub use account::{AccountRecord, BudgetAsk, ListRecord, WORD_HOLDS_FOR};
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
-pub use leases::{Lease, Leases, Presence};
+pub use leases::{Lease, Leases, Presence, process_name};
 pub use location::{DatabaseLocation, ServerLocation};
 pub use reports::{
     COUNTED_UP_TO, DetectTimes, HistoryEvent, InvoiceQuery, Lag, NewInvoice, OutboxEntry, Overdue,

@@ -15,7 +15,7 @@ use super::error::{is_locked, refusal};
 use super::fence::fenced;
 use super::transactions::write_transactions;
 use crate::domain::decide::Decision;
-use crate::domain::invoice::InvoiceId;
+use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
 
@@ -173,10 +173,18 @@ const MARK_CREATIONS: &str = concat!(
             SET create_sent_at = coalesce(i.create_sent_at, $4),
                 updated_at = greatest($4, i.updated_at + 1),
                 daemon_writes = i.daemon_writes + 1
-          WHERE i.id = ANY ($3) AND i.status = 'requested' AND EXISTS (SELECT 1 FROM allowed)
-      RETURNING i.id)
+          WHERE i.id IN (SELECT id FROM payrecond.invoices
+                          WHERE id = ANY ($3) AND status = 'requested'
+                            FOR NO KEY UPDATE SKIP LOCKED)
+            AND i.status = 'requested' AND EXISTS (SELECT 1 FROM allowed)
+      RETURNING i.id),
+     held AS (
+         SELECT account, next_poll_at FROM payrecond.invoices
+          WHERE id = ANY ($3) AND status = 'requested' AND id NOT IN (SELECT id FROM marked))
      SELECT EXISTS (SELECT 1 FROM allowed) AS allowed,
-            ARRAY (SELECT id FROM marked ORDER BY id) AS ids"
+            ARRAY (SELECT id FROM marked ORDER BY id) AS ids,
+            (SELECT min(account) FROM held) AS held_account,
+            (SELECT min(next_poll_at) FROM held) AS held_plan"
 );
 
 /// What must still be as it was read.
@@ -234,16 +242,40 @@ async fn commit_batch(
     if decisions.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let mut answer = run(store, decisions, unchanged, false, now).await?;
+    let mut without_locked = store.held.were_found_lately();
+    let mut answer = run(store, decisions, unchanged, without_locked, now).await?;
     if answer.as_ref().is_err_and(is_locked) {
-        answer = run(store, decisions, unchanged, true, now).await?;
+        without_locked = true;
+        store.held.note_found();
+        answer = run(store, decisions, unchanged, without_locked, now).await?;
     }
     match answer {
-        Ok(rows) => Ok(Ok(outcomes(store, &rows, decisions.len())?)),
+        Ok(rows) => {
+            let written = outcomes(store, &rows, decisions.len())?;
+            if without_locked {
+                note_left_out(store, decisions, &written, now);
+            }
+            Ok(Ok(written))
+        }
         Err(error) => match refusal(&error) {
             Some(why) => Ok(Err(why)),
             None => Err(error.into()),
         },
+    }
+}
+
+/// What was left out may be stale or locked: either way it is to be read again.
+fn note_left_out(
+    store: &PostgresStore,
+    decisions: &[&Decision],
+    written: &[Written],
+    now: UnixMillis,
+) {
+    for (decision, written) in decisions.iter().zip(written) {
+        if *written == Written::Stale {
+            let plan = decision.based_on_next_poll_at.unwrap_or(now);
+            store.held.note_left_out(&decision.row.account, plan);
+        }
     }
 }
 
@@ -319,6 +351,13 @@ pub(super) async fn mark_creations_sent(
         .bind(distinct)
         .bind(now.0);
     let row = store.fenced_row(statement).await?;
+    let held: (Option<String>, Option<i64>) =
+        (row.try_get("held_account")?, row.try_get("held_plan")?);
+    if let (Some(account), Some(plan)) = held {
+        store
+            .held
+            .note_left_out(&AccountName(account), UnixMillis(plan));
+    }
     let marked: Vec<i64> = row.try_get("ids")?;
     Ok(marked.into_iter().map(InvoiceId).collect())
 }

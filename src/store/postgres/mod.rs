@@ -18,6 +18,7 @@ mod duties;
 mod error;
 mod fence;
 mod glance;
+mod held;
 mod hold;
 mod invoices;
 mod leases;
@@ -30,6 +31,7 @@ mod reports;
 mod retention;
 mod row;
 mod schema;
+mod snapshots;
 mod transactions;
 mod watch;
 
@@ -43,8 +45,10 @@ pub use schema::{
 use std::sync::Arc;
 
 use self::fence::Fence;
+use self::held::HeldRows;
 use self::place::ServerPlace;
 use self::pool::Connections;
+use self::snapshots::OldSnapshots;
 use super::{ServerLocation, StoreError};
 
 /// How the database is opened.
@@ -64,6 +68,8 @@ pub struct PostgresStore {
     options: Arc<PostgresOptions>,
     connections: Connections,
     place: Arc<ServerPlace>,
+    held: Arc<HeldRows>,
+    snapshots: Arc<OldSnapshots>,
     /// What every write of a task depends on; people's writes depend on nothing.
     fence: Fence,
 }
@@ -81,6 +87,8 @@ impl PostgresStore {
             options: Arc::new(options),
             connections,
             place,
+            held: Arc::default(),
+            snapshots: Arc::default(),
             fence: Fence::none(),
         })
     }
