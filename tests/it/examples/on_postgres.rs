@@ -17,7 +17,7 @@ use crate::until::eventually;
 const DEBIAN_GO_PATH: &str = "/usr/share/gocode";
 
 /// An order that is made and paid, in one statement and two events.
-const PAY: &str = r#"
+const PAY: &str = "
     WITH moved AS (
         UPDATE payrecond.invoices
            SET pay_link = 'https://pay.example/1', order_id = 'O-' || external_id, status = 'paid',
@@ -31,7 +31,7 @@ const PAY: &str = r#"
            external_id, became, was, step,
            json_build_object('data', json_build_object('metadata', metadata::json)), 1
       FROM moved CROSS JOIN turn
-     CROSS JOIN (VALUES (1, 'requested', 'pending'), (2, 'pending', 'paid')) AS steps (step, was, became)"#;
+     CROSS JOIN (VALUES (1, 'requested', 'pending'), (2, 'pending', 'paid')) AS steps (step, was, became)";
 
 /// Where a shop has tables of its own beside payrecond's.
 async fn open_shop() -> Option<TestDatabase> {

@@ -88,6 +88,7 @@ async fn a_row_that_cannot_be_meant_is_refused_under_every_conflict_clause() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn what_can_be_meant_is_taken_as_it_is() {
     let Some(mut scene) = PgScene::set().await else {
         return;
