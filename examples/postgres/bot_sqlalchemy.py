@@ -54,8 +54,14 @@ ACKNOWLEDGE = text("UPDATE consumers SET acked_seq = :seq WHERE name = 'bot'")
 INVOICE = text("SELECT status, reason, pay_link FROM invoices WHERE external_id = :who")
 IS_CREDITED = text("SELECT 1 FROM shop_credited WHERE external_id = :who")
 
+
+def is_credited():
+    with engine.begin() as db:
+        return db.execute(IS_CREDITED, {"who": external_id}).first() is not None
+
+
 shown_link = None
-while True:
+while not is_credited():
     # Credit and acknowledgement are one transaction.
     with engine.begin() as db:
         for seq, event_id, event_type, who, payload in db.execute(UNREAD).fetchall():
@@ -66,12 +72,9 @@ while True:
                     db.execute(GIVE, {"customer": order["customer"], "eggs": order["eggs"]})
             db.execute(ACKNOWLEDGE, {"seq": seq})
         status, reason, link = db.execute(INVOICE, {"who": external_id}).one()
-        is_credited = db.execute(IS_CREDITED, {"who": external_id}).first()
     if link and link != shown_link:
         shown_link = link
         print("pay here:", link, flush=True)
-    if is_credited:
-        break
     if status == "rejected":
         sys.exit(f"{external_id} is rejected: {reason}")
     time.sleep(0.5)
