@@ -4,6 +4,7 @@
 //! are skipped with a word; in CI that is a failure.
 
 mod concurrent;
+mod daemons;
 mod schema;
 pub mod server;
 mod sql;
