@@ -22,8 +22,11 @@ const ROLES: &str = include_str!("../../../migrations/postgres/roles.sql");
 /// The roles that a server must have, and what makes each.
 const ROLE_NAMES: [&str; 2] = ["payrecond_daemon", "payrecond_app"];
 
-/// Two keys of this program's own: others lock by one, or by keys of theirs.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(x'70617972'::integer, 1)";
+/// Two keys of this program's own: others lock by one, or by keys of theirs. A migration of many rows may
+/// take its time.
+const LOCK: &str = "
+    SET LOCAL statement_timeout = 0;
+    SELECT pg_advisory_xact_lock(x'70617972'::integer, 1)";
 
 /// A table that is in use is not waited for longer: whoever comes after the migration waits as long
 /// as it does.
