@@ -165,18 +165,19 @@ const RECORD: &str = concat!(
        LEFT JOIN told ON told.event_id = e.eid"
 );
 
-/// Creations that are about to be sent. A row that a program holds is not among them.
+/// Creations that are about to be sent. `$5`: those whose rows others hold are left out.
 const MARK_CREATIONS: &str = concat!(
     fenced!(),
-    "marked AS (
+    "free AS MATERIALIZED (
+         SELECT id FROM payrecond.invoices
+          WHERE $5 AND id = ANY ($3) FOR NO KEY UPDATE SKIP LOCKED),
+     marked AS (
          UPDATE payrecond.invoices AS i
             SET create_sent_at = coalesce(i.create_sent_at, $4),
                 updated_at = greatest($4, i.updated_at + 1),
                 daemon_writes = i.daemon_writes + 1
-          WHERE i.id IN (SELECT id FROM payrecond.invoices
-                          WHERE id = ANY ($3) AND status = 'requested'
-                            FOR NO KEY UPDATE SKIP LOCKED)
-            AND i.status = 'requested' AND EXISTS (SELECT 1 FROM allowed)
+          WHERE i.id = ANY ($3) AND i.status = 'requested' AND EXISTS (SELECT 1 FROM allowed)
+            AND (NOT $5 OR i.id IN (SELECT id FROM free))
       RETURNING i.id),
      held AS (
          SELECT account, next_poll_at FROM payrecond.invoices
@@ -345,12 +346,21 @@ pub(super) async fn mark_creations_sent(
 ) -> Result<Vec<InvoiceId>, StoreError> {
     let distinct: BTreeSet<i64> = ids.iter().map(|id| id.0).collect();
     let distinct: Vec<i64> = distinct.into_iter().collect();
-    let statement = sqlx::query(MARK_CREATIONS)
-        .bind(store.fence.name.as_deref())
-        .bind(store.fence.token)
-        .bind(distinct)
-        .bind(now.0);
-    let row = store.fenced_row(statement).await?;
+    let mark = |without_locked| {
+        let statement = sqlx::query(MARK_CREATIONS)
+            .bind(store.fence.name.as_deref())
+            .bind(store.fence.token)
+            .bind(distinct.clone())
+            .bind(now.0)
+            .bind(without_locked);
+        store.connections.try_rows(statement)
+    };
+    let mut answer = mark(store.held.were_found_lately()).await?;
+    if answer.as_ref().is_err_and(is_locked) {
+        store.held.note_found();
+        answer = mark(true).await?;
+    }
+    let row = store.allowed_row(answer?)?;
     let held: (Option<String>, Option<i64>) =
         (row.try_get("held_account")?, row.try_get("held_plan")?);
     if let (Some(account), Some(plan)) = held {
