@@ -5,7 +5,7 @@ use super::{Case, Scene, gives, refused};
 const NO_CHANGE: &str = "SELECT changes() || ',' || count(*) FROM invoices";
 
 /// Rows that exist or existed, by one key or the other.
-const TAKEN: &[(&str, &str)] = &[
+pub const TAKEN: &[(&str, &str)] = &[
     ("external_id, order_id", "'P', '500'"),
     ("external_id, order_id", "'NEW', '100'"),
     ("external_id, order_id", "'P', '102'"),
