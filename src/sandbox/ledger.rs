@@ -4,11 +4,14 @@ use serde::Serialize;
 
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
+use super::sample::SampleShop;
 use super::simulator::ControlError;
 
 /// The ledger of one simulated provider.
 pub(super) trait SimulatedLedger: Send + Sync {
     fn provider(&self) -> SimulatedProvider;
+
+    fn sample(&self) -> &'static SampleShop;
 
     /// Puts a movement in, or changes one that is there.
     fn add(&self, new: &NewTransaction) -> Result<TransactionView, ControlError>;

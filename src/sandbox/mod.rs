@@ -26,6 +26,7 @@ mod options;
 mod params;
 mod play;
 mod reply;
+mod sample;
 mod serve;
 mod shelf;
 mod simulator;
@@ -51,6 +52,7 @@ pub use ledger::{NewTransaction, TransactionView};
 pub use moment::Moment;
 pub use operation::{Operation, SimulatedProvider};
 pub use options::SandboxOptions;
+pub use sample::{Bill, BillPayment, BillTruth, PayerHabit, SampleShop};
 pub use simulator::{
     ControlError, CreateError, OrderAction, OrderBatch, OrderEnding, OrderTruth, OrderView,
     SimulatedPayment, SimulatedRefund, ViewedAmount,

@@ -9,10 +9,13 @@ use serde_json::{Map, Value};
 
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
+use super::sample::SampleShop;
 
 /// The orders of one simulated provider, as the control side sees and changes them.
 pub(super) trait Simulator: Send + Sync {
     fn provider(&self) -> SimulatedProvider;
+
+    fn sample(&self) -> &'static SampleShop;
 
     /// Number of orders.
     fn len(&self) -> usize;

@@ -1,6 +1,8 @@
 //! All simulated providers with what they share: the truth that clients are measured against, and the
 //! hands that change it. The demo and tests use it in-process, next to the HTTP sides.
 
+mod bills;
+
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //! program's, its links lead somewhere, here and in the package. CONTRIBUTING.md explains the marks.
 
 mod links;
-mod page;
+pub mod page;
 mod scene;
 mod tables;
 

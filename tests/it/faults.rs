@@ -5,6 +5,7 @@
 
 mod access;
 mod account;
+mod apart;
 mod bad_line;
 mod creation;
 mod database;

@@ -19,6 +19,7 @@ mod crypto_pay;
 mod cryptocloud;
 mod daemon;
 mod decide;
+mod demo;
 mod docs;
 mod events;
 mod examples;

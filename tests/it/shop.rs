@@ -127,6 +127,10 @@ impl Shop {
                 if last == expected {
                     return;
                 }
+                // Nothing will happen any more.
+                if let Some(why) = failure_at(&self.database()) {
+                    panic!("{sql}: expected {expected}, still {last}; the daemon ended: {why}");
+                }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -242,6 +246,15 @@ pub fn environment() -> Environment {
         .collect()
 }
 
+/// Daemons of this process that ended with an error: by their database, why.
+static FAILED: Mutex<Vec<(PathBuf, String)>> = Mutex::new(Vec::new());
+
+fn failure_at(database: &Path) -> Option<String> {
+    let failed = FAILED.lock().unwrap();
+    let found = failed.iter().find(|(path, _)| path == database);
+    found.map(|(_, why)| why.clone())
+}
+
 /// A daemon in this process.
 pub struct Daemon {
     stop: CancellationToken,
@@ -260,7 +273,13 @@ impl Daemon {
         let (token, output) = (stop.clone(), stdout.clone());
         let running = tokio::spawn(async move {
             let reload = Arc::new(Notify::new());
-            daemon::run_until(config, &environment, output, token, reload).await
+            let database = config.database.path.clone();
+            let ended = daemon::run_until(config, &environment, output, token, reload).await;
+            if let Err(error) = &ended {
+                let why = (database, error.to_string());
+                FAILED.lock().unwrap().push(why);
+            }
+            ended
         });
         Self {
             stop,

@@ -1,5 +1,7 @@
 //! YooKassa over a scripted transport: what each body, documented or met in the wild, comes to.
 
+mod daemon;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -11,3 +11,15 @@ mod wire;
 
 pub(super) use api::routes;
 pub(super) use store::CryptoPaySimulator;
+
+use super::sample::{PayerHabit, SampleShop};
+
+/// An app that sells for USDT: exactly the price or nothing, and no way back.
+const SAMPLE: SampleShop = SampleShop {
+    key: "12345:sandbox-app-token",
+    account: "",
+    prices: ["0.50", "3.75", "12.00"],
+    currency: "USDT",
+    options: "{}",
+    habits: &[PayerHabit::Pays, PayerHabit::Pays, PayerHabit::LetsExpire],
+};

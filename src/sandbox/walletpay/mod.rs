@@ -14,3 +14,20 @@ pub use store::Created;
 
 pub(super) use api::routes;
 pub(super) use store::WalletPaySimulator;
+
+use super::sample::{PayerHabit, SampleShop};
+
+/// A store that sells for dollars.
+const SAMPLE: SampleShop = SampleShop {
+    key: "sandbox-walletpay-key",
+    account: "",
+    prices: ["1.10", "2.50", "4.99"],
+    currency: "USD",
+    options: r#"{"customerTelegramUserId":42}"#,
+    habits: &[
+        PayerHabit::Pays,
+        PayerHabit::PaysLate,
+        PayerHabit::Cancels,
+        PayerHabit::LetsExpire,
+    ],
+};

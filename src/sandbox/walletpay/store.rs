@@ -9,6 +9,7 @@ use super::order::{NewOrder, WalletPayOrder, WalletPayStatus};
 use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::simulator::{
     ControlError, CreateError, OrderAction, OrderBatch, OrderView, Simulator,
 };
@@ -82,6 +83,10 @@ impl WalletPaySimulator {
 impl Simulator for WalletPaySimulator {
     fn provider(&self) -> SimulatedProvider {
         SimulatedProvider::WalletPay
+    }
+
+    fn sample(&self) -> &'static SampleShop {
+        &super::SAMPLE
     }
 
     fn len(&self) -> usize {

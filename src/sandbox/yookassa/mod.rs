@@ -16,3 +16,19 @@ mod wire;
 
 pub(super) use api::routes;
 pub(super) use store::YooKassaSimulator;
+
+use super::sample::{PayerHabit, SampleShop};
+
+/// A shop that sells for roubles.
+const SAMPLE: SampleShop = SampleShop {
+    key: "100500:live_sandbox_secret",
+    account: "[account.settings]\nreturn_url = \"https://shop.example/back\"\n",
+    prices: ["99.00", "199.50", "349.00"],
+    currency: "RUB",
+    options: "{}",
+    habits: &[
+        PayerHabit::Pays,
+        PayerHabit::Cancels,
+        PayerHabit::LetsExpire,
+    ],
+};

@@ -12,6 +12,7 @@ use crate::sandbox::decimal;
 use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, unknown};
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::simulator::ControlError;
 
 /// Ids have 18 digits, too many for a float.
@@ -110,6 +111,10 @@ fn status_of(word: Option<&str>) -> Result<&'static str, String> {
 impl SimulatedLedger for YooMoneySimulator {
     fn provider(&self) -> SimulatedProvider {
         SimulatedProvider::YooMoney
+    }
+
+    fn sample(&self) -> &'static SampleShop {
+        &super::SAMPLE
     }
 
     /// A payment's id with `in` gives it another status. Money sent back is an operation that knows nothing
