@@ -21,6 +21,7 @@ pub mod listing;
 pub mod money;
 pub mod observation;
 pub mod planner;
+pub mod reschedule;
 pub mod state;
 pub mod text;
 pub mod time;

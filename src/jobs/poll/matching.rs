@@ -14,6 +14,7 @@ use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::observation::{Observation, OrderState};
 use crate::domain::planner::Why;
+use crate::domain::reschedule::PollOutcome;
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRow, StoreError};
@@ -238,26 +239,12 @@ impl Poller {
         answers: bool,
     ) {
         let now = self.setup.clock.now();
-        let next = self
-            .setup
-            .cadence
-            .next_look(&decision.row, now, source.roll);
-        let is_final = matches!(decision.row.facts.status, Status::Paid | Status::Rejected);
-        let schedule = &mut decision.row.schedule;
-        schedule.failures = 0;
-        schedule.last_error = None;
-        if answers || source.is_span {
-            schedule.last_polled_at = Some(now);
-        }
-        if answers {
-            schedule.polls += 1;
-        }
-        let keeps_nudge = invoice.schedule.is_nudged() && !answers && !is_final;
-        schedule.next_poll_at = if keeps_nudge {
-            invoice.schedule.next_poll_at
-        } else {
-            next
+        let outcome = PollOutcome::Shown {
+            is_poll: source.is_span,
+            answers_nudge: answers,
         };
+        let cadence = &self.setup.cadence;
+        cadence.reschedule(&mut decision.row, outcome, now, source.roll);
         let now = tick(self.setup.clock.monotonic());
         if lock(&self.shared).schedule.take_in_hand(&invoice, now) {
             self.keep_decision(invoice, decision);

@@ -11,6 +11,7 @@ use super::writer::{Decided, WriteOutcome};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
 use crate::domain::observation::{Observation, OrderState};
+use crate::domain::reschedule::PollOutcome;
 use crate::domain::state::{Status, reason};
 use crate::limit::{Permit, StopReason};
 use crate::provider::ProviderError;
@@ -148,56 +149,42 @@ impl Poller {
             self.setup.provider.name(),
             observation,
         );
-        let schedule = &mut decision.row.schedule;
-        schedule.last_polled_at = Some(now);
-        schedule.polls += 1;
-        schedule.failures = 0;
-        schedule.last_error = None;
-        let roll = self.rng.f64();
-        let next = self.setup.cadence.next_look(&decision.row, now, roll);
-        decision.row.schedule.next_poll_at = if paid_already { Some(now) } else { next };
+        let outcome = if paid_already {
+            PollOutcome::CreatedPaid
+        } else {
+            PollOutcome::Answered
+        };
+        let (cadence, roll) = (&self.setup.cadence, self.rng.f64());
+        cadence.reschedule(&mut decision.row, outcome, now, roll);
         self.keep_decision(invoice, decision);
     }
 
     /// A poll that failed moves the next one on, and nothing else.
     fn postpone_poll(&mut self, invoice: Box<Invoice>, error: &ProviderError, is_blamed: bool) {
         tracing::debug!(account = %invoice.account, external_id = %invoice.external_id, %error, "request failed");
-        let now = self.setup.clock.now();
-        let mut row = invoice.clone();
-        row.schedule.last_error = Some(error.to_string());
-        if is_blamed {
-            row.schedule.failures += 1;
-        }
-        let roll = self.rng.f64();
-        let next = if is_blamed {
-            self.setup.cadence.after_failure(&row, now, roll)
-        } else {
-            self.setup.cadence.after_trouble(&row, now, roll)
+        let outcome = PollOutcome::Failed {
+            error: &error.to_string(),
+            is_order_at_fault: is_blamed,
         };
-        row.schedule.next_poll_at = Some(next);
-        self.keep_plan_change(invoice, row);
+        self.reschedule(invoice, outcome);
     }
 
     /// Nothing to ask for: the next poll is planned all the same, for a person may change that.
     pub(super) fn plan_next_poll(&mut self, invoice: Box<Invoice>) {
-        let now = self.setup.clock.now();
-        let mut row = invoice.clone();
-        let roll = self.rng.f64();
-        row.schedule.next_poll_at = self.setup.cadence.next_look(&row, now, roll);
-        self.keep_plan_change(invoice, row);
+        self.reschedule(invoice, PollOutcome::NotAsked);
     }
 
     /// A reading that told of many counted as a poll of this one, and nothing has changed.
     pub(super) fn plan_polled(&mut self, invoice: Box<Invoice>) {
-        let now = self.setup.clock.now();
-        let mut row = invoice.clone();
-        let roll = self.rng.f64();
-        row.schedule.last_polled_at = Some(now);
-        row.schedule.next_poll_at = self.setup.cadence.next_look(&row, now, roll);
-        self.keep_plan_change(invoice, row);
+        self.reschedule(invoice, PollOutcome::Unchanged);
     }
 
-    fn keep_plan_change(&mut self, invoice: Box<Invoice>, row: Box<Invoice>) {
+    /// A decision that changes the plan and nothing else.
+    fn reschedule(&mut self, invoice: Box<Invoice>, outcome: PollOutcome<'_>) {
+        let now = self.setup.clock.now();
+        let mut row = invoice.clone();
+        let (cadence, roll) = (&self.setup.cadence, self.rng.f64());
+        cadence.reschedule(&mut row, outcome, now, roll);
         let decision = Decision {
             based_on_version: invoice.version,
             based_on_next_poll_at: invoice.schedule.next_poll_at,

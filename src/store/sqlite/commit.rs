@@ -1,75 +1,24 @@
 //! Decisions into the database: invoice and outbox in one transaction, a batch at a time.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
-use super::batch::{
-    JsonRows, OutgoingEvent, event_cells, move_cells, note_cells, plan_cells, step_cells,
-    whole_row_cells,
-};
+use super::batch::JsonRows;
+use super::columns::{COLUMNS, Column, Part};
 use super::connection::WriteConnection;
 use super::error::{CONSTRAINT, primary_code};
+use super::outbox::{APPEND, OutgoingEvent};
 use super::schema::highest_seq;
-use super::transactions::{self, Owned};
+use super::transaction_columns::Owned;
+use super::transactions;
 use crate::domain::decide::Decision;
 use crate::domain::event::Event;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
-
-/// The plan of looks. A nudge that came after the row was read stays, also after the last look;
-/// where nothing is looked at any more a trigger takes it off.
-macro_rules! set_plan {
-    () => {
-        "UPDATE invoices
-            SET next_poll_at   = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0 THEN 0
-                                      ELSE new.value ->> 3 END,
-                last_polled_at = new.value ->> 4,
-                polls          = new.value ->> 5,
-                failures       = new.value ->> 6,
-                last_error     = new.value ->> 7,
-                daemon_writes  = daemon_writes + 1"
-    };
-}
-
-/// Facts in which nothing is looked up.
-macro_rules! set_facts {
-    () => {
-        ",      reason          = new.value ->> 8,
-                amount          = new.value ->> 9,
-                currency        = new.value ->> 10,
-                provider_status = new.value ->> 11,
-                order_number    = new.value ->> 12,
-                pay_link        = new.value ->> 13,
-                direct_pay_link = new.value ->> 14,
-                expires_at      = new.value ->> 15,
-                paid_at         = new.value ->> 16,
-                paid_amount     = new.value ->> 17,
-                paid_currency   = new.value ->> 18,
-                fee_amount      = new.value ->> 19,
-                net_amount      = new.value ->> 20,
-                exchange_rate   = new.value ->> 21,
-                received_amount = new.value ->> 22,
-                refunded_amount = new.value ->> 23,
-                refunded_at     = new.value ->> 24,
-                is_test         = new.value ->> 25,
-                create_sent_at  = new.value ->> 26,
-                ended_at        = new.value ->> 27,
-                not_found_since = new.value ->> 28,
-                updated_at      = max(?2, updated_at + 1)"
-    };
-}
-
-/// In an index, or guarded by triggers, as the order is: such a column costs as much when it is
-/// only named as when it changes.
-macro_rules! set_standing {
-    () => {
-        ",      version         = new.value ->> 29,
-                status          = new.value ->> 30"
-    };
-}
 
 macro_rules! where_still_so {
     () => {
@@ -78,49 +27,56 @@ macro_rules! where_still_so {
     };
 }
 
-/// Looks that changed nothing but the plan.
-pub(super) const RESCHEDULE: &str = concat!(set_plan!(), where_still_so!());
+/// What stands before the columns in a row of the batch: `[id, version it must have, plan it is based
+/// on]`.
+const HEADER: usize = 3;
 
-/// Looks that taught something, but moved nothing.
-pub(super) const NOTE: &str = concat!(set_plan!(), set_facts!(), where_still_so!());
+/// The plan. A nudge that came after the row was read stays, also after the last poll; where nothing is
+/// polled any more a trigger takes it off.
+const NEXT_POLL_AT: &str = "next_poll_at";
 
-/// Looks with something to say.
-pub(super) const MOVE: &str = concat!(
-    set_plan!(),
-    set_facts!(),
-    set_standing!(),
-    where_still_so!()
-);
+/// A statement for each part of a row that may be written: the parts before it are written too.
+static UPDATES: LazyLock<[(Part, String); 4]> = LazyLock::new(|| {
+    [Part::Plan, Part::Facts, Part::Standing, Part::Order].map(|part| (part, update_up_to(part)))
+});
 
-/// The first word of an order.
-pub(super) const LEARN: &str = concat!(
-    set_plan!(),
-    set_facts!(),
-    set_standing!(),
-    ", order_id = new.value ->> 31",
-    where_still_so!()
-);
+fn update_up_to(part: Part) -> String {
+    let mut sets = vec!["daemon_writes = daemon_writes + 1".to_owned()];
+    if part > Part::Plan {
+        sets.push("updated_at = max(?2, updated_at + 1)".to_owned());
+    }
+    for (cell, column) in (HEADER..).zip(Column::written(part)) {
+        sets.push(if column.name == NEXT_POLL_AT {
+            format!(
+                "next_poll_at = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0 THEN 0
+                                     ELSE new.value ->> {cell} END"
+            )
+        } else {
+            format!("{} = new.value ->> {cell}", column.name)
+        });
+    }
+    format!(
+        "UPDATE invoices SET {}{}",
+        sets.join(", "),
+        where_still_so!()
+    )
+}
 
-/// The row between two events of one observation.
+/// The statement that writes a row up to a part.
+#[cfg(test)]
+pub(super) fn update(part: Part) -> &'static str {
+    let statement = UPDATES.iter().find(|(up_to, _)| *up_to == part);
+    statement.map_or("", |(_, statement)| statement.as_str())
+}
+
+/// The row between two events of one observation: `[id, version before, status]`.
 const STEP: &str = concat!(
     "UPDATE invoices
-        SET version       = new.value ->> 2,
-            status        = new.value ->> 3,
+        SET version       = version + 1,
+            status        = new.value ->> 2,
             daemon_writes = daemon_writes + 1",
     where_still_so!()
 );
-
-/// Events of invoices that still have the version they were decided on.
-pub(super) const APPEND: &str = "
-    INSERT INTO outbox (seq, event_id, epoch, subject, type, account, external_id, order_id,
-                        status, previous_status, version, payload, created_at)
-    SELECT event.value ->> 2, event.value ->> 3, ?2, event.value ->> 4, event.value ->> 5,
-           invoices.account, invoices.external_id, event.value ->> 6, event.value ->> 7,
-           event.value ->> 8, event.value ->> 1 + 1, event.value ->> 9, ?3
-      FROM jsonb_each(?1) AS event
-      JOIN invoices ON invoices.id = event.value ->> 0
-                   AND invoices.version = event.value ->> 1
-     ORDER BY event.key";
 
 /// Decisions that rest on a version that is no more. Asking for these few is cheaper than having
 /// each row that was written returned.
@@ -130,17 +86,19 @@ pub(super) const STALE: &str = "
       LEFT JOIN invoices ON invoices.id = decided.value ->> 0
      WHERE invoices.version IS NOT decided.value ->> 1";
 
+/// What a decision aside gives back as it was read, beside the plan.
+const PLAN_IS_AS_READ: &str =
+    "invoices.next_poll_at IS decided.value ->> 2 OR invoices.next_poll_at IS 0";
+const AS_READ: [&str; 4] = ["updated_at", "last_polled_at", "polls", "failures"];
+
 /// The same of decisions aside: anything written to the row since it was read counts, but a nudge.
-const TOUCHED: &str = "
-    SELECT decided.key
-      FROM jsonb_each(?1) AS decided
-      LEFT JOIN invoices ON invoices.id = decided.value ->> 0
-     WHERE invoices.version IS NOT decided.value ->> 1
-        OR invoices.updated_at IS NOT decided.value ->> 2
-        OR invoices.next_poll_at IS NOT decided.value ->> 3 AND invoices.next_poll_at IS NOT 0
-        OR invoices.last_polled_at IS NOT decided.value ->> 4
-        OR invoices.polls IS NOT decided.value ->> 5
-        OR invoices.failures IS NOT decided.value ->> 6";
+static TOUCHED: LazyLock<String> = LazyLock::new(|| {
+    let mut touched = vec![format!("NOT ({PLAN_IS_AS_READ})")];
+    for (cell, name) in (HEADER..).zip(AS_READ) {
+        touched.push(format!("invoices.{name} IS NOT decided.value ->> {cell}"));
+    }
+    format!("{STALE} OR {}", touched.join(" OR "))
+});
 
 /// What must still be as it was read.
 #[derive(Clone, Copy)]
@@ -256,7 +214,7 @@ async fn write(
         high_water = Some((outbox.epoch, outbox.seq));
     }
     transactions::write(connection, &owned_by_invoices(&fresh), now).await?;
-    update(connection, fresh, now).await?;
+    write_rows(connection, fresh, now).await?;
     let outcome = |(index, seq): (usize, Option<i64>)| {
         if stale.contains(&index) {
             Written::Stale
@@ -314,9 +272,9 @@ impl<'a> Outbox<'a> {
                 prefix: self.prefix,
                 epoch: &self.epoch,
             };
-            rows.push(|rows| event_cells(rows, &row));
+            rows.push(|rows| row.cells(rows));
         }
-        sqlx::query(APPEND)
+        sqlx::query(APPEND.as_str())
             .bind(rows.finish())
             .bind(&self.epoch)
             .bind(self.now.0)
@@ -341,7 +299,11 @@ impl<'a> Outbox<'a> {
             self.append(connection, events.iter().copied()).await?;
             let mut steps = JsonRows::new();
             for (_, decision, event) in events {
-                steps.push(|rows| step_cells(rows, decision, event));
+                steps.push(|rows| {
+                    rows.number(decision.row.id.0);
+                    rows.number(event.version - 1);
+                    rows.text(event.facts.status.as_str());
+                });
             }
             sqlx::query(STEP)
                 .bind(steps.finish())
@@ -366,33 +328,27 @@ fn owned_by_invoices<'d>(decisions: &[(usize, &'d Decision)]) -> Vec<Owned<'d>> 
 }
 
 /// Writes the rows, in the order in which they lie in the table.
-async fn update(
+async fn write_rows(
     connection: &mut SqliteConnection,
     mut decisions: Vec<(usize, &Decision)>,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     decisions.sort_unstable_by_key(|(_, decision)| decision.row.id);
-    let [mut plans, mut notes, mut moves, mut learned] = std::array::from_fn(|_| JsonRows::new());
-    for (_, decision) in decisions {
-        if decision.order_learned {
-            learned.push(|rows| move_cells(rows, decision));
-        } else if decision.event.is_some() {
-            moves.push(|rows| move_cells(rows, decision));
-        } else if decision.facts_changed {
-            notes.push(|rows| note_cells(rows, decision));
-        } else {
-            plans.push(|rows| plan_cells(rows, decision));
+    for (part, statement) in UPDATES.iter().rev() {
+        let mut rows = JsonRows::new();
+        for (_, decision) in &decisions {
+            if changed_part(decision) == *part {
+                rows.push(|rows| {
+                    header_cells(rows, decision, decision.version_before_last());
+                    for column in Column::written(*part) {
+                        (column.write)(rows, &decision.row);
+                    }
+                });
+            }
         }
-    }
-    for (statement, rows) in [
-        (LEARN, learned),
-        (MOVE, moves),
-        (NOTE, notes),
-        (RESCHEDULE, plans),
-    ] {
         if !rows.is_empty() {
-            // The last has no use for the time.
-            sqlx::query(statement)
+            // The plan alone has no use for the time.
+            sqlx::query(statement.as_str())
                 .bind(rows.finish())
                 .bind(now.0)
                 .execute(&mut *connection)
@@ -400,6 +356,25 @@ async fn update(
         }
     }
     Ok(())
+}
+
+/// The last part of the row that a decision changes.
+fn changed_part(decision: &Decision) -> Part {
+    if decision.order_learned {
+        Part::Order
+    } else if decision.event.is_some() {
+        Part::Standing
+    } else if decision.facts_changed {
+        Part::Facts
+    } else {
+        Part::Plan
+    }
+}
+
+fn header_cells(rows: &mut JsonRows, decision: &Decision, version: i64) {
+    rows.number(decision.row.id.0);
+    rows.number(version);
+    rows.time(decision.based_on_next_poll_at);
 }
 
 /// Which of the decisions rest on a version that is no more.
@@ -411,17 +386,16 @@ async fn stale(
     let mut read = JsonRows::new();
     for decision in decisions {
         read.push(|rows| {
-            rows.number(decision.row.id.0);
-            rows.number(decision.based_on_version);
+            header_cells(rows, decision, decision.based_on_version);
             match basis {
                 Basis::Version => {}
-                Basis::WholeRow => whole_row_cells(rows, decision),
+                Basis::WholeRow => as_read_cells(rows, decision),
             }
         });
     }
     let statement = match basis {
         Basis::Version => STALE,
-        Basis::WholeRow => TOUCHED,
+        Basis::WholeRow => TOUCHED.as_str(),
     };
     let keys: Vec<i64> = sqlx::query_scalar(statement)
         .bind(read.finish())
@@ -429,6 +403,14 @@ async fn stale(
         .await?;
     let index = |key| usize::try_from(key).unwrap_or_default();
     Ok(keys.into_iter().map(index).collect())
+}
+
+fn as_read_cells(rows: &mut JsonRows, decision: &Decision) {
+    for name in AS_READ {
+        if let Some(column) = COLUMNS.iter().find(|column| column.name == name) {
+            (column.write)(rows, &decision.row);
+        }
+    }
 }
 
 pub(super) async fn mark_creations_sent(
