@@ -129,7 +129,7 @@ pub enum StdoutFeed {
     Nats,
     Hpub,
     Jsonl,
-    /// Nothing, and no consumer `stdout`.
+    /// Nothing: the consumer `stdout` keeps its place, and retention passes it.
     Off,
 }
 

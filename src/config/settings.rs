@@ -124,7 +124,8 @@ pub const SECTIONS: &[SectionText] = &[
                 "stdout",
                 "\"nats\"",
                 "What `payrecond run` writes to stdout for each event: \"nats\" frames as a subscriber receives them, \"hpub\" frames to pipe \
-                 into a NATS server, \"jsonl\" one JSON object per line, \"off\" nothing (then there is no consumer `stdout` either).",
+                 into a NATS server, \"jsonl\" one JSON object per line, \"off\" nothing: the consumer `stdout` keeps its place, \
+                 and retention passes it.",
             ),
             setting(
                 "subject_prefix",

@@ -6,16 +6,15 @@
 //! provider's name.
 
 use super::kind::ProviderKind;
-use super::{crypto_pay, cryptocloud, telegram_stars, walletpay, yookassa, yoomoney};
 
 /// Every provider, in the order in which they are shown to people.
 pub const PROVIDERS: &[&ProviderKind] = &[
-    &walletpay::KIND,
-    &crypto_pay::KIND,
-    &yookassa::KIND,
-    &cryptocloud::KIND,
-    &telegram_stars::KIND,
-    &yoomoney::KIND,
+    &super::walletpay::KIND,
+    &super::crypto_pay::KIND,
+    &super::yookassa::KIND,
+    &super::cryptocloud::KIND,
+    &super::telegram_stars::KIND,
+    &super::yoomoney::KIND,
 ];
 
 /// The provider of that name.

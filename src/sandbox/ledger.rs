@@ -29,7 +29,7 @@ pub struct NewTransaction {
     pub amount: Option<String>,
     /// Money goes out; with the id of a payment it is its refund.
     pub is_out: bool,
-    /// How the payer pays at YooMoney: `wallet` or `card`.
+    /// How the payer pays, where that tells the fee: `wallet` or `card`.
     pub via: Option<String>,
     /// Of a movement that is there already.
     pub transaction_id: Option<String>,

@@ -25,6 +25,7 @@ mod operation;
 mod options;
 mod params;
 mod play;
+mod registry;
 mod reply;
 mod sample;
 mod serve;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
 use super::sample::SampleShop;
+use super::{Created, NewOrder};
 
 /// The orders of one simulated provider, as the control side sees and changes them.
 pub(super) trait Simulator: Send + Sync {
@@ -31,6 +32,11 @@ pub(super) trait Simulator: Send + Sync {
 
     /// Lets something happen to an order. `reference` as in [`Simulator::find`].
     fn act(&self, reference: &str, action: &OrderAction) -> Result<OrderView, ControlError>;
+
+    /// Makes an order out of a description that one provider understands.
+    fn create(&self, _new: &NewOrder) -> Option<Result<Created, CreateError>> {
+        None
+    }
 
     /// Makes many orders; answers with their places. A batch that is not right makes none.
     fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError>;
@@ -105,7 +111,7 @@ pub struct OrderBatch {
 impl Default for OrderBatch {
     fn default() -> OrderBatch {
         OrderBatch {
-            provider: SimulatedProvider::WalletPay,
+            provider: SimulatedProvider::ALL[0],
             count: 1,
             external_id_prefix: "LOAD-".into(),
             amount: "1.00".into(),

@@ -5,6 +5,8 @@ mod files;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use payrecond::provider::registry::PROVIDERS;
+
 /// The map of ARCHITECTURE.md, top to bottom. Modules on one line do not use each other.
 const FLOORS: &[&[&str]] = &[
     &["main"],
@@ -62,6 +64,54 @@ fn every_module_uses_only_what_lies_below_it() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// Files outside a provider's own folders that may name it, and how many lines of each.
+const NAMED_IN: &[(&str, usize)] = &[
+    ("provider/mod.rs", 1),
+    ("provider/registry.rs", 1),
+    ("sandbox/mod.rs", 2),
+    ("sandbox/registry.rs", 1),
+    // Its operations, and what its documentation leaves open.
+    ("sandbox/operation.rs", usize::MAX),
+    ("sandbox/variant.rs", usize::MAX),
+    // The provider of an account that names none.
+    ("config/settings.rs", 1),
+];
+
+/// To add a provider, write its folders, register it, and describe it: nothing else knows its name.
+#[test]
+fn a_provider_is_named_in_its_folders_and_where_it_is_registered() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+    let mut named = Vec::new();
+    for kind in PROVIDERS {
+        let plain = kind.name.replace('-', "");
+        let folder = kind.name.replace('-', "_");
+        let own = ["provider", "sandbox"].map(|place| root.join(place).join(&folder));
+        assert!(own.iter().all(|folder| folder.is_dir()), "{own:?}");
+        for file in sources(root) {
+            if own.iter().any(|folder| file.starts_with(folder)) {
+                continue;
+            }
+            let inside = file
+                .strip_prefix(root)
+                .unwrap()
+                .to_string_lossy()
+                .replace('\\', "/");
+            let allowed = NAMED_IN.iter().find(|(name, _)| *name == inside);
+            let allowed = allowed.map_or(0, |(_, lines)| *lines);
+            let is_named = |line: &&str| {
+                let line = line.to_lowercase().replace(['-', '_', ' '], "");
+                line.contains(&plain)
+            };
+            let code = production(&file);
+            let lines: Vec<&str> = code.lines().filter(is_named).collect();
+            if lines.len() > allowed {
+                named.push(format!("{inside} names {}: {lines:?}", kind.name));
+            }
+        }
+    }
+    assert!(named.is_empty(), "{named:#?}");
 }
 
 #[test]

@@ -5,28 +5,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use payrecond::clock::{Clock, SystemClock};
-use payrecond::daemon;
-use payrecond::domain::decide::Rules;
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::invoice::{ExternalId, Invoice};
 use payrecond::domain::ledger::{LedgerCursor, LedgerStep};
 use payrecond::domain::money::Money;
 use payrecond::domain::observation::{OrderState, Payment};
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
-use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
-use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::Metrics;
+use payrecond::jobs::poll::Poller;
 use payrecond::provider::{
     ApiKey, LedgerJudgement, LedgerPage, Provider, ProviderError, ReadLedger,
 };
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::Shop;
+use crate::shop::{Shop, UNLIMITED, poll_setup};
 
 /// Entries on one page.
 const PAGE: usize = 3;
@@ -162,38 +156,9 @@ struct Polling {
 
 impl Polling {
     async fn begin(shop: &Shop, book: &Arc<Book>) -> Self {
-        let config = shop.config();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let options = SqliteOptions::new(shop.database(), "payments");
-        let (somebody_wrote, changed) = watch::channel(());
-        let limits = Limits {
-            requests_per_second: 0.0,
-            burst: 1,
-            max_in_flight: 4,
-        };
-        let setup = PollSetup {
-            account: "default".into(),
-            provider: Arc::new(Scripted(Arc::clone(book))),
-            read_key: Arc::new(|| Err("there is no other".into())),
-            store: Arc::new(SqliteStore::open(options).await.unwrap()),
-            cadence: daemon::cadence(&config),
-            not_found_grace: config.polling.not_found_grace,
-            rules: Rules {
-                deadline_grace: Duration::from_secs(1),
-                ..Rules::default()
-            },
-            intake_interval: config.polling.intake_interval,
-            limiter: SharedLimiter::new(limits, clock.monotonic()),
-            strategy: Strategy::Auto,
-            list_bytes_per_second: 0,
-            changed,
-            committed: Arc::default(),
-            heartbeat: Heartbeat::default(),
-            board: Board::default(),
-            meter: Metrics::new().account("default"),
-            seed: 1,
-            clock,
-        };
+        let provider = Arc::new(Scripted(Arc::clone(book)));
+        let (mut setup, somebody_wrote) = poll_setup(shop, provider, UNLIMITED).await;
+        setup.rules.deadline_grace = Duration::from_secs(1);
         let end = CancellationToken::new();
         let polling = Poller::new(setup).run(end.clone(), Arc::default());
         Self {

@@ -9,22 +9,18 @@ use futures::future::BoxFuture;
 use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
-use payrecond::domain::decide::Rules;
 use payrecond::domain::observation::ObservedOrder;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
-use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::Metrics;
+use payrecond::limit::Limits;
 use payrecond::provider::{
     ApiKey, CreateOrders, FetchOrders, ListItem, ListOrders, PageEnd, PageVisitor, Provider,
     ProviderError,
 };
 use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation, OrderBatch, SimulatedPayment};
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::{Daemon, Shop, environment, execute};
+use crate::shop::{Daemon, Shop, UNLIMITED, environment, execute, poll_setup};
 
 const FAST: &str = "[polling]\nmin_interval = \"200ms\"\nmax_interval = \"400ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\nnot_found_grace = \"300ms\"\n";
 /// Nothing is looked at twice within a test.
@@ -635,35 +631,19 @@ async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let inner = daemon::provider(&config.accounts[0], &config, &clock).unwrap();
     inner.set_key(ApiKey::from_bytes(b"canary-key-0123456789").unwrap());
-    let options = SqliteOptions::new(shop.database(), "payments");
+    let provider = Arc::new(Watched {
+        inner,
+        pages,
+        meanwhile,
+    });
     let limits = Limits {
-        requests_per_second: 0.0,
-        burst: 1,
         max_in_flight: 1,
+        ..UNLIMITED
     };
+    let (setup, _) = poll_setup(shop, provider, limits).await;
     PollSetup {
-        account: "default".into(),
-        provider: Arc::new(Watched {
-            inner,
-            pages,
-            meanwhile,
-        }),
-        read_key: Arc::new(|| Err("there is no other".into())),
-        store: Arc::new(SqliteStore::open(options).await.unwrap()),
-        cadence: daemon::cadence(&config),
-        not_found_grace: config.polling.not_found_grace,
-        rules: Rules::default(),
-        intake_interval: config.polling.intake_interval,
-        limiter: SharedLimiter::new(limits, clock.monotonic()),
         strategy: Strategy::List,
-        list_bytes_per_second: 0,
-        changed: tokio::sync::watch::channel(()).1,
-        committed: Arc::default(),
-        heartbeat: Heartbeat::default(),
-        board: Board::default(),
-        meter: Metrics::new().account("default"),
-        seed: 1,
-        clock,
+        ..setup
     }
 }
 

@@ -9,25 +9,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use payrecond::clock::{Clock, SystemClock};
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::config::Config;
-use payrecond::daemon;
-use payrecond::domain::decide::Rules;
 use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
-use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
+use payrecond::jobs::poll::Poller;
 use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::{AccountMeter, Metrics};
+use payrecond::metrics::AccountMeter;
 use payrecond::provider::{ApiKey, FetchOrders, FetchedOrder, FindOrders, Provider, ProviderError};
 use payrecond::sandbox::{Operation, OrderBatch};
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::{Daemon, Shop, environment};
+use crate::shop::{Daemon, Shop, environment, poll_setup};
 
 /// Nothing is polled twice within a test.
 const SLOW: &str =
@@ -180,32 +176,8 @@ impl Polling {
     }
 
     async fn begin_with(shop: &Shop, provider: Arc<dyn Provider>, limits: Limits) -> Self {
-        let config = shop.config();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let options = SqliteOptions::new(shop.database(), "payments");
-        let limiter = SharedLimiter::new(limits, clock.monotonic());
-        let meter = Metrics::new().account("default");
-        let (somebody_wrote, changed) = watch::channel(());
-        let setup = PollSetup {
-            account: "default".into(),
-            provider,
-            read_key: Arc::new(|| Err("there is no other".into())),
-            store: Arc::new(SqliteStore::open(options).await.unwrap()),
-            cadence: daemon::cadence(&config),
-            not_found_grace: config.polling.not_found_grace,
-            rules: Rules::default(),
-            intake_interval: config.polling.intake_interval,
-            limiter: limiter.clone(),
-            strategy: Strategy::Auto,
-            list_bytes_per_second: 0,
-            changed,
-            committed: Arc::default(),
-            heartbeat: Heartbeat::default(),
-            board: Board::default(),
-            meter: meter.clone(),
-            seed: 1,
-            clock,
-        };
+        let (setup, somebody_wrote) = poll_setup(shop, provider, limits).await;
+        let (limiter, meter) = (setup.limiter.clone(), setup.meter.clone());
         let end = CancellationToken::new();
         let polling = Poller::new(setup).run(end.clone(), Arc::default());
         Self {

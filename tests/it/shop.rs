@@ -7,17 +7,23 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use payrecond::clock::{Clock as _, SystemClock};
+use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::{Config, Environment};
 use payrecond::daemon::{self, DaemonError};
+use payrecond::domain::decide::Rules;
+use payrecond::jobs::poll::{PollSetup, Strategy};
+use payrecond::jobs::{Board, Heartbeat};
+use payrecond::limit::{Limits, SharedLimiter};
+use payrecond::metrics::Metrics;
+use payrecond::provider::Provider;
 use payrecond::sandbox::{
     Fault, FaultKind, Operation, OrderBatch, Sandbox, SandboxOptions, SimulatedPayment, World,
 };
-use payrecond::store::sqlite::migrate;
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore, migrate};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::io::AsyncWrite;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -244,6 +250,47 @@ pub fn environment() -> Environment {
     [("PAYRECOND_API_KEY_DEFAULT", "canary-key-0123456789")]
         .into_iter()
         .collect()
+}
+
+/// No limit to requests a second.
+pub const UNLIMITED: Limits = Limits {
+    requests_per_second: 0.0,
+    burst: 1,
+    max_in_flight: 4,
+};
+
+/// What the daemon makes a poller of, at `provider`, on the shop's database; nothing is read beyond what is
+/// due. What is sent wakes the poller, as intake does.
+pub async fn poll_setup(
+    shop: &Shop,
+    provider: Arc<dyn Provider>,
+    limits: Limits,
+) -> (PollSetup, watch::Sender<()>) {
+    let config = shop.config();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let options = SqliteOptions::new(shop.database(), "payments");
+    let (somebody_wrote, changed) = watch::channel(());
+    let setup = PollSetup {
+        account: "default".into(),
+        provider,
+        read_key: Arc::new(|| Err("there is no other".into())),
+        store: Arc::new(SqliteStore::open(options).await.unwrap()),
+        cadence: daemon::cadence(&config),
+        not_found_grace: config.polling.not_found_grace,
+        rules: Rules::default(),
+        intake_interval: config.polling.intake_interval,
+        limiter: SharedLimiter::new(limits, clock.monotonic()),
+        strategy: Strategy::Auto,
+        list_bytes_per_second: 0,
+        changed,
+        committed: Arc::default(),
+        heartbeat: Heartbeat::default(),
+        board: Board::default(),
+        meter: Metrics::new().account("default"),
+        seed: 1,
+        clock,
+    };
+    (setup, somebody_wrote)
 }
 
 /// Daemons of this process that ended with an error: by their database, why.

@@ -7,36 +7,26 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use payrecond::clock::{Clock, SystemClock};
-use payrecond::daemon;
-use payrecond::domain::decide::Rules;
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::invoice::{OrderId, TransactionId};
 use payrecond::domain::money::Money;
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment, Sums};
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus};
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
-use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::Metrics;
+use payrecond::limit::Limits;
 use payrecond::provider::{
     ApiKey, FetchOrders, FetchedOrder, ListByTime, ListRefunds, Provider, ProviderError, Refund,
     RefundPage, SpanCursor, SpanKind, SpanPage, TimeSpan,
 };
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::PATIENCE;
-use crate::shop::Shop;
+use crate::shop::{Shop, UNLIMITED, poll_setup};
 
 const PAGE: usize = 100;
-const UNLIMITED: Limits = Limits {
-    requests_per_second: 0.0,
-    burst: 1,
-    max_in_flight: 4,
-};
 
 /// An order as it is at the provider.
 #[derive(Clone)]
@@ -297,29 +287,12 @@ async fn poller(
     strategy: Strategy,
     limits: Limits,
 ) -> (Poller, watch::Sender<()>) {
-    let config = shop.config();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let options = SqliteOptions::new(shop.database(), "payments");
-    let (somebody_wrote, changed) = watch::channel(());
+    let provider = Arc::new(Scripted(Arc::clone(script)));
+    let (setup, somebody_wrote) = poll_setup(shop, provider, limits).await;
     let setup = PollSetup {
-        account: "default".into(),
-        provider: Arc::new(Scripted(Arc::clone(script))),
-        read_key: Arc::new(|| Err("there is no other".into())),
-        store: Arc::new(SqliteStore::open(options).await.unwrap()),
-        cadence: daemon::cadence(&config),
-        not_found_grace: config.polling.not_found_grace,
-        rules: Rules::default(),
-        intake_interval: config.polling.intake_interval,
-        limiter: SharedLimiter::new(limits, clock.monotonic()),
         strategy,
         list_bytes_per_second: 131_072,
-        changed,
-        committed: Arc::default(),
-        heartbeat: Heartbeat::default(),
-        board: Board::default(),
-        meter: Metrics::new().account("default"),
-        seed: 1,
-        clock,
+        ..setup
     };
     (Poller::new(setup), somebody_wrote)
 }

@@ -427,16 +427,19 @@ fn the_bytes_and_the_key_of_a_creation_are_these_for_ever() {
 #[test]
 fn what_can_never_be_made_is_refused_with_its_rule() {
     for (options, words) in [
-        ("[]", "with the keys return_url"),
+        ("[]", "not a JSON object; keys: return_url"),
         (r#"{"save_payment_method":true}"#, "save_payment_method"),
-        (r#"{"return_url":5}"#, "options.return_url: must be a text"),
+        (
+            r#"{"return_url":5}"#,
+            "options.return_url: expected a text or null",
+        ),
         (
             r#"{"return_url":"some where"}"#,
             "options.return_url: expected",
         ),
         (
             r#"{"receipt":[]}"#,
-            "options.receipt: must be a JSON object",
+            "options.receipt: expected a JSON object",
         ),
         (
             r#"{"payment_method_data":"sbp"}"#,
@@ -444,7 +447,7 @@ fn what_can_never_be_made_is_refused_with_its_rule() {
         ),
         (
             r#"{"metadata":{"a":1}}"#,
-            "options.metadata: must be an object of texts",
+            "options.metadata: expected an object of texts",
         ),
         (r#"{"metadata":{"external_id":"x"}}"#, "payrecond's own"),
     ] {

@@ -84,7 +84,7 @@ impl Customer {
                 world.pay_bill(&self.bill, BillPayment::Half)?;
             }
             PayerHabit::PaysLate => {
-                self.end(&world, OrderAction::Expire(OrderEnding::default()))?;
+                self.end(&world, OrderAction::Expire)?;
                 self.ask_again(store.as_ref()).await?;
                 clock.sleep(self.goes_on_after).await;
                 world.pay_bill(&self.bill, BillPayment::WholeLate)?;
@@ -95,11 +95,11 @@ impl Customer {
                 world.refund_bill(&self.bill)?;
             }
             PayerHabit::Cancels => {
-                self.end(&world, OrderAction::Cancel(OrderEnding::default()))?;
+                self.end(&world, OrderAction::Cancel)?;
                 self.ask_again(store.as_ref()).await?;
             }
             PayerHabit::LetsExpire => {
-                self.end(&world, OrderAction::Expire(OrderEnding::default()))?;
+                self.end(&world, OrderAction::Expire)?;
                 self.ask_again(store.as_ref()).await?;
             }
             PayerHabit::Forgets => {}
@@ -107,7 +107,8 @@ impl Customer {
         Ok(())
     }
 
-    fn end(&self, world: &World, ending: OrderAction) -> anyhow::Result<()> {
+    fn end(&self, world: &World, how: fn(OrderEnding) -> OrderAction) -> anyhow::Result<()> {
+        let ending = how(OrderEnding::default());
         world.act(Some(self.bill.provider), &self.bill.external_id, &ending)?;
         Ok(())
     }

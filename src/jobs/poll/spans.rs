@@ -156,10 +156,8 @@ impl Poller {
     /// due could go on for ever.
     pub(super) async fn begin_span_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
-        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
         let may_begin = self.spans.is_used() && self.requests.span.is_none();
-        if !may_begin || is_fetches_turn || self.setup.limiter.lock().room(now) == 0 {
+        if !may_begin || self.is_fetches_turn() || self.setup.limiter.lock().room(now) == 0 {
             return Ok(());
         }
         let begun = self.moment(now);

@@ -7,10 +7,22 @@ mod dialect;
 mod entry;
 mod store;
 
-pub(super) use api::routes;
-pub(super) use store::StarsSimulator;
+use std::sync::Arc;
 
+use store::StarsSimulator;
+
+use super::core::SandboxCore;
+use super::registry::{Books, Installed};
 use super::sample::{PayerHabit, SampleShop};
+
+/// One with nothing in it.
+pub(super) fn install(core: &Arc<SandboxCore>) -> Installed {
+    let simulator = Arc::new(StarsSimulator::new(Arc::clone(core)));
+    Installed {
+        routes: api::routes(Arc::clone(&simulator)),
+        books: Books::Ledger(simulator),
+    }
+}
 
 /// A bot that sells for Stars.
 const SAMPLE: SampleShop = SampleShop {

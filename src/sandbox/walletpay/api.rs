@@ -71,7 +71,7 @@ fn created(store: &WalletPaySimulator, body: &[u8]) -> SimulatedAnswer {
         Err(answer) => return answer,
     };
     let number_id = store.core.has(Variant::WalletPayNumberId);
-    let shown = store.create(&new, |order, already, now| {
+    let shown = store.make(&new, |order, already, now| {
         let status = if already { "ALREADY" } else { "SUCCESS" };
         wire::success(status, &WrittenPreview::of(order, now, number_id))
     });

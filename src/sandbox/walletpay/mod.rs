@@ -12,10 +12,22 @@ mod wire;
 pub use order::NewOrder;
 pub use store::Created;
 
-pub(super) use api::routes;
-pub(super) use store::WalletPaySimulator;
+use std::sync::Arc;
 
+use store::WalletPaySimulator;
+
+use super::core::SandboxCore;
+use super::registry::{Books, Installed};
 use super::sample::{PayerHabit, SampleShop};
+
+/// One with nothing in it.
+pub(super) fn install(core: &Arc<SandboxCore>) -> Installed {
+    let simulator = Arc::new(WalletPaySimulator::new(Arc::clone(core)));
+    Installed {
+        routes: api::routes(Arc::clone(&simulator)),
+        books: Books::Orders(simulator),
+    }
+}
 
 /// A store that sells for dollars.
 const SAMPLE: SampleShop = SampleShop {

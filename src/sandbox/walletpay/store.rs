@@ -38,7 +38,7 @@ impl WalletPaySimulator {
     }
 
     /// Makes the order, or finds the one that the same parameters made before (`true`), and shows it.
-    pub(super) fn create<T>(
+    pub(super) fn make<T>(
         &self,
         new: &NewOrder,
         show: impl FnOnce(&WalletPayOrder, bool, Moment) -> T,
@@ -47,14 +47,6 @@ impl WalletPaySimulator {
         let now = self.core.now();
         let (order, already) = book.create(new, now)?;
         Ok(show(order, already, now))
-    }
-
-    /// As [`WalletPaySimulator::create`], for use in the same process.
-    pub fn create_order(&self, new: &NewOrder) -> Result<Created, CreateError> {
-        self.create(new, |order, already, now| Created {
-            order: order.view(now),
-            already,
-        })
     }
 
     /// By order id only, as the preview looks it up.
@@ -132,6 +124,13 @@ impl Simulator for WalletPaySimulator {
             }
         }?;
         Ok(order.view(now))
+    }
+
+    fn create(&self, new: &NewOrder) -> Option<Result<Created, CreateError>> {
+        Some(self.make(new, |order, already, now| Created {
+            order: order.view(now),
+            already,
+        }))
     }
 
     fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError> {

@@ -14,7 +14,7 @@ impl World {
     /// A shop at `provider`.
     pub fn sample(&self, provider: SimulatedProvider) -> Option<&'static SampleShop> {
         let of_orders = self.at(Some(provider)).map(|one| one.sample()).next();
-        of_orders.or_else(|| self.ledger_of(provider).map(|ledger| ledger.sample()))
+        of_orders.or_else(|| self.ledger_of(provider).map(SimulatedLedger::sample))
     }
 
     /// Lets a payer pay.

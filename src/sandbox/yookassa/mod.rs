@@ -14,10 +14,22 @@ mod request;
 mod store;
 mod wire;
 
-pub(super) use api::routes;
-pub(super) use store::YooKassaSimulator;
+use std::sync::Arc;
 
+use store::YooKassaSimulator;
+
+use super::core::SandboxCore;
+use super::registry::{Books, Installed};
 use super::sample::{PayerHabit, SampleShop};
+
+/// One with nothing in it.
+pub(super) fn install(core: &Arc<SandboxCore>) -> Installed {
+    let simulator = Arc::new(YooKassaSimulator::new(Arc::clone(core)));
+    Installed {
+        routes: api::routes(Arc::clone(&simulator)),
+        books: Books::Orders(simulator),
+    }
+}
 
 /// A shop that sells for roubles.
 const SAMPLE: SampleShop = SampleShop {

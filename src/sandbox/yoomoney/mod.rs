@@ -8,10 +8,22 @@ mod entry;
 mod query;
 mod store;
 
-pub(super) use api::routes;
-pub(super) use store::YooMoneySimulator;
+use std::sync::Arc;
 
+use store::YooMoneySimulator;
+
+use super::core::SandboxCore;
+use super::registry::{Books, Installed};
 use super::sample::{PayerHabit, SampleShop};
+
+/// One with nothing in it.
+pub(super) fn install(core: &Arc<SandboxCore>) -> Installed {
+    let simulator = Arc::new(YooMoneySimulator::new(Arc::clone(core)));
+    Installed {
+        routes: api::routes(Arc::clone(&simulator)),
+        books: Books::Ledger(simulator),
+    }
+}
 
 /// A wallet that is paid by links.
 const SAMPLE: SampleShop = SampleShop {

@@ -44,11 +44,12 @@ impl FourAccounts {
             } else {
                 shop.base_url.clone()
             };
-            text += &format!(
+            let account = format!(
                 "[[account]]\nname = \"{provider}\"\nprovider = \"{provider}\"\nbase_url = {base_url:?}\n\
                  api_key_file = \"{provider}.key\"\nrequests_per_second = 20.0\n{}",
                 sample.account
             );
+            text.push_str(&account);
             std::fs::write(
                 shop.folder.path().join(format!("{provider}.key")),
                 sample.key,

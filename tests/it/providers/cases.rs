@@ -297,68 +297,16 @@ impl Scene {
 
     /// What payer, shop and provider do then.
     async fn go_on(&self, case: Case, name: &str) {
-        let half = Some(self.subject.half);
         match case {
             Case::Paid | Case::OtherCurrency => self.pay(name, None),
-            Case::Part => self.pay(name, half),
-            Case::Parts => {
-                self.pay(name, half);
-                self.until(&field("coalesce(reason, '-')", name), "partially_paid")
-                    .await;
-                self.pay(name, None);
-            }
-            Case::PartAtTheEnd => {
-                self.pay(name, half);
-                self.until(&field("coalesce(reason, '-')", name), "partially_paid")
-                    .await;
-                self.expire(name);
-            }
-            Case::RestAfterTheEnd => {
-                self.pay(name, half);
-                self.until(&field("coalesce(reason, '-')", name), "partially_paid")
-                    .await;
-                self.expire(name);
-                self.until_status(name, "review").await;
-                self.pay_late(name);
-            }
-            Case::PartAccepted => {
-                self.pay(name, half);
-                self.until(&field("coalesce(reason, '-')", name), "partially_paid")
-                    .await;
-                self.act(
-                    name,
-                    &OrderAction::Pay(SimulatedPayment {
-                        confirm: true,
-                        ..SimulatedPayment::default()
-                    }),
-                );
-            }
             Case::Overpaid => self.pay(name, Some(self.subject.double)),
-            Case::RefundedInPart => {
-                self.pay(name, None);
-                self.until_status(name, "paid").await;
-                self.refund(name, half);
-            }
-            Case::Refunded => {
-                self.pay(name, None);
-                self.until_status(name, "paid").await;
-                self.refund(name, half);
-                self.until(&field("refunded_amount > ''", name), "1").await;
-                self.refund(name, None);
-            }
-            Case::Held => self.hold(name),
-            Case::Captured => {
-                self.hold(name);
-                self.until(&field("coalesce(reason, '-')", name), "authorized")
-                    .await;
-                self.pay(name, None);
-            }
-            Case::HeldToTheEnd => {
-                self.hold(name);
-                self.until(&field("coalesce(reason, '-')", name), "authorized")
-                    .await;
-                self.expire(name);
-            }
+            Case::Part
+            | Case::Parts
+            | Case::PartAtTheEnd
+            | Case::RestAfterTheEnd
+            | Case::PartAccepted => self.go_on_in_parts(case, name).await,
+            Case::RefundedInPart | Case::Refunded => self.refund_in_parts(case, name).await,
+            Case::Held | Case::Captured | Case::HeldToTheEnd => self.hold(case, name).await,
             Case::Expired => self.expire(name),
             Case::Late => {
                 self.expire(name);
@@ -376,6 +324,53 @@ impl Scene {
             | Case::UnknownId
             | Case::LostCreation
             | Case::Rejected => {}
+        }
+    }
+
+    async fn go_on_in_parts(&self, case: Case, name: &str) {
+        self.pay(name, Some(self.subject.half));
+        self.until_reason(name, "partially_paid").await;
+        match case {
+            Case::Parts => self.pay(name, None),
+            Case::PartAtTheEnd => self.expire(name),
+            Case::RestAfterTheEnd => {
+                self.expire(name);
+                self.until_status(name, "review").await;
+                self.pay_late(name);
+            }
+            Case::PartAccepted => {
+                let accepted = SimulatedPayment {
+                    confirm: true,
+                    ..SimulatedPayment::default()
+                };
+                self.act(name, &OrderAction::Pay(accepted));
+            }
+            _ => {}
+        }
+    }
+
+    async fn refund_in_parts(&self, case: Case, name: &str) {
+        self.pay(name, None);
+        self.until_status(name, "paid").await;
+        let world = &self.shop.world;
+        world.refund(name, Some(self.subject.half)).unwrap();
+        if case == Case::Refunded {
+            self.until(&field("refunded_amount > ''", name), "1").await;
+            world.refund(name, None).unwrap();
+        }
+    }
+
+    async fn hold(&self, case: Case, name: &str) {
+        let held = SimulatedPayment {
+            capture: Some(false),
+            ..SimulatedPayment::default()
+        };
+        self.act(name, &OrderAction::Pay(held));
+        self.until_reason(name, "authorized").await;
+        match case {
+            Case::Captured => self.pay(name, None),
+            Case::HeldToTheEnd => self.expire(name),
+            _ => {}
         }
     }
 
@@ -432,24 +427,17 @@ impl Scene {
         self.act(name, &OrderAction::Pay(payment));
     }
 
-    fn hold(&self, name: &str) {
-        let payment = SimulatedPayment {
-            capture: Some(false),
-            ..SimulatedPayment::default()
-        };
-        self.act(name, &OrderAction::Pay(payment));
-    }
-
     fn expire(&self, name: &str) {
         self.act(name, &OrderAction::Expire(OrderEnding::default()));
     }
 
-    fn refund(&self, name: &str, amount: Option<&str>) {
-        self.shop.world.refund(name, amount).unwrap();
-    }
-
     async fn until(&self, sql: &str, expected: &str) {
         self.shop.until(sql, expected).await;
+    }
+
+    async fn until_reason(&self, name: &str, reason: &str) {
+        self.until(&field("coalesce(reason, '-')", name), reason)
+            .await;
     }
 
     async fn until_status(&self, name: &str, status: &str) {

@@ -57,15 +57,33 @@ pub(super) struct Schedule {
 struct Counts {
     used: usize,
     due: usize,
+    /// Those of them whose order is to be created. No entry becomes such a one, or ceases to be one.
+    creations_due: usize,
     in_hand: usize,
 }
 
 impl Counts {
-    fn of(&mut self, state: EntryState) -> Option<&mut usize> {
-        match state {
-            EntryState::Free | EntryState::Resting | EntryState::Borrowed => None,
-            EntryState::Due => Some(&mut self.due),
-            EntryState::InHand => Some(&mut self.in_hand),
+    /// An entry has come into its state.
+    fn enter(&mut self, entry: &Entry) {
+        match entry.state {
+            EntryState::Free | EntryState::Resting | EntryState::Borrowed => {}
+            EntryState::Due => {
+                self.due += 1;
+                self.creations_due += usize::from(entry.kind == EntryKind::Create);
+            }
+            EntryState::InHand => self.in_hand += 1,
+        }
+    }
+
+    /// An entry is about to leave its state.
+    fn leave(&mut self, entry: &Entry) {
+        match entry.state {
+            EntryState::Free | EntryState::Resting | EntryState::Borrowed => {}
+            EntryState::Due => {
+                self.due -= 1;
+                self.creations_due -= usize::from(entry.kind == EntryKind::Create);
+            }
+            EntryState::InHand => self.in_hand -= 1,
         }
     }
 }
@@ -178,9 +196,7 @@ impl Schedule {
     fn insert(&mut self, mut entry: Entry) -> u32 {
         entry.since_page = self.pages;
         self.counts.used += 1;
-        if let Some(count) = self.counts.of(entry.state) {
-            *count += 1;
-        }
+        self.counts.enter(&entry);
         let key = entry.key;
         let slot = match self.free.pop() {
             Some(slot) => {

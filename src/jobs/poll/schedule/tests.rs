@@ -224,3 +224,41 @@ fn an_order_that_the_shop_made_is_found_by_its_external_id() {
     assert_eq!(schedule.slot_in_list("77", Some("E2")).0, None);
     assert_eq!(schedule.slot_of_order("1"), None);
 }
+
+#[test]
+fn creations_are_counted_apart_from_what_has_an_order() {
+    let mut schedule = Schedule::default();
+    let creation = |n| DueRow {
+        order_id: None,
+        status: Status::Requested,
+        ..row(n)
+    };
+    for n in 0..3 {
+        schedule.adopt(&creation(n), 10);
+        schedule.adopt(&row(10 + n), 10);
+    }
+    assert_eq!(schedule.count_due(10), 6);
+    assert_eq!(schedule.count_due_with_orders(10), 3);
+    let slots = schedule.due_slots(10).to_vec();
+    for &slot in &slots {
+        schedule.postpone(slot, 100);
+    }
+    assert_eq!(schedule.count_due_with_orders(10), 0);
+    assert_eq!(schedule.count_due_with_orders(100), 3);
+    schedule.take_turns(&slots);
+    assert_eq!(schedule.count_due_with_orders(100), 0);
+    for &slot in &slots {
+        schedule.release(slot, false);
+    }
+    assert_eq!(
+        (schedule.count_due(100), schedule.count_due_with_orders(100)),
+        (6, 3)
+    );
+    for &slot in &slots {
+        schedule.remove(slot);
+    }
+    assert_eq!(
+        (schedule.count_due(100), schedule.count_due_with_orders(100)),
+        (0, 0)
+    );
+}

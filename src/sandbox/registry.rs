@@ -1,0 +1,34 @@
+//! The simulated providers there are.
+//!
+//! To add one: write its folder with a function `install` in its `mod.rs`, declare the module in
+//! `sandbox/mod.rs`, name its `install` in [`SIMULATORS`] and its operations in `operation`.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::core::SandboxCore;
+use super::ledger::SimulatedLedger;
+use super::simulator::Simulator;
+
+/// Each makes one, in the order of [`super::SimulatedProvider::ALL`].
+pub(super) const SIMULATORS: &[fn(&Arc<SandboxCore>) -> Installed] = &[
+    super::walletpay::install,
+    super::crypto_pay::install,
+    super::yookassa::install,
+    super::cryptocloud::install,
+    super::telegram_stars::install,
+    super::yoomoney::install,
+];
+
+/// A simulated provider, ready to be asked.
+pub(super) struct Installed {
+    pub(super) books: Books,
+    pub(super) routes: Router,
+}
+
+/// What a provider keeps.
+pub(super) enum Books {
+    Orders(Arc<dyn Simulator>),
+    Ledger(Arc<dyn SimulatedLedger>),
+}
