@@ -114,10 +114,10 @@ where
     let end = tokio::select! {
         // First, because a poller that ends for the same reason may be ready at the same moment.
         biased;
-        () = stop.cancelled() => DaemonEnd::AsTold,
+        () = stop.cancelled() => DaemonEnd::Requested,
         error = replaced::until_replaced(&parts) => DaemonEnd::Replaced(error),
         // A poller that was stopped may have ended before this branch is checked.
-        Some(_) = pollers.join_next() => if stop.is_cancelled() { DaemonEnd::AsTold } else { DaemonEnd::Defect },
+        Some(_) = pollers.join_next() => if stop.is_cancelled() { DaemonEnd::Requested } else { DaemonEnd::Defect },
     };
     stop.cancel();
     lifecycle::stopping(end.status()).await;
@@ -150,7 +150,7 @@ where
 /// Why the daemon stops.
 enum DaemonEnd {
     /// A signal, or the token.
-    AsTold,
+    Requested,
     /// Its database is no longer the one it opened.
     Replaced(StoreError),
     /// A poller ended, which is a bug.
@@ -161,7 +161,7 @@ impl DaemonEnd {
     /// The status line for the service manager.
     fn status(&self) -> String {
         match self {
-            Self::AsTold => "stopping: finishing requests in flight".to_owned(),
+            Self::Requested => "stopping: finishing requests in flight".to_owned(),
             Self::Replaced(error) => error.to_string(),
             Self::Defect => "a poller ended unexpectedly".to_owned(),
         }
@@ -169,7 +169,7 @@ impl DaemonEnd {
 
     fn outcome(self) -> Result<(), DaemonError> {
         match self {
-            Self::AsTold => Ok(()),
+            Self::Requested => Ok(()),
             Self::Replaced(error) => Err(error.into()),
             Self::Defect => Err(DaemonError::Failed(
                 "a poller ended unexpectedly; please report this as a bug".into(),
@@ -214,7 +214,7 @@ where
     while let Some(counts) = pollers.join_next().await {
         let counts = counts.map_err(|error| DaemonError::Failed(error.to_string()))?;
         total.answered += counts.answered;
-        total.could_not_ask += counts.could_not_ask;
+        total.failed_requests += counts.failed_requests;
         total.left += counts.left;
     }
     if let Some(mut feed) = open_feed(parts, output).await? {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::decide::Rules;
 use super::event_id;
 use super::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use super::money::Money;
 use super::observation::{ObservedOrder, OrderState, Sums};
+use super::rules::Rules;
 use super::state::Status;
 use super::time::UnixMillis;
 use super::transaction::Transaction;

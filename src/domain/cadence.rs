@@ -41,12 +41,12 @@ pub enum Because {
 impl Cadence {
     /// The next poll at `row`, decided at `now`; None = never again. `roll` in 0..1 places it
     /// within the jitter.
-    pub fn next_look(&self, row: &Invoice, now: UnixMillis, roll: f64) -> Option<UnixMillis> {
-        self.next_look_because(row, now, roll).map(|(at, _)| at)
+    pub fn next_poll(&self, row: &Invoice, now: UnixMillis, roll: f64) -> Option<UnixMillis> {
+        self.next_poll_because(row, now, roll).map(|(at, _)| at)
     }
 
-    /// As `next_look`, with the rule that gave it.
-    pub fn next_look_because(
+    /// As `next_poll`, with the rule that gave it.
+    pub fn next_poll_because(
         &self,
         row: &Invoice,
         now: UnixMillis,
@@ -73,7 +73,7 @@ impl Cadence {
 
     /// The next poll at an order that waits for money, from the little that is kept of a million of
     /// them: when its row was inserted, and when it ends.
-    pub fn next_look_while_open(
+    pub fn next_poll_while_open(
         &self,
         created_at: UnixMillis,
         expiry: UnixMillis,
@@ -102,7 +102,7 @@ impl Cadence {
 
     /// The poll after one that the account's own trouble prevented: nobody's fault, so only the
     /// interval of its age. What has an end of polls keeps it.
-    pub fn after_trouble(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
+    pub fn after_account_failure(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
         now.plus(self.interval(row, now, roll))
     }
 

@@ -19,14 +19,13 @@ mod judgement;
 mod money;
 mod order;
 mod person;
-mod rules;
 
 use self::evidence::Evidence;
 use self::judgement::Judgement;
-pub use self::rules::Rules;
 use super::event::{Event, EventType};
 use super::invoice::Invoice;
 use super::observation::Observation;
+pub use super::rules::Rules;
 use super::state::{Status, reason};
 use super::time::UnixMillis;
 use super::transaction::Transaction;

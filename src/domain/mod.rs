@@ -22,6 +22,7 @@ pub mod money;
 pub mod observation;
 pub mod planner;
 pub mod reschedule;
+pub mod rules;
 pub mod state;
 pub mod text;
 pub mod time;

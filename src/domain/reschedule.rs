@@ -23,7 +23,7 @@ pub enum PollOutcome<'a> {
     /// A complete reading told nothing new of it.
     Unchanged,
     /// There was nothing to ask for.
-    NotAsked,
+    NotPolled,
     /// The request failed.
     Failed {
         /// Why, on one line.
@@ -45,7 +45,7 @@ impl Cadence {
         now: UnixMillis,
         roll: f64,
     ) {
-        let next = self.next_look(row, now, roll);
+        let next = self.next_poll(row, now, roll);
         match outcome {
             PollOutcome::Answered => row.schedule.note_poll(now, next),
             PollOutcome::CreatedPaid => row.schedule.note_poll(now, Some(now)),
@@ -69,7 +69,7 @@ impl Cadence {
                 row.schedule.last_polled_at = Some(now);
                 row.schedule.next_poll_at = next;
             }
-            PollOutcome::NotAsked | PollOutcome::Resolved => row.schedule.next_poll_at = next,
+            PollOutcome::NotPolled | PollOutcome::Resolved => row.schedule.next_poll_at = next,
             PollOutcome::Failed {
                 error,
                 is_order_at_fault,
@@ -79,7 +79,7 @@ impl Cadence {
                 let next = if is_order_at_fault {
                     self.after_failure(row, now, roll)
                 } else {
-                    self.after_trouble(row, now, roll)
+                    self.after_account_failure(row, now, roll)
                 };
                 row.schedule.next_poll_at = Some(next);
             }

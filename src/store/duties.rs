@@ -176,7 +176,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Transactions of `account` that belong to no invoice and bear one of these labels, in the order
     /// in which they happened.
-    async fn transactions_of_nobody(
+    async fn unmatched_transactions(
         &self,
         account: &AccountName,
         labels: &[&ExternalId],

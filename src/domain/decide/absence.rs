@@ -3,11 +3,11 @@
 
 use super::facts::move_to;
 use super::money;
-use super::rules::Rules;
 use crate::domain::deadline;
 use crate::domain::event::EventType;
 use crate::domain::invoice::{Facts, Invoice};
 use crate::domain::observation::LedgerCoverage;
+use crate::domain::rules::Rules;
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
 

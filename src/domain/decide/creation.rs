@@ -2,10 +2,10 @@
 
 use super::facts::{move_to, note_order};
 use super::identity::{bears_another_id, mismatch};
-use super::rules::Rules;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Facts;
 use crate::domain::observation::{ObservedOrder, OrderState};
+use crate::domain::rules::Rules;
 use crate::domain::state::{Status, reason};
 
 /// The order of a requested invoice exists. Whatever its state, the invoice is `pending` first:

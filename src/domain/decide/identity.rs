@@ -1,8 +1,8 @@
 //! Whose order it is that was observed, and whether it asks for what is expected.
 
-use super::rules::Rules;
 use crate::domain::invoice::Facts;
 use crate::domain::observation::ObservedOrder;
+use crate::domain::rules::Rules;
 use crate::domain::state::reason;
 
 /// Whether the provider answered about an order that was not asked for: nothing about ours.

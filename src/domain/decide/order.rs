@@ -6,10 +6,10 @@ use super::facts::{clear_remark, holds_money, move_to, note_evidence, person_dec
 use super::identity::{is_of_another_order, mismatch};
 use super::judgement::Judgement;
 use super::money::{self, MoneyChange};
-use super::rules::Rules;
 use crate::domain::event::EventType;
 use crate::domain::invoice::{Facts, Invoice};
 use crate::domain::observation::OrderState;
+use crate::domain::rules::Rules;
 use crate::domain::state::{Status, reason};
 
 /// An observation with all that bears on its judgement.

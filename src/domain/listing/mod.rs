@@ -26,11 +26,11 @@ const FAILS_AFTER: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
     /// It was not.
-    NotAsked,
+    NotRequested,
     /// It was, and there was no answer.
-    NotTold,
+    NotGiven,
     /// It was reported.
-    Told,
+    Known,
 }
 
 /// What is known of the list. Times are of the monotonic clock.
@@ -73,12 +73,12 @@ impl Listing {
     pub fn learn_count(&mut self, total: u64, now: Duration) {
         self.failed_pages = 0;
         self.positions.learn_count(total);
-        self.count = Some((now, Count::Told));
+        self.count = Some((now, Count::Known));
     }
 
     /// The number of orders could not be had.
     pub fn fail_count(&mut self, now: Duration) {
-        self.count = Some((now, Count::NotTold));
+        self.count = Some((now, Count::NotGiven));
         self.fail_page(now);
     }
 
@@ -102,7 +102,7 @@ impl Listing {
     /// What is known of the number of orders, if it was asked for moments ago.
     pub fn count_lately(&self, now: Duration) -> Count {
         let lately = self.count.filter(|(at, _)| now < *at + COUNT_HOLDS);
-        lately.map_or(Count::NotAsked, |(_, count)| count)
+        lately.map_or(Count::NotRequested, |(_, count)| count)
     }
 
     /// Bytes of an item, as measured.

@@ -104,7 +104,7 @@ impl Planner {
     /// The page of the watch, or what has to be known before it.
     pub fn take_watch_request(&mut self, now: Duration) -> Option<ListRequest> {
         let is_unknown = self.listing.positions.total() == 0;
-        if is_unknown && self.listing.count_lately(now) == Count::NotAsked {
+        if is_unknown && self.listing.count_lately(now) == Count::NotRequested {
             return Some(ListRequest::count());
         }
         let item_bytes = self.listing.item_bytes();

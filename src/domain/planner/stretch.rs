@@ -24,13 +24,13 @@ impl Outlook<'_> {
     }
 
     pub(super) fn is_counted(&self) -> bool {
-        self.count != Count::NotAsked
+        self.count != Count::NotRequested
     }
 
     pub(super) fn sweep(&self, from: u64, end: u64, members: Vec<u32>) -> Sweep {
         let end_is = if self.positions.goes_on() {
             SweepEnd::Open
-        } else if self.count == Count::Told && end >= self.positions.total() {
+        } else if self.count == Count::Known && end >= self.positions.total() {
             SweepEnd::Counted
         } else {
             SweepEnd::Believed

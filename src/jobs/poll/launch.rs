@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::FutureExt as _;
 
 use super::BATCH;
-use super::fetch::{self, Question, Step};
 use super::load::{Group, Loaded, ScheduledInvoice};
 use super::page::{self, lock};
 use super::poller::Poller;
 use super::schedule::tick;
+use super::step::{Question, Step, choose_step};
 use crate::domain::invoice::Invoice;
 use crate::domain::planner::ListRequest;
 use crate::limit::StopReason;
@@ -177,7 +177,7 @@ impl Poller {
         let mut asked = Vec::with_capacity(group.len());
         for invoice in group {
             let is_first = self.requests.loader.is_first_creation(invoice.id);
-            match fetch::choose_step(&invoice, is_first, self.setup.provider.as_ref(), now) {
+            match choose_step(&invoice, is_first, self.setup.provider.as_ref(), now) {
                 Step::Ask(question) => asked.push((invoice, question)),
                 Step::Known(observation) => self.decide_invoice(Box::new(invoice), *observation),
                 Step::Nothing => self.plan_next_poll(Box::new(invoice)),

@@ -104,7 +104,7 @@ impl Poller {
             };
             entry.note_seen_at(wall);
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
-            let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
+            let next = cadence.next_poll_while_open(created_at, expiry, wall, source.roll);
             let due = match self.pass.once {
                 // For one pass, once is enough.
                 Some(_) => Tick::MAX - 1,

@@ -30,6 +30,7 @@ mod settle;
 mod setup;
 mod span_reader;
 mod spans;
+mod step;
 mod task;
 mod turn;
 mod unmatched;

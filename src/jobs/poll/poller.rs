@@ -33,7 +33,7 @@ pub struct PollCounts {
     /// Requests that brought an answer.
     pub answered: u64,
     /// Requests that failed.
-    pub could_not_ask: u64,
+    pub failed_requests: u64,
     /// Due invoices left unasked.
     pub left: u64,
 }

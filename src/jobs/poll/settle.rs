@@ -73,7 +73,7 @@ impl Poller {
             }
             Err(error) => {
                 self.recorder.note_failure(wall, error.to_string());
-                self.pass.counts.could_not_ask += 1;
+                self.pass.counts.failed_requests += 1;
             }
         }
         self.report_stop();
@@ -171,7 +171,7 @@ impl Poller {
 
     /// Nothing to ask for: the next poll is planned all the same, for a person may change that.
     pub(super) fn plan_next_poll(&mut self, invoice: Box<Invoice>) {
-        self.reschedule(invoice, PollOutcome::NotAsked);
+        self.reschedule(invoice, PollOutcome::NotPolled);
     }
 
     /// A reading that told of many counted as a poll of this one, and nothing has changed.

@@ -88,7 +88,8 @@ impl Poller {
             .copied()
             .filter(|slot| {
                 let entry = schedule.entry(*slot);
-                let known_at = entry.and_then(|entry| entry.told_by_payments_since(wall, patience));
+                let known_at =
+                    entry.and_then(|entry| entry.covered_by_payments_since(wall, patience));
                 known_at.is_some_and(|at| self.spans.reaches(self.their_time(at), begun))
             })
             .collect();
@@ -130,7 +131,7 @@ impl Poller {
             }
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
             let cadence = &self.setup.cadence;
-            let next = cadence.next_look_while_open(created_at, expiry, wall, roll);
+            let next = cadence.next_poll_while_open(created_at, expiry, wall, roll);
             schedule.postpone(*slot, tick(now + next.since(wall)));
         }
         self.unmatched.told.extend(schedule.take_turns(&ended));
@@ -274,7 +275,7 @@ impl Poller {
             });
             let Some(entry) = followed else { continue };
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
-            let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
+            let next = cadence.next_poll_while_open(created_at, expiry, wall, source.roll);
             let due = match self.pass.once {
                 Some(_) => Tick::MAX - 1,
                 None => tick(now + next.since(wall)),

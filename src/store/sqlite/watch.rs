@@ -53,8 +53,8 @@ impl ChangeWatch for FileWatch {
         let Some(signs) = &mut self.signs else {
             return sleep(LONGEST_WAIT_BLIND).await;
         };
-        let next_look = sleep(self.wait);
-        tokio::pin!(next_look);
+        let next_check = sleep(self.wait);
+        tokio::pin!(next_check);
         loop {
             tokio::select! {
                 sign = signs.next() => match sign {
@@ -64,13 +64,13 @@ impl ChangeWatch for FileWatch {
                     }
                     Sign::Written => {
                         let soon = sleep(FIRST_WAIT).deadline();
-                        if soon < next_look.deadline() {
-                            next_look.as_mut().reset(soon);
+                        if soon < next_check.deadline() {
+                            next_check.as_mut().reset(soon);
                             self.wait = FIRST_WAIT;
                         }
                     }
                 },
-                () = &mut next_look => {
+                () = &mut next_check => {
                     self.wait = (self.wait * 2).min(LONGEST_WAIT);
                     return;
                 }

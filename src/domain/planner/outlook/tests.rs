@@ -35,7 +35,7 @@ fn shown(count: u32, apart: u64) -> Vec<Candidate> {
 }
 
 fn plan(shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
-    plan_after(Count::NotAsked, shapes, total, entries)
+    plan_after(Count::NotRequested, shapes, total, entries)
 }
 
 fn plan_after(count: Count, shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
@@ -104,7 +104,7 @@ fn where_requests_are_few_a_few_far_apart_share_a_page() {
             shapes: AUTO,
             item_bytes: 400,
             request_bytes,
-            count: Count::NotAsked,
+            count: Count::NotRequested,
         };
         shape(&outlook.plan(&due, &|slot| entries.get(slot as usize).copied()))
     };
@@ -139,7 +139,7 @@ fn many_whose_places_nobody_knows_are_looked_for_by_a_sweep() {
     assert!(unknown_length.requests.is_empty(), "the count comes first");
     let uncounted = plan(AUTO, 1000, &entries);
     assert!(uncounted.needs_count, "pages alone do not show the end");
-    let planned = plan_after(Count::Told, AUTO, 1000, &entries);
+    let planned = plan_after(Count::Known, AUTO, 1000, &entries);
     assert_eq!(shape(&planned), (0, 0));
     let sweep = planned.sweep.unwrap();
     assert_eq!((sweep.from, sweep.to, sweep.end), (0, 1000, 1000));
@@ -188,7 +188,7 @@ fn what_only_the_list_tells_is_swept_for_or_waits() {
     let mut entries = guessed(1);
     entries[0].by = By::Page;
     entries[0].place = Place::Elsewhere;
-    let planned = plan_after(Count::Told, AUTO, 30_000, &entries);
+    let planned = plan_after(Count::Known, AUTO, 30_000, &entries);
     assert_eq!(shape(&planned), (0, 0));
     assert_eq!(planned.sweep.unwrap().members, [0]);
     let without_pages = Shapes {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::SpanMoment;
+use super::request::SpanMoment;
 use crate::domain::time::UnixMillis;
 
 /// Each reading begins so long before the moment to which the last one counts: clocks differ, and a list

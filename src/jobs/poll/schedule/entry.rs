@@ -162,7 +162,7 @@ impl Entry {
 
     /// When it was last seen, where a list of all payments since then tells all that can happen to it:
     /// it is open, its time is not over and its state was told within `patience`, or it has ended.
-    pub(in crate::jobs::poll) fn told_by_payments_since(
+    pub(in crate::jobs::poll) fn covered_by_payments_since(
         &self,
         now: UnixMillis,
         patience: Duration,
