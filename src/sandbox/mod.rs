@@ -9,6 +9,7 @@
 //! (what the control side needs of each), `world` (all of them).
 
 mod answer;
+mod bill;
 mod call;
 mod control;
 mod core;
@@ -17,10 +18,12 @@ mod cryptocloud;
 mod decimal;
 mod dialect;
 mod faults;
+mod installed;
 mod ledger;
 mod limit;
 mod link;
 mod moment;
+mod new_order;
 mod operation;
 mod options;
 mod params;
@@ -48,19 +51,20 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use bill::{Bill, BillPayment, BillTruth};
 pub use faults::{Fault, FaultError, FaultKind, FaultTarget, parse_faults};
 pub use ledger::{NewTransaction, TransactionView};
 pub use moment::Moment;
+pub use new_order::NewOrder;
 pub use operation::{Operation, SimulatedProvider};
 pub use options::SandboxOptions;
-pub use sample::{Bill, BillPayment, BillTruth, PayerHabit, SampleShop};
+pub use sample::{PayerHabit, SampleShop};
 pub use simulator::{
-    ControlError, CreateError, OrderAction, OrderBatch, OrderEnding, OrderTruth, OrderView,
-    SimulatedPayment, SimulatedRefund, ViewedAmount,
+    ControlError, CreateError, Created, OrderAction, OrderBatch, OrderEnding, OrderTruth,
+    OrderView, SimulatedPayment, SimulatedRefund, ViewedAmount,
 };
 pub use tally::SandboxStats;
 pub use variant::Variant;
-pub use walletpay::{Created, NewOrder};
 pub use world::World;
 
 use self::core::SandboxCore;

@@ -5,11 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-
 use super::core::SandboxCore;
-use super::ledger::SimulatedLedger;
-use super::simulator::Simulator;
+use super::installed::Installed;
 
 /// Each makes one, in the order of [`super::SimulatedProvider::ALL`].
 pub(super) const SIMULATORS: &[fn(&Arc<SandboxCore>) -> Installed] = &[
@@ -20,15 +17,3 @@ pub(super) const SIMULATORS: &[fn(&Arc<SandboxCore>) -> Installed] = &[
     super::telegram_stars::install,
     super::yoomoney::install,
 ];
-
-/// A simulated provider, ready to be asked.
-pub(super) struct Installed {
-    pub(super) books: Books,
-    pub(super) routes: Router,
-}
-
-/// What a provider keeps.
-pub(super) enum Books {
-    Orders(Arc<dyn Simulator>),
-    Ledger(Arc<dyn SimulatedLedger>),
-}

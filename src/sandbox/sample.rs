@@ -1,9 +1,6 @@
 //! A shop at each simulated provider, for plays and tests: its key, its settings, its prices, and what
 //! its payers can do there. Each provider describes its own.
 
-use super::operation::SimulatedProvider;
-use super::simulator::OrderTruth;
-
 /// An account at a provider, as a shop has it.
 #[derive(Debug)]
 pub struct SampleShop {
@@ -37,31 +34,4 @@ pub enum PayerHabit {
     LetsExpire,
     /// Never pays, and nothing ends at the provider, which keeps no orders.
     Forgets,
-}
-
-/// What one payer is asked for.
-#[derive(Debug, Clone)]
-pub struct Bill {
-    pub provider: SimulatedProvider,
-    pub external_id: String,
-    pub price: String,
-}
-
-/// How much of a bill is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BillPayment {
-    Whole,
-    /// The whole, although the order has ended.
-    WholeLate,
-    Half,
-    /// One and a half times the price.
-    HalfMore,
-}
-
-/// What became of a bill at its provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BillTruth {
-    pub state: OrderTruth,
-    /// What went back to the payer, a plain decimal; None where nothing did.
-    pub refunded: Option<String>,
 }

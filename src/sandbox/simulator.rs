@@ -8,9 +8,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::moment::Moment;
+use super::new_order::NewOrder;
 use super::operation::SimulatedProvider;
 use super::sample::SampleShop;
-use super::{Created, NewOrder};
 
 /// The orders of one simulated provider, as the control side sees and changes them.
 pub(super) trait Simulator: Send + Sync {
@@ -40,6 +40,13 @@ pub(super) trait Simulator: Send + Sync {
 
     /// Makes many orders; answers with their places. A batch that is not right makes none.
     fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError>;
+}
+
+/// An order made, or made before by the same parameters.
+#[derive(Debug, Clone)]
+pub struct Created {
+    pub order: OrderView,
+    pub already: bool,
 }
 
 /// What the control side can do to an order.

@@ -10,16 +10,17 @@ use axum::Router;
 
 use super::core::SandboxCore;
 use super::faults::Fault;
+use super::installed::Books;
 use super::ledger::{NewTransaction, SimulatedLedger, TransactionView};
 use super::moment::Moment;
+use super::new_order::NewOrder;
 use super::operation::SimulatedProvider;
-use super::registry::{Books, SIMULATORS};
+use super::registry::SIMULATORS;
 use super::simulator::{
-    ControlError, CreateError, OrderAction, OrderBatch, OrderEnding, OrderView, SimulatedPayment,
-    SimulatedRefund, Simulator,
+    ControlError, CreateError, Created, OrderAction, OrderBatch, OrderEnding, OrderView,
+    SimulatedPayment, SimulatedRefund, Simulator,
 };
 use super::tally::SandboxStats;
-use super::{Created, NewOrder};
 
 /// The simulated providers, their faults and counters.
 pub struct World {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use store::CryptoPaySimulator;
 
 use super::core::SandboxCore;
-use super::registry::{Books, Installed};
+use super::installed::{Books, Installed};
 use super::sample::{PayerHabit, SampleShop};
 
 /// One with nothing in it.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::money::{PaymentOption, WalletPayCurrency, WalletPayMoney};
-use super::order::{NewOrder, OrderEnd, WalletPayOrder, WalletPayStatus};
+use super::order::{OrderEnd, WalletPayOrder, WalletPayStatus};
 use crate::sandbox::moment::Moment;
+use crate::sandbox::new_order::NewOrder;
 use crate::sandbox::simulator::{ControlError, CreateError, SimulatedPayment};
 
 pub(super) struct OrderBook {

@@ -9,15 +9,12 @@ mod order;
 mod store;
 mod wire;
 
-pub use order::NewOrder;
-pub use store::Created;
-
 use std::sync::Arc;
 
 use store::WalletPaySimulator;
 
 use super::core::SandboxCore;
-use super::registry::{Books, Installed};
+use super::installed::{Books, Installed};
 use super::sample::{PayerHabit, SampleShop};
 
 /// One with nothing in it.

@@ -5,24 +5,18 @@ use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
 use super::book::OrderBook;
-use super::order::{NewOrder, WalletPayOrder, WalletPayStatus};
+use super::order::{WalletPayOrder, WalletPayStatus};
 use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::moment::Moment;
+use crate::sandbox::new_order::NewOrder;
 use crate::sandbox::operation::SimulatedProvider;
 use crate::sandbox::sample::SampleShop;
 use crate::sandbox::simulator::{
-    ControlError, CreateError, OrderAction, OrderBatch, OrderView, Simulator,
+    ControlError, CreateError, Created, OrderAction, OrderBatch, OrderView, Simulator,
 };
 
 /// Orders are made this many at a time, so that seeding a million does not keep requests waiting.
 const SEED_CHUNK: usize = 2_000;
-
-/// An order made, or made before by the same parameters.
-#[derive(Debug, Clone)]
-pub struct Created {
-    pub order: OrderView,
-    pub already: bool,
-}
 
 pub(in crate::sandbox) struct WalletPaySimulator {
     pub(super) core: Arc<SandboxCore>,

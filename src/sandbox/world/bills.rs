@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::World;
 use crate::domain::money;
+use crate::sandbox::bill::{Bill, BillPayment, BillTruth};
 use crate::sandbox::decimal;
 use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView};
 use crate::sandbox::operation::SimulatedProvider;
-use crate::sandbox::sample::{Bill, BillPayment, BillTruth, SampleShop};
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::simulator::{ControlError, OrderAction, OrderTruth, SimulatedPayment};
 
 impl World {

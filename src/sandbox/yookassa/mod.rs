@@ -19,7 +19,7 @@ use std::sync::Arc;
 use store::YooKassaSimulator;
 
 use super::core::SandboxCore;
-use super::registry::{Books, Installed};
+use super::installed::{Books, Installed};
 use super::sample::{PayerHabit, SampleShop};
 
 /// One with nothing in it.
