@@ -86,7 +86,7 @@ where
     let server = serve::bind(&parts).await?;
     let flush = CancellationToken::new();
     let feed = open_feed(&parts, output).await?;
-    // Before any request: what another process has borrowed is not ours.
+    // Before any request: limits borrowed by another process must not be used.
     lender(&parts).run_once().await?;
     let mut pollers = JoinSet::new();
     for setup in poll_setups(&mut parts) {
@@ -112,7 +112,8 @@ where
     );
 
     let end = tokio::select! {
-        // First, because a poller that ends for the same reason may be ready at the same moment.
+        // Checked first, because a poller that ends for the same reason may be ready at the same
+        // moment.
         biased;
         () = stop.cancelled() => DaemonEnd::Requested,
         error = replaced::until_replaced(&parts) => DaemonEnd::Replaced(error),
@@ -137,11 +138,11 @@ where
     }
     flush.cancel();
     if let Some(delivery) = delivery {
-        // A reader that does not read is not waited for: what it did not read is not acknowledged.
+        // A reader that does not read is not waited for: unread events are not acknowledged.
         let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
     }
     manager.abort();
-    // Closing waits for writes that wait for a lock. The next start completes what it leaves undone.
+    // Closing waits for writes that wait for a lock. The next start completes unfinished work.
     let _ = tokio::time::timeout(CLOSE_WITHIN, parts.store.close()).await;
     tracing::info!("stopped");
     end.outcome()
@@ -178,7 +179,8 @@ impl DaemonEnd {
     }
 }
 
-/// Polls everything that is due now, then drains the feed. Returns the counts of all pollers.
+/// Polls everything that is due now, then writes the rest of the feed. Returns the counts of all
+/// pollers.
 pub async fn run_once<W>(
     config: Config,
     env: &Environment,

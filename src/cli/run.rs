@@ -17,7 +17,7 @@ pub(super) struct RunArguments {
     once: bool,
 }
 
-/// What to do when the defaults are not enough to start.
+/// The hint for a start that fails with the defaults.
 const NO_FILE: &str = "no configuration file was found, so the defaults are in force; `payrecond init` writes a \
                        file, `payrecond demo` needs none";
 

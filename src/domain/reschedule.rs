@@ -1,34 +1,34 @@
-//! What happened to an invoice changes when it is polled next: the one place that edits its plan
-//! after a decision.
+//! Computes the next poll of an invoice from the outcome of the last one. After a decision, no
+//! other code edits the plan.
 
 use super::cadence::Cadence;
 use super::invoice::{Invoice, PollPlan};
 use super::state::Status;
 use super::time::UnixMillis;
 
-/// How an invoice was asked about, or why it was not.
+/// The outcome of a poll, or why the invoice was not polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollOutcome<'a> {
     /// A request for this order alone brought an answer.
     Answered,
-    /// Its order was created, and something came of it already: it is polled at once.
+    /// Its order was created and has already changed; it is polled at once.
     CreatedPaid,
-    /// A page or a ledger reading showed it. That is one of `polls` only where it answers a nudge.
+    /// A page or a ledger reading showed it. It counts in `polls` only if it answers a nudge.
     Shown {
-        /// Whether the time of the last poll moves on.
+        /// Whether the time of the last poll is updated.
         is_poll: bool,
-        /// Whether the request was begun after the nudge that it answers.
+        /// Whether the request began after the nudge that it answers.
         answers_nudge: bool,
     },
-    /// A complete reading told nothing new of it.
+    /// A complete reading showed nothing new about it.
     Unchanged,
-    /// There was nothing to ask for.
+    /// There was nothing to request.
     NotPolled,
     /// The request failed.
     Failed {
         /// Why, on one line.
         error: &'a str,
-        /// Whether the order may be the cause; else the account's troubles are.
+        /// Whether the order may be the cause; otherwise the account is.
         is_order_at_fault: bool,
     },
     /// A person decided.
@@ -36,8 +36,8 @@ pub enum PollOutcome<'a> {
 }
 
 impl Cadence {
-    /// Writes into the plan of `row`, which a decision has changed already, what follows from
-    /// `outcome` at `now`. `roll` in 0..1 places the next poll within the jitter.
+    /// Updates the plan of `row`, after the decision has changed the row, for `outcome` at `now`.
+    /// `roll` in 0..1 selects the point within the jitter.
     pub fn reschedule(
         &self,
         row: &mut Invoice,
@@ -88,7 +88,8 @@ impl Cadence {
 }
 
 impl Invoice {
-    /// Invoices in review are always polled; after its end an invoice may have had no further poll.
+    /// Plans a poll of an invoice in review that has none left: invoices in review are always
+    /// polled.
     pub fn poll_while_in_review(&mut self, now: UnixMillis) {
         if self.facts.status == Status::Review {
             self.schedule.next_poll_at.get_or_insert(now);

@@ -1,5 +1,5 @@
-//! The column `options` of an invoice, read for the provider whose own fields it holds, and the rules that
-//! fields of a creation have at every provider. Each complaint is one line that names its field.
+//! Parses the column `options` of an invoice, which has the provider's own fields, and checks what is
+//! common to the fields of a creation. Each error is one line that names its field.
 
 use std::ops::RangeInclusive;
 
@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::domain::text::one_line;
 
-/// Reads the object of `options`, none of it when the column is empty. `T` keeps its fields raw, so that
-/// each complaint can name its key; `accepted` are the keys that there are.
+/// Parses the object in `options`; an empty column means no options. `T` keeps its fields raw, so
+/// that each error can name its key; `accepted` lists the valid keys.
 pub(super) fn read_options<'a, T: Deserialize<'a>>(
     json: Option<&'a str>,
     accepted: &str,
@@ -17,7 +17,7 @@ pub(super) fn read_options<'a, T: Deserialize<'a>>(
     read_object("options", json.unwrap_or("{}"), accepted)
 }
 
-/// Reads a JSON object that is called `name`. Alone, serde would take an array for it.
+/// Parses a JSON object; errors call it `name`. serde alone would accept an array instead.
 pub(super) fn read_object<'a, T: Deserialize<'a>>(
     name: &str,
     json: &'a str,
@@ -26,14 +26,14 @@ pub(super) fn read_object<'a, T: Deserialize<'a>>(
     if !json.trim_ascii_start().starts_with('{') {
         return Err(format!("{name}: not a JSON object; keys: {accepted}"));
     }
-    // serde names the key that is unknown or stands twice.
+    // serde names an unknown or duplicate key.
     serde_json::from_str(json).map_err(|error| {
         let error = one_line(&error.to_string());
         format!("{name}: {error}; keys: {accepted}")
     })
 }
 
-/// An option that is a text of so many characters. Null is the same as absent.
+/// A text option with a length in `allowed`, in characters. Null is the same as absent.
 pub(super) fn text_option(
     key: &str,
     token: Option<&RawValue>,
@@ -46,7 +46,7 @@ pub(super) fn text_option(
     Ok(Some(text))
 }
 
-/// An option that is true or false.
+/// A boolean option. Null is the same as absent.
 pub(super) fn flag_option(key: &str, token: Option<&RawValue>) -> Result<Option<bool>, String> {
     let Some(token) = token else { return Ok(None) };
     serde_json::from_str(token.get())
@@ -54,7 +54,7 @@ pub(super) fn flag_option(key: &str, token: Option<&RawValue>) -> Result<Option<
         .map_err(|_| format!("options.{key}: expected true, false or null"))
 }
 
-/// Counts characters.
+/// Checks the length of `text` in characters.
 pub(super) fn check_length(
     name: &str,
     text: &str,

@@ -1,4 +1,4 @@
-//! A simulated provider, ready to be asked.
+//! A simulated provider as the registry gets it.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use axum::Router;
 use super::ledger::SimulatedLedger;
 use super::simulator::Simulator;
 
-/// What a provider's folder hands out.
+/// One simulated provider: its data and its routes.
 pub(super) struct Installed {
     pub(super) books: Books,
     pub(super) routes: Router,
 }
 
-/// What the provider keeps.
+/// The data of a provider: orders, or a ledger alone.
 pub(super) enum Books {
     Orders(Arc<dyn Simulator>),
     Ledger(Arc<dyn SimulatedLedger>),

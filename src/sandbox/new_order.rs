@@ -1,6 +1,6 @@
-//! An order that is made in the same process, not over HTTP, at the provider that knows all these fields.
+//! An order created in the same process instead of over HTTP. The fields are those of one provider.
 
-/// The parameters of a creation. Texts are as they came: a repeat is the same only when it is byte-same.
+/// The parameters of a creation. Texts are kept as received: a repeat must have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NewOrder {
     pub external_id: String,
@@ -17,7 +17,7 @@ pub struct NewOrder {
 }
 
 impl NewOrder {
-    /// An order that nothing is wrong with, for an hour; change fields as needed.
+    /// A valid order for one hour; change fields as needed.
     pub fn simple(external_id: impl Into<String>, amount: &str, currency: &str) -> NewOrder {
         NewOrder {
             external_id: external_id.into(),

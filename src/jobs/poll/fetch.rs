@@ -1,6 +1,5 @@
-//! Requests about single invoices on their way: creations, polls of one order or of a batch, searches
-//! by external id, the harmless request. Each runs as a task of its own, so that answers are read on
-//! every core.
+//! Requests about single invoices: creations, polls of one order or a batch, searches by external
+//! id, and the probe. Each runs as a separate task, so that answers are parsed on all cores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,40 +32,40 @@ fn observed_creation(answer: CreationAnswer, observed_at: UnixMillis) -> Observa
     }
 }
 
-/// An answer so recent shows that the account's service works.
+/// An answer no older than this proves that the account's service works.
 const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
 
-/// What the provider said about the invoices of one request.
+/// The provider's answer about the invoices of one request.
 #[derive(Debug)]
 pub(super) struct FetchAnswer {
     /// For each invoice.
     pub(super) observations: Vec<Observation>,
-    /// Whether it shows that the service works: "not found" alone does not.
+    /// Whether it proves that the service works: "not found" alone does not.
     pub(super) proves: bool,
 }
 
-/// A request that came back.
+/// A completed request.
 pub(super) struct FetchOutcome {
     pub(super) about: About,
     pub(super) permit: Permit,
     pub(super) answer: Result<FetchAnswer, ProviderError>,
 }
 
-/// What a request was about.
+/// The subject of a request.
 pub(super) enum About {
     /// These invoices, in the order of the answer.
     Invoices(Vec<Invoice>),
-    /// Nothing: the harmless request.
+    /// None: the probe.
     Nothing,
 }
 
-/// The requests of one account that are under way, but for those to its list.
+/// The requests of one account in flight, except for those to its list.
 pub(super) struct Fetcher {
     requester: Requester,
     tasks: JoinSet<FetchOutcome>,
 }
 
-/// What a request needs to know about the account.
+/// What a request needs of the account.
 #[derive(Clone)]
 struct Requester {
     provider: Arc<dyn Provider>,
@@ -93,12 +92,12 @@ impl Fetcher {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Whether no request is in flight.
     pub(super) fn is_idle(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// Asks about one invoice, or about several orders at once.
+    /// Sends a request about one invoice, or about several orders at once.
     pub(super) fn send(&mut self, wanted: Vec<(Invoice, Question)>, permit: Permit) {
         let requester = self.requester.clone();
         let (invoices, questions): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
@@ -112,7 +111,7 @@ impl Fetcher {
         });
     }
 
-    /// Makes the harmless request.
+    /// Sends the probe.
     pub(super) fn probe(&mut self, permit: Permit) {
         let provider = Arc::clone(&self.requester.provider);
         self.tasks.spawn(async move {
@@ -128,12 +127,12 @@ impl Fetcher {
         });
     }
 
-    /// The next request that comes back; None when none is under way.
+    /// Waits for the next completed request; None if none is in flight.
     pub(super) async fn next(&mut self) -> Option<FetchOutcome> {
         self.tasks.join_next().await.map(join_result)
     }
 
-    /// One that has come back already.
+    /// A request that has already completed.
     pub(super) fn try_next(&mut self) -> Option<FetchOutcome> {
         self.tasks.try_join_next().map(join_result)
     }
@@ -149,7 +148,7 @@ impl Requester {
         for (invoice, question) in invoices.iter().zip(questions) {
             match question {
                 Question::Order(order) => orders.push(order),
-                // Never together with others.
+                // Never in a batch.
                 Question::Create(creation) => {
                     return self.create_or_adopt(invoice, &creation).await;
                 }
@@ -176,8 +175,8 @@ impl Requester {
         )]))
     }
 
-    /// A creation. An order that an earlier try made with other bytes, as by other settings, is taken
-    /// for ours where a search tells of it.
+    /// Creates an order. If an earlier attempt made one with other bytes, for example with other
+    /// settings, a search finds it and it is adopted.
     async fn create_or_adopt(
         &self,
         invoice: &Invoice,
@@ -199,7 +198,7 @@ impl Requester {
         Ok(answer)
     }
 
-    /// A creation of which nobody knows what became: a second order would stay open.
+    /// Repeats a creation with an unknown outcome: a second order would stay open.
     async fn find_or_create(
         &self,
         invoice: &Invoice,
@@ -267,16 +266,16 @@ impl Requester {
             .map(|(invoice, _)| invoice)
             .collect();
         if missing.len() < answers.len() {
-            // An answer with one order is complete: those that it leaves out do not exist.
+            // An answer with one order is complete: missing ones do not exist.
             let not_found = self.not_found_observations(&missing);
             return Ok(FetchAnswer::proof(merge_observations(answers, not_found)));
         }
         self.judge_missing(&missing).await
     }
 
-    /// "Not found" counts once the grace is over, and only while the service is shown to work: by
-    /// another answer, else by one harmless request. A service that finds nothing and answers that
-    /// in no better way tells nothing about the order.
+    /// "Not found" counts once the grace is over, and only if the service is known to work: by
+    /// another answer, else by a probe. A service that finds nothing and also fails the probe
+    /// proves nothing about the order.
     async fn judge_missing(&self, missing: &[&Invoice]) -> Result<FetchAnswer, ProviderError> {
         let observations = self.not_found_observations(missing);
         let proves = !self.service_works();
@@ -299,8 +298,8 @@ impl Requester {
         each.collect()
     }
 
-    /// Whether another answer shows it. Younger than the grace, so given after the order was first
-    /// missing.
+    /// Whether another answer proves that. It must be younger than the grace, so that it came after
+    /// the order was first missing.
     fn service_works(&self) -> bool {
         let proof = PROOF_OF_SERVICE.min(self.not_found_grace);
         let now = self.clock.monotonic();
@@ -319,7 +318,7 @@ impl FetchAnswer {
     }
 }
 
-/// What was seen of each order, and of the missing ones what that means.
+/// The observation of each order, found or missing.
 fn merge_observations(answers: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
     let mut not_found = not_found.into_iter();
     let each = answers.into_iter().filter_map(|order| match order {

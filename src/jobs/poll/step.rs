@@ -1,4 +1,4 @@
-//! Which request an invoice that is due needs, if any.
+//! Which request a due invoice needs, if any.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::provider::{Creation, Provider};
 
-/// What is to be done about an invoice that is due.
+/// The next step for a due invoice.
 #[derive(Debug)]
 pub(super) enum Step {
     /// A request is needed.
     Ask(Question),
-    /// No request is needed to know this.
+    /// The observation is known without a request.
     Known(Box<Observation>),
-    /// There is nothing to ask for: only plan the next poll.
+    /// Nothing to request: only plan the next poll.
     Nothing,
 }
 
@@ -25,16 +25,16 @@ pub(super) enum Step {
 pub(super) enum Question {
     /// Create the order.
     Create(Creation),
-    /// Find the order that an earlier try made, which was first sent then; create it if there is none.
+    /// Find the order of an earlier attempt, first sent at this time; create it if there is none.
     FindOrCreate(Creation, UnixMillis),
     /// Poll the order.
     Order(OrderId),
-    /// Search for the order that bears the invoice's external id.
+    /// Search for the order by the invoice's external id.
     ByExternalId,
 }
 
-/// Chooses the step; `is_first`: the invoice's creation was never sent. Pure but for the provider's
-/// judgement of the shop's options.
+/// Chooses the step; `is_first`: the invoice's creation was never sent. Pure except for the
+/// provider's check of the shop's options.
 pub(super) fn choose_step(
     invoice: &Invoice,
     is_first: bool,

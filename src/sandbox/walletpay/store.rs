@@ -1,4 +1,4 @@
-//! The simulated store behind its door, shared by all connections. Each call is one step under a lock.
+//! The simulated store, shared by all connections. Each call is one step under a lock.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::sandbox::simulator::{
     ControlError, CreateError, Created, OrderAction, OrderBatch, OrderView, Simulator,
 };
 
-/// Orders are made this many at a time, so that seeding a million does not keep requests waiting.
+/// Orders are created this many at a time, so that seeding a million does not block requests.
 const SEED_CHUNK: usize = 2_000;
 
 pub(in crate::sandbox) struct WalletPaySimulator {
@@ -31,7 +31,8 @@ impl WalletPaySimulator {
         }
     }
 
-    /// Makes the order, or finds the one that the same parameters made before (`true`), and shows it.
+    /// Creates the order, or finds the existing one with the same parameters (`true`), and shows
+    /// it.
     pub(super) fn make<T>(
         &self,
         new: &NewOrder,
@@ -43,7 +44,7 @@ impl WalletPaySimulator {
         Ok(show(order, already, now))
     }
 
-    /// By order id only, as the preview looks it up.
+    /// By order id only, like the preview.
     pub(super) fn by_id<T>(
         &self,
         id: &str,
@@ -53,7 +54,7 @@ impl WalletPaySimulator {
         book.by_id(id).map(|order| show(order, self.core.now()))
     }
 
-    /// Lets `show` see up to `count` orders from `offset` on, all at one moment.
+    /// Gives `show` access to up to `count` orders from `offset` on, at one moment.
     pub(super) fn page<T>(
         &self,
         offset: usize,
@@ -104,7 +105,7 @@ impl Simulator for WalletPaySimulator {
 
     fn act(&self, reference: &str, action: &OrderAction) -> Result<OrderView, ControlError> {
         let mut book = write(&self.book);
-        // Read after the lock was got: moments must ascend in the order of the changes.
+        // Read after taking the lock: times must ascend in the order of the changes.
         let now = self.core.now();
         let order = match action {
             OrderAction::Pay(payment) => book.pay(reference, payment, now),

@@ -258,15 +258,15 @@ fn refused(why: &PaymentRefusal) -> SimulatedAnswer {
     }
 }
 
-/// A request with a key of idempotence and the fingerprint of what came with it: answered as it was before,
-/// where it was.
+/// Carries out `job` unless a request with the same key did within a day; `print` is the request's
+/// fingerprint.
 fn once(
     shop: &YooKassaSimulator,
     by: &ShopIdentity,
     (key, print): (&str, u64),
     job: impl FnOnce(&YooKassaSimulator) -> Effect,
 ) -> SimulatedAnswer {
-    // Held until the answer is remembered: two requests with one key come one after the other.
+    // Held until the answer is stored: two requests with one key are handled one after the other.
     let mut memory = write(&shop.memory);
     let now = shop.core.now();
     match memory.recall(&by.shop, key, print, now) {

@@ -1,10 +1,11 @@
-//! A batch as it travels into SQLite: a JSON array of rows, each an array of cells.
+//! A batch in the form that SQLite receives: a JSON array of rows, each an array of cells.
 //!
-//! The tables of columns (`columns`, `outbox`, `transaction_columns`) say which cells those are.
+//! The tables of columns (`columns`, `outbox`, `transaction_columns`) define the cells.
 
 use crate::domain::time::UnixMillis;
 
-/// A JSON array of rows, written cell by cell: a tree of values would cost as much as SQLite.
+/// A JSON array of rows, written cell by cell: building a tree of values would take as long as
+/// SQLite does.
 pub(super) struct JsonRows {
     json: String,
 }
@@ -18,7 +19,7 @@ impl JsonRows {
         self.json.len() == 1
     }
 
-    /// Writes a row; `cells` writes what is in it.
+    /// Writes a row; `cells` writes its cells.
     pub(super) fn push(&mut self, cells: impl FnOnce(&mut Self)) {
         self.json.push('[');
         cells(self);
@@ -39,7 +40,7 @@ impl JsonRows {
     }
 
     pub(super) fn text<'t>(&mut self, cell: impl Into<Option<&'t str>>) {
-        // There is nothing in a text that could fail to serialize.
+        // A string cannot fail to serialize.
         let cell = serde_json::to_string(&cell.into()).unwrap_or_default();
         self.json.push_str(&cell);
         self.json.push(',');
@@ -50,7 +51,7 @@ impl JsonRows {
         self.json
     }
 
-    /// Ends an array, whose last comma is one too many.
+    /// Ends an array and removes its last comma.
     fn close(&mut self) {
         if self.json.ends_with(',') {
             self.json.pop();

@@ -1,10 +1,10 @@
-//! One value of a row, as our tables hold them: nothing, a number or a text.
+//! One value of a row, of the types that our tables hold: nothing, a number or a text.
 
 use serde::{Deserialize, Deserializer, de};
 
 use crate::domain::time::UnixMillis;
 
-/// One value, of those that our tables hold.
+/// One value.
 pub(super) enum CellValue {
     Null,
     Number(i64),
@@ -20,7 +20,7 @@ impl CellValue {
         }
     }
 
-    /// The error says what stands there instead.
+    /// The number; the error names the actual type.
     pub(super) fn number(self) -> Result<Option<i64>, String> {
         match self {
             Self::Null => Ok(None),
@@ -29,7 +29,7 @@ impl CellValue {
         }
     }
 
-    /// As `number`.
+    /// Like `number`.
     pub(super) fn time(self) -> Result<Option<UnixMillis>, String> {
         Ok(self.number()?.map(UnixMillis))
     }

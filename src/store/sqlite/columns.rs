@@ -1,5 +1,6 @@
-//! The columns of `invoices`, each named once: how its cell is read into an invoice, and how it is
-//! written into a batch. Statements and rows are made from this table; nothing else counts cells.
+//! The columns of `invoices`, each named once, with the function that reads its cell into an
+//! invoice and the one that writes it into a batch. Statements and rows are built from this table;
+//! no other code counts cells.
 
 #![expect(clippy::unnecessary_wraps)] // the readers of a table are of one type
 
@@ -13,20 +14,20 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
-/// Who writes a column, and when. What a decision changes is written together with all that comes
-/// before it here.
+/// The part of a row that a column belongs to, by when it is written. A decision writes the last
+/// part that it changes together with all parts before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// By the program that inserted the row, or with every change.
+    /// Written by the program that inserted the row, or with every change.
     Given,
-    /// At each poll.
+    /// Written at each poll.
     Plan,
-    /// At a poll that taught something.
+    /// Written at a poll that learned something.
     Facts,
-    /// With an event. In an index, or guarded by triggers: such a column costs as much when it is
-    /// only named as when it changes.
+    /// Written with an event. Indexed or guarded by triggers: such a column costs as much to name
+    /// as to change.
     Standing,
-    /// When the provider's order is learned.
+    /// Written when the provider's order is learned.
     Order,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Column {
     pub(super) write: fn(&mut JsonRows, &Invoice),
 }
 
-/// An invoice while its row is read.
+/// An invoice while its row is being read.
 struct RowDraft {
     invoice: Invoice,
     amount: Option<String>,
@@ -94,7 +95,7 @@ macro_rules! columns {
             write: writer!($kind $($how)*),
         }),*];
 
-        /// Their names as SQL, with a comma after each.
+        /// The column names as SQL, with a comma after each.
         macro_rules! invoice_columns {
             () => {
                 concat!($($name, ", "),*)
@@ -145,14 +146,14 @@ columns! {
 }
 
 impl Column {
-    /// The columns that are written up to a part, in their order.
+    /// The columns written for a part, in order.
     pub(super) fn written(up_to: Part) -> impl Iterator<Item = &'static Self> {
         let is_written = move |column: &&Self| column.part > Part::Given && column.part <= up_to;
         COLUMNS.iter().filter(is_written)
     }
 }
 
-/// Makes an invoice of the cells of its row, which come in the order of the table.
+/// Builds an invoice from the cells of its row, which come in the order of the table.
 pub(super) fn invoice_of(
     mut next: impl FnMut() -> Result<CellValue, StoreError>,
 ) -> Result<Invoice, StoreError> {

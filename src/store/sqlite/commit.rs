@@ -1,4 +1,4 @@
-//! Decisions into the database: invoice and outbox in one transaction, a batch at a time.
+//! Commits decisions: invoice and outbox in one transaction, a batch at a time.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -27,15 +27,15 @@ macro_rules! where_still_so {
     };
 }
 
-/// What stands before the columns in a row of the batch: `[id, version it must have, plan it is based
+/// The cells before the columns in a row of the batch: `[id, required version, plan it is based
 /// on]`.
 const HEADER: usize = 3;
 
-/// The plan. A nudge that came after the row was read stays, also after the last poll; where nothing is
-/// polled any more a trigger takes it off.
+/// The plan. A nudge that came after the row was read is kept, even after the last poll; if the
+/// invoice is not polled any more, a trigger removes it.
 const NEXT_POLL_AT: &str = "next_poll_at";
 
-/// A statement for each part of a row that may be written: the parts before it are written too.
+/// A statement for each part of a row that may be written; it also writes the parts before.
 static UPDATES: LazyLock<[(Part, String); 4]> = LazyLock::new(|| {
     [Part::Plan, Part::Facts, Part::Standing, Part::Order].map(|part| (part, update_up_to(part)))
 });
@@ -69,7 +69,7 @@ pub(super) fn update(part: Part) -> &'static str {
     statement.map_or("", |(_, statement)| statement.as_str())
 }
 
-/// The row between two events of one observation: `[id, version before, status]`.
+/// The state of a row between two events of one observation: `[id, version before, status]`.
 const STEP: &str = concat!(
     "UPDATE invoices
         SET version       = version + 1,
@@ -78,20 +78,20 @@ const STEP: &str = concat!(
     where_still_so!()
 );
 
-/// Decisions that rest on a version that is no more. Asking for these few is cheaper than having
-/// each row that was written returned.
+/// Decisions based on an outdated version. This query for a few rows is cheaper than returning each
+/// row that was written.
 pub(super) const STALE: &str = "
     SELECT decided.key
       FROM jsonb_each(?1) AS decided
       LEFT JOIN invoices ON invoices.id = decided.value ->> 0
      WHERE invoices.version IS NOT decided.value ->> 1";
 
-/// What a decision aside gives back as it was read, beside the plan.
+/// What an audit's decision gives back as it was read, besides the plan.
 const PLAN_IS_AS_READ: &str =
     "invoices.next_poll_at IS decided.value ->> 2 OR invoices.next_poll_at IS 0";
 const AS_READ: [&str; 4] = ["updated_at", "last_polled_at", "polls", "failures"];
 
-/// The same of decisions aside: anything written to the row since it was read counts, but a nudge.
+/// The same for an audit's decision: any write to the row since it was read counts, except a nudge.
 static TOUCHED: LazyLock<String> = LazyLock::new(|| {
     let mut touched = vec![format!("NOT ({PLAN_IS_AS_READ})")];
     for (cell, name) in (HEADER..).zip(AS_READ) {
@@ -100,15 +100,15 @@ static TOUCHED: LazyLock<String> = LazyLock::new(|| {
     format!("{STALE} OR {}", touched.join(" OR "))
 });
 
-/// What must still be as it was read.
+/// What must be unchanged since it was read.
 #[derive(Clone, Copy)]
 enum Basis {
     Version,
     WholeRow,
 }
 
-/// Commits a batch. A row that the database refuses costs only itself: the batch is then written
-/// one decision at a time.
+/// Commits a batch. If the database refuses a row, the batch is written one decision at a time, so
+/// only that row is lost.
 pub(super) async fn commit(
     writer: &mut WriteConnection,
     subject_prefix: &str,
@@ -132,7 +132,7 @@ pub(super) async fn commit(
     Ok(written)
 }
 
-/// Commits a decision aside.
+/// Commits an audit's decision.
 pub(super) async fn commit_audit_decision(
     writer: &mut WriteConnection,
     subject_prefix: &str,
@@ -147,7 +147,7 @@ pub(super) async fn commit_audit_decision(
     })
 }
 
-/// One transaction. The inner error is a constraint that refused a row; nothing is written then.
+/// One transaction. The inner error is a constraint that refused a row; then nothing is written.
 async fn commit_batch(
     writer: &mut WriteConnection,
     subject_prefix: &str,
@@ -196,7 +196,7 @@ async fn write(
     let stale = stale(connection, decisions, basis).await?;
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
-    // A stale one takes no seq: a number that is not inserted would lead the database.
+    // A stale decision takes no seq: a number that is not inserted would leave a gap.
     let fresh: Vec<(usize, &Decision)> = decisions
         .iter()
         .enumerate()
@@ -232,7 +232,7 @@ async fn write(
 struct Outbox<'a> {
     prefix: &'a str,
     epoch: String,
-    /// The highest given out.
+    /// The highest seq assigned.
     seq: i64,
     now: UnixMillis,
 }
@@ -283,8 +283,8 @@ impl<'a> Outbox<'a> {
         Ok(seqs)
     }
 
-    /// Events that others of the same observation follow, one of each decision at a time: an event
-    /// carries the version after its row's.
+    /// Appends events that are followed by others of the same observation, one of each decision at
+    /// a time: the version of an event is that of its row plus one.
     async fn append_earlier(
         &mut self,
         connection: &mut SqliteConnection,
@@ -327,7 +327,7 @@ fn owned_by_invoices<'d>(decisions: &[(usize, &'d Decision)]) -> Vec<Owned<'d>> 
     owned
 }
 
-/// Writes the rows, in the order in which they lie in the table.
+/// Writes the rows in the order of the table.
 async fn write_rows(
     connection: &mut SqliteConnection,
     mut decisions: Vec<(usize, &Decision)>,
@@ -347,7 +347,7 @@ async fn write_rows(
             }
         }
         if !rows.is_empty() {
-            // The plan alone has no use for the time.
+            // A change of the plan alone does not need the time.
             sqlx::query(statement.as_str())
                 .bind(rows.finish())
                 .bind(now.0)
@@ -377,7 +377,7 @@ fn header_cells(rows: &mut JsonRows, decision: &Decision, version: i64) {
     rows.time(decision.based_on_next_poll_at);
 }
 
-/// Which of the decisions rest on a version that is no more.
+/// Which of the decisions are based on an outdated version.
 async fn stale(
     connection: &mut SqliteConnection,
     decisions: &[Decision],

@@ -6,7 +6,7 @@ use super::batch::JsonRows;
 use crate::domain::decide::Decision;
 use crate::domain::event::{self, Event};
 
-/// An event on its way into the outbox.
+/// An event to be written to the outbox.
 pub(super) struct OutgoingEvent<'a> {
     pub(super) decision: &'a Decision,
     pub(super) event: &'a Event,
@@ -15,7 +15,7 @@ pub(super) struct OutgoingEvent<'a> {
     pub(super) epoch: &'a str,
 }
 
-/// Where the value of a column comes from.
+/// The source of a column's value.
 enum CellSource {
     /// The statement: the invoice, or a parameter.
     Sql(&'static str),
@@ -23,7 +23,7 @@ enum CellSource {
     Cell(fn(&mut JsonRows, &OutgoingEvent<'_>)),
 }
 
-/// `[id of the invoice, version it must have]` stand before the cells of the columns.
+/// The cells before those of the columns: `[id of the invoice, required version]`.
 const HEADER: usize = 2;
 
 const OUTBOX_COLUMNS: &[(&str, CellSource)] = &[
@@ -65,7 +65,7 @@ const OUTBOX_COLUMNS: &[(&str, CellSource)] = &[
     ("created_at", CellSource::Sql("?3")),
 ];
 
-/// Appends events of invoices that still have the version they were decided on.
+/// Appends events of invoices that still have the version that was decided on.
 pub(super) static APPEND: LazyLock<String> = LazyLock::new(|| {
     let (mut names, mut values, mut cells) = (Vec::new(), Vec::new(), HEADER..);
     for (name, source) in OUTBOX_COLUMNS {

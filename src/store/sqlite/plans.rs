@@ -1,4 +1,4 @@
-//! What the query planner makes of the statements that run often: none may read all invoices.
+//! Checks the query plans of frequent statements: none may read all invoices.
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
@@ -12,7 +12,7 @@ use crate::domain::time::UnixMillis;
 /// The contract's query for programs that read events.
 const UNREAD: &str = "SELECT * FROM outbox_unread WHERE consumer = 'bot' ORDER BY seq LIMIT 100";
 
-/// Each statement that runs often, and a step that its plan must have.
+/// Each frequent statement, and a step that its plan must have.
 const OFTEN: &[(&str, &str)] = &[
     (
         pages::DUE_WITH,
@@ -87,7 +87,7 @@ const OFTEN: &[(&str, &str)] = &[
     ),
 ];
 
-/// The statement's plan, a line a step.
+/// The plan of a statement, one line per step.
 async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
     let sql = format!("EXPLAIN QUERY PLAN {sql}");
     let rows = sqlx::query(AssertSqlSafe(sql))

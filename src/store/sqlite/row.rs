@@ -1,4 +1,4 @@
-//! Rows to values: the cells of a row, and the invoices and transactions that are made of them.
+//! Converts rows to values: the cells of a row, and the invoices and transactions built from them.
 
 use std::vec::IntoIter;
 
@@ -13,9 +13,9 @@ use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::StoreError;
 
-/// The one column that `invoice` reads: an array of the cells, in the order of the table of columns.
-/// Each value that SQLite hands over costs an allocation freed on another thread, so a batch of rows
-/// comes packed.
+/// The only column that `invoice` reads: an array of the cells, in the order of the table of
+/// columns. Each value that SQLite returns costs an allocation that is freed on another thread, so
+/// the cells are packed.
 macro_rules! packed_invoice {
     () => {
         concat!(
@@ -30,7 +30,7 @@ macro_rules! packed_invoice {
 }
 pub(super) use packed_invoice;
 
-/// Reads one invoice from a row that begins with `packed_invoice!()`.
+/// Reads an invoice from a row that begins with `packed_invoice!()`.
 pub(super) fn invoice(row: &SqliteRow) -> Result<Invoice, StoreError> {
     let mut cells = Cells::packed(row)?;
     let mut invoice = invoice_of(|| cells.next())?;
@@ -63,7 +63,7 @@ fn not_readable(error: &serde_json::Error) -> StoreError {
     StoreError::Unusable(format!("a row: {error}"))
 }
 
-/// The cells of a row, one after the other.
+/// The cells of a row, in order.
 pub(super) struct Cells {
     left: IntoIter<CellValue>,
 }
@@ -78,7 +78,7 @@ impl Cells {
         })
     }
 
-    /// What the first column packs into one array.
+    /// The cells packed in the first column.
     pub(super) fn packed(row: &SqliteRow) -> Result<Self, StoreError> {
         let bytes: &[u8] = row.try_get_unchecked(0)?;
         let cells: Result<Vec<CellValue>, serde_json::Error> = match str::from_utf8(bytes) {
@@ -112,8 +112,8 @@ impl Cells {
     }
 }
 
-/// A column's value. Programs can store bytes that are no UTF-8; those are replaced, here as in
-/// `Cells::packed`, so that one odd row never stops the others.
+/// A column's value. Programs can store bytes that are not UTF-8; these are replaced, here and in
+/// `Cells::packed`, so that one invalid row never blocks the others.
 fn column(row: &SqliteRow, index: usize) -> Result<CellValue, sqlx::Error> {
     let value = row.try_get_raw(index)?;
     if value.is_null() {

@@ -1,4 +1,4 @@
-//! The columns of `transactions`, each named once, as `columns` has those of `invoices`.
+//! The columns of `transactions`, each named once, like those of `invoices` in `columns`.
 
 use super::batch::JsonRows;
 use super::cell::CellValue;
@@ -8,10 +8,10 @@ use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus};
 use crate::store::StoreError;
 
-/// A transaction and whose it is.
+/// A transaction and its owner.
 pub(super) struct Owned<'a> {
     pub(super) account: &'a AccountName,
-    /// None: no invoice has its label.
+    /// None if no invoice has its label.
     pub(super) invoice: Option<InvoiceId>,
     pub(super) transaction: &'a Transaction,
 }
@@ -19,13 +19,13 @@ pub(super) struct Owned<'a> {
 /// One column.
 pub(super) struct TransactionColumn {
     pub(super) name: &'static str,
-    /// Part of what a transaction is known by.
+    /// Whether it is part of the key.
     pub(super) is_key: bool,
     pub(super) write: fn(&mut JsonRows, &Owned<'_>),
     read: fn(&mut Transaction, CellValue) -> Result<(), String>,
 }
 
-/// Set once, it stays.
+/// Never changed once set.
 pub(super) const OWNER: &str = "invoice_id";
 
 macro_rules! columns {
@@ -33,7 +33,7 @@ macro_rules! columns {
         unread { $($unread:literal $unread_key:literal $write_unread:expr;)* }
         read { $($name:literal $key:literal $write:expr, $read:expr;)* }
     ) => {
-        /// Written, and known already to who reads.
+        /// Columns that are written but not read, because the reader knows their values.
         const UNREAD: &[TransactionColumn] = &[$(TransactionColumn {
             name: $unread,
             is_key: $unread_key,
@@ -48,7 +48,7 @@ macro_rules! columns {
             read: $read,
         }),*];
 
-        /// The names of those that are read as SQL, with a comma after each.
+        /// The names of the columns that are read, as SQL with a comma after each.
         macro_rules! transaction_columns {
             () => {
                 concat!($($name, ", "),*)
@@ -91,13 +91,13 @@ columns! {
 }
 
 impl TransactionColumn {
-    /// Every column, in the order in which the cells of a batch stand.
+    /// All columns, in the order of the cells of a batch.
     pub(super) fn all() -> impl Iterator<Item = &'static Self> {
         UNREAD.iter().chain(READ)
     }
 }
 
-/// Makes a transaction of its cells, which come in the order of `transaction_columns!()`.
+/// Builds a transaction from its cells, which come in the order of `transaction_columns!()`.
 pub(super) fn transaction_of(
     mut next: impl FnMut() -> Result<CellValue, StoreError>,
 ) -> Result<Transaction, StoreError> {

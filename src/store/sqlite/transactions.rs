@@ -1,5 +1,5 @@
-//! Transactions: written with the decision that they led to, or kept until an invoice with their label
-//! comes.
+//! Transactions: written with the decision that they caused, or kept until an invoice with their
+//! label is inserted.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::{SeenTransaction, StoreError};
 
-/// What is there already. An invoice that has it keeps it.
+/// Updates existing transactions. A transaction stays with the invoice that has it.
 static UPDATE: LazyLock<String> = LazyLock::new(|| {
     let mut sets = vec!["daemon_writes = daemon_writes + 1".to_owned()];
     for (cell, column) in TransactionColumn::all().enumerate() {
@@ -71,7 +71,8 @@ const OF_INVOICE: &str = concat!(
     "seen_at FROM transactions WHERE invoice_id = ?1 ORDER BY happened_at, transaction_id"
 );
 
-/// `[transaction id, label]` each. A label goes before the payment of the same id.
+/// Each value is `[transaction id, label]`. A label takes precedence over the payment of the same
+/// id.
 const OWNERS: &str = concat!(
     "WITH told (place, transaction_id, label) AS MATERIALIZED (
          SELECT key, value ->> 0, value ->> 1 FROM json_each(?2)),
@@ -120,14 +121,14 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Where reading an account's ledger goes on.
+/// Where reading an account's ledger continues.
 pub(super) struct LedgerPlace<'a> {
     pub(super) account: &'a AccountName,
     pub(super) provider: &'a str,
     pub(super) place: &'a str,
 }
 
-/// Keeps transactions that no invoice explains, and the place behind them.
+/// Stores transactions that match no invoice, and the position after them.
 pub(super) async fn keep(
     writer: &mut WriteConnection,
     ledger: &LedgerPlace<'_>,
@@ -155,7 +156,7 @@ pub(super) async fn keep(
     writer.commit().await
 }
 
-/// The invoices that transactions belong to, each with its transaction's index.
+/// The invoices that transactions belong to, each with the index of its transaction.
 pub(super) async fn owners(
     readers: &SqlitePool,
     account: &AccountName,

@@ -13,7 +13,7 @@ const LIST: Shapes = Shapes {
     ..AUTO
 };
 
-/// `count` entries that no page showed yet, inserted a second apart.
+/// `count` entries that no page showed yet, inserted one second apart.
 fn guessed(count: u32) -> Vec<Candidate> {
     let newest = 1_800_000_000_000;
     (0..count)
@@ -25,7 +25,7 @@ fn guessed(count: u32) -> Vec<Candidate> {
         .collect()
 }
 
-/// As `guessed`, shown by a page, each `apart` places from the one before.
+/// Like `guessed`, but shown by a page, each `apart` positions after the previous one.
 fn shown(count: u32, apart: u64) -> Vec<Candidate> {
     let mut entries = guessed(count);
     for (n, entry) in entries.iter_mut().enumerate() {
@@ -52,7 +52,7 @@ fn plan_after(count: Count, shapes: Shapes, total: u64, entries: &[Candidate]) -
     outlook.plan(&due, &|slot| entries.get(slot as usize).copied())
 }
 
-/// Fetches and pages of a plan; every entry is covered once.
+/// Number of fetches and of pages in a plan; checks that every entry is covered once.
 fn shape(planned: &Planned) -> (usize, usize) {
     let mut covered = HashSet::new();
     let (mut fetches, mut pages) = (0, 0);

@@ -1,59 +1,59 @@
-//! What the planner of spans is given, and what it asks for.
+//! Input and output of the planner of spans.
 
 use std::time::Duration;
 
 use crate::domain::time::UnixMillis;
 
-/// What a provider's list by time can be asked, and the budget for it.
+/// What a provider's list by time offers, and the limits for using it.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each says whether one kind of reading may be made"
 )]
 pub struct SpanTerms {
-    /// All payments of a span may be read.
+    /// Whether all payments of a span can be read.
     pub paid: bool,
-    /// Orders made within a span may be read in the place of single polls.
+    /// Whether orders created in a span can be read instead of single polls.
     pub created: bool,
-    /// Readings are preferred to single polls even where those take no more requests.
+    /// Whether readings are preferred even where single polls take no more requests.
     pub is_preferred: bool,
-    /// Orders may be looked for by their external id.
+    /// Whether orders can be searched for by external id.
     pub follows: bool,
-    /// Refunds of a span may be read.
+    /// Whether refunds of a span can be read.
     pub refunds: bool,
-    /// Most items on a page.
+    /// Maximum number of items on a page.
     pub page_limit: u32,
-    /// Decoded bytes a second beyond what is due; 0 = payments are read for what is due alone.
+    /// Decoded bytes per second beyond due entries; 0 = payments are read only for due entries.
     pub bytes_per_second: u64,
-    /// Requests a second; 0 = no limit.
+    /// Requests per second; 0 = no limit.
     pub requests_per_second: f64,
-    /// Least interval of polls.
+    /// Minimum interval of polls.
     pub min_interval: Duration,
 }
 
-/// Why a span is read.
+/// The purpose of reading a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpanWhy {
-    /// What became paid.
+    /// Payments.
     Paid,
-    /// What was returned.
+    /// Refunds.
     Refunds,
-    /// These entries are due and expected in it.
+    /// Covers these due entries, which are expected in it.
     Due,
-    /// Entries that are known by their external id alone.
+    /// Entries known only by their external id.
     Followed,
 }
 
-/// One page of a span to be asked for.
+/// One page of a span to request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanRequest {
-    /// Why it is read.
+    /// Its purpose.
     pub why: SpanWhy,
     /// First moment of the span, by the provider's clock.
     pub from: UnixMillis,
-    /// First moment after it; None = there is no end.
+    /// First moment after it; None = open end.
     pub until: Option<UnixMillis>,
-    /// Whether it is the first page: else the last page's cursor leads to it.
+    /// Whether this is the first page; other pages are reached by the cursor of the previous one.
     pub is_first: bool,
 }
 
@@ -66,19 +66,19 @@ pub struct SpanPageSummary<'a> {
     pub bytes: u64,
     /// Whether more pages follow.
     pub goes_on: bool,
-    /// Entries that it showed.
+    /// Entries shown on it.
     pub slots: &'a [u32],
-    /// How many of them it polled.
+    /// Number of entries that it polled.
     pub polled: usize,
-    /// Creation of a refund on it that has not come to its end.
+    /// Creation time of a refund on it that is still pending.
     pub unsettled_since: Option<UnixMillis>,
 }
 
-/// A moment by both clocks.
+/// A moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct SpanMoment {
     /// By the monotonic clock.
     pub at: Duration,
-    /// By the provider's, as far as it is known.
+    /// By the provider's clock, as far as it is known.
     pub theirs: UnixMillis,
 }
