@@ -91,7 +91,7 @@ impl KassaCall {
             dialect: &YooKassaDialect,
             operation,
             caller,
-            key: basic::credentials(&headers),
+            key: basic::credentials(&headers).map(|pair| shop.core.shown_key(pair)),
         };
         serve(call, move || job(&shop)).await
     }
