@@ -1,4 +1,4 @@
-//! The map of modules: each line may use only lines below it. Reads the sources and holds them to it.
+//! The map of modules: each line may use only lines below it. Checked by parsing the sources.
 
 mod files;
 
@@ -24,14 +24,14 @@ const FLOORS: &[&[&str]] = &[
     &["domain"],
 ];
 
-/// What stands beside the map's rule, each for a reason.
+/// Exceptions from the map, each with its reason.
 const ALLOWED: &[(&str, &str, &str)] = &[(
     "telemetry",
     "config",
     "level and format come typed from the configuration",
 )];
 
-/// Words that must not stand in `domain`: it is pure.
+/// Words that must not occur in `domain`, which is pure.
 const IMPURE: &[&str] = &[
     "async fn",
     "tokio::",
@@ -87,7 +87,7 @@ fn sql_stands_in_the_store_alone() {
     }
 }
 
-/// Comments and words for people may, which write SQLite.
+/// Comments and texts for people may mention SQLite.
 #[test]
 fn the_store_alone_names_a_database() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
@@ -100,7 +100,7 @@ fn the_store_alone_names_a_database() {
     }
 }
 
-/// Traits that other modules see hand out values of ours alone.
+/// Public traits use only our own types.
 #[test]
 fn no_type_of_sql_crosses_a_trait_of_the_store() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store"))) {
@@ -174,7 +174,7 @@ fn module_of(file: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The text before the tests of a file, without comments.
+/// The text before a file's tests, without comments.
 fn production(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let tests = "#[cfg(test)]\nmod tests";

@@ -1,4 +1,4 @@
-//! The audit: two-way comparison with the provider's own list, by the command.
+//! The audit command: two-way comparison with the provider's own list.
 
 mod budget;
 mod fresh;
@@ -201,7 +201,7 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
     assert!(!words.contains("comparing again"), "{words}");
     let daemon = DatabaseLock::try_take(&shop.database(), "daemon").unwrap();
     assert!(daemon.is_some());
-    // Its daemon lends what is asked for.
+    // Its daemon lends the requested part.
     let lent = "INSERT INTO meta (key, value) VALUES ('budget_grant:default', '9999999999999')";
     shop.execute(lent).await;
     let mut waiting = logged(&["--json"])
@@ -243,8 +243,8 @@ async fn the_audit_of_the_daemon_leaves_it_what_is_fresh() {
     assert!(told.contains("comparing again"), "{told}");
 }
 
-/// The audit of the daemon, which shares its account's limiter with the poller, by a clock that jumps
-/// ahead whenever somebody waits.
+/// The audit of the daemon, which shares its account's limiter with the poller, with a clock that
+/// jumps ahead at every wait.
 async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, SharedLimiter) {
     let config = shop.config();
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
@@ -298,7 +298,7 @@ async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
     assert_eq!(shop.asked(Operation::List), 0);
 }
 
-/// The provider puts 100 orders on a page of which 10,000 were asked for.
+/// The provider returns pages of 100 orders although 10,000 were requested.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
     for count_works in [true, false] {

@@ -1,4 +1,4 @@
-//! Plans of looks: their limits for any row and any clock, and the figures they are made for.
+//! Plans of polls: their limits for any row and any clock, and the figures they are designed for.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn ended(status: Status) -> Invoice {
     row
 }
 
-/// Looks at a row that stays as it is, each made at its very time, until there are none.
+/// The times of polls of a row that never changes, each made exactly on time, until there are none.
 fn looks(cadence: &Cadence, row: &Invoice, from: UnixMillis, limit: usize) -> Vec<UnixMillis> {
     let next = |now: &UnixMillis| cadence.next_poll(row, *now, 0.5);
     std::iter::successors(next(&from), next)
@@ -58,7 +58,7 @@ fn the_delay_grows_with_age_between_least_and_greatest() {
         let look = cadence.next_poll_because(&row, now, 0.5);
         assert_eq!(look, Some((now.plus(secs(delay)), Because::Age)), "{age} s");
     }
-    // A row of the future: the clock went back. It is as good as new.
+    // A row from the future, because the clock was set back, counts as new.
     let before = at(Duration::ZERO).minus(secs(9_000));
     assert_eq!(
         cadence.next_poll(&row, before, 0.5),
@@ -85,7 +85,7 @@ fn fixed_looks_follow_the_expiry_and_then_none() {
         let expected = [30, 120, 600, 3_600, 86_400].map(|s| EXPIRY.plus(secs(s)));
         assert_eq!(planned, expected);
     }
-    // What is still open is looked at just after its expiry too, and goes on by age.
+    // An order that is still open is also polled shortly after its expiry, and then by its age.
     let row = invoice(Status::Pending);
     let just_before = EXPIRY.minus(secs(1));
     assert_eq!(
@@ -123,7 +123,7 @@ fn a_failed_look_backs_off_up_to_the_greatest_interval() {
         let look = cadence.after_failure(&row, INSERTED, 0.5);
         assert_eq!(look, INSERTED.plus(secs(delay)), "{failures}");
     }
-    // Never sooner than its age asks for.
+    // Never earlier than its age requires.
     row.schedule.failures = 1;
     let now = at(secs(1_000));
     assert_eq!(cadence.after_failure(&row, now, 0.5), now.plus(secs(100)));
@@ -164,7 +164,7 @@ fn a_clock_that_went_back_plans_nothing_beyond_the_horizon() {
         cadence.next_poll(&row, now, 0.5),
         Some(now.plus(secs(86_400)))
     );
-    // The looks until the clock is back where it was are few.
+    // Few polls are made until the clock has caught up.
     assert_eq!(looks(&cadence, &row, now, 1_000).len(), 10 + 6);
 }
 
@@ -196,7 +196,7 @@ fn any_cadence() -> impl Strategy<Value = Cadence> {
         )
 }
 
-/// A cadence that the configuration takes.
+/// Any cadence that the configuration accepts.
 fn sane_cadence() -> impl Strategy<Value = Cadence> {
     (
         100_u64..3_600_000,
@@ -223,7 +223,7 @@ fn any_time() -> impl Strategy<Value = i64> {
     ]
 }
 
-/// Rows with any times, also such as no clock brings forth.
+/// Rows with arbitrary times, including impossible ones.
 fn any_row() -> impl Strategy<Value = Invoice> {
     (
         prop::sample::select(Status::ALL.to_vec()),
@@ -291,7 +291,7 @@ proptest! {
         let (look, because) = cadence.next_poll_because(&row, now, roll).unwrap();
         let longest = cadence.max_interval.mul_f64(1.0 + cadence.jitter);
         prop_assert!(look.since(now) <= longest);
-        // Only a fixed look may come sooner than the least interval.
+        // Only a fixed poll may come before the minimum interval.
         let shortest = cadence.min_interval.mul_f64(1.0 - cadence.jitter);
         let told_in_millis = Duration::from_millis(1);
         if because == Because::Age {
@@ -310,7 +310,7 @@ proptest! {
         let from = row.facts.ended_at.unwrap();
         let planned = looks(&cadence, &row, from, 100);
         prop_assert!(planned.len() <= cadence.checks_after_expiry.len());
-        // Each fixed look that lies ahead is made, the last one too.
+        // Each fixed poll that lies ahead is made, including the last one.
         let base = from.min(row.expiry());
         let last = cadence.checks_after_expiry.iter().map(|&check| base.plus(check)).max();
         prop_assert_eq!(planned.last().copied(), last.filter(|last| *last > from));
@@ -346,14 +346,14 @@ proptest! {
     }
 }
 
-/// One order of the model: looks at it, from its insert on, until there are none.
+/// One order of the model: its polls from the insert until there are none.
 struct Model {
     requests: u32,
-    /// From when the provider showed the payment to when it was told. None = never.
+    /// Time from when the provider showed the payment to when it was detected. None = never.
     delay: Option<Duration>,
 }
 
-/// Follows an order whose payment the provider shows from `visible_at` on.
+/// Follows an order whose payment is visible at the provider from `visible_at` on.
 fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMillis>) -> Model {
     let mut row = invoice(Status::Pending);
     let mut model = Model {
@@ -386,8 +386,8 @@ fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMil
     model
 }
 
-/// When a payer pays: log-normal, median 60 s, within the order's life. In 2 of 100 cases the
-/// provider shows it only after the expiry, within ten minutes.
+/// When a payer pays: log-normal, median 60 s, before the expiry. In 2 of 100 cases the provider
+/// shows it only after the expiry, within ten minutes.
 fn payment_shows_at(rng: &mut fastrand::Rng) -> UnixMillis {
     const MEDIAN_S: f64 = 60.0;
     const SPREAD: f64 = 1.2;

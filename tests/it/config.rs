@@ -1,4 +1,4 @@
-//! Configuration: what is accepted, what is refused and in which words, where keys come from.
+//! Configuration: accepted values, messages about refused ones, and where keys come from.
 
 mod generated;
 mod stores;
@@ -86,7 +86,7 @@ fn the_defaults_are_those_promised() {
     assert_eq!(config.server.listen, None);
 }
 
-/// One faulty text each, with what its message must contain: path, value, what is expected.
+/// One invalid text each, with the required parts of its message: path, value, expectation.
 #[rustfmt::skip] // one mistake, one line
 const MISTAKES: &[(&str, &[&str])] = &[
     ("[polling]\nage_facter = 0.2", &["polling.age_facter = 0.2", "did you mean age_factor?", "keys of polling: age_factor, "]),
@@ -379,7 +379,7 @@ fn listen_is_an_address_or_a_socket() {
     );
 }
 
-/// A place for key files, and the account `shop-1` with its own.
+/// A directory for key files, and the account `shop-1` with its own.
 struct Keys {
     dir: tempfile::TempDir,
     config: Config,
@@ -485,7 +485,7 @@ fn a_key_that_no_header_takes_is_refused_without_being_shown() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Wherever a key is put, rightly or not, no text made of the configuration shows it.
+    /// Wherever a key is put, no text made from the configuration shows it.
     #[test]
     fn a_key_is_shown_nowhere(key in "[A-Za-z0-9]{20,60}") {
         let file = tempfile::NamedTempFile::new().unwrap();

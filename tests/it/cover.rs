@@ -1,4 +1,4 @@
-//! Requests that cover what is due: what always holds, and the optimum found by trying everything.
+//! Requests that cover due orders: invariants, and the optimum found by brute force.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ fn cost(requests: &[PlannedRequest<usize>], costs: &Costs) -> (u64, u64) {
     (cost, requests.len() as u64)
 }
 
-/// The keys that a request is for; a page must hold them, with the overlap it has room for.
+/// The keys that a request covers; a page must contain them, with as much overlap as fits.
 fn covered(request: &PlannedRequest<usize>, wanted: &[Wanted<usize>], reach: &Reach) -> Vec<usize> {
     match request {
         PlannedRequest::Fetch(keys) => {
@@ -93,7 +93,7 @@ fn check(wanted: &[Wanted<usize>], reach: &Reach, costs: &Costs) -> Plan<usize> 
     plan
 }
 
-/// The optimum over every choice of sets of orders for pages, the rest by single looks.
+/// The optimum over every choice of sets of orders for pages, with single requests for the rest.
 fn brute_force(wanted: &[Wanted<usize>], reach: &Reach, costs: &Costs) -> (u64, u64) {
     let single_allowed = reach.one || reach.batch_limit > 0;
     let on_list = |w: &&Wanted<usize>| w.place.is_some() && reach.page_limit > 0;
@@ -198,7 +198,7 @@ proptest! {
         if wanted.iter().all(|w| w.by != By::Page) {
             prop_assert!(requests <= (wanted.len() as u64).div_ceil(reach.batch_limit.into()));
         }
-        // Else many cheap pages could be the optimum: more requests than batches alone.
+        // Otherwise many cheap pages could be the optimum: more requests than batches alone.
         if costs.one_bytes <= costs.item_bytes {
             let (best, _) = brute_force(&wanted, &reach, &costs);
             prop_assert!(found <= best + costs.request, "{} > {} + {}", found, best, costs.request);

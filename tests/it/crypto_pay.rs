@@ -1,4 +1,4 @@
-//! Crypto Pay over a scripted transport: what each body, documented or met in the wild, comes to.
+//! Crypto Pay over a scripted transport: the result of each documented or captured body.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ mod lists;
 
 const NOW: UnixMillis = UnixMillis(1_771_430_000_000);
 
-/// Gives prepared answers in turn and remembers what was asked.
+/// Returns prepared answers in turn and records the requests.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Response>>,
@@ -38,7 +38,7 @@ struct Script {
 }
 
 impl Script {
-    /// What was called, with its parameters.
+    /// The methods called, with their parameters.
     fn calls(&self) -> Vec<(String, Value)> {
         let asked = self.asked.lock().unwrap();
         let call = |request: &Request| {
@@ -110,7 +110,7 @@ fn items(invoices: &[Value]) -> String {
     json!({"ok": true, "result": {"items": invoices}}).to_string()
 }
 
-/// An answer with one invoice, a paid one of 2 USDT but for these fields; null takes one away.
+/// An answer with one invoice: paid with 2 USDT, except for these fields; null removes one.
 fn invoice_with(changes: &Value) -> Value {
     let mut invoice = json!({
         "invoice_id": 7, "currency_type": "crypto", "asset": "USDT", "amount": "2", "status": "paid",
@@ -218,7 +218,7 @@ async fn each_state_is_read_and_what_is_left_out_is_not_found() {
         ]
     );
     assert_eq!(seen(&fetched[1]).provider_status, "cancelled");
-    // A fee as a number, digit by digit.
+    // A fee as a number keeps every digit.
     let payment = seen(&fetched[2]).payment.clone().unwrap();
     assert_eq!(payment.fee.as_deref(), Some("0.06"));
     assert_eq!(payment.net.as_deref(), Some("1.94"));
@@ -252,7 +252,8 @@ async fn what_cannot_be_an_id_is_not_found_and_spoils_no_request() {
     assert_eq!(script.calls().len(), 1, "nothing to ask for");
 }
 
-/// A service that does not understand the ids tells of the newest invoices: that proves nothing of ours.
+/// A service that does not understand the ids returns the newest invoices, which proves nothing
+/// about ours.
 #[tokio::test]
 async fn an_answer_about_other_invoices_proves_nothing() {
     let other = items(&[invoice_with(&json!({"invoice_id": 8}))]);
@@ -357,7 +358,7 @@ async fn each_failure_has_its_kind() {
             "{\"ok\":false,\"error\":{\"code\":405,\"name\":\"METHOD_NOT_FOUND\"}}",
             "refused",
         ),
-        // The code stands for a status that says nothing.
+        // The error's code is used if the HTTP status is a success.
         (200, fixture!("error-401"), "key_refused"),
         (200, fixture!("error-500-negative-count"), "unavailable"),
         (
@@ -405,7 +406,7 @@ async fn what_is_paid_on_the_test_network_is_a_test_payment() {
     assert!(seen(&fetched[0]).money.is_test);
 }
 
-/// Every other success of the API has the same envelope.
+/// All other successful answers of the API have the same envelope.
 #[tokio::test]
 async fn all_captured_successes_are_read_as_such() {
     for body in [

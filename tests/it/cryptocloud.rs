@@ -1,4 +1,4 @@
-//! CryptoCloud over a scripted transport: what each body, documented or met in the wild, comes to.
+//! CryptoCloud over a scripted transport: the result of each documented or captured body.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -33,11 +33,11 @@ mod creations;
 mod daemon;
 mod lists;
 
-/// 2026-01-01T18:00:00Z, within the life of the samples' invoices.
+/// 2026-01-01T18:00:00Z, before the expiry of the samples' invoices.
 const NOW: UnixMillis = UnixMillis(1_767_290_400_000);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Gives prepared answers in turn and remembers what was asked.
+/// Returns prepared answers in turn and records the requests.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Response>>,
@@ -46,7 +46,7 @@ struct Script {
 }
 
 impl Script {
-    /// The bodies asked with, as JSON.
+    /// The request bodies, as JSON.
     fn bodies(&self) -> Vec<Value> {
         let asked = self.asked.lock().unwrap();
         let body = |request: &Request| request.body.clone().unwrap();
@@ -102,7 +102,8 @@ fn seen(fetched: &FetchedOrder) -> &ObservedOrder {
     }
 }
 
-/// The invoice that an answer with these fields tells of, over those of a paid one for 100 dollars.
+/// The observed invoice from an answer with these fields, added to those of a paid invoice for 100
+/// dollars.
 async fn told_with(changes: Value) -> Result<ObservedOrder, ProviderError> {
     let mut invoice = json!({
         "uuid": "INV-89UX09KC", "status": "paid", "order_id": "ORD-1",
@@ -240,7 +241,7 @@ async fn the_sum_asked_for_is_told_in_its_currency_or_not_at_all() {
     assert_eq!(amount(other).await, None);
     let neither = json!({"fiat_currency": null, "amount_in_fiat": null});
     assert_eq!(amount(neither).await, None);
-    // The documented notification writes zero for what it does not tell.
+    // The documented notification has zero for unknown sums.
     let zero = json!({"amount_in_fiat": 0.0});
     assert_eq!(amount(zero).await, Some(dollars("100.0")));
     for bad in [json!("1,00"), json!(-1), json!({}), json!("")] {
@@ -282,7 +283,7 @@ async fn canceled_is_an_expiry_from_the_end_of_its_time_on_by_the_providers_cloc
     assert_eq!(state(end, behind, none).await, OrderState::Cancelled);
     let without = json!({"expiry_date": null});
     assert_eq!(state(early, None, without).await, OrderState::Expired);
-    // The list tells when it ended.
+    // The list has the time at which it ended.
     let finished = json!({"date_finished": "2026-01-01 12:30:00"});
     let late = end.plus(HOUR * 48);
     assert_eq!(state(late, None, finished).await, OrderState::Cancelled);
@@ -366,7 +367,7 @@ async fn what_is_no_invoice_spoils_the_answer() {
     let twice = json!({"uuid": "INV-1", "status": "paid"});
     let body = json!({"status": "success", "result": [twice, twice]}).to_string();
     assert_eq!(kind(&fetch(&body, &["INV-1"]).await), "malformed");
-    // A bot that reads an object here always fails; so does the reader, if one comes.
+    // A bot that expects an object here always fails; payrecond accepts one, should it ever come.
     let object = json!({"status": "success", "result": {"uuid": "INV-1"}}).to_string();
     assert_eq!(kind(&fetch(&object, &["INV-1"]).await), "malformed");
 }

@@ -1,4 +1,4 @@
-//! From an invoice dropped into SQLite to one event in the outbox and on stdout.
+//! From an invoice inserted into SQLite to one event in the outbox and on stdout.
 
 use payrecond::config::Config;
 use payrecond::daemon;
@@ -62,8 +62,8 @@ async fn a_requested_invoice_gets_its_order_and_its_links() {
     );
 }
 
-/// The sandbox is away for longer than the orders live. Whatever the clock says meanwhile, nothing
-/// is said about an order before the provider was asked.
+/// The sandbox is unreachable until after the orders' expiry. Whatever the clock shows meanwhile,
+/// nothing is recorded about an order before the provider was polled.
 #[tokio::test]
 async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is_said() {
     let shop = Shop::as_shipped().await;
@@ -79,7 +79,7 @@ async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is
         "SELECT min(polls) > 0 OR (SELECT list_read_to FROM accounts) >= 20 FROM invoices";
     shop.until(all_looked_at, "1").await;
     shop.answer_nothing();
-    // While nobody can be asked, some are paid, some end; every order's time is over.
+    // During the outage, some orders are paid, some end; all of them expire.
     for (n, id) in ids.iter().enumerate() {
         match n % 2 {
             0 => drop(shop.world.pay(id, &SimulatedPayment::default()).unwrap()),

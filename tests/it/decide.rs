@@ -1,5 +1,5 @@
-//! Decisions: the state table cell by cell, then the laws over random histories. What is about sums and
-//! transactions stands in `money`.
+//! Decisions: the state table cell by cell, then the laws over random histories. Sums and
+//! transactions are in `money`.
 
 mod money;
 
@@ -20,7 +20,7 @@ use Status as S;
 
 const LOOK_AT: UnixMillis = UnixMillis(INSERTED.0 + 60_000);
 
-/// A row as it stands after the provider has said what its status tells.
+/// A row after the provider has reported what its status implies.
 fn settled(status: Status) -> Invoice {
     let mut row = invoice(status);
     let told = match status {
@@ -83,7 +83,7 @@ fn tells_no_move(event_type: EventType) -> bool {
     }
 }
 
-/// What must hold of every decision, whatever it is.
+/// What must hold for every decision.
 fn is_sound(before: &Invoice, after: &Decision) -> Result<(), TestCaseError> {
     let row = &after.row;
     prop_assert_eq!(after.based_on_version, before.version);
@@ -124,7 +124,7 @@ fn is_sound(before: &Invoice, after: &Decision) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Asserts where a decision led; `said` with `Some` also means one version more.
+/// Asserts the outcome of a decision; `said` with `Some` also means a version higher by one.
 #[track_caller]
 fn led_to(
     before: &Invoice,
@@ -145,7 +145,7 @@ const AMOUNT: Option<&str> = Some(reason::AMOUNT_MISMATCH);
 const PARTLY: Option<&str> = Some(reason::PARTIALLY_PAID);
 const HELD: Option<&str> = Some(reason::AUTHORIZED);
 
-/// Status, state of the order; the status it leads to, why, what is said, and the provider's word
+/// Status, state of the order; the resulting status, its reason, the event, and the status text
 /// that is kept.
 type Cell = (
     Status,
@@ -240,8 +240,8 @@ fn every_cell_of_the_state_table_holds() {
     assert!(cells.next().is_none());
 }
 
-/// CryptoCloud has one word for both ends: which one was meant is seen only before the order's time is
-/// over.
+/// CryptoCloud has one status for both ends; they can be distinguished only before the order's
+/// expiry.
 #[test]
 fn an_end_in_the_same_word_as_before_is_no_contradiction() {
     let said = |state| ObservedOrder {
@@ -345,13 +345,14 @@ fn in_review_only_money_is_told_and_once() {
         assert_eq!(facts.provider_status.as_deref(), Some("PAID"));
         assert_eq!(facts.paid_at, observed(O::Paid).paid_at);
 
-        // A provider that wavers brings neither a second event nor the money's word to go.
+        // A provider that contradicts itself causes no second event and does not remove the status
+        // text of PAID.
         let wavered = see(&told.row, &observed(O::Open));
         led_to(&told.row, &wavered, S::Review, Some(why), None);
         assert_eq!(wavered.row.facts.provider_status.as_deref(), Some("PAID"));
         let again = see(&wavered.row, &observed(O::Paid));
         led_to(&wavered.row, &again, S::Review, Some(why), None);
-        // Nor does another of the provider's words for the same.
+        // Nor does another of the provider's names for the same state.
         let settled_word = ObservedOrder {
             provider_status: "SETTLED".into(),
             ..observed(O::Paid)
@@ -396,12 +397,12 @@ fn a_mismatch_is_for_a_person_to_judge() {
                     after.row.facts.provider_status.as_deref(),
                     Some(word(state))
                 );
-                // The person knows now: said again, it is no observation.
+                // The person knows now, so a repeated report changes nothing.
                 let again = see(&after.row, &seen(state));
                 led_to(&after.row, &again, S::Review, Some(why), None);
             }
         }
-        // What was said as paid stays said, the audit tells the difference.
+        // A recorded payment stays recorded; the audit reports the difference.
         let before = settled(S::Paid);
         led_to(&before, &see(&before, &seen(O::Paid)), S::Paid, None, None);
         let before = settled(S::Rejected);
@@ -478,7 +479,7 @@ fn amounts_learned_after_paid_are_told_once() {
     assert_eq!(after.row.facts.payment, payment());
     assert!(!after.event.as_ref().unwrap().late);
 
-    // Neither silence, nor emptiness, nor another spelling is observation; nothing told is lost.
+    // A missing value, an empty one, or another spelling is no change; nothing reported is lost.
     for payment_now in [
         None,
         Some(Payment::default()),
@@ -570,7 +571,7 @@ fn created_makes_requested_pending_and_nothing_else() {
             }
         }
     }
-    // A paid order found by creating it again: pending is said, then paid.
+    // An order found paid when it is created again: pending is recorded, then paid.
     let created = hear(
         &settled(S::Requested),
         Observation::Created(observed(O::Paid)),
@@ -680,7 +681,7 @@ fn not_found_counts_for_pending_alone_and_only_when_believed() {
             why,
             Some(EventType::Review),
         );
-        // Any observed ends the row of such answers, also one that says nothing else.
+        // Any observation ends a series of such answers, even one without further information.
         for state in OrderState::ALL {
             let seen = see(&doubted.row, &observed(state));
             assert_eq!(seen.row.facts.not_found_since, None);
@@ -731,7 +732,7 @@ fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
         let after = see(&before, &wrong_sum(O::Paid));
         led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
 
-        // They had seen the money, and decided otherwise.
+        // The person had seen the money and decided otherwise.
         let told = see(&settled(S::Review), &observed(O::Paid)).row;
         let before = hear(&told, resolution(verdict)).row;
         for seen in [observed(O::Open), observed(O::Paid), wrong_sum(O::Paid)] {
@@ -753,7 +754,7 @@ fn late_means_after_we_had_said_the_end() {
     let after = hear(&review, resolution(Verdict::Paid));
     assert!(after.event.unwrap().late);
 
-    // The provider's own times do not make it late: nobody was told of an end.
+    // The provider's own times do not make it late: no end was recorded.
     let mut overdue = settled(S::Pending);
     overdue.facts.expires_at = Some(UnixMillis(1));
     let after = see(&overdue, &observed(O::Paid));
@@ -826,7 +827,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
     ]
 }
 
-/// Whether the observation alone can carry an event of this kind: law 1, told without `decide`.
+/// Whether the observation alone can cause an event of this kind: law 1, checked without `decide`.
 fn says_so(observation: &Observation, said: EventType, status: Status) -> bool {
     let (state, sums) = match observation {
         Observation::Seen(observed) => (observed.state, &observed.money.sums),
@@ -879,7 +880,8 @@ proptest! {
                 said.push(event.clone());
             }
             let again = hear(&after.row, observation.clone());
-            // Created, then seen again: the one repetition that may tell more, as pending comes first.
+            // Created, then observed again: the only repetition that may change something, as
+            // pending comes first.
             if row.facts.status != S::Requested {
                 prop_assert_eq!(again.event, None, "the same observation twice");
                 prop_assert!(!again.facts_changed);

@@ -1,4 +1,4 @@
-//! Events: the JSON that other programs read, to the letter, and ids that stay for ever.
+//! Events: the exact JSON that other programs read, and ids that never change.
 
 use payrecond::domain::event::{Event, EventType, subject};
 use payrecond::domain::invoice::Invoice;
@@ -100,7 +100,8 @@ fn what_is_not_known_is_null_and_a_note_appears_only_with_a_decision() {
     assert_eq!(told["data"]["payment"]["net"], "0.069149613");
 }
 
-/// By Python: `uuid.uuid5(uuid.UUID("7d9a4a3e-…"), "default\nORD-1\npayment.paid")`, and so on.
+/// Computed with Python: `uuid.uuid5(uuid.UUID("7d9a4a3e-…"), "default\nORD-1\npayment.paid")`, and
+/// so on.
 #[rustfmt::skip]
 const IDS: [(EventType, Status, i64, &str); 17] = [
     (EventType::Paid,      Status::Pending,   1, "f85f09a0-3414-5fa4-b8f9-3b20afea4d67"),
@@ -229,7 +230,7 @@ fn metadata_comes_back_digit_by_digit_on_one_line() {
         (Some("null"), r#""metadata":null}}"#),
         (Some("[1.10]"), r#""metadata":[1.10]}}"#),
         (Some("\"яйца\""), "\"metadata\":\"яйца\"}}"),
-        // What an old or lenient SQLite library took for JSON.
+        // Text that an old or lenient SQLite library accepted as JSON.
         (Some("{a:1}"), r#""metadata":"{a:1}"}}"#),
         (Some("{a:\n1}"), r#""metadata":"{a:\n1}"}}"#),
     ] {

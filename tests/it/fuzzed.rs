@@ -1,7 +1,7 @@
-//! What holds for any bytes, for the seeds of the fuzzer and some changes of each. `fuzz/` looks
-//! further: see TESTING.md. What it once found is a seed.
+//! Properties that hold for any bytes, checked with the seeds of the fuzzer and some changes of
+//! each. `fuzz/` searches further: see TESTING.md. Inputs that it once found are seeds.
 //!
-//! `PAYRECOND_FUZZ_CHANGES` says how many changes of each seed are tried.
+//! `PAYRECOND_FUZZ_CHANGES` sets the number of changes per seed.
 
 #[path = "../../fuzz/checks/mod.rs"]
 mod checks;
@@ -14,7 +14,7 @@ use crate::faults::program;
 
 /// Changes of each seed.
 const CHANGES: usize = 100;
-/// What breaks readers, put in at any place.
+/// Difficult texts for parsers, inserted at any place.
 const SPICES: [&str; 16] = [
     "\"", "\\", "{", "[", "}", "]", "\n", "\r\n", "\0", "\u{7f}", "\u{202e}", "null", "-1",
     "1e999", ".", "\\ud800",

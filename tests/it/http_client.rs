@@ -24,13 +24,13 @@ const KEY_PLACE: KeyPlace = KeyPlace::Header {
 /// Fri, 31 Dec 1999 23:59:50 GMT
 const NOW: UnixMillis = UnixMillis(946_684_790_000);
 
-/// What the server does once it has read a request.
+/// The server's reaction to a request.
 #[derive(Clone)]
 enum Then {
     Send(Vec<u8>),
-    /// Sends and then keeps the connection open, silent.
+    /// Sends and then keeps the connection open without sending more.
     SendAndHang(Vec<u8>),
-    /// Sends one byte after another for ever.
+    /// Sends one byte after another forever.
     Drip(Vec<u8>),
     Reset,
 }
@@ -185,7 +185,7 @@ async fn each_provider_has_its_key_where_it_wants_it() {
         name: "authorization",
         prefix: "Token ",
     };
-    // "shop:store-key-0123456789" in base 64, in lower case like the rest.
+    // "shop:store-key-0123456789" in base64, in lower case like the rest.
     let basic = "authorization: basic c2hvcdpzdg9yzs1rzxktmdeymzq1njc4oq==\r\n";
     let basic_key = format!("shop:{KEY}");
     for (place, key, shown) in [
@@ -226,7 +226,7 @@ async fn a_key_that_would_change_the_address_is_not_sent() {
     assert_eq!(refused.kind(), "key_refused");
     assert!(!refused.to_string().contains("secret"), "{refused}");
     assert!(server.requests().is_empty());
-    // A header that cannot be: refused, without its value.
+    // A key that is invalid in a header is refused, without showing it.
     let place = KEY_PLACE;
     let clock = Arc::new(ManualClock::at(NOW));
     let transport = HttpTransport::new(options(&server.base), place, clock).unwrap();
@@ -447,7 +447,7 @@ fn only_safe_base_addresses_are_taken() {
     }
 }
 
-/// A server whose certificate is made so. Returns its address.
+/// A server with such a certificate. Returns its address.
 async fn tls_server(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> String {
     let mut params = rcgen::CertificateParams::new(vec![name.into()]).unwrap();
     change(&mut params);

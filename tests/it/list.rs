@@ -1,4 +1,4 @@
-//! Looking by pages of the list: fewer requests, no rows written for nothing, nothing lost.
+//! Polls by pages of the list: fewer requests, no unnecessary writes, nothing lost.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::shop::{Daemon, Shop, environment, execute};
 
 const FAST: &str = "[polling]\nmin_interval = \"200ms\"\nmax_interval = \"400ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\nnot_found_grace = \"300ms\"\n";
-/// Nothing is looked at twice within a test.
+/// No invoice is polled twice within a test.
 const SLOW: &str =
     "[polling]\nmin_interval = \"1h\"\nmax_interval = \"1h\"\nintake_interval = \"50ms\"\n";
 
@@ -42,7 +42,7 @@ async fn without_watch(strategy: &str, settings: &str) -> Shop {
     shop(strategy, &settings).await
 }
 
-/// `count` orders at the provider and, by one transaction, an invoice for each `every`-th.
+/// `count` orders at the provider and, in one transaction, an invoice for each `every`-th.
 async fn fill(shop: &Shop, count: usize, every: usize) {
     let batch = OrderBatch {
         count,
@@ -75,7 +75,7 @@ async fn rows(shop: &Shop) -> String {
     shop.ask(&all).await
 }
 
-/// A daemon that may make so many requests a second, one at a time.
+/// A daemon that may make this many requests per second, one at a time.
 fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
     let budget = format!("requests_per_second = {requests_per_second}\nburst = 1");
     let config = shop.config_text();
@@ -83,7 +83,7 @@ fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
     Daemon::start(Config::parse(&config, &environment()).unwrap())
 }
 
-/// Whatever was planned, only the harmless request goes out, and it is enough to come back.
+/// Whatever was planned, only the probe goes out, and it is enough to recover.
 #[tokio::test]
 async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes_back() {
     let shop = shop("auto", "").await;
@@ -126,7 +126,7 @@ async fn amounts_missing_when_the_daemon_ended_follow_after_the_next_start() {
     assert_eq!(shop.ask(said).await, "payment.paid,payment.detailed");
 }
 
-/// A look that lies ahead of the clock is no reason to leave a page's word aside.
+/// A poll in the future does not make a page's report outdated.
 #[tokio::test]
 async fn after_the_clock_went_back_pages_are_believed() {
     let shop = without_watch("list", "").await;
@@ -296,8 +296,8 @@ async fn an_order_missing_from_the_whole_list_is_not_found() {
     assert_eq!(shop.ask(others).await, "30");
 }
 
-/// Others made more orders than a page holds while nobody looked: the end that was known is long
-/// gone, and every page up to it is full.
+/// Others created more orders than a page holds while no poll was made: the known end is long
+/// outdated, and every page up to it is full.
 async fn found_far_beyond_the_end_that_was_known(faults: Vec<Fault>) {
     let shop = without_watch("list", FAST).await;
     fill(&shop, 10_100, 20_000).await;
@@ -372,7 +372,7 @@ async fn a_bad_list_costs_accuracy_and_never_a_payment() {
                 .unwrap();
         }
         let paid = "SELECT count(*) FROM outbox WHERE type = 'payment.paid'";
-        // A list that lies is believed until the order's time is over.
+        // A wrong list is believed until the order has expired.
         if kind != FaultKind::FlipBack {
             println!("{kind:?}");
             shop.until(paid, "10").await;
@@ -403,7 +403,7 @@ async fn one_pass_takes_all_that_is_due() {
 #[tokio::test]
 async fn a_few_get_their_turns_though_fresher_ones_are_always_due() {
     let shop = without_watch("auto", FAST).await;
-    // Too far apart for pages, and three times what is asked before the next plan.
+    // Too far apart for pages, and three times as many as are polled before the next plan.
     fill(&shop, 3000, 50).await;
     let daemon = start_slowly(&shop, 20);
     let not_looked_at = "SELECT count(*) FROM invoices WHERE polls = 0";
@@ -441,7 +441,7 @@ async fn an_order_to_be_created_goes_before_polls_that_are_due() {
 async fn pages_for_many_and_looks_at_a_few_take_turns() {
     let shop = without_watch("auto", FAST).await;
     fill(&shop, 300, 1).await;
-    // A page is wanted again before the next request may be made.
+    // A page is needed again before the next request is allowed.
     let daemon = start_slowly(&shop, 2);
     shop.until("SELECT list_total FROM accounts", "300").await;
     for name in ["NEW-1", "NEW-2", "NEW-3"] {
@@ -451,7 +451,7 @@ async fn pages_for_many_and_looks_at_a_few_take_turns() {
         ))
         .await;
     }
-    // No page makes an order.
+    // No page creates an order.
     let made = "SELECT count(*) FROM invoices WHERE order_id IS NULL";
     shop.until(made, "0").await;
     let pages = shop.asked(Operation::List);
@@ -465,13 +465,13 @@ async fn pages_for_many_and_looks_at_a_few_take_turns() {
     assert!(shop.asked(Operation::List) > pages);
 }
 
-/// A provider of which it is counted how many items of each page are looked at closely: each of
-/// those costs a question to the database.
+/// A provider that counts how many items of each page are built completely: each of those costs a
+/// database query.
 struct Watched {
     inner: Arc<dyn Provider>,
-    /// Of each page: its items, and those wanted.
+    /// For each page: its items, and those selected.
     pages: Pages,
-    /// What happens when a page has been read and the poller does not know yet.
+    /// An action after a page was read and before the poller knows it.
     meanwhile: Meanwhile,
 }
 
@@ -578,10 +578,10 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
     );
 }
 
-/// The page has shown the order as it was before: a nudge asks for a poll begun after it.
+/// The page has shown the order as it was before: a nudge requires a poll begun after it.
 #[tokio::test]
 async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
-    // One page shows them all, or the next one shows it too, or it has come to its end.
+    // One page shows them all, or the next one shows it too, or it has expired.
     for (count, has_expired) in [(20, false), (60, false), (20, true)] {
         let settings = format!("{SLOW}checks_after_expiry = []\n");
         let shop = without_watch("auto", &settings).await;
@@ -614,7 +614,7 @@ async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
     }
 }
 
-/// Nudges one invoice with each page until there was a look at it.
+/// Nudges one invoice with each page until it has been polled.
 fn nudge(shop: &Shop, somebody_wrote: Sender<()>) -> Meanwhile {
     let path = shop.database();
     Box::new(move || {
@@ -629,7 +629,7 @@ fn nudge(shop: &Shop, somebody_wrote: Sender<()>) -> Meanwhile {
     })
 }
 
-/// What the daemon makes a poller of, but for its provider.
+/// The daemon's setup of a poller, except for its provider.
 async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
     let config = shop.config();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -667,7 +667,7 @@ async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
     }
 }
 
-/// The provider puts 100 orders on a page of which 10,000 were asked for.
+/// The provider returns pages of 100 orders although 10,000 were requested.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
     for count_works in [true, false] {

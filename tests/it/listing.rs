@@ -1,17 +1,17 @@
-//! Places in a list without an index, on simulated lists: honest, shifting and lying ones.
+//! Positions in a list without an index, with simulated lists: regular, shifting and wrong ones.
 
 use payrecond::domain::listing::{Estimate, MARGIN, PageSummary, Positions};
 use payrecond::domain::time::UnixMillis;
 use proptest::prelude::*;
 
-/// A store's list as the provider keeps it.
+/// A store's list at the provider.
 struct Shop {
     created: Vec<i64>,
     is_final: Vec<bool>,
 }
 
 impl Shop {
-    /// Random gaps, some none; neighbours swapped by up to `swaps` places.
+    /// Random gaps, some zero; neighbours swapped by up to `swaps` positions.
     fn random(rng: &mut fastrand::Rng, orders: usize, swaps: usize) -> Self {
         let mut now = 1_700_000_000_000;
         let mut pace = 1000;
@@ -49,7 +49,7 @@ fn log2_ceil(total: u64, limit: u32) -> u32 {
     (0..64).find(|&k| u64::from(limit) << k >= total).unwrap()
 }
 
-/// Looks for the order at `place`; returns the probes that it took.
+/// Searches for the order at `place`; returns the number of probes.
 fn seek(known: &mut Positions, shop: &Shop, place: usize, page_limit: u32) -> u32 {
     let created_at = UnixMillis(shop.created[place]);
     let mut probes = 0;
@@ -73,7 +73,7 @@ fn seek(known: &mut Positions, shop: &Shop, place: usize, page_limit: u32) -> u3
     probes
 }
 
-/// Sizes from 1 to two millions, as many small as large ones.
+/// Sizes from 1 to two millions, small and large ones equally often.
 fn some_size() -> impl Strategy<Value = usize> {
     let size = (0..=20_u32).prop_flat_map(|power| 1_usize << power..=2 << power);
     size.prop_map(|size| size.min(2_000_000))
@@ -316,7 +316,7 @@ fn newer_knowledge_wins() {
         known.learn_item(position, UnixMillis(100 * i64::try_from(position).unwrap()));
     }
     known.learn_item(50, UnixMillis(3000));
-    // Those from 31 to 49 were later: gone. What stands at 30 and 50 is of the same moment.
+    // Orders at 31 to 49 were later and are gone. Those at 30 and 50 have the same time.
     let (position, within) = (40, 27);
     assert_eq!(
         known.place_of(UnixMillis(3000)),
@@ -440,7 +440,7 @@ fn a_page_cut_short_is_no_end_until_the_count_says_so() {
     assert_eq!((known.total(), known.page_limit(1000)), (100, 1000));
 }
 
-/// What pages hold is not believed for ever: the one that was cut short may have been an accident.
+/// The learned capacity of pages is not permanent: the short page may have been an exception.
 #[test]
 fn longer_pages_are_tried_again_after_many_full_ones() {
     let page = |offset, asked, items| PageSummary {

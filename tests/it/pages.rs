@@ -63,7 +63,7 @@ fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     files(folder.path())
 }
 
-/// The files in the folders `man` and `completions`.
+/// The files in the directories `man` and `completions`.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for part in ["man", "completions"] {

@@ -1,4 +1,5 @@
-//! The planted defects of `tests/planted` still fit the code; `tests/planted/run` sees them caught.
+//! The planted defects of `tests/planted` still match the code; `tests/planted/run` checks that
+//! tests catch them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// So many at least, over domain, store and feed.
+/// Minimum number, over domain, store and feed.
 const LEAST: usize = 36;
 
 struct Defect {

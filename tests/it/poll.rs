@@ -1,5 +1,5 @@
-//! The poller beside a provider that a test scripts: batches, orders that spoil requests for others,
-//! failures of most, nudges by the thousand.
+//! The poller with a scripted provider: batches, orders that make requests for others fail,
+//! failures of most orders, nudges by the thousand.
 
 mod creations;
 
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shop::{Daemon, Shop, environment};
 
-/// Nothing is polled twice within a test.
+/// No invoice is polled twice within a test.
 const SLOW: &str =
     "[polling]\nmin_interval = \"1h\"\nmax_interval = \"1h\"\nintake_interval = \"50ms\"\n";
 const UNLIMITED: Limits = Limits {
@@ -38,11 +38,11 @@ const UNLIMITED: Limits = Limits {
     max_in_flight: 4,
 };
 
-/// What is so at the provider, and what was asked.
+/// The state of the provider, and the requests made.
 #[derive(Default)]
 struct Script {
     states: Mutex<BTreeMap<String, OrderState>>,
-    /// A request that names one of these fails.
+    /// A request for one of these orders fails.
     spoils: Mutex<BTreeMap<String, ProviderError>>,
     asked: Mutex<Vec<Vec<String>>>,
     probes: Mutex<u64>,
@@ -161,7 +161,7 @@ impl FindOrders for Scripted {
     }
 }
 
-/// A poller at work on the shop's database.
+/// A running poller on the shop's database.
 struct Polling {
     end: CancellationToken,
     task: JoinHandle<()>,
@@ -266,7 +266,7 @@ async fn batches_cover_what_is_due_by_the_fewest_requests() {
     let mut sizes = script.sizes();
     sizes.sort_unstable();
     assert_eq!(sizes.iter().sum::<usize>(), 2500);
-    // The first rows that are read may begin before the last ones are there.
+    // The first rows may be read before the last ones are inserted.
     assert!(sizes.len() <= 4, "{sizes:?}");
     let ends = "SELECT group_concat(external_id || ' ' || status, ', ') FROM (SELECT * FROM invoices WHERE status <> 'pending' ORDER BY id)";
     assert_eq!(shop.ask(ends).await, "E-7 paid, E-2499 expired");
@@ -310,8 +310,8 @@ async fn what_a_batch_leaves_out_is_not_found_after_the_grace() {
     assert_eq!(*script.probes.lock().unwrap(), 0, "the others prove enough");
 }
 
-/// In a batch of a hundred a fresh invoice has its turn with the next request, and so has the one
-/// that waited longest, however many are due.
+/// In a batch of a hundred, a new invoice is polled with the next request, and so is the one that
+/// waited longest, however many are due.
 #[tokio::test]
 async fn batches_starve_neither_the_fresh_nor_the_old() {
     let mut shop = Shop::open().await;
@@ -341,7 +341,7 @@ async fn batches_starve_neither_the_fresh_nor_the_old() {
     assert!(requests <= 4 * 30 + 60, "{requests}");
 }
 
-/// Two hundred orders that always fail beside twenty good ones: the account is not at fault.
+/// Two hundred orders that always fail and twenty good ones: the account is not at fault.
 async fn most_orders_fail(error: ProviderError) {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"1s\"\nintake_interval = \"50ms\"\n".into();
@@ -364,7 +364,7 @@ async fn most_orders_fail(error: ProviderError) {
     let paid = "SELECT status FROM invoices WHERE external_id = 'E-900'";
     shop.until(paid, "paid").await;
     let until_paid = script.requests() - before;
-    // Three seconds at forty requests a second.
+    // Three seconds at forty requests per second.
     assert!(
         until_paid <= 120,
         "{error}: {until_paid} requests before it"
@@ -412,7 +412,7 @@ async fn when_most_orders_fail_each_is_asked_and_the_account_never_pauses() {
 async fn an_invoice_without_order_id_is_found_by_its_external_id() {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nnot_found_grace = \"1h\"\n".into();
-    // As the daemon keeps one whose order it is to find.
+    // The daemon's own row of an invoice whose order it has to find.
     shop.execute("INSERT INTO invoices (external_id, status) VALUES ('E-1', 'pending')")
         .await;
     let script = Arc::<Script>::default();
@@ -432,7 +432,7 @@ async fn an_invoice_without_order_id_is_found_by_its_external_id() {
     assert_eq!(script.requests(), 0, "no id was known to ask by");
 }
 
-/// Each page that is begun after a nudge answers it.
+/// Each page that begins after a nudge answers it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nudges_by_the_thousand_cost_a_few_pages() {
     let mut shop = Shop::open().await;
@@ -466,7 +466,8 @@ async fn nudges_by_the_thousand_cost_a_few_pages() {
     assert_eq!(shop.ask(left).await, "0");
 }
 
-/// Who waited for the lock commits the plan that it made before: it lies behind what was read by then.
+/// A writer that waited for the lock commits an earlier plan, which lies before the position
+/// already read.
 #[tokio::test]
 async fn a_plan_that_is_committed_late_is_not_passed_over() {
     let shop = slow_shop().await;
@@ -516,8 +517,8 @@ async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
     assert!(requests <= 60, "{requests} creations before it");
 }
 
-/// A load of rows to be created writes. When it fails and nothing may be asked for any more, it is tried
-/// again all the same: nothing else shows that the database works.
+/// A load of rows to be created writes. If it fails and no request is allowed any more, it is still
+/// retried, since nothing else shows that the database works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
     let shop = slow_shop().await;
@@ -526,7 +527,7 @@ async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
         ..UNLIMITED
     };
     let polling = Polling::begin(&shop, &Arc::default(), 1, one_request).await;
-    // From here on the poller has nothing to write but what the new row leads to.
+    // From here on the poller writes only what follows from the new row.
     shop.until("SELECT count(*) FROM accounts", "1").await;
     shop.execute(
         "INSERT INTO invoices (external_id, amount, currency, description, options)

@@ -1,4 +1,4 @@
-//! Retention: what is old enough goes, and one kind of row does not wait for the other.
+//! Retention: old rows are deleted, and one kind of row does not wait for another.
 
 use std::path::Path;
 use std::sync::Arc;

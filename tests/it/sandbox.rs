@@ -1,4 +1,4 @@
-//! The sandbox as a client of the provider meets it: over HTTP, with an ordinary HTTP client.
+//! The sandbox over HTTP, with an ordinary HTTP client.
 #![expect(
     clippy::disallowed_methods,
     reason = "an independent client, not the daemon's own, is the witness here"
@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const API: &str = "/wpay/store-api/v1";
 
-/// A sandbox on a free port and a client that holds a key to it.
+/// A sandbox on a free port and a client with its key.
 struct Bench {
     sandbox: Sandbox,
     client: Client,
@@ -38,7 +38,8 @@ impl Bench {
         })
         .await
         .unwrap();
-        // reqwest wants one although nothing here is encrypted; a second installation is refused, harmlessly.
+        // reqwest requires one although nothing here is encrypted; a second installation is
+        // refused, harmlessly.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .no_proxy()
@@ -84,7 +85,7 @@ impl Bench {
         ))
     }
 
-    /// The control side: no key.
+    /// A request to the control API, without a key.
     async fn control(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let url = format!("{}/sandbox{path}", self.sandbox.url());
         let request = self
@@ -94,7 +95,7 @@ impl Bench {
         read(request.send().await.unwrap()).await
     }
 
-    /// An order made in-process; its id as text.
+    /// An order created in-process; returns its id as text.
     fn order(&self, external_id: &str) -> String {
         self.order_of(external_id, "1.00")
     }
@@ -781,7 +782,7 @@ async fn a_lost_answer_may_have_made_the_order() {
             ..Fault::new(FaultKind::Reset).on(Operation::Create).times(1)
         };
         let bench = Bench::with_faults(vec![lost]).await;
-        // An own connection each: a pooled one that breaks would be retried by the client itself.
+        // A separate connection each: the client would retry on a pooled one that breaks.
         assert!(bench.create(&creation()).send().await.is_err());
         assert_eq!(send(bench.create(&creation())).await.1["status"], status);
     }

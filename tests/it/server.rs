@@ -1,4 +1,4 @@
-//! What the daemon tells by HTTP, asked from outside over its sockets.
+//! The daemon's HTTP server, tested from outside over its sockets.
 
 mod deploy;
 mod http;
@@ -17,7 +17,7 @@ use self::http::{Answer, Place, ask, ask_until};
 use crate::faults::program::{Program, Stdout};
 use crate::shop::Shop;
 
-/// Listens on a unix socket in the shop's folder.
+/// Listens on a unix socket in the shop's directory.
 fn with_socket(shop: &mut Shop) -> PathBuf {
     let path = shop.folder.path().join("http.sock");
     shop.configure(&format!("[server]\nlisten = \"unix:{}\"\n", path.display()));
@@ -34,7 +34,7 @@ async fn open_with_socket() -> (Shop, Place) {
 async fn on_loopback(shop: &mut Shop, settings: &str) -> (Program, Place) {
     shop.configure(&format!("[server]\nlisten = \"127.0.0.1:0\"\n{settings}"));
     let program = Program::ready(shop).await;
-    // It was said before, and may be read after.
+    // It was logged before, but may be read later.
     program.until_said("http://").await;
     let said = program.said();
     let address = said.split("http://").nth(1).unwrap();
@@ -56,7 +56,7 @@ fn failing(answer: &Answer) -> Vec<String> {
     .collect()
 }
 
-/// It is about to end: whoever still gets an answer gets the right one.
+/// It is about to exit: any answer that is still sent is the right one.
 #[tokio::test]
 async fn a_database_that_was_replaced_makes_it_unready_at_once() {
     let mut shop = Shop::open().await;
@@ -66,7 +66,7 @@ async fn a_database_that_was_replaced_makes_it_unready_at_once() {
     let (program, place) = on_loopback(&mut shop, "").await;
     assert_eq!(ask(&place, "/readyz").await.code, 200);
     std::fs::rename(&copy, shop.database()).unwrap();
-    // The end may cut the answer short.
+    // The exit may cut the answer short.
     let asked = AssertUnwindSafe(ask(&place, "/readyz")).catch_unwind();
     tokio::select! {
         biased;
@@ -184,7 +184,7 @@ async fn a_locked_database_is_told_and_the_other_answers_still_come() {
 async fn looks_that_are_long_overdue_are_told() {
     let (shop, place) = open_with_socket().await;
     shop.drop_in("ORD-1").await;
-    // Its plan is an hour old, and the look at it gets no answer for a while.
+    // Its plan is an hour old, and its poll gets no answer for a while.
     shop.execute("UPDATE invoices SET next_poll_at = created_at - 3600000, daemon_writes = daemon_writes + 1")
         .await;
     shop.world.set_faults(vec![Fault::new(FaultKind::Timeout)]);
@@ -325,7 +325,7 @@ async fn what_is_no_stale_socket_is_left_alone() {
     );
 }
 
-/// A visitor that neither sends nor leaves must not hold the end up, nor keep others out.
+/// A visitor that neither sends nor disconnects must not delay the stop or block others.
 #[tokio::test]
 async fn a_silent_visitor_holds_nothing_up() {
     let (shop, place) = open_with_socket().await;

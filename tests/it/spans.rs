@@ -1,5 +1,5 @@
-//! The poller beside a provider with single orders, a list by time and a list of refunds, all scripted:
-//! what readings of spans tell, what they spare, and what a moving list must not hide.
+//! The poller with a provider that has single orders, a list by time and a list of refunds, all
+//! scripted: what readings of spans show, what they save, and what a moving list must not hide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ const UNLIMITED: Limits = Limits {
     max_in_flight: 4,
 };
 
-/// An order as it is at the provider.
+/// An order at the provider.
 #[derive(Clone)]
 struct Order {
     id: String,
@@ -48,7 +48,7 @@ struct Order {
     paid_at: Option<UnixMillis>,
 }
 
-/// What was asked.
+/// The requests made.
 #[derive(Clone, Default)]
 struct Asked {
     singles: Vec<String>,
@@ -211,7 +211,7 @@ impl ListByTime for Scripted {
         true
     }
 
-    /// Newest first; the cursor is a place, so that the list shifts while it is paged.
+    /// Newest first; the cursor is an index, so the list shifts while it is paged.
     async fn span_page(
         &self,
         span: &TimeSpan,
@@ -284,7 +284,7 @@ impl ListRefunds for Scripted {
     }
 }
 
-/// A poller at work on the shop's database.
+/// A running poller on the shop's database.
 struct Polling {
     end: CancellationToken,
     task: JoinHandle<()>,
@@ -380,7 +380,7 @@ const EVENTS: &str = "SELECT group_concat(type || ' ' || coalesce(json_extract(p
 
 // ------------------------------------------------------------------------------------ polls
 
-/// Pages tell of all that nobody has polled yet, and then readings of payments of all that are open.
+/// Pages show all orders that were never polled, and then readings of payments cover all open ones.
 #[tokio::test]
 async fn a_thousand_open_payments_cost_a_request_or_two_a_round() {
     let shop = shop().await;
@@ -397,7 +397,7 @@ async fn a_thousand_open_payments_cost_a_request_or_two_a_round() {
         begin.singles.len(),
         begin.pages
     );
-    // Ten rounds of the least interval and more.
+    // More than ten rounds of the minimum interval.
     script
         .until("readings", |asked| asked.paid.len() >= begin.paid.len() + 6)
         .await;
@@ -439,7 +439,8 @@ async fn readings_that_change_nothing_write_no_row() {
     assert_eq!(shop.ask(rows).await, before);
 }
 
-/// What a reading passed when it was paid lies behind, by its time: the next one begins before.
+/// An order paid after its place was read lies before the reading's end, by its time: the next
+/// reading begins earlier.
 #[tokio::test]
 async fn a_payment_made_while_payments_are_paged_is_told_by_the_next_reading() {
     let shop = shop().await;
@@ -448,7 +449,7 @@ async fn a_payment_made_while_payments_are_paged_is_told_by_the_next_reading() {
     for other in 1000..1250 {
         script.add(&other.to_string(), OrderState::Paid);
     }
-    // The newest order of all stands on the first page.
+    // The newest order of all is on the first page.
     fill(&shop, &script, 9000..9001).await;
     let hook: Hook = Box::new(|orders| pay(orders, "9000", OrderState::Paid));
     *script.after_page.lock().unwrap() = Some(hook);
@@ -476,7 +477,8 @@ async fn orders_are_polled_one_by_one_while_the_list_fails() {
     polling.end().await;
 }
 
-/// What was paid while nobody ran is told by the first readings: they go on where the last ones ended.
+/// Payments made while no daemon ran are shown by the first readings, which continue where the last
+/// ones ended.
 #[tokio::test]
 async fn a_new_run_goes_on_where_the_last_one_ended() {
     let shop = shop().await;
@@ -497,7 +499,7 @@ async fn a_new_run_goes_on_where_the_last_one_ended() {
     assert!(now().since(from) >= Duration::from_mins(59), "an hour back");
 }
 
-/// Its end is told by requests about it, its being paid late by the readings alone.
+/// Its end is shown by requests for it, its late payment only by readings.
 #[tokio::test]
 async fn an_ended_invoice_is_told_of_by_readings_of_payments() {
     let mut shop = shop().await;
@@ -516,7 +518,7 @@ async fn an_ended_invoice_is_told_of_by_readings_of_payments() {
     let later = script.asked();
     assert_eq!(later.singles.len(), begin.singles.len());
     assert_eq!(later.created.len(), begin.created.len());
-    // Somebody must wait for money, or nothing is read.
+    // An invoice must wait for money, or nothing is read.
     fill(&shop, &script, 10..11).await;
     script.set("1", OrderState::Paid);
     shop.until(&status_of("1"), "paid").await;
@@ -597,7 +599,7 @@ async fn one_pass_polls_all_that_is_due_by_few_requests() {
     );
 }
 
-/// Payments are read for one request a second: half of them.
+/// Payments are read with one request per second: half of the limit.
 #[tokio::test]
 async fn beyond_what_is_due_half_of_the_budget_is_used() {
     let shop = shop().await;
@@ -618,7 +620,8 @@ async fn beyond_what_is_due_half_of_the_budget_is_used() {
     assert!(took >= Duration::from_secs(8), "{took:?}");
 }
 
-/// Five hundred that are due again and again fill the budget, and yet payments and refunds are read.
+/// Five hundred invoices that are always due use up the rate limit, and yet payments and refunds
+/// are read.
 #[tokio::test]
 async fn readings_beyond_what_is_due_are_not_starved_by_it() {
     let shop = shop().await;
@@ -675,7 +678,7 @@ async fn each_refund_of_a_paid_invoice_is_told_once() {
     assert_eq!(shop.ask(rows).await, "R-1 out 10.00, R-2 out 5.50");
 }
 
-/// Whoever hears of a refund before its payment would credit what was returned.
+/// A consumer that received a refund before its payment would credit money that was returned.
 #[tokio::test]
 async fn a_refund_seen_before_its_payment_is_told_after_it() {
     for strategy in [Strategy::Auto, Strategy::Single] {
@@ -697,7 +700,8 @@ async fn a_refund_seen_before_its_payment_is_told_after_it() {
 
 // ------------------------------------------------------------------------------ external ids
 
-/// An order that the shop made itself is found by its external id, also when it is made after the row.
+/// An order that the shop created itself is found by its external id, even if it is created after
+/// the row.
 #[tokio::test]
 async fn an_order_is_found_by_the_external_id_that_the_list_tells() {
     let shop = shop().await;

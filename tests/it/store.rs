@@ -1,4 +1,4 @@
-//! SQLite as a store: the suite of every store, and what is its own: file, schema, epoch.
+//! SQLite as a store: the suite of all stores, and SQLite's own tests: file, schema, epoch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ async fn the_epoch_is_made_with_the_database_and_stays() {
     assert_ne!(other.epoch, made.epoch);
 }
 
-/// A used database whose side file is then as `spoil` leaves it.
+/// A used database whose side file is changed by `spoil`.
 async fn put_back(spoil: impl FnOnce(&Path, &str), now: UnixMillis) -> (Migrated, Migrated, i64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
@@ -212,7 +212,7 @@ async fn a_stale_decision_at_the_end_of_a_batch_makes_no_new_epoch() {
     assert_eq!(written, [Written::Yes { seq: Some(2) }, Written::Stale]);
     let alone = store.commit(&[stale], NOW).await.unwrap();
     assert_eq!(alone, [Written::Stale]);
-    // Not closed: a kill leaves it like this.
+    // Not closed, as after a kill.
     let next = migrate(&path, NOW).await.unwrap();
     assert_eq!((next.put_back, next.epoch), (false, made.epoch));
     let side = fs::read_to_string(folder.path().join("a.db.high-water")).unwrap();
@@ -363,7 +363,7 @@ pub async fn insert(path: &Path, external_id: &str) -> Invoice {
     row
 }
 
-/// The provider said PAID: final, no further look.
+/// The provider reported PAID: final, no more polls.
 fn paid(row: &Invoice) -> Decision {
     let mut observed = rows::observed(OrderState::Paid);
     observed.order_id = row.facts.order_id.clone().unwrap();
@@ -372,7 +372,7 @@ fn paid(row: &Invoice) -> Decision {
     decision
 }
 
-/// Drops the invoice if it is not there, and writes that it was paid. Returns the event.
+/// Inserts the invoice if it does not exist, and records its payment. Returns the event.
 pub async fn pay(path: &Path, external_id: &str) -> StoredEvent {
     let store = open(path).await.unwrap();
     let found = store

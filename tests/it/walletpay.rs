@@ -1,4 +1,4 @@
-//! Wallet Pay over a scripted transport: what each body, documented or met in the wild, comes to.
+//! Wallet Pay over a scripted transport: the result of each documented or captured body.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ macro_rules! fixture {
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-/// Gives prepared answers in turn and remembers what was asked.
+/// Returns prepared answers in turn and records the requests.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Response>>,
@@ -43,7 +43,7 @@ impl Transport for Script {
     fn set_key(&self, _key: ApiKey) {}
 }
 
-/// The provider that will get just this answer.
+/// The provider that will get exactly this answer.
 fn answering_with(response: Response) -> (WalletPay, Arc<Script>) {
     let script = Arc::new(Script::default());
     script.answers.lock().unwrap().push_back(response);
@@ -89,7 +89,7 @@ fn kind<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> &'static str {
     answer.as_ref().unwrap_err().kind()
 }
 
-/// Wants the items whose id `picks` says; keeps all it is told.
+/// Selects the items whose id `picks` accepts; keeps everything it receives.
 struct Picker {
     picks: fn(&ListItem<'_>) -> bool,
     /// Places, ids and times of creation.
@@ -130,7 +130,7 @@ async fn read(body: &str, picker: &mut Picker) -> Result<PageEnd, ProviderError>
     provider.page(0, 100, picker).await
 }
 
-/// A page with every item taken.
+/// A page with every item selected.
 async fn page(body: &str) -> Result<Vec<ObservedOrder>, ProviderError> {
     let mut picker = Picker::new(|_| true);
     let end = read(body, &mut picker).await?;

@@ -1,4 +1,4 @@
-//! YooKassa over a scripted transport: what each body, documented or met in the wild, comes to.
+//! YooKassa over a scripted transport: the result of each documented or captured body.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ macro_rules! fixture {
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const SECRET: &str = "live_0123456789abcdef";
 
-/// Gives prepared answers in turn and remembers what was asked.
+/// Returns prepared answers in turn and records the requests.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Response>>,
@@ -55,7 +55,7 @@ impl Script {
     }
 }
 
-/// The shop that will get just these answers, and comes back to `return_url`.
+/// The shop that will get exactly these answers, with the setting `return_url`.
 fn shop(return_url: &str, answers: &[(u16, &str)]) -> (Arc<dyn Provider>, Arc<Script>) {
     let script = Arc::new(Script::default());
     for (status, body) in answers {
@@ -93,7 +93,7 @@ async fn seen(body: &str) -> ObservedOrder {
     }
 }
 
-/// A payment of 100 roubles with these fields beside.
+/// A payment of 100 roubles with these additional fields.
 async fn with(status: &str, fields: &str) -> ObservedOrder {
     seen(&format!(
         r#"{{"id":"1-a","status":"{status}","amount":{{"value":"100.00","currency":"RUB"}}{fields}}}"#

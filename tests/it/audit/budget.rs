@@ -1,4 +1,4 @@
-//! The budget that the `audit` command shares with the daemon: what both may ask together.
+//! The rate limit that the `audit` command shares with the daemon.
 
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const BURST: u32 = 10;
 const IN_FLIGHT: u32 = 4;
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-/// A shop with so many orders dropped in, 100 of which fit on a page, under a budget.
+/// A shop with `orders` invoices, 100 of which fit on a page, and a rate limit.
 async fn busy_shop(orders: usize) -> Shop {
     let mut shop = Shop::open().await;
     let limits = format!(
@@ -54,7 +54,7 @@ fn requests(shop: &Shop) -> u64 {
     shop.world.stats().requests.values().sum()
 }
 
-/// How many requests the sandbox had seen, and the times before and after it was asked.
+/// The number of requests that the sandbox had seen, and the times before and after it was read.
 struct Sample {
     before: Instant,
     requests: u64,
@@ -90,7 +90,7 @@ async fn daemon_and_command_together_never_exceed_the_budget() {
     for (index, first) in samples.iter().enumerate().step_by(20) {
         for last in &samples[index..] {
             let span = (last.after - first.before).as_secs_f64();
-            // What had begun before the span may be counted within it.
+            // Requests that began before the span may be counted within it.
             let most = f64::from(BURST + IN_FLIGHT) + f64::from(RATE) * span + 1.0;
             let made = u32::try_from(last.requests - first.requests).unwrap();
             assert!(f64::from(made) <= most, "{made} requests in {span} s");
@@ -127,7 +127,7 @@ async fn a_budget_that_cannot_be_shared_is_told_beside_a_daemon() {
     assert_eq!(alone.status.code(), Some(0));
 }
 
-/// What the running daemon has noted of its account is obeyed.
+/// The command obeys the hold that the running daemon has recorded for its account.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_makes_no_request_while_the_provider_asks_for_a_pause() {
     let shop = Shop::open().await;
@@ -202,7 +202,7 @@ async fn a_loan_given_back_is_over_at_once() {
     assert!(desk.ask("next", NOW.plus(LOAN), None).await);
 }
 
-/// The lending side of a daemon, by a clock that stands still.
+/// The lending side of a daemon, with a clock that stands still.
 struct Desk {
     shop: Shop,
     store: Arc<SqliteStore>,

@@ -1,4 +1,4 @@
-//! What happened at the provider just before an audit: a daemon that polls is about to say it.
+//! Changes at the provider just before an audit, which a polling daemon is about to record.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::meanwhile::{Scene, commit, kinds, order};
 use crate::store::insert;
 
-/// How long the daemon is given.
+/// How long the audit waits for the daemon.
 const MOMENT: Duration = Duration::from_secs(5);
 
 type Deed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A clock that jumps ahead whenever somebody waits, and what is done in the first wait.
+/// A clock that jumps ahead at every wait, and an action during the first wait.
 struct Waiting {
     hands: Arc<ManualClock>,
     deed: Mutex<Option<Deed>>,
@@ -46,7 +46,7 @@ impl Clock for Waiting {
     }
 }
 
-/// The audit of a daemon that polls, which does `deed` while the audit waits.
+/// The audit of a polling daemon, which does `deed` while the audit waits.
 fn beside_a_daemon(
     scene: &Scene,
     orders: Vec<ObservedOrder>,
@@ -63,19 +63,19 @@ fn beside_a_daemon(
     }
 }
 
-/// What was found, and how long was waited.
+/// The findings, and how long the audit waited.
 fn outcome<'a>(scene: &Scene, report: &'a AuditReport) -> (Vec<&'a str>, Duration) {
     (kinds(report), scene.clock.monotonic())
 }
 
-/// Paid two seconds before it is seen.
+/// Paid two seconds before it is observed.
 async fn just_paid(scene: &Scene) -> ObservedOrder {
     let row = insert(&scene.path, "ORD-1").await;
     let order_id = row.facts.order_id.unwrap();
     order(&order_id.0, "ORD-1", OrderState::Paid)
 }
 
-/// As it would be seen long after.
+/// The same order, observed long after.
 fn seen_later(order: ObservedOrder) -> ObservedOrder {
     ObservedOrder {
         observed_at: order.observed_at.plus(Duration::from_hours(1)),
@@ -83,7 +83,7 @@ fn seen_later(order: ObservedOrder) -> ObservedOrder {
     }
 }
 
-/// Made a second before it is seen.
+/// Created a second before it is observed.
 fn just_made() -> ObservedOrder {
     let order = order("order-NEW", "NEW", OrderState::Open);
     ObservedOrder {

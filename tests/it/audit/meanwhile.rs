@@ -1,4 +1,4 @@
-//! What the daemon and the shop's programs do while an audit reads.
+//! Writes by the daemon and the shop's programs while an audit reads.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -25,14 +25,14 @@ use crate::store::{connect, insert, open};
 /// Long after the rows here are inserted.
 const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
 
-/// A provider whose list is given, and a daemon that writes while the list is read.
+/// A provider with a given list, and a daemon that writes while the list is read.
 pub struct List {
     store: Arc<SqliteStore>,
     clock: Arc<ManualClock>,
     orders: Vec<ObservedOrder>,
-    /// Committed after the list was made up and before it arrives.
+    /// Committed after the list was built and before it arrives.
     during_the_page: Mutex<Option<Decision>>,
-    /// Committed when the provider's name is asked for: that is between reading and writing a row.
+    /// Committed when the provider's name is requested, that is between reading and writing a row.
     during_a_judgement: Mutex<Option<Decision>>,
 }
 
@@ -96,7 +96,7 @@ pub async fn commit(store: &SqliteStore, decision: Decision, now: UnixMillis) {
     assert!(matches!(written[0], Written::Yes { .. }), "{written:?}");
 }
 
-/// A database and what the provider shows of it.
+/// A database and the provider's list.
 pub struct Scene {
     _folder: TempDir,
     pub path: PathBuf,
@@ -139,7 +139,7 @@ impl Scene {
         audit.run_once().await.unwrap()
     }
 
-    /// An audit while no daemon polls.
+    /// An audit without a polling daemon.
     pub fn duty(&self, provider: impl Provider) -> Audit {
         let limits = Limits {
             requests_per_second: 0.0,
@@ -166,7 +166,7 @@ impl Scene {
     }
 }
 
-/// The order of an invoice, under the name that the provider has for it.
+/// The order of an invoice, under the provider's id.
 pub fn order(order_id: &str, external_id: &str, state: OrderState) -> ObservedOrder {
     ObservedOrder {
         order_id: order_id.into(),

@@ -20,7 +20,7 @@ use crate::store::insert;
 
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
-/// A provider whose pages are given, and who knows some orders by id alone.
+/// A provider with given pages, some of whose orders are found only by id.
 #[derive(Clone, Default)]
 struct Spans {
     pages: Vec<Vec<ObservedOrder>>,
@@ -190,7 +190,7 @@ async fn an_invoice_whose_id_is_spelled_otherwise_is_the_orders() {
         .collect();
     let expected = ["ORDER-B", "order-a"].map(|id| Some(id.to_owned()));
     assert_eq!(ids, BTreeSet::from(expected));
-    // What was taken in is found again under either spelling.
+    // An adopted order is found again under either spelling.
     let audit = payrecond::jobs::audit::Audit {
         adopt: true,
         ..scene.duty(provider.clone())
@@ -214,7 +214,7 @@ async fn an_order_that_its_invoice_bears_by_another_name_is_told_to_the_invoice(
     assert_eq!(reason.as_deref(), Some("external_id_mismatch"));
 }
 
-/// One word for both ends: a cancellation looks like an expiry once its time is over.
+/// One status covers both ends: a cancellation looks like an expiry after the order has expired.
 #[tokio::test]
 async fn an_end_that_is_told_in_the_same_word_as_before_agrees() {
     use payrecond::domain::decide::decide;

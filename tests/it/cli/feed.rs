@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Running, Said, Shop, commit, decided, drop_in, ended, into_review, pay, sql};
 use crate::rows::observed_order_of;
 
-/// Frames of format `jsonl`, as the external ids they tell of.
+/// The external ids in frames of format `jsonl`.
 fn told(stdout: &str) -> Vec<String> {
     let frame = |line| -> Value { serde_json::from_str(line).unwrap() };
     let lines = stdout.lines().map(frame);
@@ -150,7 +150,7 @@ fn the_daemons_own_consumer_is_refused_while_it_runs() {
     assert_eq!(shop.run(&["feed", "--consumer", "stdout"]).code, 0);
 }
 
-/// Events enough to overflow a pipe, when there are hundreds.
+/// With hundreds, enough events to overflow a pipe.
 pub async fn say_payments(store: &SqliteStore, count: usize) {
     let mut paid = Vec::new();
     for n in 0..count {
@@ -173,7 +173,7 @@ async fn a_reader_that_closes_the_pipe_ends_it_well_and_loses_nothing() {
     drop(feed.stdout.take());
     assert_eq!(ended(&mut feed), 0);
     let acked = usize::try_from(shop.acked("bot").unwrap()).unwrap();
-    // More than a pipe holds: the frame that nobody took is not acknowledged.
+    // More than a pipe holds: a frame that was not read is not acknowledged.
     assert!(acked < 600, "{acked}");
     assert_eq!(shop.feed(&["--consumer", "bot"]).len(), 600 - acked);
 }
@@ -199,7 +199,7 @@ async fn a_signal_ends_it_also_while_nobody_reads() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut feed = shop.command(&["feed", "--follow"]);
     let mut feed = feed.stdout(Stdio::from(writer)).spawn().unwrap();
-    // The first byte shows that it writes, and so that it listens for signals.
+    // The first byte proves that it writes, and so that it listens for signals.
     std::io::Read::read_exact(&mut reader, &mut [0]).unwrap();
     let process = feed.id().to_string();
     let sent = std::process::Command::new("kill").arg(&process).status();
@@ -208,7 +208,7 @@ async fn a_signal_ends_it_also_while_nobody_reads() {
     drop(reader);
 }
 
-/// A shell closes stdout, or opens something for reading in its place.
+/// Runs a command in a shell that closes stdout, or opens something for reading in its place.
 fn with_stdout(shop: &Shop, redirection: &str, arguments: &str) -> Said {
     let program = env!("CARGO_BIN_EXE_payrecond");
     let line = format!("exec {program} {arguments} {redirection}");
@@ -241,8 +241,8 @@ async fn a_stdout_that_cannot_be_written_is_an_error_before_anything_is_acknowle
             assert!(told, "{arguments} {redirection}: {}", said.stderr);
         }
         assert_eq!(shop.acked("bot"), None, "no place was made");
-        // What nobody wants to read is no reason to fail; what cannot be written is, before anything
-        // is done.
+        // Unwanted output is no reason to fail; output that cannot be written is one, before
+        // anything is done.
         let is_refused = place < 2;
         let add = format!("add --external-id X{place} --order-id 90{place}");
         for arguments in ["feed", "list", "stats --json", "show 1", &add] {

@@ -1,10 +1,10 @@
-//! The first contact: each answer says what to do next.
+//! First contact: each answer names the next step.
 
 use std::fs;
 
 use super::{Said, Shop};
 
-/// A folder without configuration and database.
+/// A directory without configuration and database.
 fn empty() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }

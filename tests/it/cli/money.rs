@@ -1,4 +1,4 @@
-//! Sums and transactions as commands show them, and an order that the shop has made itself.
+//! Sums and transactions as commands show them, and an order that the shop created itself.
 
 use payrecond::domain::observation::{LedgerObservation, Observation, ObservedMoney, OrderState};
 use payrecond::domain::time::UnixMillis;

@@ -419,7 +419,7 @@ async fn what_the_daemon_has_just_covered_is_not_overdue() {
         );
         shop.run(&["stats", "--json"]).json()["overdue"].clone()
     };
-    // The daemon's word is given anew every few seconds: between two of them nothing is overdue.
+    // The daemon renews `caught_up_at` every few seconds: until the next one, nothing is overdue.
     assert_eq!(overdue_when_covered(5), 0);
     assert_eq!(overdue_when_covered(60), 1);
 }

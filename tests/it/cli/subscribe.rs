@@ -1,5 +1,5 @@
-//! `feed --follow --subscribe`: one client of the feed's socket, as the service manager hands it
-//! over: the same socket as stdin and stdout.
+//! `feed --follow --subscribe`: one client of the feed's socket, which the service manager passes
+//! as stdin and stdout.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -25,7 +25,7 @@ struct Client {
 impl Client {
     fn connect(shop: &Shop) -> Self {
         let (socket, theirs) = UnixStream::pair().unwrap();
-        // A test that waits for what never comes fails.
+        // A test that waits for data that never comes fails.
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let both = |socket: UnixStream| Stdio::from(OwnedFd::from(socket));
         let server = shop
@@ -55,7 +55,7 @@ impl Client {
         String::from_utf8(line).unwrap()
     }
 
-    /// The next frame: its subject and the external id it tells of.
+    /// The next frame: its subject and its external id.
     fn frame(&mut self) -> (String, String) {
         let head = self.line();
         let words: Vec<&str> = head.split_whitespace().collect();
@@ -70,14 +70,14 @@ impl Client {
         (subject.to_owned(), external_id)
     }
 
-    /// All that comes until the server closes, and its exit code.
+    /// Everything until the server closes, and its exit code.
     fn rest(mut self) -> (String, i32) {
         let mut rest = String::new();
         self.socket.read_to_string(&mut rest).unwrap();
         (rest, ended(&mut self.server))
     }
 
-    /// Hangs up; the exit code of the server.
+    /// Hangs up; returns the exit code of the server.
     fn hang_up(mut self) -> i32 {
         drop(self.socket);
         ended(&mut self.server)
@@ -101,7 +101,7 @@ async fn a_client_gets_the_feed_of_the_name_it_gives_and_goes_on_there() {
     assert_eq!(client.hang_up(), 0);
     pay(&store, "3", "3").await;
     let mut again = Client::subscribe(&shop, "sub bot\n");
-    // What was written before the end may come again, when its acknowledgement was still to come.
+    // The last events may be repeated, if their acknowledgement was not written before the end.
     let mut next = again.frame();
     if next == paid("2") {
         next = again.frame();

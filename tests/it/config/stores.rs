@@ -1,4 +1,4 @@
-//! Accounts that are one store are warned of, not refused.
+//! Two accounts for the same store cause a warning, not an error.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::env;
 
 const ONE: (&str, &str) = ("PAYRECOND_API_KEY_ONE", "secret-of-one");
 
-/// Two accounts, each with lines of its own beside its name.
+/// Two accounts, each with additional lines after its name.
 fn warnings(one: &str, two: &str, pairs: &[(&str, &str)]) -> Vec<String> {
     let text = format!("[[account]]\nname = 'one'\n{one}\n[[account]]\nname = 'two'\n{two}\n");
     let environment = env(pairs);

@@ -1,4 +1,4 @@
-//! Creation: the request, and what the provider says to it.
+//! Creation: the request, and the provider's answers.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ fn a_coin_and_a_currency_are_asked_for_each_in_its_way() {
     let as_text = Some(r#"{"accepted_assets":"USDT, TON"}"#);
     let body = made(&invoice("1", "USD", as_text)).unwrap();
     assert!(body.contains(r#""accepted_assets":"USDT,TON""#), "{body}");
-    // Codes come and go: the provider judges them.
+    // Codes change, so the provider checks them.
     assert!(made(&invoice("1", "NEWCOIN", None)).is_ok());
     let mut bare = invoice("1", "TON", None);
     bare.wish.description = None;
@@ -180,7 +180,8 @@ async fn a_parameter_that_the_provider_refuses_ends_the_creation() {
     }
 }
 
-/// A gateway's page, trouble of the service, a token or a method that is not accepted: no word on the order.
+/// A gateway's page, a failure of the service, and a refused token or method prove nothing about
+/// the order.
 #[tokio::test]
 async fn nothing_else_ends_it() {
     for (status, body, kind) in [

@@ -14,13 +14,14 @@ fn span(from: UnixMillis) -> TimeSpan {
     }
 }
 
-/// Invoice `id`, made `id` seconds after the beginning.
+/// Invoice `id`, created `id` seconds after the start.
 fn numbered(id: i64) -> Value {
     let created_at = UnixMillis(id * SECOND).to_string();
     invoice_with(&json!({"invoice_id": id, "created_at": created_at, "status": "active"}))
 }
 
-/// Reads a span from an account with these invoices, in this order. Tells the ids and the offsets asked for.
+/// Reads a span from an account with these invoices, in this order. Returns the ids and the
+/// requested offsets.
 async fn read(span: TimeSpan, mut page: impl FnMut(usize) -> Vec<i64>) -> (Vec<i64>, Vec<i64>) {
     let (mut ids, mut offsets) = (Vec::new(), Vec::new());
     let mut cursor: Option<SpanCursor> = None;
@@ -79,7 +80,7 @@ async fn what_was_made_before_the_span_is_not_read() {
     );
 }
 
-/// Nobody promises the newest first: a list in another order is read to its end.
+/// The order is not documented: a list in another order is read to its end.
 #[tokio::test]
 async fn a_list_in_another_order_is_read_whole() {
     let from = UnixMillis(2400 * SECOND);

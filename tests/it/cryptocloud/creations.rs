@@ -1,4 +1,4 @@
-//! Creations: the request's bytes, and what the answers come to.
+//! Creations: the request's bytes, and the result of each answer.
 
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::state::Status;
@@ -125,7 +125,7 @@ async fn a_complaint_about_the_invoice_ends_its_creation() {
 #[tokio::test]
 async fn what_is_no_complaint_about_the_invoice_leaves_the_creation_open() {
     for (status, body, expected) in [
-        // The project's id is the operator's to mend.
+        // The project's id is for the operator to correct.
         (400, fixture!("create-error-400-missing"), "refused"),
         (401, fixture!("error-401-doc"), "key_refused"),
         (400, "<html>", "refused"),

@@ -95,7 +95,7 @@ async fn every_state_and_money_case_is_seen() {
     shop.until(STATES, states).await;
     let partial = "SELECT count(*) FROM outbox WHERE type = 'payment.partial'";
     assert_eq!(shop.ask(partial).await, "3");
-    // Net of fees: less than was asked for, though it is paid in full.
+    // Net of fees: below the requested amount, although it is paid in full.
     let received = "SELECT CAST(received_amount AS REAL) BETWEEN 90 AND 99.99 AND paid_currency = 'USDT' \
         AND CAST(net_amount AS REAL) < CAST(paid_amount AS REAL) FROM invoices WHERE external_id = 'PAID'";
     assert_eq!(shop.ask(received).await, "1");
@@ -178,7 +178,7 @@ async fn a_thousand_open_invoices_take_eleven_requests_a_round_at_most() {
     let shop = shop(&[], &format!("{ACCOUNT}{SETTINGS}{once}")).await;
     let names = thousand(&shop, 1000);
     drop_in_all(&shop.world, &mut shop.connect().await, &names).await;
-    // Without the prefix, an id names the same invoice.
+    // Without the prefix, an id is that of the same invoice.
     shop.world
         .pay("CC-7", &SimulatedPayment::default())
         .unwrap();

@@ -1,4 +1,4 @@
-//! Sums, transactions, test payments and the deadline: what each leads to, and that it is told once.
+//! Sums, transactions, test payments and the deadline: the effect of each, recorded once.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn returned(id: &str, value: &str) -> Transaction {
     transaction(id, Direction::Out, value, T::Succeeded)
 }
 
-/// What a ledger shows, as its provider's module judges it.
+/// An observation of a ledger, as its provider's module judges it.
 fn ledger(state: OrderState, transactions: &[Transaction]) -> Observation {
     Observation::Ledger(LedgerObservation {
         state,
@@ -82,7 +82,7 @@ fn of_ledger() -> Invoice {
     row
 }
 
-/// Types and transactions of all events, in their order.
+/// Types and transactions of all events, in order.
 fn said(decision: &Decision) -> Vec<(E, Option<&str>)> {
     let pairs = events(decision).map(|event| {
         let id = event.transaction_id.as_ref().map(|id| id.0.as_str());
@@ -109,7 +109,7 @@ fn a_part_of_the_money_is_told_once_for_each_new_sum() {
     let first = see(&before, &told(O::Partial, Some("0.40"), None));
     led_to(&before, &first, S::Pending, PARTLY, Some(E::Partial));
     assert_eq!(received(&first.row), Some("0.40"));
-    // Neither again, nor in another spelling, nor a smaller sum, nor silence.
+    // Nothing for the same sum again, another spelling, a smaller sum, or no sum.
     for sum in [Some("0.40"), Some("0.4"), Some("0.30"), None] {
         for state in [O::Partial, O::Open] {
             let again = see(&first.row, &told(state, sum, None));
@@ -159,7 +159,7 @@ fn held_money_is_a_reason_and_no_event() {
     led_to(&held.row, &released, S::Cancelled, None, Some(E::Cancelled));
 }
 
-/// A sum in another currency than the invoice's is no sum so far, but money all the same.
+/// A sum in another currency than the invoice's does not count as received, but it is money.
 #[test]
 fn what_ended_with_money_of_an_untold_sum_is_for_a_person() {
     let partly = see(&settled(S::Pending), &told(O::Partial, None, None));
@@ -199,7 +199,7 @@ fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
         led_to(&more.row, &rest, S::Paid, None, Some(E::Paid));
         assert!(!rest.event.as_ref().unwrap().late, "no end was said");
     }
-    // Both in one look, and money that comes after the end was said.
+    // Both in one observation, and money that comes after the end was recorded.
     let before = settled(S::Pending);
     let at_once = see(&before, &told(O::Expired, Some("0.40"), None));
     led_to(&before, &at_once, S::Review, PARTLY, Some(E::Review));
@@ -210,7 +210,7 @@ fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
             led_to(&before, &late, S::Review, PARTLY, Some(E::Review));
         }
     }
-    // What was returned whole leaves no money behind.
+    // A full refund leaves no money.
     let back = see(&partly, &told(O::Partial, Some("0.40"), Some("0.40"))).row;
     let ended = see(&back, &observed(O::Expired));
     led_to(&back, &ended, S::Expired, None, Some(E::Expired));
@@ -265,7 +265,7 @@ fn a_test_payment_is_for_a_person_unless_the_account_accepts_it() {
         let resolved = hear(&after.row, resolution(Verdict::Paid));
         assert!(resolved.event.unwrap().facts.is_test, "kept");
     }
-    // An order in test mode that nobody paid is an order like others.
+    // An unpaid order in test mode is treated like any other.
     let before = settled(S::Pending);
     let expired = see(&before, &in_test_mode(O::Expired));
     led_to(&before, &expired, S::Expired, None, Some(E::Expired));
@@ -283,7 +283,7 @@ fn each_refund_is_told_once_and_leaves_the_status() {
     let whole = see(&part.row, &told(O::Paid, None, Some("1.00")));
     led_to(&part.row, &whole, S::Paid, None, Some(E::Refunded));
     assert_eq!(refunded(&whole.row), Some("1.00"));
-    // Returned while a person must decide: money is known there too.
+    // Refunded while a person must decide: the money is known there too.
     let review = see(&settled(S::Pending), &in_test_mode(O::Paid)).row;
     let returned = see(&review, &told(O::Paid, None, Some("1.00")));
     let why = Some(reason::TEST_PAYMENT);
@@ -292,7 +292,7 @@ fn each_refund_is_told_once_and_leaves_the_status() {
 
 #[test]
 fn a_refund_is_told_after_its_payment_in_whatever_order_they_are_seen() {
-    // Both in one look.
+    // Both in one observation.
     let before = of_ledger();
     let two = [came("1", "1.00"), returned("1", "1.00")];
     let both = hear(&before, ledger(O::Paid, &two));
@@ -301,7 +301,7 @@ fn a_refund_is_told_after_its_payment_in_whatever_order_they_are_seen() {
     assert_eq!(said(&both), told_of_one);
     assert_eq!(both.transactions, two);
 
-    // The refund first: kept, and told when the payment is.
+    // The refund first: kept, and recorded with the payment.
     let refund = hear(&before, ledger(O::Open, &[returned("1", "0.40")]));
     assert_eq!(said(&refund), []);
     assert_eq!(refund.transactions, [returned("1", "0.40")]);
@@ -362,14 +362,14 @@ fn a_payment_under_way_is_kept_and_counts_once_it_succeeds() {
     assert_eq!(said(&done), [(E::Paid, Some("1"))]);
     assert_eq!(done.transactions, [came("1", "1.00")]);
     assert_eq!(done.row.transactions, [came("1", "1.00")]);
-    // Money that moved stays moved.
+    // A movement of money is never reversed.
     let refused = transaction("1", Direction::In, "1.00", T::Refused);
     let odd = hear(&done.row, ledger(O::Open, std::slice::from_ref(&refused)));
     assert!(!odd.has_changes());
     let never = hear(&seen.row, ledger(O::Open, std::slice::from_ref(&refused)));
     assert_eq!(said(&never), []);
     assert_eq!(never.transactions, [refused]);
-    // Under way for an invoice that has ended: nothing is taken back by it.
+    // A payment in progress for an invoice that has ended reverses nothing.
     let expired = settled(S::Expired);
     let under_way = transaction("2", Direction::In, "1.00", T::InProgress);
     let after = hear(&expired, ledger(O::Open, &[under_way]));
@@ -406,7 +406,7 @@ fn an_id_that_no_payment_can_bear_is_for_a_person() {
 }
 
 const GRACE: Duration = Duration::from_mins(2);
-/// The moment after deadline and grace of the rows here.
+/// The moment after deadline and grace of the rows in these tests.
 const OVER: i64 = INSERTED.0 + TIMEOUT_S * 1_000 + 120_000 + 1;
 
 fn silence(from: i64, began_at: i64, through: i64) -> Observation {

@@ -1,5 +1,5 @@
-//! A provider whose answers are about other orders, change their mind, forge lines of the log, or
-//! are far too large.
+//! A provider whose answers are about other orders, contradict each other, forge log lines, or are
+//! far too large.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -20,11 +20,11 @@ use super::kill::all_delivered;
 use super::program::{self, Program, Stdout};
 use crate::shop::Shop;
 
-/// Memory at most, whatever is sent: the largest body that is taken has 32 MiB.
+/// Maximum memory, whatever is sent: the largest accepted body has 32 MiB.
 const MEMORY_KIB: u64 = 128 << 10;
 const MIB: usize = 1 << 20;
 
-/// Serves looks at single orders by `answer`, which is given the order's id. Returns its address.
+/// Serves requests for single orders by `answer`, which gets the order's id. Returns its address.
 async fn serve(answer: impl Fn(&str) -> String + Clone + Send + Sync + 'static) -> String {
     let look = move |Query(query): Query<HashMap<String, String>>| {
         let body = answer(&query["id"]);
@@ -87,7 +87,7 @@ async fn a_payment_that_comes_and_goes_is_said_once() {
     let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
     shop.until(paid, "10").await;
     shop.execute("UPDATE invoices SET next_poll_at = 0").await;
-    // Asked on for one that is open, so that a look at the others would have been made.
+    // An open order was polled again, so the others would have been polled too.
     shop.drop_in("LAST").await;
     shop.until(paid, "11").await;
     all_delivered(&shop).await;

@@ -6,7 +6,7 @@ use tokio::net::UnixDatagram;
 
 use crate::PATIENCE;
 
-/// A socket and all that was told over it, line by line.
+/// A socket and everything received by it, line by line.
 pub struct Notified {
     socket: UnixDatagram,
     path: PathBuf,
@@ -14,7 +14,7 @@ pub struct Notified {
 }
 
 impl Notified {
-    /// One socket a run: what an earlier run told is not taken for this one's.
+    /// One socket per run, so that messages of an earlier run are not mistaken for this one's.
     pub fn bind(folder: &Path) -> Self {
         let path = folder.join("notify.sock");
         let _ = std::fs::remove_file(&path);
@@ -40,7 +40,7 @@ impl Notified {
         assert!(in_time, "{words} was not told: {:?}", self.told);
     }
 
-    /// Listens for so long, then tells what was told meanwhile.
+    /// Listens for `time`, then returns the messages received meanwhile.
     pub async fn told_within(&mut self, time: std::time::Duration) -> &[String] {
         self.told.clear();
         let listening = async {

@@ -1,5 +1,5 @@
-//! A network that loses packets: the daemon and its provider in a network namespace of their own,
-//! whose kernel drops one of five that arrive. TCP sends them again.
+//! A network that loses packets: the daemon and its provider run in a separate network namespace,
+//! whose kernel drops one in five incoming packets. TCP sends them again.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ const RULES: &str = "table ip line { chain arriving {
 }; }";
 /// Set for this test inside the namespace.
 const INSIDE: &str = "PAYRECOND_TEST_LOSES_PACKETS";
-/// Fewer would mean that nothing was lost: each request takes some ten packets.
+/// Fewer would mean that nothing was lost: each request takes about ten packets.
 const LOST_AT_LEAST: u64 = 50;
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn over_a_network_that_loses_a_fifth_it_is_late_and_nothing_else() {
     println!("{said}");
 }
 
-/// The command that makes a namespace whose kernel loses packets; None where there is none.
+/// The command that creates a namespace whose kernel loses packets; None if that is not possible.
 fn namespace() -> Option<&'static [&'static str]> {
     let ways: [&[&str]; 2] = [
         &["unshare", "--net"],

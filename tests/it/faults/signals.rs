@@ -1,4 +1,4 @@
-//! Signals, and what a service manager is told.
+//! Signals, and notifications to a service manager.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::laws;
 use super::program::{self, Program, Stdout};
 use crate::shop::Shop;
 
-/// Lives that are ended by two signals.
+/// Runs that are ended by two signals.
 const TOLD_TWICE: usize = 10;
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn the_service_manager_is_told_how_it_goes() {
     for words in ["READY=1", "STATUS=default: polling", "WATCHDOG=1"] {
         program.notified.until(words).await;
     }
-    // Fed again and again, not once.
+    // Repeatedly, not once.
     for _ in 0..3 {
         program.notified.told.clear();
         program.notified.until("WATCHDOG=1").await;
@@ -33,7 +33,7 @@ async fn the_service_manager_is_told_how_it_goes() {
     assert_eq!(left.code, Some(0), "{}", left.stderr);
 }
 
-/// Its socket takes some messages and then blocks whoever sends one.
+/// Its socket takes some messages and then blocks the sender.
 #[tokio::test]
 async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
     let shop = Shop::open().await;
@@ -66,7 +66,7 @@ async fn a_long_interval_starves_no_watchdog() {
         .until_ready()
         .await;
     program.notified.told.clear();
-    // Silent for half of the limit counts as hanging: at the third look nobody may be.
+    // A task that is silent for half of the limit counts as stalled: at the third poll none may be.
     for _ in 0..3 {
         program.notified.told.clear();
         program.notified.until("WATCHDOG=1").await;
@@ -78,7 +78,7 @@ async fn a_long_interval_starves_no_watchdog() {
 #[tokio::test]
 async fn what_is_under_way_is_finished_before_the_end() {
     let mut shop = Shop::open().await;
-    // The answer takes a second or two, a byte at a time is too slow for the default.
+    // The answer takes a second or two; one byte at a time is too slow for the default.
     shop.settings += "intake_interval = \"1m\"\n";
     shop.settings = shop
         .settings
@@ -122,7 +122,7 @@ async fn what_is_under_way_is_finished_before_the_end() {
     laws::hold(&shop, &[first, second]).await;
 }
 
-/// A provider that never answers, and a time-out far longer than the bound of the end.
+/// A provider that never answers, and a time-out far longer than the limit of the stop.
 #[tokio::test]
 async fn a_provider_that_is_silent_does_not_hold_the_end_up() {
     let mut shop = Shop::open().await;
@@ -159,11 +159,11 @@ async fn a_second_signal_ends_at_once() {
     program.signal("INT").await;
     program.notified.until("STOPPING=1").await;
     program.signal("TERM").await;
-    // Who finishes what is under way ends with 0.
+    // A stop that finishes requests in flight would exit with 0.
     assert_eq!(program.ended().await.code, Some(1));
 }
 
-/// Told to end, and told again before it has: at any moment of its work.
+/// Stopped, and stopped again before it has ended, at any moment of its work.
 #[tokio::test]
 async fn told_twice_at_any_moment_it_loses_nothing() {
     let shop = Shop::open().await;
@@ -181,7 +181,7 @@ async fn told_twice_at_any_moment_it_loses_nothing() {
         tokio::time::sleep(Duration::from_micros(rng.u64(0..60_000))).await;
         program.signal("TERM").await;
         tokio::time::sleep(Duration::from_micros(rng.u64(0..5_000))).await;
-        // It may have ended by then, and waits to be collected.
+        // It may have ended by then, and waits to be reaped.
         program.signal("INT").await;
         let left = program.ended().await;
         assert!(matches!(left.code, Some(0 | 1)), "{:?}", left.code);

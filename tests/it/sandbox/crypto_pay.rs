@@ -1,4 +1,4 @@
-//! Crypto Pay as its clients meet it: over HTTP, with every quirk of its fact sheet.
+//! Crypto Pay over HTTP, with every quirk of its fact sheet.
 
 use payrecond::sandbox::{
     Fault, FaultKind, Operation, OrderBatch, SandboxOptions, SimulatedProvider, Variant,
@@ -21,7 +21,7 @@ impl Bench {
         answer["result"].clone()
     }
 
-    /// HTTP status and error; both tell the same code.
+    /// HTTP status and error, which have the same code.
     async fn refusal(&self, method: &str, params: Value) -> (u16, String) {
         let (http, answer) = send(self.crypto(method).body(params.to_string())).await;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! CryptoCloud as its clients meet it: over HTTP, with every quirk of its fact sheet.
+//! CryptoCloud over HTTP, with every quirk of its fact sheet.
 
 use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::sandbox::{
@@ -32,7 +32,7 @@ impl Bench {
         (http, answer["result"].clone())
     }
 
-    /// An invoice made; its uuid.
+    /// Creates an invoice; returns its uuid.
     async fn cloud_invoice(&self, order_id: &str) -> String {
         let body = json!({"shop_id": "shop", "amount": 100, "order_id": order_id});
         let made = self.cloud_call("/invoice/create", body).await;

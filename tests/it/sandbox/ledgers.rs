@@ -1,4 +1,4 @@
-//! Telegram Stars and YooMoney as their clients meet them: ledgers without orders, over HTTP.
+//! Telegram Stars and YooMoney over HTTP: ledgers without orders.
 
 use payrecond::sandbox::{Fault, FaultKind, SandboxOptions, SimulatedProvider, Variant};
 use reqwest::RequestBuilder;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Bench, send};
 
 impl Bench {
-    /// A movement put in by the control side; its id.
+    /// Adds a movement through the control API; returns its id.
     async fn moved(&self, body: Value) -> String {
         let (http, made) = self
             .control("POST", "/transactions", &body.to_string())

@@ -1,4 +1,4 @@
-//! YooKassa as its clients meet it: over HTTP, with every quirk of its fact sheet.
+//! YooKassa over HTTP, with every quirk of its fact sheet.
 
 use payrecond::sandbox::{
     Fault, FaultKind, Operation, OrderBatch, SandboxOptions, SimulatedProvider, Variant,
@@ -26,7 +26,7 @@ impl Bench {
         body
     }
 
-    /// A payment made; its id.
+    /// Creates a payment; returns its id.
     async fn payment(&self, external_id: &str, capture: bool) -> String {
         let mut body = creation(external_id);
         body["capture"] = json!(capture);
@@ -344,7 +344,7 @@ async fn the_list_holds_ten_newest_first_and_goes_on_by_cursor() {
                 .iter()
                 .map(|it| it["metadata"]["external_id"].as_str().unwrap().to_owned()),
         );
-        // What is made meanwhile stands before the first page.
+        // A payment created meanwhile comes before the first page.
         seeded(&bench, 1);
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("/payments?status=pending&cursor={cursor}"),
@@ -391,7 +391,7 @@ async fn what_was_captured_since_is_found_by_its_time() {
         (vec![&json!("Y-20"), &json!("Y-3")], None)
     );
     let captured = page["items"][0]["captured_at"].as_str().unwrap();
-    // Both may fall into one millisecond.
+    // Both may be within one millisecond.
     let same = usize::from(page["items"][1]["captured_at"] == captured);
     let count = async |query: String| {
         let page = bench

@@ -1,4 +1,4 @@
-//! A program beside the running daemon: it waits for its turn and never sees "database is locked".
+//! A program beside the running daemon: it waits for the lock and never gets "database is locked".
 
 use payrecond::domain::decide::Decision;
 use payrecond::domain::invoice::Invoice;
@@ -37,14 +37,14 @@ async fn a_program_that_waits_five_seconds_is_never_turned_away() {
     beside_a_busy_store(100, 0, 1, 500).await;
 }
 
-/// Two writers without a pause between them leave no gap of their own accord.
+/// Two writers without a pause between them never leave the lock free by themselves.
 #[tokio::test]
 async fn nor_when_the_daemon_never_pauses_between_long_commits() {
     beside_a_busy_store(1, 10_000, 2, 5_000).await;
 }
 
-/// A program writes `rounds` times, while `writers` of the daemon's commit up to `batch` looks
-/// each, over and over, at `more` invoices than the scene has.
+/// A program writes `rounds` times, while `writers` of the daemon continuously commit up to `batch`
+/// polls each, with `more` invoices than the scene has.
 async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32) {
     if !drivers::has_python() {
         assert!(std::env::var_os("CI").is_none(), "CI needs python3");
@@ -80,7 +80,7 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
     store.close().await;
 }
 
-/// A look that told nothing new.
+/// A poll without a change.
 fn look(row: &Invoice) -> Decision {
     let mut looked = row.clone();
     looked.schedule.polls += 1;

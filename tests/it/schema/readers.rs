@@ -1,4 +1,4 @@
-//! Outbox, consumers and their view; what the daemon keeps of itself.
+//! Outbox, consumers and their view, and the daemon's own tables.
 
 use super::{Case, Scene, gives, refused};
 

@@ -5,7 +5,7 @@ use super::{
     Scene, event, gives, refused, write_move,
 };
 
-/// Every column that is not a program's, and a value of the right kind that it does not have.
+/// Every column that programs may not write, and a value of the right type that differs.
 const NOT_A_PROGRAMS: &[(&str, &str)] = &[
     ("id", "99"),
     ("account", "'second'"),
@@ -67,7 +67,7 @@ async fn a_program_changes_nothing_but_metadata_and_a_nudge() {
             }
         }
     }
-    // A stale row saved whole by an ORM while the daemon was faster.
+    // A stale row saved completely by an ORM after the daemon had changed it.
     let stale =
         "UPDATE invoices SET external_id = 'P', status = 'pending', polls = 0, metadata = '{}'
                  WHERE id = 1";

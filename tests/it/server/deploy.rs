@@ -1,5 +1,5 @@
-//! The alerts and the dashboard speak of metrics that are really offered, and the documentation tells
-//! what each metric and each alert means.
+//! The alerts and the dashboard use existing metrics, and the documentation explains each metric
+//! and each alert.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn names(text: &str) -> BTreeSet<&str> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c| !word(c));
     words
-        // `payrecond_*.deb` names a file.
+        // `payrecond_*.deb` is the name of a file.
         .filter(|word| word.starts_with("payrecond_") && !word.ends_with('_'))
         .collect()
 }

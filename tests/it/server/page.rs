@@ -1,4 +1,4 @@
-//! The status page as a browser, a keyboard and a screen reader get it.
+//! The status page for a browser, a keyboard and a screen reader.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{open_with_socket, with_socket};
 use crate::faults::program::program;
 use crate::shop::Shop;
 
-/// What a stranger may write where a text is expected.
+/// Text that an attacker may write in a text field.
 const ATTACK: &str = r#"<script>alert(1)</script>" onload='alert(2)' &lt;"#;
 
 /// The opening tags of a page, with their attributes.
@@ -26,7 +26,8 @@ fn headline(answer: &Answer) -> &str {
     after.split('<').next().unwrap()
 }
 
-/// What every page keeps to: nothing inline, nothing from elsewhere, marks for those who cannot see it.
+/// The rules of every page: nothing inline, nothing from other hosts, attributes for screen
+/// readers.
 fn keeps_the_rules(html: &str) {
     for tag in tags(html) {
         let name = tag.split_whitespace().next().unwrap();
@@ -47,7 +48,7 @@ fn keeps_the_rules(html: &str) {
         );
         for link in ["href=\"", "src=\"", "action=\""] {
             if let Some(target) = tag.split(link).nth(1) {
-                // Relative: a proxy may put the page under a path of its own.
+                // Relative: a proxy may serve the page under another path.
                 let target = target.split('"').next().unwrap();
                 assert!(!target.starts_with('/') && !target.contains(':'), "{tag}");
             }
@@ -86,7 +87,7 @@ fn ids_are_unique(html: &str) {
     }
 }
 
-/// A stranger's text is text: no tag and no attribute comes out of it.
+/// Foreign text stays text: it adds no tag and no attribute.
 fn is_escaped(html: &str) {
     for tag in tags(html) {
         // Within quotes it is text as well.
@@ -203,7 +204,7 @@ async fn a_reader_who_is_far_behind_is_an_alarm() {
     let id = shop.drop_in("ORD-1").await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT count(*) FROM outbox", "1").await;
-    // Only a clock could make it old otherwise.
+    // Otherwise only a clock could make it old.
     shop.execute("DROP TRIGGER outbox_before_update").await;
     shop.execute("UPDATE outbox SET created_at = created_at - 8 * 86400000")
         .await;
@@ -245,7 +246,7 @@ async fn what_needs_a_person_is_shown_with_its_reason() {
 #[tokio::test]
 async fn what_strangers_write_is_text_on_every_page() {
     let mut shop = Shop::open().await;
-    // What is not found needs a person at once: an event, a reason, a row.
+    // An order that is not found needs a person at once: an event, a reason, a row.
     shop.configure("not_found_grace = \"0s\"\n");
     let place = Place::Unix(with_socket(&mut shop));
     drop_in_attack(&shop).await;
@@ -358,7 +359,8 @@ async fn the_pages_files_come_from_the_program() {
     daemon.stop().await;
 }
 
-/// The page is asked while another program keeps the database locked: it neither waits nor hides.
+/// The page is requested while another program keeps the database locked: it neither waits nor
+/// hides that.
 #[tokio::test]
 async fn the_page_comes_while_the_database_is_locked_and_says_so() {
     let (shop, place) = open_with_socket().await;
@@ -379,7 +381,7 @@ async fn the_page_comes_while_the_database_is_locked_and_says_so() {
     daemon.stop().await;
 }
 
-/// What a browser makes of a link on a page.
+/// The target that a browser resolves for a link on a page.
 fn followed(page: &str, link: &str) -> String {
     let page = url::Url::parse(&format!("https://shop.example{page}")).unwrap();
     page.join(link).unwrap().path().to_owned()

@@ -1,5 +1,5 @@
-//! What every store must do, whatever is under it. A backend joins with one line: it hands `suite`
-//! a way to make stores, and `suite` panics at the first law that does not hold.
+//! What every store must do, on any database. A backend joins with one line: it passes `suite` a
+//! function that creates stores, and `suite` panics at the first law that does not hold.
 
 mod audits;
 mod money;
@@ -16,27 +16,27 @@ use payrecond::domain::state::{Status, reason};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::{AccountRecord, ListRecord, QueuePlace, Store, StoreError, Written};
 
-/// A store under test, and what programs do beside it in the same database.
+/// A store under test, and programs that use the same database.
 #[async_trait]
 pub trait Backend: Send + Sync {
     /// The store.
     fn store(&self) -> &dyn Store;
-    /// A program drops an invoice for an order that exists; None = to be created.
+    /// A program inserts an invoice for an existing order; None = to be created.
     async fn insert(&self, account: &str, external_id: &str, order_id: Option<&str>) -> bool;
-    /// A program asks for a look at once.
+    /// A program requests a poll at once.
     async fn nudge(&self, external_id: &str);
-    /// A program withdraws an invoice; whether it could.
+    /// A program withdraws an invoice; returns whether it could.
     async fn withdraw(&self, external_id: &str) -> bool;
-    /// The invoice, wherever it stands.
+    /// The invoice, in whatever state.
     async fn read(&self, external_id: &str) -> Option<Invoice>;
 }
 
-/// When the suite takes place, a year from when its rows were inserted at the latest.
+/// The time of the suite, at most a year after its rows were inserted.
 const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
 const LATER: UnixMillis = UnixMillis(NOW.0 + 60_000);
 const ACCOUNT: &str = "default";
 
-/// Holds a backend to every law, each on a fresh store of `make`.
+/// Checks every law for a backend, each on a new store of `make`.
 ///
 /// # Panics
 /// At the first law that does not hold.
@@ -102,7 +102,7 @@ async fn a_stale_decision_writes_nothing(backend: &impl Backend) {
     let decision = paid(&rows[0]);
     sure(store.commit(std::slice::from_ref(&decision), NOW).await);
     let before = known(backend, "A").await;
-    // The same again, a look that was under way, and a fresh one beside them.
+    // The same again, a poll in progress, and a new decision beside them.
     let late = [decision, looked(&rows[0], LATER), paid(&rows[1])];
     let written = sure(store.commit(&late, LATER).await);
     assert_eq!(written[..2], [Written::Stale, Written::Stale]);
@@ -280,7 +280,7 @@ async fn a_new_consumer_begins_where_events_are_kept(backend: &impl Backend) {
     let store = backend.store();
     say(backend, 3).await;
     assert_eq!(sure(store.prune_outbox(LATER, 2).await), 2);
-    // Its place lies before the gap that was left.
+    // Its position is before the gap.
     assert_eq!(sure(store.consumer("new").await), 0);
     assert_eq!(sure(store.prune_outbox(LATER, 9).await), 0, "not read yet");
     sure(store.acknowledge("new", 3).await);
@@ -408,7 +408,7 @@ async fn what_was_learned_without_an_event_is_kept(backend: &impl Backend) {
         assert!(backend.insert(ACCOUNT, name, order).await);
     }
     let before = known(backend, "known").await;
-    // Nobody said so, but a state of things that a person can bring about.
+    // Not recorded before, but a person can bring about this state.
     let mut learned = known(backend, "requested").await;
     learned.facts.order_id = Some("2".into());
     let decisions = [
@@ -467,14 +467,14 @@ fn decision(row: &Invoice, state: OrderState) -> Decision {
     decide(row, "walletpay", Observation::Seen(observed))
 }
 
-/// The provider said PAID: final, no further look.
+/// The provider reported PAID: final, no more polls.
 fn paid(row: &Invoice) -> Decision {
     let mut decision = decision(row, OrderState::Paid);
     decision.row.schedule.next_poll_at = None;
     decision
 }
 
-/// A look that told nothing new; the next at `next`.
+/// A poll without a change; the next one at `next`.
 fn looked(row: &Invoice, next: UnixMillis) -> Decision {
     let mut after = row.clone();
     after.schedule.next_poll_at = Some(next);

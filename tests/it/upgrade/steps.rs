@@ -1,4 +1,4 @@
-//! The machinery of an upgrade, tried with versions that are still to come.
+//! The upgrade mechanism, tested with versions that do not exist yet.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Sums and transactions: written with their decision, found by label, pruned when they are nobody's.
+//! Sums and transactions: written with their decision, found by label, pruned if they match no
+//! invoice.
 
 use super::{ACCOUNT, Backend, LATER, NOW, known, paid, sure};
 use payrecond::domain::decide::{Decision, decide};
@@ -188,7 +189,7 @@ async fn unmatched_transactions_wait_for_their_invoice(backend: &impl Backend) {
     let settled = told(&row, OrderState::Paid, &waiting);
     sure(store.commit(&[settled], LATER).await);
     assert_eq!(known(backend, "A").await.transactions, waiting);
-    // Told again as nobody's, it stays the invoice's.
+    // Reported again without an invoice, it stays the invoice's.
     sure(store.keep_ledger(&account, "stars", &all, "", LATER).await);
     assert_eq!(known(backend, "A").await.transactions, waiting);
     let left = sure(store.unmatched_transactions(&account, &[&label]).await);

@@ -1,4 +1,4 @@
-//! What looks by pages of the provider's list need of a store.
+//! What polls by pages of the provider's list need of a store.
 
 use super::{ACCOUNT, Backend, LATER, NOW, all_due, decision, known, looked, paid, record, sure};
 use payrecond::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
@@ -16,7 +16,7 @@ pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     payments_without_amounts_are_known(&make().await).await;
 }
 
-/// Drops three invoices, planned for `NOW`, `NOW` and `LATER`.
+/// Inserts three invoices, planned for `NOW`, `NOW` and `LATER`.
 async fn three_planned(backend: &impl Backend) -> Vec<Invoice> {
     for name in ["A", "B", "C"] {
         assert!(backend.insert(ACCOUNT, name, Some(name)).await);
@@ -78,7 +78,7 @@ async fn new_invoices_are_found_by_their_ids(backend: &impl Backend) {
     assert_eq!(row.created_at, of.created_at);
     assert_eq!(row.expiry, UnixMillis(of.created_at.0 + 86_400_000));
     assert!(row.polled_at.is_some() && !row.unsettled);
-    // What is told of the order stands above what was asked for.
+    // The expiry of the order takes precedence over the requested one.
     sure(
         store
             .commit(&[decision(&of, OrderState::Unknown)], NOW)
@@ -161,7 +161,7 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
     let orders: Vec<(OrderId, ExternalId)> = [
         ("9", "nobody"),
         ("3", "paid"),
-        // The order counts, not the name it goes by.
+        // The order counts, not its external id.
         ("1", "by-name"),
         ("2", "by-name"),
         ("4", "paid-in-full"),
@@ -179,7 +179,8 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
         .map(|(place, row)| (*place, row.external_id.0.as_str()))
         .collect();
     found.sort_unstable();
-    // The name is another's twice: whoever judges the pair sees which order it is.
+    // The external id belongs to another invoice: the caller that judges the pair sees which order
+    // it is.
     assert_eq!(
         found,
         [(1, "paid"), (2, "by-name"), (2, "by-order"), (3, "by-name")]
