@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_complete_whatever_the_provider_puts_on_a_page() {
+    fn a_reading_is_complete_with_any_page_length() {
         for orders in [0, 1, 8, 9, 100, 250] {
             for cap in [1, 2, 7, 8, 9, 100, 10_000] {
                 for counted in [None, Some(orders), Some(orders + 5), Some(0)] {
@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn a_count_saves_the_look_behind_the_end() {
+    fn a_count_saves_the_page_after_the_end() {
         assert_eq!(read(250, 10_000, Some(250)), 1);
         assert_eq!(read(250, 100, Some(250)), 3);
         assert_eq!(read(250, 10_000, None), 3);
     }
 
     #[test]
-    fn pages_that_repeat_themselves_end_it() {
+    fn repeated_pages_end_a_reading() {
         let mut reading = ListReading::new(None);
         reading.learn(5, true);
         reading.learn(5, false);

@@ -78,7 +78,7 @@ fn the_domain_is_pure() {
 }
 
 #[test]
-fn sql_stands_in_the_store_alone() {
+fn only_the_store_has_sql() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         if module_of(&file) != "store" {
             let text = production(&file);
@@ -89,7 +89,7 @@ fn sql_stands_in_the_store_alone() {
 
 /// Comments and texts for people may mention SQLite.
 #[test]
-fn the_store_alone_names_a_database() {
+fn only_the_store_names_a_database() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         if module_of(&file) != "store" {
             let text = production(&file);
@@ -128,7 +128,7 @@ fn one_file_knows_the_backoff_crate_and_one_builds_http_clients() {
 }
 
 #[test]
-fn what_the_page_on_architecture_names_is_there() {
+fn names_in_the_architecture_page_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let schema = fs::read_dir(root.join("migrations/sqlite")).unwrap();
     let mut files: Vec<PathBuf> = schema.map(|entry| entry.unwrap().path()).collect();

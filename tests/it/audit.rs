@@ -65,7 +65,7 @@ fn found(output: &Output) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_difference_is_found_and_said_once() {
+async fn every_kind_of_difference_is_found_and_recorded_once() {
     let shop = Shop::open().await;
     let paid = shop.drop_in("AGREES").await;
     let ours_pending = shop.drop_in("OURS-PENDING").await;
@@ -130,7 +130,7 @@ async fn every_kind_of_difference_is_found_and_said_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
+async fn unknown_orders_are_adopted_and_polled_by_the_daemon() {
     let shop = Shop::open().await;
     let order = shop
         .world
@@ -165,7 +165,7 @@ async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_cannot_be_read_is_a_failure_and_moves_nothing() {
+async fn an_unreadable_list_is_a_failure_and_changes_nothing() {
     let shop = Shop::open().await;
     shop.drop_in("ORD-1").await;
     let config = shop
@@ -186,7 +186,7 @@ async fn a_list_that_cannot_be_read_is_a_failure_and_moves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
+async fn the_command_leaves_fresh_differences_to_a_running_daemon() {
     let shop = Shop::open().await;
     let order = NewOrder::simple("NEW", "3.00", "USD");
     let order_id = shop.world.create(&order).unwrap().order.id;
@@ -222,7 +222,7 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_audit_of_the_daemon_leaves_it_what_is_fresh() {
+async fn the_daemons_audit_leaves_fresh_differences_to_polling() {
     let mut shop = Shop::open().await;
     shop.configure("[jobs]\naudit = \"* * * * * *\"\n");
     let order = NewOrder::simple("NEW", "3.00", "USD");
@@ -282,7 +282,7 @@ async fn the_nightly_audit_waits_while_its_account_is_held() {
 }
 
 #[tokio::test]
-async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
+async fn the_nightly_audit_makes_no_request_with_a_refused_key() {
     let shop = Shop::open().await;
     shop.drop_in("A").await;
     let clock = Arc::new(ManualClock::at(UnixMillis(1_800_000_000_000)));
@@ -300,7 +300,7 @@ async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
 
 /// The provider returns pages of 100 orders although 10,000 were requested.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
+async fn pages_shorter_than_requested_hide_no_order() {
     for count_works in [true, false] {
         let shop = Shop::open().await;
         let batch = OrderBatch {

@@ -38,7 +38,7 @@ fn looks(cadence: &Cadence, row: &Invoice, from: UnixMillis, limit: usize) -> Ve
 }
 
 #[test]
-fn the_delay_grows_with_age_between_least_and_greatest() {
+fn the_delay_grows_with_age_from_minimum_to_maximum() {
     let cadence = Cadence {
         jitter: 0.0,
         checks_after_expiry: Vec::new(),
@@ -67,7 +67,7 @@ fn the_delay_grows_with_age_between_least_and_greatest() {
 }
 
 #[test]
-fn jitter_moves_the_look_either_way() {
+fn jitter_moves_the_poll_either_way() {
     let cadence = Cadence::default();
     let row = invoice(Status::Pending);
     let now = at(secs(100));
@@ -78,7 +78,7 @@ fn jitter_moves_the_look_either_way() {
 }
 
 #[test]
-fn fixed_looks_follow_the_expiry_and_then_none() {
+fn fixed_polls_follow_the_expiry_and_then_none() {
     let cadence = Cadence::default();
     for status in [Status::Expired, Status::Cancelled] {
         let planned = looks(&cadence, &ended(status), EXPIRY.plus(secs(1)), 100);
@@ -100,7 +100,7 @@ fn fixed_looks_follow_the_expiry_and_then_none() {
 }
 
 #[test]
-fn what_ended_before_its_time_is_looked_at_from_then_on() {
+fn an_early_end_starts_the_fixed_polls() {
     let cadence = Cadence::default();
     let mut row = invoice(Status::Cancelled);
     let ended_at = at(secs(100));
@@ -112,7 +112,7 @@ fn what_ended_before_its_time_is_looked_at_from_then_on() {
 }
 
 #[test]
-fn a_failed_look_backs_off_up_to_the_greatest_interval() {
+fn a_failed_poll_backs_off_up_to_max_interval() {
     let cadence = Cadence {
         jitter: 0.0,
         ..Cadence::default()
@@ -130,7 +130,7 @@ fn a_failed_look_backs_off_up_to_the_greatest_interval() {
 }
 
 #[test]
-fn a_failed_look_at_an_ended_order_is_made_up_for() {
+fn a_failed_poll_of_an_ended_order_is_repeated() {
     let cadence = Cadence::default();
     for failing in 0..cadence.checks_after_expiry.len() {
         let row = ended(Status::Expired);
@@ -156,7 +156,7 @@ fn a_failed_look_at_an_ended_order_is_made_up_for() {
 }
 
 #[test]
-fn a_clock_that_went_back_plans_nothing_beyond_the_horizon() {
+fn a_clock_set_back_plans_nothing_beyond_the_horizon() {
     let cadence = Cadence::default();
     let row = ended(Status::Expired);
     let now = EXPIRY.minus(secs(10 * 86_400));
@@ -244,7 +244,7 @@ fn any_row() -> impl Strategy<Value = Invoice> {
         })
 }
 
-fn is_looked_at_for_ever(status: Status) -> bool {
+fn is_polled_forever(status: Status) -> bool {
     match status {
         Status::Requested | Status::Pending | Status::Review => true,
         Status::Paid | Status::Rejected | Status::Expired | Status::Cancelled => false,
@@ -265,7 +265,7 @@ proptest! {
         let status = row.facts.status;
         let furthest = now.plus(cadence.horizon(status));
         match cadence.next_poll(&row, now, roll) {
-            None => prop_assert!(!is_looked_at_for_ever(status)),
+            None => prop_assert!(!is_polled_forever(status)),
             Some(look) => {
                 prop_assert!(!matches!(status, Status::Paid | Status::Rejected));
                 prop_assert!(look > now);
@@ -280,7 +280,7 @@ proptest! {
     }
 
     #[test]
-    fn what_can_still_change_is_looked_at_within_the_greatest_interval(
+    fn an_order_that_can_still_change_is_polled_within_max_interval(
         cadence in sane_cadence(),
         age_ms in 0_u64..10_000_000_000,
         roll in 0.0..1.0_f64,
@@ -300,7 +300,7 @@ proptest! {
     }
 
     #[test]
-    fn an_ended_order_costs_no_more_looks_than_there_are_fixed_ones(
+    fn an_ended_order_gets_only_the_fixed_polls(
         cadence in any_cadence(),
         mut row in any_row(),
         ended_status in prop::sample::select(vec![Status::Expired, Status::Cancelled]),
@@ -322,7 +322,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn a_waiting_order_costs_few_looks_however_long_it_waits(
+    fn a_waiting_order_costs_few_polls_however_long_it_waits(
         cadence in sane_cadence(),
         age_factor in 0.01..10.0_f64,
         days in 1_u32..20,

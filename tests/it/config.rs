@@ -44,7 +44,7 @@ fn the_example_is_the_default() {
 }
 
 #[test]
-fn the_defaults_are_those_promised() {
+fn the_defaults_match_the_contract() {
     let config = builtin();
     assert_eq!(config.database.path, Path::new("payrecond.db"));
     let [account] = config.accounts.as_slice() else {
@@ -174,7 +174,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_mistake_is_reported_with_path_value_and_what_is_expected() {
+fn every_mistake_is_reported_with_path_value_and_expectation() {
     for (text, parts) in MISTAKES {
         let message = refusal(text, &[]);
         println!("{message}");
@@ -249,7 +249,7 @@ fn every_key_of_the_example_is_read() {
 }
 
 #[test]
-fn settings_win_in_the_order_file_environment_flags() {
+fn flags_override_the_environment_and_that_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("p.toml");
     fs::write(
@@ -336,7 +336,7 @@ fn a_named_file_must_exist() {
 }
 
 #[test]
-fn borders_of_ranges_are_accepted() {
+fn limits_of_ranges_are_accepted() {
     for text in [
         "[polling]\nage_factor = 0\njitter = 0.5\nmin_interval = '1h'\nmax_interval = '10d'\nintake_interval = '1m'",
         "[polling]\nage_factor = 10\njitter = 0\nmin_interval = '100ms'\nmax_interval = '100ms'\nintake_interval = '50ms'\nchecks_after_expiry = []",
@@ -448,7 +448,7 @@ fn a_key_is_found_at_the_first_of_three_places() {
 }
 
 #[test]
-fn a_key_that_no_header_takes_is_refused_without_being_shown() {
+fn a_key_invalid_in_a_header_is_refused_without_being_shown() {
     let keys = Keys::new();
     for bytes in [
         &b"canary\nline"[..],
@@ -520,7 +520,7 @@ proptest! {
     }
 
     #[test]
-    fn a_duration_written_is_read_back(ms in 0_u64..400 * 86_400_000) {
+    fn a_duration_round_trips(ms in 0_u64..400 * 86_400_000) {
         let length = Duration::from_millis(ms);
         prop_assert_eq!(duration::parse(&duration::format(length)), Some(length));
     }

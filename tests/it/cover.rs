@@ -217,7 +217,7 @@ proptest! {
 }
 
 #[test]
-fn a_lone_order_is_looked_at_alone() {
+fn a_lone_order_is_requested_singly() {
     for place in [0, 3, 999_999] {
         let plan = plan_places(&[place], &WALLETPAY, &COSTS);
         assert_eq!(plan.requests, [PlannedRequest::Fetch(vec![0])]);
@@ -236,7 +236,7 @@ fn neighbours_share_a_page() {
 }
 
 #[test]
-fn of_equal_costs_the_fewer_requests_are_made() {
+fn at_equal_cost_the_fewest_requests_are_made() {
     let costs = Costs {
         request: 10,
         one_bytes: 5,
@@ -271,7 +271,7 @@ fn a_million_neighbours_take_a_hundred_pages() {
 }
 
 #[test]
-fn places_that_cannot_be_do_no_harm() {
+fn impossible_positions_do_no_harm() {
     let last = i64::MAX.unsigned_abs();
     let places = [u64::MAX, last + 1, last, last, last - 1, 7, 7, 7, 0];
     let free = Costs::default();
@@ -290,7 +290,7 @@ fn places_that_cannot_be_do_no_harm() {
 }
 
 #[test]
-fn details_are_read_from_a_page_however_dear() {
+fn an_order_only_on_pages_is_read_from_a_page_at_any_cost() {
     let mut wanted = [at(0, 500), at(1, 501)];
     wanted[0].by = By::Page;
     let plan = cover(&wanted, &WALLETPAY, &COSTS);
@@ -303,6 +303,6 @@ fn details_are_read_from_a_page_however_dear() {
 }
 
 #[test]
-fn nothing_wanted_asks_nothing() {
+fn nothing_wanted_plans_no_request() {
     assert!(plan_places(&[], &WALLETPAY, &COSTS).requests.is_empty());
 }

@@ -134,7 +134,7 @@ async fn told_with(changes: &Value) -> Result<ObservedOrder, ProviderError> {
 }
 
 #[tokio::test]
-async fn a_captured_open_invoice_is_read_whole() {
+async fn a_captured_open_invoice_is_parsed_completely() {
     let read = one(fixture!("getinvoices-active-2026"), "828733").await;
     assert_eq!(
         (read.state, read.provider_status.as_str()),
@@ -165,7 +165,7 @@ async fn a_captured_open_invoice_is_read_whole() {
 }
 
 #[tokio::test]
-async fn captured_payments_tell_fee_and_net() {
+async fn captured_payments_have_fee_and_net() {
     let read = one(fixture!("getinvoices-paid-2026"), "828733").await;
     assert_eq!(read.state, OrderState::Paid);
     assert_eq!(read.paid_at, UnixMillis::parse("2026-02-18T15:17:22.514Z"));
@@ -202,7 +202,7 @@ async fn a_price_in_rubles_is_paid_in_a_coin() {
 }
 
 #[tokio::test]
-async fn each_state_is_read_and_what_is_left_out_is_not_found() {
+async fn each_state_is_parsed_and_missing_ids_are_not_found() {
     let body = fixture!("constructed-getinvoices-mixed");
     let ids = ["828737", "828736", "828735", "828734", "828733"];
     let fetched = fetch(body, &ids).await.unwrap();
@@ -225,7 +225,7 @@ async fn each_state_is_read_and_what_is_left_out_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_batch_is_asked_for_as_text_and_with_its_count() {
+async fn a_batch_is_requested_as_text_with_its_count() {
     let (provider, script) = provider(vec![(200, items(&[]))]);
     let ids: Vec<String> = (1..=1000).map(|id| id.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -237,7 +237,7 @@ async fn a_batch_is_asked_for_as_text_and_with_its_count() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_an_id_is_not_found_and_spoils_no_request() {
+async fn an_impossible_id_is_not_found_and_not_sent() {
     let (provider, script) = provider(vec![(200, items(&[invoice_with(&json!({}))]))]);
     let ids = ["abc", "7", "-5", "007", "12345678901234567890"];
     let fetched = fetch_from(&provider, &ids).await.unwrap();
@@ -277,7 +277,7 @@ async fn a_bare_array_and_an_id_as_text_are_read() {
 }
 
 #[tokio::test]
-async fn an_invoice_without_an_end_has_none() {
+async fn an_invoice_without_an_expiry_has_none() {
     let open = told_with(&json!({"status": "active"})).await.unwrap();
     assert_eq!(open.expires_at, None);
 }
@@ -311,7 +311,7 @@ async fn a_fee_in_another_coin_is_left_out() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_is_an_unusable_answer() {
+async fn an_invalid_invoice_is_an_unusable_answer() {
     for (fields, names) in [
         (json!({"invoice_id": 7.5}), "id"),
         (json!({"status": 5}), "status"),
@@ -376,7 +376,7 @@ async fn each_failure_has_its_kind() {
 }
 
 #[tokio::test]
-async fn the_providers_words_are_told_without_the_token() {
+async fn the_providers_message_is_reported_without_the_token() {
     let body = json!({"ok": false, "error": {"code": 400, "name": "AAsecret-token\nis bad"}});
     let error = fetch_from(&answering(400, &body.to_string()), &["7"])
         .await
@@ -385,7 +385,7 @@ async fn the_providers_words_are_told_without_the_token() {
 }
 
 #[tokio::test]
-async fn the_harmless_request_tells_whether_the_token_is_accepted() {
+async fn the_probe_checks_the_token() {
     let (provider, script) = provider(vec![
         (200, fixture!("getme").into()),
         (401, fixture!("error-401").into()),
@@ -396,7 +396,7 @@ async fn the_harmless_request_tells_whether_the_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn what_is_paid_on_the_test_network_is_a_test_payment() {
+async fn a_payment_on_the_test_network_is_a_test_payment() {
     let script = Arc::new(Script::default());
     let answer = Response::whole(200, fixture!("getinvoices-paid-2026"));
     script.answers.lock().unwrap().push_back(answer);
@@ -408,7 +408,7 @@ async fn what_is_paid_on_the_test_network_is_a_test_payment() {
 
 /// All other successful answers of the API have the same envelope.
 #[tokio::test]
-async fn all_captured_successes_are_read_as_such() {
+async fn all_captured_successes_are_parsed_as_such() {
     for body in [
         fixture!("deleteinvoice"),
         fixture!("getbalance"),

@@ -132,7 +132,7 @@ fn kind<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> &'static str {
 }
 
 #[tokio::test]
-async fn every_state_of_the_sample_is_told_in_the_words_of_all() {
+async fn every_state_of_the_sample_is_mapped() {
     let letters = ["A", "B", "C", "D", "E", "F", "G"];
     let ids = letters.map(|letter| format!("INV-89UX09K{letter}"));
     let ids = ids.each_ref().map(String::as_str);
@@ -176,7 +176,7 @@ async fn every_state_of_the_sample_is_told_in_the_words_of_all() {
 }
 
 #[tokio::test]
-async fn a_payment_is_told_gross_and_net_in_the_coin_and_received_net_in_the_invoices_currency() {
+async fn a_payment_is_gross_and_net_in_its_coin_and_received_in_the_invoices_currency() {
     let paid = told_with(json!({"fee": 0})).await.unwrap();
     let payment = paid.payment.unwrap();
     assert_eq!(payment.net.as_deref(), Some("0.032687"));
@@ -194,7 +194,7 @@ async fn a_payment_is_told_gross_and_net_in_the_coin_and_received_net_in_the_inv
 }
 
 #[tokio::test]
-async fn figures_are_read_digit_by_digit() {
+async fn amounts_keep_every_digit() {
     let body = r#"{"status":"success","result":[{"uuid":"INV-89UX09KC","status":"paid",
         "amount_usd":0.1000000000000000055511151231257827,
         "amount_in_fiat":0.1000000000000000055511151231257827,"fiat_currency":"USD",
@@ -224,7 +224,7 @@ async fn nothing_credited_is_no_payment() {
 }
 
 #[tokio::test]
-async fn the_sum_asked_for_is_told_in_its_currency_or_not_at_all() {
+async fn the_requested_amount_has_its_currency_or_is_left_out() {
     let amount = async |changes| told_with(changes).await.unwrap().amount;
     let rubles = json!({"fiat_currency": "RUB", "amount_in_fiat": 7900.5});
     let told = amount(rubles.clone()).await.unwrap();
@@ -251,7 +251,7 @@ async fn the_sum_asked_for_is_told_in_its_currency_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn canceled_is_an_expiry_from_the_end_of_its_time_on_by_the_providers_clock() {
+async fn canceled_means_expired_once_the_providers_clock_passes_the_expiry() {
     let state = async |ours: UnixMillis, difference, changes: Value| {
         let mut invoice = json!({
             "uuid": "INV-1", "status": "canceled", "expiry_date": "2026-01-02 12:00:00",
@@ -351,7 +351,7 @@ async fn the_documented_answers_are_read() {
 }
 
 #[tokio::test]
-async fn what_is_no_invoice_spoils_the_answer() {
+async fn an_invalid_invoice_makes_the_answer_unusable() {
     for item in [
         json!({"status": "paid"}),
         json!({"uuid": "INV-1"}),
@@ -373,7 +373,7 @@ async fn what_is_no_invoice_spoils_the_answer() {
 }
 
 #[tokio::test]
-async fn errors_are_told_apart_by_status_and_by_both_forms_of_body() {
+async fn errors_are_distinguished_by_status_and_both_forms_of_body() {
     let key = fixture!("error-401-doc");
     let detail = r#"{"detail":"Invalid token."}"#;
     let fields = fixture!("create-error-400-missing");
@@ -411,7 +411,7 @@ async fn errors_are_told_apart_by_status_and_by_both_forms_of_body() {
 }
 
 #[tokio::test]
-async fn the_probe_asks_for_the_balances_and_takes_any_result() {
+async fn the_probe_requests_the_balances_and_accepts_any_result() {
     for result in [json!([]), json!({"all": 0}), json!([{"balance_crypto": 1}])] {
         let body = json!({"status": "success", "result": result}).to_string();
         let (provider, script) = provider(vec![(200, body)]);
@@ -421,7 +421,7 @@ async fn the_probe_asks_for_the_balances_and_takes_any_result() {
 }
 
 #[tokio::test]
-async fn the_key_is_struck_out_of_the_services_words() {
+async fn the_key_is_removed_from_the_services_message() {
     let body = r#"{"status":"error","result":{"x":"bad project-key-0123456789!"}}"#;
     let error = answering(400, body).probe().await.unwrap_err().to_string();
     assert!(!error.contains("project-key"), "{error}");
@@ -431,7 +431,7 @@ async fn the_key_is_struck_out_of_the_services_words() {
 }
 
 #[tokio::test]
-async fn a_link_is_complete_whatever_is_told() {
+async fn a_link_always_has_a_scheme() {
     for (told, link) in [
         (
             "pay.trybit.com/ABCD1234",

@@ -65,7 +65,7 @@ async fn a_requested_invoice_gets_its_order_and_its_links() {
 /// The sandbox is unreachable until after the orders' expiry. Whatever the clock shows meanwhile,
 /// nothing is recorded about an order before the provider was polled.
 #[tokio::test]
-async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is_said() {
+async fn after_an_outage_every_overdue_invoice_is_polled_before_any_event() {
     let shop = Shop::as_shipped().await;
     let ids: Vec<String> = {
         let mut ids = Vec::new();
@@ -105,7 +105,7 @@ async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_right_after_the_start_is_a_good_end() {
+async fn a_stop_right_after_the_start_is_clean() {
     let shop = Shop::open().await;
     for _ in 0..20 {
         shop.start().stop().await;

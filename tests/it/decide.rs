@@ -243,7 +243,7 @@ fn every_cell_of_the_state_table_holds() {
 /// CryptoCloud has one status for both ends; they can be distinguished only before the order's
 /// expiry.
 #[test]
-fn an_end_in_the_same_word_as_before_is_no_contradiction() {
+fn an_end_with_the_same_status_as_before_is_no_contradiction() {
     let said = |state| ObservedOrder {
         provider_status: "canceled".into(),
         ..observed(state)
@@ -256,7 +256,7 @@ fn an_end_in_the_same_word_as_before_is_no_contradiction() {
 }
 
 #[test]
-fn what_the_order_tells_is_stored_with_every_move() {
+fn the_orders_facts_are_stored_with_every_transition() {
     for (status, state) in [
         (S::Pending, O::Paid),
         (S::Pending, O::Expired),
@@ -279,7 +279,7 @@ fn what_the_order_tells_is_stored_with_every_move() {
 }
 
 #[test]
-fn what_a_sighting_leaves_out_stays_as_it_was() {
+fn values_missing_from_an_observation_are_kept() {
     let full = see(&settled(S::Pending), &observed(O::Open)).row;
     let bare = ObservedOrder {
         number: None,
@@ -293,7 +293,7 @@ fn what_a_sighting_leaves_out_stays_as_it_was() {
 }
 
 #[test]
-fn an_order_that_is_no_longer_missing_goes_its_way() {
+fn an_order_that_is_found_again_leaves_review() {
     for (state, to, said) in [
         (O::Open, S::Pending, EventType::Pending),
         (O::Paid, S::Paid, EventType::Paid),
@@ -322,7 +322,7 @@ fn an_order_that_is_no_longer_missing_goes_its_way() {
 }
 
 #[test]
-fn in_review_only_money_is_told_and_once() {
+fn in_review_only_money_is_recorded_and_once() {
     for why in [
         reason::AMOUNT_MISMATCH,
         reason::EXTERNAL_ID_MISMATCH,
@@ -363,7 +363,7 @@ fn in_review_only_money_is_told_and_once() {
 }
 
 #[test]
-fn a_mismatch_is_for_a_person_to_judge() {
+fn a_mismatch_goes_to_review() {
     let wrong_id = |state| ObservedOrder {
         external_id: Some("ORD-2".into()),
         ..observed(state)
@@ -417,7 +417,7 @@ fn a_mismatch_is_for_a_person_to_judge() {
 }
 
 #[test]
-fn amounts_are_compared_by_value_and_ton_is_gram_where_the_provider_says_so() {
+fn amounts_are_compared_by_value_and_ton_equals_gram_where_the_provider_says_so() {
     let mut before = settled(S::Pending);
     before.facts.amount = Some(money("0.1", "TON"));
     let told = |value, currency| ObservedOrder {
@@ -457,7 +457,7 @@ fn amounts_are_compared_by_value_and_ton_is_gram_where_the_provider_says_so() {
 }
 
 #[test]
-fn an_answer_about_another_order_says_nothing() {
+fn an_answer_about_another_order_changes_nothing() {
     for status in Status::ALL {
         let mut before = settled(status);
         before.facts.order_id = Some("1".into());
@@ -468,7 +468,7 @@ fn an_answer_about_another_order_says_nothing() {
 }
 
 #[test]
-fn amounts_learned_after_paid_are_told_once() {
+fn amounts_learned_after_paid_are_recorded_once() {
     let before = settled(S::Paid);
     let detailed = ObservedOrder {
         payment: Some(payment()),
@@ -506,7 +506,7 @@ fn amounts_learned_after_paid_are_told_once() {
 }
 
 #[test]
-fn amounts_of_a_payment_that_a_person_let_pass_are_told_too() {
+fn amounts_of_a_payment_accepted_by_a_person_are_recorded_too() {
     let wrong_sum = ObservedOrder {
         amount: Some(money("1.01", "USD")),
         payment: Some(payment()),
@@ -537,7 +537,7 @@ fn only_a_paid_order_has_payment_facts() {
 }
 
 #[test]
-fn a_remark_goes_when_the_provider_speaks_plainly_again() {
+fn a_remark_is_cleared_by_a_normal_answer() {
     for (status, odd, plain) in [
         (S::Pending, O::Unknown, O::Open),
         (S::Expired, O::Open, O::Expired),
@@ -556,7 +556,7 @@ fn a_remark_goes_when_the_provider_speaks_plainly_again() {
 }
 
 #[test]
-fn created_makes_requested_pending_and_nothing_else() {
+fn created_changes_only_requested_to_pending() {
     for status in Status::ALL {
         for state in OrderState::ALL {
             let before = settled(status);
@@ -582,7 +582,7 @@ fn created_makes_requested_pending_and_nothing_else() {
 }
 
 #[test]
-fn an_order_with_our_id_and_another_sum_is_a_conflict() {
+fn an_order_with_our_id_and_another_amount_is_a_conflict() {
     let before = settled(S::Requested);
     let wrong_sum = ObservedOrder {
         amount: Some(money("1.01", "USD")),
@@ -605,7 +605,7 @@ fn an_order_with_our_id_and_another_sum_is_a_conflict() {
 }
 
 #[test]
-fn an_ended_creation_ends_requested_and_nothing_else() {
+fn an_ended_creation_changes_only_requested() {
     let observed_at = LOOK_AT;
     let refused = Observation::CreationRefused {
         observed_at,
@@ -644,7 +644,7 @@ fn an_ended_creation_ends_requested_and_nothing_else() {
 }
 
 #[test]
-fn not_found_counts_for_pending_alone_and_only_when_believed() {
+fn not_found_counts_only_for_pending_and_after_the_grace() {
     let not_found = |at, counts| Observation::NotFound {
         observed_at: UnixMillis(at),
         counts,
@@ -690,7 +690,7 @@ fn not_found_counts_for_pending_alone_and_only_when_believed() {
 }
 
 #[test]
-fn a_person_decides_in_review_and_nowhere_else() {
+fn a_person_decides_only_in_review() {
     for (verdict, to, said) in [
         (Verdict::Paid, S::Paid, EventType::Paid),
         (Verdict::Expired, S::Expired, EventType::Expired),
@@ -712,7 +712,7 @@ fn a_person_decides_in_review_and_nowhere_else() {
 }
 
 #[test]
-fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
+fn a_persons_decision_stands_until_unknown_money_arrives() {
     let wrong_sum = |state| ObservedOrder {
         amount: Some(money("1.01", "USD")),
         ..observed(state)
@@ -743,7 +743,7 @@ fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
 }
 
 #[test]
-fn late_means_after_we_had_said_the_end() {
+fn late_means_after_the_end_was_recorded() {
     let expired = see(&settled(S::Pending), &observed(O::Expired)).row;
     assert_eq!(expired.facts.ended_at, Some(LOOK_AT));
     let wrong_sum = ObservedOrder {

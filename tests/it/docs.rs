@@ -27,7 +27,7 @@ fn the_readme_is_short() {
 }
 
 #[test]
-fn every_block_of_commands_runs_or_says_why_not() {
+fn every_block_of_commands_runs_or_has_a_reason() {
     let mut silent = Vec::new();
     for page in pages() {
         for block in page.blocks() {
@@ -60,7 +60,7 @@ fn every_script_that_a_page_shows_is_the_file_that_it_names() {
 }
 
 #[test]
-fn every_configuration_that_a_page_shows_is_taken() {
+fn every_configuration_on_a_page_is_valid() {
     for page in pages() {
         for block in page.blocks() {
             let place = format!("{}:{}", page.path, block.line);
@@ -80,7 +80,7 @@ fn every_configuration_that_a_page_shows_is_taken() {
 }
 
 #[test]
-fn every_command_line_of_a_page_is_understood() {
+fn every_command_line_of_a_page_is_valid() {
     let mut seen = 0;
     for page in pages() {
         for line in page.command_lines() {

@@ -37,7 +37,7 @@ fn paid_payload(row: &Invoice) -> String {
 }
 
 #[test]
-fn the_contracts_example_is_written_to_the_letter() {
+fn the_contracts_example_is_reproduced_exactly() {
     let expected = concat!(
         r#"{"specversion":"1.0","id":"f85f09a0-3414-5fa4-b8f9-3b20afea4d67","#,
         r#""source":"/payrecond/default","type":"payment.paid","subject":"ORD-1","#,
@@ -61,7 +61,7 @@ fn the_contracts_example_is_written_to_the_letter() {
 }
 
 #[test]
-fn what_is_not_known_is_null_and_a_note_appears_only_with_a_decision() {
+fn unknown_values_are_null_and_a_note_appears_only_with_a_decision() {
     let mut row = invoice(Status::Rejected);
     row.facts.order_id = None;
     row.facts.amount = None;
@@ -133,7 +133,7 @@ const IDS_BY_TRANSACTION: [(EventType, &str, &str); 4] = [
 ];
 
 #[test]
-fn further_money_and_refunds_are_told_apart_by_their_transaction() {
+fn further_money_and_refunds_are_distinguished_by_transaction() {
     for (event_type, transaction, id) in IDS_BY_TRANSACTION {
         let event = Event {
             transaction_id: Some(transaction.into()),
@@ -146,7 +146,7 @@ fn further_money_and_refunds_are_told_apart_by_their_transaction() {
 }
 
 #[test]
-fn sums_and_the_test_mode_are_told() {
+fn events_contain_sums_and_test_mode() {
     let mut row = paid_row();
     row.facts.sums = sums(Some("1.00"), Some("0.40"));
     row.facts.is_test = true;
@@ -167,7 +167,7 @@ fn sums_and_the_test_mode_are_told() {
 }
 
 #[test]
-fn ids_are_those_that_others_compute() {
+fn ids_match_other_implementations() {
     for (event_type, previous, version, id) in IDS {
         let mut row = paid_row();
         row.version = version;
@@ -177,7 +177,7 @@ fn ids_are_those_that_others_compute() {
 }
 
 #[test]
-fn an_id_tells_account_and_external_id_apart_and_nothing_else() {
+fn an_id_depends_only_on_its_documented_parts() {
     let row = paid_row();
     let id = |row: &Invoice| about(row, EventType::Paid, Status::Pending).id();
     let other = |change: fn(&mut Invoice)| {
@@ -200,7 +200,7 @@ fn an_id_tells_account_and_external_id_apart_and_nothing_else() {
 }
 
 #[test]
-fn late_is_said_of_paid_alone() {
+fn only_paid_can_be_late() {
     let mut row = paid_row();
     row.facts.ended_at = Some(SEEN_AT);
     assert!(about(&row, EventType::Paid, Status::Expired).late);

@@ -51,7 +51,7 @@ fn frames_are_byte_exact() {
 }
 
 #[test]
-fn words_of_formats_read_back() {
+fn names_of_formats_round_trip() {
     for format in Format::ALL {
         assert_eq!(Format::parse(format.as_str()), Some(format));
     }
@@ -117,7 +117,7 @@ fn read_headers(block: &str) -> Vec<(String, String)> {
 
 proptest! {
     #[test]
-    fn frames_are_read_back_as_they_were(
+    fn frames_round_trip(
         rows in prop::collection::vec(
             ("[a-z]{1,9}(\\.[a-z0-9_-]{1,9}){1,3}", "[0-9a-f-]{1,36}", any::<String>()),
             0..8,
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn lines_are_read_back_as_they_were(payloads in prop::collection::vec("[^\r\n]*", 0..8)) {
+    fn lines_round_trip(payloads in prop::collection::vec("[^\r\n]*", 0..8)) {
         let mut out = Vec::new();
         for payload in &payloads {
             Format::Jsonl.encode(&Frame { subject: "s", event_id: ID, payload }, &mut out);
@@ -188,7 +188,7 @@ fn patterns_follow_the_rules_of_nats() {
 }
 
 #[test]
-fn a_text_that_is_no_pattern_is_refused_by_name_and_rule() {
+fn an_invalid_pattern_is_refused_with_its_text_and_rule() {
     use PatternError as E;
     let empty: fn(String) -> E = E::EmptyToken;
     for (text, kind) in [
@@ -253,7 +253,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_odd_to_parse(text in "[ab.*> \t]{0,8}|.{0,12}") {
+    fn no_pattern_text_panics(text in "[ab.*> \t]{0,8}|.{0,12}") {
         let tokens: Vec<&str> = text.split('.').collect();
         let (last, others) = tokens.split_last().unwrap();
         let word = |token: &str| {
@@ -266,13 +266,13 @@ proptest! {
     }
 
     #[test]
-    fn no_first_line_is_too_odd_to_parse(line in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn no_first_line_panics(line in prop::collection::vec(any::<u8>(), 0..80)) {
         drop(Subscription::parse(&line));
     }
 }
 
 #[test]
-fn a_client_names_itself_and_what_it_wants() {
+fn a_first_line_has_a_consumer_and_a_pattern() {
     let pattern = |text| Some(Pattern::parse(text).unwrap());
     for (line, consumer, wanted) in [
         ("SUB bot\r\n", "bot", None),
@@ -315,7 +315,7 @@ fn a_client_names_itself_and_what_it_wants() {
 }
 
 #[test]
-fn a_name_has_1_to_64_characters_and_nothing_that_the_database_refuses() {
+fn a_consumer_name_follows_the_databases_rule() {
     for good in [
         "a",
         "stdout",
@@ -440,7 +440,7 @@ impl Client {
 }
 
 #[test]
-fn a_real_server_takes_hpub_frames_and_stores_repetitions_once() {
+fn a_real_server_stores_repeated_hpub_frames_once() {
     let Some(server) = start_server() else {
         return is_missing("nats-server");
     };

@@ -232,7 +232,7 @@ async fn until_requests(book: &Book, more: usize) {
 }
 
 #[tokio::test]
-async fn one_reading_polls_every_open_invoice_and_writes_nothing_of_those_unpaid() {
+async fn one_reading_polls_every_open_invoice_and_writes_no_unpaid_row() {
     let shop = quick_shop().await;
     for number in 0..500 {
         expect(&shop, &format!("E-{number}"), "5").await;
@@ -281,7 +281,7 @@ async fn money_seen_before_its_invoice_settles_it_at_once() {
 }
 
 #[tokio::test]
-async fn payments_and_refunds_are_told_once_whatever_the_restarts() {
+async fn payments_and_refunds_are_recorded_once_across_restarts() {
     let shop = quick_shop().await;
     expect(&shop, "E-1", "5").await;
     let book = Arc::<Book>::default();
@@ -338,7 +338,7 @@ async fn only_a_complete_reading_begun_after_the_deadline_expires_an_invoice() {
 }
 
 #[tokio::test]
-async fn a_label_that_no_payment_can_bear_is_for_a_person() {
+async fn a_label_that_no_payment_can_have_goes_to_review() {
     let shop = quick_shop().await;
     expect(&shop, "E-123456789-123456789-123456789", "5").await;
     let book = Arc::<Book>::default();

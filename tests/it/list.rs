@@ -85,7 +85,7 @@ fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
 
 /// Whatever was planned, only the probe goes out, and it is enough to recover.
 #[tokio::test]
-async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes_back() {
+async fn an_account_stopped_during_page_polls_is_probed_and_recovers() {
     let shop = shop("auto", "").await;
     fill(&shop, 60, 1).await;
     let daemon = shop.start();
@@ -107,7 +107,7 @@ async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes
 }
 
 #[tokio::test]
-async fn amounts_missing_when_the_daemon_ended_follow_after_the_next_start() {
+async fn amounts_missing_at_a_stop_follow_after_the_next_start() {
     let mut shop = shop("preview", "").await;
     let order = shop.drop_in("PAID").await;
     shop.world
@@ -128,7 +128,7 @@ async fn amounts_missing_when_the_daemon_ended_follow_after_the_next_start() {
 
 /// A poll in the future does not make a page's report outdated.
 #[tokio::test]
-async fn after_the_clock_went_back_pages_are_believed() {
+async fn pages_are_believed_after_the_clock_was_set_back() {
     let shop = without_watch("list", "").await;
     fill(&shop, 3, 1).await;
     shop.execute(
@@ -144,7 +144,7 @@ async fn after_the_clock_went_back_pages_are_believed() {
 }
 
 #[tokio::test]
-async fn many_that_are_due_are_covered_by_pages_which_write_no_row() {
+async fn many_due_invoices_are_covered_by_pages_that_write_no_row() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 300, 1).await;
     let before = rows(&shop).await;
@@ -159,7 +159,7 @@ async fn many_that_are_due_are_covered_by_pages_which_write_no_row() {
 }
 
 #[tokio::test]
-async fn reading_the_list_again_and_again_writes_no_row() {
+async fn reading_the_list_repeatedly_writes_no_row() {
     let shop = shop("list", FAST).await;
     fill(&shop, 300, 3).await;
     let before = rows(&shop).await;
@@ -173,7 +173,7 @@ async fn reading_the_list_again_and_again_writes_no_row() {
 }
 
 #[tokio::test]
-async fn a_few_among_many_are_asked_about_one_by_one() {
+async fn a_few_due_among_many_are_polled_one_by_one() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 5000, 1000).await;
     let daemon = shop.start();
@@ -207,7 +207,7 @@ async fn the_list_alone_finds_every_end_and_amount() {
 }
 
 #[tokio::test]
-async fn what_a_page_contradicts_goes_to_review() {
+async fn an_invoice_that_a_page_contradicts_goes_to_review() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 60, 1).await;
     let order = |external_id: &str, amount: &str| {
@@ -233,7 +233,7 @@ async fn what_a_page_contradicts_goes_to_review() {
 }
 
 #[tokio::test]
-async fn amounts_follow_a_payment_that_a_preview_found() {
+async fn amounts_follow_a_payment_found_by_a_preview() {
     for watches in [true, false] {
         let shop = if watches {
             shop("auto", FAST).await
@@ -253,7 +253,7 @@ async fn amounts_follow_a_payment_that_a_preview_found() {
 }
 
 #[tokio::test]
-async fn the_watch_sees_payments_between_looks() {
+async fn the_watch_finds_payments_between_polls() {
     let settings = "[polling]\nmin_interval = \"100ms\"\nmax_interval = \"1h\"\nage_factor = 10.0\nintake_interval = \"50ms\"\n";
     let shop = shop("auto", settings).await;
     fill(&shop, 20, 1).await;
@@ -269,7 +269,7 @@ async fn the_watch_sees_payments_between_looks() {
 }
 
 #[tokio::test]
-async fn a_nudge_gets_a_look_of_its_own_that_is_written() {
+async fn a_nudge_gets_a_poll_that_is_written() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 100, 1).await;
     let daemon = shop.start();
@@ -298,7 +298,7 @@ async fn an_order_missing_from_the_whole_list_is_not_found() {
 
 /// Others created more orders than a page holds while no poll was made: the known end is long
 /// outdated, and every page up to it is full.
-async fn found_far_beyond_the_end_that_was_known(faults: Vec<Fault>) {
+async fn found_far_beyond_the_known_end(faults: Vec<Fault>) {
     let shop = without_watch("list", FAST).await;
     fill(&shop, 10_100, 20_000).await;
     let daemon = shop.start();
@@ -322,14 +322,14 @@ async fn found_far_beyond_the_end_that_was_known(faults: Vec<Fault>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_far_beyond_the_end_that_was_known_are_found() {
-    found_far_beyond_the_end_that_was_known(Vec::new()).await;
+async fn orders_far_beyond_the_known_end_are_found() {
+    found_far_beyond_the_known_end(Vec::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn they_are_found_too_where_nothing_can_be_counted() {
+async fn orders_far_beyond_the_known_end_are_found_without_a_count() {
     let fault = Fault::new(FaultKind::Status500).on(Operation::Amount);
-    found_far_beyond_the_end_that_was_known(vec![fault]).await;
+    found_far_beyond_the_known_end(vec![fault]).await;
 }
 
 #[tokio::test]
@@ -348,7 +348,7 @@ async fn nothing_is_lost_by_a_restart() {
 }
 
 #[tokio::test]
-async fn a_bad_list_costs_accuracy_and_never_a_payment() {
+async fn a_wrong_list_never_costs_a_payment() {
     for kind in [
         FaultKind::TruncatedBody,
         FaultKind::FlipBack,
@@ -386,7 +386,7 @@ async fn a_bad_list_costs_accuracy_and_never_a_payment() {
 }
 
 #[tokio::test]
-async fn one_pass_takes_all_that_is_due() {
+async fn one_pass_polls_everything_due() {
     let shop = shop("auto", FAST).await;
     fill(&shop, 200, 1).await;
     shop.world.pay("E5", &SimulatedPayment::default()).unwrap();
@@ -401,7 +401,7 @@ async fn one_pass_takes_all_that_is_due() {
 }
 
 #[tokio::test]
-async fn a_few_get_their_turns_though_fresher_ones_are_always_due() {
+async fn a_few_old_invoices_get_turns_although_newer_ones_are_always_due() {
     let shop = without_watch("auto", FAST).await;
     // Too far apart for pages, and three times as many as are polled before the next plan.
     fill(&shop, 3000, 50).await;
@@ -438,7 +438,7 @@ async fn an_order_to_be_created_goes_before_polls_that_are_due() {
 }
 
 #[tokio::test]
-async fn pages_for_many_and_looks_at_a_few_take_turns() {
+async fn pages_for_many_and_single_polls_for_a_few_alternate() {
     let shop = without_watch("auto", FAST).await;
     fill(&shop, 300, 1).await;
     // A page is needed again before the next request is allowed.
@@ -553,7 +553,7 @@ impl ListOrders for Watched {
 }
 
 #[tokio::test]
-async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
+async fn foreign_orders_cost_nothing_the_second_time() {
     let shop = shop("list", FAST).await;
     fill(&shop, 3000, 5).await;
     let pages = Arc::default();
@@ -580,7 +580,7 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
 
 /// The page has shown the order as it was before: a nudge requires a poll begun after it.
 #[tokio::test]
-async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
+async fn a_nudge_during_a_page_is_not_lost() {
     // One page shows them all, or the next one shows it too, or it has expired.
     for (count, has_expired) in [(20, false), (60, false), (20, true)] {
         let settings = format!("{SLOW}checks_after_expiry = []\n");
@@ -669,7 +669,7 @@ async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
 
 /// The provider returns pages of 100 orders although 10,000 were requested.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
+async fn pages_shorter_than_requested_hide_no_order() {
     for count_works in [true, false] {
         let shop = shop("list", FAST).await;
         fill(&shop, 250, 1).await;

@@ -176,7 +176,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn nonsense_costs_accuracy_and_no_more(
+    fn wrong_answers_only_cost_accuracy(
         pages in prop::collection::vec((some_page(), any::<bool>()), 0..1500),
         total in some_place(),
         sought in some_time(),
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_is_no_knowledge(text in "[1 ]{1,3}[0-9 ]{1,20}[0-9a-f+ -]{0,60}") {
+    fn an_invalid_text_is_no_knowledge(text in "[1 ]{1,3}[0-9 ]{1,20}[0-9a-f+ -]{0,60}") {
         let known = Positions::parse(&text);
         prop_assert!(known.floor() <= known.total());
         prop_assert_eq!(&Positions::parse(&known.to_text()), &known);
@@ -223,7 +223,7 @@ proptest! {
 }
 
 #[test]
-fn texts_that_contradict_themselves_are_rubbish() {
+fn contradictory_texts_are_invalid() {
     for text in [
         "",
         "1",
@@ -381,7 +381,7 @@ fn a_count_below_what_pages_have_shown_proves_nothing() {
 }
 
 #[test]
-fn a_list_that_two_pages_show_to_end_early_is_believed() {
+fn two_pages_with_the_same_early_end_are_believed() {
     let mut rng = fastrand::Rng::with_seed(4);
     let mut shop = Shop::random(&mut rng, 5000, 0);
     shop.is_final.fill(true);
@@ -401,7 +401,7 @@ fn a_list_that_two_pages_show_to_end_early_is_believed() {
 }
 
 #[test]
-fn a_shifted_list_is_learned_anew() {
+fn a_shifted_list_is_learned_again() {
     let mut rng = fastrand::Rng::with_seed(5);
     let mut shop = Shop::random(&mut rng, 100_000, 0);
     let mut known = Positions::default();
@@ -417,7 +417,7 @@ fn a_shifted_list_is_learned_anew() {
 }
 
 #[test]
-fn a_page_cut_short_is_no_end_until_the_count_says_so() {
+fn a_short_page_is_the_end_only_if_the_count_says_so() {
     let page = |offset, items| PageSummary {
         offset,
         asked: 1000,

@@ -32,7 +32,7 @@ fn is_kept(shop: &Shop, words: &str) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_customer_who_is_erased() {
+async fn nothing_is_left_of_an_erased_customer() {
     let shop = Shop::new();
     let store = shop.store().await;
     let new = NewInvoice {

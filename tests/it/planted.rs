@@ -61,7 +61,7 @@ fn defects() -> Vec<(PathBuf, Defect)> {
 }
 
 #[test]
-fn each_planted_defect_fits_the_code_in_one_place() {
+fn each_planted_defect_matches_the_code_once() {
     let defects = defects();
     assert!(defects.len() >= LEAST, "{}", defects.len());
     for (path, defect) in defects {

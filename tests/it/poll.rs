@@ -254,7 +254,7 @@ async fn slow_shop() -> Shop {
 }
 
 #[tokio::test]
-async fn batches_cover_what_is_due_by_the_fewest_requests() {
+async fn batches_cover_due_invoices_with_the_fewest_requests() {
     let shop = slow_shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..2500).await;
@@ -273,7 +273,7 @@ async fn batches_cover_what_is_due_by_the_fewest_requests() {
 }
 
 #[tokio::test]
-async fn an_order_that_spoils_a_batch_is_found_by_halves_and_delays_nobody() {
+async fn an_order_that_breaks_a_batch_is_found_by_bisection_without_delay() {
     let shop = slow_shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..100).await;
@@ -295,7 +295,7 @@ async fn an_order_that_spoils_a_batch_is_found_by_halves_and_delays_nobody() {
 }
 
 #[tokio::test]
-async fn what_a_batch_leaves_out_is_not_found_after_the_grace() {
+async fn an_order_missing_from_a_batch_is_not_found_after_the_grace() {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nnot_found_grace = \"300ms\"\n".into();
     let script = Arc::<Script>::default();
@@ -313,7 +313,7 @@ async fn what_a_batch_leaves_out_is_not_found_after_the_grace() {
 /// In a batch of a hundred, a new invoice is polled with the next request, and so is the one that
 /// waited longest, however many are due.
 #[tokio::test]
-async fn batches_starve_neither_the_fresh_nor_the_old() {
+async fn batches_starve_neither_new_nor_old_invoices() {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"100ms\"\nmax_interval = \"100ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\n".into();
     let script = Arc::default();
@@ -395,7 +395,7 @@ async fn most_orders_fail(error: ProviderError) {
 }
 
 #[tokio::test]
-async fn when_most_orders_fail_each_is_asked_and_the_account_never_pauses() {
+async fn when_most_orders_fail_each_is_polled_and_the_account_never_pauses() {
     let kinds = [
         ProviderError::Unreachable("connection reset".into()),
         ProviderError::Unavailable {
@@ -469,7 +469,7 @@ async fn nudges_by_the_thousand_cost_a_few_pages() {
 /// A writer that waited for the lock commits an earlier plan, which lies before the position
 /// already read.
 #[tokio::test]
-async fn a_plan_that_is_committed_late_is_not_passed_over() {
+async fn a_plan_committed_late_is_not_skipped() {
     let shop = slow_shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..2).await;
@@ -488,7 +488,7 @@ async fn a_plan_that_is_committed_late_is_not_passed_over() {
 
 /// However many orders are to be created, the newest customer waits for the next request or two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
+async fn among_very_many_creations_the_newest_gets_a_turn() {
     let mut shop = Shop::open().await;
     shop.settings = format!("strategy = \"auto\"\nlist_bytes_per_second = 0\n{SLOW}");
     let requested = |name: &str| {
@@ -520,7 +520,7 @@ async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
 /// A load of rows to be created writes. If it fails and no request is allowed any more, it is still
 /// retried, since nothing else shows that the database works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
+async fn a_failed_load_is_retried_even_if_no_request_is_allowed() {
     let shop = slow_shop().await;
     let one_request = Limits {
         requests_per_second: 0.0001,

@@ -190,7 +190,7 @@ async fn a_new_order_is_active_in_preview_and_list() {
 }
 
 #[tokio::test]
-async fn a_payment_shows_in_preview_and_tells_its_details_in_the_list() {
+async fn a_payment_shows_in_the_preview_and_its_details_in_the_list() {
     let bench = Bench::plain().await;
     let id = &bench.order_of("A", "1.50");
     let (http, paid) = bench
@@ -379,7 +379,7 @@ async fn the_preview_id_is_a_number_on_request() {
 }
 
 #[tokio::test]
-async fn gzip_only_for_those_who_ask() {
+async fn gzip_only_for_clients_that_accept_it() {
     for (gzip, asks, compressed) in [
         (true, true, true),
         (true, false, false),
@@ -468,7 +468,7 @@ async fn control_pays_late_and_never_twice() {
 }
 
 #[tokio::test]
-async fn control_tells_orders_counters_and_its_paths() {
+async fn control_shows_orders_counters_and_its_paths() {
     let bench = Bench::plain().await;
     let id = bench.order("A");
     bench
@@ -536,7 +536,7 @@ async fn control_tells_orders_counters_and_its_paths() {
 }
 
 #[tokio::test]
-async fn all_orders_come_whole_however_many() {
+async fn all_orders_are_returned_however_many() {
     let bench = Bench::plain().await;
     let world = bench.sandbox.world();
     world
@@ -566,7 +566,7 @@ async fn all_orders_come_whole_however_many() {
 }
 
 #[tokio::test]
-async fn faults_are_put_read_and_used_up() {
+async fn faults_are_set_read_and_used_up() {
     let bench = Bench::plain().await;
     let id = bench.order("A");
     let faults = r#"[{"kind":"status_429","on":"preview","count":2,"retry_after":"3"}]"#;
@@ -801,7 +801,7 @@ async fn a_lost_answer_may_have_made_the_order() {
 }
 
 #[tokio::test]
-async fn what_is_not_loopback_is_refused() {
+async fn a_non_loopback_address_is_refused() {
     for (listen, rate_limit) in [
         ("0.0.0.0:0", None),
         ("[::]:0", None),

@@ -79,7 +79,7 @@ async fn a_database_that_was_replaced_makes_it_unready_at_once() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_is_well_says_so_in_words_and_in_json() {
+async fn a_healthy_daemon_reports_it_as_text_and_json() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     shop.drop_in("ORD-1").await;
@@ -106,7 +106,7 @@ async fn a_daemon_that_is_well_says_so_in_words_and_in_json() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_told_with_the_accounts_name() {
+async fn a_refused_key_is_reported_with_the_account() {
     let mut shop = Shop::refusing_the_key().await;
     let place = Place::Unix(with_socket(&mut shop));
     let daemon = shop.start();
@@ -139,7 +139,7 @@ async fn a_refused_key_is_told_with_the_accounts_name() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_told_with_the_last_error() {
+async fn an_unreachable_provider_is_reported_with_the_last_error() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     shop.answer_nothing();
@@ -160,7 +160,7 @@ async fn a_provider_that_is_away_is_told_with_the_last_error() {
 }
 
 #[tokio::test]
-async fn a_locked_database_is_told_and_the_other_answers_still_come() {
+async fn a_locked_database_is_reported_and_other_requests_are_answered() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     ask_until(&place, "/readyz", &[], |answer| answer.code == 200).await;
@@ -181,7 +181,7 @@ async fn a_locked_database_is_told_and_the_other_answers_still_come() {
 }
 
 #[tokio::test]
-async fn looks_that_are_long_overdue_are_told() {
+async fn long_overdue_polls_are_reported() {
     let (shop, place) = open_with_socket().await;
     shop.drop_in("ORD-1").await;
     // Its plan is an hour old, and its poll gets no answer for a while.
@@ -265,7 +265,7 @@ async fn a_request_that_names_another_host_is_refused() {
 }
 
 #[tokio::test]
-async fn whoever_allows_other_machines_may_be_called_anything() {
+async fn allow_remote_accepts_any_host_name() {
     let mut shop = Shop::open().await;
     let (program, place) = on_loopback(&mut shop, "allow_remote = true\n").await;
     let answer = http::send(&place, "GET", "/livez", &[("Host", "shop.example")]).await;
@@ -306,7 +306,7 @@ async fn the_socket_is_for_the_group_and_a_stale_one_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_no_stale_socket_is_left_alone() {
+async fn a_file_other_than_a_stale_socket_is_left_alone() {
     let (shop, _) = open_with_socket().await;
     let path = shop.folder.path().join("http.sock");
     std::fs::write(&path, "somebody's file").unwrap();
@@ -327,7 +327,7 @@ async fn what_is_no_stale_socket_is_left_alone() {
 
 /// A visitor that neither sends nor disconnects must not delay the stop or block others.
 #[tokio::test]
-async fn a_silent_visitor_holds_nothing_up() {
+async fn a_silent_visitor_delays_nothing() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     ask_until(&place, "/livez", &[], |answer| answer.code == 200).await;

@@ -442,7 +442,7 @@ async fn readings_that_change_nothing_write_no_row() {
 /// An order paid after its place was read lies before the reading's end, by its time: the next
 /// reading begins earlier.
 #[tokio::test]
-async fn a_payment_made_while_payments_are_paged_is_told_by_the_next_reading() {
+async fn a_payment_made_during_a_reading_is_shown_by_the_next_one() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..1).await;
@@ -480,7 +480,7 @@ async fn orders_are_polled_one_by_one_while_the_list_fails() {
 /// Payments made while no daemon ran are shown by the first readings, which continue where the last
 /// ones ended.
 #[tokio::test]
-async fn a_new_run_goes_on_where_the_last_one_ended() {
+async fn a_new_run_continues_where_the_last_one_ended() {
     let shop = shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..50).await;
@@ -501,7 +501,7 @@ async fn a_new_run_goes_on_where_the_last_one_ended() {
 
 /// Its end is shown by requests for it, its late payment only by readings.
 #[tokio::test]
-async fn an_ended_invoice_is_told_of_by_readings_of_payments() {
+async fn readings_of_payments_cover_ended_invoices() {
     let mut shop = shop().await;
     shop.settings += "checks_after_expiry = [\"1s\", \"3s\", \"5s\", \"1h\"]\n";
     let script: Arc<Script> = Arc::default();
@@ -549,7 +549,7 @@ async fn a_nudge_is_answered_by_a_request_begun_after_it() {
 // ------------------------------------------------------------------------------- strategies
 
 #[tokio::test]
-async fn by_single_polls_alone_no_list_is_read_but_that_of_refunds() {
+async fn with_single_polls_only_the_list_of_refunds_is_read() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..5).await;
@@ -563,7 +563,7 @@ async fn by_single_polls_alone_no_list_is_read_but_that_of_refunds() {
 }
 
 #[tokio::test]
-async fn by_lists_alone_no_order_is_polled_that_they_show() {
+async fn with_lists_no_order_is_polled_that_they_show() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..1).await;
@@ -581,7 +581,7 @@ async fn by_lists_alone_no_order_is_polled_that_they_show() {
 }
 
 #[tokio::test]
-async fn one_pass_polls_all_that_is_due_by_few_requests() {
+async fn one_pass_polls_everything_due_with_few_requests() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..150).await;
@@ -601,7 +601,7 @@ async fn one_pass_polls_all_that_is_due_by_few_requests() {
 
 /// Payments are read with one request per second: half of the limit.
 #[tokio::test]
-async fn beyond_what_is_due_half_of_the_budget_is_used() {
+async fn readings_beyond_due_entries_use_half_of_the_rate_limit() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..30).await;
@@ -623,7 +623,7 @@ async fn beyond_what_is_due_half_of_the_budget_is_used() {
 /// Five hundred invoices that are always due use up the rate limit, and yet payments and refunds
 /// are read.
 #[tokio::test]
-async fn readings_beyond_what_is_due_are_not_starved_by_it() {
+async fn due_entries_do_not_starve_other_readings() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..500).await;
@@ -646,7 +646,7 @@ async fn readings_beyond_what_is_due_are_not_starved_by_it() {
 // ---------------------------------------------------------------------------------- refunds
 
 #[tokio::test]
-async fn each_refund_of_a_paid_invoice_is_told_once() {
+async fn each_refund_of_a_paid_invoice_is_recorded_once() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..1).await;
@@ -680,7 +680,7 @@ async fn each_refund_of_a_paid_invoice_is_told_once() {
 
 /// A consumer that received a refund before its payment would credit money that was returned.
 #[tokio::test]
-async fn a_refund_seen_before_its_payment_is_told_after_it() {
+async fn a_refund_seen_before_its_payment_is_recorded_after_it() {
     for strategy in [Strategy::Auto, Strategy::Single] {
         let shop = shop().await;
         let script: Arc<Script> = Arc::default();
@@ -703,7 +703,7 @@ async fn a_refund_seen_before_its_payment_is_told_after_it() {
 /// An order that the shop created itself is found by its external id, even if it is created after
 /// the row.
 #[tokio::test]
-async fn an_order_is_found_by_the_external_id_that_the_list_tells() {
+async fn an_order_is_found_by_its_external_id_in_the_list() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     for id in ["A", "B"] {

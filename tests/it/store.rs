@@ -150,7 +150,7 @@ async fn put_back(spoil: impl FnOnce(&Path, &str), now: UnixMillis) -> (Migrated
 }
 
 #[tokio::test]
-async fn a_database_put_back_begins_a_new_epoch_above_every_seq_given_out() {
+async fn a_restored_database_begins_a_new_epoch_above_every_seq() {
     let write = |text: String| move |side: &Path, _: &str| fs::write(side, text).unwrap();
     let (made, found, seq) = put_back(|side, _| fs::remove_file(side).unwrap(), NOW).await;
     assert!(found.put_back && found.epoch != made.epoch);
@@ -174,7 +174,7 @@ async fn a_database_put_back_begins_a_new_epoch_above_every_seq_given_out() {
 }
 
 #[tokio::test]
-async fn events_before_a_gap_go_though_a_consumer_stands_there() {
+async fn events_before_a_gap_are_deleted_although_a_consumer_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     migrate(&path, NOW).await.unwrap();
@@ -220,7 +220,7 @@ async fn a_stale_decision_at_the_end_of_a_batch_makes_no_new_epoch() {
 }
 
 #[tokio::test]
-async fn the_same_fact_told_again_after_a_put_back_has_the_same_event_id() {
+async fn a_fact_recorded_again_after_a_restore_has_the_same_event_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     migrate(&path, NOW).await.unwrap();
@@ -319,7 +319,7 @@ async fn a_file_of_zero_bytes_is_a_new_database() {
 }
 
 #[tokio::test]
-async fn a_write_that_failed_keeps_no_program_out() {
+async fn a_failed_write_blocks_no_program() {
     let sqlite = Sqlite::make().await;
     pay(&sqlite.path(), "ORD-1").await;
     let stuck = "CREATE TRIGGER stuck BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, ''); END";
@@ -396,7 +396,7 @@ pub async fn pay(path: &Path, external_id: &str) -> StoredEvent {
 }
 
 #[tokio::test]
-async fn more_rows_than_one_transaction_takes_are_flagged_in_one_turn() {
+async fn rows_beyond_one_transaction_are_flagged_in_one_run() {
     let sqlite = Sqlite::make().await;
     let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
                INSERT INTO invoices (account, external_id, order_id)

@@ -88,7 +88,7 @@ fn each_readme_links_to_the_other_at_its_top() {
 }
 
 #[test]
-fn pictures_and_pages_that_the_russian_readme_links_are_there() {
+fn links_of_the_russian_readme_are_valid() {
     for link in RUSSIAN.split("](").skip(1) {
         let target = link.split([')', '#']).next().unwrap();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(target);

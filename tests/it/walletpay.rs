@@ -140,7 +140,7 @@ async fn page(body: &str) -> Result<Vec<ObservedOrder>, ProviderError> {
 }
 
 #[tokio::test]
-async fn a_look_asks_for_the_preview() {
+async fn a_poll_requests_the_preview() {
     let body = fixture!("preview-success-doc");
     let (provider, script) = answering_with(Response::whole(200, body));
     fetch(&provider, "2703383946854401").await.unwrap();
@@ -156,7 +156,7 @@ async fn a_look_asks_for_the_preview() {
 }
 
 #[tokio::test]
-async fn previews_are_read() {
+async fn previews_are_parsed() {
     let open = seen(fixture!("preview-success-doc"), "2703383946854401").await;
     assert_eq!(open.state, OrderState::Open);
     assert_eq!(open.provider_status, "ACTIVE");
@@ -184,7 +184,7 @@ async fn previews_are_read() {
 }
 
 #[tokio::test]
-async fn an_answer_about_another_order_is_none() {
+async fn an_answer_about_another_order_is_malformed() {
     let body = fixture!("preview-paid");
     for other in ["2703383946854400", "02703383946854401", "27033839468544010"] {
         assert_eq!(kind(&look(200, body, other).await), "malformed");
@@ -192,7 +192,7 @@ async fn an_answer_about_another_order_is_none() {
 }
 
 #[tokio::test]
-async fn the_http_status_is_looked_at_first() {
+async fn the_http_status_takes_precedence() {
     for (status, body, expected) in [
         (400, fixture!("error-400"), "refused"),
         (401, fixture!("error-401"), "key_refused"),
@@ -272,14 +272,14 @@ async fn a_200_can_carry_a_failure() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_and_white_space_are_passed_over() {
+async fn a_byte_order_mark_and_white_space_are_ignored() {
     let body = format!("\u{feff}\r\n {} \n", fixture!("preview-paid"));
     let paid = seen(&body, "2703383946854401").await;
     assert_eq!(paid.state, OrderState::Paid);
 }
 
 #[tokio::test]
-async fn waits_are_handed_on() {
+async fn requested_waits_are_passed_on() {
     let wait = Some(Duration::from_secs(3));
     for status in [429, 503] {
         let (provider, _) = answering_with(Response::new(status, wait, VecDeque::new()));
@@ -292,7 +292,7 @@ async fn waits_are_handed_on() {
 }
 
 #[tokio::test]
-async fn words_of_the_provider_are_made_harmless_and_keyless() {
+async fn provider_text_is_sanitized_and_has_no_key() {
     let body = r#"{"status":"INTERNAL_ERROR","message":"a\u001b[2J\nkey store-key-0123456789"}"#;
     let error = look(200, body, "1").await.unwrap_err().to_string();
     assert_eq!(
@@ -302,7 +302,7 @@ async fn words_of_the_provider_are_made_harmless_and_keyless() {
 }
 
 #[tokio::test]
-async fn an_order_made_now_or_before_exists() {
+async fn an_order_created_now_or_before_exists() {
     for (status, body, id) in [
         (200, fixture!("create-success-doc"), "2703383946854401"),
         (200, fixture!("create-success-short-id"), "28283729191"),
@@ -363,7 +363,7 @@ async fn refusals_and_conflicts_are_answers() {
 }
 
 #[tokio::test]
-async fn what_says_nothing_of_a_creation_ends_none() {
+async fn an_inconclusive_answer_ends_no_creation() {
     for (status, body, expected) in [
         (
             200,
@@ -426,7 +426,7 @@ async fn orders_are_counted() {
 }
 
 #[tokio::test]
-async fn lists_are_read() {
+async fn lists_are_parsed() {
     let all = page(fixture!("constructed/order-list-all-statuses")).await;
     let all = all.unwrap();
     let states: Vec<_> = all.iter().map(|seen| seen.state).collect();
@@ -477,7 +477,7 @@ async fn only_wanted_items_are_taken() {
 }
 
 #[tokio::test]
-async fn a_page_asks_for_its_part_and_no_more() {
+async fn a_page_requests_only_its_part() {
     let body = r#"{"status":"SUCCESS","data":{"items":[{"id":1,"status":"PAID"},{"id":2,"status":"PAID"}]}}"#;
     let (provider, script) = answering_with(Response::whole(200, body));
     let mut picker = Picker::new(|_| true);
@@ -528,7 +528,7 @@ async fn a_list_under_a_failing_status_is_never_visited() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_none_is_malformed() {
+async fn an_invalid_list_is_malformed() {
     for body in [
         "",
         "[]",
@@ -550,7 +550,7 @@ async fn a_list_that_is_none_is_malformed() {
 }
 
 #[tokio::test]
-async fn an_unreadable_item_fails_the_page_and_hides_no_other() {
+async fn an_invalid_item_fails_the_page_and_hides_no_other() {
     for bad in [
         r#"{"id":1.5,"status":"PAID"}"#,
         r#"{"status":"PAID"}"#,
@@ -577,7 +577,7 @@ async fn an_unreadable_item_fails_the_page_and_hides_no_other() {
 }
 
 #[tokio::test]
-async fn a_failure_of_a_page_is_told_as_of_a_look() {
+async fn a_failed_page_gives_the_same_error_as_a_failed_poll() {
     for (status, body, expected) in [
         (401, "", "key_refused"),
         (404, "", "refused"),

@@ -112,7 +112,7 @@ fn help(command: &mut clap::Command, texts: &mut Vec<String>) {
 }
 
 #[test]
-fn what_users_read_follows_the_glossary() {
+fn user_facing_text_follows_the_glossary() {
     let mut texts: Vec<(String, String)> = Vec::new();
     for (path, source) in sources() {
         let found = literals(&source).into_iter().filter(is_for_people);

@@ -106,7 +106,7 @@ fn is_the_end_we_recorded(facts: &Facts, evidence: &Evidence<'_>) -> bool {
 }
 
 /// Whether some money arrived whose sum in the invoice's currency is not reported.
-fn came_in_an_untold_sum(facts: &Facts, case: &Case<'_>) -> bool {
+fn arrived_in_an_unknown_sum(facts: &Facts, case: &Case<'_>) -> bool {
     let was_partial = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
     facts.sums.received.is_none() && (was_partial || case.evidence.payment.is_some())
 }
@@ -120,7 +120,7 @@ fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
             is_refused.then_some(reason::TEST_PAYMENT)
         }
         OrderState::Expired | OrderState::Cancelled => {
-            let some_came = money::is_kept(&facts.sums) || came_in_an_untold_sum(facts, case);
+            let some_came = money::is_kept(&facts.sums) || arrived_in_an_unknown_sum(facts, case);
             some_came.then_some(reason::PARTIALLY_PAID)
         }
         OrderState::Partial if facts.sums.received.is_none() => {

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_orders_are_watched_at_the_least_interval() {
+    fn a_thousand_orders_are_watched_at_the_minimum_interval() {
         let mut watch = watch(131_072);
         watch.begun(3 * SECOND);
         watch.learn(&page(0, 1000, 0), 390_000, 3 * SECOND);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn large_pages_come_rarely_and_replace_nothing() {
+    fn large_pages_are_rare_and_replace_no_polls() {
         let mut watch = watch(131_072);
         watch.begun(SECOND);
         watch.learn(&page(0, 10_000, 0), 4_000_000, SECOND);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn it_follows_the_open_orders_and_may_be_turned_off() {
+    fn the_watch_follows_open_orders_and_can_be_turned_off() {
         let mut watch = watch(131_072);
         let mut positions = Positions::default();
         positions.learn_total(50_000);

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_orders_come_alive_and_others_stay() {
+    fn ended_orders_flip_back_and_others_stay() {
         let page = spoiled(FaultKind::FlipBack, PAGE, 0).unwrap();
         assert_eq!(
             page["data"]["items"][0],
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_has_no_order_to_spoil() {
+    fn a_count_has_no_order_to_alter() {
         let count = r#"{"status":"SUCCESS","message":"","data":{"totalAmount":3}}"#;
         assert_eq!(spoiled(FaultKind::UnknownStatus, count, 0), None);
         assert_eq!(spoiled(FaultKind::WrongTypeId, count, 0), None);

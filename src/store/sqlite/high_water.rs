@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back_and_rubbish_is_nothing() {
+    fn a_mark_round_trips_and_invalid_text_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         assert_eq!(read(&database).unwrap(), None);

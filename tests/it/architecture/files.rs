@@ -23,7 +23,7 @@ struct Crate {
 }
 
 #[test]
-fn no_files_of_a_module_use_each_other_in_a_circle() {
+fn files_of_a_module_have_no_cycles() {
     let tree = Crate::read();
     let used: BTreeMap<&Module, BTreeSet<Module>> = tree
         .texts

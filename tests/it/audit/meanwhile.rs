@@ -204,7 +204,7 @@ async fn an_order_made_while_the_list_is_read_is_missed_by_the_next_audit_only()
 }
 
 #[tokio::test]
-async fn orders_that_cannot_be_adopted_are_said_and_keep_no_other_out() {
+async fn orders_that_cannot_be_adopted_are_reported_and_block_no_other() {
     let scene = Scene::open().await;
     insert(&scene.path, "MISSING").await;
     let orders = vec![
@@ -233,7 +233,7 @@ async fn orders_that_cannot_be_adopted_are_said_and_keep_no_other_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_written_while_the_audit_judges_is_not_set_back() {
+async fn a_plan_written_during_the_audit_is_kept() {
     let scene = Scene::open().await;
     let row = insert(&scene.path, "OURS").await;
     let order_id = row.facts.order_id.clone().unwrap().0;
@@ -259,7 +259,7 @@ async fn a_plan_written_while_the_audit_judges_is_not_set_back() {
 }
 
 #[tokio::test]
-async fn an_ended_invoice_of_anothers_order_goes_to_review_and_is_looked_at() {
+async fn an_ended_invoice_with_anothers_order_goes_to_review_and_is_polled() {
     let scene = Scene::open().await;
     let row = insert(&scene.path, "OURS").await;
     let order_id = row.facts.order_id.clone().unwrap().0;

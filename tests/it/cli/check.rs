@@ -8,7 +8,7 @@ use crate::faults::program;
 use crate::faults::shim::{self, WallClock};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_accounts_with_one_key_file_are_warned_of_and_fail_nothing() {
+async fn two_accounts_with_one_key_file_cause_a_warning() {
     let sandbox = Sandbox::start(SandboxOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         ..SandboxOptions::default()
@@ -50,7 +50,7 @@ async fn two_accounts_with_one_key_file_are_warned_of_and_fail_nothing() {
 
 /// The provider reports its time with each answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_differs_from_the_providers_is_warned_of_and_fails_from_five_minutes_on() {
+async fn a_clock_difference_is_a_warning_and_from_five_minutes_a_failure() {
     if shim::library().is_none() {
         return;
     }
@@ -114,7 +114,7 @@ async fn a_database_overridden_by_the_environment_is_reported_by_every_command()
 
 /// The settings of the file apply to the daemon and to every command.
 #[test]
-fn the_units_set_nothing_that_the_file_could_set() {
+fn the_units_set_no_setting_of_the_file() {
     for unit in [
         include_str!("../../../systemd/payrecond.service"),
         include_str!("../../../systemd/payrecond-feed@.service"),

@@ -54,7 +54,7 @@ async fn everything_is_printed_from_the_beginning_or_from_a_seq() {
 }
 
 #[tokio::test]
-async fn a_consumer_goes_on_where_it_was_and_passes_over_other_subjects() {
+async fn a_consumer_continues_where_it_was_and_skips_other_subjects() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -73,7 +73,7 @@ async fn a_consumer_goes_on_where_it_was_and_passes_over_other_subjects() {
 }
 
 #[tokio::test]
-async fn below_what_is_kept_it_begins_with_the_first_and_says_so() {
+async fn a_seq_below_the_kept_events_starts_at_the_first_with_a_message() {
     let shop = Shop::new();
     let store = shop.store().await;
     for n in ["1", "2", "3"] {
@@ -91,7 +91,7 @@ async fn below_what_is_kept_it_begins_with_the_first_and_says_so() {
 }
 
 #[tokio::test]
-async fn follow_prints_what_is_written_meanwhile_and_ends_well_on_a_signal() {
+async fn follow_prints_new_events_and_exits_cleanly_on_a_signal() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -107,7 +107,7 @@ async fn follow_prints_what_is_written_meanwhile_and_ends_well_on_a_signal() {
 }
 
 #[tokio::test]
-async fn follow_waits_for_an_event_that_is_still_to_come_and_ends_at_its_limit() {
+async fn follow_waits_for_new_events_and_ends_at_its_limit() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -122,7 +122,7 @@ async fn follow_waits_for_an_event_that_is_still_to_come_and_ends_at_its_limit()
 }
 
 #[tokio::test]
-async fn a_consumer_has_one_holder_whose_end_frees_it() {
+async fn a_consumer_has_one_holder_until_it_ends() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -164,7 +164,7 @@ pub async fn say_payments(store: &SqliteStore, count: usize) {
 }
 
 #[tokio::test]
-async fn a_reader_that_closes_the_pipe_ends_it_well_and_loses_nothing() {
+async fn a_closed_pipe_ends_the_feed_cleanly_without_loss() {
     let shop = Shop::new();
     let store = shop.store().await;
     say_payments(&store, 600).await;
@@ -179,7 +179,7 @@ async fn a_reader_that_closes_the_pipe_ends_it_well_and_loses_nothing() {
 }
 
 #[test]
-fn a_reader_that_goes_while_nothing_is_written_is_noticed() {
+fn a_closed_pipe_is_noticed_while_nothing_is_written() {
     let shop = Shop::new();
     let mut feed = shop.command(&["feed", "--format", "hpub", "--follow"]);
     let mut feed = feed.stdout(Stdio::piped()).spawn().unwrap();
@@ -192,7 +192,7 @@ fn a_reader_that_goes_while_nothing_is_written_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_it_also_while_nobody_reads() {
+async fn a_signal_ends_the_feed_while_stdout_is_blocked() {
     let shop = Shop::new();
     let store = shop.store().await;
     say_payments(&store, 600).await;
@@ -264,7 +264,7 @@ async fn a_stdout_that_cannot_be_written_is_an_error_before_anything_is_acknowle
 }
 
 #[tokio::test]
-async fn every_name_that_the_database_takes_can_be_read_by() {
+async fn every_valid_consumer_name_can_read() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;

@@ -56,7 +56,7 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
 }
 
 #[test]
-fn a_missing_database_is_told_with_the_way_to_make_one() {
+fn a_missing_database_is_reported_with_the_command_that_creates_it() {
     let shop = Shop::empty();
     for arguments in [
         &["list"][..],
@@ -76,7 +76,7 @@ fn a_missing_database_is_told_with_the_way_to_make_one() {
 }
 
 #[test]
-fn a_file_that_is_no_database_of_ours_is_named_and_refused() {
+fn a_file_that_is_not_our_database_is_named_and_refused() {
     let shop = Shop::empty();
     std::fs::write(shop.database(), "no database at all").unwrap();
     let junk = shop.run(&["list"]);
@@ -90,7 +90,7 @@ fn a_file_that_is_no_database_of_ours_is_named_and_refused() {
 }
 
 #[test]
-fn migrate_tells_path_version_and_epoch() {
+fn migrate_prints_path_version_and_epoch() {
     let shop = Shop::empty();
     let first = shop.run(&["migrate", "--json"]).json();
     assert_eq!(first["path"], "payrecond.db");
@@ -147,7 +147,7 @@ fn add_prints_the_row_as_the_columns_have_it() {
 }
 
 #[test]
-fn what_the_database_refuses_is_told_in_its_words() {
+fn a_refusal_of_the_database_is_printed_as_it_is() {
     let shop = Shop::new();
     let add = |rest: &[&str]| shop.run(&[&["add", "--external-id", "A"], rest].concat());
     let said = add(&["--order-id", "2.7e+15"]);
@@ -269,7 +269,7 @@ async fn a_reference_is_an_id_else_an_external_id_else_an_order_id() {
 }
 
 #[tokio::test]
-async fn texts_of_strangers_move_no_cursor() {
+async fn control_characters_in_foreign_text_are_removed() {
     let shop = Shop::new();
     let store = shop.store().await;
     let invoice = drop_in(&store, "ORD-\u{202e}1", "1").await;
@@ -302,7 +302,7 @@ async fn texts_of_strangers_move_no_cursor() {
 }
 
 #[tokio::test]
-async fn why_tells_what_was_seen_what_holds_and_what_comes() {
+async fn why_shows_observations_rules_and_the_next_poll() {
     let shop = Shop::new();
     let store = shop.store().await;
     into_review(&store, "ORD-1", "1").await;
@@ -326,7 +326,7 @@ async fn why_tells_what_was_seen_what_holds_and_what_comes() {
 }
 
 #[tokio::test]
-async fn nudge_asks_for_a_look_unless_all_is_final() {
+async fn nudge_requests_a_poll_unless_the_status_is_final() {
     let shop = Shop::new();
     let store = shop.store().await;
     drop_in(&store, "OPEN", "1").await;
@@ -341,7 +341,7 @@ async fn nudge_asks_for_a_look_unless_all_is_final() {
 }
 
 #[tokio::test]
-async fn resolve_decides_what_is_in_review_and_nothing_else() {
+async fn resolve_decides_only_invoices_in_review() {
     let shop = Shop::new();
     let store = shop.store().await;
     into_review(&store, "ORD-1", "1").await;
@@ -379,7 +379,7 @@ async fn resolve_decides_what_is_in_review_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn stats_counts_and_marks_readers_that_fall_behind() {
+async fn stats_counts_and_marks_consumers_that_fall_behind() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "ORD-1", "1").await;
@@ -400,7 +400,7 @@ async fn stats_counts_and_marks_readers_that_fall_behind() {
 }
 
 #[tokio::test]
-async fn what_the_daemon_has_just_covered_is_not_overdue() {
+async fn invoices_just_covered_by_pages_are_not_overdue() {
     let shop = Shop::new();
     let store = shop.store().await;
     drop_in(&store, "ORD-1", "1").await;
@@ -425,7 +425,7 @@ async fn what_the_daemon_has_just_covered_is_not_overdue() {
 }
 
 #[tokio::test]
-async fn an_error_that_is_over_is_not_told_of_an_account_that_works() {
+async fn a_past_error_is_not_shown_for_a_working_account() {
     let shop = Shop::new();
     sql(
         &shop.database(),
@@ -448,7 +448,7 @@ fn top_needs_a_terminal() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_a_good_end() {
+fn a_closed_stdout_is_a_success() {
     let shop = Shop::new();
     for arguments in [
         &["stats"][..],
@@ -485,7 +485,7 @@ fn a_stdout_that_fails_is_a_failure_and_a_closed_stderr_is_none() {
 }
 
 #[test]
-fn commands_log_warnings_only_unless_asked() {
+fn commands_log_only_warnings_by_default() {
     let shop = Shop::new();
     assert_eq!(shop.run(&["stats"]).stderr, "");
     let mut command = shop.command(&["stats"]);
@@ -539,7 +539,7 @@ async fn values_may_begin_with_a_hyphen() {
 }
 
 #[test]
-fn a_variable_that_names_nothing_is_told_with_the_nearest_name() {
+fn an_unknown_variable_is_reported_with_its_nearest_name() {
     let shop = Shop::new();
     for command in [&["list"][..], &["run", "--once"], &["check"]] {
         let mut command = shop.command(command);

@@ -20,7 +20,7 @@ fn key_at(path: &Path) -> String {
 }
 
 #[test]
-fn accounts_that_read_one_key_file_are_warned_of_by_name_and_without_the_key() {
+fn accounts_with_one_key_file_cause_a_warning_without_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("a.key"), folder.path().join("b.key"));
     std::fs::write(&file, "secret-of-one").unwrap();
@@ -38,7 +38,7 @@ fn accounts_that_read_one_key_file_are_warned_of_by_name_and_without_the_key() {
 }
 
 #[test]
-fn accounts_with_keys_or_addresses_of_their_own_are_not_warned_of() {
+fn accounts_with_separate_keys_or_addresses_cause_no_warning() {
     let folder = tempfile::tempdir().unwrap();
     let (file, other) = (folder.path().join("a.key"), folder.path().join("b.key"));
     for path in [&file, &other] {

@@ -50,7 +50,7 @@ async fn read(span: TimeSpan, mut page: impl FnMut(usize) -> Vec<i64>) -> (Vec<i
 }
 
 #[tokio::test]
-async fn pages_overlap_and_the_list_ends_where_nothing_is_new() {
+async fn pages_overlap_and_a_page_without_new_orders_ends_the_list() {
     let all: Vec<i64> = (1..=2500).rev().collect();
     let mut offset = 0;
     let (mut ids, offsets) = read(span(UnixMillis(0)), |_| {
@@ -66,7 +66,7 @@ async fn pages_overlap_and_the_list_ends_where_nothing_is_new() {
 }
 
 #[tokio::test]
-async fn what_was_made_before_the_span_is_not_read() {
+async fn invoices_from_before_the_span_are_not_read() {
     let from = UnixMillis(5000 * SECOND);
     let pages = |n: usize| -> Vec<i64> {
         let newest = 6000 - 950 * i64::try_from(n).unwrap();
@@ -82,7 +82,7 @@ async fn what_was_made_before_the_span_is_not_read() {
 
 /// The order is not documented: a list in another order is read to its end.
 #[tokio::test]
-async fn a_list_in_another_order_is_read_whole() {
+async fn a_list_in_another_order_is_read_completely() {
     let from = UnixMillis(2400 * SECOND);
     let all: Vec<i64> = (1..=2500).collect();
     let mut offset = 0;

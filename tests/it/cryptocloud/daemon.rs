@@ -46,7 +46,7 @@ fn part(amount: &str) -> SimulatedPayment {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_state_and_money_case_is_seen() {
+async fn every_state_and_money_case_is_detected() {
     let shop = shop(&[], &format!("{ACCOUNT}{SETTINGS}{FAST}")).await;
     let names = [
         "ACCEPTED",
@@ -109,7 +109,7 @@ async fn every_state_and_money_case_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_test_payment_is_for_a_person_unless_it_is_accepted() {
+async fn a_test_payment_goes_to_review_unless_accepted() {
     for (accepted, state) in [(false, "T review test_payment"), (true, "T paid")] {
         let accept = format!("accept_test_payments = {accepted}\n");
         let settings = format!("{ACCOUNT}{accept}{SETTINGS}{FAST}");
@@ -145,7 +145,7 @@ async fn a_creation_whose_answer_was_lost_makes_no_second_invoice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_service_complains_about_is_rejected_in_its_words() {
+async fn an_error_about_the_invoice_becomes_the_reason_of_rejected() {
     let shop = shop(&[], &format!("{ACCOUNT}{SETTINGS}{FAST}")).await;
     shop.execute(
         "INSERT INTO invoices (external_id, amount, currency, description) \

@@ -142,7 +142,7 @@ async fn the_documented_list_is_read() {
 }
 
 #[tokio::test]
-async fn a_list_that_passes_over_the_offset_is_given_up() {
+async fn a_list_that_ignores_the_offset_is_abandoned() {
     let page = |letter: &str| {
         let item = |number| json!({"uuid": format!("INV-{letter}{number}"), "status": "created"});
         let items: Vec<Value> = (0..100).map(item).collect();

@@ -104,7 +104,7 @@ fn refunded(row: &Invoice) -> Option<&str> {
 const PARTLY: Option<&str> = Some(reason::PARTIALLY_PAID);
 
 #[test]
-fn a_part_of_the_money_is_told_once_for_each_new_sum() {
+fn a_partial_payment_is_recorded_once_per_new_sum() {
     let before = settled(S::Pending);
     let first = see(&before, &told(O::Partial, Some("0.40"), None));
     led_to(&before, &first, S::Pending, PARTLY, Some(E::Partial));
@@ -127,7 +127,7 @@ fn a_part_of_the_money_is_told_once_for_each_new_sum() {
 }
 
 #[test]
-fn an_overpayment_shows_in_received_and_is_said_as_paid() {
+fn an_overpayment_is_paid_and_shows_in_received() {
     let before = settled(S::Pending);
     let after = see(&before, &told(O::Paid, Some("1.50"), None));
     led_to(&before, &after, S::Paid, None, Some(E::Paid));
@@ -137,7 +137,7 @@ fn an_overpayment_shows_in_received_and_is_said_as_paid() {
 }
 
 #[test]
-fn a_sum_first_told_after_paid_is_no_further_money() {
+fn a_sum_first_reported_after_paid_is_no_further_money() {
     let paid = see(&settled(S::Pending), &observed(O::Paid)).row;
     let learned = see(&paid, &told(O::Paid, Some("1.00"), None));
     led_to(&paid, &learned, S::Paid, None, None);
@@ -161,7 +161,7 @@ fn held_money_is_a_reason_and_no_event() {
 
 /// A sum in another currency than the invoice's does not count as received, but it is money.
 #[test]
-fn what_ended_with_money_of_an_untold_sum_is_for_a_person() {
+fn an_end_with_money_of_an_unknown_sum_goes_to_review() {
     let partly = see(&settled(S::Pending), &told(O::Partial, None, None));
     led_to(
         &settled(S::Pending),
@@ -186,7 +186,7 @@ fn what_ended_with_money_of_an_untold_sum_is_for_a_person() {
 }
 
 #[test]
-fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
+fn an_end_with_partial_money_is_in_review_until_the_rest_comes() {
     let partly = see(&settled(S::Pending), &told(O::Partial, Some("0.40"), None)).row;
     for end in [O::Expired, O::Cancelled] {
         let ended = see(&partly, &observed(end));
@@ -217,7 +217,7 @@ fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
 }
 
 #[test]
-fn a_missing_order_that_is_seen_again_with_some_money_is_told_with_it() {
+fn a_missing_order_found_again_with_money_is_recorded_with_it() {
     let before = in_review(reason::ORDER_NOT_FOUND);
     let after = see(&before, &told(O::Partial, Some("0.40"), None));
     is_sound(&before, &after).unwrap();
@@ -227,7 +227,7 @@ fn a_missing_order_that_is_seen_again_with_some_money_is_told_with_it() {
 }
 
 #[test]
-fn new_money_in_review_is_told_once_more_each_time() {
+fn new_money_in_review_is_recorded_each_time() {
     for why in [reason::AMOUNT_MISMATCH, reason::CREATE_CONFLICT] {
         let before = in_review(why);
         let first = see(&before, &told(O::Partial, Some("0.40"), None));
@@ -240,7 +240,7 @@ fn new_money_in_review_is_told_once_more_each_time() {
 }
 
 #[test]
-fn a_test_payment_is_for_a_person_unless_the_account_accepts_it() {
+fn a_test_payment_goes_to_review_unless_the_account_accepts_it() {
     let accepting = Rules {
         accept_test_payments: true,
         ..Rules::default()
@@ -272,7 +272,7 @@ fn a_test_payment_is_for_a_person_unless_the_account_accepts_it() {
 }
 
 #[test]
-fn each_refund_is_told_once_and_leaves_the_status() {
+fn each_refund_is_recorded_once_and_keeps_the_status() {
     let paid = see(&settled(S::Pending), &told(O::Paid, Some("1.00"), None)).row;
     let part = see(&paid, &told(O::Paid, Some("1.00"), Some("0.30")));
     led_to(&paid, &part, S::Paid, None, Some(E::Refunded));
@@ -291,7 +291,7 @@ fn each_refund_is_told_once_and_leaves_the_status() {
 }
 
 #[test]
-fn a_refund_is_told_after_its_payment_in_whatever_order_they_are_seen() {
+fn a_refund_is_recorded_after_its_payment_in_any_order_of_observation() {
     // Both in one observation.
     let before = of_ledger();
     let two = [came("1", "1.00"), returned("1", "1.00")];
@@ -319,7 +319,7 @@ fn a_refund_is_told_after_its_payment_in_whatever_order_they_are_seen() {
 }
 
 #[test]
-fn payments_before_paid_are_summed_and_each_later_one_is_further_money() {
+fn payments_before_paid_are_summed_and_later_ones_are_further_money() {
     let before = of_ledger();
     let first = hear(&before, ledger(O::Partial, &[came("1", "0.40")]));
     assert_eq!(said(&first), [(E::Partial, Some("1"))]);
@@ -341,7 +341,7 @@ fn payments_before_paid_are_summed_and_each_later_one_is_further_money() {
 }
 
 #[test]
-fn at_a_ledger_any_payment_tells_the_amount_that_was_not_given() {
+fn in_a_ledger_any_payment_sets_a_missing_amount() {
     let mut before = of_ledger();
     before.facts.amount = None;
     let paid = hear(&before, ledger(O::Paid, &[came("1", "100")]));
@@ -351,7 +351,7 @@ fn at_a_ledger_any_payment_tells_the_amount_that_was_not_given() {
 }
 
 #[test]
-fn a_payment_under_way_is_kept_and_counts_once_it_succeeds() {
+fn a_payment_in_progress_is_kept_and_counts_once_it_succeeds() {
     let before = of_ledger();
     let under_way = transaction("1", Direction::In, "1.00", T::InProgress);
     let seen = hear(&before, ledger(O::Open, std::slice::from_ref(&under_way)));
@@ -378,7 +378,7 @@ fn a_payment_under_way_is_kept_and_counts_once_it_succeeds() {
 }
 
 #[test]
-fn a_ledgers_payment_after_the_end_is_late_and_a_part_is_for_a_person() {
+fn a_ledgers_payment_after_the_end_is_late_and_a_partial_one_in_review() {
     let before = settled(S::Expired);
     let late = hear(&before, ledger(O::Paid, &[came("1", "1.00")]));
     led_to(&before, &late, S::Paid, None, Some(E::Paid));
@@ -391,7 +391,7 @@ fn a_ledgers_payment_after_the_end_is_late_and_a_part_is_for_a_person() {
 }
 
 #[test]
-fn an_id_that_no_payment_can_bear_is_for_a_person() {
+fn an_id_that_no_payment_can_have_goes_to_review() {
     for status in S::ALL {
         let before = settled(status);
         let observed_at = LOOK_AT;
@@ -454,7 +454,7 @@ fn only_a_complete_reading_past_deadline_and_grace_expires_an_invoice() {
 }
 
 #[test]
-fn money_that_came_or_is_under_way_is_no_silence() {
+fn received_or_pending_money_prevents_expiry() {
     let end = || silence(INSERTED.0, OVER, OVER);
     let under_way = transaction("1", Direction::In, "1.00", T::InProgress);
     let row = hear(&of_ledger(), ledger(O::Open, &[under_way])).row;

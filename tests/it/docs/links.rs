@@ -86,7 +86,7 @@ fn slug(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_is_valid() {
     let mut dead = Vec::new();
     let mut seen = 0;
     for page in pages() {
@@ -132,7 +132,7 @@ fn is_shipped(file: &str) -> bool {
 }
 
 #[test]
-fn the_package_ships_every_page_of_docs_and_all_that_shipped_pages_speak_of() {
+fn the_package_has_every_page_of_docs_and_every_linked_file() {
     let mut missing = Vec::new();
     for page in pages() {
         if !is_shipped(&page.path) {

@@ -151,7 +151,7 @@ async fn run(shop: &Shop, database: &Path, who: Who) -> Program {
 }
 
 #[tokio::test]
-async fn a_database_that_it_makes_can_be_written_by_whom_the_umask_allows() {
+async fn a_new_database_is_writable_for_all_that_the_umask_allows() {
     for (umask, mode) in [
         ("0007", 0o660),
         ("0022", 0o644),
@@ -177,7 +177,7 @@ async fn a_database_that_it_makes_can_be_written_by_whom_the_umask_allows() {
 
 /// The bot comes first and leaves its own -wal and -shm files; the daemon still starts.
 #[tokio::test]
-async fn a_bot_of_the_group_and_the_daemon_write_the_same_database_in_turn() {
+async fn a_bot_of_the_group_and_the_daemon_share_the_database() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2770) else {
         return;
@@ -206,7 +206,7 @@ async fn a_bot_of_the_group_and_the_daemon_write_the_same_database_in_turn() {
 }
 
 #[tokio::test]
-async fn what_root_makes_belongs_to_whom_the_folder_belongs() {
+async fn files_created_by_root_belong_to_the_owner_of_the_directory() {
     for (owner, mode, expected) in [
         ((SERVICE, GROUP), 0o750, (SERVICE, GROUP, 0o644)),
         ((SERVICE, GROUP), 0o2770, (SERVICE, GROUP, 0o664)),
@@ -235,7 +235,7 @@ async fn what_root_makes_belongs_to_whom_the_folder_belongs() {
 }
 
 #[tokio::test]
-async fn a_restore_keeps_owner_and_mode_of_what_it_replaces_also_of_an_empty_file() {
+async fn a_restore_keeps_owner_and_mode_of_the_replaced_file() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2770) else {
         return;
@@ -258,7 +258,7 @@ async fn a_restore_keeps_owner_and_mode_of_what_it_replaces_also_of_an_empty_fil
 
 /// A copy has the same secrets as the database, so no more users may read it.
 #[tokio::test]
-async fn a_backup_is_for_no_more_people_than_the_database() {
+async fn a_backup_is_readable_only_for_readers_of_the_database() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2770) else {
         return;
@@ -274,7 +274,7 @@ async fn a_backup_is_for_no_more_people_than_the_database() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_written_is_named_with_its_owner_its_mode_and_who_asks() {
+async fn an_unwritable_database_is_reported_with_owner_mode_and_user() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2770) else {
         return;
@@ -353,7 +353,7 @@ async fn paid(shop: &Shop, database: &Path, who: Who) -> Program {
 }
 
 #[tokio::test]
-async fn who_may_only_read_reads_while_it_runs_after_a_kill_and_after_its_end() {
+async fn a_read_only_user_can_read_during_a_run_after_a_kill_and_after_a_stop() {
     // Also in a directory where a reader could leave files that the daemon cannot write.
     for mode in [0o2775, 0o2777] {
         let shop = Shop::open().await;
@@ -377,7 +377,7 @@ async fn who_may_only_read_reads_while_it_runs_after_a_kill_and_after_its_end() 
 }
 
 #[tokio::test]
-async fn on_a_mount_that_cannot_be_written_it_is_read() {
+async fn a_read_only_mount_can_be_read() {
     for is_killed in [false, true] {
         let shop = Shop::open().await;
         let place = shop.folder.path().join("still");
@@ -406,7 +406,7 @@ async fn on_a_mount_that_cannot_be_written_it_is_read() {
 /// Without its index, the log cannot be read without write permission, and the content of the file
 /// alone would be outdated.
 #[tokio::test]
-async fn a_log_that_cannot_be_read_is_named_rather_than_passed_over() {
+async fn an_unreadable_log_is_reported_instead_of_ignored() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2775) else {
         return;

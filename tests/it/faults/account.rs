@@ -107,7 +107,7 @@ async fn a_refused_key_stops_its_account_alone_until_it_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_key_put_right_is_found_by_the_next_probe_itself() {
+async fn a_corrected_key_is_found_by_the_next_probe() {
     let two = TwoAccounts::open().await;
     two.put_key("wrong-key-0000000000");
     two.drop_in_paid("OTHER-1").await;

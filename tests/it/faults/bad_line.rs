@@ -101,16 +101,16 @@ async fn carry(
 }
 
 #[tokio::test]
-async fn over_a_bad_line_it_is_late_and_nothing_else() {
+async fn a_bad_connection_only_causes_delays() {
     let mut shop = Shop::open().await;
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     shop.base_url = bad_line(&shop.base_url, seed).await;
-    it_is_late_and_nothing_else(shop).await;
+    only_delays_occur(shop).await;
 }
 
 /// Also used by `packet_loss`.
-pub async fn it_is_late_and_nothing_else(mut shop: Shop) {
+pub async fn only_delays_occur(mut shop: Shop) {
     shop.settings += "[http]\nrequest_timeout = \"1s\"\n";
     for n in 0..INVOICES {
         let id = shop.drop_in(&format!("ORD-{n}")).await;

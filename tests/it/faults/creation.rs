@@ -71,7 +71,7 @@ async fn an_order_of_the_same_id_that_is_not_ours_goes_to_a_person() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_made_is_rejected_in_words_that_help() {
+async fn an_impossible_creation_is_rejected_with_a_helpful_reason() {
     let shop = Shop::open().await;
     let insert = |external_id: &str, currency: &str, options: &str| {
         format!(

@@ -49,7 +49,7 @@ async fn a_second_daemon_is_refused_and_the_first_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_refused_and_left_as_it_is() {
+async fn a_foreign_database_is_refused_and_left_unchanged() {
     let shop = Shop::open().await;
     let path = shop.database();
     for (sql, why) in [
@@ -125,7 +125,7 @@ async fn no_flipped_bit_in_the_header_loses_the_invoices_silently() {
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_refused() {
+async fn an_unwritable_directory_is_refused() {
     let shop = Shop::open().await;
     let gone = shop.folder.path().join("absent");
     let text = shop
@@ -213,7 +213,7 @@ async fn a_database_locked_for_long_is_waited_for() {
 
 /// Decisions wait in memory, whose size is limited, however much is due.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_database_is_locked_only_so_much_is_asked() {
+async fn while_the_database_is_locked_requests_are_limited() {
     const DUE: usize = 9_000;
     // Memory holds 5,000 decisions; in addition, one batch is being written, and rows already read
     // from the queue are still polled.
@@ -243,7 +243,7 @@ async fn while_the_database_is_locked_only_so_much_is_asked() {
 
 /// Stopping does not wait for a lock either: unwritten observations are polled again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_database_does_not_hold_the_end_up() {
+async fn a_locked_database_does_not_delay_the_stop() {
     let shop = Shop::open().await;
     let first = Program::ready(&shop).await;
     let id = shop.drop_in("ORD-1").await;
@@ -372,7 +372,7 @@ async fn a_file_system_that_is_read_only_is_refused() {
 /// Restored from an older copy while stopped: lost events are recorded again with the same ids, in
 /// a new epoch, above every seq assigned before.
 #[tokio::test]
-async fn a_copy_put_back_says_the_lost_again_with_the_same_ids() {
+async fn after_a_restore_lost_events_are_recorded_again_with_the_same_ids() {
     let shop = Shop::open().await;
     let id = shop.drop_in("ORD-1").await;
     sqlite(&shop.database(), "PRAGMA wal_checkpoint(TRUNCATE)");
@@ -409,7 +409,7 @@ async fn a_copy_put_back_says_the_lost_again_with_the_same_ids() {
 /// The file is missing but its side file is not: a new database begins, with a warning and above
 /// all numbers.
 #[tokio::test]
-async fn a_database_that_vanished_is_not_replaced_in_silence() {
+async fn a_vanished_database_is_not_silently_replaced() {
     let shop = Shop::open().await;
     let id = shop.drop_in("ORD-1").await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();

@@ -32,7 +32,7 @@ const DEGRADED: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fails_makes_it_wait_or_end_and_says_nothing_untrue() {
+async fn a_failing_disk_makes_it_wait_or_exit_without_wrong_events() {
     if shim::library().is_none() {
         return;
     }
@@ -92,7 +92,7 @@ async fn failed(rule: Rule) -> &'static str {
 
 /// An unreadable file is not taken for a missing one, which would begin a new epoch.
 #[tokio::test]
-async fn a_side_file_that_cannot_be_read_is_no_copy_put_back() {
+async fn an_unreadable_side_file_is_no_sign_of_a_restore() {
     if shim::library().is_none() {
         return;
     }

@@ -45,7 +45,7 @@ fn order(id: &str, status: &str) -> String {
 }
 
 #[tokio::test]
-async fn answers_about_the_other_order_move_neither() {
+async fn answers_about_each_other_change_neither_order() {
     let mut shop = Shop::open().await;
     let (paid, open) = (shop.drop_in("PAID").await, shop.drop_in("OPEN").await);
     let is_swapped = Arc::new(AtomicUsize::new(1));
@@ -71,7 +71,7 @@ async fn answers_about_the_other_order_move_neither() {
 }
 
 #[tokio::test]
-async fn a_payment_that_comes_and_goes_is_said_once() {
+async fn a_payment_that_comes_and_goes_is_recorded_once() {
     let mut shop = Shop::open().await;
     let turns = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&turns);
@@ -97,7 +97,7 @@ async fn a_payment_that_comes_and_goes_is_said_once() {
 }
 
 #[tokio::test]
-async fn line_breaks_in_what_the_provider_says_forge_no_line_of_the_log() {
+async fn line_breaks_in_provider_text_forge_no_log_line() {
     for (format, begins) in [("text", "20"), ("json", "{")] {
         let mut shop = Shop::open().await;
         shop.configure(&format!("[log]\nlevel = \"debug\"\nformat = {format:?}\n"));
@@ -129,7 +129,7 @@ async fn line_breaks_in_what_the_provider_says_forge_no_line_of_the_log() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_gibibyte_takes_no_memory_and_neither_does_a_small_one_that_unpacks_to_much() {
+async fn a_body_of_a_gibibyte_takes_no_memory_compressed_or_not() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let piece = vec![b' '; MIB];
     for _ in 0..256 {

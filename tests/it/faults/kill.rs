@@ -14,7 +14,7 @@ const KILLS: usize = 40;
 const INVOICES_A_LIFE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_nothing_is_lost_and_nothing_said_twice() {
+async fn killed_at_any_moment_nothing_is_lost_or_recorded_twice() {
     let shop = Shop::open().await;
     // Answers are lost too, so that creations are repeated.
     let lost = Fault::new(FaultKind::Reset).on(Operation::Create);

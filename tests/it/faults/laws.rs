@@ -64,7 +64,7 @@ fn frame(payload: &[u8]) -> (String, Vec<u8>) {
 
 /// Checks the laws for a stopped shop. `runs` has the output of each run of the program, in order.
 pub async fn hold(shop: &Shop, runs: &[Left]) {
-    let said = hold_in_the_books(shop).await;
+    let said = hold_in_the_database(shop).await;
     let frames = runs.iter().map(|run| nats_frames(&run.stdout)).collect();
     delivered(&said, frames);
     key_is_nowhere(shop, runs);
@@ -72,7 +72,7 @@ pub async fn hold(shop: &Shop, runs: &[Left]) {
 
 /// The laws that can be checked with the database and the provider's state alone. Returns the
 /// payloads by event id, in the order of the outbox.
-pub async fn hold_in_the_books(shop: &Shop) -> Vec<(String, Vec<u8>)> {
+pub async fn hold_in_the_database(shop: &Shop) -> Vec<(String, Vec<u8>)> {
     let mut connection = shop.connect().await;
     intact(&mut connection).await;
     let said = dense(&mut connection).await;

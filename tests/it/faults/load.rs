@@ -28,7 +28,7 @@ const SYNCHRONOUS: &str = "FULL";
 const WAL_BYTES: u64 = 128 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eight_programs_beside_a_busy_daemon_are_never_turned_away() {
+async fn eight_programs_beside_a_busy_daemon_never_get_busy_errors() {
     if !drivers::has_python() {
         assert!(std::env::var_os("CI").is_none(), "CI needs python3");
         eprintln!("skipped: python3 is missing here");
@@ -62,7 +62,7 @@ async fn eight_programs_beside_a_busy_daemon_are_never_turned_away() {
 }
 
 #[tokio::test]
-async fn a_program_that_keeps_a_read_transaction_open_is_named_until_it_ends_it() {
+async fn an_open_read_transaction_is_reported_until_it_ends() {
     let shop = Shop::open().await;
     shop.drop_in("ORD-1").await;
     let mut daemon = Program::ready(&shop).await;

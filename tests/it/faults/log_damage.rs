@@ -13,7 +13,7 @@ const INVOICES: usize = 10;
 
 /// Lost data is noticed, polled again, and recorded again with the same ids.
 #[tokio::test]
-async fn a_damaged_log_loses_nothing_that_is_not_asked_again() {
+async fn data_lost_with_a_damaged_log_is_polled_again() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -55,7 +55,7 @@ async fn damaged(rng: &mut fastrand::Rng, is_cut: bool) -> bool {
     let program = Program::ready(&shop).await;
     all_paid(&shop).await;
     let second = program.stop().await;
-    let said = laws::hold_in_the_books(&shop).await;
+    let said = laws::hold_in_the_database(&shop).await;
     assert_eq!(said.len(), INVOICES);
     // A consumer that removes duplicates by id has received each event once.
     let frames = [&first, &second].map(|left| laws::nats_frames(&left.stdout));

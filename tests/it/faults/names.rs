@@ -71,7 +71,7 @@ fn other_names(shop: &Shop) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn a_database_has_one_daemon_and_one_epoch_by_whatever_link_it_is_called() {
+async fn a_database_has_one_daemon_and_one_epoch_under_every_link() {
     let shop = Shop::open().await;
     let links = other_names(&shop);
     let epoch = shop.ask(EPOCH).await;
@@ -109,7 +109,7 @@ async fn a_database_has_one_daemon_and_one_epoch_by_whatever_link_it_is_called()
 }
 
 #[tokio::test]
-async fn by_a_link_that_leads_nowhere_yet_the_database_is_made_where_it_leads() {
+async fn a_dangling_link_creates_the_database_at_its_target() {
     let shop = Shop::open().await;
     let root = shop.folder.path();
     fs::create_dir(root.join("etc")).unwrap();
@@ -129,7 +129,7 @@ async fn by_a_link_that_leads_nowhere_yet_the_database_is_made_where_it_leads() 
 
 /// Programs that use the original name must see the restored database.
 #[tokio::test]
-async fn a_copy_is_made_and_put_back_through_links_which_stay() {
+async fn backup_and_restore_work_through_links_which_stay() {
     let shop = Shop::open().await;
     let name = other_names(&shop).swap_remove(0);
     shop.drop_in("ORD-1").await;
@@ -159,7 +159,7 @@ async fn a_copy_is_made_and_put_back_through_links_which_stay() {
 
 /// SQLite has a separate log and separate locks for each name of a file.
 #[tokio::test]
-async fn a_database_with_a_hard_link_is_refused_by_every_name_until_one_is_left() {
+async fn a_database_with_hard_links_is_refused_until_one_name_is_left() {
     let shop = Shop::open().await;
     let id = shop.drop_in("ORD-1").await;
     let second = shop.folder.path().join("second.db");

@@ -87,7 +87,7 @@ struct Outage {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_day_without_the_provider_all_is_caught_up_within_the_budget() {
+async fn after_a_days_outage_everything_is_caught_up_within_the_rate_limit() {
     if shim::library().is_none() {
         return;
     }

@@ -33,7 +33,7 @@ async fn until_paid(shop: &Shop, count: usize) {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_delays_neither_polling_nor_the_end_and_loses_nothing() {
+async fn a_stalled_reader_delays_neither_polling_nor_the_stop_and_loses_nothing() {
     let shop = Shop::open().await;
     drop_in_paid(&shop, EVENTS, BURDEN).await;
     let program = Program::ready_with(&shop, Stdout::Unread).await;
@@ -56,7 +56,7 @@ async fn a_reader_that_stalls_delays_neither_polling_nor_the_end_and_loses_nothi
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_back_gets_everything() {
+async fn a_reader_that_continues_gets_everything() {
     let shop = Shop::open().await;
     drop_in_paid(&shop, EVENTS, BURDEN).await;
     let mut program = Program::ready_with(&shop, Stdout::Unread).await;
@@ -139,7 +139,7 @@ async fn without_a_stderr_nothing_panics() {
 }
 
 #[tokio::test]
-async fn every_format_tells_the_outbox() {
+async fn every_format_delivers_the_outbox() {
     for (format, parse) in [
         (
             "hpub",
@@ -168,7 +168,7 @@ async fn every_format_tells_the_outbox() {
 }
 
 #[tokio::test]
-async fn with_the_feed_off_its_place_is_kept() {
+async fn with_the_feed_off_its_position_is_kept() {
     let mut shop = Shop::open().await;
     drop_in_paid(&shop, 1, 1).await;
     let program = Program::ready(&shop).await;

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use super::bad_line::it_is_late_and_nothing_else;
+use super::bad_line::only_delays_occur;
 use super::program::is_missing;
 use crate::shop::Shop;
 
@@ -17,10 +17,10 @@ const INSIDE: &str = "PAYRECOND_TEST_LOSES_PACKETS";
 const LOST_AT_LEAST: u64 = 50;
 
 #[tokio::test]
-async fn over_a_network_that_loses_a_fifth_it_is_late_and_nothing_else() {
+async fn a_network_that_loses_a_fifth_only_causes_delays() {
     if std::env::var_os(INSIDE).is_some() {
         assert!(succeeds(&["nft", RULES]));
-        it_is_late_and_nothing_else(Shop::open().await).await;
+        only_delays_occur(Shop::open().await).await;
         let lost = lost();
         println!("{lost} packets lost");
         assert!(lost >= LOST_AT_LEAST, "{lost} packets lost");
@@ -34,7 +34,7 @@ async fn over_a_network_that_loses_a_fifth_it_is_late_and_nothing_else() {
         .args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture"])
-        .arg("faults::packet_loss::over_a_network_that_loses_a_fifth_it_is_late_and_nothing_else")
+        .arg("faults::packet_loss::a_network_that_loses_a_fifth_only_causes_delays")
         .env(INSIDE, "1");
     let ended = tokio::task::spawn_blocking(move || again.output());
     let ended = ended.await.unwrap().unwrap();

@@ -32,7 +32,7 @@ const POINTS: &[(&str, &str, &str)] = &[
 const TIMES: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_named_point_it_goes_on_and_says_nothing_twice() {
+async fn killed_at_any_named_point_nothing_is_recorded_twice() {
     if shim::library().is_none() {
         return;
     }

@@ -35,7 +35,7 @@ struct Day {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_said_survives_the_loss_of_power() {
+async fn recorded_events_survive_a_power_failure() {
     let Some(day) = Day::take_down().await else {
         return;
     };
@@ -51,7 +51,7 @@ async fn what_was_said_survives_the_loss_of_power() {
 /// The control: as with `synchronous=NORMAL`, the write-ahead log is not synced with each commit.
 /// Then events are lost, and the checker must notice it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sync_of_each_commit_what_was_said_is_lost() {
+async fn without_a_sync_per_commit_events_are_lost() {
     let Some(day) = Day::take_down().await else {
         return;
     };
@@ -161,7 +161,7 @@ impl Day {
             .into_values()
             .partition(|stdout| stdout.starts_with(b"{"));
         let mut runs: Vec<Left> = runs.into_iter().map(Left::of_stdout).collect();
-        self.holds_what_was_said(&added, &runs).await;
+        self.has_every_recorded_event(&added, &runs).await;
 
         runs.push(self.once().await);
         // An order that had to be created is polled when its time comes.
@@ -192,7 +192,7 @@ impl Day {
 
     /// Before anything is polled again: each event that a reader has received exists, and so does
     /// each row that `add` has shown; nothing is acknowledged that was not received.
-    async fn holds_what_was_said(&self, added: &[Vec<u8>], runs: &[Left]) {
+    async fn has_every_recorded_event(&self, added: &[Vec<u8>], runs: &[Left]) {
         let mut heard = 0;
         for run in runs {
             for (id, payload) in laws::nats_frames(&run.stdout) {

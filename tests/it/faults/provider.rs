@@ -25,7 +25,7 @@ const FAILURES: [(FaultKind, &str); 10] = [
 ];
 
 #[tokio::test]
-async fn no_failure_moves_a_status_and_each_passes() {
+async fn no_failure_changes_a_status_and_each_recovers() {
     for (kind, words) in FAILURES {
         let mut shop = Shop::open().await;
         shop.settings += "[http]\nrequest_timeout = \"300ms\"\n";
@@ -93,7 +93,7 @@ async fn retry_after_is_kept_and_capped() {
 }
 
 #[tokio::test]
-async fn the_budget_and_the_number_in_flight_are_kept() {
+async fn the_rate_limit_and_max_in_flight_are_kept() {
     let mut shop = Shop::with(SandboxOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         latency: Duration::from_millis(30),
@@ -124,7 +124,7 @@ async fn the_budget_and_the_number_in_flight_are_kept() {
 }
 
 #[tokio::test]
-async fn an_ended_invoice_that_is_nudged_gets_its_look() {
+async fn a_nudged_ended_invoice_is_polled() {
     let mut shop = Shop::open().await;
     shop.settings += "checks_after_expiry = [\"1s\"]\n";
     let id = shop.drop_in("ORD-1").await;
@@ -159,7 +159,7 @@ async fn an_ended_invoice_that_is_nudged_gets_its_look() {
 
 /// "Not found" counts after the grace, and only while the service works.
 #[tokio::test]
-async fn a_missing_order_goes_to_a_person_only_while_the_service_works() {
+async fn a_missing_order_goes_to_review_only_while_the_service_works() {
     let mut shop = Shop::open().await;
     shop.settings += "not_found_grace = \"500ms\"\n";
     shop.drop_in("THERE").await;
@@ -194,7 +194,7 @@ async fn a_missing_order_goes_to_a_person_only_while_the_service_works() {
 }
 
 #[tokio::test]
-async fn what_the_provider_takes_back_is_not_taken_back() {
+async fn a_payment_withdrawn_by_the_provider_stays_paid() {
     let shop = Shop::open().await;
     let ended = shop.drop_in("ENDED").await;
     shop.world.cancel(&ended, false).unwrap();
@@ -225,7 +225,7 @@ async fn what_the_provider_takes_back_is_not_taken_back() {
 /// Requests for some orders always fail, and these orders are the newest. The others do not wait
 /// for them.
 #[tokio::test]
-async fn a_few_poisoned_orders_starve_nobody() {
+async fn a_few_failing_orders_do_not_starve_others() {
     let poison = Arc::new(Mutex::new(HashSet::<String>::new()));
     let mut shop = Shop::open().await;
     let gate = poisoned(&shop, Arc::clone(&poison)).await;

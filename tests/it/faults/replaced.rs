@@ -61,7 +61,11 @@ impl Scene {
     }
 
     /// The daemon exits with an error; then it is started again, and both payments are recorded.
-    async fn ends_aloud_and_goes_on(mut self, why: &str, new_epoch: bool) -> (Shop, Vec<Left>) {
+    async fn exits_with_an_error_and_restarts(
+        mut self,
+        why: &str,
+        new_epoch: bool,
+    ) -> (Shop, Vec<Left>) {
         self.program.notified.until("STOPPING=1").await;
         let status = |line: &&String| line.starts_with("STATUS=") && line.contains(why);
         let told = &self.program.notified.told;
@@ -116,12 +120,12 @@ fn both_were_told(left: &[Left], names: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_removed_and_put_back_from_a_copy_is_noticed() {
+async fn a_database_replaced_by_a_copy_is_noticed() {
     let scene = Scene::set_up().await;
     scene.remove(&["", "-wal", "-shm"]);
     fs::copy(&scene.copy, scene.file("")).unwrap();
     let (shop, left) = scene
-        .ends_aloud_and_goes_on("while it was open", true)
+        .exits_with_an_error_and_restarts("while it was open", true)
         .await;
     both_were_told(&left, &["EARLY", "EARLY", "LATER"]);
     laws::hold(&shop, &left[1..]).await;
@@ -129,17 +133,19 @@ async fn a_database_that_is_removed_and_put_back_from_a_copy_is_noticed() {
 
 /// Like rsync and mv: the old log stays, and SQLite would write it into the new file.
 #[tokio::test]
-async fn a_copy_moved_over_the_database_is_not_mixed_with_the_log_that_stayed() {
+async fn a_copy_moved_over_the_database_is_not_mixed_with_the_old_log() {
     let scene = Scene::set_up().await;
     fs::rename(&scene.copy, scene.file("")).unwrap();
-    let (shop, left) = scene.ends_aloud_and_goes_on("was replaced", true).await;
+    let (shop, left) = scene
+        .exits_with_an_error_and_restarts("was replaced", true)
+        .await;
     both_were_told(&left, &["EARLY", "EARLY", "LATER"]);
     laws::hold(&shop, &left[1..]).await;
 }
 
 /// A link whose target changes, such as `current`.
 #[tokio::test]
-async fn a_link_that_is_made_to_lead_elsewhere_is_noticed() {
+async fn a_changed_link_is_noticed() {
     let shop = Shop::open().await;
     let link = shop.folder.path().join("link.db");
     symlink("payrecond.db", &link).unwrap();
@@ -159,7 +165,7 @@ async fn a_link_that_is_made_to_lead_elsewhere_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_removed_ends_it_and_the_next_start_makes_one() {
+async fn a_removed_database_ends_the_daemon_and_the_next_start_creates_one() {
     for suffixes in [&["", "-wal", "-shm"][..], &[""]] {
         let mut scene = Scene::set_up().await;
         scene.remove(suffixes);
@@ -180,11 +186,13 @@ async fn a_database_that_is_removed_ends_it_and_the_next_start_makes_one() {
 
 /// The last writes are only in the `-wal` file: they are saved into the database.
 #[tokio::test]
-async fn a_log_that_is_removed_is_noticed_and_what_stood_in_it_is_saved() {
+async fn a_removed_log_is_noticed_and_its_content_saved() {
     for suffixes in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
         let scene = Scene::set_up().await;
         scene.remove(suffixes);
-        let (shop, left) = scene.ends_aloud_and_goes_on("was removed", false).await;
+        let (shop, left) = scene
+            .exits_with_an_error_and_restarts("was removed", false)
+            .await;
         both_were_told(&left, &["EARLY", "LATER"]);
         laws::hold(&shop, &left).await;
     }
@@ -192,13 +200,13 @@ async fn a_log_that_is_removed_is_noticed_and_what_stood_in_it_is_saved() {
 
 /// With SQLite's own means, through its locks: the file stays the same, its content is older.
 #[tokio::test]
-async fn older_content_put_into_the_open_database_is_noticed_and_no_number_is_given_again() {
+async fn older_content_in_the_open_database_is_noticed_and_no_seq_is_repeated() {
     let scene = Scene::set_up().await;
     let side = fs::read_to_string(scene.file(".high-water")).unwrap();
     let restore = format!(".restore {}", scene.copy.display());
     sqlite(&scene.shop.database(), &restore);
     let (shop, left) = scene
-        .ends_aloud_and_goes_on("an older copy was put back", true)
+        .exits_with_an_error_and_restarts("an older copy was put back", true)
         .await;
     both_were_told(&left, &["EARLY", "EARLY", "LATER"]);
     assert_ne!(shop.ask("SELECT min(seq) FROM outbox").await, "1");
@@ -208,7 +216,7 @@ async fn older_content_put_into_the_open_database_is_noticed_and_no_number_is_gi
 
 /// No daemon runs: a command is the first to assign a seq.
 #[tokio::test]
-async fn a_command_gives_out_no_number_in_a_database_that_was_put_back() {
+async fn a_command_assigns_no_seq_in_a_restored_database() {
     for loses_side_file in [false, true] {
         let shop = Shop::open().await;
         program::write_config(&shop);
@@ -254,7 +262,7 @@ async fn a_command_gives_out_no_number_in_a_database_that_was_put_back() {
 
 /// A long-running feed also has the old file open.
 #[tokio::test]
-async fn a_feed_that_follows_ends_when_the_database_is_replaced() {
+async fn a_following_feed_ends_when_the_database_is_replaced() {
     let shop = Shop::open().await;
     program::write_config(&shop);
     let mut feed = program::program(shop.folder.path());

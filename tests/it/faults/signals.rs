@@ -14,7 +14,7 @@ use crate::shop::Shop;
 const TOLD_TWICE: usize = 10;
 
 #[tokio::test]
-async fn the_service_manager_is_told_how_it_goes() {
+async fn the_service_manager_gets_the_status() {
     let shop = Shop::open().await;
     let mut command = program::command(&shop);
     command.env("WATCHDOG_USEC", "200000");
@@ -35,7 +35,7 @@ async fn the_service_manager_is_told_how_it_goes() {
 
 /// Its socket takes some messages and then blocks the sender.
 #[tokio::test]
-async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
+async fn a_service_manager_that_does_not_read_delays_nothing() {
     let shop = Shop::open().await;
     let mut command = program::command(&shop);
     command.env("WATCHDOG_USEC", "200000");
@@ -57,7 +57,7 @@ async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_long_interval_starves_no_watchdog() {
+async fn a_long_interval_does_not_stop_watchdog_pings() {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nintake_interval = \"1m\"\n".into();
     let mut command = program::command(&shop);
@@ -76,7 +76,7 @@ async fn a_long_interval_starves_no_watchdog() {
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_finished_before_the_end() {
+async fn requests_in_flight_are_finished_before_the_exit() {
     let mut shop = Shop::open().await;
     // The answer takes a second or two; one byte at a time is too slow for the default.
     shop.settings += "intake_interval = \"1m\"\n";
@@ -124,7 +124,7 @@ async fn what_is_under_way_is_finished_before_the_end() {
 
 /// A provider that never answers, and a time-out far longer than the limit of the stop.
 #[tokio::test]
-async fn a_provider_that_is_silent_does_not_hold_the_end_up() {
+async fn a_silent_provider_does_not_delay_the_stop() {
     let mut shop = Shop::open().await;
     shop.settings =
         "[polling]\nintake_interval = \"1m\"\n[http]\nrequest_timeout = \"5m\"\n".into();
@@ -147,7 +147,7 @@ async fn a_provider_that_is_silent_does_not_hold_the_end_up() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_at_once() {
+async fn a_second_signal_exits_at_once() {
     let mut shop = Shop::open().await;
     shop.settings += "[http]\nrequest_timeout = \"5m\"\n";
     shop.world.set_faults(vec![Fault::new(FaultKind::Timeout)]);
@@ -165,7 +165,7 @@ async fn a_second_signal_ends_at_once() {
 
 /// Stopped, and stopped again before it has ended, at any moment of its work.
 #[tokio::test]
-async fn told_twice_at_any_moment_it_loses_nothing() {
+async fn two_signals_at_any_moment_lose_nothing() {
     let shop = Shop::open().await;
     let seed = fastrand::u64(..);
     println!("seed {seed}");

@@ -46,7 +46,7 @@ struct Soak {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_life_full_of_faults_takes_no_more_than_a_short_one() {
+async fn a_long_run_with_faults_takes_no_more_resources_than_a_short_one() {
     if shim::library().is_none() {
         return;
     }
@@ -60,7 +60,7 @@ async fn a_long_life_full_of_faults_takes_no_more_than_a_short_one() {
     }
     bot.stop().await;
     soak.all_was_heard(waves * wave);
-    soak.laws_hold_for_what_is_left().await;
+    soak.laws_hold_for_the_remaining_data().await;
 }
 
 impl Soak {
@@ -192,8 +192,8 @@ impl Soak {
         }
     }
 
-    async fn laws_hold_for_what_is_left(&self) {
-        let said = laws::hold_in_the_books(&self.shop).await;
+    async fn laws_hold_for_the_remaining_data(&self) {
+        let said = laws::hold_in_the_database(&self.shop).await;
         assert!(!said.is_empty(), "the last wave is still there");
         // Only now: reading the file by other means would drop the locks of the readers here.
         laws::key_is_nowhere(&self.shop, &[]);

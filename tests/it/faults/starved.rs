@@ -20,7 +20,7 @@ async fn until_paid(shop: &Shop, count: usize) {
 }
 
 #[tokio::test]
-async fn stopped_and_continued_it_goes_on_where_it_was() {
+async fn after_a_sigstop_it_continues_where_it_was() {
     let shop = Shop::open().await;
     let program = Program::ready(&shop).await;
     let mut ids = Vec::new();
@@ -165,7 +165,7 @@ async fn a_soft_limit_of_open_files_is_raised_as_far_as_the_hard_one() {
 
 /// Too few to start, too few to work, or just enough: it works, or exits with a cause.
 #[tokio::test]
-async fn with_few_file_descriptors_it_works_or_ends_with_a_cause() {
+async fn with_few_file_descriptors_it_works_or_exits_with_a_cause() {
     for (files, is_too_few) in [(8, true), (14, true), (18, true), (32, false)] {
         let shop = Shop::open().await;
         twenty_of_each(&shop).await;
@@ -245,7 +245,7 @@ async fn under_limit(shop: &Shop, files: u32) -> Left {
 
 /// Each sync takes 50 ms: requests continue meanwhile, and nothing is abandoned.
 #[tokio::test]
-async fn a_slow_disk_makes_it_slow_and_nothing_else() {
+async fn a_slow_disk_only_slows_it_down() {
     if shim::library().is_none() {
         return;
     }

@@ -52,7 +52,7 @@ async fn goes_on(shop: &Shop, jump_s: i64, ids: &[String], paid: usize) {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_makes_no_storm_no_stall_and_nothing_untrue() {
+async fn a_clock_jump_causes_no_request_storm_stall_or_wrong_event() {
     if shim::library().is_none() {
         return;
     }

@@ -47,7 +47,7 @@ async fn is_fed(program: &mut Program) {
 }
 
 #[tokio::test]
-async fn a_poller_that_hangs_alone_starves_the_watchdog() {
+async fn a_hanging_poller_stops_the_watchdog_pings() {
     let mut shop = Shop::open().await;
     let key = shop.folder.path().join("other.key");
     std::fs::write(&key, "other-key-9876543210").unwrap();
@@ -75,7 +75,7 @@ async fn a_poller_that_hangs_alone_starves_the_watchdog() {
 }
 
 #[tokio::test]
-async fn a_write_that_hangs_starves_the_watchdog() {
+async fn a_hanging_write_stops_the_watchdog_pings() {
     if shim::library().is_none() {
         return;
     }
@@ -108,7 +108,7 @@ async fn a_write_that_hangs_starves_the_watchdog() {
 }
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_reached_starves_no_watchdog() {
+async fn an_unreachable_provider_does_not_stop_watchdog_pings() {
     let mut shop = Shop::open().await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     shop.base_url = format!("http://{}", nobody.local_addr().unwrap());
@@ -126,7 +126,7 @@ async fn a_provider_that_cannot_be_reached_starves_no_watchdog() {
 
 /// Each task of each account waits for the lock in turn, each for the whole time-out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_locked_for_long_starves_no_watchdog() {
+async fn a_long_database_lock_does_not_stop_watchdog_pings() {
     let mut shop = Shop::open().await;
     let stores = ["one", "two", "three", "four"];
     for name in stores {

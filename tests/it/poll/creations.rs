@@ -194,7 +194,7 @@ async fn an_order_from_before_the_creation_was_first_sent_is_not_adopted() {
 
 /// Of several orders with the label, the paid one counts. The search reads every page.
 #[tokio::test]
-async fn an_order_that_the_shop_made_itself_is_found_in_the_list() {
+async fn an_order_created_by_the_shop_is_found_in_the_list() {
     let shop = shop().await;
     let maker = Arc::new(Maker::default());
     let now = SystemClock::new().now();

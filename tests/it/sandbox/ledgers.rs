@@ -159,7 +159,7 @@ async fn partners_of_every_kind_are_in_the_ledger() {
 }
 
 #[tokio::test]
-async fn the_bot_api_refuses_in_its_own_words() {
+async fn the_bot_api_has_its_own_error_format() {
     let bench = Bench::plain().await;
     let answer =
         async |path: &str| send(bench.client.get(format!("{}{path}", bench.sandbox.url()))).await;
@@ -313,7 +313,7 @@ async fn pages_of_the_wallet_go_by_position() {
 }
 
 #[tokio::test]
-async fn an_operation_in_progress_comes_to_its_end() {
+async fn an_operation_in_progress_ends() {
     let bench = Bench::plain().await;
     let mut started = roubles("ORD-1", "100", "card");
     started["status"] = json!("in_progress");
@@ -351,7 +351,7 @@ async fn an_operation_in_progress_comes_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_dead_token_is_told_by_a_header_alone() {
+async fn an_invalid_token_is_reported_only_by_a_header() {
     let bench = Bench::with(SandboxOptions {
         variants: vec![Variant::YooMoneyDeadToken],
         ..SandboxOptions::default()

@@ -117,7 +117,7 @@ async fn a_payment_waits_with_its_link_and_metadata_as_text() {
 }
 
 #[tokio::test]
-async fn a_key_repeats_its_answer_and_is_good_for_one_request() {
+async fn a_key_repeats_its_answer_for_one_request() {
     let bench = Bench::plain().await;
     let (_, first) = send(bench.kassa_post("/payments", "k1", &creation("A"))).await;
     bench.control("POST", "/orders/A/pay", "").await;
@@ -222,7 +222,7 @@ async fn held_money_is_paid_but_not_captured() {
 }
 
 #[tokio::test]
-async fn ends_differ_by_their_reason_alone() {
+async fn ends_differ_only_by_their_reason() {
     let bench = Bench::plain().await;
     for name in ["EXPIRED", "DECLINED", "HELD"] {
         bench.payment(name, name != "HELD").await;
@@ -262,7 +262,7 @@ async fn ends_differ_by_their_reason_alone() {
 }
 
 #[tokio::test]
-async fn a_refund_leaves_succeeded_and_has_an_object_of_its_own() {
+async fn a_refund_keeps_succeeded_and_is_a_separate_object() {
     let bench = Bench::plain().await;
     let id = bench.payment("ORD-1", true).await;
     assert_eq!(
@@ -370,7 +370,7 @@ async fn the_list_holds_ten_newest_first_and_goes_on_by_cursor() {
 }
 
 #[tokio::test]
-async fn what_was_captured_since_is_found_by_its_time() {
+async fn payments_are_found_by_their_capture_time() {
     let bench = Bench::plain().await;
     seeded(&bench, 30);
     for name in ["Y-3", "Y-20"] {

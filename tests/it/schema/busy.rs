@@ -33,13 +33,13 @@ except sqlite3.Error as error:
 "#;
 
 #[tokio::test]
-async fn a_program_that_waits_five_seconds_is_never_turned_away() {
+async fn a_program_that_waits_five_seconds_never_gets_a_busy_error() {
     beside_a_busy_store(100, 0, 1, 500).await;
 }
 
 /// Two writers without a pause between them never leave the lock free by themselves.
 #[tokio::test]
-async fn nor_when_the_daemon_never_pauses_between_long_commits() {
+async fn no_busy_error_even_if_the_daemon_never_pauses() {
     beside_a_busy_store(1, 10_000, 2, 5_000).await;
 }
 

@@ -48,7 +48,7 @@ const TOO_NEW: &[&str] = &[
 ];
 
 #[test]
-fn the_schema_asks_for_nothing_newer_than_sqlite_3_34() {
+fn the_schema_needs_nothing_newer_than_sqlite_3_34() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
     let mut files = 0;
     for entry in fs::read_dir(folder).unwrap() {

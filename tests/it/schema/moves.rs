@@ -18,7 +18,7 @@ fn path_to(status: Status) -> (i64, &'static [&'static str]) {
 }
 
 #[tokio::test]
-async fn the_triggers_know_the_same_moves_as_the_domain() {
+async fn the_triggers_allow_the_same_transitions_as_the_domain() {
     let mut cases: Vec<Case> = Vec::new();
     for from in Status::ALL {
         let (id, path) = path_to(from);

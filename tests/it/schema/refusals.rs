@@ -427,7 +427,7 @@ const CLAUSES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn a_row_that_cannot_be_meant_is_refused_under_every_conflict_clause() {
+async fn an_invalid_row_is_refused_under_every_conflict_clause() {
     let mut cases: Vec<Case> = Vec::new();
     let mut broken = |columns: &str, values: &str, message: &'static str| {
         for (verb, tail) in CLAUSES {
@@ -479,7 +479,7 @@ async fn a_row_that_cannot_be_meant_is_refused_under_every_conflict_clause() {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn what_can_be_meant_is_taken_as_it_is() {
+async fn a_valid_row_is_stored_unchanged() {
     let row = |ask: &'static str, columns: &str, values: &str, answer: &'static str| {
         let sql = format!("INSERT INTO invoices ({columns}) VALUES ({values})");
         gives(&sql.clone(), &sql, ask, answer)

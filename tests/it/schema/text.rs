@@ -65,7 +65,7 @@ const COLUMNS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn text_that_is_no_utf8_is_refused_in_every_column() {
+async fn invalid_utf8_is_refused_in_every_column() {
     let mut cases: Vec<Case> = Vec::new();
     for (column, message) in COLUMNS {
         for bytes in NO_UTF8 {
@@ -89,7 +89,7 @@ async fn text_that_is_no_utf8_is_refused_in_every_column() {
 }
 
 #[tokio::test]
-async fn text_that_is_utf8_stays_as_it_is() {
+async fn valid_utf8_is_stored_unchanged() {
     let mut cases: Vec<Case> = Vec::new();
     let ask = "SELECT hex(external_id) FROM invoices ORDER BY id DESC LIMIT 1";
     // A replacement character that the shop wrote itself, the limits of each length, a flag of two
@@ -124,7 +124,7 @@ async fn text_that_is_utf8_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_float_bound_into_a_text_column_is_refused_with_what_to_do() {
+async fn a_float_bound_into_a_text_column_is_refused_with_advice() {
     let mut cases: Vec<Case> = Vec::new();
     let mut float = |columns: &str, values: &str, message: &'static str| {
         for verb in ["INSERT", "INSERT OR IGNORE", "REPLACE"] {

@@ -76,7 +76,7 @@ async fn only_the_daemon_writes_transactions() {
 }
 
 #[tokio::test]
-async fn transactions_are_taken_by_an_invoice_and_go_with_it() {
+async fn transactions_belong_to_an_invoice_and_are_deleted_with_it() {
     let take = format!(
         "UPDATE transactions SET invoice_id = {PENDING}, daemon_writes = daemon_writes + 1"
     );

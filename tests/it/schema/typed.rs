@@ -10,7 +10,7 @@ use super::{Scene, connect, drivers};
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn values_bound_by_python_mean_what_they_say_or_are_refused() {
+async fn values_bound_by_python_are_stored_exactly_or_refused() {
     if !drivers::has_python() {
         assert!(std::env::var_os("CI").is_none(), "CI needs python3");
         eprintln!("python3 is missing here: bound values are not tried");
@@ -135,7 +135,7 @@ async fn values_bound_by_python_mean_what_they_say_or_are_refused() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_utf8_stop_no_other_invoice() {
+async fn invalid_utf8_does_not_block_other_invoices() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd.db");
     // Schema 1 accepted them.

@@ -79,7 +79,7 @@ async fn a_program_changes_nothing_but_metadata_and_a_nudge() {
 }
 
 #[tokio::test]
-async fn metadata_is_the_programs_in_every_state() {
+async fn metadata_can_be_changed_in_every_state() {
     let set =
         |id: i64, value: &str| format!("UPDATE invoices SET metadata = {value} WHERE id = {id}");
     let mut cases = Vec::new();
@@ -120,7 +120,7 @@ async fn metadata_is_the_programs_in_every_state() {
 }
 
 #[tokio::test]
-async fn a_nudge_asks_for_a_look_except_where_there_is_nothing_to_look_at() {
+async fn a_nudge_plans_a_poll_unless_the_status_is_final() {
     let mut cases = Vec::new();
     for id in [
         PENDING,
@@ -154,7 +154,7 @@ async fn a_nudge_asks_for_a_look_except_where_there_is_nothing_to_look_at() {
 }
 
 #[tokio::test]
-async fn only_what_nobody_waits_for_can_be_deleted() {
+async fn only_unneeded_rows_can_be_deleted() {
     let delete = |id: i64| format!("DELETE FROM invoices WHERE id = {id}");
     let mut cases = Vec::new();
     for id in [PAID, REJECTED, EXPIRED_FOR_GOOD, REQUESTED] {

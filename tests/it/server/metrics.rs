@@ -229,7 +229,7 @@ async fn metrics_are_well_formed_from_the_first_scrape_on() {
 }
 
 #[tokio::test]
-async fn what_the_daemon_does_is_counted() {
+async fn the_daemons_work_is_counted() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     let id = shop.drop_in("ORD-1").await;
@@ -286,7 +286,7 @@ async fn what_the_daemon_does_is_counted() {
 }
 
 #[tokio::test]
-async fn invoices_lags_and_failures_are_told() {
+async fn invoices_lags_and_failures_are_exported() {
     let (shop, place) = open_with_socket().await;
     shop.execute("INSERT INTO consumers (name) VALUES ('bo\"t')")
         .await;
@@ -379,7 +379,7 @@ async fn pages_of_the_list_are_measured() {
 /// At most a hundred consumers are shown; the one that lags is among them, and its lag is a
 /// separate metric.
 #[tokio::test]
-async fn the_consumer_that_is_furthest_behind_is_told_of_however_many_there_are() {
+async fn the_consumer_furthest_behind_is_exported_however_many_there_are() {
     let (shop, place) = open_with_socket().await;
     let id = shop.drop_in("ORD-1").await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
@@ -405,7 +405,7 @@ async fn the_consumer_that_is_furthest_behind_is_told_of_however_many_there_are(
 }
 
 #[tokio::test]
-async fn a_feed_that_is_switched_off_lags_behind_nothing() {
+async fn a_disabled_feed_has_no_lag() {
     let (mut shop, place) = open_with_socket().await;
     let daemon = shop.start();
     shop.until("SELECT count(*) FROM consumers WHERE name = 'stdout'", "1")

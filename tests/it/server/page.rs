@@ -115,7 +115,7 @@ async fn drop_in_attack(shop: &Shop) {
 }
 
 #[tokio::test]
-async fn the_page_says_at_once_that_payments_are_noticed() {
+async fn the_page_shows_at_once_that_payments_are_detected() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     let empty = ask_until(&place, "/", &[], |answer| answer.code == 200).await;
@@ -145,7 +145,7 @@ async fn the_page_says_at_once_that_payments_are_noticed() {
 }
 
 #[tokio::test]
-async fn the_page_says_at_once_that_payments_are_not_noticed() {
+async fn the_page_shows_at_once_that_payments_are_not_detected() {
     let mut shop = Shop::refusing_the_key().await;
     let place = Place::Unix(with_socket(&mut shop));
     let daemon = shop.start();
@@ -162,7 +162,7 @@ async fn the_page_says_at_once_that_payments_are_not_noticed() {
 }
 
 #[tokio::test]
-async fn an_unknown_account_is_told_beside_another_trouble() {
+async fn an_unknown_account_is_shown_beside_another_failure() {
     let mut shop = Shop::refusing_the_key().await;
     let place = Place::Unix(with_socket(&mut shop));
     let daemon = shop.start();
@@ -196,7 +196,7 @@ async fn an_account_that_is_switched_off_is_shown_as_such() {
 }
 
 #[tokio::test]
-async fn a_reader_who_is_far_behind_is_an_alarm() {
+async fn a_consumer_far_behind_is_an_alarm() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     shop.execute("INSERT INTO consumers (name) VALUES ('bot')")
@@ -244,7 +244,7 @@ async fn what_needs_a_person_is_shown_with_its_reason() {
 }
 
 #[tokio::test]
-async fn what_strangers_write_is_text_on_every_page() {
+async fn foreign_text_is_escaped_on_every_page() {
     let mut shop = Shop::open().await;
     // An order that is not found needs a person at once: an event, a reason, a row.
     shop.configure("not_found_grace = \"0s\"\n");
@@ -274,7 +274,7 @@ async fn what_strangers_write_is_text_on_every_page() {
 }
 
 #[tokio::test]
-async fn an_invoice_is_found_by_each_of_its_ids_and_tells_its_story() {
+async fn an_invoice_is_found_by_each_of_its_ids_and_explained() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     let id = shop.drop_in("ORD 1/ü").await;
@@ -300,7 +300,7 @@ async fn an_invoice_is_found_by_each_of_its_ids_and_tells_its_story() {
 }
 
 #[tokio::test]
-async fn a_name_that_means_nothing_or_several_is_answered_with_a_page() {
+async fn an_unknown_or_ambiguous_reference_gets_a_page() {
     let (shop, place) = open_with_socket().await;
     shop.execute(
         "INSERT INTO invoices (account, external_id, order_id) VALUES ('default', 'ORD-1', '1'), ('other', 'ORD-1', '2')",
@@ -362,7 +362,7 @@ async fn the_pages_files_come_from_the_program() {
 /// The page is requested while another program keeps the database locked: it neither waits nor
 /// hides that.
 #[tokio::test]
-async fn the_page_comes_while_the_database_is_locked_and_says_so() {
+async fn the_page_is_served_and_reports_a_locked_database() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     ask_until(&place, "/", &[], |answer| answer.code == 200).await;

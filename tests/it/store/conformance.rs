@@ -46,17 +46,17 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     a_stale_decision_takes_no_seq(&make().await).await;
     a_refused_row_costs_only_itself(&make().await).await;
     a_nudge_since_the_read_survives(&make().await).await;
-    due_shows_one_account_and_nothing_early(&make().await).await;
+    due_returns_one_account_and_nothing_early(&make().await).await;
     a_creation_that_was_sent_is_not_withdrawn(&make().await).await;
     consumers_move_forward_only(&make().await).await;
     events_wait_for_every_consumer(&make().await).await;
     a_new_consumer_begins_where_events_are_kept(&make().await).await;
     final_invoices_go_and_their_keys_stay(&make().await).await;
     unknown_accounts_are_flagged_until_they_are_known(&make().await).await;
-    plans_too_far_ahead_are_brought_back(&make().await).await;
-    accounts_are_recorded_over_and_over(&make().await).await;
+    plans_too_far_ahead_are_corrected(&make().await).await;
+    accounts_are_recorded_repeatedly(&make().await).await;
     changes_are_noticed(&make().await).await;
-    what_was_learned_without_an_event_is_kept(&make().await).await;
+    facts_learned_without_an_event_are_kept(&make().await).await;
     pages::suite(&make).await;
     audits::suite(&make).await;
     money::suite(&make).await;
@@ -194,7 +194,7 @@ async fn a_nudge_since_the_read_survives(backend: &impl Backend) {
     }
 }
 
-async fn due_shows_one_account_and_nothing_early(backend: &impl Backend) {
+async fn due_returns_one_account_and_nothing_early(backend: &impl Backend) {
     let store = backend.store();
     backend.insert(ACCOUNT, "A", Some("A")).await;
     backend.insert("second", "B", Some("A")).await;
@@ -342,7 +342,7 @@ async fn unknown_accounts_are_flagged_until_they_are_known(backend: &impl Backen
     );
 }
 
-async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
+async fn plans_too_far_ahead_are_corrected(backend: &impl Backend) {
     let store = backend.store();
     for name in ["near", "far"] {
         backend.insert(ACCOUNT, name, Some(name)).await;
@@ -382,7 +382,7 @@ async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
     );
 }
 
-async fn accounts_are_recorded_over_and_over(backend: &impl Backend) {
+async fn accounts_are_recorded_repeatedly(backend: &impl Backend) {
     let store = backend.store();
     for state in ["working", "paused", "working"] {
         sure(store.record_account(&record(ACCOUNT, state)).await);
@@ -402,7 +402,7 @@ async fn changes_are_noticed(backend: &impl Backend) {
     assert_ne!(sure(store.change_counter().await), inserted, "our own");
 }
 
-async fn what_was_learned_without_an_event_is_kept(backend: &impl Backend) {
+async fn facts_learned_without_an_event_are_kept(backend: &impl Backend) {
     let store = backend.store();
     for (name, order) in [("known", Some("1")), ("requested", None)] {
         assert!(backend.insert(ACCOUNT, name, order).await);

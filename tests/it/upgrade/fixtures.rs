@@ -27,7 +27,7 @@ fn side_path(version: usize) -> std::path::PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_schema_has_a_fixture_and_the_scene_still_makes_one() {
+async fn every_schema_has_a_fixture_and_the_scene_produces_one() {
     let shop = scene::play().await;
     let database = shop.database();
     let newest = MIGRATIONS.len();
@@ -65,7 +65,7 @@ async fn data(database: &Path, like: &Path) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn a_database_of_every_schema_is_brought_up_to_date_with_all_that_it_holds() {
+async fn a_database_of_every_schema_is_upgraded_with_all_its_data() {
     for version in 1..=MIGRATIONS.len() {
         let folder = tempfile::tempdir().unwrap();
         let (old, path) = (folder.path().join("old.db"), folder.path().join("a.db"));
@@ -123,7 +123,7 @@ async fn without_its_side_file_an_old_database_begins_a_new_epoch_and_keeps_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_goes_on_where_a_program_of_every_schema_ended() {
+async fn the_daemon_continues_a_database_of_every_schema() {
     if shim::library().is_none() {
         return;
     }
@@ -164,13 +164,13 @@ async fn the_daemon_goes_on_where_a_program_of_every_schema_ended() {
         crate::faults::kill::all_delivered(&shop).await;
         let left = program.stop().await;
         assert!(!left.stderr.contains("older copy"), "{}", left.stderr);
-        only_news_was_said(&shop, &left.stdout, said_before.parse().unwrap()).await;
+        only_new_events_were_recorded(&shop, &left.stdout, said_before.parse().unwrap()).await;
         is_whole(&shop.database()).await;
     }
 }
 
 /// Six events followed, and earlier ones were not recorded again. Amounts may have come later.
-async fn only_news_was_said(shop: &Shop, stdout: &[u8], before: i64) {
+async fn only_new_events_were_recorded(shop: &Shop, stdout: &[u8], before: i64) {
     let mut said = Vec::new();
     for (_, payload) in nats_frames(stdout) {
         let event: Value = serde_json::from_slice(&payload).unwrap();

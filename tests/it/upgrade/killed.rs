@@ -84,7 +84,7 @@ async fn seen(database: &Path) -> (usize, Dump) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_creation_killed_at_any_call_is_ended_by_the_next_start() {
+async fn a_creation_killed_at_any_call_is_completed_by_the_next_start() {
     if shim::library().is_none() {
         return;
     }
@@ -198,7 +198,7 @@ async fn a_process_that_upgrades() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_killed_at_any_call_is_ended_by_the_next_start() {
+async fn an_upgrade_killed_at_any_call_is_completed_by_the_next_start() {
     if shim::library().is_none() {
         return;
     }
@@ -214,7 +214,7 @@ async fn an_upgrade_killed_at_any_call_is_ended_by_the_next_start() {
 
 /// Enough data that pages are written before the transaction ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_upgrade_killed_on_its_way_is_ended_by_the_next_start() {
+async fn a_killed_long_upgrade_is_completed_by_the_next_start() {
     if shim::library().is_none() {
         return;
     }

@@ -7,13 +7,13 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::store::{DueRow, ListRecord, QueuePlace};
 
 pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
-    the_queue_is_walked_from_place_to_place(&make().await).await;
+    the_queue_is_read_from_position_to_position(&make().await).await;
     new_invoices_are_found_by_their_ids(&make().await).await;
-    a_list_is_taken_up_where_it_was_left(&make().await).await;
-    open_invoices_are_told_of(&make().await).await;
+    a_list_continues_where_it_was_left(&make().await).await;
+    open_invoices_are_reported(&make().await).await;
     invoices_are_loaded_by_id(&make().await).await;
     orders_find_their_invoices(&make().await).await;
-    payments_without_amounts_are_known(&make().await).await;
+    payments_without_amounts_are_found(&make().await).await;
 }
 
 /// Inserts three invoices, planned for `NOW`, `NOW` and `LATER`.
@@ -32,7 +32,7 @@ async fn three_planned(backend: &impl Backend) -> Vec<Invoice> {
     rows
 }
 
-async fn the_queue_is_walked_from_place_to_place(backend: &impl Backend) {
+async fn the_queue_is_read_from_position_to_position(backend: &impl Backend) {
     let rows = three_planned(backend).await;
     let store = backend.store();
     let walk = async |after: QueuePlace, until: UnixMillis, limit: u32| {
@@ -89,7 +89,7 @@ async fn new_invoices_are_found_by_their_ids(backend: &impl Backend) {
     assert!(again[0].unsettled, "an unknown word must be settled");
 }
 
-async fn a_list_is_taken_up_where_it_was_left(backend: &impl Backend) {
+async fn a_list_continues_where_it_was_left(backend: &impl Backend) {
     let store = backend.store();
     let fresh = sure(store.list_beginning(&ACCOUNT.into()).await);
     assert_eq!((fresh.highest_id, fresh.positions), (InvoiceId(0), None));
@@ -114,7 +114,7 @@ async fn a_list_is_taken_up_where_it_was_left(backend: &impl Backend) {
     );
 }
 
-async fn open_invoices_are_told_of(backend: &impl Backend) {
+async fn open_invoices_are_reported(backend: &impl Backend) {
     let store = backend.store();
     let pending = async |account: &str| sure(store.has_pending(&account.into()).await);
     assert!(!pending(ACCOUNT).await);
@@ -195,7 +195,7 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
     assert_eq!(whole, by_order, "whatever their status");
 }
 
-async fn payments_without_amounts_are_known(backend: &impl Backend) {
+async fn payments_without_amounts_are_found(backend: &impl Backend) {
     let store = backend.store();
     for (account, name) in [
         (ACCOUNT, "A"),
