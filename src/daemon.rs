@@ -99,7 +99,7 @@ where
         tokio::spawn(feed_loop(feed, wakes, flush.clone()))
     });
     let schedule = schedule(&parts, &stop).await?;
-    let manager = tokio::spawn(lifecycle::tell_manager(
+    let manager = tokio::spawn(lifecycle::notify_manager(
         Arc::clone(&parts.clock),
         parts.heartbeats.clone(),
         status(&parts),

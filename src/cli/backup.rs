@@ -37,7 +37,7 @@ pub(super) async fn back_up(
     arguments: Backup,
 ) -> anyhow::Result<Exit> {
     let copied = store.backup(&arguments.file).await?;
-    tell(
+    write_report(
         session,
         "backup",
         &arguments.file.display().to_string(),
@@ -52,7 +52,7 @@ pub(super) async fn put_back(session: &Session, arguments: Restore) -> anyhow::R
         .options()
         .restore(&arguments.file, arguments.force, session.now())
         .await?;
-    tell(
+    write_report(
         session,
         "database",
         &database.display().to_string(),
@@ -61,7 +61,7 @@ pub(super) async fn put_back(session: &Session, arguments: Restore) -> anyhow::R
     )
 }
 
-fn tell(
+fn write_report(
     session: &Session,
     name: &'static str,
     path: &str,

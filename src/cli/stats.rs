@@ -36,7 +36,7 @@ pub(super) async fn run(
     if report.json {
         output.json(&stats.to_json(now))?;
     } else {
-        stats.tell(&mut output, session, now);
+        stats.write_to(&mut output, session, now);
     }
     output.send()?;
     Ok(Exit::Done)
@@ -114,7 +114,7 @@ impl Stats {
         })
     }
 
-    fn tell(&self, output: &mut Output, session: &Session, now: UnixMillis) {
+    fn write_to(&self, output: &mut Output, session: &Session, now: UnixMillis) {
         output.heading("Invoices");
         let mut table = Table::of_facts();
         for (status, count) in &self.overview.by_status {
@@ -205,7 +205,7 @@ fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> T
             )),
             Cell::new(answered),
             Cell::maybe(resumes.as_deref()),
-            Cell::maybe(account.standing_error()),
+            Cell::maybe(account.current_error()),
         ]);
     }
     table

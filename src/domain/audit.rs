@@ -32,7 +32,7 @@ pub enum DiscrepancyKind {
     MissingOrder,
     /// The states differ.
     Status,
-    /// The sums asked for differ.
+    /// The requested amounts differ.
     Amount,
     /// The order bears another external id.
     ExternalId,

@@ -15,7 +15,7 @@ pub struct ListReading {
     next: u64,
     end: u64,
     /// The last page showed nothing new; the next one begins after it.
-    looks_behind: bool,
+    is_past_end: bool,
     is_complete: bool,
 }
 
@@ -26,7 +26,7 @@ impl ListReading {
             counted,
             next: 0,
             end: 0,
-            looks_behind: false,
+            is_past_end: false,
             is_complete: false,
         }
     }
@@ -44,13 +44,13 @@ impl ListReading {
     /// Records a page from `next` on with `items` items; `shows_new` is whether one of them was not
     /// on the previous page.
     pub fn learn(&mut self, items: u64, shows_new: bool) {
-        if items == 0 || !shows_new && self.looks_behind {
+        if items == 0 || !shows_new && self.is_past_end {
             self.is_complete = true;
             return;
         }
         self.end = self.end.max(self.next + items);
         self.is_complete = self.counted.is_some_and(|counted| self.end >= counted);
-        self.looks_behind = !shows_new;
+        self.is_past_end = !shows_new;
         self.next = if shows_new {
             self.next + items - OVERLAP.min(items - 1)
         } else {

@@ -18,7 +18,7 @@ pub enum MetricsFormat {
 
 impl MetricsFormat {
     /// The format that an `Accept` header requests.
-    pub fn asked_by(accept: &str) -> Self {
+    pub fn from_accept(accept: &str) -> Self {
         // Media types have no case.
         let accept = accept.to_ascii_lowercase();
         if accept.contains("application/openmetrics-text") {

@@ -154,7 +154,7 @@ async fn unknown_orders_are_adopted_and_polled_by_the_daemon() {
     let stats = program(&shop, "stats").arg("--json").output().unwrap();
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
     let count = &stats["time_to_detect"]["count"];
-    assert_eq!(count, 0, "nobody looked for it when it was paid");
+    assert_eq!(count, 0, "it was not polled when it was paid");
     let again = audit(&shop, &["--json"]);
     assert_eq!(
         again.status.code(),
@@ -233,14 +233,14 @@ async fn the_daemons_audit_leaves_fresh_differences_to_polling() {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
-    let told = log
+    let shown = log
         .by_ref()
         .map(Result::unwrap)
         .find(|line| line.contains("comparing again") || line.contains("audit completed"));
     daemon.kill().unwrap();
     daemon.wait().unwrap();
-    let told = told.unwrap();
-    assert!(told.contains("comparing again"), "{told}");
+    let shown = shown.unwrap();
+    assert!(shown.contains("comparing again"), "{shown}");
 }
 
 /// The audit of the daemon, which shares its account's limiter with the poller, with a clock that

@@ -30,7 +30,7 @@ fn ended(status: Status) -> Invoice {
 }
 
 /// The times of polls of a row that never changes, each made exactly on time, until there are none.
-fn looks(cadence: &Cadence, row: &Invoice, from: UnixMillis, limit: usize) -> Vec<UnixMillis> {
+fn polls(cadence: &Cadence, row: &Invoice, from: UnixMillis, limit: usize) -> Vec<UnixMillis> {
     let next = |now: &UnixMillis| cadence.next_poll(row, *now, 0.5);
     std::iter::successors(next(&from), next)
         .take(limit)
@@ -55,8 +55,8 @@ fn the_delay_grows_with_age_from_minimum_to_maximum() {
         (1_000_000, 600),
     ] {
         let now = at(secs(age));
-        let look = cadence.next_poll_because(&row, now, 0.5);
-        assert_eq!(look, Some((now.plus(secs(delay)), Because::Age)), "{age} s");
+        let poll = cadence.next_poll_because(&row, now, 0.5);
+        assert_eq!(poll, Some((now.plus(secs(delay)), Because::Age)), "{age} s");
     }
     // A row from the future, because the clock was set back, counts as new.
     let before = at(Duration::ZERO).minus(secs(9_000));
@@ -72,8 +72,8 @@ fn jitter_moves_the_poll_either_way() {
     let row = invoice(Status::Pending);
     let now = at(secs(100));
     for (roll, delay_ms) in [(0.0, 9_000), (0.5, 10_000), (1.0, 11_000), (7.0, 11_000)] {
-        let look = cadence.next_poll(&row, now, roll).unwrap();
-        assert_eq!(look.since(now), Duration::from_millis(delay_ms), "{roll}");
+        let poll = cadence.next_poll(&row, now, roll).unwrap();
+        assert_eq!(poll.since(now), Duration::from_millis(delay_ms), "{roll}");
     }
 }
 
@@ -81,7 +81,7 @@ fn jitter_moves_the_poll_either_way() {
 fn fixed_polls_follow_the_expiry_and_then_none() {
     let cadence = Cadence::default();
     for status in [Status::Expired, Status::Cancelled] {
-        let planned = looks(&cadence, &ended(status), EXPIRY.plus(secs(1)), 100);
+        let planned = polls(&cadence, &ended(status), EXPIRY.plus(secs(1)), 100);
         let expected = [30, 120, 600, 3_600, 86_400].map(|s| EXPIRY.plus(secs(s)));
         assert_eq!(planned, expected);
     }
@@ -105,7 +105,7 @@ fn an_early_end_starts_the_fixed_polls() {
     let mut row = invoice(Status::Cancelled);
     let ended_at = at(secs(100));
     row.facts.ended_at = Some(ended_at);
-    let planned = looks(&cadence, &row, ended_at, 100);
+    let planned = polls(&cadence, &row, ended_at, 100);
     assert_eq!(planned.first(), Some(&ended_at.plus(secs(1))));
     assert_eq!(planned.last(), Some(&ended_at.plus(secs(86_400))));
     assert_eq!(planned.len(), 6);
@@ -120,8 +120,8 @@ fn a_failed_poll_backs_off_up_to_max_interval() {
     let mut row = invoice(Status::Pending);
     for (failures, delay) in [(0, 3), (1, 6), (3, 24), (7, 384), (8, 600), (1 << 40, 600)] {
         row.schedule.failures = failures;
-        let look = cadence.after_failure(&row, INSERTED, 0.5);
-        assert_eq!(look, INSERTED.plus(secs(delay)), "{failures}");
+        let poll = cadence.after_failure(&row, INSERTED, 0.5);
+        assert_eq!(poll, INSERTED.plus(secs(delay)), "{failures}");
     }
     // Never earlier than its age requires.
     row.schedule.failures = 1;
@@ -147,11 +147,11 @@ fn a_failed_poll_of_an_ended_order_is_repeated() {
             }
             made += 1;
             number += 1;
-            assert!(made < 100, "looks without end");
+            assert!(made < 100, "polls without end");
         }
         let last = *cadence.checks_after_expiry.iter().max().unwrap();
-        assert!(now >= EXPIRY.plus(last), "the last look is lost");
-        assert!(made >= 4, "{made} looks with number {failing} failed");
+        assert!(now >= EXPIRY.plus(last), "the last poll is lost");
+        assert!(made >= 4, "{made} polls with number {failing} failed");
     }
 }
 
@@ -165,7 +165,7 @@ fn a_clock_set_back_plans_nothing_beyond_the_horizon() {
         Some(now.plus(secs(86_400)))
     );
     // Few polls are made until the clock has caught up.
-    assert_eq!(looks(&cadence, &row, now, 1_000).len(), 10 + 6);
+    assert_eq!(polls(&cadence, &row, now, 1_000).len(), 10 + 6);
 }
 
 fn any_duration() -> impl Strategy<Value = Duration> {
@@ -266,10 +266,10 @@ proptest! {
         let furthest = now.plus(cadence.horizon(status));
         match cadence.next_poll(&row, now, roll) {
             None => prop_assert!(!is_polled_forever(status)),
-            Some(look) => {
+            Some(poll) => {
                 prop_assert!(!matches!(status, Status::Paid | Status::Rejected));
-                prop_assert!(look > now);
-                prop_assert!(look <= furthest);
+                prop_assert!(poll > now);
+                prop_assert!(poll <= furthest);
             }
         }
         let again = cadence.after_failure(&row, now, roll);
@@ -288,14 +288,14 @@ proptest! {
         let now = at(Duration::from_millis(age_ms));
         let mut row = invoice(Status::Pending);
         row.facts.expires_at = Some(EXPIRY);
-        let (look, because) = cadence.next_poll_because(&row, now, roll).unwrap();
+        let (poll, because) = cadence.next_poll_because(&row, now, roll).unwrap();
         let longest = cadence.max_interval.mul_f64(1.0 + cadence.jitter);
-        prop_assert!(look.since(now) <= longest);
+        prop_assert!(poll.since(now) <= longest);
         // Only a fixed poll may come before the minimum interval.
         let shortest = cadence.min_interval.mul_f64(1.0 - cadence.jitter);
         let told_in_millis = Duration::from_millis(1);
         if because == Because::Age {
-            prop_assert!(look.since(now) + told_in_millis >= shortest);
+            prop_assert!(poll.since(now) + told_in_millis >= shortest);
         }
     }
 
@@ -308,7 +308,7 @@ proptest! {
         row.facts.status = ended_status;
         row.facts.ended_at = row.facts.ended_at.or(Some(INSERTED));
         let from = row.facts.ended_at.unwrap();
-        let planned = looks(&cadence, &row, from, 100);
+        let planned = polls(&cadence, &row, from, 100);
         prop_assert!(planned.len() <= cadence.checks_after_expiry.len());
         // Each fixed poll that lies ahead is made, including the last one.
         let base = from.min(row.expiry());
@@ -330,9 +330,9 @@ proptest! {
         let cadence = Cadence { age_factor, ..cadence };
         let until = secs(86_400) * days;
         let row = invoice(Status::Pending);
-        let planned = looks(&cadence, &row, INSERTED, 5_000)
+        let planned = polls(&cadence, &row, INSERTED, 5_000)
             .into_iter()
-            .take_while(|look| *look <= at(until))
+            .take_while(|poll| *poll <= at(until))
             .count();
         let (least, greatest) = (cadence.min_interval, cadence.max_interval);
         let while_young = 1.0 / age_factor;
@@ -342,7 +342,7 @@ proptest! {
         let limit = while_young + growing + at_the_greatest + fixed + 3.0;
         prop_assume!(limit < 5_000.0);
         let planned = f64::from(u32::try_from(planned).unwrap());
-        prop_assert!(planned <= limit, "{planned} looks instead of {limit}");
+        prop_assert!(planned <= limit, "{planned} polls instead of {limit}");
     }
 }
 
@@ -376,12 +376,12 @@ fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMil
         let decision = decide(&row, "walletpay", Observation::Seen(seen));
         row = *decision.row;
         model.requests += 1;
-        let told = decision.event.map(|event| event.event_type);
-        if told == Some(EventType::Paid) {
+        let shown = decision.event.map(|event| event.event_type);
+        if shown == Some(EventType::Paid) {
             model.delay = visible_at.map(|visible| now.since(visible));
         }
         next = cadence.next_poll(&row, now, rng.f64());
-        assert!(model.requests < 1_000, "looks without end");
+        assert!(model.requests < 1_000, "polls without end");
     }
     model
 }

@@ -115,7 +115,7 @@ async fn an_invalid_copy_is_refused_and_leaves_nothing_behind() {
     let rubbish = path(&shop, "rubbish.db");
     std::fs::write(
         &rubbish,
-        b"no database at all, but long enough to be looked at closely",
+        b"no database at all, but long enough to be checked completely",
     )
     .unwrap();
     let refused = payrecond(&shop, &["restore", &rubbish]);

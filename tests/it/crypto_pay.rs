@@ -190,15 +190,15 @@ async fn a_price_in_rubles_is_paid_in_a_coin() {
     let read = one(fixture!("constructed-getinvoices-fiat-paid"), "77").await;
     assert_eq!(read.amount, Some(money("1990.00", "RUB")));
     let payment = read.payment.unwrap();
-    let told = [
+    let shown = [
         payment.value,
         payment.currency,
         payment.fee,
         payment.net,
         payment.exchange_rate,
     ];
-    let told = told.map(Option::unwrap);
-    assert_eq!(told, ["21.12", "USDT", "0.6336", "20.4864", "94.223484"]);
+    let shown = shown.map(Option::unwrap);
+    assert_eq!(shown, ["21.12", "USDT", "0.6336", "20.4864", "94.223484"]);
 }
 
 #[tokio::test]
@@ -285,9 +285,9 @@ async fn an_invoice_without_an_expiry_has_none() {
 #[tokio::test]
 async fn money_is_kept_digit_by_digit_and_coins_by_their_codes() {
     let fields = json!({"asset": "GRAM", "amount": "0.100000000000000005", "paid_asset": "TON"});
-    let told = told_with(&fields).await.unwrap();
-    assert_eq!(told.amount, Some(money("0.100000000000000005", "GRAM")));
-    assert_eq!(told.payment.unwrap().currency.as_deref(), Some("TON"));
+    let shown = told_with(&fields).await.unwrap();
+    assert_eq!(shown.amount, Some(money("0.100000000000000005", "GRAM")));
+    assert_eq!(shown.payment.unwrap().currency.as_deref(), Some("TON"));
 }
 
 #[tokio::test]

@@ -154,10 +154,10 @@ async fn every_state_of_the_sample_is_mapped() {
     );
     let words = fetched.iter().map(|one| seen(one).provider_status.as_str());
     let words: Vec<&str> = words.collect();
-    let told = [
+    let shown = [
         "created", "partial", "paid", "overpaid", "canceled", "paid", "aml_hold",
     ];
-    assert_eq!(words, told);
+    assert_eq!(words, shown);
     let received = fetched.iter().map(|one| {
         let received = seen(one).money.sums.received.as_ref();
         received.map(|sum| sum.value.as_str())
@@ -227,13 +227,13 @@ async fn nothing_credited_is_no_payment() {
 async fn the_requested_amount_has_its_currency_or_is_left_out() {
     let amount = async |changes| told_with(changes).await.unwrap().amount;
     let rubles = json!({"fiat_currency": "RUB", "amount_in_fiat": 7900.5});
-    let told = amount(rubles.clone()).await.unwrap();
+    let shown = amount(rubles.clone()).await.unwrap();
     assert_eq!(
-        (told.value.as_str(), told.currency.as_str()),
+        (shown.value.as_str(), shown.currency.as_str()),
         ("7900.5", "RUB")
     );
     let order = told_with(rubles).await.unwrap();
-    assert_eq!(order.money.sums.received, None, "told in dollars alone");
+    assert_eq!(order.money.sums.received, None, "reported only in dollars");
     // The documented batch names no currency.
     let same = json!({"fiat_currency": null});
     assert_eq!(amount(same).await, Some(dollars("100.0")));
@@ -336,9 +336,9 @@ async fn the_documented_answers_are_read() {
         (fixture!("postback-doc-2024"), false),
         (fixture!("postback-fixture-go"), true),
     ] {
-        let told: Value = serde_json::from_str(body).unwrap();
-        let body = json!({"status": "success", "result": [told["invoice_info"]]}).to_string();
-        let id = told["invoice_info"]["uuid"].as_str().unwrap();
+        let shown: Value = serde_json::from_str(body).unwrap();
+        let body = json!({"status": "success", "result": [shown["invoice_info"]]}).to_string();
+        let id = shown["invoice_info"]["uuid"].as_str().unwrap();
         let order = seen(&fetch(&body, &[id]).await.unwrap()[0]).clone();
         assert_eq!(order.state, OrderState::Paid);
         assert_eq!(order.money.is_test, is_test);
@@ -432,7 +432,7 @@ async fn the_key_is_removed_from_the_services_message() {
 
 #[tokio::test]
 async fn a_link_always_has_a_scheme() {
-    for (told, link) in [
+    for (shown, link) in [
         (
             "pay.trybit.com/ABCD1234",
             Some("https://pay.trybit.com/ABCD1234"),
@@ -445,9 +445,9 @@ async fn a_link_always_has_a_scheme() {
         ("pay.trybit.com/ x", None),
         ("", None),
     ] {
-        let order = told_with(json!({ "link": told })).await.unwrap();
-        assert_eq!(order.pay_link.as_deref(), link, "{told}");
-        let order = told_with(json!({ "pay_url": told })).await.unwrap();
-        assert_eq!(order.pay_link.as_deref(), link, "{told}");
+        let order = told_with(json!({ "link": shown })).await.unwrap();
+        assert_eq!(order.pay_link.as_deref(), link, "{shown}");
+        let order = told_with(json!({ "pay_url": shown })).await.unwrap();
+        assert_eq!(order.pay_link.as_deref(), link, "{shown}");
     }
 }

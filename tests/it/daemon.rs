@@ -120,6 +120,6 @@ async fn a_missing_directory_is_reported_with_the_command_that_creates_it() {
     let config = Config::parse(&config, &environment()).unwrap();
     let ended = daemon::run_once(config, &environment(), tokio::io::sink()).await;
     let why = ended.unwrap_err().to_string();
-    let told = "the directory of database.path does not exist; create it with `mkdir -p";
-    assert!(why.contains(told), "{why}");
+    let shown = "the directory of database.path does not exist; create it with `mkdir -p";
+    assert!(why.contains(shown), "{why}");
 }

@@ -23,14 +23,14 @@ const LOOK_AT: UnixMillis = UnixMillis(INSERTED.0 + 60_000);
 /// A row after the provider has reported what its status implies.
 fn settled(status: Status) -> Invoice {
     let mut row = invoice(status);
-    let told = match status {
+    let shown = match status {
         S::Requested | S::Rejected => None,
         S::Pending | S::Review => Some(O::Open),
         S::Paid => Some(O::Paid),
         S::Expired => Some(O::Expired),
         S::Cancelled => Some(O::Cancelled),
     };
-    row.facts.provider_status = told.map(|state| word(state).to_owned());
+    row.facts.provider_status = shown.map(|state| word(state).to_owned());
     match status {
         S::Paid => row.facts.paid_at = observed(O::Paid).paid_at,
         S::Expired | S::Cancelled => row.facts.ended_at = Some(INSERTED),
@@ -333,22 +333,22 @@ fn in_review_only_money_is_recorded_and_once() {
             let after = see(&before, &observed(state));
             led_to(&before, &after, S::Review, Some(why), None);
         }
-        let told = see(&before, &observed(O::Paid));
+        let shown = see(&before, &observed(O::Paid));
         led_to(
             &before,
-            &told,
+            &shown,
             S::Review,
             Some(why),
             Some(EventType::Review),
         );
-        let facts = &told.event.as_ref().unwrap().facts;
+        let facts = &shown.event.as_ref().unwrap().facts;
         assert_eq!(facts.provider_status.as_deref(), Some("PAID"));
         assert_eq!(facts.paid_at, observed(O::Paid).paid_at);
 
         // A provider that contradicts itself causes no second event and does not remove the status
         // text of PAID.
-        let wavered = see(&told.row, &observed(O::Open));
-        led_to(&told.row, &wavered, S::Review, Some(why), None);
+        let wavered = see(&shown.row, &observed(O::Open));
+        led_to(&shown.row, &wavered, S::Review, Some(why), None);
         assert_eq!(wavered.row.facts.provider_status.as_deref(), Some("PAID"));
         let again = see(&wavered.row, &observed(O::Paid));
         led_to(&wavered.row, &again, S::Review, Some(why), None);
@@ -357,8 +357,8 @@ fn in_review_only_money_is_recorded_and_once() {
             provider_status: "SETTLED".into(),
             ..observed(O::Paid)
         };
-        let again = see(&told.row, &settled_word);
-        led_to(&told.row, &again, S::Review, Some(why), None);
+        let again = see(&shown.row, &settled_word);
+        led_to(&shown.row, &again, S::Review, Some(why), None);
     }
 }
 
@@ -420,7 +420,7 @@ fn a_mismatch_goes_to_review() {
 fn amounts_are_compared_by_value_and_ton_equals_gram_where_the_provider_says_so() {
     let mut before = settled(S::Pending);
     before.facts.amount = Some(money("0.1", "TON"));
-    let told = |value, currency| ObservedOrder {
+    let shown = |value, currency| ObservedOrder {
         amount: Some(money(value, currency)),
         ..observed(O::Paid)
     };
@@ -430,12 +430,12 @@ fn amounts_are_compared_by_value_and_ton_equals_gram_where_the_provider_says_so(
     };
     let hear =
         |rules, observed| decide_by(rules, &before, "walletpay", Observation::Seen(observed));
-    let after = hear(&at_walletpay, told("0.100000000", "GRAM"));
+    let after = hear(&at_walletpay, shown("0.100000000", "GRAM"));
     led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
     assert_eq!(after.row.facts.amount, Some(money("0.1", "TON")));
-    let after = hear(&at_walletpay, told("0.1000000000000000001", "GRAM"));
+    let after = hear(&at_walletpay, shown("0.1000000000000000001", "GRAM"));
     led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
-    let elsewhere = hear(&Rules::default(), told("0.1", "GRAM"));
+    let elsewhere = hear(&Rules::default(), shown("0.1", "GRAM"));
     led_to(
         &before,
         &elsewhere,
@@ -733,8 +733,8 @@ fn a_persons_decision_stands_until_unknown_money_arrives() {
         led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
 
         // The person had seen the money and decided otherwise.
-        let told = see(&settled(S::Review), &observed(O::Paid)).row;
-        let before = hear(&told, resolution(verdict)).row;
+        let shown = see(&settled(S::Review), &observed(O::Paid)).row;
+        let before = hear(&shown, resolution(verdict)).row;
         for seen in [observed(O::Open), observed(O::Paid), wrong_sum(O::Paid)] {
             let after = see(&before, &seen);
             led_to(&before, &after, status, Some(reason::RESOLVED), None);
@@ -797,10 +797,10 @@ fn any_observed_order() -> impl Strategy<Value = ObservedOrder> {
         (told_sums, any::<bool>()),
     )
         .prop_map(
-            |(state, amount, external_id, order_id, payment, told)| ObservedOrder {
+            |(state, amount, external_id, order_id, payment, shown)| ObservedOrder {
                 money: ObservedMoney {
-                    sums: sums(told.0.0, told.0.1),
-                    is_test: told.1,
+                    sums: sums(shown.0.0, shown.0.1),
+                    is_test: shown.1,
                     transactions: Vec::new(),
                 },
                 amount,

@@ -66,7 +66,7 @@ fn unknown_values_are_null_and_a_note_appears_only_with_a_decision() {
     row.facts.order_id = None;
     row.facts.amount = None;
     let event = about(&row, EventType::Rejected, Status::Requested);
-    let told: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
+    let shown: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
     for field in [
         "order_id",
         "order_number",
@@ -82,22 +82,22 @@ fn unknown_values_are_null_and_a_note_appears_only_with_a_decision() {
         "pay_link",
         "direct_pay_link",
     ] {
-        assert_eq!(told["data"].get(field), Some(&Value::Null), "{field}");
+        assert_eq!(shown["data"].get(field), Some(&Value::Null), "{field}");
     }
-    assert_eq!(told["data"].get("note"), None);
+    assert_eq!(shown["data"].get("note"), None);
 
     let decided = Event {
         note: Some("asked the payer".into()),
         ..event
     };
-    let told: Value = serde_json::from_str(&decided.payload(1, EPOCH)).unwrap();
-    assert_eq!(told["data"]["note"], "asked the payer");
+    let shown: Value = serde_json::from_str(&decided.payload(1, EPOCH)).unwrap();
+    assert_eq!(shown["data"]["note"], "asked the payer");
 
     let mut row = paid_row();
     row.facts.payment.fee = None;
-    let told: Value = serde_json::from_str(&paid_payload(&row)).unwrap();
-    assert_eq!(told["data"]["payment"]["fee"], Value::Null);
-    assert_eq!(told["data"]["payment"]["net"], "0.069149613");
+    let shown: Value = serde_json::from_str(&paid_payload(&row)).unwrap();
+    assert_eq!(shown["data"]["payment"]["fee"], Value::Null);
+    assert_eq!(shown["data"]["payment"]["net"], "0.069149613");
 }
 
 /// Computed with Python: `uuid.uuid5(uuid.UUID("7d9a4a3e-…"), "default\nORD-1\npayment.paid")`, and
@@ -140,8 +140,8 @@ fn further_money_and_refunds_are_distinguished_by_transaction() {
             ..about(&paid_row(), event_type, Status::Pending)
         };
         assert_eq!(event.id().to_string(), id, "{event_type:?}");
-        let told: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
-        assert_eq!(told["data"]["transaction_id"], transaction);
+        let shown: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
+        assert_eq!(shown["data"]["transaction_id"], transaction);
     }
 }
 
@@ -151,8 +151,8 @@ fn events_contain_sums_and_test_mode() {
     row.facts.sums = sums(Some("1.00"), Some("0.40"));
     row.facts.is_test = true;
     let event = about(&row, EventType::Refunded, Status::Paid);
-    let told: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
-    let data = &told["data"];
+    let shown: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
+    let data = &shown["data"];
     assert_eq!(
         data["received"],
         serde_json::json!({"value": "1.00", "currency": "USD"})
@@ -163,7 +163,7 @@ fn events_contain_sums_and_test_mode() {
     );
     assert_eq!(data["test"], true);
     assert_eq!(data["transaction_id"], Value::Null);
-    assert_eq!(told["type"], "payment.refunded");
+    assert_eq!(shown["type"], "payment.refunded");
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn metadata_comes_back_digit_by_digit_on_one_line() {
     assert!(payload.contains(r#""text": "a\nb""#));
     assert!(payload.contains(r#""exp": 1E400"#));
 
-    for (given, told) in [
+    for (given, shown) in [
         (None, r#""metadata":{}}}"#),
         (Some("null"), r#""metadata":null}}"#),
         (Some("[1.10]"), r#""metadata":[1.10]}}"#),
@@ -236,7 +236,7 @@ fn metadata_comes_back_digit_by_digit_on_one_line() {
     ] {
         row.metadata = given.map(str::to_owned);
         let payload = paid_payload(&row);
-        assert!(payload.ends_with(told), "{payload}");
+        assert!(payload.ends_with(shown), "{payload}");
     }
 }
 
@@ -273,12 +273,12 @@ fn the_version_is_the_only_number() {
         EventType::Refunded,
     ] {
         let event = about(&paid_row(), event_type, Status::Pending);
-        let told: Value = serde_json::from_str(&event.payload(i64::MAX, EPOCH)).unwrap();
+        let shown: Value = serde_json::from_str(&event.payload(i64::MAX, EPOCH)).unwrap();
         let mut found = Vec::new();
-        numbers("", &told, &mut found);
+        numbers("", &shown, &mut found);
         assert_eq!(found, [".data.version"]);
-        assert_eq!(told["sequence"], i64::MAX.to_string());
-        assert_eq!(told["type"], event_type.as_str());
+        assert_eq!(shown["sequence"], i64::MAX.to_string());
+        assert_eq!(shown["type"], event_type.as_str());
     }
 }
 
@@ -313,12 +313,12 @@ proptest! {
         row.metadata = metadata;
         let payload = paid_payload(&row);
         prop_assert!(!payload.contains(['\n', '\r']));
-        let told: Value = serde_json::from_str(&payload).unwrap();
-        prop_assert_eq!(&told["subject"], &external_id);
-        prop_assert_eq!(&told["data"]["reason"], &reason);
-        prop_assert_eq!(&told["data"]["payment"]["value"], &value);
+        let shown: Value = serde_json::from_str(&payload).unwrap();
+        prop_assert_eq!(&shown["subject"], &external_id);
+        prop_assert_eq!(&shown["data"]["reason"], &reason);
+        prop_assert_eq!(&shown["data"]["payment"]["value"], &value);
         let numbered = about(&row, EventType::Paid, Status::Pending).payload(seq, EPOCH);
-        let told: Value = serde_json::from_str(&numbered).unwrap();
-        prop_assert_eq!(&told["sequence"], &seq.to_string());
+        let shown: Value = serde_json::from_str(&numbered).unwrap();
+        prop_assert_eq!(&shown["sequence"], &seq.to_string());
     }
 }

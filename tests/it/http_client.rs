@@ -384,9 +384,9 @@ async fn a_truncated_answer_is_an_error() {
 #[tokio::test]
 async fn an_unreachable_server_gives_the_cause() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    let closed = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let refused = text(ask(options(&nobody)).await);
+    let refused = text(ask(options(&closed)).await);
     assert_eq!(refused, "unreachable: connect: connection refused");
     let unknown = text(ask(options("https://nobody.invalid")).await);
     assert!(unknown.starts_with("unreachable: dns: "), "{unknown}");

@@ -177,8 +177,8 @@ async fn a_few_due_among_many_are_polled_one_by_one() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 5000, 1000).await;
     let daemon = shop.start();
-    let looked_at = "SELECT count(*) FROM invoices WHERE polls = 1";
-    shop.until(looked_at, "5").await;
+    let polled = "SELECT count(*) FROM invoices WHERE polls = 1";
+    shop.until(polled, "5").await;
     daemon.stop().await;
     assert_eq!(shop.asked(Operation::Preview), 5);
     assert_eq!(shop.asked(Operation::List), 0);
@@ -406,16 +406,12 @@ async fn a_few_old_invoices_get_turns_although_newer_ones_are_always_due() {
     // Too far apart for pages, and three times as many as are polled before the next plan.
     fill(&shop, 3000, 50).await;
     let daemon = start_slowly(&shop, 20);
-    let not_looked_at = "SELECT count(*) FROM invoices WHERE polls = 0";
-    shop.until(not_looked_at, "0").await;
+    let not_polled = "SELECT count(*) FROM invoices WHERE polls = 0";
+    shop.until(not_polled, "0").await;
     daemon.stop().await;
     assert_eq!(shop.asked(Operation::List), 0);
     let often = "SELECT count(*) > 0 FROM invoices WHERE polls > 1";
-    assert_eq!(
-        shop.ask(often).await,
-        "1",
-        "fresh ones were looked at again"
-    );
+    assert_eq!(shop.ask(often).await, "1", "new ones were polled again");
 }
 
 /// Its customer waits for the link.
@@ -599,8 +595,8 @@ async fn a_nudge_during_a_page_is_not_lost() {
         });
         let end = CancellationToken::new();
         let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
-        let looked_at = "SELECT polls > 0 FROM invoices WHERE external_id = 'E7'";
-        shop.until(looked_at, "1").await;
+        let was_reached = "SELECT polls > 0 FROM invoices WHERE external_id = 'E7'";
+        shop.until(was_reached, "1").await;
         end.cancel();
         polling.await.unwrap();
         let polls = "SELECT polls FROM invoices WHERE external_id = 'E7'";

@@ -200,9 +200,9 @@ proptest! {
 
         let mut probes = 0;
         while let Some(position) = known.probe(sought, page_limit) {
-            let told = lies[probes];
-            let items = told.is_some().into();
-            let first_created = told;
+            let shown = lies[probes];
+            let items = shown.is_some().into();
+            let first_created = shown;
             known.learn_page(&PageSummary { offset: position, asked: 1, items, first_created, ..PageSummary::default() });
             probes += 1;
             prop_assert!(probes <= 66, "no end of probes");
@@ -272,7 +272,7 @@ fn the_tail_is_one_page_from_the_floor() {
     };
     page.offset = 1;
     known.learn_page(&page);
-    assert_eq!(known.floor(), 0, "nobody saw the first one");
+    assert_eq!(known.floor(), 0, "the first one was never shown");
     for _ in 0..5 {
         page.offset = known.floor();
         known.learn_page(&page);

@@ -82,7 +82,7 @@ impl Script {
             .collect()
     }
 
-    fn look(&self, order: &str) -> FetchedOrder {
+    fn answer_for(&self, order: &str) -> FetchedOrder {
         match self.states.lock().unwrap().get(order) {
             Some(state) => FetchedOrder::Seen(observed(order, *state)),
             None => FetchedOrder::NotFound,
@@ -145,7 +145,7 @@ impl FetchOrders for Scripted {
         if let Some(error) = ids.iter().find_map(|id| spoils.get(id)) {
             return Err(error.clone());
         }
-        Ok(ids.iter().map(|id| self.script.look(id)).collect())
+        Ok(ids.iter().map(|id| self.script.answer_for(id)).collect())
     }
 }
 
@@ -154,7 +154,7 @@ impl FindOrders for Scripted {
     async fn find(&self, external_id: &ExternalId) -> Result<Option<ObservedOrder>, ProviderError> {
         *self.script.searches.lock().unwrap() += 1;
         let order = external_id.0.trim_start_matches("E-");
-        Ok(match self.script.look(order) {
+        Ok(match self.script.answer_for(order) {
             FetchedOrder::Seen(observed) => Some(observed),
             FetchedOrder::NotFound => None,
         })

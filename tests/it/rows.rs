@@ -91,15 +91,15 @@ pub fn sums(received: Option<&str>, refunded: Option<&str>) -> Sums {
 
 /// Like `observed`, for this row's order: its times relate to the row's insert in the same way.
 pub fn observed_order_of(row: &Invoice, state: OrderState) -> ObservedOrder {
-    let told = observed(state);
+    let shown = observed(state);
     let moved = |at: UnixMillis| UnixMillis(at.0 - INSERTED.0 + row.created_at.0);
     ObservedOrder {
         order_id: row.facts.order_id.clone().unwrap(),
-        observed_at: moved(told.observed_at),
-        created_at: told.created_at.map(moved),
-        expires_at: told.expires_at.map(moved),
-        paid_at: told.paid_at.map(moved),
-        ..told
+        observed_at: moved(shown.observed_at),
+        created_at: shown.created_at.map(moved),
+        expires_at: shown.expires_at.map(moved),
+        paid_at: shown.paid_at.map(moved),
+        ..shown
     }
 }
 

@@ -233,11 +233,11 @@ impl ListByTime for Scripted {
         let is_within = |at: UnixMillis| at >= span.from && span.until.is_none_or(|end| at < end);
         let mut orders: Vec<Order> = {
             let all = self.0.orders.lock().unwrap();
-            let told = all.values().filter(|order| match span.kind {
+            let shown = all.values().filter(|order| match span.kind {
                 SpanKind::Created => is_within(order.created_at),
                 SpanKind::Paid => order.paid_at.is_some_and(is_within),
             });
-            told.cloned().collect()
+            shown.cloned().collect()
         };
         orders.sort_by_key(|order| std::cmp::Reverse((order.created_at, order.id.clone())));
         let from: usize = cursor.map_or(0, |cursor| cursor.0.parse().unwrap());
@@ -267,11 +267,11 @@ impl ListRefunds for Scripted {
     ) -> Result<RefundPage, ProviderError> {
         self.0.asked.lock().unwrap().refunds += 1;
         let refunds = self.0.refunds.lock().unwrap();
-        let told = refunds
+        let shown = refunds
             .iter()
             .filter(|one| one.transaction.happened_at >= from);
         Ok(RefundPage {
-            refunds: told.cloned().collect(),
+            refunds: shown.cloned().collect(),
             next: None,
             bytes: 100,
         })
@@ -414,7 +414,7 @@ async fn a_thousand_open_payments_cost_a_request_or_two_a_round() {
     let asked = script.asked();
     assert!(
         !asked.singles.contains(&"777".to_owned()),
-        "told by the list"
+        "reported by the list"
     );
     let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
     assert_eq!(shop.ask(others).await, "999");
@@ -673,7 +673,7 @@ async fn each_refund_of_a_paid_invoice_is_recorded_once() {
     shop.until(&status_of("5"), "paid").await;
     polling.end().await;
     let later = format!("{events}, payment.paid -");
-    assert_eq!(shop.ask(EVENTS).await, later, "nothing is told again");
+    assert_eq!(shop.ask(EVENTS).await, later, "nothing is recorded again");
     let rows = "SELECT group_concat(transaction_id || ' ' || direction || ' ' || amount, ', ') FROM (SELECT * FROM transactions ORDER BY transaction_id)";
     assert_eq!(shop.ask(rows).await, "R-1 out 10.00, R-2 out 5.50");
 }

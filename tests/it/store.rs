@@ -228,13 +228,13 @@ async fn a_fact_recorded_again_after_a_restore_has_the_same_event_id() {
     insert(&path, "ORD-1").await;
     let copy = folder.path().join("copy.db");
     fs::copy(&path, &copy).unwrap();
-    let told = pay(&path, "ORD-1").await;
+    let shown = pay(&path, "ORD-1").await;
     fs::copy(&copy, &path).unwrap();
     let found = migrate(&path, NOW).await.unwrap();
     assert!(found.put_back);
     let again = pay(&path, "ORD-1").await;
-    assert_eq!(again.event_id, told.event_id);
-    assert!(again.seq > told.seq);
+    assert_eq!(again.event_id, shown.event_id);
+    assert!(again.seq > shown.seq);
 }
 
 #[tokio::test]

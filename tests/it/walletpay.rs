@@ -56,18 +56,18 @@ fn answering(status: u16, body: &str) -> WalletPay {
     answering_with(Response::whole(status, body.to_owned())).0
 }
 
-async fn look(status: u16, body: &str, id: &str) -> Result<FetchedOrder, ProviderError> {
+async fn fetch_one(status: u16, body: &str, id: &str) -> Result<FetchedOrder, ProviderError> {
     fetch(&answering(status, body), id).await
 }
 
 async fn fetch(provider: &WalletPay, id: &str) -> Result<FetchedOrder, ProviderError> {
-    let looks = provider.fetch(&[OrderId::from(id)]).await?;
-    assert_eq!(looks.len(), 1);
-    Ok(looks.into_iter().next().unwrap())
+    let fetched = provider.fetch(&[OrderId::from(id)]).await?;
+    assert_eq!(fetched.len(), 1);
+    Ok(fetched.into_iter().next().unwrap())
 }
 
 async fn seen(body: &str, id: &str) -> ObservedOrder {
-    match look(200, body, id).await.unwrap() {
+    match fetch_one(200, body, id).await.unwrap() {
         FetchedOrder::Seen(observed) => observed,
         FetchedOrder::NotFound => panic!("not found"),
     }
@@ -93,7 +93,7 @@ fn kind<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> &'static str {
 struct Picker {
     picks: fn(&ListItem<'_>) -> bool,
     /// Places, ids and times of creation.
-    glances: Vec<(u64, String, Option<String>)>,
+    listed: Vec<(u64, String, Option<String>)>,
     taken: Vec<(u64, ObservedOrder)>,
 }
 
@@ -101,7 +101,7 @@ impl Picker {
     fn new(picks: fn(&ListItem<'_>) -> bool) -> Self {
         Self {
             picks,
-            glances: Vec::new(),
+            listed: Vec::new(),
             taken: Vec::new(),
         }
     }
@@ -111,7 +111,7 @@ impl PageVisitor for Picker {
     fn wants(&mut self, item: &ListItem<'_>) -> bool {
         let created_at = item.created_at.map(str::to_owned);
         let id = item.order_id.to_owned();
-        self.glances.push((item.index, id, created_at));
+        self.listed.push((item.index, id, created_at));
         (self.picks)(item)
     }
 
@@ -134,7 +134,7 @@ async fn read(body: &str, picker: &mut Picker) -> Result<PageEnd, ProviderError>
 async fn page(body: &str) -> Result<Vec<ObservedOrder>, ProviderError> {
     let mut picker = Picker::new(|_| true);
     let end = read(body, &mut picker).await?;
-    assert_eq!(end.items, picker.glances.len() as u64);
+    assert_eq!(end.items, picker.listed.len() as u64);
     assert_eq!(end.bytes, body.len() as u64);
     Ok(picker.taken.into_iter().map(|(_, seen)| seen).collect())
 }
@@ -187,7 +187,7 @@ async fn previews_are_parsed() {
 async fn an_answer_about_another_order_is_malformed() {
     let body = fixture!("preview-paid");
     for other in ["2703383946854400", "02703383946854401", "27033839468544010"] {
-        assert_eq!(kind(&look(200, body, other).await), "malformed");
+        assert_eq!(kind(&fetch_one(200, body, other).await), "malformed");
     }
 }
 
@@ -212,10 +212,10 @@ async fn the_http_status_takes_precedence() {
         ),
         (400, r#"{"status":"INTERNAL_ERROR"}"#, "unavailable"),
     ] {
-        let answer = look(status, body, "2703383946854401").await;
+        let answer = fetch_one(status, body, "2703383946854401").await;
         assert_eq!(kind(&answer), expected, "{status} {body}");
     }
-    let error = look(401, fixture!("error-401-alternative"), "1").await;
+    let error = fetch_one(401, fixture!("error-401-alternative"), "1").await;
     assert_eq!(
         error.unwrap_err().to_string(),
         "API key refused: HTTP 401: Invalid token"
@@ -230,10 +230,10 @@ async fn only_http_404_is_not_found() {
         "<html>",
         fixture!("preview-paid"),
     ] {
-        assert_eq!(look(404, body, "1").await, Ok(FetchedOrder::NotFound));
+        assert_eq!(fetch_one(404, body, "1").await, Ok(FetchedOrder::NotFound));
     }
     let body = r#"{"status":"NOT_FOUND","message":"Order not found"}"#;
-    assert_eq!(kind(&look(200, body, "1").await), "malformed");
+    assert_eq!(kind(&fetch_one(200, body, "1").await), "malformed");
     assert_eq!(kind(&answering(404, "").count().await), "refused");
     assert_eq!(kind(&create(404, "").await), "refused");
 }
@@ -267,7 +267,7 @@ async fn a_200_can_carry_a_failure() {
         ("", "malformed"),
         ("null", "malformed"),
     ] {
-        assert_eq!(kind(&look(200, body, "1").await), expected, "{body}");
+        assert_eq!(kind(&fetch_one(200, body, "1").await), expected, "{body}");
     }
 }
 
@@ -284,8 +284,8 @@ async fn requested_waits_are_passed_on() {
     for status in [429, 503] {
         let (provider, _) = answering_with(Response::new(status, wait, VecDeque::new()));
         match provider.count().await.unwrap_err() {
-            ProviderError::RateLimited { wait: told }
-            | ProviderError::Unavailable { wait: told, .. } => assert_eq!(told, wait),
+            ProviderError::RateLimited { wait: shown }
+            | ProviderError::Unavailable { wait: shown, .. } => assert_eq!(shown, wait),
             other => panic!("{other}"),
         }
     }
@@ -294,7 +294,7 @@ async fn requested_waits_are_passed_on() {
 #[tokio::test]
 async fn provider_text_is_sanitized_and_has_no_key() {
     let body = r#"{"status":"INTERNAL_ERROR","message":"a\u001b[2J\nkey store-key-0123456789"}"#;
-    let error = look(200, body, "1").await.unwrap_err().to_string();
+    let error = fetch_one(200, body, "1").await.unwrap_err().to_string();
     assert_eq!(
         error,
         "provider unavailable: INTERNAL_ERROR: a [2J key (key)"
@@ -471,7 +471,7 @@ async fn only_wanted_items_are_taken() {
     assert_eq!(picker.taken.len(), 1);
     assert_eq!(picker.taken[0].0, 2);
     assert_eq!(picker.taken[0].1.state, OrderState::Cancelled);
-    let (index, id, created) = &picker.glances[3];
+    let (index, id, created) = &picker.listed[3];
     assert_eq!((*index, id.as_str()), (3, "10030467668508673"));
     assert_eq!(created.as_deref(), Some("2024-05-01T06:53:57.000991Z"));
 }
@@ -521,7 +521,7 @@ async fn a_list_under_a_failing_status_is_never_visited() {
     ] {
         let mut picker = Picker::new(|_| true);
         assert_eq!(kind(&read(body, &mut picker).await), expected, "{body}");
-        assert!(picker.glances.is_empty(), "{body}");
+        assert!(picker.listed.is_empty(), "{body}");
     }
     let late = r#"{"data":{"items":[{"id":1,"status":"PAID"}]},"message":null,"status":"SUCCESS"}"#;
     assert_eq!(page(late).await.unwrap().len(), 1);
@@ -588,6 +588,6 @@ async fn a_failed_page_gives_the_same_error_as_a_failed_poll() {
         let mut picker = Picker::new(|_| true);
         let answer = answering(status, body).page(0, 10, &mut picker).await;
         assert_eq!(kind(&answer), expected);
-        assert!(picker.glances.is_empty());
+        assert!(picker.listed.is_empty());
     }
 }

@@ -590,12 +590,12 @@ async fn refunds_have_their_ids() {
     let page = refunds.refund_page(from, None).await.unwrap();
     let refund = &page.refunds[0];
     assert_eq!(refund.order_id.0, "216749da-000f-50be-b000-096747fad91e");
-    let told = &refund.transaction;
-    assert_eq!(told.id.0, "216749f7-0016-50be-b000-078d43a63ae4");
-    assert_eq!(told.direction, Direction::Out);
-    assert_eq!(told.status, TransactionStatus::Succeeded);
-    assert_eq!(told.amount, rub("1.00"));
-    assert_eq!(Some(told.happened_at), at("2017-10-04T19:27:51.407Z"));
+    let shown = &refund.transaction;
+    assert_eq!(shown.id.0, "216749f7-0016-50be-b000-078d43a63ae4");
+    assert_eq!(shown.direction, Direction::Out);
+    assert_eq!(shown.status, TransactionStatus::Succeeded);
+    assert_eq!(shown.amount, rub("1.00"));
+    assert_eq!(Some(shown.happened_at), at("2017-10-04T19:27:51.407Z"));
     let end = refunds.refund_page(from, page.next.as_ref()).await.unwrap();
     assert!(end.next.is_none());
     let span = "/v3/refunds?created_at.gte=2017-10-04T19%3A00%3A00.000Z&limit=100";
@@ -619,7 +619,7 @@ async fn the_refunds_of_one_payment_are_read_to_the_last_page() {
     let others = provider.lists_refunds().unwrap();
     let none = others.refunds_of(&"other".into()).await.unwrap();
     assert!(none.is_empty(), "those of another payment are not taken");
-    for (status, told) in [
+    for (status, shown) in [
         ("canceled", TransactionStatus::Refused),
         ("pending", TransactionStatus::InProgress),
         ("unheard_of", TransactionStatus::InProgress),
@@ -628,6 +628,6 @@ async fn the_refunds_of_one_payment_are_read_to_the_last_page() {
         let (provider, _) = answering(&[(200, &body)]);
         let refunds = provider.lists_refunds().unwrap();
         let read = refunds.refunds_of(&payment).await.unwrap();
-        assert_eq!(read[0].status, told, "{status}");
+        assert_eq!(read[0].status, shown, "{status}");
     }
 }

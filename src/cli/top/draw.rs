@@ -181,7 +181,7 @@ fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
 
 fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
     let resumes = account.resume_at.filter(|at| *at > now);
-    let error = account.standing_error();
+    let error = account.current_error();
     let rest = format!(
         " for {}{}{}",
         words::span(now.since(account.state_since)),

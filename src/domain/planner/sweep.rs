@@ -55,7 +55,7 @@ impl Sweep {
     /// Offset and count of the next page.
     pub(super) fn page(&self, positions: &Positions, page_limit: u32) -> (u64, u32) {
         let limit = u64::from(page_limit);
-        if self.looks_behind(positions) {
+        if self.reads_past_end(positions) {
             return (self.end, page_limit);
         }
         if self.to < positions.total() {
@@ -77,7 +77,7 @@ impl Sweep {
 
     /// Whether only pages indicate that the list ends where the sweep does. An end that is not
     /// reached yet does not matter.
-    fn looks_behind(&self, positions: &Positions) -> bool {
+    fn reads_past_end(&self, positions: &Positions) -> bool {
         let is_first = self.to == self.end;
         is_first && self.end_is == SweepEnd::Believed && self.end >= positions.total()
     }

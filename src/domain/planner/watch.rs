@@ -11,7 +11,7 @@ const SLACK: Duration = Duration::from_millis(1500);
 /// The watch replaces single polls if its period is at most this many minimum intervals.
 const REPLACES_POLLS: u32 = 5;
 /// Time until the next check while no invoice waits for money.
-const NOBODY_WAITS: Duration = Duration::from_secs(3);
+const IDLE_DELAY: Duration = Duration::from_secs(3);
 
 /// The schedule of watch pages. All times are by the monotonic clock.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Watch {
 
     /// Postpones the watch: no invoice waits for money at present.
     pub(super) fn rest(&mut self, now: Duration) {
-        self.next = now + self.min_interval.max(NOBODY_WAITS);
+        self.next = now + self.min_interval.max(IDLE_DELAY);
         self.shown = None;
     }
 

@@ -123,9 +123,9 @@ impl ReadLedger for TelegramStars {
         let from =
             from.or_else(|| answered_at.map(|at| at.minus(crate::domain::ledger::READ_BACK)));
         let step = place.after(&entries, from, answered_at);
-        let is_told = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
+        let is_recent = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         Ok(LedgerPage {
-            transactions: entries.transactions.into_iter().filter(is_told).collect(),
+            transactions: entries.transactions.into_iter().filter(is_recent).collect(),
             step,
             answered_at,
         })

@@ -141,7 +141,7 @@ fn order_amount(token: Raw<'_>) -> Result<Option<Money>, String> {
 }
 
 /// The amount of the order, unchecked: used only to compare it with the known one.
-pub(super) fn glance_at_amount(token: Raw<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+pub(super) fn unchecked_amount(token: Raw<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     let wire: MoneyWire<'_> = object(token?.get()).ok()?;
     text(wire.amount).zip(text(wire.currency_code))
 }

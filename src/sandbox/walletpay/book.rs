@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(
             order.status(later(1_000_000)).1,
             at,
-            "the moment of expiry does not move with the look"
+            "the moment of expiry does not depend on the time of reading"
         );
     }
 

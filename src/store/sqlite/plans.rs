@@ -27,7 +27,7 @@ const OFTEN: &[(&str, &str)] = &[
         "invoices_due (account=? AND next_poll_at>?)",
     ),
     (
-        due::BRING_BACK,
+        due::CLAMP_PLANS,
         "invoices_due (account=? AND next_poll_at>?)",
     ),
     (

@@ -222,12 +222,12 @@ async fn orders_that_cannot_be_adopted_are_reported_and_block_no_other() {
     ];
     assert_eq!(kinds(&report), all, "the report lists them all");
     let events = scene.store.events_after(0, 9).await.unwrap();
-    let told: Vec<bool> = ["MISSING", "two\\nlines"]
+    let shown: Vec<bool> = ["MISSING", "two\\nlines"]
         .iter()
         .zip(&events)
         .map(|(name, event)| event.payload.contains(name))
         .collect();
-    assert_eq!((told, events.len()), (vec![true, true], 2));
+    assert_eq!((shown, events.len()), (vec![true, true], 2));
     let again = scene.audit_and(true, scene.list(orders)).await;
     assert_eq!((again.adopted, again.said), (0, 0));
 }
@@ -238,14 +238,14 @@ async fn a_plan_written_during_the_audit_is_kept() {
     let row = insert(&scene.path, "OURS").await;
     let order_id = row.facts.order_id.clone().unwrap().0;
     let list = scene.list(vec![order(&order_id, "THEIRS", OrderState::Open)]);
-    let mut looked = row.clone();
-    looked.schedule.next_poll_at = Some(NOW.plus(Duration::from_secs(7)));
-    looked.schedule.last_polled_at = Some(NOW);
-    looked.schedule.polls = 1;
+    let mut polled = row.clone();
+    polled.schedule.next_poll_at = Some(NOW.plus(Duration::from_secs(7)));
+    polled.schedule.last_polled_at = Some(NOW);
+    polled.schedule.polls = 1;
     *list.during_a_judgement.lock().unwrap() = Some(Decision {
         based_on_version: 0,
         based_on_next_poll_at: row.schedule.next_poll_at,
-        row: Box::new(looked.clone()),
+        row: Box::new(polled.clone()),
         facts_changed: false,
         order_learned: false,
         event: None,
@@ -255,7 +255,7 @@ async fn a_plan_written_during_the_audit_is_kept() {
     scene.audit(list).await;
     let after = scene.row("OURS").await;
     assert_eq!(after.facts.status, Status::Review);
-    assert_eq!(after.schedule, looked.schedule);
+    assert_eq!(after.schedule, polled.schedule);
 }
 
 #[tokio::test]

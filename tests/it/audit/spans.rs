@@ -60,13 +60,13 @@ impl FetchOrders for Spans {
         let ids = orders.iter().map(|order| order.0.as_str());
         let ids = ids.collect::<Vec<_>>().join(" ");
         self.asked.lock().unwrap().push(ids);
-        let look = |id: &OrderId| {
+        let fetch = |id: &OrderId| {
             let known = self.by_id.iter().find(|order| order.order_id == *id);
             known.map_or(FetchedOrder::NotFound, |order| {
                 FetchedOrder::Seen(order.clone())
             })
         };
-        Ok(orders.iter().map(look).collect())
+        Ok(orders.iter().map(fetch).collect())
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Running, Said, Shop, commit, decided, drop_in, ended, into_review, p
 use crate::rows::observed_order_of;
 
 /// The external ids in frames of format `jsonl`.
-fn told(stdout: &str) -> Vec<String> {
+fn shown(stdout: &str) -> Vec<String> {
     let frame = |line| -> Value { serde_json::from_str(line).unwrap() };
     let lines = stdout.lines().map(frame);
     lines
@@ -24,7 +24,7 @@ impl Shop {
     fn feed(&self, rest: &[&str]) -> Vec<String> {
         let said = self.run(&[&["feed", "--format", "jsonl"], rest].concat());
         assert_eq!(said.code, 0, "{rest:?}: {}", said.stderr);
-        told(&said.stdout)
+        shown(&said.stdout)
     }
 
     fn acked(&self, consumer: &str) -> Option<i64> {
@@ -84,10 +84,10 @@ async fn a_seq_below_the_kept_events_starts_at_the_first_with_a_message() {
     let all = UnixMillis(i64::MAX);
     assert_eq!(store.prune_outbox(all, 100).await.unwrap(), 2);
     let said = shop.run(&["feed", "--format", "jsonl", "--from", "1"]);
-    assert_eq!(told(&said.stdout), ["3"]);
+    assert_eq!(shown(&said.stdout), ["3"]);
     assert!(said.stderr.contains("events before 3"), "{}", said.stderr);
     let kept = shop.run(&["feed", "--format", "jsonl", "--from", "3"]);
-    assert_eq!((told(&kept.stdout).len(), kept.stderr.as_str()), (1, ""));
+    assert_eq!((shown(&kept.stdout).len(), kept.stderr.as_str()), (1, ""));
 }
 
 #[tokio::test]
@@ -97,10 +97,10 @@ async fn follow_prints_new_events_and_exits_cleanly_on_a_signal() {
     pay(&store, "1", "1").await;
     for signal in ["TERM", "INT"] {
         let feed = Running::start(shop.command(&["feed", "--format", "jsonl", "--follow"]));
-        assert_eq!(told(&feed.line()), ["1"]);
+        assert_eq!(shown(&feed.line()), ["1"]);
         let name = format!("during-{signal}");
         pay(&store, &name, &name).await;
-        while told(&feed.line()) != [name.as_str()] {}
+        while shown(&feed.line()) != [name.as_str()] {}
         feed.signal(signal);
         assert_eq!(feed.end(), 0);
     }
@@ -117,7 +117,7 @@ async fn follow_waits_for_new_events_and_ends_at_its_limit() {
     let feed = Running::start(shop.command(&from));
     pay(&store, "2", "2").await;
     pay(&store, "3", "3").await;
-    assert_eq!(told(&feed.line()), ["3"]);
+    assert_eq!(shown(&feed.line()), ["3"]);
     assert_eq!(feed.end(), 0);
 }
 
@@ -237,8 +237,8 @@ async fn a_stdout_that_cannot_be_written_is_an_error_before_anything_is_acknowle
         for arguments in feeds {
             let said = with_stdout(&shop, redirection, arguments);
             assert_eq!(said.code, 1, "{arguments} {redirection}: {}", said.stderr);
-            let told = said.stderr.contains("stdout cannot be written");
-            assert!(told, "{arguments} {redirection}: {}", said.stderr);
+            let shown = said.stderr.contains("stdout cannot be written");
+            assert!(shown, "{arguments} {redirection}: {}", said.stderr);
         }
         assert_eq!(shop.acked("bot"), None, "no place was made");
         // Unwanted output is no reason to fail; output that cannot be written is one, before
@@ -287,7 +287,7 @@ async fn every_valid_consumer_name_can_read() {
             "--consumer",
             &name,
         ]));
-        assert_eq!(told(&held.line()), ["1"], "{name}");
+        assert_eq!(shown(&held.line()), ["1"], "{name}");
         let second = shop.run(&["feed", "--consumer", &name]);
         assert!(second.stderr.contains("is in use"), "{}", second.stderr);
     }

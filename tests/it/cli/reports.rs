@@ -99,9 +99,9 @@ fn migrate_prints_path_version_and_epoch() {
     let again = shop.run(&["migrate", "--json"]).json();
     assert_eq!(again["epoch"], first["epoch"]);
     assert_eq!(again["schema_version"], first["schema_version"]);
-    let told = shop.run(&["migrate"]).stdout;
-    assert!(told.contains("up to date"), "{told}");
-    assert!(told.contains(first["epoch"].as_str().unwrap()), "{told}");
+    let shown = shop.run(&["migrate"]).stdout;
+    assert!(shown.contains("up to date"), "{shown}");
+    assert!(shown.contains(first["epoch"].as_str().unwrap()), "{shown}");
 }
 
 #[test]
@@ -192,10 +192,10 @@ async fn list_is_newest_first_and_filtered() {
     assert_eq!(ids(&["--limit", "1"]), ["ORD-3"]);
     assert_eq!(ids(&["--status", "paid"]), ["ORD-1"]);
     assert!(ids(&["--account", "other"]).is_empty());
-    let told = shop.run(&["list", "--limit", "2"]);
-    assert!(told.stdout.contains("ORD-2") && !told.stdout.contains("ORD-1"));
-    assert!(told.stderr.contains("--limit"), "{}", told.stderr);
-    assert!(!told.stdout.contains('\u{1b}'), "no colours in a pipe");
+    let shown = shop.run(&["list", "--limit", "2"]);
+    assert!(shown.stdout.contains("ORD-2") && !shown.stdout.contains("ORD-1"));
+    assert!(shown.stderr.contains("--limit"), "{}", shown.stderr);
+    assert!(!shown.stdout.contains('\u{1b}'), "no colours in a pipe");
 }
 
 #[tokio::test]
@@ -213,9 +213,9 @@ async fn show_has_the_row_and_its_events() {
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["type"], "payment.paid");
     assert_eq!(events[0]["payload"]["data"]["external_id"], "ORD-1");
-    let told = shop.run(&["show", "2703383946854401"]).stdout;
+    let shown = shop.run(&["show", "2703383946854401"]).stdout;
     for part in ["#1", "paid", "1.00 USD", "payment.paid", "Z ("] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(shown.contains(part), "{part} is missing in {shown}");
     }
 }
 
@@ -250,8 +250,8 @@ async fn a_reference_is_an_id_else_an_external_id_else_an_order_id() {
             .collect();
         assert_eq!(ids, [1, 4]);
         assert_eq!(answer["error"], "2 invoices match A");
-        let told = shop.run(&[command, "A"]);
-        assert_eq!((told.code, told.stdout.as_str()), (1, ""));
+        let shown = shop.run(&[command, "A"]);
+        assert_eq!((shown.code, shown.stdout.as_str()), (1, ""));
         for part in ["#1", "#4", "second", "--account"] {
             assert!(several.stderr.contains(part), "{}", several.stderr);
         }
@@ -306,7 +306,7 @@ async fn why_shows_observations_rules_and_the_next_poll() {
     let shop = Shop::new();
     let store = shop.store().await;
     into_review(&store, "ORD-1", "1").await;
-    let told = shop.run(&["why", "ORD-1"]).stdout;
+    let shown = shop.run(&["why", "ORD-1"]).stdout;
     for part in [
         "review",
         "amount_mismatch",
@@ -314,7 +314,7 @@ async fn why_shows_observations_rules_and_the_next_poll() {
         "No daemon is running",
         "payrecond resolve '#1'",
     ] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(shown.contains(part), "{part} is missing in {shown}");
     }
     let answer = shop.run(&["why", "ORD-1", "--json"]).json();
     assert_eq!(answer["invoice"]["reason"], "amount_mismatch");
@@ -395,8 +395,8 @@ async fn stats_counts_and_marks_consumers_that_fall_behind() {
     assert_eq!(stats["highest_seq"], 1);
     assert_eq!(stats["time_to_detect"]["count"], 1);
     assert_eq!(stats["consumers"][0]["unread"], 1);
-    let told = shop.run(&["stats"]).stdout;
-    assert!(told.contains("1 event unread"), "{told}");
+    let shown = shop.run(&["stats"]).stdout;
+    assert!(shown.contains("1 event unread"), "{shown}");
 }
 
 #[tokio::test]
@@ -433,11 +433,11 @@ async fn a_past_error_is_not_shown_for_a_working_account() {
          VALUES ('default', 'walletpay', 'working', 0, 'connection refused'),
                 ('second', 'walletpay', 'paused', 0, 'no route to host')",
     );
-    let told = shop.run(&["stats"]).stdout;
-    assert!(!told.contains("connection refused"), "{told}");
-    assert!(told.contains("no route to host"), "{told}");
-    let told = shop.run(&["stats", "--json"]).json();
-    assert_eq!(told["accounts"][0]["last_error"], "connection refused");
+    let shown = shop.run(&["stats"]).stdout;
+    assert!(!shown.contains("connection refused"), "{shown}");
+    assert!(shown.contains("no route to host"), "{shown}");
+    let shown = shop.run(&["stats", "--json"]).json();
+    assert_eq!(shown["accounts"][0]["last_error"], "connection refused");
 }
 
 #[test]
@@ -545,8 +545,8 @@ fn an_unknown_variable_is_reported_with_its_nearest_name() {
         let mut command = shop.command(command);
         command.env("PAYRECOND_LOG_LEVEL", "secret-word");
         let said = Said::from(command.output().unwrap());
-        let told = "unknown environment variable PAYRECOND_LOG_LEVEL ignored: did you mean PAYRECOND__LOG__LEVEL?";
-        assert!(said.stderr.contains(told), "{}", said.stderr);
+        let shown = "unknown environment variable PAYRECOND_LOG_LEVEL ignored: did you mean PAYRECOND__LOG__LEVEL?";
+        assert!(said.stderr.contains(shown), "{}", said.stderr);
         assert!(!said.stderr.contains("secret-word"), "{}", said.stderr);
     }
     let mut command = shop.command(&["list"]);

@@ -26,9 +26,9 @@ fn accounts_with_one_key_file_cause_a_warning_without_the_key() {
     std::fs::write(&file, "secret-of-one").unwrap();
     std::os::unix::fs::symlink(&file, &link).unwrap();
     let (a, b) = (key_at(&file), key_at(&link));
-    for told in [warnings(&a, &a, &[]), warnings(&a, &b, &[])] {
-        let [words] = told.as_slice() else {
-            panic!("{told:?}");
+    for shown in [warnings(&a, &a, &[]), warnings(&a, &b, &[])] {
+        let [words] = shown.as_slice() else {
+            panic!("{shown:?}");
         };
         for part in ["\"one\" and \"two\"", "/a.key", "PAYRECOND_API_KEY_TWO"] {
             assert!(words.contains(part), "{part}: {words}");
@@ -55,7 +55,7 @@ fn accounts_with_separate_keys_or_addresses_cause_no_warning() {
         (&a, &a, &[ONE]),
         (&missing, &missing, &[]),
     ] {
-        let told = warnings(one, two, pairs);
-        assert_eq!(told, Vec::<String>::new(), "{one}\n{two}");
+        let shown = warnings(one, two, pairs);
+        assert_eq!(shown, Vec::<String>::new(), "{one}\n{two}");
     }
 }

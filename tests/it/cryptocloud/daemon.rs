@@ -14,8 +14,8 @@ const ACCOUNT: &str = "provider = \"cryptocloud\"\n";
 const SETTINGS: &str = "[account.settings]\nshop_id = \"shop\"\n[polling]\n\
     intake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\n";
 const FAST: &str = "min_interval = \"100ms\"\nchecks_after_expiry = [\"100ms\", \"1h\"]\n";
-const STATES: &str = "SELECT group_concat(told, ', ') FROM (SELECT external_id || ' ' || status \
-    || coalesce(' ' || reason, '') AS told FROM invoices ORDER BY external_id)";
+const STATES: &str = "SELECT group_concat(shown, ', ') FROM (SELECT external_id || ' ' || status \
+    || coalesce(' ' || reason, '') AS shown FROM invoices ORDER BY external_id)";
 
 async fn shop(variants: &[Variant], settings: &str) -> Shop {
     let mut shop = Shop::with(SandboxOptions {

@@ -19,7 +19,7 @@ use crate::rows::{INSERTED, TIMEOUT_S, money, observed, sums};
 use OrderState as O;
 use TransactionStatus as T;
 
-fn told(state: OrderState, received: Option<&str>, refunded: Option<&str>) -> ObservedOrder {
+fn shown(state: OrderState, received: Option<&str>, refunded: Option<&str>) -> ObservedOrder {
     ObservedOrder {
         money: ObservedMoney {
             sums: sums(received, refunded),
@@ -106,21 +106,21 @@ const PARTLY: Option<&str> = Some(reason::PARTIALLY_PAID);
 #[test]
 fn a_partial_payment_is_recorded_once_per_new_sum() {
     let before = settled(S::Pending);
-    let first = see(&before, &told(O::Partial, Some("0.40"), None));
+    let first = see(&before, &shown(O::Partial, Some("0.40"), None));
     led_to(&before, &first, S::Pending, PARTLY, Some(E::Partial));
     assert_eq!(received(&first.row), Some("0.40"));
     // Nothing for the same sum again, another spelling, a smaller sum, or no sum.
     for sum in [Some("0.40"), Some("0.4"), Some("0.30"), None] {
         for state in [O::Partial, O::Open] {
-            let again = see(&first.row, &told(state, sum, None));
+            let again = see(&first.row, &shown(state, sum, None));
             led_to(&first.row, &again, S::Pending, PARTLY, None);
             assert_eq!(received(&again.row), Some("0.40"));
         }
     }
-    let more = see(&first.row, &told(O::Partial, Some("7.5E-1"), None));
+    let more = see(&first.row, &shown(O::Partial, Some("7.5E-1"), None));
     led_to(&first.row, &more, S::Pending, PARTLY, Some(E::Partial));
     assert_eq!(received(&more.row), Some("0.75"), "sums are plain decimals");
-    let rest = see(&more.row, &told(O::Paid, Some("1.00"), None));
+    let rest = see(&more.row, &shown(O::Paid, Some("1.00"), None));
     led_to(&more.row, &rest, S::Paid, None, Some(E::Paid));
     assert!(!rest.event.as_ref().unwrap().late);
     assert_eq!(received(&rest.row), Some("1.00"));
@@ -129,22 +129,22 @@ fn a_partial_payment_is_recorded_once_per_new_sum() {
 #[test]
 fn an_overpayment_is_paid_and_shows_in_received() {
     let before = settled(S::Pending);
-    let after = see(&before, &told(O::Paid, Some("1.50"), None));
+    let after = see(&before, &shown(O::Paid, Some("1.50"), None));
     led_to(&before, &after, S::Paid, None, Some(E::Paid));
     assert_eq!(received(&after.row), Some("1.50"));
-    let again = see(&after.row, &told(O::Paid, Some("1.5"), None));
+    let again = see(&after.row, &shown(O::Paid, Some("1.5"), None));
     led_to(&after.row, &again, S::Paid, None, None);
 }
 
 #[test]
 fn a_sum_first_reported_after_paid_is_no_further_money() {
     let paid = see(&settled(S::Pending), &observed(O::Paid)).row;
-    let learned = see(&paid, &told(O::Paid, Some("1.00"), None));
+    let learned = see(&paid, &shown(O::Paid, Some("1.00"), None));
     led_to(&paid, &learned, S::Paid, None, None);
     assert_eq!(received(&learned.row), Some("1.00"));
-    let more = see(&learned.row, &told(O::Paid, Some("2.00"), None));
+    let more = see(&learned.row, &shown(O::Paid, Some("2.00"), None));
     led_to(&learned.row, &more, S::Paid, None, Some(E::Further));
-    let again = see(&more.row, &told(O::Paid, Some("2.00"), None));
+    let again = see(&more.row, &shown(O::Paid, Some("2.00"), None));
     led_to(&more.row, &again, S::Paid, None, None);
 }
 
@@ -162,7 +162,7 @@ fn held_money_is_a_reason_and_no_event() {
 /// A sum in another currency than the invoice's does not count as received, but it is money.
 #[test]
 fn an_end_with_money_of_an_unknown_sum_goes_to_review() {
-    let partly = see(&settled(S::Pending), &told(O::Partial, None, None));
+    let partly = see(&settled(S::Pending), &shown(O::Partial, None, None));
     led_to(
         &settled(S::Pending),
         &partly,
@@ -172,10 +172,10 @@ fn an_end_with_money_of_an_unknown_sum_goes_to_review() {
     );
     let in_coin = |state| ObservedOrder {
         payment: Some(crate::rows::payment()),
-        ..told(state, None, None)
+        ..shown(state, None, None)
     };
     for end in [O::Expired, O::Cancelled] {
-        let after = see(&partly.row, &told(end, None, None));
+        let after = see(&partly.row, &shown(end, None, None));
         led_to(&partly.row, &after, S::Review, PARTLY, Some(E::Review));
         let before = settled(S::Pending);
         let after = see(&before, &in_coin(end));
@@ -187,31 +187,31 @@ fn an_end_with_money_of_an_unknown_sum_goes_to_review() {
 
 #[test]
 fn an_end_with_partial_money_is_in_review_until_the_rest_comes() {
-    let partly = see(&settled(S::Pending), &told(O::Partial, Some("0.40"), None)).row;
+    let partly = see(&settled(S::Pending), &shown(O::Partial, Some("0.40"), None)).row;
     for end in [O::Expired, O::Cancelled] {
         let ended = see(&partly, &observed(end));
         led_to(&partly, &ended, S::Review, PARTLY, Some(E::Review));
         let again = see(&ended.row, &observed(end));
         led_to(&ended.row, &again, S::Review, PARTLY, None);
-        let more = see(&ended.row, &told(end, Some("0.60"), None));
+        let more = see(&ended.row, &shown(end, Some("0.60"), None));
         led_to(&ended.row, &more, S::Review, PARTLY, Some(E::Review));
-        let rest = see(&more.row, &told(O::Paid, Some("1.00"), None));
+        let rest = see(&more.row, &shown(O::Paid, Some("1.00"), None));
         led_to(&more.row, &rest, S::Paid, None, Some(E::Paid));
         assert!(!rest.event.as_ref().unwrap().late, "no end was said");
     }
     // Both in one observation, and money that comes after the end was recorded.
     let before = settled(S::Pending);
-    let at_once = see(&before, &told(O::Expired, Some("0.40"), None));
+    let at_once = see(&before, &shown(O::Expired, Some("0.40"), None));
     led_to(&before, &at_once, S::Review, PARTLY, Some(E::Review));
     for status in [S::Expired, S::Cancelled] {
         let before = settled(status);
         for state in [O::Partial, O::Expired] {
-            let late = see(&before, &told(state, Some("0.40"), None));
+            let late = see(&before, &shown(state, Some("0.40"), None));
             led_to(&before, &late, S::Review, PARTLY, Some(E::Review));
         }
     }
     // A full refund leaves no money.
-    let back = see(&partly, &told(O::Partial, Some("0.40"), Some("0.40"))).row;
+    let back = see(&partly, &shown(O::Partial, Some("0.40"), Some("0.40"))).row;
     let ended = see(&back, &observed(O::Expired));
     led_to(&back, &ended, S::Expired, None, Some(E::Expired));
 }
@@ -219,10 +219,10 @@ fn an_end_with_partial_money_is_in_review_until_the_rest_comes() {
 #[test]
 fn a_missing_order_found_again_with_money_is_recorded_with_it() {
     let before = in_review(reason::ORDER_NOT_FOUND);
-    let after = see(&before, &told(O::Partial, Some("0.40"), None));
+    let after = see(&before, &shown(O::Partial, Some("0.40"), None));
     is_sound(&before, &after).unwrap();
     assert_eq!(said(&after), [(E::Pending, None), (E::Partial, None)]);
-    let again = see(&after.row, &told(O::Partial, Some("0.40"), None));
+    let again = see(&after.row, &shown(O::Partial, Some("0.40"), None));
     led_to(&after.row, &again, S::Pending, PARTLY, None);
 }
 
@@ -230,11 +230,11 @@ fn a_missing_order_found_again_with_money_is_recorded_with_it() {
 fn new_money_in_review_is_recorded_each_time() {
     for why in [reason::AMOUNT_MISMATCH, reason::CREATE_CONFLICT] {
         let before = in_review(why);
-        let first = see(&before, &told(O::Partial, Some("0.40"), None));
+        let first = see(&before, &shown(O::Partial, Some("0.40"), None));
         led_to(&before, &first, S::Review, Some(why), Some(E::Review));
-        let again = see(&first.row, &told(O::Partial, Some("0.40"), None));
+        let again = see(&first.row, &shown(O::Partial, Some("0.40"), None));
         led_to(&first.row, &again, S::Review, Some(why), None);
-        let more = see(&first.row, &told(O::Partial, Some("0.60"), None));
+        let more = see(&first.row, &shown(O::Partial, Some("0.60"), None));
         led_to(&first.row, &more, S::Review, Some(why), Some(E::Review));
     }
 }
@@ -273,19 +273,19 @@ fn a_test_payment_goes_to_review_unless_the_account_accepts_it() {
 
 #[test]
 fn each_refund_is_recorded_once_and_keeps_the_status() {
-    let paid = see(&settled(S::Pending), &told(O::Paid, Some("1.00"), None)).row;
-    let part = see(&paid, &told(O::Paid, Some("1.00"), Some("0.30")));
+    let paid = see(&settled(S::Pending), &shown(O::Paid, Some("1.00"), None)).row;
+    let part = see(&paid, &shown(O::Paid, Some("1.00"), Some("0.30")));
     led_to(&paid, &part, S::Paid, None, Some(E::Refunded));
     assert_eq!(refunded(&part.row), Some("0.30"));
     assert!(part.row.facts.sums.refunded_at.is_some());
-    let again = see(&part.row, &told(O::Paid, None, Some("0.3")));
+    let again = see(&part.row, &shown(O::Paid, None, Some("0.3")));
     led_to(&part.row, &again, S::Paid, None, None);
-    let whole = see(&part.row, &told(O::Paid, None, Some("1.00")));
+    let whole = see(&part.row, &shown(O::Paid, None, Some("1.00")));
     led_to(&part.row, &whole, S::Paid, None, Some(E::Refunded));
     assert_eq!(refunded(&whole.row), Some("1.00"));
     // Refunded while a person must decide: the money is known there too.
     let review = see(&settled(S::Pending), &in_test_mode(O::Paid)).row;
-    let returned = see(&review, &told(O::Paid, None, Some("1.00")));
+    let returned = see(&review, &shown(O::Paid, None, Some("1.00")));
     let why = Some(reason::TEST_PAYMENT);
     led_to(&review, &returned, S::Review, why, Some(E::Refunded));
 }

@@ -343,12 +343,14 @@ async fn paid(shop: &Shop, database: &Path, who: Who) -> Program {
     done(shop, database, who, &["migrate"]).await;
     done(shop, database, who, &add).await;
     let program = run(shop, database, who).await;
-    let told = async {
+    let shown = async {
         while !String::from_utf8_lossy(&program.stdout()).contains("payment.paid") {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(program::PATIENCE, told).await.unwrap();
+    tokio::time::timeout(program::PATIENCE, shown)
+        .await
+        .unwrap();
     program
 }
 

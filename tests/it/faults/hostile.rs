@@ -26,11 +26,11 @@ const MIB: usize = 1 << 20;
 
 /// Serves requests for single orders by `answer`, which gets the order's id. Returns its address.
 async fn serve(answer: impl Fn(&str) -> String + Clone + Send + Sync + 'static) -> String {
-    let look = move |Query(query): Query<HashMap<String, String>>| {
+    let preview = move |Query(query): Query<HashMap<String, String>>| {
         let body = answer(&query["id"]);
         async move { body }
     };
-    listen(axum::Router::new().route("/wpay/store-api/v1/order/preview", get(look))).await
+    listen(axum::Router::new().route("/wpay/store-api/v1/order/preview", get(preview))).await
 }
 
 async fn listen(routes: axum::Router) -> String {

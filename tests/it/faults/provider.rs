@@ -135,12 +135,12 @@ async fn a_nudged_ended_invoice_is_polled() {
         "expired1",
     )
     .await;
-    let looks = || shop.world.stats().requests[&Operation::Preview];
-    let before = looks();
+    let polls = || shop.world.stats().requests[&Operation::Preview];
+    let before = polls();
     shop.execute("UPDATE invoices SET next_poll_at = 0").await;
     shop.until("SELECT next_poll_at IS NULL FROM invoices", "1")
         .await;
-    assert_eq!(looks(), before + 1, "one look");
+    assert_eq!(polls(), before + 1, "one poll");
     // A poll that failed is repeated.
     let late = SimulatedPayment {
         late: true,

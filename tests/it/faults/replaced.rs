@@ -68,8 +68,8 @@ impl Scene {
     ) -> (Shop, Vec<Left>) {
         self.program.notified.until("STOPPING=1").await;
         let status = |line: &&String| line.starts_with("STATUS=") && line.contains(why);
-        let told = &self.program.notified.told;
-        assert!(told.iter().any(|line| status(&line)), "{told:?}");
+        let shown = &self.program.notified.messages;
+        assert!(shown.iter().any(|line| status(&line)), "{shown:?}");
         let first = self.program.ended().await;
         assert_eq!(first.code, Some(1), "{}", first.stderr);
         assert!(first.stderr.contains(why), "{why}: {}", first.stderr);
@@ -111,12 +111,12 @@ fn payments(left: &[Left]) -> Vec<(String, i64)> {
 
 /// Both payments were recorded, the first one again if it was lost, and no seq occurred twice.
 fn both_were_told(left: &[Left], names: &[&str]) {
-    let told = payments(left);
-    let told_of: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    let shown = payments(left);
+    let told_of: Vec<&str> = shown.iter().map(|(name, _)| name.as_str()).collect();
     let mut told_of = told_of;
     told_of[1..].sort_unstable();
     assert_eq!(told_of, names);
-    assert!(told.is_sorted_by_key(|(_, seq)| *seq), "{told:?}");
+    assert!(shown.is_sorted_by_key(|(_, seq)| *seq), "{shown:?}");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn the_service_manager_gets_the_status() {
     }
     // Repeatedly, not once.
     for _ in 0..3 {
-        program.notified.told.clear();
+        program.notified.messages.clear();
         program.notified.until("WATCHDOG=1").await;
     }
     program.signal("TERM").await;
@@ -47,8 +47,8 @@ async fn a_service_manager_that_does_not_read_delays_nothing() {
     while other.send_to(b"X=1", program.notified.path()).is_ok() {}
     let id = shop.drop_in("ORD-1").await;
     // Several times the pause between two messages.
-    let looks = shop.asked(Operation::Preview);
-    shop.until_asked(Operation::Preview, looks + 20).await;
+    let polls = shop.asked(Operation::Preview);
+    shop.until_asked(Operation::Preview, polls + 20).await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     all_delivered(&shop).await;
@@ -65,10 +65,10 @@ async fn a_long_interval_does_not_stop_watchdog_pings() {
     let mut program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped())
         .until_ready()
         .await;
-    program.notified.told.clear();
+    program.notified.messages.clear();
     // A task that is silent for half of the limit counts as stalled: at the third poll none may be.
     for _ in 0..3 {
-        program.notified.told.clear();
+        program.notified.messages.clear();
         program.notified.until("WATCHDOG=1").await;
     }
     let left = program.stop().await;

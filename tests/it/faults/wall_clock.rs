@@ -23,17 +23,17 @@ const LOOKS_A_SECOND: u64 = 12;
 
 /// Neither a storm of requests nor a stall; then one more order is paid, and soon recorded.
 async fn goes_on(shop: &Shop, jump_s: i64, ids: &[String], paid: usize) {
-    let looks = || shop.asked(Operation::Preview);
-    let (before, begun) = (looks(), Instant::now());
+    let polls = || shop.asked(Operation::Preview);
+    let (before, begun) = (polls(), Instant::now());
     tokio::time::sleep(COUNTED).await;
-    let since = looks() - before;
+    let since = polls() - before;
     // Sleeps take longer on a busy machine, but the daemon continues.
     let passed = begun.elapsed();
     let open = u64::try_from(ids.len() - paid).unwrap();
     let at_most = open * (passed.as_secs() + 1) * LOOKS_A_SECOND;
     assert!(
         since <= at_most,
-        "{jump_s} s: {since} looks at {open} in {passed:?}"
+        "{jump_s} s: {since} polls of {open} in {passed:?}"
     );
     // Each open order is polled again.
     let stalled = format!(

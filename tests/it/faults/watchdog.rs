@@ -28,15 +28,15 @@ async fn starves(program: &mut Program, duty: &str) {
     program.until_said("withholding watchdog ping").await;
     assert!(program.said().contains(duty), "{}", program.said());
     // Messages from before.
-    program.notified.told_within(SHORT / 8).await;
-    let told = program.notified.told_within(LONG / 2).await;
-    assert!(!told.iter().any(|line| line == "WATCHDOG=1"), "{told:?}");
+    program.notified.received_within(SHORT / 8).await;
+    let shown = program.notified.received_within(LONG / 2).await;
+    assert!(!shown.iter().any(|line| line == "WATCHDOG=1"), "{shown:?}");
 }
 
 /// Pinged repeatedly, for longer than the limit.
 async fn is_fed(program: &mut Program) {
     for _ in 0..4 {
-        program.notified.told.clear();
+        program.notified.messages.clear();
         program.notified.until("WATCHDOG=1").await;
     }
     assert!(
@@ -102,7 +102,7 @@ async fn a_hanging_write_stops_the_watchdog_pings() {
     // The write continues after all: everything is written.
     std::fs::write(&healed, "").unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
-    program.notified.told.clear();
+    program.notified.messages.clear();
     program.notified.until("WATCHDOG=1").await;
     program.stop().await;
 }
@@ -110,9 +110,9 @@ async fn a_hanging_write_stops_the_watchdog_pings() {
 #[tokio::test]
 async fn an_unreachable_provider_does_not_stop_watchdog_pings() {
     let mut shop = Shop::open().await;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    shop.base_url = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    shop.base_url = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
     for n in 0..10 {
         shop.drop_in(&format!("ORD-{n}")).await;
     }

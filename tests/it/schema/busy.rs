@@ -68,10 +68,10 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
     let due = store.due_after(&"default".into(), start, end, batch).await;
     let ids: Vec<_> = due.unwrap().iter().map(|row| row.id).collect();
     let rows = store.load(&ids).await.unwrap();
-    let looks: Vec<Decision> = rows.iter().map(look).collect();
+    let polls: Vec<Decision> = rows.iter().map(poll).collect();
     let turns = (0..writers).map(|_| async {
         while !program.is_finished() {
-            store.commit(&looks, UnixMillis(1)).await.unwrap();
+            store.commit(&polls, UnixMillis(1)).await.unwrap();
         }
     });
     futures::future::join_all(turns).await;
@@ -81,7 +81,7 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
 }
 
 /// A poll without a change.
-fn look(row: &Invoice) -> Decision {
+fn poll(row: &Invoice) -> Decision {
     let mut looked = row.clone();
     looked.schedule.polls += 1;
     looked.schedule.next_poll_at = Some(UnixMillis(5000 + row.schedule.polls));

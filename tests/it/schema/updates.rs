@@ -71,8 +71,8 @@ async fn a_program_changes_nothing_but_metadata_and_a_nudge() {
     let stale =
         "UPDATE invoices SET external_id = 'P', status = 'pending', polls = 0, metadata = '{}'
                  WHERE id = 1";
-    let look = "UPDATE invoices SET polls = 1, daemon_writes = daemon_writes + 1 WHERE id = 1;";
-    cases.push(refused("a stale row", stale, "a program may set metadata").after(look));
+    let poll = "UPDATE invoices SET polls = 1, daemon_writes = daemon_writes + 1 WHERE id = 1;";
+    cases.push(refused("a stale row", stale, "a program may set metadata").after(poll));
     let ask = "SELECT metadata FROM invoices WHERE id = 1";
     cases.push(gives("the row as it is", stale, ask, "{}"));
     Scene::set().await.play(cases).await;

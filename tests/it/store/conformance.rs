@@ -187,10 +187,10 @@ async fn a_nudge_since_the_read_survives(backend: &impl Backend) {
     assert!(written.iter().all(|w| matches!(w, Written::Yes { .. })));
     let next = async |name: &str| known(backend, name).await.schedule.next_poll_at;
     assert_eq!(next("A").await, Some(UnixMillis(0)), "asked for meanwhile");
-    assert_eq!(next("B").await, None, "paid: there is nothing to look at");
+    assert_eq!(next("B").await, None, "paid: there is nothing to poll");
     assert_eq!(next("C").await, Some(LATER), "the nudge was taken up");
     for ended in ["D", "E"] {
-        assert_eq!(next(ended).await, Some(UnixMillis(0)), "the last look");
+        assert_eq!(next(ended).await, Some(UnixMillis(0)), "the last poll");
     }
 }
 
