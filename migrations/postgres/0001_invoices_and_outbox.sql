@@ -471,11 +471,6 @@ CREATE TRIGGER invoices_plan_is_a_time BEFORE UPDATE ON payrecond.invoices FOR E
 WHEN (NEW.next_poll_at < 0)
 EXECUTE FUNCTION payrecond.refuse('invoices.next_poll_at: unix milliseconds; a program may set 0 to ask for a poll');
 
-CREATE TRIGGER invoices_plan_stays BEFORE UPDATE ON payrecond.invoices FOR EACH ROW
-WHEN (NEW.next_poll_at IS NULL
-      AND coalesce(NEW.status, '') NOT IN ('paid', 'rejected', 'expired', 'cancelled'))
-EXECUTE FUNCTION payrecond.refuse('invoices.next_poll_at: an invoice that waits for an answer always has a next poll');
-
 CREATE TRIGGER invoices_rest_is_the_daemons BEFORE UPDATE ON payrecond.invoices FOR EACH ROW
 WHEN (NEW.daemon_writes IS DISTINCT FROM OLD.daemon_writes + 1)
 EXECUTE FUNCTION payrecond.invoices_rest_is_the_daemons();
@@ -492,6 +487,11 @@ CREATE TRIGGER invoices_version_counts BEFORE UPDATE ON payrecond.invoices FOR E
 WHEN ((NEW.status IS DISTINCT FROM OLD.status OR NEW.version IS DISTINCT FROM OLD.version)
       AND NOT coalesce(NEW.version > OLD.version, false))
 EXECUTE FUNCTION payrecond.refuse('invoices.version: counts the events of the invoice: a change of status needs version + 1');
+
+CREATE TRIGGER invoices_waiting_have_a_plan BEFORE UPDATE ON payrecond.invoices FOR EACH ROW
+WHEN (NEW.next_poll_at IS NULL
+      AND coalesce(NEW.status, '') NOT IN ('paid', 'rejected', 'expired', 'cancelled'))
+EXECUTE FUNCTION payrecond.refuse('invoices.next_poll_at: an invoice that waits for an answer always has a next poll');
 
 -- A nudge on a final invoice does nothing.
 CREATE FUNCTION payrecond.invoices_take_plan_off() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -24,8 +24,11 @@ const ROLES: &str = include_str!("../../../migrations/postgres/roles.sql");
 /// The roles that a server must have, with the statement that creates each.
 const ROLE_NAMES: [&str; 2] = ["payrecond_daemon", "payrecond_app"];
 
-/// Two keys of this program: other programs lock with one key, or with other keys.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(x'70617972'::integer, 1)";
+/// Two keys of this program: other programs lock with one key, or with other keys. A migration of
+/// many rows has no time limit.
+const LOCK: &str = "
+    SET LOCAL statement_timeout = 0;
+    SELECT pg_advisory_xact_lock(x'70617972'::integer, 1)";
 
 /// How long a migration waits for a table in use: every statement that comes after the migration
 /// waits as long.

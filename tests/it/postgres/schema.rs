@@ -2,11 +2,12 @@
 
 use payrecond::store::StoreError;
 use payrecond::store::postgres::{
-    MIGRATIONS, SchemaMigrated, migrate_schema, require_usable_schema,
+    MIGRATIONS, SchemaMigrated, migrate_schema, migrate_schema_by, require_usable_schema,
 };
 use sqlx::{Connection as _, Executor as _};
 
 use super::server::{self, As};
+use crate::until::eventually;
 
 #[tokio::test]
 async fn a_migration_makes_the_schema_once() {
@@ -84,4 +85,59 @@ async fn a_program_needs_no_schema_in_its_statements() {
         .await
         .unwrap();
     assert_eq!(status, "pending");
+}
+
+/// As a later version of the schema: a column that the program before does not know.
+const NEXT: &str = "ALTER TABLE payrecond.invoices ADD COLUMN note text";
+
+#[tokio::test]
+async fn a_migration_waits_for_tables_in_use_and_stops_no_program_meanwhile() {
+    let Some(database) = server::database().await else {
+        return;
+    };
+    let mut busy = database.connect(As::App).await;
+    let mut program = database.connect(As::App).await;
+    let insert = "INSERT INTO invoices (external_id, status) VALUES ($1, 'pending')";
+    program
+        .execute(sqlx::query(insert).bind("before"))
+        .await
+        .unwrap();
+    let mut open = busy.begin().await.unwrap();
+    open.execute("UPDATE invoices SET metadata = '1'")
+        .await
+        .unwrap();
+    let mut owner = database.connect(As::Owner).await;
+    let migrating = tokio::spawn(async move {
+        let migrations: Vec<&str> = MIGRATIONS.iter().copied().chain([NEXT]).collect();
+        migrate_schema_by(&mut owner, &migrations).await
+    });
+    let mut watch = database.connect(As::Admin).await;
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1";
+    eventually(async || {
+        let waiting: i64 = sqlx::query_scalar(waits)
+            .bind(&database.name)
+            .fetch_one(&mut watch)
+            .await
+            .ok()?;
+        (waiting > 0).then_some(())
+    })
+    .await;
+    // It waits behind the migration, which gives up its place before long.
+    program
+        .execute(sqlx::query(insert).bind("meanwhile"))
+        .await
+        .unwrap();
+    open.commit().await.unwrap();
+    assert_eq!(
+        migrating.await.unwrap().unwrap().version,
+        MIGRATIONS.len() + 1
+    );
+    let mut daemon = database.connect(As::Daemon).await;
+    let usable = require_usable_schema(&mut daemon).await.unwrap();
+    assert_eq!(usable, MIGRATIONS.len() + 1, "the program before goes on");
+    program
+        .execute(sqlx::query(insert).bind("after"))
+        .await
+        .unwrap();
 }

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Every column that programs may not write, and a value of the right type that differs.
-const NOT_A_PROGRAMS: &[(&str, &str)] = &[
+pub const NOT_A_PROGRAMS: &[(&str, &str)] = &[
     ("id", "99"),
     ("account", "'second'"),
     ("external_id", "'Q'"),
