@@ -157,7 +157,7 @@ pub struct JobsConfig {
     pub retention: Option<String>,
 }
 
-/// How long rows are kept; `None` = for ever.
+/// How long rows are kept; `None` = forever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionConfig {
     pub outbox: Option<Duration>,

@@ -36,7 +36,7 @@ mod tests {
     use crate::provider::{ApiKey, ProviderError};
 
     #[test]
-    fn a_name_and_a_setting_are_one_thing_everywhere() {
+    fn names_are_unique_and_shared_settings_have_one_kind() {
         for (index, kind) in PROVIDERS.iter().enumerate() {
             assert!(
                 PROVIDERS[..index]

@@ -25,7 +25,7 @@ pub mod sqlite;
 
 use std::path::Path;
 
-pub use account::{AccountRecord, BudgetAsk, ListRecord, WORD_HOLDS_FOR};
+pub use account::{AccountRecord, BudgetAsk, CAUGHT_UP_HOLDS, ListRecord};
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
 pub use leases::{Lease, Leases, Presence};

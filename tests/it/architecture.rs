@@ -1,4 +1,4 @@
-//! The map of modules: each line may use only lines below it. Reads the sources and holds them to it.
+//! The map of modules: each line may use only lines below it. Checked by parsing the sources.
 
 mod files;
 
@@ -26,14 +26,14 @@ const FLOORS: &[&[&str]] = &[
     &["domain"],
 ];
 
-/// What stands beside the map's rule, each for a reason.
+/// Exceptions from the map, each with its reason.
 const ALLOWED: &[(&str, &str, &str)] = &[(
     "telemetry",
     "config",
     "level and format come typed from the configuration",
 )];
 
-/// Words that must not stand in `domain`: it is pure.
+/// Words that must not occur in `domain`, which is pure.
 const IMPURE: &[&str] = &[
     "async fn",
     "tokio::",
@@ -133,7 +133,7 @@ fn the_domain_is_pure() {
 }
 
 #[test]
-fn sql_stands_in_the_store_alone() {
+fn only_the_store_has_sql() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         if module_of(&file) != "store" {
             let text = production(&file);
@@ -142,9 +142,9 @@ fn sql_stands_in_the_store_alone() {
     }
 }
 
-/// Comments and words for people may, which write SQLite.
+/// Comments and texts for people may mention SQLite.
 #[test]
-fn the_store_alone_names_a_database() {
+fn only_the_store_names_a_database() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         if module_of(&file) != "store" {
             let text = production(&file);
@@ -155,7 +155,7 @@ fn the_store_alone_names_a_database() {
     }
 }
 
-/// Traits that other modules see hand out values of ours alone.
+/// Public traits use only our own types.
 #[test]
 fn no_type_of_sql_crosses_a_trait_of_the_store() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store"))) {
@@ -184,7 +184,7 @@ fn one_file_knows_the_backoff_crate_and_one_builds_http_clients() {
 }
 
 #[test]
-fn what_the_page_on_architecture_names_is_there() {
+fn names_in_the_architecture_page_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let schema = fs::read_dir(root.join("migrations/sqlite")).unwrap();
     let mut files: Vec<PathBuf> = schema.map(|entry| entry.unwrap().path()).collect();
@@ -230,7 +230,7 @@ fn module_of(file: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The text before the tests of a file, without comments.
+/// The text before a file's tests, without comments.
 fn production(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let tests = "#[cfg(test)]\nmod tests";

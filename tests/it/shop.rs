@@ -34,8 +34,8 @@ pub struct Shop {
     _sandbox: Sandbox,
     pub world: Arc<World>,
     pub base_url: String,
-    /// More lines of configuration, the first of the account. Most tests count single looks, so
-    /// orders are looked at one by one; `list` holds the other strategies.
+    /// More lines of configuration, the first of the account. Most tests count single polls, so
+    /// orders are polled one by one; `list` covers the other strategies.
     pub settings: String,
 }
 
@@ -48,7 +48,7 @@ impl Shop {
         .await
     }
 
-    /// Whose provider knows another key than the daemon has.
+    /// The provider has another key than the daemon.
     pub async fn refusing_the_key() -> Self {
         Self::with(SandboxOptions {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -58,7 +58,7 @@ impl Shop {
         .await
     }
 
-    /// With the strategy as shipped.
+    /// With the default strategy.
     pub async fn as_shipped() -> Self {
         let mut shop = Self::open().await;
         shop.settings = shop.settings.replace("strategy = \"preview\"\n", "");
@@ -88,7 +88,7 @@ impl Shop {
         Config::parse(&self.config_text(), &environment()).unwrap()
     }
 
-    /// The configuration as its file holds it.
+    /// The configuration as in its file.
     pub fn config_text(&self) -> String {
         let database = self.database().display().to_string();
         let rate = if self.settings.contains("requests_per_second") {
@@ -144,12 +144,12 @@ impl Shop {
         assert!(in_time, "{sql}: expected {expected}, still {last}");
     }
 
-    /// Requests of a kind so far.
+    /// Number of requests of a kind so far.
     pub fn asked(&self, operation: Operation) -> u64 {
         self.world.stats().requests[&operation]
     }
 
-    /// Waits until so many requests of a kind were made.
+    /// Waits until this many requests of a kind were made.
     pub async fn until_asked(&self, operation: Operation, count: u64) {
         let waiting = async {
             while self.asked(operation) < count {
@@ -160,17 +160,17 @@ impl Shop {
         assert!(in_time, "{:?}", self.world.stats());
     }
 
-    /// Every request is reset from now on.
+    /// Resets every request from now on.
     pub fn answer_nothing(&self) {
         self.world.set_faults(vec![Fault::new(FaultKind::Reset)]);
     }
 
-    /// No more faults.
+    /// Removes the faults.
     pub fn answer_again(&self) {
         self.world.set_faults(Vec::new());
     }
 
-    /// Drops in, as an invoice of `account`, an order of its store that is paid already.
+    /// Inserts an invoice of `account` for an order of its store that is already paid.
     pub async fn drop_in_paid(&self, account: &str, store: &World, external_id: &str) {
         let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
         let id = store.create(&order).unwrap().order.id;
@@ -181,7 +181,7 @@ impl Shop {
         .await;
     }
 
-    /// Drops an order of the sandbox as an invoice. Returns the order's id.
+    /// Inserts an invoice for an order of the sandbox. Returns the order's id.
     pub async fn drop_in(&self, external_id: &str) -> String {
         let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
         let id = self.world.create(&order).unwrap().order.id;
@@ -206,7 +206,7 @@ pub async fn execute(database: &Path, sql: &str) {
         .execute(&mut connection)
         .await
         .unwrap();
-    // Dropped, it would be closed a little later, and might write then.
+    // If only dropped, it would be closed a little later, and might write then.
     connection.close().await.unwrap();
 }
 
@@ -222,7 +222,7 @@ pub async fn ask(database: &Path, sql: &str) -> String {
     answer.unwrap_or_default()
 }
 
-/// Makes orders in the sandbox. Returns their external ids.
+/// Creates orders in the sandbox. Returns their external ids.
 pub fn seed(world: &World, batch: &OrderBatch) -> Vec<String> {
     let places = world.seed(batch).unwrap();
     places
@@ -230,7 +230,7 @@ pub fn seed(world: &World, batch: &OrderBatch) -> Vec<String> {
         .collect()
 }
 
-/// Drops in all these orders of the sandbox in one statement of `program`.
+/// Inserts invoices for all these orders of the sandbox in one statement of `program`.
 pub async fn drop_in_all(world: &World, program: &mut SqliteConnection, external_ids: &[String]) {
     let rows: Vec<[String; 2]> = external_ids
         .iter()
@@ -342,7 +342,7 @@ impl Daemon {
     }
 }
 
-/// An output that remembers.
+/// An output that is kept in memory.
 #[derive(Clone, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 

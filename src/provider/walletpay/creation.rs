@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_these_for_ever() {
+    fn the_bytes_never_change() {
         let options = r#"{"customData":"client_ref=4E89","returnUrl":"https://t.me/wallet",
             "failReturnUrl":null,"customerTelegramUserId":9007199254740993,
             "autoConversionCurrency":"USDT"}"#;

@@ -180,7 +180,7 @@ static SHAPE: DataShape = DataShape {
     status: "status",
     open: "ACTIVE",
     unknown: "ON_HOLD",
-    told_at_the_end: &[
+    final_fields: &[
         "completedDateTime",
         "paymentDateTime",
         "selectedPaymentOption",
