@@ -22,6 +22,7 @@ pub mod postgres;
 mod reports;
 mod rows;
 pub mod sqlite;
+mod takeover;
 
 use std::path::Path;
 
@@ -38,6 +39,7 @@ pub use rows::{
     Consumer, DueRow, InsertPlace, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction,
     StoredEvent, Written,
 };
+pub use takeover::TakenOver;
 
 /// Errors of a database, by what the caller should do.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@
 
 mod concurrent;
 mod daemons;
+mod moving;
 mod schema;
 pub mod server;
 mod sql;
