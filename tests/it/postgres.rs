@@ -6,6 +6,7 @@
 mod concurrent;
 mod daemons;
 mod moving;
+mod page;
 mod schema;
 pub mod server;
 mod sql;
