@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::postgres::{self, PostgresOptions, PostgresStore};
 use super::sqlite::{self, SqliteOptions, SqliteStore};
-use super::takeover::{self, TakenOver};
-use super::{DatabaseLocation, Leases, Reports, ServerLocation, Store, StoreError};
+use super::{
+    DatabaseLocation, Leases, Reports, ServerLocation, Store, StoreError, TakenOver, takeover,
+};
 use crate::domain::time::UnixMillis;
 
 /// An open database, for the process that has it open.

@@ -12,6 +12,7 @@ mod transaction_columns;
 
 mod account;
 mod cell;
+mod copied_tables;
 mod database;
 mod duties;
 mod json_rows;
@@ -27,6 +28,7 @@ mod takeover;
 use std::path::Path;
 
 pub use account::{AccountRecord, BudgetAsk, ListRecord, WORD_HOLDS_FOR};
+pub use copied_tables::TakenOver;
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
 pub use leases::{Lease, Leases, Presence};
@@ -39,7 +41,6 @@ pub use rows::{
     Consumer, DueRow, InsertPlace, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction,
     StoredEvent, Written,
 };
-pub use takeover::TakenOver;
 
 /// Errors of a database, by what the caller should do.
 #[derive(Debug, thiserror::Error)]

@@ -5,77 +5,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::postgres::ServerImport;
-use super::sqlite::FileExport;
-use super::{ServerLocation, StoreError};
-
-/// Rows that travel at a time.
-pub(super) const PAGE_ROWS: usize = 1000;
-
-/// A table that both databases have.
-pub(super) struct CopiedTable {
-    pub(super) name: &'static str,
-    pub(super) key: &'static [&'static str],
-}
-
-/// `meta` is not among them: most of it belongs to its database.
-pub(super) const TABLES: &[CopiedTable] = &[
-    CopiedTable {
-        name: "invoices",
-        key: &["id"],
-    },
-    CopiedTable {
-        name: "used_keys",
-        key: &["account", "external_id"],
-    },
-    CopiedTable {
-        name: "transactions",
-        key: &["account", "transaction_id", "direction"],
-    },
-    CopiedTable {
-        name: "outbox",
-        key: &["seq"],
-    },
-    CopiedTable {
-        name: "consumers",
-        key: &["name"],
-    },
-    CopiedTable {
-        name: "accounts",
-        key: &["name"],
-    },
-    CopiedTable {
-        name: "findings",
-        key: &["event_id"],
-    },
-];
+use super::copied_tables::{CopiedTable, TABLES, TakenOver};
+use super::{ServerLocation, StoreError, postgres, sqlite};
 
 /// What of `meta` goes with the rows.
 const META: [&str; 3] = ["epoch", "outbox_floor", "transactions_floor"];
 
 /// Means something else on a server: up to which transaction invoices were flagged.
 const START_ANEW: (&str, &str) = ("accounts", "flagged_to");
-
-/// What `copy` did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TakenOver {
-    /// Rows of each table.
-    pub rows: Vec<(&'static str, i64)>,
-    /// The epoch, which goes on.
-    pub epoch: String,
-    /// The highest seq that was given out.
-    pub highest_seq: i64,
-    /// The server had all of it already: nothing was written.
-    pub was_there: bool,
-}
-
-impl CopiedTable {
-    /// The values of the key, as JSON.
-    pub(super) fn key_of(&self, row: &Map<String, Value>) -> Value {
-        let value = |column: &&str| row.get(*column).cloned().unwrap_or(Value::Null);
-        self.key.iter().map(value).collect()
-    }
-}
 
 /// Fills the database on the server, which `migrate` has made, from the file. Where it holds invoices already, it
 /// only compares.
@@ -86,8 +23,8 @@ pub(super) async fn take_over(
     file: &Path,
     server: &ServerLocation,
 ) -> Result<TakenOver, StoreError> {
-    let mut export = FileExport::begin(file).await?;
-    let mut import = ServerImport::begin(server).await?;
+    let mut export = sqlite::FileExport::begin(file).await?;
+    let mut import = postgres::ServerImport::begin(server).await?;
     let was_there = import.count(&TABLES[0]).await? > 0;
     let mut rows = Vec::new();
     for table in TABLES {
@@ -124,8 +61,8 @@ pub(super) async fn take_over(
 }
 
 async fn copy_table(
-    export: &mut FileExport,
-    import: &mut ServerImport,
+    export: &mut sqlite::FileExport,
+    import: &mut postgres::ServerImport,
     table: &CopiedTable,
     was_there: bool,
 ) -> Result<i64, StoreError> {

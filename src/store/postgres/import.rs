@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::connect;
-use crate::store::takeover::{CopiedTable, TABLES};
+use crate::store::copied_tables::{CopiedTable, TABLES};
 use crate::store::{ServerLocation, StoreError};
 
 /// Reading the file takes time in between.

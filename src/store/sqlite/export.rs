@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::{open, schema};
 use crate::store::StoreError;
-use crate::store::takeover::{CopiedTable, PAGE_ROWS};
+use crate::store::copied_tables::{CopiedTable, PAGE_ROWS};
 
 /// An open file that no program can write to as long as the value lives.
 pub(in crate::store) struct FileExport {
