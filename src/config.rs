@@ -37,6 +37,7 @@ pub use crate::provider::kind::ProviderKind;
 pub use crate::provider::setting::Settings;
 pub use crate::provider::{ApiKey, KeyReader};
 use crate::store::ServerLocation;
+pub use database::server_at;
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use key::{api_key, key_reader, key_variable};

@@ -20,6 +20,7 @@ mod error;
 mod fence;
 mod glance;
 mod hold;
+mod import;
 mod invoices;
 mod leases;
 mod overview;
@@ -36,6 +37,7 @@ mod watch;
 
 pub use copy::restore_elsewhere;
 pub use hold::{ConsumerHold, hold};
+pub(super) use import::ServerImport;
 pub use prepare::{migrate, prepare};
 pub use schema::{
     MIGRATIONS, SchemaMigrated, migrate_schema, migrate_schema_by, require_usable_schema,

@@ -17,6 +17,7 @@ mod database;
 mod due;
 mod duties;
 mod error;
+mod export;
 mod fairness;
 mod glance;
 mod high_water;
@@ -41,6 +42,7 @@ mod transactions;
 mod watch;
 
 pub use copy::restore;
+pub(super) use export::FileExport;
 pub use lock::{DatabaseLock, hold};
 pub use path::resolve;
 pub use schema::{MIGRATIONS, migrate, migrate_by};
