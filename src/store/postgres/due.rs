@@ -1,5 +1,5 @@
-//! The queue of plans: when the next one becomes due, what was committed late, and plans that a clock
-//! gone back left too far ahead.
+//! The queue of plans: when the next one is due, plans that were committed late, and plans too far
+//! ahead because the clock was set back.
 
 use serde_json::json;
 use sqlx::Row as _;
@@ -28,8 +28,8 @@ pub(super) const COMMITTED_SINCE: &str = "
                        AND NOT pg_visible_in_snapshot(inserted_by, $2::text::pg_snapshot)
                     OFFSET 0) AS fresh)";
 
-/// `$3` the account, `$4` pairs of status and horizon, `$5` the nearest of them, `$6` how many, `$7`
-/// now.
+/// `$3` the account, `$4` pairs of status and horizon, `$5` the nearest horizon, `$6` the limit,
+/// `$7` now.
 const CLAMP: &str = concat!(
     fenced!(),
     "clamped AS (

@@ -1,4 +1,4 @@
-//! Roles that one process has alone: a consumer's name.
+//! Roles that only one process can have: a consumer's name.
 //!
 //! A role is a lease that this process renews, and beside it an advisory lock of a session. Who gets the
 //! lock takes the lease at once, since the session of the process before has ended with it; who does not
@@ -43,7 +43,7 @@ pub struct ConsumerHold {
     keeper: Option<JoinHandle<()>>,
 }
 
-/// Until when the role is surely this process's, if it was not lost.
+/// How long the role certainly belongs to this process, unless it was lost.
 struct HoldState {
     trusted_until: Instant,
     is_lost: bool,
@@ -78,7 +78,7 @@ impl Drop for ConsumerHold {
     }
 }
 
-/// A role that was taken, on the session that has its lock.
+/// A role that was taken, and the session that has its lock.
 struct HeldRole {
     connection: PgConnection,
     lease: String,
@@ -89,7 +89,7 @@ struct HeldRole {
 /// Takes a role; None when another process has it. Any number of daemons may run: leases share the work.
 ///
 /// # Errors
-/// When the server cannot be asked.
+/// If the server cannot be queried.
 pub async fn hold(
     server: &ServerLocation,
     role: Role<'_>,
