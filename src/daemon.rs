@@ -1,8 +1,10 @@
 //! The composition root: the only place that names concrete providers and feeds.
 
 mod duties;
+mod feeds;
 mod open_files;
 mod parts;
+mod publish;
 mod replaced;
 mod serve;
 
@@ -14,22 +16,25 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::duties::{FeedWakes, audit, feed_loop, intake_loop};
-use self::duties::{intake, lender, open_feed, poll_setups, schedule};
+pub use self::duties::{audit, intake_loop};
+use self::duties::{intake, lender, poll_setups, schedule};
+pub use self::feeds::{FeedWakes, connector, feed_loop};
 use self::parts::{Parts, assemble, status};
 pub use self::parts::{cadence, limiter, limits, provider};
+pub use self::publish::publish;
 use crate::config::{Config, ConfigError, Environment, StdoutFeed};
-use crate::jobs::feed::FeedError;
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
 use crate::store::{DatabaseOptions, StoreError};
 
 /// The consumer of the daemon's own feed on stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
+/// The consumer of the publisher.
+pub const NATS_CONSUMER: &str = "nats";
 /// How long all tasks together may take to stop: a little more than a poller alone. A task that waits
 /// for a locked database is abandoned, as by a kill.
 const END_WITHIN: Duration = FINISH_WITHIN.saturating_add(Duration::from_millis(250));
-/// How long the feed may take after that to flush.
+/// How long the feeds may take after that to flush.
 const FLUSH_WITHIN: Duration = Duration::from_millis(1500);
 
 /// How long closing the database may take.
@@ -51,11 +56,12 @@ pub enum DaemonError {
 
 /// The options by which the daemon and the commands open the database.
 pub fn database_options(config: &Config) -> DatabaseOptions {
-    let is_off = config.feed.stdout == StdoutFeed::Off;
+    let stdout = (config.feed.stdout == StdoutFeed::Off).then_some(STDOUT_CONSUMER);
+    let nats = config.nats.is_none().then_some(NATS_CONSUMER);
     DatabaseOptions {
         path: config.database.path.clone(),
         subject_prefix: config.feed.subject_prefix.clone(),
-        off_consumer: is_off.then(|| STDOUT_CONSUMER.to_owned()),
+        off_consumers: stdout.into_iter().chain(nats).collect(),
     }
 }
 
@@ -85,7 +91,7 @@ where
     let mut parts = assemble(config, env).await?;
     let server = serve::bind(&parts).await?;
     let flush = CancellationToken::new();
-    let feed = open_feed(&parts, output).await?;
+    let feeds = feeds::open(&parts, output).await?;
     // Before any request: what another process has borrowed is not ours.
     lender(&parts).run_once().await?;
     let mut pollers = JoinSet::new();
@@ -94,10 +100,7 @@ where
     }
     let mut duties = duties::begin(&mut parts, &stop);
     serve::start(server, &parts, &mut duties, &stop).await?;
-    let delivery = feed.map(|feed| {
-        let wakes = FeedWakes::of(&parts);
-        tokio::spawn(feed_loop(feed, wakes, flush.clone()))
-    });
+    let deliveries = feeds.start(&parts, &flush);
     let schedule = schedule(&parts, &stop).await?;
     let manager = tokio::spawn(lifecycle::tell_manager(
         Arc::clone(&parts.clock),
@@ -136,10 +139,8 @@ where
         duties.abort_all();
     }
     flush.cancel();
-    if let Some(delivery) = delivery {
-        // A reader that does not read is not waited for: what it did not read is not acknowledged.
-        let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
-    }
+    // A reader that does not read is not waited for: what it did not read is not acknowledged.
+    let _ = tokio::time::timeout(FLUSH_WITHIN, deliveries.join_all()).await;
     manager.abort();
     // Closing waits for writes that wait for a lock. The next start completes what it leaves undone.
     let _ = tokio::time::timeout(CLOSE_WITHIN, parts.store.close()).await;
@@ -217,14 +218,6 @@ where
         total.could_not_ask += counts.could_not_ask;
         total.left += counts.left;
     }
-    if let Some(mut feed) = open_feed(parts, output).await? {
-        match feed.run_once(None).await {
-            Ok(_) | Err(FeedError::ReaderGone) => {}
-            Err(FeedError::Store(error)) => return Err(error.into()),
-            Err(error @ FeedError::Output(_)) => {
-                return Err(DaemonError::Failed(error.to_string()));
-            }
-        }
-    }
+    feeds::open(parts, output).await?.drain().await?;
     Ok(total)
 }

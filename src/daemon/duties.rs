@@ -4,20 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::parts::{Parts, cadence, limits};
-use super::{DaemonError, STDOUT_CONSUMER};
+use super::DaemonError;
 use crate::clock::Clock;
-use crate::config::{AccountConfig, StdoutFeed};
+use crate::config::AccountConfig;
 use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
-use crate::feed::Format;
 use crate::jobs::audit::{Audit, AuditError};
-use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
 use crate::jobs::lending::Lender;
 use crate::jobs::poll::PollSetup;
@@ -195,88 +192,6 @@ fn writer_watch(
     }
 }
 
-/// The feed on stdout, at its last position; None when it is off, and its position is kept then.
-pub(super) async fn open_feed<W>(parts: &Parts, output: W) -> Result<Option<Feed<W>>, DaemonError>
-where
-    W: AsyncWrite + Unpin + Send,
-{
-    let format = match parts.config.feed.stdout {
-        StdoutFeed::Nats => Format::Nats,
-        StdoutFeed::Hpub => Format::Hpub,
-        StdoutFeed::Jsonl => Format::Jsonl,
-        StdoutFeed::Off => return Ok(None),
-    };
-    let place = parts.store.consumer(STDOUT_CONSUMER).await;
-    let place = place.map_err(|error| error.at(parts.store.name()))?;
-    let delivery = Delivery {
-        format,
-        consumer: Some(STDOUT_CONSUMER.to_owned()),
-        pattern: None,
-    };
-    let store = Arc::clone(&parts.store) as Arc<dyn Store>;
-    let meter = parts.metrics.feed(Arc::clone(&parts.clock));
-    Ok(Some(
-        Feed::new(store, delivery, place, output).metered(meter),
-    ))
-}
-
-/// The events that wake the feed.
-pub struct FeedWakes {
-    /// The clock it sleeps by.
-    pub clock: Arc<dyn Clock>,
-    /// A commit of this process.
-    pub committed: Arc<Notify>,
-    /// A commit of any process, noticed by the intake.
-    pub changed: watch::Receiver<()>,
-    /// The time between retries while the database cannot be read.
-    pub interval: Duration,
-}
-
-impl FeedWakes {
-    pub(super) fn of(parts: &Parts) -> Self {
-        Self {
-            clock: Arc::clone(&parts.clock),
-            committed: Arc::clone(&parts.committed),
-            changed: parts.changed.subscribe(),
-            interval: parts.config.polling.intake_interval,
-        }
-    }
-}
-
-/// Delivers after each commit: of this process at once, of other processes when the intake notices.
-pub async fn feed_loop<W>(mut feed: Feed<W>, mut wakes: FeedWakes, flush: CancellationToken)
-where
-    W: AsyncWrite + Unpin + Send,
-{
-    let mut failing = false;
-    loop {
-        let last = flush.is_cancelled();
-        match feed.run_once(None).await {
-            Ok(_) => failing = false,
-            Err(FeedError::Store(error)) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "database unavailable; feed retrying");
-                }
-            }
-            Err(error @ (FeedError::ReaderGone | FeedError::Output(_))) => {
-                tracing::warn!(%error, "stdout closed by its reader; the feed resumes at the next start");
-                return;
-            }
-        }
-        if last {
-            return;
-        }
-        let nap = if failing { wakes.interval } else { LONGEST_NAP };
-        tokio::select! {
-            biased;
-            () = wakes.committed.notified() => {}
-            Ok(()) = wakes.changed.changed() => {}
-            () = wakes.clock.sleep(nap) => {}
-            () = flush.cancelled() => {}
-        }
-    }
-}
-
 pub(super) async fn schedule(
     parts: &Parts,
     stop: &CancellationToken,
@@ -342,7 +257,7 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
                     Err(AuditError::Stopped) => return,
                     Err(error) => tracing::warn!(%error, "audit failed; the next run starts over"),
                 }
-                committed.notify_one();
+                committed.tell();
             }
         })
     })

@@ -113,8 +113,8 @@ pub struct DatabaseOptions {
     pub path: PathBuf,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
-    /// A consumer that is switched off: it keeps its place, and nobody waits for it.
-    pub off_consumer: Option<String>,
+    /// Consumers that are switched off: they keep their places, and nobody waits for them.
+    pub off_consumers: Vec<&'static str>,
 }
 
 impl DatabaseOptions {
@@ -187,6 +187,6 @@ impl DatabaseOptions {
 
     fn to_sqlite(&self) -> SqliteOptions {
         SqliteOptions::new(&self.path, &self.subject_prefix)
-            .with_off_consumer(self.off_consumer.as_deref())
+            .with_off_consumers(self.off_consumers.iter().copied())
     }
 }

@@ -11,10 +11,10 @@ use payrecond::domain::decide::Rules;
 use payrecond::domain::invoice::AccountName;
 use payrecond::feed::Format;
 use payrecond::jobs::audit::Audit;
-use payrecond::jobs::feed::{Delivery, Feed};
+use payrecond::jobs::feed::{Delivery, Feed, Frames};
 use payrecond::jobs::intake::Intake;
 use payrecond::jobs::poll::{PollSetup, Poller};
-use payrecond::jobs::{Board, Heartbeat};
+use payrecond::jobs::{Board, CommitSignal, Heartbeat};
 use payrecond::limit::SharedLimiter;
 use payrecond::metrics::Metrics;
 use payrecond::provider::{ApiKey, Provider};
@@ -90,7 +90,8 @@ impl Cradle<'_> {
             calls: AtomicU32::new(0),
         });
         let (stop, flush) = (CancellationToken::new(), CancellationToken::new());
-        let (committed, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (wake, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let committed = Arc::new(CommitSignal::new(vec![Arc::clone(&wake)]));
         let limiters: Vec<SharedLimiter> = {
             let world = self.world.lock();
             let limits = world.nature.accounts.iter().map(|account| account.limits);
@@ -112,7 +113,7 @@ impl Cradle<'_> {
         let clock = Arc::clone(self.clock) as Arc<dyn Clock>;
         let wakes = FeedWakes {
             clock: Arc::clone(&clock),
-            committed,
+            committed: wake,
             changed: told.next().unwrap(),
             interval,
         };
@@ -143,7 +144,7 @@ impl Cradle<'_> {
         account: usize,
         limiter: SharedLimiter,
         disk: &Arc<dyn Store>,
-        committed: &Arc<Notify>,
+        committed: &Arc<CommitSignal>,
         changed: watch::Receiver<()>,
     ) -> PollSetup {
         let world = self.world.lock();
@@ -191,7 +192,7 @@ impl Cradle<'_> {
         disk: &Arc<dyn Store>,
         inner: &Arc<SqliteStore>,
         reaper: &Arc<Reaper>,
-    ) -> Feed<Output> {
+    ) -> Feed<Frames<Output>> {
         let delivery = Delivery {
             format: Format::Jsonl,
             consumer: Some(STDOUT_CONSUMER.to_owned()),

@@ -253,7 +253,7 @@ impl Poller {
         let tells =
             |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
         if written.iter().any(tells) {
-            self.setup.committed.notify_one();
+            self.setup.committed.tell();
         }
         for (decided, written) in written {
             self.settle_written(decided, written);

@@ -1,6 +1,7 @@
 //! What is deleted, in short turns: a few thousand rows a transaction.
 
 use super::connection::WriteConnection;
+use super::consumers::json_names;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
@@ -23,32 +24,35 @@ pub(super) const PRUNE_TRANSACTIONS: &str = "
 /// The first event that is too young, or the place beyond this turn; never past the place after
 /// what every consumer that is not switched off has acknowledged.
 const FLOOR: &str = "
-    SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers WHERE name IS NOT ?3),
+    SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers
+                                     WHERE name NOT IN (SELECT value FROM json_each(?3))),
                                    first.seq))
       FROM (SELECT coalesce(min(CASE WHEN created_at >= ?1 THEN seq END), max(seq) + 1) AS seq
               FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)) AS first";
 
 /// The floor waits for each consumer's place, so that of one that is switched off goes ahead of it.
 const PASS_OVER: &str = "
-    UPDATE consumers SET acked_seq = ?2 - 1 WHERE name = ?1 AND acked_seq < ?2 - 1";
+    UPDATE consumers SET acked_seq = ?2 - 1
+     WHERE name IN (SELECT value FROM json_each(?1)) AND acked_seq < ?2 - 1";
 
 pub(super) async fn prune_outbox(
     writer: &mut WriteConnection,
-    off_consumer: Option<&str>,
+    off_consumers: &[String],
     before: UnixMillis,
     limit: u32,
 ) -> Result<u64, StoreError> {
+    let off_consumers = json_names(off_consumers);
     let connection = writer.begin().await?;
     let floor: Option<i64> = sqlx::query_scalar(FLOOR)
         .bind(before.0)
         .bind(limit)
-        .bind(off_consumer)
+        .bind(&off_consumers)
         .fetch_one(&mut *connection)
         .await?;
     let mut deleted = 0;
     if let Some(floor) = floor {
         sqlx::query(PASS_OVER)
-            .bind(off_consumer)
+            .bind(&off_consumers)
             .bind(floor)
             .execute(&mut *connection)
             .await?;
