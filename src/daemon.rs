@@ -92,7 +92,7 @@ where
     let server = serve::bind(&parts).await?;
     let flush = CancellationToken::new();
     let feeds = feeds::open(&parts, output).await?;
-    // Before any request: what another process has borrowed is not ours.
+    // Before any request: limits borrowed by another process must not be used.
     lender(&parts).run_once().await?;
     let mut pollers = JoinSet::new();
     for setup in poll_setups(&mut parts) {
@@ -115,12 +115,13 @@ where
     );
 
     let end = tokio::select! {
-        // First, because a poller that ends for the same reason may be ready at the same moment.
+        // Checked first, because a poller that ends for the same reason may be ready at the same
+        // moment.
         biased;
-        () = stop.cancelled() => DaemonEnd::AsTold,
+        () = stop.cancelled() => DaemonEnd::Requested,
         error = replaced::until_replaced(&parts) => DaemonEnd::Replaced(error),
         // A poller that was stopped may have ended before this branch is checked.
-        Some(_) = pollers.join_next() => if stop.is_cancelled() { DaemonEnd::AsTold } else { DaemonEnd::Defect },
+        Some(_) = pollers.join_next() => if stop.is_cancelled() { DaemonEnd::Requested } else { DaemonEnd::Defect },
     };
     stop.cancel();
     lifecycle::stopping(end.status()).await;
@@ -139,10 +140,10 @@ where
         duties.abort_all();
     }
     flush.cancel();
-    // A reader that does not read is not waited for: what it did not read is not acknowledged.
+    // A reader that does not read is not waited for: unread events are not acknowledged.
     let _ = tokio::time::timeout(FLUSH_WITHIN, deliveries.join_all()).await;
     manager.abort();
-    // Closing waits for writes that wait for a lock. The next start completes what it leaves undone.
+    // Closing waits for writes that wait for a lock. The next start completes unfinished work.
     let _ = tokio::time::timeout(CLOSE_WITHIN, parts.store.close()).await;
     tracing::info!("stopped");
     end.outcome()
@@ -151,7 +152,7 @@ where
 /// Why the daemon stops.
 enum DaemonEnd {
     /// A signal, or the token.
-    AsTold,
+    Requested,
     /// Its database is no longer the one it opened.
     Replaced(StoreError),
     /// A poller ended, which is a bug.
@@ -162,7 +163,7 @@ impl DaemonEnd {
     /// The status line for the service manager.
     fn status(&self) -> String {
         match self {
-            Self::AsTold => "stopping: finishing requests in flight".to_owned(),
+            Self::Requested => "stopping: finishing requests in flight".to_owned(),
             Self::Replaced(error) => error.to_string(),
             Self::Defect => "a poller ended unexpectedly".to_owned(),
         }
@@ -170,7 +171,7 @@ impl DaemonEnd {
 
     fn outcome(self) -> Result<(), DaemonError> {
         match self {
-            Self::AsTold => Ok(()),
+            Self::Requested => Ok(()),
             Self::Replaced(error) => Err(error.into()),
             Self::Defect => Err(DaemonError::Failed(
                 "a poller ended unexpectedly; please report this as a bug".into(),
@@ -179,7 +180,8 @@ impl DaemonEnd {
     }
 }
 
-/// Polls everything that is due now, then drains the feed. Returns the counts of all pollers.
+/// Polls everything that is due now, then writes the rest of the feed. Returns the counts of all
+/// pollers.
 pub async fn run_once<W>(
     config: Config,
     env: &Environment,
@@ -215,7 +217,7 @@ where
     while let Some(counts) = pollers.join_next().await {
         let counts = counts.map_err(|error| DaemonError::Failed(error.to_string()))?;
         total.answered += counts.answered;
-        total.could_not_ask += counts.could_not_ask;
+        total.failed_requests += counts.failed_requests;
         total.left += counts.left;
     }
     feeds::open(parts, output).await?.drain().await?;

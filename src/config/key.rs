@@ -53,7 +53,7 @@ fn find(account: &AccountConfig, env: &Environment) -> Result<(SecretPlace, Vec<
     })
 }
 
-/// [`api_key`] as a function to call later: a key that was replaced is found without a restart.
+/// [`api_key`] as a function to call later: a replaced key is found without a restart.
 pub fn key_reader(account: &AccountConfig, env: &Environment) -> KeyReader {
     let (account, env) = (account.clone(), env.clone());
     Arc::new(move || api_key(&account, &env).map_err(|error| error.to_string()))

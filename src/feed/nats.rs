@@ -1,6 +1,6 @@
 //! Two frames of the NATS client protocol: what a subscriber reads and what a publisher sends.
 //!
-//! Lengths count bytes, and none counts the line end that closes a frame.
+//! Lengths are in bytes and do not include the line end of a frame.
 
 use super::Frame;
 
@@ -10,7 +10,7 @@ pub const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"hea
 /// What an event is: without this header a message with headers would be an event in binary mode.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
 
-/// The subscription that a message answers. There is one only.
+/// The subscription id of a message. There is only one.
 const SUBSCRIPTION: &str = "1";
 
 /// Appends `MSG <subject> 1 <bytes>`, the payload, and their line ends.
@@ -21,7 +21,7 @@ pub fn message(frame: &Frame<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends `HPUB <subject> <header bytes> <total bytes>`, the header with the event's id, by which
-/// JetStream knows a repetition, and its content type, the payload, and their line ends.
+/// JetStream recognizes a repeated event, and its content type, the payload, and their line ends.
 pub fn publication(frame: &Frame<'_>, out: &mut Vec<u8>) {
     let header = [
         "NATS/1.0\r\nNats-Msg-Id: ",

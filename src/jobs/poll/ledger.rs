@@ -276,7 +276,7 @@ impl Poller {
             let next = self
                 .setup
                 .cadence
-                .next_look_while_open(created_at, expiry, wall, roll);
+                .next_poll_while_open(created_at, expiry, wall, roll);
             let due = match self.pass.once {
                 Some(_) => Tick::MAX - 1,
                 None => tick(now + next.since(wall)),
@@ -295,7 +295,7 @@ impl Poller {
             let invoices = store.load(&ids).await?;
             let labels: Vec<&ExternalId> = invoices.iter().map(|one| &one.external_id).collect();
             let account = &self.setup.account;
-            let kept = store.transactions_of_nobody(account, &labels).await?;
+            let kept = store.unmatched_transactions(account, &labels).await?;
             let mut by_label: HashMap<ExternalId, Vec<Transaction>> = HashMap::new();
             for one in kept {
                 if let Some(label) = one.external_id.clone() {

@@ -1,11 +1,11 @@
-//! One turn of a poller: read what became due, judge what pages showed, plan, begin what the limits
-//! allow, write.
+//! One turn of a poller: read due rows, judge what pages showed, plan, begin what the limits allow,
+//! and write.
 
 use super::poller::Poller;
 use crate::store::StoreError;
 
 impl Poller {
-    /// Does all that can be done now.
+    /// Does everything that can be done now.
     pub(super) async fn run_turn(&mut self) {
         if let Err(error) = self.refresh().await {
             let now = self.setup.clock.monotonic();

@@ -1,7 +1,7 @@
-//! The place in a bot's ledger: a number of transactions, counted from the oldest.
+//! The position in a bot's ledger: a number of transactions, counted from the oldest.
 //!
-//! Transactions older than where reading begins are passed over by halving: the search keeps an offset
-//! whose page is all too old (`low`) and one whose page is not (`high`), and asks between the two.
+//! Transactions that are too old are skipped by bisection: the search keeps an offset whose page is
+//! entirely too old (`low`) and one whose page is not (`high`), and requests a page between them.
 
 use super::PAGE_LIMIT;
 use super::ledger::Entries;
@@ -11,19 +11,19 @@ use crate::domain::time::UnixMillis;
 /// Where the next request reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StarsCursor {
-    /// All before `low` is too old; what stands at `high`, where that is known, is not. The next
-    /// request asks at `at`.
+    /// Everything before `low` is too old; the page at `high`, where known, is not. The next
+    /// request reads at `at`.
     Search {
         low: u64,
         high: Option<u64>,
         at: u64,
     },
-    /// So many transactions have been read or passed over.
+    /// Number of transactions that were read or skipped.
     Read(u64),
 }
 
 impl StarsCursor {
-    /// What `text` wrote; the beginning for none, and for what cannot be read.
+    /// Parses the output of `text`; the start if there is none or it is invalid.
     pub(super) fn parse(cursor: Option<&LedgerCursor>) -> Self {
         let begin = Self::Search {
             low: 0,
@@ -59,7 +59,7 @@ impl StarsCursor {
         })
     }
 
-    /// Transactions to leave out.
+    /// Number of transactions to skip.
     pub(super) fn offset(self) -> u64 {
         match self {
             Self::Search { at, .. } => at,
@@ -67,8 +67,7 @@ impl StarsCursor {
         }
     }
 
-    /// Where it goes on after this page, and whether the reading ends: only a page that shows nothing
-    /// tells that.
+    /// The cursor after this page, and whether the reading ends: only an empty page ends it.
     pub(super) fn after(
         self,
         page: &Entries,
@@ -85,7 +84,7 @@ impl StarsCursor {
             Self::Read(count) => return LedgerStep::More(Self::Read(count + page.count).text()),
             Self::Search { low, high, at } => (low, high, at),
         };
-        // The whole page is too old when its newest is.
+        // If the newest transaction is too old, the whole page is.
         let is_old = match (page.newest_at, from) {
             (Some(newest), Some(from)) => newest < from,
             (None, _) | (_, None) => false,
@@ -119,7 +118,8 @@ impl StarsCursor {
 mod tests {
     use super::*;
 
-    /// A ledger of `count` transactions, one a second, of which those from `first` on are new enough.
+    /// A ledger of `count` transactions, one per second, of which those from `first` on are new
+    /// enough.
     fn read(count: u64, first: u64) -> (u64, Vec<u64>) {
         let from = Some(UnixMillis(i64::try_from(first).unwrap() * 1000));
         let (mut cursor, mut requests, mut seen) = (None, 0, Vec::new());

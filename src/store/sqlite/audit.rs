@@ -1,4 +1,4 @@
-//! What an audit reads, and what it writes: findings, once each, and orders taken in.
+//! The reads and writes of an audit: findings, each recorded once, and adopted orders.
 
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -26,7 +26,7 @@ macro_rules! audit_columns {
     };
 }
 
-/// By order id; where the invoice has none yet, by external id.
+/// By order id, else, where the invoice has none yet, by external id.
 const ROWS_OF_ORDERS: &str = concat!(
     "SELECT item.key, ",
     audit_columns!(),
@@ -136,7 +136,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
     })
 }
 
-/// Says each finding that was never said. Returns how many were.
+/// Records each new finding. Returns how many were recorded.
 pub(super) async fn say(
     writer: &mut WriteConnection,
     prefix: &str,
@@ -232,8 +232,8 @@ async fn append(
     Ok(())
 }
 
-/// Takes orders in as invoices, and returns them; those whose keys are used already are left out.
-/// An order that the database refuses costs only itself: the rows then go in one by one.
+/// Adopts orders as invoices, and returns them. Orders whose keys are already used are left out. If
+/// the database refuses one, the rows are inserted one by one, so only that order is lost.
 pub(super) async fn adopt(
     writer: &mut WriteConnection,
     account: &AccountName,
@@ -257,7 +257,7 @@ pub(super) async fn adopt(
 
 fn adoptable(order: &ObservedOrder) -> Option<Value> {
     let external_id = order.external_id.as_ref()?;
-    // The schema takes plain decimals alone.
+    // The schema accepts only plain decimals.
     let amount = order.amount.as_ref().and_then(|amount| {
         let value = plain(&amount.value)?;
         Some((value, &amount.currency))
@@ -270,8 +270,8 @@ fn adoptable(order: &ObservedOrder) -> Option<Value> {
     ]))
 }
 
-/// The ids of those taken in; None when the database refused one. Nothing of the statement is
-/// kept then, and the transaction goes on.
+/// The ids of the adopted orders; None if the database refused one. Then nothing of the statement
+/// is kept, and the transaction continues.
 async fn take_in(
     connection: &mut SqliteConnection,
     account: &AccountName,
