@@ -226,7 +226,9 @@ impl Config {
     /// When it is off.
     pub fn require_nats(&self) -> Result<&NatsConfig, ConfigError> {
         self.nats.as_ref().ok_or_else(|| {
-            ConfigError::one("nats.url is empty; set it to the address of the NATS server to publish to")
+            ConfigError::one(
+                "nats.url is empty; set it to the address of the NATS server to publish to",
+            )
         })
     }
 

@@ -14,8 +14,8 @@ use super::table::SettingsTable;
 use super::text;
 use super::{
     AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,
-    LogFormat, NatsConfig, PollingConfig, ProviderKind, RetentionConfig, ServerConfig, Settings, StdoutFeed,
-    Strategy, key_variable,
+    LogFormat, NatsConfig, PollingConfig, ProviderKind, RetentionConfig, ServerConfig, Settings,
+    StdoutFeed, Strategy, key_variable,
 };
 use crate::provider::registry::PROVIDERS;
 

@@ -204,7 +204,8 @@ fn nats_server(address: &str) -> Result<Url, String> {
                 .into(),
         );
     }
-    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+    let is_bare =
+        matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     let has_host = url.host_str().is_some_and(|host| !host.is_empty());
     if matches!(url.scheme(), "nats" | "tls") && has_host && is_bare {
         Ok(url)

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::parts::{Parts, cadence, limits};
 use super::DaemonError;
+use super::parts::{Parts, cadence, limits};
 use crate::clock::Clock;
 use crate::config::AccountConfig;
 use crate::domain::decide::Rules;

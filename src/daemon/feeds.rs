@@ -36,7 +36,10 @@ where
     Ok(Feeds {
         stdout: stdout(parts, output).await?,
         nats: match &parts.nats {
-            Some(nats) => Some(nats.feed(Arc::clone(&parts.store), parts.meter(NATS_CONSUMER)).await?),
+            Some(nats) => Some(
+                nats.feed(Arc::clone(&parts.store), parts.meter(NATS_CONSUMER))
+                    .await?,
+            ),
             None => None,
         },
     })
@@ -192,11 +195,7 @@ impl FeedWakes {
 
 /// Delivers after each commit: of this process at once, of other processes when the intake notices.
 /// Public, like `intake_loop`, for simulations.
-pub async fn feed_loop<S: Sink>(
-    mut feed: Feed<S>,
-    mut wakes: FeedWakes,
-    flush: CancellationToken,
-) {
+pub async fn feed_loop<S: Sink>(mut feed: Feed<S>, mut wakes: FeedWakes, flush: CancellationToken) {
     let mut attempts = Attempts::new(wakes.interval);
     loop {
         let last = flush.is_cancelled();
@@ -280,7 +279,10 @@ impl Attempts {
             }
             FeedError::Standby(_) => {
                 if is_new {
-                    tracing::info!(consumer, "another process delivers to this consumer; standing by");
+                    tracing::info!(
+                        consumer,
+                        "another process delivers to this consumer; standing by"
+                    );
                 }
                 report(meter, FeedMeter::standby);
                 NextAttempt::After(self.waits.next_wait())

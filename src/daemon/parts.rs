@@ -73,7 +73,9 @@ pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
 /// What keeps a feed from delivering.
 fn stopped_feed(feed: &FeedMeter) -> Option<String> {
     let status = feed.status();
-    let error = status.error.filter(|_| status.state == FeedState::Stopped)?;
+    let error = status
+        .error
+        .filter(|_| status.state == FeedState::Stopped)?;
     Some(format!("feed {}: {error}", feed.consumer()))
 }
 
@@ -81,7 +83,9 @@ impl Parts {
     /// The metrics of a feed.
     pub(super) fn meter(&self, consumer: &'static str) -> FeedMeter {
         let known = self.feeds.iter().find(|feed| feed.consumer() == consumer);
-        known.cloned().unwrap_or_else(|| self.metrics.feed(consumer, Arc::clone(&self.clock)))
+        known
+            .cloned()
+            .unwrap_or_else(|| self.metrics.feed(consumer, Arc::clone(&self.clock)))
     }
 }
 

@@ -102,19 +102,21 @@ impl Advice {
 
     fn judge_kind(&mut self, config: &Config) {
         if config.no_ack {
-            self.wrong
-                .push("it acknowledges nothing (no_ack); publishing would wait for ever".to_owned());
+            self.wrong.push(
+                "it acknowledges nothing (no_ack); publishing would wait for ever".to_owned(),
+            );
         }
         if config.sealed {
-            self.wrong.push("it is sealed: it takes no messages".to_owned());
+            self.wrong
+                .push("it is sealed: it takes no messages".to_owned());
         }
         if config.mirror.is_some() {
-            self.wrong.push("it is a mirror: it takes no messages".to_owned());
+            self.wrong
+                .push("it is a mirror: it takes no messages".to_owned());
         }
         if config.storage == StorageType::Memory {
-            self.doubtful.push(
-                "storage is memory: a restart of the server loses what it holds".to_owned(),
-            );
+            self.doubtful
+                .push("storage is memory: a restart of the server loses what it holds".to_owned());
         }
         if config.retention != RetentionPolicy::Limits {
             self.doubtful.push(
@@ -161,8 +163,13 @@ impl Advice {
     }
 
     fn judge_messages(&mut self, subjects: &[(String, usize)], prefix: &str) {
-        let others = subjects.iter().filter(|(subject, _)| !is_ours(subject, prefix));
-        let examples: Vec<&str> = others.map(|(subject, _)| subject.as_str()).take(3).collect();
+        let others = subjects
+            .iter()
+            .filter(|(subject, _)| !is_ours(subject, prefix));
+        let examples: Vec<&str> = others
+            .map(|(subject, _)| subject.as_str())
+            .take(3)
+            .collect();
         if !examples.is_empty() {
             self.doubtful.push(format!(
                 "it holds messages of others ({}); give payrecond a stream of its own",
@@ -180,8 +187,17 @@ fn is_ours(subject: &str, prefix: &str) -> bool {
         return false;
     };
     const WORDS: [&str; 11] = [
-        "pending", "partial", "paid", "detailed", "further", "refunded", "expired", "cancelled", "rejected",
-        "review", "discrepancy",
+        "pending",
+        "partial",
+        "paid",
+        "detailed",
+        "further",
+        "refunded",
+        "expired",
+        "cancelled",
+        "rejected",
+        "review",
+        "discrepancy",
     ];
     WORDS.contains(&word)
 }

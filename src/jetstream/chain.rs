@@ -21,6 +21,7 @@ use async_nats::jetstream::publish::PublishAck;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::error::answer_of;
 use super::{ANSWER_WITHIN, BoundStream, Connection, NatsError};
 use crate::feed::nats::CONTENT_TYPE;
 
@@ -60,6 +61,8 @@ pub struct Chain {
     last_id: Option<String>,
     /// Messages in flight at a time: one until a message was stored.
     window: usize,
+    /// Every message that was sent has been answered as expected: what is in the stream is known.
+    is_sound: bool,
 }
 
 /// How a part of the messages ended.
@@ -80,11 +83,20 @@ impl Chain {
             last_sequence,
             last_id: None,
             window: 1,
+            is_sound: true,
         }
     }
 
-    /// Publishes messages in order. After a failure the chain is broken: the stream must be asked anew
-    /// where it ends.
+    /// Goes on after `last_sequence`, the stream's end by now: others have published behind the last
+    /// message of ours. False when it is not known which that is.
+    pub fn continue_after(&mut self, last_sequence: u64) -> bool {
+        self.last_sequence = last_sequence;
+        self.last_id = None;
+        self.window = 1;
+        self.is_sound
+    }
+
+    /// Publishes messages in order. After a failure the stream must be asked anew where it ends.
     pub async fn publish(&mut self, messages: &[Message<'_>]) -> Published {
         let mut published = Published {
             held: 0,
@@ -96,6 +108,11 @@ impl Chain {
             published.held += held;
             match end {
                 RoundEnd::Complete => {}
+                RoundEnd::Duplicate if !self.is_sound => {
+                    let why = "no answer to every message".to_owned();
+                    published.failure = Some(NatsError::Silent(why));
+                    break;
+                }
                 RoundEnd::Duplicate => published.duplicates += 1,
                 RoundEnd::Failed(failure) => {
                     published.failure = Some(failure);
@@ -129,7 +146,7 @@ impl Chain {
             match self.answer(answer).await {
                 Ok(ack) if ack.duplicate => {
                     self.window = 1;
-                    self.drain(in_flight).await;
+                    self.is_sound = self.drain(in_flight).await;
                     return (held + 1, RoundEnd::Duplicate);
                 }
                 Ok(ack) => {
@@ -163,7 +180,10 @@ impl Chain {
         headers.insert(NATS_MESSAGE_ID, message.id);
         headers.insert("Content-Type", CONTENT_TYPE);
         headers.insert(NATS_EXPECTED_STREAM, self.stream.as_str());
-        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, (base + index as u64).to_string().as_str());
+        headers.insert(
+            NATS_EXPECTED_LAST_SEQUENCE,
+            (base + index as u64).to_string().as_str(),
+        );
         if let Some(before) = before {
             headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, before);
         }
@@ -183,21 +203,33 @@ impl Chain {
         }
     }
 
-    async fn failed(&self, failure: NatsError, in_flight: VecDeque<PublishAckFuture>) -> RoundEnd {
+    async fn failed(
+        &mut self,
+        failure: NatsError,
+        in_flight: VecDeque<PublishAckFuture>,
+    ) -> RoundEnd {
+        self.is_sound = false;
         if failure.is_answer() {
-            self.drain(in_flight).await;
+            self.is_sound = self.drain(in_flight).await;
         }
         RoundEnd::Failed(failure)
     }
 
-    /// Waits until nothing is in flight, so that what the stream tells next is its end.
-    async fn drain(&self, in_flight: VecDeque<PublishAckFuture>) {
+    /// Waits until nothing is in flight, so that what the stream tells next is its end. False when an
+    /// answer did not come, or a message was stored.
+    async fn drain(&self, in_flight: VecDeque<PublishAckFuture>) -> bool {
         let all = async {
+            let mut is_refused = true;
             for answer in in_flight {
-                // Refused, since it does not fit; or a duplicate, which is sent again.
-                let _ = self.answer(answer).await;
+                is_refused &= match self.answer(answer).await {
+                    // A duplicate is sent again.
+                    Ok(ack) => ack.duplicate,
+                    Err(error) => answer_of(&error).is_some(),
+                };
             }
+            is_refused
         };
-        let _ = tokio::time::timeout(ANSWER_WITHIN, all).await;
+        let drained = tokio::time::timeout(ANSWER_WITHIN, all).await;
+        drained.unwrap_or(false)
     }
 }

@@ -90,7 +90,8 @@ impl Connector {
             let unusable = |why: String| {
                 NatsError::Credential(format!("nats.tls_ca_file {}: {why}", file.display()))
             };
-            let text = std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
+            let text =
+                std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
             if !text.contains("-----BEGIN CERTIFICATE-----") {
                 return Err(unusable("contains no certificate in PEM".to_owned()));
             }

@@ -33,14 +33,18 @@ pub enum NatsError {
     #[error("stream {stream} is full ({why}); raise its limits or purge it")]
     Full { stream: String, why: String },
     /// The event is longer than the stream or the server allows.
-    #[error("event {id} has {bytes} bytes, too many: {why}; raise max_payload of the server and the stream's maximum message size")]
+    #[error(
+        "event {id} has {bytes} bytes, too many: {why}; raise max_payload of the server and the stream's maximum message size"
+    )]
     TooLarge {
         id: String,
         bytes: usize,
         why: String,
     },
     /// Another program published into the stream meanwhile.
-    #[error("stream {stream} is published into by others at the same time; give payrecond a stream of its own")]
+    #[error(
+        "stream {stream} is published into by others at the same time; give payrecond a stream of its own"
+    )]
     Crowded { stream: String },
     /// Another answer of the server, in its words.
     #[error("stream {stream}: {why}")]
@@ -49,7 +53,11 @@ pub enum NatsError {
 
 impl NatsError {
     /// What a refused message tells.
-    pub(super) fn of_publish(stream: &str, message: &super::Message<'_>, error: &PublishError) -> Self {
+    pub(super) fn of_publish(
+        stream: &str,
+        message: &super::Message<'_>,
+        error: &PublishError,
+    ) -> Self {
         let too_large = |why: String| Self::TooLarge {
             id: message.id.to_owned(),
             bytes: message.payload.len(),
@@ -66,12 +74,10 @@ impl NatsError {
                 Self::Silent(error.to_string())
             }
             PublishErrorKind::MaxPayloadExceeded => too_large(error.to_string()),
-            PublishErrorKind::MaxAckPending | PublishErrorKind::Other => {
-                match answer_of(error) {
-                    Some(answer) => Self::of_answer(stream, answer, too_large),
-                    None => Self::Silent(error.to_string()),
-                }
-            }
+            PublishErrorKind::MaxAckPending | PublishErrorKind::Other => match answer_of(error) {
+                Some(answer) => Self::of_answer(stream, answer, too_large),
+                None => Self::Silent(error.to_string()),
+            },
         }
     }
 
@@ -103,9 +109,10 @@ impl NatsError {
     /// Whether the server has answered, so that the connection can be used on.
     pub(super) fn is_answer(&self) -> bool {
         match self {
-            Self::Full { .. } | Self::TooLarge { .. } | Self::Crowded { .. } | Self::Other { .. } => {
-                true
-            }
+            Self::Full { .. }
+            | Self::TooLarge { .. }
+            | Self::Crowded { .. }
+            | Self::Other { .. } => true,
             Self::Credential(_)
             | Self::Unreachable { .. }
             | Self::Refused { .. }

@@ -96,7 +96,11 @@ impl FeedFamilies {
 }
 
 impl FeedMeter {
-    pub(super) fn new(consumer: &'static str, clock: Arc<dyn Clock>, families: FeedFamilies) -> Self {
+    pub(super) fn new(
+        consumer: &'static str,
+        clock: Arc<dyn Clock>,
+        families: FeedFamilies,
+    ) -> Self {
         let labels = FeedLabels { consumer };
         // So that both begin at 0.
         drop(families.delivered.get_or_create(&labels));
@@ -132,7 +136,10 @@ impl FeedMeter {
             }
         }
         if count > 0 {
-            self.families.delivered.get_or_create(&self.labels).inc_by(count);
+            self.families
+                .delivered
+                .get_or_create(&self.labels)
+                .inc_by(count);
             self.lock().delivered_at = Some(now);
         }
     }

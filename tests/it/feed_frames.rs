@@ -344,7 +344,10 @@ fn a_name_has_1_to_64_characters_and_nothing_that_the_database_refuses() {
 fn headers(frame: &Frame<'_>) -> Vec<(String, String)> {
     [
         ("Nats-Msg-Id", frame.event_id),
-        ("Content-Type", "application/cloudevents+json; charset=UTF-8"),
+        (
+            "Content-Type",
+            "application/cloudevents+json; charset=UTF-8",
+        ),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()

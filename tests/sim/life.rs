@@ -29,6 +29,7 @@ use crate::disk::{Death, Disk, Reaper, wait_for};
 use crate::provider::SimProvider;
 use crate::readers::{Output, SharedPipe};
 use crate::shop::Shop;
+use crate::stream::{STREAM, SharedStream, StreamEnd};
 use crate::world::SharedWorld;
 
 /// What a life needs of the world.
@@ -37,6 +38,8 @@ pub struct Cradle<'a> {
     pub clock: &'a SharedClock,
     pub world: &'a SharedWorld,
     pub pipe: &'a SharedPipe,
+    /// The second sink, where there is one.
+    pub stream: Option<&'a SharedStream>,
     pub death: Option<Death>,
     pub rng: &'a mut fastrand::Rng,
 }
@@ -91,7 +94,9 @@ impl Cradle<'_> {
         });
         let (stop, flush) = (CancellationToken::new(), CancellationToken::new());
         let (wake, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let committed = Arc::new(CommitSignal::new(vec![Arc::clone(&wake)]));
+        let wake_stream = Arc::new(Notify::new());
+        let wakes = vec![Arc::clone(&wake), Arc::clone(&wake_stream)];
+        let committed = Arc::new(CommitSignal::new(wakes));
         let limiters: Vec<SharedLimiter> = {
             let world = self.world.lock();
             let limits = world.nature.accounts.iter().map(|account| account.limits);
@@ -101,7 +106,8 @@ impl Cradle<'_> {
                 .collect()
         };
         let accounts = limiters.len();
-        let (changed, told) = one_by_one(accounts + 1);
+        let feeds = 1 + usize::from(self.stream.is_some());
+        let (changed, told) = one_by_one(accounts + feeds);
         let mut told = told.into_iter();
         let mut pollers = JoinSet::new();
         for (account, told) in told.by_ref().take(accounts).enumerate() {
@@ -123,6 +129,17 @@ impl Cradle<'_> {
         let mut feed = JoinSet::new();
         let delivery = self.feed(&disk, &inner, &reaper);
         feed.spawn(feed_loop(delivery, wakes, flush.clone()));
+        if let (Some(delivery), Some(changed)) =
+            (self.stream_feed(&disk, &inner, &reaper), told.next())
+        {
+            let wakes = FeedWakes {
+                clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+                committed: wake_stream,
+                changed,
+                interval,
+            };
+            feed.spawn(feed_loop(delivery, wakes, flush.clone()));
+        }
         Life {
             store: inner,
             reaper,
@@ -208,6 +225,29 @@ impl Cradle<'_> {
         };
         let place = wait_for(inner.consumer(STDOUT_CONSUMER)).unwrap();
         Feed::new(Arc::clone(disk), delivery, place, output)
+    }
+}
+
+impl Cradle<'_> {
+    /// The feed of the second sink. It draws from a fork of its own, so that the world is the same without it.
+    fn stream_feed(
+        &self,
+        disk: &Arc<dyn Store>,
+        inner: &Arc<SqliteStore>,
+        reaper: &Arc<Reaper>,
+    ) -> Option<Feed<StreamEnd>> {
+        let stream = self.stream?;
+        let end = StreamEnd {
+            stream: Arc::clone(stream),
+            store: Arc::clone(disk),
+            reaper: Arc::clone(reaper),
+            trace: Arc::clone(&self.world.trace),
+            rng: self.rng.clone().fork(),
+            knows_end: false,
+        };
+        let place = wait_for(inner.consumer(STREAM)).unwrap();
+        let consumer = Some(STREAM.to_owned());
+        Some(Feed::into_sink(Arc::clone(disk), consumer, place, end))
     }
 }
 

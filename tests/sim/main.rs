@@ -30,6 +30,7 @@ mod regressions;
 mod run;
 mod script;
 mod shop;
+mod stream;
 mod trace;
 mod world;
 
@@ -37,6 +38,9 @@ use crate::run::{one, range, run_all};
 
 /// Run wherever the tests run.
 const SEEDS_OF_EVERY_DAY: std::ops::Range<u64> = 0..210;
+
+/// Worlds that have a second sink.
+const SEEDS_WITH_STREAM: std::ops::Range<u64> = 0..60;
 
 fn of_every_day() -> Vec<u64> {
     let once_failed = regressions::WORLDS.iter().map(|(seed, _)| *seed);
@@ -55,6 +59,14 @@ fn the_laws_hold_in_every_world() {
         None => of_every_day(),
     };
     run_all(&seeds);
+}
+
+/// Beside stdout, each world has a stream that events go into.
+#[test]
+fn the_laws_of_the_feed_hold_for_a_stream_as_second_sink() {
+    if one().is_none() {
+        run::run_all_with_stream(SEEDS_WITH_STREAM);
+    }
 }
 
 #[test]

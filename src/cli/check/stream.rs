@@ -22,16 +22,28 @@ pub(super) async fn stream(session: &Session) -> Vec<Check> {
     };
     let doubts = advice.doubtful.into_iter();
     let doubts = doubts.map(|doubt| Check::warning("nats", format!("stream {name}: {doubt}")));
-    [Check::of("nats", outcome)].into_iter().chain(doubts).collect()
+    [Check::of("nats", outcome)]
+        .into_iter()
+        .chain(doubts)
+        .collect()
 }
 
 async fn look(session: &Session, nats: &NatsConfig) -> anyhow::Result<(String, Advice)> {
-    let connection = daemon::connector(nats, &session.environment)?.connect().await?;
+    let connection = daemon::connector(nats, &session.environment)?
+        .connect()
+        .await?;
     let space = SubjectSpace {
         prefix: session.config.feed.subject_prefix.clone(),
-        accounts: session.config.accounts.iter().map(|account| account.name.clone()).collect(),
+        accounts: session
+            .config
+            .accounts
+            .iter()
+            .map(|account| account.name.clone())
+            .collect(),
     };
-    let stream = connection.bind(nats.stream.as_deref(), &space.prefix).await?;
+    let stream = connection
+        .bind(nats.stream.as_deref(), &space.prefix)
+        .await?;
     let advice = stream.advice(&connection, &space).await?;
     Ok((stream.name().to_owned(), advice))
 }

@@ -50,12 +50,7 @@ pub struct Feed<S> {
 
 impl<S: Sink> Feed<S> {
     /// A delivery to `sink` that goes on after `place`.
-    pub fn into_sink(
-        store: Arc<dyn Store>,
-        consumer: Option<String>,
-        place: i64,
-        sink: S,
-    ) -> Self {
+    pub fn into_sink(store: Arc<dyn Store>, consumer: Option<String>, place: i64, sink: S) -> Self {
         Self {
             store,
             consumer,

@@ -34,8 +34,9 @@ const SEARCHED_AT_ONCE: u64 = 64;
 const CROWDED_TIMES: u32 = 10;
 
 /// Takes the role of the consumer's only holder; None when another process has it.
-pub type TakeRole =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<Option<Box<dyn RoleHold>>, StoreError>> + Send + Sync>;
+pub type TakeRole = Arc<
+    dyn Fn() -> BoxFuture<'static, Result<Option<Box<dyn RoleHold>>, StoreError>> + Send + Sync,
+>;
 
 /// What the sink needs.
 #[derive(Clone)]
@@ -67,8 +68,10 @@ struct Session {
     role: Box<dyn RoleHold>,
     connection: Connection,
     stream: BoundStream,
-    /// None = the stream must be asked where it ends.
+    /// None = it is not known which event is the last in the stream.
     chain: Option<Chain>,
+    /// Others have published behind it.
+    is_overtaken: bool,
 }
 
 /// The part of an event that tells its place in the outbox.
@@ -96,7 +99,11 @@ impl StreamSink {
 
     /// The session, connected and bound.
     async fn connected(&mut self) -> Result<&mut Session, FeedError> {
-        if self.session.as_ref().is_some_and(|session| session.connection.is_lost()) {
+        if self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.connection.is_lost())
+        {
             self.session = None;
         }
         if let Some(session) = &self.session {
@@ -105,7 +112,9 @@ impl StreamSink {
         if self.session.is_none() {
             self.session = Some(self.open().await?);
         }
-        self.session.as_mut().ok_or_else(|| FeedError::Stopped("not connected".to_owned()))
+        self.session
+            .as_mut()
+            .ok_or_else(|| FeedError::Stopped("not connected".to_owned()))
     }
 
     async fn open(&self) -> Result<Session, FeedError> {
@@ -124,6 +133,7 @@ impl StreamSink {
             connection,
             stream,
             chain: None,
+            is_overtaken: false,
         })
     }
 }
@@ -137,29 +147,30 @@ impl Sink for StreamSink {
     async fn ready(&mut self, acknowledged: i64) -> Result<Option<i64>, FeedError> {
         let store = Arc::clone(&self.setup.store);
         let session = self.connected().await?;
-        if session.chain.is_some() {
-            return Ok(None);
+        let resumed = session.resume(store.as_ref(), acknowledged).await;
+        if resumed.is_err() {
+            self.session = None;
         }
-        match session.resume(store.as_ref(), acknowledged).await {
-            Ok(place) => Ok(Some(place)),
-            Err(error) => {
-                self.session = None;
-                Err(error)
-            }
-        }
+        resumed
     }
 
     async fn deliver(&mut self, events: &[StoredEvent], left: u64) -> Delivered {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX);
         let messages: Vec<Message<'_>> = events.iter().take(wanted).map(message).collect();
-        let chain = self.session.as_mut().and_then(|session| session.chain.as_mut());
+        let chain = self
+            .session
+            .as_mut()
+            .and_then(|session| session.chain.as_mut());
         let Some(chain) = chain else {
             return Delivered::default();
         };
         let published = chain.publish(&messages).await;
         if published.duplicates > 0 {
             let duplicates = published.duplicates;
-            tracing::info!(duplicates, "stream has events already; each counts as published");
+            tracing::info!(
+                duplicates,
+                "stream has events already; each counts as published"
+            );
         }
         if published.held > 0 {
             self.crowded = 0;
@@ -173,36 +184,46 @@ impl Sink for StreamSink {
 }
 
 impl StreamSink {
-    /// What follows from a failure. None = the stream is asked at once where it ends.
+    /// What follows from a failure. None = it is tried again at once.
     fn after(&mut self, failure: NatsError) -> Option<FeedError> {
-        if let (NatsError::Crowded { .. }, Some(session)) = (&failure, &mut self.session) {
-            self.crowded += 1;
-            session.chain = None;
-            if self.crowded < CROWDED_TIMES {
-                return None;
-            }
-            self.crowded = 0;
+        let (NatsError::Crowded { .. }, Some(session)) = (&failure, &mut self.session) else {
+            self.session = None;
+            return Some(failure.into());
+        };
+        session.is_overtaken = true;
+        self.crowded += 1;
+        if self.crowded < CROWDED_TIMES {
+            return None;
         }
-        self.session = None;
+        self.crowded = 0;
         Some(failure.into())
     }
 }
 
 impl Session {
-    /// Finds the event after which to go on, and begins a chain there.
-    async fn resume(&mut self, store: &dyn Store, acknowledged: i64) -> Result<i64, FeedError> {
+    /// Makes sure that there is a chain at the end of the stream. Where it had to find out which event is
+    /// the last there, that one is returned.
+    async fn resume(
+        &mut self,
+        store: &dyn Store,
+        acknowledged: i64,
+    ) -> Result<Option<i64>, FeedError> {
+        if self.chain.is_some() && !self.is_overtaken {
+            return Ok(None);
+        }
         // The end is asked for before the message: what is stored in between does not fit then.
         let position = self.stream.position().await?;
+        self.is_overtaken = false;
+        if let Some(chain) = &mut self.chain
+            && chain.continue_after(position.last_sequence)
+        {
+            return Ok(None);
+        }
         let last = match self.stream.last_message().await? {
-            Some(message) if message.sequence > position.last_sequence => {
-                return Err(NatsError::Crowded {
-                    stream: self.stream.name().to_owned(),
-                }
-                .into());
-            }
             Some(message) => {
-                let is_end = message.sequence == position.last_sequence;
-                self.last_event(store, message).await?.map(|seq| LastEvent {
+                let from = message.sequence.min(position.last_sequence);
+                let is_end = from == position.last_sequence;
+                self.last_event(store, from).await?.map(|seq| LastEvent {
                     seq,
                     nothing_deleted: is_end || position.is_whole,
                 })
@@ -214,7 +235,7 @@ impl Session {
             &self.stream,
             position.last_sequence,
         ));
-        Ok(self.place(last.as_ref(), acknowledged))
+        Ok(Some(self.place(last.as_ref(), acknowledged)))
     }
 
     fn place(&self, last: Option<&LastEvent>, acknowledged: i64) -> i64 {
@@ -242,18 +263,14 @@ impl Session {
         }
     }
 
-    /// The newest message, from `message` back, that is an event of this outbox: its place there.
-    async fn last_event(
-        &self,
-        store: &dyn Store,
-        message: StreamMessage,
-    ) -> Result<Option<i64>, FeedError> {
+    /// The newest message, from the number `last` back, that is an event of this outbox: its place there.
+    async fn last_event(&self, store: &dyn Store, last: u64) -> Result<Option<i64>, FeedError> {
         let first_kept = store.first_seq().await?;
-        let oldest = message.sequence.saturating_sub(SEARCHED_MESSAGES).max(1);
-        let mut next = message.sequence;
-        let mut messages = vec![message];
+        let oldest = last.saturating_sub(SEARCHED_MESSAGES).max(1);
+        let mut last = last;
+        let mut first = last;
         loop {
-            for message in &messages {
+            for message in &self.stream.messages(first, last).await? {
                 let Some(seq) = sequence_of(message) else {
                     continue;
                 };
@@ -265,12 +282,12 @@ impl Session {
                     return Ok(None);
                 }
             }
-            if next <= oldest {
+            if first <= oldest {
                 return Ok(None);
             }
-            let last = next - 1;
-            next = last.saturating_sub(SEARCHED_AT_ONCE - 1).max(oldest);
-            messages = self.stream.messages(next, last).await?;
+            // Usually the first one is it.
+            last = first - 1;
+            first = last.saturating_sub(SEARCHED_AT_ONCE - 1).max(oldest);
         }
     }
 }
@@ -287,7 +304,8 @@ async fn is_in_outbox(
     message: &StreamMessage,
 ) -> Result<bool, StoreError> {
     let events = store.events_after(seq.saturating_sub(1), 1).await?;
-    let is_it = |event: &StoredEvent| event.seq == seq && event.payload.as_bytes() == message.payload;
+    let is_it =
+        |event: &StoredEvent| event.seq == seq && event.payload.as_bytes() == message.payload;
     Ok(events.first().is_some_and(is_it))
 }
 

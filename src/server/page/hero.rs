@@ -32,7 +32,9 @@ impl Hero {
             report.failing().partition(is_delivery);
         let sentence = latest(accounts, facts, now);
         let has_grave_reasons = !reasons.is_empty();
-        let has_stopped_feed = deliveries.iter().any(|check| check.subject.starts_with("feed"));
+        let has_stopped_feed = deliveries
+            .iter()
+            .any(|check| check.subject.starts_with("feed"));
         reasons.extend(deliveries);
         let mut reasons: Vec<HealthCheck> = reasons.into_iter().cloned().collect();
         let headline = grave(&reasons, accounts);
@@ -96,9 +98,11 @@ impl Hero {
 fn grave(reasons: &[HealthCheck], accounts: &[AccountMeter]) -> String {
     let stopped = accounts.iter().filter(|meter| is_stopped(meter));
     let stopped: Vec<&str> = stopped.map(AccountMeter::name).collect();
-    let only_late = reasons
-        .iter()
-        .all(|check| ["polls", "consumer", "feed"].iter().any(|what| check.subject.starts_with(what)));
+    let only_late = reasons.iter().all(|check| {
+        ["polls", "consumer", "feed"]
+            .iter()
+            .any(|what| check.subject.starts_with(what))
+    });
     if only_late {
         "Payments are detected late".to_owned()
     } else if !stopped.is_empty() && stopped.len() < accounts.len() {

@@ -49,11 +49,15 @@ async fn a_server_that_stops_answering_delays_no_poll_and_misses_nothing() {
     shop.publish_to(&server);
     let daemon = Program::ready(&shop).await;
     let first = shop.drop_in("ORD-1").await;
-    shop.world.pay(&first, &SimulatedPayment::default()).unwrap();
+    shop.world
+        .pay(&first, &SimulatedPayment::default())
+        .unwrap();
     shop.until_published().await;
     server.signal("STOP");
     let second = shop.drop_in("ORD-2").await;
-    shop.world.pay(&second, &SimulatedPayment::default()).unwrap();
+    shop.world
+        .pay(&second, &SimulatedPayment::default())
+        .unwrap();
     daemon.until_said("feed stopped; retrying").await;
     let waiting = shop.drop_in("ORD-3").await;
     let asked = shop.asked(Operation::Preview);
@@ -61,7 +65,9 @@ async fn a_server_that_stops_answering_delays_no_poll_and_misses_nothing() {
     shop.until("SELECT acked_seq FROM consumers WHERE name = 'stdout'", "2")
         .await;
     server.signal("CONT");
-    shop.world.pay(&waiting, &SimulatedPayment::default()).unwrap();
+    shop.world
+        .pay(&waiting, &SimulatedPayment::default())
+        .unwrap();
     shop.until("SELECT count(*) FROM outbox", "3").await;
     shop.until_published().await;
     let left = daemon.stop().await;
@@ -128,7 +134,11 @@ async fn a_stream_deleted_under_way_is_missed_and_a_new_one_gets_what_comes() {
     publisher.stop().await;
     let told: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
     let recorded: Vec<String> = shop.outbox().await.into_iter().map(|e| e.id).collect();
-    assert_eq!(told, recorded[5..], "what was acknowledged is not sent again");
+    assert_eq!(
+        told,
+        recorded[5..],
+        "what was acknowledged is not sent again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,7 +30,12 @@ async fn a_full_stream_stops_the_publisher_until_it_has_room() {
         max_messages: 25,
         ..usual()
     };
-    stops_and_goes_on(narrow, "stream PAYMENTS is full (maximum messages exceeded)", 25).await;
+    stops_and_goes_on(
+        narrow,
+        "stream PAYMENTS is full (maximum messages exceeded)",
+        25,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +44,12 @@ async fn an_event_too_large_for_the_stream_is_not_skipped() {
         max_message_size: 200,
         ..usual()
     };
-    stops_and_goes_on(narrow, "bytes, too many: message size exceeds maximum allowed", 0).await;
+    stops_and_goes_on(
+        narrow,
+        "bytes, too many: message size exceeds maximum allowed",
+        0,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,7 +51,11 @@ async fn a_token_from_a_file_is_used_and_shown_nowhere() {
     let (_, told) = check(&shop).await;
     assert!(told.contains("stream PAYMENTS: file storage"), "{told}");
     let left = publisher.stop().await;
-    for text in [&told, &left.stderr, &String::from_utf8_lossy(&left.stdout).into_owned()] {
+    for text in [
+        &told,
+        &left.stderr,
+        &String::from_utf8_lossy(&left.stdout).into_owned(),
+    ] {
         assert!(!text.contains("canary-token"), "{text}");
     }
 }
@@ -173,7 +177,10 @@ async fn check_tells_what_is_wrong_with_a_stream_and_what_is_doubtful() {
     shop.publish_to(&server);
     let (well, told) = check(&shop).await;
     assert!(!well, "{told}");
-    assert!(told.contains("nats stream add PAYMENTS --subjects 'payments.>'"), "{told}");
+    assert!(
+        told.contains("nats stream add PAYMENTS --subjects 'payments.>'"),
+        "{told}"
+    );
     server
         .make_stream_as(Config {
             storage: StorageType::Memory,
@@ -202,20 +209,41 @@ async fn check_tells_what_is_wrong_with_a_stream_and_what_is_doubtful() {
     context.delete_stream("PAYMENTS").await.unwrap();
     server
         .make_stream_as(Config {
-            subjects: vec!["payments.shop.*".to_owned(), "payments.default.other".to_owned()],
+            subjects: vec![
+                "payments.shop.*".to_owned(),
+                "payments.default.other".to_owned(),
+            ],
             ..usual()
         })
         .await;
-    context.publish("payments.default.other", "hello".into()).await.unwrap().await.unwrap();
+    context
+        .publish("payments.default.other", "hello".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     let (well, told) = check(&shop).await;
     assert!(!well, "{told}");
-    assert!(told.contains("its subjects do not cover payments.default.*"), "{told}");
-    assert!(told.contains("messages of others (payments.default.other)"), "{told}");
+    assert!(
+        told.contains("its subjects do not cover payments.default.*"),
+        "{told}"
+    );
+    assert!(
+        told.contains("messages of others (payments.default.other)"),
+        "{told}"
+    );
     server.change_stream(usual()).await;
     shop.record_payments("ORD-", 1).await;
     let publisher = shop.start_publisher();
     shop.until_published().await;
     publisher.stop().await;
-    context.get_stream("PAYMENTS").await.unwrap().purge().filter("payments.default.other").await.unwrap();
+    context
+        .get_stream("PAYMENTS")
+        .await
+        .unwrap()
+        .purge()
+        .filter("payments.default.other")
+        .await
+        .unwrap();
     assert_stream_is_outbox(&server, &shop).await;
 }

@@ -43,7 +43,8 @@ async fn a_stream_put_back_from_an_older_copy_is_filled_again() {
     assert_stream_is_outbox(&server, &shop).await;
     let left = publisher.stop().await;
     assert!(
-        left.stderr.contains("stream lacks events that it had acknowledged"),
+        left.stderr
+            .contains("stream lacks events that it had acknowledged"),
         "{}",
         left.stderr
     );
@@ -80,7 +81,8 @@ async fn a_database_put_back_skips_nothing_that_came_new() {
         shop.until_published().await;
         daemon.stop().await;
         let copy = shop.folder.path().join("copy.db");
-        shop.execute(&format!("VACUUM INTO '{}'", copy.display())).await;
+        shop.execute(&format!("VACUUM INTO '{}'", copy.display()))
+            .await;
         let daemon = Program::ready(&shop).await;
         let forgotten = shop.drop_in("LOST-1").await;
         shop.world
@@ -108,14 +110,19 @@ async fn a_database_put_back_skips_nothing_that_came_new() {
         for event in &recorded {
             assert!(told.contains(&event.id), "{} is missing", event.payload);
         }
-        let after: Vec<Recorded> = server.messages().await[2..].iter().map(recorded_of).collect();
+        let after: Vec<Recorded> = server.messages().await[2..]
+            .iter()
+            .map(recorded_of)
+            .collect();
         let new: Vec<Recorded> = recorded.into_iter().skip(1).collect();
         // Within the window the server knows the old id: it is there once then.
         let repeated = after.len() == new.len();
         let new = if repeated {
             new
         } else {
-            new.into_iter().filter(|event| event.id != before[1].id).collect()
+            new.into_iter()
+                .filter(|event| event.id != before[1].id)
+                .collect()
         };
         assert_same(&after, &new);
     }
@@ -141,7 +148,8 @@ async fn a_database_put_back_sends_nothing_twice_that_its_copy_has() {
     shop.record_payments("A-", 200).await;
     let copy = shop.folder.path().join("copy.db");
     // Its place is at the beginning, and the events are in it.
-    shop.execute(&format!("VACUUM INTO '{}'", copy.display())).await;
+    shop.execute(&format!("VACUUM INTO '{}'", copy.display()))
+        .await;
     shop.record_payments("LOST-", 100).await;
     let publisher = shop.start_publisher();
     shop.until_published().await;

@@ -3,17 +3,18 @@
 use std::process::Stdio;
 
 use futures::TryStreamExt as _;
+use payrecond::clock::{Clock as _, SystemClock};
+use payrecond::domain::invoice::InvoiceId;
 use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
-use payrecond::store::{QueuePlace, Store as _};
+use payrecond::store::{Store as _, Written};
 use sqlx::Row as _;
 
 use super::server::NatsServer;
-use crate::cli::{commit, decided};
+use crate::cli::decided;
 use crate::faults::program::{self, Program, Stdout};
 use crate::rows::observed_order_of;
 use crate::shop::Shop;
-use payrecond::domain::time::UnixMillis;
 
 /// An event of the outbox.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,19 +41,21 @@ impl Shop {
              SELECT value, 'o' || value, '1.00', 'USD' FROM json_each('{json}')"
         ))
         .await;
-        let account = "default".into();
-        let ever = UnixMillis(i64::MAX);
-        let limit = u32::try_from(count).unwrap();
-        let due = store.due_after(&account, QueuePlace::default(), ever, limit);
-        let ids: Vec<_> = due.await.unwrap().iter().map(|row| row.id).collect();
+        let mut connection = self.connect().await;
+        let mut ids: Vec<InvoiceId> = sqlx::query_scalar(
+            "SELECT id FROM invoices WHERE external_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        )
+        .bind(&json)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(InvoiceId)
+        .collect();
         assert_eq!(ids.len(), count);
-        for some in ids.chunks(500) {
-            let invoices = store.load(some).await.unwrap();
-            let paid = invoices.iter().map(|invoice| {
-                let order = observed_order_of(invoice, OrderState::Paid);
-                decided(invoice, Observation::Seen(order))
-            });
-            commit(&store, &paid.collect::<Vec<_>>()).await;
+        while !ids.is_empty() {
+            let some: Vec<InvoiceId> = ids.drain(..ids.len().min(500)).collect();
+            ids.extend(pay_rows(&store, &some).await);
         }
         payrecond::store::Database::close(&store).await;
     }
@@ -72,11 +75,12 @@ impl Shop {
     /// Every event of the outbox, in order.
     pub async fn outbox(&self) -> Vec<Recorded> {
         let mut connection = self.connect().await;
-        let rows: Vec<_> = sqlx::query("SELECT subject, event_id, payload FROM outbox ORDER BY seq")
-            .fetch(&mut connection)
-            .try_collect()
-            .await
-            .unwrap();
+        let rows: Vec<_> =
+            sqlx::query("SELECT subject, event_id, payload FROM outbox ORDER BY seq")
+                .fetch(&mut connection)
+                .try_collect()
+                .await
+                .unwrap();
         let recorded = rows.iter().map(|row| Recorded {
             subject: row.get(0),
             id: row.get(1),
@@ -91,6 +95,24 @@ impl Shop {
                            - coalesce((SELECT acked_seq FROM consumers WHERE name = 'nats'), 0)";
         self.until(behind, "0").await;
     }
+}
+
+/// Pays invoices. Returns those that a daemon has written to meanwhile.
+async fn pay_rows(store: &SqliteStore, ids: &[InvoiceId]) -> Vec<InvoiceId> {
+    let invoices = store.load(ids).await.unwrap();
+    let paid: Vec<_> = invoices
+        .iter()
+        .map(|invoice| {
+            let order = observed_order_of(invoice, OrderState::Paid);
+            decided(invoice, Observation::Seen(order))
+        })
+        .collect();
+    let written = store.commit(&paid, SystemClock::new().now()).await.unwrap();
+    let stale = written.iter().zip(ids);
+    stale
+        .filter(|(written, _)| **written == Written::Stale)
+        .map(|(_, id)| *id)
+        .collect()
 }
 
 /// The stream holds every event of the outbox once, in order, as it is there.

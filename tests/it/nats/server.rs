@@ -129,7 +129,8 @@ impl NatsServer {
             let mut context = jetstream::new(client);
             context.set_timeout(Duration::from_secs(2));
             let answer = context.stream_by_subject("payments.>").await;
-            let is_silent = answer.is_err_and(|error| error.kind() == GetStreamByNameErrorKind::Request);
+            let is_silent =
+                answer.is_err_and(|error| error.kind() == GetStreamByNameErrorKind::Request);
             (!is_silent).then_some(context)
         })
         .await

@@ -11,6 +11,7 @@ use crate::readers::lock;
 use crate::script::Story;
 use crate::script::plan::Deed;
 use crate::shop::Shop;
+use crate::stream;
 use crate::world::{Fate, Kind, NewOrder};
 
 impl Story {
@@ -82,6 +83,9 @@ impl Story {
             Deed::ReaderGoes => lock(&self.readers.pipe).is_broken = true,
             Deed::TroubleEnds => {
                 self.trouble = false;
+                if let Some(stream) = &self.stream {
+                    stream::heal(stream);
+                }
                 for store in &mut self.world.lock().stores {
                     store.weather = None;
                 }
