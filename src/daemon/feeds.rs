@@ -246,18 +246,13 @@ impl Attempts {
     /// Records the outcome of an attempt, and logs what is new in it.
     fn after<S: Sink>(&mut self, feed: &Feed<S>, outcome: Result<u64, FeedError>) -> NextAttempt {
         let (consumer, meter) = (feed.name(), feed.meter());
-        let error = match outcome {
-            Ok(_) => {
-                if self.told.take().is_some() {
-                    tracing::info!(consumer, "feed resumed");
-                }
-                self.waits.reset();
-                if let Some(meter) = meter {
-                    meter.working();
-                }
-                return NextAttempt::WhenWoken(LONGEST_NAP);
+        let Err(error) = outcome else {
+            if self.told.take().is_some() {
+                tracing::info!(consumer, "feed resumed");
             }
-            Err(error) => error,
+            self.waits.reset();
+            report(meter, FeedMeter::working);
+            return NextAttempt::WhenWoken(LONGEST_NAP);
         };
         let text = error.to_string();
         let is_new = self.told.as_ref() != Some(&text);

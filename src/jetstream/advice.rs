@@ -179,6 +179,21 @@ impl Advice {
     }
 }
 
+/// The last words of the types of events.
+const WORDS: [&str; 11] = [
+    "pending",
+    "partial",
+    "paid",
+    "detailed",
+    "further",
+    "refunded",
+    "expired",
+    "cancelled",
+    "rejected",
+    "review",
+    "discrepancy",
+];
+
 /// Whether an event of ours may have this subject.
 fn is_ours(subject: &str, prefix: &str) -> bool {
     let rest = subject.strip_prefix(prefix);
@@ -186,18 +201,5 @@ fn is_ours(subject: &str, prefix: &str) -> bool {
     let Some((_, word)) = rest.and_then(|rest| rest.split_once('.')) else {
         return false;
     };
-    const WORDS: [&str; 11] = [
-        "pending",
-        "partial",
-        "paid",
-        "detailed",
-        "further",
-        "refunded",
-        "expired",
-        "cancelled",
-        "rejected",
-        "review",
-        "discrepancy",
-    ];
     WORDS.contains(&word)
 }

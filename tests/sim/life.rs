@@ -117,12 +117,7 @@ impl Cradle<'_> {
         }
         let interval = self.world.lock().nature.intake_interval;
         let clock = Arc::clone(self.clock) as Arc<dyn Clock>;
-        let wakes = FeedWakes {
-            clock: Arc::clone(&clock),
-            committed: wake,
-            changed: told.next().unwrap(),
-            interval,
-        };
+        let wakes = self.wakes(wake, told.next().unwrap());
         let mut others = JoinSet::new();
         let intake = self.intake(&disk);
         others.spawn(intake_loop(intake, clock, interval, changed, stop.clone()));
@@ -132,12 +127,7 @@ impl Cradle<'_> {
         if let (Some(delivery), Some(changed)) =
             (self.stream_feed(&disk, &inner, &reaper), told.next())
         {
-            let wakes = FeedWakes {
-                clock: Arc::clone(self.clock) as Arc<dyn Clock>,
-                committed: wake_stream,
-                changed,
-                interval,
-            };
+            let wakes = self.wakes(wake_stream, changed);
             feed.spawn(feed_loop(delivery, wakes, flush.clone()));
         }
         Life {
@@ -229,6 +219,15 @@ impl Cradle<'_> {
 }
 
 impl Cradle<'_> {
+    fn wakes(&self, committed: Arc<Notify>, changed: watch::Receiver<()>) -> FeedWakes {
+        FeedWakes {
+            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            committed,
+            changed,
+            interval: self.world.lock().nature.intake_interval,
+        }
+    }
+
     /// The feed of the second sink. It draws from a fork of its own, so that the world is the same without it.
     fn stream_feed(
         &self,

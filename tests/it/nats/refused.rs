@@ -169,7 +169,7 @@ async fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_tells_what_is_wrong_with_a_stream_and_what_is_doubtful() {
+async fn check_tells_of_a_missing_stream_and_of_what_is_doubtful() {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -205,8 +205,16 @@ async fn check_tells_what_is_wrong_with_a_stream_and_what_is_doubtful() {
     ] {
         assert!(told.contains(part), "{part} is missing in {told}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_of_subjects_that_are_missing_and_of_messages_of_others() {
+    let Some(server) = NatsServer::start() else {
+        return;
+    };
+    let mut shop = Shop::open().await;
+    shop.publish_to(&server);
     let context = server.jetstream().await;
-    context.delete_stream("PAYMENTS").await.unwrap();
     server
         .make_stream_as(Config {
             subjects: vec![

@@ -160,12 +160,12 @@ impl NatsServer {
             let each = some.iter().map(|number| stream.get_raw_message(*number));
             kept.extend(join_all(each).await.into_iter().filter_map(Result::ok));
         }
-        kept.into_iter().map(Kept::of).collect()
+        kept.iter().map(Kept::of).collect()
     }
 }
 
 impl Kept {
-    fn of(message: jetstream::message::StreamMessage) -> Self {
+    fn of(message: &jetstream::message::StreamMessage) -> Self {
         let header = |name: &str| {
             let value = message.headers.get(name);
             value.map(ToString::to_string).unwrap_or_default()
