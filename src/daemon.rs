@@ -1,5 +1,6 @@
 //! The composition root: the only place that names concrete providers and feeds.
 
+mod cluster;
 mod duties;
 mod feeds;
 mod open_files;
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::cluster::{FreeAccounts, SharedPolling};
 pub use self::duties::{audit, intake_loop};
 use self::duties::{intake, lender, poll_setups, schedule};
 pub use self::feeds::{FeedWakes, connector, feed_loop};
@@ -25,7 +27,7 @@ pub use self::publish::publish;
 use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
-use crate::store::{DatabaseOptions, StoreError};
+use crate::store::{DatabaseLocation, DatabaseOptions, StoreError};
 
 /// The consumer of the daemon's own feed on stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
@@ -59,7 +61,10 @@ pub fn database_options(config: &Config) -> DatabaseOptions {
     let stdout = (config.feed.stdout == StdoutFeed::Off).then_some(STDOUT_CONSUMER);
     let nats = config.nats.is_none().then_some(NATS_CONSUMER);
     DatabaseOptions {
-        path: config.database.path.clone(),
+        location: match &config.database.server {
+            Some(server) => DatabaseLocation::Server(server.clone()),
+            None => DatabaseLocation::File(config.database.path.clone()),
+        },
         subject_prefix: config.feed.subject_prefix.clone(),
         off_consumers: stdout.into_iter().chain(nats).collect(),
     }
@@ -94,10 +99,7 @@ where
     let feeds = feeds::open(&parts, output).await?;
     // Before any request: limits borrowed by another process must not be used.
     lender(&parts).run_once().await?;
-    let mut pollers = JoinSet::new();
-    for setup in poll_setups(&mut parts) {
-        pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
-    }
+    let mut pollers = start_polling(&mut parts, &stop, &reload);
     let mut duties = duties::begin(&mut parts, &stop);
     serve::start(server, &parts, &mut duties, &stop).await?;
     let deliveries = feeds.start(&parts, &flush);
@@ -149,6 +151,22 @@ where
     end.outcome()
 }
 
+/// A poller for each account, or one task that runs those whose leases this daemon holds.
+fn start_polling(parts: &mut Parts, stop: &CancellationToken, reload: &Arc<Notify>) -> JoinSet<()> {
+    let mut pollers = JoinSet::new();
+    let setups = poll_setups(parts);
+    if let Some(leases) = parts.store.leases() {
+        let heartbeat = duties::heartbeat_of(parts, "leases");
+        let shared = SharedPolling::new(parts, leases, setups, heartbeat);
+        pollers.spawn(shared.run(stop.clone(), Arc::clone(reload)));
+    } else {
+        for setup in setups {
+            pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(reload)));
+        }
+    }
+    pollers
+}
+
 /// Why the daemon stops.
 enum DaemonEnd {
     /// A signal, or the token.
@@ -192,17 +210,22 @@ where
 {
     let mut parts = assemble(config, env).await?;
     intake(&mut parts).run_once().await?;
+    let setups = poll_setups(&mut parts);
+    let (mut free, setups) = FreeAccounts::take(&parts, setups).await?;
     let mut pollers = JoinSet::new();
-    for setup in poll_setups(&mut parts) {
+    for setup in setups {
         pollers.spawn(Poller::new(setup).run_once());
     }
-    tokio::select! {
+    let pass = tokio::select! {
         pass = one_pass(&parts, pollers, output) => pass,
+        () = free.keep() => Err(DaemonError::Failed("leases were lost to another daemon".into())),
         error = replaced::until_replaced(&parts) => {
             parts.store.close().await;
             Err(error.into())
         }
-    }
+    };
+    free.release().await;
+    pass
 }
 
 async fn one_pass<W>(

@@ -18,7 +18,9 @@ use payrecond::daemon::{FeedWakes, NATS_CONSUMER, feed_loop};
 use payrecond::domain::invoice::AccountName;
 use payrecond::jetstream::Connector;
 use payrecond::jobs::feed::{Delivered, Feed, FeedError, Sink, StreamSetup, StreamSink};
-use payrecond::store::{Database as _, DatabaseOptions, QueuePlace, Role, Store, StoredEvent};
+use payrecond::store::{
+    Database as _, DatabaseLocation, DatabaseOptions, QueuePlace, Role, Store, StoredEvent,
+};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -188,8 +190,8 @@ impl Sink for Timed {
         self.sink.batch()
     }
 
-    async fn ready(&mut self, acknowledged: i64) -> Result<Option<i64>, FeedError> {
-        self.sink.ready(acknowledged).await
+    async fn ready(&mut self) -> Result<Option<i64>, FeedError> {
+        self.sink.ready().await
     }
 
     async fn deliver(&mut self, events: &[StoredEvent], left: u64) -> Delivered {
@@ -208,7 +210,7 @@ async fn delays() -> Result<Vec<f64>> {
     let server = Server::start(&folder.path().join("js")).await?;
     let store = Arc::new(database.store().await?);
     let options = DatabaseOptions {
-        path: database.path.clone(),
+        location: DatabaseLocation::File(database.path.clone()),
         subject_prefix: "payments".to_owned(),
         off_consumers: Vec::new(),
     };
@@ -226,7 +228,7 @@ async fn delays() -> Result<Vec<f64>> {
             store: Arc::clone(&store) as Arc<dyn Store>,
             take_role: Arc::new(move || {
                 let options = options.clone();
-                async move { options.hold(Role::Consumer(NATS_CONSUMER)) }.boxed()
+                async move { options.hold(Role::Consumer(NATS_CONSUMER)).await }.boxed()
             }),
         }),
         acknowledged: sender,

@@ -64,6 +64,11 @@ fn heartbeat(
     heartbeat
 }
 
+/// The heartbeat of a task beside those that are built here.
+pub(super) fn heartbeat_of(parts: &mut Parts, name: &str) -> Heartbeat {
+    heartbeat(&mut parts.heartbeats, parts.clock.as_ref(), name.to_owned())
+}
+
 pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
     let mut setups = Vec::new();
     for account in &parts.accounts {
@@ -107,7 +112,7 @@ pub(super) fn lender(parts: &Parts) -> Lender {
         (name, limits(settings), account.limiter.clone())
     });
     let store = Arc::clone(&parts.store) as Arc<dyn Store>;
-    Lender::new(store, Arc::clone(&parts.clock), accounts)
+    Lender::new(store, Arc::clone(&parts.clock), accounts).sharing(parts.share.clone())
 }
 
 pub(super) fn intake(parts: &mut Parts) -> Intake {
@@ -126,6 +131,7 @@ pub(super) fn intake(parts: &mut Parts) -> Intake {
         heartbeat,
     )
     .lending(lender(parts))
+    .sharing(parts.share.clone())
 }
 
 /// Runs the intake every `interval` until `stop`, and notifies `changed` when another program wrote.
@@ -209,16 +215,22 @@ pub(super) async fn schedule(
 }
 
 fn retention_turn(parts: &Parts) -> JobRun {
-    let retention = Arc::new(Retention {
-        store: Arc::clone(&parts.store) as Arc<dyn Store>,
-        clock: Arc::clone(&parts.clock),
-        outbox: parts.config.retention.outbox,
-        invoices: parts.config.retention.invoices,
-        transactions: parts.config.retention.transactions,
-    });
+    let (share, clock) = (parts.share.clone(), Arc::clone(&parts.clock));
+    let kept = parts.config.retention.clone();
     Arc::new(move || {
-        let retention = Arc::clone(&retention);
+        let (share, clock, kept) = (share.clone(), Arc::clone(&clock), kept.clone());
         Box::pin(async move {
+            // Another daemon does it.
+            let Some(store) = share.housekeeping() else {
+                return;
+            };
+            let retention = Retention {
+                store,
+                clock,
+                outbox: kept.outbox,
+                invoices: kept.invoices,
+                transactions: kept.transactions,
+            };
             if let Err(error) = retention.run_once().await {
                 tracing::warn!(%error, "retention failed; the next run retries");
             }
@@ -243,12 +255,17 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
         })
         .collect();
     let audits = Arc::new(audits);
-    let committed = Arc::clone(&parts.committed);
+    let (committed, share) = (Arc::clone(&parts.committed), parts.share.clone());
     Arc::new(move || {
         let (audits, committed) = (Arc::clone(&audits), Arc::clone(&committed));
+        let share = share.clone();
         Box::pin(async move {
             for (audit, meter) in audits.iter() {
-                match audit.run_once().await {
+                // An account is audited by the daemon that polls it.
+                let Some(store) = share.account(&audit.account) else {
+                    continue;
+                };
+                match audit.with_store(store).run_once().await {
                     Ok(report) => {
                         meter.recorded("audit.discrepancy", report.said);
                         let (found, new) = (report.discrepancies.len(), report.said);

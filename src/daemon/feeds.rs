@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::parts::Parts;
-use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER};
+use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER, database_options};
 use crate::clock::Clock;
 use crate::config::{self, Environment, NatsConfig, StdoutFeed};
 use crate::feed::Format;
@@ -20,55 +20,117 @@ use crate::jobs::LONGEST_NAP;
 use crate::jobs::feed::{Delivery, Feed, FeedError, Frames, Sink, StreamSetup, StreamSink};
 use crate::metrics::FeedMeter;
 use crate::retry::Waits;
-use crate::store::{Database, DatabaseOptions, Role, Store};
+use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
+
+/// How often the consumer of stdout is tried that another process has.
+const HELD_TRIED_EVERY: Duration = Duration::from_secs(1);
 
 /// The daemon's feeds.
 pub(super) struct Feeds<W> {
-    stdout: Option<Feed<Frames<W>>>,
+    stdout: Option<StdoutFeeding<W>>,
     nats: Option<Feed<StreamSink>>,
 }
 
-/// The feeds at their last places; one that is off keeps its place.
+/// The feed on stdout before it runs.
+enum StdoutFeeding<W> {
+    /// This daemon's alone.
+    Open(Feed<Frames<W>>),
+    /// Of several daemons one has it at a time.
+    Shared(StdoutParts, W),
+}
+
+/// What the feed on stdout is made of.
+struct StdoutParts {
+    store: Arc<dyn Database>,
+    options: DatabaseOptions,
+    format: Format,
+    meter: FeedMeter,
+}
+
+/// The feeds at their last positions; one that is off keeps its position.
 pub(super) async fn open<W>(parts: &Parts, output: W) -> Result<Feeds<W>, DaemonError>
 where
     W: AsyncWrite + Unpin + Send,
 {
-    Ok(Feeds {
-        stdout: stdout(parts, output).await?,
-        nats: match &parts.nats {
-            Some(nats) => Some(
-                nats.feed(Arc::clone(&parts.store), parts.meter(NATS_CONSUMER))
-                    .await?,
-            ),
-            None => None,
-        },
-    })
+    let stdout = match StdoutParts::of(parts) {
+        None => None,
+        Some(stdout) if parts.store.leases().is_some() => {
+            Some(StdoutFeeding::Shared(stdout, output))
+        }
+        Some(stdout) => Some(StdoutFeeding::Open(stdout.feed(output).await?)),
+    };
+    let nats = match &parts.nats {
+        Some(nats) => {
+            let meter = parts.meter(NATS_CONSUMER);
+            Some(nats.feed(Arc::clone(&parts.store), meter).await?)
+        }
+        None => None,
+    };
+    Ok(Feeds { stdout, nats })
 }
 
-async fn stdout<W>(parts: &Parts, output: W) -> Result<Option<Feed<Frames<W>>>, DaemonError>
-where
-    W: AsyncWrite + Unpin + Send,
-{
-    let format = match parts.config.feed.stdout {
-        StdoutFeed::Nats => Format::Nats,
-        StdoutFeed::Hpub => Format::Hpub,
-        StdoutFeed::Jsonl => Format::Jsonl,
-        StdoutFeed::Off => return Ok(None),
-    };
-    let place = place(parts.store.as_ref(), STDOUT_CONSUMER).await?;
-    let delivery = Delivery {
-        format,
-        consumer: Some(STDOUT_CONSUMER.to_owned()),
-        pattern: None,
-    };
-    let store = Arc::clone(&parts.store) as Arc<dyn Store>;
-    let feed = Feed::new(store, delivery, place, output);
-    Ok(Some(feed.metered(parts.meter(STDOUT_CONSUMER))))
+impl StdoutParts {
+    /// None when the feed is off.
+    fn of(parts: &Parts) -> Option<Self> {
+        let format = match parts.config.feed.stdout {
+            StdoutFeed::Nats => Format::Nats,
+            StdoutFeed::Hpub => Format::Hpub,
+            StdoutFeed::Jsonl => Format::Jsonl,
+            StdoutFeed::Off => return None,
+        };
+        Some(Self {
+            store: Arc::clone(&parts.store),
+            options: database_options(&parts.config),
+            format,
+            meter: parts.meter(STDOUT_CONSUMER),
+        })
+    }
+
+    async fn feed<W>(&self, output: W) -> Result<Feed<Frames<W>>, StoreError>
+    where
+        W: AsyncWrite + Unpin + Send,
+    {
+        let place = place(self.store.as_ref(), STDOUT_CONSUMER).await?;
+        let delivery = Delivery {
+            format: self.format,
+            consumer: Some(STDOUT_CONSUMER.to_owned()),
+            pattern: None,
+        };
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let feed = Feed::new(store, delivery, place, output);
+        Ok(feed.metered(self.meter.clone()))
+    }
+
+    /// Waits until no other process has the consumer, and then delivers.
+    async fn deliver_in_turn<W>(self, output: W, wakes: FeedWakes, flush: CancellationToken)
+    where
+        W: AsyncWrite + Unpin + Send,
+    {
+        loop {
+            // Ends with this task, and then the next daemon takes it.
+            let hold = self.options.hold(Role::Consumer(STDOUT_CONSUMER)).await;
+            if let Ok(Some(_hold)) = &hold
+                && place(self.store.as_ref(), STDOUT_CONSUMER).await.is_ok()
+            {
+                if let Ok(feed) = self.feed(output).await {
+                    feed_loop(feed, wakes, flush).await;
+                }
+                return;
+            }
+            drop(hold);
+            self.meter.standby();
+            tokio::select! {
+                biased;
+                () = flush.cancelled() => return,
+                () = wakes.clock.sleep(HELD_TRIED_EVERY) => {}
+            }
+        }
+    }
 }
 
-async fn place(store: &dyn Database, consumer: &str) -> Result<i64, DaemonError> {
+async fn place(store: &dyn Database, consumer: &str) -> Result<i64, StoreError> {
     let place = store.consumer(consumer).await;
-    place.map_err(|error| error.at(store.name()).into())
+    place.map_err(|error| error.at(store.name()))
 }
 
 /// What the publisher needs of the configuration.
@@ -111,7 +173,7 @@ impl NatsFeed {
             store: Arc::clone(&store),
             take_role: Arc::new(move || {
                 let database = database.clone();
-                async move { database.hold(Role::Consumer(NATS_CONSUMER)) }.boxed()
+                async move { database.hold(Role::Consumer(NATS_CONSUMER)).await }.boxed()
             }),
         });
         let consumer = Some(NATS_CONSUMER.to_owned());
@@ -133,9 +195,15 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Feeds<W> {
     /// Starts a task for each feed. They end when `flush` is cancelled, after a last delivery.
     pub(super) fn start(self, parts: &Parts, flush: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        if let Some(feed) = self.stdout {
-            let wakes = FeedWakes::of(parts, &parts.wake_stdout);
-            tasks.spawn(feed_loop(feed, wakes, flush.clone()));
+        let wakes = FeedWakes::of(parts, &parts.wake_stdout);
+        match self.stdout {
+            None => {}
+            Some(StdoutFeeding::Open(feed)) => {
+                tasks.spawn(feed_loop(feed, wakes, flush.clone()));
+            }
+            Some(StdoutFeeding::Shared(stdout, output)) => {
+                tasks.spawn(stdout.deliver_in_turn(output, wakes, flush.clone()));
+            }
         }
         if let Some(feed) = self.nats {
             let wakes = FeedWakes::of(parts, &parts.wake_nats);
@@ -148,8 +216,13 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Feeds<W> {
 impl<W: AsyncWrite + Unpin + Send> Feeds<W> {
     /// Delivers all that is there.
     pub(super) async fn drain(self) -> Result<(), DaemonError> {
-        if let Some(mut feed) = self.stdout {
-            ended(feed.run_once(None).await)?;
+        match self.stdout {
+            None => {}
+            Some(StdoutFeeding::Open(mut feed)) => ended(feed.run_once(None).await)?,
+            Some(StdoutFeeding::Shared(stdout, output)) => {
+                let mut feed = stdout.feed(output).await?;
+                ended(feed.run_once(None).await)?;
+            }
         }
         if let Some(mut feed) = self.nats {
             ended(feed.run_once(None).await)?;

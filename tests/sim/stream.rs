@@ -79,7 +79,7 @@ impl Sink for StreamEnd {
         7
     }
 
-    async fn ready(&mut self, acknowledged: i64) -> Result<Option<i64>, FeedError> {
+    async fn ready(&mut self) -> Result<Option<i64>, FeedError> {
         if self.knows_end {
             return Ok(None);
         }
@@ -101,7 +101,7 @@ impl Sink for StreamEnd {
             }
         }
         self.knows_end = true;
-        Ok(Some(acknowledged))
+        Ok(Some(self.store.consumer(STREAM).await?))
     }
 
     async fn deliver(&mut self, events: &[StoredEvent], _left: u64) -> Delivered {

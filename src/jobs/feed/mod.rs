@@ -76,7 +76,7 @@ impl<S: Sink> Feed<S> {
     pub async fn run_once(&mut self, limit: Option<u64>) -> Result<u64, FeedError> {
         let mut frames = 0;
         loop {
-            if let Some(place) = self.sink.ready(self.acknowledged).await? {
+            if let Some(place) = self.sink.ready().await? {
                 self.place = place;
             }
             // What an unusable database left over, and what the sink had without our knowing.

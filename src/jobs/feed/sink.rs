@@ -12,9 +12,8 @@ pub trait Sink: Send {
     fn batch(&self) -> u32;
 
     /// Makes the sink ready to take events. Called before each batch; does nothing while it is ready.
-    /// Where it had to find out anew which events it has, the event is returned after which to go on;
-    /// `acknowledged` is the consumer's place.
-    async fn ready(&mut self, acknowledged: i64) -> Result<Option<i64>, FeedError>;
+    /// Where it had to find out anew which events it has, the event is returned after which to go on.
+    async fn ready(&mut self) -> Result<Option<i64>, FeedError>;
 
     /// Delivers events, at least one and up to `left` frames of them.
     async fn deliver(&mut self, events: &[StoredEvent], left: u64) -> Delivered;

@@ -99,15 +99,12 @@ impl StreamSink {
 
     /// The session, connected and bound.
     async fn connected(&mut self) -> Result<&mut Session, FeedError> {
-        if self
-            .session
-            .as_ref()
-            .is_some_and(|session| session.connection.is_lost())
-        {
-            self.session = None;
-        }
         if let Some(session) = &self.session {
-            session.role.require_held()?;
+            let held = session.role.require_held();
+            if held.is_err() || session.connection.is_lost() {
+                self.session = None;
+            }
+            held?;
         }
         if self.session.is_none() {
             self.session = Some(self.open().await?);
@@ -144,10 +141,11 @@ impl Sink for StreamSink {
         BATCH
     }
 
-    async fn ready(&mut self, acknowledged: i64) -> Result<Option<i64>, FeedError> {
+    async fn ready(&mut self) -> Result<Option<i64>, FeedError> {
         let store = Arc::clone(&self.setup.store);
+        let consumer = self.setup.consumer.clone();
         let session = self.connected().await?;
-        let resumed = session.resume(store.as_ref(), acknowledged).await;
+        let resumed = session.resume(store.as_ref(), &consumer).await;
         if resumed.is_err() {
             self.session = None;
         }
@@ -206,7 +204,7 @@ impl Session {
     async fn resume(
         &mut self,
         store: &dyn Store,
-        acknowledged: i64,
+        consumer: &str,
     ) -> Result<Option<i64>, FeedError> {
         if self.chain.is_some() && !self.is_overtaken {
             return Ok(None);
@@ -235,6 +233,8 @@ impl Session {
             &self.stream,
             position.last_sequence,
         ));
+        // Another process may have published since this one began.
+        let acknowledged = store.consumer(consumer).await?;
         Ok(Some(self.place(last.as_ref(), acknowledged)))
     }
 

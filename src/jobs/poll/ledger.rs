@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 
 use super::BATCH;
-use super::ledger_reader::{LedgerAnswer, LedgerCheck, LedgerReader, MatchedPage};
+use super::ledger_reader::{LedgerAnswer, LedgerCheck, LedgerReader, LedgerWanted, MatchedPage};
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{Entry, EntryKind, Tick, tick};
@@ -38,8 +38,19 @@ impl Poller {
         ledger.is_some_and(LedgerReader::has_work)
     }
 
+    /// Why the ledger would be read now.
+    pub(super) fn ledger_wanted(&self) -> LedgerWanted {
+        if self.is_ledger_due() {
+            LedgerWanted::Due
+        } else if self.pass.once.is_none() {
+            LedgerWanted::Beyond
+        } else {
+            LedgerWanted::Nothing
+        }
+    }
+
     /// Whether invoices wait for a reading.
-    pub(super) fn is_ledger_due(&self) -> bool {
+    fn is_ledger_due(&self) -> bool {
         let now = tick(self.setup.clock.monotonic());
         let mut shared = lock(&self.shared);
         let slots = shared.schedule.due_slots(now).to_vec();
@@ -55,11 +66,11 @@ impl Poller {
         let Some(reader) = &self.requests.ledger else {
             return;
         };
-        let is_due = self.is_ledger_due();
+        let wanted = self.ledger_wanted();
         let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
         let is_fetches_turn = self.requests.list_was_last && fetches_wait;
         let may_begin = reader
-            .next_request_at(is_due, now)
+            .next_request_at(wanted, now)
             .is_some_and(|at| at <= now);
         if !may_begin || is_fetches_turn {
             return;
@@ -253,6 +264,7 @@ impl Poller {
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
+        reader.read_at = now;
         let mut shared = lock(&self.shared);
         let schedule = &mut shared.schedule;
         for slot in schedule.due_slots(tick(now)).to_vec() {
@@ -321,8 +333,8 @@ impl Poller {
 
     fn next_checks(&self) -> Option<Vec<LedgerCheck>> {
         let reader = self.requests.ledger.as_ref()?;
-        let checks: Vec<LedgerCheck> = reader.to_check.iter().take(BATCH).copied().collect();
-        (!checks.is_empty()).then_some(checks)
+        let checks = || reader.to_check.iter().take(BATCH).copied().collect();
+        reader.can_check().then(checks)
     }
 
     fn check(&mut self, check: LedgerCheck, invoice: Option<Invoice>, kept: Vec<Transaction>) {
@@ -383,13 +395,15 @@ impl Poller {
     }
 
     /// An invoice is not in hand any more. Where its decision was not written, since the row had changed
-    /// meanwhile, its transactions are kept, and the invoice is compared with them.
+    /// meanwhile, its transactions are kept, and the invoice is compared with them. One that has just got
+    /// its link is compared too: until then a payment was nobody's.
     pub(super) fn note_released(&mut self, decided: &Decided, is_written: bool) {
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
         let id = decided.invoice.id;
-        if reader.in_hand.remove(&id) {
+        let has_link = is_written && decided.invoice.facts.status == Status::Requested;
+        if reader.in_hand.remove(&id) || has_link {
             reader.check_new(id);
         }
         let transactions = &decided.decision.transactions;

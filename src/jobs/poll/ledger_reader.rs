@@ -18,6 +18,20 @@ use crate::retry::Waits;
 /// Transactions of no invoice that are remembered as kept; beyond that all are written anew.
 const MOST_REMEMBERED: usize = 1 << 14;
 
+/// Where nobody waits for it, a ledger is read so often: refunds are noticed within a minute.
+const READ_EVERY: Duration = Duration::from_secs(30);
+
+/// Why a ledger would be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LedgerWanted {
+    /// Invoices wait for it.
+    Due,
+    /// It tells of others: paid ones, ended ones, money of nobody.
+    Beyond,
+    /// Only what is due is read for, and nothing is.
+    Nothing,
+}
+
 /// The ledger of one account.
 pub(super) struct LedgerReader {
     pub(super) ledger: Ledger,
@@ -35,6 +49,8 @@ pub(super) struct LedgerReader {
     pub(super) in_hand: HashSet<InvoiceId>,
     /// Transactions of no invoice, as they were kept last.
     pub(super) remembered: HashSet<u64>,
+    /// When the last complete reading ended.
+    pub(super) read_at: Duration,
     /// When the place was last written.
     pub(super) saved_at: Duration,
     /// After a failure: not again before.
@@ -83,6 +99,7 @@ impl LedgerReader {
             to_check: VecDeque::new(),
             in_hand: HashSet::new(),
             remembered: HashSet::new(),
+            read_at: Duration::ZERO,
             saved_at: Duration::ZERO,
             not_before: Duration::ZERO,
             delays: Waits::of_probes(),
@@ -104,13 +121,24 @@ impl LedgerReader {
 
     /// Whether what came from it waits to be worked on.
     pub(super) fn has_work(&self) -> bool {
-        self.unmatched.is_some() || !self.to_check.is_empty()
+        self.unmatched.is_some() || self.can_check()
     }
 
-    /// When the next page may be asked for, if nothing is under way; `is_due`: invoices wait for it.
-    pub(super) fn next_request_at(&self, is_due: bool, now: Duration) -> Option<Duration> {
-        let is_wanted = is_due || self.ledger.is_reading();
-        (self.is_idle() && is_wanted).then(|| self.not_before.max(now))
+    /// Whether invoices can be compared with what was kept: not before the last page is.
+    pub(super) fn can_check(&self) -> bool {
+        self.matched.is_none() && !self.to_check.is_empty()
+    }
+
+    /// When the next page may be asked for, if nothing is under way: at once where invoices wait for it,
+    /// else as often as refunds and late payments of the others are to be noticed.
+    pub(super) fn next_request_at(&self, wanted: LedgerWanted, now: Duration) -> Option<Duration> {
+        let at = match wanted {
+            _ if self.ledger.is_reading() => now,
+            LedgerWanted::Due => now,
+            LedgerWanted::Beyond => self.read_at + READ_EVERY,
+            LedgerWanted::Nothing => return None,
+        };
+        self.is_idle().then(|| at.max(self.not_before).max(now))
     }
 
     /// What is under way is not waited for any more.

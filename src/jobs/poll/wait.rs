@@ -94,8 +94,7 @@ impl Poller {
         };
         wakes.extend(probe.map(|wait| now + wait));
         let ledger = self.requests.ledger.as_ref();
-        let is_due = ledger.is_some() && self.is_ledger_due();
-        let next_page = ledger.and_then(|ledger| ledger.next_request_at(is_due, now));
+        let next_page = ledger.and_then(|ledger| ledger.next_request_at(self.ledger_wanted(), now));
         if let Some(room) = room {
             wakes.extend(self.next_span_at(now).map(|at| at.max(now + room)));
             wakes.extend(next_page.map(|at| at.max(now + room)));
