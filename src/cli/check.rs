@@ -1,5 +1,6 @@
 //! `check`: checks the configuration, the database, the clock, each account's API key with one harmless
-//! request, and the NATS stream. One line for each check, and one for each setting that works but looks wrong.
+//! request, and the NATS stream. One line for each check, and one for each setting that is valid but
+//! probably wrong.
 
 mod stream;
 
@@ -31,7 +32,7 @@ struct Check {
     #[serde(rename = "check")]
     subject: String,
     ok: bool,
-    /// It works, but looks wrong.
+    /// It is valid, but probably wrong.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     warning: bool,
     message: String,
@@ -215,7 +216,7 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
     (check, clock)
 }
 
-/// Makes one harmless request; returns the number of orders where the provider tells it.
+/// Makes a probe; returns the number of orders where the provider reports it.
 async fn harmless(provider: &dyn Provider) -> Result<String, ProviderError> {
     match provider.lists() {
         Some(list) => Ok(format!(", orders so far: {}", list.count().await?)),
