@@ -3,6 +3,7 @@
 
 mod broken;
 mod disk;
+mod example;
 mod kills;
 mod limits;
 mod refused;
