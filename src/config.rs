@@ -147,7 +147,7 @@ pub enum StdoutFeed {
     Nats,
     Hpub,
     Jsonl,
-    /// Nothing, and no consumer `stdout`.
+    /// Nothing: the consumer `stdout` keeps its place, and retention passes it.
     Off,
 }
 
@@ -158,7 +158,7 @@ pub struct JobsConfig {
     pub retention: Option<String>,
 }
 
-/// How long rows are kept; `None` = for ever.
+/// How long rows are kept; `None` = forever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionConfig {
     pub outbox: Option<Duration>,

@@ -15,7 +15,7 @@ const MAX_SOCKET_PATH: usize = 107;
 pub(super) struct Rule<T> {
     /// The description after "expected".
     pub expected: &'static str,
-    /// The error is the reason, or empty if `expected` says enough.
+    /// The error is the reason, or empty if `expected` is enough.
     pub convert: fn(&str) -> Result<T, String>,
 }
 

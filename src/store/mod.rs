@@ -27,7 +27,7 @@ mod takeover;
 
 use std::path::Path;
 
-pub use account::{AccountRecord, BudgetAsk, ListRecord, WORD_HOLDS_FOR};
+pub use account::{AccountRecord, BudgetAsk, CAUGHT_UP_HOLDS, ListRecord};
 pub use copied_tables::TakenOver;
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
