@@ -20,7 +20,7 @@ async def main():
     while True:
         try:
             messages = await payments.fetch(100, timeout=5)
-        except (nats.errors.TimeoutError, nats.js.errors.ServiceUnavailableError):
+        except (asyncio.TimeoutError, nats.js.errors.ServiceUnavailableError):
             continue  # nothing new, or no server for now
         for message in messages:
             event = json.loads(message.data)
