@@ -2,13 +2,15 @@
 //!
 //! A provider joins with a [`Subject`] in [`SUBJECTS`]. What only one of them does is tested beside it.
 
+pub mod audits;
+mod cases;
 mod ends;
 mod failures;
 mod money;
 mod scale;
 
 use payrecond::sandbox::{
-    Fault, FaultKind, OrderView, SandboxOptions, SimulatedPayment, SimulatedProvider,
+    Fault, FaultKind, OrderView, SandboxOptions, SimulatedPayment, SimulatedProvider, Variant,
 };
 
 use crate::shop::{Daemon, Shop};
@@ -22,6 +24,13 @@ struct Subject {
     account: &'static str,
     /// What an invoice to be created asks for: value and currency.
     price: (&'static str, &'static str),
+    /// Less than the price, and more, where that can be paid, held back or refunded.
+    half: &'static str,
+    double: &'static str,
+    /// A price that is paid in another currency, where the usual one is not.
+    fiat_price: Option<(&'static str, &'static str)>,
+    /// How payments become tests.
+    test: Option<TestMode>,
     /// What an invoice to be created needs beside it.
     options: &'static str,
     /// An order id that has the right form, and that nobody has.
@@ -34,6 +43,13 @@ struct Subject {
     word_of_trouble: &'static str,
 }
 
+/// What makes payments tests.
+#[derive(Clone, Copy)]
+struct TestMode {
+    key: &'static str,
+    variant: Option<Variant>,
+}
+
 const KEY: &str = "canary-key-0123456789";
 
 const SUBJECTS: &[Subject] = &[
@@ -42,6 +58,10 @@ const SUBJECTS: &[Subject] = &[
         key: KEY,
         account: "",
         price: ("1.10", "USD"),
+        half: "0.50",
+        double: "2.20",
+        fiat_price: None,
+        test: None,
         options: r#"{"customerTelegramUserId":7}"#,
         unknown_id: "10030467668508673",
         cancelled: ("cancelled", ""),
@@ -53,6 +73,11 @@ const SUBJECTS: &[Subject] = &[
         key: KEY,
         account: "",
         price: ("1.00000010", "USDT"),
+        half: "0.5",
+        double: "2",
+        fiat_price: Some(("2.50", "EUR")),
+        // Told by the name of the test network's host.
+        test: None,
         options: "{}",
         unknown_id: "999999999",
         // A deleted invoice is gone, and nobody says why.
@@ -65,6 +90,13 @@ const SUBJECTS: &[Subject] = &[
         key: "123456:canary-key-0123456789",
         account: "[account.settings]\nreturn_url = \"https://shop.example/back\"",
         price: ("10.10", "RUB"),
+        half: "4.10",
+        double: "20.20",
+        fiat_price: None,
+        test: Some(TestMode {
+            key: "123456:test_canary-key-0123456789",
+            variant: None,
+        }),
         options: "{}",
         unknown_id: "2c5b1f4e-000f-5000-8000-18db351245c7",
         cancelled: ("cancelled", ""),
@@ -76,6 +108,13 @@ const SUBJECTS: &[Subject] = &[
         key: KEY,
         account: "[account.settings]\nshop_id = \"shop-1\"",
         price: ("10.10", "USD"),
+        half: "4.10",
+        double: "20.20",
+        fiat_price: None,
+        test: Some(TestMode {
+            key: KEY,
+            variant: Some(Variant::CryptoCloudTestMode),
+        }),
         options: "{}",
         unknown_id: "INV-ZZZZZZZZ",
         cancelled: ("cancelled", ""),
@@ -97,14 +136,19 @@ impl Subject {
             ..SandboxOptions::default()
         })
         .await;
-        shop.settings = format!(
-            "provider = \"{}\"\n{}\n[polling]\nmin_interval = \"100ms\"\nmax_interval = \"200ms\"\n\
+        shop.settings = self.settings(self.account);
+        shop
+    }
+
+    /// The rest of a configuration whose account has these further lines.
+    fn settings(&self, account: &str) -> String {
+        format!(
+            "provider = \"{}\"\n{account}\n[polling]\nmin_interval = \"100ms\"\nmax_interval = \"200ms\"\n\
              intake_interval = \"50ms\"\nnot_found_grace = \"500ms\"\n\
              checks_after_expiry = [\"100ms\", \"200ms\", \"400ms\", \"800ms\", \"2s\", \"5s\", \"30s\"]\n\
              [http]\nrequest_timeout = \"500ms\"\n",
-            self.provider, self.account
-        );
-        shop
+            self.provider
+        )
     }
 
     /// Asks for an order.

@@ -52,12 +52,7 @@ impl Poller {
     /// Whether invoices wait for a reading.
     fn is_ledger_due(&self) -> bool {
         let now = tick(self.setup.clock.monotonic());
-        let mut shared = lock(&self.shared);
-        let slots = shared.schedule.due_slots(now).to_vec();
-        let waits = |entry: &Entry| entry.kind != EntryKind::Create;
-        slots
-            .iter()
-            .any(|slot| shared.schedule.entry(*slot).is_some_and(waits))
+        lock(&self.shared).schedule.count_due_with_orders(now) > 0
     }
 
     /// Begins the next request for a page, if one is wanted and the limits allow it.
@@ -67,12 +62,10 @@ impl Poller {
             return;
         };
         let wanted = self.ledger_wanted();
-        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
-        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
         let may_begin = reader
             .next_request_at(wanted, now)
             .is_some_and(|at| at <= now);
-        if !may_begin || is_fetches_turn {
+        if !may_begin || self.is_fetches_turn() {
             return;
         }
         let Ok(permit) = self.setup.limiter.lock().take(now) else {

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_new_enough_is_read_once_and_the_end_of_a_long_ledger_is_found_by_few_requests() {
+    fn new_transactions_are_read_once_and_a_long_ledger_takes_few_requests() {
         for (count, first, most) in [
             (0, 0, 3),
             (1, 0, 4),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_reads_back() {
+    fn a_cursor_round_trips() {
         for place in [
             StarsCursor::Read(0),
             StarsCursor::Read(12_345),

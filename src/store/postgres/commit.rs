@@ -1,8 +1,8 @@
-//! Decisions into the database: rows, events and transactions by one statement, a batch at a time.
+//! Commits decisions: rows, events and transactions in one statement, a batch at a time.
 //!
-//! The statement updates the rows first, then takes the outbox's turn, then numbers and inserts the
-//! events. So numbers ascend in the order of commits, a program that holds a row delays nobody behind
-//! the lock, and no client can be paused between the lock and the commit.
+//! The statement first updates the rows, then takes the outbox's lock, then numbers and inserts the
+//! events. So numbers ascend in the order of commits, a program that holds a row delays no other
+//! writer waiting for the lock, and no client can be paused between the lock and the commit.
 
 use std::collections::BTreeSet;
 
@@ -15,12 +15,12 @@ use super::error::{is_locked, refusal};
 use super::fence::fenced;
 use super::transactions::write_transactions;
 use crate::domain::decide::Decision;
-use crate::domain::invoice::InvoiceId;
+use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
 
-/// `$3` the decisions, `$4` now, `$5` the epoch, `$6` whether nothing at all may have been written to
-/// the row since it was read, `$7` whether rows that others hold are left out.
+/// `$3` the decisions, `$4` now, `$5` the epoch, `$6` whether the row must be completely unchanged
+/// since it was read, `$7` whether rows locked by others are left out.
 macro_rules! decided {
     () => {
         concat!(
@@ -42,8 +42,8 @@ macro_rules! decided {
     };
 }
 
-/// The plan of polls. A nudge that came after the row was read stays, also after the last poll; where
-/// nothing is polled any more it is taken off.
+/// The plan. A nudge that came after the row was read is kept, even after the last poll; if the
+/// invoice is not polled any more, it is removed.
 macro_rules! set_plan {
     ($nudged:literal) => {
         concat!(
@@ -72,7 +72,7 @@ macro_rules! where_still_so {
     };
 }
 
-/// Polls that changed nothing but the plan.
+/// Polls that changed only the plan.
 macro_rules! planned {
     () => {
         concat!(
@@ -84,7 +84,7 @@ macro_rules! planned {
     };
 }
 
-/// Most batches: nothing was learned.
+/// For most batches: nothing was learned.
 const RESCHEDULE: &str = concat!(
     decided!(),
     planned!(),
@@ -165,29 +165,38 @@ const RECORD: &str = concat!(
        LEFT JOIN told ON told.event_id = e.eid"
 );
 
-/// Creations that are about to be sent. A row that a program holds is not among them.
+/// Creations that are about to be sent. `$5`: those whose rows others hold are left out.
 const MARK_CREATIONS: &str = concat!(
     fenced!(),
-    "marked AS (
+    "free AS MATERIALIZED (
+         SELECT id FROM payrecond.invoices
+          WHERE $5 AND id = ANY ($3) FOR NO KEY UPDATE SKIP LOCKED),
+     marked AS (
          UPDATE payrecond.invoices AS i
             SET create_sent_at = coalesce(i.create_sent_at, $4),
                 updated_at = greatest($4, i.updated_at + 1),
                 daemon_writes = i.daemon_writes + 1
           WHERE i.id = ANY ($3) AND i.status = 'requested' AND EXISTS (SELECT 1 FROM allowed)
-      RETURNING i.id)
+            AND (NOT $5 OR i.id IN (SELECT id FROM free))
+      RETURNING i.id),
+     held AS (
+         SELECT account, next_poll_at FROM payrecond.invoices
+          WHERE id = ANY ($3) AND status = 'requested' AND id NOT IN (SELECT id FROM marked))
      SELECT EXISTS (SELECT 1 FROM allowed) AS allowed,
-            ARRAY (SELECT id FROM marked ORDER BY id) AS ids"
+            ARRAY (SELECT id FROM marked ORDER BY id) AS ids,
+            (SELECT min(account) FROM held) AS held_account,
+            (SELECT min(next_poll_at) FROM held) AS held_plan"
 );
 
-/// What must still be as it was read.
+/// What must be unchanged since it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unchanged {
     Version,
     WholeRow,
 }
 
-/// Commits a batch. A row that the database refuses costs only itself: the batch is then written
-/// one decision at a time.
+/// Commits a batch. If the database refuses a row, the batch is written one decision at a time, so
+/// only that row is lost.
 pub(super) async fn commit(
     store: &PostgresStore,
     decisions: &[Decision],
@@ -209,7 +218,7 @@ pub(super) async fn commit(
     Ok(written)
 }
 
-/// Commits a decision of an audit.
+/// Commits an audit's decision.
 pub(super) async fn commit_audit_decision(
     store: &PostgresStore,
     decision: &Decision,
@@ -222,9 +231,9 @@ pub(super) async fn commit_audit_decision(
     })
 }
 
-/// One statement; a second where a program holds one of the rows. Such a row is stale: it is polled
-/// again, and nobody waits for the program. The inner error is a rule that refused a row; nothing is
-/// written then.
+/// One statement; a second one if a program holds one of the rows. Such a row is stale: it is
+/// polled again, and the batch does not wait for the program. The inner error is a rule that
+/// refused a row; then nothing is written.
 async fn commit_batch(
     store: &PostgresStore,
     decisions: &[&Decision],
@@ -234,16 +243,40 @@ async fn commit_batch(
     if decisions.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let mut answer = run(store, decisions, unchanged, false, now).await?;
+    let mut without_locked = store.held.were_found_lately();
+    let mut answer = run(store, decisions, unchanged, without_locked, now).await?;
     if answer.as_ref().is_err_and(is_locked) {
-        answer = run(store, decisions, unchanged, true, now).await?;
+        without_locked = true;
+        store.held.note_found();
+        answer = run(store, decisions, unchanged, without_locked, now).await?;
     }
     match answer {
-        Ok(rows) => Ok(Ok(outcomes(store, &rows, decisions.len())?)),
+        Ok(rows) => {
+            let written = outcomes(store, &rows, decisions.len())?;
+            if without_locked {
+                note_left_out(store, decisions, &written, now);
+            }
+            Ok(Ok(written))
+        }
         Err(error) => match refusal(&error) {
             Some(why) => Ok(Err(why)),
             None => Err(error.into()),
         },
+    }
+}
+
+/// What was left out may be stale or locked: either way it is to be read again.
+fn note_left_out(
+    store: &PostgresStore,
+    decisions: &[&Decision],
+    written: &[Written],
+    now: UnixMillis,
+) {
+    for (decision, written) in decisions.iter().zip(written) {
+        if *written == Written::Stale {
+            let plan = decision.based_on_next_poll_at.unwrap_or(now);
+            store.held.note_left_out(&decision.row.account, plan);
+        }
     }
 }
 
@@ -313,12 +346,28 @@ pub(super) async fn mark_creations_sent(
 ) -> Result<Vec<InvoiceId>, StoreError> {
     let distinct: BTreeSet<i64> = ids.iter().map(|id| id.0).collect();
     let distinct: Vec<i64> = distinct.into_iter().collect();
-    let statement = sqlx::query(MARK_CREATIONS)
-        .bind(store.fence.name.as_deref())
-        .bind(store.fence.token)
-        .bind(distinct)
-        .bind(now.0);
-    let row = store.fenced_row(statement).await?;
+    let mark = |without_locked| {
+        let statement = sqlx::query(MARK_CREATIONS)
+            .bind(store.fence.name.as_deref())
+            .bind(store.fence.token)
+            .bind(distinct.clone())
+            .bind(now.0)
+            .bind(without_locked);
+        store.connections.try_rows(statement)
+    };
+    let mut answer = mark(store.held.were_found_lately()).await?;
+    if answer.as_ref().is_err_and(is_locked) {
+        store.held.note_found();
+        answer = mark(true).await?;
+    }
+    let row = store.allowed_row(answer?)?;
+    let held: (Option<String>, Option<i64>) =
+        (row.try_get("held_account")?, row.try_get("held_plan")?);
+    if let (Some(account), Some(plan)) = held {
+        store
+            .held
+            .note_left_out(&AccountName(account), UnixMillis(plan));
+    }
     let marked: Vec<i64> = row.try_get("ids")?;
     Ok(marked.into_iter().map(InvoiceId).collect())
 }

@@ -10,7 +10,7 @@ use super::watch::ServerWatch;
 use super::{PostgresStore, connect, copy};
 use crate::store::{ChangeWatch, Copied, Database, Leases, StoreError};
 
-/// A daemon that has not been seen for so long is gone.
+/// A daemon that was not seen for this long is gone.
 const DAEMON_SEEN: &str = "
     SELECT count(*) FROM payrecond.daemons WHERE seen_at > payrecond.now_ms() - 15000";
 
@@ -39,11 +39,14 @@ impl Database for PostgresStore {
         if checked.is_err() {
             connection.close_on_drop();
         }
-        checked
+        drop(connection);
+        checked?;
+        self.snapshots.look(&self.connections).await
     }
 
+    /// An old transaction that keeps old versions of rows.
     fn hindrance(&self) -> Option<String> {
-        None
+        self.snapshots.found()
     }
 
     /// Every statement has a time-out, on both sides.

@@ -1,5 +1,5 @@
-//! The queue of plans: when the next one becomes due, what was committed late, and plans that a clock
-//! gone back left too far ahead.
+//! The queue of plans: when the next one is due, plans that were committed late, and plans too far
+//! ahead because the clock was set back.
 
 use serde_json::json;
 use sqlx::Row as _;
@@ -17,16 +17,19 @@ pub(super) const NEXT_PLAN: &str = "
      WHERE account = $1 AND next_poll_at > $2 ORDER BY next_poll_at LIMIT 1";
 
 /// The earliest plan among rows that this moment shows and the one before did not: `$2` is a snapshot,
-/// its oldest transaction bounds what is read. The first time there is none to compare with.
+/// its oldest transaction bounds what is read; OFFSET keeps the minimum from being sought in the order of
+/// all plans. The first time there is none to compare with.
 pub(super) const COMMITTED_SINCE: &str = "
     SELECT pg_current_snapshot()::text,
-           (SELECT min(next_poll_at) FROM payrecond.invoices
-             WHERE account = $1 AND next_poll_at IS NOT NULL
-               AND inserted_by >= pg_snapshot_xmin($2::text::pg_snapshot)
-               AND NOT pg_visible_in_snapshot(inserted_by, $2::text::pg_snapshot))";
+           (SELECT min(next_poll_at)
+              FROM (SELECT next_poll_at FROM payrecond.invoices
+                     WHERE account = $1 AND next_poll_at IS NOT NULL
+                       AND inserted_by >= pg_snapshot_xmin($2::text::pg_snapshot)
+                       AND NOT pg_visible_in_snapshot(inserted_by, $2::text::pg_snapshot)
+                    OFFSET 0) AS fresh)";
 
-/// `$3` the account, `$4` pairs of status and horizon, `$5` the nearest of them, `$6` how many, `$7`
-/// now.
+/// `$3` the account, `$4` pairs of status and horizon, `$5` the nearest horizon, `$6` the limit,
+/// `$7` now.
 const CLAMP: &str = concat!(
     fenced!(),
     "clamped AS (
@@ -65,7 +68,8 @@ pub(super) async fn committed_since(
     };
     let earliest: Option<i64> = row.try_get(1)?;
     seen.0 = row.try_get(0)?;
-    Ok(earliest.map(UnixMillis))
+    let left_out = store.held.take(account);
+    Ok(earliest.map(UnixMillis).into_iter().chain(left_out).min())
 }
 
 pub(super) async fn clamp_future_plans(

@@ -19,7 +19,7 @@ const FAILURES: [FaultKind; 10] = [
 ];
 
 #[tokio::test]
-async fn no_failure_moves_a_status_and_each_passes() {
+async fn no_failure_changes_a_status_and_each_recovers() {
     for_each_provider!(subject, shop, daemon => {
         let order = subject.create(&shop, "ORD-1").await;
         let before = "SELECT status || version || coalesce(reason, '-') FROM invoices";

@@ -1,5 +1,6 @@
 //! How many requests many open invoices cost.
 
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::sandbox::{Operation, OrderBatch, SimulatedProvider};
 
 use super::{SUBJECTS, Subject, field};
@@ -38,4 +39,58 @@ async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() 
     assert!(requests <= 4, "{requests}");
     let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
     assert_eq!(shop.ask(others).await, "2499");
+}
+
+/// A thousand open payments cost a dozen requests at first, since pages of new payments stand for polls of
+/// each; then one page tells of every payment that was made since the last.
+#[tokio::test]
+async fn yookassa_polls_1000_open_payments_by_a_page_or_two_a_round() {
+    let subject = subject(SimulatedProvider::YooKassa);
+    let mut shop = subject.shop().await;
+    shop.settings = shop
+        .settings
+        .replace("min_interval = \"100ms\"", "min_interval = \"3s\"")
+        .replace("max_interval = \"200ms\"", "max_interval = \"10m\"")
+        .replace("request_timeout = \"500ms\"", "request_timeout = \"1m\"");
+    let batch = OrderBatch {
+        provider: subject.provider,
+        count: 1000,
+        ..OrderBatch::default()
+    };
+    let names = seed(&shop.world, &batch);
+    let mut program = shop.connect().await;
+    drop_in_all(&shop.world, &mut program, &names).await;
+    let daemon = subject.start(&shop);
+    let unseen = "SELECT count(*) FROM invoices WHERE last_polled_at IS NULL";
+    shop.until(unseen, "0").await;
+    let asked = || {
+        let pages = shop.asked(Operation::YooKassaListPayments);
+        (pages, shop.asked(Operation::YooKassaGetPayment))
+    };
+    let (first_pages, first_singles) = asked();
+    assert!(
+        first_pages + first_singles <= 15,
+        "{first_pages} pages, {first_singles} polls"
+    );
+    let clock = SystemClock::new();
+    let began = clock.monotonic();
+    for name in &names[100..105] {
+        let order = shop.world.order(name).unwrap();
+        subject.pay(&shop, &order, false);
+        shop.until(&field("status", name), "paid").await;
+    }
+    let (pages, singles) = asked();
+    daemon.stop().await;
+    // However long it took: a page of payments every other second, and the states of all orders by eleven
+    // pages every 20 s. By single polls it were a thousand requests in 3 s.
+    let elapsed_s = clock.monotonic().saturating_sub(began).as_secs() + 1;
+    let most = 5 + elapsed_s / 2 + 11 * (elapsed_s / 20 + 1);
+    assert!(
+        pages - first_pages <= most,
+        "{pages} pages in {elapsed_s} s"
+    );
+    assert!(
+        singles - first_singles <= 5,
+        "{first_singles} polls at first, {singles} in all"
+    );
 }
