@@ -81,6 +81,21 @@ pub struct ObservedMoney {
     pub transactions: Vec<Transaction>,
 }
 
+impl ObservedMoney {
+    /// Of a provider that takes the exact sum of an order or nothing: what was received is the order's
+    /// amount once it is paid.
+    pub fn exact(received: Option<Money>) -> Self {
+        let sums = Sums {
+            received,
+            ..Sums::default()
+        };
+        Self {
+            sums,
+            ..Self::default()
+        }
+    }
+}
+
 /// What the provider reported about one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedOrder {

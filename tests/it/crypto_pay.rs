@@ -154,6 +154,7 @@ async fn a_captured_open_invoice_is_parsed_completely() {
         (read.paid_at, read.payment, read.money.is_test),
         (None, None, false)
     );
+    assert_eq!(read.money.sums.received, None);
     assert_eq!(
         read.pay_link.unwrap(),
         "https://t.me/CryptoTestnetBot/app?startapp=invoice-IVHuvcfIGkOl&mode=compact"
@@ -189,6 +190,8 @@ async fn captured_payments_have_fee_and_net() {
 async fn a_price_in_rubles_is_paid_in_a_coin() {
     let read = one(fixture!("constructed-getinvoices-fiat-paid"), "77").await;
     assert_eq!(read.amount, Some(money("1990.00", "RUB")));
+    // The exact sum or nothing: the rouble price was received, in another coin.
+    assert_eq!(read.money.sums.received, read.amount);
     let payment = read.payment.unwrap();
     let shown = [
         payment.value,

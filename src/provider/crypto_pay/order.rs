@@ -105,11 +105,11 @@ pub(super) fn observed(
         pay_link: link(wire.mini_app_invoice_url),
         direct_pay_link: link(wire.bot_invoice_url),
         payment: is_paid.then(|| payment(&wire, price.as_ref())),
-        amount: price,
         money: ObservedMoney {
             is_test: is_test && is_paid,
-            ..ObservedMoney::default()
+            ..ObservedMoney::exact(price.clone().filter(|_| is_paid))
         },
+        amount: price,
     })
 }
 

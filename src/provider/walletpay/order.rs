@@ -88,6 +88,7 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
     let is_paid = state == OrderState::Paid;
     let paid_at = time(wire.payment_date_time).or_else(|| time(wire.completed_date_time));
     let payment = payment(wire.selected_payment_option);
+    let amount = order_amount(wire.amount)?;
     Ok(ObservedOrder {
         order_id,
         state,
@@ -95,14 +96,14 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
         observed_at,
         external_id: text(wire.external_id).map(|id| external_id(&id)),
         number: text(wire.number).map(|number| one_line(&number)),
-        amount: order_amount(wire.amount)?,
         created_at: time(wire.created_date_time),
         expires_at: time(wire.expiration_date_time),
         paid_at: paid_at.filter(|_| is_paid),
         pay_link: link(wire.pay_link),
         direct_pay_link: link(wire.direct_pay_link),
         payment: payment.filter(|payment| is_paid && !payment.is_empty()),
-        money: ObservedMoney::default(),
+        money: ObservedMoney::exact(amount.clone().filter(|_| is_paid)),
+        amount,
     })
 }
 
@@ -198,6 +199,19 @@ mod tests {
 
     fn with(fields: &str) -> ObservedOrder {
         read(&format!(r#"{{"id":"1","status":"PAID",{fields}}}"#)).unwrap()
+    }
+
+    #[test]
+    fn what_was_received_is_the_amount_of_a_paid_order() {
+        let received = |status: &str| {
+            let json = format!(
+                r#"{{"id":"1","status":"{status}","amount":{{"amount":"1.00","currencyCode":"USD"}}}}"#
+            );
+            read(&json).unwrap().money.sums.received
+        };
+        assert_eq!(received("ACTIVE"), None);
+        let sum = received("PAID").unwrap();
+        assert_eq!((sum.value.as_str(), sum.currency.as_str()), ("1.00", "USD"));
     }
 
     #[test]
