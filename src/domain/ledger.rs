@@ -47,6 +47,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Nothing is known but from when on transactions are to be read; None: a day back.
+    pub fn unread(from: Option<UnixMillis>) -> Self {
+        Self {
+            from,
+            ..Self::default()
+        }
+    }
+
     /// Where the next request reads; None at the very beginning.
     pub fn cursor(&self) -> Option<&LedgerCursor> {
         self.cursor.as_ref()

@@ -1,6 +1,8 @@
 //! Transactions: movements of money in the ledger of a provider that has one, and refunds that a
 //! provider reports.
 
+use std::collections::HashMap;
+
 use super::ids::{ExternalId, TransactionId};
 use super::money::{self, Money};
 use super::time::UnixMillis;
@@ -92,6 +94,23 @@ impl Transaction {
     }
 }
 
+/// These transactions by their labels. A refund without a label goes with the payment of the same id;
+/// what belongs to no label is left out.
+pub fn by_label(transactions: Vec<Transaction>) -> HashMap<ExternalId, Vec<Transaction>> {
+    let labels: HashMap<TransactionId, ExternalId> = transactions
+        .iter()
+        .filter_map(|one| Some((one.id.clone(), one.external_id.clone()?)))
+        .collect();
+    let mut by_label: HashMap<ExternalId, Vec<Transaction>> = HashMap::new();
+    for one in transactions {
+        let label = one.external_id.as_ref().or_else(|| labels.get(&one.id));
+        if let Some(label) = label.cloned() {
+            by_label.entry(label).or_default().push(one);
+        }
+    }
+    by_label
+}
+
 /// The sum of what moved in one direction, in the currency of `like`, else of the first. None where
 /// nothing moved.
 pub fn moved_sum(
@@ -140,6 +159,18 @@ mod tests {
             assert_eq!(TransactionStatus::parse(status.as_str()), Some(status));
         }
         assert_eq!(TransactionStatus::parse("SUCCEEDED"), None);
+    }
+
+    #[test]
+    fn a_refund_without_a_label_goes_with_its_payment() {
+        let mut refund = transaction("1", Direction::Out, "5");
+        refund.external_id = None;
+        let mut of_nobody = transaction("2", Direction::In, "5");
+        of_nobody.external_id = None;
+        let payment = transaction("1", Direction::In, "5");
+        let grouped = by_label(vec![refund.clone(), of_nobody, payment.clone()]);
+        let expected = HashMap::from([("ORD-1".into(), vec![refund, payment])]);
+        assert_eq!(grouped, expected);
     }
 
     #[test]

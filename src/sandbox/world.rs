@@ -3,8 +3,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::response::Response;
 
 use super::core::SandboxCore;
 use super::crypto_pay::{self, CryptoPaySimulator};
@@ -47,7 +52,8 @@ impl World {
             .merge(yookassa::routes(Arc::clone(&yookassa)))
             .merge(cryptocloud::routes(Arc::clone(&cryptocloud)))
             .merge(telegram_stars::routes(Arc::clone(&stars)))
-            .merge(yoomoney::routes(Arc::clone(&yoomoney)));
+            .merge(yoomoney::routes(Arc::clone(&yoomoney)))
+            .layer(middleware::map_response_with_state(Arc::clone(core), dated));
         let world = World {
             core: Arc::clone(core),
             walletpay: Arc::clone(&walletpay),
@@ -60,6 +66,11 @@ impl World {
     /// The providers' clock.
     pub fn now(&self) -> Moment {
         self.core.now()
+    }
+
+    /// Sets the providers' clock ahead: a day passes at once, and each answer's `Date` tells it.
+    pub fn advance(&self, by: Duration) {
+        self.core.advance(by);
     }
 
     /// Makes an order at Wallet Pay.
@@ -279,4 +290,14 @@ mod tests {
         let ids = |views: &[OrderView]| views.iter().map(|it| it.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&world.page(None, 2, 3)), ids(&all[2..5]));
     }
+}
+
+/// The answer with the time of the providers' clock.
+async fn dated(State(core): State<Arc<SandboxCore>>, mut response: Response) -> Response {
+    let nanos = u64::try_from(core.now().nanos()).unwrap_or_default();
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_nanos(nanos));
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }

@@ -1,7 +1,7 @@
 //! What is known of an account's ledger, and what of it waits to be asked, matched or compared.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ pub(super) struct LedgerReader {
     pub(super) to_check: VecDeque<LedgerCheck>,
     /// Those of them that were in hand: they are compared once they are not.
     pub(super) in_hand: HashSet<InvoiceId>,
+    /// Invoices whose payments were kept until the reading ends: what its later pages show of them is
+    /// added up with these.
+    pub(super) held: BTreeSet<InvoiceId>,
     /// Transactions of no invoice, as they were kept last.
     pub(super) remembered: HashSet<u64>,
     /// When the place was last written.
@@ -82,6 +85,7 @@ impl LedgerReader {
             matched: None,
             to_check: VecDeque::new(),
             in_hand: HashSet::new(),
+            held: BTreeSet::new(),
             remembered: HashSet::new(),
             saved_at: Duration::ZERO,
             not_before: Duration::ZERO,
@@ -131,6 +135,13 @@ impl LedgerReader {
     /// A row came in that may have been paid before.
     pub(super) fn check_new(&mut self, id: InvoiceId) {
         self.to_check.push_back(LedgerCheck::New(id));
+    }
+
+    /// The reading ends, or is interrupted: what was held is compared with all that was kept.
+    pub(super) fn release_held(&mut self) {
+        for id in std::mem::take(&mut self.held) {
+            self.check_new(id);
+        }
     }
 
     /// Whether a transaction of no invoice has to be kept: it is new, or has changed.

@@ -11,7 +11,7 @@ use crate::domain::observation::{OrderState, Payment};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
 use crate::provider::LedgerJudgement;
-use crate::provider::wire::{Raw, array, decimal, external_id, object, text, word};
+use crate::provider::wire::{Raw, array, external_id, object, text, word};
 
 /// The currency code of Stars.
 pub(super) const STARS: &str = "XTR";
@@ -129,11 +129,14 @@ fn with_share(amount: String, share: Option<String>) -> String {
     sum([amount.as_str(), share.as_str()]).unwrap_or(amount)
 }
 
-/// Whole Stars and billionths, without a sign, as a plain decimal.
+/// Whole Stars and billionths as a plain decimal. An affiliate's share of a refund has a minus before
+/// it, which says no more than the direction does.
 fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
     let digits = |token| {
-        let number = decimal_without_sign(token)?;
-        number.bytes().all(|b| b.is_ascii_digit()).then_some(number)
+        let told = text(token)?;
+        let number = told.strip_prefix('-').unwrap_or(&told);
+        let is_whole = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        is_whole.then(|| number.to_owned())
     };
     let whole = digits(whole)?;
     let Some(nano) = nano.and_then(|nano| digits(Some(nano))) else {
@@ -142,15 +145,6 @@ fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
     let fraction = format!("{nano:0>NANO_DIGITS$}");
     let value = format!("{whole}.{fraction}");
     plain(&value).map(std::borrow::Cow::into_owned)
-}
-
-/// An affiliate's share of a refund has a minus before it.
-fn decimal_without_sign(token: Raw<'_>) -> Option<String> {
-    let told = text(token)?;
-    let number = told.strip_prefix('-').unwrap_or(&told);
-    (!number.is_empty())
-        .then(|| number.to_owned())
-        .or_else(|| decimal(token))
 }
 
 /// Paid when all that came reaches the price; without a price, any payment is enough.
@@ -243,6 +237,7 @@ mod tests {
             r#"{"transactions":[{"id":"a","amount":1}]}"#,
             r#"{"transactions":[{"id":"a","date":1}]}"#,
             r#"{"transactions":[{"id":"a","date":1,"amount":1.5}]}"#,
+            r#"{"transactions":[{"id":"a","date":1,"amount":"-"}]}"#,
         ] {
             assert!(entries(spoilt).is_err(), "{spoilt}");
         }

@@ -2,9 +2,9 @@
 //! or a state there, and a payment is found by the payload of its invoice.
 //!
 //! `ledger` reads what a page shows, `cursor` is the place in the ledger, `creation` the request for a link.
-//! The ledger is counted from its oldest transaction on, and only an answer without transactions ends a
-//! reading: a page may be shorter than was asked for. Where a long ledger begins to matter is found by
-//! halving, not by reading all of it.
+//! The ledger is counted from its oldest transaction on, and only answers without transactions end a
+//! reading: a page may be shorter than was asked for, or empty though more follows. Where a long ledger
+//! begins to matter is found by halving, not by reading all of it.
 //!
 //! The bot's token stands in the path of every request; the transport keeps it. Two methods are called
 //! beside the harmless `getMe`: `getStarTransactions` and, to make links, `createInvoiceLink`. Never

@@ -232,27 +232,37 @@ async fn append(
     Ok(())
 }
 
+const ADOPT_ORDERS: &str = "
+    INSERT OR IGNORE INTO invoices (account, external_id, order_id, amount, currency)
+    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)
+    RETURNING order_id";
+
+const ADOPT_LABELS: &str = "
+    INSERT OR IGNORE INTO invoices (account, external_id, status)
+    SELECT ?1, value ->> 0, 'pending' FROM json_each(?2)
+    RETURNING external_id";
+
 /// Takes orders in as invoices, and returns them; those whose keys are used already are left out.
-/// An order that the database refuses costs only itself: the rows then go in one by one.
 pub(super) async fn adopt(
     writer: &mut WriteConnection,
     account: &AccountName,
     orders: &[ObservedOrder],
 ) -> Result<Vec<OrderId>, StoreError> {
-    let rows: Vec<Value> = orders.iter().filter_map(adoptable).collect();
-    let connection = writer.begin().await?;
-    let taken = if let Some(all) = take_in(connection, account, &rows).await? {
-        all
-    } else {
-        let mut taken = Vec::new();
-        for row in rows {
-            let alone = take_in(connection, account, &[row]).await?;
-            taken.extend(alone.unwrap_or_default());
-        }
-        taken
-    };
-    writer.commit().await?;
+    let rows = orders.iter().filter_map(adoptable).collect();
+    let taken = take_in_all(writer, ADOPT_ORDERS, account, rows).await?;
     Ok(taken.into_iter().map(OrderId).collect())
+}
+
+/// Takes labels in as invoices that wait for money, and returns them; those that are used already are
+/// left out.
+pub(super) async fn adopt_labels(
+    writer: &mut WriteConnection,
+    account: &AccountName,
+    labels: &[ExternalId],
+) -> Result<Vec<ExternalId>, StoreError> {
+    let rows = labels.iter().map(|label| json!([label.0])).collect();
+    let taken = take_in_all(writer, ADOPT_LABELS, account, rows).await?;
+    Ok(taken.into_iter().map(ExternalId).collect())
 }
 
 fn adoptable(order: &ObservedOrder) -> Option<Value> {
@@ -270,22 +280,41 @@ fn adoptable(order: &ObservedOrder) -> Option<Value> {
     ]))
 }
 
-/// The ids of those taken in; None when the database refused one. Nothing of the statement is
+/// A row that the database refuses costs only itself: the rows then go in one by one.
+async fn take_in_all(
+    writer: &mut WriteConnection,
+    statement: &'static str,
+    account: &AccountName,
+    rows: Vec<Value>,
+) -> Result<Vec<String>, StoreError> {
+    let connection = writer.begin().await?;
+    let taken = if let Some(all) = take_in(connection, statement, account, &rows).await? {
+        all
+    } else {
+        let mut taken = Vec::new();
+        for row in rows {
+            let alone = take_in(connection, statement, account, &[row]).await?;
+            taken.extend(alone.unwrap_or_default());
+        }
+        taken
+    };
+    writer.commit().await?;
+    Ok(taken)
+}
+
+/// What identifies those taken in; None when the database refused one. Nothing of the statement is
 /// kept then, and the transaction goes on.
 async fn take_in(
     connection: &mut SqliteConnection,
+    statement: &'static str,
     account: &AccountName,
     rows: &[Value],
 ) -> Result<Option<Vec<String>>, sqlx::Error> {
-    let inserted = sqlx::query_scalar(
-        "INSERT OR IGNORE INTO invoices (account, external_id, order_id, amount, currency)
-         SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)
-         RETURNING order_id",
-    )
-    .bind(&account.0)
-    .bind(json!(rows).to_string())
-    .fetch_all(connection)
-    .await;
+    let inserted = sqlx::query_scalar(statement)
+        .bind(&account.0)
+        .bind(json!(rows).to_string())
+        .fetch_all(connection)
+        .await;
     match inserted {
         Ok(taken) => Ok(Some(taken)),
         Err(error) => match error.as_database_error() {

@@ -1,9 +1,11 @@
 //! How many requests many open invoices cost.
 
-use payrecond::sandbox::{Operation, OrderBatch, SimulatedProvider};
+use std::time::Duration;
 
-use super::{SUBJECTS, Subject, field};
-use crate::shop::{drop_in_all, seed};
+use payrecond::sandbox::{NewTransaction, Operation, OrderBatch, SimulatedProvider};
+
+use super::{Payable, SUBJECTS, Subject, field};
+use crate::shop::{Shop, drop_in_all, seed};
 
 fn subject(provider: SimulatedProvider) -> &'static Subject {
     let mut all = SUBJECTS.iter();
@@ -29,7 +31,7 @@ async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() 
     let mut program = shop.connect().await;
     drop_in_all(&shop.world, &mut program, &names).await;
     let paid = shop.world.order(&names[1700]).unwrap();
-    subject.pay(&shop, &paid, false);
+    subject.pay(&shop, &Payable { id: paid.id }, false);
     let daemon = subject.start(&shop);
     shop.until("SELECT min(polls) FROM invoices", "1").await;
     shop.until(&field("status", &names[1700]), "paid").await;
@@ -38,4 +40,73 @@ async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() 
     assert!(requests <= 4, "{requests}");
     let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
     assert_eq!(shop.ask(others).await, "2499");
+}
+
+/// A shop whose invoices are polled once within the test.
+async fn patient_shop(subject: &Subject) -> Shop {
+    let mut shop = subject.shop().await;
+    shop.settings = shop
+        .settings
+        .replace("min_interval = \"100ms\"", "min_interval = \"10m\"")
+        .replace("max_interval = \"200ms\"", "max_interval = \"10m\"");
+    shop
+}
+
+/// Requests that one round over so many open invoices takes; the last of them is paid.
+async fn requests_of_a_round(subject: &Subject, reading: Operation, count: usize) -> u64 {
+    let shop = patient_shop(subject).await;
+    shop.execute(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+         INSERT INTO invoices (external_id, status) SELECT 'ORD-' || i, 'pending' FROM n"
+    ))
+    .await;
+    let name = format!("ORD-{count}");
+    subject.pay(&shop, &Payable { id: name.clone() }, false);
+    let daemon = subject.start(&shop);
+    shop.until(&field("status", &name), "paid").await;
+    daemon.stop().await;
+    let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
+    assert_eq!(shop.ask(others).await, (count - 1).to_string());
+    shop.asked(reading)
+}
+
+#[tokio::test]
+async fn a_reading_of_a_ledger_costs_the_same_for_one_open_invoice_and_for_500() {
+    for (provider, reading, most) in [
+        (
+            SimulatedProvider::TelegramStars,
+            Operation::StarsGetTransactions,
+            5,
+        ),
+        (SimulatedProvider::YooMoney, Operation::YooMoneyHistory, 1),
+    ] {
+        let subject = subject(provider);
+        let of_one = requests_of_a_round(subject, reading, 1).await;
+        let of_many = requests_of_a_round(subject, reading, 500).await;
+        assert_eq!(of_one, of_many, "{provider}");
+        assert!(of_many <= most, "{provider}: {of_many}");
+    }
+}
+
+#[tokio::test]
+async fn behind_10000_old_transactions_of_stars_the_first_payment_is_found_by_20_requests() {
+    let subject = subject(SimulatedProvider::TelegramStars);
+    let shop = patient_shop(subject).await;
+    for number in 0..10_000 {
+        let old = NewTransaction {
+            external_id: Some(format!("OLD-{number}")),
+            ..NewTransaction::default()
+        };
+        shop.world.add_transaction(subject.provider, &old).unwrap();
+    }
+    shop.world.advance(Duration::from_hours(48));
+    subject.follow_nothing(&shop).await;
+    let id = "ORD-1".to_owned();
+    subject.pay(&shop, &Payable { id }, false);
+    let daemon = subject.start(&shop);
+    shop.until(&field("status", "ORD-1"), "paid").await;
+    daemon.stop().await;
+    let requests = shop.asked(Operation::StarsGetTransactions);
+    assert!(requests <= 20, "{requests}");
+    assert_eq!(shop.ask("SELECT count(*) FROM transactions").await, "1");
 }
