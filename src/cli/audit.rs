@@ -22,7 +22,7 @@ use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct AuditArguments {
-    /// Insert invoices for orders that have none
+    /// Insert invoices for orders and payments that have none
     #[arg(long)]
     adopt: bool,
     /// Print JSON

@@ -131,6 +131,22 @@ pub fn moved_sum(
     })
 }
 
+/// When money that came was enough: the time of the payment after which `is_enough` holds for the first
+/// time, of all payments in the order in which they happened.
+pub fn enough_at(
+    transactions: &[Transaction],
+    is_enough: impl Fn(&[Transaction]) -> bool,
+) -> Option<UnixMillis> {
+    let moved = transactions
+        .iter()
+        .filter(|one| one.has_moved(Direction::In));
+    let mut payments: Vec<Transaction> = moved.cloned().collect();
+    payments.sort_by_key(|one| one.happened_at);
+    let mut counts = 1..=payments.len();
+    let needed = counts.find(|count| payments.get(..*count).is_some_and(&is_enough))?;
+    payments.get(needed - 1).map(|one| one.happened_at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +175,18 @@ mod tests {
             assert_eq!(TransactionStatus::parse(status.as_str()), Some(status));
         }
         assert_eq!(TransactionStatus::parse("SUCCEEDED"), None);
+    }
+
+    #[test]
+    fn an_invoice_is_paid_when_enough_has_come_and_not_when_more_does() {
+        let mut parts = ["1", "2", "3"].map(|id| transaction(id, Direction::In, "50"));
+        for (part, at) in parts.iter_mut().zip([30, 10, 20]) {
+            part.happened_at = UnixMillis(at);
+        }
+        let at_least = |count: usize| enough_at(&parts, |came| came.len() >= count);
+        assert_eq!(at_least(1), Some(UnixMillis(10)));
+        assert_eq!(at_least(2), Some(UnixMillis(20)));
+        assert_eq!(at_least(4), None);
     }
 
     #[test]

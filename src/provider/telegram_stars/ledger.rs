@@ -9,7 +9,9 @@ use crate::domain::invoice::Invoice;
 use crate::domain::money::{Money, plain, sum};
 use crate::domain::observation::{OrderState, Payment};
 use crate::domain::time::UnixMillis;
-use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
+use crate::domain::transaction::{
+    Direction, Transaction, TransactionStatus, enough_at, moved_sum,
+};
 use crate::provider::LedgerJudgement;
 use crate::provider::wire::{Raw, array, external_id, object, text, word};
 
@@ -151,22 +153,14 @@ fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
 pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
     let price = invoice.facts.amount.as_ref();
     let came = moved_sum(transactions, Direction::In, price);
-    let state = match (&came, price) {
-        (None, _) => OrderState::Open,
-        (Some(came), Some(price)) if price.exceeds(came) => OrderState::Partial,
-        (Some(_), _) => OrderState::Paid,
-    };
-    let payments = || {
-        transactions
-            .iter()
-            .filter(|one| one.has_moved(Direction::In))
-    };
+    let state = state(transactions, price);
     let is_paid = state == OrderState::Paid;
     let payment = came.filter(|_| is_paid).map(|came| Payment {
         value: Some(came.value),
         currency: Some(came.currency),
         ..Payment::default()
     });
+    let is_enough = |came: &[Transaction]| self::state(came, price) == OrderState::Paid;
     LedgerJudgement {
         state,
         provider_status: if came_any(transactions) {
@@ -175,11 +169,16 @@ pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJu
             "none"
         }
         .into(),
-        paid_at: payments()
-            .map(|one| one.happened_at)
-            .max()
-            .filter(|_| is_paid),
+        paid_at: enough_at(transactions, is_enough),
         payment,
+    }
+}
+
+fn state(transactions: &[Transaction], price: Option<&Money>) -> OrderState {
+    match (moved_sum(transactions, Direction::In, price), price) {
+        (None, _) => OrderState::Open,
+        (Some(came), Some(price)) if price.exceeds(&came) => OrderState::Partial,
+        (Some(_), _) => OrderState::Paid,
     }
 }
 

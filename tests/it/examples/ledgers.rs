@@ -105,6 +105,8 @@ async fn the_page_for_donations_leads_to_a_link_and_thanks_once_for_what_arrived
     let mut page = Bot::start(&shop, &["python3", &script], &arguments);
     let listening = page.line().await;
     let address = listening.strip_prefix("listening on ").unwrap().to_owned();
+    // Chosen before by a test of this binary, or now.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
