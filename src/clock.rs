@@ -1,4 +1,4 @@
-//! Time as an argument: the system's clock, or one that a test turns by hand.
+//! Time as a parameter: the system's clock, or one that a test controls.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use async_trait::async_trait;
 
 use crate::domain::time::UnixMillis;
 
-/// Two clocks that differ in kind: the wall clock may jump, the monotonic one only goes on.
+/// Two clocks of different kinds: the wall clock may jump, the monotonic one never does.
 #[async_trait]
 pub trait Clock: Send + Sync + 'static {
     /// Wall clock: for what is stored and compared with a provider's times.
     fn now(&self) -> UnixMillis;
 
-    /// Time since some fixed point: for intervals, budgets and waits.
+    /// Time since some fixed point: for intervals, rate limits and delays.
     fn monotonic(&self) -> Duration;
 
     /// Returns after `duration` of monotonic time.
@@ -63,8 +63,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until a test moves it. `sleep` moves it by itself: whoever waits has
-/// waited.
+/// A clock that stands still until a test moves it. `sleep` moves it by the requested duration.
 pub struct ManualClock {
     hands: Mutex<(UnixMillis, Duration)>,
 }
@@ -77,14 +76,14 @@ impl ManualClock {
         }
     }
 
-    /// Time passes on both clocks.
+    /// Advances both clocks.
     pub fn advance(&self, duration: Duration) {
         let mut hands = self.lock();
         hands.0 = hands.0.plus(duration);
         hands.1 += duration;
     }
 
-    /// Only the wall clock jumps, forward or back.
+    /// Sets only the wall clock, forward or back.
     pub fn set_wall(&self, now: UnixMillis) {
         self.lock().0 = now;
     }

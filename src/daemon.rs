@@ -86,7 +86,7 @@ where
     let server = serve::bind(&parts).await?;
     let flush = CancellationToken::new();
     let feed = open_feed(&parts, output).await?;
-    // Before any request: what another process has borrowed is not ours.
+    // Before any request: limits borrowed by another process must not be used.
     lender(&parts).run_once().await?;
     let mut pollers = JoinSet::new();
     for setup in poll_setups(&mut parts) {
@@ -112,12 +112,13 @@ where
     );
 
     let end = tokio::select! {
-        // First, because a poller that ends for the same reason may be ready at the same moment.
+        // Checked first, because a poller that ends for the same reason may be ready at the same
+        // moment.
         biased;
-        () = stop.cancelled() => DaemonEnd::AsTold,
+        () = stop.cancelled() => DaemonEnd::Requested,
         error = replaced::until_replaced(&parts) => DaemonEnd::Replaced(error),
         // A poller that was stopped may have ended before this branch is checked.
-        Some(_) = pollers.join_next() => if stop.is_cancelled() { DaemonEnd::AsTold } else { DaemonEnd::Defect },
+        Some(_) = pollers.join_next() => if stop.is_cancelled() { DaemonEnd::Requested } else { DaemonEnd::Defect },
     };
     stop.cancel();
     lifecycle::stopping(end.status()).await;
@@ -137,11 +138,11 @@ where
     }
     flush.cancel();
     if let Some(delivery) = delivery {
-        // A reader that does not read is not waited for: what it did not read is not acknowledged.
+        // A reader that does not read is not waited for: unread events are not acknowledged.
         let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
     }
     manager.abort();
-    // Closing waits for writes that wait for a lock. The next start completes what it leaves undone.
+    // Closing waits for writes that wait for a lock. The next start completes unfinished work.
     let _ = tokio::time::timeout(CLOSE_WITHIN, parts.store.close()).await;
     tracing::info!("stopped");
     end.outcome()
@@ -150,7 +151,7 @@ where
 /// Why the daemon stops.
 enum DaemonEnd {
     /// A signal, or the token.
-    AsTold,
+    Requested,
     /// Its database is no longer the one it opened.
     Replaced(StoreError),
     /// A poller ended, which is a bug.
@@ -161,7 +162,7 @@ impl DaemonEnd {
     /// The status line for the service manager.
     fn status(&self) -> String {
         match self {
-            Self::AsTold => "stopping: finishing requests in flight".to_owned(),
+            Self::Requested => "stopping: finishing requests in flight".to_owned(),
             Self::Replaced(error) => error.to_string(),
             Self::Defect => "a poller ended unexpectedly".to_owned(),
         }
@@ -169,7 +170,7 @@ impl DaemonEnd {
 
     fn outcome(self) -> Result<(), DaemonError> {
         match self {
-            Self::AsTold => Ok(()),
+            Self::Requested => Ok(()),
             Self::Replaced(error) => Err(error.into()),
             Self::Defect => Err(DaemonError::Failed(
                 "a poller ended unexpectedly; please report this as a bug".into(),
@@ -178,7 +179,8 @@ impl DaemonEnd {
     }
 }
 
-/// Polls everything that is due now, then drains the feed. Returns the counts of all pollers.
+/// Polls everything that is due now, then writes the rest of the feed. Returns the counts of all
+/// pollers.
 pub async fn run_once<W>(
     config: Config,
     env: &Environment,
@@ -214,7 +216,7 @@ where
     while let Some(counts) = pollers.join_next().await {
         let counts = counts.map_err(|error| DaemonError::Failed(error.to_string()))?;
         total.answered += counts.answered;
-        total.could_not_ask += counts.could_not_ask;
+        total.failed_requests += counts.failed_requests;
         total.left += counts.left;
     }
     if let Some(mut feed) = open_feed(parts, output).await? {

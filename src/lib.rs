@@ -1,8 +1,8 @@
-//! payrecond finds out, reliably and fast, whether a payment was made.
+//! payrecond detects, reliably and fast, whether a payment was made.
 //!
-//! Data flows one way: invoices due -> requests -> observations -> decisions -> one transaction
-//! (invoice + outbox) -> feed. ARCHITECTURE.md draws the map; `tests/it/architecture.rs` holds the
-//! modules to it: each may use only those listed below it here.
+//! Data flows in one direction: invoices due -> requests -> observations -> decisions -> one
+//! transaction (invoice + outbox) -> feed. ARCHITECTURE.md has the map; `tests/it/architecture.rs`
+//! enforces the layers: each module may use only those listed below it here.
 
 pub mod cli;
 pub mod daemon;

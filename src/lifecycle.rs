@@ -1,4 +1,4 @@
-//! Signals in; readiness, watchdog and status line out.
+//! Signals, readiness, watchdog and status line.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::jobs::Heartbeat;
 
-/// The exit code after a second signal: at once, nothing finished.
+/// The exit code after a second signal: exits at once without finishing anything.
 const EXIT_AT_ONCE: i32 = 1;
-/// A task without a heartbeat for this long is stalled. Its own waits are far shorter.
+/// A task without a heartbeat for this long is stalled. Its own delays are far shorter.
 const HANGS_AFTER: Duration = Duration::from_mins(1);
 /// How long a notification may take before it is left to its thread.
 const TOLD_WITHIN: Duration = Duration::from_millis(250);
@@ -26,7 +26,7 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// `reload`.
 ///
 /// # Errors
-/// When the signals cannot be listened to.
+/// If the signals cannot be listened to.
 pub fn watch_signals(stop: CancellationToken, reload: Arc<Notify>) -> std::io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -83,7 +83,7 @@ pub async fn tell_manager(
             .map(|(name, _)| name.clone())
             .collect();
         if hang.is_empty() {
-            // Awaited however long it takes, so that blocked threads cannot pile up.
+            // Awaited without a time limit, so that blocked threads cannot pile up.
             let _ = tell_apart(|| tell(&[NotifyState::Watchdog])).await;
         } else if hang != hanging {
             tracing::error!(
@@ -106,7 +106,7 @@ fn tell_apart(telling: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     tokio::task::spawn_blocking(telling)
 }
 
-/// Runs a notification and waits for it only a moment: nothing depends on it.
+/// Runs a notification and waits for it only briefly, since nothing depends on it.
 async fn tell_soon(telling: impl FnOnce() + Send + 'static) {
     let told = tokio::time::timeout(TOLD_WITHIN, tell_apart(telling)).await;
     if told.is_err() {

@@ -1,8 +1,8 @@
-//! payrecond: the program. All but its allocator is the library's.
+//! payrecond: the program. Everything except its allocator is in the library.
 
 use std::process::ExitCode;
 
-/// Half of what is allocated here is freed on another thread.
+/// Chosen because half of all allocations are freed on another thread.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

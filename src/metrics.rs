@@ -1,8 +1,8 @@
 //! Counters and histograms of the daemon's work, served on `/metrics`.
 //!
-//! The composition root makes them once and hands them to the tasks; there is no global. Labels are
-//! bounded: accounts of the configuration, outcomes and types that the program knows; never an id.
-//! Values that stand in the database are not counted here: each scrape reads them.
+//! The composition root creates them once and passes them to the tasks; there is no global. Labels
+//! are bounded: configured accounts, and outcomes and types known to the program; never an id.
+//! Values stored in the database are not counted here: each scrape reads them.
 
 mod account;
 mod text;
@@ -72,7 +72,7 @@ struct Families {
     list_page_orders: Family<AccountLabels, Histogram>,
 }
 
-/// The label of what is counted for each account.
+/// The label of metrics that are counted per account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AccountLabels {
     /// Its name.
@@ -105,7 +105,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All at zero.
+    /// All metrics, at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let accounts = Families::registered(&mut registry);

@@ -1,5 +1,6 @@
 //! Jobs by cron expressions. The cron library starts tasks and drops their handles, so each job is
-//! guarded against overlapping itself, and the database knows what is due, not a missed run.
+//! guarded against overlapping runs, and a missed run loses nothing, because due work is found in
+//! the database.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,7 +21,7 @@ impl Calendar {
     /// Starts `jobs`: name, cron expression with seconds (UTC), run.
     ///
     /// # Errors
-    /// When a cron expression is invalid, which the configuration has excluded.
+    /// If a cron expression is invalid, which the configuration excludes.
     pub async fn start(
         jobs: Vec<(&'static str, String, JobRun)>,
     ) -> Result<Self, JobSchedulerError> {

@@ -1,6 +1,6 @@
 //! Logs to stderr, as text for people or JSON for programs.
 //!
-//! With a closed stderr the lines are lost and nothing else: no write can panic.
+//! If stderr is closed, lines are lost, but no write can panic.
 
 use std::io;
 
@@ -32,7 +32,7 @@ pub fn init(logging: &Logging<'_>) {
         .with_ansi(logging.colour && !logging.json)
         // Otherwise a failed write is reported by eprintln!, which panics on a closed stderr.
         .log_internal_errors(false);
-    // Fails only when logging was started before.
+    // Fails only if logging was started before.
     let _ = if logging.json {
         builder.json().finish().with(filter).try_init()
     } else {

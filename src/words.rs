@@ -6,7 +6,7 @@ use crate::domain::invoice::{Invoice, PollPlan};
 use crate::domain::money::Money;
 use crate::domain::time::UnixMillis;
 
-/// A span of time in its largest sensible unit: `12 s`, `3 min`, `5 h`, `2 d`.
+/// A duration in its largest sensible unit: `12 s`, `3 min`, `5 h`, `2 d`.
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -17,7 +17,7 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
-/// A measured time: `350 ms`, `2.7 s`, then as `span`.
+/// A measured duration: `350 ms`, `2.7 s`, then as `span`.
 pub fn measured(duration: Duration) -> String {
     match duration.as_millis() {
         0..1000 => format!("{} ms", duration.as_millis()),
@@ -26,7 +26,7 @@ pub fn measured(duration: Duration) -> String {
     }
 }
 
-/// How far `at` is from `now`: `in 12 s`, `3 min ago`, `now`.
+/// The distance of `at` from `now`: `in 12 s`, `3 min ago`, `now`.
 pub fn relative(at: UnixMillis, now: UnixMillis) -> String {
     let (ahead, behind) = (at.since(now), now.since(at));
     if ahead >= Duration::from_secs(1) {
@@ -38,7 +38,7 @@ pub fn relative(at: UnixMillis, now: UnixMillis) -> String {
     }
 }
 
-/// The time itself, and how far it is.
+/// The time itself, and its distance from `now`.
 pub fn absolute(at: UnixMillis, now: UnixMillis) -> String {
     format!("{at} ({})", relative(at, now))
 }

@@ -245,7 +245,7 @@ fn look(order: &mut Order, policy: Policy<'_>, now: Duration, roll: f64) -> Opti
     }
     match policy {
         Policy::Ours(cadence) => {
-            let next = cadence.next_look(&order.row, at, roll)?;
+            let next = cadence.next_poll(&order.row, at, roll)?;
             Some(now + next.since(at))
         }
         Policy::Ladder(_) if state != OrderState::Open => None,

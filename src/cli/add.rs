@@ -79,7 +79,7 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// A duration in whole seconds.
+/// Parses a duration as whole seconds.
 fn timeout_s(text: &str) -> Result<i64, String> {
     duration::parse(text)
         .filter(|timeout| timeout.subsec_nanos() == 0)

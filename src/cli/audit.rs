@@ -88,7 +88,7 @@ pub(super) async fn run(
     })
 }
 
-/// Audits one account, by a part of its request budget that the daemon lends.
+/// Audits one account, with a part of its rate limit that the daemon lends.
 async fn audit_account(
     session: &Session,
     store: &Arc<dyn Database>,
@@ -112,7 +112,7 @@ async fn audit_account(
     let duties = Arc::clone(store) as Arc<dyn Store>;
     let audit = Audit {
         borrowed: Some(Arc::clone(&borrowed)),
-        // Its end is not seen from here.
+        // The end of polling is not visible from here.
         polled_until: daemon_runs.then(CancellationToken::new),
         ..daemon::audit(account, provider, duties, clock, limiter, adopt)
     };
@@ -125,7 +125,7 @@ async fn audit_account(
 fn tell(output: &mut Output, whole: &AuditReport, failed: bool) {
     let checked = compared(whole);
     if whole.discrepancies.is_empty() {
-        // What could not be read agrees with nothing.
+        // An account that could not be read counts as a failure, not as agreement.
         let outcome = if failed {
             "some accounts could not be read"
         } else {

@@ -15,12 +15,12 @@ use crate::domain::time::UnixMillis;
 use crate::provider::{ClockDifference, Provider, ProviderError};
 use crate::words;
 
-/// A clock before 1 January 2026 was never set.
+/// An earlier date means that the clock was never set.
 const CLOCK_NOT_BEFORE: UnixMillis = UnixMillis(1_767_225_600_000);
 
-/// From this difference to the provider's clock on, times in events mislead.
+/// Clock difference to the provider from which times in events are misleading.
 const CLOCK_WARNS_FROM: Duration = Duration::from_secs(30);
-/// From this difference on, polls are made at the wrong times.
+/// Clock difference from which polls are made at the wrong times.
 const CLOCK_FAILS_FROM: Duration = Duration::from_mins(5);
 
 /// One check.
@@ -189,7 +189,7 @@ fn stray_variables(session: &Session) -> impl Iterator<Item = Check> + use<> {
         .map(|words| Check::warning("environment", words))
 }
 
-/// Checks the key, and reads the provider's clock, which is known even if the key is refused.
+/// Checks the key, and reads the provider's clock, which is available even if the key is refused.
 async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<ProviderClock>) {
     let mut clock = None;
     let outcome = async {

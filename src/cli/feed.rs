@@ -88,10 +88,10 @@ pub(super) async fn run(
         );
     }
     if consumer.is_some() {
-        // Before a place is made or held: nothing that is written there would arrive.
+        // Before a position is created or held, since nothing written to it would arrive.
         stdout::require()?;
     }
-    // Held to the end of the delivery.
+    // Held until the delivery ends.
     let _lock = consumer
         .as_deref()
         .map(|name| hold(session, name))
@@ -129,18 +129,18 @@ fn exit_of(ended: Result<(), FeedError>) -> anyhow::Result<Exit> {
     }
 }
 
-/// A delivery, and how many frames it may still write.
+/// A delivery, and the number of frames that it may still write.
 struct FeedSession<W> {
     feed: Feed<W>,
     left: Option<u64>,
 }
 
-/// How far a turn came.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FeedProgress {
     /// There may be more at once.
     More,
-    /// All that is there was written.
+    /// Everything available was written.
     CaughtUp,
     /// The limit is reached.
     Finished,

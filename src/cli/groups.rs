@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory as _};
 
 use super::Arguments;
 
-/// Every command, by what people want to do.
+/// All commands, by purpose.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["init", "migrate", "check", "run"]),
     (

@@ -15,7 +15,7 @@ use crate::config::{Environment, default_key_file, key_variable, starter};
 use crate::provider::kind::ProviderKind;
 use crate::provider::registry::{PROVIDERS, provider_kind};
 
-/// Read without `--config`.
+/// The file that is found without `--config`.
 const FOUND_BY_ITSELF: &str = "payrecond.toml";
 
 #[derive(Debug, Args)]

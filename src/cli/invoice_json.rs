@@ -1,5 +1,5 @@
 //! Rows as JSON: the names of the columns, times in unix milliseconds, money and ids as text, the
-//! shop's own JSON with every digit as it was.
+//! shop's own JSON with numbers unchanged.
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -149,10 +149,10 @@ impl<'a> From<&'a HistoryEvent> for EventJson<'a> {
     }
 }
 
-/// JSON on one line, digits untouched. What the database took for JSON and is none becomes
-/// text.
+/// JSON on one line, with numbers unchanged. Text that the database accepted as JSON, but that is
+/// invalid, becomes a string.
 fn raw(text: &str) -> Box<RawValue> {
-    // In valid JSON a raw line break stands between tokens only, never within a string.
+    // In valid JSON, a raw line break occurs only between tokens, never within a string.
     RawValue::from_string(text.trim().replace(['\r', '\n'], " "))
         .or_else(|_| to_raw_value(text))
         .unwrap_or_else(|_| RawValue::NULL.to_owned())

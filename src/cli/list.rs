@@ -38,7 +38,7 @@ pub(super) async fn run(
     let query = InvoiceQuery {
         status: arguments.status,
         account: arguments.account.as_deref().map(AccountName::from),
-        // One more tells whether there are more.
+        // One more, to detect whether there are more.
         limit: limit.saturating_add(1),
     };
     let mut invoices = store.list(&query).await?;

@@ -1,4 +1,4 @@
-//! Results for stdout: collected, made safe for a terminal, written at once.
+//! Results for stdout: collected, sanitized for a terminal, written at once.
 //!
 //! No `println!` anywhere: it panics when the reader has closed stdout, which is a normal end.
 
@@ -53,7 +53,7 @@ impl Output {
         }
     }
 
-    /// One line, or laid out for a person at a terminal.
+    /// On one line, or formatted for a person at a terminal.
     pub(super) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
         let text = if self.style.terminal {
             serde_json::to_string_pretty(value)?
@@ -64,7 +64,7 @@ impl Output {
         Ok(())
     }
 
-    /// Writes it all and flushes.
+    /// Writes everything and flushes.
     pub(super) fn send(self) -> anyhow::Result<()> {
         stdout::require_writable()?;
         let mut stdout = io::stdout().lock();
@@ -79,8 +79,8 @@ impl Output {
     }
 }
 
-/// JSON leaves DEL, C1 and the characters that turn the direction of writing as they are; terminals
-/// obey them. They stand within strings only, where an escape means the same.
+/// Escapes DEL, C1 and bidirectional formatting characters, which JSON allows and terminals
+/// interpret. They occur only within strings, where an escape means the same.
 fn without_control(json: &str) -> String {
     let mut harmless = String::with_capacity(json.len());
     for c in json.chars() {

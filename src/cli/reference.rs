@@ -1,4 +1,4 @@
-//! How a person names an invoice on the command line.
+//! A person's reference to an invoice on the command line.
 
 use anyhow::bail;
 use clap::Args;

@@ -10,6 +10,7 @@ use super::{Exit, ReportFormat};
 use crate::domain::decide::{Decision, decide};
 use crate::domain::invoice::Invoice;
 use crate::domain::observation::{Observation, Verdict};
+use crate::domain::reschedule::PollOutcome;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::store::{Database, Reference, Reports, Written};
@@ -98,10 +99,8 @@ async fn decision(
         note: arguments.note.clone(),
     };
     let mut decision = decide(invoice, &provider, observation);
-    decision.row.schedule.next_poll_at =
-        session
-            .cadence()
-            .next_look(&decision.row, now, fastrand::f64());
+    let (cadence, roll) = (session.cadence(), fastrand::f64());
+    cadence.reschedule(&mut decision.row, PollOutcome::Resolved, now, roll);
     Ok(decision)
 }
 

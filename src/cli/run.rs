@@ -17,7 +17,7 @@ pub(super) struct RunArguments {
     once: bool,
 }
 
-/// What to do when the defaults are not enough to start.
+/// The hint for a start that fails with the defaults.
 const NO_FILE: &str = "no configuration file was found, so the defaults are in force; `payrecond init` writes a \
                        file, `payrecond demo` needs none";
 
@@ -51,17 +51,17 @@ async fn run_daemon(session: Session, arguments: RunArguments) -> anyhow::Result
         .map_err(plain)?;
     let PollCounts {
         answered,
-        could_not_ask,
+        failed_requests,
         left,
     } = counts;
-    tracing::info!(answered, failed = could_not_ask, left, "pass completed");
-    if could_not_ask + left == 0 {
+    tracing::info!(answered, failed = failed_requests, left, "pass completed");
+    if failed_requests + left == 0 {
         return Ok(Exit::Done);
     }
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     complain(&format!(
         "{} failed and {} are still due; `payrecond show REF` has the last error of an invoice",
-        words::counted(count(could_not_ask), "request"),
+        words::counted(count(failed_requests), "request"),
         words::counted(count(left), "invoice"),
     ));
     Ok(Exit::Failed)

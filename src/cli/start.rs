@@ -1,5 +1,5 @@
-//! The start of the program: arguments in, exit code out. Here and not in `main`, so that the futures of
-//! all commands are compiled once, with the library.
+//! The start of the program: arguments in, exit code out. It is here and not in `main`, so that the
+//! futures of all commands are compiled only once, with the library.
 
 use std::process::{self, ExitCode};
 use std::{io, panic};
@@ -31,8 +31,8 @@ pub fn start() -> ExitCode {
     exit.into()
 }
 
-/// A thread that cannot be started (out of memory, too many tasks) makes the library panic, and
-/// unwinding would wait for ever for the threads started before: the process exits instead.
+/// If a thread cannot be started (out of memory, too many tasks), the library panics, and unwinding
+/// would wait forever for the threads already started: the process exits instead.
 fn start_runtime() -> io::Result<Runtime> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|what| {

@@ -48,7 +48,7 @@ pub(super) fn is_alarming(consumer: &Consumer, now: UnixMillis) -> bool {
     oldest.is_some_and(|oldest| now.since(oldest) > LAG_ALARM)
 }
 
-/// What a consumer has not acknowledged, in words.
+/// A consumer's unacknowledged events, in words.
 pub(super) fn lag(consumer: &Consumer, now: UnixMillis) -> String {
     let behind = match consumer.oldest_unread_at {
         Some(oldest) => format!(
@@ -176,7 +176,7 @@ impl Stats {
     }
 }
 
-/// The accounts' states, a row each.
+/// The accounts' states, one row each.
 fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> Table {
     let mut table = Table::of_facts();
     for account in accounts {

@@ -8,16 +8,16 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-/// The bits of a descriptor's flags that say what it is open for.
+/// The access mode in a descriptor's flags.
 const ACCESS_MODE: u32 = 0b11;
 const READ_ONLY: u32 = 0b00;
 const READ_AND_WRITE: u32 = 0b10;
 
-/// Fails where output would be acknowledged without arriving anywhere.
+/// Fails if output would be acknowledged without arriving anywhere.
 ///
 /// # Errors
-/// It is open for reading only, or it was closed when the process started. /dev/null opened for reading
-/// and writing looks the same.
+/// It is open only for reading, or it was closed when the process started. /dev/null opened for
+/// reading and writing looks the same.
 pub(super) fn require() -> io::Result<()> {
     require_writable()?;
     match flags() {
@@ -28,11 +28,11 @@ pub(super) fn require() -> io::Result<()> {
     }
 }
 
-/// Fails where stdout is open and cannot be written. A closed stdout, or /dev/null, is no error: nobody
-/// wants the results.
+/// Fails if stdout is open but cannot be written. A closed stdout, or /dev/null, is not an error:
+/// the results are not wanted.
 ///
 /// # Errors
-/// It is open for reading only.
+/// It is open only for reading.
 pub(super) fn require_writable() -> io::Result<()> {
     match flags() {
         Some(flags) if flags & ACCESS_MODE == READ_ONLY => {
@@ -61,8 +61,8 @@ fn flags() -> Option<u32> {
     u32::from_str_radix(flags.trim(), 8).ok()
 }
 
-/// Whether stdout was closed when the process began. The standard library then puts a /dev/null
-/// there, open for reading as well, which no shell's `>/dev/null` is.
+/// Whether stdout was closed when the process began. The standard library then opens /dev/null
+/// there for reading and writing, which a shell's `>/dev/null` never does.
 fn was_closed() -> bool {
     std::fs::read_link("/proc/self/fd/1").is_ok_and(|file| file == Path::new("/dev/null"))
 }

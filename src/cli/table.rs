@@ -1,4 +1,4 @@
-//! Tables for people: aligned, without borders, coloured by meaning where colours are wanted.
+//! Tables for people: aligned, without borders, with colours by meaning where supported.
 
 use std::fmt::Display;
 
@@ -9,18 +9,18 @@ use crate::domain::account::AccountState;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 
-/// What a text means, where colours can tell it.
+/// The meaning of a text, shown by its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     /// Nothing special.
     Plain,
-    /// Money came, all works.
+    /// Money received, or everything works.
     Good,
-    /// Under way.
+    /// In progress.
     Waiting,
-    /// Over, or of no weight.
+    /// Ended, or unimportant.
     Quiet,
-    /// Went wrong.
+    /// Failed.
     Bad,
     /// A person is needed.
     Alarm,
@@ -58,7 +58,7 @@ impl Tone {
     }
 }
 
-/// One cell; its text is made harmless.
+/// One cell; its text is sanitized.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     text: String,
@@ -75,7 +75,7 @@ impl Cell {
         }
     }
 
-    /// A number or another text that is read from its right end.
+    /// A right-aligned number or text.
     pub(super) fn right(text: impl Display) -> Self {
         Self {
             right: true,
@@ -96,7 +96,7 @@ impl Cell {
     }
 }
 
-/// Rows of cells, with or without names of the columns.
+/// Rows of cells, with or without column names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     header: Option<Vec<&'static str>>,
@@ -104,7 +104,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table whose first column names what the second holds.
+    /// A table of names and values.
     pub(super) fn of_facts() -> Self {
         Self::default()
     }
@@ -124,14 +124,14 @@ impl Table {
         self.row(vec![Cell::new(name).tone(Tone::Quiet), value]);
     }
 
-    /// A fact that is left out when there is none.
+    /// A row that is left out without a value.
     pub(super) fn fact_if(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.fact(name, Cell::new(value));
         }
     }
 
-    /// The lines; those for a terminal are wrapped to its width.
+    /// The lines; for a terminal, wrapped to its width.
     pub(super) fn lines(self, style: Style) -> Vec<String> {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING);

@@ -22,25 +22,25 @@ use crate::store::{
 pub use draw::draw;
 
 const REFRESH: Duration = Duration::from_secs(1);
-/// How often the thread that reads keys looks whether it is still wanted.
+/// How often the thread that reads keys checks whether it should stop.
 const KEY_POLL: Duration = Duration::from_millis(100);
-/// Minutes of payments that are drawn.
+/// Number of minutes in the chart of payments.
 const MINUTES: u8 = 60;
-/// Events that are read; as many are drawn as there is room for.
+/// Number of events read; as many are drawn as fit.
 const EVENTS: u32 = 50;
-/// Times to detect are worth a look only so often: they read thousands of rows.
+/// Detection times are read only every so many refreshes, because that reads thousands of rows.
 const DETECT_EVERY: u32 = 10;
 
-/// What is drawn: everything as of one moment.
+/// The data of one moment that is drawn.
 #[derive(Clone, Debug, Default)]
 pub struct TopView {
     /// Title, such as the path of the database.
     pub title: String,
     /// The moment.
     pub now: UnixMillis,
-    /// Whether a daemon runs on the database; None: not known.
+    /// Whether a daemon runs on the database; None = unknown.
     pub daemon_runs: Option<bool>,
-    /// Counts and what is overdue.
+    /// Counts and overdue polls.
     pub overview: Option<Overview>,
     /// Payments found in each of the last minutes, the latest last.
     pub payments_by_minute: Vec<u64>,
@@ -48,16 +48,16 @@ pub struct TopView {
     pub detect: DetectTimes,
     /// Accounts' states.
     pub accounts: Vec<AccountRecord>,
-    /// Readers and their lag.
+    /// Consumers and their lag.
     pub consumers: Vec<Consumer>,
     /// The newest events, newest first.
     pub events: Vec<HistoryEvent>,
-    /// Why the view is old, if it is.
+    /// Why the view is outdated, if it is.
     pub problem: Option<String>,
 }
 
 impl TopView {
-    /// Reads everything anew but the times to detect, which come with `with_detect`.
+    /// Reads everything again except detection times, which are read if `with_detect`.
     pub async fn refresh(
         &mut self,
         store: &dyn Database,
@@ -78,7 +78,7 @@ impl TopView {
     }
 }
 
-/// A live view needs a terminal to live in.
+/// Fails without a terminal.
 pub(super) fn require_terminal() -> anyhow::Result<()> {
     if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         bail!("stdout is not a terminal; `payrecond stats` prints the same once");
@@ -89,7 +89,7 @@ pub(super) fn require_terminal() -> anyhow::Result<()> {
 pub(super) async fn run(session: &Session, store: &dyn Database) -> anyhow::Result<Exit> {
     let mut terminal = ratatui::try_init().context("terminal could not be set up")?;
     let outcome = live(session, store, &mut terminal).await;
-    // Whatever happened: the terminal is given back as it was.
+    // The terminal is restored in any case.
     let restored = ratatui::try_restore();
     outcome?;
     restored.context("terminal could not be restored")?;
@@ -136,14 +136,14 @@ async fn live(
     }
 }
 
-/// What a key or a change of the window's size asks for.
+/// The action for a key or a change of the window's size.
 enum KeyPress {
     Quit,
-    /// Nothing but drawing anew.
+    /// Only draws again.
     Other,
 }
 
-/// The keyboard, read by a thread of its own: there is no other way that knows all terminals.
+/// Reads the keyboard on a separate thread: no other way works on all terminals.
 struct Keys {
     pressed: mpsc::Receiver<KeyPress>,
     unwanted: Arc<AtomicBool>,
@@ -163,7 +163,7 @@ impl Keys {
                 };
                 let key = match key {
                     Ok(event) => meaning(&event),
-                    // The terminal is gone.
+                    // The terminal was closed.
                     Err(_) => KeyPress::Quit,
                 };
                 if sender.blocking_send(key).is_err() {

@@ -7,8 +7,8 @@ use clap::{Arg, ArgMatches, Command, Error, FromArgMatches as _};
 
 use super::{Arguments, command};
 
-/// Reads the arguments. What follows an option is its value, whatever it begins with, but for the name
-/// of another option: there the value was left out.
+/// Parses the arguments. The text after an option is its value, whatever it begins with, unless it
+/// is the name of another option: then the value is missing.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = command().mut_subcommands(with_any_values);
@@ -29,7 +29,7 @@ fn with_any_values(command: Command) -> Command {
     })
 }
 
-/// Fails where the value of an option is the name of another one.
+/// Fails if the value of an option is the name of another one.
 fn require_values(command: &mut Command, matches: &ArgMatches) -> Result<(), Error> {
     let options: Vec<String> = command
         .get_arguments()
@@ -46,8 +46,8 @@ fn require_values(command: &mut Command, matches: &ArgMatches) -> Result<(), Err
     Err(command.error(ErrorKind::InvalidValue, words))
 }
 
-/// Fails where an unknown option was taken for a value, such as the reference of an invoice. After a
-/// lone `--` every word is a value.
+/// Fails if an unknown option was taken for a value, such as the reference of an invoice. After a
+/// lone `--` every argument is a value.
 fn refuse_unknown_options(
     command: &mut Command,
     matches: &ArgMatches,
@@ -86,7 +86,7 @@ fn nearest_option(command: &Command, word: &str) -> Option<String> {
         .map(|(_, option)| option)
 }
 
-/// The values of an argument, as they were typed.
+/// The values of an argument, as typed.
 fn given(argument: &Arg, matches: &ArgMatches) -> Vec<OsString> {
     let id = argument.get_id().as_str();
     let values = matches.try_get_raw(id).ok().flatten();

@@ -58,7 +58,7 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// The answer.
+/// The output.
 #[derive(Serialize)]
 struct WhyReport<'a> {
     invoice: InvoiceJson<'a>,

@@ -45,9 +45,9 @@ impl std::error::Error for ConfigError {}
 /// One value that is not accepted.
 #[derive(Debug)]
 pub(super) struct Problem {
-    /// Where it stands in the configuration: `account[0].base_url`.
+    /// Its path in the configuration: `account[0].base_url`.
     pub path: String,
-    /// The value as text, fit to be shown.
+    /// The value as text, sanitized for display.
     pub value: String,
     /// The file and line, or the variable, that it came from.
     pub origin: Option<String>,

@@ -1,4 +1,4 @@
-//! The API key of an account: where it is searched, and a type that never shows it.
+//! The API key of an account: where it is searched, and errors that never show it.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -18,8 +18,8 @@ const MAX_KEY_BYTES: u64 = 8192;
 /// The API key of `account`, read again at every call; the first place that has one wins:
 /// `$CREDENTIALS_DIRECTORY/<name>.key`, the variable [`key_variable`], `api_key_file`.
 ///
-/// An empty credential counts as none: the unit file sets it as the stand-in for a missing file,
-/// without which systemd would refuse the start before we could say why.
+/// An empty credential counts as none: the unit file sets it as a substitute for a missing file,
+/// since systemd would otherwise refuse to start the service before we could report the cause.
 pub fn api_key(account: &AccountConfig, env: &Environment) -> Result<ApiKey, ConfigError> {
     let (place, bytes) = find(account, env)?;
     let key = ApiKey::from_bytes(&bytes).map_err(|why| unusable(account, &place, why))?;
@@ -58,7 +58,7 @@ fn find(account: &AccountConfig, env: &Environment) -> Result<(KeySource, Vec<u8
     )))
 }
 
-/// [`api_key`] as a function to call later: a key that was replaced is found without a restart.
+/// [`api_key`] as a function to call later: a replaced key is found without a restart.
 pub fn key_reader(account: &AccountConfig, env: &Environment) -> KeyReader {
     let (account, env) = (account.clone(), env.clone());
     Arc::new(move || api_key(&account, &env).map_err(|error| error.to_string()))
@@ -95,7 +95,7 @@ fn places(account: &AccountConfig, env: &Environment) -> [KeySource; 3] {
 }
 
 enum KeySource {
-    /// The file systemd offers, if it offers any, and the name of the credential.
+    /// The credential file, if systemd provides one, and the name of the credential.
     Credential(Option<PathBuf>, String),
     Variable(String),
     File(PathBuf),
@@ -148,7 +148,8 @@ impl fmt::Display for KeySource {
     }
 }
 
-/// Whether someone wrote the key itself instead of a path: a long word without `/` or `.`.
+/// Whether the setting seems to be the key itself instead of a path: a long text without `/` or
+/// `.`.
 fn looks_like_a_key(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     bytes.len() >= 16 && !bytes.iter().any(|byte| matches!(byte, b'/' | b'.'))

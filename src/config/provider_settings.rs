@@ -1,4 +1,4 @@
-//! The settings that only one provider has, `[account.settings]`, by what the provider says of them.
+//! The settings of a single provider, `[account.settings]`, as the provider describes them.
 
 use ::config::{Value, ValueKind};
 
@@ -14,7 +14,7 @@ pub(super) fn template<'s>(settings: impl IntoIterator<Item = &'s Setting>) -> S
         .collect()
 }
 
-/// The default, where there is one: its type tells what a variable's text becomes.
+/// The default, if there is one: its type is the type that a variable's text is converted to.
 fn sample(setting: &Setting) -> ValueKind {
     let default = setting.default.unwrap_or_default();
     match &setting.kind {
@@ -23,7 +23,7 @@ fn sample(setting: &Setting) -> ValueKind {
     }
 }
 
-/// Every one of `settings`, as `section` gives it.
+/// All of `settings`, with the values of `section`.
 pub(super) fn read(section: &mut Section<'_>, settings: &'static [Setting]) -> Settings {
     let each = settings.iter().map(|setting| {
         let value = section.value(setting.key, |kind| value(setting, kind));
@@ -55,7 +55,7 @@ fn value(setting: &Setting, given: &ValueKind) -> Result<String, String> {
     found.ok_or_else(|| format!("expected {}", expected(setting)))
 }
 
-/// What a setting accepts and what it is.
+/// What a setting accepts, and its description.
 fn expected(setting: &Setting) -> String {
     let expected = match &setting.kind {
         SettingKind::Text { expected, .. } => (*expected).to_owned(),

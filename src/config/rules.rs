@@ -24,11 +24,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
-/// The most that a duration without a limit of its own may be: enough for any wait, and far from
-/// every overflow.
+/// Maximum duration of settings without a limit of their own: enough for any wait, and far from any
+/// overflow.
 const YEAR: Duration = DAY.saturating_mul(365);
 
-/// A byte rate has no natural end; this one is above every network.
+/// A byte rate has no natural maximum; this one is above every network's.
 const MAX_BYTES_PER_SECOND: u64 = 1 << 40;
 
 const MAX_CHECKS_AFTER_EXPIRY: usize = 100;
@@ -107,7 +107,7 @@ impl<'a> SettingsReader<'a> {
         accounts
     }
 
-    /// The settings that only the account's provider has.
+    /// The settings of the account's provider.
     fn settings(
         &mut self,
         path: &str,

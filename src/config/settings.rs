@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-/// Columns of a comment line.
+/// Width of a comment line, in columns.
 const WIDTH: usize = 110;
 
 /// One section of the configuration.
@@ -13,7 +13,7 @@ const WIDTH: usize = 110;
 pub struct SectionText {
     /// The name between brackets.
     pub name: &'static str,
-    /// Whether the section may stand several times, in double brackets.
+    /// Whether the section may occur several times, in double brackets.
     pub repeats: bool,
     /// What the section is about; may be empty.
     pub about: &'static str,

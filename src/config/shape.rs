@@ -1,4 +1,4 @@
-//! Which keys there are: the tree of all defaults, and the search for keys that are not in it.
+//! Which keys exist: the tree of all defaults, and the search for keys that are not in it.
 
 use ::config::{Value, ValueKind};
 
@@ -14,7 +14,7 @@ const ACCOUNTS: &str = "account";
 /// The table of an account's settings that only its provider has.
 pub(super) const SETTINGS: &str = "settings";
 
-/// Most accounts: a limit on a number that a variable's name can give.
+/// Maximum number of accounts: limits the index in a variable's name.
 const MAX_ACCOUNTS: usize = 1000;
 
 /// A path at which there is no setting.
@@ -50,7 +50,7 @@ pub(super) fn account_template(template: &SettingsTable) -> Option<&SettingsTabl
     }
 }
 
-/// Where every setting stands, as `locate` takes it.
+/// The paths of all settings, in the form that `locate` takes.
 pub(super) fn paths(template: &SettingsTable) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let path = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
@@ -65,7 +65,7 @@ pub(super) fn paths(template: &SettingsTable) -> Vec<Vec<String>> {
     paths
 }
 
-/// The settings that only some provider has.
+/// The settings of all providers.
 fn all_provider_settings() -> impl Iterator<Item = &'static Setting> {
     PROVIDERS.iter().flat_map(|kind| kind.settings)
 }
@@ -295,7 +295,7 @@ fn problem(path: &str, value: &Value, message: String) -> Problem {
     }
 }
 
-/// In order of name: a map has none, and messages shall not change their order from run to run.
+/// Sorted by name: a map has no order, and messages should not change their order from run to run.
 fn sorted(table: &SettingsTable) -> Vec<(&str, &Value)> {
     let mut entries: Vec<_> = table
         .iter()

@@ -20,7 +20,7 @@ use super::table::SettingsTable;
 /// Longest configuration file, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Most syntax errors shown of one file: the later ones tend to follow from the first.
+/// Maximum number of syntax errors shown for a file: later ones usually follow from the first.
 const MAX_SYNTAX_ERRORS: usize = 5;
 
 /// The prefix of variables that set a setting.
@@ -124,7 +124,7 @@ pub(super) fn parse_toml(name: Option<&str>, text: &str) -> Result<Layer, Config
     Ok(Layer(TomlText { name, text }.table(table.get_ref())))
 }
 
-/// The number of the line that holds the byte `at`, from 1.
+/// The number of the line that contains the byte `at`, from 1.
 fn line(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
@@ -182,8 +182,8 @@ fn too_large(number: &str) -> ValueKind {
     ValueKind::Float(number.parse().unwrap_or(f64::NAN))
 }
 
-/// The settings that variables `PAYRECOND__…` give. Each text becomes what the default at its path
-/// is; a text that does not fit stays text, for the check of types to refuse.
+/// The settings in variables `PAYRECOND__…`. Each text is converted to the type of the default at
+/// its path; a text that does not fit stays a text, and is refused by the type check.
 pub(super) fn from_environment(
     env: &Environment,
     template: &SettingsTable,
@@ -199,7 +199,7 @@ pub(super) fn from_environment(
     layer
 }
 
-/// The settings that flags give, as pairs of path (`database.path`, `account[0].base_url`) and text.
+/// The settings in flags, as pairs of path (`database.path`, `account[0].base_url`) and text.
 pub(super) fn from_flags(
     flags: &[(&str, &str)],
     template: &SettingsTable,

@@ -1,13 +1,13 @@
-//! Environment variables that look like settings and are none: `PAYRECOND_LOG_LEVEL` lacks an
+//! Environment variables that look like settings but are not: `PAYRECOND_LOG_LEVEL` lacks an
 //! underscore and would be ignored silently.
 
 use super::key::key_variable;
 use super::source::{self, VARIABLE_PREFIX};
 use super::{Config, Environment, settings, shape};
 
-/// What the names of all our variables begin with.
+/// Prefix of all our variables.
 const PREFIX: &str = "PAYRECOND_";
-/// Variables that are no settings. The last two are for databases and servers that need them.
+/// Variables that are not settings. The last two are for databases and servers that need them.
 const OTHERS: [&str; 3] = [
     "PAYRECOND_CONFIG",
     "PAYRECOND_DATABASE_PASSWORD",
@@ -55,7 +55,7 @@ fn setting_variables() -> Vec<String> {
     paths.into_iter().map(variable).collect()
 }
 
-/// Without the difference that is most easily overlooked.
+/// Without the differences that are most easily overlooked.
 fn squeezed(name: &str) -> String {
     let words = name.split('_').filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("_").to_uppercase()

@@ -2,5 +2,5 @@
 
 use ::config::{Map, Value};
 
-/// Names of settings or sections, and what stands there.
+/// Names of settings or sections, and their values.
 pub(super) type SettingsTable = Map<String, Value>;

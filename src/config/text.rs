@@ -13,9 +13,9 @@ const MAX_SOCKET_PATH: usize = 107;
 
 /// How a text becomes a value.
 pub(super) struct Rule<T> {
-    /// What is accepted, in words that follow "expected".
+    /// The description after "expected".
     pub expected: &'static str,
-    /// The error is the reason, or empty when there is nothing to say beyond `expected`.
+    /// The error is the reason, or empty if `expected` says enough.
     pub convert: fn(&str) -> Result<T, String>,
 }
 
@@ -81,7 +81,7 @@ pub(super) const SUBJECT_PREFIX: Rule<String> = Rule {
     },
 };
 
-/// A cron expression, parsed as the scheduler parses it; the empty string means never.
+/// A cron expression, parsed like the scheduler does; the empty string means never.
 pub(super) const CRON: Rule<Option<String>> = Rule {
     expected: "six fields, second minute hour day month weekday, such as \"0 15 3 * * *\"; or \
                \"\" for never",
@@ -89,7 +89,7 @@ pub(super) const CRON: Rule<Option<String>> = Rule {
         if text.is_empty() {
             return Ok(None);
         }
-        // The parser takes five fields, seven and @daily too; one form is enough to explain.
+        // The parser accepts five fields, seven, and @daily too; one form is enough to explain.
         let fields = text.split_whitespace().count();
         if fields != 6 {
             return Err(format!("has {fields} fields instead of six"));
@@ -101,7 +101,7 @@ pub(super) const CRON: Rule<Option<String>> = Rule {
         let schedule = parser
             .parse(text)
             .map_err(|error| error.to_string().trim_end_matches('.').to_owned())?;
-        // The 30th of February parses, and would never come.
+        // The 30th of February is valid for the parser, but would never come.
         match schedule.find_next_occurrence(&chrono::DateTime::UNIX_EPOCH, false) {
             Ok(_) => Ok(Some(text.to_owned())),
             Err(_) => Err("never occurs".into()),
@@ -140,8 +140,8 @@ pub(super) const LISTEN: Rule<Option<Listen>> = Rule {
 pub(super) const LOG_LEVEL: Rule<String> = Rule {
     expected: "off, error, warn, info, debug or trace, or filters such as \
                \"info,payrecond::provider=debug\"",
-    // A lone misspelt level would be taken for the name of a part, and silence everything else:
-    // hence the check before the parser's own.
+    // The parser takes a single misspelt level for the name of a target, which would silence
+    // everything else; hence this check before it.
     convert: |text| {
         let levels = ["off", "error", "warn", "info", "debug", "trace"];
         let known = |part: &str| part.contains('=') || levels.contains(&part.trim());

@@ -102,7 +102,7 @@ pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
     setups
 }
 
-/// What lends parts of the accounts' budgets.
+/// The task that lends parts of the accounts' rate limits.
 pub(super) fn lender(parts: &Parts) -> Lender {
     let accounts = parts.accounts.iter().map(|account| {
         let settings = &account.settings;
@@ -169,8 +169,8 @@ pub(super) fn begin(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> 
     duties
 }
 
-/// The heartbeat of the database writer. Tasks that wait for the writer give up after a while and go
-/// on, so nothing else would notice a write that never ends.
+/// The heartbeat of the database writer. Tasks that wait for the writer give up after a while and
+/// continue, so a write that never ends would otherwise go unnoticed.
 fn writer_watch(
     parts: &mut Parts,
     stop: CancellationToken,

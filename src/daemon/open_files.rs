@@ -1,6 +1,6 @@
 //! The limit of open files: raised as far as allowed, with enough reserved for the database, the
-//! server and the feed. Otherwise connections to providers could use them all, and observations could
-//! not be written.
+//! server and the feed. Otherwise connections to providers could use all of them, and observations
+//! could not be written.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -38,7 +38,7 @@ pub(super) fn fit(config: &mut Config) {
     }
 }
 
-/// An account's share of the files that are left, in proportion, at least 1.
+/// An account's share of the remaining files, in proportion, at least 1.
 fn share(max_in_flight: usize, left: usize, wanted: usize) -> usize {
     (max_in_flight.saturating_mul(left) / wanted.max(1)).max(1)
 }
@@ -57,7 +57,7 @@ fn raise_limit() -> usize {
             current
         }
     };
-    // None is no limit.
+    // None means no limit.
     allowed.map_or(usize::MAX, |files| {
         usize::try_from(files).unwrap_or(usize::MAX)
     })

@@ -19,7 +19,7 @@ use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::kind::ProviderParts;
 use crate::store::{Database, DatabaseOptions, Role, RoleHold};
 
-/// How often a lock that is held is tried, and the time between.
+/// How often a lock that is held is retried, and the delay.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -38,7 +38,7 @@ pub(super) struct Parts {
     pub(super) roles: Vec<Box<dyn RoleHold>>,
 }
 
-/// An enabled account, its provider holding its key.
+/// An enabled account, whose provider has its key.
 pub(super) struct Account {
     pub(super) settings: AccountConfig,
     pub(super) provider: Arc<dyn Provider>,
@@ -47,7 +47,7 @@ pub(super) struct Account {
     pub(super) meter: AccountMeter,
 }
 
-/// The status line: the state of each task, and what hinders all of them.
+/// The status line: the state of each task, and conditions that impair all of them.
 pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
     let (board, store) = (parts.board.clone(), Arc::clone(&parts.store));
     move || {
@@ -93,7 +93,7 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
             .await?,
         );
     }
-    // By its name, so that a link that is redirected is noticed.
+    // By its name, so that a changed link is noticed.
     let store = options.open_migrated().await?;
     Ok(Parts {
         config,
@@ -179,7 +179,7 @@ pub fn limiter(account: &AccountConfig, clock: &dyn Clock) -> SharedLimiter {
     SharedLimiter::new(limits(account), clock.monotonic())
 }
 
-/// What an account may ask, as configured.
+/// The limits of an account, as configured.
 pub fn limits(account: &AccountConfig) -> Limits {
     Limits {
         requests_per_second: account.requests_per_second,

@@ -1,13 +1,13 @@
-//! Notices that the database is no longer the one that was opened: removed, replaced by another file,
-//! or filled with older content. The daemon then ends with exit 1, since all that it keeps in memory
-//! belongs to what was there before; the next start settles the epoch.
+//! Notices that the database is no longer the one that was opened: removed, replaced by another
+//! file, or filled with older content. The daemon then exits with code 1, since its state in memory
+//! belongs to the previous database; the next start settles the epoch.
 
 use std::time::Duration;
 
 use super::parts::Parts;
 use crate::store::StoreError;
 
-/// How often: it costs two `stat` calls and a read of three numbers.
+/// Interval of the check, which costs two `stat` calls and a read of three numbers.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Returns when the database was replaced; otherwise never.

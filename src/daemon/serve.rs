@@ -14,8 +14,8 @@ impl From<ListenError> for DaemonError {
     }
 }
 
-/// Binds the address of the configuration, if there is one, before anything else starts, so that an
-/// address in use is reported at once.
+/// Binds the configured address, if there is one, before anything else starts, so that an address
+/// in use is reported at once.
 pub(super) async fn bind(parts: &Parts) -> Result<Option<Server>, DaemonError> {
     let settings = &parts.config.server;
     match &settings.listen {

@@ -5,21 +5,21 @@ use std::fmt;
 /// Whether an account's requests go out. Written to `accounts.state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AccountState {
-    /// They do.
+    /// Requests go out.
     #[default]
     Working,
     /// The provider asked for a pause.
     Held,
-    /// Every request fails, the harmless one too: probes only.
+    /// Every request fails, including the probe; only probes go out.
     Paused,
-    /// The provider refuses the key: probes only.
+    /// The provider refuses the API key; only probes go out.
     KeyRefused,
-    /// Invoices name the account, the configuration does not.
+    /// Invoices name the account, but the configuration does not have it.
     Unknown,
 }
 
 impl AccountState {
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 5] = [
         Self::Working,
         Self::Held,
@@ -27,10 +27,10 @@ impl AccountState {
         Self::KeyRefused,
         Self::Unknown,
     ];
-    /// Those that an account of the configuration can be in.
+    /// States that a configured account can be in.
     pub const CONFIGURED: [Self; 4] = [Self::Working, Self::Held, Self::Paused, Self::KeyRefused];
 
-    /// The word in the database and in labels.
+    /// The name in the database and in labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Working => "working",
@@ -41,12 +41,12 @@ impl AccountState {
         }
     }
 
-    /// The state that a word names.
+    /// Parses the name that `as_str` returns.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// Whether no request goes out but probes.
+    /// Whether only probes go out.
     pub fn is_stopped(self) -> bool {
         match self {
             Self::Paused | Self::KeyRefused => true,

@@ -1,17 +1,17 @@
 //! What an audit finds: orders and invoices that do not agree.
 //!
-//! Pure: a row of ours and an observed order of theirs go in, discrepancies come out.
+//! Pure: compares our row with the provider's order and returns the discrepancies.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::decide::Rules;
 use super::event_id;
 use super::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use super::money::Money;
 use super::observation::{ObservedOrder, OrderState, Sums};
+use super::rules::Rules;
 use super::state::Status;
 use super::time::UnixMillis;
 
@@ -22,7 +22,7 @@ pub use self::ledger::{LedgerRecord, compare_ledger, unknown_payment};
 /// The type of the event that reports a discrepancy.
 pub const EVENT_TYPE: &str = "audit.discrepancy";
 
-/// What happened at the provider so shortly before it was seen is fresh.
+/// An order that changed at the provider less than this long before it was observed is fresh.
 const FRESH: Duration = Duration::from_mins(1);
 
 /// What does not agree.
@@ -39,16 +39,16 @@ pub enum DiscrepancyKind {
     Amount,
     /// The order bears another external id.
     ExternalId,
-    /// Money came whose label no invoice has.
+    /// A payment arrived whose label belongs to no invoice.
     UnknownPayment,
     /// The sums received differ.
     Received,
-    /// The provider returned money, and the invoice does not say so.
+    /// The provider refunded money, and the invoice has no record of it.
     Refund,
 }
 
 impl DiscrepancyKind {
-    /// The word in reports.
+    /// The name in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UnknownOrder => "unknown_order",
@@ -63,19 +63,19 @@ impl DiscrepancyKind {
     }
 }
 
-/// What one side says.
+/// The state of one side, ours or the provider's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Side {
-    /// Our status, or the provider's word.
+    /// Our status, or the provider's status text.
     pub status: String,
-    /// The sum asked for.
+    /// The amount requested.
     pub amount: Option<Sum>,
     /// The shop's id.
     pub external_id: Option<String>,
     /// The sum received, where it is reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub received: Option<Sum>,
-    /// The sum returned, where it is reported.
+    /// The sum refunded, where it is reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Sum>,
 }
@@ -94,22 +94,22 @@ pub struct Sum {
 pub struct Discrepancy {
     /// What does not agree.
     pub kind: DiscrepancyKind,
-    /// Whose.
+    /// The account.
     pub account: String,
     /// The shop's id: ours where there is an invoice, else theirs.
     pub external_id: Option<String>,
     /// The provider's id.
     pub order_id: Option<String>,
-    /// The transaction that nobody's invoice explains.
+    /// The transaction that matches no invoice.
     pub transaction_id: Option<String>,
-    /// What we say; None where there is no invoice.
+    /// Our record; None where there is no invoice.
     pub ours: Option<Side>,
-    /// What the provider says; None where it has no order.
+    /// The provider's record; None where it has no order.
     pub theirs: Option<Side>,
     /// The invoice, where there is one.
     #[serde(skip)]
     pub invoice: Option<InvoiceId>,
-    /// Whether the provider says that the order is paid.
+    /// Whether the provider reports the order as paid.
     #[serde(skip)]
     pub is_paid: bool,
 }
@@ -123,9 +123,9 @@ pub struct AuditRow {
     pub external_id: ExternalId,
     /// The provider's order, once there is one.
     pub order_id: Option<OrderId>,
-    /// What we say.
+    /// Our status.
     pub status: Status,
-    /// The provider's word that the status follows; None where a later one contradicts it.
+    /// The provider's status text that our status follows; None where a later one contradicts it.
     pub provider_status: Option<String>,
     /// Expected amount.
     pub amount: Option<Money>,
@@ -139,8 +139,8 @@ pub struct AuditRow {
     pub updated_at: UnixMillis,
 }
 
-/// Compares an invoice with its order. Of an invoice in `review` the states are not compared: a
-/// person knows already.
+/// Compares an invoice with its order. States are not compared for an invoice in `review`: it
+/// already waits for a person.
 pub fn compare(
     rules: &Rules,
     account: &AccountName,
@@ -181,7 +181,7 @@ pub fn compare(
         .collect()
 }
 
-/// What one side leaves out differs from nothing; money that was returned is reported by both.
+/// A sum that one side leaves out counts as equal; a refund must be reported by both.
 fn sums_differ(ours: &Sums, theirs: &Sums) -> Vec<DiscrepancyKind> {
     let mut kinds = Vec::new();
     if let (Some(our_sum), Some(their_sum)) = (&ours.received, &theirs.received)
@@ -200,8 +200,9 @@ fn sums_differ(ours: &Sums, theirs: &Sums) -> Vec<DiscrepancyKind> {
     kinds
 }
 
-/// Whether the order was made, paid or over so shortly before it was seen that who polls, or drops
-/// it in, may just be about to say so. A provider's clock that is ahead of ours makes it no older.
+/// Whether the order was created, paid or ended so shortly before the observation that the poller
+/// may be about to record it, or a program about to insert its invoice. A provider clock ahead of
+/// ours makes the order look fresh.
 pub fn is_fresh(order: &ObservedOrder) -> bool {
     let expired_at = match order.state {
         OrderState::Expired => order.expires_at,
@@ -265,9 +266,9 @@ fn states_agree(ours: Status, theirs: OrderState) -> bool {
         | (Status::Paid, OrderState::Paid)
         | (Status::Expired, OrderState::Expired)
         | (Status::Cancelled, OrderState::Cancelled)
-        // The creation is under way: its answer tells the rest.
+        // The creation is in progress; its answer will settle the status.
         | (Status::Requested, OrderState::Open | OrderState::Partial | OrderState::Authorized)
-        // Nobody can pay it any more.
+        // The order can no longer be paid.
         | (Status::Rejected, OrderState::Expired | OrderState::Cancelled) => true,
         (
             Status::Requested
@@ -286,8 +287,8 @@ fn states_agree(ours: Status, theirs: OrderState) -> bool {
     }
 }
 
-/// Whether the order ended and the provider still says so in the word that we judged. Where one word
-/// covers both ends, a cancellation looks like an expiry once the order's time is over.
+/// Whether the order ended and the provider still reports the status text that we recorded. Where
+/// one text covers both ends, a cancellation looks like an expiry after the order has expired.
 fn is_the_end_we_said(ours: &AuditRow, theirs: &ObservedOrder) -> bool {
     let ended = matches!(ours.status, Status::Expired | Status::Cancelled)
         && matches!(theirs.state, OrderState::Expired | OrderState::Cancelled);
@@ -338,8 +339,8 @@ fn in_words(sum: Option<&Sum>) -> String {
 }
 
 impl Discrepancy {
-    /// The event's id: account, type, kind, what it is about and what differs. The same finding has
-    /// the same id, so it is said once, whoever finds it again.
+    /// The event's id, derived from the account, the type, the kind, the subject and the
+    /// differences. The same finding always has the same id, so it is recorded only once.
     pub fn event_id(&self) -> Uuid {
         let subject = self.subject();
         let (kind, differs) = (self.kind.as_str(), self.what_differs());
@@ -350,7 +351,7 @@ impl Discrepancy {
         event_id::from_name(&name)
     }
 
-    /// What it is about: the order, else the transaction, else the invoice.
+    /// The subject: the order, else the transaction, else the invoice.
     fn subject(&self) -> &str {
         let order = self.order_id.as_deref();
         let transaction = self.transaction_id.as_deref();
@@ -360,7 +361,7 @@ impl Discrepancy {
             .unwrap_or_default()
     }
 
-    /// What differs, ours before theirs.
+    /// The differences, our value before the provider's.
     pub fn what_differs(&self) -> String {
         let words =
             |side: Option<&Side>| side.map_or("nothing".into(), |side| self.of_interest(side));
@@ -467,7 +468,7 @@ mod tests {
             happened_at: UnixMillis(1),
         };
         let finding = unknown_payment(&"default".into(), &payment);
-        // By Python's uuid5.
+        // Computed with Python's uuid5.
         let id = "6a727f47-359c-538a-b292-fb8ae8ee5ee7";
         assert_eq!(finding.event_id().to_string(), id);
         let json = serde_json::to_string(&finding).unwrap_or_default();

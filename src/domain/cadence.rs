@@ -1,9 +1,9 @@
-//! When to poll again.
+//! When to poll an invoice again.
 //!
-//! The delay grows with the age of the invoice: `age * age_factor`, between the least and the
-//! greatest interval. So a payment is found after about a tenth of the time it took, and a bill
-//! nobody pays costs few requests. Fixed polls follow just after the expiry, where a provider's
-//! own sweep and late payments show.
+//! The delay grows with the age of the invoice: `age * age_factor`, limited to the range from the
+//! minimum to the maximum interval. So a payment is found after about a tenth of the time the payer
+//! took, and an invoice that is never paid costs few requests. Fixed polls follow shortly after the
+//! expiry, when the provider has expired its orders and late payments appear.
 
 use std::time::Duration;
 
@@ -11,42 +11,42 @@ use super::invoice::Invoice;
 use super::state::Status;
 use super::time::UnixMillis;
 
-/// Time is counted in whole milliseconds: what is shorter would be no time at all.
+/// Time is counted in whole milliseconds; a shorter delay would be zero.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The rules, from `[polling]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cadence {
-    /// Never sooner than this.
+    /// Minimum interval.
     pub min_interval: Duration,
-    /// Delay per age.
+    /// Delay as a fraction of the age.
     pub age_factor: f64,
-    /// Never later than this, while an order can still change.
+    /// Maximum interval while an order can still change.
     pub max_interval: Duration,
-    /// Share of the interval by which it is moved, either way: 0 to 0.5.
+    /// Fraction of the interval, 0 to 0.5, by which a poll is moved at random, earlier or later.
     pub jitter: f64,
-    /// Polls after the expiry, as distances from it, rising.
+    /// Fixed polls, as delays after the expiry, in ascending order.
     pub checks_after_expiry: Vec<Duration>,
 }
 
-/// Why the next poll is when it is; `why` tells it to people.
+/// The rule that set the time of the next poll; shown by `why`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Because {
-    /// The interval that its age gives.
+    /// The interval for the invoice's age.
     Age,
     /// A fixed poll this long after the expiry.
     AfterExpiry(Duration),
 }
 
 impl Cadence {
-    /// The next poll at `row`, decided at `now`; None = never again. `roll` in 0..1 places it
-    /// within the jitter.
-    pub fn next_look(&self, row: &Invoice, now: UnixMillis, roll: f64) -> Option<UnixMillis> {
-        self.next_look_because(row, now, roll).map(|(at, _)| at)
+    /// The time of the next poll of `row`, computed at `now`; None = never. `roll` in 0..1 selects
+    /// the point within the jitter.
+    pub fn next_poll(&self, row: &Invoice, now: UnixMillis, roll: f64) -> Option<UnixMillis> {
+        self.next_poll_because(row, now, roll).map(|(at, _)| at)
     }
 
-    /// As `next_look`, with the rule that gave it.
-    pub fn next_look_because(
+    /// Like `next_poll`, with the rule that set the time.
+    pub fn next_poll_because(
         &self,
         row: &Invoice,
         now: UnixMillis,
@@ -55,7 +55,8 @@ impl Cadence {
         let anchor = self.next_anchor(row, now);
         match row.facts.status {
             Status::Paid | Status::Rejected => None,
-            // Anchors hang on a stored time: where the clock went back since, they lie too far off.
+            // Fixed polls are relative to a stored time; if the clock was set back since, they are
+            // too far ahead.
             Status::Expired | Status::Cancelled => {
                 let furthest = now.plus(self.horizon(row.facts.status));
                 anchor.map(|(at, because)| (at.min(furthest), because))
@@ -71,9 +72,9 @@ impl Cadence {
         }
     }
 
-    /// The next poll at an order that waits for money, from the little that is kept of a million of
-    /// them: when its row was inserted, and when it ends.
-    pub fn next_look_while_open(
+    /// The next poll of an open order, computed from the little that is kept in memory for up to a
+    /// million of them: when the row was inserted, and when the order expires.
+    pub fn next_poll_while_open(
         &self,
         created_at: UnixMillis,
         expiry: UnixMillis,
@@ -85,9 +86,9 @@ impl Cadence {
         anchor.map_or(by_age, |(at, _)| at.min(by_age))
     }
 
-    /// The poll after one that failed and was the order's own fault: the interval
-    /// doubles with each in a row, up to the greatest. There is always one, also after the last
-    /// fixed poll at an ended order: a failed poll is made up for, it does not count as made.
+    /// The next poll after one that failed because of the order itself: the interval doubles with
+    /// each failure in a row, up to the maximum. It is never None, even after the last fixed poll
+    /// of an ended order, because a failed poll must be repeated.
     pub fn after_failure(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
         let doublings = u32::try_from(row.schedule.failures.clamp(0, 31)).unwrap_or(31);
         let backed_off = self
@@ -100,14 +101,14 @@ impl Cadence {
         )
     }
 
-    /// The poll after one that the account's own trouble prevented: nobody's fault, so only the
-    /// interval of its age. What has an end of polls keeps it.
-    pub fn after_trouble(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
+    /// The next poll after one that failed because of the account, not the order: the interval for
+    /// the invoice's age, without backoff.
+    pub fn after_account_failure(&self, row: &Invoice, now: UnixMillis, roll: f64) -> UnixMillis {
         now.plus(self.interval(row, now, roll))
     }
 
-    /// The furthest that any plan for a row of this status may lie ahead; one further off comes
-    /// from a clock that went back.
+    /// The furthest ahead that a poll of an invoice in this status can be planned. A plan further
+    /// ahead means that the clock was set back.
     pub fn horizon(&self, status: Status) -> Duration {
         let last_anchor = self
             .checks_after_expiry
@@ -134,8 +135,8 @@ impl Cadence {
         self.jittered(within, roll)
     }
 
-    /// `interval` moved by its jitter; never zero, or a poll would follow itself at once. What no
-    /// `Duration` can hold stays unmoved.
+    /// `interval` moved by the jitter; never zero, which would repeat the poll at once. An interval
+    /// that overflows `Duration` stays as it is.
     fn jittered(&self, interval: Duration, roll: f64) -> Duration {
         let share = 1.0 + self.jitter * (2.0 * roll.clamp(0.0, 1.0) - 1.0);
         Duration::try_from_secs_f64(interval.as_secs_f64() * share)
@@ -143,8 +144,8 @@ impl Cadence {
             .max(SHORTEST)
     }
 
-    /// The first fixed poll that is still ahead. An order that ended before its time (cancelled)
-    /// counts from when we said so.
+    /// The first fixed poll still ahead. For an order that ended before its expiry (cancelled), the
+    /// delays count from the time that we recorded its end.
     fn next_anchor(&self, row: &Invoice, now: UnixMillis) -> Option<(UnixMillis, Because)> {
         let expiry = row.expiry();
         let base = row.facts.ended_at.map_or(expiry, |ended| ended.min(expiry));

@@ -1,13 +1,14 @@
 //! What follows from an observation about an invoice: the row to write and the event to append.
 //!
-//! Every rule of the state table lives here, and none of time: `cadence` plans the next poll.
-//! The order of judgement on an observed order: whose order is it, what sum does it ask for, what state
-//! is it in. The moves themselves are `Status::may_become`; nothing here knows a second table.
+//! The rules of the state table are here, except for timing: `cadence` plans the next poll. An
+//! observed order is judged by identity first, then by amount, then by state. `Status::may_become`
+//! is the only table of transitions.
 //!
-//! Two facts are kept against later words: that money was seen, and that a person decided. Only
-//! money that the person did not know of overrules a person.
+//! Two facts are never overwritten by later observations: that money was seen, and that a person
+//! decided. Only money that the person did not know of overrules the person.
 //!
-//! `money` says what is new about sums and transactions. One observation can lead to several events:
+//! `money` finds what is new about sums and transactions. One observation can lead to several
+//! events:
 //! a payment and its refund, two payments for an invoice that was paid before.
 
 mod absence;
@@ -19,41 +20,40 @@ mod judgement;
 mod money;
 mod order;
 mod person;
-mod rules;
 
 use self::evidence::Evidence;
 use self::judgement::Judgement;
-pub use self::rules::Rules;
 use super::event::{Event, EventType};
 use super::invoice::Invoice;
 use super::observation::Observation;
+pub use super::rules::Rules;
 use super::state::{Status, reason};
 use super::time::UnixMillis;
 use super::transaction::Transaction;
 
-/// The row as it shall be, and the event of its move, if there is one.
+/// The row to write, and the event of its transition, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The version the row must still have, else the decision is stale.
+    /// The version that the row must still have; otherwise the decision is stale.
     pub based_on_version: i64,
-    /// The planned poll that was made; a program's nudge since then survives.
+    /// The planned poll that was made. A later nudge by a program is kept.
     pub based_on_next_poll_at: Option<UnixMillis>,
     /// The new row.
     pub row: Box<Invoice>,
-    /// Whether anything but the schedule differs from what was read.
+    /// Whether anything except the schedule changed.
     pub facts_changed: bool,
-    /// Whether the provider's order was not known before.
+    /// Whether this observation revealed the provider's order.
     pub order_learned: bool,
-    /// The event, carrying the row's new version; the last of several.
+    /// The event, with the row's new version; the last one if there are several.
     pub event: Option<Box<Event>>,
-    /// Events of the same observation that come before it, in their order.
+    /// Earlier events of the same observation, in order.
     pub earlier: Vec<Event>,
-    /// Transactions that are new or have changed: to be written as the invoice's.
+    /// Transactions that are new or have changed, to be written to the invoice.
     pub transactions: Vec<Transaction>,
 }
 
 impl Decision {
-    /// Whether there is anything to write but the plan.
+    /// Whether there is anything to write except the plan.
     pub fn has_changes(&self) -> bool {
         self.facts_changed || self.event.is_some() || !self.transactions.is_empty()
     }
@@ -63,8 +63,8 @@ impl Decision {
         self.earlier.iter().chain(self.event.as_deref())
     }
 
-    /// The version of the row just before its last event: the one it was read with, unless several
-    /// follow from one observation.
+    /// The version of the row just before its last event: the version that was read, unless the
+    /// observation leads to several events.
     pub fn version_before_last(&self) -> i64 {
         let earlier = i64::try_from(self.earlier.len()).unwrap_or_default();
         self.based_on_version + earlier
@@ -99,7 +99,7 @@ pub fn decide_by(
             transaction_id: draft.transaction_id,
             ..Event::about(&row, provider, event_type, previous, observed_at)
         });
-        // The first reports the move.
+        // The first event reports the transition.
         previous = row.facts.status;
     }
     Decision {
@@ -129,7 +129,7 @@ fn observed_at(observation: &Observation) -> UnixMillis {
     }
 }
 
-/// Changes `row` as the observation demands. Returns what is to be said and written beside it.
+/// Changes `row` as the observation requires. Returns the events and transactions to write with it.
 fn judge(rules: &Rules, row: &mut Invoice, observation: Observation) -> Judgement {
     let facts = &mut row.facts;
     let event = match observation {

@@ -1,7 +1,7 @@
 //! Events: one JSON object each, CloudEvents 1.0 in structured mode, on one line.
 //!
-//! An event's id is derived from what it says, so the same fact told again after a restore of the
-//! database bears the same id, and a reader who remembers ids is never fooled.
+//! An event's id is derived from its content, so the same fact recorded again after a restore has
+//! the same id, and a consumer that remembers ids processes it once.
 
 mod metadata;
 
@@ -18,42 +18,42 @@ use super::observation::Payment;
 use super::state::Status;
 use super::time::UnixMillis;
 
-/// What kind of fact an event tells.
+/// The kind of fact that an event reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventType {
-    /// An order now exists for a requested invoice; or one not found is seen again.
+    /// An order now exists for a requested invoice, or an order that was not found is seen again.
     Pending,
-    /// The provider said PAID.
+    /// The provider reported PAID.
     Paid,
-    /// The provider said so.
+    /// The provider reported the expiry.
     Expired,
-    /// The provider said so.
+    /// The provider reported the cancellation.
     Cancelled,
-    /// The provider refuses to make the order.
+    /// The provider refuses to create the order.
     Rejected,
-    /// A person must look.
+    /// A person must decide.
     Review,
-    /// Amounts of a payment, learned after `payment.paid` was said.
+    /// Amounts of a payment, learned after `payment.paid` was recorded.
     Detailed,
-    /// Some money came, less than asked.
+    /// Some money arrived, less than the requested amount.
     Partial,
-    /// More money came for a paid invoice.
+    /// More money arrived for a paid invoice.
     Further,
-    /// All or part was returned.
+    /// All or part of the money was refunded.
     Refunded,
 }
 
-/// What tells several events of one kind and invoice apart.
+/// What distinguishes several events of one type for one invoice.
 enum ToldApartBy {
-    /// There is one only.
+    /// There is only one.
     Nothing,
     Version,
-    /// The transaction; where none is reported, the version.
+    /// The transaction, or the version where no transaction is reported.
     Transaction,
 }
 
 impl EventType {
-    /// The name on the wire.
+    /// The type's name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "payment.pending",
@@ -69,7 +69,8 @@ impl EventType {
         }
     }
 
-    /// The type that reports a move to `status`. None reports `requested`: nothing moves there.
+    /// The type that reports a transition to `status`. None for `requested`, which is the initial
+    /// state.
     pub fn of_move_to(status: Status) -> Option<Self> {
         match status {
             Status::Requested => None,
@@ -82,7 +83,7 @@ impl EventType {
         }
     }
 
-    /// A `pending` repeats when it does not follow `requested`.
+    /// A `pending` can occur again when it does not follow `requested`.
     fn told_apart_by(self, previous: Status) -> ToldApartBy {
         match self {
             Self::Paid | Self::Rejected => ToldApartBy::Nothing,
@@ -104,26 +105,26 @@ pub fn subject(prefix: &str, account: &AccountName, event_type: &str) -> String 
     format!("{prefix}.{account}.{word}")
 }
 
-/// One event, complete but for its place in the outbox.
+/// One event, complete except for its place in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Kind of fact.
     pub event_type: EventType,
     /// Provider behind the account: `walletpay`.
     pub provider: String,
-    /// Whose order it is.
+    /// The account.
     pub account: AccountName,
     /// The shop's id.
     pub external_id: ExternalId,
-    /// What held before.
+    /// The status before.
     pub previous_status: Status,
     /// All that is known after the observation.
     pub facts: Facts,
-    /// Paid after we had said expired or cancelled.
+    /// Paid after `expired` or `cancelled` was recorded.
     pub late: bool,
-    /// What a person wrote when deciding.
+    /// The note of a person who decided.
     pub note: Option<String>,
-    /// The transaction that led to it, where the provider reports one.
+    /// The transaction that caused it, where the provider reports one.
     pub transaction_id: Option<TransactionId>,
     /// Number of the event within the invoice: 1, 2, 3…
     pub version: i64,
@@ -134,7 +135,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event that reports `row` as it is now, after `previous`; it takes the next version.
+    /// The event that reports the change of `row` since `previous`; it takes the next version.
     pub fn about(
         row: &Invoice,
         provider: &str,
@@ -159,7 +160,7 @@ impl Event {
         }
     }
 
-    /// The id: the same fact has the same id for ever.
+    /// The event's id. The same fact always has the same id.
     pub fn id(&self) -> Uuid {
         let (account, external_id) = (&self.account, &self.external_id);
         let mut name = format!("{account}\n{external_id}\n{}", self.event_type.as_str());
@@ -229,8 +230,8 @@ impl Event {
     }
 }
 
-/// The event that reports an audit's finding. `about` is the invoice it concerns, its status and
-/// the version that this event takes; None where there is no invoice.
+/// The event that reports an audit finding. `about` is the invoice it concerns, its status, and the
+/// version that this event takes; None where there is no invoice.
 pub fn discrepancy_payload(
     finding: &Discrepancy,
     provider: &str,
@@ -292,7 +293,7 @@ pub fn discrepancy_payload(
 }
 
 impl CloudEvent<'_> {
-    /// The JSON text. Texts and `RawValue` only: nothing in it could fail to serialize.
+    /// The JSON text. It consists of strings and `RawValue` only, so serialization cannot fail.
     fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Names of things: accounts, invoices, orders, transactions. Text, but for the id of a row.
+//! Identifiers of accounts, invoices, orders and transactions. All are text except the row id.
 
 use std::fmt;
 

@@ -15,17 +15,17 @@ pub use super::ids::{AccountName, ExternalId, InvoiceId, OrderId, TransactionId}
 pub struct Invoice {
     /// Row id.
     pub id: InvoiceId,
-    /// Whose order it is.
+    /// The account.
     pub account: AccountName,
     /// The shop's id.
     pub external_id: ExternalId,
-    /// For creating the order.
+    /// The shop's parameters for creating the order.
     pub wish: Wish,
     /// Any JSON of the shop's, given back in every event.
     pub metadata: Option<String>,
-    /// What the provider said so far and what we made of it.
+    /// What the provider reported so far, and our status.
     pub facts: Facts,
-    /// Its transactions that are known, of providers that report them.
+    /// Its known transactions, where the provider reports them.
     pub transactions: Vec<Transaction>,
     /// Number of the last event, 0 before the first.
     pub version: i64,
@@ -37,23 +37,23 @@ pub struct Invoice {
     pub schedule: PollPlan,
 }
 
-/// What the shop asked for, besides the amount: fixed at the insert.
+/// What the shop requested, besides the amount; fixed at the insert.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
     /// Shown to the payer.
     pub description: Option<String>,
-    /// Life of the order, in seconds.
+    /// Time to pay, in seconds.
     pub timeout_s: i64,
     /// JSON object with the provider's own fields.
     pub options: Option<String>,
 }
 
-/// What is known, and what we say. A change of `status` is an event.
+/// What is known, and our status. A change of `status` is recorded as an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// What we say.
+    /// Our status.
     pub status: Status,
-    /// Why, where there is something to say.
+    /// Why the invoice has this status, where it needs an explanation.
     pub reason: Option<String>,
     /// The provider's order, once there is one.
     pub order_id: Option<OrderId>,

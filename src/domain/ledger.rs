@@ -1,34 +1,35 @@
-//! What is known of the ledger of an account whose provider keeps no orders: how far it was read
-//! without a gap, and where reading goes on.
+//! How far an account's ledger was read without a gap, and where reading continues. Used where the
+//! provider keeps no orders.
 //!
-//! A reading is a row of requests that ends when the provider has nothing more to show. What each page
-//! shows counts at once; that nothing came is told by a complete reading alone (`deadline`). All times
-//! are of the provider's clock.
+//! A reading is a series of requests that ends when the provider has nothing more to show. What
+//! each page shows counts at once; only a complete reading proves that nothing came (`deadline`).
+//! All times are by the provider's clock.
 
 use std::time::Duration;
 
 use super::observation::LedgerCoverage;
 use super::time::UnixMillis;
 
-/// At the first start, transactions so old are read too: an order may have been made before.
+/// At the first start, transactions back to this age are read, because orders may have been made
+/// before.
 pub const READ_BACK: Duration = Duration::from_hours(24);
-/// Separates the parts of the text. A cursor may hold it: it comes last.
+/// Separates the parts of the text. The cursor may contain it, so the cursor comes last.
 const SEPARATOR: char = ' ';
 
-/// A place in a ledger in the provider's own words: its module makes it and reads it.
+/// A position in a ledger, in a format that only the provider's module reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerCursor(pub String);
 
-/// Where reading goes on after a page.
+/// Where reading continues after a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerStep {
-    /// More may be there: the reading goes on here.
+    /// More may follow; the reading continues here.
     More(LedgerCursor),
-    /// The reading is complete. The next one begins here.
+    /// The reading is complete. The next one starts here.
     End {
-        /// Its place.
+        /// The position.
         cursor: LedgerCursor,
-        /// All that happened before this moment was shown; None where the provider tells no time.
+        /// Everything before this moment was shown; None if the provider reports no time.
         through: Option<UnixMillis>,
     },
 }
@@ -38,11 +39,11 @@ pub enum LedgerStep {
 pub struct Ledger {
     /// Where the next request reads; None before the first page.
     cursor: Option<LedgerCursor>,
-    /// All that happened since then was read.
+    /// Everything that happened since then was read.
     from: Option<UnixMillis>,
-    /// When the reading that goes on was begun; None between two readings.
+    /// When the current reading began; None between two readings.
     began_at: Option<UnixMillis>,
-    /// Whether a reading goes on.
+    /// Whether a reading is in progress.
     is_reading: bool,
 }
 
@@ -55,22 +56,23 @@ impl Ledger {
         }
     }
 
-    /// Where the next request reads; None at the very beginning.
+    /// Where the next request reads; None before the first page.
     pub fn cursor(&self) -> Option<&LedgerCursor> {
         self.cursor.as_ref()
     }
 
-    /// From when on transactions are read; None before the provider told its time.
+    /// The start of the time range that is read; None before the provider reported its time.
     pub fn from(&self) -> Option<UnixMillis> {
         self.from
     }
 
-    /// Whether a reading goes on.
+    /// Whether a reading is in progress.
     pub fn is_reading(&self) -> bool {
         self.is_reading
     }
 
-    /// Takes in a page that was answered at `answered_at`. At the end of a reading: what it covers.
+    /// Records a page that was answered at `answered_at`. Returns what the reading covers if it is
+    /// complete.
     pub fn learn(
         &mut self,
         step: LedgerStep,
@@ -100,7 +102,7 @@ impl Ledger {
         }
     }
 
-    /// As kept in the database: `from began_at cursor`, `-` for what is not known.
+    /// The text kept in the database: `from began_at cursor`, with `-` for an unknown part.
     pub fn to_text(&self) -> Option<String> {
         let cursor = self.cursor.as_ref()?;
         let time =
@@ -113,8 +115,8 @@ impl Ledger {
         Some(format!("{} {began} {}", time(self.from), cursor.0))
     }
 
-    /// Reads what `to_text` wrote. What cannot be read is as if nothing were known: the ledger is read
-    /// anew.
+    /// Parses the output of `to_text`. A text that cannot be parsed counts as nothing known: the
+    /// ledger is read from the start.
     pub fn parse(text: &str) -> Self {
         Self::parse_parts(text).unwrap_or_default()
     }

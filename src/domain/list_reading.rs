@@ -1,20 +1,20 @@
-//! A reading of the whole order list, page by page from the oldest order on, and when it is complete.
+//! A reading of the whole order list, page by page from the oldest order, and when it is complete.
 //!
-//! A page that is not full does not end it: a provider may put fewer orders on a page than it is asked
-//! for. It is complete when it has come to as many orders as the provider had counted before it began,
-//! or when a page behind the last one brings nothing more.
+//! A short page does not end it, because a provider may put fewer orders on a page than requested.
+//! It is complete when it has reached the number of orders that the provider counted before it
+//! began, or when a page after the last one shows nothing new.
 
-/// Items read again at the begin of a page, since near-simultaneous orders may swap places.
+/// Items read again at the start of a page, since near-simultaneous orders may swap places.
 const OVERLAP: u64 = 8;
 
-/// How far a reading is. Positions count from 0, the oldest order.
+/// The progress of a reading. Positions count from 0, the oldest order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListReading {
-    /// Orders that the provider had counted; None where it could not be asked.
+    /// Number of orders counted by the provider; None if the count is not available.
     counted: Option<u64>,
     next: u64,
     end: u64,
-    /// The last page brought nothing new: the next one begins behind it.
+    /// The last page showed nothing new; the next one begins after it.
     looks_behind: bool,
     is_complete: bool,
 }
@@ -41,8 +41,8 @@ impl ListReading {
         self.end
     }
 
-    /// The page from `next` on had so many items; `shows_new` is whether one of them was not on the
-    /// page before.
+    /// Records a page from `next` on with `items` items; `shows_new` is whether one of them was not
+    /// on the previous page.
     pub fn learn(&mut self, items: u64, shows_new: bool) {
         if items == 0 || !shows_new && self.looks_behind {
             self.is_complete = true;
@@ -63,7 +63,8 @@ impl ListReading {
 mod tests {
     use super::*;
 
-    /// Reads a list of `orders` from a provider that puts at most `cap` on a page. Returns the pages.
+    /// Reads a list of `orders` from a provider that puts at most `cap` on a page. Returns the
+    /// number of pages.
     fn read(orders: u64, cap: u64, counted: Option<u64>) -> usize {
         let mut reading = ListReading::new(counted);
         let mut last = 0..0;
@@ -88,7 +89,8 @@ mod tests {
         for orders in [0, 1, 8, 9, 100, 250] {
             for cap in [1, 2, 7, 8, 9, 100, 10_000] {
                 for counted in [None, Some(orders), Some(orders + 5), Some(0)] {
-                    // A count of less than there is ends it early, by what was true when it was made.
+                    // A count below the real number ends it early, in line with the time of the
+                    // count.
                     if counted.is_none_or(|counted| counted >= orders) {
                         read(orders, cap, counted);
                     }

@@ -1,10 +1,10 @@
-//! The pure part: no async, no clock, no log, no I/O.
+//! The pure part: no async, no clock, no logging, no I/O.
 //!
-//! `state` names the states and the moves between them, `decide` turns an observation about an invoice into
-//! the row to write and the event to append, `cadence` says when to poll again, `planner` by which
-//! requests, `listing` what is known of the provider's order list, `deadline` when a ledger's silence
-//! ends an invoice. The rest is vocabulary: `invoice`, `observation`, `transaction`, `money`, `event`,
-//! `time`.
+//! `state` has the states and the transitions between them. `decide` turns an observation of an
+//! invoice into the row to write and the event to append. `cadence` computes when to poll again,
+//! `planner` with which requests. `listing` holds what is known of the provider's order list, and
+//! `deadline` decides when the absence of a payment in a ledger ends an invoice. The rest is
+//! vocabulary: `invoice`, `observation`, `transaction`, `money`, `event`, `time`.
 
 pub mod account;
 pub mod audit;
@@ -21,6 +21,8 @@ pub mod listing;
 pub mod money;
 pub mod observation;
 pub mod planner;
+pub mod reschedule;
+pub mod rules;
 pub mod state;
 pub mod text;
 pub mod time;

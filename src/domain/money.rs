@@ -1,35 +1,35 @@
 //! Money: a decimal and a currency code, both kept as the text that was given.
 //!
 //! Never a float: rates have up to 19 digits after the point. Compared by value, so `1.0` agrees
-//! with `1.00`, and `1.7E-7`, as Java and Python write it, with `0.00000017`; shown exactly as it
-//! came. What programs give is a plain decimal; only providers write exponents.
+//! with `1.00`, and `1.7E-7`, as Java and Python write it, with `0.00000017`; shown exactly as
+//! received. Shops give plain decimals; only providers write exponents.
 
 use std::borrow::Cow;
 
 use bigdecimal::BigDecimal;
 
-/// Longest decimal that is read, in characters. Real ones stay under 40.
+/// Longest decimal that is parsed, in characters. Real ones stay under 40.
 const LONGEST_DECIMAL: usize = 64;
-/// Largest exponent that is read, either way. Real ones stay under 20.
+/// Largest exponent that is parsed, positive or negative. Real ones stay under 20.
 const LARGEST_EXPONENT: usize = 64;
 
 /// An amount in one currency. The code is open text: providers add and rename currencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Money {
-    /// A decimal, as written by whoever named it.
+    /// A decimal, as received.
     pub value: String,
     /// Currency code, as on the wire: `USD`, `TON`.
     pub currency: String,
 }
 
 impl Money {
-    /// Whether both are the same sum: equal value, same currency. A value that is no decimal agrees
-    /// with nothing.
+    /// Whether both are the same sum: equal value, same currency. A value that is not a decimal
+    /// agrees with nothing.
     pub fn agrees_with(&self, other: &Self) -> bool {
         self.agrees_where(other, &[])
     }
 
-    /// The same where a provider writes one currency by several codes, `one_currency`.
+    /// Like `agrees_with`, where a provider has several codes, `one_currency`, for one currency.
     pub fn agrees_where(&self, other: &Self, one_currency: &[&str]) -> bool {
         let is_of_it = |money: &Self| one_currency.contains(&money.currency.as_str());
         let is_same = self.currency == other.currency || is_of_it(self) && is_of_it(other);
@@ -50,14 +50,14 @@ impl Money {
         Self { value, ..self }
     }
 
-    /// Whether there is any.
+    /// Whether the amount is above zero.
     pub fn is_positive(&self) -> bool {
         parse(&self.value).is_some_and(|value| value > 0)
     }
 }
 
-/// A decimal and a currency code in the one spelling that all equal sums share: digits before and
-/// after the point without needless zeros, one name for a currency. None for what is no decimal.
+/// A decimal and a currency code in the canonical spelling of all equal sums: no needless zeros,
+/// one code for a currency. None if the value is not a decimal.
 pub fn canonical<'a>(value: &str, currency: &'a str) -> Option<(String, String, &'a str)> {
     let value = plain(value)?;
     let (whole, fraction) = value.split_once('.').unwrap_or((&value, ""));
@@ -76,7 +76,8 @@ pub fn same_value(a: &str, b: &str) -> bool {
     }
 }
 
-/// The sum of plain decimals, as one. None for no values, and where one is no plain decimal.
+/// The sum of plain decimals, as a plain decimal. None if there are no values or one is not a plain
+/// decimal.
 pub fn sum<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let mut total: Option<BigDecimal> = None;
     for value in values {
@@ -89,7 +90,8 @@ pub fn sum<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<String> {
     total.map(|total| total.to_plain_string())
 }
 
-/// `from` less `taken`, as a plain decimal. None where one is no decimal, or less than nothing is left.
+/// `from` minus `taken`, as a plain decimal. None if one is not a decimal, or the result is
+/// negative.
 pub fn difference(from: &str, taken: &str) -> Option<String> {
     let left = parse(from)? - parse(taken)?;
     (left >= 0).then(|| left.to_plain_string())
@@ -105,8 +107,8 @@ pub fn is_plain_decimal(text: &str) -> bool {
     text.len() <= LONGEST_DECIMAL && digits(whole) && fraction.is_none_or(digits)
 }
 
-/// A decimal, with or without an exponent (`1.7E-7`, `1e1`), as a plain decimal of the same value.
-/// None for what is no decimal, and for exponents that no sum of money has.
+/// Converts a decimal, with or without an exponent (`1.7E-7`, `1e1`), to a plain decimal of the
+/// same value. None if it is not a decimal, or the exponent is out of range.
 pub fn plain(text: &str) -> Option<Cow<'_, str>> {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
         return is_plain_decimal(text).then_some(Cow::Borrowed(text));
@@ -123,7 +125,7 @@ pub fn plain(text: &str) -> Option<Cow<'_, str>> {
     (places <= LARGEST_EXPONENT).then(|| Cow::Owned(shifted(mantissa, places, is_negative)))
 }
 
-/// A plain decimal with its point moved so many places to the right, or to the left.
+/// Moves the point of a plain decimal by `places`, to the right or to the left.
 fn shifted(decimal: &str, places: usize, to_the_left: bool) -> String {
     let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
     let (digits, point) = if to_the_left {
@@ -148,8 +150,8 @@ fn parse(text: &str) -> Option<BigDecimal> {
     plain(text)?.parse().ok()
 }
 
-/// One spelling for what a provider may write by several codes. A fingerprint of what was shown, so that a
-/// page shows nothing new where only the code changed; whether sums agree is told by `Money` alone.
+/// One spelling for a currency with several codes. Used only for the fingerprint of an observation,
+/// so that a changed code alone is not a change; `Money` decides whether sums agree.
 fn canonical_currency(code: &str) -> &str {
     if code == "GRAM" { "TON" } else { code }
 }

@@ -1,4 +1,4 @@
-//! Observations: what a provider said about one order, in words that every provider shares.
+//! Observations: what a provider reported about one order, in terms shared by all providers.
 
 use super::ids::{ExternalId, OrderId};
 use super::money::Money;
@@ -8,24 +8,24 @@ use super::transaction::Transaction;
 /// The state of an order at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrderState {
-    /// Can still be paid.
+    /// It can still be paid.
     Open,
-    /// Some money came, less than asked.
+    /// Some money arrived, less than the requested amount.
     Partial,
     /// The money is held, not captured.
     Authorized,
-    /// Money was taken.
+    /// The money was captured.
     Paid,
     /// Its time ran out.
     Expired,
-    /// Ended by someone.
+    /// It was cancelled.
     Cancelled,
-    /// A word we do not know: says nothing, is reported.
+    /// An unknown status; it causes no transition and is reported.
     Unknown,
 }
 
 impl OrderState {
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 7] = [
         Self::Open,
         Self::Partial,
@@ -44,11 +44,11 @@ pub struct Payment {
     pub value: Option<String>,
     /// Currency the payer paid in; usually not the order's.
     pub currency: Option<String>,
-    /// What the provider kept, in the same currency.
+    /// The provider's fee, in the same currency.
     pub fee: Option<String>,
-    /// What the store got, in the same currency.
+    /// The amount that the store received, in the same currency.
     pub net: Option<String>,
-    /// Turns order currency into payment currency.
+    /// Factor from the order's currency to the payment's currency.
     pub exchange_rate: Option<String>,
 }
 
@@ -62,45 +62,45 @@ impl Payment {
 /// Sums of money so far, in the invoice's currency.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// What came.
+    /// Received.
     pub received: Option<Money>,
-    /// What was returned.
+    /// Refunded.
     pub refunded: Option<Money>,
-    /// When some was returned last, by the provider's clock.
+    /// Time of the last refund, by the provider's clock.
     pub refunded_at: Option<UnixMillis>,
 }
 
-/// What a provider reports of the money that moved, besides the payment's own amounts.
+/// Movements of money that a provider reports, besides the payment's own amounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedMoney {
-    /// Sums so far; what is left out is added up from the transactions.
+    /// Sums so far; a sum left out is added up from the transactions.
     pub sums: Sums,
     /// The payment was made in the provider's test mode.
     pub is_test: bool,
-    /// Movements of money of this order or label, known ones among them.
+    /// Transactions of this order or label, including known ones.
     pub transactions: Vec<Transaction>,
 }
 
-/// One thing the provider said about one order.
+/// What the provider reported about one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedOrder {
     /// The provider's id, as text.
     pub order_id: OrderId,
     /// Its state.
     pub state: OrderState,
-    /// The state in the provider's own word: `ACTIVE`.
+    /// The provider's own name of the state: `ACTIVE`.
     pub provider_status: String,
     /// When the answer came.
     pub observed_at: UnixMillis,
-    /// Ours, where the provider reports it.
+    /// Our id, where the provider reports it.
     pub external_id: Option<ExternalId>,
     /// Short id for people.
     pub number: Option<String>,
-    /// What the order asks for (not what was paid).
+    /// The amount of the order (not the amount paid).
     pub amount: Option<Money>,
-    /// When the order was made, by the provider's clock.
+    /// When the order was created, by the provider's clock.
     pub created_at: Option<UnixMillis>,
-    /// When it ends, by the provider's clock.
+    /// When it expires, by the provider's clock.
     pub expires_at: Option<UnixMillis>,
     /// When it was paid, by the provider's clock. None unless paid.
     pub paid_at: Option<UnixMillis>,
@@ -114,13 +114,13 @@ pub struct ObservedOrder {
     pub money: ObservedMoney,
 }
 
-/// What the ledger of a provider without orders reports about one invoice, found by its label. Only the
-/// provider's own module can judge the sum: enough, less, or under way.
+/// What the ledger of a provider without orders shows for one invoice, found by its label. Only the
+/// provider's module can judge the sum: enough, too little, or in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerObservation {
-    /// `Open` while a payment is under way, `Partial` or `Paid`.
+    /// `Open` while a payment is in progress, else `Partial` or `Paid`.
     pub state: OrderState,
-    /// The state in the provider's own word.
+    /// The provider's own name of the state.
     pub provider_status: String,
     /// When the answer came.
     pub observed_at: UnixMillis,
@@ -132,38 +132,38 @@ pub struct LedgerObservation {
     pub money: ObservedMoney,
 }
 
-/// How far a complete reading of a ledger reached, all by the provider's clock.
+/// The range of a complete reading of a ledger, by the provider's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerCoverage {
     /// When its first request was answered (HTTP `Date`).
     pub began_at: UnixMillis,
-    /// Without a gap from here,
+    /// Start of the range without a gap.
     pub from: UnixMillis,
-    /// up to here.
+    /// End of the range.
     pub through: UnixMillis,
 }
 
 impl ObservedOrder {
-    /// Whether it reports a payment and not, in a form that can be read, how much was paid.
+    /// Whether a payment is reported but its amount is missing or unreadable.
     pub fn lacks_paid_amount(&self) -> bool {
         let value = self.payment.as_ref().and_then(|paid| paid.value.as_ref());
         self.state == OrderState::Paid && value.is_none()
     }
 }
 
-/// What is new about one invoice. "Could not ask" is no observation and has a type of its own, in
-/// `provider`: nothing here can stand for it.
+/// What is new about one invoice. A failed request is not an observation and has a type of its own,
+/// `provider::ProviderError`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
     /// The provider reported the order.
     Seen(ObservedOrder),
     /// The ledger of a provider without orders reports payments for the invoice.
     Ledger(LedgerObservation),
-    /// A complete reading of such a ledger reported no payment that was not known.
+    /// A complete reading of such a ledger shows no payment that was not known.
     NothingUntil {
         /// When its last answer came.
         observed_at: UnixMillis,
-        /// How far it reached.
+        /// Its range.
         reading: LedgerCoverage,
     },
     /// The provider cannot have a payment under the invoice's external id.
@@ -171,36 +171,36 @@ pub enum Observation {
         /// When that was found.
         observed_at: UnixMillis,
     },
-    /// The provider says it has no such order.
+    /// The provider reports that it has no such order.
     NotFound {
-        /// When it said so.
+        /// When the answer came.
         observed_at: UnixMillis,
-        /// Whether it may be believed: the grace is over and the account's service is shown to
+        /// Whether it may be believed: the grace is over, and the account's service is known to
         /// work.
         counts: bool,
     },
-    /// The order of a requested invoice exists now (made by this request or an earlier one).
+    /// The order of a requested invoice exists (created by this request or an earlier one).
     Created(ObservedOrder),
-    /// The requested invoice can be paid at this link: the provider keeps no orders.
+    /// The requested invoice can be paid by this link; the provider keeps no orders.
     LinkMade {
         /// When it was made.
         observed_at: UnixMillis,
-        /// The link, complete.
+        /// The complete link.
         pay_link: String,
     },
-    /// The provider refuses to make the order, in its own words.
+    /// The provider refuses to create the order.
     CreationRefused {
-        /// When it said so.
+        /// When the answer came.
         observed_at: UnixMillis,
-        /// Its words, on one line.
+        /// The provider's message, on one line.
         reason: String,
     },
     /// An order with other parameters has the invoice's external id.
     CreationConflict {
-        /// When it said so.
+        /// When the answer came.
         observed_at: UnixMillis,
     },
-    /// The order was not made in time and will not be.
+    /// The order was not created in time and will not be.
     CreationTooLate {
         /// When that was found.
         observed_at: UnixMillis,
@@ -209,7 +209,7 @@ pub enum Observation {
     Resolved {
         /// When.
         observed_at: UnixMillis,
-        /// As what.
+        /// The decision.
         verdict: Verdict,
         /// Why, for the record.
         note: String,
@@ -219,10 +219,10 @@ pub enum Observation {
 /// What a person may decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The money came.
+    /// The money was received.
     Paid,
-    /// Nobody paid in time.
+    /// The time to pay ran out.
     Expired,
-    /// Ended by someone.
+    /// The invoice was cancelled.
     Cancelled,
 }

@@ -1,23 +1,23 @@
-//! The states of an invoice, and which moves between them exist.
+//! The states of an invoice and the transitions between them.
 
 use std::fmt;
 
-/// What we say about an invoice. Written to `invoices.status`.
+/// Our status of an invoice. Written to `invoices.status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// No order yet: to be created.
+    /// No order yet; it has to be created.
     Requested,
     /// Waiting for money.
     Pending,
-    /// The provider said PAID. Final.
+    /// The provider reported PAID. Final.
     Paid,
-    /// The provider said so.
+    /// The provider reported the expiry.
     Expired,
-    /// The provider said so.
+    /// The provider reported the cancellation.
     Cancelled,
     /// The provider refuses to create the order. Final.
     Rejected,
-    /// A person must look; the invoice's reason says why.
+    /// A person must decide; the invoice's reason explains why.
     Review,
 }
 
@@ -33,7 +33,7 @@ impl Status {
         Self::Review,
     ];
 
-    /// The word in the database and in events.
+    /// The name in the database and in events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "requested",
@@ -46,13 +46,13 @@ impl Status {
         }
     }
 
-    /// The status a word names.
+    /// Parses the name that `as_str` returns.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
-    /// Whether the table of moves leads from here to `next`. The triggers of the database hold
-    /// every writer to the same table.
+    /// Whether the table of transitions allows `next` after this status. Database triggers enforce
+    /// the same table for all writers.
     pub fn may_become(self, next: Self) -> bool {
         use Status::{Cancelled, Expired, Paid, Pending, Rejected, Requested, Review};
         match self {
@@ -71,34 +71,35 @@ impl fmt::Display for Status {
     }
 }
 
-/// Why an invoice is in `review`, or what was odd about the last answer. Written to
-/// `invoices.reason`; a refusal of the provider stands there in its own words instead.
+/// Reasons why an invoice is in `review`, and anomalies of the last answer. Written to
+/// `invoices.reason`; for a refusal by the provider, that column has the provider's message
+/// instead.
 pub mod reason {
-    /// The provider's amount is not the expected one. In `review`.
+    /// The provider's amount differs from the expected one. In `review`.
     pub const AMOUNT_MISMATCH: &str = "amount_mismatch";
-    /// The order bears another external id than the invoice. In `review`.
+    /// The order has another external id than the invoice. In `review`.
     pub const EXTERNAL_ID_MISMATCH: &str = "external_id_mismatch";
     /// An order with other parameters exists for this external id. In `review`.
     pub const CREATE_CONFLICT: &str = "create_conflict";
-    /// The provider does not know the order. In `review`; ends by itself when it is seen again.
+    /// The provider does not know the order. In `review`, until the order is seen again.
     pub const ORDER_NOT_FOUND: &str = "order_not_found";
-    /// Some of the money came. At `pending` it waits for the rest; in `review` the order ended.
+    /// Part of the money arrived. At `pending` it waits for the rest; in `review` the order ended.
     pub const PARTIALLY_PAID: &str = "partially_paid";
     /// The money is held at the provider, not captured. At `pending`.
     pub const AUTHORIZED: &str = "authorized";
     /// Paid in the provider's test mode. In `review`.
     pub const TEST_PAYMENT: &str = "test_payment";
-    /// The provider cannot have a payment under the external id. In `review`.
+    /// The provider cannot have a payment under this external id. In `review`.
     pub const EXTERNAL_ID_INVALID: &str = "external_id_invalid";
-    /// The ledger shows no payment up to the deadline. At `expired`.
+    /// The ledger shows no payment before the deadline. At `expired`.
     pub const DEADLINE: &str = "deadline";
-    /// The provider used a status word that we do not know.
+    /// The provider reported an unknown status.
     pub const UNKNOWN_STATUS: &str = "unknown_status";
-    /// The provider seems to take a final state back.
+    /// The provider contradicts a final state.
     pub const CONTRADICTION: &str = "contradiction";
-    /// The configuration does not know the invoice's account.
+    /// The invoice's account is not in the configuration.
     pub const UNKNOWN_ACCOUNT: &str = "unknown_account";
-    /// The order was not made in time: `timeout_seconds` after the insert.
+    /// The order was not created in time, `timeout_seconds` after the insert.
     pub const TOO_LATE: &str = "too_late";
     /// A person decided.
     pub const RESOLVED: &str = "resolved";

@@ -1,10 +1,10 @@
-//! Texts that strangers write: made harmless before they reach a terminal, a log line or a column.
+//! Sanitizes text from outside before it reaches a terminal, a log line or a column.
 
-/// Longest text of a provider that is kept, in characters.
+/// Longest provider text that is kept, in characters.
 const LONGEST: usize = 500;
 
-/// `text` on one line, without control characters (C0, DEL, C1) and without the characters that
-/// turn the direction of writing, cut to 500 characters.
+/// `text` on one line, without control characters (C0, DEL, C1) and without bidirectional
+/// formatting characters, cut to 500 characters.
 pub fn one_line(text: &str) -> String {
     let mut kept: String = text.chars().map(harmless).take(LONGEST).collect();
     kept.truncate(kept.trim_end().len());

@@ -8,15 +8,15 @@ use std::time::Duration;
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// Reads an RFC 3339 time. Providers print fractions of 0 to 9 digits: what is finer than a
-    /// millisecond is cut.
+    /// Parses an RFC 3339 time. Providers write fractions of 0 to 9 digits; digits below a
+    /// millisecond are cut.
     pub fn parse(text: &str) -> Option<Self> {
         let time: jiff::Timestamp = text.trim().parse().ok()?;
         Some(Self(time.as_millisecond()))
     }
 
-    /// Reads a date and a time of day that name no zone, of a provider that means UTC by them:
-    /// `2026-01-01 12:00:00.000000`. A time with a zone is read as such.
+    /// Parses a date and a time of day without a zone, for providers that mean UTC: `2026-01-01
+    /// 12:00:00.000000`. A time with a zone is parsed as such.
     pub fn parse_without_zone(text: &str) -> Option<Self> {
         Self::parse(text).or_else(|| {
             let time: jiff::civil::DateTime = text.trim().parse().ok()?;
@@ -25,13 +25,13 @@ impl UnixMillis {
         })
     }
 
-    /// Its day in UTC: year, month and day of the month.
+    /// The day in UTC: year, month and day of the month.
     pub fn utc_date(self) -> (i16, i8, i8) {
         let date = jiff::tz::TimeZone::UTC.to_datetime(timestamp(self)).date();
         (date.year(), date.month(), date.day())
     }
 
-    /// Time since `earlier`, zero when the clock went back in between.
+    /// Time since `earlier`; zero if the clock was set back in between.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -49,15 +49,15 @@ impl UnixMillis {
     }
 }
 
-/// RFC 3339 with three digits of fraction: `2026-11-21T20:44:00.123Z`. What lies outside the years
-/// that format can name is shown as the nearest end.
+/// RFC 3339 with three digits of fraction: `2026-11-21T20:44:00.123Z`. A time outside the years of
+/// the format is shown as the nearest valid one.
 impl fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}", timestamp(*self))
     }
 }
 
-/// The same point, or the nearest one that the calendar knows.
+/// The same time, or the nearest one that the calendar can represent.
 fn timestamp(at: UnixMillis) -> jiff::Timestamp {
     let limits = jiff::Timestamp::MIN.as_millisecond()..=jiff::Timestamp::MAX.as_millisecond();
     let millis = at.0.clamp(*limits.start(), *limits.end());

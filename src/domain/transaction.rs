@@ -7,7 +7,7 @@ use super::ids::{ExternalId, TransactionId};
 use super::money::{self, Money};
 use super::time::UnixMillis;
 
-/// Which way the money went.
+/// The direction of a movement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// To the store.
@@ -17,7 +17,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The word in the database and in reports.
+    /// The name in the database and in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::In => "in",
@@ -25,7 +25,7 @@ impl Direction {
         }
     }
 
-    /// The direction a word names.
+    /// Parses the name that `as_str` returns.
     pub fn parse(word: &str) -> Option<Self> {
         [Self::In, Self::Out]
             .into_iter()
@@ -33,22 +33,22 @@ impl Direction {
     }
 }
 
-/// What became of a transaction.
+/// The status of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TransactionStatus {
     /// The money moved. Final.
     Succeeded,
-    /// It may still move.
+    /// The money may still move.
     InProgress,
-    /// It did not move.
+    /// The money did not move.
     Refused,
 }
 
 impl TransactionStatus {
-    /// Every status.
+    /// All statuses.
     pub const ALL: [Self; 3] = [Self::Succeeded, Self::InProgress, Self::Refused];
 
-    /// The word in the database and in reports.
+    /// The name in the database and in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -57,7 +57,7 @@ impl TransactionStatus {
         }
     }
 
-    /// The status a word names.
+    /// Parses the name that `as_str` returns.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
@@ -66,29 +66,29 @@ impl TransactionStatus {
 /// One movement of money, as the provider reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// The provider's id. A refund may bear that of its payment.
+    /// The provider's id. A refund may have the id of its payment.
     pub id: TransactionId,
-    /// Which way.
+    /// Its direction.
     pub direction: Direction,
-    /// The label as reported: whose payment it claims to be.
+    /// The label as reported, which names the invoice.
     pub external_id: Option<ExternalId>,
     /// How much.
     pub amount: Money,
-    /// Whether the amount is what is left after commission.
+    /// Whether the amount is net of commission.
     pub is_net: bool,
-    /// What became of it.
+    /// Its status.
     pub status: TransactionStatus,
     /// When, by the provider's clock.
     pub happened_at: UnixMillis,
 }
 
 impl Transaction {
-    /// Whether the money moved, in this direction.
+    /// Whether the money moved in this direction.
     pub fn has_moved(&self, direction: Direction) -> bool {
         self.direction == direction && self.status == TransactionStatus::Succeeded
     }
 
-    /// Whether both are the same entry of a ledger, whatever is reported about it.
+    /// Whether both are the same entry of a ledger, even if other details differ.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.direction == other.direction && self.id == other.id
     }
@@ -111,8 +111,8 @@ pub fn by_label(transactions: Vec<Transaction>) -> HashMap<ExternalId, Vec<Trans
     by_label
 }
 
-/// The sum of what moved in one direction, in the currency of `like`, else of the first. None where
-/// nothing moved.
+/// The sum of the movements in one direction, in the currency of `like`, else of the first
+/// movement. None if nothing moved.
 pub fn moved_sum(
     transactions: &[Transaction],
     direction: Direction,

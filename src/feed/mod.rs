@@ -9,7 +9,7 @@ mod subscribe;
 pub use pattern::{Pattern, PatternError};
 pub use subscribe::{SubscribeError, Subscription, is_consumer_name};
 
-/// How events are written.
+/// The format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Frames as a NATS subscriber receives them.
@@ -25,7 +25,7 @@ pub enum Format {
 pub struct Frame<'a> {
     /// Subject, without white space.
     pub subject: &'a str,
-    /// By which a consumer recognises a repeated event.
+    /// By which a consumer recognizes a repeated event.
     pub event_id: &'a str,
     /// One JSON object on one line.
     pub payload: &'a str,

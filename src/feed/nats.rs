@@ -1,13 +1,13 @@
 //! Two frames of the NATS client protocol: what a subscriber reads and what a publisher sends.
 //!
-//! Lengths count bytes, and none counts the line end that closes a frame.
+//! Lengths are in bytes and do not include the line end of a frame.
 
 use super::Frame;
 
 /// The first line of a publisher. A server refuses `HPUB` unless headers were announced.
 pub const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n";
 
-/// The subscription that a message answers. There is one only.
+/// The subscription id of a message. There is only one.
 const SUBSCRIPTION: &str = "1";
 
 /// Appends `MSG <subject> 1 <bytes>`, the payload, and their line ends.
@@ -18,7 +18,7 @@ pub fn message(frame: &Frame<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends `HPUB <subject> <header bytes> <total bytes>`, the header with the event's id, by which
-/// JetStream knows a repetition, the payload, and their line ends.
+/// JetStream recognizes a repeated event, the payload, and their line ends.
 pub fn publication(frame: &Frame<'_>, out: &mut Vec<u8>) {
     let header = ["NATS/1.0\r\nNats-Msg-Id: ", frame.event_id, "\r\n\r\n"];
     let header_bytes: usize = header.iter().map(|part| part.len()).sum();

@@ -85,7 +85,7 @@ impl Pattern {
             .tokens
             .iter()
             .all(|token| subject_tokens.next().is_some_and(|told| token.is(told)));
-        // The subject has been read as far as the pattern's tokens reach.
+        // The subject was compared up to the length of the pattern.
         head_agrees && subject_tokens.next().is_some() == self.open_ended
     }
 }

@@ -5,10 +5,10 @@ use super::{Pattern, PatternError};
 /// Longest name of a consumer, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// What a client asks for.
+/// A client's subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// The consumer whose position it is.
+    /// The consumer whose position is used.
     pub consumer: String,
     /// Which events; None = all.
     pub pattern: Option<Pattern>,
@@ -67,8 +67,8 @@ impl Subscription {
     }
 }
 
-/// Whether `name` can be a consumer's: 1 to 64 characters, no spaces, no control characters. The
-/// database's own rule, character by character: what a program has inserted can be read.
+/// Whether `name` is a valid name of a consumer: 1 to 64 characters, no spaces, no control
+/// characters. The same rule as in the database, so that every inserted name can be read.
 pub fn is_consumer_name(name: &str) -> bool {
     let length = name.chars().take(LONGEST_NAME + 1).count();
     let is_refused = |c: char| matches!(c, '\0'..=' ' | '\u{7f}'..='\u{a0}');

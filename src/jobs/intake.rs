@@ -1,5 +1,6 @@
-//! Intake: invoices whose account nobody looks after are told so, and plans that a clock gone back
-//! left too far ahead are brought back; and what others borrow of a request budget is lent. New rows themselves need no intake: they are due.
+//! Intake: marks invoices of accounts that are not configured, corrects plans that lie too far
+//! ahead because the clock was set back, and lends parts of rate limits. New rows need no intake:
+//! they are due at once.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use crate::jobs::Heartbeat;
 use crate::jobs::lending::Lender;
 use crate::store::{Store, StoreError};
 
-/// Plans are checked this often, even when no jump of the clock was noticed.
+/// Plans are checked this often, even if no jump of the clock was noticed.
 const CHECK_PLANS_EVERY: Duration = Duration::from_mins(10);
-/// A wall clock that loses more than this against the monotonic one has jumped.
+/// If the wall clock loses more than this against the monotonic one, it was set back.
 const JUMP: Duration = Duration::from_secs(1);
-/// Plans that one transaction brings back: others want to write too.
+/// Maximum number of plans that one transaction corrects, so that other programs can write.
 const BROUGHT_A_TURN: u32 = 1000;
 
-/// The duty.
+/// The intake task.
 pub struct Intake {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -56,7 +57,7 @@ impl Intake {
         }
     }
 
-    /// The same, which also sees to what processes beside the daemon borrow.
+    /// Also lends parts of rate limits to processes beside the daemon.
     #[must_use]
     pub fn lending(self, lender: Lender) -> Self {
         Self {
@@ -65,7 +66,7 @@ impl Intake {
         }
     }
 
-    /// One turn: cheap when nothing was written since the last. Tells whether something was.
+    /// One run; cheap if nothing was written since the last one. Returns whether anything was.
     pub async fn run_once(&mut self) -> Result<bool, StoreError> {
         self.heartbeat.beat(self.clock.monotonic());
         self.check_plans().await?;
@@ -114,7 +115,7 @@ impl Intake {
         let mut brought = 0;
         loop {
             let store = &self.store;
-            // Now, not at the beginning: whoever reads the queue in order has passed that by.
+            // Now, not in the past: the queue is read in order and has passed that time.
             let now = self.clock.now();
             let some = store
                 .clamp_future_plans(&horizons, now, BROUGHT_A_TURN)

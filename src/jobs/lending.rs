@@ -1,9 +1,10 @@
-//! Lending: a process beside the daemon, such as the `audit` command, borrows a part of an account's
-//! request budget through the database.
+//! Lending: a process beside the daemon, such as the `audit` command, borrows a part of an
+//! account's rate limit through the database.
 //!
-//! It asks with a time at which the loan ends, and asks again before. The daemon first makes its own
-//! limits smaller, then notes until when; only what is noted counts. So both together never exceed what
-//! is configured, whoever is late, and a borrower that was killed keeps nothing for long.
+//! Its request contains the end of the loan and is renewed before that. The daemon first reduces
+//! its own limits and then records the end of the loan; the loan is valid only when recorded. So
+//! both together never exceed the configured limits, even if one of them is late, and a borrower
+//! that was killed keeps nothing for long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,10 @@ use crate::domain::time::UnixMillis;
 use crate::limit::{Limits, SharedLimiter};
 use crate::store::{BudgetAsk, Store, StoreError};
 
-/// How long a loan lasts that is not asked for again.
+/// Duration of a loan that is not renewed.
 pub const LOAN: Duration = Duration::from_secs(15);
-/// A loan that seems to last longer than this was asked for by another clock, or before this one
-/// went back.
+/// A loan that seems to last longer than this was requested by another clock, or before this one
+/// was set back.
 const LONGEST_LOAN: Duration = Duration::from_secs(30);
 
 /// The lending side, for all accounts of a daemon.
@@ -27,21 +28,21 @@ pub struct Lender {
     accounts: Vec<LentAccount>,
 }
 
-/// An account whose budget may be lent in part.
+/// An account whose rate limit may be lent in part.
 struct LentAccount {
     name: AccountName,
     limits: Limits,
     limiter: SharedLimiter,
-    /// The end of the loan that was last noted.
+    /// The end of the loan that was last recorded.
     granted: Option<UnixMillis>,
-    /// The end of the wait that a borrower last told of.
+    /// The end of the wait that a borrower last reported.
     held: Option<UnixMillis>,
-    /// Asked for, and not noted yet: too many requests are under way.
+    /// Requested but not recorded yet: too many requests are in flight.
     is_pending: bool,
 }
 
 impl Lender {
-    /// For these accounts, each with its configured limits and its limiter.
+    /// Lends for these accounts, each with its configured limits and its limiter.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -64,15 +65,15 @@ impl Lender {
         }
     }
 
-    /// Whether a loan waits for requests that are under way.
+    /// Whether a loan waits for requests in flight.
     pub fn is_pending(&self) -> bool {
         self.accounts.iter().any(|account| account.is_pending)
     }
 
-    /// Reads what is asked for, and lends it.
+    /// Reads the requests for loans, and grants them.
     ///
     /// # Errors
-    /// When the database cannot be used; then nothing more is lent than was.
+    /// If the database cannot be used; then no more is lent than before.
     pub async fn run_once(&mut self) -> Result<(), StoreError> {
         for ask in self.store.budget_asks().await? {
             let account = self.accounts.iter_mut().find(|a| a.name == ask.account);
@@ -89,7 +90,7 @@ impl Lender {
 }
 
 impl LentAccount {
-    /// Makes the limits smaller, or as they were. Whether the loan is to be noted now.
+    /// Reduces or restores the limits. Returns whether the loan should be recorded now.
     fn may_lend(&mut self, ask: &BudgetAsk, clock: &dyn Clock) -> bool {
         let (wall, now) = (clock.now(), clock.monotonic());
         let mut limiter = self.limiter.lock();

@@ -1,4 +1,4 @@
-//! The daemon's duties, one file each. Each can be turned once by hand; timers only trigger.
+//! The daemon's tasks, one file each. Each can be run once by hand; timers only trigger.
 
 pub mod audit;
 pub mod feed;
@@ -12,33 +12,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// No duty rests longer than this, whatever its interval: one that rests must not look hung.
+/// Maximum sleep of a task, whatever its interval: a longer one would look like a hang.
 pub const LONGEST_NAP: Duration = Duration::from_secs(5);
 
-/// The sign of life of a duty: beaten at each turn, whether or not there was something to do. A
-/// duty that stops beating hangs; a provider that does not answer stops nothing.
+/// The sign of life of a task, updated at each turn, even if there was nothing to do. A task
+/// without updates hangs; a provider that does not answer stops no updates.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeat(Arc<AtomicU64>);
 
 impl Heartbeat {
-    /// Beats at `now` of the monotonic clock.
+    /// Updates it at `now` of the monotonic clock.
     pub fn beat(&self, now: Duration) {
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.0.store(millis, Ordering::Relaxed);
     }
 
-    /// How long ago the last beat was.
+    /// Time since the last update.
     pub fn silent_for(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_millis(self.0.load(Ordering::Relaxed)))
     }
 }
 
-/// What each duty would say of itself, in plain words: the line a service manager shows.
+/// The status line of each task, in plain text, for a service manager.
 #[derive(Clone, Debug, Default)]
 pub struct Board(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Board {
-    /// Puts up a line for `name`.
+    /// Sets the line of `name`.
     pub fn put(&self, name: &str, words: impl Into<String>) {
         self.lines().insert(name.to_owned(), words.into());
     }

@@ -1,6 +1,6 @@
 //! Retention: deletes events that every consumer has acknowledged, final invoices, and transactions
-//! that belong to no invoice, once they are old enough. In turns, so that nobody waits for a long
-//! write.
+//! without an invoice, once they are old enough. Short transactions keep other writers from
+//! waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,37 +10,37 @@ use crate::store::{Store, StoreError};
 
 /// Rows deleted in one transaction.
 const ROWS_A_TURN: u32 = 2000;
-/// Pause between two, for others who write.
+/// Pause between two transactions, for other writers.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The duty.
+/// The retention task.
 pub struct Retention {
-    /// Where.
+    /// The database.
     pub store: Arc<dyn Store>,
-    /// By whose clock.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Events stay so long at least; None = for ever.
+    /// Minimum age of events to be deleted; None = keep forever.
     pub outbox: Option<Duration>,
-    /// Final invoices stay so long; None = for ever.
+    /// Age of final invoices to be deleted; None = keep forever.
     pub invoices: Option<Duration>,
-    /// Transactions of no invoice stay so long; None = for ever.
+    /// Age of transactions without an invoice to be deleted; None = keep forever.
     pub transactions: Option<Duration>,
 }
 
-/// Rows deleted.
+/// Numbers of deleted rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deleted {
-    /// Of the outbox.
+    /// Rows of the outbox.
     pub events: u64,
-    /// With their transactions.
+    /// Invoices, with their transactions.
     pub invoices: u64,
-    /// Of no invoice.
+    /// Transactions without an invoice.
     pub transactions: u64,
 }
 
 impl Retention {
-    /// Deletes all that may go. Each kind is tried, whatever becomes of the others; an error of any
-    /// is the caller's.
+    /// Deletes everything old enough. Each kind is tried even if another one fails; then the error
+    /// is returned.
     pub async fn run_once(&self) -> Result<Deleted, StoreError> {
         let events = self.delete(RowKind::Events, self.outbox).await;
         let invoices = self.delete(RowKind::Invoices, self.invoices).await;

@@ -1,41 +1,41 @@
-//! The circuit breaker of one account: whether requests go out at all.
+//! The circuit breaker of one account decides whether requests go out at all.
 //!
-//! A refused key opens it at once. Failures in a row only bring doubt: the harmless request is made,
-//! the *probe*. When that succeeds the failures belong to the orders asked about, and nobody else
-//! waits; when it fails as well the breaker opens, and the account waits but for further probes.
-//! The first success closes it; after a refused key, the first probe that succeeds.
+//! A refused key opens it at once. After several failures in a row, the harmless request, the
+//! *probe*, is made first. If it succeeds, the failures are the fault of the requested orders, and
+//! all others go on. If it fails too, the breaker opens, and only further probes go out. The first
+//! success closes the breaker; after a refused key, the first successful probe.
 
 use std::time::Duration;
 
 use crate::provider::ProviderError;
 use crate::retry::Waits;
 
-/// Failures in a row, with no success between, that bring doubt.
+/// A probe is made after this many failures in a row without a success.
 const DOUBTS_AFTER: u32 = 8;
-/// Up to so many failures in a row, with others succeeding before, the order is to blame.
+/// Up to this many failures in a row, after other successes, count as the order's fault.
 const BLAMES_ORDER_UP_TO: u32 = 3;
-/// A probe that succeeded shows for so long that the service works.
+/// How long a successful probe proves that the service works.
 const PROOF_HOLDS: Duration = Duration::from_secs(10);
 
-/// What stops an account.
+/// Why an account is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// The provider refuses the key.
     KeyRefused,
-    /// Every request fails, the harmless one too.
+    /// Every request fails, including the probe.
     Failing,
 }
 
 #[derive(Debug)]
 struct Stop {
     reason: StopReason,
-    /// What the provider said, or why nothing came.
+    /// The provider's error, or why there was no answer.
     cause: String,
     delays: Waits,
     next_probe: Duration,
 }
 
-/// The breaker. All times are of one monotonic clock.
+/// The breaker. All times are by one monotonic clock.
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker {
     stop: Option<Stop>,
@@ -47,12 +47,12 @@ pub(super) struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Why no requests but probes go out, if that is so.
+    /// Why only probes go out, if so.
     pub(super) fn stop_reason(&self) -> Option<StopReason> {
         self.stop.as_ref().map(|stop| stop.reason)
     }
 
-    /// What brought the stop, on one line; empty when there is none.
+    /// The cause of the stop, on one line; empty if there is none.
     pub(super) fn cause(&self) -> &str {
         self.stop.as_ref().map_or("", |stop| &stop.cause)
     }
@@ -63,7 +63,7 @@ impl CircuitBreaker {
         Some(stop.next_probe.saturating_sub(now))
     }
 
-    /// Time until a probe should be made; None = none is wanted, or one is under way.
+    /// Time until a probe should be made; None = none is needed, or one is in flight.
     pub(super) fn wants_probe_in(&self, now: Duration) -> Option<Duration> {
         if self.is_probing {
             return None;
@@ -72,7 +72,7 @@ impl CircuitBreaker {
         self.next_probe_in(now).or(doubts.then_some(Duration::ZERO))
     }
 
-    /// Whether a failure now is the order's own fault: others succeed, or a probe just did.
+    /// Whether a failure now is the order's fault: others succeed, or a probe just did.
     pub(super) fn blames_order(&self, now: Duration) -> bool {
         let are_few = self.failures_in_a_row <= BLAMES_ORDER_UP_TO;
         self.stop.is_none() && (are_few || self.is_proved(now))
@@ -83,8 +83,8 @@ impl CircuitBreaker {
         self.last_answer
     }
 
-    /// The provider answered. A late answer to what was asked with a key that is refused by now tells
-    /// nothing of the key.
+    /// Records an answer. A late answer to a request with a key that was refused since proves
+    /// nothing about the key.
     pub(super) fn succeed(&mut self, now: Duration) {
         self.last_answer = Some(now);
         self.failures_in_a_row = 0;
@@ -93,13 +93,14 @@ impl CircuitBreaker {
         }
     }
 
-    /// A request failed that was no probe.
+    /// Records a failed request that was not a probe.
     pub(super) fn fail(&mut self, error: &ProviderError, now: Duration) {
         match error {
             ProviderError::RateLimited { .. } => {}
-            // Just after a probe that was accepted, it is the order that is out of reach.
+            // Shortly after an accepted probe, only the order is out of reach.
             ProviderError::KeyRefused(_) if !self.is_proved(now) => {
-                // Of many under way only the first stops it: the delays are those of probes.
+                // Of many requests in flight, only the first failure stops the account; the delays
+                // are those of probes.
                 if self.stop_reason() != Some(StopReason::KeyRefused) {
                     self.open(StopReason::KeyRefused, error, now);
                 }
@@ -114,17 +115,17 @@ impl CircuitBreaker {
         }
     }
 
-    /// A probe begins.
+    /// Records the start of a probe.
     pub(super) fn begin_probe(&mut self) {
         self.is_probing = true;
     }
 
-    /// A probe was not made after all.
+    /// Cancels a probe that was not made.
     pub(super) fn give_probe_back(&mut self) {
         self.is_probing = false;
     }
 
-    /// A probe came back.
+    /// Records the outcome of a probe.
     pub(super) fn end_probe(&mut self, outcome: Result<(), &ProviderError>, now: Duration) {
         self.is_probing = false;
         let Err(error) = outcome else {
@@ -135,7 +136,7 @@ impl CircuitBreaker {
         };
         match error {
             ProviderError::KeyRefused(_) => self.open(StopReason::KeyRefused, error, now),
-            // The hold that it brings is all that is known.
+            // The rate limit's hold is all that follows from it.
             ProviderError::RateLimited { .. } if self.stop.is_none() => self.failures_in_a_row = 0,
             ProviderError::RateLimited { .. }
             | ProviderError::Unavailable { .. }
@@ -145,7 +146,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Another key has been read: the next probe may be made at once.
+    /// Allows the next probe at once, because another key has been read.
     pub(super) fn probe_soon(&mut self, now: Duration) {
         if let Some(stop) = &mut self.stop {
             stop.next_probe = now;
@@ -158,7 +159,8 @@ impl CircuitBreaker {
             .is_some_and(|at| now.saturating_sub(at) < PROOF_HOLDS)
     }
 
-    /// Opens, or waits longer where it is open. A refused key remains one until a probe succeeds.
+    /// Opens the breaker, or extends the delay if it is open. A refused key stays the reason until
+    /// a probe succeeds.
     fn open(&mut self, reason: StopReason, error: &ProviderError, now: Duration) {
         self.proved_at = None;
         if let Some(stop) = &mut self.stop

@@ -7,7 +7,7 @@ use super::rate::{Limits, RateLimiter};
 use crate::domain::account::AccountState;
 use crate::provider::ProviderError;
 
-/// Leave to make one request. To be given back by `settle`.
+/// Permission to make one request. Must be returned by `settle`.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {
@@ -15,17 +15,17 @@ pub struct Permit {
     is_probe: bool,
 }
 
-/// The limits of one account. All times are of one monotonic clock.
+/// The limits of one account. All times are by one monotonic clock.
 #[derive(Debug)]
 pub struct Limiter {
     rate: RateLimiter,
     breaker: CircuitBreaker,
-    /// The next permit is kept for the holder of a `Reservation`.
+    /// The next permit is reserved for the holder of a `Reservation`.
     pub(super) reserved: bool,
 }
 
 impl Limiter {
-    /// Nothing is under way, and the bucket is full.
+    /// A limiter with nothing in flight and a full bucket.
     pub fn new(limits: Limits, now: Duration) -> Self {
         Self {
             rate: RateLimiter::new(limits, now),
@@ -34,8 +34,8 @@ impl Limiter {
         }
     }
 
-    /// Nothing is under way, and the bucket is empty: the part of an account's limits that another
-    /// process has lent.
+    /// A limiter with nothing in flight and an empty bucket, for the part of an account's limits
+    /// that another process has lent.
     pub fn empty(limits: Limits, now: Duration) -> Self {
         Self {
             rate: RateLimiter::empty(limits, now),
@@ -43,23 +43,25 @@ impl Limiter {
         }
     }
 
-    /// Lends `Limits::lent` to another process until then, or takes it back where that is over.
+    /// Lends `Limits::lent` to another process until `until`, or takes it back if that time is
+    /// over.
     pub fn lend_until(&mut self, until: Duration, now: Duration) {
         self.rate.lend_until(until, now);
     }
 
-    /// Whether more requests are under way than may be: some began before limits were lent.
+    /// Whether more requests are in flight than allowed, because some began before limits were
+    /// lent.
     pub fn is_over_limit(&self) -> bool {
         self.rate.is_over_limit()
     }
 
-    /// Nothing begins before `wait` is over: the provider asked another process for that.
+    /// Begins nothing before `wait` is over, as the provider required of another process.
     pub fn hold(&mut self, wait: Duration, now: Duration) {
         self.rate.hold(wait, now);
     }
 
-    /// Leave for one request, or how long to wait before asking again; None = until one that is
-    /// under way comes back. A stopped account gets none: see `take_probe`.
+    /// Takes a permit for one request, or returns how long to wait before trying again; None =
+    /// until a request in flight returns. A stopped account gets no permit: see `take_probe`.
     pub fn take(&mut self, now: Duration) -> Result<Permit, Option<Duration>> {
         self.take_leaving(u8::from(self.reserved), now)
     }
@@ -79,7 +81,7 @@ impl Limiter {
         })
     }
 
-    /// Leave for the harmless request, if it should be made now.
+    /// Takes a permit for the probe, if it should be made now.
     pub fn take_probe(&mut self, now: Duration) -> Option<Permit> {
         if self.breaker.wants_probe_in(now)? > Duration::ZERO {
             return None;
@@ -92,18 +94,18 @@ impl Limiter {
         })
     }
 
-    /// Charges a request that goes along with one under way; the bucket may go into debt.
+    /// Charges an additional request of one in flight; the bucket may go into debt.
     pub fn charge(&mut self, now: Duration) {
         self.rate.charge(now);
     }
 
-    /// Charges a further request of one under way once the bucket has room for it, else tells how
-    /// long to wait before trying again.
+    /// Charges an additional request of one in flight once the bucket has room for it, else returns
+    /// how long to wait before trying again.
     pub fn charge_in_turn(&mut self, now: Duration) -> Result<(), Duration> {
         self.rate.charge_in_turn(now)
     }
 
-    /// How many requests could begin now, probes aside.
+    /// Number of requests that could begin now, without probes.
     pub fn room(&mut self, now: Duration) -> usize {
         if self.breaker.stop_reason().is_some() {
             return 0;
@@ -111,8 +113,8 @@ impl Limiter {
         self.rate.room(u8::from(self.reserved), now)
     }
 
-    /// Time until a request may begin, be it a probe; zero = at once, None = not before one comes
-    /// back.
+    /// Time until a request may begin, including a probe; zero = at once, None = not before a
+    /// request returns.
     pub fn wait(&mut self, now: Duration) -> Option<Duration> {
         if self.breaker.stop_reason().is_none() {
             return self.rate.wait(u8::from(self.reserved), now);
@@ -120,14 +122,14 @@ impl Limiter {
         self.wait_for_probe(now)
     }
 
-    /// Time until a probe may begin; None = none is wanted, or not before a request comes back.
+    /// Time until a probe may begin; None = none is needed, or not before a request returns.
     pub fn wait_for_probe(&mut self, now: Duration) -> Option<Duration> {
         let probe = self.breaker.wants_probe_in(now)?;
         Some(self.rate.wait(0, now)?.max(probe))
     }
 
-    /// Gives a permit back with what came of it. `Ok` = the provider said something, or its service
-    /// was shown to work.
+    /// Returns a permit with the outcome. `Ok` = the provider answered, or its service is known to
+    /// work.
     pub fn settle(&mut self, permit: &Permit, outcome: Result<(), &ProviderError>, now: Duration) {
         self.rate.end();
         match outcome {
@@ -154,13 +156,13 @@ impl Limiter {
         }
     }
 
-    /// Gives a permit back after "not found", which a broken service says to everything: it is
-    /// neither a success nor a failure.
+    /// Returns a permit after "not found", which a broken service returns for every order: it
+    /// counts neither as a success nor as a failure.
     pub fn settle_unproven(&mut self) {
         self.rate.end();
     }
 
-    /// Gives a permit back unused.
+    /// Returns a permit unused.
     pub fn give_back(&mut self, permit: &Permit) {
         self.rate.give_back();
         if permit.is_probe {
@@ -168,17 +170,17 @@ impl Limiter {
         }
     }
 
-    /// Whether a failure now is the order's own fault: others succeed.
+    /// Whether a failure now is the order's fault: others succeed.
     pub fn blames_order(&self, now: Duration) -> bool {
         self.breaker.blames_order(now)
     }
 
-    /// Why the account makes no request but probes, if that is so.
+    /// Why the account makes only probes, if so.
     pub fn stop_reason(&self) -> Option<StopReason> {
         self.breaker.stop_reason()
     }
 
-    /// Whether requests go out, and when the next one may, if not at once.
+    /// Whether requests go out, and if not, when the next one may.
     pub fn state(&self, now: Duration) -> (AccountState, Option<Duration>) {
         match (self.breaker.stop_reason(), self.rate.held_for(now)) {
             (Some(StopReason::KeyRefused), _) => {
@@ -192,7 +194,7 @@ impl Limiter {
         }
     }
 
-    /// What brought the stop, on one line; empty when there is none.
+    /// The cause of the stop, on one line; empty if there is none.
     pub fn cause(&self) -> &str {
         self.breaker.cause()
     }
@@ -202,12 +204,12 @@ impl Limiter {
         self.breaker.next_probe_in(now)
     }
 
-    /// Requests ever charged to the budget.
+    /// Number of requests ever charged.
     pub fn begun(&self) -> u64 {
         self.rate.begun()
     }
 
-    /// Requests that wait for their answer.
+    /// Requests waiting for an answer.
     pub fn in_flight(&self) -> usize {
         self.rate.in_flight()
     }
@@ -217,12 +219,12 @@ impl Limiter {
         self.breaker.last_answer()
     }
 
-    /// Another key has been read: the next probe may be made at once.
+    /// Allows the next probe at once, because another key has been read.
     pub fn probe_soon(&mut self, now: Duration) {
         self.breaker.probe_soon(now);
     }
 
-    /// Requests a second that hold now; None = no limit.
+    /// Current limit in requests per second; None = no limit.
     pub fn rate(&self) -> Option<f64> {
         self.rate.rate()
     }

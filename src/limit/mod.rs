@@ -1,5 +1,5 @@
-//! What an account may ask, and when: its rate limit and its circuit breaker under one facade. Pure:
-//! monotonic time comes in, permits and waits come out.
+//! Which requests an account may make, and when: its rate limit and its circuit breaker under one
+//! facade. Pure: takes monotonic time, returns permits and delays.
 
 mod breaker;
 mod limiter;

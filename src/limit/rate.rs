@@ -1,40 +1,40 @@
-//! The rate limit of one account: a token bucket and a number of requests under way.
+//! The rate limit of one account: a token bucket and a limit of requests in flight.
 //!
-//! It adapts to 429: the rate is halved, then grows back by 5 % a second. A server's `Retry-After`
-//! holds everything.
+//! It adapts to 429: the rate is halved, then grows back by 5 % per second. A server's
+//! `Retry-After` holds all requests.
 
 use std::time::Duration;
 
-/// Hold after a 429 that names no wait.
+/// Hold after a 429 without `Retry-After`.
 const HOLD_WITHOUT_WORD: Duration = Duration::from_secs(1);
-/// The rate never adapts below this, requests a second.
+/// Minimum adapted rate, in requests per second.
 const LEAST_RATE: f64 = 0.1;
-/// An unlimited account that grows beyond this is unlimited again, requests a second.
+/// An account without a configured limit has none again above this rate, in requests per second.
 const UNLIMITED_FROM: f64 = 10_000.0;
 /// Growth of an adapted rate, per second.
 const GROWTH: f64 = 0.05;
-/// Requests are counted over such spans, to learn what an unlimited account was doing.
+/// Window over which requests are counted, to measure the rate of an account without a limit.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What the configuration allows an account.
+/// The configured limits of an account.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Requests a second; 0 = no limit.
+    /// Requests per second; 0 = no limit.
     pub requests_per_second: f64,
     /// Requests that may be made at once after a pause.
     pub burst: u32,
-    /// Requests under way at the same time.
+    /// Requests in flight at the same time.
     pub max_in_flight: usize,
 }
 
 impl Limits {
-    /// Whether a part of it can be lent, and something is left.
+    /// Whether a part can be lent and something is left.
     pub fn can_lend(&self) -> bool {
         let has_tokens = self.requests_per_second <= 0.0 || self.burst > 1;
         has_tokens && self.max_in_flight > 1
     }
 
-    /// What is lent: half of the rate, for one request at a time.
+    /// The part that is lent: half of the rate, for one request at a time.
     #[must_use]
     pub fn lent(&self) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Limits {
         }
     }
 
-    /// What is left while that is lent. Both together never exceed the whole.
+    /// The part that is left meanwhile. Both together never exceed the whole.
     fn left(&self) -> Self {
         Self {
             requests_per_second: self.requests_per_second / 2.0,
@@ -54,28 +54,28 @@ impl Limits {
     }
 }
 
-/// The rate limit. All times are of one monotonic clock.
+/// The rate limit. All times are by one monotonic clock.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
-    /// As configured.
+    /// The configured limits.
     configured: Limits,
-    /// As they hold now.
+    /// The current limits.
     limits: Limits,
-    /// A part is lent until then.
+    /// A part is lent until this time.
     lent_until: Option<Duration>,
     tokens: f64,
     refilled_at: Duration,
-    /// Lower rate that 429 taught, requests a second.
+    /// Lower rate learned from 429, in requests per second.
     adapted_rate: Option<f64>,
     adapted_at: Duration,
     held_until: Duration,
     in_flight: usize,
-    /// Requests ever charged.
+    /// Number of requests ever charged.
     begun: u64,
     window: Window,
 }
 
-/// Requests begun within the second that began then, and in the one before.
+/// Requests begun within the current window, which began at `began`, and within the previous one.
 #[derive(Debug)]
 struct Window {
     began: Duration,
@@ -113,7 +113,7 @@ impl RateLimiter {
         }
     }
 
-    /// Lends a part of the limits to another process until then.
+    /// Lends a part of the limits to another process until `until`.
     pub(super) fn lend_until(&mut self, until: Duration, now: Duration) {
         self.refill(now);
         if until > now {
@@ -126,8 +126,8 @@ impl RateLimiter {
         }
     }
 
-    /// Begins one request and leaves `kept` for others; else how long to wait before asking again,
-    /// None = until one that is under way comes back.
+    /// Begins one request and leaves `kept` tokens for others; else returns how long to wait before
+    /// trying again, None = until a request in flight returns.
     pub(super) fn begin(&mut self, kept: u8, now: Duration) -> Result<(), Option<Duration>> {
         match self.wait(kept, now) {
             Some(Duration::ZERO) => {
@@ -143,12 +143,12 @@ impl RateLimiter {
         self.in_flight > self.limits.max_in_flight
     }
 
-    /// One request came back.
+    /// Ends one request.
     pub(super) fn end(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// One request was not made after all.
+    /// Cancels a request that was not made.
     pub(super) fn give_back(&mut self) {
         self.end();
         if self.rate().is_some() {
@@ -156,7 +156,7 @@ impl RateLimiter {
         }
     }
 
-    /// Charges a request that goes along with one under way; the bucket may go into debt.
+    /// Charges an additional request of one in flight; the bucket may go into debt.
     pub(super) fn charge(&mut self, now: Duration) {
         self.begun = self.begun.saturating_add(1);
         if self.rate().is_some() {
@@ -165,7 +165,7 @@ impl RateLimiter {
         self.window.count(now);
     }
 
-    /// The same without debt, else how long to wait before trying again.
+    /// Like `charge`, but without debt; else returns how long to wait before trying again.
     pub(super) fn charge_in_turn(&mut self, now: Duration) -> Result<(), Duration> {
         self.refill(now);
         let held = self.held_until.saturating_sub(now);
@@ -177,8 +177,8 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Time until a request may begin that leaves `kept` for others; zero = at once, None = not
-    /// before one comes back.
+    /// Time until a request may begin that leaves `kept` tokens for others; zero = at once, None =
+    /// not before a request returns.
     pub(super) fn wait(&mut self, kept: u8, now: Duration) -> Option<Duration> {
         self.refill(now);
         if self.in_flight + usize::from(kept) >= self.limits.max_in_flight {
@@ -188,7 +188,7 @@ impl RateLimiter {
         Some(held.max(self.wait_for_token(kept).unwrap_or_default()))
     }
 
-    /// How many requests could begin now and leave `kept` for others.
+    /// Number of requests that could begin now and leave `kept` tokens for others.
     pub(super) fn room(&mut self, kept: u8, now: Duration) -> usize {
         self.refill(now);
         let busy = self.in_flight + usize::from(kept);
@@ -208,7 +208,7 @@ impl RateLimiter {
         slots.min(tokens)
     }
 
-    /// Requests a second that hold now; None = no limit.
+    /// Current limit in requests per second; None = no limit.
     pub(super) fn rate(&self) -> Option<f64> {
         let configured = Some(self.limits.requests_per_second).filter(|rate| *rate > 0.0);
         match (self.adapted_rate, configured) {
@@ -217,7 +217,7 @@ impl RateLimiter {
         }
     }
 
-    /// How much longer a server's word holds the account; None = it does not.
+    /// Remaining time of a hold by the server; None = no hold.
     pub(super) fn held_for(&self, now: Duration) -> Option<Duration> {
         (now < self.held_until).then(|| self.held_until.saturating_sub(now))
     }
@@ -230,10 +230,10 @@ impl RateLimiter {
         self.in_flight
     }
 
-    /// A request that began at `started` met a 429 that asks for `wait`.
+    /// Records a 429, which asks for `wait`, to a request that began at `started`.
     pub(super) fn slow_down(&mut self, started: Duration, wait: Option<Duration>, now: Duration) {
         self.hold(wait.unwrap_or(HOLD_WITHOUT_WORD), now);
-        // Requests sent before the last cut tell nothing new.
+        // Requests sent before the last reduction prove nothing new.
         if self.adapted_rate.is_some() && started < self.adapted_at {
             return;
         }
@@ -243,12 +243,12 @@ impl RateLimiter {
         self.tokens = self.tokens.min(1.0);
     }
 
-    /// Nothing begins before `wait` is over.
+    /// Begins nothing before `wait` is over.
     pub(super) fn hold(&mut self, wait: Duration, now: Duration) {
         self.held_until = self.held_until.max(now.saturating_add(wait));
     }
 
-    /// After a success: an adapted rate grows back.
+    /// Lets an adapted rate grow back after a success.
     pub(super) fn grow(&mut self, now: Duration) {
         let Some(rate) = self.adapted_rate else {
             return;
@@ -272,7 +272,7 @@ impl RateLimiter {
         let elapsed = now.saturating_sub(self.refilled_at).as_secs_f64();
         self.refilled_at = now.max(self.refilled_at);
         if let Some(rate) = self.rate() {
-            // Holding leaves at most one burst, however long it took.
+            // Holding leaves at most one burst, however long it lasted.
             self.tokens = (self.tokens + rate * elapsed).min(f64::from(self.limits.burst));
         }
         if self.lent_until.is_some_and(|until| until <= now) {
@@ -284,7 +284,7 @@ impl RateLimiter {
     fn wait_for_token(&self, kept: u8) -> Option<Duration> {
         let rate = self.rate()?;
         let missing = 1.0 + f64::from(kept) - self.tokens;
-        // A thousandth of a token is rounding, and a wait of nothing would spin.
+        // A thousandth of a token is a rounding error, and a zero delay would spin.
         (missing > 0.001).then(|| {
             Duration::try_from_secs_f64(missing / rate)
                 .unwrap_or(Duration::from_mins(1))
@@ -304,7 +304,7 @@ impl Window {
         self.requests = self.requests.saturating_add(1);
     }
 
-    /// Requests a second, as observed. A window that has just begun says little.
+    /// Measured requests per second. A window that has just begun is not representative.
     fn rate(&self, now: Duration) -> f64 {
         let seconds = now.saturating_sub(self.began).as_secs_f64();
         f64::from(self.requests.max(self.requests_before)) / seconds.max(1.0)

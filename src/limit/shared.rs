@@ -1,4 +1,4 @@
-//! One limiter for all who ask in an account's name: the poller all day, the audit at night.
+//! One limiter for all requests of an account: those of the poller and those of the audit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,22 +11,23 @@ use super::rate::Limits;
 pub struct SharedLimiter(Arc<Mutex<Limiter>>);
 
 impl SharedLimiter {
-    /// Nothing is under way, and the bucket is full.
+    /// A limiter with nothing in flight and a full bucket.
     pub fn new(limits: Limits, now: Duration) -> Self {
         Self(Arc::new(Mutex::new(Limiter::new(limits, now))))
     }
 
-    /// Nothing is under way, and the bucket is empty.
+    /// A limiter with nothing in flight and an empty bucket.
     pub fn empty(limits: Limits, now: Duration) -> Self {
         Self(Arc::new(Mutex::new(Limiter::empty(limits, now))))
     }
 
-    /// The limiter itself. Not to be held over an `await`.
+    /// Locks the limiter. The guard must not be held over an `await`.
     pub fn lock(&self) -> MutexGuard<'_, Limiter> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a permit for one who asks seldom, and would else wait for ever beside a busy poller.
+    /// Reserves the next permit for a caller with few requests, which would otherwise never get one
+    /// beside a busy poller.
     pub fn reserve(&self) -> Reservation {
         self.lock().reserved = true;
         Reservation {
@@ -35,14 +36,15 @@ impl SharedLimiter {
     }
 }
 
-/// The next permit, unless the account is stopped: probes are the poller's. Ends when dropped.
+/// A claim to the next permit, unless the account is stopped: probes are the poller's. Ends when
+/// dropped.
 #[derive(Debug)]
 pub struct Reservation {
     limiter: SharedLimiter,
 }
 
 impl Reservation {
-    /// As `Limiter::take`.
+    /// Like `Limiter::take`.
     pub fn take(&self, now: Duration) -> Result<Permit, Option<Duration>> {
         self.limiter.lock().take_leaving(0, now)
     }

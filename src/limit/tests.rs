@@ -41,7 +41,7 @@ fn the_budget_is_kept_over_any_span() {
     );
 }
 
-/// Whatever the moments at which it is lent, taken back and lent again.
+/// At whatever moments a part is lent, taken back and lent again.
 #[test]
 fn who_lends_and_who_borrows_keep_the_budget_together() {
     for seed in 0..200 {
@@ -168,7 +168,7 @@ fn failures_among_successes_stop_nothing() {
     }
 }
 
-/// Eight failures in a row, each of a request of its own.
+/// Eight failures in a row, each of a separate request.
 fn fail_in_a_row(limiter: &mut Limiter, error: &ProviderError) {
     for _ in 0..8 {
         assert!(limiter.take_probe(START).is_none());

@@ -12,7 +12,7 @@ use crate::domain::time::UnixMillis;
 const REQUESTS: [&str; 5] = ["poll", "creation", "page", "count", "probe"];
 const ANSWERED: &str = "answered";
 const FAILED: &str = "failed";
-/// What an answer to each kind of request can say about an order.
+/// The possible observations of each kind of request.
 const OBSERVATIONS: [(&str, &[&str]); 3] = [
     ("poll", &["seen", "not_found"]),
     ("creation", &["created", "refused", "conflict"]),
@@ -40,7 +40,7 @@ const REASONS: [&str; 6] = [
     "refused",
 ];
 
-/// The state of an account, and what it shows of its latest requests.
+/// The state of an account, and the outcome of its latest requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AccountGauges {
     /// Whether its requests go out.
@@ -59,7 +59,7 @@ pub struct AccountGauges {
     pub database_fails: bool,
 }
 
-/// The limits of an account, as its poller reports them once a turn.
+/// The limits of an account, as its poller reports them once per turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Limiting {
     /// Whether requests go out.

@@ -1,6 +1,6 @@
-//! The text that a scraper reads: `OpenMetrics` where it asks for that, else Prometheus' own format,
-//! which the library does not write: there a counter's name has its `_total` in the comments too,
-//! and there are neither units nor an end.
+//! The text that a scraper reads: `OpenMetrics` if requested, else Prometheus' own format, which
+//! the library does not support: there a counter's name has its `_total` in the comments too, and
+//! there are neither units nor an end mark.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub enum MetricsFormat {
 }
 
 impl MetricsFormat {
-    /// The one that an `Accept` header asks for.
+    /// The format that an `Accept` header requests.
     pub fn asked_by(accept: &str) -> Self {
         // Media types have no case.
         let accept = accept.to_ascii_lowercase();
@@ -37,10 +37,10 @@ impl MetricsFormat {
     }
 }
 
-/// All of these registries in one text. No name may stand in two of them.
+/// All of these registries in one text. Their names must differ.
 ///
 /// # Errors
-/// When a metric cannot be written.
+/// If a metric cannot be written.
 pub fn encode(registries: &[&Registry], format: MetricsFormat) -> Result<String, fmt::Error> {
     let mut text = String::new();
     for registry in registries {

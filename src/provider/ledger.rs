@@ -1,9 +1,10 @@
-//! The shape "ledger": money moves, and a label tells whose it is; there are no orders to ask for.
+//! The shape "ledger": a list of movements of money with labels that name the invoice; there are no
+//! orders.
 //!
-//! One page is one request. How a place in the ledger is told (a count, a window of time) is the
-//! provider's own affair and stays within `LedgerCursor`, so that a reading can go on after a restart.
-//! A page may show what an earlier one showed: only what no page of a complete reading shows would be
-//! missing.
+//! One page is one request. The form of a position in the ledger (a count, a window of time) is
+//! internal to the provider and kept in `LedgerCursor`, so that a reading can continue after a
+//! restart. A page may repeat what an earlier one showed, but a complete reading must not leave
+//! anything out.
 
 use async_trait::async_trait;
 
@@ -14,21 +15,22 @@ use crate::domain::observation::{OrderState, Payment};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 
-/// Reads an account's ledger, and judges what was paid.
+/// Reads an account's ledger, and judges payments.
 #[async_trait]
 pub trait ReadLedger: Send + Sync {
-    /// Reads the page that `cursor` leads to; the first one without. What happened before `from`, if
-    /// that is known, need not be shown.
+    /// Reads the page at `cursor`; the first one without a cursor. Transactions before `from`, if
+    /// that is known, may be left out.
     async fn ledger_page(
         &self,
         cursor: Option<&LedgerCursor>,
         from: Option<UnixMillis>,
     ) -> Result<LedgerPage, ProviderError>;
 
-    /// Whether a payment can bear this external id as its label; else the rule, on one line.
+    /// Checks whether this external id can be the label of a payment; the error is the rule, on one
+    /// line.
     fn check_label(&self, external_id: &ExternalId) -> Result<(), String>;
 
-    /// What these transactions of `invoice` come to. Pure.
+    /// Judges these transactions of `invoice`. Pure.
     fn judge(&self, invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement;
 }
 
@@ -37,20 +39,20 @@ pub trait ReadLedger: Send + Sync {
 pub struct LedgerPage {
     /// Movements of money, in the order of the provider.
     pub transactions: Vec<Transaction>,
-    /// Where it goes on.
+    /// Where reading continues.
     pub step: LedgerStep,
     /// When it was answered, by the provider's clock.
     pub answered_at: Option<UnixMillis>,
 }
 
-/// What the transactions of an invoice come to.
+/// The judgement on the transactions of an invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerJudgement {
-    /// `Open` (nothing came, or it is under way), `Partial` or `Paid`.
+    /// `Open` (nothing arrived, or it is in progress), `Partial` or `Paid`.
     pub state: OrderState,
-    /// In the provider's own word.
+    /// The provider's own name of the state.
     pub provider_status: String,
-    /// When the last payment that was needed came, by the provider's clock. None unless paid.
+    /// When the last required payment arrived, by the provider's clock. None unless paid.
     pub paid_at: Option<UnixMillis>,
     /// What was paid. None unless paid.
     pub payment: Option<Payment>,

@@ -1,8 +1,8 @@
-//! What every payment provider must be able to do, and in which words it answers.
+//! What every payment provider must be able to do, and the types of its answers.
 //!
-//! Two kinds of answer, two types that never meet: what the provider *said* (`FetchedOrder`,
-//! `CreationAnswer`, `PageEnd`) and that it *could not be asked* (`ProviderError`). Only the first
-//! kind can become an observation about an invoice.
+//! Two kinds of result have two separate types: what the provider *reported* (`FetchedOrder`,
+//! `CreationAnswer`, `PageEnd`), and a *failed request* (`ProviderError`). Only the first kind can
+//! become an observation of an invoice.
 
 pub mod crypto_pay;
 pub mod cryptocloud;
@@ -33,28 +33,28 @@ pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
 
-/// One account at a payment provider: every request of its is made through here. What else it can do
-/// than answer the harmless request, it offers as a shape; nobody needs to know its name.
+/// One account at a payment provider; all of its requests are made through this trait. Each ability
+/// beyond the probe is offered as a shape, so that no other code needs to know the provider's name.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
     /// The provider's name in events and configuration: `walletpay`.
     fn name(&self) -> &'static str;
 
-    /// Takes another key from now on.
+    /// Replaces the key.
     fn set_key(&self, key: ApiKey);
 
-    /// Codes by which it writes one currency; most providers have none such.
+    /// Codes that the provider uses for one and the same currency; most providers have none.
     fn one_currency(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// By how much the provider's clock differed from ours at its last answer; None where it tells no
+    /// Difference between the provider's clock and ours at its last answer; None if it reports no
     /// time.
     fn clock_difference(&self) -> Option<ClockDifference> {
         None
     }
 
-    /// One cheap request that changes nothing and depends on no order: it succeeds when the service
+    /// A cheap request that changes nothing and depends on no order. It succeeds if the service
     /// works and the key is accepted.
     async fn probe(&self) -> Result<(), ProviderError>;
 
@@ -78,7 +78,7 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
-    /// The ledger, where there are no orders to ask for.
+    /// The ledger, where there are no orders.
     fn ledger(&self) -> Option<&dyn ReadLedger> {
         None
     }
@@ -94,37 +94,37 @@ pub trait Provider: Send + Sync + 'static {
     }
 }
 
-/// A clock beside ours.
+/// The difference of another clock from ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockDifference {
-    /// Theirs shows a later time than ours, by so much or nothing.
+    /// Theirs is ahead of ours by this much, or equal.
     Ahead(Duration),
-    /// Theirs shows an earlier time than ours.
+    /// Theirs is behind ours.
     Behind(Duration),
 }
 
-/// Asks for orders by their ids.
+/// Fetches orders by their ids.
 #[async_trait]
 pub trait FetchOrders: Send + Sync {
-    /// Most orders in one request; 1 = one at a time.
+    /// Maximum number of orders in one request; 1 = one at a time.
     fn batch_limit(&self) -> u32 {
         1
     }
 
-    /// Asks for up to `batch_limit` orders. The answer has one for each, in their order; the ids in
-    /// it have been checked.
+    /// Fetches up to `batch_limit` orders. The result has one entry for each, in the same order;
+    /// the ids in it have been checked.
     async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError>;
 }
 
 /// Reads the account's list of all orders, oldest first.
 #[async_trait]
 pub trait ListOrders: Send + Sync {
-    /// Most orders that one page can hold.
+    /// Maximum number of orders on a page.
     fn page_limit(&self) -> u32;
 
-    /// Reads part of the list, handing items to `visitor` as they arrive. `offset` is the number of
-    /// first orders left out, `count` at most `Self::page_limit`. What was visited before a failure
-    /// was truly told.
+    /// Reads a part of the list, passing items to `visitor` as they arrive. `offset` is the number
+    /// of orders to skip, `count` at most `Self::page_limit`. Items visited before a failure are
+    /// valid.
     async fn page(
         &self,
         offset: u64,
@@ -132,132 +132,133 @@ pub trait ListOrders: Send + Sync {
         visitor: &mut dyn PageVisitor,
     ) -> Result<PageEnd, ProviderError>;
 
-    /// Number of orders ever made in the account.
+    /// Number of orders ever created in the account.
     async fn count(&self) -> Result<u64, ProviderError>;
 }
 
 /// Creates orders.
 #[async_trait]
 pub trait CreateOrders: Send + Sync {
-    /// For how long after the first time the same creation, sent again, makes no second order. Later,
-    /// what the first one made is searched for before it is sent again.
+    /// How long after the first attempt a repeated creation makes no second order. Later, the order
+    /// of the first attempt is searched for before the creation is repeated.
     fn idempotent_for(&self) -> Duration;
 
-    /// The creation request that `invoice` asks for, the same bytes each time, or why it can never
-    /// be made (one line, names the option and the rule). Pure.
+    /// The creation request for `invoice`, always the same bytes, or why it can never be made (one
+    /// line, names the option and the rule). Pure.
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;
 
-    /// What `create` would answer, where no request is needed to know it. Pure.
+    /// The result of `create`, if it is known without a request. Pure.
     fn known_answer(&self, _creation: &Creation) -> Option<CreationAnswer> {
         None
     }
 
-    /// Makes the order, or finds that an earlier try made it.
+    /// Creates the order, or finds that an earlier attempt did.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError>;
 }
 
 /// Searches for an order by the shop's id.
 #[async_trait]
 pub trait FindOrders: Send + Sync {
-    /// The order that bears `external_id`; None = a complete search found none.
+    /// The order with `external_id`; None = a complete search found none.
     async fn find(&self, external_id: &ExternalId) -> Result<Option<ObservedOrder>, ProviderError>;
 }
 
-/// What the provider said of one order.
+/// The provider's report on one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one a request, and the large variant is the usual one"
 )]
 pub enum FetchedOrder {
-    /// It told of it.
+    /// It reported the order.
     Seen(ObservedOrder),
-    /// It says it has no such order. By itself that proves little: see `Observation::NotFound`.
+    /// It reported that it has no such order. By itself this proves little: see
+    /// `Observation::NotFound`.
     NotFound,
 }
 
-/// A creation request, ready to be sent any number of times.
+/// A creation request that can be sent any number of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Creation {
-    /// The shop's id, the key of idempotency.
+    /// The shop's id, which makes the creation idempotent.
     pub external_id: ExternalId,
     /// The exact body.
     pub body: String,
-    /// The key under which the provider makes one order and no second; empty where it knows none.
+    /// The key under which the provider creates at most one order; empty if the provider has no
+    /// such key.
     pub idempotence_key: String,
 }
 
-/// What the provider said to a creation.
+/// The provider's answer to a creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one a request, and the large variant is the usual one"
 )]
 pub enum CreationAnswer {
-    /// The order exists, made now or by an earlier try with the same parameters.
+    /// The order exists, created now or by an earlier attempt with the same parameters.
     Exists(ObservedOrder),
-    /// There is no order to be made: a link at which the invoice can be paid.
+    /// There is no order to create, but a link by which the invoice can be paid.
     Link(String),
-    /// It will not make the order, in its words on one line.
+    /// It refuses to create the order; its message, on one line.
     Refused(String),
-    /// An order with this external id and other parameters exists, in its words on one line.
+    /// An order with this external id and other parameters exists; its message, on one line.
     Conflict(String),
 }
 
-/// Chooses among the items of a page while it arrives, so that orders of others cost next to
-/// nothing.
+/// Selects items of a page while it arrives, so that other orders cost almost nothing.
 pub trait PageVisitor: Send {
-    /// Looks at an item in passing; true = build the whole order.
+    /// Checks an item; true = build the whole order.
     fn wants(&mut self, item: &ListItem<'_>) -> bool;
 
-    /// Receives an order that was wanted.
+    /// Receives a selected order.
     fn take(&mut self, item_index: u64, observed: ObservedOrder);
 }
 
-/// What can be told of a list item without building it.
+/// What is known of a list item before the order is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListItem<'a> {
     /// Position within the page, from 0.
     pub index: u64,
     /// The provider's id.
     pub order_id: &'a str,
-    /// The shop's id, where the list tells it.
+    /// The shop's id, where the list has it.
     pub external_id: Option<&'a str>,
     /// State of the order.
     pub state: OrderState,
-    /// Time of creation as the provider writes it.
+    /// Time of creation in the provider's format.
     pub created_at: Option<&'a str>,
-    /// What the order asks for, value and currency. None where it is not told or not usable: then
-    /// only the whole order can tell.
+    /// The amount of the order, value and currency. None if it is absent or unusable; then only the
+    /// whole order shows it.
     pub amount: Option<(&'a str, &'a str)>,
 }
 
-/// A page that was read to its end.
+/// The end of a page that was read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageEnd {
-    /// Items on it. Fewer than asked for are no proof that the list ends there: a provider may put
-    /// fewer on a page.
+    /// Number of items on it. Fewer than requested do not prove that the list ends there: a
+    /// provider may put fewer on a page.
     pub items: u64,
     /// Decoded bytes of the body.
     pub bytes: u64,
 }
 
-/// Why the provider said nothing about an order. None of these may move a status.
+/// Why the provider reported nothing about an order. None of these may change a status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// No answer: name not found, refused, reset, cut short, too slow.
     #[error("unreachable: {0}")]
     Unreachable(String),
-    /// Asked too often (429). `wait`: what the server asks for, already capped.
+    /// Rate limited (429). `wait`: what the server requests, already capped.
     #[error("rate limited by the provider (HTTP 429)")]
     RateLimited {
         /// How long the whole account must hold.
         wait: Option<Duration>,
     },
-    /// The service is in trouble (5xx, `INTERNAL_ERROR`).
+    /// The service failed (5xx, `INTERNAL_ERROR`).
     #[error("provider unavailable: {what}")]
     Unavailable {
-        /// Status and words, on one line.
+        /// Status and message, on one line.
         what: String,
         /// How long the whole account must hold.
         wait: Option<Duration>,
@@ -265,16 +266,17 @@ pub enum ProviderError {
     /// The key is not accepted (401, 403, `ACCESS_DENIED`).
     #[error("API key refused: {0}")]
     KeyRefused(String),
-    /// An answer that is not what the documentation says: broken, too large, about another order.
+    /// An answer that does not match the documentation: invalid, too large, or about another order.
     #[error("unusable answer: {0}")]
     Malformed(String),
-    /// The request itself is refused (other 4xx, `INVALID_REQUEST`), which says nothing of an order.
+    /// The request itself is refused (other 4xx, `INVALID_REQUEST`), which proves nothing about an
+    /// order.
     #[error("request refused: {0}")]
     Refused(String),
 }
 
 impl ProviderError {
-    /// A short name for counting and for log fields.
+    /// A short name for metrics and log fields.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
@@ -287,7 +289,7 @@ impl ProviderError {
     }
 }
 
-/// An account's key. Never shown: not by `Debug`, not in an error, not in a log.
+/// An account's API key. Never shown by `Debug`, in an error, or in a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
@@ -295,8 +297,8 @@ pub struct ApiKey(String);
 pub type KeyReader = Arc<dyn Fn() -> Result<ApiKey, String> + Send + Sync>;
 
 impl ApiKey {
-    /// A key as read, white space around it cut. Refused, with the reason, when empty or when it
-    /// holds what no header takes.
+    /// Parses a key and trims white space. Refused, with the reason, if it is empty or contains
+    /// characters not allowed in a header.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
@@ -313,7 +315,7 @@ impl ApiKey {
         }
     }
 
-    /// The key itself, for the one header.
+    /// The key itself, for the request.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,14 +1,14 @@
-//! The providers there are.
+//! The list of all providers.
 //!
-//! To add one: write its folder with a `pub const KIND: ProviderKind` in its `mod.rs`, declare the module in
-//! `provider/mod.rs`, name its `KIND` in [`PROVIDERS`], and describe it in `docs/providers`. Configuration,
-//! key files, budgets, settings and the transport follow from the [`ProviderKind`]; nothing else knows a
-//! provider's name.
+//! To add one: write its directory with a `pub const KIND: ProviderKind` in its `mod.rs`, declare
+//! the module in `provider/mod.rs`, add its `KIND` to [`PROVIDERS`], and describe it in
+//! `docs/providers`. Configuration, key files, rate limits, settings and the transport follow from
+//! the [`ProviderKind`]; no other code knows a provider's name.
 
 use super::kind::ProviderKind;
 use super::{crypto_pay, cryptocloud, telegram_stars, walletpay, yookassa, yoomoney};
 
-/// Every provider, in the order in which they are shown to people.
+/// All providers, in display order.
 pub const PROVIDERS: &[&ProviderKind] = &[
     &walletpay::KIND,
     &crypto_pay::KIND,
@@ -18,7 +18,7 @@ pub const PROVIDERS: &[&ProviderKind] = &[
     &yoomoney::KIND,
 ];
 
-/// The provider of that name.
+/// The provider with this name.
 pub fn provider_kind(name: &str) -> Option<&'static ProviderKind> {
     PROVIDERS.iter().copied().find(|kind| kind.name == name)
 }

@@ -1,5 +1,5 @@
-//! A provider's way to its service: asks, reads small answers whole, and strikes the key out of the
-//! service's words.
+//! The connection of a provider to its service: sends requests, reads short answers completely, and
+//! removes the key from the service's messages.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,27 +10,27 @@ use crate::clock::Clock;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 
-/// Largest answer about one order. Real ones stay under 4 KiB.
+/// Maximum size of an answer about one order. Real ones stay under 4 KiB.
 const SMALL_ANSWER: usize = 256 * 1024;
-/// How much of a failure's body is read for its words.
+/// How much of a failure's body is read for its message.
 const FAILURE_BODY: usize = 16 * 1024;
-/// Parts of a key that are shorter are not looked for in the provider's words.
+/// Shorter parts of a key are not searched for in messages.
 const SHORTEST_HIDDEN_PART: usize = 8;
 
-/// The service of one account, asked with its key.
+/// The service of one account, with its key.
 pub struct ServiceClient {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
-    /// Only to strike it out where the service's words repeat it.
+    /// Used only to remove it from messages that repeat it.
     key: RwLock<Option<ApiKey>>,
 }
 
-/// An answer that was read to its end; of a failure, its beginning.
+/// An answer that was read completely; for a failure, its start.
 #[derive(Debug)]
 pub struct WholeAnswer {
     /// HTTP status.
     pub status: u16,
-    /// What the server asks for, already capped.
+    /// The wait that the server requests, already capped.
     pub retry_after: Option<Duration>,
     /// When the answer began.
     pub observed_at: UnixMillis,
@@ -39,7 +39,7 @@ pub struct WholeAnswer {
 }
 
 impl ServiceClient {
-    /// The service behind `transport`, which gets the key by `set_key`.
+    /// The service behind `transport`, which receives the key by `set_key`.
     pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self {
             transport,
@@ -48,18 +48,19 @@ impl ServiceClient {
         }
     }
 
-    /// Takes another key from now on.
+    /// Replaces the key.
     pub fn set_key(&self, key: ApiKey) {
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
         self.transport.set_key(key);
     }
 
-    /// By how much the service's clock differed from ours at its last answer.
+    /// Difference between the service's clock and ours at its last answer.
     pub fn clock_difference(&self) -> Option<ClockDifference> {
         self.transport.clock_difference()
     }
 
-    /// The service's time at a moment of ours, as its last answer told it, to the second; never ahead of it.
+    /// Our time converted to the service's clock, as of its last answer, to the second; never ahead
+    /// of it.
     pub fn their_time(&self, ours: UnixMillis) -> Option<UnixMillis> {
         Some(match self.clock_difference()? {
             ClockDifference::Ahead(by) => ours.plus(by),
@@ -72,17 +73,17 @@ impl ServiceClient {
         self.clock.now()
     }
 
-    /// Sends `request` and returns once the head of the answer is there.
+    /// Sends `request` and returns as soon as the head of the answer has arrived.
     pub async fn send(&self, request: Request) -> Result<Response, ProviderError> {
         self.transport.send(request).await
     }
 
-    /// One small question and its whole answer, whatever its status.
+    /// Sends a request and reads its short answer completely, whatever its status.
     pub async fn ask(&self, request: Request) -> Result<WholeAnswer, ProviderError> {
         self.ask_up_to(request, SMALL_ANSWER).await
     }
 
-    /// The same with an answer of up to `limit` bytes; the transport has a limit of its own.
+    /// The same for an answer of up to `limit` bytes; the transport has its own limit.
     pub async fn ask_up_to(
         &self,
         request: Request,
@@ -92,7 +93,7 @@ impl ServiceClient {
         WholeAnswer::read(response, self.now(), limit).await
     }
 
-    /// The service's words, without the key should they repeat it, on one line.
+    /// The service's message on one line, without the key if it repeats it.
     pub fn words(&self, words: &str) -> String {
         let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
         let Some(key) = key.as_ref().map(ApiKey::expose) else {
@@ -108,8 +109,8 @@ impl ServiceClient {
 }
 
 impl WholeAnswer {
-    /// The rest of an answer whose head came at `observed_at`: all of a success, if it has at most
-    /// `limit` bytes.
+    /// Reads the rest of an answer whose head arrived at `observed_at`: the whole body of a success
+    /// if it has at most `limit` bytes.
     pub async fn read(
         mut response: Response,
         observed_at: UnixMillis,
@@ -127,7 +128,7 @@ impl WholeAnswer {
         })
     }
 
-    /// Whether it is a page for people: some gateway's, not the service's own.
+    /// Whether it is an HTML page, which comes from a gateway and not from the service.
     pub fn is_html(&self) -> bool {
         self.body.trim_ascii_start().starts_with(b"<")
     }

@@ -1,46 +1,46 @@
-//! What a provider's accounts may set under `[account.settings]`: described here, read and checked by
-//! `config`.
+//! The settings of a provider's accounts under `[account.settings]`: described here, parsed and
+//! checked by `config`.
 
 use std::collections::BTreeMap;
 
-/// One setting of a provider. A key that several providers have is of one kind at all of them.
+/// One setting of a provider. A key that several providers have has the same kind everywhere.
 #[derive(Debug)]
 pub struct Setting {
     /// Its name: `shop_id`.
     pub key: &'static str,
-    /// What it accepts.
+    /// The accepted values.
     pub kind: SettingKind,
-    /// Its value when it is left out; None = it must be given.
+    /// Its default; None = required.
     pub default: Option<&'static str>,
-    /// What it is, in a few words.
+    /// A short description.
     pub help: &'static str,
 }
 
-/// What a setting accepts.
+/// The accepted values of a setting.
 #[derive(Debug)]
 pub enum SettingKind {
     /// A text in quotes.
     Text {
-        /// Whether a text is accepted; the default is not asked about.
+        /// Whether a text is accepted; not applied to the default.
         is_valid: fn(&str) -> bool,
-        /// In words, after "expected".
+        /// The description after "expected".
         expected: &'static str,
     },
     /// A number without quotes, kept as a plain decimal.
     Decimal {
-        /// The least one.
+        /// The minimum.
         least: f64,
-        /// The greatest one.
+        /// The maximum.
         most: f64,
     },
 }
 
-/// The settings of one account: every one that its provider has, given or default.
+/// The settings of one account: all of its provider's, given or default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<&'static str, String>);
 
 impl Settings {
-    /// The value of `key`; the empty text where the provider has no such setting.
+    /// The value of `key`; empty if the provider has no such setting.
     pub fn get(&self, key: &str) -> &str {
         self.0.get(key).map_or("", String::as_str)
     }

@@ -1,9 +1,10 @@
-//! JSON as providers write it, read with leniency.
+//! Lenient parsing of the JSON that providers write.
 //!
-//! Every field is taken as a raw piece first, so a field of a wrong type never spoils the rest and
-//! no number goes through a float. A duplicate of a known field is an error: two ids or two states
-//! are none. Unknown fields are passed over. A field that is given but not usable is None here; where
-//! that differs from an absent one (an order's amount), the caller looks at the piece itself.
+//! Every field is first taken as raw JSON, so a field of a wrong type never invalidates the rest
+//! and no number goes through a float. A duplicate of a known field is an error, since two ids or
+//! two states are ambiguous. Unknown fields are ignored. A field with an unusable value is None
+//! here; where that differs from an absent one (an order's amount), the caller checks the raw value
+//! itself.
 
 use std::borrow::Cow;
 
@@ -14,31 +15,31 @@ use crate::domain::invoice::ExternalId;
 use crate::domain::money::plain;
 use crate::domain::time::UnixMillis;
 
-/// Longest order id that is read, in characters. Real ones have up to 36.
+/// Longest order id that is parsed, in characters. Real ones have up to 36.
 const LONGEST_ID: usize = 255;
 /// Longest external id, in characters.
 const LONGEST_EXTERNAL_ID: usize = 255;
-/// Longest currency code that is read, in characters.
+/// Longest currency code that is parsed, in characters.
 const LONGEST_CURRENCY: usize = 32;
-/// Longest link that is read, in characters.
+/// Longest link that is parsed, in characters.
 const LONGEST_LINK: usize = 2048;
 
-/// A field as it stands; None when absent or null.
+/// The raw value of a field; None if absent or null.
 pub type Raw<'a> = Option<&'a RawValue>;
 
-/// What a body of the wrong form is called.
+/// Why a body is not an object.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAnObject {
-    /// JSON of another kind.
+    /// Valid JSON of another type.
     #[error("not a JSON object")]
     OtherJson,
-    /// No JSON.
+    /// Invalid JSON.
     #[error("broken JSON: {0}")]
     Broken(serde_json::Error),
 }
 
 impl NotAnObject {
-    /// Whether it is JSON at all, so that what follows it can be trusted.
+    /// Whether it is valid JSON.
     pub fn is_json(&self) -> bool {
         match self {
             Self::OtherJson => true,
@@ -47,13 +48,13 @@ impl NotAnObject {
     }
 }
 
-/// The text of a body, without the mark that some put before it.
+/// The text of a body, without a byte order mark.
 pub fn body_text(body: &[u8]) -> Result<&str, String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     std::str::from_utf8(body).map_err(|_| "not UTF-8".to_owned())
 }
 
-/// Reads an object; serde alone would take an array in its place.
+/// Parses an object; serde by itself would accept an array in its place.
 pub fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, NotAnObject> {
     if json.trim_ascii_start().starts_with('{') {
         return serde_json::from_str(json).map_err(NotAnObject::Broken);
@@ -64,15 +65,15 @@ pub fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, NotAnObject> {
     }
 }
 
-/// The items of an array, each as it stands. None when it is no array.
+/// The raw items of an array. None if it is not an array.
 pub fn array<'a>(token: Raw<'a>) -> Option<Vec<&'a RawValue>> {
     let token = token?.get();
     let items: Vec<&'a RawValue> = serde_json::from_str(token).ok()?;
     Some(items)
 }
 
-/// The text of a string, or the digits of a number as they stand. None for the empty text too:
-/// in no API that is read here does it mean anything.
+/// The text of a string, or the digits of a number. None for the empty text too, which has no
+/// meaning in any of these APIs.
 pub fn text(token: Raw<'_>) -> Option<Cow<'_, str>> {
     let token = token?.get();
     let inner = token
@@ -87,12 +88,12 @@ pub fn text(token: Raw<'_>) -> Option<Cow<'_, str>> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The text of a string alone: a number is none.
+/// The text of a string; None for a number.
 pub fn word(token: Raw<'_>) -> Option<Cow<'_, str>> {
     text(token).filter(|_| token.is_some_and(|token| token.get().starts_with('"')))
 }
 
-/// A truth value, be it a text (`"true"`) or not.
+/// A boolean, also as a text (`"true"`).
 pub fn boolean(token: Raw<'_>) -> Option<bool> {
     match token?.get() {
         "true" | "\"true\"" => Some(true),
@@ -101,14 +102,14 @@ pub fn boolean(token: Raw<'_>) -> Option<bool> {
     }
 }
 
-/// A decimal as it stands, be it a text or a number, with an exponent or without.
+/// A decimal as written, text or number, with or without an exponent.
 pub fn decimal(token: Raw<'_>) -> Option<String> {
     let decimal = text(token)?;
     let is_decimal = plain(&decimal).is_some();
     is_decimal.then(|| decimal.into_owned())
 }
 
-/// A currency code: open text, as codes come and go.
+/// A currency code: any text, because codes change.
 pub fn currency(token: Raw<'_>) -> Option<String> {
     let code = text(token)?;
     let is_code = code.len() <= LONGEST_CURRENCY && code.bytes().all(|b| b.is_ascii_alphanumeric());
@@ -130,14 +131,15 @@ pub fn link(token: Raw<'_>) -> Option<String> {
     (is_known && is_plain && names_a_place).then(|| link.into_owned())
 }
 
-/// An order id: a text of letters, digits, `-` and `_`, or a number of digits alone, kept digit by
+/// An order id: a text of letters, digits, `-` and `_`, or a number of digits only, kept digit by
 /// digit.
 pub fn order_id(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
     let id = text(token).ok_or_else(|| "order without an id".to_owned())?;
     let is_id = id
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    // A number with a sign or an exponent passes the alphabet (`-5`, `1E5`): it must be a count.
+    // A number with a sign or an exponent passes the character check (`-5`, `1E5`): only digits are
+    // allowed.
     let is_text = token.is_some_and(|token| token.get().starts_with('"'));
     let is_whole = is_text || id.bytes().all(|b| b.is_ascii_digit());
     if is_id && is_whole && id.len() <= LONGEST_ID {
@@ -147,7 +149,7 @@ pub fn order_id(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// An external id. One that no shop of ours can have stays different from all that they have.
+/// An external id. One that no shop of ours can have stays different from all valid ones.
 pub fn external_id(text: &str) -> ExternalId {
     let mut id: String = text
         .chars()

@@ -8,7 +8,7 @@ use serde::Serialize;
 pub(super) struct SimulatedAnswer {
     pub http: StatusCode,
     pub body: Bytes,
-    /// Carries the data of an operation: what body faults can spoil.
+    /// Contains the data of an operation, which body faults can alter.
     pub has_data: bool,
     /// The header `WWW-Authenticate`.
     pub challenge: Option<&'static str>,
@@ -25,12 +25,12 @@ impl SimulatedAnswer {
         }
     }
 
-    /// 200 with data that are no orders.
+    /// 200 with data that contains no orders.
     pub fn without_orders(body: &impl Serialize) -> SimulatedAnswer {
         SimulatedAnswer::failure(StatusCode::OK, body)
     }
 
-    /// Anything that carries no order: a refusal, an error.
+    /// An answer without orders: a refusal or an error.
     pub fn failure(http: StatusCode, body: &impl Serialize) -> SimulatedAnswer {
         SimulatedAnswer {
             http,
@@ -41,7 +41,7 @@ impl SimulatedAnswer {
     }
 }
 
-/// Nothing that is serialised here can fail; an empty body would show that something did.
+/// Serialization cannot fail here; an empty body would show that it did.
 pub(super) fn json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
 }

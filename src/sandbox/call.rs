@@ -1,4 +1,4 @@
-//! One request to a simulated provider: who asks for what, by which key.
+//! One request to a simulated provider: the operation, the connection, and the key.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::link::Link;
 use super::operation::Operation;
 use super::reply::{accepts_gzip, going_away};
 
-/// The connection, and whether gzip is understood at its other end.
+/// The connection, and whether the client accepts gzip.
 pub(super) struct Caller {
     pub link: Link,
     accepts_gzip: bool,
@@ -28,7 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// A request before it is let in.
+/// A request before its key is checked.
 pub(super) struct Call {
     pub core: Arc<SandboxCore>,
     pub dialect: &'static dyn Dialect,
@@ -38,12 +38,12 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Whether the answer is to be compressed.
+    /// Whether the answer should be compressed.
     pub fn gzip(&self) -> bool {
         self.caller.accepts_gzip && self.core.gzip()
     }
 
-    /// Runs `job` where it keeps no other request waiting: a page of a list takes milliseconds to write
+    /// Runs `job` where it blocks no other request: a page of a list takes milliseconds to write,
     /// and more to compress.
     pub async fn run<J>(operation: Operation, job: J) -> Response
     where

@@ -1,4 +1,5 @@
-//! What all simulated providers stand on: one clock, the faults, the counters, rate limits and settings.
+//! State shared by all simulated providers: one clock, the faults, the counters, rate limits and
+//! settings.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,13 +18,13 @@ use super::variant::Variant;
 
 pub(super) struct SandboxCore {
     options: SandboxOptions,
-    /// Ends all that waits on purpose.
+    /// Ends all intentional waits.
     pub stopping: CancellationToken,
     deck: Mutex<Deck>,
     stats: Mutex<SandboxStats>,
-    /// One bucket a provider, made at its first request.
+    /// One bucket per provider, created at its first request.
     buckets: Mutex<BTreeMap<SimulatedProvider, Bucket>>,
-    /// Never goes back, or an expired order would come alive again by itself.
+    /// Never goes back, since an expired order would otherwise become open again.
     latest_nanos: AtomicI64,
     /// How far the providers' clock is set ahead of this machine's.
     ahead_nanos: AtomicI64,
@@ -59,7 +60,7 @@ impl SandboxCore {
         self.options.seed
     }
 
-    /// Chance that follows from the seed and `stream`, whatever else happens in between.
+    /// A random generator that depends only on the seed and `stream`.
     pub fn rng(&self, stream: u64) -> fastrand::Rng {
         // Neighbouring seeds would give related numbers; the odd multiplier spreads them.
         let spread = stream.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -78,7 +79,7 @@ impl SandboxCore {
         self.options.variants.contains(&variant)
     }
 
-    /// Whether a request that shows `key` is let in.
+    /// Whether a request with `key` is accepted.
     pub fn knows(&self, key: Option<&str>) -> bool {
         match (&self.options.api_key, key) {
             (_, None | Some("")) => false,
@@ -103,7 +104,7 @@ impl SandboxCore {
         lock(&self.deck).put_back(dealt);
     }
 
-    /// How long to wait when the rate limit of `provider` is reached.
+    /// How long to wait if the rate limit of `provider` is reached.
     pub fn over_limit(&self, provider: SimulatedProvider) -> Option<Duration> {
         let per_second = self.options.rate_limit?;
         let mut buckets = lock(&self.buckets);
@@ -113,7 +114,7 @@ impl SandboxCore {
         bucket.take(self.now()).err()
     }
 
-    /// Whether the rate limit's refusal says how long to wait.
+    /// Whether the rate limit's refusal contains the wait.
     pub fn tells_wait(&self) -> bool {
         self.options.rate_limit_retry_after
     }
@@ -123,17 +124,17 @@ impl SandboxCore {
     }
 }
 
-/// A panic elsewhere must not take the simulator down: its steps leave nothing half done.
+/// A panic elsewhere must not stop the simulator; its steps leave no partial change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As [`lock`], to read.
+/// Like [`lock`], for reading.
 pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As [`lock`], to write.
+/// Like [`lock`], for writing.
 pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Decimals as providers write them: exact, never a float.
+//! Decimals in the providers' format: exact, never a float.
 
 use std::str::FromStr as _;
 
@@ -6,7 +6,7 @@ use bigdecimal::num_bigint::Sign;
 use bigdecimal::{BigDecimal, RoundingMode};
 use serde_json::{Number, Value};
 
-/// Reads a plain decimal above zero.
+/// Parses a plain decimal above zero.
 pub(super) fn positive(text: &str) -> Result<BigDecimal, String> {
     let plain = !text.is_empty()
         && text
@@ -26,7 +26,7 @@ pub(super) fn rounded(value: &BigDecimal, digits: i64) -> BigDecimal {
     value.with_scale_round(digits, RoundingMode::HalfUp)
 }
 
-/// Without zeros at the end and without an exponent: `1.5`, `300`.
+/// Without trailing zeros and without an exponent: `1.5`, `300`.
 pub(super) fn shortest(value: &BigDecimal) -> String {
     value.normalized().to_plain_string()
 }

@@ -1,4 +1,4 @@
-//! What the control side needs of a provider that keeps no orders, only movements of money.
+//! What the control API needs of a provider that keeps no orders, only movements of money.
 
 use serde::Serialize;
 
@@ -10,43 +10,43 @@ use super::simulator::ControlError;
 pub(super) trait SimulatedLedger: Send + Sync {
     fn provider(&self) -> SimulatedProvider;
 
-    /// Puts a movement in, or changes one that is there.
+    /// Adds a movement, or changes an existing one.
     fn add(&self, new: &NewTransaction) -> Result<TransactionView, ControlError>;
 
     /// Oldest first.
     fn transactions(&self) -> Vec<TransactionView>;
 }
 
-/// A movement of money that the control side asks for.
+/// A movement of money requested through the control API.
 #[derive(Debug, Clone, Default)]
 pub struct NewTransaction {
-    /// The label or payload; none or a stranger's one is allowed.
+    /// The label or payload; may be missing or unknown.
     pub external_id: Option<String>,
-    /// Plain decimal: what the payer pays.
+    /// Plain decimal: the sum that the payer pays.
     pub amount: Option<String>,
-    /// Money goes out; with the id of a payment it is its refund.
+    /// Outgoing; with the id of a payment it is its refund.
     pub is_out: bool,
-    /// How the payer pays at YooMoney: `wallet` or `card`.
+    /// The payment method at YooMoney: `wallet` or `card`.
     pub via: Option<String>,
-    /// Of a movement that is there already.
+    /// The id of an existing movement.
     pub transaction_id: Option<String>,
-    /// `success`, `in_progress` or `refused`, where the provider tells such.
+    /// `success`, `in_progress` or `refused`, where the provider has such statuses.
     pub status: Option<String>,
-    /// What kind of movement it is, by the provider's own words.
+    /// The kind of movement, in the provider's own terms.
     pub kind: Option<String>,
 }
 
-/// One movement as the sandbox knows it: an item of `GET /sandbox/transactions`.
+/// One movement in the sandbox: an item of `GET /sandbox/transactions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionView {
     pub provider: SimulatedProvider,
     pub transaction_id: String,
-    /// Empty when there is none.
+    /// Empty if there is none.
     pub external_id: String,
     /// `in` or `out`.
     pub direction: &'static str,
-    /// What the payer pays, and what the ledger shows of it.
+    /// The sum that the payer pays, and the sum that the ledger shows.
     pub amount: String,
     pub shown: String,
     pub currency: &'static str,

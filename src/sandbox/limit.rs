@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::moment::Moment;
 
-/// Fills by `per_second` up to that many (at least one), and each request takes one.
+/// Refills by `per_second` up to that many (at least one); each request takes one.
 pub(super) struct Bucket {
     per_second: f64,
     level: f64,
@@ -21,7 +21,7 @@ impl Bucket {
         }
     }
 
-    /// Takes one request, or says how long until there is room for one.
+    /// Takes one request, or returns how long until there is room for one.
     pub fn take(&mut self, now: Moment) -> Result<(), Duration> {
         let last = self.at.replace(now).unwrap_or(now);
         let passed =

@@ -1,4 +1,4 @@
-//! Accepted connections that can be cut: a reset must be a real TCP RST, which no HTTP layer offers.
+//! Accepted connections that can be reset by a real TCP RST, which no HTTP layer offers.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A handler's hold on its connection.
+/// A handler's access to its connection.
 #[derive(Clone)]
 pub(super) struct Link {
     cut: Arc<AtomicBool>,
 }
 
 impl Link {
-    /// Whatever is written next resets the connection instead.
+    /// Makes the next write reset the connection instead.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);
     }
@@ -35,7 +35,8 @@ impl Listener for LinkListener {
 
     async fn accept(&mut self) -> (LinkStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // Without it small answers would wait for the client's delayed ACK. Failing costs only time.
+        // Otherwise small answers would wait for the client's delayed ACK. A failure costs only
+        // time.
         let _ = stream.set_nodelay(true);
         (
             LinkStream {
@@ -70,7 +71,7 @@ impl LinkStream {
         if !self.link.cut.load(Ordering::Acquire) {
             return Ok(());
         }
-        // With no time to linger the close that follows this error discards and resets.
+        // With a linger time of zero, the close after this error discards the data and resets.
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))?;
         Err(io::ErrorKind::ConnectionReset.into())
     }

@@ -1,12 +1,13 @@
 //! The sandbox: simulators of payment providers on loopback.
 //!
-//! It serves each provider's API under its own paths, with quirks and limits, so that any client of the
-//! real API works against it by its base URL alone, and a control side (`/sandbox/…`) on which payers
-//! pay and things go wrong. Orders live in memory; what looks random follows from a seed.
+//! It serves each provider's API under the provider's own paths, with quirks and limits, so that
+//! any client of the real API works against it with a changed base URL. A control API
+//! (`/sandbox/…`) makes payers pay and injects faults. Orders live in memory; everything random
+//! follows from a seed.
 //!
-//! Each provider has a folder: its orders and a router. What they share lies above: `core` (clock,
-//! counters, rate limits), `faults`, `call`, `serve` and `play` (the steps of a request), `simulator`
-//! (what the control side needs of each), `world` (all of them).
+//! Each provider has a directory with its orders and a router. Shared parts are above: `core`
+//! (clock, counters, rate limits), `faults`, `call`, `serve` and `play` (the steps of a request),
+//! `simulator` (what the control API needs of each provider), `world` (all of them).
 
 mod answer;
 mod call;
@@ -63,10 +64,10 @@ pub use world::World;
 use self::core::SandboxCore;
 use link::{Link, LinkListener};
 
-/// How long a stopping sandbox waits for answers under way.
+/// How long a stopping sandbox waits for answers in progress.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A running sandbox. Dropped without [`Sandbox::stop`] it stops taking connections.
+/// A running sandbox. Dropped without [`Sandbox::stop`] it stops accepting connections.
 pub struct Sandbox {
     address: SocketAddr,
     world: Arc<World>,
@@ -76,7 +77,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Listens and serves in the background of the current tokio runtime. An address that is not
-    /// loopback and a rate limit that is not above zero are [`io::ErrorKind::InvalidInput`].
+    /// loopback, or a rate limit that is not above zero, is an [`io::ErrorKind::InvalidInput`].
     pub async fn start(options: SandboxOptions) -> io::Result<Sandbox> {
         check(&options)?;
         let listener = TcpListener::bind(options.listen).await.map_err(|error| {
@@ -103,7 +104,7 @@ impl Sandbox {
         })
     }
 
-    /// What clients use as base URL: `http://127.0.0.1:8181`.
+    /// The base URL for clients: `http://127.0.0.1:8181`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -113,7 +114,7 @@ impl Sandbox {
         Arc::clone(&self.world)
     }
 
-    /// Ends what waits on purpose, lets answers under way finish for up to two seconds, and stops.
+    /// Ends intentional waits, lets answers in progress finish for up to two seconds, and stops.
     pub async fn stop(mut self) {
         self.stopping.cancel();
         if tokio::time::timeout(STOP_PATIENCE, &mut self.server)

@@ -1,7 +1,7 @@
-//! Time in the sandbox: when it is, and how the provider prints it.
+//! Time in the sandbox, and the providers' formats of times.
 //!
-//! A Java `Instant` prints 0, 3, 6 or 9 digits of a second, whichever is the fewest that lose nothing.
-//! A client with one fixed format string must fail here, not in production.
+//! A Java `Instant` prints 0, 3, 6 or 9 digits of a second, the fewest that lose nothing. A client
+//! with a fixed format string must fail here, not in production.
 
 use std::fmt;
 use std::time::Duration;
@@ -55,13 +55,13 @@ impl Moment {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
     }
 
-    /// Reads ISO 8601 with a zone.
+    /// Parses ISO 8601 with a zone.
     pub fn parse(text: &str) -> Option<Moment> {
         let at: Timestamp = text.parse().ok()?;
         Some(Moment(i64::try_from(at.as_nanosecond()).ok()?))
     }
 
-    /// With three digits of a second whatever they are: `2026-02-18T15:12:54.680Z`.
+    /// Always with three digits of a second: `2026-02-18T15:12:54.680Z`.
     pub fn to_millis_text(self) -> String {
         let at = Timestamp::from_nanosecond(i128::from(self.truncated(3).0));
         let mut text = String::new();
@@ -94,7 +94,7 @@ impl fmt::Display for Moment {
             n if n % 1_000 == 0 => &PRINTERS[2],
             _ => &PRINTERS[3],
         };
-        // 64 bits of nanoseconds end in 2262: always within what `Timestamp` holds.
+        // 64 bits of nanoseconds end in 2262, always within the range of `Timestamp`.
         let at = Timestamp::from_nanosecond(i128::from(self.0)).unwrap_or(Timestamp::UNIX_EPOCH);
         printer
             .print_timestamp(&at, StdFmtWrite(f))

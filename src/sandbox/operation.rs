@@ -1,4 +1,4 @@
-//! The providers that the sandbox plays, and the operations of each.
+//! The simulated providers, and the operations of each.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ macro_rules! providers {
     ($($provider:ident = $provider_name:literal {
         $($operation:ident = $name:literal,)*
     })*) => {
-        /// A provider that the sandbox plays.
+        /// A simulated provider.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum SimulatedProvider {
             $($provider,)*
@@ -17,7 +17,7 @@ macro_rules! providers {
         impl SimulatedProvider {
             pub const ALL: &'static [SimulatedProvider] = &[$(SimulatedProvider::$provider,)*];
 
-            /// As in the configuration of an account.
+            /// Its name in an account's configuration.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(SimulatedProvider::$provider => $provider_name,)*
@@ -115,7 +115,7 @@ impl Operation {
         )
     }
 
-    /// Those of `provider`.
+    /// The operations of `provider`.
     pub fn of(provider: SimulatedProvider) -> impl Iterator<Item = Operation> {
         let all = Operation::ALL.iter().copied();
         all.filter(move |operation| operation.provider() == provider)
@@ -135,7 +135,7 @@ impl Serialize for SimulatedProvider {
 }
 
 impl SimulatedProvider {
-    /// The provider of that name, or what would be accepted.
+    /// The provider with that name, or an error with the accepted names.
     pub fn parse(name: &str) -> Result<SimulatedProvider, String> {
         let mut all = SimulatedProvider::ALL.iter().copied();
         all.find(|provider| provider.name() == name).ok_or_else(|| {

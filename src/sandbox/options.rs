@@ -1,4 +1,4 @@
-//! How a sandbox behaves from its start on.
+//! The options of a sandbox.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use super::faults::Fault;
 use super::variant::Variant;
 
-/// How the sandbox behaves. The default: port 8181 of loopback, any key, no latency, no limit, no faults.
+/// The options. The default: port 8181 on loopback, any key, no latency, no limit, no faults.
 #[derive(Debug, Clone)]
 pub struct SandboxOptions {
-    /// A loopback address; port 0 takes a free one.
+    /// A loopback address; port 0 selects a free one.
     pub listen: SocketAddr,
-    /// The key that clients must show, at every provider; `None` accepts any that is not empty.
+    /// The key required by every provider; `None` accepts any nonempty key.
     pub api_key: Option<String>,
-    /// Ids, rates, sweeps and the chance of faults follow from it.
+    /// Ids, rates, sweeps and the selection of faults follow from it.
     pub seed: u64,
-    /// Waited before each answer of a provider's operation.
+    /// Delay before each answer of a provider's operation.
     pub latency: Duration,
-    /// Requests a second at each provider, up to one second's worth at once; `None` = no limit.
+    /// Requests per second at each provider, up to one second's worth at once; `None` = no limit.
     pub rate_limit: Option<f64>,
-    /// Whether the 429 of the rate limit tells the wait. No provider documents such a header.
+    /// Whether the 429 of the rate limit contains the wait. No provider documents such a header.
     pub rate_limit_retry_after: bool,
-    /// In force from the start.
+    /// Active from the start.
     pub faults: Vec<Fault>,
     pub variants: Vec<Variant>,
-    /// Compress for clients that accept it.
+    /// Whether to compress for clients that accept it.
     pub gzip: bool,
 }
 

@@ -1,13 +1,14 @@
-//! Parameters of a method: in the query, a form or JSON, with every value as text, number or truth value.
+//! Parameters of a method: in the query, a form or JSON; each value may be a text, a number or a
+//! boolean.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-/// The parameters by name; those that no method knows are ignored.
+/// The parameters by name; unknown ones are ignored.
 pub(super) struct MethodParams(Map<String, Value>);
 
 impl MethodParams {
-    /// `None` when the body is neither JSON nor a form.
+    /// `None` if the body is neither JSON nor a form.
     pub fn read(query: &str, body: &Bytes) -> Option<MethodParams> {
         let mut params: Map<String, Value> = pairs(query.as_bytes()).collect();
         match body.trim_ascii() {
@@ -19,7 +20,7 @@ impl MethodParams {
         Some(MethodParams(params))
     }
 
-    /// An array is as good as its items with commas between: the server is lenient.
+    /// An array counts as its items joined by commas, since the server is lenient.
     pub fn text(&self, name: &str) -> Option<String> {
         let text = match self.0.get(name)? {
             Value::Null => return None,
@@ -29,7 +30,7 @@ impl MethodParams {
         (!text.is_empty()).then_some(text)
     }
 
-    /// A value in JSON, or a text that holds it.
+    /// A JSON value, or a text that contains one.
     pub fn json(&self, name: &str) -> Option<Value> {
         match self.0.get(name)? {
             Value::String(text) => serde_json::from_str(text).ok(),
@@ -37,7 +38,7 @@ impl MethodParams {
         }
     }
 
-    /// `Err` when it is no whole number.
+    /// `Err` if it is not a whole number.
     pub fn whole(&self, name: &str) -> Result<Option<i64>, ()> {
         let text = self.text(name);
         text.map(|text| text.parse().map_err(drop)).transpose()

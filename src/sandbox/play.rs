@@ -1,4 +1,4 @@
-//! Faults as a client meets them: wrong answers, broken ones, and none.
+//! Applies faults: wrong answers, broken ones, and none.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ use super::dialect::Dialect;
 use super::faults::{Dealt, Fault, FaultKind, spoil};
 use super::reply;
 
-/// Long enough for what was sent so far to leave before the connection ends.
+/// Long enough for the data sent so far to leave before the connection ends.
 const FLUSH_PAUSE: Duration = Duration::from_millis(30);
 const SLOW_PAUSE: Duration = Duration::from_millis(200);
 const HUGE_CHUNK_BYTES: usize = 1 << 18;
@@ -30,7 +30,7 @@ const HUGE_CHUNKS: usize = 1 << 12;
 const PROXY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
     <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
 
-/// Lets the dealt fault happen to a request that `job` would have answered.
+/// Applies the selected fault to a request that `job` would have answered.
 pub(super) async fn play<J>(call: Call, dealt: Dealt, job: J) -> Response
 where
     J: FnOnce() -> SimulatedAnswer + Send + 'static,
@@ -46,7 +46,7 @@ where
     }
     core.tally().fault(dealt.fault.kind);
     if dealt.performs {
-        // The request takes effect; its answer is what gets lost.
+        // The request takes effect; only its answer is lost.
         job();
         return instead(&call, &dealt.fault).await;
     }
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// An answer that owes nothing to the operation, or none at all.
+/// An answer independent of the operation, or none at all.
 async fn instead(call: &Call, fault: &Fault) -> Response {
     let wait = fault.retry_after.as_deref();
     let answer = match fault.kind {
@@ -83,7 +83,7 @@ async fn instead(call: &Call, fault: &Fault) -> Response {
             call.caller.link.cut();
             return reply::going_away();
         }
-        // The others than the first need an answer to work on, and had one in `play`.
+        // All kinds except the first need an answer to work on, and were handled in `play`.
         FaultKind::Status500
         | FaultKind::TruncatedBody
         | FaultKind::HugeBody
@@ -109,7 +109,8 @@ fn proxy_page(call: &Call) -> Response {
     reply::plain(http, html, Body::from(PROXY_PAGE))
 }
 
-/// The answer with the fault in its data; as it is, and the fault kept for later, where nothing can be spoiled.
+/// The answer with the fault in its data. If nothing can be altered, the answer is unchanged and
+/// the fault is put back.
 fn spoiled(
     core: &SandboxCore,
     dialect: &dyn Dialect,
@@ -130,7 +131,7 @@ fn spoiled(
     answer
 }
 
-/// Half the body under a Content-Length for all of it, then the end of the connection.
+/// Half of the body with the Content-Length of all of it, then the end of the connection.
 fn truncated(answer: &SimulatedAnswer) -> Response {
     let length = answer.body.len();
     let half = answer.body.slice(..length / 2);
@@ -164,12 +165,12 @@ fn slow(body: Bytes) -> impl Stream<Item = Bytes> + Send {
     })
 }
 
-/// The JSON, then white space, which JSON allows: only a limit on bytes protects the client.
+/// The JSON, then white space, which JSON allows: only a byte limit protects the client.
 fn huge(body: Bytes) -> impl Stream<Item = Bytes> + Send {
     stream::iter(std::iter::once(body).chain(spaces()))
 }
 
-/// The same in a thousandth of the bytes: the limit must count what comes out.
+/// The same in a thousandth of the bytes: the limit must count decompressed bytes.
 fn huge_compressed(body: Bytes) -> impl Stream<Item = Bytes> + Send {
     let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
     let parts = std::iter::once(body)
@@ -177,7 +178,7 @@ fn huge_compressed(body: Bytes) -> impl Stream<Item = Bytes> + Send {
         .map(Some)
         .chain([None]);
     stream::iter(parts).filter_map(move |part| {
-        // Writing into memory does not fail.
+        // Writing to memory cannot fail.
         let written = match (part, encoder.as_mut()) {
             (Some(part), Some(encoder)) => {
                 let _ = encoder.write_all(&part).and_then(|()| encoder.flush());
@@ -186,7 +187,7 @@ fn huge_compressed(body: Bytes) -> impl Stream<Item = Bytes> + Send {
             _ => encoder.take().and_then(|encoder| encoder.finish().ok()),
         };
         async {
-            // Parts this small would be gathered by the thousand before the first is sent.
+            // Otherwise thousands of these small parts would be collected before the first is sent.
             tokio::task::yield_now().await;
             written.map(Bytes::from)
         }

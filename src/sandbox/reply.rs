@@ -1,4 +1,4 @@
-//! Answers put on the wire: headers, and gzip for clients that ask for it.
+//! Writes answers: headers, and gzip for clients that request it.
 
 use std::io::Write;
 
@@ -48,7 +48,7 @@ pub(super) fn whole(
     response
 }
 
-/// An answer to what is no operation.
+/// An answer to a request that is not an operation.
 pub(super) fn uncounted(answer: SimulatedAnswer) -> Response {
     plain(answer.http, JSON, Body::from(answer.body))
 }
@@ -62,7 +62,7 @@ pub(super) fn plain(http: StatusCode, content_type: HeaderValue, body: Body) -> 
     response
 }
 
-/// For requests that the end of the sandbox overtakes.
+/// For requests interrupted by the end of the sandbox.
 pub(super) fn going_away() -> Response {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, JSON, Body::empty());
     response
@@ -92,7 +92,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 fn compress(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    // Writing into memory does not fail.
+    // Writing to memory cannot fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default().into()
 }

@@ -1,5 +1,5 @@
-//! The steps that every request to a provider passes: counted, delayed by the latency, key, rate limit,
-//! fault. Only then is it carried out.
+//! The steps of every request to a provider: counter, latency, key, rate limit, fault. Only then is
+//! it carried out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::operation::Operation;
 use super::play::play;
 use super::reply;
 
-/// Answers `call` with what `job` comes to, unless something stands in the way.
+/// Answers `call` with the result of `job`, unless one of the steps prevents it.
 pub(super) async fn serve<J>(call: Call, job: J) -> Response
 where
     J: FnOnce() -> SimulatedAnswer + Send + 'static,
@@ -60,7 +60,7 @@ fn limited(call: &Call, wait: Duration) -> Response {
     response
 }
 
-/// Counts a request in, and out again however it ends: answered, reset or abandoned by the client.
+/// Counts a request in flight, however it ends: answered, reset or abandoned by the client.
 struct InFlight(Arc<SandboxCore>);
 
 impl InFlight {

@@ -1,5 +1,5 @@
-//! Orders in the order of their making, found by their id or by the shop's own, and the part of a
-//! [`Simulator`] that is alike at every provider that keeps them so.
+//! Orders in order of creation, found by their id or by the shop's own id, and the part of a
+//! [`Simulator`] shared by all providers that store orders this way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -10,14 +10,14 @@ use super::moment::Moment;
 use super::operation::SimulatedProvider;
 use super::simulator::{ControlError, CreateError, OrderAction, OrderBatch, OrderView, Simulator};
 
-/// Orders are made this many at a time, so that making many does not keep requests waiting.
+/// Orders are created this many at a time, so that large batches do not block requests.
 const SEED_CHUNK: usize = 1_000;
 
 /// Orders, oldest first.
 pub(super) struct Shelf<T> {
     orders: Vec<T>,
     by_id: HashMap<String, usize>,
-    /// The newest of each: these providers take the same one again.
+    /// The newest order of each id, since these providers accept the same id again.
     by_external_id: HashMap<Arc<str>, usize>,
 }
 
@@ -64,11 +64,11 @@ impl<T> Shelf<T> {
     }
 }
 
-/// A provider whose orders stand on a [`Shelf`].
+/// A provider that stores its orders in a [`Shelf`].
 pub(super) trait OrderShelf: Send + Sync {
     type Order: Send + Sync;
     const PROVIDER: SimulatedProvider;
-    /// All the provider's words for a status, and the sandbox's own for what the provider forgot.
+    /// All statuses of the provider, and the sandbox's own for orders that the provider deleted.
     const WORDS: &'static [&'static str];
 
     fn core(&self) -> &SandboxCore;
@@ -77,7 +77,7 @@ pub(super) trait OrderShelf: Send + Sync {
 
     fn view(&self, order: &Self::Order, now: Moment) -> OrderView;
 
-    /// `place` is that of the order, for what chance has to decide.
+    /// `place` is the order's index, used for random choices.
     fn change(
         &self,
         order: &mut Self::Order,
@@ -86,7 +86,7 @@ pub(super) trait OrderShelf: Send + Sync {
         now: Moment,
     ) -> Result<(), ControlError>;
 
-    /// Makes one order of a batch.
+    /// Creates one order of a batch.
     fn make(
         &self,
         stock: &mut Shelf<Self::Order>,
@@ -129,7 +129,7 @@ impl<S: OrderShelf> Simulator for S {
 
     fn act(&self, reference: &str, action: &OrderAction) -> Result<OrderView, ControlError> {
         let mut stock = write(self.shelf());
-        // Read after the lock was got: moments must ascend in the order of the changes.
+        // Read after taking the lock: times must ascend in the order of the changes.
         let now = self.core().now();
         let place = stock.place(reference);
         let place = place.ok_or_else(|| ControlError::Unknown(reference.into()))?;

@@ -1,4 +1,4 @@
-//! What the control side needs of each provider's simulator, and the words they share.
+//! What the control API needs of each provider's simulator, and the shared types.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
 
-/// The orders of one simulated provider, as the control side sees and changes them.
+/// The orders of one simulated provider, as the control API reads and changes them.
 pub(super) trait Simulator: Send + Sync {
     fn provider(&self) -> SimulatedProvider;
 
@@ -23,17 +23,17 @@ pub(super) trait Simulator: Send + Sync {
     /// By order id, else the newest with that external id.
     fn find(&self, reference: &str) -> Option<OrderView>;
 
-    /// By the provider's own words, each there.
+    /// By the provider's own statuses, including those without orders.
     fn count_by_status(&self) -> BTreeMap<&'static str, u64>;
 
-    /// Lets something happen to an order. `reference` as in [`Simulator::find`].
+    /// Applies an action to an order. `reference` as in [`Simulator::find`].
     fn act(&self, reference: &str, action: &OrderAction) -> Result<OrderView, ControlError>;
 
-    /// Makes many orders; answers with their places. A batch that is not right makes none.
+    /// Creates many orders; returns their indexes. An invalid batch creates none.
     fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError>;
 }
 
-/// What the control side can do to an order.
+/// An action of the control API on an order.
 #[derive(Debug, Clone)]
 pub enum OrderAction {
     Pay(SimulatedPayment),
@@ -43,7 +43,7 @@ pub enum OrderAction {
 }
 
 impl OrderAction {
-    /// For messages: an order cannot be "paid".
+    /// For messages: what an order cannot be, such as "paid".
     pub(super) fn participle(&self) -> &'static str {
         match self {
             OrderAction::Pay(_) => "paid",
@@ -57,32 +57,33 @@ impl OrderAction {
 /// How a payer pays.
 #[derive(Debug, Clone, Default)]
 pub struct SimulatedPayment {
-    /// Default: the order's own, or one that the provider takes for it.
+    /// Default: the order's own, or one that the provider accepts for it.
     pub currency: Option<String>,
-    /// Plain decimal in `currency`. Default: what the order asks for.
+    /// Plain decimal in `currency`. Default: the amount of the order.
     pub amount: Option<String>,
-    /// Pay although the order has expired or was cancelled.
+    /// Allows a payment of an expired or cancelled order.
     pub late: bool,
-    /// Whether the money is taken at once; `Some(false)` only holds it. Default: as the order was made.
+    /// Whether the money is captured at once; `Some(false)` only holds it. Default: as the order
+    /// requests.
     pub capture: Option<bool>,
-    /// The merchant accepts what came, although it is less than asked for.
+    /// The merchant accepts the received sum, although it is less than requested.
     pub confirm: bool,
 }
 
 /// How an order ends without money.
 #[derive(Debug, Clone, Default)]
 pub struct OrderEnding {
-    /// Although it has ended already, even paid.
+    /// Allows the change of an order that has already ended, even a paid one.
     pub late: bool,
-    /// The provider's reason and who decided, where it tells them.
+    /// The provider's reason and the deciding party, where it reports them.
     pub reason: Option<String>,
     pub party: Option<String>,
 }
 
-/// What goes back to the payer.
+/// The sum to refund.
 #[derive(Debug, Clone, Default)]
 pub struct SimulatedRefund {
-    /// Plain decimal in the order's currency. Default: all that is left.
+    /// Plain decimal in the order's currency. Default: everything that is left.
     pub amount: Option<String>,
 }
 
@@ -93,9 +94,9 @@ pub struct OrderBatch {
     pub count: usize,
     pub external_id_prefix: String,
     pub amount: String,
-    /// Default: US dollars, or what the provider deals in.
+    /// Default: US dollars, or a currency of the provider.
     pub currency: Option<String>,
-    /// Within the provider's limits; no meaning where orders have no life time of their own.
+    /// Within the provider's limits; ignored where orders have no expiry.
     pub timeout_seconds: i64,
 }
 
@@ -112,18 +113,18 @@ impl Default for OrderBatch {
     }
 }
 
-/// Why an order was not made.
+/// Why an order was not created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
     /// A parameter breaks a rule.
     #[error("{0}")]
     Invalid(String),
-    /// The external id is taken by an order with other parameters.
+    /// An order with other parameters has this external id.
     #[error("externalId {0:?} is used by an order with other parameters")]
     Conflict(String),
 }
 
-/// Why the control side refused.
+/// Why the control API refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     #[error("no order with the id or externalId {0:?}")]
@@ -138,48 +139,48 @@ pub enum ControlError {
     Invalid(String),
 }
 
-/// What became of an order, in words that fit every provider.
+/// The state of an order, in terms that fit every provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderTruth {
     Open,
-    /// Some money came, less than asked.
+    /// Some money arrived, less than requested.
     Partial,
-    /// The money is held, not taken.
+    /// The money is held, not captured.
     Held,
     Paid,
     Expired,
     Cancelled,
-    /// The shop deleted it: the provider does not know it any more.
+    /// The shop deleted it, and the provider no longer knows it.
     Deleted,
 }
 
-/// All that the sandbox knows of one order at one moment: the truth that clients are measured against.
-/// Serialised it is one item of `GET /sandbox/orders`.
+/// Everything that the sandbox knows of one order at one moment, to compare clients with.
+/// Serialized, it is one item of `GET /sandbox/orders`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderView {
     pub provider: SimulatedProvider,
     pub id: String,
-    /// Empty when the shop gave none.
+    /// Empty if the shop gave none.
     #[serde(serialize_with = "shared_text")]
     pub external_id: Arc<str>,
-    /// The provider's own word.
+    /// The provider's own status.
     pub status: &'static str,
     pub state: OrderTruth,
-    /// What was asked for.
+    /// The requested amount.
     pub amount: ViewedAmount,
     pub created_date_time: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiration_date_time: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_date_time: Option<Moment>,
-    /// What else this provider knows, by its own names.
+    /// Other fields of this provider, under its own names.
     #[serde(flatten)]
     pub details: Map<String, Value>,
 }
 
-/// An amount as the provider writes it.
+/// An amount in the provider's format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ViewedAmount {

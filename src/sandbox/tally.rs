@@ -8,31 +8,32 @@ use super::faults::FaultKind;
 use super::moment::Moment;
 use super::operation::{Operation, SimulatedProvider};
 
-/// A copy of all counters. Requests are counted on arrival, the refused ones included.
+/// A copy of all counters. Requests are counted on arrival, including refused ones.
 #[derive(Debug, Clone, Serialize)]
 pub struct SandboxStats {
-    /// By operation, all of them there; in JSON by provider and operation.
+    /// By operation, including those without requests; in JSON by provider and operation.
     #[serde(serialize_with = "by_provider")]
     pub requests: BTreeMap<Operation, u64>,
-    /// Bytes of answer bodies as sent, compressed ones compressed; endless bodies count nothing.
+    /// Bytes of answer bodies as sent, compressed or not; endless bodies are not counted.
     #[serde(serialize_with = "by_provider")]
     pub bytes: BTreeMap<Operation, u64>,
-    /// Answers by HTTP status. A request that got none (time-out, reset) is missing here.
+    /// Answers by HTTP status. Requests without an answer (time-out, reset) are missing here.
     pub answers: BTreeMap<u16, u64>,
-    /// Faults played, by kind; those that never were are missing.
+    /// Faults applied, by kind; kinds that never were are missing.
     pub faults: BTreeMap<FaultKind, u64>,
     /// Requests with a missing or wrong key.
     pub unauthorized: u64,
     /// Requests over the rate limit (429 by fault not included).
     pub rate_limited: u64,
-    /// Requests being worked at now, and at most at any time.
+    /// Requests in progress now, and the maximum so far.
     pub in_flight: u64,
     pub in_flight_max: u64,
-    /// The most requests within any second of the clock.
+    /// The maximum number of requests within one second of the clock.
     pub peak_per_second: u64,
     pub first_request_at: Option<Moment>,
     pub last_request_at: Option<Moment>,
-    /// Orders by provider and its own word for their status now, all words there.
+    /// Orders by provider and its own name of their current status, including statuses without
+    /// orders.
     pub orders: BTreeMap<SimulatedProvider, BTreeMap<&'static str, u64>>,
     #[serde(skip)]
     second: (i64, u64),
@@ -61,7 +62,7 @@ impl SandboxStats {
         }
     }
 
-    /// Requests to one provider, whatever they asked for.
+    /// All requests to one provider.
     pub fn requests_to(&self, provider: SimulatedProvider) -> u64 {
         let of = |operation: &Operation| operation.provider() == provider;
         let counts = self.requests.iter();

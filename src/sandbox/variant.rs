@@ -1,10 +1,11 @@
-//! What a provider's documentation leaves open, so that the sandbox can play either way.
+//! Behaviours that a provider's documentation leaves open, so that the sandbox can simulate either
+//! one.
 
 use std::str::FromStr;
 
 macro_rules! variants {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
-        /// The other of two behaviours that are both possible.
+        /// The second of two possible behaviours.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Variant {
             $($(#[doc = $doc])* $variant,)*

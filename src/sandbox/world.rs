@@ -1,5 +1,5 @@
-//! All simulated providers with what they share: the truth that clients are measured against, and the
-//! hands that change it. The demo and tests use it in-process, next to the HTTP sides.
+//! All simulated providers and their shared parts, for reading and changing orders directly. The
+//! demo and tests use it in-process, beside the HTTP APIs.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -73,12 +73,12 @@ impl World {
         self.core.advance(by);
     }
 
-    /// Makes an order at Wallet Pay.
+    /// Creates an order at Wallet Pay.
     pub fn create(&self, new: &NewOrder) -> Result<Created, CreateError> {
         self.walletpay.create_order(new)
     }
 
-    /// Makes `batch.count` orders; answers with their places among the orders of the provider.
+    /// Creates `batch.count` orders; returns their indexes among the orders of the provider.
     pub fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError> {
         let mut at = self.at(Some(batch.provider));
         let one = at.next().ok_or_else(|| {
@@ -87,7 +87,8 @@ impl World {
         one.seed(batch)
     }
 
-    /// `reference` is an order id, else an external id, at the first provider that knows it; so for all that follow.
+    /// `reference` is an order id, else an external id, at the first provider that knows it; the
+    /// same applies to the functions below.
     pub fn pay(
         &self,
         reference: &str,
@@ -96,7 +97,7 @@ impl World {
         self.act(None, reference, &OrderAction::Pay(payment.clone()))
     }
 
-    /// `late` allows the change of an order that has ended already.
+    /// `late` allows the change of an order that has already ended.
     pub fn cancel(&self, reference: &str, late: bool) -> Result<OrderView, ControlError> {
         let ending = OrderEnding {
             late,
@@ -105,7 +106,7 @@ impl World {
         self.act(None, reference, &OrderAction::Cancel(ending))
     }
 
-    /// `late` allows the change of an order that has ended already.
+    /// `late` allows the change of an order that has already ended.
     pub fn expire(&self, reference: &str, late: bool) -> Result<OrderView, ControlError> {
         let ending = OrderEnding {
             late,
@@ -114,7 +115,7 @@ impl World {
         self.act(None, reference, &OrderAction::Expire(ending))
     }
 
-    /// Sends `amount` back to the payer, all that is left without one.
+    /// Refunds `amount` to the payer, by default everything that is left.
     pub fn refund(&self, reference: &str, amount: Option<&str>) -> Result<OrderView, ControlError> {
         let refund = SimulatedRefund {
             amount: amount.map(str::to_owned),
@@ -122,7 +123,7 @@ impl World {
         self.act(None, reference, &OrderAction::Refund(refund))
     }
 
-    /// Lets something happen to an order at `provider`, or at the first that knows `reference`.
+    /// Applies an action to an order at `provider`, or at the first that knows `reference`.
     pub fn act(
         &self,
         provider: Option<SimulatedProvider>,
@@ -150,7 +151,7 @@ impl World {
         self.at(provider).find_map(|one| one.find(reference))
     }
 
-    /// All orders as they stand now, by provider, oldest first.
+    /// All orders at this moment, by provider, oldest first.
     pub fn orders(&self) -> Vec<OrderView> {
         let all = self.simulators.iter();
         all.flat_map(|one| one.views(0..one.len())).collect()
@@ -174,7 +175,7 @@ impl World {
         page
     }
 
-    /// Puts a movement of money into the ledger of `provider`.
+    /// Adds a movement of money to the ledger of `provider`.
     pub fn add_transaction(
         &self,
         provider: SimulatedProvider,
@@ -200,7 +201,7 @@ impl World {
         self.core.set_faults(faults);
     }
 
-    /// The faults in force, with what is left of each count.
+    /// The active faults with their remaining counts.
     pub fn faults(&self) -> Vec<Fault> {
         self.core.faults()
     }
@@ -218,6 +219,16 @@ impl World {
         let all = self.simulators.iter();
         all.filter(move |one| provider.is_none_or(|wanted| wanted == one.provider()))
     }
+}
+
+/// The answer with the time of the providers' clock.
+async fn dated(State(core): State<Arc<SandboxCore>>, mut response: Response) -> Response {
+    let nanos = u64::try_from(core.now().nanos()).unwrap_or_default();
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_nanos(nanos));
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 #[cfg(test)]
@@ -290,14 +301,4 @@ mod tests {
         let ids = |views: &[OrderView]| views.iter().map(|it| it.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&world.page(None, 2, 3)), ids(&all[2..5]));
     }
-}
-
-/// The answer with the time of the providers' clock.
-async fn dated(State(core): State<Arc<SandboxCore>>, mut response: Response) -> Response {
-    let nanos = u64::try_from(core.now().nanos()).unwrap_or_default();
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_nanos(nanos));
-    if let Ok(date) = HeaderValue::from_str(&date) {
-        response.headers_mut().insert(header::DATE, date);
-    }
-    response
 }

@@ -10,11 +10,11 @@ use axum::http::{Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-/// Names that a request may call us by. A page elsewhere can have its own name point to this machine
-/// and so read answers in the visitor's browser: its requests name a host that is not ours.
+/// Host names allowed in requests. A foreign web page can have its own name point to this machine
+/// to read our answers in the visitor's browser; such requests have another host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hosts {
-    /// This machine's, and the address that is listened on.
+    /// Those of this machine, and the address listened on.
     OfMachine(IpAddr),
     /// All.
     Any,
@@ -40,7 +40,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Adds to every answer what keeps a browser from doing more with it than showing it.
+/// Adds headers that keep a browser from doing anything with an answer except showing it.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -78,7 +78,7 @@ pub(super) async fn known_host(
         .map(|host| host.to_str().unwrap_or_default())
         .collect();
     named.extend(request.uri().authority().map(Authority::as_str));
-    // Before 1.1 there was no such header, and no browser speaks that any more.
+    // HTTP before 1.1 has no such header, and no browser uses it any more.
     let is_old = request.version() < Version::HTTP_11;
     if named.is_empty() && !is_old {
         return (StatusCode::BAD_REQUEST, "Host header missing\n").into_response();

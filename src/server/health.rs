@@ -78,7 +78,7 @@ impl HealthCheck {
         }
     }
 
-    /// A failed check for an account that invoices name and the configuration does not.
+    /// A failed check for an account that invoices name but the configuration does not have.
     pub(super) fn of_unknown(account: &str) -> Self {
         let message = "not in the configuration, but invoices name it; they wait";
         Self::of(format!("account {account}"), Err(message.to_owned()))
@@ -132,9 +132,9 @@ impl Health {
         }
     }
 
-    /// Whether the database can be written. Concurrent callers wait for the same result.
+    /// Whether the database can be written. Concurrent callers share one check.
     async fn database(&self, store: &dyn Database) -> HealthCheck {
-        // An earlier result no longer counts then.
+        // If so, an earlier result no longer counts.
         if let Err(error) = store.require_in_place() {
             return HealthCheck::of("database", Err(error.to_string()));
         }

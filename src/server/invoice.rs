@@ -22,9 +22,9 @@ use crate::store::StoreError;
 use crate::story::{Configured, Story, Surroundings};
 use crate::words;
 
-/// Longest reference, in characters: an external id has up to 255.
+/// Maximum length of a reference, in characters: an external id has up to 255.
 const LONGEST: usize = 300;
-/// How many of several matching invoices are shown.
+/// Maximum number of matching invoices shown.
 const MOST_FOUND: usize = 50;
 
 #[derive(Debug, Deserialize)]
@@ -71,7 +71,7 @@ pub(super) async fn invoice(
         Ok(Query(asked)) if asked.r#ref.chars().count() <= LONGEST => asked,
         _ => return not_understood(),
     };
-    // The name as it is, then without the space that a paste may have brought.
+    // The name as it is, then without white space around it, which pasting may add.
     let called = asked.r#ref.as_str();
     if called.trim().is_empty() {
         return not_understood();
@@ -178,7 +178,7 @@ impl Site {
     }
 }
 
-/// One of several invoices that are called the same.
+/// One of several invoices that match the reference.
 fn search_hit(invoice: &Invoice) -> SearchHit {
     SearchHit {
         id: invoice.id.0,

@@ -56,7 +56,7 @@ pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Left over, it is replaced at the next start.
+        // If this fails, the file is replaced at the next start.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -179,7 +179,7 @@ pub(super) async fn serve(listener: Listener, routes: Router, stop: Cancellation
     }
     drop(listener);
     let all_end = async { while connections.join_next().await.is_some() {} };
-    // Whoever is still being answered then asks again after the next start.
+    // Clients with an unfinished answer repeat the request after the next start.
     let _ = tokio::time::timeout(END_WITHIN, all_end).await;
 }
 

@@ -41,7 +41,7 @@ pub use self::listen::ListenError;
 
 /// What the server needs.
 pub struct Setup {
-    /// The database, on connections of the server's own.
+    /// The database, on separate connections.
     pub store: Arc<dyn Database>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -57,7 +57,7 @@ pub struct Setup {
     pub configured: BTreeMap<String, bool>,
 }
 
-/// What all handlers share.
+/// The state shared by all handlers.
 struct Site {
     setup: Setup,
     health: Health,
@@ -75,12 +75,12 @@ impl Server {
     /// Binds the address.
     ///
     /// # Errors
-    /// When it cannot be bound; the message names `server.listen`.
+    /// If it cannot be bound; the message names `server.listen`.
     pub async fn bind(listen: &Listen, allow_remote: bool) -> Result<Self, ListenError> {
         let listener = Listener::bind(listen).await?;
         let hosts = match &listener {
             Listener::Tcp(_, address) if !allow_remote => Hosts::OfMachine(address.ip()),
-            // No browser can be tricked into a unix socket.
+            // A browser cannot be tricked into using a unix socket.
             Listener::Tcp(..) | Listener::Unix(..) => Hosts::Any,
         };
         Ok(Self { listener, hosts })

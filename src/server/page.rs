@@ -31,7 +31,7 @@ pub(super) use self::rows::{HistoryRow, event_rows, tone};
 
 /// How long a visitor waits for counts; then older ones are shown.
 const PATIENCE: Duration = Duration::from_millis(25);
-/// How many invoices that need a person are shown, and how many events.
+/// Maximum number of invoices that need a person, and of events, that are shown.
 const MOST_INVOICES: u32 = 10;
 const MOST_EVENTS: u32 = 15;
 /// Polls overdue for longer than this are listed.
@@ -159,7 +159,7 @@ fn figures(facts: Option<&Snapshot>, in_review: usize) -> Vec<Figure> {
         Figure {
             name: "Payments in 24 hours",
             value: grouped(i64::try_from(day.paid).unwrap_or(i64::MAX)),
-            // By hours of the clock, as the bars below.
+            // By hours of the clock, like the bars below.
             more: count(Status::Paid).map_or_else(String::new, |all| {
                 format!(
                     "this hour and the 23 before; {} paid in total",

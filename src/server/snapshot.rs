@@ -1,5 +1,5 @@
-//! Counts that take time, made in the background and cached: statuses, overdue polls, lags, sizes, the
-//! last day. Nobody waits long for them, and nothing is counted while nobody asks.
+//! Counts that take time, made in the background and cached: statuses, overdue polls, lags, sizes,
+//! the last day. Requests wait only briefly for them, and nothing is counted without requests.
 
 mod day;
 
@@ -19,7 +19,7 @@ pub(super) use day::{Day, HOURS, Hour};
 
 /// How long counts are cached.
 const KEPT_FOR: Duration = Duration::from_secs(10);
-/// Between two parts of a long last day.
+/// Pause between two parts of a long last day.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// The counts of one moment.
@@ -70,10 +70,10 @@ impl Keeper {
         }
     }
 
-    /// The counts: a few seconds old where they are ready within `patience`, else older.
+    /// The counts: at most a few seconds old if they are ready within `patience`, else older.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub(super) async fn facts(
         self: &Arc<Self>,
         patience: Duration,
@@ -82,7 +82,7 @@ impl Keeper {
             return Ok(facts);
         }
         let keeper = Arc::clone(self);
-        // A task of its own: whoever asked may be gone before the end.
+        // A separate task, since the request may be dropped before the end.
         let counting = tokio::spawn(async move { keeper.count().await });
         match tokio::time::timeout(patience, counting).await {
             Ok(Ok(counted)) => counted,

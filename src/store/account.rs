@@ -6,7 +6,7 @@ use crate::domain::account::AccountState;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
 
-/// What the daemon last found out about an account.
+/// What the daemon last recorded about an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRecord {
     /// The account.
@@ -17,61 +17,61 @@ pub struct AccountRecord {
     pub state: AccountState,
     /// Since when.
     pub state_since: UnixMillis,
-    /// When the next request may be made, if not at once.
+    /// When the next request may be made, unless at once.
     pub resume_at: Option<UnixMillis>,
     /// When the provider last answered.
     pub last_success_at: Option<UnixMillis>,
-    /// When it last could not be asked.
+    /// When a request last failed.
     pub last_failure_at: Option<UnixMillis>,
-    /// Why, on one line.
+    /// The error of that request, on one line.
     pub last_error: Option<String>,
-    /// The store's list, where it is read.
+    /// The store's order list, where it is read.
     pub list: ListRecord,
 }
 
 impl AccountRecord {
-    /// Its last error; one that works again has none any more.
+    /// Its last error; None once the account works again.
     pub fn standing_error(&self) -> Option<&str> {
         let error = self.last_error.as_deref();
         error.filter(|_| self.state != AccountState::Working)
     }
 }
 
-/// A process beside the daemon wants a part of an account's request budget.
+/// A request by a process beside the daemon for a part of an account's rate limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetAsk {
     /// The account.
     pub account: AccountName,
-    /// Who asks: a name that no other process has.
+    /// The requesting process, by a unique name.
     pub owner: String,
-    /// Until when, unless it is asked for again.
+    /// End of the loan, unless the request is renewed.
     pub until: UnixMillis,
-    /// The provider has told that process to make no request before.
+    /// The provider asked that process to make no request before this time.
     pub held_until: Option<UnixMillis>,
 }
 
-/// What is known of a store's list at the provider, and how far looks by page have covered what was
-/// due: such looks write no invoice row.
+/// What is known of a store's order list at the provider, and the time up to which polls by page
+/// have covered due invoices: such polls write no invoice row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListRecord {
-    /// Orders in it.
+    /// Number of orders in it.
     pub total: Option<i64>,
-    /// So many first orders are known to be final.
+    /// Number of orders from the first on that are known to be final.
     pub floor: Option<i64>,
     /// `Positions::to_text`.
     pub positions: Option<String>,
-    /// When a page was last read to its end.
+    /// When a page was last read completely.
     pub read_at: Option<UnixMillis>,
-    /// Its first place, from 0.
+    /// Position of the first order on that page, from 0.
     pub read_from: Option<i64>,
-    /// The place after its last.
+    /// Position after its last order.
     pub read_to: Option<i64>,
-    /// At this moment no look was overdue, whatever the invoices' own rows say.
+    /// At this time no poll was overdue, whatever the invoices' own rows say.
     pub caught_up_at: Option<UnixMillis>,
 }
 
-/// What became due since an account's word that nothing was overdue is not overdue yet: the word is
-/// given anew every ten seconds, and looks by page have most likely covered it.
+/// How long `caught_up_at` covers invoices that became due after it: it is renewed every ten
+/// seconds, and polls by page have most likely covered them.
 pub const WORD_HOLDS_FOR: Duration = Duration::from_secs(30);
 
 impl ListRecord {

@@ -1,4 +1,4 @@
-//! An open database, and the one place that knows which database it is.
+//! An open database, and the only place that knows which database it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,113 +13,113 @@ use crate::domain::time::UnixMillis;
 /// An open database, for the process that has it open.
 #[async_trait]
 pub trait Database: Store + Reports {
-    /// What people call it: where it lies.
+    /// The name shown to people: its location.
     fn name(&self) -> String;
 
-    /// Whether it was opened where nobody writes: what is read never changes.
+    /// Whether it was opened read-only without any writer, so that its content never changes.
     fn is_at_rest(&self) -> bool;
 
-    /// Whether a daemon runs on it; None when that cannot be found out.
+    /// Whether a daemon runs on it; None if that cannot be determined.
     fn daemon_runs(&self) -> Option<bool>;
 
-    /// Makes sure that what is open is still what is configured. Cheap.
+    /// Checks that the open database is still the configured one. Cheap.
     ///
     /// # Errors
-    /// `Replaced` when it is not; then nothing more is written.
+    /// `Replaced` if it is not; then nothing more is written.
     fn require_in_place(&self) -> Result<(), StoreError>;
 
-    /// As `require_in_place`, and that no older content was put into it.
+    /// Like `require_in_place`, and also checks that no older content was written into it.
     ///
     /// # Errors
-    /// As `require_in_place`.
+    /// Like `require_in_place`.
     async fn require_unchanged(&self) -> Result<(), StoreError>;
 
-    /// What hinders the database without stopping it, in words for people.
+    /// A condition that impairs the database without stopping it, as text for people.
     fn hindrance(&self) -> Option<String>;
 
-    /// When the write that is under way began; None while there is none. One that never ends hangs:
-    /// no write waits long for other processes.
+    /// When the write in progress began; None if there is none. A write that never ends hangs,
+    /// since no write waits long for other processes.
     fn writing_since(&self) -> Option<Instant>;
 
-    /// Begins to watch for what others write.
+    /// Begins to watch for writes by other processes.
     fn watch_changes(&self) -> Box<dyn ChangeWatch>;
 
     /// Writes a consistent copy of the database, live or not, to `file`; durable when this returns.
     ///
     /// # Errors
-    /// When `file` exists already, or cannot be written: then nothing is left of it.
+    /// If `file` exists already or cannot be written; then nothing of it is left.
     async fn backup(&self, file: &Path) -> Result<Copied, StoreError>;
 
     /// Closes all connections.
     async fn close(&self);
 }
 
-/// Waits for what others write to a database.
+/// Waits for writes by other processes.
 #[async_trait]
 pub trait ChangeWatch: Send {
-    /// Returns when the database may have changed, and from time to time without that. Nothing is
-    /// lost when the future is dropped.
+    /// Returns when the database may have changed, and from time to time anyway. Nothing is lost
+    /// when the future is dropped.
     async fn changed(&mut self);
 }
 
-/// What one process alone may be to a database.
+/// A role that only one process can have for a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role<'a> {
     /// Its daemon.
     Daemon,
-    /// The holder of a consumer's name.
+    /// The holder of a consumer name.
     Consumer(&'a str),
 }
 
-/// A role that this process has, for as long as the value lives.
+/// A role that this process holds for as long as the value lives.
 pub trait RoleHold: Send + Sync {
-    /// Makes sure that no other process could take the role meanwhile.
+    /// Checks that no other process could have taken the role meanwhile.
     ///
     /// # Errors
-    /// `Replaced` when one could.
+    /// `Replaced` if one could.
     fn require_held(&self) -> Result<(), StoreError>;
 }
 
-/// What `migrate` did.
+/// The result of `migrate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
-    /// Schema version before; 0 when the database was made.
+    /// Schema version before; 0 if the database was created.
     pub from_version: usize,
     /// Schema version now.
     pub version: usize,
     /// The epoch.
     pub epoch: String,
-    /// The database turned out to be an older copy put back: the epoch is new.
+    /// The database was restored from an older copy, so the epoch is new.
     pub put_back: bool,
 }
 
-/// A copy that was made or put back.
+/// A copy that was made or restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// Size of the file, in bytes.
     pub bytes: u64,
     /// The epoch in it.
     pub epoch: String,
-    /// The highest seq that was given out.
+    /// The highest seq ever assigned.
     pub highest_seq: i64,
-    /// Where the database that stood there before is kept.
+    /// Where the previous database is kept.
     pub replaced: Option<PathBuf>,
 }
 
-/// Which database, and how it is opened.
+/// Which database to use, and how to open it.
 #[derive(Clone, Debug)]
 pub struct DatabaseOptions {
     /// The file.
     pub path: PathBuf,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
-    /// A consumer that is switched off: it keeps its place, and nobody waits for it.
+    /// A consumer that is switched off: it keeps its position, and retention does not wait for it.
     pub off_consumer: Option<String>,
 }
 
 impl DatabaseOptions {
-    /// The same, by the place that its name leads to now. Who works on it by this one is not led
-    /// elsewhere by a link that changes meanwhile.
+    /// The same options with symbolic links resolved. A link that changes later has no effect on
+    /// work with these options.
     #[must_use]
     pub fn resolved(&self) -> Self {
         Self {
@@ -128,54 +128,54 @@ impl DatabaseOptions {
         }
     }
 
-    /// Makes the database, or brings it up to date.
+    /// Creates the database or upgrades it.
     ///
     /// # Errors
-    /// `Unusable` when what is there is not ours or newer; `Unavailable` when it cannot be used.
+    /// `Unusable` if the existing file is not ours or is newer; `Unavailable` if it cannot be used.
     pub async fn migrate(&self, now: UnixMillis) -> Result<Migrated, StoreError> {
         sqlite::migrate(&self.path, now).await
     }
 
-    /// Opens a database that `migrate` has brought up to date.
+    /// Opens a database that `migrate` has upgraded.
     ///
     /// # Errors
-    /// `Unusable` when there is none, it is not ours, or of another version; `Unavailable` when it
-    /// cannot be used just now.
+    /// `Unusable` if there is none, it is not ours, or has another version; `Unavailable` if it
+    /// cannot be used at present.
     pub async fn open(&self) -> Result<Arc<dyn Database>, StoreError> {
         Ok(Arc::new(SqliteStore::open(self.to_sqlite()).await?))
     }
 
-    /// As `open`, by the process that has just called `migrate`, and so settled the epoch.
+    /// Like `open`, for the process that has just called `migrate` and so settled the epoch.
     ///
     /// # Errors
-    /// As `open`.
+    /// Like `open`.
     pub async fn open_migrated(&self) -> Result<Arc<dyn Database>, StoreError> {
         let store = SqliteStore::open(self.to_sqlite()).await?;
         Ok(Arc::new(store.settled()))
     }
 
-    /// Opens it for a command that only reads, also where this process may write nothing.
+    /// Opens it for a read-only command, even if this process has no write permission.
     ///
     /// # Errors
-    /// As `open`.
+    /// Like `open`.
     pub async fn open_to_read(&self) -> Result<Arc<dyn Database>, StoreError> {
         Ok(Arc::new(SqliteStore::open_to_read(self.to_sqlite()).await?))
     }
 
-    /// Takes a role; None when another process has it.
+    /// Takes a role; None if another process has it.
     ///
     /// # Errors
-    /// When that cannot be found out: the cause is told without the database's name.
+    /// If that cannot be determined. The error does not name the database.
     pub fn hold(&self, role: Role<'_>) -> Result<Option<Box<dyn RoleHold>>, StoreError> {
         let lock = sqlite::hold(&self.path, role)?;
         Ok(lock.map(|lock| Box::new(lock) as Box<dyn RoleHold>))
     }
 
-    /// Puts the copy at `file` back as this database, with a new epoch.
+    /// Restores the copy at `file` as this database, with a new epoch.
     ///
     /// # Errors
-    /// When the database is in use; when the copy is damaged or not ours; and, without `force`, when
-    /// the database is newer than the copy. Nothing is changed then.
+    /// If the database is in use, if the copy is damaged or not ours, and, without `force`, if the
+    /// database is newer than the copy. Nothing is changed then.
     pub async fn restore(
         &self,
         file: &Path,

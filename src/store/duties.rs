@@ -14,11 +14,12 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 
-/// What the daemon's jobs need: the invoices, the outbox, the consumers, the accounts' states.
+/// What the daemon's jobs need: invoices, outbox, consumers, and account states.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Up to `limit` invoices of `account` whose plans lie in `after..=until`, in that order, in
-    /// the few words that are kept of each; from `after` itself only those of a higher id.
+    /// Up to `limit` invoices of `account` planned within `after..=until`, in that order, in the
+    /// compact form that is kept in memory; among those planned exactly at `after`, only higher
+    /// ids.
     async fn due_after(
         &self,
         account: &AccountName,
@@ -28,7 +29,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<DueRow>, StoreError>;
 
     /// Up to `limit` invoices of `account` that have a plan and were inserted after `id`, oldest
-    /// first. Ids rise in the order of commits, so none is passed over.
+    /// first. Ids rise in the order of commits, so none is skipped.
     async fn inserted_after(
         &self,
         account: &AccountName,
@@ -36,26 +37,26 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<DueRow>, StoreError>;
 
-    /// Where `account` stands at the beginning: the highest id ever given, and what was known of
-    /// the provider's list.
+    /// The starting point for `account`: the highest id ever assigned, and what was known of the
+    /// provider's list.
     async fn list_beginning(&self, account: &AccountName) -> Result<ListBeginning, StoreError>;
 
     /// Whether any invoice of `account` waits for money. Cheap.
     async fn has_pending(&self, account: &AccountName) -> Result<bool, StoreError>;
 
-    /// The invoices of `ids` that are still there.
+    /// The invoices of `ids` that still exist.
     async fn load(&self, ids: &[InvoiceId]) -> Result<Vec<Invoice>, StoreError>;
 
-    /// The invoices of `account` that orders of the list belong to, by order id, else by external
-    /// id where the invoice knows no order yet; each with the index of its order in `orders`. Left
-    /// out are those that nothing can be said of any more: rejected, or paid with amounts.
+    /// The invoices of `account` that match orders of the list, by order id, else by external id
+    /// where the invoice has no order id yet; each with the index of its order in `orders`.
+    /// Invoices that cannot change any more are left out: rejected, or paid with amounts.
     async fn match_orders(
         &self,
         account: &AccountName,
         orders: &[(&OrderId, Option<&ExternalId>)],
     ) -> Result<Vec<(usize, Invoice)>, StoreError>;
 
-    /// The invoices of `account` that have these orders, whatever their status; each with the index of
+    /// The invoices of `account` with these orders, whatever their status; each with the index of
     /// its order in `orders`.
     async fn invoices_of_orders(
         &self,
@@ -63,8 +64,8 @@ pub trait Store: Send + Sync + 'static {
         orders: &[OrderId],
     ) -> Result<Vec<(usize, Invoice)>, StoreError>;
 
-    /// Orders of `account` that were said to be paid after `since` and lack the amounts, the latest
-    /// first, up to `limit`; each with the time at which its invoice was inserted.
+    /// Orders of `account` recorded as paid after `since` that lack the amounts, the latest first,
+    /// up to `limit`; each with the time at which its invoice was inserted.
     async fn without_amounts(
         &self,
         account: &AccountName,
@@ -72,33 +73,34 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<(OrderId, UnixMillis)>, StoreError>;
 
-    /// When the first plan after `after` becomes due.
+    /// The time of the first plan after `after`.
     async fn next_plan(
         &self,
         account: &AccountName,
         after: UnixMillis,
     ) -> Result<Option<UnixMillis>, StoreError>;
 
-    /// Writes down that creations are about to be sent for the first time; from then on these rows
-    /// cannot be withdrawn. Returns those that are still there.
+    /// Records that creations are about to be sent for the first time; from then on these rows
+    /// cannot be withdrawn. Returns those that still exist.
     async fn mark_creations_sent(
         &self,
         ids: &[InvoiceId],
         now: UnixMillis,
     ) -> Result<Vec<InvoiceId>, StoreError>;
 
-    /// Writes rows and events, all or nothing. A decision whose invoice has another version by now
-    /// is stale: a value, not an error, and nothing of it is written. After an error the outcome
-    /// is unknown: the same call may be made again, and what had been written is stale then.
+    /// Writes rows and events, all or nothing. A decision is stale if its invoice has another
+    /// version by now: that is a value, not an error, and nothing of it is written. After an error
+    /// the outcome is unknown: the same call may be repeated, and whatever had been written is
+    /// stale then.
     async fn commit(
         &self,
         decisions: &[Decision],
         now: UnixMillis,
     ) -> Result<Vec<Written>, StoreError>;
 
-    /// Commits one decision that no look of the queue led to: it gives back the plan as it was read.
-    /// So it is stale as well when anything of the invoice was written since then, its plan
-    /// included; a nudge is not, and survives.
+    /// Commits one decision that did not come from a poll; it keeps the plan as it was read. Such a
+    /// decision is also stale if anything of the invoice was written since, including its plan,
+    /// except for a nudge, which is kept.
     async fn commit_audit_decision(
         &self,
         decision: &Decision,
@@ -108,29 +110,29 @@ pub trait Store: Send + Sync + 'static {
     /// Up to `limit` events after `seq`, in order.
     async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// First seq that is kept, or will be given out next when none is kept.
+    /// The first seq that is kept or, if none is, the next one to be assigned.
     async fn first_seq(&self) -> Result<i64, StoreError>;
 
-    /// The place of a consumer; made at the beginning when it does not exist.
+    /// The position of a consumer; a new one starts at the beginning.
     async fn consumer(&self, name: &str) -> Result<i64, StoreError>;
 
-    /// Moves a consumer forward to `seq`; a place behind its own changes nothing.
+    /// Moves a consumer forward to `seq`; a lower position changes nothing.
     async fn acknowledge(&self, name: &str, seq: i64) -> Result<(), StoreError>;
 
     /// Every consumer with its lag.
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError>;
 
-    /// Notes on waiting invoices of accounts other than `known` that nobody will look at them, and
-    /// takes the note off those that are known again. Returns the names that are not known.
+    /// Marks waiting invoices of accounts other than `known`, which are not polled, and removes the
+    /// mark from those of known accounts. Returns the names that are not known.
     async fn flag_unknown_accounts(
         &self,
         known: &[AccountName],
         now: UnixMillis,
     ) -> Result<Vec<AccountName>, StoreError>;
 
-    /// Plans for `now` up to `limit` invoices that are planned further ahead than the horizon of
-    /// their status allows: the clock went back. Returns how many; fewer than `limit` = these were
-    /// the last.
+    /// Plans up to `limit` invoices for `now` that are planned further ahead than the horizon of
+    /// their status allows, because the clock was set back. Returns how many; fewer than `limit` =
+    /// no more are left.
     async fn clamp_future_plans(
         &self,
         horizons: &[(Status, UnixMillis)],
@@ -138,62 +140,61 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<u64, StoreError>;
 
-    /// Writes down what the daemon found out about an account, for programs that only read.
+    /// Records the state of an account, for programs that only read.
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError>;
 
-    /// What the accounts' records hold, as far as the daemon knows: whether their requests go out.
+    /// The recorded state of an account.
     async fn account(&self, account: &AccountName) -> Result<Option<AccountRecord>, StoreError>;
 
-    /// Asks for a part of an account's request budget, on behalf of a process beside the daemon; with
-    /// `until` in the past, gives it back. False when another process has asked for it, and that
-    /// still holds at `now`.
+    /// Requests a part of an account's rate limit for a process beside the daemon; with `until` in
+    /// the past, returns it. False if another process's request still holds at `now`.
     async fn ask_for_budget(&self, ask: &BudgetAsk, now: UnixMillis) -> Result<bool, StoreError>;
 
-    /// Every request for a part of a budget, those that are over included.
+    /// All requests for a part of a rate limit, including those that are over.
     async fn budget_asks(&self) -> Result<Vec<BudgetAsk>, StoreError>;
 
-    /// Notes until when the daemon lends a part of an account's budget.
+    /// Records until when the daemon lends a part of an account's rate limit.
     async fn grant_budget(
         &self,
         account: &AccountName,
         until: UnixMillis,
     ) -> Result<(), StoreError>;
 
-    /// Until when the daemon lends a part of an account's budget; None = it never did.
+    /// Until when the daemon lends a part of an account's rate limit; None = it never did.
     async fn budget_grant(&self, account: &AccountName) -> Result<Option<UnixMillis>, StoreError>;
 
     /// Deletes events that are older than `before` and acknowledged by every consumer, up to
     /// `limit`. Returns how many.
     async fn prune_outbox(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
 
-    /// Deletes final invoices that were last changed before `before`, up to `limit`; their keys
-    /// stay used. Returns how many.
+    /// Deletes final invoices that last changed before `before`, up to `limit`; their keys stay
+    /// reserved. Returns how many.
     async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
 
-    /// Deletes transactions of no invoice that were first seen before `before`, up to `limit`.
+    /// Deletes transactions without an invoice that were first seen before `before`, up to `limit`.
     /// Returns how many.
     async fn prune_transactions(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
 
-    /// Transactions of `account` that belong to no invoice and bear one of these labels, or the id of one
-    /// that does, in the order in which they happened.
-    async fn transactions_of_nobody(
+    /// Transactions of `account` without an invoice that have one of these labels, or the id of one
+    /// that has, in the order in which they happened.
+    async fn unmatched_transactions(
         &self,
         account: &AccountName,
         labels: &[&ExternalId],
     ) -> Result<Vec<Transaction>, StoreError>;
 
-    /// The invoices of `account` that these transactions belong to, by label, else by the payment of the
-    /// same id that they return; each with the index of its transaction. Left out are those that have
-    /// no order to be paid yet, or never will.
+    /// The invoices of `account` that these transactions belong to, by label, else, for a refund,
+    /// by the payment with the same id; each with the index of its transaction. Invoices that
+    /// cannot be paid yet, or never will, are left out.
     async fn match_transactions(
         &self,
         account: &AccountName,
         transactions: &[Transaction],
     ) -> Result<Vec<(usize, Invoice)>, StoreError>;
 
-    /// Keeps transactions of `account` whose labels no invoice has: new ones, and what has changed of
-    /// those that are kept (one that belongs to an invoice stays its own); and with them the place
-    /// where reading the ledger goes on, `ListBeginning::positions` at the next start.
+    /// Stores transactions of `account` whose labels no invoice has: new ones, and changes of
+    /// stored ones (one that belongs to an invoice stays with it). Also stores where reading the
+    /// ledger continues, `ListBeginning::positions` at the next start.
     async fn keep_ledger(
         &self,
         account: &AccountName,
@@ -203,15 +204,15 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<(), StoreError>;
 
-    /// The invoices of `account` that follow `orders`, each with its order's place among them; those
-    /// without an order yet are found by their external id.
+    /// The invoices of `account` that follow `orders`, each with the index of its order; invoices
+    /// without an order id are found by their external id.
     async fn audit_rows_of(
         &self,
         account: &AccountName,
         orders: &[ObservedOrder],
     ) -> Result<Vec<(usize, AuditRow)>, StoreError>;
 
-    /// These invoices as they are now, those that are still there.
+    /// The current state of these invoices, where they still exist.
     async fn audit_rows_by_id(&self, ids: &[InvoiceId]) -> Result<Vec<AuditRow>, StoreError>;
 
     /// Up to `limit` invoices of `account` with ids above `after`, in order.
@@ -222,8 +223,8 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<AuditRow>, StoreError>;
 
-    /// Appends an event for each finding that was never said before, with the next version of its
-    /// invoice where there is one. Returns how many were said.
+    /// Appends an event for each finding that was never recorded, with the next version of its
+    /// invoice if there is one. Returns how many were recorded.
     async fn record_findings(
         &self,
         provider: &str,
@@ -231,8 +232,8 @@ pub trait Store: Send + Sync + 'static {
         now: UnixMillis,
     ) -> Result<u64, StoreError>;
 
-    /// Takes orders that nobody follows in as invoices. Returns those taken in: left out are those
-    /// whose keys are used already, and those that break a rule of the database.
+    /// Adopts orders that no invoice follows as new invoices. Returns those adopted: orders whose
+    /// keys are already used, and those that break a rule of the database, are left out.
     async fn adopt(
         &self,
         account: &AccountName,
@@ -251,6 +252,6 @@ pub trait Store: Send + Sync + 'static {
     /// One invoice.
     async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError>;
 
-    /// A number that changes whenever any process wrote to the database. Cheap.
+    /// A number that changes whenever any process writes to the database. Cheap.
     async fn change_counter(&self) -> Result<i64, StoreError>;
 }

@@ -1,9 +1,9 @@
-//! What a database must do for payrecond. One method is one transaction; no SQL type crosses.
+//! What a database must do for payrecond. One method is one transaction, and no SQL type crosses.
 //!
-//! `Store` is what the daemon's jobs need, `Reports` what people and pages ask, `Database` an open
-//! database, which is both. Which one it is, `DatabaseOptions` alone knows; outside of this module no
-//! code names it. Whoever implements `Store` joins the suite in `tests/it/store/conformance.rs` with
-//! one line.
+//! `Store` is what the daemon's jobs need, `Reports` what people and pages need, and `Database` an
+//! open database, which is both. Only `DatabaseOptions` knows which database it is; no code outside
+//! this module names it. Each implementation of `Store` joins the suite in
+//! `tests/it/store/conformance.rs` with one line.
 
 mod account;
 mod database;
@@ -25,23 +25,23 @@ pub use rows::{
     Consumer, DueRow, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction, StoredEvent, Written,
 };
 
-/// What can go wrong with a database, by what the caller should do.
+/// Errors of a database, by what the caller should do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Locked, full or unreadable just now: try again later.
+    /// Locked, full or unreadable at present: retry later.
     #[error("database unavailable: {0}")]
     Unavailable(String),
-    /// It holds what it must not hold, or is none of ours: a person must look.
+    /// Invalid content, or not a payrecond database: a person must act.
     #[error("{0}")]
     Unusable(String),
-    /// Other files or older content were put in the place of the open database: end, and start
-    /// anew with what is there now.
+    /// Other files or older content replaced the open database: exit, and start again with what is
+    /// there now.
     #[error("{0}")]
     Replaced(String),
 }
 
 impl StoreError {
-    /// Names the database.
+    /// Adds the name of the database.
     pub(crate) fn at(self, place: impl AsRef<Path>) -> Self {
         let place = place.as_ref().display();
         match self {

@@ -1,5 +1,5 @@
-//! What people and pages ask a database: one invoice, many, their events, the whole at a glance; and
-//! the two things that a person writes, an invoice and a nudge.
+//! What people and pages read from a database: one invoice, many, their events, and an overview. It
+//! also has the two writes of a person: an invoice and a nudge.
 
 use std::io;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 
-/// Overdue invoices, and events that a consumer has not read, are counted up to this.
+/// Overdue invoices, and events that a consumer has not read, are counted up to this number.
 pub const COUNTED_UP_TO: u32 = 10_000;
 
-/// What commands and the status page ask. Each answer reads little, whatever the number of rows;
-/// those that do not say so.
+/// The queries of commands and the status page. Each reads few rows, whatever their total number,
+/// unless its documentation states otherwise.
 #[async_trait]
 pub trait Reports: Send + Sync + 'static {
-    /// Inserts an invoice, as a program would. A refusal says what is wrong with it.
+    /// Inserts an invoice, as a program would. A refusal explains the cause.
     ///
     /// # Errors
-    /// The inner one is the database's refusal, to be shown as it is.
+    /// The inner error is the database's refusal, to be shown unchanged.
     async fn insert(&self, new: &NewInvoice) -> Result<Result<Invoice, String>, StoreError>;
 
-    /// Asks for a poll of an invoice as soon as the account's budget allows.
+    /// Requests a poll of an invoice as soon as the account's rate limit allows.
     async fn nudge(&self, id: InvoiceId) -> Result<(), StoreError>;
 
-    /// The invoices a reference names: usually one; several accounts may share an external id.
+    /// The invoices that a reference names: usually one; several accounts may share an external id.
     async fn find(
         &self,
         reference: &Reference,
         account: Option<&AccountName>,
     ) -> Result<Vec<Invoice>, StoreError>;
 
-    /// As `find`, by whatever a person typed: an external id may look like `#7`, too.
+    /// Like `find`, for text that a person typed: an external id may look like `#7`, too.
     async fn find_called(
         &self,
         text: &str,
@@ -66,14 +66,14 @@ pub trait Reports: Send + Sync + 'static {
     /// Counts and ages at `now`.
     async fn overview(&self, now: UnixMillis) -> Result<Overview, StoreError>;
 
-    /// Invoices of each status, in the order of a life; zeros included. Reads an entry of an index
-    /// for every invoice: 30 ms for a million.
+    /// Number of invoices in each status, in the order of an invoice's life, including zeros. Reads
+    /// an index entry for every invoice: 30 ms for a million.
     async fn count_by_status(&self) -> Result<Vec<(Status, i64)>, StoreError>;
 
-    /// What is overdue in an account at `now`. What polls by page have covered is not.
+    /// The overdue invoices of an account at `now`. Those covered by polls by page do not count.
     async fn overdue(&self, account: &AccountName, now: UnixMillis) -> Result<Overdue, StoreError>;
 
-    /// Invoices of an account whose polls should have been made before `before`, the oldest first.
+    /// Invoices of an account whose poll was due before `before`, the oldest first.
     async fn overdue_invoices(
         &self,
         account: &AccountName,
@@ -82,20 +82,20 @@ pub trait Reports: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<Invoice>, StoreError>;
 
-    /// How long payments took to be found. Those made before the invoice was inserted do not count:
-    /// nobody polled them. Reads thousands of rows.
+    /// How long it took to detect payments. Payments made before the invoice was inserted do not
+    /// count, because it could not be polled. Reads thousands of rows.
     async fn detect_times(&self) -> Result<DetectTimes, StoreError>;
 
-    /// Payments found in each of the last `minutes` minutes, the latest last; of the newest 10,000
-    /// events.
+    /// Payments found in each of the last `minutes` minutes, the latest last, among the newest
+    /// 10,000 events.
     async fn payments_by_minute(
         &self,
         now: UnixMillis,
         minutes: u8,
     ) -> Result<Vec<u64>, StoreError>;
 
-    /// Every consumer that is not switched off, a hundred at most, the one that is furthest behind
-    /// first, with what it has not read, counted up to `up_to`.
+    /// All consumers that are not switched off, at most a hundred, with the number of unread
+    /// events, counted up to `up_to`; the one furthest behind first.
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError>;
 
     /// The newest events, newest first.
@@ -104,35 +104,35 @@ pub trait Reports: Send + Sync + 'static {
     /// Up to `limit` events after `seq`, in order, without their payloads.
     async fn entries_after(&self, seq: i64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError>;
 
-    /// The last event that was written before `time`, or nearly so where a clock went back.
+    /// The last event written before `time`, or close to it if the clock was set back.
     async fn seq_before(&self, time: UnixMillis) -> Result<i64, StoreError>;
 
-    /// Finds out whether the database can be written just now, and writes nothing.
+    /// Checks whether the database can be written at present. Writes nothing.
     async fn require_writable(&self) -> Result<(), StoreError>;
 
-    /// Whether the database says of itself that it is whole; else the first complaint. Reads all
-    /// of it.
+    /// Runs the database's integrity check. Returns the first problem, if any. Reads the whole
+    /// database.
     async fn quick_check(&self) -> Result<Result<(), String>, StoreError>;
 
-    /// Bytes of the database, and of its write-ahead log.
+    /// Size of the database and of its write-ahead log, in bytes.
     ///
     /// # Errors
-    /// When they cannot be told.
+    /// If the sizes cannot be read.
     fn sizes(&self) -> io::Result<(u64, u64)>;
 }
 
-/// How a person names an invoice: `#7`, else its external id, else its order id, else the id of one of
-/// its transactions.
+/// A person's reference to an invoice: `#7`, else its external id, else its order id, else the id
+/// of one of its transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// `#` and the row id.
     Id(InvoiceId),
-    /// An external id, an order id, or a transaction's.
+    /// An external id, an order id, or a transaction id.
     Text(String),
 }
 
 impl Reference {
-    /// Reads `#7` as an id and all else as text.
+    /// Parses `#7` as an id and anything else as text.
     pub fn parse(text: &str) -> Self {
         text.strip_prefix('#')
             .and_then(|digits| digits.parse().ok())
@@ -147,7 +147,7 @@ pub struct InvoiceQuery {
     pub status: Option<Status>,
     /// Of this account only.
     pub account: Option<AccountName>,
-    /// So many at most.
+    /// Maximum number.
     pub limit: u32,
 }
 
@@ -158,7 +158,7 @@ pub struct NewInvoice {
     pub account: Option<String>,
     /// The shop's id.
     pub external_id: String,
-    /// None = make the order.
+    /// None = create the order.
     pub order_id: Option<String>,
     /// Plain decimal.
     pub amount: Option<String>,
@@ -172,7 +172,7 @@ pub struct NewInvoice {
     pub options: Option<String>,
     /// Any JSON.
     pub metadata: Option<String>,
-    /// The shop has made the order itself: it is found by its external id.
+    /// The shop has created the order itself; it is found by its external id.
     pub follow: bool,
 }
 
@@ -185,9 +185,9 @@ pub struct HistoryEvent {
     pub event_id: String,
     /// `payment.paid` and so on.
     pub event_type: String,
-    /// What held before.
+    /// The status before.
     pub previous_status: Option<String>,
-    /// What holds since.
+    /// The status after.
     pub status: Option<String>,
     /// When it was written.
     pub created_at: UnixMillis,
@@ -195,51 +195,51 @@ pub struct HistoryEvent {
     pub payload: String,
 }
 
-/// The whole at a glance.
+/// Counts and ages of the whole database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
-    /// Invoices of each status, in the order of a life; zeros included.
+    /// Number of invoices in each status, in the order of an invoice's life, including zeros.
     pub by_status: Vec<(Status, i64)>,
-    /// Polls that should have been made by now.
+    /// Number of overdue polls.
     pub overdue: i64,
-    /// When the oldest of them should have been made. A nudge counts from now.
+    /// When the oldest of them was due. A nudge counts from now.
     pub oldest_overdue_at: Option<UnixMillis>,
-    /// Events ever written.
+    /// Number of events ever written.
     pub highest_seq: i64,
     /// The epoch.
     pub epoch: String,
 }
 
-/// From the provider's time of payment to our commit, over the last 10,000 payments.
+/// From the provider's time of payment to our commit, for the last 10,000 payments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DetectTimes {
     /// Payments counted.
     pub count: usize,
-    /// Half were found within.
+    /// Median.
     pub p50: Duration,
-    /// 95 of 100.
+    /// 95th percentile.
     pub p95: Duration,
-    /// 99 of 100.
+    /// 99th percentile.
     pub p99: Duration,
 }
 
-/// What is overdue in one account.
+/// The overdue invoices of one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overdue {
-    /// Polls that should have been made by now, counted up to `COUNTED_UP_TO`.
+    /// Number of overdue polls, counted up to `COUNTED_UP_TO`.
     pub count: i64,
-    /// When the oldest of them should have been made.
+    /// When the oldest of them was due.
     pub oldest_at: Option<UnixMillis>,
 }
 
-/// A consumer and what it has not read.
+/// A consumer and its unread events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lag {
     /// Its name.
     pub consumer: String,
     /// The last event it has acknowledged.
     pub acked_seq: i64,
-    /// Events it has not, counted up to a limit.
+    /// Number of unread events, counted up to a limit.
     pub unread: i64,
     /// When the oldest of them was written.
     pub oldest_at: Option<UnixMillis>,
@@ -254,6 +254,6 @@ pub struct OutboxEntry {
     pub event_type: String,
     /// When it was written.
     pub created_at: UnixMillis,
-    /// Of a payment: when it was made, by the provider's clock.
+    /// For a payment: when it was made, by the provider's clock.
     pub paid_at: Option<UnixMillis>,
 }

@@ -1,4 +1,4 @@
-//! What stores and the daemon's jobs hand each other.
+//! The values that stores and the daemon's jobs exchange.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 
-/// A consumer whose oldest unread event is older than this is an alarm.
+/// A consumer whose oldest unread event is older than this raises an alarm.
 pub const LAG_ALARM: Duration = Duration::from_hours(7 * 24);
 
-/// A place in the queue of plans: time, then id.
+/// A position in the queue of plans: time, then id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueuePlace {
-    /// When the plan is for.
+    /// The planned time.
     pub at: UnixMillis,
-    /// Of those planned for the same time, the last one passed.
+    /// The last id that was passed among those planned for that time.
     pub id: InvoiceId,
 }
 
-/// An invoice in the queue, in the few words that are kept of a million of them.
+/// An invoice in the queue, in the compact form that is kept for a million of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueRow {
     /// Row id.
@@ -31,27 +31,27 @@ pub struct DueRow {
     pub order_id: Option<OrderId>,
     /// Expected amount.
     pub amount: Option<Money>,
-    /// What we say.
+    /// Our status.
     pub status: Status,
     /// When the row was inserted.
     pub created_at: UnixMillis,
-    /// When the order ends: the provider's word, else insert plus time-out.
+    /// When the order expires: as reported by the provider, else insert plus time-out.
     pub expiry: UnixMillis,
-    /// Its plan. 0 = a program asked for a look.
+    /// Its plan. 0 = a program requested a poll.
     pub next_poll_at: UnixMillis,
     /// When a poll last brought an answer.
     pub polled_at: Option<UnixMillis>,
-    /// Whether something is noted that the next observed must settle: a reason, a failure, an
-    /// order that was not found.
+    /// Whether something is recorded that the next observation must settle: a reason, a failure, or
+    /// an order that was not found.
     pub unsettled: bool,
-    /// Whether the last polls failed, through the order's own fault.
+    /// Whether the last polls failed because of the order itself.
     pub fails: bool,
-    /// Whether the last poll failed, whosever fault it was.
+    /// Whether the last poll failed, for any reason.
     pub has_error: bool,
 }
 
 impl DueRow {
-    /// An invoice in few words, planned for `at`.
+    /// The compact form of an invoice planned for `at`.
     pub fn of(invoice: &Invoice, at: UnixMillis) -> Self {
         Self {
             id: invoice.id,
@@ -71,7 +71,7 @@ impl DueRow {
         }
     }
 
-    /// Whether a program asked for a look.
+    /// Whether a program requested a poll.
     pub fn is_nudged(&self) -> bool {
         self.next_poll_at == UnixMillis(0)
     }
@@ -80,13 +80,13 @@ impl DueRow {
 /// Where reading by pages begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListBeginning {
-    /// The highest invoice id ever given.
+    /// The highest invoice id ever assigned.
     pub highest_id: InvoiceId,
-    /// What `ListRecord::positions` held.
+    /// The stored `ListRecord::positions`.
     pub positions: Option<String>,
 }
 
-/// What became of a decision.
+/// The outcome of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// The row, and its event under this seq, are committed.
@@ -94,9 +94,9 @@ pub enum Written {
         /// The event's place in the outbox.
         seq: Option<i64>,
     },
-    /// The invoice has changed or gone since it was read: nothing was written.
+    /// The invoice was changed or deleted since it was read: nothing was written.
     Stale,
-    /// The row cannot be written, ever: it breaks this rule of the database.
+    /// The row can never be written, because it breaks this rule of the database.
     Refused(String),
 }
 
@@ -118,23 +118,23 @@ pub struct StoredEvent {
 /// One row of `transactions`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenTransaction {
-    /// What the provider told.
+    /// The provider's report.
     pub transaction: Transaction,
     /// When it was first seen.
     pub seen_at: UnixMillis,
 }
 
-/// A reader of the outbox.
+/// A consumer of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
     /// Its name.
     pub name: String,
     /// The last event it has acknowledged.
     pub acked_seq: i64,
-    /// Events it has not.
+    /// Number of unread events.
     pub unread: i64,
     /// When the oldest of them was written.
     pub oldest_unread_at: Option<UnixMillis>,
-    /// Switched off by the configuration: its lag is meant.
+    /// Switched off by the configuration, so its lag is intended.
     pub is_off: bool,
 }

@@ -80,7 +80,7 @@ fn planned(invoice: &Invoice, cadence: &Cadence, at: UnixMillis) -> (&'static st
         return ("new", text);
     }
     let just_before = at.minus(Duration::from_millis(1));
-    let fixed = cadence.next_look_because(invoice, just_before, 0.5);
+    let fixed = cadence.next_poll_because(invoice, just_before, 0.5);
     if let Some((fixed, Because::AfterExpiry(after))) = fixed
         && fixed == at
     {

@@ -191,7 +191,7 @@ fn a_list_page_since_the_last_poll_is_shown_and_nothing_is_overdue() {
     assert!(kinds.is_empty());
     let next = Story::of(&row, &around).next_poll.text;
     assert!(next.starts_with("Covered by list pages"), "{next}");
-    // Its plan came later than the reading; or its own look did.
+    // The plan is later than the reading, or the invoice had a poll of its own.
     for (read, caught_up) in [(65, 65), (70, 65), (30, 71)] {
         around.record = Some(record(after(read), after(caught_up)));
         let (seen, kinds) = told(&around);

@@ -31,7 +31,7 @@ fn ended(status: Status) -> Invoice {
 
 /// Looks at a row that stays as it is, each made at its very time, until there are none.
 fn looks(cadence: &Cadence, row: &Invoice, from: UnixMillis, limit: usize) -> Vec<UnixMillis> {
-    let next = |now: &UnixMillis| cadence.next_look(row, *now, 0.5);
+    let next = |now: &UnixMillis| cadence.next_poll(row, *now, 0.5);
     std::iter::successors(next(&from), next)
         .take(limit)
         .collect()
@@ -55,13 +55,13 @@ fn the_delay_grows_with_age_between_least_and_greatest() {
         (1_000_000, 600),
     ] {
         let now = at(secs(age));
-        let look = cadence.next_look_because(&row, now, 0.5);
+        let look = cadence.next_poll_because(&row, now, 0.5);
         assert_eq!(look, Some((now.plus(secs(delay)), Because::Age)), "{age} s");
     }
     // A row of the future: the clock went back. It is as good as new.
     let before = at(Duration::ZERO).minus(secs(9_000));
     assert_eq!(
-        cadence.next_look(&row, before, 0.5),
+        cadence.next_poll(&row, before, 0.5),
         Some(before.plus(secs(3)))
     );
 }
@@ -72,7 +72,7 @@ fn jitter_moves_the_look_either_way() {
     let row = invoice(Status::Pending);
     let now = at(secs(100));
     for (roll, delay_ms) in [(0.0, 9_000), (0.5, 10_000), (1.0, 11_000), (7.0, 11_000)] {
-        let look = cadence.next_look(&row, now, roll).unwrap();
+        let look = cadence.next_poll(&row, now, roll).unwrap();
         assert_eq!(look.since(now), Duration::from_millis(delay_ms), "{roll}");
     }
 }
@@ -89,12 +89,12 @@ fn fixed_looks_follow_the_expiry_and_then_none() {
     let row = invoice(Status::Pending);
     let just_before = EXPIRY.minus(secs(1));
     assert_eq!(
-        cadence.next_look_because(&row, just_before, 0.5),
+        cadence.next_poll_because(&row, just_before, 0.5),
         Some((EXPIRY.plus(secs(1)), Because::AfterExpiry(secs(1))))
     );
     let much_later = EXPIRY.plus(secs(100 * 86_400));
     assert_eq!(
-        cadence.next_look(&row, much_later, 0.5),
+        cadence.next_poll(&row, much_later, 0.5),
         Some(much_later.plus(secs(600)))
     );
 }
@@ -137,7 +137,7 @@ fn a_failed_look_at_an_ended_order_is_made_up_for() {
         let mut now = EXPIRY;
         let mut made = 0;
         let mut number = 0;
-        while let Some(planned) = cadence.next_look(&row, now, 0.5) {
+        while let Some(planned) = cadence.next_poll(&row, now, 0.5) {
             now = planned;
             if number == failing {
                 let mut failed = row.clone();
@@ -161,7 +161,7 @@ fn a_clock_that_went_back_plans_nothing_beyond_the_horizon() {
     let row = ended(Status::Expired);
     let now = EXPIRY.minus(secs(10 * 86_400));
     assert_eq!(
-        cadence.next_look(&row, now, 0.5),
+        cadence.next_poll(&row, now, 0.5),
         Some(now.plus(secs(86_400)))
     );
     // The looks until the clock is back where it was are few.
@@ -264,7 +264,7 @@ proptest! {
         let now = UnixMillis(now);
         let status = row.facts.status;
         let furthest = now.plus(cadence.horizon(status));
-        match cadence.next_look(&row, now, roll) {
+        match cadence.next_poll(&row, now, roll) {
             None => prop_assert!(!is_looked_at_for_ever(status)),
             Some(look) => {
                 prop_assert!(!matches!(status, Status::Paid | Status::Rejected));
@@ -288,7 +288,7 @@ proptest! {
         let now = at(Duration::from_millis(age_ms));
         let mut row = invoice(Status::Pending);
         row.facts.expires_at = Some(EXPIRY);
-        let (look, because) = cadence.next_look_because(&row, now, roll).unwrap();
+        let (look, because) = cadence.next_poll_because(&row, now, roll).unwrap();
         let longest = cadence.max_interval.mul_f64(1.0 + cadence.jitter);
         prop_assert!(look.since(now) <= longest);
         // Only a fixed look may come sooner than the least interval.
@@ -360,7 +360,7 @@ fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMil
         requests: 0,
         delay: None,
     };
-    let mut next = cadence.next_look(&row, INSERTED, rng.f64());
+    let mut next = cadence.next_poll(&row, INSERTED, rng.f64());
     while let Some(now) = next {
         let state = if visible_at.is_some_and(|visible| visible <= now) {
             OrderState::Paid
@@ -380,7 +380,7 @@ fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMil
         if told == Some(EventType::Paid) {
             model.delay = visible_at.map(|visible| now.since(visible));
         }
-        next = cadence.next_look(&row, now, rng.f64());
+        next = cadence.next_poll(&row, now, rng.f64());
         assert!(model.requests < 1_000, "looks without end");
     }
     model

@@ -394,7 +394,7 @@ async fn one_pass_takes_all_that_is_due() {
     let counts = payrecond::daemon::run_once(config, &env, tokio::io::sink())
         .await
         .unwrap();
-    assert_eq!((counts.left, counts.could_not_ask), (0, 0));
+    assert_eq!((counts.left, counts.failed_requests), (0, 0));
     let status = "SELECT status FROM invoices WHERE external_id = 'E5'";
     assert_eq!(shop.ask(status).await, "paid");
     assert_eq!(shop.asked(Operation::Preview), 0);

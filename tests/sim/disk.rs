@@ -420,12 +420,12 @@ impl Store for Disk {
         )
     }
 
-    async fn transactions_of_nobody(
+    async fn unmatched_transactions(
         &self,
         account: &AccountName,
         labels: &[&ExternalId],
     ) -> Result<Vec<Transaction>, StoreError> {
-        passes_on!(self, READ, transactions_of_nobody(account, labels))
+        passes_on!(self, READ, unmatched_transactions(account, labels))
     }
 
     async fn audit_rows_of(

@@ -1,7 +1,7 @@
 //! `feed --follow`: waits for new events, for the reader to close its end, or for a signal.
 //!
-//! A closed reader is noticed while nothing is written, too. On a signal, frames in progress are written
-//! completely, unless nobody reads them.
+//! A reader that closes its end is noticed even while nothing is written. On a signal, frames in
+//! progress are written completely, unless they are not read.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -17,9 +17,9 @@ use super::{FeedProgress, FeedSession};
 use crate::jobs::feed::FeedError;
 use crate::store::{Database, StoreError};
 
-/// How long a blocked stdout may hold up the end.
+/// Maximum time that a blocked stdout may delay the exit.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Wait before a database that cannot be read is tried again.
+/// Delay before a retry when the database cannot be read.
 const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
@@ -98,27 +98,27 @@ impl StopSignals {
     }
 }
 
-/// The other end of what is written to.
+/// The other end of stdout.
 pub(super) enum Reader {
     /// The reader of a pipe.
     Pipe(pipe::Sender),
-    /// The client of a socket. This handle is for watching alone: what it forgets about being
-    /// writable, the one that writes must not miss.
+    /// The client of a socket. This handle is only for watching: it clears its own readiness to
+    /// write, which must not affect the handle that writes.
     Socket(UnixStream),
-    /// Neither: that nobody reads is found out by the next write.
+    /// Neither: a closed reader is noticed at the next write.
     Unknown,
 }
 
 impl Reader {
     pub(super) fn of_stdout() -> Self {
-        // A second handle to the same pipe, never written to; its mode stays as it is.
+        // A second handle to the same pipe, never written to; the pipe's mode stays as it is.
         let handle = io::stdout().as_fd().try_clone_to_owned();
         handle
             .and_then(pipe::Sender::from_owned_fd_unchecked)
             .map_or(Self::Unknown, Self::Pipe)
     }
 
-    /// Returns when nobody reads any more.
+    /// Returns when the reader has closed its end.
     async fn gone(&self) {
         let gone = match self {
             Self::Pipe(pipe) => pipe.ready(Interest::ERROR).await.is_ok(),
@@ -131,10 +131,11 @@ impl Reader {
     }
 }
 
-/// Returns when the client has closed both ways. One that only has nothing more to say still reads.
+/// Returns when the client has closed both directions. A client that has closed only its sending
+/// direction still reads.
 async fn hung_up(socket: &UnixStream) -> io::Result<()> {
     while !socket.ready(Interest::WRITABLE).await?.is_write_closed() {
-        // Forgets that it is writable, so that the next observation of the socket is waited for.
+        // Clears the readiness to write, so that the next change of the socket is waited for.
         let _ = socket.try_io(Interest::WRITABLE, || {
             Err::<(), _>(io::ErrorKind::WouldBlock.into())
         });

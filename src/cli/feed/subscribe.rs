@@ -1,5 +1,6 @@
-//! `feed --follow --subscribe`: serves one client of the feed's socket, which a service manager passes on
-//! stdin. The client's first line says what it wants; it gets the feed, or one line `-ERR '…'`.
+//! `feed --follow --subscribe`: serves one client of the feed's socket, which a service manager
+//! passes on stdin. The client's first line is its subscription; it receives the feed, or one line
+//! `-ERR '…'`.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -21,18 +22,18 @@ use crate::feed::{Format, Subscription};
 use crate::jobs::feed::{Delivery, Feed};
 use crate::store::{Database, RoleHold, Store};
 
-/// How long a client may take for its first line.
+/// Maximum time for a client to send its first line.
 const FIRST_LINE_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client that reads nothing may hold up the end with an error.
+/// Maximum time that a client that does not read may delay the exit after an error.
 const ERROR_WITHIN: Duration = Duration::from_secs(2);
-/// Longest reason that is told to a client, in characters.
+/// Longest reason that is sent to a client, in characters.
 const LONGEST_REASON: usize = 400;
 
 pub(super) async fn serve(session: &Session, format: Format) -> anyhow::Result<Exit> {
     let stream = client().context("--subscribe expects a connected socket as standard input")?;
     let mut stream = BufReader::new(stream);
     let begun = match first_line(&mut stream, FIRST_LINE_WITHIN).await {
-        // A connection that was only tried.
+        // A connection that was opened and closed without a request.
         Ok(line) if line.is_empty() => return Ok(Exit::Done),
         Ok(line) => begin(session, format, &line).await,
         Err(error) => Err(error),
@@ -48,7 +49,7 @@ pub(super) async fn serve(session: &Session, format: Format) -> anyhow::Result<E
     }
 }
 
-/// The socket on stdin. It is written to as well, by this one handle: stdout shares its mode.
+/// The socket on stdin. The same handle is used for writing, since stdout shares its mode.
 fn client() -> io::Result<UnixStream> {
     let stream = PlainStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // Fails for anything but a connected socket.
@@ -57,13 +58,14 @@ fn client() -> io::Result<UnixStream> {
     UnixStream::from_std(stream)
 }
 
-/// The client's first line, with its end; empty when the client hung up at once.
+/// The client's first line, with its end; empty if the client hung up at once.
 async fn first_line(
     stream: &mut (impl AsyncBufRead + Unpin),
     within: Duration,
 ) -> anyhow::Result<Vec<u8>> {
     let mut line = Vec::new();
-    // One byte more than a line may have: so a longer one is told from one without its end.
+    // One byte more than a line may have, to distinguish a line that is too long from one without
+    // an end.
     let longest = Subscription::LONGEST_LINE_BYTES + 1;
     let mut bounded = stream.take(longest as u64);
     let reading = bounded.read_until(b'\n', &mut line);
@@ -74,14 +76,14 @@ async fn first_line(
             within.as_secs()
         ),
     };
-    // Half a name is another name.
+    // An incomplete name could be that of another consumer.
     if matches!(line.last(), Some(last) if *last != b'\n') && line.len() < longest {
         bail!("first line has no line end");
     }
     Ok(line)
 }
 
-/// All that a subscription needs; the consumer is held to its end.
+/// The parts of a subscription; the consumer is held until it is dropped.
 struct Begun {
     store: Arc<dyn Database>,
     delivery: Delivery,
@@ -123,7 +125,7 @@ async fn deliver(begun: Begun, stream: UnixStream) -> anyhow::Result<Exit> {
     exit_of(ended)
 }
 
-/// A refusal in the manner of NATS: one line, nothing in it that a terminal obeys.
+/// A refusal in NATS' format: one line, without control characters.
 fn refusal(error: &anyhow::Error) -> Vec<u8> {
     let reason = format!("{error:#}");
     let harmless = |c: char| if c.is_control() || c == '\'' { ' ' } else { c };

@@ -1,4 +1,4 @@
-//! The picture of a view. Pure: what is drawn depends on the view alone.
+//! Draws the view. Pure: depends on the view alone.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -15,7 +15,7 @@ use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, Consumer, HistoryEvent};
 use crate::words;
 
-/// Where boxes would show their borders and nothing in them.
+/// Below this width, boxes would have borders but no content.
 const SMALL_WIDTH: u16 = 50;
 const SMALL_HEIGHT: u16 = 18;
 
@@ -47,7 +47,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &TopView) {
     draw_foot(frame, foot, view);
 }
 
-/// What matters most, line by line and without boxes.
+/// The most important facts, line by line and without boxes.
 fn draw_small(frame: &mut Frame<'_>, view: &TopView) {
     let [title, body, foot] = Layout::vertical([
         Constraint::Length(1),
@@ -74,7 +74,7 @@ fn draw_small(frame: &mut Frame<'_>, view: &TopView) {
     draw_foot(frame, foot, view);
 }
 
-/// The height of a box with so many rows, within reason.
+/// The height of a box with this many rows, within limits.
 fn rows(count: usize) -> u16 {
     u16::try_from(count.clamp(1, 5)).unwrap_or(5) + 2
 }
@@ -254,7 +254,7 @@ fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
     frame.render_widget(table, area);
 }
 
-/// The shop's id, out of the payload.
+/// The shop's id from the payload.
 fn external_id(event: &HistoryEvent) -> String {
     #[derive(serde::Deserialize)]
     struct PayloadSubject {

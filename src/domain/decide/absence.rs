@@ -1,17 +1,17 @@
-//! What follows where the provider has nothing: no such order, no payment up to the deadline, no
+//! What follows when the provider has nothing: no such order, no payment before the deadline, or no
 //! payment under such an id.
 
 use super::facts::move_to;
 use super::money;
-use super::rules::Rules;
 use crate::domain::deadline;
 use crate::domain::event::EventType;
 use crate::domain::invoice::{Facts, Invoice};
 use crate::domain::observation::LedgerCoverage;
+use crate::domain::rules::Rules;
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
 
-/// Not found counts only once it may be believed, and only where something is still expected.
+/// "Not found" counts only once it may be believed, and only while a payment is still expected.
 pub(super) fn judge_not_found(
     facts: &mut Facts,
     observed_at: UnixMillis,
@@ -19,7 +19,7 @@ pub(super) fn judge_not_found(
 ) -> Option<EventType> {
     match facts.status {
         Status::Pending => {
-            // One that lies ahead was written down before the clock went back.
+            // A time in the future was recorded before the clock was set back.
             let since = facts.not_found_since.unwrap_or(observed_at);
             facts.not_found_since = Some(since.min(observed_at));
             if counts {
@@ -37,7 +37,7 @@ pub(super) fn judge_not_found(
     }
 }
 
-/// A ledger was read whole past the invoice's deadline. What came in part, a person must judge.
+/// The ledger was read completely past the invoice's deadline. A partial payment goes to a person.
 pub(super) fn judge_silence(
     rules: &Rules,
     row: &mut Invoice,
@@ -55,7 +55,7 @@ pub(super) fn judge_silence(
     }
 }
 
-/// No payment can be found by this id, so nothing would ever be known of the invoice.
+/// No payment can be found by this id, so the invoice can never be observed.
 pub(super) fn judge_external_id(facts: &mut Facts) -> Option<EventType> {
     if facts.status != Status::Pending {
         return None;

@@ -1,16 +1,16 @@
-//! What becomes of an order that was to be created.
+//! What follows from the attempt to create an order.
 
 use super::facts::{move_to, note_order};
 use super::identity::{bears_another_id, mismatch};
-use super::rules::Rules;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Facts;
 use crate::domain::observation::{ObservedOrder, OrderState};
+use crate::domain::rules::Rules;
 use crate::domain::state::{Status, reason};
 
-/// The order of a requested invoice exists. Whatever its state, the invoice is `pending` first:
-/// the next poll shows the rest. An order with our id and another sum is one that somebody else
-/// made: creating ours has failed.
+/// The order of a requested invoice exists. Whatever its state, the invoice first becomes
+/// `pending`; the next poll shows the rest. If the order with our id has another amount, another
+/// program created it, and the creation of ours has failed.
 pub(super) fn judge_creation(
     rules: &Rules,
     facts: &mut Facts,
@@ -38,7 +38,7 @@ pub(super) fn end_creation(facts: &mut Facts, end: Status, why: &str) -> Option<
     }
 }
 
-/// The requested invoice can be paid: it waits for money from now on, without an order.
+/// The requested invoice can be paid by its link: from now on it waits for money, without an order.
 pub(super) fn judge_link(facts: &mut Facts, pay_link: String) -> Option<EventType> {
     if facts.status != Status::Requested {
         return None;

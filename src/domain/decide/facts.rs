@@ -1,4 +1,4 @@
-//! How facts change: moves, remarks, and what is taken over from the provider.
+//! How facts change: transitions, remarks, and values taken from the provider.
 
 use super::evidence::Evidence;
 use crate::domain::event::EventType;
@@ -13,7 +13,7 @@ pub(super) fn move_to(facts: &mut Facts, status: Status, why: Option<&str>) -> O
     EventType::of_move_to(status)
 }
 
-/// Notes something odd that moves nothing. A person's decision stays the better reason.
+/// Records an anomaly that causes no transition. The reason set by a person's decision is kept.
 pub(super) fn set_remark(facts: &mut Facts, odd: &str) -> Option<EventType> {
     if !person_decided(facts) {
         facts.reason = Some(odd.to_owned());
@@ -21,7 +21,7 @@ pub(super) fn set_remark(facts: &mut Facts, odd: &str) -> Option<EventType> {
     None
 }
 
-/// The provider speaks plainly again.
+/// The provider's answer is normal again.
 pub(super) fn clear_remark(facts: &mut Facts) -> Option<EventType> {
     if !person_decided(facts) {
         facts.reason = None;
@@ -33,17 +33,17 @@ pub(super) fn person_decided(facts: &Facts) -> bool {
     facts.reason.as_deref() == Some(reason::RESOLVED)
 }
 
-/// Whether PAID was seen. `paid_at` and `payment` are taken from such observations alone.
+/// Whether PAID was observed. Only such observations set `paid_at` and `payment`.
 pub(super) fn holds_money(facts: &Facts) -> bool {
     facts.paid_at.is_some() || !facts.payment.is_empty()
 }
 
-/// Takes over what was reported. What was left out stays as it was, and so does the word PAID when
-/// another follows.
+/// Takes over the reported values. A value left out stays as it was, and the status text of PAID
+/// stays when another one follows.
 pub(super) fn note_evidence(facts: &mut Facts, told: &Evidence<'_>) {
     match told.order {
         Some(seen) => note_order(facts, seen),
-        // A ledger knows no sum that was asked for: what came was enough.
+        // A ledger has no requested amount: what was received was enough.
         None if facts.amount.is_none() => facts.amount.clone_from(&facts.sums.received),
         None => {}
     }
@@ -59,7 +59,7 @@ pub(super) fn note_evidence(facts: &mut Facts, told: &Evidence<'_>) {
     }
 }
 
-/// Takes over what the order is, not what became of it.
+/// Takes over the order's identity and terms, not its state.
 pub(super) fn note_order(facts: &mut Facts, seen: &ObservedOrder) {
     facts.order_id.get_or_insert_with(|| seen.order_id.clone());
     if facts.amount.is_none() {
@@ -77,8 +77,8 @@ pub(super) fn update<T: Clone>(kept: &mut Option<T>, seen: Option<&T>) {
     }
 }
 
-/// Fills in the amounts not known yet. What was reported once stays as reported, or two spellings of one
-/// sum would be a change for ever.
+/// Fills in amounts that are not known yet. A reported amount is kept as written; otherwise two
+/// spellings of one sum would count as a change every time.
 pub(super) fn fill_in_amounts(kept: &mut Payment, told: &Payment) {
     for (kept, told) in [
         (&mut kept.value, &told.value),

@@ -1,11 +1,12 @@
-//! Whose order it is that was observed, and whether it asks for what is expected.
+//! Whether the observed order is ours, and whether it asks for the expected amount.
 
-use super::rules::Rules;
 use crate::domain::invoice::Facts;
 use crate::domain::observation::ObservedOrder;
+use crate::domain::rules::Rules;
 use crate::domain::state::reason;
 
-/// Whether the provider answered about an order that was not asked for: nothing about ours.
+/// Whether the provider returned another order than the requested one; it proves nothing about
+/// ours.
 pub(super) fn is_of_another_order(facts: &Facts, seen: &ObservedOrder) -> bool {
     facts
         .order_id
@@ -13,8 +14,8 @@ pub(super) fn is_of_another_order(facts: &Facts, seen: &ObservedOrder) -> bool {
         .is_some_and(|ours| *ours != seen.order_id)
 }
 
-/// What differs between the order and what the invoice expects, worst first. What the provider
-/// leaves out contradicts nothing.
+/// How the order differs from what the invoice expects, most serious first. A value that the
+/// provider leaves out is no contradiction.
 pub(super) fn mismatch(
     rules: &Rules,
     facts: &Facts,

@@ -1,20 +1,20 @@
-//! What follows from an observation, before it becomes rows and events.
+//! The result of judging an observation, before it becomes rows and events.
 
 use crate::domain::event::EventType;
 use crate::domain::invoice::TransactionId;
 use crate::domain::transaction::Transaction;
 
-/// An event to be recorded, and the transaction that led to it.
+/// An event to be recorded, and the transaction that caused it.
 pub(super) struct EventDraft {
     pub(super) event_type: EventType,
     pub(super) transaction_id: Option<TransactionId>,
 }
 
-/// What follows from an observation, besides the changed row.
+/// The result of judging an observation, besides the changed row.
 #[derive(Default)]
 pub(super) struct Judgement {
     pub(super) drafts: Vec<EventDraft>,
-    /// A person's.
+    /// The note of the person who decided.
     pub(super) note: Option<String>,
     pub(super) transactions: Vec<Transaction>,
 }

@@ -1,7 +1,7 @@
-//! What is new about the money of an invoice: sums, payments and refunds, each reported once.
+//! What is new about the money of an invoice: sums, payments and refunds. Each is reported once.
 //!
-//! A known transaction is not reported again. A refund is reported once the payment is: who learns of
-//! the two the other way round would credit what was returned.
+//! A known transaction is not reported again. A refund is reported only after its payment: a
+//! consumer that saw them in the other order would credit money that was returned.
 
 use super::facts::holds_money;
 use super::judgement::EventDraft;
@@ -12,22 +12,22 @@ use crate::domain::observation::{ObservedMoney, Sums};
 use crate::domain::state::Status;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
 
-/// What an observation brings of money.
+/// The changes of money in one observation.
 pub(super) struct MoneyChange {
     /// Transactions that are new or have changed.
     pub(super) changed: Vec<Transaction>,
-    /// More came than was known.
+    /// Whether more was received than was known.
     pub(super) is_more: bool,
     /// Whether a sum received was known before.
     was_known: bool,
     payments: Vec<TransactionId>,
     refunds: Vec<TransactionId>,
-    /// What was returned so far, as reported now and as it was known.
+    /// The sum refunded so far, as reported now and as known before.
     refunded: Sums,
     refunded_before: Option<Money>,
 }
 
-/// Whether some of what came was not returned.
+/// Whether some of the received money was not refunded.
 pub(super) fn is_kept(sums: &Sums) -> bool {
     match (&sums.received, &sums.refunded) {
         (Some(received), Some(refunded)) => received.exceeds(refunded),
@@ -37,7 +37,7 @@ pub(super) fn is_kept(sums: &Sums) -> bool {
 }
 
 impl MoneyChange {
-    /// Takes what was reported into the known transactions and the sum received. Sums never fall.
+    /// Merges the report into the known transactions and the received sum. Sums never decrease.
     pub(super) fn apply(
         facts: &mut Facts,
         known: &mut Vec<Transaction>,
@@ -60,7 +60,7 @@ impl MoneyChange {
         if !matches!(facts.status, Status::Requested | Status::Rejected) {
             facts.is_test |= told.is_test;
             this.receive(facts, known, told);
-            // What is left of the money bears on the judgement.
+            // The judgement depends on the money that was not refunded.
             this.note_refund(facts);
         }
         this
@@ -80,14 +80,14 @@ impl MoneyChange {
         }
     }
 
-    /// Whether money came that was not known: a sum told for the first time is none where PAID was
-    /// seen already.
+    /// Whether money arrived that was not known. A sum reported for the first time is not new money
+    /// where PAID was already observed.
     pub(super) fn is_new_money(&self, holds_money: bool) -> bool {
         self.is_more && (self.was_known || !holds_money)
     }
 
-    /// All that is to be said of an observation that led to the events `main`: these, further money
-    /// for an invoice that `was` paid, what was returned.
+    /// All events of the observation: `main`, then further money for an invoice that `was` paid,
+    /// then refunds.
     pub(super) fn events(
         &self,
         facts: &mut Facts,
@@ -108,7 +108,7 @@ impl MoneyChange {
         if !self.note_refund(facts) {
             return Vec::new();
         }
-        // What was returned before the payment was known is reported with it.
+        // Money returned before the payment was known is reported with the payment.
         let earlier = known.iter().filter(|one| one.has_moved(Direction::Out));
         let unsaid = match &self.refunded_before {
             None => earlier.map(|one| one.id.clone()).collect(),
@@ -117,8 +117,8 @@ impl MoneyChange {
         each(EventType::Refunded, &unsaid, self.is_more_refunded())
     }
 
-    /// Takes the sum over, if the money that was returned is known to have come. Returns whether it
-    /// is.
+    /// Takes over the refunded sum if the money that was returned is known to have been received.
+    /// Returns whether it is.
     fn note_refund(&self, facts: &mut Facts) -> bool {
         let received = facts.sums.received.as_ref();
         let came = match facts.status {
@@ -150,7 +150,7 @@ impl EventDraft {
     }
 }
 
-/// One event for each transaction; where none is reported, one for the sum that grew.
+/// One event for each transaction; if none is reported, one for the increased sum.
 fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<EventDraft> {
     if ids.is_empty() && is_more {
         return vec![EventDraft::by(event_type, None)];
@@ -159,7 +159,7 @@ fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<Even
     said.collect()
 }
 
-/// The sum returned so far, as reported, else as the transactions add up.
+/// The sum refunded so far, as reported, else as the transactions add up.
 fn refunded(facts: &Facts, known: &[Transaction], told: &ObservedMoney) -> Sums {
     let outgoing = || known.iter().filter(|one| one.has_moved(Direction::Out));
     let like = facts.amount.as_ref();
@@ -184,8 +184,8 @@ fn is_greater(sum: &Money, before: Option<&Money>) -> bool {
     }
 }
 
-/// Takes what was reported into what is known; returns what is new or has changed. Money that moved
-/// stays moved.
+/// Merges the reported transactions into the known ones. Returns those that are new or have
+/// changed. A movement of money is never reversed.
 fn merge(known: &mut Vec<Transaction>, told: &[Transaction]) -> Vec<Transaction> {
     let mut changed: Vec<Transaction> = Vec::new();
     for one in told {

@@ -1,4 +1,4 @@
-//! What follows where the provider reported an order, or payments in its ledger.
+//! What follows when the provider reports an order, or payments in its ledger.
 
 use super::creation::judge_creation;
 use super::evidence::Evidence;
@@ -6,13 +6,13 @@ use super::facts::{clear_remark, holds_money, move_to, note_evidence, person_dec
 use super::identity::{is_of_another_order, mismatch};
 use super::judgement::Judgement;
 use super::money::{self, MoneyChange};
-use super::rules::Rules;
 use crate::domain::event::EventType;
 use crate::domain::invoice::{Facts, Invoice};
 use crate::domain::observation::OrderState;
+use crate::domain::rules::Rules;
 use crate::domain::state::{Status, reason};
 
-/// An observation with all that bears on its judgement.
+/// An observation with everything that its judgement depends on.
 struct Case<'a> {
     rules: &'a Rules,
     evidence: &'a Evidence<'a>,
@@ -20,7 +20,7 @@ struct Case<'a> {
     moved: &'a MoneyChange,
 }
 
-/// The judgement on what the provider reported: the move, then the money beside it.
+/// Judges the provider's report: first the transition, then the money.
 pub(super) fn judge_evidence(rules: &Rules, row: &mut Invoice, told: &Evidence<'_>) -> Judgement {
     let Invoice {
         facts,
@@ -68,15 +68,15 @@ fn judge_by_status(facts: &mut Facts, external_id: &str, case: &Case<'_>) -> Opt
             }
             judge_state(facts, case)
         }
-        // A mismatch moves no paid invoice: the audit reports it.
+        // A mismatch does not change a paid invoice; the audit reports it.
         Status::Paid => judge_paid(facts, case),
         Status::Review => judge_in_review(facts, case),
         Status::Rejected => None,
     }
 }
 
-/// What the order's state makes of an invoice that waits for money, or still may: the provider's
-/// word where the table of moves has the way to it, else a remark.
+/// Applies the order's state to an invoice that waits for money, or still may: a transition where
+/// the table has one, else a remark.
 fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.evidence.state;
     let is_known_end = is_the_end_we_recorded(facts, case.evidence);
@@ -88,7 +88,7 @@ fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     match status_of(state) {
         None => set_remark(facts, reason::UNKNOWN_STATUS),
         Some(Status::Pending) if facts.status == Status::Pending => keep_waiting(facts, case),
-        // A payment that is under way in a ledger takes nothing back.
+        // A payment in progress in a ledger reverses nothing.
         Some(Status::Pending) if case.evidence.order.is_none() => None,
         Some(told) if told == facts.status || is_known_end => clear_remark(facts),
         Some(told) if facts.status.may_become(told) => move_to(facts, told, None),
@@ -96,8 +96,8 @@ fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     }
 }
 
-/// Whether the order ended and the provider still says so in the same word. Where one word covers both
-/// ends, a cancellation looks like an expiry once the order's time is over.
+/// Whether the order ended and the provider still reports the status text that we recorded. Where
+/// one text covers both ends, a cancellation looks like an expiry after the order has expired.
 fn is_the_end_we_recorded(facts: &Facts, evidence: &Evidence<'_>) -> bool {
     let ended = matches!(facts.status, Status::Expired | Status::Cancelled)
         && matches!(evidence.state, OrderState::Expired | OrderState::Cancelled);
@@ -105,13 +105,13 @@ fn is_the_end_we_recorded(facts: &Facts, evidence: &Evidence<'_>) -> bool {
     ended && !was_contradicted && facts.provider_status.as_deref() == Some(evidence.word)
 }
 
-/// Whether some money came whose sum in the invoice's currency is reported nowhere.
+/// Whether some money arrived whose sum in the invoice's currency is not reported.
 fn came_in_an_untold_sum(facts: &Facts, case: &Case<'_>) -> bool {
     let was_partial = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
     facts.sums.received.is_none() && (was_partial || case.evidence.payment.is_some())
 }
 
-/// Why a person must decide about what was reported, if one must.
+/// Why a person must decide, if one must.
 fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
     let ended = matches!(facts.status, Status::Expired | Status::Cancelled);
     match case.evidence.state {
@@ -132,7 +132,7 @@ fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
     }
 }
 
-/// The order waits for money: for the rest of it, where some came. Each new sum is said once.
+/// The order waits for money, or for the rest of it. Each new sum is reported once.
 fn keep_waiting(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.evidence.state;
     let some_came = state == OrderState::Partial || money::is_kept(&facts.sums);
@@ -143,12 +143,12 @@ fn keep_waiting(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
         some_came.then_some(reason::PARTIALLY_PAID)
     };
     facts.reason = why.map(str::to_owned);
-    // Without a sum, the word alone is said once.
+    // Without a sum, the state alone is reported once.
     let is_news = case.moved.is_more || (facts.sums.received.is_none() && !was_said);
     (some_came && is_news).then_some(EventType::Partial)
 }
 
-/// The status that an order's state calls for; None where its word says nothing.
+/// The status that an order's state leads to; None where the state is unknown.
 fn status_of(state: OrderState) -> Option<Status> {
     match state {
         OrderState::Open | OrderState::Partial | OrderState::Authorized => Some(Status::Pending),
@@ -159,8 +159,8 @@ fn status_of(state: OrderState) -> Option<Status> {
     }
 }
 
-/// The money is here: no later word of the provider takes it back, and none is kept. Amounts that
-/// `payment.paid` was said without may still follow.
+/// The money has been received: no later report reverses it or is kept. Amounts that were missing
+/// from `payment.paid` may still follow.
 fn judge_paid(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     match case.evidence.state {
         OrderState::Paid => {
@@ -181,9 +181,9 @@ fn judge_paid(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     }
 }
 
-/// An order that is seen while its invoice waits for a person. One that was only missing, or lacked
-/// a part of its money, goes its way again by itself; else the reason stays, and only money is
-/// told: it is never kept quiet.
+/// An order observed while its invoice is in review. If the order had only been missing, or partly
+/// paid, the invoice leaves review by itself. Otherwise the reason stays, and only new money is
+/// reported; that is never suppressed.
 fn judge_in_review(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.evidence.state;
     let is = |why| facts.reason.as_deref() == Some(why);
@@ -199,7 +199,7 @@ fn judge_in_review(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     news_of_money.then_some(EventType::Review)
 }
 
-/// Whether more money came, or the provider says PAID and the invoice does not hold that yet.
+/// Whether more money arrived, or the provider reports PAID and the invoice does not have that yet.
 fn brings_new_money(facts: &Facts, case: &Case<'_>) -> bool {
     let seen = case.evidence;
     let same_word = facts.provider_status.as_deref() == Some(seen.word);

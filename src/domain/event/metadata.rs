@@ -2,19 +2,19 @@
 
 use serde_json::value::RawValue;
 
-/// The shop's JSON on one line, digits untouched; `{}` where it gave none. What the shop's SQLite
-/// took for JSON and is none goes out as text.
+/// The shop's JSON on one line, with numbers unchanged; `{}` if it gave none. Text that the shop's
+/// SQLite accepted as JSON, but that is invalid, is written as a string.
 pub(super) fn one_line_json(text: Option<&str>) -> Box<RawValue> {
     let text = text.unwrap_or("{}");
-    // In valid JSON a raw line break stands between tokens only, never within a string.
+    // In valid JSON, a raw line break occurs only between tokens, never within a string.
     let line = text.trim().replace(['\r', '\n'], " ");
     RawValue::from_string(without_half_pairs(&line))
         .or_else(|_| serde_json::value::to_raw_value(text))
         .unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// An escape of half a surrogate pair becomes `\ufffd`: the grammar of JSON allows one, and many
-/// readers refuse the whole text because of it.
+/// Replaces an escape of half a surrogate pair by `\ufffd`: JSON's grammar allows it, but many
+/// parsers reject the whole text because of it.
 fn without_half_pairs(json: &str) -> String {
     let mut whole = String::with_capacity(json.len());
     let mut rest = json;
@@ -35,7 +35,7 @@ fn without_half_pairs(json: &str) -> String {
     whole
 }
 
-/// What `\uXXXX` stands for, at the begin of a text.
+/// The code unit of `\uXXXX` at the start of a text.
 fn utf16_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());

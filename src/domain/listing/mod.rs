@@ -1,5 +1,5 @@
-//! What is known of an account's order list at the provider: where orders stand in it, how long it
-//! is, what an item costs, and whether pages can be read at all.
+//! What is known of an account's order list at the provider: positions of orders, its length, the
+//! size of an item, and whether pages can be read at all.
 
 mod end;
 mod place;
@@ -11,34 +11,34 @@ use std::time::Duration;
 pub use self::place::Estimate;
 pub use self::positions::{MARGIN, PageSummary, Positions};
 
-/// Bytes of an item before any was measured.
+/// Assumed size of an item, in bytes, before any was measured.
 const ITEM_BYTES: f64 = 400.0;
 /// Weight of a new measurement.
 const NEW_MEASURE: f64 = 0.25;
-/// The number of orders is taken as known for so long.
+/// How long the number of orders counts as known.
 const COUNT_HOLDS: Duration = Duration::from_secs(5);
 /// Longest pause after a failed page.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// After so many failed pages in a row, the list is of no help for a while.
+/// After this many failed pages in a row, the list is not used for a while.
 const FAILS_AFTER: u32 = 2;
 
-/// Whether the number of orders was asked for moments ago.
+/// The result of a recent request for the number of orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// It was not.
-    NotAsked,
-    /// It was, and there was no answer.
-    NotTold,
-    /// It was reported.
-    Told,
+    /// No recent request.
+    NotRequested,
+    /// The request got no answer.
+    NotGiven,
+    /// The number was reported.
+    Known,
 }
 
-/// What is known of the list. Times are of the monotonic clock.
+/// What is known of the list. Times are by the monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// Where orders stand.
+    /// Positions of orders.
     pub positions: Positions,
-    /// When the number of orders was last asked for, and whether it was reported.
+    /// When the number of orders was last requested, and the result.
     count: Option<(Duration, Count)>,
     item_bytes: f64,
     failed_pages: u32,
@@ -58,7 +58,7 @@ impl Default for Listing {
 }
 
 impl Listing {
-    /// A page was read to its end, in so many decoded bytes.
+    /// Records a page that was read completely, in `bytes` decoded bytes.
     pub fn learn_page(&mut self, page: &PageSummary, bytes: u64) {
         self.failed_pages = 0;
         self.positions.learn_page(page);
@@ -69,43 +69,43 @@ impl Listing {
         }
     }
 
-    /// The provider reported how many orders there are.
+    /// Records the number of orders that the provider reported.
     pub fn learn_count(&mut self, total: u64, now: Duration) {
         self.failed_pages = 0;
         self.positions.learn_count(total);
-        self.count = Some((now, Count::Told));
+        self.count = Some((now, Count::Known));
     }
 
-    /// The number of orders could not be had.
+    /// Records that the request for the number of orders failed.
     pub fn fail_count(&mut self, now: Duration) {
-        self.count = Some((now, Count::NotTold));
+        self.count = Some((now, Count::NotGiven));
         self.fail_page(now);
     }
 
-    /// A page could not be read: the next one waits a while, longer each time.
+    /// Records a failed page: the next one waits, longer each time.
     pub fn fail_page(&mut self, now: Duration) {
         self.failed_pages = self.failed_pages.saturating_add(1);
         let pause = Duration::from_secs(1 << self.failed_pages.min(6));
         self.not_before = now + pause.min(LONGEST_PAUSE);
     }
 
-    /// Whether pages fail again and again.
+    /// Whether pages fail repeatedly.
     pub fn fails(&self) -> bool {
         self.failed_pages >= FAILS_AFTER
     }
 
-    /// Not before this may a page be read.
+    /// The earliest time for the next page.
     pub fn not_before(&self) -> Duration {
         self.not_before
     }
 
-    /// What is known of the number of orders, if it was asked for moments ago.
+    /// The result of a recent request for the number of orders.
     pub fn count_lately(&self, now: Duration) -> Count {
         let lately = self.count.filter(|(at, _)| now < *at + COUNT_HOLDS);
-        lately.map_or(Count::NotAsked, |(_, count)| count)
+        lately.map_or(Count::NotRequested, |(_, count)| count)
     }
 
-    /// Bytes of an item, as measured.
+    /// Measured size of an item, in bytes.
     pub fn item_bytes(&self) -> u64 {
         #[expect(
             clippy::cast_possible_truncation,

@@ -1,26 +1,26 @@
-//! From a creation time to a place in the list.
+//! Estimates a position in the list from a creation time.
 
 use super::positions::{MARGIN, Positions, Sample};
 use crate::domain::time::UnixMillis;
 
-/// Where an order of a given creation time stands.
+/// The estimated position of an order with a given creation time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Estimate {
-    /// About here.
+    /// Close to `position`.
     At {
-        /// From 0.
+        /// Counted from 0.
         position: u64,
-        /// It is at most this many places away.
+        /// Maximum distance from `position`.
         within: u64,
     },
-    /// At the end: newer than all that is known. `tail` covers it.
+    /// At the end: newer than every known order. `tail` covers it.
     Tail,
-    /// Nothing is known of the list.
+    /// Nothing is known about the list.
     Unknown,
 }
 
 impl Positions {
-    /// Where an order created at `created_at` stands.
+    /// The estimated position of an order created at `created_at`.
     pub fn place_of(&self, created_at: UnixMillis) -> Estimate {
         if self.total == 0 {
             return Estimate::Unknown;
@@ -37,10 +37,10 @@ impl Positions {
         }
     }
 
-    /// The next single item to read, so that one page of `page_limit` items will hold the order
-    /// created at `created_at`; None = one page does already, by `page_around`. Whatever the
-    /// answers are, after each that `learn_page` took a time or an end from, fewer places are left.
-    /// An answer that told neither teaches nothing: do not ask again.
+    /// The next single item to read, so that eventually one page of `page_limit` items holds the
+    /// order created at `created_at`; None = one page already does, see `page_around`. Each answer
+    /// from which `learn_page` took a time or an end reduces the number of possible places. An
+    /// answer with neither changes nothing and must not be requested again.
     pub fn probe(&self, created_at: UnixMillis, page_limit: u32) -> Option<u64> {
         let bracket = self.bracket(created_at);
         let limit = u64::from(page_limit.max(1));
@@ -48,8 +48,8 @@ impl Positions {
             let narrow = limit - (2 * MARGIN).min(limit / 2);
             return (bracket.width() > narrow).then(|| bracket.middle());
         };
-        // The order is one of those of the same moment. Usually few: see that no more stand half a
-        // page away. If some do, a page around the middle is the best guess there is.
+        // Several orders may have this creation time, usually few. Check that no more of them are
+        // half a page away; if some are, a page around the middle is the best estimate.
         let half = (limit / 2).max(1);
         if bracket.width() <= limit || last - first >= half {
             None
@@ -77,10 +77,10 @@ impl Positions {
         Some((offset, count.min(page_limit)))
     }
 
-    /// Offset and count of the page that watches the newest orders: from the floor on if that is
-    /// not more than a page, else the last page, a margin beyond the end. It asks for a whole page,
-    /// since what does not exist costs nothing and new orders show. After a full page that reached
-    /// the end as known it goes on there: more may follow.
+    /// Offset and count of the page that watches the newest orders: from the floor on if that fits
+    /// one page, else the last page, extended by a margin beyond the end. A whole page is
+    /// requested, since missing items cost nothing and new orders appear. After a full page that
+    /// reached the known end it continues there, because more may follow.
     pub fn tail(&self, page_limit: u32) -> (u64, u32) {
         let page_limit = self.page_limit(page_limit);
         let limit = u64::from(page_limit);
@@ -111,16 +111,16 @@ impl Positions {
     }
 }
 
-/// The places that samples leave for a creation time.
+/// The possible places of a creation time, limited by samples.
 struct Bracket {
-    /// From this place on.
+    /// The first possible place.
     low: u64,
-    /// Up to and without this one.
+    /// The end of the possible places, exclusive.
     high: u64,
-    /// The samples just outside, where there are any.
+    /// The samples on either side, where there are any.
     below: Option<Sample>,
     above: Option<Sample>,
-    /// First and last sample of exactly this time.
+    /// The first and last sample with exactly this time.
     same: Option<(u64, u64)>,
 }
 
@@ -138,14 +138,14 @@ impl Bracket {
         from + (to - from) / 2
     }
 
-    /// By interpolation between the samples outside, else the middle.
+    /// By interpolation between the samples on either side, else the middle.
     fn likely(&self, created_at: UnixMillis) -> u64 {
         let (Some(below), Some(above), None) = (self.below, self.above, self.same) else {
             return self.middle();
         };
         let places = u128::from(above.position - below.position);
         let elapsed = u128::from(created_at.0.abs_diff(below.created_at.0));
-        // Not 0: one lies before, the other after.
+        // Not 0: one is before, the other after.
         let span = u128::from(above.created_at.0.abs_diff(below.created_at.0)).max(1);
         let ahead = u64::try_from(places * elapsed / span).unwrap_or(0);
         (below.position + ahead).clamp(self.low, self.high)

@@ -1,31 +1,31 @@
-//! Where an order stands in the store's list, as far as one account knows.
+//! Positions of orders in the store's list, as far as they are known for one account.
 //!
-//! The list is ascending by creation time, only grows, and has no index: a page is asked for by its
-//! offset. Kept are its length, the floor (all orders before it are final, no page need begin
-//! earlier) and a bounded sample of creation times. An order's place follows from its creation time
-//! by interpolation, and where that is too vague by bisection: `probe` names the one item to read
-//! next.
+//! The list is ascending by creation time, only grows, and has no index: a page is requested by its
+//! offset. Kept are the length, the floor (all orders before it are final, so no page needs to
+//! begin earlier) and a limited sample of creation times. The position of an order is estimated
+//! from its creation time by interpolation; where that is too vague, by bisection: `probe` names
+//! the single item to read next.
 //!
-//! Three things can be wrong with the list, and none may do more than cost a request:
-//! - Orders made at nearly the same time swap places, and one may slip in a little before the end.
-//!   So `MARGIN` places are read beyond what is wanted, and the floor stays as far before the
-//!   end of the list and of each page.
-//! - It shifts, repeats or ends early. What is read now repairs what was read before.
-//! - A page is answered late. An older answer is learned like any other; the next one corrects it.
+//! The list can be wrong in three ways, and none may do more harm than an extra request:
+//! - Orders made at nearly the same time swap places, and one may be inserted a little before the
+//!   end. So `MARGIN` places are read beyond what is wanted, and the floor stays this far before
+//!   the end of the list and of each page.
+//! - The list shifts, repeats or ends early. Each reading corrects what was learned before.
+//! - A page arrives late. It is learned like any other, and the next one corrects it.
 
 use super::end::PageEnds;
 use crate::domain::time::UnixMillis;
 
-/// Places by which an order may stand away from where its creation time puts it, either way.
+/// Maximum distance of an order from the position that its creation time implies.
 pub const MARGIN: u64 = 16;
 
-/// Most samples kept.
+/// Maximum number of samples.
 pub(super) const MOST_SAMPLES: usize = 512;
-/// Samples left by thinning, about.
+/// Approximate number of samples after thinning.
 const THINNED_SAMPLES: u64 = 256;
-/// Samples on either side of a new one that outlive thinning: they bracket what is bisected.
+/// Samples on either side of a new one that survive thinning: they bracket a bisection.
 const PROTECTED: usize = 4;
-/// Positions above this are not believed: no list's offset can name them.
+/// Higher positions are rejected: no list offset can have them.
 pub(super) const LAST_POSITION: u64 = i64::MAX.unsigned_abs();
 
 /// What is known about one store's list. Positions count from 0, the oldest order.
@@ -33,12 +33,12 @@ pub(super) const LAST_POSITION: u64 = i64::MAX.unsigned_abs();
 pub struct Positions {
     /// Number of orders, as last shown.
     pub(super) total: u64,
-    /// Number of first orders that are all final.
+    /// All orders before this position are final.
     pub(super) floor: u64,
-    /// Rising in position, not falling in time; all before `total`.
+    /// Ascending in position, not descending in time; all before `total`.
     pub(super) samples: Vec<Sample>,
-    /// The page that showed `total` was full: more orders may follow. Like the next, not kept in
-    /// the text: the next page tells.
+    /// The page that showed `total` was full, so more orders may follow. Like the next field, not
+    /// part of the text: the next page shows it again.
     pub(super) goes_on: bool,
     /// Empty pages in a row.
     pub(super) empty_pages: u32,
@@ -52,16 +52,17 @@ pub(super) struct Sample {
     pub(super) created_at: UnixMillis,
 }
 
-/// What a page that was read to its end has shown.
+/// The content of a page that was read completely.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageSummary {
-    /// Number of first orders left out.
+    /// Position of its first item.
     pub offset: u64,
     /// Items asked for.
     pub asked: u32,
-    /// Items it had. Fewer than asked for: the end of the list, or as many as the provider puts on a page.
+    /// Items on the page. Fewer than requested means the end of the list, or the provider's
+    /// maximum.
     pub items: u64,
-    /// How many items from its first on are final without a gap.
+    /// Number of items from the first one on that are final without a gap.
     pub leading_final: u64,
     /// Creation time of its first item, where reported.
     pub first_created: Option<UnixMillis>,
@@ -75,29 +76,30 @@ impl Positions {
         self.total
     }
 
-    /// Number of first orders that are all final.
+    /// All orders before this position are final.
     pub fn floor(&self) -> u64 {
         self.floor
     }
 
-    /// Whether orders may follow behind the length that is known, nobody knows how many.
+    /// Whether an unknown number of orders may follow after the known length.
     pub fn goes_on(&self) -> bool {
         self.goes_on
     }
 
-    /// Most items to ask for where `asked` are wanted: as many as pages were seen to hold.
+    /// Maximum number of items to request where `asked` are wanted, by the learned capacity of
+    /// pages.
     pub fn page_limit(&self, asked: u32) -> u32 {
         self.ends.page_limit(asked)
     }
 
-    /// Whether a page that was just learned ended before what it was asked for and before the end of
-    /// the list: it is no word about what stands behind it.
+    /// Whether a page that was just learned ended before both its requested length and the end of
+    /// the list; it then proves nothing about what follows.
     pub fn was_cut_short(&self, page: &PageSummary) -> bool {
         page.items < page.asked.into() && page.offset.saturating_add(page.items) < self.total
     }
 
-    /// Takes in what the provider counts. Fewer than pages have shown prove nothing, unless a page
-    /// ended just there.
+    /// Records the provider's count. A count below what pages have shown proves nothing, unless a
+    /// page ended exactly there.
     pub fn learn_count(&mut self, count: u64) {
         if count >= self.total {
             self.learn_total(count);
@@ -107,7 +109,7 @@ impl Positions {
         }
     }
 
-    /// Takes in that the list holds at least `total` orders.
+    /// Records that the list has at least `total` orders.
     pub fn learn_total(&mut self, total: u64) {
         let total = total.min(LAST_POSITION);
         if total > self.total {
@@ -116,7 +118,8 @@ impl Positions {
         }
     }
 
-    /// Takes in the creation time of the order at `position`. Samples that contradict it go.
+    /// Records the creation time of the order at `position`. Samples that contradict it are
+    /// removed.
     pub fn learn_item(&mut self, position: u64, created_at: UnixMillis) {
         if position >= LAST_POSITION {
             return;
@@ -137,8 +140,9 @@ impl Positions {
         }
     }
 
-    /// Takes in a page: the times of its ends, the end of the list where it shows it, and the floor
-    /// where it begins at or before it (so a page read to move the floor begins there).
+    /// Records a page: the times of its first and last item, the end of the list if it shows it,
+    /// and the floor if the page begins at or before it (a page that should move the floor
+    /// therefore begins there).
     pub fn learn_page(&mut self, page: &PageSummary) {
         let offset = page.offset.min(LAST_POSITION);
         let items = page.items.min(LAST_POSITION - offset);
@@ -177,8 +181,8 @@ impl Positions {
         }
     }
 
-    /// Back to an order that is not final after all, else ahead, but for the last places of the
-    /// page: between two pages, orders may have moved from the one to the other.
+    /// Moves the floor back to an order that is not final after all, else forward, except for the
+    /// last places of the page: between two pages, orders may have moved from one to the other.
     fn move_floor(&mut self, offset: u64, items: u64, leading_final: u64) {
         let first_open = offset + leading_final;
         if leading_final < items && first_open < self.floor {
@@ -190,7 +194,8 @@ impl Positions {
         self.hold_floor();
     }
 
-    /// Takes in that the list ends at `total`, whatever was known: what lies beyond is forgotten.
+    /// Records that the list ends at `total`, whatever was known before. Everything beyond is
+    /// removed.
     pub fn shrink(&mut self, total: u64) {
         self.total = total.min(LAST_POSITION);
         self.goes_on = false;
@@ -200,8 +205,8 @@ impl Positions {
         self.hold_floor();
     }
 
-    /// The list ends at `offset` or before, nobody knows where. With each empty page in a row the
-    /// end is taken to be further back, in doubling steps: a wrong length costs few requests.
+    /// Records that the list ends at `offset` or before. With each empty page in a row the assumed
+    /// end moves back in doubling steps, so a wrong length costs few requests.
     fn learn_empty(&mut self, offset: u64, asked: u32) {
         self.shrink(offset.min(self.total));
         let shown = self.samples.last().map_or(0, |s| s.position + 1);
@@ -217,7 +222,7 @@ impl Positions {
         self.floor = self.floor.min(self.total.saturating_sub(MARGIN));
     }
 
-    /// Leaves about half of the samples, evenly over the list.
+    /// Keeps about half of the samples, evenly distributed over the list.
     fn thin(&mut self, newest: usize) {
         let last = self.samples.len() - 1;
         let spacing = self.total / THINNED_SAMPLES;

@@ -1,11 +1,11 @@
-//! What is known of the list as one line, for a column of the database.
+//! The knowledge of the list as one line, for a column of the database.
 
 use std::fmt::Write as _;
 
 use super::positions::{LAST_POSITION, MOST_SAMPLES, Positions, Sample};
 use crate::domain::time::UnixMillis;
 
-/// First word of the text.
+/// First field of the text.
 const VERSION: &str = "1";
 
 impl Positions {
@@ -28,7 +28,7 @@ impl Positions {
         text
     }
 
-    /// Reads what `to_text` wrote. Anything else is no knowledge.
+    /// Parses the output of `to_text`. Any other text counts as nothing known.
     pub fn parse(text: &str) -> Self {
         Self::read(text).unwrap_or_default()
     }

@@ -8,22 +8,22 @@ use crate::domain::time::UnixMillis;
 pub struct Candidate {
     /// When its row was inserted.
     pub created_at: UnixMillis,
-    /// Where its order stands in the list.
+    /// Position of its order in the list.
     pub place: Place,
     /// Which requests can report it.
     pub by: By,
 }
 
-/// Where an order stands in the list, as far as pages have shown.
+/// The position of an order in the list, as far as pages have shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A page showed it there.
+    /// A page showed it at this position.
     Shown(u64),
-    /// No page showed it yet: its creation time tells about where.
+    /// No page showed it yet; its creation time gives an estimate.
     Guessed,
-    /// It is not where its creation time puts it.
+    /// It is not at the position that its creation time implies.
     Elsewhere,
 }
 
-/// Entries by their numbers.
+/// Looks up an entry by its number.
 pub type CandidateLookup<'a> = dyn Fn(u32) -> Option<Candidate> + 'a;

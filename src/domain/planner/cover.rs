@@ -1,52 +1,52 @@
-//! Which requests cover what is due: the fewest, cheapest.
+//! Finds the fewest and cheapest requests that cover the due orders.
 //!
-//! An order can be asked about alone, together with some others, or by reading a page of the
-//! store's list. A request costs a fixed price and its bytes, so the question is where to cut the
-//! list into pages and what to leave to single polls. In the order of places that is a shortest
-//! path: the cheapest way to cover the first `i` orders ends with a single poll at the `i`-th or
-//! with a page whose last wanted order it is. How far such a page may reach back is a window that
-//! only moves forward, so its cheapest beginning is a sliding-window minimum: linear time after
-//! sorting, and the exact optimum.
+//! An order can be requested alone, in a batch with others, or by reading a page of the store's
+//! list. A request costs a fixed price plus its bytes, so the question is how to cut the list into
+//! pages and which orders to request singly. With the orders sorted by position this is a shortest
+//! path: the cheapest way to cover the first `i` orders ends with a single request for the `i`-th
+//! order, or with a page whose last wanted order it is. The earliest start of such a page only
+//! moves forward, so the cheapest start is a sliding-window minimum. This takes linear time after
+//! sorting and finds the exact optimum.
 //!
-//! Batches fill up with orders from anywhere, so what one more order in them costs depends on all
-//! the others. There the path is sought under four prices of a single poll and the best result
-//! taken: at most the price of one request dearer than the optimum, unless that were many pages
-//! so small that they take more requests than batches alone.
+//! Batches can hold orders from any position, so the cost of one more order in a batch depends on
+//! all the others. With batches, the path is therefore computed for four prices of a single
+//! request, and the best result is taken. It costs at most one request more than the optimum,
+//! unless the optimum has many pages so small that they take more requests than batches alone.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// What one request of the provider can reach, and what the account's strategy allows.
+/// What the provider's requests can cover, and what the account's strategy allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// Whether polls of one order are allowed.
+    /// Whether requests for one order are allowed.
     pub one: bool,
-    /// Most orders that one batch can name; 0 = no batches.
+    /// Maximum number of orders in a batch; 0 = no batches.
     pub batch_limit: u32,
-    /// Most items of the list that one page can hold; 0 = no list.
+    /// Maximum number of items on a page of the list; 0 = no list.
     pub page_limit: u32,
-    /// Items read on either side of what a page is wanted for, since near-simultaneous orders may
-    /// swap places. Cut to what a page can hold.
+    /// Items to read on either side of the wanted ones, since near-simultaneous orders may swap
+    /// places. Limited to the length of a page.
     pub overlap: u32,
 }
 
-/// What requests cost, in bytes. Each is cut to 1 GiB, the most that an answer can hold.
+/// Costs of requests, in bytes. Each is limited to 1 GiB, the maximum size of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Costs {
-    /// What one request is worth, whatever it carries.
+    /// Fixed cost of a request.
     pub request: u64,
-    /// Bytes of the answer about one order, alone or in a batch.
+    /// Size of the answer about one order, alone or in a batch.
     pub one_bytes: u64,
-    /// Bytes of one item of the list, as measured.
+    /// Measured size of one item of the list.
     pub item_bytes: u64,
 }
 
-/// An order that is to be polled.
+/// An order to be polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted<K> {
-    /// How the caller knows it.
+    /// The caller's key.
     pub key: K,
-    /// Its place in the list, from 0; None = not known.
+    /// Its position in the list, from 0; None = unknown.
     pub place: Option<u64>,
     /// Which requests can report it.
     pub by: By,
@@ -59,37 +59,37 @@ pub enum By {
     Any,
     /// Only a page of the list.
     Page,
-    /// Only a request that asks for it and nothing else.
+    /// Only a request for this order alone.
     Alone,
 }
 
-/// One request to make.
+/// One planned request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlannedRequest<K> {
-    /// For these orders by their ids: one, or a batch.
+    /// Orders by id: one, or a batch.
     Fetch(Vec<K>),
     /// For part of the list.
     Page {
-        /// Number of first orders left out.
+        /// Position of the first item.
         offset: u64,
-        /// Items to read, at most the page limit.
+        /// Number of items, at most the page limit.
         count: u32,
-        /// The orders that it is read for, in the order of their places.
+        /// The orders that it covers, in order of position.
         covers: Vec<K>,
     },
 }
 
-/// What to ask, most urgent first, and what cannot be asked.
+/// The requests to make, most urgent first, and the orders that no request covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan<K> {
-    /// Each stands where the first order that it covers stood among the wanted ones.
+    /// Sorted by the first covered order, in the order of `wanted`.
     pub requests: Vec<PlannedRequest<K>>,
-    /// Orders that no allowed request reaches.
+    /// Orders that no allowed request covers.
     pub unreachable: Vec<K>,
 }
 
-/// The cheapest requests that cover `wanted`, each order once; of equal costs the fewer requests.
-/// At most one request for each order; with batches, no more than batches alone would take.
+/// The cheapest requests that cover `wanted`, each order once; at equal cost, the fewest requests.
+/// Never more requests than orders and, with batches, never more than batches alone would take.
 pub fn cover<K: Copy>(wanted: &[Wanted<K>], reach: &Reach, costs: &Costs) -> Plan<K> {
     let task = Task::of(wanted, reach, costs);
     let Cover { pages, singles } = task.best_cover();
@@ -116,39 +116,39 @@ pub fn cover<K: Copy>(wanted: &[Wanted<K>], reach: &Reach, costs: &Costs) -> Pla
     }
 }
 
-/// Places above this are not believed: no list's offset can name them.
+/// Higher positions are rejected: no list offset can have them.
 const LAST_PLACE: u64 = i64::MAX.unsigned_abs();
 
-/// Costs and number of requests in one number: a byte counts this much, a request 1 on top of its
-/// bytes. So the lower price is the lower cost, and of equal costs the fewer requests.
+/// Combines cost and number of requests in one number: a byte counts as this much, and a request as
+/// 1 on top of its bytes. So the lower price has the lower cost or, at equal cost, fewer requests.
 /// 2^63 items of 2^30 bytes and this factor stay below 2^126.
 const BYTE: i128 = 1 << 32;
 
-/// A wanted order that pages can reach.
+/// A wanted order that pages can cover.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Placed {
     place: u64,
-    /// Among the wanted ones: how urgent it is.
+    /// Index in `wanted`, which is sorted by urgency.
     index: usize,
     page_only: bool,
 }
 
-/// A way to cover all that can be reached.
+/// A way to cover all orders that can be covered.
 #[derive(Default)]
 struct Cover {
-    /// Each page by the placed orders that it covers.
+    /// Each page as a range of the placed orders that it covers.
     pages: Vec<Range<usize>>,
-    /// Wanted orders to be polled alone or in batches, by index, ascending.
+    /// Orders to request alone or in batches, as ascending indexes.
     singles: Vec<usize>,
 }
 
-/// The wanted orders, by index, according to what can reach them, and the prices.
+/// The wanted orders, as indexes grouped by the requests that can cover them, and the prices.
 struct Task {
-    /// Pages, and single polls unless marked; by place.
+    /// Pages, and single requests unless marked; sorted by position.
     placed: Vec<Placed>,
-    /// Single polls and batches only.
+    /// Single requests and batches only.
     loose: Vec<usize>,
-    /// A request of its own each.
+    /// A separate request each.
     alone: Vec<usize>,
     unreachable: Vec<usize>,
     batch_size: usize,
@@ -198,12 +198,12 @@ impl Task {
         task
     }
 
-    /// Where a page begins whose first wanted order is `first`.
+    /// Start of a page whose first wanted order is `first`.
     fn begin(&self, first: Placed) -> u64 {
         first.place.saturating_sub(self.overlap)
     }
 
-    /// Where a page ends whose last wanted order is `last`.
+    /// End of a page whose last wanted order is `last`.
     fn end(&self, last: Placed) -> u64 {
         last.place + self.overlap + 1
     }
@@ -215,9 +215,9 @@ impl Task {
         }
     }
 
-    /// Without batches the one exact answer. With them the cheapest of those under four prices of
-    /// a single poll: nothing (no page but where one is needed: the most requests that are
-    /// allowed), its own request, its share of a full batch's, its bytes alone (it fills up a
+    /// Without batches, the exact optimum. With batches, the cheapest cover under four prices of a
+    /// single request: zero (no page unless one is required, so the largest number of requests that
+    /// is allowed), a full request, its share of a full batch, and its bytes alone (it joins a
     /// batch that is made anyway).
     fn best_cover(&self) -> Cover {
         let own = self.request_price + self.one_price;
@@ -248,13 +248,13 @@ impl Task {
             + self.item_price * items
     }
 
-    /// The cheapest cover where a single poll costs `single`.
+    /// The cheapest cover if a single request costs `single`.
     fn cheapest_cover(&self, single: i128) -> Cover {
-        // For each number of first orders: how many of them, counted from the last, end on one
-        // page; 0 = the last one is polled alone.
+        // For each number of first orders: how many of them, counted from the last, are on one
+        // page; 0 = the last one is requested singly.
         let mut last_pages = Vec::with_capacity(self.placed.len());
-        // Where a page that is open now may begin, rising in price: what was paid before it, less
-        // the items that it leaves out.
+        // Possible starts of the current page in ascending price: the price before it, minus the
+        // items that it leaves out.
         let mut beginnings: VecDeque<(i128, usize)> = VecDeque::new();
         let mut paid = 0;
         for (i, &item) in self.placed.iter().enumerate() {
@@ -270,7 +270,7 @@ impl Task {
             {
                 beginnings.pop_front();
             }
-            // Never empty: a page for one order always fits.
+            // Never empty: a page for one order is always possible.
             let (before, first) = beginnings.front().copied().unwrap_or((beginning, i));
             let by_page =
                 before + self.item_price * i128::from(self.end(item)) + self.request_price;

@@ -1,4 +1,4 @@
-//! Payments that were reported without their amounts: only the list has them.
+//! Payments reported without their amounts, which only the list has.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,33 +7,34 @@ use super::list_request::{ListRequest, Why};
 use crate::domain::listing::{MARGIN, Positions};
 use crate::domain::time::UnixMillis;
 
-/// Pauses before the tries; the first leaves the watch its turn. After the last it is the audit's.
+/// Delays before the attempts; the first lets the watch go first. After the last one the audit
+/// takes over.
 const PAUSES: [Duration; 4] = [
     Duration::from_secs(4),
     Duration::from_secs(8),
     Duration::from_secs(20),
     Duration::from_mins(1),
 ];
-/// Most payments that are waited for at a time.
+/// Maximum number of payments waited for at a time.
 const MOST: usize = 1000;
 
 #[derive(Debug)]
 struct Missing {
-    /// Of the order, by the provider's clock.
+    /// Creation time of the order, by the provider's clock.
     created_at: Option<UnixMillis>,
     position: Option<u64>,
     tries: usize,
     next: Duration,
 }
 
-/// What is missing, by order id.
+/// The missing amounts, by order id.
 #[derive(Debug, Default)]
 pub(super) struct Details {
     missing: HashMap<String, Missing>,
 }
 
 impl Details {
-    /// The amounts of this order's payment are wanted.
+    /// Adds an order whose payment lacks its amounts.
     pub(super) fn want(
         &mut self,
         order_id: &str,
@@ -55,17 +56,17 @@ impl Details {
         }
     }
 
-    /// They are known.
+    /// Removes an order whose amounts are known.
     pub(super) fn have(&mut self, order_id: &str) {
         self.missing.remove(order_id);
     }
 
-    /// When the next try is due.
+    /// When the next attempt is due.
     pub(super) fn next(&self) -> Option<Duration> {
         self.missing.values().map(|missing| missing.next).min()
     }
 
-    /// The page to read for the try that is due, if one is.
+    /// The page to read for the attempt that is due, if any.
     pub(super) fn request(
         &mut self,
         positions: &Positions,
@@ -76,7 +77,7 @@ impl Details {
             .missing
             .iter()
             .filter(|(_, missing)| missing.next <= now);
-        // By id among those of one time: a map's own order is another in each run.
+        // Ties in time are broken by id, because a map's own order differs in each run.
         let first = due.min_by(|a, b| (a.1.next, a.0).cmp(&(b.1.next, b.0)));
         let order_id = first.map(|(id, _)| id.clone())?;
         let missing = self.missing.get_mut(&order_id)?;

@@ -1,4 +1,4 @@
-//! What answers of the list teach the planner.
+//! Updates the planner from answers of the list.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use super::planning::Planner;
 use crate::domain::listing::PageSummary;
 use crate::domain::time::UnixMillis;
 
-/// A sweep that came to its end.
+/// A completed sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
-    /// Entries that it was to find.
+    /// Entries that it searched for.
     pub members: Vec<u32>,
-    /// Whether it read the whole list, so that what it did not show is not there.
+    /// Whether it read the whole list, so that an order it did not show does not exist.
     pub was_all: bool,
 }
 
 impl Planner {
-    /// The provider reported how many orders there are.
+    /// Records the number of orders that the provider reported.
     pub fn learn_count(&mut self, total: u64, now: Duration) {
         self.listing.learn_count(total, now);
         self.needs_count = false;
         self.planned_at = Duration::ZERO;
     }
 
-    /// A page was read to its end. Returns the entries that a sweep should have shown by now, and
-    /// whether what it did not show is missing from the whole list.
+    /// Records a page that was read completely. Returns the entries that a sweep should have shown
+    /// by now, and whether an order it did not show is missing from the whole list.
     pub fn learn_page(
         &mut self,
         why: &Why,
@@ -43,7 +43,7 @@ impl Planner {
         None
     }
 
-    /// A page of a sweep is done. At its end: what it was for.
+    /// Advances the sweep by a page. Returns its result if it is complete.
     fn advance_sweep(&mut self, page: &PageSummary) -> Option<Swept> {
         let page_limit = self.page_limit();
         let sweep = self.sweep.as_mut()?;
@@ -60,7 +60,7 @@ impl Planner {
         (!falls_short).then_some(swept)
     }
 
-    /// A request to the list failed.
+    /// Records a failed request to the list.
     pub fn fail_list(&mut self, why: &Why, now: Duration) {
         match why {
             Why::Count => self.listing.fail_count(now),
@@ -72,7 +72,7 @@ impl Planner {
         }
     }
 
-    /// The amounts of this order's payment are wanted.
+    /// Adds an order whose payment lacks its amounts.
     pub fn want_details(
         &mut self,
         order_id: &str,
@@ -85,7 +85,7 @@ impl Planner {
         }
     }
 
-    /// They are known.
+    /// Removes an order whose amounts are known.
     pub fn have_details(&mut self, order_id: &str) {
         self.details.have(order_id);
     }

@@ -1,20 +1,20 @@
-//! A request to the order list, and why it is made.
+//! A request to the order list and its purpose.
 
 /// A request to the order list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListRequest {
-    /// Why it is made.
+    /// Its purpose.
     pub why: Why,
-    /// Number of first orders left out.
+    /// Position of the first item.
     pub offset: u64,
-    /// Items to read.
+    /// Number of items.
     pub count: u32,
 }
 
-/// Why the list is asked.
+/// The purpose of a request to the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// These entries are due and expected on the page.
+    /// Covers these due entries, which are expected on the page.
     Due(Vec<u32>),
     /// The next part of a sweep.
     Sweep,
@@ -22,7 +22,7 @@ pub enum Why {
     Watch,
     /// The amounts of a payment.
     Details,
-    /// Only the number of orders is asked for.
+    /// Only the number of orders.
     Count,
 }
 

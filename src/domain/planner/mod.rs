@@ -1,9 +1,10 @@
-//! The planner: from what is due, what is known of the list, and what requests cost, to the requests
-//! to make. Pure.
+//! The planner: selects the requests to make from the due entries, the knowledge of the list, and
+//! the costs of requests. Pure.
 //!
-//! `cover` finds the cheapest requests for orders whose place in the list is known; `outlook` guesses
-//! places, and has a whole stretch read by a `sweep` where that is cheaper. Beyond what is due the
-//! `watch` reads the page of the newest orders, and `details` the amounts of payments.
+//! `cover` finds the cheapest requests for orders whose position in the list is known. `outlook`
+//! estimates positions, and has a whole stretch read by a `sweep` where that is cheaper. Beyond the
+//! due entries, the `watch` reads the page of the newest orders, and `details` the amounts of
+//! payments.
 
 mod candidate;
 pub mod cover;

@@ -1,8 +1,8 @@
-//! From what is due to the requests that cover it.
+//! Turns due entries into the requests that cover them.
 //!
-//! Entries whose place in the list is known, or guessed closely enough, go to `cover`. Those that
-//! stand somewhere in a wide stretch are cheapest found by reading that stretch, page by page, where
-//! there are enough of them; else each is asked for alone.
+//! Entries whose position in the list is known, or estimated closely enough, go to `cover`. Entries
+//! somewhere in a wide stretch are found by reading that stretch page by page if there are enough
+//! of them; otherwise each is requested singly.
 
 use std::collections::VecDeque;
 
@@ -12,50 +12,50 @@ use super::sweep::Sweep;
 use super::terms::Shapes;
 use crate::domain::listing::{Count, Estimate, MARGIN, Positions};
 
-/// Most entries that are planned one by one; of more, the whole stretch is read.
+/// Maximum number of entries to plan individually; if more are due, the whole stretch is read.
 pub(super) const MOST_PLANNED: usize = 20_000;
-/// A place known this closely is as good as known.
+/// An estimate this close counts as known.
 const CLOSE: u64 = 4 * MARGIN;
-/// Bytes that one request is worth where requests are not limited.
+/// Fixed cost of a request, in bytes, where requests are not limited.
 pub(super) const REQUEST_BYTES: u64 = 4096;
-/// Bytes of an answer about one order.
+/// Size of an answer about one order, in bytes.
 pub(super) const ONE_BYTES: u64 = 600;
-/// From so many on, knowing the number of orders is worth a request of its own.
+/// With at least this many entries, the number of orders is worth a request of its own.
 const WORTH_COUNTING: usize = 8;
 
-/// What to do next.
+/// The planned requests.
 #[derive(Debug, Default)]
 pub(super) struct Planned {
     /// Most urgent first.
     pub(super) requests: VecDeque<PlannedRequest<u32>>,
     pub(super) sweep: Option<Sweep>,
-    /// The number of orders should be asked for first.
+    /// Whether the number of orders should be requested first.
     pub(super) needs_count: bool,
 }
 
-/// What the account's list is known to be, and what may be asked.
+/// What is known of the account's list, and which requests are allowed.
 pub(super) struct Outlook<'a> {
     pub(super) positions: &'a Positions,
-    /// No pages = they do not work just now.
+    /// No page limit = pages do not work at present.
     pub(super) shapes: Shapes,
     /// As measured.
     pub(super) item_bytes: u64,
-    /// What one request is worth.
+    /// Fixed cost of a request, in bytes.
     pub(super) request_bytes: u64,
     pub(super) count: Count,
 }
 
-/// Where an entry may be.
+/// The range of positions in which an entry may be.
 #[derive(Clone, Copy)]
 pub(super) enum Whereabouts {
     At(u64),
-    /// From the first to before the second.
+    /// From the first position, inclusive, to the second, exclusive.
     Within(u64, u64),
-    /// No page is of help.
+    /// No page can show it.
     Nowhere,
 }
 
-/// An entry with what is known of where it is.
+/// An entry with its range of positions.
 #[derive(Clone, Copy)]
 pub(super) struct LocatedEntry {
     pub(super) slot: u32,
@@ -105,7 +105,7 @@ impl Outlook<'_> {
         planned
     }
 
-    /// Whether the sweep is to find an entry, or it must wait for the number of orders.
+    /// Whether an entry waits, either for the sweep or for the number of orders.
     fn waits(&self, found: &LocatedEntry, planned: &Planned, vague_ones: usize) -> bool {
         match found.at {
             Whereabouts::At(place) => planned.needs_count && place >= self.positions.total(),
@@ -136,7 +136,8 @@ impl Outlook<'_> {
         }
     }
 
-    /// Orders made since the last page may be there, and cost nothing if not.
+    /// Extends a page beyond the known end: orders made since may be there, and missing ones cost
+    /// nothing.
     fn reach_beyond_the_end(&self, request: &mut PlannedRequest<u32>) {
         if let PlannedRequest::Page { offset, count, .. } = request
             && *offset + u64::from(*count) > self.positions.total()
@@ -145,7 +146,7 @@ impl Outlook<'_> {
         }
     }
 
-    /// None = no request that works just now can report it.
+    /// None = no request that works at present can report it.
     fn find(&self, slot: u32, candidate: Candidate, tail: &mut usize) -> Option<LocatedEntry> {
         let by = candidate.by;
         let has_pages = self.shapes.page_limit > 0;

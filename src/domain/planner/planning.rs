@@ -1,4 +1,4 @@
-//! The planner of one account: what it knows, and when and how it plans.
+//! The planner of one account: its state, and when it plans.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -12,18 +12,18 @@ use super::terms::{Shapes, Terms};
 use super::watch::Watch;
 use crate::domain::listing::Listing;
 
-/// A plan holds so long while entries become due one by one.
+/// How long a plan is kept while further entries become due.
 const PLAN_HOLDS: Duration = Duration::from_millis(200);
-/// And so long while none do.
+/// How long a plan is kept while no further entries become due.
 const UNCHANGED_PLAN_HOLDS: Duration = Duration::from_secs(2);
 
-/// The planner of one account. Times are of the monotonic clock.
+/// The planner of one account. Times are by the monotonic clock.
 #[derive(Debug)]
 pub struct Planner {
     pub(super) terms: Terms,
     /// What is known of the list.
     pub listing: Listing,
-    /// What is due, most urgent first, as planned last.
+    /// The requests for due entries, most urgent first.
     pub(super) requests: VecDeque<PlannedRequest<u32>>,
     pub(super) planned_at: Duration,
     pub(super) planned_due: usize,
@@ -36,7 +36,7 @@ pub struct Planner {
 impl Planner {
     /// Nothing is known and nothing planned yet.
     pub fn new(terms: Terms, now: Duration) -> Self {
-        // Without single polls the pages for what is due are all there is.
+        // Without single requests, pages are read only for due entries.
         let watches = terms.shapes.has_fetches() && terms.shapes.page_limit > 0;
         let bytes_per_second = if watches {
             terms.list_bytes_per_second
@@ -61,7 +61,7 @@ impl Planner {
         self.terms.shapes
     }
 
-    /// Whether so many due entries want a new plan now.
+    /// Whether a new plan is needed now that `due` entries are due.
     pub fn wants_plan(&self, due: usize, now: Duration) -> bool {
         let grew = due > self.planned_due;
         let hold = if grew {
@@ -74,23 +74,23 @@ impl Planner {
         due > 0 && !holds
     }
 
-    /// Whether so many due entries are covered by reading all of the list that holds them.
+    /// Whether `due` entries are covered by reading the whole stretch of the list that holds them.
     pub fn sweeps(&self, due: usize, now: Duration) -> bool {
         due > MOST_PLANNED && self.outlook(now).shapes.page_limit > 0
     }
 
-    /// Most entries that are planned one by one.
+    /// Maximum number of entries to plan individually.
     pub fn most_planned(&self) -> usize {
         MOST_PLANNED
     }
 
-    /// Plans `due` entries anew, most urgent first; `all` are due.
+    /// Plans the `due` entries again, most urgent first; `all` is the total number of due entries.
     pub fn plan(&mut self, due: &[u32], view: &CandidateLookup<'_>, now: Duration, all: usize) {
         self.planned_due = all;
         self.planned_at = now;
         let outlook = self.outlook(now);
         let planned = match &self.sweep {
-            // It finds its own members.
+            // The sweep finds its own members.
             Some(sweep) if !sweep.members.is_empty() => {
                 let members: HashSet<u32> = sweep.members.iter().copied().collect();
                 let others = due.iter().filter(|slot| !members.contains(slot));
@@ -105,8 +105,8 @@ impl Planner {
         }
     }
 
-    /// While a sweep goes on that covers the others: plans only those of `due`, most urgent first, that
-    /// no page shows.
+    /// Plans only those of `due`, most urgent first, that no page shows; the sweep in progress
+    /// covers the others.
     pub fn plan_beside_sweep(&mut self, due: &[u32], now: Duration, all: usize) {
         self.planned_due = all;
         self.planned_at = now;
@@ -114,7 +114,7 @@ impl Planner {
         self.requests = alone.collect();
     }
 
-    /// Whether a sweep goes on.
+    /// Whether a sweep is in progress.
     pub fn is_sweeping(&self) -> bool {
         self.sweep.is_some()
     }
@@ -124,12 +124,12 @@ impl Planner {
         self.requests.clear();
     }
 
-    /// Something became due that nobody should wait for long: the plan holds no longer than it must.
+    /// Limits the age of the plan because an urgent entry became due.
     pub fn expect_urgent(&mut self) {
         self.planned_due = 0;
     }
 
-    /// The next plan is made at once.
+    /// Makes the next plan at once.
     pub fn plan_again(&mut self) {
         self.planned_at = Duration::ZERO;
         self.planned_due = 0;
@@ -151,8 +151,8 @@ impl Planner {
         }
     }
 
-    /// Bytes that one request is worth: those that the list may cost in the time that one request
-    /// takes from the account's budget.
+    /// Fixed cost of a request: the bytes that the list may cost in the time that one request takes
+    /// of the account's rate limit.
     fn request_bytes(&self) -> u64 {
         let rate = self.terms.requests_per_second;
         if rate <= 0.0 {
@@ -168,14 +168,14 @@ impl Planner {
         bytes.max(REQUEST_BYTES)
     }
 
-    /// Most items that a page is asked for: as many as pages were seen to hold.
+    /// Maximum length of a page, by the learned capacity.
     pub(super) fn page_limit(&self) -> u32 {
         let offered = self.terms.shapes.page_limit;
         self.listing.positions.page_limit(offered)
     }
 
-    /// Until when an order that a page showed at `position` need not be polled, since the watch is to
-    /// show it; None where it does not, or not soon enough.
+    /// The time until which an order shown at `position` need not be polled, because the watch will
+    /// show it; None if the watch does not show it, or not soon enough.
     pub fn watched_until(&self, position: u64, now: Duration) -> Option<Duration> {
         self.watch.shows_by(position, now)
     }

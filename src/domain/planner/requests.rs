@@ -1,4 +1,4 @@
-//! Which of the planned requests comes next, and what is asked beyond what is due.
+//! Selects the next planned request, and the requests beyond due entries.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use super::planning::Planner;
 use crate::domain::listing::Count;
 
 impl Planner {
-    /// Whether nothing that is due waits for its turn.
+    /// Whether no due entry waits for a request.
     pub fn is_idle(&self) -> bool {
         self.requests.is_empty() && self.sweep.is_none() && !self.needs_count
     }
 
-    /// Whether orders are to be asked for by their ids.
+    /// Whether orders are to be requested by their ids.
     pub fn has_fetches(&self) -> bool {
         self.requests
             .iter()
             .any(|r| matches!(r, PlannedRequest::Fetch(_)))
     }
 
-    /// The next requests for orders by their ids, up to `most` of them with up to `most_orders` in
-    /// all; at least one, if there is one.
+    /// Takes the next requests for orders by their ids, at most `most` requests with `most_orders`
+    /// orders in total; at least one request if there is one.
     pub fn take_fetches(&mut self, most: usize, most_orders: usize) -> Vec<Vec<u32>> {
         let mut taken = Vec::new();
         let mut orders = 0;
@@ -48,12 +48,12 @@ impl Planner {
         taken
     }
 
-    /// Whether the list may be asked now.
+    /// Whether a request to the list may be made now.
     pub fn may_list(&self, now: Duration) -> bool {
         self.terms.shapes.page_limit > 0 && now >= self.listing.not_before()
     }
 
-    /// The next request to the list for what is due.
+    /// Takes the next request to the list for due entries.
     pub fn take_list_request(&mut self) -> Option<ListRequest> {
         if std::mem::take(&mut self.needs_count) {
             return Some(ListRequest::count());
@@ -84,7 +84,7 @@ impl Planner {
         }
     }
 
-    /// The request to the list for amounts that are missing, if a try is due.
+    /// The request to the list for missing amounts, if an attempt is due.
     pub fn take_details_request(&mut self, now: Duration) -> Option<ListRequest> {
         let page_limit = self.page_limit();
         self.details
@@ -96,15 +96,15 @@ impl Planner {
         self.watch.next().is_some_and(|at| at <= now)
     }
 
-    /// Nobody waits for money just now.
+    /// Postpones the watch: no invoice waits for money at present.
     pub fn rest_watch(&mut self, now: Duration) {
         self.watch.rest(now);
     }
 
-    /// The page of the watch, or what has to be known before it.
+    /// The page of the watch, or the request that must precede it.
     pub fn take_watch_request(&mut self, now: Duration) -> Option<ListRequest> {
         let is_unknown = self.listing.positions.total() == 0;
-        if is_unknown && self.listing.count_lately(now) == Count::NotAsked {
+        if is_unknown && self.listing.count_lately(now) == Count::NotRequested {
             return Some(ListRequest::count());
         }
         let item_bytes = self.listing.item_bytes();
@@ -118,13 +118,13 @@ impl Planner {
         })
     }
 
-    /// When the list should be asked beyond what is due.
+    /// When the next request to the list beyond due entries should be made.
     pub fn next_beyond(&self) -> Option<Duration> {
         let times = self.watch.next().into_iter().chain(self.details.next());
         times.min().map(|at| at.max(self.listing.not_before()))
     }
 
-    /// A request to the list begins.
+    /// Records the start of a request to the list.
     pub fn begin(&mut self, request: &ListRequest, now: Duration) {
         if request.why == Why::Watch {
             self.watch.begun(now);

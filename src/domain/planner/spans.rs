@@ -1,122 +1,46 @@
-//! Reading a list by time: which spans of it are worth a request, and what a complete reading tells.
+//! Reading a list by time: which spans are worth a request, and what a complete reading proves.
 //! Pure.
 //!
 //! Three kinds of reading share one account, one page at a time:
 //!
-//! - *paid*: all that became paid since the last reading. Who was seen open at a time that these readings
-//!   reach back to without a gap, and is not shown, is not paid: one reading is a poll of them all.
-//! - *refunds*: all that was returned, whatever order it was for.
-//! - *created*: orders by the time of their creation, in whatever state: for those that a reading of
-//!   payments says nothing about (never polled, at their end, nudged), where one page shows several;
-//!   and for orders that are known by their external id alone.
+//! - *paid*: all orders that were paid since the last reading. An order that was observed open at a
+//!   time covered without a gap by these readings, and that they do not show, is not paid: one
+//!   reading polls all of them.
+//! - *refunds*: all refunds, whatever order they belong to.
+//! - *created*: orders by creation time, in any state. Used for orders about which a reading of
+//!   payments proves nothing (never polled, at their end, nudged), where one page shows several of
+//!   them, and for orders known only by their external id.
 //!
-//! A list may move while it is paged. Each reading begins, by the provider's clock, before the moment
-//! to which the last one counts, so what a page missed because it changed meanwhile is shown by the next.
+//! A list may change while it is paged. Each reading begins, by the provider's clock, before the
+//! moment that the last one reached, so a change missed by one page is shown by the next reading.
 
 mod created;
 mod gapless;
+mod request;
 
 use std::time::Duration;
 
 use self::created::CreatedSpans;
 pub use self::created::{CreatedCandidate, Missed};
 use self::gapless::GaplessSpan;
+pub use self::request::{SpanMoment, SpanPageSummary, SpanRequest, SpanTerms, SpanWhy};
 use crate::domain::time::UnixMillis;
 
-/// Readings of payments begin no closer than this, where the budget allows more.
+/// Minimum time between readings of payments, where the rate limit allows more.
 const PAID_EVERY: Duration = Duration::from_secs(2);
-/// Refunds are noticed within a minute.
+/// Time between readings of refunds; refunds are noticed within a minute.
 const REFUNDS_EVERY: Duration = Duration::from_secs(30);
-/// When nobody waits for money, that is checked again after this.
+/// Time until the next check while no invoice waits for money.
 const NOBODY_WAITS: Duration = Duration::from_secs(3);
-/// A reading that is late by more no longer stands for polls.
+/// A reading later than this no longer replaces polls.
 const SLACK: Duration = Duration::from_millis(1500);
-/// A period of at most so many of the least intervals stands for polls of single orders.
+/// A reading replaces single polls if its period is at most this many minimum intervals.
 const REPLACES_POLLS: u32 = 5;
-/// Pauses after failures, doubling.
+/// First delay after a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// What a provider's list by time can be asked, and the budget for it.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each says whether one kind of reading may be made"
-)]
-pub struct SpanTerms {
-    /// All payments of a span may be read.
-    pub paid: bool,
-    /// Orders made within a span may be read in the place of single polls.
-    pub created: bool,
-    /// Readings are preferred to single polls even where those take no more requests.
-    pub is_preferred: bool,
-    /// Orders may be looked for by their external id.
-    pub follows: bool,
-    /// Refunds of a span may be read.
-    pub refunds: bool,
-    /// Most items on a page.
-    pub page_limit: u32,
-    /// Decoded bytes a second beyond what is due; 0 = payments are read for what is due alone.
-    pub bytes_per_second: u64,
-    /// Requests a second; 0 = no limit.
-    pub requests_per_second: f64,
-    /// Least interval of polls.
-    pub min_interval: Duration,
-}
-
-/// Why a span is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SpanWhy {
-    /// What became paid.
-    Paid,
-    /// What was returned.
-    Refunds,
-    /// These entries are due and expected in it.
-    Due,
-    /// Entries that are known by their external id alone.
-    Followed,
-}
-
-/// One page of a span to be asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpanRequest {
-    /// Why it is read.
-    pub why: SpanWhy,
-    /// First moment of the span, by the provider's clock.
-    pub from: UnixMillis,
-    /// First moment after it; None = there is no end.
-    pub until: Option<UnixMillis>,
-    /// Whether it is the first page: else the last page's cursor leads to it.
-    pub is_first: bool,
-}
-
-/// A page that was read.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SpanPageSummary<'a> {
-    /// Items on it.
-    pub items: u64,
-    /// Decoded bytes.
-    pub bytes: u64,
-    /// Whether more pages follow.
-    pub goes_on: bool,
-    /// Entries that it showed.
-    pub slots: &'a [u32],
-    /// How many of them it polled.
-    pub polled: usize,
-    /// Creation of a refund on it that has not come to its end.
-    pub unsettled_since: Option<UnixMillis>,
-}
-
-/// A moment by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct SpanMoment {
-    /// By the monotonic clock.
-    pub at: Duration,
-    /// By the provider's, as far as it is known.
-    pub theirs: UnixMillis,
-}
-
-/// A reading under way.
+/// A reading in progress.
 #[derive(Debug)]
 struct SpanReading {
     why: SpanWhy,
@@ -126,7 +50,7 @@ struct SpanReading {
     pages: u32,
     items: u64,
     unsettled_since: Option<UnixMillis>,
-    /// Whether its requests belong to what is due.
+    /// Whether its requests are for due entries.
     is_for_due: bool,
 }
 
@@ -138,9 +62,10 @@ pub struct SpanPlanner {
     refunds: GaplessSpan,
     created: CreatedSpans,
     reading: Option<SpanReading>,
-    /// Somebody is due whom a reading of payments would tell of.
+    /// Whether a reading of payments would cover a due entry.
     wants_paid: bool,
-    /// Before, nothing is read beyond what is due: half of the budget.
+    /// Before this time, only due entries are read for; this limits other readings to half of the
+    /// rate limit.
     free_at: Duration,
     paid_at: Duration,
     refunds_at: Duration,
@@ -166,18 +91,18 @@ impl SpanPlanner {
         }
     }
 
-    /// Whether anything can be read at all.
+    /// Whether any reading is possible.
     pub fn is_used(&self) -> bool {
         let terms = &self.terms;
         terms.paid || terms.created || terms.refunds || terms.follows
     }
 
-    /// Whether orders can be looked for by their external id.
+    /// Whether orders can be searched for by external id.
     pub fn follows(&self) -> bool {
         self.terms.follows
     }
 
-    /// How far the run before this one had read, as `to_text` told.
+    /// Restores the progress of the previous run from the output of `to_text`.
     pub fn restore(&mut self, text: &str) {
         for line in text.lines() {
             match line.split_once(' ') {
@@ -188,24 +113,24 @@ impl SpanPlanner {
         }
     }
 
-    /// How far was read, for the next run.
+    /// The progress, for the next run.
     pub fn to_text(&self) -> String {
         let stretches = [("paid", &self.paid), ("refunds", &self.refunds)];
         let lines = stretches.map(|(name, stretch)| Some(format!("{name} {}", stretch.to_text()?)));
         lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
     }
 
-    // ------------------------------------------------------------------ what is due
+    // ------------------------------------------------------------------ due entries
 
-    /// Whether readings of payments tell of an order that was seen open at `known_at`, or the next one
-    /// will.
+    /// Whether readings of payments cover an order that was observed open at `known_at`, or the
+    /// next one will.
     pub fn reaches(&self, known_at: UnixMillis, now: SpanMoment) -> bool {
         let will_reach = self.paid.will_reach(known_at, now);
         self.terms.paid && (self.paid.reaches(known_at) || will_reach)
     }
 
-    /// Whether a reading of payments was made so lately that it counts as a poll of all whom it
-    /// reaches.
+    /// Whether the last reading of payments is recent enough to count as a poll of all orders that
+    /// it covers.
     pub fn counts_as_poll(&self, now: Duration) -> bool {
         let period = self.paid_period();
         let is_frequent = period <= self.terms.min_interval.max(PAID_EVERY) * REPLACES_POLLS;
@@ -213,8 +138,8 @@ impl SpanPlanner {
         is_frequent && self.paid.read_at().is_some_and(is_fresh)
     }
 
-    /// So many due entries would be told of by a reading of payments. Returns until when they should
-    /// wait for one; None = it is not worth a request, or cannot be made.
+    /// Announces that a reading of payments would cover `due` entries. Returns the time until which
+    /// they should wait for one; None = it is not worth a request, or not possible.
     pub fn expect_paid(&mut self, due: usize, now: Duration) -> Option<Duration> {
         if now < self.not_before || !self.terms.paid {
             return None;
@@ -231,21 +156,21 @@ impl SpanPlanner {
         Some(now + SLACK)
     }
 
-    /// Plans readings of orders by their creation for `due`, where a page shows several of them.
-    /// Returns those that are left to other requests.
+    /// Plans readings by creation time for those of `due` of which one page shows several. Returns
+    /// the entries left to other requests.
     pub fn plan_created(&mut self, due: &[CreatedCandidate]) -> Vec<u32> {
         let is_usable = self.terms.created && self.failures == 0;
         self.created.plan(due, is_usable)
     }
 
-    /// Plans the search for orders that are known by their external id alone, made about `since` at the
-    /// earliest; None = nothing is to be looked for.
+    /// Plans the search for orders known only by their external id and created no earlier than
+    /// `since`; None = nothing to search for.
     pub fn plan_followed(&mut self, since: Option<UnixMillis>) {
         let is_under_way = self.reads(&SpanWhy::Followed);
         self.created.follow(since.filter(|_| !is_under_way));
     }
 
-    /// Whether something that is due waits for a reading.
+    /// Whether a due entry waits for a reading.
     pub fn has_due(&self) -> bool {
         self.wants_paid || self.created.has_planned() || self.is_reading_due()
     }
@@ -265,18 +190,19 @@ impl SpanPlanner {
 
     // ------------------------------------------------------------------ requests
 
-    /// Whether a reading goes on.
+    /// Whether a reading is in progress.
     pub fn is_reading(&self) -> bool {
         self.reading.is_some()
     }
 
-    /// The next page for what is due, or of the reading under way.
+    /// The next page for due entries, or of the reading in progress.
     pub fn take_due_request(&mut self, now: SpanMoment) -> Option<SpanRequest> {
         if now.at < self.not_before {
             return None;
         }
         if let Some(reading) = &self.reading {
-            // Beyond what is due, only as the budget allows; one begun is brought to its end.
+            // Beyond due entries, only as the rate limit allows; a reading in progress is
+            // completed.
             let may_go_on = self.has_due() || now.at >= self.free_at;
             return may_go_on.then(|| reading.request());
         }
@@ -287,36 +213,36 @@ impl SpanPlanner {
         Some(self.begin(why, from, until, now, true))
     }
 
-    /// Whether refunds are to be read now.
+    /// Whether refunds should be read now.
     pub fn refunds_are_due(&self, now: Duration) -> bool {
         let may_begin = self.reading.is_none() && now >= self.not_before;
         self.terms.refunds && may_begin && now >= self.refunds_at
     }
 
-    /// Whether payments are to be read now, beyond what is due.
+    /// Whether payments should be read now, beyond due entries.
     pub fn paid_is_due(&self, now: Duration) -> bool {
         let may_begin = self.reading.is_none() && now >= self.not_before;
         self.reads_beyond() && may_begin && now >= self.next_paid()
     }
 
-    /// The first page of the refunds since they were last read.
+    /// The first page of refunds since the last reading.
     pub fn take_refunds_request(&mut self, now: SpanMoment) -> SpanRequest {
         let from = self.refunds.next_from(now);
         self.begin(SpanWhy::Refunds, from, None, now, false)
     }
 
-    /// The first page of what became paid since that was last read.
+    /// The first page of payments since the last reading.
     pub fn take_paid_request(&mut self, now: SpanMoment) -> SpanRequest {
         let from = self.paid.next_from(now);
         self.begin(SpanWhy::Paid, from, None, now, false)
     }
 
-    /// Nobody waits for money just now.
+    /// Postpones readings: no invoice waits for money at present.
     pub fn rest(&mut self, now: Duration) {
         self.paid_at = now + NOBODY_WAITS;
     }
 
-    /// When the next page should be asked for, if nothing changes.
+    /// When the next page should be requested, if nothing changes.
     pub fn next_request(&self, for_due_alone: bool) -> Option<Duration> {
         let due = self.has_due().then_some(Duration::ZERO);
         let goes_on = self.reading.is_some().then_some(self.free_at);
@@ -362,7 +288,7 @@ impl SpanPlanner {
         self.paid_at.max(self.free_at)
     }
 
-    /// From one reading of payments to the next, as long as pages are as many as last.
+    /// Time from one reading of payments to the next, assuming as many pages as last time.
     fn paid_period(&self) -> Duration {
         if !self.reads_beyond() {
             return PAID_EVERY;
@@ -370,7 +296,7 @@ impl SpanPlanner {
         PAID_EVERY.max(self.price(0) * self.paid.pages().max(1))
     }
 
-    /// The time that a page beyond what is due takes: half of the requests, and its bytes.
+    /// Time charged for a page beyond due entries: half of the requests, and its bytes.
     fn price(&self, bytes: u64) -> Duration {
         let rate = self.terms.requests_per_second;
         let of_request = if rate > 0.0 { 2.0 / rate } else { 0.0 };
@@ -381,7 +307,8 @@ impl SpanPlanner {
 
     // ------------------------------------------------------------------ learning
 
-    /// A page was read. At the end of a reading: whom it was for and did not show.
+    /// Records a page. At the end of a reading, returns the entries that it was for and did not
+    /// show.
     pub fn learn_page(&mut self, page: SpanPageSummary<'_>, now: Duration) -> Option<Missed> {
         self.failures = 0;
         let reading = self.reading.as_mut()?;
@@ -419,7 +346,7 @@ impl SpanPlanner {
             SpanWhy::Followed => self.created.learn_followed(from, began.theirs),
             SpanWhy::Due => missed = self.created.conclude(),
         }
-        // Of a reading that was given up, at least as many.
+        // A reading that was abandoned has at least this many pages.
         if matches!(why, SpanWhy::Due | SpanWhy::Followed) {
             let until = reading.until.unwrap_or(began.theirs);
             self.created.learn_density(until.since(from), reading.items);
@@ -427,7 +354,7 @@ impl SpanPlanner {
         missed
     }
 
-    /// A page could not be read: the reading is given up, and what was read before stays.
+    /// Records a failed page: the reading is abandoned, and the earlier progress stays.
     pub fn fail(&mut self, now: Duration) {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         self.failures += 1;
@@ -435,7 +362,7 @@ impl SpanPlanner {
         self.give_up();
     }
 
-    /// The reading under way is not brought to its end.
+    /// Abandons the reading in progress.
     pub fn give_up(&mut self) {
         self.reading = None;
         self.created.conclude();

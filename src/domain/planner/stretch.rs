@@ -1,5 +1,5 @@
-//! Stretches of the list that are read whole: where entries stand somewhere within, or where so much
-//! is due that reading all of it is cheaper.
+//! Stretches of the list that are read completely: where entries are somewhere within them, or
+//! where so much is due that reading everything is cheaper.
 
 use super::candidate::{CandidateLookup, Place};
 use super::cover::{By, PlannedRequest};
@@ -7,30 +7,31 @@ use super::outlook::{LocatedEntry, ONE_BYTES, Outlook, Planned, Whereabouts};
 use super::sweep::{Sweep, SweepEnd};
 use crate::domain::listing::{Count, MARGIN};
 
-/// A stretch of the list in which entries stand somewhere.
+/// A stretch of the list that contains entries at unknown positions.
 struct Stretch {
     from: u64,
     end: u64,
     members: Vec<u32>,
-    /// One of them can be found in no other way.
+    /// Whether one of them cannot be found in any other way.
     is_needed: bool,
 }
 
 impl Outlook<'_> {
-    /// Pages alone do not show where the list ends: it is asked for first, or what stands behind would
-    /// never be read, and what no page showed might be taken for missing.
+    /// Whether only pages indicate where the list ends. The count is then requested first;
+    /// otherwise orders after the assumed end would never be read, and orders that no page showed
+    /// could be taken for missing.
     pub(super) fn end_is_unknown(&self) -> bool {
         !self.is_counted()
     }
 
     pub(super) fn is_counted(&self) -> bool {
-        self.count != Count::NotAsked
+        self.count != Count::NotRequested
     }
 
     pub(super) fn sweep(&self, from: u64, end: u64, members: Vec<u32>) -> Sweep {
         let end_is = if self.positions.goes_on() {
             SweepEnd::Open
-        } else if self.count == Count::Told && end >= self.positions.total() {
+        } else if self.count == Count::Known && end >= self.positions.total() {
             SweepEnd::Counted
         } else {
             SweepEnd::Believed
@@ -38,7 +39,8 @@ impl Outlook<'_> {
         Sweep::new(from, end, members, end_is, self.positions.total())
     }
 
-    /// Whether reading a stretch is cheaper than `polls` of single orders. Never more requests.
+    /// Whether reading a stretch is cheaper than `polls` single requests. It never takes more
+    /// requests.
     pub(super) fn worth_reading(&self, polls: usize, from: u64, to: u64) -> bool {
         if self.shapes.page_limit == 0 {
             return false;
@@ -61,7 +63,7 @@ impl Outlook<'_> {
         total_is_known && pages <= requests && by_pages < by_polls
     }
 
-    /// Of the stretches that vague entries leave, the one with most of them that is worth reading.
+    /// Of the stretches with vague entries that are worth reading, the one with the most entries.
     pub(super) fn best_sweep(&self, found: &[LocatedEntry]) -> Option<Sweep> {
         let mut vague: Vec<(u64, u64, u32, bool)> = Vec::new();
         for found in found {
@@ -93,7 +95,7 @@ impl Outlook<'_> {
         Some(self.sweep(best.from, best.end, best.members))
     }
 
-    /// So much is due that the stretch from the first to the last is read.
+    /// Reads everything from the first to the last due entry.
     pub(super) fn sweep_all(&self, due: &[u32], view: &CandidateLookup<'_>) -> Planned {
         let mut planned = Planned::default();
         let total = self.positions.total();

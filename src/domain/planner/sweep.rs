@@ -1,37 +1,36 @@
-//! A sweep: a stretch of the list that is read page by page, from its end down, the newest orders
-//! first.
+//! A sweep reads a stretch of the list page by page, from its end down, the newest orders first.
 
 use crate::domain::listing::{MARGIN, PageSummary, Positions};
 
-/// What was known of the list's end when a sweep was planned.
+/// How the end of the list was known when the sweep was planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SweepEnd {
-    /// The provider had just counted no more orders than lie up to the end of the sweep.
+    /// The provider had just counted no more orders than up to the end of the sweep.
     Counted,
-    /// No page had shown that there are more than that: a page behind it is read first.
+    /// No page had shown more orders; a page after the end is read first.
     Believed,
-    /// A page behind it was empty.
+    /// A page after the end was empty.
     Shown,
-    /// Pages were full up to there: the list goes on.
+    /// Pages were full up to the end, so the list continues.
     Open,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sweep {
     pub(super) from: u64,
-    /// What is left ends here.
+    /// End of the part that is left.
     pub(super) to: u64,
-    /// Where it ended at first.
+    /// Original end.
     pub(super) end: u64,
-    /// Entries that must be in it, if anywhere.
+    /// Entries that must be in the sweep if they exist.
     pub(super) members: Vec<u32>,
     pub(super) end_is: SweepEnd,
-    /// The list has no order from here on, as far as anybody said.
+    /// The list has no order from here on, as far as is known.
     empty_from: u64,
 }
 
 impl Sweep {
-    /// Nothing of it is read yet; the list is thought to have `total` orders.
+    /// A sweep of which nothing is read yet; the list is assumed to have `total` orders.
     pub(super) fn new(
         from: u64,
         end: u64,
@@ -64,9 +63,9 @@ impl Sweep {
             let count = u32::try_from(self.to - offset).unwrap_or(page_limit);
             return (offset, count);
         }
-        // Orders may have come since: some places more than there should be are asked for, or a page
-        // of its own where they are known to go on. Of a small page the greater part still lies
-        // before, or the next would be the same.
+        // New orders may have been added: the page extends some places beyond the assumed end, or
+        // by a whole page where the list is known to continue. The larger part of a small page must
+        // still lie before the end, or the next page would be the same.
         let beyond = if positions.goes_on() {
             limit - twice(page_limit)
         } else {
@@ -76,14 +75,14 @@ impl Sweep {
         (offset, page_limit)
     }
 
-    /// Whether nothing but what pages showed says that the list ends where the sweep does. (Of an end
-    /// that is not reached nothing is asked.)
+    /// Whether only pages indicate that the list ends where the sweep does. An end that is not
+    /// reached yet does not matter.
     fn looks_behind(&self, positions: &Positions) -> bool {
         let is_first = self.to == self.end;
         is_first && self.end_is == SweepEnd::Believed && self.end >= positions.total()
     }
 
-    /// A page was read. Whether it was the last one.
+    /// Records a page. Returns whether it was the last one.
     pub(super) fn advance(&mut self, page: &PageSummary, page_limit: u32) -> bool {
         let offset = page.offset;
         if page.items == 0 {
@@ -100,8 +99,8 @@ impl Sweep {
         true
     }
 
-    /// Whether a page, just read, has shown that the sweep has to be planned anew: it held fewer
-    /// orders than it was to show, or the first one showed that the list goes on behind the end.
+    /// Whether the page shows that the sweep must be planned again: it held fewer orders than
+    /// expected, or the first page showed that the list continues after the end.
     pub(super) fn falls_short(&self, page: &PageSummary) -> bool {
         if page.offset >= self.end {
             return page.items > 0 && self.end_is == SweepEnd::Believed;
@@ -124,9 +123,9 @@ fn twice(page_limit: u32) -> u64 {
 mod tests {
     use super::*;
 
-    /// Reads the whole list, which has `orders`, while it is thought to have `known`. The provider
-    /// puts at most `cap` on a page; `counts` is whether it tells how many there are. Returns the
-    /// number of pages. What no page showed is said to be missing, so all must have been shown.
+    /// Reads the whole list of `orders`, assumed to have `known` orders. The provider puts at most
+    /// `cap` on a page and reports the count if `counts`. Returns the number of pages. Orders that
+    /// no page showed are reported as missing, so all of them must have been shown.
     fn read(known: u64, orders: u64, page_limit: u32, cap: u64, counts: bool) -> usize {
         let mut positions = Positions::default();
         positions.learn_total(known);

@@ -1,20 +1,20 @@
-//! What the planner of an account works by.
+//! The parameters of an account's planner.
 
 use std::time::Duration;
 
-/// Which requests may be made: what the provider offers, as far as the strategy allows it.
+/// Which requests may be made: what the provider offers and the strategy allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shapes {
     /// One order by its id.
     pub single: bool,
-    /// Most orders by their ids in one request; 0 = no batches.
+    /// Maximum number of orders in a batch; 0 = no batches.
     pub batch_limit: u32,
-    /// Most items of the order list that one page can hold; 0 = no list.
+    /// Maximum number of items on a page of the list; 0 = no list.
     pub page_limit: u32,
 }
 
 impl Shapes {
-    /// Whether orders can be asked for by their ids.
+    /// Whether orders can be requested by their ids.
     pub fn has_fetches(self) -> bool {
         self.single || self.batch_limit > 0
     }
@@ -23,7 +23,7 @@ impl Shapes {
 /// Which requests an account may make to poll its orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// Whichever cover what is due in fewer, cheaper requests.
+    /// Both kinds; each time the one that takes fewer, cheaper requests.
     Auto,
     /// Only by the orders' ids.
     Single,
@@ -31,15 +31,15 @@ pub enum Strategy {
     List,
 }
 
-/// What the planner works by.
+/// The parameters of the planner.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// Which requests may be made.
     pub shapes: Shapes,
-    /// Decoded bytes a second for pages beyond what is due; 0 = none beyond.
+    /// Decoded bytes per second for pages beyond due entries; 0 = no such pages.
     pub list_bytes_per_second: u64,
-    /// Requests a second; 0 = no limit.
+    /// Requests per second; 0 = no limit.
     pub requests_per_second: f64,
-    /// Least and greatest interval of polls.
+    /// Minimum and maximum interval of polls.
     pub intervals: (Duration, Duration),
 }

@@ -1,28 +1,28 @@
-//! The watch: one page over the orders that are still open, read more often than the cadence of any
-//! one of them asks for, as long as it is cheap.
+//! The watch reads the page of the orders that are still open more often than the cadence of each
+//! order requires, as long as that is cheap.
 
 use std::time::Duration;
 
 use super::outlook::REQUEST_BYTES;
 use crate::domain::listing::{MARGIN, PageSummary, Positions};
 
-/// An entry may wait this much longer than the period for the page that is to show it.
+/// How much longer than the period an entry may wait for the page.
 const SLACK: Duration = Duration::from_millis(1500);
-/// A period of at most so many of the least intervals replaces polls of single orders.
+/// The watch replaces single polls if its period is at most this many minimum intervals.
 const REPLACES_POLLS: u32 = 5;
-/// When nobody waits for money, that is checked again after this.
+/// Time until the next check while no invoice waits for money.
 const NOBODY_WAITS: Duration = Duration::from_secs(3);
 
-/// The plan of watch pages. All times are of the monotonic clock.
+/// The schedule of watch pages. All times are by the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Decoded bytes a second that it may read; 0 = it never does.
+    /// Decoded bytes per second that it may read; 0 = off.
     bytes_per_second: u64,
     min_interval: Duration,
     max_interval: Duration,
     next: Duration,
     period: Duration,
-    /// All orders before are final, as the last page showed.
+    /// All orders before this position are final, as the last page showed.
     open_from: u64,
     /// What the last page showed, and when.
     shown: Option<(u64, u64, Duration)>,
@@ -50,13 +50,13 @@ impl Watch {
         (self.bytes_per_second > 0).then_some(self.next)
     }
 
-    /// Nobody waits for money just now.
+    /// Postpones the watch: no invoice waits for money at present.
     pub(super) fn rest(&mut self, now: Duration) {
         self.next = now + self.min_interval.max(NOBODY_WAITS);
         self.shown = None;
     }
 
-    /// Offset and count of the next page; None while it would cost more than it brings.
+    /// Offset and count of the next page; None while it would cost more than it is worth.
     pub(super) fn page(
         &mut self,
         positions: &Positions,
@@ -76,12 +76,12 @@ impl Watch {
         Some((offset, count))
     }
 
-    /// A page was begun: the next follows after the period, however this one ends.
+    /// Records the start of a page: the next one follows after the period, however this one ends.
     pub(super) fn begun(&mut self, now: Duration) {
         self.next = now + self.period;
     }
 
-    /// A watch page was read to its end.
+    /// Records a watch page that was read completely.
     pub(super) fn learn(&mut self, page: &PageSummary, bytes: u64, now: Duration) {
         let begun = self.next.saturating_sub(self.period);
         self.period = self.period_of(bytes);
@@ -91,8 +91,8 @@ impl Watch {
         self.shown = Some((page.offset, end, now));
     }
 
-    /// Until when an order at `position` need not be asked about, since a page is to show it; None
-    /// where none does, or not soon enough.
+    /// The time until which an order at `position` need not be polled, because a page will show it;
+    /// None if no page shows it soon enough.
     pub(super) fn shows_by(&self, position: u64, now: Duration) -> Option<Duration> {
         let (from, to, at) = self.shown?;
         let is_frequent = self.period <= self.min_interval * REPLACES_POLLS;

@@ -7,7 +7,6 @@ use crate::domain::audit::{self, AuditRow};
 use crate::domain::decide::decide_by;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::observation::{Observation, ObservedOrder};
-use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
 
@@ -107,11 +106,7 @@ impl Audit {
                 return Ok(());
             }
             let now = self.clock.now();
-            let row = &mut decision.row;
-            if row.facts.status == Status::Review {
-                // After its end it may have had no further look; in review there always is one.
-                row.schedule.next_poll_at.get_or_insert(now);
-            }
+            decision.row.poll_while_in_review(now);
             match self.store.commit_audit_decision(&decision, now).await? {
                 Written::Yes { .. } => return Ok(()),
                 Written::Stale => {}

@@ -1,4 +1,4 @@
-//! Whether the database can be used, as far as the last reads and writes have shown.
+//! Whether the database is available, judging by the last reads and writes.
 
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ pub(super) struct DatabaseHealth {
 /// What failed last, if nothing has succeeded since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DatabaseState {
-    /// It works; the next commit leaves others time until then.
+    /// It works; other programs may write until the next commit.
     Working { next_commit_at: Duration },
     /// A read or a commit failed.
     Failing { retry_at: Duration },
-    /// A load of rows failed, which may write as well: that a read succeeds shows nothing.
+    /// A load of rows failed, which may also write: a successful read does not prove that it works
+    /// again.
     LoadFailing { retry_at: Duration },
 }
 
@@ -35,7 +36,7 @@ impl Default for DatabaseHealth {
 }
 
 impl DatabaseHealth {
-    /// Whether it cannot be used just now: nothing more should be asked.
+    /// Whether the database is unavailable, so that no new requests should be made.
     pub(super) fn is_failing(&self) -> bool {
         match self.state {
             DatabaseState::Working { .. } => false,
@@ -43,7 +44,7 @@ impl DatabaseHealth {
         }
     }
 
-    /// No commit begins before.
+    /// The earliest time of the next commit.
     pub(super) fn not_before(&self) -> Duration {
         match self.state {
             DatabaseState::Working { next_commit_at: at }
@@ -52,12 +53,12 @@ impl DatabaseHealth {
         }
     }
 
-    /// Whether what failed is not to be tried again yet.
+    /// Whether it is too early to retry.
     pub(super) fn must_wait(&self, now: Duration) -> bool {
         self.is_failing() && now < self.not_before()
     }
 
-    /// A read or a commit failed. Returns when to try again: each time later.
+    /// Records a failed read or commit. Returns the time of the retry, later each time.
     pub(super) fn note_failure(&mut self, error: &StoreError, now: Duration) -> Duration {
         let retry_at = self.next_retry(error, now);
         self.state = match self.state {
@@ -69,7 +70,7 @@ impl DatabaseHealth {
         retry_at
     }
 
-    /// A load failed. Returns when to try again.
+    /// Records a failed load. Returns the time of the retry.
     pub(super) fn note_load_failure(&mut self, error: &StoreError, now: Duration) -> Duration {
         let retry_at = self.next_retry(error, now);
         self.state = DatabaseState::LoadFailing { retry_at };
@@ -83,19 +84,19 @@ impl DatabaseHealth {
         now + self.retry_delays.next_wait()
     }
 
-    /// A commit succeeded; others may write until `next_commit_at`.
+    /// Records a successful commit; other programs may write until `next_commit_at`.
     pub(super) fn note_commit(&mut self, next_commit_at: Duration) {
         self.recover(next_commit_at);
     }
 
-    /// A load succeeded, or none is left to be made.
+    /// Records a successful load, or that none is left.
     pub(super) fn note_load(&mut self) {
         if let DatabaseState::LoadFailing { retry_at } = self.state {
             self.state = DatabaseState::Failing { retry_at };
         }
     }
 
-    /// All that was tried has succeeded, and nothing is left to write.
+    /// Records that everything tried has succeeded, and nothing is left to write.
     pub(super) fn note_success(&mut self) {
         if let DatabaseState::Failing { retry_at } = self.state {
             self.recover(retry_at);

@@ -1,6 +1,5 @@
-//! Requests about single invoices on their way: creations, polls of one order or of a batch, searches
-//! by external id, the harmless request. Each runs as a task of its own, so that answers are read on
-//! every core.
+//! Requests about single invoices: creations, polls of one order or a batch, searches by external
+//! id, and the probe. Each runs as a separate task, so that answers are parsed on all cores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,96 +8,14 @@ use tokio::task::JoinSet;
 
 use super::itemize::itemize;
 use super::search::{Searcher, can_search};
+use super::step::Question;
 use super::task::join_result;
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::{Observation, ObservedOrder};
-use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::limit::{Permit, SharedLimiter};
 use crate::provider::{Creation, CreationAnswer, FetchedOrder, Provider, ProviderError};
-
-/// What is to be done about an invoice that is due.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// A request is needed.
-    Ask(Question),
-    /// No request is needed to know this.
-    Known(Box<Observation>),
-    /// There is nothing to ask for: only plan the next poll.
-    Nothing,
-}
-
-/// A request about one invoice.
-#[derive(Debug)]
-pub(super) enum Question {
-    /// Create the order.
-    Create(Creation),
-    /// Find the order that an earlier try made, which was first sent then; create it if there is none.
-    FindOrCreate(Creation, UnixMillis),
-    /// Poll the order.
-    Order(OrderId),
-    /// Search for the order that bears the invoice's external id.
-    ByExternalId,
-}
-
-/// Chooses the step; `is_first`: the invoice's creation was never sent. Pure but for the provider's
-/// judgement of the shop's options.
-pub(super) fn choose_step(
-    invoice: &Invoice,
-    is_first: bool,
-    provider: &dyn Provider,
-    now: UnixMillis,
-) -> Step {
-    match (invoice.facts.status, &invoice.facts.order_id) {
-        (Status::Requested, _) => creation_step(invoice, is_first, provider, now),
-        (Status::Paid | Status::Rejected, _) => Step::Nothing,
-        (
-            Status::Pending | Status::Expired | Status::Cancelled | Status::Review,
-            Some(order_id),
-        ) if provider.fetches().is_some() => Step::Ask(Question::Order(order_id.clone())),
-        (Status::Pending | Status::Expired | Status::Cancelled | Status::Review, None)
-            if can_search(provider) =>
-        {
-            Step::Ask(Question::ByExternalId)
-        }
-        (Status::Pending | Status::Expired | Status::Cancelled | Status::Review, _) => {
-            Step::Nothing
-        }
-    }
-}
-
-fn creation_step(
-    invoice: &Invoice,
-    is_first: bool,
-    provider: &dyn Provider,
-    now: UnixMillis,
-) -> Step {
-    let timeout = Duration::from_secs(u64::try_from(invoice.wish.timeout_s).unwrap_or(0));
-    if now.since(invoice.created_at) > timeout {
-        return Step::Known(Box::new(Observation::CreationTooLate { observed_at: now }));
-    }
-    let refused = |reason| {
-        Step::Known(Box::new(Observation::CreationRefused {
-            observed_at: now,
-            reason,
-        }))
-    };
-    let Some(creates) = provider.creates() else {
-        return refused(format!(
-            "{} cannot create orders by request; insert the order_id of an existing one",
-            provider.name()
-        ));
-    };
-    let sent_at = invoice.facts.create_sent_at.filter(|_| !is_first);
-    match (creates.creation(invoice), sent_at) {
-        (Err(reason), _) => refused(reason),
-        (Ok(creation), Some(at)) if now.since(at) >= creates.idempotent_for() => {
-            Step::Ask(Question::FindOrCreate(creation, at))
-        }
-        (Ok(creation), _) => Step::Ask(Question::Create(creation)),
-    }
-}
 
 fn observed_creation(answer: CreationAnswer, observed_at: UnixMillis) -> Observation {
     match answer {
@@ -115,40 +32,40 @@ fn observed_creation(answer: CreationAnswer, observed_at: UnixMillis) -> Observa
     }
 }
 
-/// An answer so recent shows that the account's service works.
+/// An answer no older than this proves that the account's service works.
 const PROOF_OF_SERVICE: Duration = Duration::from_mins(1);
 
-/// What the provider said about the invoices of one request.
+/// The provider's answer about the invoices of one request.
 #[derive(Debug)]
 pub(super) struct FetchAnswer {
     /// For each invoice.
     pub(super) observations: Vec<Observation>,
-    /// Whether it shows that the service works: "not found" alone does not.
+    /// Whether it proves that the service works: "not found" alone does not.
     pub(super) proves: bool,
 }
 
-/// A request that came back.
+/// A completed request.
 pub(super) struct FetchOutcome {
     pub(super) about: About,
     pub(super) permit: Permit,
     pub(super) answer: Result<FetchAnswer, ProviderError>,
 }
 
-/// What a request was about.
+/// The subject of a request.
 pub(super) enum About {
     /// These invoices, in the order of the answer.
     Invoices(Vec<Invoice>),
-    /// Nothing: the harmless request.
+    /// None: the probe.
     Nothing,
 }
 
-/// The requests of one account that are under way, but for those to its list.
+/// The requests of one account in flight, except for those to its list.
 pub(super) struct Fetcher {
     requester: Requester,
     tasks: JoinSet<FetchOutcome>,
 }
 
-/// What a request needs to know about the account.
+/// What a request needs of the account.
 #[derive(Clone)]
 struct Requester {
     provider: Arc<dyn Provider>,
@@ -175,12 +92,12 @@ impl Fetcher {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Whether no request is in flight.
     pub(super) fn is_idle(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// Asks about one invoice, or about several orders at once.
+    /// Sends a request about one invoice, or about several orders at once.
     pub(super) fn send(&mut self, wanted: Vec<(Invoice, Question)>, permit: Permit) {
         let requester = self.requester.clone();
         let (invoices, questions): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
@@ -194,7 +111,7 @@ impl Fetcher {
         });
     }
 
-    /// Makes the harmless request.
+    /// Sends the probe.
     pub(super) fn probe(&mut self, permit: Permit) {
         let provider = Arc::clone(&self.requester.provider);
         self.tasks.spawn(async move {
@@ -210,12 +127,12 @@ impl Fetcher {
         });
     }
 
-    /// The next request that comes back; None when none is under way.
+    /// Waits for the next completed request; None if none is in flight.
     pub(super) async fn next(&mut self) -> Option<FetchOutcome> {
         self.tasks.join_next().await.map(join_result)
     }
 
-    /// One that has come back already.
+    /// A request that has already completed.
     pub(super) fn try_next(&mut self) -> Option<FetchOutcome> {
         self.tasks.try_join_next().map(join_result)
     }
@@ -231,7 +148,7 @@ impl Requester {
         for (invoice, question) in invoices.iter().zip(questions) {
             match question {
                 Question::Order(order) => orders.push(order),
-                // Never together with others.
+                // Never in a batch.
                 Question::Create(creation) => {
                     return self.create_or_adopt(invoice, &creation).await;
                 }
@@ -258,8 +175,8 @@ impl Requester {
         )]))
     }
 
-    /// A creation. An order that an earlier try made with other bytes, as by other settings, is taken
-    /// for ours where a search tells of it.
+    /// Creates an order. If an earlier attempt made one with other bytes, for example with other
+    /// settings, a search finds it and it is adopted.
     async fn create_or_adopt(
         &self,
         invoice: &Invoice,
@@ -281,7 +198,7 @@ impl Requester {
         Ok(answer)
     }
 
-    /// A creation of which nobody knows what became: a second order would stay open.
+    /// Repeats a creation with an unknown outcome: a second order would stay open.
     async fn find_or_create(
         &self,
         invoice: &Invoice,
@@ -349,16 +266,16 @@ impl Requester {
             .map(|(invoice, _)| invoice)
             .collect();
         if missing.len() < answers.len() {
-            // An answer with one order is complete: those that it leaves out do not exist.
+            // An answer with one order is complete: missing ones do not exist.
             let not_found = self.not_found_observations(&missing);
             return Ok(FetchAnswer::proof(merge_observations(answers, not_found)));
         }
         self.judge_missing(&missing).await
     }
 
-    /// "Not found" counts once the grace is over, and only while the service is shown to work: by
-    /// another answer, else by one harmless request. A service that finds nothing and answers that
-    /// in no better way tells nothing about the order.
+    /// "Not found" counts once the grace is over, and only if the service is known to work: by
+    /// another answer, else by a probe. A service that finds nothing and also fails the probe
+    /// proves nothing about the order.
     async fn judge_missing(&self, missing: &[&Invoice]) -> Result<FetchAnswer, ProviderError> {
         let observations = self.not_found_observations(missing);
         let proves = !self.service_works();
@@ -381,8 +298,8 @@ impl Requester {
         each.collect()
     }
 
-    /// Whether another answer shows it. Younger than the grace, so given after the order was first
-    /// missing.
+    /// Whether another answer proves that. It must be younger than the grace, so that it came after
+    /// the order was first missing.
     fn service_works(&self) -> bool {
         let proof = PROOF_OF_SERVICE.min(self.not_found_grace);
         let now = self.clock.monotonic();
@@ -401,7 +318,7 @@ impl FetchAnswer {
     }
 }
 
-/// What was seen of each order, and of the missing ones what that means.
+/// The observation of each order, found or missing.
 fn merge_observations(answers: Vec<FetchedOrder>, not_found: Vec<Observation>) -> Vec<Observation> {
     let mut not_found = not_found.into_iter();
     let each = answers.into_iter().filter_map(|order| match order {

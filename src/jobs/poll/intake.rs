@@ -1,4 +1,4 @@
-//! What became due: rows that the queue brings are taken into the schedule.
+//! Adds due rows from the queue to the schedule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,16 @@ use super::schedule::tick;
 use crate::domain::listing::Positions;
 use crate::store::{DueRow, ListBeginning, StoreError};
 
-/// Payments said without amounts are completed after a start if they are no older and no more than
-/// this; the rest is left to the audit.
+/// After a start, payments recorded without amounts are completed if they are not older than this
+/// and not more than this many; the audit completes the rest.
 const LACKING_SINCE: Duration = Duration::from_hours(24);
 const LACKING_MOST: u32 = 500;
-/// Where every poll writes its row anyway, plans that come close together need not wait for company.
+/// Minimum pause between reads where every poll writes its row anyway, so that waiting for more due
+/// rows saves nothing.
 const SHORTEST_REST: Duration = Duration::from_millis(5);
 
 impl Poller {
-    /// Whether the database was read.
+    /// Reads rows that became due. Returns whether the database was read.
     pub(super) async fn read_due_rows(&mut self) -> Result<bool, StoreError> {
         let now = self.setup.clock.monotonic();
         if !self.queue.is_due(now) {
@@ -49,13 +50,15 @@ impl Poller {
         Ok(true)
     }
 
-    /// What the run before this one knew of the list, and payments that it recorded without amounts.
+    /// Restores what the previous run knew of the list, and the payments that it recorded without
+    /// amounts.
     async fn restore_list_state(&mut self, beginning: ListBeginning) -> Result<(), StoreError> {
         let text = beginning.positions.unwrap_or_default();
         self.spans.restore(&text);
         if let Some(ledger) = &mut self.requests.ledger {
             ledger.restore(&text);
         }
+        self.plan_ledger_watch();
         if self.shapes().page_limit == 0 {
             return Ok(());
         }
@@ -89,18 +92,19 @@ impl Poller {
                 orders_to_come = true;
                 continue;
             };
-            // Where a page showed it lately. Its next page compares it anew.
+            // If a page showed it recently: its next page compares it again.
             if let Some(position) = shared.forget_seen(&order_id.0) {
                 shared.schedule.set_place(slot, position);
             }
         }
         if orders_to_come {
-            // An order seen before may be theirs: the list shows it by their external id.
+            // An order seen before may belong to them: the list shows it by their external id.
             shared.forget_all_seen();
         }
     }
 
-    /// Something is due so soon: a rest that is longer ends early, if the database can be used.
+    /// Reads again in `wait`, because something is due then; a longer pause ends early if the
+    /// database is available.
     pub(super) fn read_again_in(&mut self, wait: Duration) {
         if !self.writer.database.is_failing() {
             let at = self.setup.clock.monotonic() + wait;
@@ -108,7 +112,7 @@ impl Poller {
         }
     }
 
-    /// Entries that are due.
+    /// The number of due entries.
     pub(super) fn count_due_now(&self) -> u64 {
         let now = tick(self.setup.clock.monotonic());
         lock(&self.shared).schedule.count_due(now) as u64

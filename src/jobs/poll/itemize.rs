@@ -1,12 +1,11 @@
-//! Asks which refunds make up the sum that an order says was returned.
+//! Requests the refunds that make up the refunded sum of an order.
 
 use crate::clock::Clock;
 use crate::domain::observation::ObservedOrder;
 use crate::limit::SharedLimiter;
 use crate::provider::{Provider, ProviderError};
 
-/// Replaces the sum returned that `observed` tells by the refunds that make it up, with one more
-/// request.
+/// Replaces the refunded sum in `observed` by the individual refunds, with one more request.
 pub(super) async fn itemize(
     provider: &dyn Provider,
     limiter: &SharedLimiter,
@@ -22,7 +21,7 @@ pub(super) async fn itemize(
     }
     limiter.lock().charge(clock.monotonic());
     money.transactions = list.refunds_of(&observed.order_id).await?;
-    // Added up from the refunds, so that none is told twice: once by the sum, once by its id.
+    // The sum follows from the refunds, so that none is counted twice: by the sum and by its id.
     money.sums.refunded = None;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! From planned requests to requests under way, as far as the limits allow.
+//! Sends planned requests, as far as the limits allow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use futures::FutureExt as _;
 
 use super::BATCH;
-use super::fetch::{self, Question, Step};
 use super::load::{Group, Loaded, ScheduledInvoice};
 use super::page::{self, lock};
 use super::poller::Poller;
 use super::schedule::tick;
+use super::step::{Question, Step, choose_step};
 use crate::domain::invoice::Invoice;
 use crate::domain::planner::ListRequest;
 use crate::limit::StopReason;
 use crate::store::StoreError;
 
 impl Poller {
-    /// Begins the next request to the list, if one is wanted and the limits allow it: first what is
-    /// due needs, then missing amounts, then the watch. One at a time.
+    /// Begins the next request to the list, if one is needed and the limits allow it: first for due
+    /// entries, then for missing amounts, then for the watch. One at a time.
     pub(super) async fn begin_list_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
@@ -57,13 +57,13 @@ impl Poller {
         self.requests.list = Some(listed.boxed());
     }
 
-    /// Whether no row is to be loaded, as planned with all that is due.
+    /// Whether no row is to be loaded for the planned due entries.
     pub(super) fn has_nothing_to_load(&self) -> bool {
         !self.queue.has_more() && !self.planner.has_fetches() && !self.requests.loader.is_loading()
     }
 
-    /// Loads the rows whose turn for a request of their own has come, while earlier ones are asked
-    /// about.
+    /// Loads the next rows that need a request of their own, while requests for earlier ones are in
+    /// flight.
     pub(super) fn begin_load(&mut self) {
         let now = self.setup.clock.monotonic();
         if self.requests.loader.is_loading() {
@@ -77,8 +77,8 @@ impl Poller {
                 (limiter.room(now).min(BATCH), 1)
             }
         };
-        // After a failure rows are loaded whatever may be asked for: else nothing would show that the
-        // database works again.
+        // After a failure, rows are loaded even if no request is allowed: otherwise nothing would
+        // show that the database works again.
         let (most, enough) = if self.writer.database.is_failing() {
             (most.max(1), usize::MAX)
         } else {
@@ -131,7 +131,7 @@ impl Poller {
                         group.push(invoice);
                     }
                     Some(_) => {}
-                    // Gone, or final.
+                    // Deleted, or final.
                     None => schedule.remove(slot),
                 }
             }
@@ -166,13 +166,13 @@ impl Poller {
         }
     }
 
-    /// Those that need a request; what needs none is decided.
+    /// Selects the invoices that need a request; the others are decided here.
     fn choose_questions(&mut self, group: Group) -> Vec<(Invoice, Question)> {
         let now = self.setup.clock.now();
         let mut asked = Vec::with_capacity(group.len());
         for invoice in group {
             let is_first = self.requests.loader.is_first_creation(invoice.id);
-            match fetch::choose_step(&invoice, is_first, self.setup.provider.as_ref(), now) {
+            match choose_step(&invoice, is_first, self.setup.provider.as_ref(), now) {
                 Step::Ask(question) => asked.push((invoice, question)),
                 Step::Known(observation) => self.decide_invoice(Box::new(invoice), *observation),
                 Step::Nothing => self.plan_next_poll(Box::new(invoice)),

@@ -1,4 +1,4 @@
-//! Reading the ledger of an account whose provider keeps no orders, and what it means for invoices.
+//! What the ledger of an account whose provider keeps no orders means for its invoices.
 //!
 //! One reading covers every open invoice. A page's transactions are matched to invoices by label, or by
 //! the payment that they return, and written with the decisions that they lead to; those of no invoice
@@ -11,13 +11,10 @@
 //! once the reading ends. A request that fails ends the waiting: what was seen is not kept back by it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
-
 use super::BATCH;
-use super::ledger_reader::{LedgerAnswer, LedgerCheck, LedgerReader, MatchedPage};
+use super::ledger_reader::{LedgerCheck, MatchedPage};
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{Entry, EntryKind, Tick, tick};
@@ -29,7 +26,7 @@ use crate::domain::observation::{
 };
 use crate::domain::state::Status;
 use crate::domain::transaction::{self, Transaction};
-use crate::provider::{LedgerJudgement, ProviderError};
+use crate::provider::LedgerJudgement;
 use crate::store::StoreError;
 
 /// The place is written so often while nothing else is to be written: after a crash more is read again.
@@ -38,83 +35,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(10);
 const PROOF_AGAIN: Duration = Duration::from_secs(10);
 
 impl Poller {
-    // ----------------------------------------------------------------------------- asking
-
-    /// Whether what the ledger brought waits to be worked on.
-    pub(super) fn has_ledger_work(&self) -> bool {
-        let ledger = self.requests.ledger.as_ref();
-        ledger.is_some_and(LedgerReader::has_work)
-    }
-
-    /// Whether invoices wait for a reading.
-    pub(super) fn is_ledger_due(&self) -> bool {
-        let now = tick(self.setup.clock.monotonic());
-        let mut shared = lock(&self.shared);
-        let slots = shared.schedule.due_slots(now).to_vec();
-        let waits = |entry: &Entry| entry.kind != EntryKind::Create;
-        slots
-            .iter()
-            .any(|slot| shared.schedule.entry(*slot).is_some_and(waits))
-    }
-
-    /// Begins the next request for a page, if one is wanted and the limits allow it.
-    pub(super) fn begin_ledger_request(&mut self) {
-        let now = self.setup.clock.monotonic();
-        let Some(reader) = &self.requests.ledger else {
-            return;
-        };
-        let is_due = self.is_ledger_due();
-        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
-        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
-        let may_begin = reader
-            .next_request_at(is_due, now)
-            .is_some_and(|at| at <= now);
-        if !may_begin || is_fetches_turn {
-            return;
-        }
-        let Ok(permit) = self.setup.limiter.lock().take(now) else {
-            return;
-        };
-        self.requests.list_was_last = true;
-        let provider = Arc::clone(&self.setup.provider);
-        let Some(reader) = &mut self.requests.ledger else {
-            return;
-        };
-        if !reader.ledger.is_reading() {
-            reader.number = lock(&self.shared).schedule.begin_page();
-        }
-        let (cursor, from) = (reader.ledger.cursor().cloned(), reader.ledger.from());
-        let ask = async move {
-            let result = match provider.ledger() {
-                Some(ledger) => ledger.ledger_page(cursor.as_ref(), from).await,
-                None => Err(ProviderError::Refused("account has no ledger".into())),
-            };
-            LedgerAnswer { permit, result }
-        };
-        reader.request = Some(ask.boxed());
-    }
-
-    /// Takes in a page that came back.
-    pub(super) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
-        self.meter_ledger(&answer);
-        let now = self.setup.clock.monotonic();
-        self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
-        let Some(reader) = &mut self.requests.ledger else {
-            return;
-        };
-        match answer.result {
-            Ok(page) => {
-                reader.delays.reset();
-                reader.unmatched = Some(page);
-            }
-            Err(error) => {
-                tracing::debug!(account = %self.setup.account, %error, "ledger request failed");
-                reader.not_before = now + reader.delays.next_wait();
-                reader.release_held();
-            }
-        }
-    }
-
     // --------------------------------------------------------------------------- matching
 
     /// Works on what the ledger brought, as far as the database allows it.
@@ -297,7 +217,7 @@ impl Poller {
             let next = self
                 .setup
                 .cadence
-                .next_look_while_open(created_at, expiry, wall, roll);
+                .next_poll_while_open(created_at, expiry, wall, roll);
             let due = match self.pass.once {
                 Some(_) => Tick::MAX - 1,
                 None if is_proof_late => tick(now + PROOF_AGAIN),
@@ -307,6 +227,7 @@ impl Poller {
         }
         drop(shared);
         reader.release_held();
+        self.plan_ledger_watch();
     }
 
     // --------------------------------------------------------------------------- comparing
@@ -319,7 +240,7 @@ impl Poller {
             let invoices = store.load(&ids).await?;
             let labels: Vec<&ExternalId> = invoices.iter().map(|one| &one.external_id).collect();
             let account = &self.setup.account;
-            let kept = store.transactions_of_nobody(account, &labels).await?;
+            let kept = store.unmatched_transactions(account, &labels).await?;
             let by_label = transaction::by_label(kept);
             let invoices: HashMap<InvoiceId, Invoice> =
                 invoices.into_iter().map(|one| (one.id, one)).collect();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use super::ledger_request::LedgerCost;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::ledger::Ledger;
 use crate::domain::observation::LedgerCoverage;
@@ -40,9 +41,25 @@ pub(super) struct LedgerReader {
     pub(super) remembered: HashSet<u64>,
     /// When the place was last written.
     pub(super) saved_at: Duration,
+    /// When the last reading began, and what it has cost.
+    pub(super) began_at: Option<Duration>,
+    pub(super) cost: LedgerCost,
+    /// When the ledger is read beyond what is due; None = not at all.
+    pub(super) watch_at: Option<Duration>,
     /// After a failure: not again before.
     pub(super) not_before: Duration,
     pub(super) delays: Waits,
+}
+
+/// Which invoices wait for a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LedgerDemand {
+    /// No invoice is due.
+    None,
+    /// Some are due.
+    Due,
+    /// A program asked for a poll of one.
+    Nudged,
 }
 
 /// What came of a request for a page.
@@ -88,6 +105,9 @@ impl LedgerReader {
             held: BTreeSet::new(),
             remembered: HashSet::new(),
             saved_at: Duration::ZERO,
+            began_at: None,
+            cost: LedgerCost::default(),
+            watch_at: None,
             not_before: Duration::ZERO,
             delays: Waits::of_probes(),
         }
@@ -111,10 +131,25 @@ impl LedgerReader {
         self.unmatched.is_some() || !self.to_check.is_empty()
     }
 
-    /// When the next page may be asked for, if nothing is under way; `is_due`: invoices wait for it.
-    pub(super) fn next_request_at(&self, is_due: bool, now: Duration) -> Option<Duration> {
-        let is_wanted = is_due || self.ledger.is_reading();
-        (self.is_idle() && is_wanted).then(|| self.not_before.max(now))
+    /// When the next page may be requested, if no request is in flight. A reading that has begun goes on,
+    /// a nudge is answered at once; what is due waits until `min_interval` after the last reading began.
+    pub(super) fn next_request_at(
+        &self,
+        demand: LedgerDemand,
+        min_interval: Duration,
+        now: Duration,
+    ) -> Option<Duration> {
+        if !self.is_idle() {
+            return None;
+        }
+        let for_due = match demand {
+            _ if self.ledger.is_reading() => Some(now),
+            LedgerDemand::Nudged => Some(now),
+            LedgerDemand::Due => Some(self.began_at.map_or(now, |at| at + min_interval)),
+            LedgerDemand::None => None,
+        };
+        let at = for_due.into_iter().chain(self.watch_at).min()?;
+        Some(at.max(self.not_before).max(now))
     }
 
     /// What is under way is not waited for any more.

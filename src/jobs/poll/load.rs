@@ -1,4 +1,4 @@
-//! Rows whose turn has come, loaded while earlier ones are asked about.
+//! Loads the next rows while requests for earlier ones are in flight.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,30 +14,30 @@ use crate::store::{Store, StoreError};
 /// An invoice by its slot in the schedule.
 pub(super) type ScheduledInvoice = (u32, InvoiceId);
 
-/// Invoices that one request covers, as they are now.
+/// Invoices that one request covers, as just loaded.
 pub(super) type Group = Vec<Invoice>;
 
-/// What a load brought.
+/// The result of a load.
 pub(super) struct Loaded {
-    /// As asked for: each group is one request.
+    /// In the order requested: each group is one request.
     pub(super) groups: Vec<Vec<ScheduledInvoice>>,
     pub(super) invoices: Result<HashMap<InvoiceId, Invoice>, StoreError>,
-    /// Those whose creation was not sent before this load.
+    /// Invoices whose creation was not sent before this load.
     first_creations: HashSet<InvoiceId>,
 }
 
 /// The loads of one account, one at a time.
 #[derive(Default)]
 pub(super) struct Loader {
-    /// Groups that wait for their request.
+    /// Groups waiting for their request.
     ready: VecDeque<Group>,
-    /// Of those, the ones whose creation was never sent.
+    /// The invoices among them whose creation was never sent.
     first_creations: HashSet<InvoiceId>,
     under_way: Option<JoinHandle<Loaded>>,
 }
 
 impl Loader {
-    /// Requests that wait to be made.
+    /// Number of requests waiting to be made.
     pub(super) fn count_ready(&self) -> usize {
         self.ready.len()
     }
@@ -54,7 +54,7 @@ impl Loader {
         self.ready.pop_front()
     }
 
-    /// It could not be asked about now: the next one to be.
+    /// Puts back a group that could not be requested now; it is the next one.
     pub(super) fn push_front(&mut self, group: Group) {
         self.ready.push_front(group);
     }
@@ -63,15 +63,15 @@ impl Loader {
         self.ready.push_back(group);
     }
 
-    /// Whether the creation that `invoice` waits for was never sent before.
+    /// Whether the creation of `invoice` was never sent before.
     pub(super) fn is_first_creation(&self, invoice: InvoiceId) -> bool {
         self.first_creations.contains(&invoice)
     }
 
-    /// What waits is not asked about any more.
+    /// Drops everything that waits for a request.
     pub(super) fn clear(&mut self) {
         self.ready.clear();
-        // A load under way may be marking creations as sent: it comes to its end by itself.
+        // A load in progress may be marking creations as sent: it is left to finish.
         self.under_way = None;
     }
 
@@ -97,7 +97,8 @@ impl Loader {
         }));
     }
 
-    /// The end of the load under way; never when there is none. May be dropped and called again.
+    /// Waits for the end of the load in progress; never returns without one. May be dropped and
+    /// called again.
     pub(super) async fn wait_for_rows(&mut self) -> Loaded {
         match &mut self.under_way {
             Some(load) => {
@@ -112,8 +113,8 @@ impl Loader {
     }
 }
 
-/// The rows as they are, but for those gone meanwhile. It is written down first that creations are
-/// about to be sent; what was withdrawn before that is left out.
+/// Loads the current rows, without those deleted meanwhile. Before that, creations about to be sent
+/// are recorded as such; invoices withdrawn earlier are left out.
 async fn load(
     ids: &[InvoiceId],
     first_creations: &mut HashSet<InvoiceId>,
@@ -131,7 +132,7 @@ async fn load(
         return Ok(by_id);
     }
     let now = clock.now();
-    // In their order, or no simulated run could be repeated.
+    // In the original order, so that simulated runs are repeatable.
     let in_order: Vec<InvoiceId> = ids
         .iter()
         .copied()

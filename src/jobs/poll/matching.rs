@@ -1,5 +1,5 @@
-//! From what pages showed to invoices, and from invoices to decisions: which ones it is about, and
-//! what follows for their rows and for the schedule.
+//! Matches the orders on pages to invoices, and decides what follows for their rows and for the
+//! schedule.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,12 +14,13 @@ use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::observation::{Observation, OrderState};
 use crate::domain::planner::Why;
+use crate::domain::reschedule::PollOutcome;
 use crate::domain::state::{Status, reason};
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRow, StoreError};
 
 impl Poller {
-    /// Takes in a request to the list that came back.
+    /// Accepts the answer of a request to the list.
     pub(super) fn accept_list_answer(&mut self, listed: Listed) {
         self.meter_list(&listed);
         let now = self.setup.clock.monotonic();
@@ -57,7 +58,7 @@ impl Poller {
         self.recorder.note_page(&page.summary, wall);
         let swept = self.planner.learn_page(why, &page.summary, bytes, now);
         let mut shared = lock(&self.shared);
-        // What stands behind the place where a page was cut short is planned anew.
+        // Entries after the place where a page was cut short are planned again.
         let was_cut_short = self.planner.listing.positions.was_cut_short(&page.summary);
         if let (Why::Due(covers), false) = (why, was_cut_short) {
             let shown: HashSet<u32> = page.slots.iter().copied().collect();
@@ -74,7 +75,7 @@ impl Poller {
         let has_fetches = self.planner.shapes().has_fetches();
         for slot in swept.members {
             let entry = shared.schedule.entry_mut(slot);
-            // A slot that was used again since the sweep began holds another invoice.
+            // A slot reused since the sweep began holds another invoice.
             let was_there = |entry: &&mut Entry| entry.since_page < began;
             let Some(entry) = entry.filter(|e| was_there(e) && e.position().is_none()) else {
                 continue;
@@ -82,7 +83,7 @@ impl Poller {
             entry.is_misplaced = true;
             if swept.was_all {
                 entry.trust = Trust::Missing;
-                // Where orders can be asked for by their ids, that settles it.
+                // Where orders can be requested by their ids, such a request decides.
                 if !has_fetches || entry.kind == EntryKind::Followed {
                     self.unmatched.missing.push(slot);
                 }
@@ -90,22 +91,22 @@ impl Poller {
         }
     }
 
-    /// These were shown open, on the terms that are expected: polled, nothing to write.
+    /// Records orders shown open on the expected terms: polled, nothing to write.
     pub(super) fn note_unchanged(&self, slots: &[u32], source: Source, now: Duration) {
         let wall = self.setup.clock.now();
         let cadence = &self.setup.cadence;
         let mut shared = lock(&self.shared);
         for &slot in slots {
-            // One that was nudged while the page was under way is not answered by it.
+            // The page does not answer a nudge that came while it was being read.
             let entry = shared.schedule.entry_mut(slot);
             let Some(entry) = entry.filter(|e| !e.is_in_hand() && e.kind == EntryKind::Open) else {
                 continue;
             };
             entry.note_seen_at(wall);
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
-            let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
+            let next = cadence.next_poll_while_open(created_at, expiry, wall, source.roll);
             let due = match self.pass.once {
-                // For one pass, once is enough.
+                // In a single pass, one poll is enough.
                 Some(_) => Tick::MAX - 1,
                 None => tick(now + next.since(wall)),
             };
@@ -113,7 +114,7 @@ impl Poller {
         }
     }
 
-    /// Judges what pages showed.
+    /// Judges the orders that pages showed.
     pub(super) async fn match_shown(&mut self) -> Result<(), StoreError> {
         while !self.unmatched.shown.is_empty() {
             let most = self.unmatched.shown.len().min(BATCH);
@@ -150,7 +151,7 @@ impl Poller {
 
     fn forget_unmatched(&self, shown: &Shown) {
         let mut shared = lock(&self.shared);
-        // Paid with amounts, rejected or deleted meanwhile: nothing more to find out.
+        // Paid with amounts, rejected or deleted meanwhile: nothing more to observe.
         if let Some(slot) = shared.schedule.slot_of_order(&shown.observed.order_id.0)
             && !shared.schedule.entry(slot).is_some_and(Entry::is_in_hand)
         {
@@ -159,8 +160,8 @@ impl Poller {
         shared.note_seen(shown);
     }
 
-    /// Decides what an order on a page means for an invoice. Nothing is written when it means nothing
-    /// and no poll was due.
+    /// Decides what an order on a page means for an invoice. Nothing is written if it changes
+    /// nothing and no poll was due.
     fn judge_shown(&mut self, invoice: Box<Invoice>, shown: &Shown, source: Source) {
         if self.is_superseded(&invoice, shown, source) {
             return;
@@ -193,7 +194,7 @@ impl Poller {
             return;
         };
         if !tells && has_fetches && observed.state == OrderState::Unknown {
-            // The list is of no help here: a request of its own is.
+            // The list cannot settle this entry; a request of its own is needed.
             entry.trust = Trust::Doubtful;
             return;
         }
@@ -207,14 +208,15 @@ impl Poller {
         let is_nudged = invoice.schedule.is_nudged();
         let answers = is_nudged && entry.nudged_for > 0 && entry.is_answered_by(source.number);
         drop(shared);
-        // A nudge that came while the page was under way waits for the next.
+        // A nudge that came while the page was being read waits for the next request.
         if tells || answers || !is_nudged {
             self.keep_shown_decision(invoice, decision, source, answers);
         }
     }
 
-    /// Whether the invoice is being worked on, or a poll of its own that ended after the page was
-    /// begun knows better, but of amounts. One that lies ahead was made before the clock went back.
+    /// Whether the invoice is in hand, or has a more recent poll of its own, which ended after the
+    /// page began; this does not apply to amounts. A time in the future was recorded before the
+    /// clock was set back.
     fn is_superseded(&self, invoice: &Invoice, shown: &Shown, source: Source) -> bool {
         let now = self.setup.clock.now();
         let since = |at: UnixMillis| at >= source.started_at && at <= now;
@@ -228,8 +230,8 @@ impl Poller {
         entry.is_some_and(Entry::is_in_hand)
     }
 
-    /// What a page showed counts in `polls` only where it answers a nudge: else those are requests
-    /// for the order itself.
+    /// An order on a page counts in `polls` only if it answers a nudge; otherwise `polls` counts
+    /// requests for the order itself.
     pub(super) fn keep_shown_decision(
         &mut self,
         invoice: Box<Invoice>,
@@ -238,33 +240,20 @@ impl Poller {
         answers: bool,
     ) {
         let now = self.setup.clock.now();
-        let next = self
-            .setup
-            .cadence
-            .next_look(&decision.row, now, source.roll);
-        let is_final = matches!(decision.row.facts.status, Status::Paid | Status::Rejected);
-        let schedule = &mut decision.row.schedule;
-        schedule.failures = 0;
-        schedule.last_error = None;
-        if answers || source.is_span {
-            schedule.last_polled_at = Some(now);
-        }
-        if answers {
-            schedule.polls += 1;
-        }
-        let keeps_nudge = invoice.schedule.is_nudged() && !answers && !is_final;
-        schedule.next_poll_at = if keeps_nudge {
-            invoice.schedule.next_poll_at
-        } else {
-            next
+        let outcome = PollOutcome::Shown {
+            is_poll: source.is_span,
+            answers_nudge: answers,
         };
+        let cadence = &self.setup.cadence;
+        cadence.reschedule(&mut decision.row, outcome, now, source.roll);
         let now = tick(self.setup.clock.monotonic());
         if lock(&self.shared).schedule.take_in_hand(&invoice, now) {
             self.keep_decision(invoice, decision);
         }
     }
 
-    /// Judges orders that a complete reading of the list did not show: the provider has none.
+    /// Judges orders that a complete reading of the list did not show: the provider does not have
+    /// them.
     pub(super) async fn match_missing(&mut self) -> Result<(), StoreError> {
         if self.unmatched.missing.is_empty() {
             return Ok(());
@@ -276,7 +265,7 @@ impl Poller {
             let entries = slots.iter().filter_map(|slot| shared.schedule.entry(*slot));
             entries.filter(|e| !e.is_in_hand()).map(|e| e.id).collect()
         };
-        // After an error they are due still: the next reading of the list asks again.
+        // After an error they are still due: the next reading of the list checks them again.
         let invoices = self.setup.store.load(&ids).await?;
         let source = Source {
             number: 0,
@@ -303,7 +292,7 @@ impl Poller {
         Ok(())
     }
 
-    /// What a commit means for the schedule: the row itself has the next plan.
+    /// Updates the schedule after a commit: the next plan is in the row.
     pub(super) fn note_committed(&mut self, decided: &Decided, is_written: bool) {
         self.note_released(decided, is_written);
         let now = self.setup.clock.monotonic();

@@ -15,7 +15,7 @@ use crate::metrics::Limiting;
 use crate::store::Written;
 
 impl Poller {
-    /// Counts a request about orders, or the harmless request.
+    /// Counts a request about orders, or a probe.
     pub(super) fn meter_asked(&self, asked: &FetchOutcome) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
         let kind = match &asked.about {
@@ -43,7 +43,8 @@ impl Poller {
                     "refused"
                 }
                 Observation::CreationConflict { .. } => "conflict",
-                // A person's word is no answer of the provider's, nor is a rule of its module.
+                // A person's decision is not an answer of the provider, nor is a rule of its
+                // module.
                 Observation::Resolved { .. } | Observation::ExternalIdInvalid { .. } => continue,
             };
             meter.observed(kind, outcome, 1);

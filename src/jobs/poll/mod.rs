@@ -1,12 +1,12 @@
-//! Polls one account: reads what is due, plans, requests, decides, writes.
+//! Polls one account: reads due rows, plans, sends requests, decides, writes.
 //!
-//! `queue` brings rows into the `schedule`; `domain::planner` makes requests of what is due; `load`
-//! reads the rows that are asked about one by one, `fetch` and `page` make the requests; `matching`
-//! finds the invoices that a page shows; `writer` commits decisions in batches.
+//! `queue` reads rows into the `schedule`; `domain::planner` plans requests for due entries; `load`
+//! reads the rows that need single requests, `fetch` and `page` make the requests; `matching` finds
+//! the invoices of the orders on a page; `writer` commits decisions in batches.
 //!
-//! Nothing is lost in here: what is under way is only in hand, the row stays due until what was
-//! observed is committed. A crash at any point repeats a request and nothing else. Requests and
-//! commits overlap: while one batch is being written the next one gathers.
+//! Nothing is lost here: an invoice in hand stays due in its row until the observation is
+//! committed. A crash at any point only repeats a request. Requests and commits overlap: while one
+//! batch is being written, the next one is collected.
 
 mod database;
 mod fetch;
@@ -15,6 +15,7 @@ mod itemize;
 mod launch;
 mod ledger;
 mod ledger_reader;
+mod ledger_request;
 mod load;
 mod matching;
 mod meter;
@@ -30,6 +31,7 @@ mod settle;
 mod setup;
 mod span_reader;
 mod spans;
+mod step;
 mod task;
 mod turn;
 mod unmatched;
@@ -40,5 +42,5 @@ pub use self::poller::{FINISH_WITHIN, PollCounts, Poller};
 pub use self::setup::PollSetup;
 pub use crate::domain::planner::Strategy;
 
-/// Most invoices loaded, matched or written at a time.
+/// Maximum number of invoices loaded, matched or written at a time.
 const BATCH: usize = 500;

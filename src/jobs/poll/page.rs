@@ -1,5 +1,5 @@
-//! One request to the order list on its way. What it shows of scheduled invoices is noted while it
-//! arrives; the rest is kept as observations where it is new.
+//! One request to the order list. While the page arrives, orders of scheduled invoices are
+//! recorded; others are kept as observations if they are new.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,20 +13,21 @@ use crate::domain::time::UnixMillis;
 use crate::limit::Permit;
 use crate::provider::{ListItem, ListOrders, PageVisitor, Provider, ProviderError};
 
-/// Orders outside the schedule that are remembered; beyond that all are forgotten and judged anew.
+/// Maximum number of orders outside the schedule that are remembered; beyond that all are forgotten
+/// and judged again.
 const MOST_SEEN: usize = 1 << 16;
 
-/// What a page arriving and the poller both work on.
+/// State shared by the poller and the page being received.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) schedule: Schedule,
-    /// Orders outside the schedule that were judged and changed nothing: their fingerprint, and where they
-    /// stood in a list by position.
+    /// Orders outside the schedule that were judged and changed nothing: their fingerprint, and
+    /// their position in a list by position.
     seen: HashMap<u64, (u32, Option<u64>)>,
 }
 
 impl Shared {
-    /// This order changes nothing as long as its fingerprint is the same.
+    /// Records that this order changes nothing as long as its fingerprint is the same.
     pub(super) fn note_seen(&mut self, shown: &Shown) {
         if self.seen.len() >= MOST_SEEN {
             self.seen = HashMap::new();
@@ -35,7 +36,7 @@ impl Shared {
         self.seen.insert(order, (shown.fingerprint, shown.position));
     }
 
-    /// It is judged again when a page next shows it. Returns where it stood.
+    /// Has the order judged again when a page next shows it. Returns its position.
     pub(super) fn forget_seen(&mut self, order_id: &str) -> Option<u64> {
         let order = self.schedule.order_hash(order_id);
         self.seen.remove(&order).and_then(|(_, position)| position)
@@ -53,22 +54,22 @@ impl Shared {
     }
 }
 
-/// The lock is held for moments; a panic elsewhere leaves nothing half done in here.
+/// The lock is held only briefly, and a panic elsewhere leaves no partial change.
 pub(super) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a page showed of one order, to be judged.
+/// An order shown on a page, to be judged.
 #[derive(Debug)]
 pub(super) struct Shown {
-    /// Where it stands, in a list by position.
+    /// Its position, in a list by position.
     pub(super) position: Option<u64>,
     pub(super) observed: ObservedOrder,
-    /// Fingerprint of what was seen in passing.
+    /// Fingerprint of the list item.
     pub(super) fingerprint: u32,
 }
 
-/// A page, or part of one, as far as it came.
+/// A page, or the part of it that arrived.
 #[derive(Debug)]
 pub(super) struct Page {
     /// Its number in the schedule.
@@ -77,22 +78,22 @@ pub(super) struct Page {
     pub(super) summary: PageSummary,
     /// Entries that it showed.
     pub(super) slots: Vec<u32>,
-    /// Those of them that were polled by it, and nothing has changed.
+    /// The entries among them that the page polled without a change.
     pub(super) unchanged: Vec<u32>,
     pub(super) shown: Vec<Shown>,
 }
 
-/// What came of a request to the list.
+/// The outcome of a request to the list.
 pub(super) struct Listed {
     pub(super) request: ListRequest,
     pub(super) permit: Permit,
-    /// Decoded bytes, or why there was no whole page.
+    /// Number of decoded bytes, or why the page is incomplete.
     pub(super) result: Result<u64, ProviderError>,
     pub(super) total: Option<u64>,
     pub(super) page: Page,
 }
 
-/// Makes a request to the list of `provider`, which has one.
+/// Requests a page or the count from `provider`, which has a list.
 pub(super) async fn list(
     request: ListRequest,
     permit: Permit,
@@ -133,7 +134,7 @@ async fn fetch(
     Ok(end.bytes)
 }
 
-/// Fingerprint of an order on these terms in this state.
+/// Fingerprint of an order with these terms in this state.
 pub(super) fn fingerprint(terms: u32, state: OrderState) -> u32 {
     terms ^ (state as u32).wrapping_mul(0x9E37_79B9)
 }
@@ -142,9 +143,9 @@ struct Visitor<'a> {
     shared: &'a Mutex<Shared>,
     page: Page,
     all_final_so_far: bool,
-    /// As written, of the item seen last.
+    /// As written, of the last item.
     last_created: String,
-    /// Of the item that was wanted last.
+    /// Of the last selected item.
     fingerprint: u32,
 }
 

@@ -1,4 +1,4 @@
-//! From the schedule to the planner: what is due, in the order of turns, becomes requests.
+//! Passes due entries to the planner in the order of their turns.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl Poller {
             self.spans.clear_due();
             return;
         }
-        // Pages cover more at once, the more of it is known.
+        // A page covers more entries if all due entries are known first.
         let waits_for_more = self.queue.has_more() && shapes.page_limit > 0;
         if waits_for_more || !self.planner.wants_plan(count, now) {
             return;
@@ -36,7 +36,7 @@ impl Poller {
                 self.planner.plan_beside_sweep(&alone, now, count);
                 return;
             }
-            // In the order of their turns come those that no page shows.
+            // Then the entries that no page shows, in the order of their turns.
             let others = schedule.due_slots(tick(now)).to_vec();
             let is_other = |slot: &u32| schedule.entry(*slot).is_some_and(|e| !is_alone(e));
             let others = others.into_iter().filter(is_other);
@@ -45,7 +45,7 @@ impl Poller {
             schedule.turns(tick(now), most)
         };
         due.retain(|slot| {
-            // Once its time is over, a list that still shows it open is not taken at its word.
+            // After its expiry, a list that still shows the order open is not trusted.
             let may_wait = schedule.entry(*slot).filter(|e| e.may_be_watched(wall));
             let position = may_wait.and_then(Entry::position);
             let until = position.and_then(|at| self.planner.watched_until(at, now));

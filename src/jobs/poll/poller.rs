@@ -1,4 +1,4 @@
-//! The poller: its parts, and how it goes on from its start to its end.
+//! The poller: its parts, and its main loop from start to stop.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,19 +22,19 @@ use crate::domain::planner::{Planner, Shapes};
 use crate::domain::time::UnixMillis;
 use crate::provider::SpanCursor;
 
-/// On the way out, requests under way may take so long.
+/// Maximum time for requests in flight after a stop.
 pub const FINISH_WITHIN: Duration = Duration::from_secs(8);
-/// `run --once` does not wait longer than this for its turn.
+/// Maximum time that `run --once` waits for the rate limit.
 const ONCE_WAITS: Duration = Duration::from_secs(30);
 
-/// What a poller did so far.
+/// The result of a poller's pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PollCounts {
-    /// Requests that brought an answer.
+    /// Requests that were answered.
     pub answered: u64,
     /// Requests that failed.
-    pub could_not_ask: u64,
-    /// Due invoices left unasked.
+    pub failed_requests: u64,
+    /// Due invoices that were not polled.
     pub left: u64,
 }
 
@@ -42,7 +42,7 @@ pub struct PollCounts {
 pub struct Poller {
     pub(super) setup: PollSetup,
     pub(super) rng: fastrand::Rng,
-    /// The schedule, on which a page that arrives works as well.
+    /// The schedule, shared with the page being received.
     pub(super) shared: Arc<Mutex<Shared>>,
     pub(super) queue: QueueReader,
     pub(super) planner: Planner,
@@ -54,33 +54,33 @@ pub struct Poller {
     pub(super) pass: Pass,
 }
 
-/// Requests of a poller, from their rows to their answers.
+/// The requests of a poller, from loading their rows to their answers.
 pub(super) struct Requests {
     pub(super) loader: Loader,
     pub(super) fetcher: Fetcher,
-    /// The request to the list that is under way.
+    /// The request to the list in flight.
     pub(super) list: Option<BoxFuture<'static, Listed>>,
-    /// The request to the list by time that is under way, and what leads to the page after the last.
+    /// The request to the list by time in flight, and the cursor of the next page.
     pub(super) span: Option<BoxFuture<'static, SpanOutcome>>,
     pub(super) span_cursor: Option<SpanCursor>,
-    /// Where the provider keeps a ledger and no orders.
+    /// Where the provider has a ledger and no orders.
     pub(super) ledger: Option<LedgerReader>,
-    /// Whether the next request is for an order by its id, if one waits.
+    /// Whether a request for single orders goes next, if one waits.
     pub(super) list_was_last: bool,
 }
 
-/// How a poller goes on.
+/// The mode of a poller.
 #[derive(Default)]
 pub(super) struct Pass {
     pub(super) counts: PollCounts,
-    /// For one pass: only what was due then.
+    /// In a single pass: only what was due at this time.
     pub(super) once: Option<UnixMillis>,
-    /// On the way out: nothing more is read or asked.
+    /// After a stop: nothing more is read or requested.
     pub(super) is_finishing: bool,
 }
 
 impl Poller {
-    /// A poller that has asked nothing yet.
+    /// A poller that has made no request yet.
     pub fn new(setup: PollSetup) -> Self {
         let now = setup.clock.monotonic();
         let fetcher = Fetcher::new(
@@ -112,17 +112,17 @@ impl Poller {
         }
     }
 
-    /// Polls until `stop`, then finishes what is under way within `FINISH_WITHIN`.
+    /// Polls until `stop`, then finishes the requests in flight within `FINISH_WITHIN`.
     pub async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
-        // Made before each wait, not with it: what comes while something else is awaited counts.
+        // Created before the wait, so that a reload during another await counts.
         let reloaded = reload.notified();
         tokio::pin!(reloaded);
         let mut changed = self.setup.changed.clone();
         while !stop.is_cancelled() {
             self.run_turn().await;
             tokio::select! {
-                // A fixed order, or no simulated run could be repeated. What comes last is kept
-                // waiting by nobody: the others are rare.
+                // In a fixed order, so that simulated runs are repeatable. The last branch is not
+                // starved, since the others are rare.
                 biased;
                 () = stop.cancelled() => {}
                 () = &mut reloaded => {
@@ -138,7 +138,7 @@ impl Poller {
         self.finish().await;
     }
 
-    /// One pass: every invoice that is due now, requested ones too.
+    /// One pass: polls every invoice that is due now, including requested ones.
     pub async fn run_once(mut self) -> PollCounts {
         self.pass.once = Some(self.setup.clock.now());
         loop {
@@ -165,7 +165,7 @@ impl Poller {
         limiter.stop_reason().is_some() || self.writer.database.is_failing() || wait > ONCE_WAITS
     }
 
-    /// Finishes what is under way; what is not done in time is asked again after the next start.
+    /// Finishes the requests in flight; the rest is repeated after the next start.
     async fn finish(&mut self) {
         self.pass.is_finishing = true;
         self.requests.drop_waiting();
@@ -192,14 +192,14 @@ impl Poller {
 }
 
 impl Requests {
-    /// Whether nothing waits for its answer, or to be asked.
+    /// Whether nothing waits for an answer or a request.
     pub(super) fn is_idle(&self) -> bool {
         let ledger_is_idle = self.ledger.as_ref().is_none_or(LedgerReader::is_idle);
         let reads_lists = self.list.is_some() || self.span.is_some();
         self.loader.is_idle() && self.fetcher.is_idle() && !reads_lists && ledger_is_idle
     }
 
-    /// What was not begun yet is not begun any more.
+    /// Drops everything that was not begun yet.
     fn drop_waiting(&mut self) {
         self.loader.clear();
         self.list = None;

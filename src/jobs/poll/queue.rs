@@ -1,5 +1,5 @@
-//! From the queue of plans in the database to the schedule: what became due, what programs inserted,
-//! and what they nudged.
+//! Reads the queue of plans from the database into the schedule: due rows, inserted rows, and
+//! nudged rows.
 
 use std::time::Duration;
 
@@ -10,38 +10,38 @@ use crate::store::{DueRow, ListBeginning, QueuePlace, Store, StoreError};
 
 /// Rows read at a time.
 const CHUNK: u32 = 2_000;
-/// Plans so old are read once more: their writer may have committed late.
+/// Plans within this time are read again: their writer may have committed late.
 const LAG: Duration = Duration::from_secs(2);
-/// And so often those that are older yet: a writer that waits for the lock commits the plan that it made
-/// before, up to ten seconds late.
+/// How often older plans are read again: a writer that waited for the lock commits a plan up to ten
+/// seconds old.
 const READ_BACK_EVERY: Duration = Duration::from_secs(10);
 const READ_BACK: Duration = Duration::from_secs(30);
 
 const LAST_ID: InvoiceId = InvoiceId(i64::MAX);
 
-/// How far the queue has been read.
+/// The progress of reading the queue.
 #[derive(Debug, Default)]
 pub(super) struct QueueReader {
     /// Whether anything was read yet.
     begun: bool,
     /// All plans up to here have been read.
     cursor: QueuePlace,
-    /// Nudges up to this id have been read, in a round that goes on.
+    /// In a round of reading nudges: nudges up to this id have been read.
     nudges_to: Option<InvoiceId>,
     highest_id: InvoiceId,
-    /// More is there already.
+    /// Whether more rows can be read now.
     goes_on: bool,
-    /// Nothing is due before, unless somebody writes to the database.
+    /// Nothing is due before this time, unless a program writes to the database.
     not_before: Duration,
     /// When the cursor is next set back.
     read_back_at: Duration,
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) rows: Vec<DueRow>,
-    /// At the first read: how the account's list was known.
+    /// At the first read: the stored knowledge of the account's list.
     pub(super) beginning: Option<ListBeginning>,
 }
 
@@ -51,17 +51,17 @@ impl QueueReader {
         self.goes_on || now >= self.not_before
     }
 
-    /// Whether all that is due was read.
+    /// Whether all due rows were read.
     pub(super) fn has_read_all(&self) -> bool {
         self.begun && !self.goes_on
     }
 
-    /// Whether more is there already.
+    /// Whether more rows can be read now.
     pub(super) fn has_more(&self) -> bool {
         self.goes_on
     }
 
-    /// When to read again, if nobody writes to the database.
+    /// When to read again, if no program writes to the database.
     pub(super) fn not_before(&self) -> Duration {
         self.not_before
     }
@@ -71,17 +71,17 @@ impl QueueReader {
         self.cursor.at
     }
 
-    /// Something may be due at `at`: a rest that is longer ends early.
+    /// Shortens the pause, because something may be due at `at`.
     pub(super) fn read_again_at(&mut self, at: Duration) {
         self.not_before = self.not_before.min(at);
     }
 
-    /// The database failed: not again before `at`.
+    /// Reads nothing before `at`, because the database failed.
     pub(super) fn wait_until(&mut self, at: Duration) {
         self.not_before = at;
     }
 
-    /// Now and then goes back to what may have been written late.
+    /// Occasionally moves the cursor back to read plans that were committed late.
     pub(super) fn step_back(&mut self, wall: UnixMillis, now: Duration) {
         if !self.goes_on && now >= self.read_back_at {
             self.read_back_at = now + READ_BACK_EVERY;
@@ -93,7 +93,7 @@ impl QueueReader {
         }
     }
 
-    /// Reads the next rows that are due at `wall`. `takes_new`: also those inserted since the last
+    /// Reads the next rows that are due at `wall`. `takes_new`: also rows inserted since the last
     /// read.
     pub(super) async fn read(
         &mut self,
@@ -122,14 +122,14 @@ impl QueueReader {
                 rows.extend(new.into_iter().filter(|row| row.next_poll_at <= wall));
             }
         } else {
-            // Behind a million that are overdue the newest would come last.
+            // Otherwise the newest rows would come after a million overdue ones.
             let newest = InvoiceId((highest_id.0 - i64::from(CHUNK)).max(0));
             let new = store.inserted_after(account, newest, CHUNK).await?;
             rows.extend(new.into_iter().filter(|row| row.next_poll_at <= wall));
         }
         let due = store.due_after(account, self.cursor, wall, CHUNK).await?;
-        // Noted once all is read, and taken in before anything else can fail: what is passed over
-        // here is read by nobody again.
+        // Recorded once everything is read, and used before anything else can fail: rows skipped
+        // here are not read again.
         let is_first = !std::mem::replace(&mut self.begun, true);
         self.highest_id = highest_id;
         self.nudges_to = nudges_to;
@@ -152,7 +152,7 @@ impl QueueReader {
         })
     }
 
-    /// Nudges are plans for 0, long passed by.
+    /// Reads nudges, which are plans for time 0, before the cursor.
     async fn read_nudged(
         &self,
         store: &dyn Store,
@@ -171,7 +171,7 @@ impl QueueReader {
         store.due_after(account, after, UnixMillis(0), CHUNK).await
     }
 
-    /// After the last rows: rests until the next plan.
+    /// After the last rows: pauses until the next plan.
     pub(super) async fn rest_until_next_plan(
         &mut self,
         store: &dyn Store,
@@ -181,14 +181,14 @@ impl QueueReader {
     ) -> Result<(), StoreError> {
         let next = store.next_plan(account, wall).await?;
         let until_next = next.map_or(LONGEST_NAP, |at| at.since(wall));
-        // Plans that come thick and fast are taken in together.
+        // Plans at short intervals are read together.
         let rest = until_next.clamp(at_least.min(LONGEST_NAP), LONGEST_NAP);
         self.not_before = now + rest;
         Ok(())
     }
 }
 
-/// The last id of a chunk that is full: more may follow.
+/// The last id of a full chunk, after which more may follow.
 fn last_of_full(rows: &[DueRow]) -> Option<InvoiceId> {
     let last = rows.last().filter(|_| rows.len() == CHUNK as usize)?;
     Some(last.id)

@@ -1,4 +1,4 @@
-//! How an account stands, as written to the database for `why`, `stats` and others who only read.
+//! Writes the state of an account to the database, for `why`, `stats` and other read-only commands.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::store::{AccountRecord, ListRecord};
 /// The record is refreshed this often while nothing changes.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 
-/// What is known, and what of it has been written.
+/// The known state, and which part of it has been written.
 #[derive(Debug)]
 pub(super) struct AccountRecorder {
     /// Why it is stopped, as last reported.
@@ -22,15 +22,15 @@ pub(super) struct AccountRecorder {
     last_success_at: Option<UnixMillis>,
     last_failure: Option<(UnixMillis, String)>,
     written_state: Option<AccountState>,
-    /// Whether a success, and a failure, has been written yet: the first is worth a record of its own.
+    /// Whether a success and a failure have been written yet: the first of each is written at once.
     written_once: WrittenOnce,
     written_at: Duration,
     has_unwritten: bool,
-    /// The order list, as far as it was read.
+    /// What is known of the order list.
     list: ListRecord,
 }
 
-/// What has been written yet.
+/// What has been written so far.
 #[derive(Debug, Default)]
 struct WrittenOnce {
     success: bool,
@@ -63,7 +63,7 @@ impl AccountRecorder {
         self.has_unwritten = true;
     }
 
-    /// Whether the account stopped or works again since that was last reported.
+    /// Whether the account stopped or recovered since the last report.
     pub(super) fn has_stop_changed(&self, stop: Option<StopReason>) -> bool {
         self.stop != stop
     }
@@ -73,19 +73,19 @@ impl AccountRecorder {
         self.since = now;
     }
 
-    /// A page of the list was read to its end.
+    /// Records a page of the list that was read completely.
     pub(super) fn note_page(&mut self, page: &PageSummary, now: UnixMillis) {
         self.list.read_at = Some(now);
         self.list.read_from = i64::try_from(page.offset).ok();
         self.list.read_to = i64::try_from(page.offset + page.items).ok();
     }
 
-    /// A page of a list by time was read to its end.
+    /// Records a page of a list by time that was read completely.
     pub(super) fn read_span(&mut self, now: UnixMillis) {
         self.list.read_at = Some(now);
     }
 
-    /// What else is known of the list, as the record is written. `is_caught_up`: no poll is overdue.
+    /// Adds the other fields of the list's record. `is_caught_up`: no poll is overdue.
     pub(super) fn describe_list(
         &mut self,
         positions: &Positions,
@@ -104,7 +104,8 @@ impl AccountRecorder {
         self.list.clone()
     }
 
-    /// The record to write, when the state has changed or the last one is old; counts as written.
+    /// Takes the record to write if the state has changed or the last record is old; it then counts
+    /// as written.
     pub(super) fn take_record(
         &mut self,
         account: &AccountName,

@@ -1,5 +1,5 @@
-//! Refunds: an order says how much of it was returned, a list says by which refunds, and each of them
-//! is to be told once.
+//! Matches refunds: an order reports the refunded sum, a list reports the single refunds, and each
+//! of them is recorded once.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ use crate::provider::Refund;
 use crate::store::{DueRow, StoreError};
 
 impl Poller {
-    /// Judges refunds that lists showed. An invoice that is not paid yet is polled: its order tells of
-    /// both.
+    /// Judges refunds that lists showed. An invoice that is not paid yet is polled, because its
+    /// order shows both payment and refund.
     pub(super) async fn match_refunds(&mut self) -> Result<(), StoreError> {
         while !self.unmatched.refunds.is_empty() {
             let most = self.unmatched.refunds.waiting.len().min(BATCH);
@@ -45,7 +45,7 @@ impl Poller {
                     self.judge_refunds(invoice, transactions, source);
                 }
             }
-            // Orders of others.
+            // Orders without an invoice.
             for (_, transactions) in by_order.into_values() {
                 self.unmatched.refunds.note_known(&transactions);
             }
@@ -92,7 +92,7 @@ impl Poller {
         }
     }
 
-    /// Has the order itself asked for, as soon as may be.
+    /// Plans a request for the order itself as soon as possible.
     fn poll_alone(&mut self, invoice: &Invoice) {
         let now = tick(self.setup.clock.monotonic());
         let mut shared = lock(&self.shared);

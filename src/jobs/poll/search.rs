@@ -1,8 +1,8 @@
 //! Searches for the order of one invoice by its external id: before a creation is repeated that the
-//! provider would take for another one, and for orders that the shop made itself.
+//! provider would treat as a new one, and for orders that the shop created itself.
 //!
-//! A list by time is read page by page, to the end of the span: what it does not show is not there. Each
-//! page after the first waits for the account's rate limit.
+//! A list by time is read page by page to the end of the span; an order that it does not show does
+//! not exist. Each page after the first waits for the account's rate limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::domain::time::UnixMillis;
 use crate::limit::SharedLimiter;
 use crate::provider::{ClockDifference, ListByTime, Provider, ProviderError, SpanKind, TimeSpan};
 
-/// An order that the shop made itself is looked for from so long before its row on: no order can be
-/// paid for longer.
+/// An order created by the shop is searched for from this long before its row was inserted: no
+/// order can be paid for longer.
 const LONGEST_LIFE: Duration = Duration::from_hours(31 * 24);
-/// How exactly the provider's clock is known: it tells whole seconds, some time after it read them.
+/// Accuracy of the provider's clock: it reports whole seconds, some time after reading them.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// Searches in the name of one account.
+/// Searches on behalf of one account.
 pub(super) struct Searcher<'a> {
     pub(super) provider: &'a dyn Provider,
     pub(super) clock: &'a Arc<dyn Clock>,
@@ -38,8 +38,8 @@ fn list_of_created(provider: &dyn Provider) -> Option<&dyn ListByTime> {
 }
 
 impl Searcher<'_> {
-    /// The order that an earlier request for the invoice's creation made. One made before the creation
-    /// was first sent is none of ours.
+    /// The order made by an earlier request for the invoice's creation. An order made before the
+    /// creation was first sent is not ours.
     pub(super) async fn find_created(
         &self,
         invoice: &Invoice,
@@ -50,7 +50,7 @@ impl Searcher<'_> {
         Ok(found.filter(|order| order.created_at.is_some_and(|at| at >= from)))
     }
 
-    /// The order that the shop made itself for the invoice.
+    /// The order that the shop created for the invoice.
     pub(super) async fn find_followed(
         &self,
         invoice: &Invoice,
@@ -75,8 +75,7 @@ impl Searcher<'_> {
         }
     }
 
-    /// Of several orders the one that money came for, else the one that can still be paid, else the
-    /// youngest.
+    /// Of several orders: one with money, else one that can still be paid, else the newest.
     async fn read_span(
         &self,
         list: &dyn ListByTime,
@@ -124,7 +123,7 @@ impl Searcher<'_> {
         }
     }
 
-    /// A moment of our clock as the provider's clock shows it.
+    /// A time of our clock converted to the provider's clock.
     fn by_their_clock(&self, ours: UnixMillis) -> UnixMillis {
         match self.provider.clock_difference() {
             Some(ClockDifference::Ahead(by)) => ours.plus(by),

@@ -1,4 +1,4 @@
-//! What came back, and what follows: the limits learn of it, invoices are decided, decisions written.
+//! Handles completed requests: updates the limits, decides invoices, writes decisions.
 
 use std::time::Duration;
 
@@ -11,16 +11,17 @@ use super::writer::{Decided, WriteOutcome};
 use crate::domain::decide::{Decision, decide_by};
 use crate::domain::invoice::Invoice;
 use crate::domain::observation::{Observation, OrderState};
+use crate::domain::reschedule::PollOutcome;
 use crate::domain::state::{Status, reason};
 use crate::limit::{Permit, StopReason};
 use crate::provider::ProviderError;
 use crate::store::Written;
 
-/// An invoice whose plan the database refuses is polled again after so long.
+/// Delay until the next poll of an invoice whose plan the database refuses.
 const UNWRITABLE_AGAIN: Duration = Duration::from_hours(1);
 
 impl Poller {
-    /// A request that is none to the list came back.
+    /// Accepts the answer of a request other than to the list.
     pub(super) fn accept_answer(&mut self, asked: FetchOutcome) {
         self.meter_asked(&asked);
         let FetchOutcome {
@@ -50,7 +51,7 @@ impl Poller {
         }
     }
 
-    /// Gives a permit back, and notes how the account stands.
+    /// Returns a permit, and records the state of the account.
     pub(super) fn settle(
         &mut self,
         permit: &Permit,
@@ -72,14 +73,14 @@ impl Poller {
             }
             Err(error) => {
                 self.recorder.note_failure(wall, error.to_string());
-                self.pass.counts.could_not_ask += 1;
+                self.pass.counts.failed_requests += 1;
             }
         }
         self.report_stop();
     }
 
-    /// A request failed. Where one order may have spoilt it for the others, each half is asked about
-    /// by itself.
+    /// Handles a failed request. If one order may have caused the failure for the others, the two
+    /// halves are requested separately.
     fn retry_or_postpone(&mut self, mut invoices: Group, error: &ProviderError, is_blamed: bool) {
         if is_blamed && invoices.len() > 1 && !self.pass.is_finishing {
             let other_half = invoices.split_off(invoices.len() / 2);
@@ -92,8 +93,8 @@ impl Poller {
         }
     }
 
-    /// The list has the amounts of a payment that single polls do not tell. The place of the order
-    /// there follows from when it was made.
+    /// Requests the amounts of a payment from the list, where polls of single orders do not have
+    /// them. The order's position in the list follows from its creation time.
     fn want_paid_amount(&mut self, invoice: &Invoice, observation: &Observation) {
         if let Observation::Seen(seen) = observation
             && seen.lacks_paid_amount()
@@ -107,8 +108,7 @@ impl Poller {
         }
     }
 
-    /// Reports that the account stopped or works again, whoever of those who ask in its name found
-    /// out.
+    /// Reports that the account stopped or recovered, whichever user of the limiter noticed it.
     pub(super) fn report_stop(&mut self) {
         let limiter = self.setup.limiter.lock();
         let stop = limiter.stop_reason();
@@ -148,56 +148,42 @@ impl Poller {
             self.setup.provider.name(),
             observation,
         );
-        let schedule = &mut decision.row.schedule;
-        schedule.last_polled_at = Some(now);
-        schedule.polls += 1;
-        schedule.failures = 0;
-        schedule.last_error = None;
-        let roll = self.rng.f64();
-        let next = self.setup.cadence.next_look(&decision.row, now, roll);
-        decision.row.schedule.next_poll_at = if paid_already { Some(now) } else { next };
+        let outcome = if paid_already {
+            PollOutcome::CreatedPaid
+        } else {
+            PollOutcome::Answered
+        };
+        let (cadence, roll) = (&self.setup.cadence, self.rng.f64());
+        cadence.reschedule(&mut decision.row, outcome, now, roll);
         self.keep_decision(invoice, decision);
     }
 
-    /// A poll that failed moves the next one on, and nothing else.
+    /// Moves the next poll of a failed one, and changes nothing else.
     fn postpone_poll(&mut self, invoice: Box<Invoice>, error: &ProviderError, is_blamed: bool) {
         tracing::debug!(account = %invoice.account, external_id = %invoice.external_id, %error, "request failed");
-        let now = self.setup.clock.now();
-        let mut row = invoice.clone();
-        row.schedule.last_error = Some(error.to_string());
-        if is_blamed {
-            row.schedule.failures += 1;
-        }
-        let roll = self.rng.f64();
-        let next = if is_blamed {
-            self.setup.cadence.after_failure(&row, now, roll)
-        } else {
-            self.setup.cadence.after_trouble(&row, now, roll)
+        let outcome = PollOutcome::Failed {
+            error: &error.to_string(),
+            is_order_at_fault: is_blamed,
         };
-        row.schedule.next_poll_at = Some(next);
-        self.keep_plan_change(invoice, row);
+        self.reschedule(invoice, outcome);
     }
 
-    /// Nothing to ask for: the next poll is planned all the same, for a person may change that.
+    /// Plans the next poll although there is nothing to request, since a person may change that.
     pub(super) fn plan_next_poll(&mut self, invoice: Box<Invoice>) {
-        let now = self.setup.clock.now();
-        let mut row = invoice.clone();
-        let roll = self.rng.f64();
-        row.schedule.next_poll_at = self.setup.cadence.next_look(&row, now, roll);
-        self.keep_plan_change(invoice, row);
+        self.reschedule(invoice, PollOutcome::NotPolled);
     }
 
-    /// A reading that told of many counted as a poll of this one, and nothing has changed.
+    /// A reading that covered many orders counted as a poll of this one, and nothing has changed.
     pub(super) fn plan_polled(&mut self, invoice: Box<Invoice>) {
-        let now = self.setup.clock.now();
-        let mut row = invoice.clone();
-        let roll = self.rng.f64();
-        row.schedule.last_polled_at = Some(now);
-        row.schedule.next_poll_at = self.setup.cadence.next_look(&row, now, roll);
-        self.keep_plan_change(invoice, row);
+        self.reschedule(invoice, PollOutcome::Unchanged);
     }
 
-    fn keep_plan_change(&mut self, invoice: Box<Invoice>, row: Box<Invoice>) {
+    /// A decision that changes only the plan.
+    fn reschedule(&mut self, invoice: Box<Invoice>, outcome: PollOutcome<'_>) {
+        let now = self.setup.clock.now();
+        let mut row = invoice.clone();
+        let (cadence, roll) = (&self.setup.cadence, self.rng.f64());
+        cadence.reschedule(&mut row, outcome, now, roll);
         let decision = Decision {
             based_on_version: invoice.version,
             based_on_next_poll_at: invoice.schedule.next_poll_at,
@@ -218,7 +204,7 @@ impl Poller {
 
     // ----------------------------------------------------------------------------- writing
 
-    /// Begins to write, if it is time. What nobody else joins any more does not wait for company.
+    /// Begins to write, if it is time. If nothing else can join the batch, it is written at once.
     pub(super) fn start_commit(&mut self) {
         self.writer.start_commit(self.requests.is_idle());
         if self.writer.is_writing() || self.writer.database.is_failing() {
@@ -280,13 +266,14 @@ impl Poller {
         let Decided { invoice, decision } = decided;
         tracing::error!(account = %invoice.account, external_id = %invoice.external_id, error = why, "decision refused by the database; the invoice is polled again later");
         if invoice.facts.status == Status::Requested && decision.event.is_some() {
-            // The order that came back belongs to another invoice already.
+            // The order that was returned belongs to another invoice already.
             let observed_at = self.setup.clock.now();
             self.decide_invoice(invoice, Observation::CreationConflict { observed_at });
         } else if decision.facts_changed {
             self.postpone_poll(invoice, &ProviderError::Malformed(why), true);
         } else {
-            // Not even its plan can be written: here it waits, or it would spin.
+            // Not even its plan can be written: it waits here, since it would otherwise be polled
+            // in a loop.
             let again = tick(self.setup.clock.monotonic() + UNWRITABLE_AGAIN);
             let schedule = &mut lock(&self.shared).schedule;
             if let Some(slot) = schedule.slot_of(&invoice) {
@@ -296,7 +283,7 @@ impl Poller {
     }
 }
 
-/// Whether an order can be the cause: the account's own troubles are nobody's fault.
+/// Whether the order can be the cause, and not only the account.
 fn blames_order(error: &ProviderError) -> bool {
     match error {
         ProviderError::RateLimited { .. } => false,
@@ -308,7 +295,7 @@ fn blames_order(error: &ProviderError) -> bool {
     }
 }
 
-/// Reports what happened: a change of state, or something odd that changed none.
+/// Logs what happened: a transition, or an anomaly without one.
 fn log_decision(before: &Invoice, decision: &Decision) {
     let (row, facts) = (&decision.row, &decision.row.facts);
     let order_id = facts

@@ -1,4 +1,4 @@
-//! What a poller is made of.
+//! The dependencies of a poller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::metrics::AccountMeter;
 use crate::provider::{FetchOrders, KeyReader, ListByTime, ListOrders, Provider, SpanKind};
 use crate::store::Store;
 
-/// What a poller is made of.
+/// The dependencies of a poller.
 pub struct PollSetup {
     /// The account.
     pub account: AccountName,
@@ -32,25 +32,25 @@ pub struct PollSetup {
     pub clock: Arc<dyn Clock>,
     /// When to poll.
     pub cadence: Cadence,
-    /// "Not found" counts after this.
+    /// Time after which "not found" counts.
     pub not_found_grace: Duration,
-    /// What the configuration has to say in decisions.
+    /// The settings that affect decisions.
     pub rules: Rules,
     /// New rows are noticed at most this late.
     pub intake_interval: Duration,
-    /// The account's limits, shared by all who ask in its name.
+    /// The account's limits, shared by all that make requests on its behalf.
     pub limiter: SharedLimiter,
     /// Which requests it may make.
     pub strategy: Strategy,
-    /// Decoded bytes a second for pages beyond what is due; 0 = none beyond.
+    /// Decoded bytes per second for pages beyond due entries; 0 = no such pages.
     pub list_bytes_per_second: u64,
     /// Wakes the feed after a commit.
     pub committed: Arc<Notify>,
-    /// Somebody wrote to the database: what is due may be more than was planned.
+    /// Signals a write to the database: more may be due than was planned.
     pub changed: Receiver<()>,
-    /// Beats at each turn.
+    /// Updated at each turn.
     pub heartbeat: Heartbeat,
-    /// Where the account's state is put up.
+    /// Where the account's status line is set.
     pub board: Board,
     /// Where its work is counted.
     pub meter: AccountMeter,
@@ -59,13 +59,13 @@ pub struct PollSetup {
 }
 
 impl PollSetup {
-    /// What the planner of this account works by.
+    /// The parameters of this account's planner.
     pub(super) fn terms(&self) -> Terms {
         let fetches = self.provider.fetches().map(FetchOrders::batch_limit);
         let page_limit = self.provider.lists().map(ListOrders::page_limit);
         let by_id = fetches.filter(|_| self.strategy != Strategy::List);
         let by_page = page_limit.filter(|_| self.strategy != Strategy::Single);
-        // What a strategy leaves nothing of is asked for in the way there is.
+        // If the strategy leaves no kind of request, the available kinds are used.
         let (by_id, by_page) = if by_id.is_none() && by_page.is_none() {
             (fetches, page_limit)
         } else {
@@ -83,12 +83,12 @@ impl PollSetup {
         }
     }
 
-    /// What the planner of its list by time works by.
+    /// The parameters of the planner of its list by time.
     pub(super) fn span_terms(&self) -> SpanTerms {
         let list = self.provider.lists_by_time();
         let lists = |kind| list.is_some_and(|list| list.lists_by(kind));
         let may_list = self.strategy != Strategy::Single;
-        // Batches and positions tell of more at once.
+        // Batches and positions cover more orders at once.
         let polls_alone = self.provider.lists().is_none()
             && self
                 .provider

@@ -1,5 +1,5 @@
-//! One page of a span on its way: what it shows of scheduled invoices is noted, the rest is kept as
-//! observations where it is new.
+//! One page of a span. Orders of scheduled invoices are recorded; others are kept as observations
+//! if they are new.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use crate::domain::time::UnixMillis;
 use crate::limit::{Permit, SharedLimiter};
 use crate::provider::{Provider, ProviderError, Refund, SpanCursor, SpanKind, TimeSpan};
 
-/// What came of a request for a page of a span.
+/// The outcome of a request for a page of a span.
 pub(super) struct SpanOutcome {
     pub(super) request: SpanRequest,
     pub(super) permit: Permit,
@@ -23,19 +23,19 @@ pub(super) struct SpanOutcome {
     pub(super) result: Result<SpanShown, ProviderError>,
 }
 
-/// What a page of a span showed.
+/// The content of a page of a span.
 #[derive(Debug, Default)]
 pub(super) struct SpanShown {
     pub(super) items: u64,
     pub(super) bytes: u64,
     pub(super) next: Option<SpanCursor>,
-    /// Entries that it showed.
+    /// Entries shown on it.
     pub(super) slots: Vec<u32>,
-    /// How many of them it polled.
+    /// Number of entries that it polled.
     pub(super) polled: usize,
-    /// Those of them about which nothing has changed.
+    /// The entries among them that have not changed.
     pub(super) unchanged: Vec<u32>,
-    /// To be judged.
+    /// Orders to be judged.
     pub(super) shown: Vec<Shown>,
     pub(super) refunds: Vec<Refund>,
 }
@@ -119,14 +119,14 @@ impl SpanReader {
                 read.sort(order, &mut shared);
             }
         }
-        // Of several orders with one external id, that which money came for.
+        // Of several orders with one external id, the one with money.
         read.shown.sort_by_key(|one| rank(one.observed.state));
         self.itemize_all(&mut read.shown).await;
         Ok(read)
     }
 
-    /// Asks for the refunds of those that tell no more than their sum. One that cannot be asked about
-    /// is left to the next reading.
+    /// Requests the refunds of orders that report only their sum. If a request fails, the next
+    /// reading repeats it.
     async fn itemize_all(&self, shown: &mut Vec<Shown>) {
         for mut one in std::mem::take(shown) {
             let observed = &mut one.observed;
@@ -146,7 +146,7 @@ impl SpanReader {
     }
 }
 
-/// Which of several orders an invoice is about that knows none yet, the first of them.
+/// Ranks several orders that match an invoice without an order id; the first one is taken.
 fn rank(state: OrderState) -> u8 {
     match state {
         OrderState::Paid => 0,
@@ -157,7 +157,7 @@ fn rank(state: OrderState) -> u8 {
 }
 
 impl SpanShown {
-    /// Notes an order of the page where it is scheduled, and keeps it where it has to be judged.
+    /// Records an order of the page if it is scheduled, and keeps it if it has to be judged.
     fn sort(&mut self, observed: ObservedOrder, shared: &mut Shared) {
         let schedule = &shared.schedule;
         let external_id = observed.external_id.as_ref().map(|id| id.0.as_str());
@@ -171,7 +171,7 @@ impl SpanShown {
             let entry = schedule.entry(slot).filter(|entry| !entry.is_in_hand());
             let Some(entry) = entry else { return };
             self.polled += 1;
-            // What is told of an order for the first time, such as its end, is kept.
+            // Information reported for the first time, such as the expiry, is kept.
             let is_known = entry.trust != Trust::New && entry.kind == EntryKind::Open;
             if is_known && observed.state == OrderState::Open && entry.terms == terms {
                 self.unchanged.push(slot);

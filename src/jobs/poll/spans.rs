@@ -1,5 +1,5 @@
-//! Reading the list by time: what is due is told of by readings where that is cheaper, one page of a
-//! span at a time.
+//! Reads the list by time, one page of a span at a time, where that covers due entries more
+//! cheaply.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::domain::transaction::TransactionStatus;
 use crate::provider::ClockDifference;
 use crate::store::StoreError;
 
-/// The state of an open order is asked for this often at most, beside readings of payments.
+/// The state of an open order is requested at most this often, besides readings of payments.
 const STATES_EVERY: Duration = Duration::from_secs(20);
-/// One request in so many asks for states.
+/// One request in this many is for states.
 const BUDGET_OF_STATES: f64 = 10.0;
-/// Orders that one page of a list by time holds, about.
+/// Approximate number of orders on a page of a list by time.
 const STATES_ON_A_PAGE: usize = 100;
 
 impl Poller {
-    /// Leaves to readings of the list by time what they tell of more cheaply. Returns the entries of
-    /// `due` that are left to other requests.
+    /// Removes from `due` the entries that readings of the list by time cover more cheaply. Returns
+    /// those left to other requests.
     pub(super) fn plan_spans(
         &mut self,
         mut due: Vec<u32>,
@@ -66,8 +66,9 @@ impl Poller {
         due
     }
 
-    /// How long readings of payments stand for polls of an open order. They do not tell that it was
-    /// cancelled or that its money is held, so its state is asked for too, with a tenth of the budget.
+    /// How long readings of payments replace polls of an open order. They do not show that it was
+    /// cancelled or that its money is held, so its state is requested too, with a tenth of the rate
+    /// limit.
     fn state_interval(&self, orders: usize) -> Duration {
         let pages = orders.div_ceil(STATES_ON_A_PAGE);
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
@@ -78,7 +79,7 @@ impl Poller {
         of_page.saturating_mul(pages).max(STATES_EVERY)
     }
 
-    /// Takes out of `due` whom readings of payments tell of.
+    /// Removes from `due` the entries covered by readings of payments.
     fn leave_to_payments(&mut self, due: &mut Vec<u32>, schedule: &mut Schedule, now: Duration) {
         let wall = self.setup.clock.now();
         let begun = self.moment(now);
@@ -88,7 +89,8 @@ impl Poller {
             .copied()
             .filter(|slot| {
                 let entry = schedule.entry(*slot);
-                let known_at = entry.and_then(|entry| entry.told_by_payments_since(wall, patience));
+                let known_at =
+                    entry.and_then(|entry| entry.covered_by_payments_since(wall, patience));
                 known_at.is_some_and(|at| self.spans.reaches(self.their_time(at), begun))
             })
             .collect();
@@ -107,8 +109,8 @@ impl Poller {
         due.retain(|slot| !told.contains(slot));
     }
 
-    /// These are not paid, as the last reading of payments told: a poll that changes nothing. The rows
-    /// of those that have ended need another plan all the same.
+    /// Records that these are not paid, as the last reading of payments showed: a poll that changes
+    /// nothing. Those that have ended still need another plan in their rows.
     fn note_polled_by_payments(
         &mut self,
         due: &[u32],
@@ -130,14 +132,14 @@ impl Poller {
             }
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
             let cadence = &self.setup.cadence;
-            let next = cadence.next_look_while_open(created_at, expiry, wall, roll);
+            let next = cadence.next_poll_while_open(created_at, expiry, wall, roll);
             schedule.postpone(*slot, tick(now + next.since(wall)));
         }
         self.unmatched.told.extend(schedule.take_turns(&ended));
     }
 
-    /// Takes out of `due` who is known by the external id alone. Returns when the first row of them was
-    /// inserted.
+    /// Removes from `due` the entries known only by their external id. Returns when the first of
+    /// their rows was inserted.
     fn leave_to_search(&self, due: &mut Vec<u32>, schedule: &Schedule) -> Option<UnixMillis> {
         let mut first = None;
         due.retain(|slot| {
@@ -151,9 +153,9 @@ impl Poller {
         first
     }
 
-    /// Begins the next request to the list by time, if one is wanted and the limits allow it. Refunds
-    /// and payments come first, since they take no more than half of the budget; else those for what is
-    /// due could go on for ever.
+    /// Begins the next request to the list by time, if one is needed and the limits allow it.
+    /// Refunds and payments come first, since they take no more than half of the rate limit;
+    /// requests for due entries could otherwise delay them without end.
     pub(super) async fn begin_span_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
@@ -210,7 +212,7 @@ impl Poller {
         self.requests.span = Some(reader.read(request, cursor, permit).boxed());
     }
 
-    /// Takes in a page of a span that came back.
+    /// Accepts a page of a span.
     pub(super) fn accept_span_answer(&mut self, outcome: SpanOutcome) {
         self.meter_span(&outcome);
         let now = self.setup.clock.monotonic();
@@ -265,8 +267,8 @@ impl Poller {
         self.planner.plan_again();
     }
 
-    /// A complete search did not show these. That proves nothing, since their orders may be made yet:
-    /// they are looked for again in their time.
+    /// A complete search did not show these. That proves nothing, since their orders may still be
+    /// created: they are searched for again at their next poll.
     fn put_off_followed(&self, schedule: &mut Schedule, source: Source, now: Duration) {
         let wall = self.setup.clock.now();
         let cadence = &self.setup.cadence;
@@ -276,7 +278,7 @@ impl Poller {
             });
             let Some(entry) = followed else { continue };
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
-            let next = cadence.next_look_while_open(created_at, expiry, wall, source.roll);
+            let next = cadence.next_poll_while_open(created_at, expiry, wall, source.roll);
             let due = match self.pass.once {
                 Some(_) => Tick::MAX - 1,
                 None => tick(now + next.since(wall)),
@@ -307,7 +309,7 @@ impl Poller {
             let slot = lock(&self.shared).schedule.slot_of(&invoice);
             let is_in_hand = slot.is_some_and(|slot| gone.remove(&slot));
             if is_in_hand && invoice.schedule.is_nudged() {
-                // A program asks for a poll begun after that.
+                // A program requested a poll that begins after that.
                 slot.inspect(|slot| lock(&self.shared).schedule.remove(*slot));
                 self.read_again_in(Duration::ZERO);
             } else if is_in_hand {
@@ -337,7 +339,7 @@ impl Poller {
         }
     }
 
-    /// A moment of our clock by the provider's.
+    /// A time of our clock converted to the provider's clock.
     fn their_time(&self, ours: UnixMillis) -> UnixMillis {
         match self.setup.provider.clock_difference() {
             Some(ClockDifference::Ahead(by)) => ours.plus(by),

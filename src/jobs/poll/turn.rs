@@ -1,11 +1,11 @@
-//! One turn of a poller: read what became due, judge what pages showed, plan, begin what the limits
-//! allow, write.
+//! One turn of a poller: read due rows, judge what pages showed, plan, begin what the limits allow,
+//! and write.
 
 use super::poller::Poller;
 use crate::store::StoreError;
 
 impl Poller {
-    /// Does all that can be done now.
+    /// Does everything that can be done now.
     pub(super) async fn run_turn(&mut self) {
         if let Err(error) = self.refresh().await {
             let now = self.setup.clock.monotonic();
@@ -35,7 +35,7 @@ impl Poller {
         if !self.writer.database.is_failing() {
             self.begin_list_request().await?;
             self.begin_span_request().await?;
-            self.begin_ledger_request();
+            self.begin_ledger_request().await?;
         }
         if self.writer.database.is_failing() && self.has_nothing_to_load() {
             self.writer.database.note_load();

@@ -1,4 +1,4 @@
-//! What pages showed and nobody has judged yet.
+//! What pages showed and has not been judged yet.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -9,10 +9,11 @@ use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Transaction, TransactionStatus};
 use crate::provider::Refund;
 
-/// Refunds that are remembered as told; beyond that all are forgotten and matched anew.
+/// Maximum number of refunds remembered as recorded; beyond that all are forgotten and matched
+/// again.
 const MOST_KNOWN: usize = 1 << 16;
 
-/// What pages showed and nobody has judged yet.
+/// What pages showed and has not been judged yet.
 #[derive(Default)]
 pub(super) struct Unmatched {
     pub(super) shown: VecDeque<(Source, Shown)>,
@@ -21,19 +22,19 @@ pub(super) struct Unmatched {
     pub(super) told: Vec<ScheduledInvoice>,
     /// Entries that a complete reading of the list did not show.
     pub(super) missing: Vec<u32>,
-    /// The number of the first page of the sweep that goes on.
+    /// Number of the first page of the sweep in progress.
     pub(super) sweep_began: Option<u32>,
 }
 
-/// The page that something was shown on.
+/// The page on which something was shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     pub(super) number: u32,
     pub(super) started_at: UnixMillis,
     /// Whether it was a page of a list by time.
     pub(super) is_span: bool,
-    /// Places all plans of the page within their jitter: what it showed together is due together, so
-    /// the next poll is one page again, and the index of plans is written in its order.
+    /// Used for the jitter of all plans of the page: entries shown together are due together, so
+    /// the next poll is one page again, and the index of plans is written in order.
     pub(super) roll: f64,
 }
 
@@ -43,7 +44,7 @@ impl Unmatched {
         self.shown.is_empty() && self.missing.is_empty() && is_all_told
     }
 
-    /// Takes in what a page of a list by time showed.
+    /// Adds what a page of a list by time showed.
     pub(super) fn take_in(&mut self, source: Source, shown: Vec<Shown>, refunds: Vec<Refund>) {
         let shown = shown.into_iter().map(|shown| (source, shown));
         self.shown.extend(shown);
@@ -55,7 +56,7 @@ impl Unmatched {
 #[derive(Default)]
 pub(super) struct ShownRefunds {
     pub(super) waiting: VecDeque<(Source, Refund)>,
-    /// Those that need no telling any more.
+    /// Refunds that are already recorded.
     known: HashSet<(TransactionId, TransactionStatus)>,
 }
 

@@ -11,7 +11,7 @@ use super::poller::Poller;
 use super::schedule::{tick, tick_begin};
 use crate::jobs::LONGEST_NAP;
 
-/// What is due and cannot be planned or begun is planned again after so long.
+/// Delay until due entries that could not be planned or begun are planned again.
 const PLAN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 impl Poller {
@@ -46,25 +46,25 @@ impl Poller {
         }
     }
 
-    /// How long to wait when nothing happens.
+    /// How long to wait if nothing happens.
     fn time_to_next_work(&mut self) -> Duration {
         let now = self.setup.clock.monotonic();
         let mut nap = LONGEST_NAP;
         if let Some(wait) = self.writer.wait(now) {
             nap = nap.min(wait);
         }
-        // On the way out, or while much waits to be written, what could be asked is no reason to
-        // wake.
+        // After a stop, or while much waits to be written, possible requests are no reason to wake.
         if !self.pass.is_finishing && !self.writer.is_full() {
             nap = nap.min(self.next_work_at(now).saturating_sub(now));
         }
         nap.max(Duration::from_millis(1))
     }
 
-    /// When there is something to do, if nothing comes back before.
+    /// The time of the next work if nothing returns before.
     fn next_work_at(&mut self, now: Duration) -> Duration {
         if self.writer.database.is_failing() {
-            // Nothing is planned or asked meanwhile: only the next try of the database counts.
+            // Nothing is planned or requested meanwhile: only the next attempt at the database
+            // counts.
             if self.queue.has_more() && !self.writer.database.must_wait(now) {
                 return now;
             }
@@ -93,9 +93,7 @@ impl Poller {
             (room, limiter.wait_for_probe(now))
         };
         wakes.extend(probe.map(|wait| now + wait));
-        let ledger = self.requests.ledger.as_ref();
-        let is_due = ledger.is_some() && self.is_ledger_due();
-        let next_page = ledger.and_then(|ledger| ledger.next_request_at(is_due, now));
+        let next_page = self.next_ledger_request_at(now);
         if let Some(room) = room {
             wakes.extend(self.next_span_at(now).map(|at| at.max(now + room)));
             wakes.extend(next_page.map(|at| at.max(now + room)));
@@ -123,7 +121,7 @@ impl Poller {
     }
 }
 
-/// The answer of a ledger; never where there is none.
+/// Waits for the answer of a ledger; never returns without one.
 async fn wait_for_ledger(ledger: &mut Option<LedgerReader>) -> LedgerAnswer {
     match ledger {
         Some(ledger) => ledger.wait_for_answer().await,
@@ -131,7 +129,7 @@ async fn wait_for_ledger(ledger: &mut Option<LedgerReader>) -> LedgerAnswer {
     }
 }
 
-/// The end of what is under way; never when there is nothing.
+/// Waits for the request in flight; never returns without one.
 async fn wait_for_list<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
     match under_way {
         Some(future) => future.await,

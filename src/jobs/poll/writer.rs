@@ -1,4 +1,4 @@
-//! Writing decisions: one batch at a time, while the next one gathers.
+//! Writes decisions: one batch at a time, while the next one is collected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,35 +13,35 @@ use crate::domain::decide::Decision;
 use crate::domain::invoice::Invoice;
 use crate::store::{AccountRecord, Store, StoreError, Written};
 
-/// Polls that changed nothing wait so long for company before they are written.
+/// How long polls that changed nothing wait for others before they are written.
 const GATHER: Duration = Duration::from_millis(20);
-/// Of the time that a commit took, this part is left to other writers before the next.
+/// The time left to other writers between two commits, as a fraction of the last commit's time.
 const BREATHER: u32 = 4;
 
-/// With so many decisions waiting, nothing more is asked: a provider answers faster than any disk
-/// writes, and a page brings up to 10,000.
+/// With this many decisions waiting, no new requests are made: a provider answers faster than a
+/// disk writes, and a page has up to 10,000 orders.
 const FULL: usize = 5_000;
 
-/// A decision with the row it came from, to fall back on.
+/// A decision with the row it came from, in case the write fails.
 pub(super) struct Decided {
     pub(super) invoice: Box<Invoice>,
     pub(super) decision: Decision,
 }
 
-/// What came of a batch.
+/// The outcome of a batch.
 pub(super) struct WriteOutcome {
     batch: Vec<Decided>,
     written: Result<Vec<Written>, StoreError>,
     took: Duration,
 }
 
-/// The decisions of one account on their way into the database.
+/// The decisions of one account that wait to be written or are being written.
 pub(super) struct Writer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     gathered: Vec<Decided>,
     gathering_since: Duration,
-    /// A task of its own: it holds the store's writer, which the poller may wait for elsewhere.
+    /// A separate task: it holds the store's writer, which the poller may wait for elsewhere.
     under_way: Option<JoinHandle<WriteOutcome>>,
     pub(super) database: DatabaseHealth,
 }
@@ -65,23 +65,23 @@ impl Writer {
         self.gathered.push(decided);
     }
 
-    /// Whether everything that was decided is written.
+    /// Whether every decision is written.
     pub(super) fn is_idle(&self) -> bool {
         self.gathered.is_empty() && self.under_way.is_none()
     }
 
-    /// Whether so much waits to be written that nothing more should be asked.
+    /// Whether so much waits to be written that no new requests should be made.
     pub(super) fn is_full(&self) -> bool {
         self.gathered.len() >= FULL
     }
 
-    /// Time until the gathered decisions should be written; None = nothing to begin.
+    /// Time until the collected decisions should be written; None = nothing to write.
     pub(super) fn wait(&self, now: Duration) -> Option<Duration> {
         let waiting = !self.gathered.is_empty() && self.under_way.is_none();
         waiting.then(|| self.due_at().saturating_sub(now))
     }
 
-    /// At once when one of the decisions has something to say, else when a few have gathered.
+    /// At once if one of the decisions has an event, else when a few have been collected.
     fn due_at(&self) -> Duration {
         let says = |decided: &Decided| decided.decision.event.is_some();
         let at_once = self.gathered.len() >= BATCH || self.gathered.iter().any(says);
@@ -89,7 +89,7 @@ impl Writer {
         (self.gathering_since + patience).max(self.database.not_before())
     }
 
-    /// Begins to write if it is time; `hurry` does not wait for company.
+    /// Begins to write if it is time; `hurry` writes without waiting for more decisions.
     pub(super) fn start_commit(&mut self, hurry: bool) {
         let now = self.clock.monotonic();
         let due = now >= self.due_at() || hurry && now >= self.database.not_before();
@@ -123,7 +123,7 @@ impl Writer {
         self.under_way = Some(tokio::spawn(write));
     }
 
-    /// Writes down what is known about the account, when nothing else is being written.
+    /// Writes the account's record, if nothing else is being written.
     pub(super) fn start_record(&mut self, record: AccountRecord) {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let write = async move {
@@ -139,12 +139,12 @@ impl Writer {
         self.under_way = Some(tokio::spawn(write));
     }
 
-    /// Whether something is being written now.
+    /// Whether a write is in progress.
     pub(super) fn is_writing(&self) -> bool {
         self.under_way.is_some()
     }
 
-    /// The end of the write under way; never when there is none. May be dropped and called again.
+    /// Waits for the write in progress; never returns without one. May be dropped and called again.
     pub(super) async fn wait_for_commit(&mut self) -> WriteOutcome {
         match &mut self.under_way {
             Some(write) => {
@@ -156,7 +156,7 @@ impl Writer {
         }
     }
 
-    /// Takes note of an outcome. What could not be written is kept for the next try.
+    /// Handles an outcome. Decisions that could not be written are kept for the next attempt.
     pub(super) fn accept_outcome(&mut self, outcome: WriteOutcome) -> Vec<(Decided, Written)> {
         let now = self.clock.monotonic();
         match outcome.written {
@@ -175,7 +175,7 @@ impl Writer {
         }
     }
 
-    /// What was tried succeeded: with nothing left to write, that is enough to go on.
+    /// Records a success: with nothing left to write, that proves that the database works.
     pub(super) fn note_success(&mut self) {
         if self.gathered.is_empty() {
             self.database.note_success();

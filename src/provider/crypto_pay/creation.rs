@@ -1,7 +1,7 @@
-//! The request for a new invoice: the same bytes for the same row, each time.
+//! The request for a new invoice. The same row always gives the same bytes.
 //!
-//! Limits are the documentation's. Which coins and currencies there are changes, so any code is sent, and
-//! the provider refuses what it does not know.
+//! Limits are those of the documentation. The available coins and currencies change, so any code is
+//! sent, and the provider refuses those it does not know.
 
 use std::ops::RangeInclusive;
 
@@ -13,25 +13,25 @@ use crate::domain::money::{Money, is_plain_decimal};
 use crate::provider::Creation;
 use crate::provider::options::read_options;
 
-/// Currencies that are no coins: a price in one of these is paid in a coin at the provider's rate.
+/// Fiat currencies: a price in one of these is paid in a coin at the provider's rate.
 const FIAT: [&str; 20] = [
     "USD", "EUR", "RUB", "BYN", "UAH", "GBP", "CNY", "KZT", "UZS", "GEL", "TRY", "AMD", "THB",
     "INR", "BRL", "IDR", "AZN", "AED", "PLN", "ILS",
 ];
-/// Texts on the button that the payer sees after the payment.
+/// Values for the button that the payer sees after the payment.
 const BUTTONS: [&str; 4] = ["viewItem", "openChannel", "openBot", "callback"];
 /// Longest description, in characters.
 const LONGEST_DESCRIPTION: usize = 1024;
 /// Longest message that is shown after the payment, in characters.
 const LONGEST_MESSAGE: usize = 2048;
-/// Life of an invoice, in seconds.
+/// Time to pay, in seconds.
 const EXPIRES_IN_S: RangeInclusive<i64> = 1..=2_678_400;
 /// Length of a currency code.
 const CODE: RangeInclusive<usize> = 2..=16;
 const ACCEPTED: &str = "hidden_message, paid_btn_name, paid_btn_url, accepted_assets, swap_to, \
                         allow_comments, allow_anonymous";
 
-/// The body on the wire. The order of fields is the order of bytes.
+/// The request body. The order of the fields is the order of the bytes.
 #[derive(Serialize)]
 struct InvoiceBody<'a> {
     currency_type: &'static str,
@@ -61,7 +61,8 @@ struct InvoiceBody<'a> {
     expires_in: i64,
 }
 
-/// The invoice's `options`, raw so that each complaint can name its key. Null is the same as absent.
+/// The invoice's `options`, kept raw so that each error can name its key. Null is the same as
+/// absent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InvoiceOptions<'a> {
@@ -81,7 +82,7 @@ struct InvoiceOptions<'a> {
     allow_anonymous: Option<&'a RawValue>,
 }
 
-/// The request that `invoice` asks for, or why it can never be made.
+/// The creation request for `invoice`, or why it can never be made.
 pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     check_amount(amount)?;
@@ -150,7 +151,7 @@ fn is_code(code: &str) -> bool {
     CODE.contains(&code.len()) && code.bytes().all(is_plain)
 }
 
-/// A button needs both, its text and its address.
+/// A button needs both its text and its address.
 fn button(options: &InvoiceOptions<'_>) -> Result<(Option<String>, Option<String>), String> {
     let name = text_option("paid_btn_name", options.paid_btn_name, 64)?;
     let address = text_option("paid_btn_url", options.paid_btn_url, LONGEST_MESSAGE)?;
@@ -167,7 +168,7 @@ fn button(options: &InvoiceOptions<'_>) -> Result<(Option<String>, Option<String
     }
 }
 
-/// The coins that a price in another currency can be paid in, as an array or comma-separated.
+/// The coins accepted for a price in a fiat currency, as an array or comma-separated.
 fn accepted_assets(token: Option<&RawValue>, is_fiat: bool) -> Result<Option<String>, String> {
     let Some(token) = token else { return Ok(None) };
     if !is_fiat {

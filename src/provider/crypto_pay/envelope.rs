@@ -1,8 +1,9 @@
-//! What every answer of Crypto Pay comes in: `{"ok":true,"result":…}` or `{"ok":false,"error":{"code","name"}}`.
+//! The envelope of every answer of Crypto Pay: `{"ok":true,"result":…}` or
+//! `{"ok":false,"error":{"code","name"}}`.
 //!
-//! The HTTP status wins; where it is a success and the answer is none, the error's `code` stands for it. A
-//! 400 of the API's own names a wrong parameter. A 500 does too at times, and cannot be told from trouble
-//! of the service.
+//! The HTTP status takes precedence. If it is a success but the answer is not, the error's `code`
+//! takes its place. A 400 of the API names an invalid parameter. A 500 sometimes does too, but
+//! cannot be distinguished from a failure of the service.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,13 +13,13 @@ use crate::provider::http::judge_status;
 use crate::provider::service::{ServiceClient, WholeAnswer};
 use crate::provider::wire::{Raw, body_text, boolean, object, text};
 
-/// 403 with this name: the method is not switched on for the app. The key is fine.
+/// 403 with this name: the method is not enabled for the app. The key is valid.
 const METHOD_DISABLED: &str = "METHOD_DISABLED";
 
 /// Why there is no result.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// A parameter is wrong, by the error's name.
+    /// A parameter is invalid; holds the error's name.
     Parameter(String),
     /// Anything else.
     Error(ProviderError),
@@ -89,7 +90,7 @@ fn by_status(status: u16, answer: &WholeAnswer, words: &str) -> ProviderError {
         .unwrap_or_else(|| ProviderError::Malformed(format!("an error with the code {status}")))
 }
 
-/// An error's code and name; it may be a text alone.
+/// An error's code and name; the error may be a plain text.
 fn code_and_name(error: Raw<'_>) -> (Option<u16>, String) {
     let wire = error.and_then(|error| object::<ErrorWire<'_>>(error.get()).ok());
     match wire {

@@ -1,14 +1,17 @@
-//! Crypto Pay, the API of `@CryptoBot`: invoices paid from the payer's balance there, one token an app.
+//! Crypto Pay, the API of `@CryptoBot`: invoices paid from the payer's balance there, with one
+//! token per app.
 //!
-//! Every call is a POST with a JSON body. `envelope` reads what answers come in, `order` one invoice,
-//! `creation` makes the request for a new one, `list` reads the list of all, newest first.
+//! Every call is a POST with a JSON body. `envelope` parses the envelope of answers, `order` an
+//! invoice, `creation` builds the request for a new one, and `list` reads the list of all invoices,
+//! newest first.
 //!
-//! Invoices are polled by batches: an id that a complete answer leaves out does not exist. Creation is not
-//! idempotent and nothing can be searched by `payload`, which holds our external id: before a creation is
-//! repeated, the newest invoices are read. The test network is another service, known by its host; what is
-//! paid there is a test payment.
+//! Invoices are polled in batches: an id missing from a complete answer does not exist. Creation is
+//! not idempotent, and the API cannot search by `payload`, which holds our external id: before a
+//! creation is repeated, the newest invoices are read. The test network is a separate service,
+//! identified by its host; payments there are test payments.
 //!
-//! Absent from the API: one invoice's own request, partial payments, refunds, a filter by time.
+//! The API has no request for a single invoice, no partial payments, no refunds, and no filter by
+//! time.
 
 mod creation;
 mod envelope;
@@ -35,7 +38,7 @@ use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
 
-/// Crypto Pay, as it is registered.
+/// The registration of Crypto Pay.
 pub const KIND: ProviderKind = ProviderKind {
     name: "crypto-pay",
     base_url: "https://pay.crypt.bot",
@@ -53,15 +56,15 @@ pub const KIND: ProviderKind = ProviderKind {
     },
 };
 
-/// Most invoices of one request.
+/// Maximum number of invoices in one request.
 pub const BATCH_LIMIT: u32 = 1000;
 
-/// What the names of the test network's hosts begin with.
+/// Prefix of the test network's hosts.
 const TEST_HOSTS_BEGIN: &str = "testnet";
 const CREATE: &str = "/api/createInvoice";
 const INVOICES: &str = "/api/getInvoices";
 const ME: &str = "/api/getMe";
-/// Most digits of an id; those in use have nine.
+/// Maximum number of digits of an id; current ids have nine.
 const LONGEST_ID: usize = 18;
 
 /// One app at Crypto Pay.
@@ -71,7 +74,7 @@ pub struct CryptoPay {
 }
 
 impl CryptoPay {
-    /// The app whose token `transport` gets by `set_key`; `is_test`: on the test network.
+    /// The app whose token `transport` receives by `set_key`; `is_test`: on the test network.
     pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, is_test: bool) -> Self {
         Self {
             service: ServiceClient::new(transport, clock),
@@ -79,13 +82,13 @@ impl CryptoPay {
         }
     }
 
-    /// Calls a method whose answer may be long; the transport limits it.
+    /// Calls a method with a possibly long answer; the transport limits its size.
     async fn call(&self, method: &str, body: String) -> Result<WholeAnswer, ProviderError> {
         let request = Request::post(method, body).compressed();
         self.service.ask_up_to(request, usize::MAX).await
     }
 
-    /// The invoices of a list or batch.
+    /// The invoices in a list or batch.
     fn invoices(&self, answer: &WholeAnswer) -> Result<Vec<ObservedOrder>, ProviderError> {
         let result = envelope::result(&self.service, answer)?;
         order::list(result, answer.observed_at, self.is_test).map_err(ProviderError::Malformed)
@@ -131,9 +134,10 @@ impl FetchOrders for CryptoPay {
         BATCH_LIMIT
     }
 
-    /// `count` is always sent: without it 100 invoices are told, however many were asked for. An answer
-    /// with an invoice that was not asked for proves nothing about the missing ones. What cannot be an
-    /// id is not sent: it would spoil the request for all others.
+    /// `count` is always sent: without it the answer has at most 100 invoices, however many were
+    /// requested. An answer with an invoice that was not requested proves nothing about missing
+    /// ones. Texts that cannot be ids are not sent, because they would invalidate the request for
+    /// all others.
     async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError> {
         let asked: HashSet<&str> = orders.iter().map(|o| o.0.as_str()).filter(is_id).collect();
         let mut told = HashMap::new();
@@ -161,7 +165,7 @@ impl FetchOrders for CryptoPay {
 
 #[async_trait]
 impl CreateOrders for CryptoPay {
-    /// A repeat makes a second invoice.
+    /// A repeated request creates a second invoice.
     fn idempotent_for(&self) -> Duration {
         Duration::ZERO
     }
@@ -170,7 +174,7 @@ impl CreateOrders for CryptoPay {
         creation::creation(invoice)
     }
 
-    /// The API's own 400 names a parameter that it will never take.
+    /// The API's own 400 names a parameter that it will never accept.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let request = Request::post(CREATE, creation.body.clone());
         let answer = self.service.ask(request).await?;
@@ -218,7 +222,7 @@ fn batch(orders: &[OrderId], asked: &HashSet<&str>) -> String {
     json!({"invoice_ids": ids.join(","), "count": ids.len()}).to_string()
 }
 
-/// Ids are numbers as JSON writes them.
+/// Ids are JSON numbers.
 fn is_id(text: &&str) -> bool {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     (1..=LONGEST_ID).contains(&text.len()) && is_number && !text.starts_with('0')

@@ -1,11 +1,11 @@
 //! One invoice of Crypto Pay.
 //!
-//! Fields that do not apply are absent, not null. An invoice has no end unless one was asked for. Price and
-//! payment can be in different currencies: a fiat price is always paid in a coin. TON and GRAM are two
-//! currencies here. What is given but not usable:
+//! Fields that do not apply are absent, not null. An invoice has no expiry unless one was
+//! requested. Price and payment can be in different currencies: a fiat price is always paid in a
+//! coin. TON and GRAM are two currencies here. Unusable values:
 //!
-//! - id, status or price: the invoice cannot be told;
-//! - everything else (payment, times, links) is left out.
+//! - in id, status or price: the invoice cannot be parsed;
+//! - in any other field (payment, times, links): the field is left out.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,7 +63,7 @@ struct ItemsWire<'a> {
     items: Raw<'a>,
 }
 
-/// The invoices in a result: under `items`, as a bare array at times.
+/// The invoices in a result: under `items`, or sometimes as a bare array.
 pub(super) fn list(
     result: &RawValue,
     observed_at: UnixMillis,
@@ -80,7 +80,7 @@ pub(super) fn list(
     each.collect()
 }
 
-/// The invoice in a piece of JSON; `is_test`: on the test network.
+/// Parses an invoice; `is_test`: on the test network.
 pub(super) fn observed(
     json: &str,
     observed_at: UnixMillis,
@@ -122,8 +122,8 @@ fn state(word: &str) -> OrderState {
     }
 }
 
-/// What the invoice asks for; None when nothing is told. What is told and cannot be read would agree with
-/// any expected amount, if it were taken as absent.
+/// The amount of the invoice; None if it is absent. A price that cannot be parsed is an error:
+/// taken as absent, it would agree with any expected amount.
 fn price(wire: &InvoiceWire<'_>) -> Result<Option<Money>, String> {
     let code = match word(wire.currency_type).as_deref() {
         Some("fiat") => wire.fiat,
@@ -141,8 +141,9 @@ fn price(wire: &InvoiceWire<'_>) -> Result<Option<Money>, String> {
     })
 }
 
-/// What was paid, and the provider's fee, which the shop bears. A fee in another currency than the
-/// payment's is left out. Where the payment is not told, it was the price: only exact sums are taken.
+/// The amount paid, and the provider's fee, which the shop bears. A fee in another currency than
+/// the payment's is left out. If the payment is not reported, it was the price: only exact sums are
+/// accepted.
 fn payment(wire: &InvoiceWire<'_>, price: Option<&Money>) -> Payment {
     let is_crypto = word(wire.currency_type).as_deref() != Some("fiat");
     let price = price.filter(|_| is_crypto && wire.paid_amount.is_none());

@@ -1,7 +1,7 @@
-//! The creation request: the same bytes for the same invoice, each time.
+//! The creation request. The same invoice always gives the same bytes.
 //!
-//! Which currencies and least amounts there are is left to the server: they change, and its complaint
-//! rejects the invoice in its own words.
+//! Currencies and minimum amounts are checked by the server, because they change; its error message
+//! becomes the reason for `rejected`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,10 +13,10 @@ use crate::provider::Creation;
 
 const ACCEPTED: &str = "email, add_fields";
 const ACCEPTED_FIELDS: &str = "email_to_send, available_currencies, cryptocurrency, period";
-/// Seconds of a minute, the unit of an invoice's life.
+/// Seconds per minute, the unit of an invoice's time to pay.
 const MINUTE_S: i64 = 60;
 
-/// The body on the wire. The order of fields is the order of bytes.
+/// The request body. The order of the fields is the order of the bytes.
 #[derive(Serialize)]
 struct InvoiceRequest<'a> {
     shop_id: &'a str,
@@ -47,7 +47,7 @@ struct TimeToPay {
     minutes: i64,
 }
 
-/// The invoice's `options`, raw so that each complaint can name its key.
+/// The invoice's `options`, kept raw so that each error can name its key.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CloudOptions<'a> {
@@ -57,7 +57,7 @@ struct CloudOptions<'a> {
     add_fields: Option<&'a RawValue>,
 }
 
-/// What a shop may put into `add_fields`.
+/// The values that a shop may set in `add_fields`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChosenFields<'a> {
@@ -71,7 +71,7 @@ struct ChosenFields<'a> {
     period: Option<&'a RawValue>,
 }
 
-/// The request that `invoice` asks for, or why it can never be made.
+/// The creation request for `invoice`, or why it can never be made.
 pub(super) fn creation(shop_id: &str, invoice: &Invoice) -> Result<Creation, String> {
     if shop_id.is_empty() {
         return Err("account.settings.shop_id: not set; it is needed to create invoices".into());
@@ -94,7 +94,7 @@ pub(super) fn creation(shop_id: &str, invoice: &Invoice) -> Result<Creation, Str
     })
 }
 
-/// A JSON number of the same digits; only zeros that no number may begin with are left out.
+/// A JSON number with the same digits; only leading zeros, which JSON forbids, are removed.
 fn amount(money: &Money) -> Result<Box<RawValue>, String> {
     let value = money.value.as_str();
     if !is_plain_decimal(value) || !money.is_positive() {
@@ -119,7 +119,7 @@ fn currency(money: &Money) -> Result<&str, String> {
     }
 }
 
-/// Hours and minutes, rounded up: an order never ends before it was asked to.
+/// Hours and minutes, rounded up: an order never expires earlier than requested.
 fn time_to_pay(timeout_s: i64) -> TimeToPay {
     let minutes = timeout_s.saturating_add(MINUTE_S - 1) / MINUTE_S;
     TimeToPay {
@@ -152,7 +152,8 @@ fn add_fields(timeout_s: i64, token: Option<&RawValue>) -> Result<SentFields<'_>
     })
 }
 
-/// serde names the key that is unknown or stands twice; alone it would take an array for an object.
+/// serde names an unknown or duplicate key; by itself it would accept an array instead of an
+/// object.
 fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     if !json.trim_ascii_start().starts_with('{') {
         return Err("not a JSON object".into());

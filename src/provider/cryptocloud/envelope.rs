@@ -1,5 +1,6 @@
-//! What every answer comes in: `status`, which is not the invoice's, and `result`, which is an object, an
-//! array or a map of complaints, by call and outcome. Refused keys also come as `{"detail": …}`.
+//! The envelope of every answer: `status`, which is not the invoice's, and `result`, which is an
+//! object, an array or a map of errors, depending on the call and its outcome. A refused key may
+//! also come as `{"detail": …}`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +14,8 @@ use crate::provider::http::judge_status;
 use crate::provider::service::{ServiceClient, WholeAnswer};
 use crate::provider::wire::{self, Raw};
 
-/// What a creation sends of its invoice. A complaint under another name may be any trouble of the service.
+/// Invoice fields of a creation request. An error under any other name may be a failure of the
+/// service.
 const INVOICE_FIELDS: [&str; 10] = [
     "amount",
     "currency",
@@ -26,7 +28,7 @@ const INVOICE_FIELDS: [&str; 10] = [
     "cryptocurrency",
     "period",
 ];
-/// The complaint about a key, under a status that says nothing of it.
+/// The error about a key, which comes with an HTTP status that does not indicate it.
 const KEY_COMPLAINT: &str = "authorization";
 
 #[derive(Deserialize)]
@@ -39,16 +41,16 @@ struct CloudEnvelopeWire<'a> {
     detail: Raw<'a>,
 }
 
-/// An answer's body, once it is known to be JSON of the right form.
+/// The body of an answer, known to be JSON of the right form.
 struct CloudEnvelope<'a> {
     is_success: bool,
     result: Raw<'a>,
-    /// What the service complains about, by field.
+    /// The service's errors, by field.
     complaints: Vec<(String, String)>,
 }
 
 impl<'a> CloudEnvelope<'a> {
-    /// The envelope of `answer`; the error says why there is none.
+    /// Parses the envelope of `answer`; the error explains why it has none.
     fn read(answer: &'a WholeAnswer) -> Result<Self, String> {
         let body = wire::body_text(&answer.body)?;
         let told: CloudEnvelopeWire<'_> = wire::object(body).map_err(|error| error.to_string())?;
@@ -71,7 +73,7 @@ impl<'a> CloudEnvelope<'a> {
         })
     }
 
-    /// Whether the service complains about `field`.
+    /// Whether the service reports an error for `field`.
     fn complains_about(&self, field: &str) -> bool {
         self.complaints.iter().any(|(about, _)| about == field)
     }
@@ -82,7 +84,7 @@ impl<'a> CloudEnvelope<'a> {
             .any(|field| self.complains_about(field))
     }
 
-    /// The complaints on one line.
+    /// The errors on one line.
     fn words(&self) -> String {
         let each = self.complaints.iter().map(|(field, words)| {
             if field.is_empty() {
@@ -95,7 +97,7 @@ impl<'a> CloudEnvelope<'a> {
     }
 }
 
-/// `{"amount": "amount not passed."}`, a text, or `{"detail": "Invalid token."}`.
+/// `{"amount": "amount not passed."}`, a plain text, or `{"detail": "Invalid token."}`.
 fn complaints(result: Raw<'_>, detail: Raw<'_>) -> Vec<(String, String)> {
     let words = |token: &RawValue| {
         wire::text(Some(token)).map_or_else(|| token.get().to_owned(), Cow::into_owned)
@@ -115,14 +117,14 @@ fn complaints(result: Raw<'_>, detail: Raw<'_>) -> Vec<(String, String)> {
 
 /// Why an answer is no success.
 pub(super) enum Failure {
-    /// The service refuses what was asked, and says which field is at fault.
+    /// The service refuses the request and names the invalid field.
     Complaint {
-        /// Its words, on one line, without the key.
+        /// Its message, on one line, without the key.
         words: String,
-        /// It names a field of the invoice: not the project's id, which is configured.
+        /// Whether the field belongs to the invoice: the project's id comes from the configuration.
         is_about_invoice: bool,
     },
-    /// Nothing was said about what was asked.
+    /// The answer says nothing about the request itself.
     Error(ProviderError),
 }
 
@@ -135,8 +137,8 @@ impl From<Failure> for ProviderError {
     }
 }
 
-/// The `result` of a success. Which word wins: HTTP 401, 403, 429 and 5xx whatever the body; then the
-/// complaint about the key; then the envelope's status.
+/// The `result` of a success. Precedence: HTTP 401, 403, 429 and 5xx, whatever the body; then an
+/// error about the key; then the envelope's status.
 pub(super) fn result<'a>(
     service: &ServiceClient,
     answer: &'a WholeAnswer,

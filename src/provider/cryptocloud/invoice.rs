@@ -1,14 +1,15 @@
-//! One invoice, as CryptoCloud tells of it: after its creation, in a batch, or as an item of the list.
+//! Parses one CryptoCloud invoice: after its creation, in a batch, or as an item of the list.
 //!
-//! - Payment is judged by `status` alone. `received` is what was credited after both fees, so less than
-//!   `amount` is usual for an invoice that is paid in full, and `paid` may come with less than was asked:
-//!   the merchant accepted it.
-//! - `canceled` covers the end of its time and a cancellation by the merchant: only the provider's clock
-//!   beside `expiry_date` tells them apart. After that moment both look alike.
-//! - `amount` is in the coin once the payer chose one. What the invoice asks for is `amount_in_fiat` in
-//!   `fiat_currency`; where the currency is not told, it is the dollar if the sum is the same in dollars,
-//!   else the sum cannot be compared and is left out.
-//! - Every figure is a JSON number, exponents among them: read digit by digit, never through a float.
+//! - Only `status` decides whether it is paid. `received` is the credit after both fees, so it is
+//!   usually below `amount` for a fully paid invoice, and `paid` may come with less than the
+//!   requested amount if the merchant accepted it.
+//! - `canceled` means expiry or a cancellation by the merchant: only the provider's clock compared
+//!   with `expiry_date` distinguishes them. After that time both look the same.
+//! - `amount` is in the coin once the payer has chosen one. The requested amount is
+//!   `amount_in_fiat` in `fiat_currency`; if the currency is absent, it is the dollar if the sum in
+//!   dollars is the same, otherwise the sum cannot be compared and is left out.
+//! - All amounts are JSON numbers, some with exponents: parsed digit by digit, never through a
+//!   float.
 
 use serde::Deserialize;
 
@@ -19,9 +20,9 @@ use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::provider::wire::{self, Raw, object, text};
 
-/// Stands before an id, or not.
+/// Optional prefix of an id.
 const PREFIX: &str = "INV-";
-/// What `received_usd` and `amount_usd` are in.
+/// The currency of `received_usd` and `amount_usd`.
 const DOLLAR: &str = "USD";
 
 #[derive(Deserialize)]
@@ -58,7 +59,7 @@ struct CloudInvoiceWire<'a> {
     service_fee: Raw<'a>,
     #[serde(borrow)]
     currency: Raw<'a>,
-    /// After the creation.
+    /// After creation.
     #[serde(borrow)]
     link: Raw<'a>,
     /// In the list.
@@ -74,16 +75,16 @@ struct CoinWire<'a> {
     code: Raw<'a>,
 }
 
-/// When an answer came.
+/// The time of an answer.
 #[derive(Clone, Copy)]
 pub(super) struct AnsweredAt {
     /// By our clock.
     pub(super) ours: UnixMillis,
-    /// By the provider's, as far as it tells.
+    /// By the provider's clock, as far as it is known.
     pub(super) theirs: UnixMillis,
 }
 
-/// The id without its prefix, in capitals: the same for every spelling of one id.
+/// The id without its prefix, in upper case: the same for every spelling of an id.
 pub(super) fn bare_id(id: &str) -> String {
     let capitals = id.to_ascii_uppercase();
     match capitals.strip_prefix(PREFIX) {
@@ -92,12 +93,12 @@ pub(super) fn bare_id(id: &str) -> String {
     }
 }
 
-/// The spelling that the provider uses most.
+/// The provider's usual spelling.
 pub(super) fn usual_id(id: &str) -> OrderId {
     OrderId(format!("{PREFIX}{}", bare_id(id)))
 }
 
-/// The invoice in a piece of JSON, its id with the prefix.
+/// Parses an invoice; its id has the prefix.
 pub(super) fn observed(json: &str, at: AnsweredAt) -> Result<ObservedOrder, String> {
     let told: CloudInvoiceWire<'_> = object(json).map_err(|error| error.to_string())?;
     let order_id = usual_id(&wire::order_id(told.uuid)?);
@@ -145,8 +146,8 @@ fn state_of(word: &str, moment: UnixMillis, expires_at: Option<UnixMillis>) -> O
     }
 }
 
-/// What the invoice asks for. A sum that is told and is none is an error: taken as absent it would
-/// agree with any expected one.
+/// The requested amount. A sum that cannot be parsed is an error: taken as absent, it would agree
+/// with any expected one.
 fn asked_for(told: &CloudInvoiceWire<'_>) -> Result<Option<Money>, String> {
     let in_fiat = sum(told.amount_in_fiat, "amount_in_fiat")?;
     let in_dollars = sum(told.amount_usd, "amount_usd")?;
@@ -163,7 +164,7 @@ fn asked_for(told: &CloudInvoiceWire<'_>) -> Result<Option<Money>, String> {
     })
 }
 
-/// A sum above nothing; zero is how the provider writes that it does not tell.
+/// A sum above zero; the provider writes zero for an unknown sum.
 fn sum(token: Raw<'_>, field: &str) -> Result<Option<String>, String> {
     let Some(piece) = token else { return Ok(None) };
     match wire::decimal(token) {
@@ -179,15 +180,15 @@ fn is_positive(value: &str) -> bool {
     !money::same_value(value, "0")
 }
 
-/// What was credited, in the invoice's currency: told for dollars alone.
+/// The credited sum in the invoice's currency; reported only for dollars.
 fn received(told: &CloudInvoiceWire<'_>, amount: Option<&Money>, is_paid: bool) -> Option<Money> {
     let currency = amount.map(|amount| amount.currency.clone())?;
     let value = wire::decimal(told.received_usd).filter(|_| currency == DOLLAR)?;
     (is_paid || is_positive(&value)).then_some(Money { value, currency })
 }
 
-/// What the payer sent, in the coin: as told, else what was credited with both fees. None while nothing
-/// was credited.
+/// The amount sent by the payer, in the coin: as reported, else the credited sum plus both fees.
+/// None before anything was credited.
 fn payment(told: &CloudInvoiceWire<'_>) -> Option<Payment> {
     let net = wire::decimal(told.received).filter(|net| is_positive(net))?;
     let fees = [told.fee, told.service_fee].map(wire::decimal);
@@ -206,13 +207,13 @@ fn payment(told: &CloudInvoiceWire<'_>) -> Option<Payment> {
     })
 }
 
-/// The coin's code; its network is left out.
+/// The coin's code without its network.
 fn coin(token: Raw<'_>) -> Option<String> {
     let told: CoinWire<'_> = object(token?.get()).ok()?;
     wire::currency(told.code)
 }
 
-/// The page for the payer. Seen without a scheme too.
+/// The payment page. Some answers leave out the scheme.
 fn link(token: Raw<'_>) -> Option<String> {
     let told = text(token)?;
     if told.contains("://") {
@@ -222,7 +223,7 @@ fn link(token: Raw<'_>) -> Option<String> {
     wire::link(serde_json::from_str(&quoted).ok())
 }
 
-/// `2026-01-01 12:00:00.000000`, with or without the fraction: UTC, though no mark says so.
+/// `2026-01-01 12:00:00.000000`, with or without the fraction: UTC, although unmarked.
 fn time(token: Raw<'_>) -> Option<UnixMillis> {
     UnixMillis::parse_without_zone(&text(token)?)
 }

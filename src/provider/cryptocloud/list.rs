@@ -1,10 +1,10 @@
-//! The list of invoices of whole days (UTC), up to a hundred a page, in an order that is not told.
+//! The list of invoices of whole days (UTC), up to a hundred per page, in an undocumented order.
 //!
-//! `limit` is documented as the number of the last record wanted, while most clients take it for the
-//! size of a page, and which one the server does is not known. A page from `n` on asks for `limit` =
-//! `n` + 100: a hundred records by the first reading, as many as fit on a page by the second. A server
-//! that refuses more than 100 reads it as a size, and is asked for 100 from then on. What came decides
-//! where the next page begins, and a page without anything new is the end.
+//! `limit` is documented as the number of the last record, while most clients use it as the page
+//! size, and it is unknown which one the server implements. A page from `n` on sends the limit
+//! `n+100`: a hundred records in the first case, a full page in the second. A server that refuses
+//! more than 100 treats it as a size, and gets 100 from then on. The next page begins after the
+//! records received, and a page without anything new is the end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,21 +17,22 @@ use crate::domain::time::UnixMillis;
 use crate::provider::wire;
 use crate::provider::{ProviderError, SpanCursor, TimeSpan};
 
-/// Most records of one answer.
+/// Maximum number of records in one answer.
 const PAGE_LIMIT: u64 = 100;
-/// A list that moves on faster than it is read, or passes over the offset, is given up then.
+/// The reading is abandoned after this many repeated pages: the list moves faster than it is read,
+/// or the offset is ignored.
 const MOST_REPEATS: u32 = 5;
-/// The service opened later: no invoice is older.
+/// The service opened later, so no invoice is older.
 const FIRST_DAY: UnixMillis = UnixMillis(1_577_836_800_000);
 
-/// How the server reads `limit`, as far as it has shown.
+/// How the server interprets `limit`, as far as it is known.
 #[derive(Default)]
 pub(super) struct LimitReading {
-    /// It refused an end index above 100.
+    /// The server refused an end index above 100.
     is_size: AtomicBool,
 }
 
-/// The body of a request for one page.
+/// The request body for one page.
 #[derive(Serialize)]
 struct PageBody {
     start: String,
@@ -40,17 +41,17 @@ struct PageBody {
     limit: u64,
 }
 
-/// Where a page begins, and what the one before it showed.
+/// Where a page begins, and what the previous one showed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PagePlace {
     offset: u64,
-    /// Pages in a row that showed nothing which the one before had not shown.
+    /// Number of consecutive pages that showed nothing new.
     repeats: u32,
     previous: Vec<String>,
 }
 
 impl PagePlace {
-    /// The place that `cursor` leads to; the first where there is none.
+    /// Parses `cursor`; the first page without one.
     pub(super) fn of(cursor: Option<&SpanCursor>) -> Result<Self, ProviderError> {
         let Some(SpanCursor(text)) = cursor else {
             return Ok(Self::default());
@@ -78,8 +79,8 @@ impl PagePlace {
         SpanCursor(format!("{} {} {ids}", self.offset, self.repeats))
     }
 
-    /// The page after one that showed `orders`; None = there is none. New invoices may move the list
-    /// on, so a page can show what the one before did: a page that is not full ends the list then.
+    /// The page after one that showed `orders`; None = the end. New invoices may shift the list, so
+    /// a page can repeat the previous one: then a page that is not full ends the list.
     pub(super) fn after(&self, orders: &[ObservedOrder]) -> Result<Option<SpanCursor>, String> {
         let ids: Vec<String> = orders
             .iter()
@@ -107,8 +108,8 @@ impl PagePlace {
 }
 
 impl LimitReading {
-    /// The request's body for the page at `place`. A span without an end ends today, by the provider's
-    /// clock `now`.
+    /// The request body for the page at `place`. An open span ends today, by the provider's clock
+    /// `now`.
     pub(super) fn body(
         &self,
         span: &TimeSpan,
@@ -131,7 +132,7 @@ impl LimitReading {
         serde_json::to_string(&body).map_err(|error| error.to_string())
     }
 
-    /// Takes in that the page at `place` was refused: true = it is worth asking again.
+    /// Records that the page at `place` was refused; true = the request is worth repeating.
     pub(super) fn learn_refusal(&self, place: &PagePlace) -> bool {
         place.offset > 0 && !self.is_size.swap(true, Ordering::Relaxed)
     }
@@ -146,7 +147,7 @@ pub(super) fn invoices(result: &RawValue, at: AnsweredAt) -> Result<Vec<Observed
     each.collect()
 }
 
-/// A day as the list takes it: `31.12.2026`.
+/// A day in the format of the list: `31.12.2026`.
 fn day(at: UnixMillis) -> String {
     let (year, month, day) = at.utc_date();
     format!("{day:02}.{month:02}.{year:04}")

@@ -1,13 +1,14 @@
-//! CryptoCloud, which calls itself Trybit since May 2026: invoices paid in coins, one key a project.
+//! CryptoCloud, named Trybit since May 2026: invoices paid in coins, with one key per project.
 //!
-//! Every call is a POST with a JSON body. `envelope` reads what answers come in, `invoice` judges what is
-//! told of one, `creation` makes the request for a new one, `list` reads whole days. An id may be written
-//! with or without `INV-` and in any case: answers are matched by the rest.
+//! Every call is a POST with a JSON body. `envelope` parses the envelope of answers, `invoice`
+//! judges an invoice, `creation` builds the request for a new one, and `list` reads whole days. An
+//! id may be written with or without `INV-` and in any case; answers are matched by the rest of it.
 //!
 //! Creation is not idempotent, and `order_id`, which holds our external id, is not unique: before a
-//! creation is repeated, the invoices of its days are searched. A link that nobody was shown does no harm.
+//! creation is repeated, the invoices of its days are searched. An extra invoice whose link no
+//! payer saw does no harm.
 //!
-//! Absent from the API: refunds, an order of the list, and a word for the end of an invoice's time.
+//! The API has no refunds, no defined order of the list, and no status for an expired invoice.
 
 mod creation;
 mod envelope;
@@ -37,7 +38,7 @@ use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
 use crate::domain::time::UnixMillis;
 
-/// CryptoCloud, as it is registered.
+/// The registration of CryptoCloud.
 pub const KIND: ProviderKind = ProviderKind {
     name: "cryptocloud",
     base_url: "https://api.trybit.com",
@@ -62,7 +63,7 @@ pub const KIND: ProviderKind = ProviderKind {
     },
 };
 
-/// Most invoices of one batch.
+/// Maximum number of invoices in a batch.
 pub const BATCH_LIMIT: u32 = 100;
 
 const CREATE: &str = "/v2/invoice/create";
@@ -70,19 +71,19 @@ const INFO: &str = "/v2/invoice/merchant/info";
 const LIST: &str = "/v2/invoice/merchant/list";
 const BALANCE: &str = "/v2/merchant/wallet/balance/all";
 
-/// Largest answer about many invoices. An invoice takes 1 to 2 KiB.
+/// Maximum size of an answer with many invoices. An invoice takes 1 to 2 KiB.
 const LARGE_ANSWER: usize = 4 * 1024 * 1024;
 
 /// One project at CryptoCloud.
 pub struct CryptoCloud {
     service: ServiceClient,
-    /// Empty where it is not set.
+    /// Empty if it is not set.
     shop_id: String,
     limit_reading: LimitReading,
 }
 
 impl CryptoCloud {
-    /// The project whose key `transport` gets by `set_key`.
+    /// The project whose key `transport` receives by `set_key`.
     pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, shop_id: String) -> Self {
         Self {
             service: ServiceClient::new(transport, clock),
@@ -91,13 +92,13 @@ impl CryptoCloud {
         }
     }
 
-    /// Sends a body of which much may be told.
+    /// Sends a request whose answer may be long.
     async fn ask(&self, path: &str, body: String) -> Result<WholeAnswer, ProviderError> {
         let request = Request::post(path, body).compressed();
         self.service.ask_up_to(request, LARGE_ANSWER).await
     }
 
-    /// Our time as the provider's clock shows it.
+    /// Our time converted to the provider's clock.
     fn their_time(&self, ours: UnixMillis) -> UnixMillis {
         match self.service.clock_difference() {
             Some(ClockDifference::Ahead(by)) => ours.plus(by),
@@ -113,7 +114,7 @@ impl CryptoCloud {
         }
     }
 
-    /// The invoices that `answer` tells of.
+    /// The invoices in `answer`.
     fn invoices(&self, answer: &WholeAnswer) -> Result<Vec<ObservedOrder>, Failure> {
         let result = envelope::result(&self.service, answer)?;
         list::invoices(result, self.moment_of(answer))
@@ -135,7 +136,7 @@ impl Provider for CryptoCloud {
         self.service.clock_difference()
     }
 
-    /// The balances; what they are does not matter.
+    /// Requests the balances; their values do not matter.
     async fn probe(&self) -> Result<(), ProviderError> {
         let answer = self.ask(BALANCE, "{}".into()).await?;
         envelope::result(&self.service, &answer)?;
@@ -161,8 +162,8 @@ impl FetchOrders for CryptoCloud {
         BATCH_LIMIT
     }
 
-    /// Unknown ids are left out of the answer, and its order is not promised. Each invoice is told
-    /// under the id as it was asked for.
+    /// Unknown ids are missing from the answer, and its order is undefined. Each invoice is
+    /// returned under the requested spelling of its id.
     async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError> {
         let ids: Vec<&str> = orders.iter().map(|order| order.0.as_str()).collect();
         let answer = self.ask(INFO, json!({ "uuids": ids }).to_string()).await?;
@@ -189,7 +190,7 @@ impl FetchOrders for CryptoCloud {
 
 #[async_trait]
 impl CreateOrders for CryptoCloud {
-    /// The same request makes another invoice each time.
+    /// A repeated request creates another invoice.
     fn idempotent_for(&self) -> Duration {
         Duration::ZERO
     }
@@ -198,8 +199,8 @@ impl CreateOrders for CryptoCloud {
         creation::creation(&self.shop_id, invoice)
     }
 
-    /// A complaint about a field of the invoice ends the creation. One about the project's id does not:
-    /// that is a mistake in the configuration.
+    /// An error about a field of the invoice ends the creation. One about the project's id does
+    /// not: that is a mistake in the configuration.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let answer = self.ask(CREATE, creation.body.clone()).await?;
         match envelope::result(&self.service, &answer) {
@@ -224,7 +225,7 @@ impl ListByTime for CryptoCloud {
         }
     }
 
-    /// Programs may have inserted an id without its prefix, or in small letters.
+    /// Programs may have inserted an id without its prefix, or in lower case.
     fn spellings(&self, order_id: &OrderId) -> Vec<OrderId> {
         let bare = invoice::bare_id(&order_id.0);
         let usual = invoice::usual_id(&bare).0;

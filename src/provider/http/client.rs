@@ -1,10 +1,10 @@
-//! The one HTTP client, over reqwest.
+//! The only HTTP client, based on reqwest.
 //!
-//! What reqwest would do by itself and what is turned off here: it follows redirects and sends
-//! one's own headers on (the key!), takes proxies from the environment, waits without end, reads
-//! bodies without end, takes the names of codings to the letter, and prints addresses in errors.
-//! TLS uses the bundled Mozilla roots, so it works where no certificates are installed, and no
-//! process-wide cryptography is set.
+//! Defaults of reqwest that are turned off here: it follows redirects and passes our headers on
+//! (including the key), takes proxies from the environment, waits without limit, reads bodies
+//! without limit, matches content codings case-sensitively, and prints addresses in errors. TLS
+//! uses the bundled Mozilla roots, so it works where no certificates are installed, and no
+//! process-wide crypto provider is set.
 
 use std::error::Error;
 use std::fmt;
@@ -31,13 +31,14 @@ use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::provider::{ApiKey, ClockDifference, ProviderError};
 
-/// What a connection that nobody uses may cost the server, and how old a dead one can get here.
+/// Maximum idle time of a connection, which limits its cost for the server and the age of a dead
+/// one here.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// Where to and within what limits.
+/// The address of a service and the limits of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// The service. May have a path, which goes before every request's own.
+    /// The service. May have a path, which precedes that of each request.
     pub base_url: Url,
     /// For name, TCP and TLS together.
     pub connect_timeout: Duration,
@@ -45,13 +46,13 @@ pub struct HttpOptions {
     pub request_timeout: Duration,
     /// Largest body, in decoded bytes.
     pub max_response_bytes: usize,
-    /// Longest wait that a server may ask for; longer ones are cut to this.
+    /// Maximum wait that a server may request; a longer one is cut to this.
     pub max_retry_after: Duration,
     /// Idle connections kept open.
     pub pool_size: usize,
 }
 
-/// Why no transport can be made of the options, on one line.
+/// Why the options cannot be used, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnusableOptions(String);
@@ -61,7 +62,7 @@ pub struct HttpTransport {
     client: reqwest::Client,
     clock: Arc<dyn Clock>,
     options: HttpOptions,
-    /// The base address without a slash at its end.
+    /// The base address without a trailing slash.
     base: String,
     key_place: KeyPlace,
     key: RwLock<Option<ApiKey>>,
@@ -69,7 +70,7 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// A transport that shows its key at `key_place`. It has no key yet.
+    /// A transport that sends its key at `key_place`. It has no key yet.
     pub fn new(
         options: HttpOptions,
         key_place: KeyPlace,
@@ -111,7 +112,7 @@ impl HttpTransport {
             return Err(ProviderError::KeyRefused("no API key".into()));
         };
         if !request.path_and_query.starts_with('/') {
-            // Else it could change the host, and the key would go there.
+            // Otherwise it could change the host, and the key would be sent there.
             return Err(ProviderError::Refused("a path must begin with /".into()));
         }
         let prefix = self.key_place.path_prefix(&key)?;
@@ -199,8 +200,8 @@ fn text(response: &reqwest::Response, name: HeaderName) -> Option<&str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// A time that was told in an answer to a request, in whole seconds, beside our clock: it lay between
-/// sending and receiving if both clocks agree.
+/// Difference between our clock and a time, in whole seconds, from an answer: if both clocks agree,
+/// it lies between sending and receiving.
 fn clock_difference(
     theirs: UnixMillis,
     sent_at: UnixMillis,
@@ -222,7 +223,8 @@ impl fmt::Debug for HttpTransport {
     }
 }
 
-/// The address must be `https`, or `http` to this very machine, and nothing but an address.
+/// Checks the address: `https`, or `http` to this machine, with nothing but scheme, host, port and
+/// path.
 fn check_base(base: &Url) -> Result<(), &'static str> {
     let is_loopback = match base.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -258,7 +260,7 @@ fn client(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let json = HeaderValue::from_static("application/json");
-    // `localhost` is this machine whatever a resolver says: plain http is allowed to it.
+    // `localhost` is this machine whatever a resolver returns: plain http to it is allowed.
     let this_machine = [
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
@@ -287,7 +289,7 @@ struct NetworkBody {
     inner: reqwest::Response,
     decoder: Decoder,
     limits: AnswerLimits,
-    /// Decoded bytes so far.
+    /// Number of decoded bytes so far.
     read: usize,
 }
 
@@ -367,7 +369,7 @@ mod tests {
         }
     }
 
-    /// The bundled roots cannot be tested without the internet; that a root is needed, can.
+    /// The bundled roots cannot be tested without the internet, but the need for a root can.
     #[tokio::test]
     async fn only_certificates_of_a_known_root_are_trusted() {
         let issued = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();

@@ -1,5 +1,6 @@
-//! Content codings of a body. Their names have no case, and gzip has a second one (RFC 9110, 8.4.1);
-//! an HTTP library that takes them to the letter hands packed bytes on as if they were text.
+//! Content codings of a body. Their names are case-insensitive, and gzip has a second one (RFC
+//! 9110, 8.4.1); an HTTP library that compares names exactly returns compressed bytes as if they
+//! were text.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -7,10 +8,10 @@ use std::io::Write as _;
 use bytes::{Buf as _, Bytes};
 use flate2::write::MultiGzDecoder;
 
-/// Packed bytes that are unpacked at a time: at most some hundred times as many come out.
+/// Compressed bytes decoded at a time; the output is at most some hundred times as long.
 const PIECE: usize = 1024;
 
-/// The coding that is asked for.
+/// The requested coding.
 pub(super) const ASKED: &str = "gzip";
 
 /// Whether `name` is gzip, in any case and by either of its names.
@@ -20,9 +21,9 @@ fn is_gzip(name: &str) -> bool {
         .any(|gzip| name.eq_ignore_ascii_case(gzip))
 }
 
-/// Turns a body back into what it was before it was coded.
+/// Decodes a body.
 pub(super) struct Decoder {
-    /// None: nothing was done to it.
+    /// None if the body is not encoded.
     inflater: Option<Inflater>,
 }
 
@@ -33,8 +34,8 @@ struct Inflater {
 }
 
 impl Decoder {
-    /// For the values of `Content-Encoding`, each a list. An error names the coding that nobody asked
-    /// for.
+    /// Creates a decoder for the values of `Content-Encoding`, each of which is a list. An error
+    /// names the unrequested coding.
     pub(super) fn of<'v>(values: impl Iterator<Item = &'v str>) -> Result<Self, String> {
         let names = values.flat_map(|value| value.split(',')).map(str::trim);
         let mut codings =
@@ -52,7 +53,7 @@ impl Decoder {
         Ok(Self { inflater })
     }
 
-    /// Takes the next bytes as they came.
+    /// Takes the next received bytes.
     pub(super) fn take(&mut self, bytes: Bytes) -> Option<Bytes> {
         let Some(inflater) = &mut self.inflater else {
             return Some(bytes);
@@ -62,7 +63,7 @@ impl Decoder {
         None
     }
 
-    /// The next piece of what was taken; None when more must be taken first.
+    /// The next decoded piece; None if more bytes are needed.
     pub(super) fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         let Some(inflater) = &mut self.inflater else {
             return Ok(None);
@@ -80,7 +81,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The end of the bytes: what is still in it, or an error where they end too early.
+    /// Ends the input: returns the rest, or an error if the input is incomplete.
     pub(super) fn finish(&mut self) -> std::io::Result<Option<Bytes>> {
         let begun = self.inflater.take().filter(|inflater| inflater.has_begun);
         let Some(mut inflater) = begun else {

@@ -1,4 +1,4 @@
-//! Why no answer came, in a few words without any address.
+//! Why no answer came, in short texts without any address.
 
 use std::error::Error;
 use std::io;
@@ -7,19 +7,19 @@ use std::time::Duration;
 use crate::domain::text::one_line;
 use crate::provider::ProviderError;
 
-/// What bounds one answer.
+/// The limits of one answer.
 #[derive(Clone, Copy)]
 pub(super) struct AnswerLimits {
     /// For name, TCP and TLS together.
     pub(super) connect: Duration,
-    /// From connecting to the last byte.
+    /// From connecting to the last byte of the body.
     pub(super) total: Duration,
-    /// Of the decoded body.
+    /// Of the decoded body, in bytes.
     pub(super) bytes: usize,
 }
 
 impl AnswerLimits {
-    /// The error for what reqwest reports of a body.
+    /// The error for a reqwest error while reading a body.
     pub(super) fn broken_or_failed(self, error: &reqwest::Error) -> ProviderError {
         if is_broken_coding(error) {
             broken(error)
@@ -28,7 +28,7 @@ impl AnswerLimits {
         }
     }
 
-    /// The error for what reqwest reports.
+    /// The error for a reqwest error.
     pub(super) fn failure(self, error: &reqwest::Error) -> ProviderError {
         let why = if error.is_timeout() && error.is_connect() {
             format!("no connection within {:?}", self.connect)
@@ -45,7 +45,7 @@ impl AnswerLimits {
     }
 }
 
-/// Errors from the outermost to the innermost, also those that an I/O error wraps.
+/// The errors from the outermost to the innermost, including those wrapped by an I/O error.
 fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         let wrapped = error
@@ -58,12 +58,12 @@ fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn 
     })
 }
 
-/// A body whose bytes came but are no gzip or no chunks.
+/// A body with invalid gzip or invalid chunks.
 pub(super) fn broken(error: &(dyn Error + 'static)) -> ProviderError {
     ProviderError::Malformed(format!("broken body: {}", cause(error)))
 }
 
-/// Whether bytes came but are no chunks: the decoder's errors are of this kind. Those of TLS are too.
+/// Whether the chunks are invalid: errors of the decoder have this kind, and so have those of TLS.
 fn is_broken_coding(error: &reqwest::Error) -> bool {
     let is_tls = chain(error).any(<dyn Error>::is::<rustls::Error>);
     let mut io_errors = chain(error).filter_map(|error| error.downcast_ref::<io::Error>());
@@ -77,7 +77,8 @@ fn is_broken_coding(error: &reqwest::Error) -> bool {
         })
 }
 
-/// The cause in few words. reqwest's own texts are left out: they can hold the address.
+/// A short text for the cause. reqwest's own texts are left out, because they can contain the
+/// address.
 pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     let mut words = None;
     for error in chain(error) {

@@ -1,4 +1,4 @@
-//! Where a request shows the key. Nothing else of a request, answer, error or log holds it.
+//! Where a request carries the key. No other part of a request, answer, error or log contains it.
 
 use reqwest::RequestBuilder;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -8,25 +8,25 @@ use crate::provider::{ApiKey, ProviderError};
 /// Where a provider wants the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyPlace {
-    /// In this header (name in lower case), with these words before it: `"Token "`, or none.
+    /// In this header (name in lower case) after a prefix such as `"Token "`, which may be empty.
     Header {
         /// The header.
         name: &'static str,
-        /// What stands before the key.
+        /// The text before the key.
         prefix: &'static str,
     },
-    /// HTTP Basic: the key is user and password with a colon between.
+    /// HTTP Basic: the key is user and password, separated by a colon.
     Basic,
-    /// In the path, before each request's own, after these words: `/bot`. The key must consist of
-    /// letters, digits, `-`, `_` and `:`.
+    /// At the start of the path, after a prefix such as `/bot`. The key must consist of letters,
+    /// digits, `-`, `_` and `:`.
     Path {
-        /// What stands before the key.
+        /// The text before the key.
         prefix: &'static str,
     },
 }
 
 impl KeyPlace {
-    /// What goes between the base address and a request's own path.
+    /// The path between the base address and a request's own path.
     pub(super) fn path_prefix(self, key: &ApiKey) -> Result<String, ProviderError> {
         let Self::Path { prefix } = self else {
             return Ok(String::new());
@@ -40,7 +40,7 @@ impl KeyPlace {
         Err(ProviderError::KeyRefused(what.into()))
     }
 
-    /// The request with the key in its headers, where that is its place.
+    /// Adds the key to the request's headers, if it belongs there.
     pub(super) fn apply(
         self,
         builder: RequestBuilder,
@@ -48,7 +48,7 @@ impl KeyPlace {
     ) -> Result<RequestBuilder, ProviderError> {
         match self {
             Self::Header { name, prefix } => {
-                // An `ApiKey` is printable ASCII, which every header can hold.
+                // An `ApiKey` is printable ASCII, which is valid in every header.
                 let mut value = HeaderValue::try_from(format!("{prefix}{}", key.expose()))
                     .map_err(|_| {
                         ProviderError::KeyRefused("the API key does not fit in a header".into())

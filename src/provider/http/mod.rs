@@ -1,8 +1,8 @@
-//! HTTP in the few words that providers need: a request, an answer read piece by piece, a transport
-//! between them that a test or a simulation can script.
+//! The part of HTTP that providers need: a request, an answer that is read piece by piece, and a
+//! transport between them that a test or a simulation can script.
 //!
-//! `client` holds the one real transport. The key is the transport's own, which shows it where the
-//! provider wants it (`KeyPlace`), so no request, answer or error carries it.
+//! `client` has the only real transport. The transport keeps the key and sends it where the
+//! provider expects it (`KeyPlace`), so no request, answer or error contains it.
 
 mod client;
 mod coding;
@@ -27,28 +27,29 @@ use crate::domain::time::UnixMillis;
 /// Carries requests to one service, with one account's key.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
-    /// Sends `request` and returns once the head of the answer is there, whatever its status.
+    /// Sends `request` and returns as soon as the head of the answer has arrived, whatever its
+    /// status.
     async fn send(&self, request: Request) -> Result<Response, ProviderError>;
 
-    /// Takes another key from now on. Before the first, nothing is sent.
+    /// Replaces the key. Nothing is sent before the first one is set.
     fn set_key(&self, key: ApiKey);
 
-    /// By how much the server's clock differed from ours when it last told a time; None when it has
-    /// told none.
+    /// Difference between the server's clock and ours when it last reported a time; None if it
+    /// never did.
     fn clock_difference(&self) -> Option<ClockDifference> {
         None
     }
 }
 
-/// A body on its way.
+/// A body that is being received.
 #[async_trait]
 pub trait Body: Send {
-    /// The next piece, decoded; None at the regular end. A body that is cut short, too slow or too
+    /// The next decoded piece; None at the regular end. A body that is cut short, too slow or too
     /// large is an error.
     async fn chunk(&mut self) -> Result<Option<Bytes>, ProviderError>;
 }
 
-/// A body whose pieces are all here.
+/// A body that was received completely.
 #[async_trait]
 impl Body for VecDeque<Bytes> {
     async fn chunk(&mut self) -> Result<Option<Bytes>, ProviderError> {
@@ -56,17 +57,17 @@ impl Body for VecDeque<Bytes> {
     }
 }
 
-/// The head of an answer, with its body still on its way.
+/// The head of an answer, with its body still being received.
 pub struct Response {
     /// HTTP status.
     pub status: u16,
-    /// What the server asks for, already capped.
+    /// The wait that the server requests, already capped.
     pub retry_after: Option<Duration>,
     body: Box<dyn Body>,
 }
 
 impl Response {
-    /// An answer with a body on its way.
+    /// An answer whose body is being received.
     pub fn new(status: u16, retry_after: Option<Duration>, body: impl Body + 'static) -> Self {
         Self {
             status,
@@ -75,7 +76,7 @@ impl Response {
         }
     }
 
-    /// An answer whose body is here.
+    /// An answer whose body was received completely.
     pub fn whole(status: u16, body: impl Into<Bytes>) -> Self {
         Self::new(status, None, VecDeque::from([body.into()]))
     }
@@ -85,7 +86,7 @@ impl Response {
         self.body.chunk().await
     }
 
-    /// The whole body, where it has at most `limit` bytes.
+    /// The whole body, if it has at most `limit` bytes.
     pub async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, ProviderError> {
         let mut whole = Vec::new();
         while let Some(chunk) = self.chunk().await? {
@@ -97,8 +98,8 @@ impl Response {
         Ok(whole)
     }
 
-    /// What can be had of the body, at most `limit` bytes: for a failure that is told by the
-    /// status already, whose words are only nice to have.
+    /// As much of the body as can be read, at most `limit` bytes: for failures, which the status
+    /// already identifies and whose message is optional.
     pub async fn beginning(&mut self, limit: usize) -> Vec<u8> {
         let mut begin = Vec::new();
         while begin.len() < limit
@@ -125,8 +126,9 @@ fn too_large(limit: usize) -> ProviderError {
     ProviderError::Malformed(format!("body larger than {limit} bytes"))
 }
 
-/// What a status says whatever the body is; None for success (2xx). `words` are the service's own,
-/// on one line, or empty. Redirects are never followed, so they are answers of no use.
+/// The meaning of a status, whatever the body is; None for success (2xx). `words` is the service's
+/// own message, on one line, or empty. Redirects are never followed, so they count as unusable
+/// answers.
 pub fn judge_status(
     status: u16,
     retry_after: Option<Duration>,
@@ -167,7 +169,7 @@ fn retry_after(value: &str, now: UnixMillis, most: Duration) -> Option<Duration>
     Some(wait.min(most))
 }
 
-/// A date as HTTP writes it.
+/// Parses a date in HTTP's format.
 fn http_date(value: &str) -> Option<UnixMillis> {
     let at = httpdate::parse_http_date(value).ok()?;
     let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or_default();

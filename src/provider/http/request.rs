@@ -1,13 +1,13 @@
-//! One request, without what the transport adds: base address, key and the usual headers.
+//! One request, without the parts that the transport adds: base address, key and common headers.
 
 use url::form_urlencoded::Serializer;
 
 /// The two methods in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Asks.
+    /// Reads.
     Get,
-    /// Makes.
+    /// Creates.
     Post,
 }
 
@@ -16,20 +16,20 @@ pub enum Method {
 pub struct Request {
     /// Its method.
     pub method: Method,
-    /// Relative to the base, begins with `/`, encoded as it goes on the wire.
+    /// Relative to the base address; begins with `/`, already encoded.
     pub path_and_query: String,
-    /// A text, sent as it is.
+    /// The body, sent as it is.
     pub body: Option<String>,
-    /// What the body is.
+    /// The media type of the body.
     pub media_type: MediaType,
-    /// Further headers, names in lower case: never the key.
+    /// Additional headers, names in lower case; never the key.
     pub headers: Vec<(&'static str, String)>,
-    /// Whether the answer may come compressed. Inflating one of a few hundred bytes costs more
-    /// than all else that is done with it.
+    /// Whether the answer may be compressed. Decompressing an answer of a few hundred bytes costs
+    /// more than everything else that is done with it.
     pub compressed: bool,
 }
 
-/// The form of a request's body.
+/// The media type of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaType {
     /// `application/json`.
@@ -49,7 +49,7 @@ impl MediaType {
 }
 
 impl Request {
-    /// Asks for `path_and_query`, of which little is told.
+    /// A GET of `path_and_query` with a short answer.
     pub fn get(path_and_query: impl Into<String>) -> Self {
         Self {
             method: Method::Get,
@@ -61,17 +61,17 @@ impl Request {
         }
     }
 
-    /// Asks for `path` with a query of these names and values, which are encoded here.
+    /// A GET of `path` with a query of these names and values, which are encoded here.
     pub fn get_with(path: &str, query: &[(&str, &str)]) -> Self {
         Self::get(format!("{path}?{}", encoded(query)))
     }
 
-    /// Asks for `path_and_query`, of which much is told.
+    /// A GET of `path_and_query` with a long answer.
     pub fn get_long(path_and_query: impl Into<String>) -> Self {
         Self::get(path_and_query).compressed()
     }
 
-    /// Sends a JSON text to `path`.
+    /// A POST of a JSON text to `path`.
     pub fn post(path: impl Into<String>, json: impl Into<String>) -> Self {
         Self {
             method: Method::Post,
@@ -80,7 +80,7 @@ impl Request {
         }
     }
 
-    /// Sends a form of these names and values, which are encoded here.
+    /// A POST of a form of these names and values, which are encoded here.
     pub fn post_form(path: impl Into<String>, fields: &[(&str, &str)]) -> Self {
         Self {
             media_type: MediaType::Form,
@@ -88,14 +88,14 @@ impl Request {
         }
     }
 
-    /// With one more header, its name in lower case.
+    /// Adds a header; its name is in lower case.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The answer may come compressed: much is told.
+    /// Allows a compressed answer, for long answers.
     #[must_use]
     pub fn compressed(self) -> Self {
         Self {

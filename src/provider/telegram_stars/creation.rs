@@ -1,4 +1,5 @@
-//! The request for an invoice link: the same bytes for the same row, each time. Limits are the Bot API's.
+//! The request for an invoice link. The same row always gives the same bytes. Limits are those of
+//! the Bot API.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,13 +17,13 @@ const LONGEST_TITLE: usize = 32;
 const LONGEST_DESCRIPTION: usize = 255;
 /// Longest address of a photo, in characters.
 const LONGEST_PHOTO_URL: usize = 2048;
-/// The only period of a subscription, in seconds.
+/// The only allowed period of a subscription, in seconds.
 const SUBSCRIPTION_PERIOD_S: u64 = 2_592_000;
-/// Greatest price of a subscription, in Stars.
+/// Maximum price of a subscription, in Stars.
 const MOST_PER_PERIOD: u64 = 10_000;
 const ACCEPTED: &str = "title, photo_url, subscription_period";
 
-/// The body on the wire. The order of fields is the order of bytes.
+/// The request body. The order of the fields is the order of the bytes.
 #[derive(Serialize)]
 struct LinkBody<'a> {
     title: &'a str,
@@ -43,7 +44,8 @@ struct PriceBody<'a> {
     amount: u64,
 }
 
-/// The invoice's `options`, raw so that each complaint can name its key. Null is the same as absent.
+/// The invoice's `options`, kept raw so that each error can name its key. Null is the same as
+/// absent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StarsOptions<'a> {
@@ -55,7 +57,7 @@ struct StarsOptions<'a> {
     subscription_period: Option<&'a RawValue>,
 }
 
-/// The request that `invoice` asks for, or why it can never be made.
+/// The creation request for `invoice`, or why it can never be made.
 pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     let payload = &invoice.external_id.0;
     if payload.len() > LONGEST_PAYLOAD {
@@ -94,7 +96,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     })
 }
 
-/// Stars are whole.
+/// Prices in Stars are whole numbers.
 fn price(invoice: &Invoice) -> Result<u64, String> {
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     if amount.currency != STARS {

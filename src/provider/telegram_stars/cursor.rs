@@ -1,4 +1,4 @@
-//! The place in a bot's ledger: a number of transactions, counted from the oldest.
+//! The position in a bot's ledger: a number of transactions, counted from the oldest.
 //!
 //! Transactions older than where reading begins are passed over by halving: the search keeps an offset
 //! whose page is all too old (`low`) and one whose page is not (`high`), and asks between the two.
@@ -8,6 +8,7 @@
 //! behind the empty one is asked for too, every `PROVE_EVERY`; a reading counts as complete through the
 //! last such proof.
 
+use std::num::ParseIntError;
 use std::str::Split;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ enum StarsStep {
         high: Option<u64>,
         at: u64,
     },
-    /// So many transactions have been read or passed over.
+    /// Number of transactions that were read or skipped.
     Read(u64),
     /// As many, and a request that was answered at `asked_at` showed nothing there: the next one asks a
     /// page further.
@@ -70,7 +71,7 @@ impl StarsCursor {
         let mut parts = text.split(' ');
         let cursor = Self {
             reach: parts.next()?.parse().ok()?,
-            proved_at: time(&mut parts)?,
+            proved_at: time(parts.next()?).ok()?,
             step: StarsStep::parse(&mut parts)?,
         };
         parts.next().is_none().then_some(cursor)
@@ -88,7 +89,7 @@ impl StarsCursor {
         LedgerCursor(format!("{reach} {proved_at} {step}"))
     }
 
-    /// Transactions to leave out.
+    /// Number of transactions to skip.
     pub(super) fn offset(self) -> u64 {
         match self.step {
             StarsStep::Search { at, .. } => at,
@@ -189,17 +190,17 @@ impl StarsStep {
             "read" => Some(Self::Read(number)),
             "prove" => Some(Self::Prove {
                 count: number,
-                asked_at: time(parts)?,
+                asked_at: time(parts.next()?).ok()?,
             }),
             _ => None,
         }
     }
 }
 
-fn time(parts: &mut Split<'_, char>) -> Option<Option<UnixMillis>> {
-    match parts.next()? {
-        "-" => Some(None),
-        number => number.parse().ok().map(|at| Some(UnixMillis(at))),
+fn time(part: &str) -> Result<Option<UnixMillis>, ParseIntError> {
+    match part {
+        "-" => Ok(None),
+        number => number.parse().map(|at| Some(UnixMillis(at))),
     }
 }
 

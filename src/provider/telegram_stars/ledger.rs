@@ -1,7 +1,7 @@
-//! What a page of a bot's ledger shows, and what the transactions of an invoice come to.
+//! Parses a page of a bot's ledger, and judges the transactions of an invoice.
 //!
-//! The amount has no sign: `source` stands where Stars came, `receiver` where they went; an amount of 0
-//! stands under `receiver` too. A refund has the id of its payment, and may bear another type.
+//! Amounts have no sign: incoming Stars have a `source`, outgoing ones a `receiver`; an amount of 0
+//! has a `receiver` too. A refund has the id of its payment, and may have another type.
 
 use serde::Deserialize;
 
@@ -9,27 +9,25 @@ use crate::domain::invoice::Invoice;
 use crate::domain::money::{Money, plain, sum};
 use crate::domain::observation::{OrderState, Payment};
 use crate::domain::time::UnixMillis;
-use crate::domain::transaction::{
-    Direction, Transaction, TransactionStatus, enough_at, moved_sum,
-};
+use crate::domain::transaction::{Direction, Transaction, TransactionStatus, enough_at, moved_sum};
 use crate::provider::LedgerJudgement;
 use crate::provider::wire::{Raw, array, external_id, object, text, word};
 
 /// The currency code of Stars.
 pub(super) const STARS: &str = "XTR";
-/// Digits of a fraction: nanostars.
+/// Digits of the fraction: nanostars.
 const NANO_DIGITS: usize = 9;
-/// Longest id of a transaction that is read, in characters.
+/// Longest transaction id that is parsed, in characters.
 const LONGEST_ID: usize = 255;
 
 /// A page.
 #[derive(Debug)]
 pub(super) struct Entries {
-    /// Movements of Stars; what cannot be one is left out.
+    /// Movements of Stars; other entries are left out.
     pub(super) transactions: Vec<Transaction>,
-    /// Everything on the page, so that counting goes on behind it.
+    /// Number of all entries on the page, from which the next offset follows.
     pub(super) count: u64,
-    /// When the last one happened.
+    /// Time of the newest entry.
     pub(super) newest_at: Option<UnixMillis>,
 }
 
@@ -73,7 +71,7 @@ struct AffiliateWire<'a> {
     nanostar_amount: Raw<'a>,
 }
 
-/// Reads a page. One entry that cannot be read spoils it: a payment might be passed over.
+/// Parses a page. One invalid entry makes it fail, since it could be a payment.
 pub(super) fn entries(json: &str) -> Result<Entries, String> {
     let wire: PageWire<'_> = object(json).map_err(|error| error.to_string())?;
     let items = array(wire.transactions).ok_or("no transactions in a page of the ledger")?;
@@ -125,7 +123,7 @@ fn entry(json: &str) -> Result<Transaction, String> {
     })
 }
 
-/// A payment counts with the share that its affiliate got.
+/// A payment counts including its affiliate's share.
 fn with_share(amount: String, share: Option<String>) -> String {
     let Some(share) = share else { return amount };
     sum([amount.as_str(), share.as_str()]).unwrap_or(amount)
@@ -149,7 +147,7 @@ fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
     plain(&value).map(std::borrow::Cow::into_owned)
 }
 
-/// Paid when all that came reaches the price; without a price, any payment is enough.
+/// Paid when the received sum reaches the price; without a price, any payment is enough.
 pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
     let price = invoice.facts.amount.as_ref();
     let came = moved_sum(transactions, Direction::In, price);

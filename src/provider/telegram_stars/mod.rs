@@ -1,14 +1,14 @@
-//! Telegram Stars, the ledger of a bot (`getStarTransactions` of the Bot API, 10.1): no invoice has an id
-//! or a state there, and a payment is found by the payload of its invoice.
+//! Telegram Stars, the ledger of a bot (`getStarTransactions` of the Bot API, 10.1). Invoices have
+//! no id and no state there; a payment is found by the payload of its invoice.
 //!
-//! `ledger` reads what a page shows, `cursor` is the place in the ledger, `creation` the request for a link.
-//! The ledger is counted from its oldest transaction on, and only answers without transactions end a
-//! reading: a page may be shorter than was asked for, or empty though more follows. Where a long ledger
-//! begins to matter is found by halving, not by reading all of it.
+//! `ledger` parses a page, `cursor` is the position in the ledger, `creation` builds the request
+//! for a link. The ledger is counted from its oldest transaction, and only answers without
+//! transactions end a reading: a page may be shorter than requested, or empty though more follows.
+//! In a long ledger, the first relevant transaction is found by bisection.
 //!
-//! The bot's token stands in the path of every request; the transport keeps it. Two methods are called
-//! beside the harmless `getMe`: `getStarTransactions` and, to make links, `createInvoiceLink`. Never
-//! `getUpdates`: it would take the bot's updates away.
+//! The bot's token is part of the path of every request; the transport adds it. Besides the
+//! harmless `getMe`, two methods are called: `getStarTransactions` and, to create links,
+//! `createInvoiceLink`. Never `getUpdates`, which would take the bot's updates away.
 
 mod creation;
 mod cursor;
@@ -37,7 +37,7 @@ use crate::domain::ledger::LedgerCursor;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 
-/// Telegram Stars, as it is registered.
+/// The registration of Telegram Stars.
 pub const KIND: ProviderKind = ProviderKind {
     name: "telegram-stars",
     base_url: "https://api.telegram.org",
@@ -50,7 +50,7 @@ pub const KIND: ProviderKind = ProviderKind {
 
 /// Longest payload of an invoice, in bytes.
 pub const LONGEST_PAYLOAD: usize = 128;
-/// Most transactions of one page; the server cuts what is more to it without a word.
+/// Maximum number of transactions on a page; the server silently reduces a higher limit to it.
 const PAGE_LIMIT: u64 = 100;
 
 const ME: &str = "/getMe";
@@ -63,7 +63,7 @@ pub struct TelegramStars {
 }
 
 impl TelegramStars {
-    /// The bot whose token `transport` gets by `set_key`.
+    /// The bot whose token `transport` receives by `set_key`.
     pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self {
             service: ServiceClient::new(transport, clock),
@@ -119,7 +119,7 @@ impl ReadLedger for TelegramStars {
         let entries = ledger::entries(result(&self.service, &answer)?.get())
             .map_err(ProviderError::Malformed)?;
         let answered_at = self.service.their_time(answer.observed_at);
-        // The first page of all is read before its time is known.
+        // The very first page is read before the provider's time is known.
         let from =
             from.or_else(|| answered_at.map(|at| at.minus(crate::domain::ledger::READ_BACK)));
         let step = place.after(&entries, from, answered_at);
@@ -147,7 +147,7 @@ impl ReadLedger for TelegramStars {
 
 #[async_trait]
 impl CreateOrders for TelegramStars {
-    /// A link makes nothing that could be paid by itself twice: to repeat is harmless.
+    /// A repeat is harmless: it only creates another link.
     fn idempotent_for(&self) -> Duration {
         Duration::MAX
     }
@@ -156,7 +156,7 @@ impl CreateOrders for TelegramStars {
         creation::creation(invoice)
     }
 
-    /// The API's own 400 says that a parameter will never be taken.
+    /// The API's own 400 names a parameter that it will never accept.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let answer = self.call(LINK, creation.body.clone()).await?;
         match result(&self.service, &answer) {
@@ -191,8 +191,8 @@ struct ParametersWire<'a> {
     retry_after: Raw<'a>,
 }
 
-/// The result of a success. A wait stands in the body, `parameters.retry_after`, in seconds. To a token
-/// that never existed the service answers 404 `Not Found`.
+/// The result of a success. The wait of a 429 is in the body, `parameters.retry_after`, in seconds.
+/// For a token that never existed, the service answers 404 `Not Found`.
 fn result<'a>(
     service: &ServiceClient,
     answer: &'a WholeAnswer,

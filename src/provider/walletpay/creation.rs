@@ -1,8 +1,8 @@
-//! The creation request: the same bytes for the same invoice, each time.
+//! The creation request. The same invoice always gives the same bytes.
 //!
-//! Byte by byte, because a repeat with any other parameter is answered `CONFLICT` instead of
-//! `ALREADY`. Limits are the documentation's; least amounts and which currencies go together are
-//! left to the server, they change.
+//! The bytes must be equal because a repeat with any other parameter is answered `CONFLICT` instead
+//! of `ALREADY`. Limits are those of the documentation; minimum amounts and valid pairs of
+//! currencies are checked by the server, because they change.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,16 +14,16 @@ use crate::provider::Creation;
 
 /// Length of a description, in characters.
 const DESCRIPTION: std::ops::RangeInclusive<usize> = 5..=100;
-/// Life of an order, in seconds.
+/// Time to pay, in seconds.
 const TIMEOUT_S: std::ops::RangeInclusive<i64> = 30..=864_000;
 /// Longest external id and longest text among the options, in characters.
 const LONGEST_TEXT: usize = 255;
-/// Length of a currency code. The codes in use have 3 or 4 characters.
+/// Length of a currency code. Current codes have 3 or 4 characters.
 const CURRENCY: std::ops::RangeInclusive<usize> = 2..=16;
 const ACCEPTED: &str = "customerTelegramUserId, returnUrl, failReturnUrl, customData, \
                         autoConversionCurrency";
 
-/// The body on the wire. The order of fields is the order of bytes: never change it.
+/// The request body. The order of the fields is the order of the bytes: never change it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CreationBody<'a> {
@@ -49,7 +49,7 @@ struct AmountBody<'a> {
     amount: &'a str,
 }
 
-/// The invoice's `options`, raw so that each complaint can name its key. Null is the same as
+/// The invoice's `options`, kept raw so that each error can name its key. Null is the same as
 /// absent.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -66,7 +66,7 @@ struct Options<'a> {
     auto_conversion_currency: Option<&'a RawValue>,
 }
 
-/// The request that `invoice` asks for, or why it can never be made.
+/// The creation request for `invoice`, or why it can never be made.
 pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     check_amount(amount)?;
@@ -141,7 +141,7 @@ fn check_amount(amount: &Money) -> Result<(), String> {
     }
 }
 
-/// Digits after the point, where the currency is known. Nine for NOT: as on its chain.
+/// Digits after the point, where the currency is known. Nine for NOT, as on its chain.
 fn most_digits(currency: &str) -> Option<usize> {
     match currency {
         "USD" | "EUR" | "RUB" => Some(2),
@@ -164,14 +164,14 @@ fn options(json: Option<&str>) -> Result<Options<'_>, String> {
             "options: expected a JSON object with the keys {ACCEPTED}"
         ));
     }
-    // serde names the key that is unknown or stands twice.
+    // serde names an unknown or duplicate key.
     serde_json::from_str(json).map_err(|error| {
         let error = one_line(&error.to_string());
         format!("options: {error}; expected keys: {ACCEPTED}")
     })
 }
 
-/// The one user who can open the payment page: needed, and never as a text.
+/// The only user who can open the payment page: required, and never a text.
 fn user_id(token: Option<&RawValue>) -> Result<i64, String> {
     token
         .map(RawValue::get)
@@ -191,8 +191,8 @@ fn short_text(key: &str, token: Option<&RawValue>) -> Result<Option<String>, Str
     Ok(Some(text))
 }
 
-/// The currency the store receives. Open: the documentation's list (TON, BTC, USDT) has grown by
-/// NOT already, and a code the server does not know it will refuse by itself.
+/// The currency that the store receives. Any code is accepted: the documented list (TON, BTC, USDT)
+/// has already grown by NOT, and the server refuses codes that it does not know.
 fn conversion(token: Option<&RawValue>) -> Result<Option<String>, String> {
     let code = short_text("autoConversionCurrency", token)?;
     match code {

@@ -1,4 +1,5 @@
-//! Reads the order list item by item: a glance at each, the whole order only where wanted.
+//! Reads the order list item by item: a few fields of each, the whole order only where it is
+//! selected.
 
 use serde::Deserialize;
 
@@ -10,24 +11,24 @@ use crate::domain::time::UnixMillis;
 use crate::provider::wire::{self, Raw};
 use crate::provider::{ListItem, PageVisitor};
 
-/// Why a page that came to its end is no page.
+/// Why a page that was received completely is unusable.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotRead {
-    /// It is not what the documentation says.
+    /// It does not match the documentation.
     Malformed(String),
-    /// The envelope says something else than success, in these words.
+    /// The envelope reports another status than success, with this message.
     Said(StatusWord, String),
 }
 
-/// A paid amount that is told in a form that cannot be read.
+/// A paid amount that cannot be parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnreadableAmount {
     pub(super) order_id: String,
-    /// As told, on one line.
+    /// As reported, on one line.
     pub(super) told: String,
 }
 
-/// What a glance needs of an item.
+/// The fields of an item that decide whether the whole order is needed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GlanceWire<'a> {
@@ -43,7 +44,7 @@ struct GlanceWire<'a> {
     amount: Raw<'a>,
 }
 
-/// One page on its way to a visitor.
+/// One page being received for a visitor.
 pub(super) struct PageReader<'v> {
     scanner: Scanner,
     sieve: Sieve<'v>,
@@ -73,18 +74,18 @@ impl<'v> PageReader<'v> {
         }
     }
 
-    /// Takes the next bytes. After an error there is no going on.
+    /// Takes the next bytes. Must not be called after an error.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), String> {
         let sieve = &mut self.sieve;
         self.scanner.feed(bytes, &mut |piece| sieve.take(piece))
     }
 
-    /// The paid amounts so far that could not be read.
+    /// The paid amounts so far that could not be parsed.
     pub(super) fn take_unreadable(&mut self) -> Vec<UnreadableAmount> {
         std::mem::take(&mut self.sieve.unreadable)
     }
 
-    /// The end of the bytes. Returns the number of items.
+    /// Ends the input. Returns the number of items.
     pub(super) fn finish(self) -> Result<u64, NotRead> {
         self.scanner.finish().map_err(NotRead::Malformed)?;
         let sieve = self.sieve;
@@ -103,7 +104,7 @@ impl<'v> PageReader<'v> {
     }
 }
 
-/// What becomes of the pieces.
+/// Receives the pieces of the page.
 struct Sieve<'v> {
     visitor: &'v mut dyn PageVisitor,
     observed_at: UnixMillis,
@@ -114,8 +115,8 @@ struct Sieve<'v> {
     items: u64,
     /// Items that came before the envelope's status.
     held: Vec<Box<str>>,
-    /// The first item that could not be read. The page fails for it, but only at its end: taken as
-    /// read, the item's order would seem to be gone.
+    /// The first invalid item. The page fails because of it, but only at its end: otherwise the
+    /// item's order would seem to be missing.
     unusable: Option<String>,
     unreadable: Vec<UnreadableAmount>,
 }

@@ -1,13 +1,13 @@
-//! Wallet Pay, the store API of Wallet in Telegram: four operations, one key a store.
+//! Wallet Pay, the store API of Wallet in Telegram: four operations, with one key per store.
 //!
-//! Strict in what is sent (`creation`), lenient in what is got (`wire`, `order`): the documentation's own
-//! examples contradict its schema, and what an answer leaves out contradicts nothing. `list` reads
-//! the order list while it arrives, on top of `scan`.
+//! Strict in what is sent (`creation`), lenient in what is received (`wire`, `order`): the
+//! documentation's own examples contradict its schema, and a value that is left out is no
+//! contradiction. `list` reads the order list while it arrives, using `scan`.
 //!
-//! Which word wins: HTTP 401, 403, 429 and 5xx whatever the body; 404 is "no such order" for a look
-//! alone; else the envelope's status, as a 200 can carry a failure and nobody documents the HTTP
-//! status of one. A status that is neither is an unusable answer. Facts are those of the
-//! provider's documentation (store API 1.2.0) unless said otherwise.
+//! Precedence: HTTP 401, 403, 429 and 5xx, whatever the body; 404 means "no such order" only for a
+//! poll; then the envelope's status, since a 200 can carry a failure and the HTTP status of
+//! failures is undocumented. Any other status is an unusable answer. Facts are those of the
+//! provider's documentation (store API 1.2.0) unless stated otherwise.
 
 mod creation;
 mod list;
@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
 
-/// Wallet Pay, as it is registered.
+/// The registration of Wallet Pay.
 pub const KIND: ProviderKind = ProviderKind {
     name: "walletpay",
     base_url: "https://pay.wallet.tg",
@@ -48,7 +48,7 @@ pub const KIND: ProviderKind = ProviderKind {
     },
     build: |parts| Arc::new(WalletPay::new(parts.transport, parts.clock)),
 };
-/// Most orders on one page of the list.
+/// Maximum number of orders on a page of the list.
 pub const PAGE_LIMIT: u32 = 10_000;
 
 const ORDER: &str = "/wpay/store-api/v1/order";
@@ -56,20 +56,20 @@ const PREVIEW: &str = "/wpay/store-api/v1/order/preview";
 const LIST: &str = "/wpay/store-api/v1/reconciliation/order-list";
 const AMOUNT: &str = "/wpay/store-api/v1/reconciliation/order-amount";
 
-/// Orders that are remembered as logged; beyond that all are forgotten.
+/// Maximum number of orders remembered as logged; beyond that all are forgotten.
 const MOST_LOGGED: usize = 1000;
-/// How much of a failure's body is read for its words.
+/// How much of a failure's body is read for its message.
 const FAILURE_BODY: usize = 16 * 1024;
 
 /// One store at Wallet Pay.
 pub struct WalletPay {
     service: ServiceClient,
-    /// Orders whose unreadable amounts were logged: pages show them again and again.
+    /// Orders whose unparsable amounts were logged, since pages show them repeatedly.
     logged: Mutex<HashSet<String>>,
 }
 
 impl WalletPay {
-    /// The store whose key `transport` gets by `set_key`.
+    /// The store whose key `transport` receives by `set_key`.
     pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self {
             service: ServiceClient::new(transport, clock),
@@ -77,7 +77,7 @@ impl WalletPay {
         }
     }
 
-    /// The envelope of an answer that is a success, else why it is none.
+    /// The envelope of a successful answer, else the error.
     fn accept<'a>(&self, answer: &'a WholeAnswer) -> Result<Envelope<'a>, ProviderError> {
         let envelope = wire::envelope(&answer.body);
         let (word, words) = match &envelope {
@@ -104,7 +104,7 @@ impl WalletPay {
         }
     }
 
-    /// Each once; the payments themselves stay without their amounts, and are looked for further.
+    /// Logs each order once; its payment stays without amounts, and they are searched for further.
     fn log_unreadable(&self, amounts: Vec<UnreadableAmount>) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() >= MOST_LOGGED {
@@ -128,7 +128,7 @@ impl Provider for WalletPay {
         self.service.set_key(key);
     }
 
-    /// Toncoin took the ticker GRAM on 15 June 2026.
+    /// Toncoin was renamed from TON to GRAM on 15 June 2026.
     fn one_currency(&self) -> &'static [&'static str] {
         &["TON", "GRAM"]
     }
@@ -165,9 +165,9 @@ impl CreateOrders for WalletPay {
         creation::creation(invoice)
     }
 
-    /// A 400 ends the creation for good, so it must be the provider's own: an HTML page is some
-    /// gateway's. `SUCCESS` without a usable order, or under a 4xx, is an unusable answer: the
-    /// repeat will be told `ALREADY`.
+    /// A 400 ends the creation permanently, so it must come from the provider itself: an HTML page
+    /// comes from a gateway. `SUCCESS` without a usable order, or under a 4xx, is an unusable
+    /// answer: the repeat will get `ALREADY`.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let request = Request::post(ORDER, creation.body.clone());
         let answer = self.service.ask(request).await?;
@@ -241,9 +241,9 @@ impl ListOrders for WalletPay {
         PAGE_LIMIT
     }
 
-    /// Items are handed over only under a `SUCCESS`: should the envelope's status come after them,
-    /// they are held back until then. An item that cannot be read fails the page, at its end: the
-    /// others have been visited. More items than `count` fail it at once.
+    /// Items are passed on only under a `SUCCESS`: if the envelope's status comes after them, they
+    /// are held back until then. An invalid item makes the page fail at its end, after the other
+    /// items were visited. More items than `count` make it fail at once.
     async fn page(
         &self,
         offset: u64,
@@ -279,7 +279,7 @@ impl ListOrders for WalletPay {
         }
     }
 
-    /// `totalAmount` is the number of orders, in spite of its name.
+    /// `totalAmount` is the number of orders, despite its name.
     async fn count(&self) -> Result<u64, ProviderError> {
         let answer = self.service.ask(Request::get(AMOUNT)).await?;
         let envelope = self.accept(&answer)?;
@@ -287,14 +287,14 @@ impl ListOrders for WalletPay {
     }
 }
 
-/// The order that `data` of the answer's envelope tells of.
+/// Parses the order in `data` of the answer's envelope.
 fn order_in(answer: &WholeAnswer, envelope: &Envelope<'_>) -> Result<ObservedOrder, ProviderError> {
     wire::required(envelope.data)
         .and_then(|data| order::observed(data.get(), answer.observed_at))
         .map_err(ProviderError::Malformed)
 }
 
-/// What an envelope's status means that is no success. `words` may be empty.
+/// The error for an envelope status other than success. `words` may be empty.
 fn failure_of(word: &StatusWord, words: &str) -> ProviderError {
     let name = word.as_str();
     let what = if words.is_empty() {

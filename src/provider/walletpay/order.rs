@@ -1,11 +1,12 @@
-//! One order, as Wallet Pay tells of it: in a preview, after a creation, or as an item of the list.
+//! Parses one Wallet Pay order: in a preview, after a creation, or as an item of the list.
 //!
-//! The rules for a field that is given but not usable:
+//! Rules for unusable values:
 //!
-//! - id or status: the order cannot be told, the answer is unusable;
-//! - the order's amount: unusable as well. Taken as absent it would agree with any expected amount,
-//!   and a payment would be credited unchecked. (Absent, null, `{}` and empty texts are absent.)
-//! - everything else (payment details, times, links, number) is left out.
+//! - in id or status: the answer is unusable;
+//! - in the order's amount: the answer is unusable too. Taken as absent, it would agree with any
+//!   expected amount, and a payment would be credited unchecked. (Absent, null, `{}` and empty
+//!   texts count as absent.)
+//! - in any other field (payment details, times, links, number): the field is left out.
 
 use std::borrow::Cow;
 
@@ -21,7 +22,7 @@ use crate::provider::wire::{
     Raw, currency, decimal, external_id, link, object, order_id, text, time, word,
 };
 
-/// An order, as the preview and the creation (`OrderPreview`) or the list tell of it.
+/// An order as the preview and the creation (`OrderPreview`) or the list write it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OrderWire<'a> {
@@ -40,10 +41,10 @@ struct OrderWire<'a> {
     created_date_time: Raw<'a>,
     #[serde(borrow)]
     expiration_date_time: Raw<'a>,
-    /// The preview's; set for expiry too.
+    /// In the preview; set at expiry too.
     #[serde(borrow)]
     completed_date_time: Raw<'a>,
-    /// The list's.
+    /// In the list.
     #[serde(borrow)]
     payment_date_time: Raw<'a>,
     #[serde(borrow)]
@@ -77,13 +78,13 @@ struct PaymentWire<'a> {
     exchange_rate: Raw<'a>,
 }
 
-/// The order in a piece of JSON.
+/// Parses an order.
 pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOrder, String> {
     let wire: OrderWire<'_> = object(json).map_err(|error| error.to_string())?;
     let order_id = OrderId(order_id(wire.id)?.into_owned());
     let word = order_status(wire.status)?;
     let state = order_state(&word);
-    // Both are told of unpaid orders as well, by the documentation's own examples.
+    // The documentation's own examples have both fields in unpaid orders as well.
     let is_paid = state == OrderState::Paid;
     let paid_at = time(wire.payment_date_time).or_else(|| time(wire.completed_date_time));
     let payment = payment(wire.selected_payment_option);
@@ -105,12 +106,12 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
     })
 }
 
-/// The word for an order's state.
+/// The status text of an order.
 pub(super) fn order_status(token: Raw<'_>) -> Result<Cow<'_, str>, String> {
     word(token).ok_or_else(|| "order without a status".to_owned())
 }
 
-/// The state that a word names. There is no refunded and no partly paid state.
+/// The state of a status text. There is no refunded and no partly paid state.
 pub(super) fn order_state(word: &str) -> OrderState {
     match word {
         "ACTIVE" => OrderState::Open,
@@ -121,7 +122,7 @@ pub(super) fn order_state(word: &str) -> OrderState {
     }
 }
 
-/// What the order asks for; None when nothing is told, an error when something is that is no money.
+/// The amount of the order; None if it is absent, an error if it is not a sum of money.
 fn order_amount(token: Raw<'_>) -> Result<Option<Money>, String> {
     let Some(token) = token else { return Ok(None) };
     let unusable = || {
@@ -139,13 +140,14 @@ fn order_amount(token: Raw<'_>) -> Result<Option<Money>, String> {
     }
 }
 
-/// What the order asks for, without judging it: only to compare it with what is known.
+/// The amount of the order, unchecked: used only to compare it with the known one.
 pub(super) fn glance_at_amount(token: Raw<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     let wire: MoneyWire<'_> = object(token?.get()).ok()?;
     text(wire.amount).zip(text(wire.currency_code))
 }
 
-/// What was paid. Fee and net are told in the paid currency; in another one they are left out.
+/// The amount paid. Fee and net are expected in the paid currency; in another one they are left
+/// out.
 fn payment(token: Raw<'_>) -> Option<Payment> {
     let wire: PaymentWire<'_> = object(token?.get()).ok()?;
     let (value, paid_currency) = value_and_currency(wire.amount);
@@ -169,7 +171,7 @@ fn value_and_currency(token: Raw<'_>) -> (Option<String>, Option<String>) {
     }
 }
 
-/// What a paid order tells as the paid amount, on one line, where that is no decimal.
+/// The paid amount of a paid order, on one line, if it is not a decimal.
 pub(super) fn unreadable_paid_amount(json: &str) -> Option<String> {
     let order: OrderWire<'_> = object(json).ok()?;
     let payment: PaymentWire<'_> = object(order.selected_payment_option?.get()).ok()?;

@@ -1,10 +1,10 @@
-//! Cuts an order list into its items while it arrives.
+//! Splits an order list into its items while it arrives.
 //!
 //! The list is `{"status":…,"data":{"items":[…]}}` with the keys in any order and up to 10000
-//! items. The scanner knows just this much of JSON: where the members of the two objects and the
-//! items of the array begin and end. Each such piece is handed on whole, for serde to judge. At
-//! most one piece is kept in memory, and only when it is spread over several chunks; where chunks
-//! are cut makes no difference to what comes out.
+//! items. The scanner knows only where the members of the two objects and the items of the array
+//! begin and end. Each piece is passed on whole, to be parsed by serde. At most one piece is kept
+//! in memory, and only if it is spread over several chunks; the result does not depend on where
+//! chunks are cut.
 
 use std::mem;
 
@@ -15,7 +15,7 @@ const LONGEST_PIECE: usize = 64 * 1024;
 /// Deepest nesting within one piece.
 const DEEPEST: u32 = 32;
 const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
-/// Keys that may stand only once, with the place where they count.
+/// Keys that may occur only once, with the object in which they count.
 const SINGLE: [(Level, &str); 4] = [
     (Level::Root, "status"),
     (Level::Root, "message"),
@@ -23,28 +23,28 @@ const SINGLE: [(Level, &str); 4] = [
     (Level::Data, "items"),
 ];
 
-/// What was found.
+/// A piece of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
-    /// A member of the outermost object that is not the list; its value is sound JSON.
+    /// A member of the outermost object that is not the list; its value is valid JSON.
     Member { key: &'a str, value: &'a str },
     /// The array of items begins.
     Items,
-    /// One item, still to be judged.
+    /// One item, not yet parsed.
     Item(&'a str),
 }
 
-/// Of which object.
+/// The object that a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Root,
     Data,
 }
 
-/// What may come next, white space aside.
+/// What may come next, apart from white space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
-    /// This byte of a byte order mark, or at its first the object.
+    /// This byte of a byte order mark or, at the first byte, the object.
     Mark(usize),
     Object,
     KeyOrEnd(Level),
@@ -58,15 +58,15 @@ enum Expect {
     Nothing,
 }
 
-/// A list on its way.
+/// A list being received.
 pub(super) struct Scanner {
     expect: Expect,
-    /// The piece that began and has not ended.
+    /// The piece that has begun but not ended.
     open: Option<Extent>,
-    /// What earlier chunks had of it.
+    /// Its bytes from earlier chunks.
     begun: Vec<u8>,
     key: String,
-    /// Which of `SINGLE` stood already.
+    /// Which of `SINGLE` have occurred.
     seen: [bool; SINGLE.len()],
 }
 
@@ -81,7 +81,8 @@ impl Scanner {
         }
     }
 
-    /// Takes the next bytes and hands on what they complete. After an error there is no going on.
+    /// Takes the next bytes and passes on the pieces that they complete. Must not be called after
+    /// an error.
     pub(super) fn feed(
         &mut self,
         bytes: &[u8],
@@ -98,7 +99,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// The end of the bytes: fails when it comes too early.
+    /// Ends the input; fails if it is incomplete.
     pub(super) fn finish(&self) -> Result<(), String> {
         match self.expect {
             Expect::Nothing => Ok(()),
@@ -106,7 +107,7 @@ impl Scanner {
         }
     }
 
-    /// One byte of structure.
+    /// Processes one structural byte.
     fn step<'b>(
         &mut self,
         bytes: &'b [u8],
@@ -162,7 +163,7 @@ impl Scanner {
         Ok(&bytes[1..])
     }
 
-    /// More of the open piece.
+    /// Continues the open piece.
     fn go_on<'b>(
         &mut self,
         bytes: &'b [u8],
@@ -231,14 +232,14 @@ impl Scanner {
     }
 }
 
-/// White space of JSON.
+/// JSON white space.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// How far a piece of JSON reaches.
+/// The extent of a piece of JSON.
 struct Extent {
-    /// Anything else is a bare word, which has no end of its own.
+    /// Other values are bare words, which have no end of their own.
     has_end: bool,
     in_string: bool,
     escaped: bool,
@@ -255,7 +256,7 @@ impl Extent {
         }
     }
 
-    /// Where in `bytes` the piece ends; None when it goes on.
+    /// Where the piece ends in `bytes`; None if it continues.
     fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, String> {
         if !self.has_end {
             let ends = |b: &u8| matches!(b, b',' | b'}' | b']') || is_space(*b);
@@ -309,7 +310,7 @@ mod tests {
 
     use super::*;
 
-    /// Items as texts, fed in chunks that end at `cuts`.
+    /// The items as texts; the input is split at `cuts`.
     fn scan(bytes: &[u8], cuts: &[usize]) -> Result<Vec<String>, String> {
         let mut items = Vec::new();
         let mut scanner = Scanner::new();

@@ -1,4 +1,4 @@
-//! The envelope of Wallet Pay's answers. `order` reads what is inside.
+//! The envelope of Wallet Pay's answers. `order` parses its content.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::domain::text::one_line;
 use crate::provider::wire::{Raw, body_text, object, text};
 
-/// The envelope's status. It has grown before: any other word may come.
+/// The envelope's status. The set has grown before, so any other value may come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StatusWord {
     Success,
@@ -32,7 +32,7 @@ impl StatusWord {
         }
     }
 
-    /// The status that `token` names; None for null, the empty text and what is no text.
+    /// The status in `token`; None for null, an empty text, or another type.
     pub(super) fn read(token: Raw<'_>) -> Option<Self> {
         let word = text(token)?;
         Some(match &*word {
@@ -47,10 +47,10 @@ impl StatusWord {
     }
 }
 
-/// What every answer comes in.
+/// The envelope of every answer.
 pub(super) struct Envelope<'a> {
     pub(super) word: Option<StatusWord>,
-    /// On one line; empty when there is none.
+    /// On one line; empty if there is none.
     pub(super) message: String,
     pub(super) data: Raw<'a>,
 }
@@ -68,7 +68,7 @@ struct EnvelopeWire<'a> {
     data: Raw<'a>,
 }
 
-/// Reads a whole body.
+/// Parses a whole body.
 pub(super) fn envelope(body: &[u8]) -> Result<Envelope<'_>, String> {
     let wire: EnvelopeWire<'_> = object(body_text(body)?).map_err(|error| error.to_string())?;
     let message = text(wire.message).or_else(|| text(wire.error));

@@ -1,8 +1,8 @@
-//! The creation request: the same bytes for the same invoice, each time.
+//! The creation request. The same invoice always gives the same bytes.
 //!
-//! Byte by byte, because YooKassa answers a repeat under the same key with the payment that exists, and
-//! one with another body with an error. What only the service can judge is left to it: currencies,
-//! least sums, whether a receipt is needed. Its 400 ends in `rejected`.
+//! The bytes must be equal because YooKassa answers a repeat under the same key with the existing
+//! payment, but another body with an error. Currencies, minimum sums and the need for a receipt are
+//! checked by the service; its 400 leads to `rejected`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,19 +17,21 @@ use crate::domain::text::one_line;
 const LONGEST_DESCRIPTION: usize = 128;
 /// Longest return address, in characters.
 const LONGEST_URL: usize = 2048;
-/// Most entries of `metadata`, ours among them, and the most characters of a key and of a value.
+/// Maximum number of entries in `metadata`, including ours, and maximum length of a key and of a
+/// value.
 const MOST_METADATA: usize = 16;
 const LONGEST_METADATA_KEY: usize = 32;
 const LONGEST_METADATA_VALUE: usize = 512;
 const ACCEPTED: &str = "return_url, receipt, payment_method_data, metadata";
-/// Namespace of idempotence keys. A key must never change, or a repeat would make a second payment.
+/// Namespace of idempotence keys. A key must never change, or a repeat would create a second
+/// payment.
 const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x2f6b_1c0e_58c4_5b0a_9d57_6a6e_3f10_b7d4);
 
-/// The body on the wire. The order of fields is the order of bytes: never change it.
+/// The request body. The order of the fields is the order of the bytes: never change it.
 #[derive(Serialize)]
 struct PaymentBody<'a> {
     amount: PaymentAmountBody<'a>,
-    /// Without it the money would be held and returned after days.
+    /// Without it the money would be held, and returned after days.
     capture: bool,
     confirmation: ConfirmationBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +55,7 @@ struct ConfirmationBody<'a> {
     return_url: &'a str,
 }
 
-/// Our entry first, then the shop's in their order.
+/// Our entry first, then the shop's in order.
 struct PaymentMetadataBody<'a> {
     external_id: &'a str,
     shops: Vec<(String, String)>,
@@ -67,7 +69,7 @@ impl Serialize for PaymentMetadataBody<'_> {
     }
 }
 
-/// The invoice's `options`, raw so that each complaint can name its key. Null is the same as
+/// The invoice's `options`, kept raw so that each error can name its key. Null is the same as
 /// absent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +84,7 @@ struct PaymentOptions<'a> {
     metadata: Option<&'a RawValue>,
 }
 
-/// The body that `invoice` asks for, or why it can never be made. `return_url` is the account's own.
+/// The request body for `invoice`, or why it can never be made. `return_url` is the account's own.
 pub(super) fn body(invoice: &Invoice, return_url: &str) -> Result<String, String> {
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     check_amount(amount)?;
@@ -106,7 +108,7 @@ pub(super) fn body(invoice: &Invoice, return_url: &str) -> Result<String, String
     serde_json::to_string(&body).map_err(|error| error.to_string())
 }
 
-/// The key of idempotence of an invoice's payment: the same for each try, for ever.
+/// The idempotence key of an invoice's payment: always the same.
 pub(super) fn idempotence_key(account: &AccountName, external_id: &ExternalId) -> String {
     let name = format!("{account}\n{external_id}");
     Uuid::new_v5(&KEY_NAMESPACE, name.as_bytes()).to_string()
@@ -153,14 +155,14 @@ fn options(json: Option<&str>) -> Result<PaymentOptions<'_>, String> {
             "options: expected a JSON object with the keys {ACCEPTED}"
         ));
     }
-    // serde names the key that is unknown or stands twice.
+    // serde names an unknown or duplicate key.
     serde_json::from_str(json).map_err(|error| {
         let error = one_line(&error.to_string());
         format!("options: {error}; expected keys: {ACCEPTED}")
     })
 }
 
-/// Where the payer comes back to: as the invoice says, else as the account's settings say.
+/// The return address of the payer: the invoice's, else the account's.
 fn chosen_return_url(option: Option<&RawValue>, setting: &str) -> Result<String, String> {
     let Some(token) = option else {
         return match setting {
@@ -181,7 +183,7 @@ fn chosen_return_url(option: Option<&RawValue>, setting: &str) -> Result<String,
     }
 }
 
-/// Whether payers can be sent there.
+/// Whether it is a valid return address.
 pub(super) fn is_return_url(url: &str) -> bool {
     let has_place = |rest: &str| rest.starts_with(|first: char| first.is_alphanumeric());
     let is_plain = url.len() <= LONGEST_URL && !url.contains(|c: char| c.is_control() || c == ' ');
@@ -191,7 +193,7 @@ pub(super) fn is_return_url(url: &str) -> bool {
         })
 }
 
-/// What the service takes as it is: it knows the rules, and they change.
+/// An object that is passed to the service unchecked: the service knows the rules, and they change.
 fn json_object<'a>(key: &str, token: Option<&'a RawValue>) -> Result<Option<&'a RawValue>, String> {
     match token {
         Some(token) if !token.get().starts_with('{') => {
@@ -221,7 +223,7 @@ fn metadata<'a>(
     Ok(PaymentMetadataBody { external_id, shops })
 }
 
-/// The shop's entries in the order of their keys.
+/// The shop's entries, sorted by key.
 fn shops_metadata(token: &RawValue) -> Result<Vec<(String, String)>, String> {
     let entries: std::collections::BTreeMap<String, String> = serde_json::from_str(token.get())
         .map_err(|_| "options.metadata: must be an object of texts".to_owned())?;

@@ -1,4 +1,4 @@
-//! What the service says when it refuses: one object with a code, words, and the parameter at fault.
+//! The service's refusals: an object with a code, a message, and the invalid parameter.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::provider::http::judge_status;
 use crate::provider::service::WholeAnswer;
 use crate::provider::wire::{Raw, body_text, object, text};
 
-/// Longest wait that a body may ask for.
+/// Maximum wait that a body may request.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 #[derive(Deserialize)]
@@ -27,10 +27,11 @@ struct ServiceRefusalWire<'a> {
     retry_after: Raw<'a>,
 }
 
-/// A refusal as it was told, on one line each; all empty when it is none of the service's own.
+/// A refusal as reported, each field on one line; all empty if the body is not from the service
+/// itself.
 #[derive(Debug, Default)]
 pub(super) struct ServiceRefusal {
-    /// Whether the object says that it is an error.
+    /// Whether the object is marked as an error.
     is_error: bool,
     code: String,
     description: String,
@@ -39,7 +40,7 @@ pub(super) struct ServiceRefusal {
 }
 
 impl ServiceRefusal {
-    /// Reads a body. `harmless` takes the key out of words, and puts them on one line.
+    /// Parses a body. `harmless` removes the key from messages, and puts them on one line.
     pub(super) fn read(body: &[u8], harmless: impl Fn(&str) -> String) -> Self {
         let read = |token: Raw<'_>| text(token).map_or_else(String::new, |text| harmless(&text));
         let Some(told) = body_text(body)
@@ -59,22 +60,22 @@ impl ServiceRefusal {
         }
     }
 
-    /// Whether the service itself speaks, not some gateway.
+    /// Whether the refusal comes from the service itself, not from a gateway.
     pub(super) fn is_told(&self) -> bool {
         !self.code.is_empty()
     }
 
-    /// Whether the object says that it is an error, whatever the HTTP status.
+    /// Whether the object is marked as an error, whatever the HTTP status.
     pub(super) fn is_error(&self) -> bool {
         self.is_error
     }
 
-    /// Whether it names this parameter as the one at fault.
+    /// Whether it names this parameter as invalid.
     pub(super) fn is_about(&self, parameter: &str) -> bool {
         self.parameter.eq_ignore_ascii_case(parameter)
     }
 
-    /// Its words, for people.
+    /// Its message, for people.
     pub(super) fn words(&self) -> String {
         let mut words = self.code.clone();
         if !self.description.is_empty() {
@@ -89,7 +90,7 @@ impl ServiceRefusal {
         words
     }
 
-    /// What it means by its HTTP status.
+    /// The error for its HTTP status.
     pub(super) fn error(&self, answer: &WholeAnswer) -> ProviderError {
         let wait = answer.retry_after.or(self.wait);
         let words = self.words();
@@ -102,7 +103,7 @@ impl ServiceRefusal {
         })
     }
 
-    /// A refusal that concerns what was asked about and nothing else, whatever its HTTP status.
+    /// The error for a refusal that concerns only the requested order, whatever its HTTP status.
     pub(super) fn about_one_order(&self, answer: &WholeAnswer) -> ProviderError {
         ProviderError::Refused(format!("HTTP {}: {}", answer.status, self.words()))
     }

@@ -1,9 +1,10 @@
-//! Lists by time: payments made or captured within a span, refunds of a span, by pages of 100.
+//! Lists by time: payments created or captured within a span, and refunds of a span, in pages of
+//! 100.
 //!
-//! The default page holds 10, so the limit is always sent. Pages come newest first, a cursor leads from
-//! one to the next, and the last has none; which items stand on a page is not relied on. What becomes
-//! paid while a span is paged lies at the end of the span by its time, so the next reading, which
-//! begins before this one began, shows it.
+//! The default page size is 10, so the limit is always sent. Pages are sorted newest first; each
+//! page has the cursor of the next one, and the last has none. The content of a page is not relied
+//! on. A payment made while a span is paged lies at the end of the span by its time, so it is shown
+//! by the next reading, which begins before the start of this one.
 
 use std::time::Duration;
 
@@ -24,13 +25,13 @@ use crate::provider::{
 };
 
 const REFUNDS: &str = "/v3/refunds";
-/// Objects on a page, as the most that the service accepts.
+/// Items per page, the maximum of the service.
 const PAGE_LIMIT: u32 = 100;
-/// Largest page. An item with a receipt and transfers has some KiB.
+/// Maximum size of a page. An item with a receipt and transfers has some KiB.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Lists reach back three years.
 const REACH: Duration = Duration::from_hours(3 * 365 * 24);
-/// Most pages of the refunds of one payment.
+/// Maximum number of pages with the refunds of one payment.
 const MOST_PAGES_OF_ONE: u32 = 10;
 
 #[derive(Deserialize)]
@@ -41,7 +42,7 @@ struct ObjectListWire<'a> {
     next_cursor: Raw<'a>,
 }
 
-/// What a page of a list holds, each item as it stands.
+/// The raw items of a page.
 struct ObjectItems<'a> {
     items: Vec<&'a serde_json::value::RawValue>,
     next: Option<SpanCursor>,
@@ -166,7 +167,7 @@ impl YooKassa {
     }
 }
 
-/// A list without items would be taken for an empty one: they must be there.
+/// The items are required: a list without them would be taken for an empty one.
 fn items(body: &str) -> Result<ObjectItems<'_>, String> {
     let told: ObjectListWire<'_> = object(body).map_err(|error| error.to_string())?;
     Ok(ObjectItems {
@@ -175,7 +176,7 @@ fn items(body: &str) -> Result<ObjectItems<'_>, String> {
     })
 }
 
-/// Names and values of a query, in their order.
+/// Names and values of a query, in order.
 #[derive(Default)]
 struct SpanQuery(Vec<(&'static str, String)>);
 

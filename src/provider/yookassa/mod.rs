@@ -1,14 +1,15 @@
-//! YooKassa (ЮKassa), the payments API v3: payments and refunds, one shop an account.
+//! YooKassa (ЮKassa), the payments API v3: payments and refunds, with one shop per account.
 //!
-//! Strict in what is sent (`creation`), lenient in what is got (`payment`, `refund`). The HTTP status
-//! decides: 2xx is an object or a list in its present state; 404, and 400 about `payment_id`, is "no
-//! such payment" for a poll alone; 403 there is a payment of another shop, or a right that the key
-//! lacks, so it is told about that payment and stops nobody else.
+//! Strict in what is sent (`creation`), lenient in what is received (`payment`, `refund`). The HTTP
+//! status decides: 2xx is an object or a list in its current state; 404, and 400 about
+//! `payment_id`, mean "no such payment" only for a poll; 403 there means a payment of another shop,
+//! or a permission that the key lacks, so it applies to that payment only and does not stop the
+//! account.
 //!
-//! A payment is made under a key of idempotence that follows from account and external id, with the
-//! same bytes each time: for 24 hours a repeat is answered with the payment that exists, whatever
-//! became of the first answer. After that, and when the key is told to be taken by another body, the
-//! list is searched before anything is made.
+//! A payment is created under an idempotence key derived from account and external id, always with
+//! the same bytes: for 24 hours a repeat is answered with the existing payment, whatever happened
+//! to the first answer. After that, and if the key is reported as used with another body, the list
+//! is searched before anything is created.
 //!
 //! Facts are those of the provider's documentation of November 2026.
 
@@ -38,7 +39,7 @@ use super::{
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
 
-/// YooKassa, as it is registered.
+/// The registration of YooKassa.
 pub const KIND: ProviderKind = ProviderKind {
     name: "yookassa",
     base_url: "https://api.yookassa.ru",
@@ -59,19 +60,19 @@ pub const KIND: ProviderKind = ProviderKind {
 
 const PAYMENTS: &str = "/v3/payments";
 const SHOP: &str = "/v3/me";
-/// A key is remembered for 24 hours; an hour less, since clocks and answers take their time.
+/// A key is remembered for 24 hours; one hour is subtracted for clock differences and delays.
 const IDEMPOTENT_FOR: Duration = Duration::from_hours(23);
 const IDEMPOTENCE_KEY: &str = "idempotence-key";
 
 /// One shop at YooKassa.
 pub struct YooKassa {
     service: ServiceClient,
-    /// Where payers come back to; empty = each invoice says so.
+    /// Return address of payers; empty = each invoice has its own.
     return_url: String,
 }
 
 impl YooKassa {
-    /// The shop whose key the transport gets by `set_key`.
+    /// The shop whose key the transport receives by `set_key`.
     pub fn new(parts: ProviderParts) -> Self {
         Self {
             return_url: parts.settings.get("return_url").to_owned(),
@@ -79,7 +80,7 @@ impl YooKassa {
         }
     }
 
-    /// The text of an answer that is a success, else why it is none.
+    /// The body of a successful answer, else the error.
     fn accept<'a>(&self, answer: &'a WholeAnswer) -> Result<&'a str, ProviderError> {
         let failure = self.failure(answer);
         if matches!(answer.status, 200..=299) && !failure.is_error() {
@@ -112,7 +113,7 @@ impl Provider for YooKassa {
         self.service.clock_difference()
     }
 
-    /// Asks for the shop itself. One that was disabled answers, and takes no money.
+    /// Requests the shop's own data. A disabled shop still answers, but accepts no payments.
     async fn probe(&self) -> Result<(), ProviderError> {
         let answer = self.service.ask(Request::get(SHOP)).await?;
         let body = self.accept(&answer)?;
@@ -142,7 +143,7 @@ impl Provider for YooKassa {
     }
 }
 
-/// The shop as `/v3/me` tells of it.
+/// The shop as returned by `/v3/me`.
 #[derive(Deserialize)]
 struct ShopStatusWire<'a> {
     #[serde(borrow)]
@@ -192,8 +193,8 @@ impl CreateOrders for YooKassa {
         })
     }
 
-    /// Only the service's own 400 ends a creation. A 500 may have made the payment all the same: it is
-    /// no answer, and the repeat under the same key finds out.
+    /// Only the service's own 400 ends a creation. After a 500 the payment may exist: it counts as
+    /// no answer, and the repeat under the same key shows the result.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
         let request = Request::post(PAYMENTS, creation.body.clone())
             .with_header(IDEMPOTENCE_KEY, creation.idempotence_key.clone());
@@ -210,7 +211,7 @@ impl CreateOrders for YooKassa {
     }
 }
 
-/// Whether a key can be one: the shop's id and its secret key, with a colon between.
+/// Checks a key: the shop's id and its secret key, separated by a colon.
 fn check_key(key: &str) -> Result<(), &'static str> {
     let is_pair = key.split_once(':').is_some_and(|(shop, secret)| {
         let is_id = !shop.is_empty() && shop.bytes().all(|b| b.is_ascii_digit());

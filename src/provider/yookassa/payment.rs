@@ -1,9 +1,9 @@
-//! One payment, as YooKassa tells of it: alone, after its creation, or as an item of a list.
+//! Parses one YooKassa payment: alone, after its creation, or as an item of a list.
 //!
-//! Id, status and the sum asked for must be usable, else nothing is told of the payment. A field of
-//! another kind that cannot be used is left out, and fields that are not known are passed over, as
-//! the documentation asks. Told nowhere: how long a payment may be paid. One that nobody confirmed is
-//! canceled by YooKassa, mostly after an hour, so `expires_at` is a plan and no word of theirs.
+//! Id, status and amount must be usable, else the whole payment is unusable. Any other field with
+//! an unusable value is left out, and unknown fields are ignored, as the documentation requires.
+//! The API does not report how long a payment can be paid. YooKassa cancels a payment that was not
+//! confirmed, usually after an hour, so `expires_at` is an estimate.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::provider::wire::{self, Raw, object, text};
 
-/// How long a payment is open as a rule: by card, wallet and SberPay. Other methods have longer terms.
+/// Usual time to pay by card, wallet and SberPay. Other methods have longer terms.
 const OPEN_FOR: Duration = Duration::from_hours(1);
-/// The key in `metadata` that bears our external id.
+/// The key in `metadata` that holds our external id.
 pub(super) const EXTERNAL_ID_KEY: &str = "external_id";
-/// Reasons of `canceled` that mean that a term ran out, not that somebody said no.
+/// Reasons of `canceled` that mean expiry, not a refusal.
 const EXPIRED: [&str; 3] = [
     "expired_on_confirmation",
     "expired_on_capture",
@@ -45,7 +45,7 @@ struct PaymentObjectWire<'a> {
     created_at: Raw<'a>,
     #[serde(borrow)]
     captured_at: Raw<'a>,
-    /// The end of a hold, told in `waiting_for_capture` alone: not the end of `pending`.
+    /// The end of a hold, present only in `waiting_for_capture`: not the end of `pending`.
     #[serde(borrow)]
     expires_at: Raw<'a>,
     #[serde(borrow)]
@@ -84,7 +84,7 @@ struct CancellationWire<'a> {
     reason: Raw<'a>,
 }
 
-/// The payment in a piece of JSON. What was returned is told as a sum, without its refunds.
+/// Parses a payment. Refunds are included only as a sum.
 pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOrder, String> {
     let told: PaymentObjectWire<'_> = object(json).map_err(|error| error.to_string())?;
     let order_id = OrderId(wire::order_id(told.id)?.into_owned());
@@ -120,7 +120,7 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
     })
 }
 
-/// Why a payment was canceled, and by whom.
+/// The reason and the party of a cancellation.
 struct CancellationReason {
     party: String,
     reason: String,
@@ -136,8 +136,8 @@ impl CancellationReason {
     }
 }
 
-/// `canceled` covers what nobody paid in time and what was refused: only the reason tells. `paid: true`
-/// of a held payment does not mean that the money was taken.
+/// `canceled` covers expired and refused payments; only the reason distinguishes them. `paid: true`
+/// of a held payment does not mean that the money was captured.
 fn state_of(word: &str, reason: Option<&CancellationReason>) -> OrderState {
     match word {
         "pending" => OrderState::Open,
@@ -151,7 +151,8 @@ fn state_of(word: &str, reason: Option<&CancellationReason>) -> OrderState {
     }
 }
 
-/// The status as told, with party and reason of a cancellation: `canceled:yoo_money:general_decline`.
+/// The status as reported, with party and reason of a cancellation:
+/// `canceled:yoo_money:general_decline`.
 fn provider_status(word: &str, reason: Option<&CancellationReason>) -> String {
     let word = one_line(word);
     match reason {
@@ -160,13 +161,13 @@ fn provider_status(word: &str, reason: Option<&CancellationReason>) -> String {
     }
 }
 
-/// Our external id, where the payment bears one. A number in `metadata` comes back as a text.
+/// Our external id, where the payment has one. A number in `metadata` is returned as a text.
 fn external_id(metadata: Raw<'_>) -> Option<ExternalId> {
     let told: PaymentMetadataWire<'_> = object(metadata?.get()).ok()?;
     text(told.external_id).map(|id| wire::external_id(&id))
 }
 
-/// When a payment ends: of a held one as told, of an open one by the rule.
+/// When a payment ends: for a held one as reported, for an open one estimated.
 fn expires_at(
     state: OrderState,
     created_at: Option<UnixMillis>,
@@ -183,7 +184,7 @@ fn expires_at(
     }
 }
 
-/// The payer pays the price, exactly. The fee is what the shop does not get of it.
+/// The payer pays exactly the price. The fee is the part that the shop does not receive.
 fn payment(amount: &Money, income: Raw<'_>) -> Payment {
     let net = money_of(income).filter(|net| net.currency == amount.currency);
     Payment {
@@ -197,7 +198,7 @@ fn payment(amount: &Money, income: Raw<'_>) -> Payment {
     }
 }
 
-/// The price. Taken as absent it would agree with any expected amount.
+/// The price. Taken as absent, it would agree with any expected amount.
 fn required_amount(token: Raw<'_>) -> Result<Money, String> {
     money_of(token).ok_or_else(|| {
         let told = token.map_or_else(|| "nothing".to_owned(), |token| one_line(token.get()));
@@ -205,7 +206,7 @@ fn required_amount(token: Raw<'_>) -> Result<Money, String> {
     })
 }
 
-/// A value and its currency, where both can be used.
+/// A value and its currency, if both are usable.
 pub(super) fn money_of(token: Raw<'_>) -> Option<Money> {
     let told: PriceWire<'_> = object(token?.get()).ok()?;
     Some(Money {

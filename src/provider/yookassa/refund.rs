@@ -1,4 +1,5 @@
-//! Refunds: a payment that is returned stays `succeeded`, so only these tell when, and how much each time.
+//! Refunds. A refunded payment stays `succeeded`, so only its refunds show when and how much was
+//! returned.
 
 use serde::Deserialize;
 
@@ -22,8 +23,8 @@ struct RefundWire<'a> {
     created_at: Raw<'a>,
 }
 
-/// The refund in a piece of JSON. All of it is needed: a sum that is left out would be lost. One with
-/// a status that is not known has not moved yet, as far as is known.
+/// Parses a refund. All fields are required, since a sum left out would be lost. A refund with an
+/// unknown status counts as not moved yet.
 pub(super) fn observed(json: &str) -> Result<Refund, String> {
     let told: RefundWire<'_> = object(json).map_err(|error| error.to_string())?;
     let id = wire::order_id(told.id)?.into_owned();

@@ -1,4 +1,4 @@
-//! The pay link of a wallet (`quickpay`): built, not asked for, and the same each time.
+//! The pay link of a wallet (`quickpay`): built without a request, and always the same.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,13 +11,14 @@ use crate::domain::text::one_line;
 use crate::provider::options::read_options;
 
 const QUICKPAY: &str = "/quickpay/confirm";
-/// Ways of paying: from a wallet, by card.
+/// Payment methods: wallet, card.
 const WAYS: [&str; 2] = ["PC", "AC"];
 /// Longest return address, in characters.
 const LONGEST_URL: usize = 2048;
 const ACCEPTED: &str = "paymentType, successURL";
 
-/// The invoice's `options`, raw so that each complaint can name its key. Null is the same as absent.
+/// The invoice's `options`, kept raw so that each error can name its key. Null is the same as
+/// absent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct QuickpayOptions<'a> {
@@ -27,7 +28,7 @@ struct QuickpayOptions<'a> {
     success_url: Option<&'a RawValue>,
 }
 
-/// The link of `invoice`, or why there can be none.
+/// The link of `invoice`, or why there cannot be one.
 pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<String, String> {
     if receiver.is_empty() {
         return Err("account.settings.receiver: missing, expected the number of the wallet".into());

@@ -1,8 +1,8 @@
-//! The place in a wallet's history: the window that is read, and how far it was read.
+//! The position in a wallet's history: the current window, and how far it was read.
 //!
-//! A reading goes from the newest operation back to the beginning of its window. The next window begins an
-//! hour before this reading did, since operations may turn up late, or before the oldest operation that is
-//! still in progress.
+//! A reading goes from the newest operation back to the start of its window. The next window begins
+//! an hour before the start of this reading, since operations may appear late, or before the oldest
+//! operation that is still in progress.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use super::ledger::HistoryPage;
 use crate::domain::ledger::{LedgerCursor, LedgerStep};
 use crate::domain::time::UnixMillis;
 
-/// Windows of two readings share so much.
+/// Overlap of the windows of two readings.
 const OVERLAP: Duration = Duration::from_hours(1);
 
 /// Where the next request reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HistoryCursor {
-    /// The window begins here; None: where the ledger begins.
+    /// Start of the window; None: the start of the ledger.
     since: Option<UnixMillis>,
     /// When the reading's first page was answered; None between two readings.
     began_at: Option<UnixMillis>,
-    /// The next page, in the provider's word; None: the first.
+    /// The provider's cursor of the next page; None: the first page.
     start: Option<String>,
-    /// The oldest operation of the reading that is in progress.
+    /// Time of the oldest operation of the reading that is in progress.
     in_progress_at: Option<UnixMillis>,
 }
 
 impl HistoryCursor {
-    /// What `text` wrote; the beginning for none, and for what cannot be read.
+    /// Parses the output of `text`; the start if there is none or it is invalid.
     pub(super) fn parse(cursor: Option<&LedgerCursor>) -> Self {
         cursor
             .and_then(|cursor| Self::parse_text(&cursor.0))
@@ -69,17 +69,17 @@ impl HistoryCursor {
         ))
     }
 
-    /// The beginning of the window, where it is known.
+    /// The start of the window, if it is known.
     pub(super) fn since(&self) -> Option<UnixMillis> {
         self.since
     }
 
-    /// The page to ask for; None: the first.
+    /// The page to request; None: the first.
     pub(super) fn start_record(&self) -> Option<&str> {
         self.start.as_deref()
     }
 
-    /// Where it goes on after this page.
+    /// The cursor after this page.
     pub(super) fn after(self, page: &HistoryPage, answered_at: Option<UnixMillis>) -> LedgerStep {
         let began_at = if self.start.is_none() {
             answered_at
@@ -107,7 +107,7 @@ impl HistoryCursor {
         };
         LedgerStep::End {
             cursor: next.text(),
-            // What happened while older pages were read is on none of them.
+            // Operations made while older pages were read are on none of them.
             through: began_at,
         }
     }

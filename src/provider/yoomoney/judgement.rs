@@ -1,25 +1,23 @@
-//! What net sums come to. The history shows what was credited after commission; how much that is depends
-//! on the way of paying, which the payer chooses, and nothing shows the gross sum.
+//! Judges net sums. The history shows the credit after commission; the commission depends on the
+//! payment method, which the payer chooses, and the gross sum is not available.
 
 use bigdecimal::BigDecimal;
 
 use crate::domain::invoice::Invoice;
 use crate::domain::money::Money;
 use crate::domain::observation::{OrderState, Payment};
-use crate::domain::transaction::{
-    Direction, Transaction, TransactionStatus, enough_at, moved_sum,
-};
+use crate::domain::transaction::{Direction, Transaction, TransactionStatus, enough_at, moved_sum};
 use crate::provider::LedgerJudgement;
 
 /// Commissions, as configured.
 #[derive(Clone, Debug)]
 pub(super) struct Fees {
-    /// Share of the sum asked for that arrives at the least.
+    /// Minimum part of the requested amount that arrives.
     least_share: BigDecimal,
 }
 
 impl Fees {
-    /// `wallet` is a share of what arrives, `card` one of what is paid.
+    /// `wallet` is a fraction of the sum that arrives, `card` one of the sum that is paid.
     pub(super) fn new(wallet: &str, card: &str) -> Self {
         let read = |fee: &str| fee.parse::<BigDecimal>().unwrap_or_default();
         let one = BigDecimal::from(1);
@@ -30,15 +28,15 @@ impl Fees {
         }
     }
 
-    /// Whether so much, by so many payments, is enough for `price`: each may be a kopeck short.
+    /// Whether a net sum of this many payments is enough for `price`: each may be a kopeck short.
     fn are_enough(&self, net: &BigDecimal, payments: usize, price: &BigDecimal) -> bool {
         let kopecks = BigDecimal::new(1.into(), 2) * BigDecimal::from(payments as u64);
         net + kopecks >= price * &self.least_share
     }
 }
 
-/// Paid when what came reaches the price less the greater commission; without a price, any payment is
-/// enough.
+/// Paid when the received sum reaches the price minus the higher commission; without a price, any
+/// payment is enough.
 pub(super) fn judge(
     fees: &Fees,
     invoice: &Invoice,
@@ -84,7 +82,7 @@ fn reaches(fees: &Fees, came: &Money, payments: usize, price: &Money) -> bool {
     is_enough && came.currency == price.currency
 }
 
-/// The word of the most telling operation.
+/// The status text of the most significant operation.
 fn status(transactions: &[Transaction]) -> &'static str {
     let any = |status| transactions.iter().any(|one| one.status == status);
     if any(TransactionStatus::Succeeded) {

@@ -1,4 +1,4 @@
-//! What a page of `operation-history` shows. Errors come in a success, as `error`.
+//! Parses a page of `operation-history`. Errors come with HTTP 200, as `error`.
 
 use serde::Deserialize;
 
@@ -7,9 +7,9 @@ use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus};
 use crate::provider::wire::{Raw, array, currency, decimal, external_id, object, text, time, word};
 
-/// What a wallet holds.
+/// The currency of a wallet.
 pub(super) const ROUBLES: &str = "RUB";
-/// Longest id of an operation that is read, in characters. Real ones have 18 digits and more.
+/// Longest operation id that is parsed, in characters. Real ones have 18 digits and more.
 const LONGEST_ID: usize = 64;
 
 /// A page.
@@ -17,18 +17,18 @@ const LONGEST_ID: usize = 64;
 pub(super) struct HistoryPage {
     /// Incoming operations.
     pub(super) transactions: Vec<Transaction>,
-    /// Leads to the next page; None on the last.
+    /// Cursor of the next page; None on the last.
     pub(super) next_record: Option<String>,
-    /// The oldest operation on it that is in progress.
+    /// Time of the oldest operation on it that is in progress.
     pub(super) in_progress_at: Option<UnixMillis>,
 }
 
-/// Why an answer is no page.
+/// Why an answer is not a page.
 #[derive(Debug)]
 pub(super) enum NotAPage {
-    /// The provider says so, in its word.
+    /// The provider's error code.
     Refused(String),
-    /// It is not what the documentation says.
+    /// It does not match the documentation.
     Malformed(String),
 }
 
@@ -60,7 +60,7 @@ struct OperationWire<'a> {
     label: Raw<'a>,
 }
 
-/// Reads a page. One operation that cannot be read spoils it: a payment might be passed over.
+/// Parses a page. One invalid operation makes it fail, since it could be a payment.
 pub(super) fn page(json: &str) -> Result<HistoryPage, NotAPage> {
     let malformed = |what: String| NotAPage::Malformed(what);
     let wire: HistoryWire<'_> = object(json).map_err(|error| malformed(error.to_string()))?;
@@ -68,7 +68,7 @@ pub(super) fn page(json: &str) -> Result<HistoryPage, NotAPage> {
         return Err(NotAPage::Refused(word.into_owned()));
     }
     let items = match wire.operations {
-        // Where nothing matches it may be left out.
+        // May be absent if there are no operations.
         None => Vec::new(),
         Some(_) => {
             array(wire.operations).ok_or_else(|| malformed("operations are no array".into()))?
@@ -103,7 +103,7 @@ fn next_record(token: Raw<'_>) -> Result<Option<String>, String> {
     }
 }
 
-/// An incoming operation; None for another.
+/// An incoming operation; None for any other.
 fn operation(json: &str) -> Result<Option<Transaction>, String> {
     let wire: OperationWire<'_> = object(json).map_err(|error| error.to_string())?;
     if word(wire.direction).as_deref() != Some("in") {
@@ -119,7 +119,7 @@ fn operation(json: &str) -> Result<Option<Transaction>, String> {
     let status = match word(wire.status).as_deref() {
         Some("success") => TransactionStatus::Succeeded,
         Some("refused") => TransactionStatus::Refused,
-        // A word that is not known decides nothing yet.
+        // An unknown status decides nothing yet.
         Some(_) | None => TransactionStatus::InProgress,
     };
     Ok(Some(Transaction {

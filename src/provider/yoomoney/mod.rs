@@ -1,13 +1,13 @@
-//! YooMoney, the history of a personal wallet: there are no invoices, and a payment is found by the label
-//! that its pay link gave it.
+//! YooMoney, the history of a personal wallet. It has no invoices; a payment is found by the label
+//! of its pay link.
 //!
-//! `ledger` reads what a page of `operation-history` shows, `cursor` is the place in it, `judgement` says
-//! what net sums come to, `creation` builds the pay link, for which no request is made. The history is read
-//! from the newest operation back, incoming ones alone; what happens while it is read shifts its pages, so
-//! they overlap and nothing is missed.
+//! `ledger` parses a page of `operation-history`, `cursor` is the position in it, `judgement`
+//! judges net sums, and `creation` builds the pay link, which needs no request. Incoming operations
+//! are read from the newest back; new operations shift the pages meanwhile, so pages overlap and
+//! none is missed.
 //!
-//! Facts are those of the wallet API's documentation and of answers that were printed, as the sheet in the
-//! project's documentation of the provider gives them.
+//! Facts are those of the wallet API's documentation and of published answers; see the provider's
+//! page in the documentation.
 
 mod creation;
 mod cursor;
@@ -35,7 +35,7 @@ use crate::domain::ledger::{LedgerCursor, READ_BACK};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 
-/// YooMoney, as it is registered.
+/// The registration of YooMoney.
 pub const KIND: ProviderKind = ProviderKind {
     name: "yoomoney",
     base_url: "https://yoomoney.ru",
@@ -79,7 +79,7 @@ pub const KIND: ProviderKind = ProviderKind {
 
 /// Longest label, in characters.
 pub const LONGEST_LABEL: usize = 64;
-/// Most operations of one page.
+/// Maximum number of operations on a page.
 const PAGE_LIMIT: &str = "100";
 
 const HISTORY: &str = "/api/operation-history";
@@ -90,12 +90,12 @@ pub struct YooMoney {
     service: ServiceClient,
     fees: Fees,
     receiver: String,
-    /// Where pay links lead: scheme and host, as configured.
+    /// Base address of pay links, as configured.
     base: String,
 }
 
 impl YooMoney {
-    /// The wallet whose token the transport gets by `set_key`.
+    /// The wallet whose token the transport receives by `set_key`.
     pub fn new(parts: ProviderParts) -> Self {
         let settings = &parts.settings;
         Self {
@@ -121,7 +121,7 @@ impl Provider for YooMoney {
         self.service.clock_difference()
     }
 
-    /// A token needs `account-info` for it. One without that may still read the history.
+    /// Requires the scope `account-info`. A token without it can still read the history.
     async fn probe(&self) -> Result<(), ProviderError> {
         let answer = self.service.ask(Request::post_form(ACCOUNT, &[])).await?;
         accept(&answer).map(|_| ())
@@ -185,7 +185,7 @@ impl ReadLedger for YooMoney {
 
 #[async_trait]
 impl CreateOrders for YooMoney {
-    /// Nothing is made.
+    /// Nothing is created.
     fn idempotent_for(&self) -> Duration {
         Duration::MAX
     }
@@ -207,8 +207,8 @@ impl CreateOrders for YooMoney {
     }
 }
 
-/// The body of a success. A dead token is 401, its word in a header; the body may be empty, and an empty
-/// body of a success means the same.
+/// The body of a success. An invalid token gives 401 with its code in a header; the body may be
+/// empty, and an empty body of a success means the same.
 fn accept(answer: &WholeAnswer) -> Result<&str, ProviderError> {
     if let Some(failure) = judge_status(answer.status, answer.retry_after, "") {
         return Err(failure);

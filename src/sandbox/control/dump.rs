@@ -21,7 +21,7 @@ use crate::sandbox::reply;
 use crate::sandbox::simulator::OrderView;
 use crate::sandbox::world::World;
 
-/// Orders a chunk: a few milliseconds under the lock.
+/// Orders per chunk: a few milliseconds under the lock.
 const ORDERS_CHUNK: usize = 2_000;
 
 #[derive(Deserialize)]
@@ -34,8 +34,8 @@ pub(super) struct OrdersQuery {
     provider: Option<String>,
 }
 
-/// `limit` counts orders read, before `status` picks among them. Sent in chunks: a million orders are
-/// 280 MB. Each chunk is true at its own moment.
+/// `limit` counts orders read, before `status` filters them. Sent in chunks: a million orders are
+/// 280 MB. Each chunk shows its own moment.
 pub(super) async fn orders(
     State(world): State<Arc<World>>,
     query: Result<Query<OrdersQuery>, QueryRejection>,
@@ -81,7 +81,7 @@ pub(super) async fn orders(
     )
 }
 
-/// What is wrong with a status that no provider has.
+/// The error for a status that no provider has.
 fn unknown(world: &World, status: &str) -> Option<String> {
     let counts = world.stats().orders;
     let mut accepted: Vec<_> = counts.values().flat_map(BTreeMap::keys).collect();
@@ -97,7 +97,7 @@ fn unknown(world: &World, status: &str) -> Option<String> {
     ))
 }
 
-/// The orders as JSON, each after a comma but the very first.
+/// The orders as JSON, each after a comma except the very first.
 fn chunk<'a>(views: impl Iterator<Item = &'a OrderView>, begun: bool) -> Bytes {
     let mut json = Vec::new();
     for view in views {

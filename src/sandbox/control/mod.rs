@@ -1,4 +1,4 @@
-//! The control side: payers, faults and counters, for tests and people. It needs no key.
+//! The control API: payers, faults and counters, for tests and people. It needs no key.
 
 mod dump;
 mod transactions;
@@ -28,7 +28,7 @@ use super::world::World;
 
 type Hands = State<Arc<World>>;
 
-/// Said by every answer to an unknown path.
+/// Listed in every answer to an unknown path.
 const PATHS: &[&str] = &[
     "POST /sandbox/orders/{id}/pay",
     "POST /sandbox/orders/{id}/cancel",
@@ -145,7 +145,7 @@ async fn seed(State(world): Hands, body: Bytes) -> Response {
     blocking(job).await
 }
 
-/// Which of several orders is meant, and whether it may have ended.
+/// The order to change, and whether it may have ended.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Target {
@@ -164,7 +164,7 @@ fn provider_of(query: TargetQuery) -> Result<(Option<SimulatedProvider>, bool), 
     Ok((provider, target.late))
 }
 
-/// All that any change takes; each reads its own.
+/// The parameters of all changes; each change uses its own.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct ChangeBody {
@@ -242,7 +242,7 @@ async fn refund(
     change(&world, &id, query, &body, action)
 }
 
-/// No body at all is as good as `{}`; `late` may stand in the query as well.
+/// A missing body counts as `{}`; `late` may also be in the query.
 fn change(
     world: &World,
     id: &str,
@@ -285,7 +285,7 @@ async fn stats(State(world): Hands) -> Response {
     blocking(move || ok(&world.stats())).await
 }
 
-/// What walks over all orders stays off the threads that answer requests.
+/// Operations over all orders run outside the threads that answer requests.
 async fn blocking(job: impl FnOnce() -> Response + Send + 'static) -> Response {
     tokio::task::spawn_blocking(job)
         .await

@@ -1,4 +1,5 @@
-//! The methods over HTTP: `/api/<method>`, by GET or POST, parameters wherever they stand.
+//! The methods over HTTP: `/api/<method>`, by GET or POST, with parameters in the query or the
+//! body.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::sandbox::params::MethodParams;
 use crate::sandbox::serve::serve;
 use crate::sandbox::variant::Variant;
 
-/// Invoices on a page when nobody asks for a number, also when ids are given.
+/// Default number of invoices on a page, also when ids are given.
 const COUNT_USUAL: i64 = 100;
 const COUNT_MOST: i64 = 1000;
 const DAY: Duration = Duration::from_hours(24);
@@ -58,7 +59,7 @@ async fn method(
         dialect: &CryptoPayDialect,
         operation,
         caller,
-        // A token of the other network is as unknown as a wrong one.
+        // A token of the other network is refused like a wrong one.
         key: key.filter(|_| !app.core.has(Variant::CryptoPayWrongNetwork)),
     };
     let job = move || match MethodParams::read(&query.unwrap_or_default(), &body) {
@@ -107,7 +108,7 @@ fn delete(app: &CryptoPaySimulator, params: &MethodParams) -> SimulatedAnswer {
     }
 }
 
-/// A page, newest first: while invoices are made, the pages behind it shift.
+/// A page, newest first: while invoices are created, later pages shift.
 fn invoices(
     app: &CryptoPaySimulator,
     params: &MethodParams,
@@ -154,7 +155,7 @@ fn invoices(
     Ok(wire::success(&json!({"items": items})))
 }
 
-/// The ids, the highest first, each once.
+/// The distinct ids, the highest first.
 fn ids_of(text: &str) -> Result<Vec<String>, SimulatedAnswer> {
     let numbers = text.split(',').map(|id| id.trim().parse::<u64>());
     let mut ids: Vec<u64> = numbers.collect::<Result<_, _>>().map_err(|_| app_error())?;
@@ -220,7 +221,7 @@ fn balance(app: &CryptoPaySimulator) -> Value {
     lines.collect()
 }
 
-/// Wrong parameters are answered as if the service were down.
+/// Invalid parameters are answered like a failure of the service.
 fn app_error() -> SimulatedAnswer {
     wire::error(StatusCode::INTERNAL_SERVER_ERROR, "APP_ERROR")
 }
@@ -229,7 +230,7 @@ fn internal_error() -> SimulatedAnswer {
     wire::error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR")
 }
 
-/// How Crypto Pay words its failures.
+/// The failures of Crypto Pay.
 struct CryptoPayDialect;
 
 static SHAPE: DataShape = DataShape {

@@ -1,4 +1,4 @@
-//! One invoice: made, paid with the exact sum or not at all, expired, deleted.
+//! One invoice: created, paid with the exact sum or not at all, expired, deleted.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::sandbox::decimal;
 use crate::sandbox::moment::Moment;
 use crate::sandbox::simulator::{ControlError, OrderAction, OrderTruth, SimulatedPayment};
 
-/// The merchant's fee, in hundredths of what was paid.
+/// The merchant's fee, in percent of the paid sum.
 const FEE_PERCENT: u32 = 3;
 
-/// In what the price is told.
+/// The currency of the price.
 #[derive(Debug, Clone)]
 pub(super) enum InvoicePrice {
     Asset(String),
     Fiat { fiat: String, accepted: Vec<String> },
 }
 
-/// What the shop asked for.
+/// What the shop requested.
 #[derive(Debug, Clone)]
 pub(super) struct InvoiceTerms {
     pub price: InvoicePrice,
@@ -27,12 +27,12 @@ pub(super) struct InvoiceTerms {
     pub swap_to: Option<String>,
     pub description: Option<String>,
     pub hidden_message: Option<String>,
-    /// The shop's own id of the order goes here.
+    /// Holds the shop's own id of the order.
     pub payload: Option<Arc<str>>,
     pub button: Option<(String, String)>,
     pub allow_comments: bool,
     pub allow_anonymous: bool,
-    /// Seconds; without it the invoice stays open for ever.
+    /// In seconds; without it the invoice stays open forever.
     pub expires_in: Option<u32>,
 }
 
@@ -45,12 +45,12 @@ pub(in crate::sandbox) struct StoredInvoice {
     pub(super) created: Moment,
     pub(super) expires: Option<Moment>,
     pub(super) payment: Option<InvoicePayment>,
-    /// Expired by the control side before its time.
+    /// Expired early through the control API.
     pub(super) expired_early: bool,
     pub(super) deleted: bool,
 }
 
-/// What the payer's balance was debited.
+/// The sum debited from the payer's balance.
 #[derive(Debug, Clone)]
 pub(super) struct InvoicePayment {
     pub asset: String,
@@ -75,7 +75,7 @@ pub(super) struct InvoiceSwap {
 }
 
 impl StoredInvoice {
-    /// The provider's word; `deleted` is the sandbox's own.
+    /// The provider's status; `deleted` is the sandbox's own.
     pub(super) fn status(&self, now: Moment) -> (&'static str, OrderTruth) {
         let expired = self.expired_early || self.expires.is_some_and(|at| now >= at);
         match (self.deleted, &self.payment) {
@@ -86,7 +86,7 @@ impl StoredInvoice {
         }
     }
 
-    /// Lets the control side's action happen.
+    /// Applies an action of the control API.
     pub(super) fn change(
         &mut self,
         action: &OrderAction,
@@ -206,7 +206,7 @@ impl StoredInvoice {
                 self.must_be_exact(&self.terms.amount, text)?;
             }
             Some(text) => {
-                // The rate follows from what was paid.
+                // The rate follows from the paid sum.
                 let amount = decimal::positive(text).map_err(|error| format!("amount: {error}"))?;
                 let rate = decimal::rounded(&(&self.terms.amount / &amount), 8);
                 return Ok((asset.to_owned(), amount, usd_rate, Some(rate)));
@@ -215,7 +215,7 @@ impl StoredInvoice {
         Ok((asset.to_owned(), due, usd_rate, Some(fiat_rate)))
     }
 
-    /// The payer's balance is debited the exact sum: nothing partial, nothing over.
+    /// The payer's balance is debited the exact sum: nothing partial, nothing extra.
     fn must_be_exact(&self, due: &BigDecimal, given: &str) -> Result<(), String> {
         let given = decimal::positive(given).map_err(|error| format!("amount: {error}"))?;
         if given == *due {

@@ -1,4 +1,4 @@
-//! What Crypto Pay deals in, and rates of a plausible day.
+//! The currencies of Crypto Pay, with plausible rates.
 
 use bigdecimal::BigDecimal;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ const FIATS: &[(&str, u64)] = &[
     ("ILS", 270_000),
 ];
 
-/// What an invoice can be swapped to.
+/// Currencies that an invoice can be swapped to.
 pub(super) const SWAPS: &[&str] = &["USDT", "TON", "TRX", "ETH", "SOL", "BTC", "LTC"];
 
 pub(super) fn is_asset(code: &str) -> bool {
@@ -90,13 +90,13 @@ pub(super) fn assets() -> impl Iterator<Item = &'static str> {
     COINS.iter().map(|coin| coin.code)
 }
 
-/// Digits of an amount in `asset` that a payment can have; never more than eight are printed.
+/// Maximum digits of a payment in `asset`; at most eight are printed.
 pub(super) fn payment_digits(asset: &str) -> i64 {
     let coin = COINS.iter().find(|coin| coin.code == asset);
     coin.map_or(8, |coin| i64::from(coin.digits.min(8)))
 }
 
-/// US dollars for one unit, with eight digits, drawn around the market's figure.
+/// US dollars per unit, with eight digits, drawn around the market's rate.
 pub(super) fn usd_rate(code: &str, rng: &mut fastrand::Rng) -> BigDecimal {
     let coin = COINS.iter().find(|coin| coin.code == code);
     let fiat = || FIATS.iter().find(|(fiat, _)| *fiat == code);

@@ -1,6 +1,7 @@
 //! The simulated Crypto Pay API (`@CryptoBot`).
 //!
-//! `market` knows what is dealt in, `invoice` decides, `store` holds, `terms`, `wire` and `api` speak HTTP.
+//! `market` has the currencies, `invoice` the rules, `store` the data; `terms`, `wire` and `api`
+//! handle HTTP.
 
 mod api;
 mod invoice;

@@ -17,7 +17,7 @@ use crate::sandbox::simulator::{
     ControlError, CreateError, OrderAction, OrderBatch, OrderView, ViewedAmount,
 };
 
-/// Other apps' invoices take numbers too, up to this many between two of ours.
+/// Other apps' invoices use numbers too, up to this many between two of ours.
 const FOREIGN_MOST: u64 = 40;
 const FIRST_ID: u64 = 828_000_000;
 
@@ -34,20 +34,20 @@ impl CryptoPaySimulator {
         }
     }
 
-    /// Makes an invoice and tells it.
+    /// Creates an invoice and returns it.
     pub(super) fn create(&self, terms: InvoiceTerms) -> Value {
         let mut stock = write(&self.shelf);
         let now = self.core.now();
         wire::invoice(&self.core, self.put(&mut stock, terms, now), now)
     }
 
-    /// Lets `read` see all invoices, oldest first, at one moment.
+    /// Gives `read` access to all invoices, oldest first, at one moment.
     pub(super) fn see<T>(&self, show: impl FnOnce(&Shelf<StoredInvoice>, Moment) -> T) -> T {
         let stock = read(&self.shelf);
         show(&stock, self.core.now())
     }
 
-    /// Deletes an invoice that is not paid. `false`: there is none with that id.
+    /// Deletes an invoice that is not paid. `false` if there is none with that id.
     pub(super) fn delete(&self, id: &str) -> bool {
         let mut stock = write(&self.shelf);
         let found = stock.get_mut(id);
@@ -68,7 +68,7 @@ impl CryptoPaySimulator {
         let last = stock.all().last().map_or(FIRST_ID, |invoice| invoice.id);
         let id = last + rng.u64(1..=FOREIGN_MOST);
         let created = now.truncated(3);
-        // The service counts from a moment that lies 2 or 3 ms before `created_at`.
+        // The service counts from a moment 2 or 3 ms before `created_at`.
         let lag = Duration::from_millis(rng.u64(2..=3));
         let lasts = |seconds| {
             created
@@ -136,7 +136,7 @@ impl OrderShelf for CryptoPaySimulator {
         action: &OrderAction,
         now: Moment,
     ) -> Result<(), ControlError> {
-        // Another stream than the one that made the invoice.
+        // Another stream than the one for creating the invoice.
         order.change(action, now, &mut self.core.rng(place as u64 ^ (1 << 63)))
     }
 

@@ -1,4 +1,4 @@
-//! The terms of createInvoice, held to the provider's rules.
+//! The parameters of createInvoice, checked by the provider's rules.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::sandbox::params::MethodParams;
 const EXPIRES_MOST: u32 = 2_678_400;
 const BUTTONS: &[&str] = &["viewItem", "openChannel", "openBot", "callback"];
 
-/// The terms of createInvoice, or its refusal.
+/// The parameters of createInvoice, or a refusal.
 pub(super) fn terms(params: &MethodParams) -> Result<InvoiceTerms, SimulatedAnswer> {
     let amount = params.text("amount").unwrap_or_default();
     let amount = decimal::positive(&amount).map_err(|_| bad("AMOUNT_INVALID"))?;
@@ -109,7 +109,7 @@ fn limited(
     Ok(text)
 }
 
-/// Names beyond those of the documentation are made up: only their form is known.
+/// Names beyond those of the documentation are invented: only their form is known.
 fn bad(name: &str) -> SimulatedAnswer {
     wire::error(StatusCode::BAD_REQUEST, name)
 }

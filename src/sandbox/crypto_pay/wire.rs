@@ -1,4 +1,4 @@
-//! Bodies as Crypto Pay writes them: what has no value is absent, amounts are text.
+//! Bodies in Crypto Pay's format: fields without a value are absent, amounts are text.
 
 use axum::http::StatusCode;
 use bigdecimal::BigDecimal;
@@ -20,7 +20,7 @@ pub(super) fn error(http: StatusCode, name: &str) -> SimulatedAnswer {
     error_with(http, name, Map::new())
 }
 
-/// Some failures tell more than their name.
+/// Some failures contain more than a name.
 pub(super) fn error_with(
     http: StatusCode,
     name: &str,
@@ -33,13 +33,13 @@ pub(super) fn error_with(
     SimulatedAnswer::failure(http, &json!({"ok": false, "error": error}))
 }
 
-/// A failure under HTTP 200, which the real service was not seen to send.
+/// A failure with HTTP 200, which the real service was never seen to send.
 pub(super) fn failing_envelope(name: &str) -> SimulatedAnswer {
     let error = json!({"code": 500, "name": name});
     SimulatedAnswer::failure(StatusCode::OK, &json!({"ok": false, "error": error}))
 }
 
-/// The names of bot and pages that differ between the two networks.
+/// The names of bot and pages, which differ between the two networks.
 pub(super) struct Network {
     pub bot: &'static str,
     app_host: &'static str,
@@ -61,7 +61,7 @@ impl Network {
     }
 }
 
-/// One invoice as createInvoice and getInvoices tell it.
+/// One invoice in the form of createInvoice and getInvoices.
 pub(super) fn invoice(core: &SandboxCore, invoice: &StoredInvoice, now: Moment) -> Value {
     let (terms, hash) = (&invoice.terms, &invoice.hash);
     let Network { bot, app_host } = Network::of(core);
@@ -130,7 +130,7 @@ fn put_payment(fields: &mut Fields, payment: &InvoicePayment, number_fees: bool)
     fields.put("paid_at", payment.at.to_millis_text());
     fields.put("paid_anonymously", payment.anonymously);
     if let Some(swap) = &payment.swap {
-        // Text, in spite of its name.
+        // Text, despite its name.
         fields.put("is_swapped", "true");
         fields.put("swapped_uid", swap.uid.to_string());
         fields.put("swapped_to", swap.to.as_str());
@@ -142,7 +142,7 @@ fn put_payment(fields: &mut Fields, payment: &InvoicePayment, number_fees: bool)
     }
 }
 
-/// Fields in the order in which they are put.
+/// Fields in the order in which they are added.
 struct Fields(Map<String, Value>);
 
 impl Fields {

@@ -1,4 +1,4 @@
-//! The coins an invoice can be paid with, and the currencies it can be priced in.
+//! The coins that an invoice can be paid with, and the currencies of prices.
 
 use bigdecimal::BigDecimal;
 use serde_json::{Value, json};
@@ -150,7 +150,7 @@ impl CloudCoin {
     }
 }
 
-/// US dollars for one unit of a currency that invoices can be priced in.
+/// US dollars per unit of a currency of prices.
 pub(super) fn fiat_usd(code: &str) -> Option<BigDecimal> {
     let fiat = FIATS.iter().find(|(fiat, _)| *fiat == code);
     fiat.map(|(_, millionths)| micro(*millionths))

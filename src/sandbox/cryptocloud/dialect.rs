@@ -1,4 +1,4 @@
-//! How CryptoCloud words its failures.
+//! The failures of CryptoCloud.
 
 use axum::http::StatusCode;
 use serde_json::json;

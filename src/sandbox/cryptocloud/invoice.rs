@@ -1,4 +1,5 @@
-//! One invoice: created, paid in parts or too much, canceled by the shop or by a sweep after its end.
+//! One invoice: created, paid in parts or in excess, canceled by the shop or by a sweep after its
+//! expiry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use crate::sandbox::simulator::{
     ControlError, OrderAction, OrderEnding, OrderTruth, SimulatedPayment,
 };
 
-/// The service's fee, in thousandths of what was paid for the invoice.
+/// The service's fee, in thousandths of the sum paid for the invoice.
 const SERVICE_FEE_PERMILLE: u32 = 19;
 
-/// What the shop asked for.
+/// What the shop requested.
 #[derive(Debug, Clone)]
 pub(super) struct CloudTerms {
     pub amount: BigDecimal,
@@ -23,7 +24,7 @@ pub(super) struct CloudTerms {
     pub order_id: Option<Arc<str>>,
     pub email: String,
     pub lasts: Duration,
-    /// A coin pinned by the shop.
+    /// A coin fixed by the shop.
     pub coin: Option<String>,
 }
 
@@ -35,24 +36,24 @@ pub(in crate::sandbox) struct CloudInvoice {
     pub(super) terms: CloudTerms,
     pub(super) created: Moment,
     pub(super) expires: Moment,
-    /// How long after the end the sweep cancels.
+    /// How long after the expiry the sweep cancels it.
     pub(super) sweep_delay: Duration,
     pub(super) test: bool,
     /// Each payment, in the currency of the invoice, without the network's fee.
     pub(super) payments: Vec<(BigDecimal, Moment)>,
-    /// The coin of the payments, or the pinned one.
+    /// The coin of the payments, or the fixed one.
     pub(super) coin: &'static str,
-    /// The merchant accepted less than was asked for.
+    /// The merchant accepted less than requested.
     pub(super) confirmed: bool,
     pub(super) canceled: Option<Moment>,
 }
 
-/// The figures of an invoice, in its coin.
+/// The sums of an invoice, in its coin.
 pub(super) struct CloudFigures {
     pub coin: &'static CloudCoin,
-    /// What is asked for, without the network's fee.
+    /// The requested sum without the network's fee.
     pub amount: BigDecimal,
-    /// The network's fee, borne by the payer.
+    /// The network's fee, paid by the payer.
     pub fee: BigDecimal,
     pub service_fee: BigDecimal,
     pub paid: BigDecimal,
@@ -61,14 +62,14 @@ pub(super) struct CloudFigures {
 }
 
 impl CloudFigures {
-    /// Of an amount in the coin.
+    /// The dollar value of an amount in the coin.
     pub fn usd(&self, amount: &BigDecimal) -> BigDecimal {
         decimal::rounded(&(amount * self.coin.usd()), 2)
     }
 }
 
 impl CloudInvoice {
-    /// `ends_partial`: the sweep cancels an invoice that is paid in part, too.
+    /// `ends_partial`: the sweep also cancels a partly paid invoice.
     pub(super) fn status(&self, now: Moment, ends_partial: bool) -> (&'static str, OrderTruth) {
         let swept = now >= self.expires.plus(self.sweep_delay);
         let paid = self.paid();
@@ -86,7 +87,7 @@ impl CloudInvoice {
         }
     }
 
-    /// Only the clock tells a cancel from an expiry.
+    /// Only the clock distinguishes a cancellation from an expiry.
     fn end(&self, now: Moment) -> OrderTruth {
         if self.canceled.unwrap_or(now) < self.expires {
             OrderTruth::Cancelled
@@ -99,7 +100,7 @@ impl CloudInvoice {
         self.payments.iter().map(|(amount, _)| amount).sum()
     }
 
-    /// When it came to its end, if it did.
+    /// When it ended, if it did.
     pub(super) fn finished(&self, now: Moment) -> Option<Moment> {
         let (_, truth) = self.status(now, false);
         match truth {
@@ -154,7 +155,7 @@ impl CloudInvoice {
         }
     }
 
-    /// Coins for one unit of the invoice's currency.
+    /// Coins per unit of the invoice's currency.
     fn rate(&self) -> BigDecimal {
         let fiat = fiat_usd(&self.terms.currency).unwrap_or_else(|| 1.into());
         fiat / self.coin().usd()
@@ -170,7 +171,8 @@ impl CloudInvoice {
             }
             OrderAction::Expire(ending) => {
                 self.must_be_open(action, ending, now)?;
-                // The word is the same as for a cancel: the date has to lie behind.
+                // The status is the same as for a cancellation, so the expiry date must be in the
+                // past.
                 self.expires = self.expires.min(now);
                 self.canceled = Some(now);
                 Ok(())
@@ -216,7 +218,7 @@ impl CloudInvoice {
         let is_more = payment.amount.is_some();
         match truth {
             OrderTruth::Open | OrderTruth::Partial => {}
-            // A surplus may come after all.
+            // An excess payment is possible at any time.
             OrderTruth::Paid if is_more => {}
             OrderTruth::Expired | OrderTruth::Cancelled if payment.late => self.canceled = None,
             OrderTruth::Paid
@@ -237,7 +239,7 @@ impl CloudInvoice {
         Ok(())
     }
 
-    /// The payment in the invoice's currency; by default all that is missing.
+    /// The payment in the invoice's currency; by default the whole remaining sum.
     fn priced(&mut self, payment: &SimulatedPayment) -> Result<BigDecimal, String> {
         let code = payment.currency.as_deref();
         let coin = code.and_then(CloudCoin::find);

@@ -1,7 +1,7 @@
 //! The simulated CryptoCloud API v2 (since 2026: Trybit).
 //!
-//! `coin` knows what is paid with, `invoice` decides, `store` holds, `request`, `wire`, `dialect` and
-//! `api` speak HTTP.
+//! `coin` has the coins, `invoice` the rules, `store` the data; `request`, `wire`, `dialect` and
+//! `api` handle HTTP.
 
 mod api;
 mod coin;

@@ -1,4 +1,4 @@
-//! Bodies of requests. A refusal is a map of fields and what is wrong with each.
+//! Request bodies. A refusal is a map from field to error.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::sandbox::decimal;
 use crate::sandbox::moment::Moment;
 
 const LASTS_USUAL: Duration = Duration::from_hours(24);
-/// Invoices on a page of the list, usually and at most.
+/// Number of invoices on a page of the list, default and maximum.
 const PAGE_USUAL: usize = 10;
 pub(super) const PAGE_MOST: usize = 100;
 
-/// A JSON object; anything else is as good as an empty one.
+/// A JSON object; anything else counts as an empty one.
 pub(super) fn object(body: &Bytes) -> Map<String, Value> {
     serde_json::from_slice(body).unwrap_or_default()
 }
@@ -81,7 +81,7 @@ fn time_to_pay(value: &Value) -> Duration {
     Duration::from_secs(minutes.saturating_mul(60))
 }
 
-/// A text or number that is not empty, as text.
+/// A nonempty text or a number, as text.
 pub(super) fn text(body: &Map<String, Value>, field: &str) -> Option<String> {
     let text = match body.get(field)? {
         Value::String(text) => text.clone(),
@@ -91,7 +91,7 @@ pub(super) fn text(body: &Map<String, Value>, field: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Which days the list is asked for, and which part of them.
+/// The requested days of the list, and the requested part of them.
 pub(super) struct ListSpan {
     pub from: Moment,
     pub to: Moment,
@@ -99,12 +99,12 @@ pub(super) struct ListSpan {
     pub count: usize,
 }
 
-/// How the service reads `limit`, which its documentation calls the number of the last record.
+/// How the service interprets `limit`, which its documentation calls the number of the last record.
 #[derive(Clone, Copy)]
 pub(super) enum LimitMeaning {
     EndIndex,
     Size,
-    /// A size, and more than 100 is refused.
+    /// As a size; more than 100 is refused.
     RefusedSize,
 }
 
@@ -152,7 +152,7 @@ pub(super) fn span(
     })
 }
 
-/// The beginning of a day written `dd.mm.yyyy`.
+/// The start of a day written as `dd.mm.yyyy`.
 fn day(text: &str) -> Option<Moment> {
     let mut parts = text.split('.');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);

@@ -19,7 +19,7 @@ use crate::sandbox::simulator::{
 };
 use crate::sandbox::variant::Variant;
 
-/// So long a new invoice is unknown to info under the variant.
+/// How long info does not know a new invoice under the variant.
 const FRESH: Duration = Duration::from_secs(3);
 const SIGNS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
@@ -36,14 +36,15 @@ impl CryptoCloudSimulator {
         }
     }
 
-    /// Makes an invoice and tells it.
+    /// Creates an invoice and returns it.
     pub(super) fn create(&self, terms: CloudTerms) -> Value {
         let mut stock = write(&self.shelf);
         let now = self.core.now();
         wire::created(&self.core, self.put(&mut stock, terms, now), now)
     }
 
-    /// Those of `uuids` that are known, in no particular order; each with or without its prefix.
+    /// The known invoices among `uuids`, in no particular order; each id with or without its
+    /// prefix.
     pub(super) fn inform(&self, uuids: &[String]) -> Vec<Value> {
         let stock = read(&self.shelf);
         let now = self.core.now();
@@ -55,7 +56,7 @@ impl CryptoCloudSimulator {
             .collect()
     }
 
-    /// A page of the span, newest first, and the number of all in it.
+    /// A page of the span, newest first, and the total number in the span.
     pub(super) fn list(&self, span: &ListSpan) -> (Vec<Value>, usize) {
         let stock = read(&self.shelf);
         let now = self.core.now();
@@ -68,13 +69,13 @@ impl CryptoCloudSimulator {
         (items.collect(), all)
     }
 
-    /// Lets `see` look at all invoices, oldest first.
+    /// Gives `see` access to all invoices, oldest first.
     pub(super) fn see<T>(&self, show: impl FnOnce(&[CloudInvoice], Moment) -> T) -> T {
         let stock = read(&self.shelf);
         show(stock.all(), self.core.now())
     }
 
-    /// Cancels an invoice that nobody has paid for; `false` when it is in another state, or unknown.
+    /// Cancels an unpaid invoice; `false` if it is in another state, or unknown.
     pub(super) fn cancel(&self, uuid: &str) -> bool {
         let mut stock = write(&self.shelf);
         let now = self.core.now();
@@ -96,7 +97,7 @@ impl CryptoCloudSimulator {
         let uuid: String = (0..8)
             .map(|_| char::from(SIGNS[rng.usize(..SIGNS.len())]))
             .collect();
-        // One time in four falls on a whole second, and is then written without a fraction.
+        // One in four is on a whole second, and then written without a fraction.
         let created = now.truncated(if rng.u8(0..4) == 0 { 0 } else { 6 });
         let order_id = terms.order_id.clone().unwrap_or_default();
         let coin = terms.coin.as_deref().and_then(super::coin::CloudCoin::find);

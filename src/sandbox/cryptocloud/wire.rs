@@ -1,4 +1,4 @@
-//! Bodies as CryptoCloud writes them: figures are numbers, times have no zone.
+//! Bodies in CryptoCloud's format: sums are numbers, times have no zone.
 
 use std::str::FromStr as _;
 
@@ -18,7 +18,7 @@ pub(super) fn success(result: &Value) -> SimulatedAnswer {
     SimulatedAnswer::data(&json!({"status": "success", "result": result}))
 }
 
-/// A page of the list, with the number of all in its span.
+/// A page of the list, with the total number in its span.
 pub(super) fn page(items: &[Value], all: usize) -> SimulatedAnswer {
     SimulatedAnswer::data(&json!({"status": "success", "result": items, "all_count": all}))
 }
@@ -38,7 +38,7 @@ fn time(at: Moment) -> String {
     }
 }
 
-/// As a float is printed: `100.0`, `4.5e-6`.
+/// In the format of a float: `100.0`, `4.5e-6`.
 fn figure(value: &BigDecimal) -> Value {
     let mut text = decimal::shortest(value);
     if !text.contains('.') {
@@ -47,7 +47,7 @@ fn figure(value: &BigDecimal) -> Value {
     Number::from_str(&text).map_or(Value::Null, Value::Number)
 }
 
-/// What create, info and list tell alike.
+/// The fields common to create, info and list.
 fn common(core: &SandboxCore, invoice: &CloudInvoice, now: Moment) -> Map<String, Value> {
     let ends_partial = core.has(Variant::CryptoCloudPartialCanceled);
     let (status, _) = invoice.status(now, ends_partial);
@@ -102,7 +102,7 @@ pub(super) fn created(core: &SandboxCore, invoice: &CloudInvoice, now: Moment) -
     Value::Object(object)
 }
 
-/// An item of info: the sums that came are net of fees.
+/// An item of info: received sums are net of fees.
 pub(super) fn informed(core: &SandboxCore, invoice: &CloudInvoice, now: Moment) -> Value {
     let mut object = common(core, invoice, now);
     put_received(&mut object, &invoice.figures());
@@ -119,7 +119,7 @@ pub(super) fn informed(core: &SandboxCore, invoice: &CloudInvoice, now: Moment) 
     Value::Object(object)
 }
 
-/// An item of the list: with the sums that were paid, too.
+/// An item of the list: also with the paid sums.
 pub(super) fn listed(core: &SandboxCore, invoice: &CloudInvoice, now: Moment) -> Value {
     let mut object = common(core, invoice, now);
     let figures = invoice.figures();

@@ -1,22 +1,22 @@
-//! Deals the faults: which one, if any, happens to the next request.
+//! Selects the faults: which one, if any, applies to the next request.
 
 use super::fault::{Fault, FaultKind};
 use crate::sandbox::operation::Operation;
 
-/// The faults in force and the seeded chance that draws from them.
+/// The active faults and the seeded generator that selects from them.
 pub(in crate::sandbox) struct Deck {
     faults: Vec<Fault>,
     rng: fastrand::Rng,
-    /// Grows with every new list, so that a card of an old one is not put back into it.
+    /// Incremented with every new list, so that a fault of an old list is not put back into it.
     generation: u64,
 }
 
-/// A fault that happens now.
+/// A fault that applies now.
 pub(in crate::sandbox) struct Dealt {
     pub fault: Fault,
-    /// Whether the operation is carried out although its answer gets lost.
+    /// Whether the operation is carried out although its answer is lost.
     pub performs: bool,
-    /// Chance for what else the fault has to decide.
+    /// The generator for the fault's other choices.
     pub rng: fastrand::Rng,
     place: usize,
     generation: u64,
@@ -24,7 +24,7 @@ pub(in crate::sandbox) struct Dealt {
 
 impl Deck {
     pub fn new(seed: u64, faults: Vec<Fault>) -> Deck {
-        // Another stream than the orders': the seed alone must not tie ids to faults.
+        // Another stream than that of orders: the same seed must not tie ids to faults.
         Deck {
             faults,
             rng: fastrand::Rng::with_seed(seed.rotate_left(32) ^ 0xFA17),
@@ -37,12 +37,12 @@ impl Deck {
         self.generation += 1;
     }
 
-    /// With what is left of each count.
+    /// The faults with their remaining counts.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// The first fault of the list that is for `operation`, is not used up, and hits.
+    /// The first fault of the list that matches `operation`, has a remaining count, and hits.
     pub fn deal(&mut self, operation: Operation) -> Option<Dealt> {
         for (place, fault) in self.faults.iter_mut().enumerate() {
             let matches = fault.on.is_none_or(|on| on.covers(operation)) && fault.count != Some(0);
@@ -65,7 +65,7 @@ impl Deck {
         None
     }
 
-    /// The fault found nothing that it could spoil: its count is as before.
+    /// Restores the count of a fault that found nothing to alter.
     pub fn put_back(&mut self, dealt: &Dealt) {
         if dealt.generation == self.generation {
             let count = &mut self.faults[dealt.place].count;

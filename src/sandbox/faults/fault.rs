@@ -1,7 +1,7 @@
-//! What can be made to go wrong, and how it is asked for.
+//! The faults that can be injected, and how they are requested.
 //!
-//! A list of faults is tried from the top on each request that has a good key and fits the rate
-//! limit; the first that matches and hits is the one that happens.
+//! The list of faults is checked from the top for each request with a valid key within the rate
+//! limit; the first fault that matches and hits applies.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::sandbox::operation::{Operation, SimulatedProvider};
 
 macro_rules! fault_kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
-        /// A way in which a provider, or what stands between, fails.
+        /// A kind of failure of a provider or of the network.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub enum FaultKind {
             $($(#[$doc])* #[serde(rename = $name)] $kind,)*
@@ -36,27 +36,28 @@ fault_kinds! {
     Status500 = "status_500",
     /// HTTP 502 with the HTML page of a proxy.
     Status502Html = "status_502_html",
-    /// A failure in the provider's envelope, with HTTP 200 where it has such: `status` is its word.
+    /// A failure in the provider's envelope, with HTTP 200 where the provider uses it: `status` is
+    /// its code.
     EnvelopeError = "envelope_error",
-    /// Never an answer, until the client goes away.
+    /// No answer until the client disconnects.
     Timeout = "timeout",
     /// The connection is reset (TCP RST) instead of an answer.
     Reset = "reset",
     /// The body ends before its Content-Length does.
     TruncatedBody = "truncated_body",
-    /// The body goes on for 1 GiB after its JSON; with `gzip` it is small on the wire.
+    /// The body continues for 1 GiB after its JSON; with `gzip` it is small on the wire.
     HugeBody = "huge_body",
-    /// The body comes a byte at a time, five a second.
+    /// The body comes one byte at a time, five per second.
     SlowBody = "slow_body",
     /// `id` is a boolean, a float that lost digits, or an array.
     WrongTypeId = "wrong_type_id",
-    /// An order status that no document has: `status`, by default `ON_HOLD`.
+    /// An undocumented order status: `status`, by default `ON_HOLD`.
     UnknownStatus = "unknown_status",
-    /// Every field of an order but its id and status is null.
+    /// Every field of an order except its id and status is null.
     NullFields = "null_fields",
     /// An order that has ended is shown as open again.
     FlipBack = "flip_back",
-    /// A page of a list or ledger holds fewer entries than were asked for and are there.
+    /// A page of a list or ledger has fewer entries than were requested and exist.
     ShortPage = "short_page",
     /// The request takes effect and its answer is lost: the connection is reset.
     LostAnswer = "lost_answer",
@@ -65,7 +66,8 @@ fault_kinds! {
 }
 
 impl FaultKind {
-    /// Alters the data of a good answer, so it happens only where there is something to alter.
+    /// Alters the data of a successful answer, so it applies only where there is something to
+    /// alter.
     pub(in crate::sandbox) const fn is_in_the_data(self) -> bool {
         matches!(
             self,
@@ -77,7 +79,7 @@ impl FaultKind {
         )
     }
 
-    /// What the sender of a request cannot tell from an answer that was lost on its way.
+    /// Cannot be distinguished by the client from an answer lost on its way.
     pub(super) const fn may_lose_an_answer(self) -> bool {
         matches!(
             self,
@@ -85,18 +87,19 @@ impl FaultKind {
         )
     }
 
-    /// May happen before or after the operation, as an answer that is lost after an order was made.
+    /// May apply before or after the operation, like an answer that is lost after an order was
+    /// created.
     pub(super) const fn takes_after(self) -> bool {
         self.may_lose_an_answer() || matches!(self, FaultKind::EnvelopeError)
     }
 }
 
-/// What a fault is for.
+/// The requests to which a fault applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultTarget {
     Provider(SimulatedProvider),
     Operation(Operation),
-    /// The operations of this name, at whatever provider.
+    /// The operations with this name, at any provider.
     Named(&'static str),
 }
 
@@ -122,24 +125,25 @@ impl From<SimulatedProvider> for FaultTarget {
     }
 }
 
-/// One fault to play. In JSON only `kind` is required.
+/// One fault to inject. In JSON only `kind` is required.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
     pub kind: FaultKind,
     /// `None` = any operation of any provider.
     pub on: Option<FaultTarget>,
-    /// Of each request that matches, 0 to 1.
+    /// Probability for each matching request, 0 to 1.
     pub probability: f64,
-    /// How many times at most; `None` = no end.
+    /// Maximum number of times; `None` = unlimited.
     pub count: Option<u64>,
     /// Header of a 429: seconds or an HTTP date, sent as given.
     pub retry_after: Option<String>,
-    /// The word for `envelope_error` and `unknown_status`.
+    /// The value for `envelope_error` and `unknown_status`.
     pub status: Option<String>,
-    /// Whether the operation is carried out before its answer is lost. `None` = a seeded coin decides
-    /// for `timeout`, `reset`, `status_500` and `status_502_html`, and `envelope_error` does nothing.
+    /// Whether the operation is carried out before its answer is lost. `None` = chosen at random
+    /// for `timeout`, `reset`, `status_500` and `status_502_html`; `envelope_error` then does
+    /// nothing.
     pub after: Option<bool>,
-    /// `huge_body` only: compressed, whether the client asked for it or not.
+    /// Only for `huge_body`: compressed, even if the client did not request it.
     pub gzip: bool,
 }
 

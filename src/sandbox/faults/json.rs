@@ -1,7 +1,7 @@
-//! Faults as people and programs write them: a JSON array, inline, in a file or in a request.
+//! Faults in JSON: an array, given inline, in a file or in a request.
 //!
-//! Errors name the field and what would be accepted: a fault that is silently not played would make a
-//! test pass for nothing.
+//! Errors name the field and the accepted values, since a silently ignored fault would make a test
+//! pass without testing anything.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::fault::{Fault, FaultKind, FaultTarget};
 use crate::sandbox::operation::{Operation, SimulatedProvider};
 
-/// As `PUT /sandbox/faults` takes it.
+/// In the format of `PUT /sandbox/faults`.
 impl Serialize for Fault {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = Map::new();
@@ -34,7 +34,7 @@ impl Serialize for Fault {
     }
 }
 
-/// Why a list of faults is not one. The text names the field and what would be accepted.
+/// Why a list of faults is invalid. The text names the field and the accepted values.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
     #[error("faults in {path} could not be read: {source}; expected a JSON array, or the path of a file with one", path = path.display())]
@@ -48,7 +48,7 @@ pub enum FaultError {
     Field { field: String, problem: String },
 }
 
-/// Reads faults from `text_or_path`: a JSON array as it stands, or the path of a file that holds one.
+/// Parses faults from `text_or_path`: a JSON array, or the path of a file that contains one.
 pub fn parse_faults(text_or_path: &str) -> Result<Vec<Fault>, FaultError> {
     let text = text_or_path.trim();
     if text.is_empty() || text.starts_with(['[', '{', '"']) {
@@ -114,7 +114,7 @@ fn set_field(fault: &mut Fault, name: &str, value: &Value) -> Result<(), String>
         }
         "count" => fault.count = Some(value.as_u64().ok_or_else(|| format!("{value}; expected: a whole number from 0"))?),
         "retry_after" => {
-            // Taken with any kind, as the other common fields; only a 429 has a use for it.
+            // Accepted with any kind, like the other common fields; only a 429 uses it.
             let wait = retry_after_of(value)?;
             fault.retry_after = (kind == FaultKind::Status429).then_some(wait);
         }
@@ -156,7 +156,7 @@ fn target_of(value: &Value) -> Result<FaultTarget, String> {
         .ok_or_else(|| one_of(value, target_names()))
 }
 
-/// Without the operations of one provider alone, of which there are many.
+/// Without operations that only one provider has, of which there are many.
 fn target_names() -> impl Iterator<Item = &'static str> {
     let mut names: Vec<_> = Operation::ALL.iter().map(|it| it.name()).collect();
     names.sort_unstable();
@@ -176,7 +176,7 @@ fn target_name(target: Option<FaultTarget>) -> String {
     }
 }
 
-/// Any text that a header can carry, so that nonsense can be tried too.
+/// Any text that is valid in a header, so that invalid values can be tested too.
 fn retry_after_of(value: &Value) -> Result<String, String> {
     let text = match value {
         Value::String(text) => text.clone(),

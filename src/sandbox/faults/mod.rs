@@ -1,4 +1,4 @@
-//! What can be made to go wrong: asked for in JSON, dealt by a seeded chance.
+//! Faults: requested in JSON, selected by a seeded generator.
 
 mod deck;
 mod fault;

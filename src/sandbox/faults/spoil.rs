@@ -1,4 +1,4 @@
-//! Faults within the data: good answers that a client must not believe, or must read with care.
+//! Faults in the data: successful answers that a client must not believe, or must parse with care.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -6,26 +6,26 @@ use serde_json::{Map, Value, json};
 use super::fault::FaultKind;
 use crate::sandbox::answer;
 
-/// Where a provider's answers hold orders, and which fields a fault alters.
+/// Where a provider's answers contain orders, and which fields a fault alters.
 pub(in crate::sandbox) struct DataShape {
-    /// Ways to the orders, an array or one object; the first that leads somewhere.
+    /// Paths to the orders, an array or one object; the first that exists is used.
     pub paths: &'static [&'static [&'static str]],
     pub id: &'static str,
     pub status: &'static str,
-    /// The word of an order that waits for money, and one that no document has.
+    /// The status of an open order, and an undocumented one.
     pub open: &'static str,
     pub unknown: &'static str,
-    /// What an order loses that is open again.
+    /// The fields that an order loses when it is open again.
     pub told_at_the_end: &'static [&'static str],
-    /// Fields beside the orders that may be null too.
+    /// Other fields that may also be null.
     pub beside: &'static [&'static str],
-    /// Fields that are absent for want of a value, by a field that tells the kind of object.
+    /// Fields that are absent without a value, by a field that identifies the kind of object.
     pub absent: &'static [(&'static str, &'static [&'static str])],
-    /// Entries on a page that is short; `None` where a shorter page would lose entries.
+    /// Number of entries on a short page; `None` where a shorter page would lose entries.
     pub short_page: Option<usize>,
 }
 
-/// The body with `kind` done to every order in it, or `None` when there is nothing to do it to.
+/// The body with `kind` applied to every order in it, or `None` if there is none.
 pub(in crate::sandbox) fn spoil(
     shape: &DataShape,
     kind: FaultKind,
@@ -90,7 +90,7 @@ fn replace(
     true
 }
 
-/// A boolean, a float (as a careless gateway makes of a long number), or the id in an array.
+/// A boolean, a float (as a careless gateway writes a long number), or the id in an array.
 fn wrong_id(id: &Value, rng: &mut fastrand::Rng) -> Value {
     let number = id
         .as_f64()

@@ -79,7 +79,7 @@ fn answer(bot: &StarsSimulator, operation: Operation, params: &MethodParams) -> 
         }
         Operation::StarsCreateInvoiceLink => invoice_link(bot, params),
         Operation::StarsRefundPayment => refund(bot, params),
-        // Whoever asks for updates takes them from the bot.
+        // A client that requests updates takes them from the bot.
         Operation::StarsGetUpdates => error(
             StatusCode::CONFLICT,
             "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
@@ -96,7 +96,7 @@ fn bad(words: &str) -> SimulatedAnswer {
     error(StatusCode::BAD_REQUEST, &format!("Bad Request: {words}"))
 }
 
-/// What is out of range is moved into it without a word.
+/// Values out of range are silently moved into it.
 fn transactions(bot: &StarsSimulator, params: &MethodParams) -> SimulatedAnswer {
     let whole = |name, usual| params.whole(name).ok().flatten().unwrap_or(usual);
     let offset = usize::try_from(whole("offset", 0).max(0)).unwrap_or(usize::MAX);

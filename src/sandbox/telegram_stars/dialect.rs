@@ -1,4 +1,4 @@
-//! How the Bot API words its failures.
+//! The failures of the Bot API.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -37,7 +37,7 @@ impl Dialect for BotApiDialect {
         error(StatusCode::UNAUTHORIZED, "Unauthorized")
     }
 
-    /// The wait stands in the body, whether a header tells it or not.
+    /// The wait is always in the body, with or without a header.
     fn too_many_requests(&self, wait: Option<&str>) -> SimulatedAnswer {
         let seconds: u64 = wait.and_then(|wait| wait.parse().ok()).unwrap_or(1);
         let body = json!({

@@ -1,4 +1,4 @@
-//! One movement of Stars, and how the Bot API writes it: without a sign, with a partner.
+//! One movement of Stars, and its format in the Bot API: without a sign, with a partner.
 
 use serde_json::{Map, Value, json};
 
@@ -6,12 +6,12 @@ use crate::sandbox::ledger::TransactionView;
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
 
-/// Seconds of the only period there is.
+/// The only period, in seconds.
 const SUBSCRIPTION_PERIOD: u32 = 2_592_000;
-/// Hundredths that an affiliate gets.
+/// An affiliate's share in percent.
 const AFFILIATE_PERCENT: u64 = 10;
 
-/// The kinds that the control side can ask for.
+/// The kinds that the control API accepts.
 pub(super) const KINDS: [&str; 11] = [
     "invoice_payment",
     "subscription",
@@ -45,7 +45,7 @@ impl StarEntry {
         self.kind == "hidden"
     }
 
-    /// The share of whoever brought the payer.
+    /// The share of the affiliate.
     fn affiliate_share(&self) -> u64 {
         if self.kind == "affiliate" {
             self.stars * AFFILIATE_PERCENT / 100
@@ -67,7 +67,7 @@ impl StarEntry {
             self.at.nanos().div_euclid(1_000_000_000).into(),
         );
         let nothing = self.stars == 0 && self.nanos == 0;
-        // An amount of nothing stands under `receiver` as well.
+        // A zero amount has a `receiver` as well.
         let side = if self.is_in && !nothing {
             "source"
         } else {

@@ -1,6 +1,6 @@
-//! The simulated Bot API, as far as Telegram Stars go: invoice links and the bot's ledger.
+//! The simulated Bot API for Telegram Stars: invoice links and the bot's ledger.
 //!
-//! `entry` is one movement, `store` the ledger, `dialect` and `api` speak HTTP.
+//! `entry` is one movement, `store` the ledger; `dialect` and `api` handle HTTP.
 
 mod api;
 mod dialect;

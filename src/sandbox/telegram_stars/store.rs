@@ -21,7 +21,7 @@ pub(in crate::sandbox) struct StarsSimulator {
     entries: RwLock<Vec<StarEntry>>,
 }
 
-/// Why a payment cannot go back: the Bot API's own words.
+/// Why a payment cannot be refunded, in the Bot API's own words.
 pub(super) type RefundProblem = &'static str;
 
 impl StarsSimulator {
@@ -32,7 +32,7 @@ impl StarsSimulator {
         }
     }
 
-    /// A page from `offset` on. What is hidden is left out, but counted.
+    /// A page from `offset` on. Hidden entries are left out, but counted.
     pub(super) fn page(&self, offset: usize, limit: usize) -> Vec<Value> {
         let entries = read(&self.entries);
         let rest = entries.get(offset..).unwrap_or_default();
@@ -41,7 +41,7 @@ impl StarsSimulator {
         shown.map(StarEntry::object).collect()
     }
 
-    /// Whole Stars and billionths, the sign of both alike.
+    /// Whole Stars and billionths, both with the same sign.
     pub(super) fn balance(&self) -> (i128, i128) {
         let entries = read(&self.entries);
         let shown = entries.iter().filter(|entry| !entry.is_hidden());
@@ -54,7 +54,7 @@ impl StarsSimulator {
         (sum / i128::from(NANOS), sum % i128::from(NANOS))
     }
 
-    /// Gives a whole payment back: an entry with its id.
+    /// Refunds a whole payment: an entry with its id.
     pub(super) fn refund(&self, user: u64, id: &str) -> Result<(), RefundProblem> {
         if id.is_empty() {
             return Err("CHARGE_ID_EMPTY");
@@ -103,7 +103,7 @@ fn refund_of(payment: &StarEntry, now: Moment) -> StarEntry {
     }
 }
 
-/// Zero is an amount here.
+/// Zero is a valid amount here.
 fn stars_of(text: &str) -> Result<(u64, u32), String> {
     let value = if text == "0" {
         BigDecimal::from(0)

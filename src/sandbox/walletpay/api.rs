@@ -171,7 +171,7 @@ async fn unknown() -> Response {
     reply::uncounted(wire::error(StatusCode::NOT_FOUND, "Not found"))
 }
 
-/// How Wallet Pay words its failures.
+/// The failures of Wallet Pay.
 struct WalletPayDialect;
 
 static SHAPE: DataShape = DataShape {

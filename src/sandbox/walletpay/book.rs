@@ -1,7 +1,7 @@
-//! All orders of the simulated store, oldest first, and what may happen to them.
+//! All orders of the simulated store, oldest first, and their rules.
 //!
-//! Pure: the time comes in as an argument, and everything random about the n-th order follows from
-//! the seed and n, whatever else happens in between.
+//! Pure: the time is a parameter, and everything random about the n-th order follows from the seed
+//! and n.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl OrderBook {
     }
 
     pub fn by_id(&self, id: &str) -> Option<&WalletPayOrder> {
-        // Only the form that was given out: "+5" and "05" are other texts than "5".
+        // Only the exact form: "+5" and "05" are not the id "5".
         let number: u64 = id.parse().ok()?;
         let place = *self.by_id.get(&number)?;
         (number.to_string() == id).then(|| &self.orders[place as usize])
@@ -50,7 +50,7 @@ impl OrderBook {
         })
     }
 
-    /// Makes the order, or finds the one that the same parameters made before (`true`).
+    /// Creates the order, or finds the existing one with the same parameters (`true`).
     pub fn create(
         &mut self,
         new: &NewOrder,
@@ -109,16 +109,16 @@ impl OrderBook {
         };
         match status {
             WalletPayStatus::Paid => return refused("it is PAID already".into()),
-            // WalletPayMoney that comes after the end is what a sandbox is for: no flag is asked for.
+            // A payment after the end needs no flag: testing that is what a sandbox is for.
             WalletPayStatus::Active | WalletPayStatus::Expired | WalletPayStatus::Cancelled => {}
         }
-        // Another stream than the one that made the order, or rates would follow ids.
+        // Another stream than the one for creating the order, or rates would depend on ids.
         let mut rng = self.rng(place as u64 ^ (1 << 63));
         let option = settle(order, payment, &mut rng).map_err(ControlError::Invalid)?;
         Ok(self.end(place, OrderEnd::Paid(Box::new(option)), now))
     }
 
-    /// Somebody cancels. `late` allows it on an order that has ended, even a paid one.
+    /// Cancels the order. `late` allows it for an order that has ended, even a paid one.
     pub fn cancel(
         &mut self,
         reference: &str,
@@ -129,7 +129,7 @@ impl OrderBook {
         Ok(self.end(place, OrderEnd::Cancelled, now))
     }
 
-    /// Expires the order before its time; `expirationDateTime` stays. `late` as in [`OrderBook::cancel`].
+    /// Expires the order early; `expirationDateTime` stays. `late` as in [`OrderBook::cancel`].
     pub fn expire(
         &mut self,
         reference: &str,
@@ -186,7 +186,7 @@ impl OrderBook {
         )
     }
 
-    /// Above 2^53 and odd, so that every one is corrupted by a 64-bit float; in no order of time.
+    /// Above 2^53 and odd, so that a 64-bit float corrupts every one; in no order of time.
     fn fresh_id(&self, rng: &mut fastrand::Rng) -> u64 {
         loop {
             let id = rng.u64((1 << 53) + 1..(1 << 56)) | 1;
@@ -196,7 +196,7 @@ impl OrderBook {
         }
     }
 
-    /// `now` at a precision drawn from `rng`, yet never before the order before it: the list ascends.
+    /// `now` with a random precision, yet never before the previous order: the list ascends.
     fn creation_time(&self, now: Moment, rng: &mut fastrand::Rng) -> Moment {
         let Some(last) = self.orders.last().map(|order| order.created) else {
             return now.truncated([0, 3, 6, 9][rng.usize(0..4)]);

@@ -1,6 +1,6 @@
 //! The simulated Wallet Pay store API, with its quirks and limits.
 //!
-//! `money`, `order` and `book` decide; `store` holds; `api` and `wire` speak HTTP.
+//! `money`, `order` and `book` have the rules, `store` the data; `api` and `wire` handle HTTP.
 
 mod api;
 mod book;

@@ -1,6 +1,6 @@
-//! Amounts as the provider writes them: a decimal text padded to all digits of its currency.
+//! Amounts in the provider's format: a decimal text padded to all digits of its currency.
 //!
-//! Kept as whole numbers of the smallest unit; rates are decimals of up to 19 digits. No floats.
+//! Stored as whole numbers of the smallest unit; rates are decimals of up to 19 digits. No floats.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use bigdecimal::{BigDecimal, RoundingMode};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-/// What the simulated provider deals in. `GRAM` is Toncoin's name since June 2026.
+/// The currencies of the simulated provider. `GRAM` is Toncoin's name since June 2026.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum WalletPayCurrency {
     Ton,
@@ -48,7 +48,7 @@ impl WalletPayCurrency {
         }
     }
 
-    /// The currency of a code, or what would be accepted.
+    /// The currency with this code, or an error with the accepted ones.
     pub fn parse(code: &str) -> Result<WalletPayCurrency, String> {
         let known = WalletPayCurrency::ALL
             .into_iter()
@@ -82,7 +82,7 @@ impl WalletPayCurrency {
         }
     }
 
-    /// Smallest order, in smallest units. None is documented for NOT.
+    /// Minimum order, in smallest units. None is documented for NOT.
     const fn minimum(self) -> u64 {
         match self {
             WalletPayCurrency::Ton | WalletPayCurrency::Gram => 1_000_000,
@@ -93,7 +93,7 @@ impl WalletPayCurrency {
         }
     }
 
-    /// About what one unit is worth, in millionths of a US dollar: any plausible market will do.
+    /// Approximate value of one unit, in millionths of a US dollar.
     const fn micro_usd(self) -> u64 {
         match self {
             WalletPayCurrency::Ton | WalletPayCurrency::Gram => 5_400_000,
@@ -120,7 +120,7 @@ pub(super) struct WalletPayMoney {
 }
 
 impl WalletPayMoney {
-    /// Reads a plain decimal. The error says what is wrong with it.
+    /// Parses a plain decimal. The error explains what is wrong with it.
     pub fn parse(text: &str, currency: WalletPayCurrency) -> Result<WalletPayMoney, String> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -148,7 +148,7 @@ impl WalletPayMoney {
         Ok(WalletPayMoney { units, currency })
     }
 
-    /// Refuses what is below the provider's minimum for an order.
+    /// Refuses an amount below the provider's minimum for an order.
     pub fn check_minimum(self) -> Result<(), String> {
         let least = WalletPayMoney {
             units: self.currency.minimum(),
@@ -191,7 +191,7 @@ impl Serialize for WalletPayMoney {
     }
 }
 
-/// What a payer chose: the list's `selectedPaymentOption`.
+/// The payer's choice: the list's `selectedPaymentOption`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PaymentOption {
@@ -202,7 +202,7 @@ pub(super) struct PaymentOption {
 }
 
 impl PaymentOption {
-    /// Pays `order` in `currency` at a rate of the day drawn from `rng`.
+    /// Pays `order` in `currency` at a random market rate.
     pub fn at_market(
         order: WalletPayMoney,
         currency: WalletPayCurrency,
@@ -253,7 +253,8 @@ impl PaymentOption {
     }
 }
 
-/// Payment currency for one unit of order currency, with 16 to 19 digits after the point as in real answers.
+/// Payment currency per unit of order currency, with 16 to 19 digits after the point as in real
+/// answers.
 fn market_rate(
     from: WalletPayCurrency,
     to: WalletPayCurrency,

@@ -1,7 +1,7 @@
-//! One order: what a store may ask for, and what becomes of it.
+//! One order: its parameters and its states.
 //!
-//! An order expires by itself when the provider's sweep passes, a little after `expirationDateTime`.
-//! The sweep is not a task: the status is computed from the time at which one looks.
+//! An order expires by itself when the provider's sweep runs, a little after `expirationDateTime`.
+//! The sweep is not a task: the status is computed from the current time.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl WalletPayStatus {
     }
 }
 
-/// The parameters of a creation. Texts are as they came: a repeat is the same only when it is byte-same.
+/// The parameters of a creation. Texts are kept as received: a repeat must have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NewOrder {
     pub external_id: String,
@@ -70,7 +70,7 @@ pub struct NewOrder {
 }
 
 impl NewOrder {
-    /// An order that nothing is wrong with, for an hour; change fields as needed.
+    /// A valid order for one hour; change fields as needed.
     pub fn simple(external_id: impl Into<String>, amount: &str, currency: &str) -> NewOrder {
         NewOrder {
             external_id: external_id.into(),
@@ -86,7 +86,7 @@ impl NewOrder {
         }
     }
 
-    /// Holds the parameters to the provider's limits; the error names the field and the rule.
+    /// Checks the parameters against the provider's limits; the error names the field and the rule.
     pub(super) fn check(&self) -> Result<CheckedOrder, String> {
         let length = |field: &str, text: &str, least: usize, most: usize| {
             let count = text.chars().count();
@@ -152,31 +152,31 @@ fn conversion(order: WalletPayCurrency, code: &str) -> Result<WalletPayCurrency,
     Ok(target)
 }
 
-/// What [`NewOrder::check`] read on its way.
+/// The values parsed by [`NewOrder::check`].
 pub(super) struct CheckedOrder {
     pub amount: WalletPayMoney,
     pub auto_conversion: Option<WalletPayCurrency>,
 }
 
-/// The stored order. Kept small: a million of them must fit beside everything else.
+/// The stored order. Kept small, since a million of them must fit in memory.
 #[derive(Debug, Clone)]
 pub(super) struct WalletPayOrder {
     pub id: u64,
     pub external_id: Arc<str>,
-    /// Of the parameters it was made with, to tell ALREADY from CONFLICT.
+    /// Fingerprint of the creation's parameters, to distinguish ALREADY from CONFLICT.
     pub fingerprint: u64,
     pub amount: WalletPayMoney,
     pub auto_conversion: Option<WalletPayCurrency>,
     pub customer_telegram_user_id: i64,
     pub created: Moment,
     pub expires: Moment,
-    /// How long after `expires` the sweep notices it, milliseconds.
+    /// How long after `expires` the sweep runs, in milliseconds.
     pub sweep_delay_ms: u16,
     /// How it ended other than by the sweep, and when.
     pub ended: Option<(OrderEnd, Moment)>,
 }
 
-/// What somebody did to an order.
+/// How an order was ended by an action.
 #[derive(Debug, Clone)]
 pub(super) enum OrderEnd {
     Paid(Box<PaymentOption>),
@@ -253,7 +253,7 @@ fn given(details: Value) -> Map<String, Value> {
         .collect()
 }
 
-/// The short id for people: eight letters and digits that follow from the id, so nobody has to keep them.
+/// The short id for people: eight letters and digits derived from the id, so it need not be stored.
 fn number_of(id: u64) -> String {
     const SIGNS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ0123456789";
     let mut rng = fastrand::Rng::with_seed(id);

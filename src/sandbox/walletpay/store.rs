@@ -1,4 +1,4 @@
-//! The simulated store behind its door, shared by all connections. Each call is one step under a lock.
+//! The simulated store, shared by all connections. Each call is one step under a lock.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,10 +13,10 @@ use crate::sandbox::simulator::{
     ControlError, CreateError, OrderAction, OrderBatch, OrderView, Simulator,
 };
 
-/// Orders are made this many at a time, so that seeding a million does not keep requests waiting.
+/// Orders are created this many at a time, so that seeding a million does not block requests.
 const SEED_CHUNK: usize = 2_000;
 
-/// An order made, or made before by the same parameters.
+/// An order created now, or earlier with the same parameters.
 #[derive(Debug, Clone)]
 pub struct Created {
     pub order: OrderView,
@@ -36,7 +36,8 @@ impl WalletPaySimulator {
         }
     }
 
-    /// Makes the order, or finds the one that the same parameters made before (`true`), and shows it.
+    /// Creates the order, or finds the existing one with the same parameters (`true`), and shows
+    /// it.
     pub(super) fn create<T>(
         &self,
         new: &NewOrder,
@@ -48,7 +49,7 @@ impl WalletPaySimulator {
         Ok(show(order, already, now))
     }
 
-    /// As [`WalletPaySimulator::create`], for use in the same process.
+    /// Like [`WalletPaySimulator::create`], for use in the same process.
     pub fn create_order(&self, new: &NewOrder) -> Result<Created, CreateError> {
         self.create(new, |order, already, now| Created {
             order: order.view(now),
@@ -56,7 +57,7 @@ impl WalletPaySimulator {
         })
     }
 
-    /// By order id only, as the preview looks it up.
+    /// By order id only, like the preview.
     pub(super) fn by_id<T>(
         &self,
         id: &str,
@@ -66,7 +67,7 @@ impl WalletPaySimulator {
         book.by_id(id).map(|order| show(order, self.core.now()))
     }
 
-    /// Lets `show` see up to `count` orders from `offset` on, all at one moment.
+    /// Gives `show` access to up to `count` orders from `offset` on, at one moment.
     pub(super) fn page<T>(
         &self,
         offset: usize,
@@ -113,7 +114,7 @@ impl Simulator for WalletPaySimulator {
 
     fn act(&self, reference: &str, action: &OrderAction) -> Result<OrderView, ControlError> {
         let mut book = write(&self.book);
-        // Read after the lock was got: moments must ascend in the order of the changes.
+        // Read after taking the lock: times must ascend in the order of the changes.
         let now = self.core.now();
         let order = match action {
             OrderAction::Pay(payment) => book.pay(reference, payment, now),

@@ -1,7 +1,7 @@
 //! The bodies of the four store operations, as the provider writes and reads them.
 //!
-//! A 200 may carry a failing envelope. What is not 200 is undocumented; the form here is the one most
-//! clients know from their fixtures.
+//! A 200 may carry a failing envelope. Other statuses are undocumented; the format here is the one
+//! that most clients have in their fixtures.
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub(super) fn error(http: StatusCode, message: &str) -> SimulatedAnswer {
 
 #[derive(Serialize)]
 pub(super) struct OrderCount {
-    /// The number of orders, in spite of its name.
+    /// The number of orders, despite its name.
     #[serde(rename = "totalAmount")]
     pub total_amount: usize,
 }
@@ -62,7 +62,7 @@ pub(super) struct OrderListPage<'a> {
     items: Vec<ListedOrder<'a>>,
 }
 
-/// One page of the list as it stands at `now`.
+/// One page of the list at `now`.
 pub(super) fn page(orders: &[WalletPayOrder], now: Moment) -> OrderListPage<'_> {
     OrderListPage {
         items: orders
@@ -72,7 +72,7 @@ pub(super) fn page(orders: &[WalletPayOrder], now: Moment) -> OrderListPage<'_> 
     }
 }
 
-/// An item of the list: alone in telling the external id and what was paid.
+/// An item of the list: only here are the external id and the payment.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ListedOrder<'a> {
@@ -109,7 +109,7 @@ impl<'a> ListedOrder<'a> {
     }
 }
 
-/// What create and preview answer with: no external id, no payment details.
+/// The answer of create and preview: no external id, no payment details.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WrittenPreview {
@@ -128,7 +128,7 @@ pub(super) struct WrittenPreview {
 }
 
 impl WrittenPreview {
-    /// The specification says that the id is text, its own example is a number.
+    /// The specification has the id as text, its own example as a number.
     pub fn of(order: &WalletPayOrder, now: Moment, number_id: bool) -> WrittenPreview {
         let id = order.id;
         let (status, completed) = order.status(now);
@@ -151,8 +151,8 @@ impl WrittenPreview {
     }
 }
 
-/// The body of a creation. The server is known to be lenient: the documentation's own example has the
-/// amount as a number, and a public tutorial sends the user id as text.
+/// The body of a creation. The server is known to be lenient: the documentation's own example has
+/// the amount as a number, and a public tutorial sends the user id as text.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CreateBody {
@@ -174,7 +174,8 @@ struct CreateAmount {
     currency_code: Option<String>,
 }
 
-/// Reads a creation, or answers: 400 for what is no such object, an envelope for a missing field.
+/// Parses a creation. The error is the answer: 400 if it is not such an object, an envelope if a
+/// field is missing.
 pub(super) fn read_create(body: &[u8]) -> Result<NewOrder, SimulatedAnswer> {
     let body: CreateBody = serde_json::from_slice(body).map_err(|broken| {
         error(

@@ -268,7 +268,7 @@ fn refused(why: &PaymentRefusal) -> SimulatedAnswer {
     }
 }
 
-/// Lets `job` take effect unless a request with the same key did within a day.
+/// Carries out `job` unless a request with the same key did within a day.
 fn once(
     shop: &YooKassaSimulator,
     headers: &HeaderMap,
@@ -284,7 +284,7 @@ fn once(
         return wire::invalid("Idempotence-Key", "Idempotence key is missing or too long");
     };
     let print = fingerprint(uri.path(), body);
-    // Held until the answer is remembered: two requests with one key come one after the other.
+    // Held until the answer is stored: two requests with one key are handled one after the other.
     let mut memory = write(&shop.memory);
     let now = shop.core.now();
     match memory.recall(&by.shop, key, print, now) {

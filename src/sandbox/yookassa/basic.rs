@@ -1,8 +1,8 @@
-//! HTTP Basic: who asks, out of the header `Authorization`.
+//! HTTP Basic: the credentials in the header `Authorization`.
 
 use axum::http::{HeaderMap, header};
 
-/// `shopId:secret`, both there.
+/// `shopId:secret`, both nonempty.
 pub(super) fn credentials(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;

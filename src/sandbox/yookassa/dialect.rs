@@ -1,4 +1,4 @@
-//! How YooKassa words its failures.
+//! The failures of YooKassa.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ static SHAPE: DataShape = DataShape {
         "id",
         &["captured_at", "income_amount", "expires_at", "description"],
     )],
-    // The cursor points behind the whole page.
+    // The cursor points to the end of the whole page.
     short_page: None,
 };
 

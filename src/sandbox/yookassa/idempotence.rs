@@ -22,27 +22,27 @@ struct Remembered {
     at: Moment,
     fingerprint: u64,
     answer: SimulatedAnswer,
-    /// Of the object that was made or changed.
+    /// The id of the object that was created or changed.
     id: String,
 }
 
-/// What is known of a key.
+/// The result of looking up a key.
 pub(super) enum Recollection {
     New,
-    /// The same request was answered before; the object's id goes with it.
+    /// The same request was answered before; with the object's id.
     Repeat(SimulatedAnswer, String),
     /// Another request had this key.
     Duplicate,
 }
 
-/// What a request is told apart by: its path and its very bytes.
+/// Identifies a request by its path and its exact bytes.
 pub(super) fn fingerprint(path: &str, body: &Bytes) -> u64 {
     let mut hasher = DefaultHasher::new();
     (path, body).hash(&mut hasher);
     hasher.finish()
 }
 
-/// Whether the header's value can be a key.
+/// Whether the header's value is a valid key.
 pub(super) fn is_key(key: &str) -> bool {
     (1..=KEY_MOST_CHARS).contains(&key.chars().count())
 }

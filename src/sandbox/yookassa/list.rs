@@ -56,12 +56,12 @@ impl TimeBounds {
     }
 }
 
-/// What a list is asked for.
+/// The parameters of a list.
 #[derive(Debug)]
 pub(super) struct KassaListRequest {
     filters: ListFilters,
     limit: usize,
-    /// Only what stands before this place, oldest being 0.
+    /// Only items before this index; the oldest is 0.
     before: usize,
 }
 
@@ -82,7 +82,7 @@ impl ListFilters {
     }
 }
 
-/// A page, and where the next one begins.
+/// A page and the start of the next one.
 pub(super) struct ListPage<T> {
     pub items: Vec<T>,
     pub next_cursor: Option<String>,
@@ -158,7 +158,7 @@ impl KassaListRequest {
         self.page(refunds, wanted, show)
     }
 
-    /// The newest that are wanted, before the cursor's place.
+    /// The newest matching items before the cursor's index.
     fn page<O, T>(
         &self,
         all: &[O],
@@ -182,7 +182,7 @@ impl KassaListRequest {
     }
 }
 
-/// Looks like a UUID and means: before this place, of this query.
+/// Has the form of a UUID and contains the index and the query.
 fn cursor_at(place: usize, query: u64) -> String {
     let text = format!("{place:016x}{query:016x}");
     [

@@ -1,7 +1,7 @@
 //! The simulated YooKassa API v3.
 //!
-//! `payment` and `refund` decide, `store` holds, `idempotence` remembers answers; `request`, `list`,
-//! `wire` and `api` speak HTTP.
+//! `payment` and `refund` have the rules, `store` the data, `idempotence` the stored answers;
+//! `request`, `list`, `wire` and `api` handle HTTP.
 
 mod api;
 mod basic;

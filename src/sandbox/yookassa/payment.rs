@@ -1,4 +1,4 @@
-//! One payment: pending, held, succeeded, canceled. Ids carry the second of their creation.
+//! One payment: pending, held, succeeded, canceled. Ids contain the second of their creation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::sandbox::simulator::{
     ControlError, OrderAction, OrderEnding, OrderTruth, SimulatedPayment,
 };
 
-/// A payment that nobody confirms is canceled after this, by the term of bank cards.
+/// An unconfirmed payment is canceled after this time, the term of bank cards.
 const CONFIRMED_WITHIN: Duration = Duration::from_hours(1);
-/// Money is held so long, by the term of bank cards.
+/// Money is held for this time, the term of bank cards.
 const CAPTURED_WITHIN: Duration = Duration::from_hours(7 * 24);
 /// The year 2000 at noon, UTC: ids count seconds from here.
 const ID_EPOCH_S: i64 = 946_728_000;
 
-/// What an id is of.
+/// The kind of object that an id belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ObjectKind {
     Payment,
@@ -37,7 +37,7 @@ pub(super) fn id_of(kind: ObjectKind, created: Moment, rng: &mut fastrand::Rng) 
     format!("{:08x}-{kind}-5000-{node}-{tail:012x}", seconds.max(0))
 }
 
-/// What the shop asked for.
+/// What the shop requested.
 #[derive(Debug, Clone)]
 pub(super) struct PaymentTerms {
     pub amount: BigDecimal,
@@ -45,14 +45,14 @@ pub(super) struct PaymentTerms {
     pub capture: bool,
     pub description: Option<String>,
     pub metadata: Map<String, Value>,
-    /// As asked for: `type` and `return_url`.
+    /// As requested: `type` and `return_url`.
     pub confirmation: Map<String, Value>,
     /// Chosen by the shop, else by the payer on the page.
     pub method: Option<String>,
 }
 
 impl PaymentTerms {
-    /// What the control side finds the payment by.
+    /// The id by which the control API finds the payment.
     pub fn external_id(&self) -> Arc<str> {
         let names = ["external_id", "order_id", "orderId", "orderNumber"];
         let mut texts = names
@@ -62,7 +62,7 @@ impl PaymentTerms {
     }
 }
 
-/// How far a payment has come.
+/// The progress of a payment.
 #[derive(Debug, Clone)]
 pub(super) enum PaymentCourse {
     Pending,
@@ -80,14 +80,14 @@ pub(in crate::sandbox) struct StoredPayment {
     pub(super) shop: String,
     pub(super) test: bool,
     pub(super) created: Moment,
-    /// How long after a term the sweep cancels.
+    /// How long after the end of a term the sweep cancels.
     pub(super) sweep_delay: Duration,
     pub(super) refunded: BigDecimal,
     pub(super) course: PaymentCourse,
 }
 
 impl StoredPayment {
-    /// How far it has come at `now`: terms end by themselves.
+    /// The progress at `now`: terms end by themselves.
     pub(super) fn course(&self, now: Moment) -> PaymentCourse {
         let (ends, reason) = match &self.course {
             PaymentCourse::Pending => (
@@ -122,7 +122,7 @@ impl StoredPayment {
                 };
                 self.end(ending, "yoo_money", reason, now)
             }
-            // The store does it: a refund is an object of its own.
+            // Done by the store: a refund is a separate object.
             OrderAction::Refund(_) => Ok(()),
         };
         refused.map_err(|why| self.refusal(action, why))
@@ -162,7 +162,7 @@ impl StoredPayment {
         Ok(())
     }
 
-    /// Takes the held money, or part of it: the rest goes back to the payer.
+    /// Captures the held money, or a part of it: the rest is returned to the payer.
     pub(super) fn capture(
         &mut self,
         amount: Option<&str>,
@@ -187,7 +187,7 @@ impl StoredPayment {
         Ok(())
     }
 
-    /// The shop gives held money back.
+    /// Returns held money to the payer.
     pub(super) fn cancel_held(&mut self, now: Moment) -> Result<(), PaymentRefusal> {
         let course = self.course(now);
         let PaymentCourse::Held { .. } = course else {
@@ -216,7 +216,7 @@ impl StoredPayment {
         Ok(())
     }
 
-    /// YooKassa takes the sum of the payment, nothing less or more.
+    /// YooKassa takes exactly the sum of the payment.
     fn must_be_exact(&self, payment: &SimulatedPayment) -> Result<(), PaymentRefusal> {
         let due = decimal::fixed(&self.terms.amount, 2);
         let refuse = |problem: String| Err(PaymentRefusal::Invalid(problem));
@@ -239,7 +239,7 @@ impl StoredPayment {
         }
     }
 
-    /// What can still go back, or why nothing can.
+    /// The sum that can still be refunded, or why nothing can.
     pub(super) fn refundable(&self, now: Moment) -> Result<BigDecimal, PaymentRefusal> {
         let course = self.course(now);
         match course {
@@ -263,15 +263,15 @@ impl StoredPayment {
     }
 }
 
-/// Why something cannot happen to a payment.
+/// Why an action is not possible for a payment.
 #[derive(Debug)]
 pub(super) enum PaymentRefusal {
     Invalid(String),
-    /// It has come too far, or not far enough: the provider's word.
+    /// The payment's status does not allow it; the provider's status.
     Course(&'static str),
 }
 
-/// The word on the wire.
+/// The status on the wire.
 pub(super) fn word(course: &PaymentCourse) -> &'static str {
     match course {
         PaymentCourse::Pending => "pending",

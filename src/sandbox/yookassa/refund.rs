@@ -1,4 +1,4 @@
-//! Money that went back: the payment stays succeeded.
+//! Refunds: the payment stays succeeded.
 
 use bigdecimal::BigDecimal;
 

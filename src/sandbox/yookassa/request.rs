@@ -1,4 +1,4 @@
-//! Bodies of requests, held to YooKassa's rules. A refusal names the parameter.
+//! Request bodies, checked by YooKassa's rules. A refusal names the parameter.
 
 use bigdecimal::BigDecimal;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use crate::sandbox::decimal;
 const DESCRIPTION_MOST: usize = 128;
 const METADATA_MOST: (usize, usize, usize) = (16, 32, 512);
 
-/// A parameter that breaks a rule, and the rule.
+/// An invalid parameter, and the rule.
 #[derive(Debug)]
 pub(super) struct BadParameter {
     pub name: String,
@@ -24,7 +24,7 @@ pub(super) fn bad<T>(name: &str, problem: impl Into<String>) -> Result<T, BadPar
     })
 }
 
-/// A JSON object; no body at all is an empty one.
+/// A JSON object; a missing body counts as an empty one.
 pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, BadParameter> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
@@ -63,7 +63,7 @@ pub(super) fn payment_terms(
     })
 }
 
-/// `amount` when it is there: above zero, two digits, roubles.
+/// `amount`, if present: above zero, two digits, roubles.
 pub(super) fn amount_in(
     body: &Map<String, Value>,
 ) -> Result<Option<(BigDecimal, String)>, BadParameter> {
@@ -98,7 +98,7 @@ pub(super) fn description_in(body: &Map<String, Value>) -> Result<Option<String>
     Ok(text.map(str::to_owned))
 }
 
-/// Numbers and truth values come back as text.
+/// Numbers and booleans are returned as text.
 fn metadata_in(body: &Map<String, Value>) -> Result<Map<String, Value>, BadParameter> {
     let metadata = match body.get("metadata") {
         None | Some(Value::Null) => return Ok(Map::new()),

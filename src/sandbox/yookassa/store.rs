@@ -21,7 +21,7 @@ use crate::sandbox::simulator::{
     ControlError, CreateError, OrderAction, OrderBatch, OrderView, ViewedAmount,
 };
 
-/// Who made a payment, by the credentials.
+/// The creator of a payment, by the credentials.
 #[derive(Debug, Clone)]
 pub(super) struct ShopIdentity {
     pub shop: String,
@@ -57,7 +57,7 @@ impl YooKassaSimulator {
         }
     }
 
-    /// Makes a payment; tells it and its id.
+    /// Creates a payment; returns it and its id.
     pub(super) fn create(&self, terms: PaymentTerms, by: &ShopIdentity) -> (Value, String) {
         let mut stock = write(&self.shelf);
         let now = self.core.now();
@@ -65,14 +65,14 @@ impl YooKassaSimulator {
         (wire::payment(payment, now), payment.id.clone())
     }
 
-    /// Lets `show` see one payment.
+    /// Gives `show` access to one payment.
     pub(super) fn payment(&self, id: &str) -> Option<Value> {
         let stock = read(&self.shelf);
         let now = self.core.now();
         stock.get(id).map(|payment| wire::payment(payment, now))
     }
 
-    /// Changes one payment; tells it afterwards.
+    /// Changes one payment; returns it afterwards.
     pub(super) fn alter(
         &self,
         id: &str,
@@ -85,18 +85,18 @@ impl YooKassaSimulator {
         Some(changed.map(|()| wire::payment(payment, now)))
     }
 
-    /// Lets `show` see all payments, oldest first.
+    /// Gives `show` access to all payments, oldest first.
     pub(super) fn payments<T>(&self, show: impl FnOnce(&[StoredPayment], Moment) -> T) -> T {
         let stock = read(&self.shelf);
         show(stock.all(), self.core.now())
     }
 
-    /// Lets `show` see all refunds, oldest first.
+    /// Gives `show` access to all refunds, oldest first.
     pub(super) fn refunds<T>(&self, show: impl FnOnce(&[StoredRefund]) -> T) -> T {
         show(&read(&self.refunds))
     }
 
-    /// Gives money back; tells the refund and its id.
+    /// Refunds money; returns the refund and its id.
     pub(super) fn refund(
         &self,
         payment_id: &str,

@@ -1,4 +1,4 @@
-//! Bodies as YooKassa writes them.
+//! Bodies in YooKassa's format.
 
 use axum::http::StatusCode;
 use bigdecimal::BigDecimal;
@@ -12,10 +12,10 @@ use crate::sandbox::answer::SimulatedAnswer;
 use crate::sandbox::decimal;
 use crate::sandbox::moment::Moment;
 
-/// Hundredths of the sum that YooKassa keeps, times ten: 3.5 %.
+/// YooKassa's fee in thousandths of the sum: 3.5 %.
 const FEE_PERMILLE: u32 = 35;
 
-/// An error of any kind; `more` are its fields beyond the common ones.
+/// An error of any kind; `more` has its fields beyond the common ones.
 pub(super) fn error(
     http: StatusCode,
     code: &str,
@@ -50,7 +50,7 @@ fn money(value: &BigDecimal, currency: &str) -> Value {
     json!({"value": decimal::fixed(value, 2), "currency": currency})
 }
 
-/// One payment at `now`: what does not apply is absent.
+/// One payment at `now`: fields that do not apply are absent.
 pub(super) fn payment(payment: &StoredPayment, now: Moment) -> Value {
     let (terms, course) = (&payment.terms, payment.course(now));
     let sum = |value: &BigDecimal| money(value, &terms.currency);

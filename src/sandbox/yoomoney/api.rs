@@ -57,7 +57,7 @@ async fn method(
         dialect: &YooMoneyDialect,
         operation,
         caller,
-        // A token that died is as unknown as a wrong one, for good.
+        // A revoked token is refused like a wrong one, permanently.
         key: key
             .filter(|_| !wallet.core.has(Variant::YooMoneyDeadToken))
             .map(str::to_owned),
@@ -103,7 +103,7 @@ fn account(wallet: &YooMoneySimulator) -> SimulatedAnswer {
     }))
 }
 
-/// The page to which the form leads; the payer pays by the control side.
+/// The page to which the form leads; payments are made through the control API.
 async fn form(RawQuery(query): RawQuery, body: Bytes) -> Response {
     let params = MethodParams::read(&query.unwrap_or_default(), &body);
     let told = |name: &str| {

@@ -1,4 +1,4 @@
-//! How YooMoney words its failures: with an empty body and a header, or inside HTTP 200.
+//! The failures of YooMoney: with an empty body and a header, or with HTTP 200.
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ static SHAPE: DataShape = DataShape {
     short_page: None,
 };
 
-/// A failure that is told with HTTP 200.
+/// A failure with HTTP 200.
 pub(super) fn error(word: &str) -> SimulatedAnswer {
     SimulatedAnswer::failure(StatusCode::OK, &json!({"error": word}))
 }

@@ -1,4 +1,4 @@
-//! One operation of the wallet: what came is shown after commission.
+//! One operation of the wallet, shown net of commission.
 
 use bigdecimal::BigDecimal;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::sandbox::operation::SimulatedProvider;
 
 pub(super) const STATUSES: [&str; 3] = ["success", "in_progress", "refused"];
 
-/// How the payer pays.
+/// The payment method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PayWay {
     Wallet,
@@ -18,7 +18,7 @@ pub(super) enum PayWay {
 }
 
 impl PayWay {
-    /// What is credited of `sum`: a wallet pays 1 % on top of it, a card loses 3 %.
+    /// The credited part of `sum`: a wallet pays 1 % on top of it, a card loses 3 %.
     pub fn net(self, sum: &BigDecimal) -> BigDecimal {
         let net = match self {
             PayWay::Wallet => sum * BigDecimal::from(100) / BigDecimal::from(101),
@@ -38,7 +38,7 @@ pub(super) struct WalletEntry {
     pub way: PayWay,
     pub label: String,
     pub status: &'static str,
-    /// How this operation writes its time: with a fraction, in another zone.
+    /// The format of this operation's time: with a fraction, or in another zone.
     pub time_style: u8,
 }
 

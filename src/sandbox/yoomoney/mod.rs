@@ -1,6 +1,7 @@
 //! The simulated YooMoney wallet: its history and the pay form.
 //!
-//! `entry` is one operation, `store` the wallet, `query` reads requests, `dialect` and `api` speak HTTP.
+//! `entry` is one operation, `store` the wallet, `query` parses requests; `dialect` and `api`
+//! handle HTTP.
 
 mod api;
 mod dialect;

@@ -1,4 +1,4 @@
-//! What operation-history is asked for. A parameter that breaks a rule has a word of its own.
+//! The parameters of operation-history. An invalid parameter has an error code of its own.
 
 use crate::sandbox::moment::Moment;
 use crate::sandbox::params::MethodParams;
@@ -9,7 +9,7 @@ const RECORDS_USUAL: usize = 30;
 const RECORDS_MOST: usize = 100;
 
 pub(super) struct HistoryQuery {
-    /// Both when nothing is asked for.
+    /// Both are true if no type is requested.
     incoming: bool,
     outgoing: bool,
     label: Option<String>,
@@ -39,7 +39,7 @@ impl HistoryQuery {
         }
         let moment = |name: &str, problem| match params.text(name) {
             None => Ok(None),
-            // The zone is required, and padding too.
+            // The zone is required, and so is padding.
             Some(text) => Moment::parse(&text).map(Some).ok_or(problem),
         };
         let number = |name: &str, usual: usize, problem| match params.text(name) {

@@ -30,7 +30,7 @@ impl YooMoneySimulator {
         }
     }
 
-    /// A page, newest first. There is a next record as long as more follows.
+    /// A page, newest first. It has a next record as long as more follows.
     pub(super) fn history(&self, query: &HistoryQuery) -> Value {
         let entries = read(&self.entries);
         let mut wanted: Vec<&WalletEntry> = entries.iter().filter(|it| query.wants(it)).collect();
@@ -51,7 +51,7 @@ impl YooMoneySimulator {
         found.map(WalletEntry::details)
     }
 
-    /// What is in the wallet.
+    /// The wallet's balance.
     pub(super) fn balance(&self) -> BigDecimal {
         let entries = read(&self.entries);
         let done = entries.iter().filter(|entry| entry.status == "success");
@@ -112,8 +112,8 @@ impl SimulatedLedger for YooMoneySimulator {
         SimulatedProvider::YooMoney
     }
 
-    /// A payment's id with `in` gives it another status. Money sent back is an operation that knows nothing
-    /// of the payment.
+    /// Changes the status of a payment if its id is given with `in`. A refund is a separate
+    /// operation without a reference to the payment.
     fn add(&self, new: &NewTransaction) -> Result<TransactionView, ControlError> {
         let mut entries = write(&self.entries);
         let now = self.core.now();

@@ -1,5 +1,5 @@
-//! Two plots of the last day, as shapes in the page: bars of payments, curves of the time to detect. The
-//! template holds the frame, here are the numbers.
+//! Two plots of the last day: bars of payments, curves of the time to detect. The template has the
+//! frame; the coordinates are computed here.
 
 use std::fmt::Write as _;
 
@@ -7,15 +7,15 @@ use crate::domain::time::UnixMillis;
 use crate::server::snapshot::{HOURS, Hour, Snapshot};
 use crate::words;
 
-/// Where shapes may stand: the template draws the axes around it.
+/// The drawing area: the template draws the axes around it.
 const LEFT: f64 = 30.0;
 const CURVES_LEFT: f64 = 40.0;
 const RIGHT: f64 = 356.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 128.0;
-/// Of the room of one bar, this part is left free.
+/// Fraction of a bar's space that stays empty.
 const GAP: f64 = 0.22;
-/// Times that get a line, in seconds.
+/// Times with a line across, in seconds.
 const TICKS: [(f64, &str); 8] = [
     (0.1, "0.1 s"),
     (1.0, "1 s"),
@@ -42,7 +42,7 @@ pub(super) struct Bar {
     pub(super) title: String,
 }
 
-/// Payments an hour.
+/// Payments per hour.
 pub(super) struct Bars {
     pub(super) summary: String,
     pub(super) lines: Vec<Line>,
@@ -171,7 +171,7 @@ impl Curves {
     }
 }
 
-/// Seconds up the page, each tick so many times the one below.
+/// A logarithmic scale of seconds.
 struct Scale {
     ticks: &'static [(f64, &'static str)],
 }
@@ -219,13 +219,13 @@ fn line(y: f64, label: String) -> Line {
     }
 }
 
-/// `14:00–15:00`, as the day's hours are those of the clock.
+/// `14:00–15:00`: hours are those of the clock.
 fn clock(at: UnixMillis) -> String {
     let hour = at.since(UnixMillis(0)).as_secs() / 3600 % 24;
     format!("{hour:02}:00–{:02}:00", (hour + 1) % 24)
 }
 
-/// The next of 1, 2, 4, 10, 20, 40, 100…
+/// The next value of 1, 2, 4, 10, 20, 40, 100…
 fn round_up(most: u64) -> u64 {
     let mut power: u64 = 1;
     loop {

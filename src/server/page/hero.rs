@@ -86,7 +86,7 @@ impl Hero {
     }
 }
 
-/// What is wrong, in one line. With several accounts, the failing ones are named.
+/// The problem, in one line. With several accounts, the failing ones are named.
 fn grave(reasons: &[HealthCheck], accounts: &[AccountMeter]) -> String {
     let stopped = accounts.iter().filter(|meter| is_stopped(meter));
     let stopped: Vec<&str> = stopped.map(AccountMeter::name).collect();

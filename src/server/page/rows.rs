@@ -17,7 +17,7 @@ use crate::store::{HistoryEvent, LAG_ALARM, Lag};
 use crate::story;
 use crate::words;
 
-/// A consumer behind for longer than this is a warning, though no alarm.
+/// A consumer behind for longer than this gets a warning, below the alarm.
 const BEHIND: Duration = Duration::from_mins(10);
 
 /// An invoice that needs a person.
@@ -72,7 +72,7 @@ pub(in crate::server) struct HistoryRow {
 pub(super) fn decision(invoice: &Invoice, now: UnixMillis) -> InvoiceRow {
     let why = story::reason_of(invoice);
     let why = why.as_deref().map_or("a person must decide", |why| {
-        // The word before is for programs; the invoice's own page tells it.
+        // The prefix is for programs; the invoice's own page shows it.
         why.split_once(": ").map_or(why, |(_, sentence)| sentence)
     });
     InvoiceRow {
@@ -134,7 +134,7 @@ impl AccountRow {
         }
     }
 
-    /// Of an account whose invoices wait because the configuration says so.
+    /// For an account whose invoices wait because it is disabled in the configuration.
     pub(super) fn switched_off(name: &str) -> Self {
         let nothing = || "–".to_owned();
         Self {
@@ -191,7 +191,7 @@ fn means(status: Status) -> &'static str {
     }
 }
 
-/// How a status looks.
+/// The tone of a status.
 pub(in crate::server) fn tone(status: Status) -> &'static str {
     match status {
         Status::Paid => "good",
@@ -258,7 +258,7 @@ impl HistoryRow {
     }
 }
 
-/// An event's type in words, and how it looks.
+/// An event's type in words, and its tone.
 fn what_happened(event_type: &str, late: bool) -> (String, &'static str) {
     let (words, tone) = match event_type {
         "payment.paid" if late => ("paid late", "good"),

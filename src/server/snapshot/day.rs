@@ -1,5 +1,5 @@
-//! The last day by hours: payments, and their time to detect. Read from the outbox in parts, each event
-//! once.
+//! The last day by hours: payments, and their time to detect. Read from the outbox in parts, each
+//! event once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use crate::store::{OutboxEntry, Reports, StoreError};
 pub(in crate::server) const HOURS: usize = 24;
 const HOUR_MS: i64 = 3_600_000;
 
-/// Events read at a time, and how often in one turn.
+/// Events read at a time, and maximum number of reads in one run.
 const CHUNK: u32 = 2000;
 const CHUNKS_A_TURN: u32 = 10;
 
-/// Times to notice fall into classes, each so much wider than the one before: a percentile is known
-/// to a tenth, and a day of a million payments takes a few kilobytes.
+/// Detection times are counted in classes of growing width: a percentile is accurate to a tenth,
+/// and a day with a million payments takes a few kilobytes.
 const FINEST_S: f64 = 0.1;
 const GROWTH: f64 = 1.1;
 const CLASSES: usize = 150;
 
-/// What happened within one hour of the clock.
+/// The payments within one hour of the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Hour {
     /// Payments that were detected.
     pub(in crate::server) paid: u64,
-    /// Of those whose time the provider told: how many fell into each class.
+    /// For those with a time reported by the provider: the number in each class.
     classes: Vec<u32>,
 }
 
@@ -43,7 +43,7 @@ impl Default for Hour {
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct Day {
     hours: BTreeMap<i64, Hour>,
-    /// The last event that was read; None = nothing was read yet.
+    /// The last event that was read; None = nothing yet.
     place: Option<i64>,
     complete: bool,
     last_paid_at: Option<UnixMillis>,
@@ -91,7 +91,7 @@ impl Day {
         }
     }
 
-    /// When the last payment of the day was noticed.
+    /// When the last payment of the day was detected.
     pub(in crate::server) fn last_paid_at(&self) -> Option<UnixMillis> {
         self.last_paid_at.filter(|_| !self.hours.is_empty())
     }
@@ -101,7 +101,7 @@ impl Day {
         self.complete
     }
 
-    /// The hours up to the present one, which is the last.
+    /// The hours up to the current one, which is the last.
     pub(in crate::server) fn hours(&self, now: UnixMillis) -> Vec<(UnixMillis, Hour)> {
         let this = now.0.div_euclid(HOUR_MS);
         let hours = (this - hours_before_this())..=this;
@@ -112,7 +112,7 @@ impl Day {
         told.collect()
     }
 
-    /// All of it as if it were one hour.
+    /// The whole day as one hour.
     pub(in crate::server) fn whole(&self) -> Hour {
         let mut whole = Hour::default();
         for hour in self.hours.values() {
@@ -126,7 +126,7 @@ impl Day {
 }
 
 impl Hour {
-    /// So many of 100 payments were noticed within this time; None = of none is it known.
+    /// The time within which `percent` of the payments were detected; None = not known for any.
     pub(in crate::server) fn noticed_within(&self, percent: u64) -> Option<Duration> {
         let all: u64 = self.classes.iter().map(|count| u64::from(*count)).sum();
         let rank = (all * percent).div_ceil(100).max(1);
@@ -145,7 +145,7 @@ fn hours_before_this() -> i64 {
     i64::try_from(HOURS).unwrap_or(i64::MAX) - 1
 }
 
-/// The class that a time falls into.
+/// The class of a time.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! Whose the files are: made for those who share the folder, and named when they cannot be used.
+//! Ownership of files: shared with everyone who uses the directory, and named in errors.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -14,20 +14,20 @@ use super::path::beside;
 use super::path::folder_of;
 use crate::store::StoreError;
 
-/// What anyone may get whom the umask does not forbid it. SQLite would ask for 0644, and gives the
-/// files beside the database the mode of the database.
+/// Access for everyone, subject to the umask. SQLite would request 0644, and gives the files beside
+/// the database the mode of the database.
 const MODE: u32 = 0o666;
 const ROOT: u32 = 0;
 /// Read and write for the group.
 const GROUP_READS_AND_WRITES: u32 = 0o060;
 const GROUP_WRITES: u32 = 0o020;
 
-/// Makes an empty file that was not there, for all who share its folder.
+/// Creates a new empty file, shared with everyone who uses its directory.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     create_like(path, MODE, folder_of(path))
 }
 
-/// Makes an empty file that nobody may read who may not read the file `like`.
+/// Creates a new empty file that can be read only by those who can read the file `like`.
 pub(super) fn create_as_secret_as(like: &Path, path: &Path) -> io::Result<File> {
     let mode = fs::metadata(like)?.mode() & MODE;
     create_like(path, mode, folder_of(path))
@@ -41,7 +41,7 @@ fn create_like(path: &Path, mode: u32, like: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Gives a file beside the database to whom the database belongs.
+/// Gives a file beside the database the database's owner and group.
 pub(super) fn share_as_database(file: &File, database: &Path) -> io::Result<()> {
     if database.exists() {
         share_as(file, database)
@@ -50,8 +50,8 @@ pub(super) fn share_as_database(file: &File, database: &Path) -> io::Result<()> 
     }
 }
 
-/// What root makes would be root's alone: it gets the owner, the group and the group's rights of
-/// `like`. Everybody else makes files of their own, and the folder may give them its group.
+/// A file created by root would belong to root alone: it gets the owner, the group and the group's
+/// rights of `like`. Files of other users stay their own; the directory may set the group.
 fn share_as(file: &File, like: &Path) -> io::Result<()> {
     let (new, like) = (file.metadata()?, fs::metadata(like)?);
     if new.uid() != ROOT || geteuid().as_raw() != ROOT {
@@ -67,13 +67,13 @@ fn share_as(file: &File, like: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this process may write the database and the files beside it, or make these.
+/// Whether this process may write the database and the files beside it, or create these.
 pub(super) fn is_writable(database: &Path) -> bool {
     what_is_refused(database).is_none()
 }
 
-/// Refuses to open a database for writing that this process may not write: SQLite would open it for
-/// reading, and fail at the first row.
+/// Refuses to open a database for writing without permission: SQLite would open it read-only and
+/// fail at the first row.
 pub(super) fn require_writable(database: &Path) -> Result<(), StoreError> {
     match what_is_refused(database) {
         None => Ok(()),
@@ -85,14 +85,14 @@ fn cause(file: &Path, refused: &io::Error) -> String {
     format!("{}: {refused}{}", file.display(), owners(file))
 }
 
-/// The first file or folder that this process may not write, and why.
+/// The first file or directory that this process may not write, and why.
 fn what_is_refused(database: &Path) -> Option<(PathBuf, io::Error)> {
     let files = ["", "-wal", "-shm"].map(|suffix| beside(database, suffix));
     for file in &files {
         match rustix::fs::access(file, Access::READ_OK | Access::WRITE_OK) {
             Ok(()) => {}
             Err(Errno::NOENT) => {
-                // SQLite makes it, or we do.
+                // SQLite or payrecond creates it.
                 let folder = folder_of(database);
                 let access = Access::WRITE_OK | Access::EXEC_OK;
                 if let Err(refused) = rustix::fs::access(folder, access) {
@@ -105,7 +105,7 @@ fn what_is_refused(database: &Path) -> Option<(PathBuf, io::Error)> {
     None
 }
 
-/// The error, with whose the file is and who asks where that is the cause.
+/// Adds the owner of the file and the user of this process to the error, where they are the cause.
 pub(super) fn explained(error: StoreError, database: &Path) -> StoreError {
     let Some((file, refused)) = what_is_refused(database) else {
         return error;
@@ -118,8 +118,9 @@ pub(super) fn explained(error: StoreError, database: &Path) -> StoreError {
     }
 }
 
-/// Whose a file or folder is, and who we are, as the end of a message: `; it belongs to root:root with
-/// mode 0644, and this process runs as payrecond:payrecond (995:995)`. Empty when there is none.
+/// Who owns a file or directory, and which user runs this process, as the end of a message: `; it
+/// belongs to root:root with mode 0644, and this process runs as payrecond:payrecond (995:995)`.
+/// Empty if the file does not exist.
 pub(super) fn owners(file: &Path) -> String {
     let Ok(there) = fs::metadata(file) else {
         return String::new();
@@ -139,7 +140,7 @@ pub(super) fn owners(file: &Path) -> String {
     words
 }
 
-/// The name of a user or group, or its number where the file does not know it.
+/// The name of a user or group, or its number if the file does not list it.
 fn name_in(file: &str, id: u32) -> String {
     let known = fs::read_to_string(file).unwrap_or_default();
     let named = known.lines().find_map(|line| {

@@ -1,4 +1,4 @@
-//! Accounts: those that invoices name and the configuration does not, and their states.
+//! Accounts: those named by invoices but not configured, and their states.
 
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
@@ -10,12 +10,14 @@ use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, ListRecord, StoreError};
 
-/// Rows that one transaction flags or takes the flag off: a short write.
+/// Maximum number of rows that one transaction marks or unmarks, to keep the write short.
 const FLAGS_A_TURN: i64 = 1000;
-/// Rows inserted since that one turn passes over without a word; more, and it notes its place.
+/// Maximum number of rows inserted since the last run that are skipped without storing the
+/// position.
 const PASSED_OVER: i64 = 1000;
 
-/// The names in the queue, by hops over the index: a few reads, whatever the number of invoices.
+/// The account names in the queue, by skipping through the index: a few reads, whatever the number
+/// of invoices.
 pub(super) const ACCOUNTS_IN_QUEUE: &str = "
     WITH RECURSIVE names (name) AS (
         SELECT min(account) FROM invoices WHERE next_poll_at IS NOT NULL
@@ -25,7 +27,7 @@ pub(super) const ACCOUNTS_IN_QUEUE: &str = "
           FROM names WHERE names.name IS NOT NULL)
     SELECT name FROM names WHERE name IS NOT NULL";
 
-/// The names that bear the flag: an index that is empty as long as every account is known.
+/// The account names with the mark: this index is empty while every account is known.
 pub(super) const FLAGGED_ACCOUNTS: &str = "
     WITH RECURSIVE names (name) AS (
         SELECT min(account) FROM invoices INDEXED BY invoices_of_unknown_accounts
@@ -36,7 +38,8 @@ pub(super) const FLAGGED_ACCOUNTS: &str = "
           FROM names WHERE names.name IS NOT NULL)
     SELECT name FROM names WHERE name IS NOT NULL";
 
-/// Rows are flagged in the order of their ids, so a turn reads only what was inserted since.
+/// Rows are marked in the order of their ids, so a run reads only those inserted since the last
+/// one.
 pub(super) const NOT_YET_FLAGGED: &str = "
     SELECT id FROM invoices NOT INDEXED
      WHERE id > ?2 AND account = ?1 AND reason IS NULL AND next_poll_at IS NOT NULL
@@ -95,7 +98,7 @@ async fn take_flags_off(
             .await?
             .rows_affected();
         if taken == 0 {
-            // What the daemon finds out by asking replaces the word 'unknown' soon.
+            // The state that the daemon observes soon replaces 'unknown'.
             sqlx::query(
                 "UPDATE accounts
                     SET flagged_to = 0,
@@ -111,7 +114,7 @@ async fn take_flags_off(
     }
 }
 
-/// Flags the rows that came since the last turn. They are sought outside of the write.
+/// Marks the rows inserted since the last run. They are searched for outside the write transaction.
 async fn flag(
     readers: &SqlitePool,
     writer: &mut WriteConnection,
@@ -135,7 +138,7 @@ async fn flag(
             .fetch_all(readers)
             .await?;
         let is_last = i64::try_from(ids.len()).unwrap_or(i64::MAX) < FLAGS_A_TURN;
-        // Where fewer were found than asked for, all up to `highest` was read.
+        // If fewer were found than requested, everything up to `highest` was read.
         let last = ids.last().copied().unwrap_or_default();
         let reached = if is_last { last.max(highest) } else { last };
         if ids.is_empty() && begun.is_some() && reached - place < PASSED_OVER {
@@ -178,7 +181,7 @@ async fn write_flags(
     writer.commit().await
 }
 
-/// The account's row, if there is none.
+/// Inserts the account's row if there is none.
 pub(super) async fn make(
     connection: &mut SqliteConnection,
     account: &AccountName,
@@ -234,7 +237,7 @@ pub(super) async fn record(
     writer.commit().await
 }
 
-/// What the daemon last found out about its accounts.
+/// What the daemon last recorded about its accounts.
 pub(super) async fn list(readers: &SqlitePool) -> Result<Vec<AccountRecord>, StoreError> {
     let rows = sqlx::query(
         "SELECT name, provider, state, state_since, resume_at, last_success_at,

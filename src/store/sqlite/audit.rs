@@ -1,4 +1,4 @@
-//! What an audit reads, and what it writes: findings, once each, and orders taken in.
+//! The reads and writes of an audit: findings, each recorded once, and adopted orders.
 
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -26,7 +26,7 @@ macro_rules! audit_columns {
     };
 }
 
-/// By order id; where the invoice has none yet, by external id.
+/// By order id, else, where the invoice has none yet, by external id.
 const ROWS_OF_ORDERS: &str = concat!(
     "SELECT item.key, ",
     audit_columns!(),
@@ -136,7 +136,7 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
     })
 }
 
-/// Says each finding that was never said. Returns how many were.
+/// Records each new finding. Returns how many were recorded.
 pub(super) async fn say(
     writer: &mut WriteConnection,
     prefix: &str,
@@ -242,7 +242,7 @@ const ADOPT_LABELS: &str = "
     SELECT ?1, value ->> 0, 'pending' FROM json_each(?2)
     RETURNING external_id";
 
-/// Takes orders in as invoices, and returns them; those whose keys are used already are left out.
+/// Adopts orders as invoices, and returns them. Orders whose keys are already used are left out.
 pub(super) async fn adopt(
     writer: &mut WriteConnection,
     account: &AccountName,
@@ -253,7 +253,7 @@ pub(super) async fn adopt(
     Ok(taken.into_iter().map(OrderId).collect())
 }
 
-/// Takes labels in as invoices that wait for money, and returns them; those that are used already are
+/// Adopts labels as invoices that wait for money, and returns them. Labels that are already used are
 /// left out.
 pub(super) async fn adopt_labels(
     writer: &mut WriteConnection,
@@ -267,7 +267,7 @@ pub(super) async fn adopt_labels(
 
 fn adoptable(order: &ObservedOrder) -> Option<Value> {
     let external_id = order.external_id.as_ref()?;
-    // The schema takes plain decimals alone.
+    // The schema accepts only plain decimals.
     let amount = order.amount.as_ref().and_then(|amount| {
         let value = plain(&amount.value)?;
         Some((value, &amount.currency))
@@ -280,7 +280,7 @@ fn adoptable(order: &ObservedOrder) -> Option<Value> {
     ]))
 }
 
-/// A row that the database refuses costs only itself: the rows then go in one by one.
+/// If the database refuses a row, the rows are inserted one by one, so only that row is lost.
 async fn take_in_all(
     writer: &mut WriteConnection,
     statement: &'static str,
@@ -302,8 +302,8 @@ async fn take_in_all(
     Ok(taken)
 }
 
-/// What identifies those taken in; None when the database refused one. Nothing of the statement is
-/// kept then, and the transaction goes on.
+/// The ids or labels of the adopted rows; None if the database refused one. Then nothing of the
+/// statement is kept, and the transaction continues.
 async fn take_in(
     connection: &mut SqliteConnection,
     statement: &'static str,

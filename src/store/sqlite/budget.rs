@@ -1,5 +1,5 @@
-//! Parts of request budgets that are lent to processes beside the daemon, in two rows of `meta` for
-//! each account: what such a process asks for, and until when the daemon lends it.
+//! Parts of rate limits lent to processes beside the daemon, in two rows of `meta` for each
+//! account: the request of such a process, and until when the daemon lends the part.
 
 use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
@@ -13,7 +13,7 @@ use crate::store::{BudgetAsk, StoreError};
 const ASK: &str = "budget_ask:";
 const GRANT: &str = "budget_grant:";
 
-/// The value of a row that asks.
+/// The value of a request's row.
 #[derive(Serialize, Deserialize)]
 struct StoredAsk {
     owner: String,
@@ -88,7 +88,7 @@ pub(super) async fn granted(
     Ok(value.and_then(|value| value.parse().ok()).map(UnixMillis))
 }
 
-/// A value that somebody else has written there asks for nothing.
+/// Parses a request. An invalid value counts as no request.
 fn stored(value: &str) -> Option<StoredAsk> {
     serde_json::from_str(value).ok()
 }

@@ -1,9 +1,9 @@
 //! Checkpoints: copying the write-ahead log (the `-wal` file) into the database.
 //!
-//! What no reader needs any more is copied after a commit. SQLite starts the log over when all of it is
-//! copied and nobody reads it; where several programs write and read without a pause that moment never
-//! comes, and the log would grow for ever. So from a certain size on the checkpoint keeps writers out
-//! until the readers of now are done.
+//! A passive checkpoint after a commit copies everything that readers no longer need. SQLite starts
+//! the log over when all of it is copied and no connection reads it. Where several programs read
+//! and write without a pause, that moment never comes, and the log would grow without limit. So
+//! from a certain size on, the checkpoint blocks writers until the current readers are done.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,28 +15,28 @@ use tokio::time::Instant;
 
 use super::open::{BUSY_TIMEOUT, patience};
 
-/// SQLite's page, which nothing here changes; one frame of the write-ahead log holds one.
+/// SQLite's page size, which is never changed; one frame of the write-ahead log holds one page.
 const PAGE_BYTES: u64 = 4096;
-/// From so many frames on they are copied: 8 MiB.
+/// With this many frames, the log is checkpointed: 8 MiB.
 const CHECKPOINT_FRAMES: i64 = 2048;
-/// From so many frames on the log is made to start over: 16 MiB.
+/// With this many frames, the log is forced to start over: 16 MiB.
 const RESTART_FRAMES: i64 = 4096;
-/// For so long it waits for its turn among the writers and then for readers, who keep writers out
+/// Maximum time that the restart waits for the write lock and then for readers, which block writers
 /// meanwhile.
 const READERS_MAY_TAKE: Duration = Duration::from_millis(500);
-/// Least time between two checks of the log.
+/// Minimum time between two checks of the log.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
-/// The first wait after the log could not start over; each further one is twice as long. A program
-/// that replicates the log reads it for as long as it runs, and waiting for it keeps writers out.
+/// First delay after the log could not start over; it doubles. A program that replicates the log
+/// reads it all the time, and waiting for it blocks writers.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 const TRY_AGAIN_AT_THE_LATEST: Duration = Duration::from_mins(1);
-/// A reader may hold on to the log for so long before it is named.
+/// A reader that blocks checkpoints for longer than this is reported.
 const READER_MAY_HOLD: Duration = Duration::from_secs(5);
 
 /// A write-ahead log that cannot be checkpointed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldWal {
-    /// For how long no more of it could be copied.
+    /// How long no more of it could be copied.
     pub held_for: Duration,
     /// Its size in bytes.
     pub bytes: u64,
@@ -61,12 +61,12 @@ struct WalHold {
     told: bool,
 }
 
-/// What the store tells of its write-ahead log; the writer keeps it up to date.
+/// The state of the write-ahead log, kept up to date by the writer.
 #[derive(Clone, Default)]
 pub(super) struct WalState(Arc<Mutex<Option<WalHold>>>);
 
 impl WalState {
-    /// The log, when a reader has held on to it for too long.
+    /// The log, if a reader has blocked checkpoints for too long.
     pub(super) fn held(&self) -> Option<HeldWal> {
         let held = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let held = held.map(|held| HeldWal {
@@ -76,7 +76,7 @@ impl WalState {
         held.filter(|held| held.held_for > READER_MAY_HOLD)
     }
 
-    /// Takes note that of `frames` only `checkpointed` could be copied.
+    /// Records that only `checkpointed` of `frames` could be copied.
     fn note(&self, frames: i64, checkpointed: i64) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if frames - checkpointed < CHECKPOINT_FRAMES {
@@ -102,17 +102,18 @@ impl WalState {
     }
 }
 
-/// Checkpoints when it is worth it.
+/// Checkpoints when it is worthwhile.
 #[derive(Default)]
 pub(super) struct Checkpointer {
     pub(super) state: WalState,
     next_check: Option<Instant>,
-    /// When to try to start it over again, and the wait after that; None = the last try succeeded.
+    /// When to try the next restart, and the delay after it; None = the last one succeeded.
     next_try: Option<(Instant, Duration)>,
 }
 
 impl Checkpointer {
-    /// To be called after each commit: checkpoints what is worth it. Costs next to nothing else.
+    /// Called after each commit. Runs a checkpoint if it is worthwhile, and costs almost nothing
+    /// otherwise.
     pub(super) async fn tend(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         let now = Instant::now();
         if self.next_check.is_some_and(|at| now < at) {
@@ -126,7 +127,7 @@ impl Checkpointer {
         }
         let log = checkpoint(connection, "PASSIVE").await?;
         self.state.note(log.frames, log.checkpointed);
-        // Else a reader holds on to the log, and writers would be kept out for nothing.
+        // Otherwise a reader blocks the log, and writers would be blocked for nothing.
         let nobody_holds_it = log.frames - log.checkpointed < CHECKPOINT_FRAMES;
         if log.frames >= RESTART_FRAMES && nobody_holds_it {
             self.restart(connection).await?;
@@ -134,7 +135,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Makes the log start over with the next commit, if readers let it.
+    /// Makes the log start over with the next commit, if readers allow it.
     async fn restart(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         let (not_before, wait) = self.next_try.unwrap_or((Instant::now(), TRY_AGAIN));
         if Instant::now() < not_before {
@@ -149,15 +150,16 @@ impl Checkpointer {
     }
 }
 
-/// Frames in the log, and how many of them are copied.
+/// Number of frames in the log, and how many of them are copied.
 struct CheckpointResult {
     is_busy: bool,
     frames: i64,
     checkpointed: i64,
 }
 
-/// Does what `mode` says and tells how the log is: `NOOP` nothing, `PASSIVE` copy what nobody needs,
-/// `RESTART` keep writers out until all is copied and read by nobody.
+/// Runs a checkpoint in `mode` and returns the state of the log: `NOOP` does nothing, `PASSIVE`
+/// copies what no reader needs, `RESTART` blocks writers until everything is copied and no reader
+/// uses it.
 async fn checkpoint(
     connection: &mut SqliteConnection,
     mode: &'static str,

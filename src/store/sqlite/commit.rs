@@ -1,75 +1,24 @@
-//! Decisions into the database: invoice and outbox in one transaction, a batch at a time.
+//! Commits decisions: invoice and outbox in one transaction, a batch at a time.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
-use super::batch::{
-    JsonRows, OutgoingEvent, event_cells, move_cells, note_cells, plan_cells, step_cells,
-    whole_row_cells,
-};
+use super::batch::JsonRows;
+use super::columns::{COLUMNS, Column, Part};
 use super::connection::WriteConnection;
 use super::error::{CONSTRAINT, primary_code};
+use super::outbox::{APPEND, OutgoingEvent};
 use super::schema::highest_seq;
-use super::transactions::{self, Owned};
+use super::transaction_columns::Owned;
+use super::transactions;
 use crate::domain::decide::Decision;
 use crate::domain::event::Event;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
-
-/// The plan of looks. A nudge that came after the row was read stays, also after the last look;
-/// where nothing is looked at any more a trigger takes it off.
-macro_rules! set_plan {
-    () => {
-        "UPDATE invoices
-            SET next_poll_at   = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0 THEN 0
-                                      ELSE new.value ->> 3 END,
-                last_polled_at = new.value ->> 4,
-                polls          = new.value ->> 5,
-                failures       = new.value ->> 6,
-                last_error     = new.value ->> 7,
-                daemon_writes  = daemon_writes + 1"
-    };
-}
-
-/// Facts in which nothing is looked up.
-macro_rules! set_facts {
-    () => {
-        ",      reason          = new.value ->> 8,
-                amount          = new.value ->> 9,
-                currency        = new.value ->> 10,
-                provider_status = new.value ->> 11,
-                order_number    = new.value ->> 12,
-                pay_link        = new.value ->> 13,
-                direct_pay_link = new.value ->> 14,
-                expires_at      = new.value ->> 15,
-                paid_at         = new.value ->> 16,
-                paid_amount     = new.value ->> 17,
-                paid_currency   = new.value ->> 18,
-                fee_amount      = new.value ->> 19,
-                net_amount      = new.value ->> 20,
-                exchange_rate   = new.value ->> 21,
-                received_amount = new.value ->> 22,
-                refunded_amount = new.value ->> 23,
-                refunded_at     = new.value ->> 24,
-                is_test         = new.value ->> 25,
-                create_sent_at  = new.value ->> 26,
-                ended_at        = new.value ->> 27,
-                not_found_since = new.value ->> 28,
-                updated_at      = max(?2, updated_at + 1)"
-    };
-}
-
-/// In an index, or guarded by triggers, as the order is: such a column costs as much when it is
-/// only named as when it changes.
-macro_rules! set_standing {
-    () => {
-        ",      version         = new.value ->> 29,
-                status          = new.value ->> 30"
-    };
-}
 
 macro_rules! where_still_so {
     () => {
@@ -78,79 +27,88 @@ macro_rules! where_still_so {
     };
 }
 
-/// Looks that changed nothing but the plan.
-pub(super) const RESCHEDULE: &str = concat!(set_plan!(), where_still_so!());
+/// The cells before the columns in a row of the batch: `[id, required version, plan it is based
+/// on]`.
+const HEADER: usize = 3;
 
-/// Looks that taught something, but moved nothing.
-pub(super) const NOTE: &str = concat!(set_plan!(), set_facts!(), where_still_so!());
+/// The plan. A nudge that came after the row was read is kept, even after the last poll; if the
+/// invoice is not polled any more, a trigger removes it.
+const NEXT_POLL_AT: &str = "next_poll_at";
 
-/// Looks with something to say.
-pub(super) const MOVE: &str = concat!(
-    set_plan!(),
-    set_facts!(),
-    set_standing!(),
-    where_still_so!()
-);
+/// A statement for each part of a row that may be written; it also writes the parts before.
+static UPDATES: LazyLock<[(Part, String); 4]> = LazyLock::new(|| {
+    [Part::Plan, Part::Facts, Part::Standing, Part::Order].map(|part| (part, update_up_to(part)))
+});
 
-/// The first word of an order.
-pub(super) const LEARN: &str = concat!(
-    set_plan!(),
-    set_facts!(),
-    set_standing!(),
-    ", order_id = new.value ->> 31",
-    where_still_so!()
-);
+fn update_up_to(part: Part) -> String {
+    let mut sets = vec!["daemon_writes = daemon_writes + 1".to_owned()];
+    if part > Part::Plan {
+        sets.push("updated_at = max(?2, updated_at + 1)".to_owned());
+    }
+    for (cell, column) in (HEADER..).zip(Column::written(part)) {
+        sets.push(if column.name == NEXT_POLL_AT {
+            format!(
+                "next_poll_at = CASE WHEN next_poll_at = 0 AND new.value ->> 2 IS NOT 0 THEN 0
+                                     ELSE new.value ->> {cell} END"
+            )
+        } else {
+            format!("{} = new.value ->> {cell}", column.name)
+        });
+    }
+    format!(
+        "UPDATE invoices SET {}{}",
+        sets.join(", "),
+        where_still_so!()
+    )
+}
 
-/// The row between two events of one observation.
+/// The statement that writes a row up to a part.
+#[cfg(test)]
+pub(super) fn update(part: Part) -> &'static str {
+    let statement = UPDATES.iter().find(|(up_to, _)| *up_to == part);
+    statement.map_or("", |(_, statement)| statement.as_str())
+}
+
+/// The state of a row between two events of one observation: `[id, version before, status]`.
 const STEP: &str = concat!(
     "UPDATE invoices
-        SET version       = new.value ->> 2,
-            status        = new.value ->> 3,
+        SET version       = version + 1,
+            status        = new.value ->> 2,
             daemon_writes = daemon_writes + 1",
     where_still_so!()
 );
 
-/// Events of invoices that still have the version they were decided on.
-pub(super) const APPEND: &str = "
-    INSERT INTO outbox (seq, event_id, epoch, subject, type, account, external_id, order_id,
-                        status, previous_status, version, payload, created_at)
-    SELECT event.value ->> 2, event.value ->> 3, ?2, event.value ->> 4, event.value ->> 5,
-           invoices.account, invoices.external_id, event.value ->> 6, event.value ->> 7,
-           event.value ->> 8, event.value ->> 1 + 1, event.value ->> 9, ?3
-      FROM jsonb_each(?1) AS event
-      JOIN invoices ON invoices.id = event.value ->> 0
-                   AND invoices.version = event.value ->> 1
-     ORDER BY event.key";
-
-/// Decisions that rest on a version that is no more. Asking for these few is cheaper than having
-/// each row that was written returned.
+/// Decisions based on an outdated version. This query for a few rows is cheaper than returning each
+/// row that was written.
 pub(super) const STALE: &str = "
     SELECT decided.key
       FROM jsonb_each(?1) AS decided
       LEFT JOIN invoices ON invoices.id = decided.value ->> 0
      WHERE invoices.version IS NOT decided.value ->> 1";
 
-/// The same of decisions aside: anything written to the row since it was read counts, but a nudge.
-const TOUCHED: &str = "
-    SELECT decided.key
-      FROM jsonb_each(?1) AS decided
-      LEFT JOIN invoices ON invoices.id = decided.value ->> 0
-     WHERE invoices.version IS NOT decided.value ->> 1
-        OR invoices.updated_at IS NOT decided.value ->> 2
-        OR invoices.next_poll_at IS NOT decided.value ->> 3 AND invoices.next_poll_at IS NOT 0
-        OR invoices.last_polled_at IS NOT decided.value ->> 4
-        OR invoices.polls IS NOT decided.value ->> 5
-        OR invoices.failures IS NOT decided.value ->> 6";
+/// What an audit's decision gives back as it was read, besides the plan.
+const PLAN_IS_AS_READ: &str =
+    "invoices.next_poll_at IS decided.value ->> 2 OR invoices.next_poll_at IS 0";
+const AS_READ: [&str; 4] = ["updated_at", "last_polled_at", "polls", "failures"];
 
-/// What must still be as it was read.
+/// The same for an audit's decision: any write to the row since it was read counts, except a nudge.
+static TOUCHED: LazyLock<String> = LazyLock::new(|| {
+    let mut touched = vec![format!("NOT ({PLAN_IS_AS_READ})")];
+    for (cell, name) in (HEADER..).zip(AS_READ) {
+        touched.push(format!("invoices.{name} IS NOT decided.value ->> {cell}"));
+    }
+    format!("{STALE} OR {}", touched.join(" OR "))
+});
+
+/// What must be unchanged since it was read.
 #[derive(Clone, Copy)]
 enum Basis {
     Version,
     WholeRow,
 }
 
-/// Commits a batch. A row that the database refuses costs only itself: the batch is then written
-/// one decision at a time.
+/// Commits a batch. If the database refuses a row, the batch is written one decision at a time, so
+/// only that row is lost.
 pub(super) async fn commit(
     writer: &mut WriteConnection,
     subject_prefix: &str,
@@ -174,7 +132,7 @@ pub(super) async fn commit(
     Ok(written)
 }
 
-/// Commits a decision aside.
+/// Commits an audit's decision.
 pub(super) async fn commit_audit_decision(
     writer: &mut WriteConnection,
     subject_prefix: &str,
@@ -189,7 +147,7 @@ pub(super) async fn commit_audit_decision(
     })
 }
 
-/// One transaction. The inner error is a constraint that refused a row; nothing is written then.
+/// One transaction. The inner error is a constraint that refused a row; then nothing is written.
 async fn commit_batch(
     writer: &mut WriteConnection,
     subject_prefix: &str,
@@ -238,7 +196,7 @@ async fn write(
     let stale = stale(connection, decisions, basis).await?;
     let mut seqs = vec![None; decisions.len()];
     let mut high_water = None;
-    // A stale one takes no seq: a number that is not inserted would lead the database.
+    // A stale decision takes no seq: a number that is not inserted would leave a gap.
     let fresh: Vec<(usize, &Decision)> = decisions
         .iter()
         .enumerate()
@@ -256,7 +214,7 @@ async fn write(
         high_water = Some((outbox.epoch, outbox.seq));
     }
     transactions::write(connection, &owned_by_invoices(&fresh), now).await?;
-    update(connection, fresh, now).await?;
+    write_rows(connection, fresh, now).await?;
     let outcome = |(index, seq): (usize, Option<i64>)| {
         if stale.contains(&index) {
             Written::Stale
@@ -274,7 +232,7 @@ async fn write(
 struct Outbox<'a> {
     prefix: &'a str,
     epoch: String,
-    /// The highest given out.
+    /// The highest seq assigned.
     seq: i64,
     now: UnixMillis,
 }
@@ -314,9 +272,9 @@ impl<'a> Outbox<'a> {
                 prefix: self.prefix,
                 epoch: &self.epoch,
             };
-            rows.push(|rows| event_cells(rows, &row));
+            rows.push(|rows| row.cells(rows));
         }
-        sqlx::query(APPEND)
+        sqlx::query(APPEND.as_str())
             .bind(rows.finish())
             .bind(&self.epoch)
             .bind(self.now.0)
@@ -325,8 +283,8 @@ impl<'a> Outbox<'a> {
         Ok(seqs)
     }
 
-    /// Events that others of the same observation follow, one of each decision at a time: an event
-    /// carries the version after its row's.
+    /// Appends events that are followed by others of the same observation, one of each decision at
+    /// a time: the version of an event is that of its row plus one.
     async fn append_earlier(
         &mut self,
         connection: &mut SqliteConnection,
@@ -341,7 +299,11 @@ impl<'a> Outbox<'a> {
             self.append(connection, events.iter().copied()).await?;
             let mut steps = JsonRows::new();
             for (_, decision, event) in events {
-                steps.push(|rows| step_cells(rows, decision, event));
+                steps.push(|rows| {
+                    rows.number(decision.row.id.0);
+                    rows.number(event.version - 1);
+                    rows.text(event.facts.status.as_str());
+                });
             }
             sqlx::query(STEP)
                 .bind(steps.finish())
@@ -365,34 +327,28 @@ fn owned_by_invoices<'d>(decisions: &[(usize, &'d Decision)]) -> Vec<Owned<'d>> 
     owned
 }
 
-/// Writes the rows, in the order in which they lie in the table.
-async fn update(
+/// Writes the rows in the order of the table.
+async fn write_rows(
     connection: &mut SqliteConnection,
     mut decisions: Vec<(usize, &Decision)>,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     decisions.sort_unstable_by_key(|(_, decision)| decision.row.id);
-    let [mut plans, mut notes, mut moves, mut learned] = std::array::from_fn(|_| JsonRows::new());
-    for (_, decision) in decisions {
-        if decision.order_learned {
-            learned.push(|rows| move_cells(rows, decision));
-        } else if decision.event.is_some() {
-            moves.push(|rows| move_cells(rows, decision));
-        } else if decision.facts_changed {
-            notes.push(|rows| note_cells(rows, decision));
-        } else {
-            plans.push(|rows| plan_cells(rows, decision));
+    for (part, statement) in UPDATES.iter().rev() {
+        let mut rows = JsonRows::new();
+        for (_, decision) in &decisions {
+            if changed_part(decision) == *part {
+                rows.push(|rows| {
+                    header_cells(rows, decision, decision.version_before_last());
+                    for column in Column::written(*part) {
+                        (column.write)(rows, &decision.row);
+                    }
+                });
+            }
         }
-    }
-    for (statement, rows) in [
-        (LEARN, learned),
-        (MOVE, moves),
-        (NOTE, notes),
-        (RESCHEDULE, plans),
-    ] {
         if !rows.is_empty() {
-            // The last has no use for the time.
-            sqlx::query(statement)
+            // A change of the plan alone does not need the time.
+            sqlx::query(statement.as_str())
                 .bind(rows.finish())
                 .bind(now.0)
                 .execute(&mut *connection)
@@ -402,7 +358,26 @@ async fn update(
     Ok(())
 }
 
-/// Which of the decisions rest on a version that is no more.
+/// The last part of the row that a decision changes.
+fn changed_part(decision: &Decision) -> Part {
+    if decision.order_learned {
+        Part::Order
+    } else if decision.event.is_some() {
+        Part::Standing
+    } else if decision.facts_changed {
+        Part::Facts
+    } else {
+        Part::Plan
+    }
+}
+
+fn header_cells(rows: &mut JsonRows, decision: &Decision, version: i64) {
+    rows.number(decision.row.id.0);
+    rows.number(version);
+    rows.time(decision.based_on_next_poll_at);
+}
+
+/// Which of the decisions are based on an outdated version.
 async fn stale(
     connection: &mut SqliteConnection,
     decisions: &[Decision],
@@ -411,17 +386,16 @@ async fn stale(
     let mut read = JsonRows::new();
     for decision in decisions {
         read.push(|rows| {
-            rows.number(decision.row.id.0);
-            rows.number(decision.based_on_version);
+            header_cells(rows, decision, decision.based_on_version);
             match basis {
                 Basis::Version => {}
-                Basis::WholeRow => whole_row_cells(rows, decision),
+                Basis::WholeRow => as_read_cells(rows, decision),
             }
         });
     }
     let statement = match basis {
         Basis::Version => STALE,
-        Basis::WholeRow => TOUCHED,
+        Basis::WholeRow => TOUCHED.as_str(),
     };
     let keys: Vec<i64> = sqlx::query_scalar(statement)
         .bind(read.finish())
@@ -429,6 +403,14 @@ async fn stale(
         .await?;
     let index = |key| usize::try_from(key).unwrap_or_default();
     Ok(keys.into_iter().map(index).collect())
+}
+
+fn as_read_cells(rows: &mut JsonRows, decision: &Decision) {
+    for name in AS_READ {
+        if let Some(column) = COLUMNS.iter().find(|column| column.name == name) {
+            (column.write)(rows, &decision.row);
+        }
+    }
 }
 
 pub(super) async fn mark_creations_sent(

@@ -1,4 +1,4 @@
-//! Connections: how they are opened, and when one is thrown away.
+//! Connections: how they are opened, and when one is dropped.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +17,8 @@ use super::open::open_writer;
 use super::place::{DatabasePlace, Numbers, WalWatch};
 use crate::store::StoreError;
 
-/// The one connection that writes. After an error it is dropped and opened again: a COMMIT that
-/// failed has an unknown outcome, and only a new connection reads what really is there.
+/// The only connection that writes. After an error it is dropped and opened again: the outcome of a
+/// failed COMMIT is unknown, and only a new connection reads the actual state.
 pub(super) struct WriteConnection {
     place: Arc<DatabasePlace>,
     open: Option<Open>,
@@ -29,13 +29,13 @@ pub(super) struct WriteConnection {
 struct Open {
     wal_watch: WalWatch,
     connection: SqliteConnection,
-    /// True from BEGIN to the end of a transaction: whoever fails or is dropped in between leaves
-    /// it so, and the connection is not used again.
+    /// True from BEGIN to the end of a transaction. If the transaction fails or its future is
+    /// dropped, it stays true, and the connection is not used again.
     in_doubt: bool,
 }
 
 impl Open {
-    /// Opens the database that stands at its place, and makes sure that it still does then.
+    /// Opens the database at its path and checks that it is still there afterwards.
     async fn of(place: &Arc<DatabasePlace>) -> Result<Self, StoreError> {
         place.require_in_place()?;
         access::require_writable(place.path())?;
@@ -51,7 +51,7 @@ impl Open {
 }
 
 impl WriteConnection {
-    /// `beside_others`: how long the lock is left alone between two transactions while other
+    /// `beside_others`: how long the lock is left free between two transactions while other
     /// programs write.
     pub(super) fn new(place: &Arc<DatabasePlace>, beside_others: Duration) -> Self {
         Self {
@@ -62,13 +62,13 @@ impl WriteConnection {
         }
     }
 
-    /// The connection, opened for the first use and after one that failed.
+    /// The connection; opened at the first use and after a failure.
     pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         Ok(&mut sound(&mut self.open, &self.place).await?.connection)
     }
 
     /// Begins a write transaction, to be ended by `commit` or `roll_back`. Nothing is written to a
-    /// database that is no longer the one that was opened.
+    /// database that was replaced since it was opened.
     pub(super) async fn begin(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         self.place.require_in_place()?;
         let open = sound(&mut self.open, &self.place).await?;
@@ -85,8 +85,8 @@ impl WriteConnection {
         Ok(&mut open.connection)
     }
 
-    /// As `begin`, for a transaction that gives out numbers. The side file must not know of higher
-    /// ones: a copy put back while nobody ran is noticed by whoever is the first to write.
+    /// Like `begin`, for a transaction that assigns seqs. Refused if the side file has a higher
+    /// one: if a copy was restored while no process ran, the first writer notices it.
     pub(super) async fn begin_events(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         let place = Arc::clone(&self.place);
         let connection = self.begin().await?;
@@ -101,7 +101,7 @@ impl WriteConnection {
         self.end("COMMIT").await
     }
 
-    /// Copies all that was committed from the write-ahead log into the database.
+    /// Copies all committed data from the write-ahead log into the database.
     pub(super) async fn checkpoint(&mut self) -> Result<(), StoreError> {
         if let Some(open) = self.open.as_mut() {
             open.connection
@@ -111,7 +111,7 @@ impl WriteConnection {
         Ok(())
     }
 
-    /// Gives the transaction up; nothing of it is kept.
+    /// Rolls the transaction back.
     pub(super) async fn roll_back(&mut self) -> Result<(), StoreError> {
         self.end("ROLLBACK").await
     }
@@ -122,14 +122,14 @@ impl WriteConnection {
             self.fairness.ended();
             match self.checkpointer.tend(&mut open.connection).await {
                 Ok(()) => open.in_doubt = false,
-                // What was committed is committed; the next use has a new connection.
+                // Committed data is safe; the next use opens a new connection.
                 Err(error) => tracing::debug!(%error, "checkpoint failed"),
             }
         }
         Ok(())
     }
 
-    /// Remembers, outside the database, the highest seq that was given out.
+    /// Stores the highest assigned seq outside the database.
     pub(super) fn note_high_water(&self, epoch: &str, seq: i64) {
         self.place.note_seq(seq);
         high_water::raise(
@@ -141,12 +141,12 @@ impl WriteConnection {
         );
     }
 
-    /// What is known of the write-ahead log.
+    /// The state of the write-ahead log.
     pub(super) fn wal(&self) -> WalState {
         self.checkpointer.state.clone()
     }
 
-    /// Keeps the connection open to the end of the process.
+    /// Keeps the connection open until the process ends.
     pub(super) fn leave_open(&mut self) {
         std::mem::forget(self.open.take());
     }
@@ -159,7 +159,7 @@ impl WriteConnection {
         }) = self.open.take()
         {
             drop(wal_watch);
-            // Failing to checkpoint on the way out loses nothing: the WAL is read at the next start.
+            // A failed checkpoint at the end loses nothing: the WAL is read at the next start.
             let _ = connection.close().await;
         }
     }
@@ -169,7 +169,7 @@ async fn sound<'a>(
     open: &'a mut Option<Open>,
     place: &Arc<DatabasePlace>,
 ) -> Result<&'a mut Open, StoreError> {
-    // A doubtful connection is dropped, not closed: closing would wait for a checkpoint on a file
+    // A connection in doubt is dropped, not closed: closing would wait for a checkpoint on a file
     // that just failed.
     let sound = match open.take().filter(|open| !open.in_doubt) {
         Some(open) => open,
@@ -178,8 +178,8 @@ async fn sound<'a>(
     Ok(open.insert(sound))
 }
 
-/// The writer, for one use. A transaction that an error or a dropped future left behind ends with
-/// it: else its lock would keep every program out until the next write.
+/// The writer, for one use. A transaction left behind by an error or a dropped future ends with the
+/// guard; otherwise its lock would block every program until the next write.
 pub(super) struct WriterGuard<'a> {
     writer: MutexGuard<'a, WriteConnection>,
     in_use: &'a InUse,
@@ -192,7 +192,7 @@ impl<'a> WriterGuard<'a> {
     }
 }
 
-/// Since when the writer has been in the hands of whoever uses it now.
+/// Since when the writer has been in use.
 #[derive(Default)]
 pub(super) struct InUse(Mutex<Option<Instant>>);
 
@@ -229,7 +229,7 @@ impl Drop for WriterGuard<'_> {
 
 pub(super) async fn change_counter(writer: &mut WriteConnection) -> Result<i64, StoreError> {
     let connection = writer.connection().await?;
-    // data_version tells of other connections' commits, total_changes() of this one's.
+    // data_version changes with other connections' commits, total_changes() with this one's.
     let (others, own): (i64, i64) =
         sqlx::query_as("SELECT data_version, total_changes() FROM pragma_data_version")
             .fetch_one(connection)

@@ -1,7 +1,7 @@
-//! Backup and restore: a consistent copy of a live database, and one put back with a new epoch.
+//! Backup and restore: a consistent copy of a live database, and restoring a copy with a new epoch.
 //!
-//! A file renamed over an open database strands its readers on the old one, so a restore goes on
-//! only while it holds the database alone.
+//! A file renamed over an open database leaves its readers with the old file, so a restore requires
+//! exclusive access to the database.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -27,7 +27,7 @@ const EMPTY: &str = "not a payrecond database: the file is empty";
 /// Writes a consistent copy of the database, live or not, to `file`; durable when this returns.
 ///
 /// # Errors
-/// When `file` exists already, or cannot be written: then nothing is left of it.
+/// If `file` exists already or cannot be written; then nothing of it is left.
 pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, StoreError> {
     let file = &path::resolve(file);
     if file.try_exists().map_err(|error| io(file, &error))? {
@@ -38,9 +38,10 @@ pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, Store
     }
     let partial = beside(file, ".partial");
     let _ = fs::remove_file(&partial);
-    // The copy is written into it. It tells as much as the database, and no more people.
+    // The copy is written into this file. It contains the same secrets, so it gets the same access
+    // rights.
     access::create_as_secret_as(database, &partial).map_err(|error| io(file, &error))?;
-    // Not one of the readers: query_only forbids VACUUM INTO.
+    // Not one of the read connections: query_only forbids VACUUM INTO.
     let mut source = open::open_or_create(database).await?;
     let made = sqlx::query("VACUUM INTO ?1")
         .bind(partial.to_string_lossy().into_owned())
@@ -57,7 +58,7 @@ pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, Store
         schema::highest_seq(&mut copy).await?,
     );
     copy.close().await?;
-    // VACUUM INTO leaves the file to the page cache.
+    // VACUUM INTO does not sync the file.
     settle(&partial, file)?;
     let bytes = fs::metadata(file).map_err(|error| io(file, &error))?.len();
     Ok(Copied {
@@ -68,12 +69,12 @@ pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, Store
     })
 }
 
-/// Puts the copy at `file` back as `database`, with a new epoch whose seq goes on above every
-/// number that was ever given out. The database that stood there is kept beside it.
+/// Restores the copy at `file` as `database`, with a new epoch whose seq continues above every
+/// number ever assigned. The previous database is kept beside it.
 ///
 /// # Errors
-/// When any process has the database open; when the copy is damaged or not ours; and, without
-/// `force`, when the database there is newer than the copy. Nothing is changed then.
+/// If any process has the database open, if the copy is damaged or not ours, and, without `force`,
+/// if the database is newer than the copy. Nothing is changed then.
 pub async fn restore(
     file: &Path,
     database: &Path,
@@ -104,12 +105,12 @@ async fn restore_by(
     now: UnixMillis,
 ) -> Result<Copied, StoreError> {
     take_copy(file, fresh)?;
-    // Read before `migrate`, which sees a file put back and begins an epoch of its own.
+    // Read before `migrate`, which detects the restored file and begins an epoch of its own.
     let marks = marks_of(fresh)
         .await
         .map_err(|error| renamed(error.at(fresh), fresh, file))?;
     let marks = marks.ok_or_else(|| unusable(file, EMPTY))?;
-    // Brings an older schema up to date, and refuses what is not ours.
+    // Upgrades an older schema, and refuses a file that is not ours.
     schema::migrate(fresh, now)
         .await
         .map_err(|error| renamed(error, fresh, file))?;
@@ -156,14 +157,14 @@ async fn restore_by(
     })
 }
 
-/// How far a database has come.
+/// The progress of a database.
 struct Marks {
     seq: i64,
     invoices: i64,
 }
 
 impl Marks {
-    /// None when nothing is in it.
+    /// None if the database is empty.
     async fn of(connection: &mut SqliteConnection) -> Result<Option<Self>, StoreError> {
         if schema::version_of(connection, schema::MIGRATIONS.len()).await? == 0 {
             return Ok(None);
@@ -182,7 +183,7 @@ impl Marks {
     }
 }
 
-/// How many bytes the file holds; 0 when there is none, which is the same: an empty file is no
+/// Size of the file in bytes; 0 if it does not exist, which means the same: an empty file is not a
 /// database yet.
 fn bytes_of(file: &Path) -> Result<u64, StoreError> {
     match fs::metadata(file) {
@@ -192,7 +193,7 @@ fn bytes_of(file: &Path) -> Result<u64, StoreError> {
     }
 }
 
-/// How far the database has come that stands there now; None when there is none.
+/// The progress of the current database; None if there is none.
 async fn marks_of(database: &Path) -> Result<Option<Marks>, StoreError> {
     if bytes_of(database)? == 0 {
         return Ok(None);
@@ -203,7 +204,7 @@ async fn marks_of(database: &Path) -> Result<Option<Marks>, StoreError> {
     marks
 }
 
-/// Copies the file, and its WAL where there is one: a copy made by hand may have it.
+/// Copies the file, and its WAL if there is one: a copy made by hand may have it.
 fn take_copy(file: &Path, fresh: &Path) -> Result<(), StoreError> {
     for suffix in ["-wal", "-shm", ""] {
         let _ = fs::remove_file(beside(fresh, suffix));
@@ -215,7 +216,7 @@ fn take_copy(file: &Path, fresh: &Path) -> Result<(), StoreError> {
     copy_content(file, fresh)
 }
 
-/// Without the mode: the copy may be for its owner alone.
+/// Copies the content without the mode: the copy may be readable only for its owner.
 fn copy_content(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut source = File::open(from).map_err(|error| io(from, &error))?;
     let mut target = access::create_new(to).map_err(|error| io(to, &error))?;
@@ -234,7 +235,7 @@ async fn require_whole(copy: &mut SqliteConnection, file: &Path) -> Result<(), S
     }
 }
 
-/// Opens the database so that nobody else has it, and checkpoints its WAL; None when there is none.
+/// Opens the database exclusively and checkpoints its WAL; None if there is none.
 async fn open_alone(database: &Path) -> Result<Option<SqliteConnection>, StoreError> {
     if !database
         .try_exists()
@@ -246,8 +247,8 @@ async fn open_alone(database: &Path) -> Result<Option<SqliteConnection>, StoreEr
     let alone = async {
         old.execute("PRAGMA busy_timeout = 1000").await?;
         old.execute("PRAGMA locking_mode = EXCLUSIVE").await?;
-        // Leaving WAL needs every other connection gone, and leaves no -wal behind that a later
-        // close would remove from under the new file.
+        // Leaving WAL mode requires that every other connection is closed, and leaves no -wal file
+        // that a later close could remove from under the new file.
         let mode: String = sqlx::query_scalar("PRAGMA journal_mode = DELETE")
             .fetch_one(&mut old)
             .await?;
@@ -263,7 +264,7 @@ async fn open_alone(database: &Path) -> Result<Option<SqliteConnection>, StoreEr
     }
 }
 
-/// Puts the new file in the old one's place and keeps the old one under another name.
+/// Puts the new file in place of the old one and keeps the old one under another name.
 fn exchange(
     database: &Path,
     fresh: &Path,
@@ -275,7 +276,7 @@ fn exchange(
         let old = fs::metadata(database).map_err(|error| io(database, &error))?;
         let mode = fs::Permissions::from_mode(old.mode());
         fs::set_permissions(fresh, mode).map_err(|error| io(fresh, &error))?;
-        // Owner and group as before, where that is allowed: programs of the group write it too.
+        // Owner and group as before, if permitted: programs of the group also write to it.
         let _ = std::os::unix::fs::chown(fresh, Some(old.uid()), Some(old.gid()));
         if old.len() > 0 {
             let kept = beside(database, &format!(".replaced-{}", now.0));
@@ -287,7 +288,7 @@ fn exchange(
     Ok(replaced)
 }
 
-/// Makes `from` durable under the name `to`.
+/// Renames `from` to `to` and makes it durable.
 fn settle(from: &Path, to: &Path) -> Result<(), StoreError> {
     File::open(from)
         .and_then(|file| file.sync_all())
@@ -304,7 +305,7 @@ async fn epoch_of(connection: &mut SqliteConnection) -> Result<String, StoreErro
     )
 }
 
-/// An error about the working copy, told of the file that the person named.
+/// Names the file that the person gave in an error about the working copy.
 fn renamed(error: StoreError, fresh: &Path, file: &Path) -> StoreError {
     let (fresh, file) = (fresh.display().to_string(), file.display().to_string());
     match error {

@@ -25,12 +25,12 @@ impl Database for SqliteStore {
         lock::is_held(self.path(), Role::Daemon).ok()
     }
 
-    /// Looks at files from outside alone.
+    /// Checks file metadata only.
     fn require_in_place(&self) -> Result<(), StoreError> {
         self.place.require_in_place()
     }
 
-    /// Two looks at files and a short read.
+    /// Two metadata checks and a short read.
     async fn require_unchanged(&self) -> Result<(), StoreError> {
         self.place.require_in_place()?;
         let before = self.place.seen();
@@ -38,7 +38,7 @@ impl Database for SqliteStore {
         self.place.note(before.as_ref(), &now)
     }
 
-    /// A program's open read transaction that keeps the write-ahead log from being checkpointed.
+    /// A program's open read transaction that blocks checkpoints of the write-ahead log.
     fn hindrance(&self) -> Option<String> {
         self.wal.held().map(|held| held.to_string())
     }

@@ -1,5 +1,5 @@
-//! The queue of plans: when the next one becomes due, and those that a clock gone back left too far
-//! ahead.
+//! The queue of plans: when the next one is due, and plans too far ahead because the clock was set
+//! back.
 
 use serde_json::json;
 use sqlx::SqlitePool;
@@ -31,7 +31,7 @@ pub(super) async fn next_plan(
 }
 
 /// Plans beyond the nearest horizon are few, so the index on plans finds them all; each is then
-/// held against the horizon of its status.
+/// compared with the horizon of its status.
 pub(super) const BRING_BACK: &str = "
     UPDATE invoices SET next_poll_at = max(?5, 1), daemon_writes = daemon_writes + 1
      WHERE id IN (SELECT invoices.id

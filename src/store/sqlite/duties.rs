@@ -226,7 +226,7 @@ impl Store for SqliteStore {
         transactions::keep(&mut writer, &place, of_nobody, now).await
     }
 
-    async fn transactions_of_nobody(
+    async fn unmatched_transactions(
         &self,
         account: &AccountName,
         labels: &[&ExternalId],

@@ -1,4 +1,4 @@
-//! What SQLite's errors mean to those who use the store.
+//! Maps SQLite's errors to those of the store.
 
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
@@ -8,7 +8,7 @@ use crate::store::StoreError;
 /// `SQLITE_CONSTRAINT`: a trigger or an index refused the row.
 pub(super) const CONSTRAINT: i32 = 19;
 
-/// The primary result code of SQLite behind an error; 0 for another database's.
+/// SQLite's primary result code of an error; 0 for another database's.
 pub(super) fn primary_code(error: &dyn DatabaseError) -> i32 {
     let code = error
         .try_downcast_ref::<SqliteError>()
@@ -22,7 +22,7 @@ impl From<sqlx::Error> for StoreError {
         let text = error.to_string();
         match &error {
             sqlx::Error::Database(database) => match primary_code(database.as_ref()) {
-                // SQLITE_CORRUPT, SQLITE_NOTADB: no time heals them.
+                // SQLITE_CORRUPT, SQLITE_NOTADB: a retry cannot help.
                 11 | 26 => Self::Unusable(format!("the file is damaged or not a database: {text}")),
                 _ => Self::Unavailable(text),
             },

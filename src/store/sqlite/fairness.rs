@@ -1,37 +1,38 @@
-//! Write fairness: when the write lock is left to other programs.
+//! Write fairness: when the write lock is left free for other programs.
 //!
-//! SQLite has no queue for it: who finds it taken looks again after 1, 2, 5, 10, 15, 20, 25, 25, 25,
-//! 50, 50 ms, then each 100 ms. A writer that takes it again at once is met by each of these looks,
-//! one that leaves it alone between two transactions by few.
+//! SQLite has no queue for the lock: a program that finds it taken retries after 1, 2, 5, 10, 15,
+//! 20, 25, 25, 25, 50, 50 ms, then every 100 ms. A writer that takes the lock again at once blocks
+//! each of these retries; one that leaves it free between two transactions blocks few.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Where other programs write too, the lock is left alone for at least so long between two
-/// transactions.
+/// While other programs write, the lock is left free for at least this long between two
+/// transactions,
 pub(super) const REST_BESIDE_OTHERS: Duration = Duration::from_millis(25);
-/// And for so many times as long as it was held, for it is held longer where the machine is crowded:
+/// and for this many times as long as it was held, since it is held longer on a busy machine,
 const REST_TO_WORK: u32 = 4;
-/// but not for longer than so many times the least rest.
+/// but for at most this many times the minimum.
 const LONGEST_REST: u32 = 4;
-/// Others that wrote count as there for so long.
+/// How long other programs count as active after they wrote.
 const OTHERS_STAY: Duration = Duration::from_secs(5);
 
-/// One that waits is not seen, and would wait for ever while this one never rests. So after a spell
-/// of writing the lock is left alone for longer than the time between two looks.
+/// A waiting program cannot be seen, and would wait forever while the writer never pauses. So after
+/// this time of continuous writing, the lock is left free for longer than the time between two
+/// retries.
 const SPELL: Duration = Duration::from_millis(1500);
 const REST: Duration = Duration::from_millis(120);
 
 /// When the next transaction may begin.
 pub(super) struct WriteFairness {
     beside_others: Duration,
-    /// When the present spell of writing began.
+    /// When the current period of continuous writing began.
     spell_began: Option<Instant>,
     /// When the last transaction ended, and how long it held the lock.
     last: Option<(Instant, Duration)>,
     began: Option<Instant>,
-    /// Counts the commits of others, and when it was last seen to rise.
+    /// The count of commits by others, and when it was last seen to rise.
     others: Option<(i64, Option<Instant>)>,
 }
 
@@ -47,8 +48,8 @@ impl WriteFairness {
         }
     }
 
-    /// Waits until the next transaction may begin. `data_version` is that of the connection that
-    /// writes: it tells of the commits of all others.
+    /// Waits until the next transaction may begin. `data_version` is that of the writing
+    /// connection: it changes with the commits of all others.
     pub(super) async fn wait(&mut self, data_version: i64) {
         let now = Instant::now();
         let until = self.rest_ends(data_version, now);
@@ -87,12 +88,12 @@ impl WriteFairness {
         until
     }
 
-    /// A transaction has got the lock.
+    /// Records that a transaction has got the lock.
     pub(super) fn began(&mut self) {
         self.began = Some(Instant::now());
     }
 
-    /// A transaction has ended.
+    /// Records the end of a transaction.
     pub(super) fn ended(&mut self) {
         let now = Instant::now();
         let held = self.began.take().map(|began| now - began);
@@ -106,7 +107,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// How long each of some transactions waited; they are asked for `every` and end at once.
+    /// How long each of some transactions waited; they begin `every` interval and end at once.
     fn waits(versions: impl IntoIterator<Item = i64>, every: Duration) -> Vec<u128> {
         let mut fairness = WriteFairness::new(REST_BESIDE_OTHERS);
         let mut now = Instant::now();

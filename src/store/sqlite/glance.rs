@@ -1,5 +1,5 @@
-//! What the status page and the metrics ask while the daemon works. Each statement is short and reads
-//! little, whatever the number of rows; the one that counts all invoices is told apart.
+//! The queries of the status page and the metrics while the daemon works. Each statement is short
+//! and reads few rows, whatever their total number; the one that counts all invoices is separate.
 
 use sqlx::Row as _;
 
@@ -12,12 +12,12 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError, WORD_HOLDS_FOR};
 
-/// Consumers that are told of.
+/// Maximum number of consumers reported.
 const MOST_CONSUMERS: u32 = 100;
-/// Nudged rows that are read for their times.
+/// Maximum number of nudged rows read for their times.
 const MOST_NUDGED: u32 = 1000;
 
-/// A plan at or below this means "at once": since when, the row's own time of change tells.
+/// A plan at or below this means "at once"; the row's time of change shows since when.
 const AT_ONCE: i64 = 1;
 
 /// Plans of one account between two times, in order: the index holds nothing else.
@@ -61,7 +61,7 @@ pub(super) const ENTRIES_AFTER: &str = "
                    AND invoices.paid_at >= invoices.created_at) END
       FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
-/// What is overdue in an account at `now`. What looks by page have covered is not.
+/// The overdue invoices of an account at `now`. Those covered by polls by page do not count.
 pub(super) async fn overdue(
     store: &SqliteStore,
     account: &AccountName,
@@ -90,7 +90,7 @@ pub(super) async fn overdue(
     })
 }
 
-/// Invoices of an account whose looks should have been made before `before`, the oldest first.
+/// Invoices of an account whose poll was due before `before`, the oldest first.
 pub(super) async fn overdue_invoices(
     store: &SqliteStore,
     account: &AccountName,
@@ -109,7 +109,7 @@ pub(super) async fn overdue_invoices(
     invoices(&rows)
 }
 
-/// Plans up to this time are no matter: looks by page have covered them.
+/// Plans up to this time do not count: polls by page have covered them.
 async fn covered_to(
     store: &SqliteStore,
     account: &AccountName,
@@ -139,8 +139,8 @@ pub(super) async fn newest_of(
     invoices(&rows)
 }
 
-/// Every consumer that is not switched off, a hundred at most, the one that is furthest behind
-/// first, with what it has not read, counted up to `up_to`.
+/// All consumers that are not switched off, at most a hundred, with the number of unread events,
+/// counted up to `up_to`; the one furthest behind first.
 pub(super) async fn lags(store: &SqliteStore, up_to: u32) -> Result<Vec<Lag>, StoreError> {
     let rows = sqlx::query(LAGS)
         .bind(up_to)
@@ -182,8 +182,8 @@ pub(super) async fn entries_after(
     Ok(told.collect())
 }
 
-/// The last event that was written before `time`, by halving: times rise with the numbers, or
-/// nearly so where a clock went back.
+/// The last event written before `time`, by bisection: times rise with the seq, or nearly so if the
+/// clock was set back.
 pub(super) async fn seq_before(store: &SqliteStore, time: UnixMillis) -> Result<i64, StoreError> {
     let (mut low, mut high): (i64, i64) = sqlx::query_as(
         "SELECT coalesce((SELECT min(seq) FROM outbox), 1) - 1,

@@ -1,7 +1,7 @@
-//! The side file: the highest seq ever given out, kept outside the database.
+//! The side file: the highest seq ever assigned, kept outside the database.
 //!
-//! A database put back from an older copy would hand out the same numbers again. The daemon finds
-//! that out by this file, written after commits; it is never read while it is written.
+//! A database restored from an older copy would assign the same numbers again. The daemon detects
+//! that by this file, which is written after commits.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -15,22 +15,22 @@ use super::path::folder_of;
 use super::place::Numbers;
 use crate::store::StoreError;
 
-/// A mark that seems to be ahead is read again after this: it may have been read half written.
+/// A mark that seems to be ahead is read again after this time, in case it was being written.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// What the side file says.
+/// The content of the side file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HighWater {
     /// Epoch of the database that wrote it.
     pub(super) epoch: String,
-    /// Highest seq it gave out.
+    /// Highest seq assigned.
     pub(super) seq: i64,
 }
 
-/// Reads the side file; None when it is missing or says nothing usable.
+/// Reads the side file; None if it is missing or unusable.
 ///
 /// # Errors
-/// When it is there and cannot be read just now: that is no sign of a copy put back.
+/// If it exists and cannot be read at present: that is no sign of a restored copy.
 pub(super) fn read(database: &Path) -> Result<Option<HighWater>, StoreError> {
     match fs::read(side_path(database)) {
         Ok(bytes) => Ok(parse(&bytes)),
@@ -50,10 +50,10 @@ fn parse(bytes: &[u8]) -> Option<HighWater> {
     })
 }
 
-/// Refuses to give out numbers above those seen when the side file shows that the database was put back.
+/// Refuses to assign seqs if the side file shows that the database was restored from an older copy.
 ///
 /// # Errors
-/// `Replaced` then.
+/// `Replaced` in that case.
 pub(super) async fn require_not_above(
     database: &Path,
     seen: &Numbers,
@@ -78,9 +78,8 @@ pub(super) async fn require_not_above(
     )))
 }
 
-/// Puts the file there, whole and safe from a loss of power. A failure is told but stops nothing:
-/// the seq in the database stays the truth, the file only guards against a copy put back.
-/// A higher one of the same epoch stays.
+/// Writes the file atomically and durably. A failure is logged only: the seq in the database is
+/// authoritative, the file only detects a restored copy. A higher mark of the same epoch stays.
 pub(super) fn put(database: &Path, mark: &HighWater) {
     let there = read(database).unwrap_or(None);
     if there.is_none_or(|there| there.epoch != mark.epoch || there.seq <= mark.seq) {
@@ -88,17 +87,17 @@ pub(super) fn put(database: &Path, mark: &HighWater) {
     }
 }
 
-/// Writes a mark over a lower one of the same epoch; another epoch is not this one's to end. Not
-/// synced: all marks are of one length and lie within one sector, so the power leaves the new one or
-/// an older one, and an older one is no harm. A new file renamed over the old one could be found
-/// empty, which would look like a copy put back.
+/// Writes a mark over a lower one of the same epoch; a mark of another epoch stays. Not synced: all
+/// marks have the same length and fit one sector, so a power failure leaves the new mark or an
+/// older one, which does no harm. A new file renamed over the old one could end up empty, which
+/// would look like a restored copy.
 pub(super) fn raise(database: &Path, mark: &HighWater) {
     let raised = OpenOptions::new()
         .read(true)
         .write(true)
         .open(side_path(database))
         .and_then(|file| raise_in(&file, mark));
-    // Gone, or made by another user of the group.
+    // Removed, or created by another user of the group.
     let raised = raised.or_else(|_| match read(database) {
         Ok(Some(there)) if there.stays_beside(mark) => Ok(()),
         Ok(_) | Err(_) => put_whole(database, mark),
@@ -106,8 +105,8 @@ pub(super) fn raise(database: &Path, mark: &HighWater) {
     tell(database, raised);
 }
 
-/// Others write here too. Each needs the lock for microseconds: one that was stopped meanwhile is
-/// not waited for.
+/// Other processes write here too. Each needs the lock for microseconds; a process stopped
+/// meanwhile is not waited for.
 fn raise_in(file: &File, mark: &HighWater) -> io::Result<()> {
     let _ = file.try_lock();
     let mut bytes = Vec::new();
@@ -119,7 +118,7 @@ fn raise_in(file: &File, mark: &HighWater) -> io::Result<()> {
 }
 
 impl HighWater {
-    /// Whether `mark` is not to be written over it.
+    /// Whether `mark` must not overwrite it.
     fn stays_beside(&self, mark: &Self) -> bool {
         self.epoch != mark.epoch || self.seq >= mark.seq
     }
@@ -129,7 +128,7 @@ fn put_whole(database: &Path, mark: &HighWater) -> io::Result<()> {
     let path = side_path(database);
     let fresh = beside(database, ".high-water.new");
     let mut file = File::create(&fresh)?;
-    // What root makes is for the service too.
+    // A file created by root must be usable by the service too.
     let _ = access::share_as_database(&file, database);
     file.write_all(line(mark).as_bytes())?;
     file.sync_all()?;
@@ -137,7 +136,7 @@ fn put_whole(database: &Path, mark: &HighWater) -> io::Result<()> {
     File::open(folder_of(&path))?.sync_all()
 }
 
-/// Always of one length for one epoch.
+/// Always of the same length for one epoch.
 fn line(mark: &HighWater) -> String {
     format!("{} {:>20}\n", mark.epoch, mark.seq)
 }
@@ -154,7 +153,8 @@ pub(super) fn side_path(database: &Path) -> PathBuf {
     beside(database, ".high-water")
 }
 
-/// A used database without its side file, behind it, or beside another's was put back.
+/// Whether the database was restored: it is used and has no side file, is behind its side file, or
+/// has that of another epoch.
 pub(super) fn is_put_back(epoch: &str, own_seq: i64, side: Option<&HighWater>) -> bool {
     match side {
         None => own_seq > 0,

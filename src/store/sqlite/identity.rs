@@ -1,9 +1,9 @@
-//! What tells a database of ours from another program's, and at which version it is.
+//! Detects whether a database is ours and which version it has.
 //!
-//! The tables tell. The id in the header is lost when a text dump is read back, and `user_version` is
-//! one number for all programs that share the file: the first schema counted there alone, every
-//! later one counts in `meta`, under `schema_version`. Both marks of the header are still written,
-//! for tools and for a program that knows only them.
+//! The tables decide. The id in the header is lost when a text dump is read back, and all programs
+//! that share the file share `user_version`: only the first schema was identified by it, every
+//! later one by `schema_version` in `meta`. Both marks of the header are still written, for tools
+//! and for programs that know only them.
 
 use sqlx::sqlite::SqliteConnection;
 
@@ -12,11 +12,11 @@ use crate::store::StoreError;
 /// `PAYR`, in the file's header.
 const APPLICATION_ID: i64 = 0x5041_5952;
 
-/// The version of a database that has our tables and no `schema_version`.
+/// The version of a database that has our tables but no `schema_version`.
 const FIRST_VERSION: usize = 1;
 
-/// All that a file says of itself but the version in `meta`: id, `user_version`, how many objects it
-/// holds, and how many of the tables that every version has.
+/// Everything that identifies a file, except the version in `meta`: id, `user_version`, number of
+/// objects, and how many of the tables common to all versions exist.
 const READ: &str = "
     SELECT (SELECT application_id FROM pragma_application_id),
            (SELECT user_version FROM pragma_user_version),
@@ -26,7 +26,7 @@ const READ: &str = "
       FROM sqlite_master";
 const OUR_TABLES: i64 = 4;
 
-/// What a file says of itself.
+/// What identifies a file.
 pub(super) struct Identity {
     application_id: i64,
     user_version: i64,
@@ -82,7 +82,7 @@ impl Identity {
         )))
     }
 
-    /// It bears our id: a schema to come may have other tables.
+    /// The version of a file that has our id but not our tables: a later schema may have others.
     fn version_without_tables(&self, newest: usize) -> Result<usize, StoreError> {
         match usize::try_from(self.user_version) {
             Ok(version) if version > newest => Ok(version),
@@ -92,7 +92,7 @@ impl Identity {
         }
     }
 
-    /// Whether it was made from a text dump, which holds our tables and not the id.
+    /// Whether it was created from a text dump, which has our tables but not the id.
     pub(super) fn is_read_back(&self) -> bool {
         self.has_our_tables && self.application_id == 0
     }
@@ -142,7 +142,7 @@ async fn mark_id(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     set_pragma(connection, "application_id", APPLICATION_ID).await
 }
 
-/// Keeps the number that another program has put there.
+/// Sets `user_version`, unless another program uses it.
 async fn mark_user_version(
     connection: &mut SqliteConnection,
     version: usize,

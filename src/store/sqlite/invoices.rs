@@ -1,4 +1,4 @@
-//! One invoice or many, with their events, and the two things that a person writes.
+//! Queries of one or many invoices with their events, and the two writes of a person.
 
 use sqlx::sqlite::SqliteRow;
 
@@ -9,8 +9,8 @@ use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::store::{HistoryEvent, InvoiceQuery, NewInvoice, Reference, StoreError};
 
-/// Invoices by way of their accounts: the indices begin with the account, and hopping over the few
-/// names keeps a search without one at a few reads.
+/// Selects invoices through their accounts: the indexes begin with the account, and skipping
+/// through the few names keeps a search without an account at a few reads.
 macro_rules! each_account {
     () => {
         concat!(
@@ -47,10 +47,10 @@ pub(super) const BY_TRANSACTION_ID: &str = concat!(
         AND (?2 IS NULL OR account = ?2) ORDER BY id"
 );
 
-/// Puts in an invoice, as a program would. A refusal says what is wrong with it.
+/// Inserts an invoice, as a program would. A refusal explains the cause.
 ///
 /// # Errors
-/// The inner one is the database's refusal, to be shown as it is.
+/// The inner error is the database's refusal, to be shown unchanged.
 pub(super) async fn insert(
     store: &SqliteStore,
     new: &NewInvoice,
@@ -96,7 +96,7 @@ pub(super) async fn insert(
     }
 }
 
-/// The invoices a reference names: usually one; several accounts may share an external id.
+/// The invoices that a reference names: usually one; several accounts may share an external id.
 pub(super) async fn find(
     store: &SqliteStore,
     reference: &Reference,
@@ -192,7 +192,7 @@ pub(super) async fn last_events(
     rows.iter().map(event).collect()
 }
 
-/// Asks for a look at an invoice as soon as the account's budget allows.
+/// Requests a poll of an invoice as soon as the account's rate limit allows.
 pub(super) async fn nudge(store: &SqliteStore, id: InvoiceId) -> Result<(), StoreError> {
     let mut writer = store.writer().await?;
     let connection = writer.begin().await?;

@@ -1,4 +1,4 @@
-//! Locks beside the database: one daemon, one holder a consumer name.
+//! Locks beside the database: one daemon, and one holder per consumer name.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -12,13 +12,13 @@ use super::path::beside;
 use super::path::{FileId, folder_of, resolve};
 use crate::store::{Role, RoleHold, StoreError};
 
-/// Longest part of a lock's file name that is its own, in bytes; the database's name goes before it.
+/// Maximum length in bytes of the lock's own part of a file name; the database's name precedes it.
 const LONGEST_LOCK_NAME: usize = 64;
 
-/// Takes the lock of a role; None when another process holds it.
+/// Takes the lock of a role; None if another process holds it.
 ///
 /// # Errors
-/// When the lock file cannot be made.
+/// If the lock file cannot be created.
 pub fn hold(database: &Path, role: Role<'_>) -> Result<Option<DatabaseLock>, StoreError> {
     let database = resolve(database);
     DatabaseLock::try_take(&database, &lock_name(role)).map_err(|error| {
@@ -50,7 +50,8 @@ fn lock_name(role: Role<'_>) -> String {
     }
 }
 
-/// A lock beside the database, held as long as the value lives. It ends with the process, however it ends.
+/// A lock beside the database, held as long as the value lives. It ends with the process in any
+/// case.
 #[derive(Debug)]
 pub struct DatabaseLock {
     path: PathBuf,
@@ -58,23 +59,23 @@ pub struct DatabaseLock {
 }
 
 impl DatabaseLock {
-    /// Takes the lock `name` of the database at `path`; None when another process holds it.
+    /// Takes the lock `name` of the database at `path`; None if another process holds it.
     ///
     /// # Errors
-    /// When the lock file cannot be made: the folder is not writable.
+    /// If the lock file cannot be created, because the directory is not writable.
     pub fn try_take(path: &Path, name: &str) -> std::io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let database = resolve(path);
         let lock = lock_path(&database, name);
         let file = match options.open(&lock) {
-            // Made by another user of the group: what can be read can be locked.
+            // Created by another user of the group: a readable file can be locked.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&lock)?,
             opened => opened?,
         };
         match file.try_lock() {
             Ok(()) => {
-                // What root makes is for the service too.
+                // A file created by root must be usable by the service too.
                 let _ = access::share_as_database(&file, &database);
                 Ok(Some(Self { path: lock, file }))
             }
@@ -83,21 +84,20 @@ impl DatabaseLock {
         }
     }
 
-    /// Whether the lock's file is still at its place: beside another one a second process could take
-    /// the same lock.
+    /// Whether the lock's file is still in place: if another file replaced it, a second process
+    /// could take the same lock.
     ///
     /// # Errors
-    /// When the files cannot be looked at.
+    /// If the files cannot be examined.
     pub fn is_in_place(&self) -> std::io::Result<bool> {
         let held = FileId::from(&self.file.metadata()?);
         Ok(FileId::of(&self.path)? == Some(held))
     }
 
-    /// Whether a process holds the lock `name`. Makes no file, and two that ask do not see each
-    /// other.
+    /// Whether a process holds the lock `name`. Creates no file, and does not disturb other checks.
     ///
     /// # Errors
-    /// When the lock file cannot be read.
+    /// If the lock file cannot be read.
     pub fn is_held(path: &Path, name: &str) -> std::io::Result<bool> {
         let file = match File::open(lock_path(&resolve(path), name)) {
             Ok(file) => file,
@@ -123,8 +123,8 @@ impl RoleHold for DatabaseLock {
     }
 }
 
-/// `<database>.<name>.lock`; what cannot stand in a file name is written as hex, and what would make
-/// the name too long for a file as a digest.
+/// `<database>.<name>.lock`; characters not allowed in a file name are written as hex, and a name
+/// too long for a file as a digest.
 fn lock_path(path: &Path, name: &str) -> PathBuf {
     let mut suffix = String::from(".");
     for byte in name.bytes() {

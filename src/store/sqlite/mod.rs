@@ -1,13 +1,20 @@
-//! The store on SQLite: one writer connection, a few readers apart, WAL, synchronous=FULL.
+//! The store on SQLite: one writing connection, a few separate read connections, WAL,
+//! synchronous=FULL.
 //!
-//! The statements work on sets: a batch travels as one JSON array and is joined by `json_each`,
-//! since a statement for each row costs a thread wake each (6,300 rows a second against 28,000).
+//! The statements work on sets: a batch is sent as one JSON array and joined by `json_each`, since
+//! a statement per row wakes a thread each time (6,300 rows a second against 28,000).
+
+#[macro_use]
+mod columns;
+#[macro_use]
+mod transaction_columns;
 
 mod access;
 mod accounts;
 mod audit;
 mod batch;
 mod budget;
+mod cell;
 mod checkpoint;
 mod commit;
 mod connection;
@@ -24,6 +31,7 @@ mod identity;
 mod invoices;
 mod lock;
 mod open;
+mod outbox;
 mod overview;
 mod pages;
 mod path;
@@ -58,8 +66,8 @@ use self::readers::ReadAccess;
 use self::stamp::LastAnswer;
 use super::StoreError;
 
-/// How long one write waits for the others of this process. Together with the wait for other
-/// processes it stays well below what counts as a hang.
+/// How long one write waits for other writes of this process. Together with the wait for other
+/// processes it stays well below the time after which a write counts as hung.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the database is opened.
@@ -69,14 +77,15 @@ pub struct SqliteOptions {
     pub path: PathBuf,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
-    /// While other programs write, their turn between two transactions; zero where nobody waits.
+    /// How long the lock is left free between two transactions while other programs write; zero
+    /// where none do.
     pub rest_beside_others: Duration,
-    /// A consumer that is switched off: it keeps its place, and nobody waits for it.
+    /// A consumer that is switched off: it keeps its position, and retention does not wait for it.
     pub off_consumer: Option<String>,
 }
 
 impl SqliteOptions {
-    /// As the daemon and its commands open it: beside other programs.
+    /// The options of the daemon and its commands, which share the database with other programs.
     pub fn new(path: impl Into<PathBuf>, subject_prefix: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -86,7 +95,7 @@ impl SqliteOptions {
         }
     }
 
-    /// The same, with a consumer that is switched off.
+    /// The same with a consumer that is switched off.
     #[must_use]
     pub fn with_off_consumer(self, off_consumer: Option<&str>) -> Self {
         Self {
@@ -96,7 +105,7 @@ impl SqliteOptions {
     }
 }
 
-/// A database of ours, at the current schema.
+/// A payrecond database with the current schema.
 pub struct SqliteStore {
     place: Arc<DatabasePlace>,
     subject_prefix: String,
@@ -110,11 +119,11 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens a database that `migrate` has brought up to date.
+    /// Opens a database that `migrate` has upgraded.
     ///
     /// # Errors
-    /// `Unusable` when there is no such file, it is not ours, or of another version;
-    /// `Unavailable` when it cannot be read just now.
+    /// `Unusable` if there is no such file, it is not ours, or has another version; `Unavailable`
+    /// if it cannot be read at present.
     pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         let place = Arc::new(DatabasePlace::of(&options.path)?);
         let mut writer = WriteConnection::new(&place, options.rest_beside_others);
@@ -123,10 +132,10 @@ impl SqliteStore {
         Ok(Self::of(options, place, writer, ReadAccess::AsWriter))
     }
 
-    /// Opens it for a command that only reads, also where this process may write nothing.
+    /// Opens it for a read-only command, even if this process has no write permission.
     ///
     /// # Errors
-    /// As `open`.
+    /// Like `open`.
     pub async fn open_to_read(options: SqliteOptions) -> Result<Self, StoreError> {
         let place = Arc::new(DatabasePlace::of(&options.path)?);
         let reading = ReadAccess::of(place.path())?;
@@ -164,21 +173,21 @@ impl SqliteStore {
         schema::require_current(&mut connection, self.path()).await
     }
 
-    /// The file, whatever link leads to it.
+    /// The file, with links resolved.
     pub fn path(&self) -> &Path {
         self.place.path()
     }
 
-    /// Tells that this process has just settled the epoch, by `migrate`. Else whoever gives out a
-    /// number first asks the side file.
+    /// Marks the epoch as settled, since this process has just run `migrate`. Otherwise the first
+    /// write that assigns a seq checks the side file.
     #[must_use]
     pub fn settled(self) -> Self {
         self.place.settle();
         self
     }
 
-    /// The one writer, when it is free. A queue of writes before a locked database does not grow:
-    /// each reports, and is tried again by whoever wanted it.
+    /// The writer, when it is free. Writes do not queue up before a locked database: each returns
+    /// an error, and its caller retries.
     async fn writer(&self) -> Result<WriterGuard<'_>, StoreError> {
         tokio::time::timeout(TURN_WITHIN, self.writer.lock())
             .await
@@ -186,8 +195,9 @@ impl SqliteStore {
             .map_err(|_| StoreError::Unavailable("other writes took too long".into()))
     }
 
-    /// Lets go of files that are no longer at their place: to close would be to checkpoint the log into, or
-    /// to remove, files that are others' by now. What stands in a removed `-wal` alone is saved.
+    /// Abandons files that are no longer in place: closing would checkpoint the log into files that
+    /// belong to another database by now, or remove them. Data that exists only in a removed `-wal`
+    /// is saved.
     async fn abandon(&self) {
         let mut writer = self.writer.lock().await;
         if self.place.can_be_checkpointed()
@@ -204,7 +214,7 @@ impl SqliteStore {
 async fn open_to_write(writer: &mut WriteConnection, path: &Path) -> Result<(), StoreError> {
     let connection = writer.connection().await?;
     schema::require_current(connection, path).await?;
-    // It is ours. A tool may have left another mode behind.
+    // It is our database; a tool may have left another journal mode.
     connection
         .execute("PRAGMA journal_mode = WAL")
         .await

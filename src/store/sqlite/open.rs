@@ -10,11 +10,11 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use super::access;
 use crate::store::StoreError;
 
-/// How long a statement waits for another process's write lock before it reports.
+/// How long a statement waits for another process's write lock before it fails.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Rows that the connection's thread hands over without waiting for them to be taken: a batch, or
-/// the two threads wake each other every few rows.
+/// Rows that the connection's thread sends ahead: a whole batch, otherwise the two threads wake
+/// each other every few rows.
 const ROWS_AHEAD: usize = 1024;
 
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
@@ -27,14 +27,16 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .row_buffer_size(ROWS_AHEAD)
 }
 
-/// Sets no journal mode: that would write to a file that may turn out to be another program's.
+/// Opens the writing connection without setting a journal mode, which would write to a file that
+/// may turn out to be another program's.
 pub(super) async fn open_writer(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = options(path)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864")
-        // `Checkpointer` sees to it.
+        // `Checkpointer` does this.
         .pragma("wal_autocheckpoint", "0")
-        // KiB, when negative: the queue's index is written all over, and should stay in memory.
+        // In KiB, if negative: writes touch the whole index of the queue, which should stay in
+        // memory.
         .pragma("cache_size", "-8000");
     SqliteConnection::connect_with(&options)
         .await
@@ -51,11 +53,11 @@ pub(super) async fn patience(
     Ok(())
 }
 
-/// A connection that makes the file when it is missing. For `migrate` only.
+/// Opens a connection and creates the file if it is missing. For `migrate` only.
 pub(super) async fn open_or_create(path: &Path) -> Result<SqliteConnection, StoreError> {
     let opened = match access::create_new(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(sqlx::Error::Io(error)),
-        // Closed again before SQLite opens it: no lock of anybody's in this process is on it.
+        // Closed before SQLite opens it, so no connection of this process loses its locks on it.
         Ok(_) | Err(_) => {
             let options = options(path).synchronous(SqliteSynchronous::Full);
             SqliteConnection::connect_with(&options).await

@@ -1,4 +1,4 @@
-//! The whole at a glance: counts, ages, times to detect, and whether the database is sound.
+//! Counts, ages, detection times, and the integrity of the database.
 
 use std::time::Duration;
 
@@ -9,14 +9,15 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{DetectTimes, Overview, StoreError, WORD_HOLDS_FOR};
 
-/// Payments that `detect_times`, and events that `payments_by_minute` looks back on.
+/// Number of payments in `detect_times`, and of events in `payments_by_minute`.
 const DETECT_SAMPLE: i64 = 10_000;
 
-/// So long an account's word counts that looks by page had covered all that was due until then.
+/// How long an account's `caught_up_at` counts as proof that polls by page had covered everything
+/// due until then.
 pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
 
-/// The time up to which looks by page have covered an account's plans, NULL without its word. ?1 is
-/// now, ?2 `COVERED_FOR` before, ?3 `WORD_HOLDS_FOR` before.
+/// The time up to which polls by page have covered an account's plans, NULL without `caught_up_at`.
+/// ?1 is now, ?2 `COVERED_FOR` before, ?3 `WORD_HOLDS_FOR` before.
 macro_rules! covered_to {
     ($account:literal) => {
         concat!(
@@ -29,7 +30,7 @@ macro_rules! covered_to {
 }
 pub(super) use covered_to;
 
-/// What looks by page have covered is not overdue, whatever the rows say. A nudge always is.
+/// Invoices covered by polls by page are not overdue, whatever their rows say. A nudge always is.
 const OVERDUE: &str = concat!(
     "SELECT count(*), min(max(next_poll_at, updated_at)) FROM invoices
       WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1
@@ -62,8 +63,8 @@ pub(super) async fn overview(store: &SqliteStore, now: UnixMillis) -> Result<Ove
     })
 }
 
-/// How long payments took to be found. Those made before the invoice was inserted do not count:
-/// nobody looked for them.
+/// How long it took to detect payments. Payments made before the invoice was inserted do not count,
+/// because it could not be polled.
 pub(super) async fn detect_times(store: &SqliteStore) -> Result<DetectTimes, StoreError> {
     let mut millis: Vec<i64> = sqlx::query_scalar(
         "SELECT max(outbox.created_at - invoices.paid_at, 0)
@@ -88,7 +89,7 @@ pub(super) async fn detect_times(store: &SqliteStore) -> Result<DetectTimes, Sto
     })
 }
 
-/// Payments found in each of the last `minutes` minutes, the latest last; of the newest 10,000
+/// Payments found in each of the last `minutes` minutes, the latest last, among the newest 10,000
 /// events.
 pub(super) async fn payments_by_minute(
     store: &SqliteStore,
@@ -114,14 +115,14 @@ pub(super) async fn payments_by_minute(
     Ok(counts)
 }
 
-/// Takes the write lock and gives it back: what cannot be written shows here.
+/// Takes and releases the write lock, which fails if the database cannot be written.
 pub(super) async fn require_writable(store: &SqliteStore) -> Result<(), StoreError> {
     let mut writer = store.writer().await?;
     writer.begin().await?;
     writer.roll_back().await
 }
 
-/// Whether the database says of itself that it is whole; else the first complaint.
+/// Runs the database's integrity check. Returns the first problem, if any.
 pub(super) async fn quick_check(store: &SqliteStore) -> Result<Result<(), String>, StoreError> {
     let answer: String = sqlx::query("PRAGMA quick_check(1)")
         .fetch_one(&store.readers)
@@ -130,8 +131,8 @@ pub(super) async fn quick_check(store: &SqliteStore) -> Result<Result<(), String
     Ok(if answer == "ok" { Ok(()) } else { Err(answer) })
 }
 
-/// Invoices of each status, in the order of a life; zeros included. Reads an entry of an index
-/// for every invoice: 30 ms for a million.
+/// Number of invoices in each status, in the order of an invoice's life, including zeros. Reads an
+/// index entry for every invoice: 30 ms for a million.
 pub(super) async fn count_by_status(store: &SqliteStore) -> Result<Vec<(Status, i64)>, StoreError> {
     let counts: Vec<(String, i64)> =
         sqlx::query_as("SELECT status, count(*) FROM invoices GROUP BY status")

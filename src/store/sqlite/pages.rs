@@ -1,4 +1,4 @@
-//! What looks by page need: the queue in few words, and the invoices that orders belong to.
+//! The queries of polls by page: the queue in compact form, and the invoices that match orders.
 
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
@@ -11,7 +11,7 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError};
 
-/// The one column that `due_row` reads, packed as `packed_invoice!()` is.
+/// The only column that `due_row` reads, packed like `packed_invoice!()`.
 macro_rules! packed_due_row {
     () => {
         "json_array(id, external_id, order_id, amount, currency, status, created_at, \
@@ -22,8 +22,9 @@ macro_rules! packed_due_row {
     };
 }
 
-/// What is planned for the very time of a place in the queue. Two statements, since a comparison of
-/// pairs would walk all rows of one time: programs drop a million invoices in one statement.
+/// Invoices planned for exactly the time of a position in the queue. Two statements, since a
+/// comparison of pairs would scan all rows of one time: programs insert a million invoices in one
+/// statement.
 pub(super) const DUE_WITH: &str = concat!(
     "SELECT ",
     packed_due_row!(),
@@ -32,7 +33,7 @@ pub(super) const DUE_WITH: &str = concat!(
       ORDER BY id LIMIT ?4"
 );
 
-/// What is planned for later than that.
+/// Invoices planned for later than that.
 pub(super) const DUE_LATER: &str = concat!(
     "SELECT ",
     packed_due_row!(),
@@ -55,7 +56,7 @@ const LOAD: &str = concat!(
     " FROM invoices WHERE id IN (SELECT value FROM json_each(?1))"
 );
 
-/// `[order id, external id]` each. An invoice that knows its order is found by it alone.
+/// Each value is `[order id, external id]`. An invoice with an order id is matched by that alone.
 const MATCH: &str = concat!(
     "WITH listed (place, order_id, external_id) AS MATERIALIZED (
          SELECT key, value ->> 0, value ->> 1 FROM json_each(?2)),
@@ -83,7 +84,7 @@ const OF_ORDERS: &str = concat!(
       ORDER BY place"
 );
 
-/// Among so many invoices that ended last, those without amounts are looked for.
+/// Invoices without amounts are searched for among this many that ended last.
 const ENDED_LATELY: u32 = 10_000;
 
 pub(super) const WITHOUT_AMOUNTS: &str = "
@@ -233,7 +234,7 @@ pub(super) async fn of_orders(
     rows.iter().map(placed_invoice).collect()
 }
 
-/// An invoice and the index of its order among those that were asked for.
+/// An invoice and the index of its order among the requested ones.
 fn placed_invoice(row: &SqliteRow) -> Result<(usize, Invoice), StoreError> {
     let place: i64 = row.try_get(1)?;
     let index = usize::try_from(place).unwrap_or_default();

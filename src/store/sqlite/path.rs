@@ -1,4 +1,4 @@
-//! Names and files: the file behind the database's name, and that it has no second name.
+//! Resolves the database's name to its file, and checks that the file has no second name.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
 
-/// As many links as the kernel follows.
+/// Maximum number of links, the same as the kernel's.
 const MOST_LINKS: u32 = 40;
 
-/// The file that `name` leads to through symbolic links, also where it does not exist yet. Locks,
-/// side file, `-wal` and copies belong to it, whatever it was called by.
+/// The file that `name` leads to through symbolic links, even if it does not exist yet. Locks, side
+/// file, `-wal` and copies belong to this file.
 pub fn resolve(name: &Path) -> PathBuf {
     follow(name, MOST_LINKS)
 }
@@ -36,7 +36,7 @@ pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The folder that holds `path`.
+/// The directory of `path`.
 pub(super) fn folder_of(path: &Path) -> &Path {
     let folder = path
         .parent()
@@ -44,10 +44,10 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// Refuses a database with several names: each would have a `-wal` and locks of its own.
+/// Refuses a database with several names: each name would have its own `-wal` and locks.
 ///
 /// # Errors
-/// `Unusable` when a hard link leads to it, beside `path`.
+/// `Unusable` if a hard link other than `path` leads to it.
 pub(super) fn require_one_name(path: &Path) -> Result<(), StoreError> {
     let links = |path| fs::metadata(path).map_or(0, |file| file.nlink());
     if links(path) > 1 {
@@ -62,7 +62,7 @@ pub(super) fn require_one_name(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// A restore that was killed leaves a second name for the database that it did not replace.
+/// Removes the second name that a killed restore leaves for the database that it did not replace.
 fn remove_half_made_restores(path: &Path) {
     let (Ok(Some(database)), Some(name)) = (FileId::of(path), path.file_name()) else {
         return;
@@ -77,7 +77,7 @@ fn remove_half_made_restores(path: &Path) {
     }
 }
 
-/// A file, whatever its name.
+/// The identity of a file, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     device: u64,
@@ -85,7 +85,7 @@ pub(super) struct FileId {
 }
 
 impl FileId {
-    /// The file at `path`; None when there is none.
+    /// The file at `path`; None if there is none.
     pub(super) fn of(path: &Path) -> std::io::Result<Option<Self>> {
         match fs::metadata(path) {
             Ok(file) => Ok(Some(Self::from(&file))),

@@ -1,8 +1,8 @@
-//! Where the database lies: the file behind its name, and whether it is still the one that is open.
+//! The location of the database: the file behind its name, and whether it is still the open one.
 //!
-//! `rm`, `mv` and `rsync` put another file in the place of an open one, and SQLite goes on with what
-//! nobody sees any more; `.restore` puts older content into the same file. Both are noticed here, by
-//! looking at files from outside alone: opening and closing one would drop SQLite's locks.
+//! `rm`, `mv` and `rsync` replace an open file, and SQLite continues with one that no other program
+//! sees; `.restore` writes older content into the same file. Both are detected here, by file
+//! metadata only: opening and closing a file would drop SQLite's locks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ use crate::store::StoreError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
     pub(super) epoch: String,
-    /// Highest seq given out.
+    /// Highest seq assigned.
     pub(super) seq: i64,
-    /// Highest id of an invoice.
+    /// Highest invoice id.
     invoice: i64,
 }
 
@@ -52,15 +52,15 @@ impl Numbers {
     }
 }
 
-/// Files that SQLite makes beside the database, and removes when the last connection is closed.
+/// Files that SQLite creates beside the database and removes when the last connection is closed.
 const WAL_FILES: [&str; 2] = ["-wal", "-shm"];
 
-/// The place of an open database.
+/// The location of an open database.
 pub(super) struct DatabasePlace {
     name: PathBuf,
     path: PathBuf,
     database: FileId,
-    /// `WAL_FILES`, as long as a connection of ours keeps SQLite from removing them.
+    /// `WAL_FILES`, while one of our connections keeps SQLite from removing them.
     wal_files: Mutex<Option<[FileId; 2]>>,
     seen: Mutex<Option<Numbers>>,
     settled: AtomicBool,
@@ -68,14 +68,14 @@ pub(super) struct DatabasePlace {
 }
 
 impl DatabasePlace {
-    /// The place that `name` leads to.
+    /// The location that `name` leads to.
     ///
     /// # Errors
-    /// `Unusable` when there is no database, or one with several names.
+    /// `Unusable` if there is no database, or one with several names.
     pub(super) fn of(name: &Path) -> Result<Self, StoreError> {
         let path = resolve(name);
         require_one_name(&path)?;
-        // Never a silent new database: a file that is gone or misspelt is an error.
+        // Never creates a database silently: a missing or misspelt file is an error.
         let database = look(&path)?.ok_or_else(|| {
             StoreError::Unusable(format!(
                 "no database at {}; `payrecond migrate` creates it",
@@ -97,10 +97,10 @@ impl DatabasePlace {
         &self.path
     }
 
-    /// Makes sure that the name still leads to the files that are open.
+    /// Checks that the name still leads to the files that are open.
     ///
     /// # Errors
-    /// `Replaced` when it does not; `Unavailable` when the files cannot be looked at.
+    /// `Replaced` if it does not; `Unavailable` if the files cannot be examined.
     pub(super) fn require_in_place(&self) -> Result<(), StoreError> {
         match look(&self.name)? {
             None => return Err(self.replaced("the database was removed")),
@@ -109,7 +109,7 @@ impl DatabasePlace {
             }
             Some(_) => {}
         }
-        // Held meanwhile: the connection that keeps these files is not closed in between.
+        // Held meanwhile, so that the connection that keeps these files is not closed.
         let files = self.wal_files();
         for (suffix, known) in WAL_FILES.iter().zip(files.iter().flatten()) {
             if look(&beside(&self.path, suffix))? != Some(*known) {
@@ -120,7 +120,7 @@ impl DatabasePlace {
         Ok(())
     }
 
-    /// Takes note of the files beside the database, which a connection has just opened.
+    /// Records the files beside the database, which a connection has just opened.
     pub(super) fn watch_wal(&self) {
         let id = |suffix| FileId::of(&beside(&self.path, suffix)).ok().flatten();
         *self.wal_files() = match WAL_FILES.map(id) {
@@ -129,20 +129,21 @@ impl DatabasePlace {
         };
     }
 
-    /// The connection that kept them is about to be closed: SQLite may remove them.
+    /// Forgets these files: the connection that kept them is about to be closed, and SQLite may
+    /// remove them.
     fn forget_wal(&self) {
         *self.wal_files() = None;
     }
 
-    /// The numbers seen so far, to be compared with those that are read afterwards.
+    /// The numbers seen so far, to be compared with those read afterwards.
     pub(super) fn seen(&self) -> Option<Numbers> {
         self.seen_numbers().clone()
     }
 
-    /// Takes note of `now`, read after `before` was known.
+    /// Records `now`, read after `before` was known.
     ///
     /// # Errors
-    /// `Replaced` when numbers have fallen: older content was put into the file.
+    /// `Replaced` if numbers have decreased: older content was written into the file.
     pub(super) fn note(&self, before: Option<&Numbers>, now: &Numbers) -> Result<(), StoreError> {
         if before.is_some_and(|before| now.has_fallen_below(before)) {
             return Err(self.replaced("an older copy was put back into the database"));
@@ -154,7 +155,7 @@ impl DatabasePlace {
         Ok(())
     }
 
-    /// This process has settled the epoch: that the side file is missing tells nothing.
+    /// Marks the epoch as settled by this process: a missing side file then proves nothing.
     pub(super) fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);
     }
@@ -163,15 +164,15 @@ impl DatabasePlace {
         self.settled.load(Ordering::Relaxed)
     }
 
-    /// Takes note of numbers that were just given out.
+    /// Records a seq that was just assigned.
     pub(super) fn note_seq(&self, seq: i64) {
         if let Some(seen) = &mut *self.seen_numbers() {
             seen.seq = seen.seq.max(seq);
         }
     }
 
-    /// What was written last and not yet checkpointed is lost with the `-wal` file unless this says
-    /// so: the database is there, its `-wal` is gone, and nobody has begun another.
+    /// Whether the last writes can still be checkpointed: the database is in place, its `-wal` file
+    /// was removed, and no other one was created.
     pub(super) fn can_be_checkpointed(&self) -> bool {
         let there = |path: &Path| FileId::of(path).unwrap_or(None);
         let has_wal = self.wal_files().is_some();
@@ -180,8 +181,8 @@ impl DatabasePlace {
             && there(&beside(&self.path, "-wal")).is_none()
     }
 
-    /// Keeps what stands in the place of the database apart from the write-ahead log that was the database's:
-    /// SQLite would write the one into the other.
+    /// Detaches the write-ahead log of the database from the file that replaced it: SQLite would
+    /// write the log into that file.
     pub(super) fn set_wal_aside(&self) {
         let there = |path: &Path| FileId::of(path).unwrap_or(None);
         if there(&self.path) == Some(self.database) {
@@ -229,12 +230,12 @@ impl DatabasePlace {
     }
 }
 
-/// Ends the watch on the files beside the database when the connection that keeps them goes. A
-/// field before the connection: it is dropped first.
+/// Ends the watch on the files beside the database when the connection that keeps them is closed.
+/// Declared before the connection, so it is dropped first.
 pub(super) struct WalWatch(Arc<DatabasePlace>);
 
 impl WalWatch {
-    /// Begins when the connection has opened them, which its first read does.
+    /// Begins after the connection has opened them, which its first read does.
     pub(super) async fn begin(
         place: &Arc<DatabasePlace>,
         connection: &mut SqliteConnection,

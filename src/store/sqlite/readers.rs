@@ -1,4 +1,4 @@
-//! The connections that read.
+//! The read connections.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use crate::store::StoreError;
 /// How a database is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadAccess {
-    /// By one that may write it.
+    /// By a process that may write it.
     AsWriter,
-    /// While another process has it open: by the files that this one keeps beside it.
+    /// While another process has it open, with the files that this process keeps beside it.
     BesideWriter,
-    /// While nobody has it open: all of it stands in one file. SQLite would make others beside it,
-    /// which it cannot here, or which the daemon could not write later.
+    /// While no process has it open: all data is in one file. SQLite would create others beside it,
+    /// for which this process has no permission, or which the daemon could not write later.
     AtRest,
 }
 
 impl ReadAccess {
-    /// How this process may read the database.
+    /// How this process can read the database.
     ///
     /// # Errors
-    /// `Unusable` when what was written last could not be read.
+    /// `Unusable` if the last writes could not be read.
     pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
         if access::is_writable(path) {
             return Ok(Self::AsWriter);
@@ -49,8 +49,8 @@ impl ReadAccess {
     }
 }
 
-/// Readers never hold a transaction open, or the WAL could not be reset. None is opened on other
-/// files than the writer has.
+/// Read connections never keep a transaction open, since that would block a reset of the WAL. None
+/// is opened on other files than the writer's.
 pub(super) fn open(place: &Arc<DatabasePlace>, reading: ReadAccess) -> SqlitePool {
     let options = options(place.path())
         .pragma("query_only", "ON")

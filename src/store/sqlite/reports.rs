@@ -1,4 +1,4 @@
-//! What people and pages ask, on SQLite.
+//! What people and pages read, on SQLite.
 
 use std::io;
 
@@ -111,7 +111,7 @@ impl Reports for SqliteStore {
     }
 
     fn sizes(&self) -> io::Result<(u64, u64)> {
-        // Asking for the size opens nothing: SQLite's locks on the file stay.
+        // Reading the size opens no file, so SQLite keeps its locks on it.
         let database = std::fs::metadata(self.path())?.len();
         let wal = std::fs::metadata(beside(self.path(), "-wal")).map_or(0, |file| file.len());
         Ok((database, wal))

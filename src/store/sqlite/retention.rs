@@ -1,10 +1,10 @@
-//! What is deleted, in short turns: a few thousand rows a transaction.
+//! Deletes old rows in short transactions of a few thousand rows.
 
 use super::connection::WriteConnection;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
-/// The words of the index's own condition, so that it is used.
+/// Repeats the condition of the partial index, so that it is used.
 pub(super) const PRUNE_INVOICES: &str = "
     DELETE FROM invoices
      WHERE id IN (SELECT id FROM invoices INDEXED BY invoices_ended
@@ -20,15 +20,16 @@ pub(super) const PRUNE_TRANSACTIONS: &str = "
                 WHERE invoice_id IS NULL AND seen_at < ?1
                 ORDER BY seen_at LIMIT ?2)";
 
-/// The first event that is too young, or the place beyond this turn; never past the place after
-/// what every consumer that is not switched off has acknowledged.
+/// The first event that is too young, or the limit of this run; never beyond what every consumer
+/// that is not switched off has acknowledged.
 const FLOOR: &str = "
     SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers WHERE name IS NOT ?3),
                                    first.seq))
       FROM (SELECT coalesce(min(CASE WHEN created_at >= ?1 THEN seq END), max(seq) + 1) AS seq
               FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)) AS first";
 
-/// The floor waits for each consumer's place, so that of one that is switched off goes ahead of it.
+/// The floor waits for each consumer's position, so that of a consumer that is switched off is
+/// moved ahead.
 const PASS_OVER: &str = "
     UPDATE consumers SET acked_seq = ?2 - 1 WHERE name = ?1 AND acked_seq < ?2 - 1";
 
@@ -52,7 +53,8 @@ pub(super) async fn prune_outbox(
             .bind(floor)
             .execute(&mut *connection)
             .await?;
-        // A new consumer stands below what was deleted before it came: the floor never falls.
+        // A new consumer starts below events that were deleted before it was created; the floor
+        // never falls.
         sqlx::query(
             "UPDATE meta SET value = ?1
               WHERE key = 'outbox_floor' AND CAST(value AS INTEGER) < CAST(?1 AS INTEGER)",
@@ -86,7 +88,7 @@ pub(super) async fn prune_invoices(
     Ok(deleted)
 }
 
-/// The floor rises first: a trigger lets nothing above it go.
+/// The floor rises first: a trigger forbids the deletion of anything above it.
 pub(super) async fn prune_transactions(
     writer: &mut WriteConnection,
     before: UnixMillis,

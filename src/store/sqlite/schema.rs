@@ -14,18 +14,19 @@ use super::path;
 use crate::domain::time::UnixMillis;
 use crate::store::{Migrated, StoreError};
 
-/// The schema's versions, in order; version n is the first n of them. A released one never changes:
-/// databases out there were made by it.
+/// The migrations, in order; version n of the schema is the result of the first n. A released one
+/// never changes, because existing databases were created by it.
 pub const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_invoices_and_outbox.sql"),
     include_str!("../../../migrations/sqlite/0002_facts_and_transactions.sql"),
 ];
 
-/// The versions of SQLite whose WAL reset can corrupt a file: 3.7.0 to 3.51.2.
+/// The first version of SQLite without the WAL reset bug that can corrupt a file (3.7.0 to 3.51.2).
 const FIRST_SOUND_SQLITE: &str = "3.51.3";
 
-/// Makes the database or brings it up to date, and finds out whether it was put back from an older
-/// copy. One transaction a version: a kill leaves the version before or the one after.
+/// Creates or upgrades the database, and detects whether it was restored from an older copy. One
+/// transaction per version: if the process is killed, the version is the one before or the one
+/// after.
 ///
 /// # Errors
 /// `Unusable` for a file that is not ours or newer than this program.
@@ -33,10 +34,10 @@ pub async fn migrate(path: &Path, now: UnixMillis) -> Result<Migrated, StoreErro
     migrate_by(path, MIGRATIONS, now).await
 }
 
-/// As `migrate`, to the last of `migrations`: so tests upgrade data before there is a reason to.
+/// Like `migrate`, with the given migrations, so that tests can upgrade data.
 ///
 /// # Errors
-/// As `migrate`.
+/// Like `migrate`.
 pub async fn migrate_by(
     path: &Path,
     migrations: &[&'static str],
@@ -128,9 +129,9 @@ async fn require_sound_sqlite(connection: &mut SqliteConnection) -> Result<(), S
     Ok(())
 }
 
-/// The epoch: made with the database, and made anew when the file was read back from a text dump or
-/// the side file shows that it was put back. A new epoch goes on above every number that was ever
-/// given out.
+/// The epoch. It is created with the database, and replaced when the file was read back from a text
+/// dump or the side file shows that it was restored. A new epoch continues above every number ever
+/// assigned.
 async fn settle_epoch(
     connection: &mut SqliteConnection,
     path: &Path,
@@ -146,7 +147,8 @@ async fn settle_epoch(
     let side = high_water::read(path)?;
     let put_back = match &known {
         Some(epoch) => is_read_back || high_water::is_put_back(epoch, own_seq, side.as_ref()),
-        // A new database where a used one was: nothing of it is left, not even its numbers.
+        // A new database in place of a used one: nothing of the old one is left, not even its
+        // numbers.
         None => side.as_ref().is_some_and(|side| side.seq > 0),
     };
     let is_new = known.is_none();
@@ -154,7 +156,7 @@ async fn settle_epoch(
         Some(epoch) if !put_back => epoch,
         Some(_) | None => Uuid::new_v4().to_string(),
     };
-    // Written even if it stays the same: a file that cannot be written is found out here.
+    // Written even if it stays the same, to detect a file that cannot be written.
     let keep = if is_new {
         "INSERT INTO meta (key, value) VALUES ('epoch', ?1)"
     } else {
@@ -169,7 +171,7 @@ async fn settle_epoch(
         go_on_above(connection, floor).await?;
     }
     let seq = highest_seq(connection).await?;
-    // While nobody else can commit: what another program notes of its own commit comes after this.
+    // No other process can commit meanwhile: another program records its own commits after this.
     high_water::put(
         path,
         &HighWater {
@@ -181,7 +183,7 @@ async fn settle_epoch(
     Ok((epoch, put_back))
 }
 
-/// Makes the epoch anew; the next seq lies above `floor`.
+/// Begins a new epoch; the next seq is above `floor`.
 pub(super) async fn begin_epoch(
     connection: &mut SqliteConnection,
     epoch: &str,
@@ -195,7 +197,7 @@ pub(super) async fn begin_epoch(
 }
 
 async fn go_on_above(connection: &mut SqliteConnection, floor: i64) -> Result<(), StoreError> {
-    // AUTOINCREMENT keeps its counter in a table that may be written.
+    // AUTOINCREMENT keeps its counter in a table that can be written.
     sqlx::query("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
         .execute(&mut *connection)
         .await?;
@@ -206,7 +208,7 @@ async fn go_on_above(connection: &mut SqliteConnection, floor: i64) -> Result<()
     Ok(())
 }
 
-/// The highest seq ever given out, 0 before the first.
+/// The highest seq ever assigned, 0 before the first.
 pub(super) async fn highest_seq(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0)",

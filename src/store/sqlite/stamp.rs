@@ -1,5 +1,6 @@
-//! Whether anybody wrote, told by the looks of the `-wal` file: every commit writes to it. A glance
-//! at a file costs a hundredth of a question to the database, and an idle daemon glances all day.
+//! Detects writes by other processes from the metadata of the `-wal` file, since every commit
+//! writes to it. Reading metadata costs a hundredth of a query, and an idle daemon checks all the
+//! time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,20 +11,20 @@ use tokio::time::Instant;
 
 use super::path::beside;
 
-/// Two writes within the clock's granularity look the same: a file is believed to be unchanged only
-/// when it was at rest for longer.
+/// Two writes within the clock's granularity leave the same metadata: a file counts as unchanged
+/// only after it was unmodified for longer than this.
 const AT_REST: Duration = Duration::from_secs(1);
-/// The database itself is asked at least this often.
+/// The database itself is queried at least this often.
 const TRUSTED_FOR: Duration = Duration::from_secs(10);
 
-/// How the file looks from outside.
+/// The file's metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     length: u64,
     modified: SystemTime,
 }
 
-/// The last answer of the database, and how the file looked before it was asked.
+/// The last answer of the database, and the metadata before the query.
 pub(super) struct LastAnswer {
     wal: PathBuf,
     known: Mutex<Option<(Stamp, i64, Instant)>>,
@@ -37,7 +38,7 @@ impl LastAnswer {
         }
     }
 
-    /// The file as it is now; None when there is none or it was written to lately.
+    /// The current metadata; None if there is no file or it was modified recently.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         let file = fs::metadata(&self.wal).ok()?;
         let modified = file.modified().ok()?;
@@ -48,7 +49,7 @@ impl LastAnswer {
         })
     }
 
-    /// The answer that still holds if the file looks like this.
+    /// The answer that is still valid for this metadata.
     pub(super) fn at(&self, stamp: Option<Stamp>) -> Option<i64> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (then, answer, asked_at) = (*known)?;
@@ -56,7 +57,7 @@ impl LastAnswer {
         holds.then_some(answer)
     }
 
-    /// Takes note of an answer given after the file looked like this.
+    /// Records an answer given after the metadata was read.
     pub(super) fn note(&self, stamp: Option<Stamp>, answer: i64) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         *known = stamp.map(|stamp| (stamp, answer, Instant::now()));

@@ -1,58 +1,60 @@
-//! Transactions: written with the decision that they led to, or kept until an invoice with their label
-//! comes.
+//! Transactions: written with the decision that they caused, or kept until an invoice with their
+//! label is inserted.
+
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, SqlitePool};
 
 use super::accounts;
-use super::batch::{JsonRows, transaction_cells};
+use super::batch::JsonRows;
 use super::connection::WriteConnection;
 use super::row::{Cells, invoice, packed_invoice, transaction};
+use super::transaction_columns::{OWNER, Owned, TransactionColumn};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::{SeenTransaction, StoreError};
 
-/// A transaction and whose it is.
-pub(super) struct Owned<'a> {
-    pub(super) account: &'a AccountName,
-    /// None: no invoice has its label.
-    pub(super) invoice: Option<InvoiceId>,
-    pub(super) transaction: &'a Transaction,
-}
+/// Updates existing transactions. A transaction stays with the invoice that has it.
+static UPDATE: LazyLock<String> = LazyLock::new(|| {
+    let mut sets = vec!["daemon_writes = daemon_writes + 1".to_owned()];
+    for (cell, column) in TransactionColumn::all().enumerate() {
+        let name = column.name;
+        if name == OWNER {
+            sets.push(format!("{name} = coalesce({name}, new.value ->> {cell})"));
+        } else if !column.is_key {
+            sets.push(format!("{name} = new.value ->> {cell}"));
+        }
+    }
+    format!(
+        "UPDATE transactions SET {} FROM jsonb_each(?1) AS new WHERE {}",
+        sets.join(", "),
+        same_key()
+    )
+});
 
-/// What is there already. An invoice that has it keeps it.
-const UPDATE: &str = "
-    UPDATE transactions
-       SET invoice_id    = coalesce(invoice_id, new.value ->> 3),
-           external_id   = new.value ->> 4,
-           amount        = new.value ->> 5,
-           currency      = new.value ->> 6,
-           is_net        = new.value ->> 7,
-           status        = new.value ->> 8,
-           happened_at   = new.value ->> 9,
-           daemon_writes = daemon_writes + 1
-      FROM jsonb_each(?1) AS new
-     WHERE account = new.value ->> 0 AND transaction_id = new.value ->> 1
-       AND direction = new.value ->> 2";
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let names: Vec<&str> = TransactionColumn::all().map(|column| column.name).collect();
+    let cells = (0..names.len()).map(|cell| format!("new.value ->> {cell}"));
+    format!(
+        "INSERT INTO transactions ({}, seen_at, daemon_writes)
+         SELECT {}, ?2, 1 FROM jsonb_each(?1) AS new
+          WHERE NOT EXISTS (SELECT 1 FROM transactions WHERE {})
+          ORDER BY new.key",
+        names.join(", "),
+        cells.collect::<Vec<_>>().join(", "),
+        same_key()
+    )
+});
 
-const INSERT: &str = "
-    INSERT INTO transactions (account, transaction_id, direction, invoice_id, external_id, amount,
-                              currency, is_net, status, happened_at, seen_at, daemon_writes)
-    SELECT new.value ->> 0, new.value ->> 1, new.value ->> 2, new.value ->> 3, new.value ->> 4,
-           new.value ->> 5, new.value ->> 6, new.value ->> 7, new.value ->> 8, new.value ->> 9, ?2, 1
-      FROM jsonb_each(?1) AS new
-     WHERE NOT EXISTS (SELECT 1 FROM transactions
-                        WHERE account = new.value ->> 0 AND transaction_id = new.value ->> 1
-                          AND direction = new.value ->> 2)
-     ORDER BY new.key";
-
-/// The columns that `row::transaction` reads.
-macro_rules! columns {
-    () => {
-        "transaction_id, direction, external_id, amount, currency, is_net, status, happened_at"
-    };
+fn same_key() -> String {
+    let keys = TransactionColumn::all().enumerate();
+    let same = keys
+        .filter(|(_, column)| column.is_key)
+        .map(|(cell, column)| format!("transactions.{} = new.value ->> {cell}", column.name));
+    same.collect::<Vec<_>>().join(" AND ")
 }
 
 /// A refund may bear no label, but the id of its payment.
@@ -63,19 +65,20 @@ const OF_NOBODY: &str = concat!(
              ON account = ?1 AND external_id = label.value
           WHERE invoice_id IS NULL)
      SELECT ",
-    columns!(),
-    " FROM (SELECT DISTINCT id FROM labelled) AS told CROSS JOIN transactions
+    transaction_columns!(),
+    "seen_at FROM (SELECT DISTINCT id FROM labelled) AS told CROSS JOIN transactions
         ON account = ?1 AND transaction_id = told.id
      WHERE invoice_id IS NULL ORDER BY happened_at, transaction_id, direction"
 );
 
 const OF_INVOICE: &str = concat!(
     "SELECT ",
-    columns!(),
-    ", seen_at FROM transactions WHERE invoice_id = ?1 ORDER BY happened_at, transaction_id"
+    transaction_columns!(),
+    "seen_at FROM transactions WHERE invoice_id = ?1 ORDER BY happened_at, transaction_id"
 );
 
-/// `[transaction id, label]` each. A label goes before the payment of the same id.
+/// Each value is `[transaction id, label]`. A label takes precedence over the payment of the same
+/// id.
 const OWNERS: &str = concat!(
     "WITH told (place, transaction_id, label) AS MATERIALIZED (
          SELECT key, value ->> 0, value ->> 1 FROM json_each(?2)),
@@ -107,12 +110,15 @@ pub(super) async fn write(
     }
     let mut rows = JsonRows::new();
     for owned in transactions {
-        let (account, invoice) = (owned.account, owned.invoice);
-        rows.push(|rows| transaction_cells(rows, account, invoice, owned.transaction));
+        rows.push(|rows| {
+            for column in TransactionColumn::all() {
+                (column.write)(rows, owned);
+            }
+        });
     }
     let rows = rows.finish();
-    for statement in [UPDATE, INSERT] {
-        sqlx::query(statement)
+    for statement in [&UPDATE, &INSERT] {
+        sqlx::query(statement.as_str())
             .bind(&rows)
             .bind(now.0)
             .execute(&mut *connection)
@@ -121,14 +127,14 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Where reading an account's ledger goes on.
+/// Where reading an account's ledger continues.
 pub(super) struct LedgerPlace<'a> {
     pub(super) account: &'a AccountName,
     pub(super) provider: &'a str,
     pub(super) place: &'a str,
 }
 
-/// Keeps transactions that no invoice explains, and the place behind them.
+/// Stores transactions that match no invoice, and the position after them.
 pub(super) async fn keep(
     writer: &mut WriteConnection,
     ledger: &LedgerPlace<'_>,
@@ -156,7 +162,7 @@ pub(super) async fn keep(
     writer.commit().await
 }
 
-/// The invoices that transactions belong to, each with its transaction's index.
+/// The invoices that transactions belong to, each with the index of its transaction.
 pub(super) async fn owners(
     readers: &SqlitePool,
     account: &AccountName,

@@ -1,10 +1,10 @@
-//! Notices that another process wrote, within milliseconds and without asking all the time.
+//! Notices writes by other processes within milliseconds, without polling all the time.
 //!
-//! The library tells nobody. But every commit writes the `-wal` file, and one that holds events is
-//! followed by the high-water mark: the kernel tells of both. The mark means that there is something
-//! to read now. A write to the `-wal` comes a moment before its commit can be read, and most hold no
-//! event: looks follow it, ever further apart. Where the kernel tells nothing, such looks are all
-//! there is.
+//! SQLite offers no notification. But every commit writes the `-wal` file, and a commit with events
+//! is followed by the high-water mark, and the kernel reports both. A change of the mark means that
+//! there is something to read now. A write to the `-wal` comes a moment before its commit can be
+//! read, and most contain no event: it is followed by checks at growing intervals. Where the kernel
+//! reports nothing, these checks are all there is.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use self::signs::InotifySigns as FileSigns;
 use self::signs::NoSigns as FileSigns;
 use crate::store::ChangeWatch;
 
-/// Least time between two looks: what comes in a burst is read together.
+/// Minimum time between two checks: a burst of writes is read together.
 const BREATH: Duration = Duration::from_millis(1);
-/// First wait after a write; each further one is twice as long.
+/// First delay after a write; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(15);
-/// Longest wait where the kernel tells of writes.
+/// Maximum delay where the kernel reports writes.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// Longest wait where it does not.
+/// Maximum delay where it does not.
 const LONGEST_WAIT_BLIND: Duration = Duration::from_millis(200);
 
 /// A watch on a database. It never touches the database's own files.
@@ -53,8 +53,8 @@ impl ChangeWatch for FileWatch {
         let Some(signs) = &mut self.signs else {
             return sleep(LONGEST_WAIT_BLIND).await;
         };
-        let next_look = sleep(self.wait);
-        tokio::pin!(next_look);
+        let next_check = sleep(self.wait);
+        tokio::pin!(next_check);
         loop {
             tokio::select! {
                 sign = signs.next() => match sign {
@@ -64,13 +64,13 @@ impl ChangeWatch for FileWatch {
                     }
                     Sign::Written => {
                         let soon = sleep(FIRST_WAIT).deadline();
-                        if soon < next_look.deadline() {
-                            next_look.as_mut().reset(soon);
+                        if soon < next_check.deadline() {
+                            next_check.as_mut().reset(soon);
                             self.wait = FIRST_WAIT;
                         }
                     }
                 },
-                () = &mut next_look => {
+                () = &mut next_check => {
                     self.wait = (self.wait * 2).min(LONGEST_WAIT);
                     return;
                 }
@@ -79,12 +79,12 @@ impl ChangeWatch for FileWatch {
     }
 }
 
-/// What the kernel told.
+/// A report of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
     /// Events were committed.
     Marked,
-    /// Something is being written.
+    /// A write is in progress.
     Written,
 }
 
@@ -99,10 +99,10 @@ mod signs {
 
     use super::Sign;
 
-    /// Bytes for the kernel's messages: some dozens of them.
+    /// Buffer for the kernel's messages: some dozens of them.
     const BUFFER_BYTES: usize = 4096;
 
-    /// What the kernel tells of the database's folder.
+    /// The kernel's reports about the database's directory.
     pub(super) struct InotifySigns {
         events: EventStream<[u8; BUFFER_BYTES]>,
         wal: OsString,
@@ -154,7 +154,7 @@ mod signs {
 
     use super::Sign;
 
-    /// Nothing is told here.
+    /// For systems without such reports.
     pub(super) struct NoSigns;
 
     impl NoSigns {
@@ -193,7 +193,7 @@ mod tests {
         watch.wait = LONGEST_WAIT;
         std::fs::write(folder.path().join("a.db-wal"), "y").unwrap();
         watch.changed().await;
-        // The look came soon after the write: the wait had begun anew.
+        // The check came soon after the write, which reset the delay.
         assert_eq!(watch.wait, FIRST_WAIT * 2);
     }
 }

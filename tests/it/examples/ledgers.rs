@@ -46,9 +46,9 @@ async fn the_bot_for_stars_approves_what_waits_and_credits_once_what_the_ledger_
     let shop = shop("provider = \"telegram-stars\"").await;
     let _daemon = daemon(&shop);
     let script = format!("{EXAMPLES}/stars.py");
-    let start = || Bot::start(&shop, &["python3", &script], &["shop.db", "default"]);
+    let open = || Bot::start(&shop, &["python3", &script], &["shop.db", "default"]);
     let bank = shop.folder.path().join("shop.db");
-    let mut bot = start();
+    let mut bot = open();
     // An update that Telegram sends twice is the same order.
     for _ in 0..2 {
         bot.type_in("42 1 /buy 6").await;
@@ -63,7 +63,7 @@ async fn the_bot_for_stars_approves_what_waits_and_credits_once_what_the_ledger_
     let id = pay(&shop, stars, "EGGS-42-1", "60");
     shop.until("SELECT status FROM invoices", "paid").await;
 
-    let mut bot = start();
+    let mut bot = open();
     assert_eq!(bot.line().await, "to 42: payment.paid EGGS-42-1");
     bot.type_in("42 1 checkout").await;
     assert_eq!(
@@ -76,8 +76,8 @@ async fn the_bot_for_stars_approves_what_waits_and_credits_once_what_the_ledger_
 
     // Every event once more, and the Stars go back.
     shop.execute("DELETE FROM consumers").await;
-    let mut bot = start();
-    let back = NewTransaction {
+    let mut bot = open();
+    let refund = NewTransaction {
         is_out: true,
         transaction_id: Some(id),
         ..NewTransaction::default()
@@ -86,9 +86,21 @@ async fn the_bot_for_stars_approves_what_waits_and_credits_once_what_the_ledger_
         .await;
     shop.until(acknowledged, "1").await;
     assert_eq!(ask(&bank, "SELECT eggs FROM customers").await, "6");
-    shop.world.add_transaction(stars, &back).unwrap();
+    shop.world.add_transaction(stars, &refund).unwrap();
     assert_eq!(bot.line().await, "to 42: payment.refunded EGGS-42-1");
     assert_eq!(ask(&bank, "SELECT eggs FROM customers").await, "0");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the browser of a donor")]
+fn browser() -> reqwest::Client {
+    // Chosen before by another test of this binary, or now.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_mins(1))
+        .build()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,14 +117,7 @@ async fn the_page_for_donations_leads_to_a_link_and_thanks_once_for_what_arrived
     let mut page = Bot::start(&shop, &["python3", &script], &arguments);
     let listening = page.line().await;
     let address = listening.strip_prefix("listening on ").unwrap().to_owned();
-    // Chosen before by a test of this binary, or now.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_mins(1))
-        .build()
-        .unwrap();
+    let client = browser();
     let post = async |body: &'static str| {
         let request = client.post(format!("{address}/donate")).body(body);
         request.send().await.unwrap()

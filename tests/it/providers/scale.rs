@@ -45,8 +45,10 @@ async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() 
 /// A shop whose invoices are polled once within the test.
 async fn patient_shop(subject: &Subject) -> Shop {
     let mut shop = subject.shop().await;
+    let alone = format!("\"{}\"\nlist_bytes_per_second = 0\n", subject.provider);
     shop.settings = shop
         .settings
+        .replace(&format!("\"{}\"\n", subject.provider), &alone)
         .replace("min_interval = \"100ms\"", "min_interval = \"10m\"")
         .replace("max_interval = \"200ms\"", "max_interval = \"10m\"");
     shop

@@ -68,7 +68,7 @@ impl Story {
             };
             let mut decision = decide(&invoice, "walletpay", observation);
             let cadence = self.world.lock().nature.cadence.clone();
-            let next = cadence.next_look(&decision.row, self.clock.now(), 0.5);
+            let next = cadence.next_poll(&decision.row, self.clock.now(), 0.5);
             decision.row.schedule.next_poll_at = next;
             let decisions = [decision];
             let written = wait_for(store.commit(&decisions, self.clock.now())).unwrap();

@@ -13,7 +13,7 @@ const LIST: Shapes = Shapes {
     ..AUTO
 };
 
-/// `count` entries that no page showed yet, inserted a second apart.
+/// `count` entries that no page showed yet, inserted one second apart.
 fn guessed(count: u32) -> Vec<Candidate> {
     let newest = 1_800_000_000_000;
     (0..count)
@@ -25,7 +25,7 @@ fn guessed(count: u32) -> Vec<Candidate> {
         .collect()
 }
 
-/// As `guessed`, shown by a page, each `apart` places from the one before.
+/// Like `guessed`, but shown by a page, each `apart` positions after the previous one.
 fn shown(count: u32, apart: u64) -> Vec<Candidate> {
     let mut entries = guessed(count);
     for (n, entry) in entries.iter_mut().enumerate() {
@@ -35,7 +35,7 @@ fn shown(count: u32, apart: u64) -> Vec<Candidate> {
 }
 
 fn plan(shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
-    plan_after(Count::NotAsked, shapes, total, entries)
+    plan_after(Count::NotRequested, shapes, total, entries)
 }
 
 fn plan_after(count: Count, shapes: Shapes, total: u64, entries: &[Candidate]) -> Planned {
@@ -52,7 +52,7 @@ fn plan_after(count: Count, shapes: Shapes, total: u64, entries: &[Candidate]) -
     outlook.plan(&due, &|slot| entries.get(slot as usize).copied())
 }
 
-/// Fetches and pages of a plan; every entry is covered once.
+/// Number of fetches and of pages in a plan; checks that every entry is covered once.
 fn shape(planned: &Planned) -> (usize, usize) {
     let mut covered = HashSet::new();
     let (mut fetches, mut pages) = (0, 0);
@@ -104,7 +104,7 @@ fn where_requests_are_few_a_few_far_apart_share_a_page() {
             shapes: AUTO,
             item_bytes: 400,
             request_bytes,
-            count: Count::NotAsked,
+            count: Count::NotRequested,
         };
         shape(&outlook.plan(&due, &|slot| entries.get(slot as usize).copied()))
     };
@@ -139,7 +139,7 @@ fn many_whose_places_nobody_knows_are_looked_for_by_a_sweep() {
     assert!(unknown_length.requests.is_empty(), "the count comes first");
     let uncounted = plan(AUTO, 1000, &entries);
     assert!(uncounted.needs_count, "pages alone do not show the end");
-    let planned = plan_after(Count::Told, AUTO, 1000, &entries);
+    let planned = plan_after(Count::Known, AUTO, 1000, &entries);
     assert_eq!(shape(&planned), (0, 0));
     let sweep = planned.sweep.unwrap();
     assert_eq!((sweep.from, sweep.to, sweep.end), (0, 1000, 1000));
@@ -188,7 +188,7 @@ fn what_only_the_list_tells_is_swept_for_or_waits() {
     let mut entries = guessed(1);
     entries[0].by = By::Page;
     entries[0].place = Place::Elsewhere;
-    let planned = plan_after(Count::Told, AUTO, 30_000, &entries);
+    let planned = plan_after(Count::Known, AUTO, 30_000, &entries);
     assert_eq!(shape(&planned), (0, 0));
     assert_eq!(planned.sweep.unwrap().members, [0]);
     let without_pages = Shapes {

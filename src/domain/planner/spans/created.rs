@@ -1,37 +1,37 @@
-//! Which spans of creation show several of those that are due on one page.
+//! Selects spans of creation time of which one page shows several due entries.
 //!
-//! Where an order stands in the list is known by when it was made; how many others were made in a
-//! span is learned from the pages. A page is read only where it is expected to take the place of
-//! several single polls, and more pages only as long as those before were worth it: so all in all
-//! hardly ever more requests than single polls.
+//! Positions in the list follow from creation times; how many other orders were created in a span
+//! is learned from the pages. A page is read only where it is expected to replace several single
+//! polls, and further pages only as long as the previous ones were worth it. So the total is hardly
+//! ever above the number of single polls.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::domain::time::UnixMillis;
 
-/// An invoice may be inserted so long after its order was made, or before.
+/// An invoice may be inserted this long after its order was created, or before.
 const BEFORE: Duration = Duration::from_mins(2);
 const AFTER: Duration = Duration::from_mins(1);
-/// Of an order that is known by its external id alone, even less is known.
+/// The same for an order known only by its external id, where less is known.
 const FOLLOWED_BEFORE: Duration = Duration::from_hours(2);
-/// A search is not begun anew for what the last one read up to here.
+/// A new search begins this long before the end of the last one.
 const OVERLAP: Duration = Duration::from_mins(1);
 
-/// An entry that is due, and when its row was inserted.
+/// A due entry and when its row was inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreatedCandidate {
     /// The entry.
     pub slot: u32,
-    /// When.
+    /// When its row was inserted.
     pub created_at: UnixMillis,
 }
 
-/// Entries that a reading should have shown and did not.
+/// Entries that a reading should have shown but did not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missed(pub Vec<u32>);
 
-/// A span with those that it is read for.
+/// A span with the entries that it is read for.
 #[derive(Debug)]
 struct CreatedSpan {
     from: UnixMillis,
@@ -39,20 +39,20 @@ struct CreatedSpan {
     members: Vec<u32>,
 }
 
-/// The readings of orders by their creation.
+/// Readings of orders by creation time.
 #[derive(Debug)]
 pub(super) struct CreatedSpans {
     page_limit: u64,
-    /// Fewest that a page is read for.
+    /// Minimum number of entries for which a page is read.
     least: usize,
     planned: VecDeque<CreatedSpan>,
-    /// Whom the reading under way is for and has not shown yet.
+    /// Entries of the reading in progress that were not shown yet.
     left: HashSet<u32>,
-    /// How many it has polled.
+    /// Number of entries that it has polled.
     polled: usize,
-    /// Orders seen in spans that were read, and how long those were.
+    /// Orders seen in the spans that were read, and the length of those spans.
     density: Option<(u64, Duration)>,
-    /// The earliest moment that an order which is looked for may have been made.
+    /// The earliest creation time of an order that is searched for.
     follows_since: Option<UnixMillis>,
     followed: Option<(UnixMillis, UnixMillis)>,
 }
@@ -71,7 +71,7 @@ impl CreatedSpans {
         }
     }
 
-    /// Plans anew. Returns those that no page is planned for, in their order.
+    /// Plans again. Returns the entries that no page is planned for, in their order.
     pub(super) fn plan(&mut self, due: &[CreatedCandidate], is_usable: bool) -> Vec<u32> {
         self.planned.clear();
         let others = || due.iter().filter(|one| !self.left.contains(&one.slot));
@@ -103,8 +103,8 @@ impl CreatedSpans {
         slots.filter(is_left).collect()
     }
 
-    /// How many of the first ones go together: as many as stand on one page, else all of them, where
-    /// they are at least twice as many as their pages.
+    /// How many of the first entries form a group: as many as fit on one page, or all of them if
+    /// there are at least twice as many entries as pages.
     fn size_of_group(&self, by_time: &[CreatedCandidate]) -> usize {
         let pages = |size: usize| {
             let span = by_time[size - 1].created_at.since(by_time[0].created_at);
@@ -119,7 +119,8 @@ impl CreatedSpans {
         }
     }
 
-    /// Orders expected in a span so long; none of others' where nothing was learned.
+    /// Number of orders expected in a span of this length; before anything was learned, only our
+    /// own.
     fn items_within(&self, span: Duration) -> u64 {
         let Some((items, read)) = self.density else {
             return 0;
@@ -128,7 +129,7 @@ impl CreatedSpans {
         u64::try_from(items).unwrap_or(u64::MAX)
     }
 
-    /// Orders made since then are looked for; None = none are.
+    /// Sets the earliest creation time of orders to search for; None = no search.
     pub(super) fn follow(&mut self, since: Option<UnixMillis>) {
         self.follows_since = since.map(|since| since.minus(FOLLOWED_BEFORE));
     }
@@ -160,8 +161,8 @@ impl CreatedSpans {
         Some((super::SpanWhy::Due, span.from, Some(span.until)))
     }
 
-    /// A page has shown these, and so many others beside that it polled as well. Returns whether the
-    /// reading has brought what it was for, or is worth no further page.
+    /// Records the entries that a page showed, and the number of entries it polled. Returns whether
+    /// the reading has shown everything it was for, or is not worth another page.
     pub(super) fn learn(&mut self, slots: &[u32], polled: usize, pages: u32) -> bool {
         for slot in slots {
             self.left.remove(slot);
@@ -171,7 +172,7 @@ impl CreatedSpans {
         self.left.is_empty() || !next_is_worth_it
     }
 
-    /// The reading is over.
+    /// Ends the reading.
     pub(super) fn conclude(&mut self) -> Missed {
         let mut missed: Vec<u32> = self.left.drain().collect();
         missed.sort_unstable();
@@ -184,7 +185,7 @@ impl CreatedSpans {
         self.followed = Some((earliest, through));
     }
 
-    /// A span so long was read. What was learned before counts half.
+    /// Records the number of items in a span. Earlier measurements count half.
     pub(super) fn learn_density(&mut self, span: Duration, items: u64) {
         let (known, within) = self.density.unwrap_or_default();
         let span = span.max(Duration::from_secs(1));

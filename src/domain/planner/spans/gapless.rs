@@ -1,37 +1,37 @@
-//! A stretch of time that was read without a gap, reading after reading.
+//! A range of time that consecutive readings have covered without a gap.
 
 use std::time::Duration;
 
-use super::SpanMoment;
+use super::request::SpanMoment;
 use crate::domain::time::UnixMillis;
 
-/// Each reading begins so long before the moment to which the last one counts: clocks differ, and a list
-/// may show a moment late.
+/// Each reading begins this long before the moment that the last one reached: clocks differ, and a
+/// list may show an order late.
 const OVERLAP: Duration = Duration::from_mins(1);
-/// Some begin so long before, since a list may be later than that.
+/// Some readings begin this long before, since a list may be even later.
 const DEEP_OVERLAP: Duration = Duration::from_hours(1);
 const DEEP_EVERY: Duration = Duration::from_mins(15);
-/// What happened within so long of a moment may bear a time before it.
+/// An order may bear a time up to this long before it happened.
 const MARGIN: Duration = Duration::from_mins(1);
-/// A gap that is longer is not made up for: the stretch begins anew.
+/// A longer gap is not filled; the range starts over.
 const LONGEST_GAP: Duration = Duration::from_hours(24);
-/// Refunds that have not come to their end are read again for so long.
+/// Pending refunds are read again for this long.
 const LONGEST_HOLD: Duration = Duration::from_hours(7 * 24);
 
-/// What readings showed whole, by the provider's clock.
+/// The range that readings covered completely, by the provider's clock.
 #[derive(Debug, Default)]
 pub(super) struct GaplessSpan {
-    /// From and through; None = nothing yet.
+    /// Start and end; None = nothing yet.
     read: Option<(UnixMillis, UnixMillis)>,
-    /// When the last reading was begun, by the monotonic clock.
+    /// Start of the last reading, by the monotonic clock.
     read_at: Option<Duration>,
     deep_at: Option<Duration>,
-    /// Pages of the last usual reading.
+    /// Number of pages of the last normal reading.
     pages: u32,
 }
 
 impl GaplessSpan {
-    /// As `to_text` wrote it; nothing, when it is of another form.
+    /// Parses the output of `to_text`; any other text counts as nothing.
     pub(super) fn parse(text: &str) -> Self {
         let read = text.split_once(' ').and_then(|(from, through)| {
             let from = from.parse().ok()?;
@@ -49,13 +49,13 @@ impl GaplessSpan {
         Some(format!("{} {}", from.0, through.0))
     }
 
-    /// Whether what happened since `moment` is within it.
+    /// Whether everything since `moment` was covered.
     pub(super) fn reaches(&self, moment: UnixMillis) -> bool {
         self.read
             .is_some_and(|(from, _)| from.plus(MARGIN) <= moment)
     }
 
-    /// Whether what happened since `moment` is within the next reading.
+    /// Whether the next reading covers everything since `moment`.
     pub(super) fn will_reach(&self, moment: UnixMillis, now: SpanMoment) -> bool {
         self.next_from(now).plus(MARGIN) <= moment
     }
@@ -68,10 +68,10 @@ impl GaplessSpan {
         self.pages
     }
 
-    /// Where the next reading begins.
+    /// Start of the next reading.
     pub(super) fn next_from(&self, now: SpanMoment) -> UnixMillis {
         let last = self.read.map(|(_, through)| through);
-        // One that lies ahead was written down before the clock went back.
+        // A time in the future was recorded before the clock was set back.
         let last = last.filter(|through| now.theirs.since(*through) <= LONGEST_GAP);
         let through = last.unwrap_or(now.theirs).min(now.theirs);
         let is_deep = self
@@ -80,8 +80,8 @@ impl GaplessSpan {
         through.minus(if is_deep { DEEP_OVERLAP } else { OVERLAP })
     }
 
-    /// A complete reading since `from` was begun at `began`. What has not come to its end since
-    /// `unsettled_since` is read again.
+    /// Records a complete reading from `from` on that began at `began`. Orders pending since
+    /// `unsettled_since` are read again.
     pub(super) fn learn(
         &mut self,
         from: UnixMillis,
@@ -100,7 +100,7 @@ impl GaplessSpan {
         let from = if is_gapless { before.min(from) } else { from };
         self.read = Some((from.min(through), through));
         self.read_at = Some(began.at);
-        // The next ones are as short as the usual ones.
+        // The next readings are as short as normal ones.
         if !is_deep || self.pages == 0 {
             self.pages = pages;
         }

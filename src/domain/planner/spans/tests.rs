@@ -1,4 +1,4 @@
-//! Hours of readings in a few milliseconds: what they cost, and what they stand for.
+//! Simulates hours of readings in a few milliseconds: their cost, and which polls they replace.
 
 use super::*;
 
@@ -23,8 +23,8 @@ fn moment(at: Duration) -> SpanMoment {
     }
 }
 
-/// Lets time go by for so long; each page holds `bytes`, and each reading of payments has `pages`.
-/// Returns the requests made.
+/// Runs for `lasts`; each page holds `bytes`, and each reading of payments has `pages` pages.
+/// Returns the number of requests.
 fn run(planner: &mut SpanPlanner, lasts: Duration, pages: u32, bytes: u64) -> u32 {
     let mut requests = 0;
     let mut read = 0;
@@ -60,7 +60,7 @@ fn readings_beyond_what_is_due_take_half_of_the_requests() {
     let mut planner = SpanPlanner::new(terms(1.0), Duration::ZERO);
     let requests = run(&mut planner, hour, 1, 10_000);
     assert!((1700..=1810).contains(&requests), "{requests}");
-    // A reading of seven pages comes as much more seldom.
+    // A reading of seven pages is made that much less often.
     let mut planner = SpanPlanner::new(terms(1.0), Duration::ZERO);
     let requests = run(&mut planner, hour, 7, 10_000);
     assert!((1700..=1810).contains(&requests), "{requests}");

@@ -1,4 +1,4 @@
-//! When entries are due: a heap of those that rest, a list of those that wait for their turn.
+//! When entries are due: a heap of resting entries, and a list of due ones.
 
 use std::cmp::Reverse;
 
@@ -16,7 +16,7 @@ impl Schedule {
         }
     }
 
-    /// Not due before `due`.
+    /// Rests the entry until `due`.
     pub(in crate::jobs::poll) fn postpone(&mut self, slot: u32, due: Tick) {
         if self.entry(slot).is_none() {
             return;
@@ -31,7 +31,7 @@ impl Schedule {
         }
     }
 
-    /// Due now, whatever was planned.
+    /// Makes the entry due now, whatever its plan.
     pub(in crate::jobs::poll) fn make_due(&mut self, slot: u32) {
         if self.entry(slot).is_some() {
             self.set_state(slot, EntryState::Due);
@@ -45,7 +45,7 @@ impl Schedule {
         }
     }
 
-    /// How many are due at `now`.
+    /// Number of entries due at `now`.
     pub(in crate::jobs::poll) fn count_due(&mut self, now: Tick) -> usize {
         while let Some(&Reverse((at, slot))) = self.resting.peek() {
             if at > now {
@@ -74,7 +74,7 @@ impl Schedule {
         self.counts.due
     }
 
-    /// Those that are due at `now`, in no order.
+    /// The entries due at `now`, in no order.
     pub(in crate::jobs::poll) fn due_slots(&mut self, now: Tick) -> &[u32] {
         self.count_due(now);
         let (entries, free) = (&mut self.entries, &mut self.free);
@@ -89,7 +89,7 @@ impl Schedule {
         &self.listed
     }
 
-    /// When the next entry becomes due, at the earliest.
+    /// The earliest time at which the next entry becomes due.
     pub(in crate::jobs::poll) fn next_due(&self) -> Option<Tick> {
         self.resting.peek().map(|&Reverse((at, _))| at)
     }

@@ -12,77 +12,78 @@ use crate::store::DueRow;
 
 const UNKNOWN: u32 = u32::MAX;
 
-/// What is being done about an entry.
+/// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::jobs::poll) enum EntryState {
-    /// Nobody's: the slot can be used again.
+    /// Unused: the slot can be assigned again.
     Free,
     /// Not due before its time.
     Resting,
-    /// Due, and nothing has been done about it.
+    /// Due, and not yet in hand.
     Due,
-    /// Being polled, or what was observed is being written.
+    /// Being polled, or its observation is being written.
     InHand,
-    /// As `InHand`, of an invoice whose row is not due: a page showed it.
+    /// Like `InHand`, but the invoice's row is not due: a page showed it.
     Borrowed,
 }
 
-/// What may be done about an entry.
+/// Which requests an entry needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::jobs::poll) enum EntryKind {
-    /// It has no order yet: to be created. No page shows it.
+    /// It has no order yet, so one must be created. No page shows it.
     Create,
-    /// Waits for money: a page that shows it open, on the same terms, is a poll and changes nothing.
+    /// Waits for money: a page that shows it open on the same terms is a poll that changes nothing.
     Open,
-    /// Any poll of it writes its row: it has ended, or something about it is unsettled.
+    /// Every poll of it writes its row: it has ended, or something about it is unsettled.
     Row,
-    /// As `Row`, of one that has ended and about which nothing is unsettled.
+    /// Like `Row`, for an invoice that has ended and has nothing unsettled.
     Ended,
-    /// As `Row`, while its order's id is not known: it is found by its external id.
+    /// Like `Row`, while its order's id is not known: it is found by its external id.
     Followed,
 }
 
-/// What polls of an entry came to, and how far the list is believed about it.
+/// The outcome of an entry's polls, and how far the list is trusted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::jobs::poll) enum Trust {
-    /// No poll ever brought an answer, or the last one did not.
+    /// No poll was ever answered, or the last one failed.
     New,
     /// Polled before.
     Known,
     /// Its last polls failed.
     Failing,
-    /// The list does not settle it: a request of its own does.
+    /// The list does not settle it; a request of its own will.
     Doubtful,
     /// A complete reading of the list did not show it.
     Missing,
 }
 
-/// One invoice in the schedule. A million of them must be small.
+/// One invoice in the schedule. Must be small, since there can be a million.
 #[derive(Clone, Debug)]
 pub(in crate::jobs::poll) struct Entry {
     pub(in crate::jobs::poll) id: InvoiceId,
-    /// Fingerprint of what answers name it by.
+    /// Fingerprint of the id that answers contain.
     pub(in crate::jobs::poll) key: u64,
-    /// Fingerprint of what a page must show for nothing to have changed.
+    /// Fingerprint of the terms that a page must show if nothing has changed.
     pub(in crate::jobs::poll) terms: u32,
     position: u32,
     created_s: u32,
     expiry_s: u32,
-    /// When the provider last told of it, in whole seconds; 0 = never.
+    /// When the provider last reported it, in whole seconds; 0 = never.
     known_s: u32,
-    /// So many seconds before, capped, it told the state: since then only that no payment came.
+    /// How many seconds before `known_s`, capped, its state was reported; since then only that no
+    /// payment came.
     unpaid_for_s: u16,
     pub(in crate::jobs::poll) due: Tick,
-    /// The number of the last page that had been begun when it came in.
+    /// Number of the last page begun before the entry was added.
     pub(in crate::jobs::poll) since_page: u32,
-    /// A program asked for a poll: pages from this number on answer it. 0 = none did.
+    /// Nudged: pages from this number on answer it. 0 = not nudged.
     pub(in crate::jobs::poll) nudged_for: u32,
     pub(in crate::jobs::poll) state: EntryState,
     pub(in crate::jobs::poll) kind: EntryKind,
     pub(in crate::jobs::poll) trust: Trust,
-    /// Not where its creation time puts it.
+    /// Not at the position that its creation time implies.
     pub(in crate::jobs::poll) is_misplaced: bool,
-    /// Its slot stands in the heap of resting entries, and in the list of due ones.
+    /// Whether its slot is in the heap of resting entries, and in the list of due ones.
     pub(in crate::jobs::poll) in_heap: bool,
     pub(in crate::jobs::poll) is_listed: bool,
 }
@@ -104,7 +105,7 @@ impl Entry {
             nudged_for: 0,
             state: EntryState::Due,
             kind: kind_of(row),
-            // After an error the next answer is written down, so that the error is gone.
+            // After an error the next answer is written, to clear the error.
             trust: match (row.fails, row.polled_at.is_some() && !row.has_error) {
                 (true, _) => Trust::Failing,
                 (false, true) => Trust::Known,
@@ -116,7 +117,7 @@ impl Entry {
         }
     }
 
-    /// As the planner sees it, where these requests may be made.
+    /// The planner's view of it, where these requests may be made.
     pub(in crate::jobs::poll) fn candidate(&self, shapes: Shapes) -> Candidate {
         let is_settled_alone = matches!(self.trust, Trust::Doubtful | Trust::Missing);
         let by = if self.kind == EntryKind::Create
@@ -144,25 +145,26 @@ impl Entry {
         }
     }
 
-    /// Whether somebody works on it.
+    /// Whether it is in hand.
     pub(in crate::jobs::poll) fn is_in_hand(&self) -> bool {
         matches!(self.state, EntryState::InHand | EntryState::Borrowed)
     }
 
-    /// Whether a page of this number answers its nudge: it was begun after it.
+    /// Whether a page of this number answers its nudge: the page was begun after it.
     pub(in crate::jobs::poll) fn is_answered_by(&self, page: u32) -> bool {
         self.nudged_for <= page
     }
 
-    /// Whether a page that shows it soon will do: it is open, as far as is known, and its time is not
-    /// over.
+    /// Whether it can wait for a page that will show it soon: it is open, as far as is known, and
+    /// not expired.
     pub(in crate::jobs::poll) fn may_be_watched(&self, now: UnixMillis) -> bool {
         self.trust == Trust::Known && self.kind == EntryKind::Open && now < self.expiry()
     }
 
-    /// When it was last seen, where a list of all payments since then tells all that can happen to it:
-    /// it is open, its time is not over and its state was told within `patience`, or it has ended.
-    pub(in crate::jobs::poll) fn told_by_payments_since(
+    /// When it was last seen, if a list of all payments since then shows everything that can happen
+    /// to it: it is open, not expired, and its state was reported within `patience`; or it has
+    /// ended.
+    pub(in crate::jobs::poll) fn covered_by_payments_since(
         &self,
         now: UnixMillis,
         patience: Duration,
@@ -178,13 +180,13 @@ impl Entry {
         (is_told && is_known).then(|| UnixMillis(i64::from(self.known_s) * 1000))
     }
 
-    /// Its state was seen at `now`.
+    /// Records that its state was observed at `now`.
     pub(in crate::jobs::poll) fn note_seen_at(&mut self, now: UnixMillis) {
         self.note_unpaid_at(now);
         self.unpaid_for_s = 0;
     }
 
-    /// No payment of it was seen at `now`.
+    /// Records that it was known to be unpaid at `now`.
     pub(in crate::jobs::poll) fn note_unpaid_at(&mut self, now: UnixMillis) {
         let polled_s = self.known_s.saturating_sub(self.unpaid_for_s.into());
         self.known_s = seconds(now.0);
@@ -195,7 +197,7 @@ impl Entry {
         }
     }
 
-    /// Its place in the list, where a page has shown it.
+    /// Its position in the list, if a page has shown it.
     pub(in crate::jobs::poll) fn position(&self) -> Option<u64> {
         (self.position != UNKNOWN).then_some(self.position.into())
     }

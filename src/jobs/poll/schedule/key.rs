@@ -1,4 +1,4 @@
-//! How entries are found: by fingerprints of what answers name an invoice by, and of its terms.
+//! Finds entries by fingerprints of the ids that answers contain, and of terms.
 
 use std::hash::BuildHasher as _;
 
@@ -8,13 +8,13 @@ use crate::domain::money::canonical;
 use crate::domain::state::Status;
 use crate::store::DueRow;
 
-/// What answers name an invoice by.
+/// The id that identifies an invoice in answers.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(super) enum EntryKey<'a> {
     Order(&'a str),
-    /// Where the order's id is not known.
+    /// If the order's id is not known.
     External(&'a str),
-    /// Where there is no order yet.
+    /// If there is no order yet.
     Row(i64),
 }
 
@@ -24,7 +24,7 @@ impl Schedule {
         self.slot_of_key(self.hash(EntryKey::Order(order)))
     }
 
-    /// The slot that an order of the list belongs to, and the fingerprint of its id.
+    /// The slot that matches an order of the list, and the fingerprint of its id.
     pub(in crate::jobs::poll) fn slot_in_list(
         &self,
         order: &str,
@@ -36,7 +36,7 @@ impl Schedule {
         (by_order.or_else(by_external), hash)
     }
 
-    /// The slot of an invoice, as it was when it was read.
+    /// The slot of an invoice, by the ids that it had when it was read.
     pub(in crate::jobs::poll) fn slot_of(&self, invoice: &Invoice) -> Option<u32> {
         let order = invoice.facts.order_id.as_ref().map(|id| id.0.as_str());
         let key = key(
@@ -67,7 +67,7 @@ impl Schedule {
         self.by_key.find(key, is_it).copied()
     }
 
-    /// A fingerprint of external id and amount: equal by value, equal here.
+    /// A fingerprint of external id and amount; sums equal by value give the same fingerprint.
     pub(in crate::jobs::poll) fn terms(
         &self,
         external_id: Option<&str>,

@@ -1,16 +1,16 @@
-//! The schedule of one account: which invoices are due, and whose turn it is. One small entry for
-//! each invoice whose plan has come.
+//! The schedule of one account: which invoices are due, and in which order they are polled. It has
+//! one small entry for each invoice whose plan has come.
 //!
-//! A page that changes nothing writes no row, so the row's own plan stays in the past; when it was
-//! last shown, and so when it is due again, stands here. Nothing due = nothing here. After a restart
-//! all are simply due again.
+//! A page that changes nothing writes no row, so the row's own plan stays in the past; the entry
+//! holds when the order was last shown, and so when it is due again. Invoices that are not due have
+//! no entry. After a restart all of them are due again.
 //!
-//! Fairness lives here and nowhere else (`turns`): orders to be created first, since customers wait
-//! for their links, then what programs nudged, then the freshest invoices, those whose polls fail
-//! behind the others; and every fourth turn is that of the one that has waited longest. So nobody
-//! starves, whatever the number of invoices.
+//! Fairness is implemented only here (`turns`). The order is: orders to be created, since customers
+//! wait for their links; nudged invoices; the newest invoices; invoices whose polls fail. Every
+//! fourth turn goes to the entry that has waited longest, so none starves, whatever the number of
+//! invoices.
 //!
-//! Times are ticks of the monotonic clock: a wall clock that jumps moves nothing.
+//! Times are ticks of the monotonic clock, so a jump of the wall clock has no effect.
 
 mod due;
 mod entry;
@@ -41,18 +41,18 @@ pub(super) struct Schedule {
     entries: Slots,
     free: Vec<u32>,
     by_key: HashTable<u32>,
-    /// Of each resting entry: at the latest when it becomes due.
+    /// Resting entries by the latest time at which they become due.
     resting: BinaryHeap<Reverse<(Tick, u32)>>,
-    /// Those that are due, and some that no longer are.
+    /// Due entries, and some that no longer are.
     listed: Vec<u32>,
     counts: Counts,
-    /// Turns given out so far: whose the next one is.
+    /// Number of turns used so far.
     turn: usize,
-    /// Pages begun so far, the number of the last one.
+    /// Number of the last page begun.
     pages: u32,
 }
 
-/// Entries by state: counting a million at each turn would be too much.
+/// Number of entries by state: counting a million at each turn would take too long.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     used: usize,
@@ -71,9 +71,9 @@ impl Counts {
 }
 
 impl Schedule {
-    // ------------------------------------------------------------------------ in and out
+    // ------------------------------------------------------------------------ adding and removing
 
-    /// Takes in a row that is due at `now`. None when it is here already.
+    /// Adds a row that is due at `now`. None if it has an entry already.
     pub(super) fn adopt(&mut self, row: &DueRow, now: Tick) -> Option<u32> {
         let key = self.key_of_row(row);
         if let Some(slot) = self.slot_of_key(key) {
@@ -90,7 +90,7 @@ impl Schedule {
         Some(slot)
     }
 
-    /// A row that was read once more: only a nudge is new.
+    /// Updates the entry of a row that was read again: only a nudge is new.
     fn note_nudge(&mut self, slot: u32, row: &DueRow) {
         let next_page = self.pages + 1;
         let entry = &mut self.entries[slot];
@@ -103,8 +103,7 @@ impl Schedule {
         }
     }
 
-    /// Marks an invoice as being worked on, whether or not it is due. False when somebody does
-    /// already.
+    /// Takes an invoice in hand, whether or not it is due. False if it already is in hand.
     pub(super) fn take_in_hand(&mut self, invoice: &Invoice, now: Tick) -> bool {
         let row = DueRow::of(invoice, UnixMillis(i64::MAX));
         let key = self.key_of_row(&row);
@@ -122,9 +121,9 @@ impl Schedule {
         true
     }
 
-    /// Whether the invoice in hand in a slot is still named by what it was named by then. Else, as when
-    /// the audit has learned its order's id meanwhile, it is taken in hand under its new name; false
-    /// when somebody has it there already.
+    /// Checks that the invoice in hand in a slot still has the same ids. If not, for example
+    /// because the audit has learned its order's id, its entry is moved to the new key; false if
+    /// that entry is in hand already.
     pub(super) fn follow_rename(&mut self, slot: u32, invoice: &Invoice, now: Tick) -> bool {
         if self.slot_of(invoice) == Some(slot) {
             return true;
@@ -133,7 +132,7 @@ impl Schedule {
         self.take_in_hand(invoice, now)
     }
 
-    /// Takes out the entry that an invoice had before its order's id was known.
+    /// Removes the entry that an invoice had before its order's id was known.
     pub(super) fn forget_old_name(&mut self, invoice: &Invoice) {
         let names = [
             EntryKey::External(&invoice.external_id.0),
@@ -148,7 +147,7 @@ impl Schedule {
         }
     }
 
-    /// Takes those that are still due in hand.
+    /// Takes in hand those that are still due.
     pub(super) fn take_turns(&mut self, slots: &[u32]) -> Vec<(u32, InvoiceId)> {
         let mut turns = Vec::with_capacity(slots.len());
         for &slot in slots {
@@ -161,7 +160,7 @@ impl Schedule {
         turns
     }
 
-    /// What was observed of an entry in hand was written, or the row had changed meanwhile.
+    /// Releases an entry whose observation was written, or whose row had changed meanwhile.
     pub(super) fn release(&mut self, slot: u32, is_written: bool) {
         if is_written {
             self.remove(slot);
@@ -170,7 +169,7 @@ impl Schedule {
         }
     }
 
-    /// How many invoices are here.
+    /// Number of entries.
     pub(in crate::jobs::poll) fn count(&self) -> usize {
         self.counts.used
     }
@@ -195,7 +194,7 @@ impl Schedule {
         slot
     }
 
-    /// Takes an entry out: its row has the next plan.
+    /// Removes an entry: the next plan is in its row.
     pub(super) fn remove(&mut self, slot: u32) {
         let Some(entry) = self.entry(slot) else {
             return;
@@ -208,7 +207,7 @@ impl Schedule {
         }
         self.counts.used -= 1;
         if self.counts.used == 0 {
-            // What a million entries took is given back.
+            // Frees the memory of a million entries.
             *self = Self {
                 hasher: self.hasher.clone(),
                 turn: self.turn,
@@ -233,13 +232,13 @@ impl Schedule {
 
     // ----------------------------------------------------------------------------- pages
 
-    /// A page is about to be asked for. Returns its number.
+    /// Assigns a number to a page that is about to be requested.
     pub(super) fn begin_page(&mut self) -> u32 {
         self.pages = self.pages.saturating_add(1);
         self.pages
     }
 
-    /// A page has shown it there.
+    /// Records the position at which a page showed it.
     pub(super) fn set_place(&mut self, slot: u32, position: u64) {
         if let Some(entry) = self.entry_mut(slot) {
             entry.set_position(Some(position));
@@ -250,7 +249,7 @@ impl Schedule {
         }
     }
 
-    /// Its place is not what it was thought to be.
+    /// Forgets its position, which has proved wrong.
     pub(super) fn clear_place(&mut self, slot: u32) {
         if let Some(entry) = self.entry_mut(slot) {
             entry.set_position(None);

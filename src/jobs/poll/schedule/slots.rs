@@ -1,5 +1,5 @@
-//! Where a million entries stand: in blocks, since a vector that doubles would hold them twice while
-//! it grows.
+//! Storage of up to a million entries in blocks, since a growing vector would need twice the
+//! memory.
 
 use std::ops::{Index, IndexMut};
 
@@ -7,7 +7,7 @@ use super::Entry;
 
 /// Entries in a block.
 const BLOCK: usize = 4096;
-/// The number that no entry has.
+/// The number that marks an unused slot.
 const NONE: u32 = u32::MAX;
 
 /// Entries by number.
@@ -17,10 +17,10 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Puts an entry at the end and returns its number.
+    /// Appends an entry and returns its number.
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
         if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
-            // A shop of a few orders needs no whole block.
+            // A shop with few orders does not need a whole block.
             let room = if self.blocks.is_empty() { 0 } else { BLOCK };
             self.blocks.push(Vec::with_capacity(room));
         }

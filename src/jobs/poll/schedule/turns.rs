@@ -1,11 +1,11 @@
-//! Whose turn it is: fairness lives here and nowhere else.
+//! The order in which due entries are polled: fairness is implemented only here.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::{Entry, EntryKind, Schedule, Tick, Trust};
 
-/// One turn in so many is that of the longest overdue.
+/// Every so many turns, one goes to the entry overdue for longest.
 const OVERDUE_SHARE: usize = 4;
 
 impl Schedule {
@@ -14,7 +14,7 @@ impl Schedule {
         self.turns_of(now, most, |_| true)
     }
 
-    /// As `turns`, of those for which `is_one` holds.
+    /// Like `turns`, for the entries that satisfy `is_one`.
     pub(in crate::jobs::poll) fn turns_of(
         &mut self,
         now: Tick,
@@ -35,7 +35,7 @@ impl Schedule {
             Reverse((creates, is_nudged, works, entry.created_at(), entry.id))
         };
         if due > most {
-            // Enough of either end for every turn.
+            // Enough from either end for every turn.
             overdue.select_nth_unstable_by_key(most - 1, waited);
             overdue.truncate(most);
             fresh.select_nth_unstable_by_key(most - 1, youth);
@@ -61,7 +61,7 @@ impl Schedule {
         turns
     }
 
-    /// These turns were used.
+    /// Counts used turns.
     pub(in crate::jobs::poll) fn count_used_turns(&mut self, turns: usize) {
         self.turn = self.turn.wrapping_add(turns);
     }

@@ -16,8 +16,8 @@ pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     several_events_of_one_observation_are_written_in_order(&make().await).await;
     a_stale_decision_writes_no_transaction(&make().await).await;
     sums_are_kept_without_an_event(&make().await).await;
-    transactions_of_nobody_wait_for_their_invoice(&make().await).await;
-    transactions_of_nobody_are_pruned_and_others_go_with_their_invoice(&make().await).await;
+    unmatched_transactions_wait_for_their_invoice(&make().await).await;
+    unmatched_transactions_are_pruned_and_matched_ones_go_with_their_invoice(&make().await).await;
 }
 
 fn transaction(id: &str, direction: Direction, value: &str) -> Transaction {
@@ -164,7 +164,7 @@ async fn sums_are_kept_without_an_event(backend: &impl Backend) {
     assert_eq!(audited[0].sums, row.facts.sums);
 }
 
-async fn transactions_of_nobody_wait_for_their_invoice(backend: &impl Backend) {
+async fn unmatched_transactions_wait_for_their_invoice(backend: &impl Backend) {
     let (store, account) = (backend.store(), ACCOUNT.into());
     let payment = transaction("1", Direction::In, "1.00");
     let mut of_others = transaction("2", Direction::In, "9");
@@ -178,11 +178,11 @@ async fn transactions_of_nobody_wait_for_their_invoice(backend: &impl Backend) {
     sure(store.keep_ledger(&account, "stars", &all, "", NOW).await);
     sure(store.keep_ledger(&account, "stars", &all, "", LATER).await);
     let label = "A".into();
-    let waiting = sure(store.transactions_of_nobody(&account, &[&label]).await);
+    let waiting = sure(store.unmatched_transactions(&account, &[&label]).await);
     assert_eq!(waiting, [payment, refund]);
     let elsewhere = sure(
         store
-            .transactions_of_nobody(&"second".into(), &[&label])
+            .unmatched_transactions(&"second".into(), &[&label])
             .await,
     );
     assert!(elsewhere.is_empty());
@@ -194,11 +194,11 @@ async fn transactions_of_nobody_wait_for_their_invoice(backend: &impl Backend) {
     // Told again as nobody's, it stays the invoice's.
     sure(store.keep_ledger(&account, "stars", &all, "", LATER).await);
     assert_eq!(known(backend, "A").await.transactions, waiting);
-    let left = sure(store.transactions_of_nobody(&account, &[&label]).await);
+    let left = sure(store.unmatched_transactions(&account, &[&label]).await);
     assert!(left.is_empty());
 }
 
-async fn transactions_of_nobody_are_pruned_and_others_go_with_their_invoice(
+async fn unmatched_transactions_are_pruned_and_matched_ones_go_with_their_invoice(
     backend: &impl Backend,
 ) {
     let (store, account) = (backend.store(), ACCOUNT.into());
@@ -231,6 +231,6 @@ async fn transactions_of_nobody_are_pruned_and_others_go_with_their_invoice(
             .await,
     );
     let label = "A".into();
-    let left = sure(store.transactions_of_nobody(&account, &[&label]).await);
+    let left = sure(store.unmatched_transactions(&account, &[&label]).await);
     assert_eq!(left.len(), 1, "its row was gone with the invoice");
 }

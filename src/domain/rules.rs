@@ -1,15 +1,15 @@
-//! What the configuration has to say in a decision.
+//! The settings that affect decisions.
 
 use std::time::Duration;
 
-/// What the configuration has to say in a decision.
+/// The settings that affect decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// A payment in the provider's test mode counts as paid.
     pub accept_test_payments: bool,
-    /// So long after the deadline a ledger must have been read.
+    /// How long after the deadline a ledger must have been read.
     pub deadline_grace: Duration,
-    /// Codes by which the provider writes one currency.
+    /// Codes that the provider uses for one and the same currency.
     pub one_currency: &'static [&'static str],
 }
 

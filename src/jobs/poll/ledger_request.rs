@@ -1,0 +1,183 @@
+//! When pages of a ledger are requested, and what comes back.
+//!
+//! A reading begins when an invoice is due, at most once per `min_interval`: it polls every open
+//! invoice, so their number does not matter. Beyond that, while an invoice waits for money, the ledger
+//! is read with half of the request budget and within `list_bytes_per_second`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::ledger_reader::{LedgerAnswer, LedgerDemand, LedgerReader};
+use super::page::lock;
+use super::poller::Poller;
+use super::schedule::{EntryKind, tick};
+use crate::domain::planner::Strategy;
+use crate::provider::ProviderError;
+use crate::store::StoreError;
+
+/// Shortest delay between the end of a reading and the next one beyond what is due.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+/// While no invoice waits for money, that is checked again after this delay.
+const REST: Duration = Duration::from_secs(10);
+/// Approximate length of a transaction in an answer.
+const TRANSACTION_BYTES: u64 = 400;
+
+impl Poller {
+    /// Whether what the ledger brought waits to be worked on.
+    pub(super) fn has_ledger_work(&self) -> bool {
+        let ledger = self.requests.ledger.as_ref();
+        ledger.is_some_and(LedgerReader::has_work)
+    }
+
+    /// When the next page may be requested, apart from the limits.
+    pub(super) fn next_ledger_request_at(&self, now: Duration) -> Option<Duration> {
+        let reader = self.requests.ledger.as_ref()?;
+        reader.next_request_at(
+            self.ledger_demand(now),
+            self.setup.cadence.min_interval,
+            now,
+        )
+    }
+
+    /// Which invoices wait for a reading.
+    fn ledger_demand(&self, now: Duration) -> LedgerDemand {
+        let mut shared = lock(&self.shared);
+        let slots = shared.schedule.due_slots(tick(now)).to_vec();
+        let mut demand = LedgerDemand::None;
+        for entry in slots.iter().filter_map(|slot| shared.schedule.entry(*slot)) {
+            match entry.kind {
+                EntryKind::Create => {}
+                _ if entry.nudged_for > 0 => return LedgerDemand::Nudged,
+                _ => demand = LedgerDemand::Due,
+            }
+        }
+        demand
+    }
+
+    /// Begins the next request for a page, if one is wanted and the limits allow it.
+    pub(super) async fn begin_ledger_request(&mut self) -> Result<(), StoreError> {
+        let now = self.setup.clock.monotonic();
+        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
+        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
+        let may_begin = self.next_ledger_request_at(now).is_some_and(|at| at <= now);
+        if !may_begin || is_fetches_turn || self.setup.limiter.lock().room(now) == 0 {
+            return Ok(());
+        }
+        let (store, account) = (&self.setup.store, &self.setup.account);
+        if self.is_ledger_watch(now) && !store.has_pending(account).await? {
+            if let Some(reader) = &mut self.requests.ledger {
+                reader.watch_at = Some(now + REST);
+            }
+            return Ok(());
+        }
+        self.send_ledger_request(now);
+        Ok(())
+    }
+
+    fn send_ledger_request(&mut self, now: Duration) {
+        let Ok(permit) = self.setup.limiter.lock().take(now) else {
+            return;
+        };
+        self.requests.list_was_last = true;
+        let provider = Arc::clone(&self.setup.provider);
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        if !reader.ledger.is_reading() {
+            reader.number = lock(&self.shared).schedule.begin_page();
+            reader.began_at = Some(now);
+            reader.cost = LedgerCost::default();
+        }
+        reader.cost.requests += 1;
+        let (cursor, from) = (reader.ledger.cursor().cloned(), reader.ledger.from());
+        let ask = async move {
+            let result = match provider.ledger() {
+                Some(ledger) => ledger.ledger_page(cursor.as_ref(), from).await,
+                None => Err(ProviderError::Refused("account has no ledger".into())),
+            };
+            LedgerAnswer { permit, result }
+        };
+        reader.request = Some(ask.boxed());
+    }
+
+    /// Takes in a page that came back.
+    pub(super) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
+        self.meter_ledger(&answer);
+        let now = self.setup.clock.monotonic();
+        self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        match answer.result {
+            Ok(page) => {
+                reader.delays.reset();
+                reader.cost.bytes += TRANSACTION_BYTES * page.transactions.len() as u64;
+                reader.unmatched = Some(page);
+            }
+            Err(error) => {
+                tracing::debug!(account = %self.setup.account, %error, "ledger request failed");
+                reader.not_before = now + reader.delays.next_wait();
+                reader.release_held();
+            }
+        }
+    }
+
+    // --------------------------------------------------------------- beyond what is due
+
+    /// Whether the next reading would be one beyond what is due.
+    fn is_ledger_watch(&self, now: Duration) -> bool {
+        let reader = self.requests.ledger.as_ref();
+        let is_reading = reader.is_some_and(|reader| reader.ledger.is_reading());
+        !is_reading && self.ledger_demand(now) == LedgerDemand::None
+    }
+
+    /// Plans the next reading beyond what is due by what the last one cost.
+    pub(super) fn plan_ledger_watch(&mut self) {
+        let now = self.setup.clock.monotonic();
+        let rate = self.setup.limiter.lock().rate();
+        let bytes_per_second = self.setup.list_bytes_per_second;
+        let watches = bytes_per_second > 0 && self.setup.strategy != Strategy::Single;
+        if !watches || self.pass.once.is_some() {
+            return;
+        }
+        if let Some(reader) = &mut self.requests.ledger {
+            let pause = reader.cost.pause(rate, bytes_per_second);
+            reader.watch_at = Some(reader.began_at.unwrap_or(now) + pause);
+        }
+    }
+}
+
+/// What a reading has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LedgerCost {
+    requests: u32,
+    bytes: u64,
+}
+
+impl LedgerCost {
+    /// From the beginning of this reading to the next, so that readings take half of the rate.
+    fn pause(self, rate: Option<f64>, bytes_per_second: u64) -> Duration {
+        let by_rate = rate.map_or(0.0, |rate| 2.0 * f64::from(self.requests) / rate.max(0.01));
+        let millis = self.bytes.saturating_mul(1000) / bytes_per_second.max(1);
+        Duration::from_secs_f64(by_rate)
+            .max(Duration::from_millis(millis))
+            .max(SHORTEST_WATCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_beyond_what_is_due_take_half_of_the_rate_and_the_bytes_that_are_allowed() {
+        let cost = |requests, bytes| LedgerCost { requests, bytes };
+        assert_eq!(cost(1, 0).pause(Some(1.0), 1000), Duration::from_secs(2));
+        assert_eq!(cost(3, 0).pause(Some(1.0), 1000), Duration::from_secs(6));
+        assert_eq!(cost(1, 9000).pause(Some(1.0), 1000), Duration::from_secs(9));
+        assert_eq!(cost(1, 0).pause(Some(100.0), 1000), SHORTEST_WATCH);
+        assert_eq!(cost(1, 0).pause(None, 1000), SHORTEST_WATCH);
+    }
+}
