@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::ledger_request::LedgerCost;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::ledger::Ledger;
 use crate::domain::observation::LedgerCoverage;
@@ -18,6 +17,9 @@ use crate::retry::Waits;
 
 /// Transactions of no invoice that are remembered as kept; beyond that all are written anew.
 const MOST_REMEMBERED: usize = 1 << 14;
+
+/// Shortest delay between two readings beyond what is due.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 
 /// The ledger of one account.
 pub(super) struct LedgerReader {
@@ -203,5 +205,38 @@ impl LedgerCheck {
         match self {
             Self::New(id) | Self::Unpaid { id, .. } => id,
         }
+    }
+}
+
+/// What a reading has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LedgerCost {
+    pub(super) requests: u32,
+    pub(super) bytes: u64,
+}
+
+impl LedgerCost {
+    /// From the beginning of this reading to the next, so that readings take half of the rate.
+    pub(super) fn pause(self, rate: Option<f64>, bytes_per_second: u64) -> Duration {
+        let by_rate = rate.map_or(0.0, |rate| 2.0 * f64::from(self.requests) / rate.max(0.01));
+        let millis = self.bytes.saturating_mul(1000) / bytes_per_second.max(1);
+        Duration::from_secs_f64(by_rate)
+            .max(Duration::from_millis(millis))
+            .max(SHORTEST_WATCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_beyond_what_is_due_take_half_of_the_rate_and_the_bytes_that_are_allowed() {
+        let cost = |requests, bytes| LedgerCost { requests, bytes };
+        assert_eq!(cost(1, 0).pause(Some(1.0), 1000), Duration::from_secs(2));
+        assert_eq!(cost(3, 0).pause(Some(1.0), 1000), Duration::from_secs(6));
+        assert_eq!(cost(1, 9000).pause(Some(1.0), 1000), Duration::from_secs(9));
+        assert_eq!(cost(1, 0).pause(Some(100.0), 1000), SHORTEST_WATCH);
+        assert_eq!(cost(1, 0).pause(None, 1000), SHORTEST_WATCH);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
-use super::ledger_reader::{LedgerAnswer, LedgerDemand, LedgerReader};
+use super::ledger_reader::{LedgerAnswer, LedgerCost, LedgerDemand, LedgerReader};
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{EntryKind, tick};
@@ -17,8 +17,6 @@ use crate::domain::planner::Strategy;
 use crate::provider::ProviderError;
 use crate::store::StoreError;
 
-/// Shortest delay between the end of a reading and the next one beyond what is due.
-const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 /// While no invoice waits for money, that is checked again after this delay.
 const REST: Duration = Duration::from_secs(10);
 /// Approximate length of a transaction in an answer.
@@ -146,38 +144,5 @@ impl Poller {
             let pause = reader.cost.pause(rate, bytes_per_second);
             reader.watch_at = Some(reader.began_at.unwrap_or(now) + pause);
         }
-    }
-}
-
-/// What a reading has cost so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LedgerCost {
-    requests: u32,
-    bytes: u64,
-}
-
-impl LedgerCost {
-    /// From the beginning of this reading to the next, so that readings take half of the rate.
-    fn pause(self, rate: Option<f64>, bytes_per_second: u64) -> Duration {
-        let by_rate = rate.map_or(0.0, |rate| 2.0 * f64::from(self.requests) / rate.max(0.01));
-        let millis = self.bytes.saturating_mul(1000) / bytes_per_second.max(1);
-        Duration::from_secs_f64(by_rate)
-            .max(Duration::from_millis(millis))
-            .max(SHORTEST_WATCH)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn readings_beyond_what_is_due_take_half_of_the_rate_and_the_bytes_that_are_allowed() {
-        let cost = |requests, bytes| LedgerCost { requests, bytes };
-        assert_eq!(cost(1, 0).pause(Some(1.0), 1000), Duration::from_secs(2));
-        assert_eq!(cost(3, 0).pause(Some(1.0), 1000), Duration::from_secs(6));
-        assert_eq!(cost(1, 9000).pause(Some(1.0), 1000), Duration::from_secs(9));
-        assert_eq!(cost(1, 0).pause(Some(100.0), 1000), SHORTEST_WATCH);
-        assert_eq!(cost(1, 0).pause(None, 1000), SHORTEST_WATCH);
     }
 }
