@@ -7,6 +7,7 @@
 //! Absent on purpose: API keys. [`api_key`] reads them each time they are needed; no struct of this
 //! module holds one.
 
+mod database;
 pub mod duration;
 mod environment;
 mod error;
@@ -14,6 +15,7 @@ mod key;
 mod overridden;
 mod provider_settings;
 mod rules;
+mod secret;
 mod section;
 pub mod settings;
 mod shape;
@@ -34,6 +36,7 @@ pub use crate::domain::planner::Strategy;
 pub use crate::provider::kind::ProviderKind;
 pub use crate::provider::setting::Settings;
 pub use crate::provider::{ApiKey, KeyReader};
+use crate::store::ServerLocation;
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use key::{api_key, key_reader, key_variable};
@@ -48,6 +51,7 @@ pub struct Config {
     /// The file in force; `None` when there is none.
     pub source: Option<PathBuf>,
     pub database: DatabaseConfig,
+    pub cluster: ClusterConfig,
     /// At least one; names are unique.
     pub accounts: Vec<AccountConfig>,
     pub polling: PollingConfig,
@@ -65,6 +69,19 @@ pub struct DatabaseConfig {
     pub path: PathBuf,
     /// Another path that the file names, and the environment or a flag overrides.
     pub overridden: Option<PathBuf>,
+    /// The address of a server, without its password; `None` = the file at `path`.
+    pub url: Option<String>,
+    pub password_file: Option<PathBuf>,
+    /// The server at `url`, with its password.
+    pub server: Option<ServerLocation>,
+}
+
+/// This daemon among several on one database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Empty = host name and process id.
+    pub name: String,
+    pub lease: Duration,
 }
 
 /// One store at one provider.
@@ -223,6 +240,12 @@ fn resolve(
     let file = source::parse_toml(name, text)?;
     let environment = source::from_environment(env, &template, &mut problems);
     let flags = source::from_flags(flags, &template, &mut problems);
+    let given = |section, key| {
+        let layers = [&file, &environment, &flags];
+        layers.iter().any(|layer| layer.sets(section, key))
+    };
+    // Where several daemons share a database, a feed on the stdout of one of them is asked for.
+    let (has_feed, has_path) = (given("feed", "stdout"), given("database", "path"));
     let tree = source::merge(vec![defaults, file.clone(), environment, flags])?;
 
     shape::check(&tree, &template, &mut problems);
@@ -232,6 +255,18 @@ fn resolve(
         Some(mut config) if problems.is_empty() => {
             let in_file = overridden::path_in_file(&file, &config.database.path);
             config.database.overridden = in_file;
+            if let Some(url) = config.database.url.clone() {
+                let password_file = config.database.password_file.clone();
+                config.database.server = Some(database::server(url, password_file, env)?);
+                if has_path {
+                    return Err(ConfigError::one(
+                        "database.path and database.url are both set; remove the one that is not meant",
+                    ));
+                }
+                if !has_feed {
+                    config.feed.stdout = StdoutFeed::Off;
+                }
+            }
             Ok(config)
         }
         _ => Err(ConfigError::many(problems)),

@@ -1,5 +1,6 @@
 //! The composition root: the only place that names concrete providers and feeds.
 
+mod cluster;
 mod duties;
 mod open_files;
 mod parts;
@@ -11,18 +12,19 @@ use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::cluster::{FreeAccounts, SharedPolling};
+use self::duties::{FeedParts, intake, lender, open_feed, poll_setups, schedule, shared_feed};
 pub use self::duties::{FeedWakes, audit, feed_loop, intake_loop};
-use self::duties::{intake, lender, open_feed, poll_setups, schedule};
 use self::parts::{Parts, assemble, status};
 pub use self::parts::{cadence, limiter, limits, provider};
 use crate::config::{Config, ConfigError, Environment, StdoutFeed};
-use crate::jobs::feed::FeedError;
+use crate::jobs::feed::{Feed, FeedError};
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
-use crate::store::{DatabaseOptions, StoreError};
+use crate::store::{DatabaseLocation, DatabaseOptions, StoreError};
 
 /// The consumer of the daemon's own feed on stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
@@ -53,7 +55,10 @@ pub enum DaemonError {
 pub fn database_options(config: &Config) -> DatabaseOptions {
     let is_off = config.feed.stdout == StdoutFeed::Off;
     DatabaseOptions {
-        path: config.database.path.clone(),
+        location: match &config.database.server {
+            Some(server) => DatabaseLocation::Server(server.clone()),
+            None => DatabaseLocation::File(config.database.path.clone()),
+        },
         subject_prefix: config.feed.subject_prefix.clone(),
         off_consumer: is_off.then(|| STDOUT_CONSUMER.to_owned()),
     }
@@ -85,19 +90,17 @@ where
     let mut parts = assemble(config, env).await?;
     let server = serve::bind(&parts).await?;
     let flush = CancellationToken::new();
-    let feed = open_feed(&parts, output).await?;
-    // Before any request: limits borrowed by another process must not be used.
+    let feed = if parts.store.leases().is_some() {
+        StartingFeed::Shared(FeedParts::of(&parts), output)
+    } else {
+        StartingFeed::Open(open_feed(&parts, output).await?)
+    };
+    // Before any request: what another process has borrowed is not ours.
     lender(&parts).run_once().await?;
-    let mut pollers = JoinSet::new();
-    for setup in poll_setups(&mut parts) {
-        pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
-    }
+    let mut pollers = start_polling(&mut parts, &stop, &reload);
     let mut duties = duties::begin(&mut parts, &stop);
     serve::start(server, &parts, &mut duties, &stop).await?;
-    let delivery = feed.map(|feed| {
-        let wakes = FeedWakes::of(&parts);
-        tokio::spawn(feed_loop(feed, wakes, flush.clone()))
-    });
+    let delivery = feed.start(&parts, &flush);
     let schedule = schedule(&parts, &stop).await?;
     let manager = tokio::spawn(lifecycle::tell_manager(
         Arc::clone(&parts.clock),
@@ -148,6 +151,47 @@ where
     end.outcome()
 }
 
+/// The feed on stdout before it runs.
+enum StartingFeed<W> {
+    /// This daemon's alone, unless it is off.
+    Open(Option<Feed<W>>),
+    /// Of several daemons one has it at a time.
+    Shared(Option<FeedParts>, W),
+}
+
+impl<W: AsyncWrite + Unpin + Send + 'static> StartingFeed<W> {
+    fn start(self, parts: &Parts, flush: &CancellationToken) -> Option<JoinHandle<()>> {
+        let wakes = FeedWakes::of(parts);
+        match self {
+            Self::Open(feed) => {
+                let feed = feed?;
+                Some(tokio::spawn(feed_loop(feed, wakes, flush.clone())))
+            }
+            Self::Shared(feed, output) => {
+                let options = database_options(&parts.config);
+                let shared = shared_feed(feed?, options, output, wakes, flush.clone());
+                Some(tokio::spawn(shared))
+            }
+        }
+    }
+}
+
+/// A poller for each account, or one task that runs those whose leases this daemon holds.
+fn start_polling(parts: &mut Parts, stop: &CancellationToken, reload: &Arc<Notify>) -> JoinSet<()> {
+    let mut pollers = JoinSet::new();
+    let setups = poll_setups(parts);
+    if let Some(leases) = parts.store.leases() {
+        let heartbeat = duties::heartbeat_of(parts, "leases");
+        let shared = SharedPolling::new(parts, leases, setups, heartbeat);
+        pollers.spawn(shared.run(stop.clone(), Arc::clone(reload)));
+    } else {
+        for setup in setups {
+            pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(reload)));
+        }
+    }
+    pollers
+}
+
 /// Why the daemon stops.
 enum DaemonEnd {
     /// A signal, or the token.
@@ -191,17 +235,22 @@ where
 {
     let mut parts = assemble(config, env).await?;
     intake(&mut parts).run_once().await?;
+    let setups = poll_setups(&mut parts);
+    let (mut free, setups) = FreeAccounts::take(&parts, setups).await?;
     let mut pollers = JoinSet::new();
-    for setup in poll_setups(&mut parts) {
+    for setup in setups {
         pollers.spawn(Poller::new(setup).run_once());
     }
-    tokio::select! {
+    let pass = tokio::select! {
         pass = one_pass(&parts, pollers, output) => pass,
+        () = free.keep() => Err(DaemonError::Failed("leases were lost to another daemon".into())),
         error = replaced::until_replaced(&parts) => {
             parts.store.close().await;
             Err(error.into())
         }
-    }
+    };
+    free.release().await;
+    pass
 }
 
 async fn one_pass<W>(

@@ -108,7 +108,7 @@ async fn audit_account(
         };
     let renewing = tokio::spawn(Arc::clone(&borrowed).keep());
     let limiter = SharedLimiter::empty(limits.lent(), clock.monotonic());
-    let daemon_runs = store.daemon_runs().unwrap_or(true);
+    let daemon_runs = store.daemon_runs().await.unwrap_or(true);
     let duties = Arc::clone(store) as Arc<dyn Store>;
     let audit = Audit {
         borrowed: Some(Arc::clone(&borrowed)),

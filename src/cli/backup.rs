@@ -52,13 +52,7 @@ pub(super) async fn put_back(session: &Session, arguments: Restore) -> anyhow::R
         .options()
         .restore(&arguments.file, arguments.force, session.now())
         .await?;
-    tell(
-        session,
-        "database",
-        &database.display().to_string(),
-        &copied,
-        arguments.json,
-    )
+    tell(session, "database", &database, &copied, arguments.json)
 }
 
 fn tell(

@@ -119,10 +119,7 @@ async fn database(session: &Session) -> Check {
             .await?
             .map_err(|complaint| anyhow!("damaged: {complaint}"))?;
         store.require_writable().await?;
-        Ok(format!(
-            "{} is intact and writable",
-            session.database().display()
-        ))
+        Ok(format!("{} is intact and writable", session.database()))
     };
     Check::of("database", outcome.await)
 }

@@ -92,10 +92,10 @@ pub(super) async fn run(
         stdout::require()?;
     }
     // Held until the delivery ends.
-    let _lock = consumer
-        .as_deref()
-        .map(|name| hold(session, name))
-        .transpose()?;
+    let _lock = match consumer.as_deref() {
+        Some(name) => Some(hold(session, name).await?),
+        None => None,
+    };
     let place = match (&consumer, from) {
         (Some(name), _) => store.consumer(name).await?,
         (None, Some(from)) => start_at(store.as_ref(), from).await?,
@@ -169,8 +169,8 @@ impl<W: AsyncWrite + Unpin + Send> FeedSession<W> {
     }
 }
 
-fn hold(session: &Session, consumer: &str) -> anyhow::Result<Box<dyn RoleHold>> {
-    let hold = session.options().hold(Role::Consumer(consumer));
+async fn hold(session: &Session, consumer: &str) -> anyhow::Result<Box<dyn RoleHold>> {
+    let hold = session.options().hold(Role::Consumer(consumer)).await;
     let hold =
         hold.map_err(|error| anyhow!("lock of consumer {consumer} could not be taken: {error}"))?;
     let Some(hold) = hold else {

@@ -15,7 +15,7 @@ pub(super) async fn run(session: &Session, report: ReportFormat) -> anyhow::Resu
     let mut output = session.output();
     if report.json {
         output.json(&json!({
-            "path": path.to_string_lossy(),
+            "path": path,
             "schema_version": migrated.version,
             "epoch": migrated.epoch,
             "from_version": migrated.from_version,
@@ -28,7 +28,7 @@ pub(super) async fn run(session: &Session, report: ReportFormat) -> anyhow::Resu
             from => format!("{}, upgraded from {from}", migrated.version),
         };
         let mut table = Table::of_facts();
-        table.fact("database", Cell::new(path.to_string_lossy()));
+        table.fact("database", Cell::new(&path));
         table.fact("schema version", Cell::new(version));
         table.fact("epoch", Cell::new(&migrated.epoch));
         output.table(table);

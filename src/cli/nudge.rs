@@ -43,7 +43,7 @@ pub(super) async fn run(
     let Some(invoice) = store.find(&Reference::Id(invoice.id), None).await?.pop() else {
         bail!("invoice {} was deleted", invoice.id);
     };
-    if store.daemon_runs() == Some(false) {
+    if store.daemon_runs().await == Some(false) {
         complain(
             "no daemon is running on this database; the invoice is polled once one is (payrecond run)",
         );

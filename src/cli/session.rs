@@ -77,8 +77,9 @@ impl Session {
         Output::new(self.style)
     }
 
-    pub(super) fn database(&self) -> &Path {
-        &self.config.database.path
+    /// Where the database is: a path, or an address without a password.
+    pub(super) fn database(&self) -> String {
+        self.options().location.to_string()
     }
 
     /// Opens the database, which must exist: only `migrate` and `run` create one.
@@ -101,7 +102,7 @@ impl Session {
         &self,
         opened: Result<Arc<dyn Database>, StoreError>,
     ) -> anyhow::Result<Arc<dyn Database>> {
-        let path = self.database().display().to_string();
+        let path = self.database();
         opened.map_err(|error| {
             let named = error.to_string().contains(&path);
             let error = anyhow::Error::new(error);

@@ -8,6 +8,7 @@ use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
 use super::{Exit, ReportFormat};
+use crate::domain::shares::{ClusterView, LeaseState};
 use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, Consumer, Database, DetectTimes, LAG_ALARM, Overview};
 use crate::words;
@@ -18,6 +19,8 @@ struct Stats {
     consumers: Vec<Consumer>,
     accounts: Vec<AccountRecord>,
     detect: DetectTimes,
+    /// Where several daemons share the database.
+    cluster: Option<ClusterView>,
 }
 
 pub(super) async fn run(
@@ -31,6 +34,7 @@ pub(super) async fn run(
         consumers: store.consumers().await?,
         accounts: store.accounts().await?,
         detect: store.detect_times().await?,
+        cluster: store.cluster().await?,
     };
     let mut output = session.output();
     if report.json {
@@ -105,6 +109,7 @@ impl Stats {
             "oldest_overdue_at": millis(self.overview.oldest_overdue_at),
             "consumers": self.consumers.iter().map(consumer).collect::<Vec<_>>(),
             "accounts": self.accounts.iter().map(account).collect::<Vec<_>>(),
+            "leases": self.cluster.as_ref().map(leases_to_json),
             "time_to_detect": {
                 "count": self.detect.count,
                 "p50_ms": ms(self.detect.p50),
@@ -144,6 +149,10 @@ impl Stats {
             output.line("no request yet");
         }
         output.table(accounts(&self.accounts, session, now));
+        if let Some(cluster) = &self.cluster {
+            output.heading("Leases");
+            output.table(leases(cluster));
+        }
     }
 
     fn pace(&self, now: UnixMillis) -> Table {
@@ -174,6 +183,29 @@ impl Stats {
         table.fact("epoch", Cell::new(&overview.epoch));
         table
     }
+}
+
+/// Who has which lease.
+fn leases(cluster: &ClusterView) -> Table {
+    let mut table = Table::of_facts();
+    for lease in &cluster.leases {
+        let owner = lease.owner.as_deref().filter(|_| cluster.is_held(lease));
+        let ends = owner.map(|_| format!("until {}", words::relative(lease.until, cluster.now)));
+        table.row(vec![
+            Cell::new(&lease.name),
+            Cell::new(owner.unwrap_or("free")),
+            Cell::maybe(ends.as_deref()),
+        ]);
+    }
+    table
+}
+
+fn leases_to_json(cluster: &ClusterView) -> Vec<Value> {
+    let lease = |lease: &LeaseState| {
+        let owner = lease.owner.as_deref().filter(|_| cluster.is_held(lease));
+        json!({"name": lease.name, "owner": owner, "until": lease.until.0})
+    };
+    cluster.leases.iter().map(lease).collect()
 }
 
 /// The accounts' states, one row each.

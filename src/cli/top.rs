@@ -64,7 +64,7 @@ impl TopView {
         now: UnixMillis,
         with_detect: bool,
     ) -> Result<(), StoreError> {
-        self.daemon_runs = store.daemon_runs();
+        self.daemon_runs = store.daemon_runs().await;
         self.overview = Some(store.overview(now).await?);
         self.payments_by_minute = store.payments_by_minute(now, MINUTES).await?;
         self.accounts = store.accounts().await?;

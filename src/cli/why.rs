@@ -41,7 +41,7 @@ pub(super) async fn run(
             Some(_) => Configured::Yes,
         },
         record: records.into_iter().find(|r| r.name == invoice.account),
-        daemon_runs: store.daemon_runs(),
+        daemon_runs: store.daemon_runs().await,
         now: session.now(),
     };
     let answer = WhyReport {

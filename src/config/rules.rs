@@ -13,9 +13,9 @@ use super::starter::default_key_file;
 use super::table::SettingsTable;
 use super::text;
 use super::{
-    AccountConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig, Listen, LogConfig,
-    LogFormat, PollingConfig, ProviderKind, RetentionConfig, ServerConfig, Settings, StdoutFeed,
-    Strategy, key_variable,
+    AccountConfig, ClusterConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig,
+    Listen, LogConfig, LogFormat, PollingConfig, ProviderKind, RetentionConfig, ServerConfig,
+    Settings, StdoutFeed, Strategy, key_variable,
 };
 use crate::provider::registry::PROVIDERS;
 
@@ -53,6 +53,7 @@ pub(super) fn typed(
     let config = Config {
         source: None,
         database: reader.database(),
+        cluster: reader.cluster(),
         accounts: reader.accounts(),
         polling: reader.polling(),
         http: reader.http(),
@@ -80,6 +81,19 @@ impl<'a> SettingsReader<'a> {
                 .text("path", &text::DATABASE_PATH)
                 .unwrap_or_default(),
             overridden: None,
+            url: section.text("url", &text::DATABASE_URL).flatten(),
+            password_file: section
+                .text("password_file", &text::OPTIONAL_PATH)
+                .flatten(),
+            server: None,
+        }
+    }
+
+    fn cluster(&mut self) -> ClusterConfig {
+        let mut section = self.section("cluster");
+        ClusterConfig {
+            name: section.text("name", &text::DAEMON_NAME).unwrap_or_default(),
+            lease: section.duration("lease", Duration::from_secs(3)..=Duration::from_mins(5)),
         }
     }
 

@@ -72,12 +72,26 @@ pub const SECTIONS: &[SectionText] = &[
         name: "database",
         repeats: false,
         about: "",
-        settings: &[setting(
-            "path",
-            "\"payrecond.db\"",
-            "The SQLite file that your programs write invoices to and read events from. `payrecond run` creates it. A relative path starts at \
+        settings: &[
+            setting(
+                "path",
+                "\"payrecond.db\"",
+                "The SQLite file that your programs write invoices to and read events from. `payrecond run` creates it. A relative path starts at \
              the working directory. Keep it on a local disk, not on a network share. The systemd unit uses /var/lib/payrecond/payrecond.db.",
-        )],
+            ),
+            setting(
+                "url",
+                "\"\"",
+                "A database on a PostgreSQL server instead of a file: postgres://payrecond@db.example/shop. `payrecond migrate`, run as the owner, makes its \
+             tables. A server on another machine is spoken to by verified TLS only. A password has no place here.",
+            ),
+            setting(
+                "password_file",
+                "\"\"",
+                "A file with the password of the role in `url`. It is the last place searched, after $CREDENTIALS_DIRECTORY/database.password and the \
+             content of PAYRECOND_DATABASE_PASSWORD.",
+            ),
+        ],
     },
     SectionText {
         name: "account",
@@ -124,12 +138,29 @@ pub const SECTIONS: &[SectionText] = &[
                 "stdout",
                 "\"nats\"",
                 "What `payrecond run` writes to stdout for each event: \"nats\" frames as a subscriber receives them, \"hpub\" frames to pipe \
-                 into a NATS server, \"jsonl\" one JSON object per line, \"off\" nothing (then there is no consumer `stdout` either).",
+                 into a NATS server, \"jsonl\" one JSON object per line, \"off\" nothing (then there is no consumer `stdout` either). With a database on a server the default is \"off\".",
             ),
             setting(
                 "subject_prefix",
                 "\"payments\"",
                 "The first part of each event's subject: `<prefix>.<account>.<paid, expired, ...>`.",
+            ),
+        ],
+    },
+    SectionText {
+        name: "cluster",
+        repeats: false,
+        about: "Several daemons on one PostgreSQL database share the accounts. Without a server these settings have no effect.",
+        settings: &[
+            setting(
+                "name",
+                "\"\"",
+                "The name of this daemon in `payrecond stats` and on the status page; no other daemon may have it. \"\" = host name and process id.",
+            ),
+            setting(
+                "lease",
+                "\"10s\"",
+                "An account whose daemon was not heard of for so long is taken over by another one. 3s to 5m.",
             ),
         ],
     },

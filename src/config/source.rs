@@ -80,6 +80,17 @@ fn read_file(path: &Path) -> Result<Option<String>, ConfigError> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Layer(pub SettingsTable);
 
+impl Layer {
+    /// Whether it has a value for a setting.
+    pub(super) fn sets(&self, section: &str, key: &str) -> bool {
+        let table = self
+            .0
+            .get(section)
+            .and_then(|value| value.clone().into_table().ok());
+        table.is_some_and(|table| table.contains_key(key))
+    }
+}
+
 impl Source for Layer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())

@@ -39,6 +39,37 @@ pub(super) const DATABASE_PATH: Rule<PathBuf> = Rule {
     },
 };
 
+/// The address of a database on a server; the empty string means a file.
+pub(super) const DATABASE_URL: Rule<Option<String>> = Rule {
+    expected: "an address such as \"postgres://payrecond@db.example/shop\", or \"\" for a file",
+    convert: |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        database_server(text).map(Some)
+    },
+};
+
+/// A path; the empty string means none.
+pub(super) const OPTIONAL_PATH: Rule<Option<PathBuf>> = Rule {
+    expected: "the path of a file, or \"\" for none",
+    convert: |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        accept_if(!text.contains('\0'), text).map(Some)
+    },
+};
+
+/// The name of a daemon; the empty string means host and process.
+pub(super) const DAEMON_NAME: Rule<String> = Rule {
+    expected: "a name of 1 to 64 characters without spaces, or \"\" for host name and process id",
+    convert: |text| {
+        let is_wrong = |c: char| c.is_whitespace() || c.is_control();
+        accept_if(text.chars().count() <= 64 && !text.contains(is_wrong), text)
+    },
+};
+
 pub(super) const PATH: Rule<PathBuf> = Rule {
     expected: "the path of a file, or \"\" for /etc/payrecond/<provider>.key",
     convert: |text| accept_if(!text.contains('\0'), text),
@@ -156,6 +187,19 @@ fn accept_if<T: From<String>>(good: bool, text: &str) -> Result<T, String> {
     } else {
         Err(String::new())
     }
+}
+
+fn database_server(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let has_password =
+        url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password");
+    if has_password {
+        return Err(
+            "contains a password; put it into database.password_file or the credential database.password"
+                .into(),
+        );
+    }
+    accept_if(matches!(url.scheme(), "postgres" | "postgresql"), text)
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -24,10 +24,13 @@ use crate::jobs::poll::PollSetup;
 use crate::jobs::retention::Retention;
 use crate::jobs::{Heartbeat, LONGEST_NAP};
 use crate::limit::SharedLimiter;
-use crate::metrics::AccountMeter;
+use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::schedule::{Calendar, JobRun};
-use crate::store::Store;
+use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
+
+/// How often the consumer of stdout is tried that another process has.
+const HELD_TRIED_EVERY: Duration = Duration::from_secs(1);
 
 /// The audit of one account, without a daemon that polls it.
 pub fn audit(
@@ -65,6 +68,11 @@ fn heartbeat(
     heartbeat.beat(clock.monotonic());
     heartbeats.insert(name, heartbeat.clone());
     heartbeat
+}
+
+/// The heartbeat of a task beside those that are built here.
+pub(super) fn heartbeat_of(parts: &mut Parts, name: &str) -> Heartbeat {
+    heartbeat(&mut parts.heartbeats, parts.clock.as_ref(), name.to_owned())
 }
 
 pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
@@ -110,7 +118,7 @@ pub(super) fn lender(parts: &Parts) -> Lender {
         (name, limits(settings), account.limiter.clone())
     });
     let store = Arc::clone(&parts.store) as Arc<dyn Store>;
-    Lender::new(store, Arc::clone(&parts.clock), accounts)
+    Lender::new(store, Arc::clone(&parts.clock), accounts).sharing(parts.share.clone())
 }
 
 pub(super) fn intake(parts: &mut Parts) -> Intake {
@@ -129,6 +137,7 @@ pub(super) fn intake(parts: &mut Parts) -> Intake {
         heartbeat,
     )
     .lending(lender(parts))
+    .sharing(parts.share.clone())
 }
 
 /// Runs the intake every `interval` until `stop`, and notifies `changed` when another program wrote.
@@ -195,29 +204,85 @@ fn writer_watch(
     }
 }
 
-/// The feed on stdout, at its last position; None when it is off, and its position is kept then.
+/// What the feed on stdout is made of.
+pub(super) struct FeedParts {
+    store: Arc<dyn Database>,
+    format: Format,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+}
+
+impl FeedParts {
+    /// None when the feed is off, and its position is kept then.
+    pub(super) fn of(parts: &Parts) -> Option<Self> {
+        let format = match parts.config.feed.stdout {
+            StdoutFeed::Nats => Format::Nats,
+            StdoutFeed::Hpub => Format::Hpub,
+            StdoutFeed::Jsonl => Format::Jsonl,
+            StdoutFeed::Off => return None,
+        };
+        Some(Self {
+            store: Arc::clone(&parts.store),
+            format,
+            metrics: parts.metrics.clone(),
+            clock: Arc::clone(&parts.clock),
+        })
+    }
+
+    async fn place(&self) -> Result<i64, StoreError> {
+        let place = self.store.consumer(STDOUT_CONSUMER).await;
+        place.map_err(|error| error.at(self.store.name()))
+    }
+
+    fn feed<W: AsyncWrite + Unpin + Send>(&self, place: i64, output: W) -> Feed<W> {
+        let delivery = Delivery {
+            format: self.format,
+            consumer: Some(STDOUT_CONSUMER.to_owned()),
+            pattern: None,
+        };
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let meter = self.metrics.feed(Arc::clone(&self.clock));
+        Feed::new(store, delivery, place, output).metered(meter)
+    }
+}
+
+/// The feed on stdout, at its last position; None when it is off.
 pub(super) async fn open_feed<W>(parts: &Parts, output: W) -> Result<Option<Feed<W>>, DaemonError>
 where
     W: AsyncWrite + Unpin + Send,
 {
-    let format = match parts.config.feed.stdout {
-        StdoutFeed::Nats => Format::Nats,
-        StdoutFeed::Hpub => Format::Hpub,
-        StdoutFeed::Jsonl => Format::Jsonl,
-        StdoutFeed::Off => return Ok(None),
+    let Some(feed) = FeedParts::of(parts) else {
+        return Ok(None);
     };
-    let place = parts.store.consumer(STDOUT_CONSUMER).await;
-    let place = place.map_err(|error| error.at(parts.store.name()))?;
-    let delivery = Delivery {
-        format,
-        consumer: Some(STDOUT_CONSUMER.to_owned()),
-        pattern: None,
-    };
-    let store = Arc::clone(&parts.store) as Arc<dyn Store>;
-    let meter = parts.metrics.feed(Arc::clone(&parts.clock));
-    Ok(Some(
-        Feed::new(store, delivery, place, output).metered(meter),
-    ))
+    let place = feed.place().await?;
+    Ok(Some(feed.feed(place, output)))
+}
+
+/// The feed on stdout of one among several daemons: it waits until no other process has the consumer.
+pub(super) async fn shared_feed<W>(
+    feed: FeedParts,
+    options: DatabaseOptions,
+    output: W,
+    wakes: FeedWakes,
+    flush: CancellationToken,
+) where
+    W: AsyncWrite + Unpin + Send,
+{
+    loop {
+        // Ends with this task, and then the next daemon takes it.
+        let hold = options.hold(Role::Consumer(STDOUT_CONSUMER)).await;
+        if let Ok(Some(_hold)) = &hold
+            && let Ok(place) = feed.place().await
+        {
+            return feed_loop(feed.feed(place, output), wakes, flush).await;
+        }
+        drop(hold);
+        tokio::select! {
+            biased;
+            () = flush.cancelled() => return,
+            () = wakes.clock.sleep(HELD_TRIED_EVERY) => {}
+        }
+    }
 }
 
 /// The events that wake the feed.
@@ -294,16 +359,22 @@ pub(super) async fn schedule(
 }
 
 fn retention_turn(parts: &Parts) -> JobRun {
-    let retention = Arc::new(Retention {
-        store: Arc::clone(&parts.store) as Arc<dyn Store>,
-        clock: Arc::clone(&parts.clock),
-        outbox: parts.config.retention.outbox,
-        invoices: parts.config.retention.invoices,
-        transactions: parts.config.retention.transactions,
-    });
+    let (share, clock) = (parts.share.clone(), Arc::clone(&parts.clock));
+    let kept = parts.config.retention.clone();
     Arc::new(move || {
-        let retention = Arc::clone(&retention);
+        let (share, clock, kept) = (share.clone(), Arc::clone(&clock), kept.clone());
         Box::pin(async move {
+            // Another daemon does it.
+            let Some(store) = share.housekeeping() else {
+                return;
+            };
+            let retention = Retention {
+                store,
+                clock,
+                outbox: kept.outbox,
+                invoices: kept.invoices,
+                transactions: kept.transactions,
+            };
             if let Err(error) = retention.run_once().await {
                 tracing::warn!(%error, "retention failed; the next run retries");
             }
@@ -328,12 +399,17 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
         })
         .collect();
     let audits = Arc::new(audits);
-    let committed = Arc::clone(&parts.committed);
+    let (committed, share) = (Arc::clone(&parts.committed), parts.share.clone());
     Arc::new(move || {
         let (audits, committed) = (Arc::clone(&audits), Arc::clone(&committed));
+        let share = share.clone();
         Box::pin(async move {
             for (audit, meter) in audits.iter() {
-                match audit.run_once().await {
+                // An account is audited by the daemon that polls it.
+                let Some(store) = share.account(&audit.account) else {
+                    continue;
+                };
+                match audit.with_store(store).run_once().await {
                     Ok(report) => {
                         meter.recorded("audit.discrepancy", report.said);
                         let (found, new) = (report.discrepancies.len(), report.said);

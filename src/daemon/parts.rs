@@ -11,13 +11,14 @@ use super::{DaemonError, STDOUT_CONSUMER, database_options};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
+use crate::jobs::share::WorkShare;
 use crate::jobs::{Board, Heartbeat};
 use crate::limit::{Limits, SharedLimiter};
 use crate::metrics::{AccountMeter, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::kind::ProviderParts;
-use crate::store::{Database, DatabaseOptions, Role, RoleHold};
+use crate::store::{Database, DatabaseLocation, DatabaseOptions, Role, RoleHold, Store};
 
 /// How often a lock that is held is retried, and the delay.
 const LOCK_TRIES: u32 = 10;
@@ -28,6 +29,8 @@ pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Database>,
+    /// What of the work is this daemon's.
+    pub(super) share: WorkShare,
     pub(super) accounts: Vec<Account>,
     pub(super) committed: Arc<Notify>,
     /// Sent when the intake notices that another program wrote to the database.
@@ -74,7 +77,7 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         "another daemon is running on this database",
     )
     .await?;
-    let migrated = place.migrate(clock.now()).await?;
+    let migrated = place.prepare(clock.now()).await?;
     if migrated.put_back {
         tracing::warn!(
             epoch = migrated.epoch,
@@ -82,7 +85,9 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         );
     }
     let mut roles = vec![daemon];
-    if config.feed.stdout != StdoutFeed::Off {
+    // Of several daemons, one writes the feed, and another one after it.
+    let is_alone = matches!(options.location, DatabaseLocation::File(_));
+    if is_alone && config.feed.stdout != StdoutFeed::Off {
         let stdout = Role::Consumer(STDOUT_CONSUMER);
         roles.push(
             hold(
@@ -95,10 +100,16 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
     }
     // By its name, so that a changed link is noticed.
     let store = options.open_migrated().await?;
+    let whole = Arc::clone(&store) as Arc<dyn Store>;
+    let share = match store.leases() {
+        Some(_) => WorkShare::shared(whole),
+        None => WorkShare::alone(whole),
+    };
     Ok(Parts {
         config,
         clock,
         store,
+        share,
         accounts,
         committed: Arc::new(Notify::new()),
         changed: watch::Sender::new(()),
@@ -116,9 +127,9 @@ async fn hold(
     role: Role<'_>,
     held: &str,
 ) -> Result<Box<dyn RoleHold>, DaemonError> {
-    let name = place.path.display();
+    let name = place.location.to_string();
     for _ in 0..LOCK_TRIES {
-        if let Some(hold) = place.hold(role).map_err(|error| error.at(&place.path))? {
+        if let Some(hold) = place.hold(role).await.map_err(|error| error.at(&name))? {
             return Ok(hold);
         }
         tokio::time::sleep(LOCK_PAUSE).await;

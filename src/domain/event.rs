@@ -197,6 +197,12 @@ impl Event {
         .line()
     }
 
+    /// The JSON text before and after its place in the outbox, for a database that gives out the
+    /// number while it writes.
+    pub fn payload_parts(&self, epoch: &str) -> (String, String) {
+        cut_at_sequence(&self.payload(0, epoch))
+    }
+
     fn data(&self) -> EventData<'_> {
         let facts = &self.facts;
         let time = |at: Option<UnixMillis>| at.map(|at| at.to_string());
@@ -228,6 +234,34 @@ impl Event {
             discrepancy: None,
         }
     }
+}
+
+/// Cuts a payload where `sequence` stands. Within a text its quotes are escaped, so the field itself is
+/// the first place that has these.
+fn cut_at_sequence(payload: &str) -> (String, String) {
+    const FIELD: &str = r#""sequence":""#;
+    let Some((head, tail)) = payload.split_once(FIELD) else {
+        return (payload.to_owned(), String::new());
+    };
+    let tail = tail.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    (format!("{head}{FIELD}"), tail.to_owned())
+}
+
+/// As `discrepancy_payload`, before and after its place in the outbox.
+pub fn discrepancy_payload_parts(
+    finding: &Discrepancy,
+    provider: &str,
+    about: Option<(Status, i64)>,
+    observed_at: UnixMillis,
+    epoch: &str,
+) -> (String, String) {
+    cut_at_sequence(&discrepancy_payload(
+        finding,
+        provider,
+        about,
+        observed_at,
+        (0, epoch),
+    ))
 }
 
 /// The event that reports an audit finding. `about` is the invoice it concerns, its status, and the

@@ -23,6 +23,7 @@ pub mod observation;
 pub mod planner;
 pub mod reschedule;
 pub mod rules;
+pub mod shares;
 pub mod state;
 pub mod text;
 pub mod time;

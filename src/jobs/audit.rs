@@ -36,6 +36,7 @@ const FINDINGS: usize = 200;
 const TRIES: u32 = 4;
 
 /// The duty, for one account.
+#[derive(Clone)]
 pub struct Audit {
     /// The account.
     pub account: AccountName,
@@ -57,6 +58,17 @@ pub struct Audit {
     /// While a daemon polls the account: cancelled when it stops. None when nobody polls, and then
     /// nothing is waited for.
     pub polled_until: Option<CancellationToken>,
+}
+
+impl Audit {
+    /// The same, which writes through another store.
+    #[must_use]
+    pub fn with_store(&self, store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            ..self.clone()
+        }
+    }
 }
 
 /// What an audit found.

@@ -12,6 +12,7 @@ use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
 use crate::jobs::Heartbeat;
 use crate::jobs::lending::Lender;
+use crate::jobs::share::WorkShare;
 use crate::store::{Store, StoreError};
 
 /// Plans are checked this often, even if no jump of the clock was noticed.
@@ -29,6 +30,7 @@ pub struct Intake {
     known: Vec<AccountName>,
     heartbeat: Heartbeat,
     lender: Option<Lender>,
+    share: WorkShare,
     reported: BTreeSet<AccountName>,
     seen_change: Option<i64>,
     /// Wall and monotonic time when the plans were last checked.
@@ -45,6 +47,7 @@ impl Intake {
         heartbeat: Heartbeat,
     ) -> Self {
         Self {
+            share: WorkShare::alone(Arc::clone(&store)),
             store,
             clock,
             cadence,
@@ -66,6 +69,12 @@ impl Intake {
         }
     }
 
+    /// The same, which sees to all accounts only where that is this daemon's task.
+    #[must_use]
+    pub fn sharing(self, share: WorkShare) -> Self {
+        Self { share, ..self }
+    }
+
     /// One run; cheap if nothing was written since the last one. Returns whether anything was.
     pub async fn run_once(&mut self) -> Result<bool, StoreError> {
         self.heartbeat.beat(self.clock.monotonic());
@@ -77,16 +86,7 @@ impl Intake {
             }
             return Ok(false);
         }
-        let unknown = self
-            .store
-            .flag_unknown_accounts(&self.known, self.clock.now())
-            .await?;
-        for account in &unknown {
-            if self.reported.insert(account.clone()) {
-                tracing::warn!(%account, "account of invoices is not in the configuration; they wait");
-            }
-        }
-        self.reported.retain(|account| unknown.contains(account));
+        self.flag_unknown().await?;
         if let Some(lender) = &mut self.lender {
             lender.run_once().await?;
         }
@@ -94,7 +94,29 @@ impl Intake {
         Ok(true)
     }
 
+    /// Known is what any daemon could poll.
+    async fn flag_unknown(&mut self) -> Result<(), StoreError> {
+        let Some(store) = self.share.housekeeping() else {
+            return Ok(());
+        };
+        let known = self.share.known(&self.known);
+        let unknown = store
+            .flag_unknown_accounts(&known, self.clock.now())
+            .await?;
+        for account in &unknown {
+            if self.reported.insert(account.clone()) {
+                tracing::warn!(%account, "account of invoices is not in the configuration; they wait");
+            }
+        }
+        self.reported.retain(|account| unknown.contains(account));
+        Ok(())
+    }
+
     async fn check_plans(&mut self) -> Result<(), StoreError> {
+        let Some(store) = self.share.housekeeping() else {
+            self.plans_checked = None;
+            return Ok(());
+        };
         let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
         if let Some((wall_then, monotonic_then)) = self.plans_checked {
             let passed = monotonic.saturating_sub(monotonic_then);
@@ -114,7 +136,6 @@ impl Intake {
             waiting.map(|status| (status, wall.plus(self.cadence.horizon(status)).plus(JUMP)));
         let mut brought = 0;
         loop {
-            let store = &self.store;
             // Now, not in the past: the queue is read in order and has passed that time.
             let now = self.clock.now();
             let some = store

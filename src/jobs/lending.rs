@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
+use crate::jobs::share::WorkShare;
 use crate::limit::{Limits, SharedLimiter};
 use crate::store::{BudgetAsk, Store, StoreError};
 
@@ -26,6 +27,7 @@ pub struct Lender {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     accounts: Vec<LentAccount>,
+    share: WorkShare,
 }
 
 /// An account whose rate limit may be lent in part.
@@ -59,10 +61,17 @@ impl Lender {
                 is_pending: false,
             });
         Self {
+            share: WorkShare::alone(Arc::clone(&store)),
             store,
             clock,
             accounts: accounts.collect(),
         }
+    }
+
+    /// The same, of the accounts that are this daemon's.
+    #[must_use]
+    pub fn sharing(self, share: WorkShare) -> Self {
+        Self { share, ..self }
     }
 
     /// Whether a loan waits for requests in flight.
@@ -78,6 +87,7 @@ impl Lender {
         for ask in self.store.budget_asks().await? {
             let account = self.accounts.iter_mut().find(|a| a.name == ask.account);
             if let Some(account) = account.filter(|account| account.limits.can_lend())
+                && self.share.account(&ask.account).is_some()
                 && account.may_lend(&ask, self.clock.as_ref())
             {
                 self.store.grant_budget(&ask.account, ask.until).await?;

@@ -3,9 +3,11 @@
 pub mod audit;
 pub mod feed;
 pub mod intake;
+pub mod leases;
 pub mod lending;
 pub mod poll;
 pub mod retention;
+pub mod share;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -60,6 +60,33 @@ impl Limiter {
         self.rate.hold(wait, now);
     }
 
+    /// Nothing begins from `until` on, unless that is moved on: the lease of the account may be another
+    /// daemon's then.
+    pub fn trust_until(&mut self, until: Duration) {
+        self.rate.trust_until(until);
+    }
+
+    /// Goes on where another daemon left off: with an empty bucket, and a refused key or a wait of the
+    /// provider's as that daemon knew them.
+    pub fn take_over(
+        &mut self,
+        limits: Limits,
+        refused_key: Option<String>,
+        held: Option<Duration>,
+        now: Duration,
+    ) {
+        *self = Self {
+            reserved: self.reserved,
+            ..Self::empty(limits, now)
+        };
+        if let Some(cause) = refused_key {
+            self.breaker.fail(&ProviderError::KeyRefused(cause), now);
+        }
+        if let Some(wait) = held {
+            self.rate.hold(wait, now);
+        }
+    }
+
     /// Takes a permit for one request, or returns how long to wait before trying again; None =
     /// until a request in flight returns. A stopped account gets no permit: see `take_probe`.
     pub fn take(&mut self, now: Duration) -> Result<Permit, Option<Duration>> {

@@ -54,6 +54,9 @@ impl Limits {
     }
 }
 
+/// Without trust a request is tried again after this.
+const TRUST_TRIED_AFTER: Duration = Duration::from_millis(250);
+
 /// The rate limit. All times are by one monotonic clock.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
@@ -69,6 +72,8 @@ pub(super) struct RateLimiter {
     adapted_rate: Option<f64>,
     adapted_at: Duration,
     held_until: Duration,
+    /// Nothing begins from then on, unless it is moved on: another process may have the account.
+    trusted_until: Option<Duration>,
     in_flight: usize,
     /// Number of requests ever charged.
     begun: u64,
@@ -95,6 +100,7 @@ impl RateLimiter {
             adapted_rate: None,
             adapted_at: now,
             held_until: Duration::ZERO,
+            trusted_until: None,
             in_flight: 0,
             begun: 0,
             window: Window {
@@ -168,13 +174,27 @@ impl RateLimiter {
     /// Like `charge`, but without debt; else returns how long to wait before trying again.
     pub(super) fn charge_in_turn(&mut self, now: Duration) -> Result<(), Duration> {
         self.refill(now);
-        let held = self.held_until.saturating_sub(now);
+        let held = self.barred_for(now);
         let wait = held.max(self.wait_for_token(0).unwrap_or_default());
         if wait > Duration::ZERO {
             return Err(wait);
         }
         self.charge(now);
         Ok(())
+    }
+
+    /// Nothing begins from `until` on.
+    pub(super) fn trust_until(&mut self, until: Duration) {
+        self.trusted_until = Some(until);
+    }
+
+    /// How long the provider's word, or the end of trust, bars every request.
+    fn barred_for(&self, now: Duration) -> Duration {
+        let held = self.held_until.saturating_sub(now);
+        match self.trusted_until {
+            Some(until) if now >= until => held.max(TRUST_TRIED_AFTER),
+            Some(_) | None => held,
+        }
     }
 
     /// Time until a request may begin that leaves `kept` tokens for others; zero = at once, None =
@@ -184,7 +204,7 @@ impl RateLimiter {
         if self.in_flight + usize::from(kept) >= self.limits.max_in_flight {
             return None;
         }
-        let held = self.held_until.saturating_sub(now);
+        let held = self.barred_for(now);
         Some(held.max(self.wait_for_token(kept).unwrap_or_default()))
     }
 
@@ -193,7 +213,7 @@ impl RateLimiter {
         self.refill(now);
         let busy = self.in_flight + usize::from(kept);
         let slots = self.limits.max_in_flight.saturating_sub(busy);
-        if slots == 0 || now < self.held_until {
+        if slots == 0 || !self.barred_for(now).is_zero() {
             return 0;
         }
         if self.rate().is_none() {

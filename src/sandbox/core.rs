@@ -88,6 +88,20 @@ impl SandboxCore {
         }
     }
 
+    /// Whether `text` is the key that is expected.
+    pub fn is_key(&self, text: &str) -> bool {
+        self.options.api_key.as_deref() == Some(text)
+    }
+
+    /// The key that a request shows as `id:secret`: the secret alone if such a one is expected.
+    pub fn shown_key(&self, pair: String) -> String {
+        let expected = self.options.api_key.as_deref().unwrap_or(":");
+        match pair.split_once(':') {
+            Some((_, secret)) if !expected.contains(':') => secret.to_owned(),
+            Some(_) | None => pair,
+        }
+    }
+
     pub fn set_faults(&self, faults: Vec<Fault>) {
         lock(&self.deck).replace(faults);
     }

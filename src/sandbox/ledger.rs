@@ -28,7 +28,7 @@ pub struct NewTransaction {
     pub is_out: bool,
     /// The payment method at YooMoney: `wallet` or `card`.
     pub via: Option<String>,
-    /// The id of an existing movement.
+    /// The id of the payment to return, or the id that a new payment is to have.
     pub transaction_id: Option<String>,
     /// `success`, `in_progress` or `refused`, where the provider has such statuses.
     pub status: Option<String>,
@@ -52,6 +52,11 @@ pub struct TransactionView {
     pub currency: &'static str,
     pub status: &'static str,
     pub date_time: Moment,
+}
+
+/// A movement has that id already.
+pub(super) fn taken(id: &str) -> ControlError {
+    ControlError::Invalid(format!("transaction_id: {id:?} is in the ledger already"))
 }
 
 /// No movement with that id.

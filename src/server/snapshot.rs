@@ -11,6 +11,7 @@ use tokio::sync::Mutex as Turn;
 
 use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
+use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{COUNTED_UP_TO, Lag, Overdue, Reports, StoreError};
@@ -32,6 +33,8 @@ pub(super) struct Snapshot {
     pub(super) lags: Vec<Lag>,
     /// Bytes of the database and of its write-ahead log, where known.
     pub(super) sizes: Option<(u64, u64)>,
+    /// Who polls what, where several daemons share the database.
+    pub(super) cluster: Option<ClusterView>,
     pub(super) day: Day,
 }
 
@@ -110,7 +113,8 @@ impl Keeper {
             by_status: self.store.count_by_status().await?,
             overdue,
             lags: self.store.lags(COUNTED_UP_TO).await?,
-            sizes: self.store.sizes().ok(),
+            sizes: self.store.sizes().await.ok(),
+            cluster: self.store.cluster().await?,
             day: day.clone(),
         });
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&facts));

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::postgres::{self, PostgresOptions, PostgresStore};
 use super::sqlite::{self, SqliteOptions, SqliteStore};
-use super::{Reports, Store, StoreError};
+use super::{DatabaseLocation, Leases, Reports, ServerLocation, Store, StoreError};
 use crate::domain::time::UnixMillis;
 
 /// An open database, for the process that has it open.
@@ -19,8 +20,8 @@ pub trait Database: Store + Reports {
     /// Whether it was opened read-only without any writer, so that its content never changes.
     fn is_at_rest(&self) -> bool;
 
-    /// Whether a daemon runs on it; None if that cannot be determined.
-    fn daemon_runs(&self) -> Option<bool>;
+    /// Whether a daemon runs on it; None when that cannot be found out.
+    async fn daemon_runs(&self) -> Option<bool>;
 
     /// Checks that the open database is still the configured one. Cheap.
     ///
@@ -40,6 +41,9 @@ pub trait Database: Store + Reports {
     /// When the write in progress began; None if there is none. A write that never ends hangs,
     /// since no write waits long for other processes.
     fn writing_since(&self) -> Option<Instant>;
+
+    /// The leases by which several daemons share this database; None where one daemon has it alone.
+    fn leases(&self) -> Option<Arc<dyn Leases>>;
 
     /// Begins to watch for writes by other processes.
     fn watch_changes(&self) -> Box<dyn ChangeWatch>;
@@ -109,8 +113,8 @@ pub struct Copied {
 /// Which database to use, and how to open it.
 #[derive(Clone, Debug)]
 pub struct DatabaseOptions {
-    /// The file.
-    pub path: PathBuf,
+    /// Where it lies.
+    pub location: DatabaseLocation,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
     /// A consumer that is switched off: it keeps its position, and retention does not wait for it.
@@ -122,8 +126,12 @@ impl DatabaseOptions {
     /// work with these options.
     #[must_use]
     pub fn resolved(&self) -> Self {
+        let location = match &self.location {
+            DatabaseLocation::File(path) => DatabaseLocation::File(sqlite::resolve(path)),
+            DatabaseLocation::Server(server) => DatabaseLocation::Server(server.clone()),
+        };
         Self {
-            path: sqlite::resolve(&self.path),
+            location,
             ..self.clone()
         }
     }
@@ -133,7 +141,22 @@ impl DatabaseOptions {
     /// # Errors
     /// `Unusable` if the existing file is not ours or is newer; `Unavailable` if it cannot be used.
     pub async fn migrate(&self, now: UnixMillis) -> Result<Migrated, StoreError> {
-        sqlite::migrate(&self.path, now).await
+        match &self.location {
+            DatabaseLocation::File(path) => sqlite::migrate(path, now).await,
+            DatabaseLocation::Server(server) => postgres::migrate(server, now).await,
+        }
+    }
+
+    /// What the daemon does to the database before it opens it: a file is made or brought up to
+    /// date; a server's database is the owner's to migrate, so only its epoch is settled.
+    ///
+    /// # Errors
+    /// As `migrate`.
+    pub async fn prepare(&self, now: UnixMillis) -> Result<Migrated, StoreError> {
+        match &self.location {
+            DatabaseLocation::File(path) => sqlite::migrate(path, now).await,
+            DatabaseLocation::Server(server) => postgres::prepare(server, now).await,
+        }
     }
 
     /// Opens a database that `migrate` has upgraded.
@@ -142,7 +165,14 @@ impl DatabaseOptions {
     /// `Unusable` if there is none, it is not ours, or has another version; `Unavailable` if it
     /// cannot be used at present.
     pub async fn open(&self) -> Result<Arc<dyn Database>, StoreError> {
-        Ok(Arc::new(SqliteStore::open(self.to_sqlite()).await?))
+        match &self.location {
+            DatabaseLocation::File(path) => {
+                Ok(Arc::new(SqliteStore::open(self.to_sqlite(path)).await?))
+            }
+            DatabaseLocation::Server(server) => Ok(Arc::new(
+                PostgresStore::open(self.to_postgres(server)).await?,
+            )),
+        }
     }
 
     /// Like `open`, for the process that has just called `migrate` and so settled the epoch.
@@ -150,8 +180,13 @@ impl DatabaseOptions {
     /// # Errors
     /// Like `open`.
     pub async fn open_migrated(&self) -> Result<Arc<dyn Database>, StoreError> {
-        let store = SqliteStore::open(self.to_sqlite()).await?;
-        Ok(Arc::new(store.settled()))
+        match &self.location {
+            DatabaseLocation::File(path) => {
+                let store = SqliteStore::open(self.to_sqlite(path)).await?;
+                Ok(Arc::new(store.settled()))
+            }
+            DatabaseLocation::Server(_) => self.open().await,
+        }
     }
 
     /// Opens it for a read-only command, even if this process has no write permission.
@@ -159,16 +194,30 @@ impl DatabaseOptions {
     /// # Errors
     /// Like `open`.
     pub async fn open_to_read(&self) -> Result<Arc<dyn Database>, StoreError> {
-        Ok(Arc::new(SqliteStore::open_to_read(self.to_sqlite()).await?))
+        match &self.location {
+            DatabaseLocation::File(path) => {
+                let store = SqliteStore::open_to_read(self.to_sqlite(path)).await?;
+                Ok(Arc::new(store))
+            }
+            DatabaseLocation::Server(_) => self.open().await,
+        }
     }
 
     /// Takes a role; None if another process has it.
     ///
     /// # Errors
-    /// If that cannot be determined. The error does not name the database.
-    pub fn hold(&self, role: Role<'_>) -> Result<Option<Box<dyn RoleHold>>, StoreError> {
-        let lock = sqlite::hold(&self.path, role)?;
-        Ok(lock.map(|lock| Box::new(lock) as Box<dyn RoleHold>))
+    /// When that cannot be found out: the cause is told without the database's name.
+    pub async fn hold(&self, role: Role<'_>) -> Result<Option<Box<dyn RoleHold>>, StoreError> {
+        match &self.location {
+            DatabaseLocation::File(path) => {
+                let lock = sqlite::hold(path, role)?;
+                Ok(lock.map(|lock| Box::new(lock) as Box<dyn RoleHold>))
+            }
+            DatabaseLocation::Server(server) => {
+                let hold = postgres::hold(server, role).await?;
+                Ok(hold.map(|hold| Box::new(hold) as Box<dyn RoleHold>))
+            }
+        }
     }
 
     /// Restores the copy at `file` as this database, with a new epoch.
@@ -182,11 +231,22 @@ impl DatabaseOptions {
         force: bool,
         now: UnixMillis,
     ) -> Result<Copied, StoreError> {
-        sqlite::restore(file, &self.path, force, now).await
+        match &self.location {
+            DatabaseLocation::File(path) => sqlite::restore(file, path, force, now).await,
+            DatabaseLocation::Server(server) => Err(postgres::restore_elsewhere(server, file)),
+        }
     }
 
-    fn to_sqlite(&self) -> SqliteOptions {
-        SqliteOptions::new(&self.path, &self.subject_prefix)
+    fn to_sqlite(&self, path: &Path) -> SqliteOptions {
+        SqliteOptions::new(path, &self.subject_prefix)
             .with_off_consumer(self.off_consumer.as_deref())
+    }
+
+    fn to_postgres(&self, server: &ServerLocation) -> PostgresOptions {
+        PostgresOptions {
+            server: server.clone(),
+            subject_prefix: self.subject_prefix.clone(),
+            off_consumer: self.off_consumer.clone(),
+        }
     }
 }

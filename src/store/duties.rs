@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    AccountRecord, BudgetAsk, Consumer, DueRow, ListBeginning, QueuePlace, StoreError, StoredEvent,
-    Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, InsertPlace, ListBeginning, QueuePlace, StoreError,
+    StoredEvent, Written,
 };
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
@@ -29,13 +29,26 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<DueRow>, StoreError>;
 
     /// Up to `limit` invoices of `account` that have a plan and were inserted after `id`, oldest
-    /// first. Ids rise in the order of commits, so none is skipped.
+    /// first. What `committed_since` is for may be skipped.
     async fn inserted_after(
         &self,
         account: &AccountName,
         id: InvoiceId,
         limit: u32,
     ) -> Result<Vec<DueRow>, StoreError>;
+
+    /// The earliest plan among the invoices of `account` that have become visible since `seen`, which
+    /// moves on to now; None when there are none, or this is the first time. Where transactions of
+    /// programs may commit in another order than they began, what they inserted appears behind places
+    /// that were read already, both of ids and of plans.
+    async fn committed_since(
+        &self,
+        account: &AccountName,
+        seen: &mut InsertPlace,
+    ) -> Result<Option<UnixMillis>, StoreError> {
+        let _ = (account, seen);
+        Ok(None)
+    }
 
     /// The starting point for `account`: the highest id ever assigned, and what was known of the
     /// provider's list.

@@ -5,9 +5,20 @@
 //! this module names it. Each implementation of `Store` joins the suite in
 //! `tests/it/store/conformance.rs` with one line.
 
+#[macro_use]
+mod columns;
+#[macro_use]
+mod transaction_columns;
+
 mod account;
+mod cell;
 mod database;
 mod duties;
+mod json_rows;
+mod leases;
+mod location;
+mod packed;
+pub mod postgres;
 mod reports;
 mod rows;
 pub mod sqlite;
@@ -17,12 +28,15 @@ use std::path::Path;
 pub use account::{AccountRecord, BudgetAsk, ListRecord, WORD_HOLDS_FOR};
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
+pub use leases::{Lease, Leases, Presence};
+pub use location::{DatabaseLocation, ServerLocation};
 pub use reports::{
     COUNTED_UP_TO, DetectTimes, HistoryEvent, InvoiceQuery, Lag, NewInvoice, OutboxEntry, Overdue,
     Overview, Reference, Reports,
 };
 pub use rows::{
-    Consumer, DueRow, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction, StoredEvent, Written,
+    Consumer, DueRow, InsertPlace, LAG_ALARM, ListBeginning, QueuePlace, SeenTransaction,
+    StoredEvent, Written,
 };
 
 /// Errors of a database, by what the caller should do.
@@ -38,6 +52,9 @@ pub enum StoreError {
     /// there now.
     #[error("{0}")]
     Replaced(String),
+    /// Another daemon has taken over what the write was for: nothing was written.
+    #[error("{0}")]
+    LeaseLost(String),
 }
 
 impl StoreError {
@@ -48,6 +65,7 @@ impl StoreError {
             Self::Unavailable(text) => Self::Unavailable(format!("{place}: {text}")),
             Self::Unusable(text) => Self::Unusable(format!("{place}: {text}")),
             Self::Replaced(text) => Self::Replaced(text),
+            Self::LeaseLost(text) => Self::LeaseLost(text),
         }
     }
 }

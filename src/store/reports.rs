@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::{AccountRecord, SeenTransaction, StoreError};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 
@@ -94,6 +95,9 @@ pub trait Reports: Send + Sync + 'static {
         minutes: u8,
     ) -> Result<Vec<u64>, StoreError>;
 
+    /// Which daemon has which lease; None where one daemon has the database alone.
+    async fn cluster(&self) -> Result<Option<ClusterView>, StoreError>;
+
     /// All consumers that are not switched off, at most a hundred, with the number of unread
     /// events, counted up to `up_to`; the one furthest behind first.
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError>;
@@ -118,7 +122,7 @@ pub trait Reports: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the sizes cannot be read.
-    fn sizes(&self) -> io::Result<(u64, u64)>;
+    async fn sizes(&self) -> io::Result<(u64, u64)>;
 }
 
 /// A person's reference to an invoice: `#7`, else its external id, else its order id, else the id
@@ -221,6 +225,24 @@ pub struct DetectTimes {
     pub p95: Duration,
     /// 99th percentile.
     pub p99: Duration,
+}
+
+impl DetectTimes {
+    /// Of times in milliseconds.
+    pub(super) fn of(mut millis: Vec<i64>) -> Self {
+        millis.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (millis.len() * percent).div_ceil(100).max(1) - 1;
+            let millis = millis.get(rank).copied().unwrap_or_default();
+            Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+        };
+        Self {
+            count: millis.len(),
+            p50: at(50),
+            p95: at(95),
+            p99: at(99),
+        }
+    }
 }
 
 /// The overdue invoices of one account.

@@ -20,6 +20,10 @@ pub struct QueuePlace {
     pub id: InvoiceId,
 }
 
+/// A moment in the order of commits, in the words of the store; the default is before all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InsertPlace(pub(super) String);
+
 /// An invoice in the queue, in the compact form that is kept for a million of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueRow {

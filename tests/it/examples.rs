@@ -3,6 +3,7 @@
 //! whose runtime is missing says so.
 
 mod ledgers;
+mod on_postgres;
 mod packaged;
 mod recipes;
 mod shop_bot;

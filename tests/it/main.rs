@@ -34,6 +34,7 @@ mod pages;
 mod personal_data;
 mod planted;
 mod poll;
+mod postgres;
 mod providers;
 mod retention;
 mod rows;

@@ -7,14 +7,14 @@
 mod busy;
 pub mod drivers;
 mod features;
-mod keys;
+pub mod keys;
 mod moves;
 mod readers;
-mod refusals;
+pub mod refusals;
 mod text;
 mod transactions;
 mod typed;
-mod updates;
+pub mod updates;
 
 use std::path::{Path, PathBuf};
 

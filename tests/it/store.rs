@@ -21,6 +21,8 @@ use self::conformance::Backend;
 use crate::rows;
 
 mod conformance;
+mod on_postgres;
+mod two_stores;
 
 const NOW: UnixMillis = UnixMillis(1_795_293_000_000);
 

@@ -93,7 +93,7 @@ struct Begun {
 
 async fn begin(session: &Session, format: Format, line: &[u8]) -> anyhow::Result<Begun> {
     let Subscription { consumer, pattern } = Subscription::parse(line)?;
-    let hold = hold(session, &consumer)?;
+    let hold = hold(session, &consumer).await?;
     let store = session.open_store().await?;
     let place = store.consumer(&consumer).await?;
     let delivery = Delivery {

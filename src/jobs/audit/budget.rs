@@ -167,7 +167,7 @@ impl BorrowedBudget {
             return Ok(Some(LoanObstacle::Held(wait)));
         }
         // A lock file that cannot be read is a daemon's of another user.
-        let daemon_runs = self.store.daemon_runs().unwrap_or(true);
+        let daemon_runs = self.store.daemon_runs().await.unwrap_or(true);
         let until = if daemon_runs {
             if !self.limits.can_lend() {
                 return Ok(Some(LoanObstacle::NothingToLend));

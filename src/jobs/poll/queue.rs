@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::jobs::LONGEST_NAP;
-use crate::store::{DueRow, ListBeginning, QueuePlace, Store, StoreError};
+use crate::store::{DueRow, InsertPlace, ListBeginning, QueuePlace, Store, StoreError};
 
 /// Rows read at a time.
 const CHUNK: u32 = 2_000;
@@ -29,6 +29,8 @@ pub(super) struct QueueReader {
     /// In a round of reading nudges: nudges up to this id have been read.
     nudges_to: Option<InvoiceId>,
     highest_id: InvoiceId,
+    /// What was committed up to here has been read.
+    committed_to: InsertPlace,
     /// Whether more rows can be read now.
     goes_on: bool,
     /// Nothing is due before this time, unless a program writes to the database.
@@ -102,6 +104,7 @@ impl QueueReader {
         wall: UnixMillis,
         takes_new: bool,
     ) -> Result<Taken, StoreError> {
+        self.step_back_to_late_commits(store, account).await?;
         let beginning = store.list_beginning(account).await?;
         let mut rows = Vec::new();
         let mut highest_id = beginning.highest_id;
@@ -150,6 +153,25 @@ impl QueueReader {
             rows,
             beginning: is_first.then_some(beginning),
         })
+    }
+
+    /// Goes back to the plans of rows that were committed late, however late.
+    async fn step_back_to_late_commits(
+        &mut self,
+        store: &dyn Store,
+        account: &AccountName,
+    ) -> Result<(), StoreError> {
+        let earliest = store
+            .committed_since(account, &mut self.committed_to)
+            .await?;
+        if let Some(earliest) = earliest {
+            let before = QueuePlace {
+                at: UnixMillis(earliest.0 - 1),
+                id: LAST_ID,
+            };
+            self.cursor = self.cursor.min(before);
+        }
+        Ok(())
     }
 
     /// Reads nudges, which are plans for time 0, before the cursor.

@@ -19,6 +19,7 @@ use crate::provider::{FetchOrders, KeyReader, ListByTime, ListOrders, Provider, 
 use crate::store::Store;
 
 /// The dependencies of a poller.
+#[derive(Clone)]
 pub struct PollSetup {
     /// The account.
     pub account: AccountName,

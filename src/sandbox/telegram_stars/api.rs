@@ -37,13 +37,14 @@ async fn method(
     let mut known = Operation::of(SimulatedProvider::TelegramStars);
     let operation = known.find(|it| it.name().eq_ignore_ascii_case(&name));
     let operation = operation.unwrap_or(Operation::StarsUnknown);
-    let well_formed = is_token(&token);
+    let key = bot.core.shown_key(token.clone());
+    let well_formed = is_token(&token) || bot.core.is_key(&token);
     let call = Call {
         core: Arc::clone(&bot.core),
         dialect: &BotApiDialect,
         operation,
         caller,
-        key: Some(token),
+        key: Some(key),
     };
     let job = move || {
         if !well_formed {

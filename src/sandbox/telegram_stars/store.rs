@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::entry::{KINDS, StarEntry};
 use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::decimal;
-use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, unknown};
+use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, taken, unknown};
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
 use crate::sandbox::simulator::ControlError;
@@ -80,10 +80,13 @@ impl StarsSimulator {
         let kind =
             kind.ok_or_else(|| format!("kind: {wanted:?}; expected: {}", KINDS.join(", ")))?;
         let (stars, nanos) = stars_of(new.amount.as_deref().unwrap_or("1"))?;
-        let mut rng = self.core.rng(place as u64);
-        let tail: String = (0..24).map(|_| rng.alphanumeric()).collect();
+        let id = new.transaction_id.clone().unwrap_or_else(|| {
+            let mut rng = self.core.rng(place as u64);
+            let tail: String = (0..24).map(|_| rng.alphanumeric()).collect();
+            format!("stx{tail}")
+        });
         Ok(StarEntry {
-            id: format!("stx{tail}"),
+            id,
             at: now,
             is_in: !new.is_out,
             stars,
@@ -127,13 +130,16 @@ impl SimulatedLedger for StarsSimulator {
     fn add(&self, new: &NewTransaction) -> Result<TransactionView, ControlError> {
         let mut entries = write(&self.entries);
         let now = self.core.now();
-        let entry = if let Some(id) = new.transaction_id.as_deref() {
-            let payment = entries.iter().find(|entry| entry.id == id && entry.is_in);
-            let payment = payment.filter(|_| new.is_out).ok_or_else(|| unknown(id))?;
-            refund_of(payment, now)
-        } else {
-            let made = self.fresh(new, entries.len(), now);
-            made.map_err(ControlError::Invalid)?
+        let named = new.transaction_id.as_deref();
+        let payment = named.and_then(|id| entries.iter().find(|it| it.id == id && it.is_in));
+        let entry = match (named, payment) {
+            (Some(_), Some(payment)) if new.is_out => refund_of(payment, now),
+            (Some(id), Some(_)) => return Err(taken(id)),
+            (Some(id), None) if new.is_out => return Err(unknown(id)),
+            _ => {
+                let made = self.fresh(new, entries.len(), now);
+                made.map_err(ControlError::Invalid)?
+            }
         };
         let view = entry.view();
         entries.push(entry);

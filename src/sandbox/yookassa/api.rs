@@ -55,7 +55,7 @@ fn call(
         dialect: &YooKassaDialect,
         operation,
         caller,
-        key: basic::credentials(headers),
+        key: basic::credentials(headers).map(|pair| shop.core.shown_key(pair)),
     }
 }
 

@@ -9,7 +9,7 @@ use super::entry::{PayWay, STATUSES, WalletEntry};
 use super::query::HistoryQuery;
 use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::decimal;
-use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, unknown};
+use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, taken, unknown};
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
 use crate::sandbox::simulator::ControlError;
@@ -85,7 +85,7 @@ impl YooMoneySimulator {
         };
         let mut rng = self.core.rng(place as u64);
         Ok(WalletEntry {
-            id: (FIRST_ID + place as u64).to_string(),
+            id: id_of(new, place)?,
             at: now.truncated(3),
             is_in: !new.is_out,
             sum,
@@ -101,6 +101,16 @@ impl YooMoneySimulator {
     }
 }
 
+/// An id is digits alone.
+fn id_of(new: &NewTransaction, place: usize) -> Result<String, String> {
+    let Some(wanted) = new.transaction_id.clone() else {
+        return Ok((FIRST_ID + place as u64).to_string());
+    };
+    let is_digits = !wanted.is_empty() && wanted.bytes().all(|it| it.is_ascii_digit());
+    let why = || format!("transaction_id: {wanted:?}; expected: digits alone");
+    is_digits.then(|| wanted.clone()).ok_or_else(why)
+}
+
 fn status_of(word: Option<&str>) -> Result<&'static str, String> {
     let word = word.unwrap_or("success");
     let known = STATUSES.into_iter().find(|status| *status == word);
@@ -112,17 +122,16 @@ impl SimulatedLedger for YooMoneySimulator {
         SimulatedProvider::YooMoney
     }
 
-    /// Changes the status of a payment if its id is given with `in`. A refund is a separate
-    /// operation without a reference to the payment.
+    /// Changes the status of a payment if its id is given with `in` and `status`. A refund is a
+    /// separate operation without a reference to the payment.
     fn add(&self, new: &NewTransaction) -> Result<TransactionView, ControlError> {
         let mut entries = write(&self.entries);
         let now = self.core.now();
         let place = entries.len();
-        let known = new.transaction_id.as_deref().map(|id| {
-            let found = entries.iter_mut().find(|entry| entry.id == id);
-            found.ok_or_else(|| unknown(id))
-        });
-        let entry = match known.transpose()? {
+        let named = new.transaction_id.as_deref();
+        let known = entries.iter_mut().find(|it| Some(it.id.as_str()) == named);
+        let entry = match known {
+            Some(payment) if !new.is_out && new.status.is_none() => return Err(taken(&payment.id)),
             Some(payment) if !new.is_out => {
                 payment.status = status_of(new.status.as_deref()).map_err(ControlError::Invalid)?;
                 return Ok(payment.view());
@@ -131,11 +140,15 @@ impl SimulatedLedger for YooMoneySimulator {
                 let amount = Some(decimal::shortest(&payment.sum));
                 let back = NewTransaction {
                     amount: new.amount.clone().or(amount),
+                    transaction_id: None,
                     ..new.clone()
                 };
                 self.fresh(&back, place, now)
             }
-            None => self.fresh(new, place, now),
+            None => match named {
+                Some(id) if new.is_out => return Err(unknown(id)),
+                Some(_) | None => self.fresh(new, place, now),
+            },
         };
         let entry = entry.map_err(ControlError::Invalid)?;
         let view = entry.view();

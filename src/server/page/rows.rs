@@ -8,6 +8,7 @@ use super::{grouped, up_to};
 use crate::domain::account::AccountState;
 use crate::domain::invoice::Invoice;
 use crate::domain::money::Money;
+use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
@@ -32,6 +33,8 @@ pub(super) struct InvoiceRow {
 
 pub(super) struct AccountRow {
     pub(super) name: String,
+    /// The daemon that polls it; empty where one has the database alone.
+    pub(super) owner: String,
     pub(super) state: &'static str,
     pub(super) tone: &'static str,
     pub(super) error: String,
@@ -104,6 +107,13 @@ fn row(invoice: &Invoice) -> InvoiceRow {
     }
 }
 
+fn owner(cluster: &ClusterView, account: &str) -> String {
+    match cluster.owner_of(account) {
+        Some(owner) => format!("polled by {}", one_line(owner)),
+        None => "polled by no daemon".to_owned(),
+    }
+}
+
 impl AccountRow {
     pub(super) fn of(meter: &AccountMeter, facts: Option<&Snapshot>, now: UnixMillis) -> Self {
         let standing = meter.gauges();
@@ -117,8 +127,10 @@ impl AccountRow {
         let failed = standing.last_failure.filter(|_| tone != "good");
         let overdue = facts.and_then(|facts| facts.overdue.get(meter.name()));
         let when = |at| words::relative(at, now);
+        let cluster = facts.and_then(|facts| facts.cluster.as_ref());
         Self {
             name: meter.name().to_owned(),
+            owner: cluster.map_or_else(String::new, |cluster| owner(cluster, meter.name())),
             state,
             tone,
             error: failed.map_or_else(String::new, |(_, error)| one_line(&error)),
@@ -139,6 +151,7 @@ impl AccountRow {
         let nothing = || "–".to_owned();
         Self {
             name: name.to_owned(),
+            owner: String::new(),
             state: "disabled",
             tone: "idle",
             error: String::new(),

@@ -114,7 +114,7 @@ pub(super) fn explained(error: StoreError, database: &Path) -> StoreError {
     match error {
         StoreError::Unavailable(text) => StoreError::Unavailable(format!("{text}; {cause}")),
         StoreError::Unusable(text) => StoreError::Unusable(format!("{text}; {cause}")),
-        StoreError::Replaced(text) => StoreError::Replaced(text),
+        StoreError::Replaced(_) | StoreError::LeaseLost(_) => error,
     }
 }
 

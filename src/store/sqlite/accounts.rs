@@ -4,11 +4,10 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
 
 use super::connection::WriteConnection;
-use super::row::Cells;
-use crate::domain::account::AccountState;
+use super::row::cells;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
-use crate::store::{AccountRecord, ListRecord, StoreError};
+use crate::store::{AccountRecord, StoreError, packed};
 
 /// Maximum number of rows that one transaction marks or unmarks, to keep the write short.
 const FLAGS_A_TURN: i64 = 1000;
@@ -248,34 +247,6 @@ pub(super) async fn list(readers: &SqlitePool) -> Result<Vec<AccountRecord>, Sto
     .fetch_all(readers)
     .await?;
     rows.iter()
-        .map(|row| {
-            let mut cells = Cells::of(row)?;
-            let name = AccountName(cells.text()?.unwrap_or_default());
-            let provider = cells.text()?.unwrap_or_default();
-            let word = cells.text()?.unwrap_or_default();
-            let state = AccountState::parse(&word).ok_or_else(|| {
-                let what = format!("accounts.state of {name}: unknown state '{word}'");
-                StoreError::Unusable(what)
-            })?;
-            Ok(AccountRecord {
-                name,
-                provider,
-                state,
-                state_since: cells.time()?.unwrap_or_default(),
-                resume_at: cells.time()?,
-                last_success_at: cells.time()?,
-                last_failure_at: cells.time()?,
-                last_error: cells.text()?,
-                list: ListRecord {
-                    total: cells.number()?,
-                    floor: cells.number()?,
-                    positions: cells.text()?,
-                    read_at: cells.time()?,
-                    read_from: cells.number()?,
-                    read_to: cells.number()?,
-                    caught_up_at: cells.time()?,
-                },
-            })
-        })
+        .map(|row| packed::account_record(&mut cells(row)?))
         .collect()
 }

@@ -6,16 +6,16 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::connection::WriteConnection;
 use super::error::{CONSTRAINT, primary_code};
-use super::row::Cells;
+use super::row::cells;
 use super::schema::highest_seq;
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
-use crate::domain::money::{Money, plain};
-use crate::domain::observation::{ObservedOrder, Sums};
+use crate::domain::money::plain;
+use crate::domain::observation::ObservedOrder;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
+use crate::store::{StoreError, packed};
 
 macro_rules! audit_columns {
     () => {
@@ -101,39 +101,11 @@ pub(super) async fn rows_after(
     rows.iter().map(audit_row).collect()
 }
 
+/// The first column is the place of the order that was asked for.
 fn audit_row(row: &SqliteRow) -> Result<AuditRow, StoreError> {
-    let mut cells = Cells::of(row)?;
+    let mut cells = cells(row)?;
     cells.number()?;
-    let id = InvoiceId(cells.number()?.unwrap_or_default());
-    let external_id = ExternalId(cells.text()?.unwrap_or_default());
-    let order_id = cells.text()?.map(OrderId);
-    let word = cells.text()?.unwrap_or_default();
-    let status = Status::parse(&word).ok_or_else(|| {
-        StoreError::Unusable(format!("invoices.status of {id}: unknown status '{word}'"))
-    })?;
-    let provider_status = cells.text()?;
-    let (amount, currency) = (cells.text()?, cells.text()?);
-    let in_currency = |value: Option<String>| {
-        value
-            .zip(currency.clone())
-            .map(|(value, currency)| Money { value, currency })
-    };
-    Ok(AuditRow {
-        id,
-        external_id,
-        order_id,
-        status,
-        provider_status,
-        amount: in_currency(amount),
-        sums: Sums {
-            received: in_currency(cells.text()?),
-            refunded: in_currency(cells.text()?),
-            refunded_at: cells.time()?,
-        },
-        lacks_details: cells.number()? == Some(1),
-        created_at: cells.time()?.unwrap_or_default(),
-        updated_at: cells.time()?.unwrap_or_default(),
-    })
+    packed::audit_row(&mut cells)
 }
 
 /// Records each new finding. Returns how many were recorded.

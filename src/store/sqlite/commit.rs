@@ -6,18 +6,18 @@ use std::sync::LazyLock;
 use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
-use super::batch::JsonRows;
-use super::columns::{COLUMNS, Column, Part};
 use super::connection::WriteConnection;
 use super::error::{CONSTRAINT, primary_code};
 use super::outbox::{APPEND, OutgoingEvent};
 use super::schema::highest_seq;
-use super::transaction_columns::Owned;
 use super::transactions;
 use crate::domain::decide::Decision;
 use crate::domain::event::Event;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
+use crate::store::columns::{COLUMNS, Column, Part};
+use crate::store::json_rows::JsonRows;
+use crate::store::transaction_columns::Owned;
 use crate::store::{StoreError, Written};
 
 macro_rules! where_still_so {

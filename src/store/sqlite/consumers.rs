@@ -3,7 +3,7 @@
 use sqlx::{Row as _, SqlitePool};
 
 use super::connection::WriteConnection;
-use super::row::Cells;
+use super::row::cells;
 use crate::store::{Consumer, StoreError, StoredEvent};
 
 pub(super) const EVENTS_AFTER: &str = "SELECT seq, event_id, subject, payload, created_at FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
@@ -20,7 +20,7 @@ pub(super) async fn events_after(
         .await?;
     rows.iter()
         .map(|row| {
-            let mut cells = Cells::of(row)?;
+            let mut cells = cells(row)?;
             Ok(StoredEvent {
                 seq: cells.number()?.unwrap_or_default(),
                 event_id: cells.text()?.unwrap_or_default(),

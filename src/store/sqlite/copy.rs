@@ -312,6 +312,7 @@ fn renamed(error: StoreError, fresh: &Path, file: &Path) -> StoreError {
         StoreError::Unavailable(text) => StoreError::Unavailable(text.replace(&fresh, &file)),
         StoreError::Unusable(text) => StoreError::Unusable(text.replace(&fresh, &file)),
         StoreError::Replaced(text) => StoreError::Replaced(text.replace(&fresh, &file)),
+        StoreError::LeaseLost(_) => error,
     }
 }
 

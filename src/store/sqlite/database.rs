@@ -1,6 +1,7 @@
 //! The open database, for the process that has it open.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -9,7 +10,7 @@ use super::place::Numbers;
 use super::readers::ReadAccess;
 use super::watch::FileWatch;
 use super::{SqliteStore, copy, lock};
-use crate::store::{ChangeWatch, Copied, Database, Role, StoreError};
+use crate::store::{ChangeWatch, Copied, Database, Leases, Role, StoreError};
 
 #[async_trait]
 impl Database for SqliteStore {
@@ -21,7 +22,7 @@ impl Database for SqliteStore {
         self.reading == ReadAccess::AtRest
     }
 
-    fn daemon_runs(&self) -> Option<bool> {
+    async fn daemon_runs(&self) -> Option<bool> {
         lock::is_held(self.path(), Role::Daemon).ok()
     }
 
@@ -45,6 +46,10 @@ impl Database for SqliteStore {
 
     fn writing_since(&self) -> Option<Instant> {
         self.in_use.since()
+    }
+
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        None
     }
 
     fn watch_changes(&self) -> Box<dyn ChangeWatch> {

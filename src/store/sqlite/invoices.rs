@@ -4,10 +4,10 @@ use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::error::{CONSTRAINT, primary_code};
-use super::row::{Cells, invoice, packed_invoice};
+use super::row::{cells, invoice, packed_invoice};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
-use crate::store::{HistoryEvent, InvoiceQuery, NewInvoice, Reference, StoreError};
+use crate::store::{HistoryEvent, InvoiceQuery, NewInvoice, Reference, StoreError, packed};
 
 /// Selects invoices through their accounts: the indexes begin with the account, and skipping
 /// through the few names keeps a search without an account at a few reads.
@@ -208,14 +208,5 @@ pub(super) fn invoices(rows: &[SqliteRow]) -> Result<Vec<Invoice>, StoreError> {
 }
 
 fn event(row: &SqliteRow) -> Result<HistoryEvent, StoreError> {
-    let mut cells = Cells::of(row)?;
-    Ok(HistoryEvent {
-        seq: cells.number()?.unwrap_or_default(),
-        event_id: cells.text()?.unwrap_or_default(),
-        event_type: cells.text()?.unwrap_or_default(),
-        previous_status: cells.text()?,
-        status: cells.text()?,
-        created_at: cells.time()?.unwrap_or_default(),
-        payload: cells.text()?.unwrap_or_default(),
-    })
+    packed::history_event(&mut cells(row)?)
 }

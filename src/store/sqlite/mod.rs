@@ -4,17 +4,10 @@
 //! The statements work on sets: a batch is sent as one JSON array and joined by `json_each`, since
 //! a statement per row wakes a thread each time (6,300 rows a second against 28,000).
 
-#[macro_use]
-mod columns;
-#[macro_use]
-mod transaction_columns;
-
 mod access;
 mod accounts;
 mod audit;
-mod batch;
 mod budget;
-mod cell;
 mod checkpoint;
 mod commit;
 mod connection;

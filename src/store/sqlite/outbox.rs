@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use super::batch::JsonRows;
 use crate::domain::decide::Decision;
 use crate::domain::event::{self, Event};
+use crate::store::json_rows::JsonRows;
 
 /// An event to be written to the outbox.
 pub(super) struct OutgoingEvent<'a> {

@@ -66,7 +66,7 @@ pub(super) async fn overview(store: &SqliteStore, now: UnixMillis) -> Result<Ove
 /// How long it took to detect payments. Payments made before the invoice was inserted do not count,
 /// because it could not be polled.
 pub(super) async fn detect_times(store: &SqliteStore) -> Result<DetectTimes, StoreError> {
-    let mut millis: Vec<i64> = sqlx::query_scalar(
+    let millis: Vec<i64> = sqlx::query_scalar(
         "SELECT max(outbox.created_at - invoices.paid_at, 0)
            FROM outbox JOIN invoices USING (account, external_id)
           WHERE outbox.type = 'payment.paid' AND invoices.paid_at >= invoices.created_at
@@ -75,18 +75,7 @@ pub(super) async fn detect_times(store: &SqliteStore) -> Result<DetectTimes, Sto
     .bind(DETECT_SAMPLE)
     .fetch_all(&store.readers)
     .await?;
-    millis.sort_unstable();
-    let at = |percent: usize| {
-        let rank = (millis.len() * percent).div_ceil(100).max(1) - 1;
-        let millis = millis.get(rank).copied().unwrap_or_default();
-        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
-    };
-    Ok(DetectTimes {
-        count: millis.len(),
-        p50: at(50),
-        p95: at(95),
-        p99: at(99),
-    })
+    Ok(DetectTimes::of(millis))
 }
 
 /// Payments found in each of the last `minutes` minutes, the latest last, among the newest 10,000

@@ -4,11 +4,10 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
-use super::row::{Cells, invoice, packed_invoice};
+use super::row::{invoice, packed_cells, packed_invoice};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
-use crate::domain::money::Money;
-use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::store::packed;
 use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError};
 
 /// The only column that `due_row` reads, packed like `packed_invoice!()`.
@@ -242,28 +241,5 @@ fn placed_invoice(row: &SqliteRow) -> Result<(usize, Invoice), StoreError> {
 }
 
 fn due_row(row: &SqliteRow) -> Result<DueRow, StoreError> {
-    let mut cells = Cells::packed(row)?;
-    let id = InvoiceId(cells.number()?.unwrap_or_default());
-    let external_id = ExternalId(cells.text()?.unwrap_or_default());
-    let order_id = cells.text()?.map(OrderId);
-    let (amount, currency) = (cells.text()?, cells.text()?);
-    let word = cells.text()?.unwrap_or_default();
-    Ok(DueRow {
-        id,
-        external_id,
-        order_id,
-        amount: amount
-            .zip(currency)
-            .map(|(value, currency)| Money { value, currency }),
-        status: Status::parse(&word).ok_or_else(|| {
-            StoreError::Unusable(format!("invoices.status of {id}: unknown status '{word}'"))
-        })?,
-        created_at: cells.time()?.unwrap_or_default(),
-        expiry: cells.time()?.unwrap_or_default(),
-        next_poll_at: cells.time()?.unwrap_or_default(),
-        polled_at: cells.time()?,
-        unsettled: cells.number()? == Some(1),
-        fails: cells.number()? == Some(1),
-        has_error: cells.number()? == Some(1),
-    })
+    packed::due_row(&mut packed_cells(row)?)
 }

@@ -49,6 +49,12 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 /// # Errors
 /// `Unusable` if a hard link other than `path` leads to it.
 pub(super) fn require_one_name(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Err(StoreError::Unusable(format!(
+            "{}: is a directory; database.path names a file",
+            path.display()
+        )));
+    }
     let links = |path| fs::metadata(path).map_or(0, |file| file.nlink());
     if links(path) > 1 {
         remove_half_made_restores(path);
@@ -109,6 +115,14 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn a_directory_is_refused_for_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        let refused = require_one_name(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("is a directory"), "{refused}");
+    }
 
     #[test]
     fn a_name_leads_to_its_file_through_links_also_to_one_that_is_not_there() {

@@ -3,11 +3,11 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::columns::Part;
 use super::{
     accounts, commit, consumers, due, glance, invoices, open, outbox, pages, retention, schema,
 };
 use crate::domain::time::UnixMillis;
+use crate::store::columns::Part;
 
 /// The contract's query for programs that read events.
 const UNREAD: &str = "SELECT * FROM outbox_unread WHERE consumer = 'bot' ORDER BY seq LIMIT 100";

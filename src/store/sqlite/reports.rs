@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::path::beside;
 use super::{SqliteStore, accounts, glance, invoices, overview, transactions};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{
@@ -86,6 +87,10 @@ impl Reports for SqliteStore {
         overview::payments_by_minute(self, now, minutes).await
     }
 
+    async fn cluster(&self) -> Result<Option<ClusterView>, StoreError> {
+        Ok(None)
+    }
+
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {
         glance::lags(self, up_to).await
     }
@@ -110,7 +115,7 @@ impl Reports for SqliteStore {
         overview::quick_check(self).await
     }
 
-    fn sizes(&self) -> io::Result<(u64, u64)> {
+    async fn sizes(&self) -> io::Result<(u64, u64)> {
         // Reading the size opens no file, so SQLite keeps its locks on it.
         let database = std::fs::metadata(self.path())?.len();
         let wal = std::fs::metadata(beside(self.path(), "-wal")).map_or(0, |file| file.len());

@@ -8,13 +8,13 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, SqlitePool};
 
 use super::accounts;
-use super::batch::JsonRows;
 use super::connection::WriteConnection;
-use super::row::{Cells, invoice, packed_invoice, transaction};
-use super::transaction_columns::{OWNER, Owned, TransactionColumn};
+use super::row::{cells, invoice, packed_invoice, transaction};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
+use crate::store::json_rows::JsonRows;
+use crate::store::transaction_columns::{OWNER, Owned, TransactionColumn};
 use crate::store::{SeenTransaction, StoreError};
 
 /// Updates existing transactions. A transaction stays with the invoice that has it.
@@ -197,7 +197,7 @@ pub(super) async fn of_nobody(
         .fetch_all(readers)
         .await?;
     rows.iter()
-        .map(|row| transaction(&mut Cells::of(row)?))
+        .map(|row| transaction(&mut cells(row)?))
         .collect()
 }
 
@@ -210,7 +210,7 @@ pub(super) async fn of_invoice(
         .fetch_all(readers)
         .await?;
     let seen = |row: &SqliteRow| {
-        let mut cells = Cells::of(row)?;
+        let mut cells = cells(row)?;
         Ok(SeenTransaction {
             transaction: transaction(&mut cells)?,
             seen_at: cells.time()?.unwrap_or_default(),

@@ -88,6 +88,18 @@ async fn the_node_recipe_credits_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_sqlalchemy_recipe_credits_once_from_sqlite_too() {
+    let python = super::on_postgres::python();
+    if works(&[&python, "-c", "import sqlalchemy"]).await {
+        let script = example("postgres/bot_sqlalchemy.py");
+        let eggs = "SELECT eggs FROM shop_customers WHERE id = '42'";
+        credits_once(&[&python, &script], true, eggs).await;
+    } else {
+        skipped("SQLAlchemy");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_php_recipe_credits_once() {
     let probe = "exit(PHP_VERSION_ID >= 80100 && extension_loaded('pdo_sqlite') ? 0 : 1);";
     if works(&["php", "-r", probe]).await {

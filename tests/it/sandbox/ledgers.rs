@@ -382,3 +382,62 @@ async fn a_dead_token_is_told_by_a_header_alone() {
         "{page}"
     );
 }
+
+#[tokio::test]
+async fn a_payment_can_be_given_its_id_once_and_is_returned_by_it() {
+    let bench = Bench::plain().await;
+    for (provider, id) in [
+        ("telegram-stars", "charge-1"),
+        ("yoomoney", "123456789012345678"),
+    ] {
+        let payment = json!({
+            "provider": provider, "external_id": "ORD-1", "amount": "100", "direction": "in",
+            "transaction_id": id,
+        });
+        assert_eq!(bench.moved(payment.clone()).await, id);
+        let again = payment.to_string();
+        let (http, _) = bench.control("POST", "/transactions", &again).await;
+        assert_eq!(http, 400, "{provider}: the id is in the ledger");
+        let back = json!({"provider": provider, "direction": "out", "transaction_id": id});
+        bench.moved(back).await;
+    }
+    let ledger = bench.stars(json!({})).await;
+    assert_eq!(
+        (&ledger[0]["id"], &ledger[1]["id"]),
+        (&json!("charge-1"), &json!("charge-1"))
+    );
+    let wallet = bench.history("label=ORD-1").await;
+    assert_eq!(
+        wallet["operations"][0]["operation_id"],
+        "123456789012345678"
+    );
+    let letters = r#"{"provider":"yoomoney","amount":"1","transaction_id":"T-1"}"#;
+    assert_eq!(bench.control("POST", "/transactions", letters).await.0, 400);
+}
+
+#[tokio::test]
+async fn an_api_key_without_a_colon_is_the_secret_of_any_shop_and_bot() {
+    let bench = Bench::with(SandboxOptions {
+        api_key: Some("secret".into()),
+        ..SandboxOptions::default()
+    })
+    .await;
+    assert_eq!(send(bench.bot("getMe", &json!({}))).await.0, 200);
+    let me = format!("{}/v3/me", bench.sandbox.url());
+    for (secret, http) in [("secret", 200), ("other", 401)] {
+        let request = bench.client.get(&me).basic_auth("100500", Some(secret));
+        assert_eq!(send(request).await.0, http, "shop with {secret}");
+        let bot = format!("{}/bot7:{secret}/getMe", bench.sandbox.url());
+        assert_eq!(
+            send(bench.client.get(bot)).await.0,
+            http,
+            "bot with {secret}"
+        );
+    }
+    let bare = format!("{}/botsecret/getMe", bench.sandbox.url());
+    assert_eq!(
+        send(bench.client.get(bare)).await.0,
+        200,
+        "the key as it stands"
+    );
+}

@@ -3,7 +3,7 @@
 use super::{Case, Scene, gives, refused};
 
 /// `{values}` broken by one rule, and the message that names column and rule.
-const BROKEN: &[(&str, &str, &str)] = &[
+pub const BROKEN: &[(&str, &str, &str)] = &[
     (
         "external_id, order_id",
         "NULL, '1'",
@@ -358,7 +358,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
 ];
 
 /// Money that is no plain decimal.
-const NO_MONEY: &[&str] = &[
+pub const NO_MONEY: &[&str] = &[
     "''",
     "' 1'",
     "'1 '",
@@ -381,7 +381,7 @@ const NO_MONEY: &[&str] = &[
     "'11111111111111111111111111111111111111111'",
 ];
 
-const DAEMONS_OWN: &[&str] = &[
+pub const DAEMONS_OWN: &[&str] = &[
     "reason",
     "provider_status",
     "order_number",

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Every column that is not a program's, and a value of the right kind that it does not have.
-const NOT_A_PROGRAMS: &[(&str, &str)] = &[
+pub const NOT_A_PROGRAMS: &[(&str, &str)] = &[
     ("id", "99"),
     ("account", "'second'"),
     ("external_id", "'Q'"),

@@ -1,11 +1,11 @@
-//! A batch in the form that SQLite receives: a JSON array of rows, each an array of cells.
+//! A batch in the form that a database receives: a JSON array of rows, each an array of cells.
 //!
 //! The tables of columns (`columns`, `outbox`, `transaction_columns`) define the cells.
 
 use crate::domain::time::UnixMillis;
 
 /// A JSON array of rows, written cell by cell: building a tree of values would take as long as
-/// SQLite does.
+/// the database does.
 pub(super) struct JsonRows {
     json: String,
 }

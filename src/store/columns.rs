@@ -4,8 +4,8 @@
 
 #![expect(clippy::unnecessary_wraps)] // the readers of a table are of one type
 
-use super::batch::JsonRows;
 use super::cell::CellValue;
+use super::json_rows::JsonRows;
 use crate::domain::invoice::{
     AccountName, ExternalId, Facts, Invoice, InvoiceId, OrderId, PollPlan, Wish,
 };

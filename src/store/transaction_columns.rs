@@ -1,7 +1,7 @@
 //! The columns of `transactions`, each named once, like those of `invoices` in `columns`.
 
-use super::batch::JsonRows;
 use super::cell::CellValue;
+use super::json_rows::JsonRows;
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, TransactionId};
 use crate::domain::money::Money;
 use crate::domain::time::UnixMillis;

@@ -1,0 +1,189 @@
+//! The leases of one daemon: taken where free, renewed, given up where another daemon has fewer, released
+//! at the end. The database's clock decides; this process's clock only stops it earlier.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::shares::{ClusterView, HOUSEKEEPING, account_lease};
+use crate::store::{Lease, Leases, Presence, StoreError};
+
+/// Renewed so many times within the term.
+const RENEWALS: u32 = 3;
+/// The part of the term by which this process stops before the lease does.
+const MARGIN: u32 = 5;
+/// An account is given up at most this often: the others must see what came of it.
+const GIVEN_UP_EVERY: Duration = Duration::from_secs(2);
+
+/// What became of leases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseChange {
+    /// It is this daemon's.
+    Gained(Lease),
+    /// Another daemon has it: nothing more can be written for it.
+    Lost(String),
+    /// Another daemon should have it: finish what is under way, then `release`.
+    GiveUp(String),
+}
+
+/// Keeps the leases of one daemon.
+pub struct LeaseKeeper {
+    leases: Arc<dyn Leases>,
+    clock: Arc<dyn Clock>,
+    me: Presence,
+    wanted: Vec<String>,
+    term: Duration,
+    held: BTreeMap<String, Lease>,
+    giving_up: BTreeSet<String>,
+    trusted_until: Duration,
+    renew_at: Duration,
+    give_up_at: Duration,
+    view: ClusterView,
+    changes: Vec<LeaseChange>,
+}
+
+impl LeaseKeeper {
+    /// For the accounts of `me`, and the tasks that concern all; holds nothing yet.
+    pub fn new(
+        leases: Arc<dyn Leases>,
+        clock: Arc<dyn Clock>,
+        me: Presence,
+        term: Duration,
+    ) -> Self {
+        let accounts = me.accounts.iter().map(|account| account_lease(account));
+        let wanted = accounts.chain([HOUSEKEEPING.to_owned()]).collect();
+        Self {
+            leases,
+            clock,
+            me,
+            wanted,
+            term,
+            held: BTreeMap::new(),
+            giving_up: BTreeSet::new(),
+            trusted_until: Duration::ZERO,
+            renew_at: Duration::ZERO,
+            give_up_at: Duration::ZERO,
+            view: ClusterView::default(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// What is held is held until then at least, by the monotonic clock.
+    pub fn trusted_until(&self) -> Duration {
+        self.trusted_until
+    }
+
+    /// All daemons and leases, as last seen.
+    pub fn view(&self) -> &ClusterView {
+        &self.view
+    }
+
+    /// One turn: renews when it is time, and takes what is free. `take_changes` tells what came of it,
+    /// after an error as well.
+    ///
+    /// # Errors
+    /// When the database cannot be used; what is held then ends by itself.
+    pub async fn run_once(&mut self) -> Result<(), StoreError> {
+        self.renew_when_due().await?;
+        self.view = self.leases.view(self.term).await?;
+        self.take_free().await?;
+        self.give_up();
+        Ok(())
+    }
+
+    /// What became of leases since this was last asked.
+    pub fn take_changes(&mut self) -> Vec<LeaseChange> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Renews what is held, when it is time.
+    ///
+    /// # Errors
+    /// As `run_once`.
+    pub async fn renew_when_due(&mut self) -> Result<(), StoreError> {
+        if self.clock.monotonic() < self.renew_at {
+            return Ok(());
+        }
+        self.leases.announce(&self.me, &self.wanted).await?;
+        // The moment before the question: the answer may take its time.
+        let asked = self.clock.monotonic();
+        let held: Vec<Lease> = self.held.values().cloned().collect();
+        let kept = if held.is_empty() {
+            Vec::new()
+        } else {
+            self.leases.renew(&self.me.name, &held, self.term).await?
+        };
+        for lease in held.into_iter().filter(|lease| !kept.contains(&lease.name)) {
+            self.held.remove(&lease.name);
+            self.giving_up.remove(&lease.name);
+            self.changes.push(LeaseChange::Lost(lease.name));
+        }
+        self.note_held(asked);
+        self.renew_at = asked + self.term / RENEWALS;
+        Ok(())
+    }
+
+    async fn take_free(&mut self) -> Result<(), StoreError> {
+        let wanted: Vec<String> = self
+            .wanted
+            .iter()
+            .filter(|name| !self.held.contains_key(*name))
+            .cloned()
+            .collect();
+        let free = self.view.to_take(&self.me.name, &wanted);
+        if free.is_empty() {
+            return Ok(());
+        }
+        let asked = self.clock.monotonic();
+        let taken = self.leases.take(&self.me.name, &free, self.term).await?;
+        if self.held.is_empty() && !taken.is_empty() {
+            self.note_held(asked);
+        }
+        for lease in taken {
+            self.held.insert(lease.name.clone(), lease.clone());
+            self.changes.push(LeaseChange::Gained(lease));
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self) {
+        let now = self.clock.monotonic();
+        if now < self.give_up_at || !self.giving_up.is_empty() {
+            return;
+        }
+        let given = self.view.to_give_up(&self.me.name).map(str::to_owned);
+        if let Some(name) = given.filter(|name| self.held.contains_key(name)) {
+            self.give_up_at = now + GIVEN_UP_EVERY;
+            self.giving_up.insert(name.clone());
+            self.changes.push(LeaseChange::GiveUp(name));
+        }
+    }
+
+    fn note_held(&mut self, asked: Duration) {
+        self.trusted_until = asked + self.term.saturating_sub(self.term / MARGIN);
+    }
+
+    /// Gives a lease back, once nothing is written for it any more.
+    ///
+    /// # Errors
+    /// When the database cannot be used; the lease then ends by itself.
+    pub async fn release(&mut self, name: &str) -> Result<(), StoreError> {
+        self.giving_up.remove(name);
+        if let Some(lease) = self.held.remove(name) {
+            self.leases.release(&[lease]).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives all back, and takes this daemon off the list.
+    ///
+    /// # Errors
+    /// As `release`.
+    pub async fn release_all(&mut self) -> Result<(), StoreError> {
+        let held: Vec<Lease> = std::mem::take(&mut self.held).into_values().collect();
+        self.giving_up.clear();
+        self.leases.release(&held).await?;
+        self.leases.leave(&self.me.name).await
+    }
+}

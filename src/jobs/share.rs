@@ -1,0 +1,91 @@
+//! What of the work is this daemon's: all of it, or what it holds leases for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::invoice::AccountName;
+use crate::domain::shares::{HOUSEKEEPING, account_lease};
+use crate::store::Store;
+
+/// The share of one daemon. Clones are the same.
+#[derive(Clone)]
+pub struct WorkShare {
+    store: Arc<dyn Store>,
+    /// None: there is no other daemon.
+    held: Option<Arc<Mutex<HeldWork>>>,
+}
+
+/// What is held now.
+#[derive(Default)]
+struct HeldWork {
+    /// The store that writes for each lease.
+    stores: BTreeMap<String, Arc<dyn Store>>,
+    /// Accounts that any daemon could poll.
+    known: Vec<AccountName>,
+}
+
+impl WorkShare {
+    /// All of it.
+    pub fn alone(store: Arc<dyn Store>) -> Self {
+        Self { store, held: None }
+    }
+
+    /// Nothing, until it is gained.
+    pub fn shared(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            held: Some(Arc::default()),
+        }
+    }
+
+    /// The store that writes for an account; None = another daemon polls it, or none.
+    pub fn account(&self, account: &AccountName) -> Option<Arc<dyn Store>> {
+        self.of_lease(&account_lease(&account.0))
+    }
+
+    /// The store that writes for tasks that concern all accounts; None = they are another daemon's.
+    pub fn housekeeping(&self) -> Option<Arc<dyn Store>> {
+        self.of_lease(HOUSEKEEPING)
+    }
+
+    /// Every account that some daemon could poll; of one daemon, those of its configuration.
+    pub fn known(&self, configured: &[AccountName]) -> Vec<AccountName> {
+        match self.lock() {
+            Some(held) => held.known.iter().chain(configured).cloned().collect(),
+            None => configured.to_vec(),
+        }
+    }
+
+    /// A lease was taken.
+    pub fn gain(&self, lease: &str, store: Arc<dyn Store>) {
+        if let Some(mut held) = self.lock() {
+            held.stores.insert(lease.to_owned(), store);
+        }
+    }
+
+    /// A lease was lost or given back.
+    pub fn lose(&self, lease: &str) {
+        if let Some(mut held) = self.lock() {
+            held.stores.remove(lease);
+        }
+    }
+
+    /// Which accounts are known to the daemons that live.
+    pub fn note_known(&self, known: Vec<AccountName>) {
+        if let Some(mut held) = self.lock() {
+            held.known = known;
+        }
+    }
+
+    fn of_lease(&self, lease: &str) -> Option<Arc<dyn Store>> {
+        match self.lock() {
+            Some(held) => held.stores.get(lease).cloned(),
+            None => Some(Arc::clone(&self.store)),
+        }
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, HeldWork>> {
+        let held = self.held.as_ref()?;
+        Some(held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,20 @@
+//! Copies of a database on a server are made and put back by the server's own programs.
+
+use std::path::Path;
+
+use crate::store::{ServerLocation, StoreError};
+
+pub(super) fn backup_elsewhere(server: &ServerLocation, file: &Path) -> StoreError {
+    let file = file.display();
+    StoreError::Unusable(format!(
+        "a database on a server is copied by its own programs: `pg_dump --format=custom --schema=payrecond --file={file} '{server}'`; for every commit up to the last one, archive the write-ahead log"
+    ))
+}
+
+/// What to use instead of `restore`.
+pub fn restore_elsewhere(server: &ServerLocation, file: &Path) -> StoreError {
+    let file = file.display();
+    StoreError::Unusable(format!(
+        "a database on a server is put back by its own programs, with every daemon stopped: `pg_restore --clean --if-exists --dbname='{server}' {file}`; the next start begins a new epoch"
+    ))
+}

@@ -1,0 +1,218 @@
+//! What the status page and the metrics ask while the daemon works. Each statement is short and reads
+//! little, whatever the number of rows.
+
+use sqlx::Row as _;
+
+use super::PostgresStore;
+use super::overview::{COVERED_FOR, covered_to};
+use super::row::{invoices, packed_invoice};
+use crate::domain::invoice::{AccountName, Invoice};
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::{COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError, WORD_HOLDS_FOR};
+
+/// Consumers that are reported.
+const MOST_CONSUMERS: i64 = 100;
+/// Nudged rows that are read for their times.
+const MOST_NUDGED: i64 = 1000;
+
+/// A plan at or below this means "at once": since when, the row's own time of change tells.
+const AT_ONCE: i64 = 1;
+
+/// Plans of one account between two times: how many, and the first.
+pub(super) const PLANS_BETWEEN: &str = "
+    SELECT count(*), min(next_poll_at)
+      FROM (SELECT next_poll_at FROM payrecond.invoices
+             WHERE account = $1 AND next_poll_at > $2 AND next_poll_at <= $3
+             ORDER BY next_poll_at LIMIT $4) AS plans";
+
+pub(super) const OLDEST_NUDGED: &str = "
+    SELECT count(*), min(updated_at)
+      FROM (SELECT updated_at FROM payrecond.invoices
+             WHERE account = $1 AND next_poll_at <= $2 AND updated_at <= $3 LIMIT $4) AS nudged";
+
+pub(super) const OVERDUE_ROWS: &str = concat!(
+    "SELECT ",
+    packed_invoice!(),
+    " FROM payrecond.invoices AS i
+      WHERE i.account = $1 AND i.next_poll_at > $2 AND i.next_poll_at <= $3
+      ORDER BY i.next_poll_at LIMIT $4"
+);
+
+const NEWEST_OF_STATUS: &str = concat!(
+    "SELECT ",
+    packed_invoice!(),
+    " FROM payrecond.invoices AS i WHERE i.status = $1 ORDER BY i.id DESC LIMIT $2"
+);
+
+/// The words of the index's own condition, so that it is used.
+const NEWEST_IN_REVIEW: &str = concat!(
+    "SELECT ",
+    packed_invoice!(),
+    " FROM payrecond.invoices AS i WHERE i.status = 'review' ORDER BY i.id DESC LIMIT $1"
+);
+
+const LAGS: &str = "
+    SELECT name, acked_seq,
+           (SELECT count(*) FROM (SELECT 1 FROM payrecond.outbox
+                                   WHERE seq > acked_seq LIMIT $1) AS unread) AS unread,
+           (SELECT created_at FROM payrecond.outbox
+             WHERE seq > acked_seq ORDER BY seq LIMIT 1) AS oldest
+      FROM (SELECT name, acked_seq FROM payrecond.consumers
+             WHERE name IS DISTINCT FROM $3::text
+             ORDER BY acked_seq, name COLLATE \"C\" LIMIT $2) AS behind";
+
+pub(super) const ENTRIES_AFTER: &str = "
+    SELECT o.seq, o.type, o.created_at,
+           CASE WHEN o.type = 'payment.paid' THEN
+               (SELECT i.paid_at FROM payrecond.invoices AS i
+                 WHERE i.account = o.account AND i.external_id = o.external_id
+                   AND i.paid_at >= i.created_at) END
+      FROM payrecond.outbox AS o WHERE o.seq > $1 ORDER BY o.seq LIMIT $2";
+
+/// What is overdue in an account at `now`. What polls by page have covered is not.
+pub(super) async fn overdue(
+    store: &PostgresStore,
+    account: &AccountName,
+    now: UnixMillis,
+) -> Result<Overdue, StoreError> {
+    let covered = covered_to(store, account, now).await?;
+    let plans = sqlx::query(PLANS_BETWEEN)
+        .bind(&account.0)
+        .bind(covered)
+        .bind(now.0)
+        .bind(i64::from(COUNTED_UP_TO));
+    let nudged = sqlx::query(OLDEST_NUDGED)
+        .bind(&account.0)
+        .bind(AT_ONCE)
+        .bind(now.0)
+        .bind(MOST_NUDGED);
+    let (mut count, mut oldest) = (0_i64, None);
+    for statement in [plans, nudged] {
+        if let Some(row) = store.connections.row(statement).await? {
+            count += row.try_get::<i64, _>(0)?;
+            oldest = oldest
+                .into_iter()
+                .chain(row.try_get::<Option<i64>, _>(1)?)
+                .min();
+        }
+    }
+    Ok(Overdue {
+        count: count.min(COUNTED_UP_TO.into()),
+        oldest_at: oldest.map(UnixMillis),
+    })
+}
+
+/// Invoices of an account whose polls should have been made before `before`, the oldest first.
+pub(super) async fn overdue_invoices(
+    store: &PostgresStore,
+    account: &AccountName,
+    now: UnixMillis,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<Vec<Invoice>, StoreError> {
+    let covered = covered_to(store, account, now).await?;
+    let statement = sqlx::query(OVERDUE_ROWS)
+        .bind(&account.0)
+        .bind(covered)
+        .bind(before.0)
+        .bind(i64::from(limit));
+    invoices(&store.connections.rows(statement).await?)
+}
+
+/// Plans up to this time do not matter: polls by page have covered them.
+async fn covered_to(
+    store: &PostgresStore,
+    account: &AccountName,
+    now: UnixMillis,
+) -> Result<i64, StoreError> {
+    let statement = sqlx::query(concat!("SELECT ", covered_to!("$4")))
+        .bind(now.0)
+        .bind(now.minus(COVERED_FOR).0)
+        .bind(now.minus(WORD_HOLDS_FOR).0)
+        .bind(&account.0);
+    let covered = store.connections.number(statement).await?;
+    Ok(covered.unwrap_or(AT_ONCE).max(AT_ONCE))
+}
+
+/// The newest invoices of a status.
+pub(super) async fn newest_of(
+    store: &PostgresStore,
+    status: Status,
+    limit: u32,
+) -> Result<Vec<Invoice>, StoreError> {
+    let limit = i64::from(limit);
+    let statement = if status == Status::Review {
+        sqlx::query(NEWEST_IN_REVIEW).bind(limit)
+    } else {
+        sqlx::query(NEWEST_OF_STATUS)
+            .bind(status.as_str())
+            .bind(limit)
+    };
+    invoices(&store.connections.rows(statement).await?)
+}
+
+/// Every consumer that is not switched off, a hundred at most, the one that is furthest behind
+/// first, with what it has not read, counted up to `up_to`.
+pub(super) async fn lags(store: &PostgresStore, up_to: u32) -> Result<Vec<Lag>, StoreError> {
+    let statement = sqlx::query(LAGS)
+        .bind(i64::from(up_to))
+        .bind(MOST_CONSUMERS)
+        .bind(store.off_consumer());
+    let rows = store.connections.rows(statement).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Lag {
+                consumer: row.try_get("name")?,
+                acked_seq: row.try_get("acked_seq")?,
+                unread: row.try_get("unread")?,
+                oldest_at: row.try_get::<Option<i64>, _>("oldest")?.map(UnixMillis),
+            })
+        })
+        .collect()
+}
+
+/// Up to `limit` events after `seq`, in order.
+pub(super) async fn entries_after(
+    store: &PostgresStore,
+    seq: i64,
+    limit: u32,
+) -> Result<Vec<OutboxEntry>, StoreError> {
+    let statement = sqlx::query(ENTRIES_AFTER).bind(seq).bind(i64::from(limit));
+    let rows = store.connections.rows(statement).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(OutboxEntry {
+                seq: row.try_get(0)?,
+                event_type: row.try_get(1)?,
+                created_at: UnixMillis(row.try_get(2)?),
+                paid_at: row.try_get::<Option<i64>, _>(3)?.map(UnixMillis),
+            })
+        })
+        .collect()
+}
+
+/// The last event that was written before `time`, by halving: times rise with the numbers, or
+/// nearly so where a clock went back.
+pub(super) async fn seq_before(store: &PostgresStore, time: UnixMillis) -> Result<i64, StoreError> {
+    let ends = sqlx::query(
+        "SELECT coalesce((SELECT min(seq) FROM payrecond.outbox), 1) - 1,
+                coalesce((SELECT max(seq) FROM payrecond.outbox), 0)",
+    );
+    let (mut low, mut high): (i64, i64) = match store.connections.row(ends).await? {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?),
+        None => (0, 0),
+    };
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let next = sqlx::query(
+            "SELECT seq, created_at FROM payrecond.outbox WHERE seq > $1 ORDER BY seq LIMIT 1",
+        )
+        .bind(middle);
+        match store.connections.row(next).await? {
+            Some(row) if row.try_get::<i64, _>(1)? < time.0 => low = row.try_get(0)?,
+            Some(_) | None => high = middle,
+        }
+    }
+    Ok(low)
+}

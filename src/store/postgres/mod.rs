@@ -1,0 +1,95 @@
+//! The store on PostgreSQL: a few connections, one statement for each write.
+//!
+//! Every name is qualified, nothing is kept in a session but settings that are checked at the start,
+//! and no transaction waits for this process: a write is a single statement in autocommit wherever it
+//! may lock what others need. So a process that is paused or cut off holds no lock.
+
+mod accounts;
+mod audit;
+mod batch;
+mod budget;
+mod commit;
+mod connect;
+mod consumers;
+mod copy;
+mod database;
+mod due;
+mod duties;
+mod error;
+mod fence;
+mod glance;
+mod hold;
+mod invoices;
+mod leases;
+mod overview;
+mod pages;
+mod place;
+mod pool;
+mod prepare;
+mod reports;
+mod retention;
+mod row;
+mod schema;
+mod transactions;
+mod watch;
+
+pub use copy::restore_elsewhere;
+pub use hold::{ConsumerHold, hold};
+pub use prepare::{migrate, prepare};
+pub use schema::{
+    MIGRATIONS, SchemaMigrated, migrate_schema, migrate_schema_by, require_usable_schema,
+};
+
+use std::sync::Arc;
+
+use self::fence::Fence;
+use self::place::ServerPlace;
+use self::pool::Connections;
+use super::{ServerLocation, StoreError};
+
+/// How the database is opened.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// Where it is.
+    pub server: ServerLocation,
+    /// First token or tokens of every subject.
+    pub subject_prefix: String,
+    /// A consumer that is switched off: it keeps its place, and nobody waits for it.
+    pub off_consumer: Option<String>,
+}
+
+/// A database of ours on a server, at a schema that this program knows. Clones share connections.
+#[derive(Clone)]
+pub struct PostgresStore {
+    options: Arc<PostgresOptions>,
+    connections: Connections,
+    place: Arc<ServerPlace>,
+    /// What every write of a task depends on; people's writes depend on nothing.
+    fence: Fence,
+}
+
+impl PostgresStore {
+    /// Opens a database that `migrate` has brought up to date.
+    ///
+    /// # Errors
+    /// `Unusable` when it is not ours, or of another version; `Unavailable` when it cannot be
+    /// reached just now.
+    pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
+        let place = Arc::new(prepare::open_place(&options.server).await?);
+        let connections = Connections::open(&options.server, Arc::clone(&place))?;
+        Ok(Self {
+            options: Arc::new(options),
+            connections,
+            place,
+            fence: Fence::none(),
+        })
+    }
+
+    fn subject_prefix(&self) -> &str {
+        &self.options.subject_prefix
+    }
+
+    fn off_consumer(&self) -> Option<&str> {
+        self.options.off_consumer.as_deref()
+    }
+}

@@ -1,0 +1,168 @@
+//! The whole at a glance: counts, ages, times to detect, and whether the database is sound.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+
+use super::PostgresStore;
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::{DetectTimes, Overview, StoreError, WORD_HOLDS_FOR};
+
+/// Payments that `detect_times`, and events that `payments_by_minute` looks back on.
+const DETECT_SAMPLE: i64 = 10_000;
+
+/// So long an account's word counts that polls by page had covered all that was due until then.
+pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
+
+/// The time up to which polls by page have covered an account's plans, NULL without its word. `$1` is
+/// now, `$2` `COVERED_FOR` before, `$3` `WORD_HOLDS_FOR` before.
+macro_rules! covered_to {
+    ($account:literal) => {
+        concat!(
+            "(SELECT CASE WHEN caught_up_at > $3 THEN $1 ELSE caught_up_at END
+                FROM payrecond.accounts WHERE name = ",
+            $account,
+            " AND caught_up_at > $2)"
+        )
+    };
+}
+pub(super) use covered_to;
+
+/// What polls by page have covered is not overdue, whatever the rows say. A nudge always is.
+const OVERDUE: &str = concat!(
+    "SELECT count(*), min(greatest(i.next_poll_at, i.updated_at)) FROM payrecond.invoices AS i
+      WHERE i.next_poll_at IS NOT NULL AND i.next_poll_at <= $1
+        AND (i.next_poll_at = 0 OR i.next_poll_at > coalesce(",
+    covered_to!("i.account"),
+    ", 0))"
+);
+
+/// Takes and gives back what a write needs, and writes nothing.
+const REQUIRE_WRITABLE: &str = "
+    SELECT pg_current_xact_id()::text, (SELECT value FROM payrecond.meta
+                                         WHERE key = 'epoch' FOR NO KEY UPDATE)";
+
+/// Counts and ages at `now`.
+pub(super) async fn overview(
+    store: &PostgresStore,
+    now: UnixMillis,
+) -> Result<Overview, StoreError> {
+    let by_status = count_by_status(store).await?;
+    let overdue = sqlx::query(OVERDUE)
+        .bind(now.0)
+        .bind(now.minus(COVERED_FOR).0)
+        .bind(now.minus(WORD_HOLDS_FOR).0);
+    let row = store.connections.row(overdue).await?;
+    let (overdue, oldest): (i64, Option<i64>) = match row {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?),
+        None => (0, None),
+    };
+    let highest = sqlx::query(
+        "SELECT CASE WHEN is_called THEN last_value ELSE 0 END,
+                (SELECT value FROM payrecond.meta WHERE key = 'epoch')
+           FROM payrecond.outbox_seq",
+    );
+    let row = store.connections.row(highest).await?;
+    let (highest_seq, epoch): (i64, Option<String>) = match row {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?),
+        None => (0, None),
+    };
+    Ok(Overview {
+        by_status,
+        overdue,
+        oldest_overdue_at: oldest.map(UnixMillis),
+        highest_seq,
+        epoch: epoch.unwrap_or_default(),
+    })
+}
+
+/// How long payments took to be found. Those made before the invoice was inserted do not count:
+/// nobody polled them.
+pub(super) async fn detect_times(store: &PostgresStore) -> Result<DetectTimes, StoreError> {
+    let statement = sqlx::query(
+        "SELECT greatest(o.created_at - i.paid_at, 0)
+           FROM payrecond.outbox AS o
+           JOIN payrecond.invoices AS i USING (account, external_id)
+          WHERE o.type = 'payment.paid' AND i.paid_at >= i.created_at
+          ORDER BY o.seq DESC LIMIT $1",
+    )
+    .bind(DETECT_SAMPLE);
+    let rows = store.connections.rows(statement).await?;
+    let mut millis = Vec::with_capacity(rows.len());
+    for row in &rows {
+        millis.push(row.try_get::<i64, _>(0)?);
+    }
+    Ok(DetectTimes::of(millis))
+}
+
+/// Payments found in each of the last `minutes` minutes, the latest last; of the newest 10,000
+/// events.
+pub(super) async fn payments_by_minute(
+    store: &PostgresStore,
+    now: UnixMillis,
+    minutes: u8,
+) -> Result<Vec<u64>, StoreError> {
+    let statement = sqlx::query(
+        "SELECT ($1 - created_at) / 60000 AS minutes_ago, count(*)
+           FROM (SELECT type, created_at FROM payrecond.outbox ORDER BY seq DESC LIMIT $2) AS newest
+          WHERE type = 'payment.paid' AND created_at <= $1 GROUP BY minutes_ago",
+    )
+    .bind(now.0)
+    .bind(DETECT_SAMPLE);
+    let mut counts = vec![0; usize::from(minutes)];
+    for row in store.connections.rows(statement).await? {
+        let place = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        if let Some(slot) = counts.iter_mut().rev().nth(place) {
+            *slot = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
+        }
+    }
+    Ok(counts)
+}
+
+pub(super) async fn require_writable(store: &PostgresStore) -> Result<(), StoreError> {
+    store
+        .connections
+        .rows(sqlx::query(REQUIRE_WRITABLE))
+        .await?;
+    Ok(())
+}
+
+/// Whether the indices that the daemon relies on are usable; PostgreSQL has checksums for the rest. Else
+/// the first complaint.
+pub(super) async fn quick_check(store: &PostgresStore) -> Result<Result<(), String>, StoreError> {
+    let statement = sqlx::query(
+        "SELECT c.relname::text FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
+          WHERE c.relnamespace = 'payrecond'::regnamespace AND NOT (x.indisvalid AND x.indisready)
+          ORDER BY 1 LIMIT 1",
+    );
+    Ok(match store.connections.row(statement).await? {
+        Some(row) => {
+            let name: String = row.try_get(0)?;
+            Err(format!(
+                "index payrecond.{name} is invalid; REINDEX rebuilds it"
+            ))
+        }
+        None => Ok(()),
+    })
+}
+
+/// Invoices of each status, in the order of a life; zeros included. Reads every invoice: half a second
+/// for a million.
+pub(super) async fn count_by_status(
+    store: &PostgresStore,
+) -> Result<Vec<(Status, i64)>, StoreError> {
+    let statement = sqlx::query("SELECT status, count(*) FROM payrecond.invoices GROUP BY status");
+    let rows = store.connections.rows(statement).await?;
+    let mut counts = Status::ALL.map(|status| (status, 0)).to_vec();
+    for row in &rows {
+        let word: String = row.try_get(0)?;
+        if let Some(slot) = counts
+            .iter_mut()
+            .find(|(status, _)| status.as_str() == word)
+        {
+            slot.1 = row.try_get(1)?;
+        }
+    }
+    Ok(counts)
+}

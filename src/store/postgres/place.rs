@@ -1,0 +1,167 @@
+//! Where the database is: which server, which database in it, which history of it. It is remembered in
+//! the database itself, so that a copy put back elsewhere, or a standby that was promoted, is known by
+//! the difference, and a new epoch begins.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Row as _};
+use uuid::Uuid;
+
+use crate::domain::time::UnixMillis;
+use crate::store::StoreError;
+
+/// The server's identifier, the database's and the outbox's oids, the timeline; then the epoch and the
+/// highest number ever given out. A standby has no timeline of its own to write on.
+const WHERE: &str = "
+    SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE
+               system_identifier::text || ' ' || d.oid::text || ' '
+               || 'payrecond.outbox'::regclass::oid::text || ' '
+               || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END AS fingerprint,
+           (SELECT value FROM payrecond.meta WHERE key = 'epoch') AS epoch,
+           (SELECT value FROM payrecond.meta WHERE key = 'place') AS remembered,
+           (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM payrecond.outbox_seq)
+               AS highest_seq
+      FROM pg_control_system(), pg_database AS d WHERE d.datname = current_database()";
+
+struct Found {
+    fingerprint: String,
+    epoch: Option<String>,
+    remembered: Option<String>,
+    highest_seq: i64,
+}
+
+impl Found {
+    async fn at(connection: &mut PgConnection) -> Result<Self, StoreError> {
+        let row = sqlx::query(WHERE).fetch_one(connection).await?;
+        let fingerprint: Option<String> = row.try_get("fingerprint")?;
+        let fingerprint = fingerprint.ok_or_else(|| {
+            StoreError::Unavailable(
+                "this server is a standby, which cannot be written; use the primary's address"
+                    .into(),
+            )
+        })?;
+        Ok(Self {
+            fingerprint,
+            epoch: row.try_get("epoch")?,
+            remembered: row.try_get("remembered")?,
+            highest_seq: row.try_get("highest_seq")?,
+        })
+    }
+}
+
+/// The place that a store was opened at.
+pub(super) struct ServerPlace {
+    fingerprint: String,
+    epoch: String,
+    highest_seq: AtomicI64,
+    is_replaced: AtomicBool,
+}
+
+impl ServerPlace {
+    pub(super) async fn of(connection: &mut PgConnection) -> Result<Self, StoreError> {
+        let found = Found::at(connection).await?;
+        let epoch = found.epoch.ok_or_else(|| {
+            StoreError::Unusable(
+                "the database has no epoch; `payrecond migrate` completes it".into(),
+            )
+        })?;
+        Ok(Self {
+            fingerprint: found.fingerprint,
+            epoch,
+            highest_seq: AtomicI64::new(found.highest_seq),
+            is_replaced: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    pub(super) fn require_in_place(&self) -> Result<(), StoreError> {
+        if self.is_replaced.load(Ordering::Relaxed) {
+            return Err(StoreError::Replaced(
+                "the server holds another history of the database than the one that was opened: a standby was promoted, or a copy was put back".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a connection leads to is what was opened; for the pool, whose callers then ask
+    /// `require_in_place`.
+    pub(super) async fn require_same(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        match self.check(connection).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(sqlx::Error::Configuration(error.to_string().into())),
+        }
+    }
+
+    /// Notices another place, another epoch, and numbers that have fallen. The last shows a copy of the
+    /// whole server that was put back, which nothing in it tells: the next start is told by forgetting
+    /// the place.
+    pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let found = Found::at(connection).await?;
+        let before = self
+            .highest_seq
+            .fetch_max(found.highest_seq, Ordering::Relaxed);
+        let has_fallen = found.highest_seq < before;
+        if has_fallen {
+            sqlx::query("UPDATE payrecond.meta SET value = 'fell back' WHERE key = 'place'")
+                .execute(connection)
+                .await?;
+        }
+        let is_same = found.fingerprint == self.fingerprint
+            && found.epoch.as_deref() == Some(self.epoch.as_str());
+        if has_fallen || !is_same {
+            self.is_replaced.store(true, Ordering::Relaxed);
+        }
+        self.require_in_place()
+    }
+}
+
+/// Makes the epoch belong to the place: a new one where the database is not where it was. It goes on
+/// above every number ever given out, and every lease is free, so that no write of the old epoch follows.
+pub(super) async fn settle(
+    connection: &mut PgConnection,
+    now: UnixMillis,
+) -> Result<(String, bool), StoreError> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT value FROM payrecond.meta WHERE key = 'epoch' FOR UPDATE")
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let found = Found::at(&mut transaction).await?;
+    let put_back = found.epoch.is_some()
+        && found
+            .remembered
+            .as_ref()
+            .is_some_and(|place| *place != found.fingerprint);
+    let epoch = match found.epoch {
+        Some(epoch) if !put_back => epoch,
+        Some(_) | None => Uuid::new_v4().to_string(),
+    };
+    for (key, value) in [("epoch", epoch.as_str()), ("place", &found.fingerprint)] {
+        sqlx::query(
+            "INSERT INTO payrecond.meta (key, value) VALUES ($1, $2)
+             ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value
+              WHERE meta.value <> EXCLUDED.value",
+        )
+        .bind(key)
+        .bind(value)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    if put_back {
+        sqlx::query("SELECT setval('payrecond.outbox_seq', $1)")
+            .bind(found.highest_seq.max(now.0))
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("UPDATE payrecond.leases SET token = token + 1, owner = NULL, until = 0")
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok((epoch, put_back))
+}

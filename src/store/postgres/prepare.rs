@@ -1,0 +1,73 @@
+//! What is done to the database before it is opened: `migrate` by its owner, `prepare` by each daemon.
+
+use sqlx::Executor as _;
+
+use super::place::{self, ServerPlace};
+use super::{connect, schema};
+use crate::domain::time::UnixMillis;
+use crate::store::{Migrated, ServerLocation, StoreError};
+
+pub(super) async fn open_place(server: &ServerLocation) -> Result<ServerPlace, StoreError> {
+    let mut connection = connect::connect(server).await?;
+    let place = connect::within(async {
+        schema::require_usable_schema(&mut connection).await?;
+        ServerPlace::of(&mut connection).await
+    });
+    let place = place.await.map_err(|error| error.at(server.to_string()))?;
+    connect::close(connection).await;
+    Ok(place)
+}
+
+/// Makes the schema or brings it up to date, as its owner.
+///
+/// # Errors
+/// `Unusable` where it is not ours or newer, or this role may not change it.
+pub async fn migrate(server: &ServerLocation, now: UnixMillis) -> Result<Migrated, StoreError> {
+    let mut connection = connect::connect(server).await?;
+    let migrated = async {
+        // What a migration takes, it takes.
+        connection.execute("SET statement_timeout = 0").await?;
+        let schema = schema::migrate_schema(&mut connection).await?;
+        for statement in &schema.missing_roles {
+            tracing::warn!(
+                statement,
+                "role is missing; let a role that may create roles run the statement, then migrate again"
+            );
+        }
+        let (epoch, put_back) = place::settle(&mut connection, now).await?;
+        Ok(Migrated {
+            from_version: schema.from_version,
+            version: schema.version,
+            epoch,
+            put_back,
+        })
+    };
+    let migrated: Result<Migrated, StoreError> = migrated.await;
+    connect::close(connection).await;
+    migrated.map_err(|error| error.at(server.to_string()))
+}
+
+/// What a daemon does before it opens the database: it makes sure that it talks to the server itself,
+/// and that the epoch belongs to the place where the database is now.
+///
+/// # Errors
+/// `Unusable` behind a transaction pooler, or when the schema is not current.
+pub async fn prepare(server: &ServerLocation, now: UnixMillis) -> Result<Migrated, StoreError> {
+    connect::require_direct(server).await?;
+    let mut connection = connect::connect(server).await?;
+    let settled = connect::within(async {
+        schema::require_usable_schema(&mut connection).await?;
+        let (epoch, put_back) = place::settle(&mut connection, now).await?;
+        Ok(Migrated {
+            from_version: schema::MIGRATIONS.len(),
+            version: schema::MIGRATIONS.len(),
+            epoch,
+            put_back,
+        })
+    });
+    let settled = settled
+        .await
+        .map_err(|error| error.at(server.to_string()))?;
+    connect::close(connection).await;
+    Ok(settled)
+}

@@ -1,0 +1,132 @@
+//! What people and pages ask, on PostgreSQL.
+
+use std::io;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{PostgresStore, accounts, glance, invoices, overview, transactions};
+use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
+use crate::domain::shares::ClusterView;
+use crate::domain::state::Status;
+use crate::domain::time::UnixMillis;
+use crate::store::{
+    AccountRecord, DetectTimes, HistoryEvent, InvoiceQuery, Lag, Leases as _, NewInvoice,
+    OutboxEntry, Overdue, Overview, Reference, Reports, SeenTransaction, StoreError,
+};
+
+/// A daemon that was not seen for so long is not shown; it announces itself more often than this,
+/// whatever its leases' term.
+const SEEN_WITHIN: Duration = Duration::from_mins(5);
+
+#[async_trait]
+impl Reports for PostgresStore {
+    async fn insert(&self, new: &NewInvoice) -> Result<Result<Invoice, String>, StoreError> {
+        invoices::insert(self, new).await
+    }
+
+    async fn nudge(&self, id: InvoiceId) -> Result<(), StoreError> {
+        invoices::nudge(self, id).await
+    }
+
+    async fn find(
+        &self,
+        reference: &Reference,
+        account: Option<&AccountName>,
+    ) -> Result<Vec<Invoice>, StoreError> {
+        invoices::find(self, reference, account).await
+    }
+
+    async fn list(&self, query: &InvoiceQuery) -> Result<Vec<Invoice>, StoreError> {
+        invoices::list(self, query).await
+    }
+
+    async fn newest_of(&self, status: Status, limit: u32) -> Result<Vec<Invoice>, StoreError> {
+        glance::newest_of(self, status, limit).await
+    }
+
+    async fn history(&self, invoice: &Invoice) -> Result<Vec<HistoryEvent>, StoreError> {
+        invoices::history(self, invoice).await
+    }
+
+    async fn transactions(&self, id: InvoiceId) -> Result<Vec<SeenTransaction>, StoreError> {
+        transactions::of_invoice(self, id).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountRecord>, StoreError> {
+        accounts::list(self).await
+    }
+
+    async fn overview(&self, now: UnixMillis) -> Result<Overview, StoreError> {
+        overview::overview(self, now).await
+    }
+
+    async fn count_by_status(&self) -> Result<Vec<(Status, i64)>, StoreError> {
+        overview::count_by_status(self).await
+    }
+
+    async fn overdue(&self, account: &AccountName, now: UnixMillis) -> Result<Overdue, StoreError> {
+        glance::overdue(self, account, now).await
+    }
+
+    async fn overdue_invoices(
+        &self,
+        account: &AccountName,
+        now: UnixMillis,
+        before: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<Invoice>, StoreError> {
+        glance::overdue_invoices(self, account, now, before, limit).await
+    }
+
+    async fn detect_times(&self) -> Result<DetectTimes, StoreError> {
+        overview::detect_times(self).await
+    }
+
+    async fn payments_by_minute(
+        &self,
+        now: UnixMillis,
+        minutes: u8,
+    ) -> Result<Vec<u64>, StoreError> {
+        overview::payments_by_minute(self, now, minutes).await
+    }
+
+    async fn cluster(&self) -> Result<Option<ClusterView>, StoreError> {
+        Ok(Some(self.view(SEEN_WITHIN).await?))
+    }
+
+    async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {
+        glance::lags(self, up_to).await
+    }
+
+    async fn last_events(&self, limit: u32) -> Result<Vec<HistoryEvent>, StoreError> {
+        invoices::last_events(self, limit).await
+    }
+
+    async fn entries_after(&self, seq: i64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError> {
+        glance::entries_after(self, seq, limit).await
+    }
+
+    async fn seq_before(&self, time: UnixMillis) -> Result<i64, StoreError> {
+        glance::seq_before(self, time).await
+    }
+
+    async fn require_writable(&self) -> Result<(), StoreError> {
+        overview::require_writable(self).await
+    }
+
+    async fn quick_check(&self) -> Result<Result<(), String>, StoreError> {
+        overview::quick_check(self).await
+    }
+
+    /// The server's write-ahead log is not this database's own.
+    async fn sizes(&self) -> io::Result<(u64, u64)> {
+        let statement = sqlx::query(
+            "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+              WHERE relnamespace = 'payrecond'::regnamespace AND relkind = 'r'",
+        );
+        let size = self.connections.number(statement).await;
+        let size = size.map_err(io::Error::other)?.unwrap_or_default();
+        Ok((u64::try_from(size).unwrap_or_default(), 0))
+    }
+}

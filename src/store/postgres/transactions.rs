@@ -1,0 +1,190 @@
+//! Transactions: written with the decision that they led to, or kept until an invoice with their label
+//! comes.
+
+use serde_json::{Value, json};
+use sqlx::postgres::PgRow;
+
+use super::PostgresStore;
+use super::batch::{self, TransactionRow};
+use super::fence::fenced;
+use super::row::{cells, packed_invoice, placed_invoice};
+use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
+use crate::domain::time::UnixMillis;
+use crate::domain::transaction::Transaction;
+use crate::store::packed::transaction;
+use crate::store::{SeenTransaction, StoreError};
+
+/// Inserts the rows of `t`, or updates those that are there: an invoice that has one keeps it.
+macro_rules! write_transactions {
+    ($now:literal) => {
+        concat!(
+            "INSERT INTO payrecond.transactions AS known (
+                 account, transaction_id, direction, invoice_id, external_id, amount, currency,
+                 is_net, status, happened_at, seen_at, daemon_writes)
+             SELECT DISTINCT ON (acc, tid, dir) acc, tid, dir, inv, ext, am, cu, is_net, st, at, ",
+            $now,
+            ", 1 FROM t ORDER BY acc, tid, dir, n DESC
+             ON CONFLICT (account, transaction_id, direction) DO UPDATE
+                SET invoice_id    = coalesce(known.invoice_id, EXCLUDED.invoice_id),
+                    external_id   = EXCLUDED.external_id,
+                    amount        = EXCLUDED.amount,
+                    currency      = EXCLUDED.currency,
+                    is_net        = EXCLUDED.is_net,
+                    status        = EXCLUDED.status,
+                    happened_at   = EXCLUDED.happened_at,
+                    daemon_writes = known.daemon_writes + 1
+             RETURNING 1"
+        )
+    };
+}
+pub(super) use write_transactions;
+
+/// `$3` the transactions, `$4` now, `$5` the account, `$6` its provider, `$7` the place.
+const KEEP: &str = concat!(
+    fenced!(),
+    "t AS MATERIALIZED (
+         SELECT t.* FROM json_to_recordset($3::text::json) AS t (
+                    n bigint, ord bigint, acc text, tid text, dir text, inv bigint, ext text,
+                    am text, cu text, is_net bigint, st text, at bigint)
+          WHERE EXISTS (SELECT 1 FROM allowed)),
+     kept AS (",
+    write_transactions!("$4"),
+    "),
+     read AS (
+         INSERT INTO payrecond.accounts AS known (name, provider, list_positions, list_read_at)
+         SELECT $5, $6, $7, $4 FROM allowed
+         ON CONFLICT (name) DO UPDATE
+            SET list_positions = EXCLUDED.list_positions, list_read_at = EXCLUDED.list_read_at
+         RETURNING 1)
+     SELECT EXISTS (SELECT 1 FROM allowed) AS allowed,
+            (SELECT count(*) FROM kept) + (SELECT count(*) FROM read) AS written"
+);
+
+macro_rules! packed_transaction {
+    () => {
+        concat!(
+            "json_build_array(",
+            transaction_columns!(),
+            "seen_at)::text"
+        )
+    };
+}
+
+/// A refund may have no label, but the id of its payment.
+const OF_NOBODY: &str = concat!(
+    "SELECT ",
+    packed_transaction!(),
+    " FROM payrecond.transactions
+      WHERE account = $1 AND invoice_id IS NULL AND transaction_id IN (
+                SELECT transaction_id FROM payrecond.transactions
+                 WHERE account = $1 AND external_id = ANY ($2) AND invoice_id IS NULL)
+      ORDER BY happened_at, transaction_id, direction"
+);
+
+const OF_INVOICE: &str = concat!(
+    "SELECT ",
+    packed_transaction!(),
+    " FROM payrecond.transactions WHERE invoice_id = $1 ORDER BY happened_at, transaction_id"
+);
+
+/// `[transaction id, label]` each. A label goes before the payment of the same id.
+const OWNERS: &str = concat!(
+    "WITH told AS MATERIALIZED (
+         SELECT place - 1 AS place, value ->> 0 AS transaction_id, value ->> 1 AS label
+           FROM json_array_elements($2::text::json) WITH ORDINALITY AS told (value, place)),
+     labelled AS MATERIALIZED (
+         SELECT told.place, i.id AS invoice_id FROM told JOIN payrecond.invoices AS i
+             ON i.account = $1 AND i.external_id = told.label),
+     found AS MATERIALIZED (
+         SELECT place, invoice_id FROM labelled
+         UNION ALL
+         SELECT told.place, min(known.invoice_id) FROM told JOIN payrecond.transactions AS known
+             ON known.account = $1 AND known.transaction_id = told.transaction_id
+          WHERE known.invoice_id IS NOT NULL
+            AND told.place NOT IN (SELECT place FROM labelled)
+          GROUP BY told.place)
+     SELECT ",
+    packed_invoice!(),
+    ", place FROM found JOIN payrecond.invoices AS i ON i.id = found.invoice_id
+      WHERE i.status NOT IN ('requested', 'rejected')
+      ORDER BY place"
+);
+
+/// Where reading an account's ledger goes on.
+pub(super) struct LedgerReadTo<'a> {
+    pub(super) account: &'a AccountName,
+    pub(super) provider: &'a str,
+    pub(super) place: &'a str,
+}
+
+/// Keeps transactions that no invoice explains, and the place behind them.
+pub(super) async fn keep(
+    store: &PostgresStore,
+    ledger: &LedgerReadTo<'_>,
+    of_nobody: &[Transaction],
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let rows: Vec<TransactionRow<'_>> = of_nobody
+        .iter()
+        .enumerate()
+        .map(|(n, one)| TransactionRow::of((n, 0), ledger.account, None, one))
+        .collect();
+    let statement = sqlx::query(KEEP)
+        .bind(store.fence.name.as_deref())
+        .bind(store.fence.token)
+        .bind(batch::json(&rows))
+        .bind(now.0)
+        .bind(&ledger.account.0)
+        .bind(ledger.provider)
+        .bind(ledger.place);
+    store.fenced_row(statement).await?;
+    Ok(())
+}
+
+/// The invoices that transactions belong to, each with its transaction's index.
+pub(super) async fn owners(
+    store: &PostgresStore,
+    account: &AccountName,
+    transactions: &[Transaction],
+) -> Result<Vec<(usize, Invoice)>, StoreError> {
+    let told: Vec<Value> = transactions
+        .iter()
+        .map(|one| json!([one.id.0, one.external_id.as_ref().map(|label| &label.0)]))
+        .collect();
+    let statement = sqlx::query(OWNERS)
+        .bind(&account.0)
+        .bind(Value::Array(told).to_string());
+    let rows = store.connections.rows(statement).await?;
+    rows.iter().map(placed_invoice).collect()
+}
+
+pub(super) async fn of_nobody(
+    store: &PostgresStore,
+    account: &AccountName,
+    labels: &[&ExternalId],
+) -> Result<Vec<Transaction>, StoreError> {
+    let labels: Vec<&str> = labels.iter().map(|label| label.0.as_str()).collect();
+    let statement = sqlx::query(OF_NOBODY).bind(&account.0).bind(labels);
+    let rows = store.connections.rows(statement).await?;
+    rows.iter()
+        .map(|row| transaction(&mut cells(row)?))
+        .collect()
+}
+
+pub(super) async fn of_invoice(
+    store: &PostgresStore,
+    id: InvoiceId,
+) -> Result<Vec<SeenTransaction>, StoreError> {
+    let rows = store
+        .connections
+        .rows(sqlx::query(OF_INVOICE).bind(id.0))
+        .await?;
+    let seen = |row: &PgRow| {
+        let mut cells = cells(row)?;
+        Ok(SeenTransaction {
+            transaction: transaction(&mut cells)?,
+            seen_at: cells.time()?.unwrap_or_default(),
+        })
+    };
+    rows.iter().map(seen).collect()
+}
