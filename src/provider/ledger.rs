@@ -41,7 +41,8 @@ pub struct LedgerPage {
     pub transactions: Vec<Transaction>,
     /// Where reading continues.
     pub step: LedgerStep,
-    /// When it was answered, by the provider's clock.
+    /// When it was answered, as the answer itself tells by the provider's clock: what our clock makes of
+    /// an earlier answer is no proof, since ours may have been set meanwhile.
     pub answered_at: Option<UnixMillis>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::http::{Request, Response, Transport};
 use super::{ApiKey, ClockDifference, ProviderError};
 use crate::clock::Clock;
+use crate::domain::ledger::READ_BACK;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 
@@ -34,6 +35,8 @@ pub struct WholeAnswer {
     pub retry_after: Option<Duration>,
     /// When the answer began.
     pub observed_at: UnixMillis,
+    /// The time that the answer itself tells, by the service's clock.
+    pub told_at: Option<UnixMillis>,
     /// The decoded body.
     pub body: Vec<u8>,
 }
@@ -66,6 +69,14 @@ impl ServiceClient {
             ClockDifference::Ahead(by) => ours.plus(by),
             ClockDifference::Behind(by) => ours.minus(by),
         })
+    }
+
+    /// From when on a ledger is read whose first page is `answer`.
+    pub fn reads_from(&self, answer: &WholeAnswer) -> Option<UnixMillis> {
+        let theirs = answer
+            .told_at
+            .or_else(|| self.their_time(answer.observed_at))?;
+        Some(theirs.minus(READ_BACK))
     }
 
     /// Our time.
@@ -124,6 +135,7 @@ impl WholeAnswer {
             status: response.status,
             retry_after: response.retry_after,
             observed_at,
+            told_at: response.told_at,
             body,
         })
     }

@@ -13,6 +13,7 @@ struct Defect {
     breaks: String,
     file: String,
     tests: Vec<String>,
+    worlds: Option<String>,
     survives: Option<String>,
     from: String,
     to: String,
@@ -24,7 +25,9 @@ impl Defect {
         let table = DeTable::parse(&text);
         let table = table.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let table = table.get_ref();
-        let known = ["breaks", "file", "group", "tests", "survives", "from", "to"];
+        let known = [
+            "breaks", "file", "group", "tests", "worlds", "survives", "from", "to",
+        ];
         for key in table.keys() {
             let key = key.get_ref().as_ref();
             assert!(known.contains(&key), "{}: {key}", path.display());
@@ -43,6 +46,7 @@ impl Defect {
             breaks: must("breaks"),
             file: must("file"),
             tests: tests.map(|test| text(test.get_ref())).collect(),
+            worlds: word("worlds"),
             survives: word("survives"),
             from: must("from"),
             to: must("to"),
@@ -76,7 +80,8 @@ fn each_planted_defect_fits_the_code_in_one_place() {
         assert!(!defect.breaks.is_empty(), "{name}: says nothing");
         let reason = defect.survives.is_none_or(|reason| reason.len() > 40);
         assert!(reason, "{name}: survives without a reason");
-        assert!(!defect.tests.is_empty(), "{name}: names no test");
+        let shown_by = (defect.tests.is_empty(), defect.worlds.is_none());
+        assert!(shown_by.0 != shown_by.1, "{name}: names tests, or worlds");
         for test in defect.tests {
             let module = test.split("::").next().unwrap();
             let file = Path::new(ROOT).join(format!("tests/it/{module}.rs"));

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::disk::{Death, Disk, Reaper, wait_for};
+use crate::ledger::server;
+use crate::nature::Shape;
 use crate::provider::SimProvider;
 use crate::readers::{Output, SharedPipe};
 use crate::shop::Shop;
@@ -150,17 +152,16 @@ impl Cradle<'_> {
         let (nature, own) = (&world.nature, &world.nature.accounts[account]);
         PollSetup {
             account: AccountName(own.name.clone()),
-            provider: Arc::new(SimProvider {
-                account,
-                world: self.world.clone(),
-                clock: Arc::clone(self.clock),
-            }) as Arc<dyn Provider>,
+            provider: provider_of(account, self.world, self.clock, own.shape),
             read_key: Arc::new(|| ApiKey::from_bytes(b"a key").map_err(str::to_owned)),
             store: Arc::clone(disk),
             clock: Arc::clone(self.clock) as Arc<dyn Clock>,
             cadence: nature.cadence.clone(),
             not_found_grace: nature.not_found_grace,
-            rules: Rules::default(),
+            rules: Rules {
+                deadline_grace: nature.deadline_grace,
+                ..Rules::default()
+            },
             intake_interval: nature.intake_interval,
             limiter,
             meter: Metrics::new().account(&own.name),
@@ -210,6 +211,25 @@ impl Cradle<'_> {
     }
 }
 
+/// What stands before the provider of an account.
+fn provider_of(
+    account: usize,
+    world: &SharedWorld,
+    clock: &SharedClock,
+    shape: Shape,
+) -> Arc<dyn Provider> {
+    let sim = SimProvider {
+        account,
+        shape,
+        world: world.clone(),
+        clock: Arc::clone(clock),
+    };
+    match shape {
+        Shape::Positions | Shape::Batch(_) | Shape::Spans => Arc::new(sim),
+        Shape::Ledger(kind) => server::client(sim, kind),
+    }
+}
+
 /// A word that is passed on to each receiver in turn: a channel with several receivers wakes them
 /// in an order that is another in each run. Within a runtime.
 fn one_by_one(receivers: usize) -> (watch::Sender<()>, Vec<watch::Receiver<()>>) {
@@ -230,14 +250,10 @@ impl Life {
     /// Begins an audit of one account. Nobody waits for its end, as in the daemon.
     pub fn audit(&mut self, account: usize, world: &SharedWorld, clock: &SharedClock) {
         let own = world.lock().nature.accounts[account].clone();
-        let provider = SimProvider {
-            account,
-            world: world.clone(),
-            clock: Arc::clone(clock),
-        };
+        let provider = provider_of(account, world, clock, own.shape);
         let audit = Audit {
             account: AccountName(own.name),
-            provider: Arc::new(provider),
+            provider,
             store: Arc::clone(&self.disk),
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             limiter: self.limiters[account].clone(),

@@ -6,14 +6,21 @@ use std::time::Duration;
 use payrecond::clock::Clock as _;
 use payrecond::domain::decide::Decision;
 use payrecond::domain::event::{Event, EventType};
+use payrecond::domain::invoice::Invoice;
+use payrecond::domain::money::same_value;
 use payrecond::domain::observation::OrderState;
 use payrecond::domain::state::{Status, reason};
 use payrecond::store::Written;
 
 use crate::clock::SharedClock;
-use crate::nature::Nature;
-use crate::shop::{EventRow, InvoiceRow};
-use crate::world::{Kind, SharedWorld, Store, Wish, World};
+use crate::covered::is_covered;
+use crate::ledger::{history, laws};
+use crate::nature::{Nature, Shape};
+use crate::shapes::draw::Theme;
+use crate::shapes::laws as promptness;
+use crate::shapes::refunds;
+use crate::shop::{EventRow, InvoiceRow, TransactionRow};
+use crate::world::{Kind, SharedWorld, Wish, World};
 
 /// Judges what was just written: nothing may be said that the provider did not say before.
 pub fn committed(
@@ -24,43 +31,81 @@ pub fn committed(
 ) {
     for (decision, written) in decisions.iter().zip(written) {
         let row = &decision.row;
-        let (Some(event), Written::Yes { seq: Some(seq) }) = (&decision.event, written) else {
-            if !matches!(written, Written::Yes { .. }) {
-                world.trace.tell(format_args!(
-                    "{} {}: {written:?}",
-                    row.account, row.external_id
-                ));
-            }
+        let Written::Yes { seq } = written else {
+            world.trace.tell(format_args!(
+                "{} {}: {written:?}",
+                row.account, row.external_id
+            ));
             continue;
         };
-        world.trace.tell(format_args!(
-            "{:8} {} v{} {} -> {} {} #{seq}",
-            row.account.0,
-            row.external_id,
-            row.version,
-            event.previous_status,
-            event.event_type.as_str(),
-            row.facts.reason.as_deref().unwrap_or_default(),
-        ));
-        let now = clock.monotonic();
-        let mut guard = world.lock();
-        let before = guard.numbers.insert(*seq, event.id().to_string());
-        let again = before.filter(|before| *before != event.id().to_string());
-        let other_id = other_paid_id(&mut guard, event);
-        let verdict = is_covered(&mut guard, event, now, || clock.now());
-        drop(guard);
-        let trace = &world.trace;
-        trace.hold("a number is given out once", again.is_none(), || {
-            format!("#{seq} was {again:?}")
-        });
-        trace.hold(
-            "payment.paid keeps its id for ever",
-            other_id.is_none(),
-            || format!("{} was {other_id:?}", row.external_id),
-        );
-        trace.hold("no status without a observed that says so", verdict, || {
-            format!("{} {}", row.external_id, event.event_type.as_str())
-        });
+        let Some(last) = seq else { continue };
+        for event in &decision.earlier {
+            recorded(world, clock, row, event, None);
+        }
+        if let Some(event) = &decision.event {
+            recorded(world, clock, row, event, Some(*last));
+        }
+    }
+}
+
+/// Judges one event at the moment of its commit.
+fn recorded(
+    world: &SharedWorld,
+    clock: &SharedClock,
+    row: &Invoice,
+    event: &Event,
+    seq: Option<i64>,
+) {
+    world.trace.tell(format_args!(
+        "{:8} {} v{} {} -> {} {} {seq:?}",
+        row.account.0,
+        row.external_id,
+        event.version,
+        event.previous_status,
+        event.event_type.as_str(),
+        event.facts.reason.as_deref().unwrap_or_default(),
+    ));
+    let now = clock.monotonic();
+    let mut guard = world.lock();
+    let id = event.id().to_string();
+    let before = seq.and_then(|seq| guard.numbers.insert(seq, id.clone()));
+    let again = before.filter(|before| *before != id);
+    let other_id = other_paid_id(&mut guard, event);
+    note_paid(&mut guard, event, now);
+    let broken = if is_of_ledger(&guard, event) {
+        laws::is_unfounded(&guard, row, event, (now, clock.now()))
+    } else {
+        let is_covered = is_covered(&mut guard, event, now, || clock.now());
+        let how = || format!("{} {}", row.external_id, event.event_type.as_str());
+        (!is_covered).then(|| ("no status without a observed that says so", how()))
+    };
+    drop(guard);
+    let trace = &world.trace;
+    trace.hold("a number is given out once", again.is_none(), || {
+        format!("{seq:?} was {again:?}")
+    });
+    trace.hold(
+        "payment.paid keeps its id for ever",
+        other_id.is_none(),
+        || format!("{} was {other_id:?}", row.external_id),
+    );
+    if let Some((law, how)) = broken {
+        trace.broken(law, how);
+    }
+}
+
+fn is_of_ledger(world: &World, event: &Event) -> bool {
+    let account = world.account(&event.account.0);
+    account.is_some_and(|account| world.stores[account].book.is_some())
+}
+
+/// Notes when a payment was told first.
+fn note_paid(world: &mut World, event: &Event, now: Duration) {
+    if event.event_type == EventType::Paid
+        && let Some(account) = world.account(&event.account.0)
+    {
+        let key = (account, event.external_id.0.clone());
+        world.paid_said_at.entry(key).or_insert(now);
     }
 }
 
@@ -76,96 +121,11 @@ fn other_paid_id(world: &mut World, event: &Event) -> Option<String> {
     (before != id).then_some(before)
 }
 
-/// Whether the provider, or a person, said what the event says.
-fn is_covered(
-    world: &mut World,
-    event: &Event,
-    now: Duration,
-    wall: impl Fn() -> payrecond::domain::time::UnixMillis,
-) -> bool {
-    let Some(account) = world.account(&event.account.0) else {
-        return false;
-    };
-    let why = event.facts.reason.as_deref();
-    if why == Some(reason::RESOLVED) {
-        return true;
-    }
-    let grace = world.nature.not_found_grace;
-    let jumps = world.nature.jumps;
-    let wish = world.wish(account, &event.external_id.0).cloned();
-    let Some(wish) = wish else { return false };
-    let store = &mut world.stores[account];
-    let external_id = &event.external_id.0;
-    let order_id = event.facts.order_id.as_ref().map(|id| id.0.clone());
-    let order = order_id.as_deref().and_then(|id| store.order(id));
-    let said = |state| {
-        order
-            .as_ref()
-            .is_some_and(|order| order.said.contains(&state))
-    };
-    match event.event_type {
-        EventType::Paid => {
-            let is_paid = order.as_ref().is_some_and(|o| o.paid_at(now).is_some());
-            is_paid && said(OrderState::Paid)
-        }
-        EventType::Expired => said(OrderState::Expired),
-        EventType::Cancelled => said(OrderState::Cancelled),
-        EventType::Detailed => order.is_some_and(|order| order.said_payment),
-        // This provider tells neither sums nor refunds.
-        EventType::Partial | EventType::Further | EventType::Refunded => false,
-        EventType::Pending => {
-            let Some(order) = order else { return false };
-            order.linked_at.get_or_insert(now);
-            !order.said.is_empty()
-        }
-        EventType::Rejected if why == Some(reason::TOO_LATE) => {
-            let age = wish
-                .inserted_at
-                .map(|at| wall().since(at))
-                .unwrap_or_default();
-            age > Duration::from_secs(wish.timeout_s) || jumps
-        }
-        EventType::Rejected => {
-            wish.kind == Kind::RefusedHere || store.said_refused.contains(external_id)
-        }
-        EventType::Review => match why {
-            Some(reason::AMOUNT_MISMATCH) => order.is_some_and(|order| {
-                order.said_wrong_amount || wish.kind == Kind::WrongSum && !order.said.is_empty()
-            }),
-            Some(reason::EXTERNAL_ID_MISMATCH) => {
-                wish.kind == Kind::Alien && order.is_some_and(|order| order.said_external_id)
-            }
-            Some(reason::CREATE_CONFLICT) => {
-                // The list shows the other order, or a sum that is none of ours.
-                let mut orders = store.orders.iter();
-                let other = orders.find(|order| order.external_id == *external_id);
-                let by_list = other.is_some_and(|other| {
-                    other.said_external_id
-                        && (wish.kind == Kind::Conflict || other.said_wrong_amount)
-                });
-                by_list || store.said_conflict.contains(external_id)
-            }
-            Some(reason::ORDER_NOT_FOUND) => jumps || was_missing(store, &wish, grace, now),
-            _ => false,
-        },
-    }
-}
-
-/// Whether the order was said to be missing for as long as the grace. A list that does not show it
-/// says so too.
-fn was_missing(store: &Store, wish: &Wish, grace: Duration, now: Duration) -> bool {
-    let Some(id) = &wish.order_id else {
-        return false;
-    };
-    let first = store.said_missing.iter().find(|(missing, _)| missing == id);
-    let by_look = first.is_some_and(|(_, at)| now.saturating_sub(*at) >= grace);
-    by_look || wish.kind == Kind::Missing
-}
-
 /// Everything that is left at the end.
 pub struct Remains {
     pub invoices: Vec<InvoiceRow>,
     pub events: Vec<EventRow>,
+    pub transactions: Vec<TransactionRow>,
     /// What each consumer read, in order: number and event.
     pub consumers: Vec<(&'static str, Vec<(i64, String)>)>,
 }
@@ -192,9 +152,14 @@ pub fn at_the_end(world: &SharedWorld, clock: &SharedClock, remains: &Remains) -
                 broken.extend(is_settled(&guard, wish, row, now));
                 broken.extend(is_told(row, wish, &remains.events));
                 broken.extend(plan_is_near(&guard.nature, row, clock.now().0));
+                if guard.nature.theme == Theme::FailingMajority {
+                    broken.extend(promptness::is_prompt(&guard, wish, now));
+                }
+                broken.extend(history::is_true(&guard, wish, row, &remains.events));
             }
         }
     }
+    broken.extend(history::is_kept(&guard, &remains.transactions, now));
     drop(guard);
     broken.extend(all_was_read(remains));
     for (law, how) in broken {
@@ -212,7 +177,10 @@ pub fn has_settled(world: &SharedWorld, clock: &SharedClock, rows: &[InvoiceRow]
         let mut rows = rows.iter();
         let row = rows.find(|row| row.account == *name && row.external_id == wish.external_id);
         let order = world.order_of(wish);
-        let is_over = order.is_none_or(|order| order.is_over(now));
+        let is_over = match &world.stores[wish.account].book {
+            Some(book) => laws::is_over(book, &world.nature, wish, now),
+            None => order.is_none_or(|order| order.is_over(now)),
+        };
         let waits_for_person = |row: &InvoiceRow| {
             row.status == Status::Review.as_str()
                 && order.is_none_or(|order| order.state(now) != OrderState::Open)
@@ -222,10 +190,13 @@ pub fn has_settled(world: &SharedWorld, clock: &SharedClock, rows: &[InvoiceRow]
     })
 }
 
-type Verdict = Option<(&'static str, String)>;
+pub type Verdict = Option<(&'static str, String)>;
 
 /// Whether the row agrees with the truth.
 fn is_settled(world: &World, wish: &Wish, row: &InvoiceRow, now: Duration) -> Verdict {
+    if let Some(book) = &world.stores[wish.account].book {
+        return laws::is_settled(book, &world.nature, wish, row, now);
+    }
     let truth = world.order_of(wish).map(|order| order.state(now));
     let expected: &[&str] = match (wish.kind, truth) {
         (Kind::RefusedHere | Kind::RefusedThere, _) | (Kind::Requested, None) => &["rejected"],
@@ -244,6 +215,9 @@ fn is_settled(world: &World, wish: &Wish, row: &InvoiceRow, now: Duration) -> Ve
         && (truth != Some(OrderState::Paid) || world.nature.puts_back)
         && !wish.has_order_id();
     let settled = expected.contains(&row.status.as_str()) || too_late;
+    if settled && let Some(broken) = refunds_are_told(world, wish, row, now) {
+        return Some(broken);
+    }
     (!settled).then(|| {
         let how = format!(
             "{} {:?} is {} ({:?}), in truth {truth:?}",
@@ -251,6 +225,26 @@ fn is_settled(world: &World, wish: &Wish, row: &InvoiceRow, now: Duration) -> Ve
         );
         ("everything is settled, nobody starves", how)
     })
+}
+
+/// Whether the row has the sum that was returned, where lists tell it.
+fn refunds_are_told(world: &World, wish: &Wish, row: &InvoiceRow, now: Duration) -> Verdict {
+    let is_listed = world.nature.accounts[wish.account].shape == Shape::Spans;
+    if !is_listed || row.status != Status::Paid.as_str() {
+        return None;
+    }
+    let refunded = world.order_of(wish)?.refunded(now);
+    let is_told = match &row.refunded {
+        Some(told) => same_value(told, &refunds::money(refunded).value),
+        None => refunded == 0,
+    };
+    let how = || {
+        format!(
+            "{}: {:?}, in truth {refunded} cents",
+            row.external_id, row.refunded
+        )
+    };
+    (!is_told).then(|| ("every refund is told", how()))
 }
 
 /// Whether the outbox tells the story of the row: each version once, money once.

@@ -6,6 +6,9 @@ use payrecond::domain::cadence::Cadence;
 use payrecond::jobs::poll::Strategy;
 use payrecond::limit::Limits;
 
+use crate::ledger::book::LedgerKind;
+use crate::shapes::draw::{self, Theme};
+
 /// Faults stop here, and the world has so long to settle at least.
 const SETTLES_WITHIN: Duration = Duration::from_mins(20);
 
@@ -13,13 +16,52 @@ const SETTLES_WITHIN: Duration = Duration::from_mins(20);
 /// copy put back. Such a mix is too rare among the others to be met every day.
 pub const BAD_DISKS_FROM: u64 = 1_000_000;
 
+/// Seeds from here on draw worlds of ledgers.
+pub const LEDGERS_FROM: u64 = 2_000_000;
+/// Seeds from here on draw worlds of batches, lists by time and short pages, of orders that always fail
+/// and of nudges by the dozen.
+pub const SHAPES_FROM: u64 = 3_000_000;
+
+/// What a provider can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One order, and the list of all by position.
+    Positions,
+    /// So many orders in one request, and no list.
+    Batch(u32),
+    /// One order, and lists by time of orders and refunds.
+    Spans,
+    /// Movements of money, and no orders.
+    Ledger(LedgerKind),
+}
+
+impl Shape {
+    pub fn ledger(self) -> Option<LedgerKind> {
+        match self {
+            Self::Ledger(kind) => Some(kind),
+            Self::Positions | Self::Batch(_) | Self::Spans => None,
+        }
+    }
+
+    /// Most orders in one request for orders.
+    pub fn batch_limit(self) -> u32 {
+        match self {
+            Self::Batch(limit) => limit,
+            Self::Positions | Self::Spans | Self::Ledger(_) => 1,
+        }
+    }
+}
+
 /// One account: a store at the provider, and how it is asked.
 #[derive(Clone, Debug)]
 pub struct AccountNature {
     pub name: String,
+    pub shape: Shape,
     pub strategy: Strategy,
     pub limits: Limits,
     pub page_limit: u32,
+    /// Whatever is asked for, a page by position has no more.
+    pub page_cap: Option<u32>,
     pub list_bytes_per_second: u64,
 }
 
@@ -34,6 +76,8 @@ pub struct Nature {
     pub orders: usize,
     pub cadence: Cadence,
     pub not_found_grace: Duration,
+    /// A ledger must have been read so long after a deadline.
+    pub deadline_grace: Duration,
     pub intake_interval: Duration,
     /// Orders appear and fates are met in this time, and all trouble happens.
     pub active: Duration,
@@ -52,6 +96,9 @@ pub struct Nature {
     pub slow_disk: bool,
     /// More looks are wanted all the time than the budget allows.
     pub crowd: bool,
+    /// Its accounts have other shapes.
+    pub is_reshaped: bool,
+    pub theme: Theme,
 }
 
 impl Nature {
@@ -75,6 +122,7 @@ impl Nature {
                 checks_after_expiry: vec![secs(1), secs(30), secs(120), LAST_CHECK],
             },
             not_found_grace: secs(rng.u64(10..=90)),
+            deadline_grace: secs(120),
             intake_interval: Duration::from_millis(rng.u64(500..=8000)),
             active: secs(rng.u64(120..=420)),
             storms: rng.u8(..4) != 0,
@@ -85,20 +133,39 @@ impl Nature {
             bad_disk: rng.u8(..3) == 0,
             slow_disk: rng.bool(),
             crowd,
+            is_reshaped: false,
+            theme: Theme::Trouble,
         }
     }
 
     /// The nature of a seed's world.
     pub fn of_seed(seed: u64, rng: &mut fastrand::Rng) -> Self {
         let nature = Self::of(rng);
-        if seed < BAD_DISKS_FROM {
-            return nature;
+        match seed {
+            ..BAD_DISKS_FROM => nature,
+            BAD_DISKS_FROM..LEDGERS_FROM => Self {
+                crashes: false,
+                puts_back: false,
+                bad_disk: true,
+                ..nature
+            },
+            LEDGERS_FROM..SHAPES_FROM => nature.with_ledgers(rng),
+            SHAPES_FROM.. => Self {
+                is_reshaped: true,
+                ..draw::reshape(nature, rng)
+            },
         }
+    }
+
+    fn with_ledgers(self, rng: &mut fastrand::Rng) -> Self {
+        let accounts = (0..rng.usize(1..=2)).map(|n| ledger_account(n, rng));
         Self {
-            crashes: false,
-            puts_back: false,
-            bad_disk: true,
-            ..nature
+            accounts: accounts.collect(),
+            orders: rng.usize(3..18),
+            deadline_grace: Duration::from_secs(rng.u64(1..=40)),
+            lies: false,
+            crowd: false,
+            ..self
         }
     }
 
@@ -140,6 +207,7 @@ fn account(n: usize, crowd: bool, rng: &mut fastrand::Rng) -> AccountNature {
     };
     AccountNature {
         name: ["default", "second", "third"][n].to_owned(),
+        shape: Shape::Positions,
         strategy,
         limits: Limits {
             requests_per_second: rate,
@@ -147,6 +215,16 @@ fn account(n: usize, crowd: bool, rng: &mut fastrand::Rng) -> AccountNature {
             max_in_flight: rng.usize(1..=8),
         },
         page_limit: [8, 20, 64, 10_000][rng.usize(..4)],
+        page_cap: None,
         list_bytes_per_second: [0, 2000, 131_072][rng.usize(..3)],
+    }
+}
+
+fn ledger_account(n: usize, rng: &mut fastrand::Rng) -> AccountNature {
+    let kind = [LedgerKind::Stars, LedgerKind::Wallet][rng.usize(..2)];
+    AccountNature {
+        shape: Shape::Ledger(kind),
+        page_limit: [2, 8, 40, 100][rng.usize(..4)],
+        ..account(n, false, rng)
     }
 }

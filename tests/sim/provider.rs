@@ -9,44 +9,28 @@ use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::money::Money;
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment};
 use payrecond::provider::{
-    ApiKey, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder, ListItem,
-    ListOrders, PageEnd, PageVisitor, Provider, ProviderError,
+    ApiKey, CreateOrders, Creation, CreationAnswer, FetchOrders, FetchedOrder, ListByTime,
+    ListItem, ListOrders, ListRefunds, PageEnd, PageVisitor, Provider, ProviderError,
 };
 
 use crate::clock::{BEGINNING, SharedClock};
-use crate::world::{Kind, NewOrder, Order, SharedWorld, Weather, World};
+use crate::fault::{Fault, Lie};
+use crate::nature::Shape;
+use crate::world::{Kind, NewOrder, Order, SharedWorld, World};
 
 /// Bytes of a list item.
 const ITEM_BYTES: u64 = 390;
-/// A word to hold is heeded at the latest after this: the poller may be at the database meanwhile.
-const HEEDED_WITHIN: Duration = Duration::from_secs(5);
-
 /// The provider of one account, for one life of the daemon.
+#[derive(Clone)]
 pub struct SimProvider {
     pub account: usize,
+    pub shape: Shape,
     pub world: SharedWorld,
     pub clock: SharedClock,
 }
 
-/// What goes wrong with an answer.
-enum Fault {
-    /// Nobody hears the question.
-    Unheard(ProviderError),
-    /// It is acted upon, and the answer is lost.
-    Lost(ProviderError),
-    Lie(Lie),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
-    NotFound,
-    UnknownWord,
-    OldState,
-    WrongAmount,
-}
-
 /// A request under way. Dropped with its task when the daemon dies.
-struct UnderWay<'a>(&'a SimProvider);
+pub struct UnderWay<'a>(&'a SimProvider);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
@@ -61,13 +45,13 @@ impl SimProvider {
         self.world.lock().nature.accounts[self.account].name.clone()
     }
 
-    fn tell(&self, what: &str) {
+    pub fn tell(&self, what: &str) {
         let account = self.name_of_account();
         self.world.trace.tell(format_args!("{account:8} {what}"));
     }
 
     /// A request comes in: is it within the budget?
-    fn arrive(&self) -> UnderWay<'_> {
+    pub fn arrive(&self) -> UnderWay<'_> {
         let now = self.clock.monotonic();
         let mut world = self.world.lock();
         let limit = world.nature.accounts[self.account].limits.max_in_flight;
@@ -89,7 +73,7 @@ impl SimProvider {
         UnderWay(self)
     }
 
-    async fn answer_takes_time(&self) {
+    pub async fn answer_takes_time(&self) {
         let millis = {
             let mut world = self.world.lock();
             if world.rng.u8(..20) == 0 {
@@ -101,45 +85,21 @@ impl SimProvider {
         self.clock.sleep(Duration::from_millis(millis)).await;
     }
 
-    fn fault(&self) -> Option<Fault> {
-        let now = self.clock.monotonic();
-        let mut world = self.world.lock();
-        let weather = world.stores[self.account].weather;
-        let World { rng, nature, .. } = &mut *world;
-        let fault = match weather.unwrap_or(Weather::Calm) {
-            Weather::Calm => return None,
-            Weather::Flaky(share) if rng.u8(..share) != 0 => return None,
-            Weather::Flaky(_) if nature.lies && rng.bool() => Fault::Lie(match rng.u8(..8) {
-                0..=1 => Lie::NotFound,
-                2..=3 => Lie::UnknownWord,
-                4..=6 => Lie::OldState,
-                _ => Lie::WrongAmount,
-            }),
-            Weather::Flaky(_) if !nature.storms => return None,
-            Weather::Flaky(_) => {
-                let kind = rng.u8(..6);
-                trouble(kind, rng)
-            }
-            Weather::Storm(kind) => trouble(kind, rng),
-        };
-        if let Fault::Unheard(error) | Fault::Lost(error) = &fault {
-            let wait = match error {
-                ProviderError::RateLimited { wait } | ProviderError::Unavailable { wait, .. } => {
-                    *wait
-                }
-                _ => None,
-            };
-            if let Some(wait) = wait {
-                let until = now + wait;
-                let store = &mut world.stores[self.account];
-                store.held = Some((now + HEEDED_WITHIN, until));
-            }
-        }
-        Some(fault)
+    /// What the account can be asked for.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
-    /// What the provider says of an order, and that it said so.
-    fn observed(&self, order: &mut Order, lie: Option<Lie>, by_list: bool) -> ObservedOrder {
+    pub fn clock_time(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    pub async fn wait(&self, time: Duration) {
+        self.clock.sleep(time).await;
+    }
+
+    /// What the provider says of an order, and that it said so; `by_list`: with all that is known.
+    pub fn observed(&self, order: &mut Order, lie: Option<Lie>, by_list: bool) -> ObservedOrder {
         let now = self.clock.monotonic();
         let state = match lie {
             Some(Lie::UnknownWord) => OrderState::Unknown,
@@ -174,7 +134,11 @@ impl SimProvider {
             pay_link: Some(format!("https://t.me/wallet?order={}", order.id)),
             direct_pay_link: None,
             payment: paid_at.filter(|_| by_list).map(|_| payment(&order.amount)),
-            money: ObservedMoney::default(),
+            money: if self.shape() == Shape::Spans {
+                order.money(now)
+            } else {
+                ObservedMoney::default()
+            },
         }
     }
 
@@ -198,6 +162,7 @@ impl SimProvider {
                 amount: amount.to_owned(),
                 timeout_s: wish.timeout_s,
                 fate: wish.fate,
+                quirks: wish.quirks,
                 linked: false,
             };
             world.make_order(self.account, order, now);
@@ -237,9 +202,10 @@ impl SimProvider {
     fn places_on_page(&self, offset: u64, count: u32, crooked: bool) -> Vec<usize> {
         let mut world = self.world.lock();
         let total = world.stores[self.account].orders.len();
-        let rng = &mut world.rng;
+        let World { rng, nature, .. } = &mut *world;
+        let cap = nature.accounts[self.account].page_cap;
         let mut from = usize::try_from(offset).unwrap_or(usize::MAX);
-        let mut count = count as usize;
+        let mut count = cap.map_or(count, |cap| count.min(cap)) as usize;
         let how = if crooked { rng.u8(..4) } else { u8::MAX };
         match how {
             0 => from = from.saturating_sub(rng.usize(1..4)),
@@ -275,7 +241,15 @@ impl Provider for SimProvider {
     }
 
     fn lists(&self) -> Option<&dyn ListOrders> {
-        Some(self)
+        (self.shape() == Shape::Positions).then_some(self as &dyn ListOrders)
+    }
+
+    fn lists_by_time(&self) -> Option<&dyn ListByTime> {
+        (self.shape() == Shape::Spans).then_some(self as &dyn ListByTime)
+    }
+
+    fn lists_refunds(&self) -> Option<&dyn ListRefunds> {
+        (self.shape() == Shape::Spans).then_some(self as &dyn ListRefunds)
     }
 
     fn creates(&self) -> Option<&dyn CreateOrders> {
@@ -323,7 +297,14 @@ impl CreateOrders for SimProvider {
 
 #[async_trait]
 impl FetchOrders for SimProvider {
+    fn batch_limit(&self) -> u32 {
+        self.shape().batch_limit()
+    }
+
     async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError> {
+        if self.batch_limit() > 1 {
+            return self.look_at_all(orders).await;
+        }
         assert_eq!(orders.len(), 1, "no batches are offered");
         self.look(&orders[0]).await.map(|look| vec![look])
     }
@@ -402,18 +383,11 @@ impl SimProvider {
             Some(Fault::Lie(lie)) => Some(lie),
             None => None,
         };
-        let now = self.clock.monotonic();
-        let mut world = self.world.lock();
-        let store = &mut world.stores[self.account];
-        let is_missing = lie == Some(Lie::NotFound);
-        let found = store.orders.iter_mut().find(|o| o.id == order.0);
-        let look = if let Some(found) = found.filter(|_| !is_missing) {
-            FetchedOrder::Seen(self.observed(found, lie, false))
-        } else {
-            store.said_missing.push((order.0.clone(), now));
-            FetchedOrder::NotFound
-        };
-        drop(world);
+        if let Err(error) = self.spoil(&[&order.0]).await {
+            self.tell(&format!("look {order} fails -> {error}"));
+            return Err(error);
+        }
+        let look = self.look_up(order, lie);
         let said = match &look {
             FetchedOrder::Seen(seen) => seen.provider_status.clone(),
             FetchedOrder::NotFound => "not found".into(),
@@ -422,11 +396,27 @@ impl SimProvider {
         self.tell(&format!("look {order} -> {said}{lied}"));
         Ok(look)
     }
+
+    /// What is said of an order.
+    pub fn look_up(&self, order: &OrderId, lie: Option<Lie>) -> FetchedOrder {
+        let shape = self.shape();
+        let now = self.clock.monotonic();
+        let mut world = self.world.lock();
+        let store = &mut world.stores[self.account];
+        let is_missing = lie == Some(Lie::NotFound);
+        let found = store.orders.iter_mut().find(|o| o.id == order.0);
+        if let Some(found) = found.filter(|_| !is_missing) {
+            FetchedOrder::Seen(self.observed(found, lie, tells_all(shape)))
+        } else {
+            store.said_missing.push((order.0.clone(), now));
+            FetchedOrder::NotFound
+        }
+    }
 }
 
 impl SimProvider {
     /// No creation is sent later than the invoice's time-out after the insert.
-    fn check_creation_is_in_time(&self, external_id: &str) {
+    pub fn check_creation_is_in_time(&self, external_id: &str) {
         let now = self.clock.now();
         let world = self.world.lock();
         let Some(wish) = world.wish(self.account, external_id) else {
@@ -442,6 +432,11 @@ impl SimProvider {
                 format!("{external_id}, {age:?} after the insert")
             });
     }
+}
+
+/// Whether one order tells what else only a list tells.
+fn tells_all(shape: Shape) -> bool {
+    matches!(shape, Shape::Batch(_) | Shape::Spans)
 }
 
 /// Options that the provider's own module refuses.
@@ -476,27 +471,5 @@ fn payment(amount: &str) -> Payment {
         fee: Some("0.01".into()),
         net: Some("0.99".into()),
         exchange_rate: Some("1.00".into()),
-    }
-}
-
-/// One of the six ways in which there is no answer.
-fn trouble(kind: u8, rng: &mut fastrand::Rng) -> Fault {
-    let wait = rng.bool().then(|| Duration::from_secs(rng.u64(6..40)));
-    let error = match kind {
-        0 => ProviderError::Unreachable("connection reset".into()),
-        1 => ProviderError::RateLimited { wait },
-        2 => ProviderError::Unavailable {
-            what: "HTTP 502".into(),
-            wait,
-        },
-        3 => ProviderError::KeyRefused("HTTP 401".into()),
-        4 => ProviderError::Malformed("no JSON".into()),
-        _ => ProviderError::Refused("HTTP 400".into()),
-    };
-    let may_be_heard = matches!(kind, 0 | 2 | 4);
-    if may_be_heard && rng.bool() {
-        Fault::Lost(error)
-    } else {
-        Fault::Unheard(error)
     }
 }

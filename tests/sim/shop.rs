@@ -28,6 +28,20 @@ pub struct InvoiceRow {
     pub version: i64,
     pub next_poll_at: Option<i64>,
     pub created_at: UnixMillis,
+    pub received: Option<String>,
+    pub refunded: Option<String>,
+}
+
+/// What a row of `transactions` says.
+#[derive(Clone, Debug)]
+pub struct TransactionRow {
+    pub account: String,
+    pub id: String,
+    pub direction: String,
+    pub label: Option<String>,
+    pub amount: String,
+    pub status: String,
+    pub is_of_invoice: bool,
 }
 
 /// What a row of `outbox` says.
@@ -41,6 +55,7 @@ pub struct EventRow {
     pub status: Option<String>,
     /// 0 where it belongs to no invoice.
     pub version: i64,
+    pub payload: String,
 }
 
 /// A program's connection.
@@ -109,22 +124,29 @@ impl Shop {
     /// Drops an invoice in, the idempotent way. False when it was there.
     pub fn drop_in(&mut self, account: &str, wish: &Wish) -> bool {
         self.tick();
-        let amount = wish.states_amount || !wish.has_order_id();
+        let is_stated = wish.price().is_some() || wish.kind == Kind::WrongSum;
         let stated = match wish.kind {
             Kind::WrongSum => "999.99",
             _ => &wish.amount,
         };
-        let sql =
+        let is_expected = matches!(wish.kind, Kind::Expected | Kind::LongLabel);
+        let (status, value) = if is_expected {
+            (", status", ", 'pending'")
+        } else {
+            ("", "")
+        };
+        let sql = format!(
             "INSERT OR IGNORE INTO invoices (account, external_id, order_id, amount, currency,
-                       description, timeout_seconds, options, metadata)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '{\"of\":\"a simulation\"}')";
-        let query = sqlx::query(sql)
+                       description, timeout_seconds, options, metadata{status})
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '{{\"of\":\"a simulation\"}}'{value})"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
             .bind(account)
             .bind(&wish.external_id)
             .bind(wish.order_id.as_deref().filter(|_| wish.has_order_id()))
-            .bind((amount || wish.kind == Kind::WrongSum).then_some(stated))
-            .bind((amount || wish.kind == Kind::WrongSum).then_some("USD"))
-            .bind((!wish.has_order_id()).then_some("Six eggs"))
+            .bind(is_stated.then_some(stated))
+            .bind(is_stated.then_some(wish.currency))
+            .bind(wish.is_requested().then_some("Six eggs"))
             .bind(i64::try_from(wish.timeout_s).unwrap())
             .bind((wish.kind == Kind::RefusedHere).then_some(BAD_OPTIONS));
         let done = wait_for(query.execute(&mut self.connection)).unwrap();
@@ -136,6 +158,18 @@ impl Shop {
         self.execute(&format!(
             "UPDATE invoices SET next_poll_at = 0 WHERE external_id = '{external_id}'"
         ));
+    }
+
+    /// Asks for a look at all that are open, and returns how many they are.
+    pub fn nudge_all(&mut self) -> u64 {
+        self.execute("UPDATE invoices SET next_poll_at = 0 WHERE status = 'pending'")
+    }
+
+    /// How many nudges nobody has answered.
+    pub fn count_nudged(&mut self) -> u64 {
+        let count: i64 =
+            self.rows("SELECT count(*) FROM invoices WHERE next_poll_at = 0")[0].get(0);
+        count.unsigned_abs()
     }
 
     /// Asks for a look at all that have ended.
@@ -191,7 +225,8 @@ impl Shop {
 
     pub fn invoices(&mut self) -> Vec<InvoiceRow> {
         let rows = self.rows(
-            "SELECT id, account, external_id, status, reason, version, next_poll_at, created_at
+            "SELECT id, account, external_id, status, reason, version, next_poll_at, created_at,
+                    received_amount, refunded_amount
                FROM invoices ORDER BY id",
         );
         let row = |row: &SqliteRow| InvoiceRow {
@@ -203,13 +238,32 @@ impl Shop {
             version: row.get(5),
             next_poll_at: row.get(6),
             created_at: UnixMillis(row.get(7)),
+            received: row.get(8),
+            refunded: row.get(9),
+        };
+        rows.iter().map(row).collect()
+    }
+
+    pub fn transactions(&mut self) -> Vec<TransactionRow> {
+        let rows = self.rows(
+            "SELECT account, transaction_id, direction, external_id, amount, status, invoice_id IS NOT NULL
+               FROM transactions ORDER BY account, transaction_id, direction",
+        );
+        let row = |row: &SqliteRow| TransactionRow {
+            account: row.get(0),
+            id: row.get(1),
+            direction: row.get(2),
+            label: row.get(3),
+            amount: row.get(4),
+            status: row.get(5),
+            is_of_invoice: row.get(6),
         };
         rows.iter().map(row).collect()
     }
 
     pub fn events(&mut self) -> Vec<EventRow> {
         let rows = self.rows(
-            "SELECT seq, event_id, type, account, external_id, status, version
+            "SELECT seq, event_id, type, account, external_id, status, version, payload
                FROM outbox ORDER BY seq",
         );
         let row = |row: &SqliteRow| EventRow {
@@ -220,6 +274,7 @@ impl Shop {
             external_id: row.get::<Option<String>, _>(4).unwrap_or_default(),
             status: row.get(5),
             version: row.get::<Option<i64>, _>(6).unwrap_or_default(),
+            payload: row.get(7),
         };
         rows.iter().map(row).collect()
     }

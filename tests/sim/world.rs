@@ -8,7 +8,10 @@ use std::time::Duration;
 use payrecond::domain::observation::OrderState;
 use payrecond::domain::time::UnixMillis;
 
+use crate::ledger::book::Book;
+use crate::ledger::payers;
 use crate::nature::Nature;
+use crate::shapes::{Quirks, draw};
 use crate::trace::Trace;
 
 /// Nobody waits for what lies further off.
@@ -45,6 +48,10 @@ pub enum Kind {
     RefusedHere,
     /// An order with its external id and another sum exists.
     Conflict,
+    /// Money is expected under its external id: the provider keeps a ledger.
+    Expected,
+    /// The same, and no payment can bear such an id.
+    LongLabel,
 }
 
 /// An invoice as the shop wants it.
@@ -54,9 +61,13 @@ pub struct Wish {
     pub external_id: String,
     pub kind: Kind,
     pub amount: String,
+    pub currency: &'static str,
+    /// The amount, in the smallest units of a ledger.
+    pub units: u64,
     pub states_amount: bool,
     pub timeout_s: u64,
     pub fate: Fate,
+    pub quirks: Quirks,
     pub drop_in_at: Duration,
     /// The order, for those that the shop made itself.
     pub order_id: Option<String>,
@@ -71,6 +82,25 @@ impl Wish {
             Kind::Given | Kind::Missing | Kind::WrongSum | Kind::Alien
         )
     }
+
+    /// Whether the daemon is to make its order or link.
+    pub fn is_requested(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Requested | Kind::RefusedThere | Kind::RefusedHere | Kind::Conflict
+        )
+    }
+
+    /// The amount of an order, in cents.
+    pub fn cents(&self) -> u64 {
+        let digits = self.amount.replace('.', "");
+        digits.parse().unwrap_or_default()
+    }
+
+    /// The amount, where the invoice states one.
+    pub fn price(&self) -> Option<u64> {
+        (self.states_amount || self.is_requested()).then_some(self.units)
+    }
 }
 
 /// An order at the provider.
@@ -82,6 +112,7 @@ pub struct Order {
     pub made_at: Duration,
     pub expires_at: Duration,
     pub fate: Fate,
+    pub quirks: Quirks,
     /// Since when a payer could know the link.
     pub linked_at: Option<Duration>,
     /// States that the provider told somebody, true or not.
@@ -166,6 +197,10 @@ pub enum Weather {
 pub struct Store {
     /// In the order in which they were made.
     pub orders: Vec<Order>,
+    /// Where it keeps a ledger and no orders.
+    pub book: Option<Book>,
+    /// Lives of the daemon so far.
+    pub life: u64,
     pub weather: Option<Weather>,
     /// Order ids of which it said that there are none, with the first time.
     pub said_missing: Vec<(String, Duration)>,
@@ -178,6 +213,8 @@ pub struct Store {
     /// No request may come between these.
     pub held: Option<(Duration, Duration)>,
     pub total_requests: u64,
+    /// The last time that everything was nudged: how many, and after how many requests.
+    pub nudged: Option<(u64, u64)>,
 }
 
 impl Store {
@@ -187,6 +224,7 @@ impl Store {
 
     /// The daemon begins a new life: it remembers no wait, and nothing is under way.
     pub fn forget_life(&mut self) {
+        self.life += 1;
         self.requests.clear();
         self.in_flight = 0;
         self.held = None;
@@ -203,15 +241,26 @@ pub struct World {
     pub numbers: BTreeMap<i64, String>,
     /// The id of each invoice's `payment.paid`, by account and external id.
     pub paid_ids: BTreeMap<(usize, String), String>,
+    /// When it was written first, by account and external id.
+    pub paid_said_at: BTreeMap<(usize, String), Duration>,
     next_id: u64,
 }
 
 impl World {
     pub fn new(nature: Nature, mut rng: fastrand::Rng) -> Self {
-        let wishes = (0..nature.orders)
-            .map(|n| wish(n, &nature, &mut rng))
+        let wishes: Vec<Wish> = (0..nature.orders)
+            .map(|n| any_wish(n, &nature, &mut rng))
             .collect();
-        let stores = nature.accounts.iter().map(|_| Store::default()).collect();
+        let accounts = nature.accounts.iter().enumerate();
+        let stores = accounts
+            .map(|(account, own)| Store {
+                book: own
+                    .shape
+                    .ledger()
+                    .map(|kind| payers::draw_book(account, own, kind, &nature, &wishes, &mut rng)),
+                ..Store::default()
+            })
+            .collect();
         Self {
             nature,
             stores,
@@ -219,6 +268,7 @@ impl World {
             rng,
             numbers: BTreeMap::new(),
             paid_ids: BTreeMap::new(),
+            paid_said_at: BTreeMap::new(),
             next_id: 2_703_383_946_854_400,
         }
     }
@@ -234,6 +284,7 @@ impl World {
             made_at: now,
             expires_at: now + Duration::from_secs(order.timeout_s),
             fate: order.fate,
+            quirks: order.quirks,
             linked_at: order.linked.then_some(now),
             said: Vec::new(),
             said_wrong_amount: false,
@@ -273,7 +324,29 @@ pub struct NewOrder {
     pub amount: String,
     pub timeout_s: u64,
     pub fate: Fate,
+    pub quirks: Quirks,
     pub linked: bool,
+}
+
+/// Worlds of ledgers have no other accounts.
+fn any_wish(n: usize, nature: &Nature, rng: &mut fastrand::Rng) -> Wish {
+    if nature.theme.is_calm() {
+        return draw::calm_wish(n, nature, wish(n, nature, rng), rng);
+    }
+    if nature.is_reshaped {
+        let wish = wish(n, nature, rng);
+        let shape = nature.accounts[wish.account].shape;
+        let quirks = draw::quirks(n, shape, &wish, rng);
+        return Wish { quirks, ..wish };
+    }
+    if nature.accounts[0].shape.ledger().is_none() {
+        return wish(n, nature, rng);
+    }
+    let account = rng.usize(..nature.accounts.len());
+    match nature.accounts[account].shape.ledger() {
+        Some(kind) => payers::draw_wish(n, account, kind, nature, rng),
+        None => wish(n, nature, rng),
+    }
 }
 
 fn wish(n: usize, nature: &Nature, rng: &mut fastrand::Rng) -> Wish {
@@ -313,9 +386,12 @@ fn wish(n: usize, nature: &Nature, rng: &mut fastrand::Rng) -> Wish {
         external_id: format!("ORD-{n}"),
         kind,
         amount: format!("{}.{:02}", rng.u32(1..50), rng.u32(..100)),
+        currency: "USD",
+        units: 0,
         states_amount: rng.u8(..4) != 0,
         timeout_s,
         fate,
+        quirks: Quirks::default(),
         drop_in_at: most.mul_f64(rng.f64() * if nature.crowd { 0.1 } else { 1.0 }),
         order_id: None,
         inserted_at: None,

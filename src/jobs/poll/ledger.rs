@@ -192,6 +192,7 @@ impl Poller {
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
+        reader.read_at = now;
         let mut shared = lock(&self.shared);
         let schedule = &mut shared.schedule;
         for slot in schedule.due_slots(tick(now)).to_vec() {
@@ -261,8 +262,8 @@ impl Poller {
 
     fn next_checks(&self) -> Option<Vec<LedgerCheck>> {
         let reader = self.requests.ledger.as_ref()?;
-        let checks: Vec<LedgerCheck> = reader.to_check.iter().take(BATCH).copied().collect();
-        (!checks.is_empty()).then_some(checks)
+        let checks = || reader.to_check.iter().take(BATCH).copied().collect();
+        reader.can_check().then(checks)
     }
 
     fn check(&mut self, check: LedgerCheck, invoice: Option<Invoice>, kept: Vec<Transaction>) {
@@ -328,13 +329,15 @@ impl Poller {
     }
 
     /// An invoice is not in hand any more. Where its decision was not written, since the row had changed
-    /// meanwhile, its transactions are kept, and the invoice is compared with them.
+    /// meanwhile, its transactions are kept, and the invoice is compared with them. One that has just got
+    /// its link is compared too: until then a payment was nobody's.
     pub(super) fn note_released(&mut self, decided: &Decided, is_written: bool) {
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
         let id = decided.invoice.id;
-        if reader.in_hand.remove(&id) {
+        let has_link = is_written && decided.invoice.facts.status == Status::Requested;
+        if reader.in_hand.remove(&id) || has_link {
             reader.check_new(id);
         }
         let transactions = &decided.decision.transactions;

@@ -20,6 +20,8 @@ const MOST_REMEMBERED: usize = 1 << 14;
 
 /// Shortest delay between two readings beyond what is due.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+/// Where nobody waits for it, a ledger is read so often: refunds are noticed within a minute.
+const READ_EVERY: Duration = Duration::from_secs(30);
 
 /// The ledger of one account.
 pub(super) struct LedgerReader {
@@ -41,6 +43,8 @@ pub(super) struct LedgerReader {
     pub(super) held: BTreeSet<InvoiceId>,
     /// Transactions of no invoice, as they were kept last.
     pub(super) remembered: HashSet<u64>,
+    /// When the last complete reading ended.
+    pub(super) read_at: Duration,
     /// When the place was last written.
     pub(super) saved_at: Duration,
     /// When the last reading began, and what it has cost.
@@ -56,8 +60,10 @@ pub(super) struct LedgerReader {
 /// Which invoices wait for a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LedgerDemand {
-    /// No invoice is due.
-    None,
+    /// None is due: the ledger tells of paid and ended ones, and of money of nobody.
+    Beyond,
+    /// None is due, and only what is due is read for.
+    Nothing,
     /// Some are due.
     Due,
     /// A program asked for a poll of one.
@@ -106,6 +112,7 @@ impl LedgerReader {
             in_hand: HashSet::new(),
             held: BTreeSet::new(),
             remembered: HashSet::new(),
+            read_at: Duration::ZERO,
             saved_at: Duration::ZERO,
             began_at: None,
             cost: LedgerCost::default(),
@@ -130,7 +137,17 @@ impl LedgerReader {
 
     /// Whether what came from it waits to be worked on.
     pub(super) fn has_work(&self) -> bool {
-        self.unmatched.is_some() || !self.to_check.is_empty()
+        self.unmatched.is_some() || self.can_check()
+    }
+
+    /// Whether invoices can be compared with what was kept: not before the last page is.
+    pub(super) fn can_check(&self) -> bool {
+        self.matched.is_none() && !self.to_check.is_empty()
+    }
+
+    /// When the ledger is read whether an invoice waits for money or not.
+    pub(super) fn read_again_at(&self) -> Duration {
+        self.read_at + READ_EVERY
     }
 
     /// When the next page may be requested, if no request is in flight. A reading that has begun goes on,
@@ -141,17 +158,15 @@ impl LedgerReader {
         min_interval: Duration,
         now: Duration,
     ) -> Option<Duration> {
-        if !self.is_idle() {
-            return None;
-        }
-        let for_due = match demand {
+        let at = match demand {
             _ if self.ledger.is_reading() => Some(now),
             LedgerDemand::Nudged => Some(now),
             LedgerDemand::Due => Some(self.began_at.map_or(now, |at| at + min_interval)),
-            LedgerDemand::None => None,
+            LedgerDemand::Beyond => Some(self.read_again_at()),
+            LedgerDemand::Nothing => None,
         };
-        let at = for_due.into_iter().chain(self.watch_at).min()?;
-        Some(at.max(self.not_before).max(now))
+        let at = at.into_iter().chain(self.watch_at).min()?;
+        self.is_idle().then(|| at.max(self.not_before).max(now))
     }
 
     /// What is under way is not waited for any more.

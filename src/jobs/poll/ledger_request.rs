@@ -2,7 +2,8 @@
 //!
 //! A reading begins when an invoice is due, at most once per `min_interval`: it polls every open
 //! invoice, so their number does not matter. Beyond that, while an invoice waits for money, the ledger
-//! is read with half of the request budget and within `list_bytes_per_second`.
+//! is read with half of the request budget and within `list_bytes_per_second`; else often enough to
+//! notice refunds and late payments.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +44,10 @@ impl Poller {
     fn ledger_demand(&self, now: Duration) -> LedgerDemand {
         let mut shared = lock(&self.shared);
         let slots = shared.schedule.due_slots(tick(now)).to_vec();
-        let mut demand = LedgerDemand::None;
+        let mut demand = match self.pass.once {
+            Some(_) => LedgerDemand::Nothing,
+            None => LedgerDemand::Beyond,
+        };
         for entry in slots.iter().filter_map(|slot| shared.schedule.entry(*slot)) {
             match entry.kind {
                 EntryKind::Create => {}
@@ -124,11 +128,13 @@ impl Poller {
 
     // --------------------------------------------------------------- beyond what is due
 
-    /// Whether the next reading would be one beyond what is due.
+    /// Whether the next reading would only be for the case that an invoice waits for money.
     fn is_ledger_watch(&self, now: Duration) -> bool {
-        let reader = self.requests.ledger.as_ref();
-        let is_reading = reader.is_some_and(|reader| reader.ledger.is_reading());
-        !is_reading && self.ledger_demand(now) == LedgerDemand::None
+        let Some(reader) = &self.requests.ledger else {
+            return false;
+        };
+        let is_wanted = reader.ledger.is_reading() || reader.read_again_at() <= now;
+        !is_wanted && self.ledger_demand(now) == LedgerDemand::Beyond
     }
 
     /// Plans the next reading beyond what is due by what the last one cost.

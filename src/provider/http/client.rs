@@ -183,7 +183,7 @@ impl Transport for HttpTransport {
             limits,
             read: 0,
         };
-        Ok(Response::new(status, wait, body))
+        Ok(Response::new(status, wait, body).with_time(theirs))
     }
 
     fn set_key(&self, key: ApiKey) {

@@ -63,6 +63,8 @@ pub struct Response {
     pub status: u16,
     /// The wait that the server requests, already capped.
     pub retry_after: Option<Duration>,
+    /// The time that the answer itself tells (`Date`), in whole seconds.
+    pub told_at: Option<UnixMillis>,
     body: Box<dyn Body>,
 }
 
@@ -72,8 +74,15 @@ impl Response {
         Self {
             status,
             retry_after,
+            told_at: None,
             body: Box::new(body),
         }
+    }
+
+    /// With the time that the answer tells.
+    #[must_use]
+    pub fn with_time(self, told_at: Option<UnixMillis>) -> Self {
+        Self { told_at, ..self }
     }
 
     /// An answer whose body was received completely.

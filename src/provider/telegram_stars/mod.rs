@@ -118,16 +118,13 @@ impl ReadLedger for TelegramStars {
         let answer = self.call(TRANSACTIONS, body).await?;
         let entries = ledger::entries(result(&self.service, &answer)?.get())
             .map_err(ProviderError::Malformed)?;
-        let answered_at = self.service.their_time(answer.observed_at);
-        // The very first page is read before the provider's time is known.
-        let from =
-            from.or_else(|| answered_at.map(|at| at.minus(crate::domain::ledger::READ_BACK)));
-        let step = place.after(&entries, from, answered_at);
+        let from = from.or_else(|| self.service.reads_from(&answer));
+        let step = place.after(&entries, from, answer.told_at);
         let is_told = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         Ok(LedgerPage {
             transactions: entries.transactions.into_iter().filter(is_told).collect(),
             step,
-            answered_at,
+            answered_at: answer.told_at,
         })
     }
 

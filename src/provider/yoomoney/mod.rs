@@ -159,13 +159,13 @@ impl ReadLedger for YooMoney {
             ledger::NotAPage::Refused(word) => ProviderError::Refused(self.service.words(&word)),
             ledger::NotAPage::Malformed(what) => ProviderError::Malformed(what),
         })?;
-        let answered_at = self.service.their_time(answer.observed_at);
-        let step = place.after(&page, answered_at);
+        let from = from.or_else(|| self.service.reads_from(&answer));
+        let step = place.after(&page, answer.told_at);
         let is_told = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         Ok(LedgerPage {
             transactions: page.transactions.into_iter().filter(is_told).collect(),
             step,
-            answered_at,
+            answered_at: answer.told_at,
         })
     }
 

@@ -10,6 +10,7 @@ use crate::model;
 use crate::readers::lock;
 use crate::script::Story;
 use crate::script::plan::Deed;
+use crate::shapes::laws;
 use crate::shop::Shop;
 use crate::world::{Fate, Kind, NewOrder};
 
@@ -71,6 +72,8 @@ impl Story {
         match deed {
             Deed::DropIn(n) => self.drop_in(n),
             Deed::Nudge(n) => shop.nudge(&external_id(n)),
+            Deed::NudgeAll => self.nudge_all(),
+            Deed::NudgesAnswered => self.check_nudges(),
             Deed::Metadata(n) => shop.set_metadata(&external_id(n), self.rng.u32(..99)),
             Deed::Weather(account, weather) => {
                 self.world.lock().stores[account].weather = Some(weather);
@@ -97,6 +100,29 @@ impl Story {
         }
     }
 
+    /// A program asks for a poll of every order.
+    fn nudge_all(&mut self) {
+        let Some(shop) = &mut self.shop else { return };
+        let nudged = shop.nudge_all();
+        let store = &mut self.world.lock().stores[0];
+        store.nudged = Some((nudged, store.total_requests));
+    }
+
+    fn check_nudges(&mut self) {
+        let Some(shop) = &mut self.shop else { return };
+        let left = shop.count_nudged();
+        let world = self.world.lock();
+        let Some((nudged, before)) = world.stores[0].nudged else {
+            return;
+        };
+        let requests = world.stores[0].total_requests - before;
+        let verdict = laws::are_answered(&world.nature, nudged, left, requests);
+        drop(world);
+        if let Some((law, how)) = verdict {
+            self.trace.broken(law, how);
+        }
+    }
+
     /// The shop makes its order, where it makes it itself, and drops the invoice in.
     fn drop_in(&mut self, n: usize) {
         let now = self.clock.monotonic();
@@ -107,6 +133,7 @@ impl Story {
             amount: wish.amount.clone(),
             timeout_s: wish.timeout_s,
             fate: wish.fate,
+            quirks: wish.quirks.clone(),
             linked: true,
         };
         match wish.kind {
@@ -132,7 +159,11 @@ impl Story {
                 world.make_order(wish.account, order, now);
             }
             Kind::Missing => wish.order_id = Some(format!("nowhere-{n}")),
-            Kind::Requested | Kind::RefusedThere | Kind::RefusedHere => {}
+            Kind::Requested
+            | Kind::RefusedThere
+            | Kind::RefusedHere
+            | Kind::Expected
+            | Kind::LongLabel => {}
         }
         wish.inserted_at = Some(self.clock.now());
         let account = world.nature.accounts[wish.account].name.clone();

@@ -11,6 +11,7 @@ use payrecond::store::sqlite::SqliteStore;
 
 use crate::disk::wait_for;
 use crate::model::{self, Remains};
+use crate::nature::Shape;
 use crate::readers::BOT;
 use crate::script::Story;
 use crate::shop::{InvoiceRow, Shop};
@@ -25,6 +26,10 @@ impl Story {
         let world = self.world.lock();
         let account = world.account(&row.account).unwrap_or_default();
         let wish = world.wish(account, &row.external_id)?;
+        if world.stores[account].book.is_some() {
+            // It waits for the rest of its money.
+            return None;
+        }
         if matches!(wish.kind, Kind::Missing | Kind::Conflict) {
             return Some(Verdict::Cancelled);
         }
@@ -74,7 +79,12 @@ impl Story {
             let written = wait_for(store.commit(&decisions, self.clock.now())).unwrap();
             model::committed(&self.world, &self.clock, &decisions, &written);
         }
-        let nudges = !self.world.lock().nature.plan_finds_late_money();
+        let nudges = {
+            let world = self.world.lock();
+            let mut stores = world.stores.iter();
+            // A ledger is read for as long as somebody waits for it.
+            !world.nature.plan_finds_late_money() || stores.any(|store| store.book.is_some())
+        };
         if let Some(shop) = self.shop.as_mut().filter(|_| nudges) {
             shop.nudge_ended();
         }
@@ -87,8 +97,8 @@ impl Story {
             let limits = account.limits;
             // A page goes out after the database was asked for its company.
             let slack = match account.strategy {
-                Strategy::Single => 0.0,
-                Strategy::Auto | Strategy::List => 1.0,
+                Strategy::Single if account.shape == Shape::Positions => 0.0,
+                Strategy::Single | Strategy::Auto | Strategy::List => 1.0,
             };
             let rate = limits.requests_per_second;
             let verdict = model::budget_is_kept(&store.requests, rate, limits.burst, slack);
@@ -106,6 +116,7 @@ impl Story {
         let remains = Remains {
             invoices: shop.invoices(),
             events: shop.events(),
+            transactions: shop.transactions(),
             consumers: vec![
                 ("stdout", self.readers.of_stdout.clone()),
                 (BOT, self.readers.of_bot.clone()),

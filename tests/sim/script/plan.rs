@@ -6,6 +6,8 @@ use payrecond::clock::Clock as _;
 
 use crate::nature::Nature;
 use crate::script::Story;
+use crate::shapes::draw::Theme;
+use crate::shapes::laws::ANSWERED_WITHIN;
 use crate::world::Weather;
 
 /// After the person and the last nudges, so long for the last looks.
@@ -18,6 +20,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(20);
 pub enum Deed {
     DropIn(usize),
     Nudge(usize),
+    NudgeAll,
+    NudgesAnswered,
     Metadata(usize),
     Weather(usize, Weather),
     /// The wall clock jumps by so many seconds.
@@ -56,7 +60,7 @@ impl Story {
         };
         for (n, wish) in wishes.iter().enumerate() {
             self.at(wish.drop_in_at, Deed::DropIn(n));
-            if self.rng.u8(..3) == 0 {
+            if !nature.theme.is_calm() && self.rng.u8(..3) == 0 {
                 let (nudge, metadata) = (self.somewhen(), self.somewhen());
                 self.at(nudge, Deed::Nudge(n));
                 self.at(metadata, Deed::Metadata(n));
@@ -65,11 +69,26 @@ impl Story {
         for account in 0..nature.accounts.len() {
             self.plan_weather(account, &nature);
         }
+        if nature.theme == Theme::MassNudges {
+            for at in [nature.active.mul_f64(0.5), nature.active.mul_f64(0.75)] {
+                self.at(at, Deed::NudgeAll);
+                self.at(at + ANSWERED_WITHIN.mul_f64(0.99), Deed::NudgesAnswered);
+            }
+        }
+        if nature.theme.is_calm() {
+            self.plan_end(&nature);
+            return;
+        }
         self.plan_trouble(&nature);
         if self.rng.u8(..4) == 0 {
             let (at, account) = (self.somewhen(), self.rng.usize(..nature.accounts.len()));
             self.at(at, Deed::Audit(account));
         }
+        self.plan_end(&nature);
+    }
+
+    /// Consumers read, and everything settles.
+    fn plan_end(&mut self, nature: &Nature) {
         for n in 0..10 {
             let at = nature.active.mul_f64(f64::from(n) / 10.0);
             self.at(at, Deed::BotReads);
