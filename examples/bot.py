@@ -1,9 +1,12 @@
 import json, sqlite3, sys, time
-path, external_id, order_id = (sys.argv + [None])[1:4]  # without an order id the daemon creates the order
+PRICES = {"walletpay": ("1.00", "USD"), "crypto-pay": ("1.00", "USDT"), "cryptocloud": ("1.00", "USD"), "yookassa": ("99.00", "RUB"),
+          "yoomoney": ("99.00", "RUB"), "telegram-stars": ("50", "XTR")}
+path, external_id, provider, order_id = (sys.argv + [None, None])[1:5]  # without an order id the daemon creates the order
+options = json.dumps({"customerTelegramUserId": 42}) if provider in (None, "walletpay") else None
 db = sqlite3.connect(path, timeout=5, isolation_level=None)  # busy_timeout 5 s; each write is a transaction
 db.executescript("PRAGMA wal_autocheckpoint = 0; INSERT OR IGNORE INTO consumers (name) VALUES ('bot')")
 db.execute("INSERT OR IGNORE INTO invoices (external_id, order_id, amount, currency, description, options) VALUES"
-           " (?, ?, '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\": 42}')", (external_id, order_id))
+           " (?, ?, ?, ?, 'Six eggs', ?)", (external_id, order_id, *PRICES[provider or "walletpay"], options))
 shop = sqlite3.connect("shop.db", isolation_level=None)  # your own database: an event is credited once
 shop.execute("CREATE TABLE IF NOT EXISTS credits (event_id TEXT PRIMARY KEY, external_id TEXT)")
 unread = "SELECT seq, event_id, type, external_id, payload FROM outbox_unread WHERE consumer = 'bot' ORDER BY seq"

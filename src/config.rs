@@ -37,6 +37,7 @@ pub use crate::provider::kind::ProviderKind;
 pub use crate::provider::setting::Settings;
 pub use crate::provider::{ApiKey, KeyReader};
 use crate::store::ServerLocation;
+pub use database::server_at;
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use key::{api_key, key_reader, key_variable};
@@ -146,7 +147,7 @@ pub enum StdoutFeed {
     Nats,
     Hpub,
     Jsonl,
-    /// Nothing, and no consumer `stdout`.
+    /// Nothing: the consumer `stdout` keeps its place, and retention passes it.
     Off,
 }
 
@@ -157,7 +158,7 @@ pub struct JobsConfig {
     pub retention: Option<String>,
 }
 
-/// How long rows are kept; `None` = for ever.
+/// How long rows are kept; `None` = forever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionConfig {
     pub outbox: Option<Duration>,

@@ -102,7 +102,7 @@ where
     serve::start(server, &parts, &mut duties, &stop).await?;
     let delivery = feed.start(&parts, &flush);
     let schedule = schedule(&parts, &stop).await?;
-    let manager = tokio::spawn(lifecycle::tell_manager(
+    let manager = tokio::spawn(lifecycle::notify_manager(
         Arc::clone(&parts.clock),
         parts.heartbeats.clone(),
         status(&parts),

@@ -16,11 +16,11 @@ use crate::jobs::Heartbeat;
 /// The exit code after a second signal: exits at once without finishing anything.
 const EXIT_AT_ONCE: i32 = 1;
 /// A task without a heartbeat for this long is stalled. Its own delays are far shorter.
-const HANGS_AFTER: Duration = Duration::from_mins(1);
+const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// How long a notification may take before it is left to its thread.
-const TOLD_WITHIN: Duration = Duration::from_millis(250);
+const NOTIFY_TIMEOUT: Duration = Duration::from_millis(250);
 /// The longest time between two notifications.
-const TELL_EVERY: Duration = Duration::from_secs(5);
+const NOTIFY_EVERY: Duration = Duration::from_secs(5);
 
 /// Cancels `stop` at the first SIGTERM or SIGINT and ends the process at the second; SIGHUP wakes
 /// `reload`.
@@ -54,25 +54,25 @@ pub fn watch_signals(stop: CancellationToken, reload: Arc<Notify>) -> std::io::R
 
 /// Notifies the service manager that polling has started. Does nothing without a service manager.
 pub async fn ready(status: String) {
-    tell_soon(move || tell(&[NotifyState::Ready, NotifyState::Status(&status)])).await;
+    notify_briefly(move || notify(&[NotifyState::Ready, NotifyState::Status(&status)])).await;
 }
 
 /// Notifies the service manager that the daemon is stopping, and why.
 pub async fn stopping(status: String) {
-    tell_soon(move || tell(&[NotifyState::Stopping, NotifyState::Status(&status)])).await;
+    notify_briefly(move || notify(&[NotifyState::Stopping, NotifyState::Status(&status)])).await;
 }
 
 /// Pings the service manager's watchdog while every task has a recent heartbeat, and updates the status
 /// line, whose text `status` gives. A stalled task is logged once; the manager decides what to do.
-pub async fn tell_manager(
+pub async fn notify_manager(
     clock: Arc<dyn Clock>,
     heartbeats: BTreeMap<String, Heartbeat>,
     status: impl Fn() -> String + Send,
 ) {
     let watchdog = sd_notify::watchdog_enabled();
-    let interval = watchdog.map_or(TELL_EVERY, |limit| TELL_EVERY.min(limit / 4));
-    let patience = watchdog.map_or(HANGS_AFTER, |limit| HANGS_AFTER.min(limit / 2));
-    let mut told = String::new();
+    let interval = watchdog.map_or(NOTIFY_EVERY, |limit| NOTIFY_EVERY.min(limit / 4));
+    let patience = watchdog.map_or(STALLED_AFTER, |limit| STALLED_AFTER.min(limit / 2));
+    let mut last_status = String::new();
     let mut hanging: Vec<String> = Vec::new();
     loop {
         let now = clock.monotonic();
@@ -84,7 +84,7 @@ pub async fn tell_manager(
             .collect();
         if hang.is_empty() {
             // Awaited without a time limit, so that blocked threads cannot pile up.
-            let _ = tell_apart(|| tell(&[NotifyState::Watchdog])).await;
+            let _ = notify_in_thread(|| notify(&[NotifyState::Watchdog])).await;
         } else if hang != hanging {
             tracing::error!(
                 tasks = hang.join(", "),
@@ -93,28 +93,28 @@ pub async fn tell_manager(
         }
         hanging = hang;
         let words = status();
-        if words != told {
-            told.clone_from(&words);
-            let _ = tell_apart(move || tell(&[NotifyState::Status(&words)])).await;
+        if words != last_status {
+            last_status.clone_from(&words);
+            let _ = notify_in_thread(move || notify(&[NotifyState::Status(&words)])).await;
         }
         clock.sleep(interval).await;
     }
 }
 
 /// Runs a notification on its own thread, because a manager that does not read blocks it.
-fn tell_apart(telling: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    tokio::task::spawn_blocking(telling)
+fn notify_in_thread(notification: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(notification)
 }
 
 /// Runs a notification and waits for it only briefly, since nothing depends on it.
-async fn tell_soon(telling: impl FnOnce() + Send + 'static) {
-    let told = tokio::time::timeout(TOLD_WITHIN, tell_apart(telling)).await;
-    if told.is_err() {
+async fn notify_briefly(notification: impl FnOnce() + Send + 'static) {
+    let sent = tokio::time::timeout(NOTIFY_TIMEOUT, notify_in_thread(notification)).await;
+    if sent.is_err() {
         tracing::debug!("service manager did not accept a notification in time");
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "service manager could not be notified");
     }

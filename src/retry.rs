@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_the_greatest_and_never_end() {
+    fn delays_grow_to_the_maximum_and_never_end() {
         let mut waits = Waits::new(Duration::from_secs(2), 1.5, Duration::from_secs(10));
         let seconds: Vec<f64> = (0..7).map(|_| waits.next_wait().as_secs_f64()).collect();
         assert_eq!(seconds, [2.0, 3.0, 4.5, 6.75, 10.0, 10.0, 10.0]);

@@ -108,7 +108,7 @@ fn seen(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
     });
     let record = surroundings.record.as_ref();
     if let Some(list) = record.and_then(|record| seen_by_page(invoice, &record.list)) {
-        told.push(list_told(list, now));
+        told.push(list_summary(list, now));
     }
     if let Some(at) = record.and_then(|r| r.last_success_at) {
         told.push(format!(
@@ -152,7 +152,7 @@ fn seen_by_page<'a>(invoice: &Invoice, list: &'a ListRecord) -> Option<&'a ListR
     (is_covered && is_later && is_listed).then_some(list)
 }
 
-fn list_told(list: &ListRecord, now: UnixMillis) -> String {
+fn list_summary(list: &ListRecord, now: UnixMillis) -> String {
     let at = list.read_at.unwrap_or_default();
     let from = list.read_from.unwrap_or_default() + 1;
     let to = list.read_to.unwrap_or_default();

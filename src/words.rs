@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_told_in_one_unit() {
+    fn durations_are_shown_in_one_unit() {
         let told = |seconds| span(Duration::from_secs(seconds));
         assert_eq!(
             [0, 119, 120, 7199, 7200, 172_799, 172_800].map(told),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_from_now() {
+    fn times_are_shown_relative_to_now() {
         let now = UnixMillis(1_000_000);
         assert_eq!(relative(UnixMillis(1_012_000), now), "in 12 s");
         assert_eq!(relative(UnixMillis(760_000), now), "4 min ago");

@@ -1,6 +1,9 @@
 """A shop that sells eggs, in the shape of an aiogram bot; it needs none to run: here the chat is this terminal.
 
-    python3 examples/shop/bot.py payrecond.db shop.db
+    python3 examples/shop/bot.py payrecond.db shop.db [PROVIDER]
+
+PROVIDER is that of the account `default` of payrecond's configuration: `walletpay` (the default), `crypto-pay`,
+`yookassa`, `cryptocloud`, `telegram-stars` or `yoomoney`. Nothing but price and options depends on it.
 
 Type `<user> <message number> <text>`, such as `42 1 /buy 6`. With aiogram, `Message` is `aiogram.types.Message`, `buy`
 is registered by `@router.message(Command("buy"))`, `say` is `bot.send_message`, and `dispatcher.start_polling(bot)`
@@ -14,7 +17,21 @@ from decimal import Decimal
 
 from payments import NoPayLink, Payments
 
-PRICE = Decimal("0.20")  # USD; never a float
+# What an egg costs; never a float.
+PRICES = {
+    "walletpay": (Decimal("0.20"), "USD"),
+    "crypto-pay": (Decimal("0.20"), "USDT"),
+    "cryptocloud": (Decimal("0.20"), "USD"),
+    "yookassa": (Decimal("15.00"), "RUB"),
+    "yoomoney": (Decimal("15.00"), "RUB"),
+    "telegram-stars": (Decimal("10"), "XTR"),
+}
+PROVIDER = (sys.argv + ["walletpay"])[3]
+PRICE, CURRENCY = PRICES[PROVIDER]
+
+
+def options(order):
+    return {"customerTelegramUserId": int(order["customer"])} if PROVIDER == "walletpay" else {}
 
 
 @dataclass
@@ -46,7 +63,7 @@ async def buy(message, payments):
     external_id = f"EGGS-{message.user}-{message.number}"
     try:
         link = await payments.create_invoice(external_id, message.user, {"eggs": int(eggs)}, str(PRICE * int(eggs)),
-                                             "USD", f"Eggs: {eggs}")
+                                             CURRENCY, f"Eggs: {eggs}")
         await message.answer(f"{external_id}: pay here: {link}")
     except NoPayLink as none:
         if none.state == "new":
@@ -81,7 +98,7 @@ async def chat(payments):
 
 
 async def main():
-    payments = Payments(sys.argv[1], sys.argv[2], credit)
+    payments = Payments(sys.argv[1], sys.argv[2], credit, options)
     await payments.start()
     try:
         # When one of them fails, the bot ends loudly: started again, it goes on where it was.

@@ -77,11 +77,12 @@ def transaction(db):
 
 
 class Payments:
-    def __init__(self, payrecond_db, shop_db, credit, consumer="shop", pause_s=0.5):
+    def __init__(self, payrecond_db, shop_db, credit, options=lambda order: {}, consumer="shop", pause_s=0.5):
         """`credit(db, order)` gives the goods in the shop's database: it runs inside the transaction that remembers the
-        event, so it must not commit. When it raises, nothing is written or acknowledged, and `payments()` raises."""
+        event, so it must not commit. When it raises, nothing is written or acknowledged, and `payments()` raises.
+        `options(order)` is what the provider needs of an order beside its price, see docs/providers."""
         self._paths = payrecond_db, shop_db
-        self._credit, self._consumer, self._pause_s = credit, consumer, pause_s
+        self._credit, self._options, self._consumer, self._pause_s = credit, options, consumer, pause_s
         self._awaited = set()  # orders whose `create_invoice` is going to return the link
         # SQLite blocks while it waits for a lock: not in the loop's thread. One thread, so one statement at a time.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="payments")
@@ -165,7 +166,7 @@ class Payments:
         self._drop_invoice(kept)
 
     def _drop_invoice(self, order):
-        options = json.dumps({"customerTelegramUserId": int(order["customer"])})
+        options = json.dumps(self._options(order))
         try:
             self._db.execute(
                 "INSERT OR IGNORE INTO invoices (external_id, amount, currency, description, timeout_seconds, options)"

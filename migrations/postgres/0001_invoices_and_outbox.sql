@@ -402,8 +402,11 @@ BEGIN
     END IF;
     DELETE FROM invoices WHERE version = -1;
     -- A delete that committed while this insert waited for it.
-    IF EXISTS (SELECT 1 FROM inserted JOIN used_keys USING (account, external_id))
-       OR EXISTS (SELECT 1 FROM inserted JOIN used_keys USING (account, order_id)) THEN
+    IF EXISTS (SELECT 1 FROM inserted
+                WHERE 0 < (SELECT count(*) FROM used_keys AS used
+                            WHERE used.account = inserted.account AND used.external_id = inserted.external_id)
+                   OR 0 < (SELECT count(*) FROM used_keys AS used
+                            WHERE used.account = inserted.account AND used.order_id = inserted.order_id)) THEN
         RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE =
             'invoices: this external_id or order_id was used in the account before; it stays used, also after deletion';
     END IF;
@@ -593,20 +596,26 @@ BEGIN
     END IF;
     -- Held already by a writer that took its turn before its numbers. One that did not is found out.
     PERFORM take_outbox_turn();
-    IF lowest < outbox_floor() OR highest > (SELECT last_value FROM outbox_seq)
+    IF lowest < outbox_floor() OR highest > coalesce(pg_sequence_last_value('payrecond.outbox_seq'), 0)
        OR written <> (SELECT count(*) FROM outbox WHERE seq >= lowest) THEN
         PERFORM refuse_with('outbox.seq: only grows');
     END IF;
-    IF EXISTS (SELECT 1 FROM said
-                 LEFT JOIN invoices USING (account, external_id)
-                WHERE said.version IS NOT NULL
-                  AND NOT coalesce(said.version = invoices.version AND said.status = invoices.status, false)
-                  -- The next event of the same observation follows.
-                  AND NOT (coalesce(said.version < invoices.version, false)
-                           AND EXISTS (SELECT 1 FROM said AS next
-                                        WHERE next.account = said.account AND next.external_id = said.external_id
-                                          AND next.version = said.version + 1
-                                          AND next.previous_status = said.status))) THEN
+    -- Subqueries of one value: as joins the planner reads all invoices for them.
+    IF EXISTS (WITH ahead AS MATERIALIZED (
+                    SELECT * FROM (
+                        SELECT said.account, said.external_id, said.version, said.status,
+                               (SELECT CASE WHEN invoice.version = said.version AND invoice.status = said.status
+                                            THEN 'same' WHEN invoice.version > said.version THEN 'later' END
+                                  FROM invoices AS invoice
+                                 WHERE invoice.account = said.account AND invoice.external_id = said.external_id) AS standing
+                          FROM said WHERE said.version IS NOT NULL) AS events
+                     WHERE standing IS DISTINCT FROM 'same')
+               -- The next event of the same observation follows.
+               SELECT 1 FROM ahead
+                WHERE standing IS NULL
+                   OR 0 = (SELECT count(*) FROM said AS next
+                            WHERE next.account = ahead.account AND next.external_id = ahead.external_id
+                              AND next.version = ahead.version + 1 AND next.previous_status = ahead.status)) THEN
         PERFORM refuse_with('outbox.version: an event carries the version that its invoice has by the same statement');
     END IF;
     RETURN NULL;

@@ -28,6 +28,9 @@ _payrecond() {
             payrecond,check)
                 cmd="payrecond__subcmd__check"
                 ;;
+            payrecond,copy)
+                cmd="payrecond__subcmd__copy"
+                ;;
             payrecond,demo)
                 cmd="payrecond__subcmd__demo"
                 ;;
@@ -85,6 +88,9 @@ _payrecond() {
             payrecond__subcmd__help,check)
                 cmd="payrecond__subcmd__help__subcmd__check"
                 ;;
+            payrecond__subcmd__help,copy)
+                cmd="payrecond__subcmd__help__subcmd__copy"
+                ;;
             payrecond__subcmd__help,demo)
                 cmd="payrecond__subcmd__help__subcmd__demo"
                 ;;
@@ -137,7 +143,7 @@ _payrecond() {
 
     case "${cmd}" in
         payrecond)
-            opts="-h -V --config --help --version init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help"
+            opts="-h -V --config --help --version init migrate check run add list show why nudge resolve feed stats top audit backup restore copy demo sandbox help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -262,6 +268,32 @@ _payrecond() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        payrecond__subcmd__copy)
+            opts="-h --to --password-file --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         payrecond__subcmd__demo)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -319,7 +351,7 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__help)
-            opts="init migrate check run add list show why nudge resolve feed stats top audit backup restore demo sandbox help"
+            opts="init migrate check run add list show why nudge resolve feed stats top audit backup restore copy demo sandbox help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -375,6 +407,20 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        payrecond__subcmd__help__subcmd__copy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

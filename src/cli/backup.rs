@@ -37,7 +37,7 @@ pub(super) async fn back_up(
     arguments: Backup,
 ) -> anyhow::Result<Exit> {
     let copied = store.backup(&arguments.file).await?;
-    tell(
+    write_report(
         session,
         "backup",
         &arguments.file.display().to_string(),
@@ -52,10 +52,10 @@ pub(super) async fn put_back(session: &Session, arguments: Restore) -> anyhow::R
         .options()
         .restore(&arguments.file, arguments.force, session.now())
         .await?;
-    tell(session, "database", &database, &copied, arguments.json)
+    write_report(session, "database", &database, &copied, arguments.json)
 }
 
-fn tell(
+fn write_report(
     session: &Session,
     name: &'static str,
     path: &str,

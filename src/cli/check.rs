@@ -1,5 +1,5 @@
 //! `check`: checks the configuration, the database, the clock, and each account's API key with one
-//! harmless request. One line for each check, and one for each setting that works but looks wrong.
+//! harmless request. One line for each check, and one for each setting that is valid but probably wrong.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ struct Check {
     #[serde(rename = "check")]
     subject: String,
     ok: bool,
-    /// It works, but looks wrong.
+    /// It is valid, but probably wrong.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     warning: bool,
     message: String,
@@ -212,7 +212,7 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
     (check, clock)
 }
 
-/// Makes one harmless request; returns the number of orders where the provider tells it.
+/// Makes a probe; returns the number of orders where the provider reports it.
 async fn harmless(provider: &dyn Provider) -> Result<String, ProviderError> {
     match provider.lists() {
         Some(list) => Ok(format!(", orders so far: {}", list.count().await?)),

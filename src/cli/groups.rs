@@ -16,7 +16,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Events", &["feed"]),
     (
         "Operations",
-        &["stats", "top", "audit", "backup", "restore"],
+        &["stats", "top", "audit", "backup", "restore", "copy"],
     ),
     ("Try it out", &["demo", "sandbox"]),
 ];

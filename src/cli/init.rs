@@ -1,4 +1,4 @@
-//! `init`: writes a first configuration for one provider, and says what to do next.
+//! `init`: writes a first configuration for one provider, and prints the next steps.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};

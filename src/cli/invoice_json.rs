@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_stay_and_what_is_no_json_becomes_text() {
+    fn digits_stay_and_invalid_json_becomes_text() {
         assert_eq!(
             raw("{\"n\":\n12345678901234567890.10}").get(),
             "{\"n\": 12345678901234567890.10}"

@@ -7,6 +7,7 @@ mod add;
 mod audit;
 mod backup;
 mod check;
+mod copy;
 mod demo;
 mod exit;
 mod feed;
@@ -96,6 +97,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup in place, with a new epoch
     Restore(backup::Restore),
+    /// Copy an SQLite database to a PostgreSQL server, and compare every row
+    Copy(copy::CopyArguments),
     /// Show payrecond at work on a temporary database, without an API key or network
     Demo,
     /// Simulate the payment providers on loopback, for tests of your own programs
@@ -117,6 +120,7 @@ impl Command {
             | Self::Audit(_)
             | Self::Backup(_)
             | Self::Restore(_)
+            | Self::Copy(_)
             | Self::Init(_)
             | Self::Sandbox(_)
             | Self::Demo => false,
@@ -177,6 +181,7 @@ async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Res
         Command::Check(report) => check::run(session, report.json).await,
         Command::Migrate(report) => migrate::run(&session, report).await,
         Command::Restore(arguments) => backup::put_back(&session, arguments).await,
+        Command::Copy(arguments) => copy::run(&session, arguments).await,
         Command::Feed(arguments) if arguments.subscribe() => {
             feed::serve(&session, &arguments).await
         }
@@ -220,6 +225,7 @@ async fn with_store(
         Command::Run(_)
         | Command::Migrate(_)
         | Command::Restore(_)
+        | Command::Copy(_)
         | Command::Check(_)
         | Command::Init(_)
         | Command::Sandbox(_)

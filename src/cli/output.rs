@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_holds_nothing_a_terminal_obeys_and_still_says_the_same() {
+    fn json_has_no_control_characters_and_the_same_value() {
         let json = "{\"a\":\"\u{9b}2J\u{202e}\u{7f}я\"}";
         let harmless = without_control(json);
         assert_eq!(harmless, r#"{"a":"\u009b2J\u202e\u007fя"}"#);

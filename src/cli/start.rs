@@ -19,7 +19,7 @@ pub fn start() -> ExitCode {
     let exit = match start_runtime() {
         Ok(runtime) => {
             let exit = runtime.block_on(run(arguments, Environment::from_process()));
-            // A thread blocked on a stdout that nobody reads must not delay the exit.
+            // A thread blocked on a stdout that is not read must not delay the exit.
             runtime.shutdown_background();
             exit
         }

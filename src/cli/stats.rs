@@ -40,7 +40,7 @@ pub(super) async fn run(
     if report.json {
         output.json(&stats.to_json(now))?;
     } else {
-        stats.tell(&mut output, session, now);
+        stats.write_to(&mut output, session, now);
     }
     output.send()?;
     Ok(Exit::Done)
@@ -119,7 +119,7 @@ impl Stats {
         })
     }
 
-    fn tell(&self, output: &mut Output, session: &Session, now: UnixMillis) {
+    fn write_to(&self, output: &mut Output, session: &Session, now: UnixMillis) {
         output.heading("Invoices");
         let mut table = Table::of_facts();
         for (status, count) in &self.overview.by_status {
@@ -237,7 +237,7 @@ fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> T
             )),
             Cell::new(answered),
             Cell::maybe(resumes.as_deref()),
-            Cell::maybe(account.standing_error()),
+            Cell::maybe(account.current_error()),
         ]);
     }
     table

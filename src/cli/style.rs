@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_color_and_dumb_terminals_are_heeded() {
+    fn no_color_and_dumb_terminals_disable_colours() {
         let style = |pairs: &[(&str, &str)]| Style::of(true, &pairs.iter().copied().collect());
         assert!(style(&[]).colour && style(&[("NO_COLOR", "")]).colour);
         assert!(!style(&[("NO_COLOR", "1")]).colour && !style(&[("TERM", "dumb")]).colour);

@@ -52,7 +52,7 @@ pub(super) async fn run(
     if arguments.report.json {
         output.json(&answer)?;
     } else {
-        answer.tell(&mut output, &invoice);
+        answer.write_to(&mut output, &invoice);
     }
     output.send()?;
     Ok(Exit::Done)
@@ -67,7 +67,7 @@ struct WhyReport<'a> {
 }
 
 impl WhyReport<'_> {
-    fn tell(&self, output: &mut Output, invoice: &Invoice) {
+    fn write_to(&self, output: &mut Output, invoice: &Invoice) {
         let story = &self.story;
         let mut table = Table::of_facts();
         table.row(vec![

@@ -5,10 +5,33 @@ use std::path::PathBuf;
 use super::Environment;
 use super::error::ConfigError;
 use super::secret::{SecretLadder, SecretPlace};
+use super::text;
 use crate::store::ServerLocation;
 
 /// Longest content of a file with a password, in bytes.
 const MAX_PASSWORD_BYTES: u64 = 8192;
+
+/// A server that a command names by `flag`, with its password as for the configured one.
+///
+/// # Errors
+/// When the address is none, or the password cannot be read.
+pub fn server_at(
+    flag: &str,
+    url: &str,
+    password_file: Option<PathBuf>,
+    env: &Environment,
+) -> Result<ServerLocation, ConfigError> {
+    let url = text::database_server(url).map_err(|why| {
+        let why = if why.is_empty() {
+            String::new()
+        } else {
+            format!("{why}; ")
+        };
+        let expected = text::DATABASE_SERVER;
+        ConfigError::one(format!("{flag}: {why}expected {expected}"))
+    })?;
+    server(url, password_file, env)
+}
 
 /// The server at `url`, and its password: `$CREDENTIALS_DIRECTORY/database.password`, the variable
 /// `PAYRECOND_DATABASE_PASSWORD`, `database.password_file`. None is needed where the server asks for none.

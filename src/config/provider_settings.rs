@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_its_default_and_numbers_keep_their_digits() {
+    fn missing_settings_have_defaults_and_numbers_keep_their_digits() {
         let shop = ("shop_id", ValueKind::String("ab".into()));
         let (settings, problems) = read_all(std::slice::from_ref(&shop));
         assert_eq!(problems, [] as [&str; 0]);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_names_the_path_the_value_and_what_is_accepted() {
+    fn each_problem_names_path_value_and_expectation() {
         let (_, problems) =
             read_all(&[("fee", ValueKind::Float(0.6)), ("link", ValueKind::I64(5))]);
         assert_eq!(

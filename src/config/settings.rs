@@ -138,7 +138,8 @@ pub const SECTIONS: &[SectionText] = &[
                 "stdout",
                 "\"nats\"",
                 "What `payrecond run` writes to stdout for each event: \"nats\" frames as a subscriber receives them, \"hpub\" frames to pipe \
-                 into a NATS server, \"jsonl\" one JSON object per line, \"off\" nothing (then there is no consumer `stdout` either). With a database on a server the default is \"off\".",
+                 into a NATS server, \"jsonl\" one JSON object per line, \"off\" nothing: the consumer `stdout` keeps its place, \
+                 and retention passes it. With a database on a server the default is \"off\".",
             ),
             setting(
                 "subject_prefix",

@@ -15,7 +15,7 @@ const MAX_SOCKET_PATH: usize = 107;
 pub(super) struct Rule<T> {
     /// The description after "expected".
     pub expected: &'static str,
-    /// The error is the reason, or empty if `expected` says enough.
+    /// The error is the reason, or empty if `expected` is enough.
     pub convert: fn(&str) -> Result<T, String>,
 }
 
@@ -189,7 +189,11 @@ fn accept_if<T: From<String>>(good: bool, text: &str) -> Result<T, String> {
     }
 }
 
-fn database_server(text: &str) -> Result<String, String> {
+/// What `database_server` accepts.
+pub(super) const DATABASE_SERVER: &str =
+    "an address such as \"postgres://payrecond@db.example/shop\"";
+
+pub(super) fn database_server(text: &str) -> Result<String, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     let has_password =
         url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password");

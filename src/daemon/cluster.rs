@@ -1,4 +1,4 @@
-//! Polling that is shared by several daemons: a poller for each account whose lease this one holds.
+//! Polling shared by several daemons: one poller for each account whose lease this daemon holds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::jobs::share::WorkShare;
 use crate::limit::Limits;
 use crate::store::{Lease, Leases, Presence, Store, StoreError};
 
-/// Free leases are looked for this often.
+/// Interval of the search for free leases.
 const TURN_EVERY: Duration = Duration::from_millis(500);
-/// When the daemon stops, requests in flight may take so long; the next owner repeats them.
+/// How long requests in flight may take when the daemon stops; the next owner repeats the rest.
 const HANDED_OVER_WITHIN: Duration = Duration::from_millis(800);
 
-/// One pass takes leases for so long, and looks so often for free ones before it begins.
+/// Term of the leases of a single pass, and number of searches for free ones before it begins.
 const ONCE_TERM: Duration = Duration::from_secs(10);
 const ONCE_TURNS: u32 = 3;
 
@@ -54,7 +54,7 @@ struct RunningPoller {
     task: JoinHandle<()>,
 }
 
-/// A name that no other daemon has, if none is configured.
+/// A unique name, if none is configured.
 fn default_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = match host.trim() {
@@ -65,7 +65,7 @@ fn default_name() -> String {
 }
 
 impl SharedPolling {
-    /// What each account is polled by; nothing is taken yet.
+    /// The pollers of all accounts; no lease is taken yet.
     pub(super) fn new(
         parts: &Parts,
         leases: Arc<dyn Leases>,
@@ -112,7 +112,7 @@ impl SharedPolling {
         }
     }
 
-    /// Polls what is this daemon's until `stop`, then hands it over.
+    /// Polls this daemon's accounts until `stop`, then hands them over.
     pub(super) async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
         while !stop.is_cancelled() {
             self.turn(&reload).await;
@@ -146,7 +146,7 @@ impl SharedPolling {
         self.release_finished().await;
     }
 
-    /// Nobody else beats for an account that another daemon polls.
+    /// Updates the heartbeats of accounts that another daemon polls.
     fn beat(&self) {
         let now = self.clock.monotonic();
         self.heartbeat.beat(now);
@@ -187,7 +187,7 @@ impl SharedPolling {
         }
     }
 
-    /// Starts the poller of an account, where the owner before left off.
+    /// Starts the poller of an account where its previous owner stopped.
     async fn start(&mut self, lease: &Lease, reload: &Arc<Notify>) {
         let store = self.leases.fenced(lease);
         let trusted_until = self.keeper.trusted_until();
@@ -196,7 +196,8 @@ impl SharedPolling {
             return;
         };
         let name = &account.setup.account;
-        // Unknown: then as cautious as with an empty record, for the bucket is empty.
+        // If the record is unknown, an empty one is used, which is cautious enough because the
+        // bucket is empty.
         let record = store.account(name).await.unwrap_or_default();
         let (wall, now) = (clock.now(), clock.monotonic());
         let refused = record
@@ -238,7 +239,7 @@ impl SharedPolling {
         }
     }
 
-    /// Requests go out only while the leases are surely held.
+    /// Allows requests only while the leases are certainly held.
     fn trust(&self) {
         let trusted_until = self.keeper.trusted_until();
         for account in self
@@ -250,7 +251,7 @@ impl SharedPolling {
         }
     }
 
-    /// Releases the leases of pollers that were told to finish and have.
+    /// Releases the leases of pollers that were asked to finish and have done so.
     async fn release_finished(&mut self) {
         let finished = |account: &SharedAccount| {
             let running = account.running.as_ref();
@@ -273,7 +274,7 @@ impl SharedPolling {
         note_release(self.keeper.release(lease).await);
     }
 
-    /// Ends all pollers and gives everything back, so that others go on at once.
+    /// Ends all pollers and releases their leases, so that other daemons take over at once.
     async fn hand_over(&mut self) {
         for running in self
             .accounts
@@ -307,14 +308,14 @@ impl SharedPolling {
     }
 }
 
-/// The accounts of one pass (`run --once`): all, or those that no daemon polls just now.
+/// The accounts of a single pass (`run --once`): all, or those that no daemon polls at present.
 pub(super) struct FreeAccounts {
     keeper: Option<LeaseKeeper>,
     clock: Arc<dyn Clock>,
 }
 
 impl FreeAccounts {
-    /// Takes what is free, and leaves out the rest.
+    /// Takes the free accounts, and leaves out the others.
     pub(super) async fn take(
         parts: &Parts,
         setups: Vec<PollSetup>,
@@ -353,7 +354,7 @@ impl FreeAccounts {
         Ok((free, mine))
     }
 
-    /// What somebody else should have gets a moment to be taken by him.
+    /// Leaves a lease that another daemon should have free for a moment.
     async fn take_leases(
         &mut self,
         leases: &Arc<dyn Leases>,
@@ -373,7 +374,7 @@ impl FreeAccounts {
         Ok(stores)
     }
 
-    /// Returns when a lease is lost; the leases that are held are renewed until then.
+    /// Returns when a lease is lost; until then the held leases are renewed.
     pub(super) async fn keep(&mut self) {
         loop {
             self.clock.sleep(TURN_EVERY).await;

@@ -68,7 +68,7 @@ mod tests {
     use super::share;
 
     #[test]
-    fn what_is_left_is_shared_in_proportion_and_everyone_gets_something() {
+    fn remaining_files_are_shared_in_proportion_at_least_one_each() {
         assert_eq!(share(100, 10, 100), 10);
         assert_eq!(share(75, 10, 100), 7);
         assert_eq!(share(25, 10, 100), 2);

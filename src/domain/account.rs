@@ -8,7 +8,7 @@ pub enum AccountState {
     /// Requests go out.
     #[default]
     Working,
-    /// The provider asked for a pause.
+    /// The provider requested a pause.
     Held,
     /// Every request fails, including the probe; only probes go out.
     Paused,

@@ -35,7 +35,7 @@ pub enum DiscrepancyKind {
     MissingOrder,
     /// The states differ.
     Status,
-    /// The sums asked for differ.
+    /// The requested amounts differ.
     Amount,
     /// The order bears another external id.
     ExternalId,
@@ -161,7 +161,7 @@ pub fn compare(
         kinds.push(DiscrepancyKind::Amount);
     }
     kinds.extend(sums_differ(&ours.sums, &theirs.money.sums));
-    if !states_agree(ours.status, theirs.state) && !is_the_end_we_said(ours, theirs) {
+    if !states_agree(ours.status, theirs.state) && !is_the_recorded_end(ours, theirs) {
         kinds.push(DiscrepancyKind::Status);
     }
     let order_id = Some(theirs.order_id.0.clone());
@@ -289,7 +289,7 @@ fn states_agree(ours: Status, theirs: OrderState) -> bool {
 
 /// Whether the order ended and the provider still reports the status text that we recorded. Where
 /// one text covers both ends, a cancellation looks like an expiry after the order has expired.
-fn is_the_end_we_said(ours: &AuditRow, theirs: &ObservedOrder) -> bool {
+fn is_the_recorded_end(ours: &AuditRow, theirs: &ObservedOrder) -> bool {
     let ended = matches!(ours.status, Status::Expired | Status::Cancelled)
         && matches!(theirs.state, OrderState::Expired | OrderState::Cancelled);
     ended && ours.provider_status.as_deref() == Some(theirs.provider_status.as_str())
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_compared_where_both_are_told_and_refunds_where_theirs_is() {
+    fn sums_are_compared_where_both_are_known_and_refunds_where_theirs_is() {
         let none = sums(None, None);
         for (ours, theirs, found) in [
             (none.clone(), sums(Some("1"), None), vec![]),
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_that_no_invoice_explains_is_told_by_its_transaction() {
+    fn a_payment_without_an_invoice_is_reported_by_its_transaction() {
         let payment = Transaction {
             id: "T-9".into(),
             direction: Direction::In,

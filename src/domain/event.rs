@@ -44,7 +44,7 @@ pub enum EventType {
 }
 
 /// What distinguishes several events of one type for one invoice.
-enum ToldApartBy {
+enum DistinguishedBy {
     /// There is only one.
     Nothing,
     Version,
@@ -84,17 +84,17 @@ impl EventType {
     }
 
     /// A `pending` can occur again when it does not follow `requested`.
-    fn told_apart_by(self, previous: Status) -> ToldApartBy {
+    fn distinguished_by(self, previous: Status) -> DistinguishedBy {
         match self {
-            Self::Paid | Self::Rejected => ToldApartBy::Nothing,
-            Self::Pending if previous == Status::Requested => ToldApartBy::Nothing,
+            Self::Paid | Self::Rejected => DistinguishedBy::Nothing,
+            Self::Pending if previous == Status::Requested => DistinguishedBy::Nothing,
             Self::Pending
             | Self::Expired
             | Self::Cancelled
             | Self::Review
             | Self::Detailed
-            | Self::Partial => ToldApartBy::Version,
-            Self::Further | Self::Refunded => ToldApartBy::Transaction,
+            | Self::Partial => DistinguishedBy::Version,
+            Self::Further | Self::Refunded => DistinguishedBy::Transaction,
         }
     }
 }
@@ -165,10 +165,10 @@ impl Event {
         let (account, external_id) = (&self.account, &self.external_id);
         let mut name = format!("{account}\n{external_id}\n{}", self.event_type.as_str());
         let version = || self.version.to_string();
-        let apart = match self.event_type.told_apart_by(self.previous_status) {
-            ToldApartBy::Nothing => None,
-            ToldApartBy::Version => Some(version()),
-            ToldApartBy::Transaction => {
+        let apart = match self.event_type.distinguished_by(self.previous_status) {
+            DistinguishedBy::Nothing => None,
+            DistinguishedBy::Version => Some(version()),
+            DistinguishedBy::Transaction => {
                 let transaction = self.transaction_id.as_ref();
                 Some(transaction.map_or_else(version, |id| id.0.clone()))
             }

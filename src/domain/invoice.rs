@@ -79,7 +79,7 @@ pub struct Facts {
     pub is_test: bool,
     /// When the creation was first sent; from then on the row cannot be withdrawn.
     pub create_sent_at: Option<UnixMillis>,
-    /// When we first said `expired` or `cancelled`; a later `paid` is late.
+    /// When `expired` or `cancelled` was first recorded; a later `paid` is late.
     pub ended_at: Option<UnixMillis>,
     /// First of the "not found" answers in a row.
     pub not_found_since: Option<UnixMillis>,
@@ -88,7 +88,7 @@ pub struct Facts {
 /// When an invoice is polled, and how its polls went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PollPlan {
-    /// When to poll next; None = never again. 0 = a program asked for a poll.
+    /// When to poll next; None = never again. 0 = a program requested a poll.
     pub next_poll_at: Option<UnixMillis>,
     /// When a poll last brought an answer.
     pub last_polled_at: Option<UnixMillis>,
@@ -101,7 +101,7 @@ pub struct PollPlan {
 }
 
 impl PollPlan {
-    /// Whether a program asked for a poll.
+    /// Whether a program requested a poll.
     pub fn is_nudged(&self) -> bool {
         self.next_poll_at == Some(UnixMillis(0))
     }
@@ -149,8 +149,8 @@ impl Invoice {
         })
     }
 
-    /// When it was paid, where that was after the insert: else nobody polled it, and how
-    /// long it took to be noticed says nothing.
+    /// When it was paid, if that was after the insert: a payment before it could not be polled, and
+    /// its detection time means nothing.
     pub fn paid_while_followed(&self) -> Option<UnixMillis> {
         self.facts.paid_at.filter(|at| *at >= self.created_at)
     }

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_covers_what_happened_since_the_first_one_until_its_end() {
+    fn a_reading_covers_everything_from_the_first_one_to_its_end() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.learn(more("100"), Some(NOON)), None);
         assert!(ledger.is_reading());
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_whose_times_are_not_told_covers_nothing() {
+    fn a_reading_without_times_covers_nothing() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.learn(end("1", None), None), None);
         assert_eq!(ledger.learn(end("1", Some(NOON)), None), None);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_reads_back_within_a_reading_and_between_two() {
+    fn the_text_round_trips_within_a_reading_and_between_two() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.to_text(), None);
         for step in [more(r#"{"till": 5}"#), end("a b c", Some(NOON))] {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_that_a_restart_interrupted_keeps_its_beginning() {
+    fn an_interrupted_reading_keeps_its_start() {
         let mut ledger = Ledger::default();
         ledger.learn(more("100"), Some(NOON));
         let mut again = Ledger::parse(&ledger.to_text().unwrap());

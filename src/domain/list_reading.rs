@@ -15,7 +15,7 @@ pub struct ListReading {
     next: u64,
     end: u64,
     /// The last page showed nothing new; the next one begins after it.
-    looks_behind: bool,
+    is_past_end: bool,
     is_complete: bool,
 }
 
@@ -26,7 +26,7 @@ impl ListReading {
             counted,
             next: 0,
             end: 0,
-            looks_behind: false,
+            is_past_end: false,
             is_complete: false,
         }
     }
@@ -44,13 +44,13 @@ impl ListReading {
     /// Records a page from `next` on with `items` items; `shows_new` is whether one of them was not
     /// on the previous page.
     pub fn learn(&mut self, items: u64, shows_new: bool) {
-        if items == 0 || !shows_new && self.looks_behind {
+        if items == 0 || !shows_new && self.is_past_end {
             self.is_complete = true;
             return;
         }
         self.end = self.end.max(self.next + items);
         self.is_complete = self.counted.is_some_and(|counted| self.end >= counted);
-        self.looks_behind = !shows_new;
+        self.is_past_end = !shows_new;
         self.next = if shows_new {
             self.next + items - OVERLAP.min(items - 1)
         } else {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_complete_whatever_the_provider_puts_on_a_page() {
+    fn a_reading_is_complete_with_any_page_length() {
         for orders in [0, 1, 8, 9, 100, 250] {
             for cap in [1, 2, 7, 8, 9, 100, 10_000] {
                 for counted in [None, Some(orders), Some(orders + 5), Some(0)] {
@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn a_count_saves_the_look_behind_the_end() {
+    fn a_count_saves_the_page_after_the_end() {
         assert_eq!(read(250, 10_000, Some(250)), 1);
         assert_eq!(read(250, 100, Some(250)), 3);
         assert_eq!(read(250, 10_000, None), 3);
     }
 
     #[test]
-    fn pages_that_repeat_themselves_end_it() {
+    fn repeated_pages_end_a_reading() {
         let mut reading = ListReading::new(None);
         reading.learn(5, true);
         reading.learn(5, false);

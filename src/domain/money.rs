@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_decimals_are_read() {
+    fn only_plain_decimals_are_parsed() {
         for good in ["0", "1", "1.00", "0.0017462023476135017", "007.5"] {
             assert!(is_plain_decimal(good), "{good}");
         }

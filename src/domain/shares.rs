@@ -1,14 +1,16 @@
-//! How several daemons share accounts: what one of them should take, and what it should give up.
+//! How several daemons share accounts: which leases one of them should take, and which it should
+//! give up.
 //!
-//! Whoever knows a free account takes it. Who has the fewest of those that know it does so at once, the
-//! others after a moment, so that an account given up by the one that has most goes to the one that has
-//! least, and an account that the idle ones do not know is not left alone.
+//! A free account is taken by a daemon that has it configured. The daemon with the fewest accounts
+//! takes it at once, the others after a moment, so that an account given up by the daemon with the
+//! most goes to the one with the fewest, and an account that idle daemons do not know is not left
+//! unpolled.
 
 use std::time::Duration;
 
 use super::time::UnixMillis;
 
-/// A free lease that nobody with less took for so long is taken by anybody.
+/// A lease that stays free for this long may be taken by any daemon.
 const ANYBODY_AFTER: Duration = Duration::from_secs(1);
 
 /// The lease of an account.
@@ -19,16 +21,16 @@ pub fn account_lease(account: &str) -> String {
     format!("{ACCOUNT}{account}")
 }
 
-/// The account of a lease, if it is one of an account.
+/// The account of a lease, if it is an account's lease.
 pub fn account_of(lease: &str) -> Option<&str> {
     lease.strip_prefix(ACCOUNT)
 }
 
-/// The lease of the tasks that concern all accounts: retention, plans after a clock went back, accounts
-/// that nobody knows.
+/// The lease of the tasks for all accounts: retention, correcting plans after the clock was set
+/// back, and unknown accounts.
 pub const HOUSEKEEPING: &str = "housekeeping";
 
-/// A daemon that lives.
+/// A running daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveDaemon {
     /// Its name.
@@ -41,36 +43,36 @@ pub struct LiveDaemon {
     pub seen_at: UnixMillis,
 }
 
-/// A lease, whoever has it.
+/// The state of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseState {
-    /// What it is for.
+    /// Its name.
     pub name: String,
-    /// Who has it, or had it last.
+    /// Its current or last owner.
     pub owner: Option<String>,
-    /// Until when. One that ended is free since then.
+    /// Its end. After that it is free.
     pub until: UnixMillis,
 }
 
 /// All daemons and leases, at one moment of the database's clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterView {
-    /// The moment.
+    /// The time.
     pub now: UnixMillis,
-    /// Who lives.
+    /// The running daemons.
     pub daemons: Vec<LiveDaemon>,
-    /// Who has what.
+    /// The leases.
     pub leases: Vec<LeaseState>,
 }
 
 impl ClusterView {
-    /// Every account that a daemon that lives could poll.
+    /// Every account that a running daemon could poll.
     pub fn known_accounts(&self) -> impl Iterator<Item = &str> {
         let accounts = self.daemons.iter().flat_map(|daemon| &daemon.accounts);
         accounts.map(String::as_str)
     }
 
-    /// Which daemon polls an account.
+    /// The daemon that polls an account.
     pub fn owner_of(&self, account: &str) -> Option<&str> {
         let mut held = self.leases.iter().filter(|lease| self.is_held(lease));
         let lease = held.find(|lease| account_of(&lease.name) == Some(account))?;
@@ -100,7 +102,8 @@ impl ClusterView {
         take
     }
 
-    /// An account's lease that `me` should give up: another daemon that knows it has at least two fewer.
+    /// A lease of an account that `me` should give up: another daemon with that account has at
+    /// least two fewer.
     pub fn to_give_up(&self, me: &str) -> Option<&str> {
         let mine = self.accounts_of(me);
         let held = self.leases.iter().filter(|lease| self.is_owner(me, lease));
@@ -112,7 +115,7 @@ impl ClusterView {
         given.map(|(lease, _)| lease.name.as_str())
     }
 
-    /// How few accounts another daemon that knows this one has; None when there is none.
+    /// The lowest number of accounts of another daemon with this account; None if there is none.
     fn fewest_of_others(&self, me: &str, account: &str) -> Option<usize> {
         let others = self.daemons.iter().filter(|daemon| daemon.name != me);
         let knowing = others.filter(|daemon| daemon.accounts.iter().any(|known| known == account));
@@ -132,7 +135,7 @@ impl ClusterView {
         self.is_held(lease) && lease.owner.as_deref() == Some(daemon)
     }
 
-    /// Whether somebody has the lease now.
+    /// Whether the lease is held now.
     pub fn is_held(&self, lease: &LeaseState) -> bool {
         lease.owner.is_some() && lease.until >= self.now
     }

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_moves_a_cursor_is_left() {
+    fn control_characters_are_removed() {
         assert_eq!(
             one_line("a\r\nb\u{1b}[2Jc\u{9b}d\u{202e}e"),
             "a  b [2Jc d e"

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_length_of_fraction_is_read() {
+    fn every_length_of_fraction_is_parsed() {
         for (text, millis) in [
             ("2019-08-24T14:15:22Z", 1_566_656_122_000),
             ("2024-04-21T15:03:10.5Z", 1_713_711_790_500),

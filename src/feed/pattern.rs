@@ -84,17 +84,17 @@ impl Pattern {
         let head_agrees = self
             .tokens
             .iter()
-            .all(|token| subject_tokens.next().is_some_and(|told| token.is(told)));
+            .all(|token| subject_tokens.next().is_some_and(|part| token.is(part)));
         // The subject was compared up to the length of the pattern.
         head_agrees && subject_tokens.next().is_some() == self.open_ended
     }
 }
 
 impl Token {
-    fn is(&self, told: &str) -> bool {
+    fn is(&self, part: &str) -> bool {
         match self {
-            Self::Word(word) => word == told,
-            Self::Any => !told.is_empty(),
+            Self::Word(word) => word == part,
+            Self::Any => !part.is_empty(),
         }
     }
 }

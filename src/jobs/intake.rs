@@ -20,7 +20,7 @@ const CHECK_PLANS_EVERY: Duration = Duration::from_mins(10);
 /// If the wall clock loses more than this against the monotonic one, it was set back.
 const JUMP: Duration = Duration::from_secs(1);
 /// Maximum number of plans that one transaction corrects, so that other programs can write.
-const BROUGHT_A_TURN: u32 = 1000;
+const CORRECTED_AT_ONCE: u32 = 1000;
 
 /// The intake task.
 pub struct Intake {
@@ -134,21 +134,21 @@ impl Intake {
         ];
         let horizons =
             waiting.map(|status| (status, wall.plus(self.cadence.horizon(status)).plus(JUMP)));
-        let mut brought = 0;
+        let mut corrected = 0;
         loop {
             // Now, not in the past: the queue is read in order and has passed that time.
             let now = self.clock.now();
             let some = store
-                .clamp_future_plans(&horizons, now, BROUGHT_A_TURN)
+                .clamp_future_plans(&horizons, now, CORRECTED_AT_ONCE)
                 .await?;
-            brought += some;
-            if some < u64::from(BROUGHT_A_TURN) {
+            corrected += some;
+            if some < u64::from(CORRECTED_AT_ONCE) {
                 break;
             }
         }
-        if brought > 0 {
+        if corrected > 0 {
             tracing::warn!(
-                invoices = brought,
+                invoices = corrected,
                 "clock was set back; polls planned too far ahead are due now"
             );
         }

@@ -1,5 +1,5 @@
-//! The leases of one daemon: taken where free, renewed, given up where another daemon has fewer, released
-//! at the end. The database's clock decides; this process's clock only stops it earlier.
+//! The leases of one daemon: taken if free, renewed, given up if another daemon has fewer, and
+//! released at the end. The database's clock decides; this process's clock only stops it earlier.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use crate::clock::Clock;
 use crate::domain::shares::{ClusterView, HOUSEKEEPING, account_lease};
 use crate::store::{Lease, Leases, Presence, StoreError};
 
-/// Renewed so many times within the term.
+/// Number of renewals within the term.
 const RENEWALS: u32 = 3;
-/// The part of the term by which this process stops before the lease does.
+/// Fraction of the term by which this process stops before the lease ends.
 const MARGIN: u32 = 5;
-/// An account is given up at most this often: the others must see what came of it.
+/// Minimum time between giving up two accounts, so that other daemons see the result.
 const GIVEN_UP_EVERY: Duration = Duration::from_secs(2);
 
-/// What became of leases.
+/// A change of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseChange {
-    /// It is this daemon's.
+    /// This daemon has it.
     Gained(Lease),
-    /// Another daemon has it: nothing more can be written for it.
+    /// Another daemon has it: nothing can be written under it any more.
     Lost(String),
-    /// Another daemon should have it: finish what is under way, then `release`.
+    /// Another daemon should have it: finish requests in flight, then call `release`.
     GiveUp(String),
 }
 
-/// Keeps the leases of one daemon.
+/// Manages the leases of one daemon.
 pub struct LeaseKeeper {
     leases: Arc<dyn Leases>,
     clock: Arc<dyn Clock>,
@@ -44,7 +44,7 @@ pub struct LeaseKeeper {
 }
 
 impl LeaseKeeper {
-    /// For the accounts of `me`, and the tasks that concern all; holds nothing yet.
+    /// For the accounts of `me`, and the tasks for all accounts; holds nothing yet.
     pub fn new(
         leases: Arc<dyn Leases>,
         clock: Arc<dyn Clock>,
@@ -69,7 +69,7 @@ impl LeaseKeeper {
         }
     }
 
-    /// What is held is held until then at least, by the monotonic clock.
+    /// Held leases are valid at least until this time, by the monotonic clock.
     pub fn trusted_until(&self) -> Duration {
         self.trusted_until
     }
@@ -79,11 +79,11 @@ impl LeaseKeeper {
         &self.view
     }
 
-    /// One turn: renews when it is time, and takes what is free. `take_changes` tells what came of it,
-    /// after an error as well.
+    /// One run: renews leases when it is time, and takes free ones. `take_changes` returns the
+    /// changes, also after an error.
     ///
     /// # Errors
-    /// When the database cannot be used; what is held then ends by itself.
+    /// If the database cannot be used; held leases then end by themselves.
     pub async fn run_once(&mut self) -> Result<(), StoreError> {
         self.renew_when_due().await?;
         self.view = self.leases.view(self.term).await?;
@@ -92,21 +92,21 @@ impl LeaseKeeper {
         Ok(())
     }
 
-    /// What became of leases since this was last asked.
+    /// The changes since the last call.
     pub fn take_changes(&mut self) -> Vec<LeaseChange> {
         std::mem::take(&mut self.changes)
     }
 
-    /// Renews what is held, when it is time.
+    /// Renews held leases, when it is time.
     ///
     /// # Errors
-    /// As `run_once`.
+    /// Like `run_once`.
     pub async fn renew_when_due(&mut self) -> Result<(), StoreError> {
         if self.clock.monotonic() < self.renew_at {
             return Ok(());
         }
         self.leases.announce(&self.me, &self.wanted).await?;
-        // The moment before the question: the answer may take its time.
+        // The time before the query, since the answer may take long.
         let asked = self.clock.monotonic();
         let held: Vec<Lease> = self.held.values().cloned().collect();
         let kept = if held.is_empty() {
@@ -164,10 +164,10 @@ impl LeaseKeeper {
         self.trusted_until = asked + self.term.saturating_sub(self.term / MARGIN);
     }
 
-    /// Gives a lease back, once nothing is written for it any more.
+    /// Releases a lease, once nothing is written under it any more.
     ///
     /// # Errors
-    /// When the database cannot be used; the lease then ends by itself.
+    /// If the database cannot be used; the lease then ends by itself.
     pub async fn release(&mut self, name: &str) -> Result<(), StoreError> {
         self.giving_up.remove(name);
         if let Some(lease) = self.held.remove(name) {
@@ -176,10 +176,10 @@ impl LeaseKeeper {
         Ok(())
     }
 
-    /// Gives all back, and takes this daemon off the list.
+    /// Releases all leases, and removes this daemon from the list.
     ///
     /// # Errors
-    /// As `release`.
+    /// Like `release`.
     pub async fn release_all(&mut self) -> Result<(), StoreError> {
         let held: Vec<Lease> = std::mem::take(&mut self.held).into_values().collect();
         self.giving_up.clear();

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
 /// Rows deleted in one transaction.
-const ROWS_A_TURN: u32 = 2000;
+const ROWS_PER_TRANSACTION: u32 = 2000;
 /// Pause between two transactions, for other writers.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -75,12 +75,24 @@ impl Retention {
         let mut all = 0;
         loop {
             let deleted = match rows {
-                RowKind::Events => self.store.prune_outbox(before, ROWS_A_TURN).await?,
-                RowKind::Invoices => self.store.prune_invoices(before, ROWS_A_TURN).await?,
-                RowKind::Transactions => self.store.prune_transactions(before, ROWS_A_TURN).await?,
+                RowKind::Events => {
+                    self.store
+                        .prune_outbox(before, ROWS_PER_TRANSACTION)
+                        .await?
+                }
+                RowKind::Invoices => {
+                    self.store
+                        .prune_invoices(before, ROWS_PER_TRANSACTION)
+                        .await?
+                }
+                RowKind::Transactions => {
+                    self.store
+                        .prune_transactions(before, ROWS_PER_TRANSACTION)
+                        .await?
+                }
             };
             all += deleted;
-            if deleted < u64::from(ROWS_A_TURN) {
+            if deleted < u64::from(ROWS_PER_TRANSACTION) {
                 return Ok(all);
             }
             self.clock.sleep(PAUSE).await;

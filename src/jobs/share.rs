@@ -1,4 +1,4 @@
-//! What of the work is this daemon's: all of it, or what it holds leases for.
+//! The part of the work that this daemon does: all of it, or the part under its leases.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,30 +7,30 @@ use crate::domain::invoice::AccountName;
 use crate::domain::shares::{HOUSEKEEPING, account_lease};
 use crate::store::Store;
 
-/// The share of one daemon. Clones are the same.
+/// The share of one daemon. Clones share the same state.
 #[derive(Clone)]
 pub struct WorkShare {
     store: Arc<dyn Store>,
-    /// None: there is no other daemon.
+    /// None if there is no other daemon.
     held: Option<Arc<Mutex<HeldWork>>>,
 }
 
-/// What is held now.
+/// The current leases.
 #[derive(Default)]
 struct HeldWork {
-    /// The store that writes for each lease.
+    /// The store that writes under each lease.
     stores: BTreeMap<String, Arc<dyn Store>>,
     /// Accounts that any daemon could poll.
     known: Vec<AccountName>,
 }
 
 impl WorkShare {
-    /// All of it.
+    /// All of the work.
     pub fn alone(store: Arc<dyn Store>) -> Self {
         Self { store, held: None }
     }
 
-    /// Nothing, until it is gained.
+    /// Nothing, until leases are gained.
     pub fn shared(store: Arc<dyn Store>) -> Self {
         Self {
             store,
@@ -38,17 +38,17 @@ impl WorkShare {
         }
     }
 
-    /// The store that writes for an account; None = another daemon polls it, or none.
+    /// The store that writes for an account; None if this daemon does not poll it.
     pub fn account(&self, account: &AccountName) -> Option<Arc<dyn Store>> {
         self.of_lease(&account_lease(&account.0))
     }
 
-    /// The store that writes for tasks that concern all accounts; None = they are another daemon's.
+    /// The store that writes for tasks for all accounts; None if another daemon does them.
     pub fn housekeeping(&self) -> Option<Arc<dyn Store>> {
         self.of_lease(HOUSEKEEPING)
     }
 
-    /// Every account that some daemon could poll; of one daemon, those of its configuration.
+    /// Every account that any daemon could poll; with a single daemon, those of its configuration.
     pub fn known(&self, configured: &[AccountName]) -> Vec<AccountName> {
         match self.lock() {
             Some(held) => held.known.iter().chain(configured).cloned().collect(),
@@ -56,21 +56,21 @@ impl WorkShare {
         }
     }
 
-    /// A lease was taken.
+    /// Records that a lease was taken.
     pub fn gain(&self, lease: &str, store: Arc<dyn Store>) {
         if let Some(mut held) = self.lock() {
             held.stores.insert(lease.to_owned(), store);
         }
     }
 
-    /// A lease was lost or given back.
+    /// Records that a lease was lost or released.
     pub fn lose(&self, lease: &str) {
         if let Some(mut held) = self.lock() {
             held.stores.remove(lease);
         }
     }
 
-    /// Which accounts are known to the daemons that live.
+    /// Records the accounts that the running daemons have.
     pub fn note_known(&self, known: Vec<AccountName>) {
         if let Some(mut held) = self.lock() {
             held.known = known;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// Hold after a 429 without `Retry-After`.
-const HOLD_WITHOUT_WORD: Duration = Duration::from_secs(1);
+const DEFAULT_HOLD: Duration = Duration::from_secs(1);
 /// Minimum adapted rate, in requests per second.
 const LEAST_RATE: f64 = 0.1;
 /// An account without a configured limit has none again above this rate, in requests per second.
@@ -252,7 +252,7 @@ impl RateLimiter {
 
     /// Records a 429, which asks for `wait`, to a request that began at `started`.
     pub(super) fn slow_down(&mut self, started: Duration, wait: Option<Duration>, now: Duration) {
-        self.hold(wait.unwrap_or(HOLD_WITHOUT_WORD), now);
+        self.hold(wait.unwrap_or(DEFAULT_HOLD), now);
         // Requests sent before the last reduction prove nothing new.
         if self.adapted_rate.is_some() && started < self.adapted_at {
             return;

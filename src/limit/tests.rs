@@ -25,7 +25,7 @@ fn unreachable() -> ProviderError {
 }
 
 #[test]
-fn the_budget_is_kept_over_any_span() {
+fn the_rate_limit_holds_over_any_span() {
     let mut limiter = limiter(5.0, 10, 100);
     let mut made = 0;
     for step in 0..10_000 {
@@ -43,7 +43,7 @@ fn the_budget_is_kept_over_any_span() {
 
 /// At whatever moments a part is lent, taken back and lent again.
 #[test]
-fn who_lends_and_who_borrows_keep_the_budget_together() {
+fn lender_and_borrower_together_keep_the_rate_limit() {
     for seed in 0..200 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (rate, burst) = (f64::from(rng.u8(1..20)), rng.u32(2..12));
@@ -84,7 +84,7 @@ fn who_lends_and_who_borrows_keep_the_budget_together() {
 }
 
 #[test]
-fn what_was_lent_comes_back_by_itself() {
+fn a_loan_ends_by_itself() {
     let mut limiter = limiter(10.0, 5, 4);
     limiter.lend_until(seconds(3.0), START);
     assert_eq!((limiter.rate(), limiter.room(START)), (Some(5.0), 3));
@@ -94,7 +94,7 @@ fn what_was_lent_comes_back_by_itself() {
 }
 
 #[test]
-fn no_more_are_under_way_than_allowed() {
+fn requests_in_flight_never_exceed_the_limit() {
     let mut limiter = limiter(0.0, 1, 3);
     let permits: Vec<Permit> = (0..3).map(|_| limiter.take(START).unwrap()).collect();
     assert_eq!(limiter.take(START).unwrap_err(), None);
@@ -135,7 +135,7 @@ fn a_refused_key_leaves_only_probes_until_the_first_success() {
 }
 
 #[test]
-fn a_stopped_account_waits_for_its_probe_and_for_what_holds_it() {
+fn a_stopped_account_waits_for_its_probe_and_any_hold() {
     let mut limiter = limiter(0.0, 1, 3);
     let permit = limiter.take(START).unwrap();
     let refused = ProviderError::KeyRefused("HTTP 401".into());
@@ -193,7 +193,7 @@ fn when_nothing_succeeds_the_account_pauses_once_the_probe_fails_too() {
 }
 
 #[test]
-fn when_the_probe_succeeds_the_orders_are_to_blame_and_nobody_waits() {
+fn when_the_probe_succeeds_the_orders_are_to_blame_and_others_go_on() {
     let refused = ProviderError::KeyRefused("HTTP 403".into());
     for error in [unreachable(), refused.clone()] {
         let mut limiter = limiter(0.0, 1, 10);
@@ -223,7 +223,7 @@ fn a_late_failure_of_the_same_kind_delays_no_probe() {
 }
 
 #[test]
-fn a_servers_wait_holds_everything_and_halves_the_rate_once() {
+fn a_requested_wait_holds_everything_and_halves_the_rate_once() {
     let mut limiter = limiter(8.0, 10, 10);
     let permits: Vec<Permit> = (0..4).map(|_| limiter.take(START).unwrap()).collect();
     let too_often = ProviderError::RateLimited {
@@ -258,7 +258,7 @@ fn an_unlimited_account_learns_a_limit() {
 }
 
 #[test]
-fn a_limit_met_at_the_beginning_of_a_second_is_measured_by_the_one_before() {
+fn a_429_early_in_a_second_is_measured_by_the_previous_second() {
     let mut limiter = limiter(0.0, 10, 1000);
     for step in 0..=100 {
         let now = seconds(f64::from(step) / 100.0);
@@ -273,7 +273,7 @@ fn a_limit_met_at_the_beginning_of_a_second_is_measured_by_the_one_before() {
 }
 
 #[test]
-fn a_reserved_permit_is_left_by_others_and_comes_within_the_budget() {
+fn a_reserved_permit_is_left_by_others_and_within_the_rate_limit() {
     let limits = Limits {
         requests_per_second: 5.0,
         burst: 2,
@@ -303,7 +303,7 @@ fn a_reserved_permit_is_left_by_others_and_comes_within_the_budget() {
 }
 
 #[test]
-fn a_stopped_account_is_probed_in_spite_of_a_reservation_and_only_so() {
+fn a_stopped_account_is_only_probed_despite_a_reservation() {
     let limits = Limits {
         requests_per_second: 0.0,
         burst: 1,

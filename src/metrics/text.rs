@@ -18,7 +18,7 @@ pub enum MetricsFormat {
 
 impl MetricsFormat {
     /// The format that an `Accept` header requests.
-    pub fn asked_by(accept: &str) -> Self {
+    pub fn from_accept(accept: &str) -> Self {
         // Media types have no case.
         let accept = accept.to_ascii_lowercase();
         if accept.contains("application/openmetrics-text") {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prometheus_own_text_names_counters_in_full_and_has_no_units() {
+    fn prometheus_text_has_full_counter_names_and_no_units() {
         let mut registry = Registry::with_prefix("shop");
         let eggs = Counter::<u64>::default();
         eggs.inc_by(6);

@@ -6,16 +6,15 @@
 //! the [`ProviderKind`]; no other code knows a provider's name.
 
 use super::kind::ProviderKind;
-use super::{crypto_pay, cryptocloud, telegram_stars, walletpay, yookassa, yoomoney};
 
 /// All providers, in display order.
 pub const PROVIDERS: &[&ProviderKind] = &[
-    &walletpay::KIND,
-    &crypto_pay::KIND,
-    &yookassa::KIND,
-    &cryptocloud::KIND,
-    &telegram_stars::KIND,
-    &yoomoney::KIND,
+    &super::walletpay::KIND,
+    &super::crypto_pay::KIND,
+    &super::yookassa::KIND,
+    &super::cryptocloud::KIND,
+    &super::telegram_stars::KIND,
+    &super::yoomoney::KIND,
 ];
 
 /// The provider with this name.
@@ -37,7 +36,7 @@ mod tests {
     use crate::provider::{ApiKey, ProviderError};
 
     #[test]
-    fn a_name_and_a_setting_are_one_thing_everywhere() {
+    fn names_are_unique_and_shared_settings_have_one_kind() {
         for (index, kind) in PROVIDERS.iter().enumerate() {
             assert!(
                 PROVIDERS[..index]

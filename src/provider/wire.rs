@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_texts_are_read_digit_by_digit() {
+    fn numbers_and_texts_keep_every_digit() {
         for (json, read) in [
             ("0.10", Some("0.10")),
             ("\"0.10\"", Some("0.10")),

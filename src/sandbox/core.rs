@@ -129,7 +129,7 @@ impl SandboxCore {
     }
 
     /// Whether the rate limit's refusal contains the wait.
-    pub fn tells_wait(&self) -> bool {
+    pub fn sends_wait(&self) -> bool {
         self.options.rate_limit_retry_after
     }
 

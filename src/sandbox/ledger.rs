@@ -4,11 +4,14 @@ use serde::Serialize;
 
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
+use super::sample::SampleShop;
 use super::simulator::ControlError;
 
 /// The ledger of one simulated provider.
 pub(super) trait SimulatedLedger: Send + Sync {
     fn provider(&self) -> SimulatedProvider;
+
+    fn sample(&self) -> &'static SampleShop;
 
     /// Adds a movement, or changes an existing one.
     fn add(&self, new: &NewTransaction) -> Result<TransactionView, ControlError>;
@@ -26,7 +29,7 @@ pub struct NewTransaction {
     pub amount: Option<String>,
     /// Outgoing; with the id of a payment it is its refund.
     pub is_out: bool,
-    /// The payment method at YooMoney: `wallet` or `card`.
+    /// The payment method, where fees depend on it: `wallet` or `card`.
     pub via: Option<String>,
     /// The id of the payment to return, or the id that a new payment is to have.
     pub transaction_id: Option<String>,

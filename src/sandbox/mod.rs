@@ -10,6 +10,7 @@
 //! `simulator` (what the control API needs of each provider), `world` (all of them).
 
 mod answer;
+mod bill;
 mod call;
 mod control;
 mod core;
@@ -18,15 +19,19 @@ mod cryptocloud;
 mod decimal;
 mod dialect;
 mod faults;
+mod installed;
 mod ledger;
 mod limit;
 mod link;
 mod moment;
+mod new_order;
 mod operation;
 mod options;
 mod params;
 mod play;
+mod registry;
 mod reply;
+mod sample;
 mod serve;
 mod shelf;
 mod simulator;
@@ -47,18 +52,20 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use bill::{Bill, BillPayment, BillTruth};
 pub use faults::{Fault, FaultError, FaultKind, FaultTarget, parse_faults};
 pub use ledger::{NewTransaction, TransactionView};
 pub use moment::Moment;
+pub use new_order::NewOrder;
 pub use operation::{Operation, SimulatedProvider};
 pub use options::SandboxOptions;
+pub use sample::{PayerHabit, SampleShop};
 pub use simulator::{
-    ControlError, CreateError, OrderAction, OrderBatch, OrderEnding, OrderTruth, OrderView,
-    SimulatedPayment, SimulatedRefund, ViewedAmount,
+    ControlError, CreateError, Created, OrderAction, OrderBatch, OrderEnding, OrderTruth,
+    OrderView, SimulatedPayment, SimulatedRefund, ViewedAmount,
 };
 pub use tally::SandboxStats;
 pub use variant::Variant;
-pub use walletpay::{Created, NewOrder};
 pub use world::World;
 
 use self::core::SandboxCore;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 macro_rules! providers {
-    ($($provider:ident = $provider_name:literal {
+    ($($provider:ident = $provider_name:literal at $paths:literal {
         $($operation:ident = $name:literal,)*
     })*) => {
         /// A simulated provider.
@@ -21,6 +21,13 @@ macro_rules! providers {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(SimulatedProvider::$provider => $provider_name,)*
+                }
+            }
+
+            /// Where its API lies, for people.
+            pub const fn paths(self) -> &'static str {
+                match self {
+                    $(SimulatedProvider::$provider => $paths,)*
                 }
             }
         }
@@ -51,13 +58,13 @@ macro_rules! providers {
 }
 
 providers! {
-    WalletPay = "walletpay" {
+    WalletPay = "walletpay" at "/wpay/store-api/v1/…" {
         Create = "create",
         Preview = "preview",
         List = "list",
         Amount = "amount",
     }
-    CryptoPay = "crypto-pay" {
+    CryptoPay = "crypto-pay" at "/api/…" {
         CryptoPayGetMe = "getMe",
         CryptoPayCreateInvoice = "createInvoice",
         CryptoPayDeleteInvoice = "deleteInvoice",
@@ -67,7 +74,7 @@ providers! {
         CryptoPayGetCurrencies = "getCurrencies",
         CryptoPayUnknown = "unknown",
     }
-    YooKassa = "yookassa" {
+    YooKassa = "yookassa" at "/v3/…" {
         YooKassaMe = "me",
         YooKassaCreatePayment = "create_payment",
         YooKassaGetPayment = "get_payment",
@@ -78,7 +85,7 @@ providers! {
         YooKassaGetRefund = "get_refund",
         YooKassaListRefunds = "list_refunds",
     }
-    CryptoCloud = "cryptocloud" {
+    CryptoCloud = "cryptocloud" at "/v2/…" {
         CryptoCloudCreate = "create",
         CryptoCloudInfo = "info",
         CryptoCloudList = "list",
@@ -86,7 +93,7 @@ providers! {
         CryptoCloudStatistics = "statistics",
         CryptoCloudBalance = "balance",
     }
-    TelegramStars = "telegram-stars" {
+    TelegramStars = "telegram-stars" at "/bot<token>/…" {
         StarsGetMe = "getMe",
         StarsGetTransactions = "getStarTransactions",
         StarsGetBalance = "getMyStarBalance",
@@ -95,7 +102,7 @@ providers! {
         StarsGetUpdates = "getUpdates",
         StarsUnknown = "unknown",
     }
-    YooMoney = "yoomoney" {
+    YooMoney = "yoomoney" at "/api/operation-history and others" {
         YooMoneyAccountInfo = "account-info",
         YooMoneyHistory = "operation-history",
         YooMoneyDetails = "operation-details",

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_for_those_who_ask() {
+    fn gzip_only_if_the_client_accepts_it() {
         let accepts = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, value.parse().unwrap());

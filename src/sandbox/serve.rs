@@ -49,7 +49,7 @@ where
 
 fn limited(call: &Call, wait: Duration) -> Response {
     call.core.tally().rate_limited += 1;
-    let wait = call.core.tells_wait().then(|| wait.as_secs() + 1);
+    let wait = call.core.sends_wait().then(|| wait.as_secs() + 1);
     let words = wait.map(|seconds| seconds.to_string());
     let refused = call.dialect.too_many_requests(words.as_deref());
     let mut response = reply::whole(&call.core, call.operation, refused, call.gzip());

@@ -8,6 +8,7 @@ use std::sync::{Arc, RwLock};
 use super::core::{SandboxCore, read, write};
 use super::moment::Moment;
 use super::operation::SimulatedProvider;
+use super::sample::SampleShop;
 use super::simulator::{ControlError, CreateError, OrderAction, OrderBatch, OrderView, Simulator};
 
 /// Orders are created this many at a time, so that large batches do not block requests.
@@ -68,6 +69,7 @@ impl<T> Shelf<T> {
 pub(super) trait OrderShelf: Send + Sync {
     type Order: Send + Sync;
     const PROVIDER: SimulatedProvider;
+    const SAMPLE: &'static SampleShop;
     /// All statuses of the provider, and the sandbox's own for orders that the provider deleted.
     const WORDS: &'static [&'static str];
 
@@ -99,6 +101,10 @@ pub(super) trait OrderShelf: Send + Sync {
 impl<S: OrderShelf> Simulator for S {
     fn provider(&self) -> SimulatedProvider {
         S::PROVIDER
+    }
+
+    fn sample(&self) -> &'static SampleShop {
+        S::SAMPLE
     }
 
     fn len(&self) -> usize {

@@ -8,11 +8,15 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::moment::Moment;
+use super::new_order::NewOrder;
 use super::operation::SimulatedProvider;
+use super::sample::SampleShop;
 
 /// The orders of one simulated provider, as the control API reads and changes them.
 pub(super) trait Simulator: Send + Sync {
     fn provider(&self) -> SimulatedProvider;
+
+    fn sample(&self) -> &'static SampleShop;
 
     /// Number of orders.
     fn len(&self) -> usize;
@@ -29,8 +33,20 @@ pub(super) trait Simulator: Send + Sync {
     /// Applies an action to an order. `reference` as in [`Simulator::find`].
     fn act(&self, reference: &str, action: &OrderAction) -> Result<OrderView, ControlError>;
 
+    /// Creates one order; None if this provider's orders are not described by [`NewOrder`].
+    fn create(&self, _new: &NewOrder) -> Option<Result<Created, CreateError>> {
+        None
+    }
+
     /// Creates many orders; returns their indexes. An invalid batch creates none.
     fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError>;
+}
+
+/// An order created now, or earlier with the same parameters.
+#[derive(Debug, Clone)]
+pub struct Created {
+    pub order: OrderView,
+    pub already: bool,
 }
 
 /// An action of the control API on an order.
@@ -103,7 +119,7 @@ pub struct OrderBatch {
 impl Default for OrderBatch {
     fn default() -> OrderBatch {
         OrderBatch {
-            provider: SimulatedProvider::WalletPay,
+            provider: SimulatedProvider::ALL[0],
             count: 1,
             external_id_prefix: "LOAD-".into(),
             amount: "1.00".into(),

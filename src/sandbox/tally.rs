@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_busiest_second_is_kept() {
+    fn the_busiest_second_is_recorded() {
         let mut stats = SandboxStats::new();
         for millis in [100, 200, 900, 1000, 1100, 5000] {
             stats.request(Operation::Preview, Moment::from_nanos(millis * 1_000_000));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_the_words_of_the_contract() {
+    fn keys_match_the_contract() {
         let mut stats = SandboxStats::new();
         stats.fault(FaultKind::Status502Html);
         stats.answer(Operation::List, 200, 10);

@@ -1,6 +1,8 @@
 //! All simulated providers and their shared parts, for reading and changing orders directly. The
 //! demo and tests use it in-process, beside the HTTP APIs.
 
+mod bills;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,26 +14,22 @@ use axum::middleware;
 use axum::response::Response;
 
 use super::core::SandboxCore;
-use super::crypto_pay::{self, CryptoPaySimulator};
-use super::cryptocloud::{self, CryptoCloudSimulator};
 use super::faults::Fault;
+use super::installed::Books;
 use super::ledger::{NewTransaction, SimulatedLedger, TransactionView};
 use super::moment::Moment;
+use super::new_order::NewOrder;
 use super::operation::SimulatedProvider;
+use super::registry::SIMULATORS;
 use super::simulator::{
-    ControlError, CreateError, OrderAction, OrderBatch, OrderEnding, OrderView, SimulatedPayment,
-    SimulatedRefund, Simulator,
+    ControlError, CreateError, Created, OrderAction, OrderBatch, OrderEnding, OrderView,
+    SimulatedPayment, SimulatedRefund, Simulator,
 };
 use super::tally::SandboxStats;
-use super::telegram_stars::{self, StarsSimulator};
-use super::walletpay::{self, Created, NewOrder, WalletPaySimulator};
-use super::yookassa::{self, YooKassaSimulator};
-use super::yoomoney::{self, YooMoneySimulator};
 
 /// The simulated providers, their faults and counters.
 pub struct World {
     core: Arc<SandboxCore>,
-    walletpay: Arc<WalletPaySimulator>,
     /// In the order of their names in [`SimulatedProvider::ALL`].
     simulators: Vec<Arc<dyn Simulator>>,
     /// Providers without orders.
@@ -40,27 +38,22 @@ pub struct World {
 
 impl World {
     pub(super) fn new(core: &Arc<SandboxCore>) -> (World, Router) {
-        let walletpay = Arc::new(WalletPaySimulator::new(Arc::clone(core)));
-        let crypto_pay = Arc::new(CryptoPaySimulator::new(Arc::clone(core)));
-        let yookassa = Arc::new(YooKassaSimulator::new(Arc::clone(core)));
-        let cryptocloud = Arc::new(CryptoCloudSimulator::new(Arc::clone(core)));
-        let stars = Arc::new(StarsSimulator::new(Arc::clone(core)));
-        let yoomoney = Arc::new(YooMoneySimulator::new(Arc::clone(core)));
-        let routes = Router::new()
-            .merge(walletpay::routes(Arc::clone(&walletpay)))
-            .merge(crypto_pay::routes(Arc::clone(&crypto_pay)))
-            .merge(yookassa::routes(Arc::clone(&yookassa)))
-            .merge(cryptocloud::routes(Arc::clone(&cryptocloud)))
-            .merge(telegram_stars::routes(Arc::clone(&stars)))
-            .merge(yoomoney::routes(Arc::clone(&yoomoney)))
-            .layer(middleware::map_response_with_state(Arc::clone(core), dated));
-        let world = World {
+        let mut world = World {
             core: Arc::clone(core),
-            walletpay: Arc::clone(&walletpay),
-            simulators: vec![walletpay, crypto_pay, yookassa, cryptocloud],
-            ledgers: vec![stars, yoomoney],
+            simulators: Vec::new(),
+            ledgers: Vec::new(),
         };
-        (world, routes)
+        let mut routes = Router::new();
+        for install in SIMULATORS {
+            let installed = install(core);
+            routes = routes.merge(installed.routes);
+            match installed.books {
+                Books::Orders(simulator) => world.simulators.push(simulator),
+                Books::Ledger(ledger) => world.ledgers.push(ledger),
+            }
+        }
+        let dated = middleware::map_response_with_state(Arc::clone(core), dated);
+        (world, routes.layer(dated))
     }
 
     /// The providers' clock.
@@ -73,9 +66,11 @@ impl World {
         self.core.advance(by);
     }
 
-    /// Creates an order at Wallet Pay.
+    /// Creates an order at the provider whose orders [`NewOrder`] describes.
     pub fn create(&self, new: &NewOrder) -> Result<Created, CreateError> {
-        self.walletpay.create_order(new)
+        let mut made = self.simulators.iter().filter_map(|one| one.create(new));
+        let nobody = || CreateError::Invalid("no provider makes such orders".into());
+        made.next().ok_or_else(nobody)?
     }
 
     /// Creates `batch.count` orders; returns their indexes among the orders of the provider.

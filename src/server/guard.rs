@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_the_machine_are_ours() {
+    fn only_host_names_of_this_machine_are_accepted() {
         let listened = IpAddr::from([192, 168, 1, 5]);
         for ours in [
             "localhost",

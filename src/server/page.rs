@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_stand_in_groups_of_three() {
+    fn digits_are_grouped_by_three() {
         let told = [0, 999, 1000, 1_234_567].map(|n| grouped(n).replace('\u{202f}', " "));
         assert_eq!(told, ["0", "999", "1 000", "1 234 567"]);
         assert_eq!(up_to(9_999), "9\u{202f}999");

@@ -48,7 +48,7 @@ struct VersionLabels {
 pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
-    let format = MetricsFormat::asked_by(accept.unwrap_or_default());
+    let format = MetricsFormat::from_accept(accept.unwrap_or_default());
     let facts = site.keeper.facts(PATIENCE).await;
     // Built for each scrape, so a consumer or an account that is gone leaves no series behind.
     let mut now = Registry::with_prefix(PREFIX);

@@ -31,7 +31,7 @@ pub struct AccountRecord {
 
 impl AccountRecord {
     /// Its last error; None once the account works again.
-    pub fn standing_error(&self) -> Option<&str> {
+    pub fn current_error(&self) -> Option<&str> {
         let error = self.last_error.as_deref();
         error.filter(|_| self.state != AccountState::Working)
     }
@@ -66,18 +66,18 @@ pub struct ListRecord {
     pub read_from: Option<i64>,
     /// Position after its last order.
     pub read_to: Option<i64>,
-    /// At this time no poll was overdue, whatever the invoices' own rows say.
+    /// At this time no poll was overdue, whatever the plans in the invoices' own rows.
     pub caught_up_at: Option<UnixMillis>,
 }
 
 /// How long `caught_up_at` covers invoices that became due after it: it is renewed every ten
 /// seconds, and polls by page have most likely covered them.
-pub const WORD_HOLDS_FOR: Duration = Duration::from_secs(30);
+pub const CAUGHT_UP_HOLDS: Duration = Duration::from_secs(30);
 
 impl ListRecord {
     /// Whether nothing was overdue a moment ago.
     pub fn has_just_caught_up(&self, now: UnixMillis) -> bool {
         let at = self.caught_up_at;
-        at.is_some_and(|at| now.since(at) < WORD_HOLDS_FOR)
+        at.is_some_and(|at| now.since(at) < CAUGHT_UP_HOLDS)
     }
 }

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::postgres::{self, PostgresOptions, PostgresStore};
 use super::sqlite::{self, SqliteOptions, SqliteStore};
-use super::{DatabaseLocation, Leases, Reports, ServerLocation, Store, StoreError};
+use super::{
+    DatabaseLocation, Leases, Reports, ServerLocation, Store, StoreError, TakenOver, takeover,
+};
 use crate::domain::time::UnixMillis;
 
 /// An open database, for the process that has it open.
@@ -156,6 +158,28 @@ impl DatabaseOptions {
         match &self.location {
             DatabaseLocation::File(path) => sqlite::migrate(path, now).await,
             DatabaseLocation::Server(server) => postgres::prepare(server, now).await,
+        }
+    }
+
+    /// Fills the database on `server` from this file, after the owner's migration. Where the server holds
+    /// all of it already, it only compares.
+    ///
+    /// # Errors
+    /// `Unusable` where the server holds other rows, or this role does not own the schema: nothing is
+    /// written then.
+    pub async fn copy_to(
+        &self,
+        server: &ServerLocation,
+        now: UnixMillis,
+    ) -> Result<TakenOver, StoreError> {
+        match &self.location {
+            DatabaseLocation::File(path) => {
+                postgres::migrate(server, now).await?;
+                takeover::take_over(path, server).await
+            }
+            DatabaseLocation::Server(server) => Err(StoreError::Unusable(format!(
+                "{server} is a server; only a file is copied to one"
+            ))),
         }
     }
 

@@ -12,6 +12,7 @@ mod transaction_columns;
 
 mod account;
 mod cell;
+mod copied_tables;
 mod database;
 mod duties;
 mod json_rows;
@@ -22,10 +23,12 @@ pub mod postgres;
 mod reports;
 mod rows;
 pub mod sqlite;
+mod takeover;
 
 use std::path::Path;
 
-pub use account::{AccountRecord, BudgetAsk, ListRecord, WORD_HOLDS_FOR};
+pub use account::{AccountRecord, BudgetAsk, CAUGHT_UP_HOLDS, ListRecord};
+pub use copied_tables::TakenOver;
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
 pub use leases::{Lease, Leases, Presence};

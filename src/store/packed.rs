@@ -1,5 +1,5 @@
-//! Rows as stores read them: a JSON array of cells for each row, so that one value crosses from the
-//! database's library instead of forty.
+//! Rows in the form that stores read: a JSON array of cells for each row, so that the database's
+//! library returns one value instead of forty.
 
 use std::vec::IntoIter;
 
@@ -151,7 +151,7 @@ fn status(cells: &mut Cells, id: InvoiceId) -> Result<Status, StoreError> {
     })
 }
 
-/// The cells of a row, one after the other.
+/// The cells of a row, in order.
 pub(super) struct Cells {
     left: IntoIter<CellValue>,
 }
@@ -163,7 +163,7 @@ impl Cells {
         }
     }
 
-    /// Reads an array. Bytes that are no UTF-8 are replaced.
+    /// Parses an array. Invalid UTF-8 is replaced.
     pub(super) fn packed(bytes: &[u8]) -> Result<Self, StoreError> {
         let cells: Result<Vec<CellValue>, serde_json::Error> = match str::from_utf8(bytes) {
             Ok(array) => serde_json::from_str(array),

@@ -1,9 +1,11 @@
-//! The map of modules: each line may use only lines below it. Reads the sources and holds them to it.
+//! The map of modules: each line may use only lines below it. Checked by parsing the sources.
 
 mod files;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use payrecond::provider::registry::PROVIDERS;
 
 /// The map of ARCHITECTURE.md, top to bottom. Modules on one line do not use each other.
 const FLOORS: &[&[&str]] = &[
@@ -24,14 +26,14 @@ const FLOORS: &[&[&str]] = &[
     &["domain"],
 ];
 
-/// What stands beside the map's rule, each for a reason.
+/// Exceptions from the map, each with its reason.
 const ALLOWED: &[(&str, &str, &str)] = &[(
     "telemetry",
     "config",
     "level and format come typed from the configuration",
 )];
 
-/// Words that must not stand in `domain`: it is pure.
+/// Words that must not occur in `domain`, which is pure.
 const IMPURE: &[&str] = &[
     "async fn",
     "tokio::",
@@ -64,6 +66,59 @@ fn every_module_uses_only_what_lies_below_it() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Files outside a provider's own folders that may name it, and how many lines of each.
+const NAMED_IN: &[(&str, usize)] = &[
+    ("provider/mod.rs", 1),
+    ("provider/registry.rs", 1),
+    ("sandbox/mod.rs", 1),
+    ("sandbox/registry.rs", 1),
+    // Its operations, and what its documentation leaves open.
+    ("sandbox/operation.rs", usize::MAX),
+    ("sandbox/variant.rs", usize::MAX),
+    // The provider of an account that names none.
+    ("config/settings.rs", 1),
+];
+
+/// To add a provider, write its folders, register it, and describe it: nothing else knows its name.
+#[test]
+fn a_provider_is_named_in_its_folders_and_where_it_is_registered() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+    let folders: Vec<PathBuf> = PROVIDERS
+        .iter()
+        .map(|kind| kind.name.replace('-', "_"))
+        .flat_map(|name| ["provider", "sandbox"].map(|place| root.join(place).join(&name)))
+        .collect();
+    assert!(folders.iter().all(|folder| folder.is_dir()), "{folders:?}");
+    // The folder of one may name another: YooKassa takes payments from YooMoney's wallets.
+    let is_own = |file: &PathBuf| folders.iter().any(|folder| file.starts_with(folder));
+    let is_test = |file: &PathBuf| file.ends_with("tests.rs");
+    let mut files = sources(root);
+    files.retain(|file| !is_own(file) && !is_test(file));
+    let mut named = Vec::new();
+    for kind in PROVIDERS {
+        let plain = kind.name.replace('-', "");
+        for file in &files {
+            let inside = file
+                .strip_prefix(root)
+                .unwrap()
+                .to_string_lossy()
+                .replace('\\', "/");
+            let allowed = NAMED_IN.iter().find(|(name, _)| *name == inside);
+            let allowed = allowed.map_or(0, |(_, lines)| *lines);
+            let is_named = |line: &&str| {
+                let line = line.to_lowercase().replace(['-', '_', ' '], "");
+                line.contains(&plain)
+            };
+            let code = production(file);
+            let lines: Vec<&str> = code.lines().filter(is_named).collect();
+            if lines.len() > allowed {
+                named.push(format!("{inside} names {}: {lines:?}", kind.name));
+            }
+        }
+    }
+    assert!(named.is_empty(), "{named:#?}");
+}
+
 #[test]
 fn the_domain_is_pure() {
     for file in sources(Path::new(concat!(
@@ -78,7 +133,7 @@ fn the_domain_is_pure() {
 }
 
 #[test]
-fn sql_stands_in_the_store_alone() {
+fn only_the_store_has_sql() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         if module_of(&file) != "store" {
             let text = production(&file);
@@ -87,9 +142,9 @@ fn sql_stands_in_the_store_alone() {
     }
 }
 
-/// Comments and words for people may, which write SQLite.
+/// Comments and texts for people may mention SQLite.
 #[test]
-fn the_store_alone_names_a_database() {
+fn only_the_store_names_a_database() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         if module_of(&file) != "store" {
             let text = production(&file);
@@ -100,7 +155,7 @@ fn the_store_alone_names_a_database() {
     }
 }
 
-/// Traits that other modules see hand out values of ours alone.
+/// Public traits use only our own types.
 #[test]
 fn no_type_of_sql_crosses_a_trait_of_the_store() {
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store"))) {
@@ -129,7 +184,7 @@ fn one_file_knows_the_backoff_crate_and_one_builds_http_clients() {
 }
 
 #[test]
-fn what_the_page_on_architecture_names_is_there() {
+fn names_in_the_architecture_page_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let schema = fs::read_dir(root.join("migrations/sqlite")).unwrap();
     let mut files: Vec<PathBuf> = schema.map(|entry| entry.unwrap().path()).collect();
@@ -175,7 +230,7 @@ fn module_of(file: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The text before the tests of a file, without comments.
+/// The text before a file's tests, without comments.
 fn production(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let tests = "#[cfg(test)]\nmod tests";

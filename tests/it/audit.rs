@@ -1,4 +1,4 @@
-//! The audit: two-way comparison with the provider's own list, by the command.
+//! The audit command: two-way comparison with the provider's own list.
 
 mod budget;
 mod fresh;
@@ -66,7 +66,7 @@ fn found(output: &Output) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_difference_is_found_and_said_once() {
+async fn every_kind_of_difference_is_found_and_recorded_once() {
     let shop = Shop::open().await;
     let paid = shop.drop_in("AGREES").await;
     let ours_pending = shop.drop_in("OURS-PENDING").await;
@@ -131,7 +131,7 @@ async fn every_kind_of_difference_is_found_and_said_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
+async fn unknown_orders_are_adopted_and_polled_by_the_daemon() {
     let shop = Shop::open().await;
     let order = shop
         .world
@@ -155,7 +155,7 @@ async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
     let stats = program(&shop, "stats").arg("--json").output().unwrap();
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
     let count = &stats["time_to_detect"]["count"];
-    assert_eq!(count, 0, "nobody looked for it when it was paid");
+    assert_eq!(count, 0, "it was not polled when it was paid");
     let again = audit(&shop, &["--json"]);
     assert_eq!(
         again.status.code(),
@@ -166,7 +166,7 @@ async fn unknown_orders_are_adopted_and_found_out_by_the_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_cannot_be_read_is_a_failure_and_moves_nothing() {
+async fn an_unreadable_list_is_a_failure_and_changes_nothing() {
     let shop = Shop::open().await;
     shop.drop_in("ORD-1").await;
     let config = shop
@@ -187,7 +187,7 @@ async fn a_list_that_cannot_be_read_is_a_failure_and_moves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
+async fn the_command_leaves_fresh_differences_to_a_running_daemon() {
     let shop = Shop::open().await;
     let order = NewOrder::simple("NEW", "3.00", "USD");
     let order_id = shop.world.create(&order).unwrap().order.id;
@@ -202,7 +202,7 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
     assert!(!words.contains("comparing again"), "{words}");
     let daemon = DatabaseLock::try_take(&shop.database(), "daemon").unwrap();
     assert!(daemon.is_some());
-    // Its daemon lends what is asked for.
+    // Its daemon lends the requested part.
     let lent = "INSERT INTO meta (key, value) VALUES ('budget_grant:default', '9999999999999')";
     shop.execute(lent).await;
     let mut waiting = logged(&["--json"])
@@ -223,7 +223,7 @@ async fn the_command_leaves_what_is_fresh_to_a_daemon_that_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_audit_of_the_daemon_leaves_it_what_is_fresh() {
+async fn the_daemons_audit_leaves_fresh_differences_to_polling() {
     let mut shop = Shop::open().await;
     shop.configure("[jobs]\naudit = \"* * * * * *\"\n");
     let order = NewOrder::simple("NEW", "3.00", "USD");
@@ -234,18 +234,18 @@ async fn the_audit_of_the_daemon_leaves_it_what_is_fresh() {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
-    let told = log
+    let shown = log
         .by_ref()
         .map(Result::unwrap)
         .find(|line| line.contains("comparing again") || line.contains("audit completed"));
     daemon.kill().unwrap();
     daemon.wait().unwrap();
-    let told = told.unwrap();
-    assert!(told.contains("comparing again"), "{told}");
+    let shown = shown.unwrap();
+    assert!(shown.contains("comparing again"), "{shown}");
 }
 
-/// The audit of the daemon, which shares its account's limiter with the poller, by a clock that jumps
-/// ahead whenever somebody waits.
+/// The audit of the daemon, which shares its account's limiter with the poller, with a clock that
+/// jumps ahead at every wait.
 async fn nightly(shop: &Shop, clock: &Arc<ManualClock>) -> (Audit, SharedLimiter) {
     let config = shop.config();
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
@@ -283,7 +283,7 @@ async fn the_nightly_audit_waits_while_its_account_is_held() {
 }
 
 #[tokio::test]
-async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
+async fn the_nightly_audit_makes_no_request_with_a_refused_key() {
     let shop = Shop::open().await;
     shop.drop_in("A").await;
     let clock = Arc::new(ManualClock::at(UnixMillis(1_800_000_000_000)));
@@ -299,9 +299,9 @@ async fn the_nightly_audit_asks_nothing_with_a_refused_key() {
     assert_eq!(shop.asked(Operation::List), 0);
 }
 
-/// The provider puts 100 orders on a page of which 10,000 were asked for.
+/// The provider returns pages of 100 orders although 10,000 were requested.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
+async fn pages_shorter_than_requested_hide_no_order() {
     for count_works in [true, false] {
         let shop = Shop::open().await;
         let batch = OrderBatch {

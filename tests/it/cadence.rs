@@ -1,4 +1,4 @@
-//! Plans of looks: their limits for any row and any clock, and the figures they are made for.
+//! Plans of polls: their limits for any row and any clock, and the figures they are designed for.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ fn ended(status: Status) -> Invoice {
     row
 }
 
-/// Looks at a row that stays as it is, each made at its very time, until there are none.
-fn looks(cadence: &Cadence, row: &Invoice, from: UnixMillis, limit: usize) -> Vec<UnixMillis> {
+/// The times of polls of a row that never changes, each made exactly on time, until there are none.
+fn polls(cadence: &Cadence, row: &Invoice, from: UnixMillis, limit: usize) -> Vec<UnixMillis> {
     let next = |now: &UnixMillis| cadence.next_poll(row, *now, 0.5);
     std::iter::successors(next(&from), next)
         .take(limit)
@@ -38,7 +38,7 @@ fn looks(cadence: &Cadence, row: &Invoice, from: UnixMillis, limit: usize) -> Ve
 }
 
 #[test]
-fn the_delay_grows_with_age_between_least_and_greatest() {
+fn the_delay_grows_with_age_from_minimum_to_maximum() {
     let cadence = Cadence {
         jitter: 0.0,
         checks_after_expiry: Vec::new(),
@@ -55,10 +55,10 @@ fn the_delay_grows_with_age_between_least_and_greatest() {
         (1_000_000, 600),
     ] {
         let now = at(secs(age));
-        let look = cadence.next_poll_because(&row, now, 0.5);
-        assert_eq!(look, Some((now.plus(secs(delay)), Because::Age)), "{age} s");
+        let poll = cadence.next_poll_because(&row, now, 0.5);
+        assert_eq!(poll, Some((now.plus(secs(delay)), Because::Age)), "{age} s");
     }
-    // A row of the future: the clock went back. It is as good as new.
+    // A row from the future, because the clock was set back, counts as new.
     let before = at(Duration::ZERO).minus(secs(9_000));
     assert_eq!(
         cadence.next_poll(&row, before, 0.5),
@@ -67,25 +67,25 @@ fn the_delay_grows_with_age_between_least_and_greatest() {
 }
 
 #[test]
-fn jitter_moves_the_look_either_way() {
+fn jitter_moves_the_poll_either_way() {
     let cadence = Cadence::default();
     let row = invoice(Status::Pending);
     let now = at(secs(100));
     for (roll, delay_ms) in [(0.0, 9_000), (0.5, 10_000), (1.0, 11_000), (7.0, 11_000)] {
-        let look = cadence.next_poll(&row, now, roll).unwrap();
-        assert_eq!(look.since(now), Duration::from_millis(delay_ms), "{roll}");
+        let poll = cadence.next_poll(&row, now, roll).unwrap();
+        assert_eq!(poll.since(now), Duration::from_millis(delay_ms), "{roll}");
     }
 }
 
 #[test]
-fn fixed_looks_follow_the_expiry_and_then_none() {
+fn fixed_polls_follow_the_expiry_and_then_none() {
     let cadence = Cadence::default();
     for status in [Status::Expired, Status::Cancelled] {
-        let planned = looks(&cadence, &ended(status), EXPIRY.plus(secs(1)), 100);
+        let planned = polls(&cadence, &ended(status), EXPIRY.plus(secs(1)), 100);
         let expected = [30, 120, 600, 3_600, 86_400].map(|s| EXPIRY.plus(secs(s)));
         assert_eq!(planned, expected);
     }
-    // What is still open is looked at just after its expiry too, and goes on by age.
+    // An order that is still open is also polled shortly after its expiry, and then by its age.
     let row = invoice(Status::Pending);
     let just_before = EXPIRY.minus(secs(1));
     assert_eq!(
@@ -100,19 +100,19 @@ fn fixed_looks_follow_the_expiry_and_then_none() {
 }
 
 #[test]
-fn what_ended_before_its_time_is_looked_at_from_then_on() {
+fn an_early_end_starts_the_fixed_polls() {
     let cadence = Cadence::default();
     let mut row = invoice(Status::Cancelled);
     let ended_at = at(secs(100));
     row.facts.ended_at = Some(ended_at);
-    let planned = looks(&cadence, &row, ended_at, 100);
+    let planned = polls(&cadence, &row, ended_at, 100);
     assert_eq!(planned.first(), Some(&ended_at.plus(secs(1))));
     assert_eq!(planned.last(), Some(&ended_at.plus(secs(86_400))));
     assert_eq!(planned.len(), 6);
 }
 
 #[test]
-fn a_failed_look_backs_off_up_to_the_greatest_interval() {
+fn a_failed_poll_backs_off_up_to_max_interval() {
     let cadence = Cadence {
         jitter: 0.0,
         ..Cadence::default()
@@ -120,17 +120,17 @@ fn a_failed_look_backs_off_up_to_the_greatest_interval() {
     let mut row = invoice(Status::Pending);
     for (failures, delay) in [(0, 3), (1, 6), (3, 24), (7, 384), (8, 600), (1 << 40, 600)] {
         row.schedule.failures = failures;
-        let look = cadence.after_failure(&row, INSERTED, 0.5);
-        assert_eq!(look, INSERTED.plus(secs(delay)), "{failures}");
+        let poll = cadence.after_failure(&row, INSERTED, 0.5);
+        assert_eq!(poll, INSERTED.plus(secs(delay)), "{failures}");
     }
-    // Never sooner than its age asks for.
+    // Never earlier than its age requires.
     row.schedule.failures = 1;
     let now = at(secs(1_000));
     assert_eq!(cadence.after_failure(&row, now, 0.5), now.plus(secs(100)));
 }
 
 #[test]
-fn a_failed_look_at_an_ended_order_is_made_up_for() {
+fn a_failed_poll_of_an_ended_order_is_repeated() {
     let cadence = Cadence::default();
     for failing in 0..cadence.checks_after_expiry.len() {
         let row = ended(Status::Expired);
@@ -147,16 +147,16 @@ fn a_failed_look_at_an_ended_order_is_made_up_for() {
             }
             made += 1;
             number += 1;
-            assert!(made < 100, "looks without end");
+            assert!(made < 100, "polls without end");
         }
         let last = *cadence.checks_after_expiry.iter().max().unwrap();
-        assert!(now >= EXPIRY.plus(last), "the last look is lost");
-        assert!(made >= 4, "{made} looks with number {failing} failed");
+        assert!(now >= EXPIRY.plus(last), "the last poll is lost");
+        assert!(made >= 4, "{made} polls with number {failing} failed");
     }
 }
 
 #[test]
-fn a_clock_that_went_back_plans_nothing_beyond_the_horizon() {
+fn a_clock_set_back_plans_nothing_beyond_the_horizon() {
     let cadence = Cadence::default();
     let row = ended(Status::Expired);
     let now = EXPIRY.minus(secs(10 * 86_400));
@@ -164,8 +164,8 @@ fn a_clock_that_went_back_plans_nothing_beyond_the_horizon() {
         cadence.next_poll(&row, now, 0.5),
         Some(now.plus(secs(86_400)))
     );
-    // The looks until the clock is back where it was are few.
-    assert_eq!(looks(&cadence, &row, now, 1_000).len(), 10 + 6);
+    // Few polls are made until the clock has caught up.
+    assert_eq!(polls(&cadence, &row, now, 1_000).len(), 10 + 6);
 }
 
 fn any_duration() -> impl Strategy<Value = Duration> {
@@ -196,7 +196,7 @@ fn any_cadence() -> impl Strategy<Value = Cadence> {
         )
 }
 
-/// A cadence that the configuration takes.
+/// Any cadence that the configuration accepts.
 fn sane_cadence() -> impl Strategy<Value = Cadence> {
     (
         100_u64..3_600_000,
@@ -223,7 +223,7 @@ fn any_time() -> impl Strategy<Value = i64> {
     ]
 }
 
-/// Rows with any times, also such as no clock brings forth.
+/// Rows with arbitrary times, including impossible ones.
 fn any_row() -> impl Strategy<Value = Invoice> {
     (
         prop::sample::select(Status::ALL.to_vec()),
@@ -244,7 +244,7 @@ fn any_row() -> impl Strategy<Value = Invoice> {
         })
 }
 
-fn is_looked_at_for_ever(status: Status) -> bool {
+fn is_polled_forever(status: Status) -> bool {
     match status {
         Status::Requested | Status::Pending | Status::Review => true,
         Status::Paid | Status::Rejected | Status::Expired | Status::Cancelled => false,
@@ -265,11 +265,11 @@ proptest! {
         let status = row.facts.status;
         let furthest = now.plus(cadence.horizon(status));
         match cadence.next_poll(&row, now, roll) {
-            None => prop_assert!(!is_looked_at_for_ever(status)),
-            Some(look) => {
+            None => prop_assert!(!is_polled_forever(status)),
+            Some(poll) => {
                 prop_assert!(!matches!(status, Status::Paid | Status::Rejected));
-                prop_assert!(look > now);
-                prop_assert!(look <= furthest);
+                prop_assert!(poll > now);
+                prop_assert!(poll <= furthest);
             }
         }
         let again = cadence.after_failure(&row, now, roll);
@@ -280,7 +280,7 @@ proptest! {
     }
 
     #[test]
-    fn what_can_still_change_is_looked_at_within_the_greatest_interval(
+    fn an_order_that_can_still_change_is_polled_within_max_interval(
         cadence in sane_cadence(),
         age_ms in 0_u64..10_000_000_000,
         roll in 0.0..1.0_f64,
@@ -288,19 +288,19 @@ proptest! {
         let now = at(Duration::from_millis(age_ms));
         let mut row = invoice(Status::Pending);
         row.facts.expires_at = Some(EXPIRY);
-        let (look, because) = cadence.next_poll_because(&row, now, roll).unwrap();
+        let (poll, because) = cadence.next_poll_because(&row, now, roll).unwrap();
         let longest = cadence.max_interval.mul_f64(1.0 + cadence.jitter);
-        prop_assert!(look.since(now) <= longest);
-        // Only a fixed look may come sooner than the least interval.
+        prop_assert!(poll.since(now) <= longest);
+        // Only a fixed poll may come before the minimum interval.
         let shortest = cadence.min_interval.mul_f64(1.0 - cadence.jitter);
         let told_in_millis = Duration::from_millis(1);
         if because == Because::Age {
-            prop_assert!(look.since(now) + told_in_millis >= shortest);
+            prop_assert!(poll.since(now) + told_in_millis >= shortest);
         }
     }
 
     #[test]
-    fn an_ended_order_costs_no_more_looks_than_there_are_fixed_ones(
+    fn an_ended_order_gets_only_the_fixed_polls(
         cadence in any_cadence(),
         mut row in any_row(),
         ended_status in prop::sample::select(vec![Status::Expired, Status::Cancelled]),
@@ -308,9 +308,9 @@ proptest! {
         row.facts.status = ended_status;
         row.facts.ended_at = row.facts.ended_at.or(Some(INSERTED));
         let from = row.facts.ended_at.unwrap();
-        let planned = looks(&cadence, &row, from, 100);
+        let planned = polls(&cadence, &row, from, 100);
         prop_assert!(planned.len() <= cadence.checks_after_expiry.len());
-        // Each fixed look that lies ahead is made, the last one too.
+        // Each fixed poll that lies ahead is made, including the last one.
         let base = from.min(row.expiry());
         let last = cadence.checks_after_expiry.iter().map(|&check| base.plus(check)).max();
         prop_assert_eq!(planned.last().copied(), last.filter(|last| *last > from));
@@ -322,7 +322,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn a_waiting_order_costs_few_looks_however_long_it_waits(
+    fn a_waiting_order_costs_few_polls_however_long_it_waits(
         cadence in sane_cadence(),
         age_factor in 0.01..10.0_f64,
         days in 1_u32..20,
@@ -330,9 +330,9 @@ proptest! {
         let cadence = Cadence { age_factor, ..cadence };
         let until = secs(86_400) * days;
         let row = invoice(Status::Pending);
-        let planned = looks(&cadence, &row, INSERTED, 5_000)
+        let planned = polls(&cadence, &row, INSERTED, 5_000)
             .into_iter()
-            .take_while(|look| *look <= at(until))
+            .take_while(|poll| *poll <= at(until))
             .count();
         let (least, greatest) = (cadence.min_interval, cadence.max_interval);
         let while_young = 1.0 / age_factor;
@@ -342,18 +342,18 @@ proptest! {
         let limit = while_young + growing + at_the_greatest + fixed + 3.0;
         prop_assume!(limit < 5_000.0);
         let planned = f64::from(u32::try_from(planned).unwrap());
-        prop_assert!(planned <= limit, "{planned} looks instead of {limit}");
+        prop_assert!(planned <= limit, "{planned} polls instead of {limit}");
     }
 }
 
-/// One order of the model: looks at it, from its insert on, until there are none.
+/// One order of the model: its polls from the insert until there are none.
 struct Model {
     requests: u32,
-    /// From when the provider showed the payment to when it was told. None = never.
+    /// Time from when the provider showed the payment to when it was detected. None = never.
     delay: Option<Duration>,
 }
 
-/// Follows an order whose payment the provider shows from `visible_at` on.
+/// Follows an order whose payment is visible at the provider from `visible_at` on.
 fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMillis>) -> Model {
     let mut row = invoice(Status::Pending);
     let mut model = Model {
@@ -376,18 +376,18 @@ fn follow(cadence: &Cadence, rng: &mut fastrand::Rng, visible_at: Option<UnixMil
         let decision = decide(&row, "walletpay", Observation::Seen(seen));
         row = *decision.row;
         model.requests += 1;
-        let told = decision.event.map(|event| event.event_type);
-        if told == Some(EventType::Paid) {
+        let shown = decision.event.map(|event| event.event_type);
+        if shown == Some(EventType::Paid) {
             model.delay = visible_at.map(|visible| now.since(visible));
         }
         next = cadence.next_poll(&row, now, rng.f64());
-        assert!(model.requests < 1_000, "looks without end");
+        assert!(model.requests < 1_000, "polls without end");
     }
     model
 }
 
-/// When a payer pays: log-normal, median 60 s, within the order's life. In 2 of 100 cases the
-/// provider shows it only after the expiry, within ten minutes.
+/// When a payer pays: log-normal, median 60 s, before the expiry. In 2 of 100 cases the provider
+/// shows it only after the expiry, within ten minutes.
 fn payment_shows_at(rng: &mut fastrand::Rng) -> UnixMillis {
     const MEDIAN_S: f64 = 60.0;
     const SPREAD: f64 = 1.2;

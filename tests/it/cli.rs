@@ -26,12 +26,12 @@ use tempfile::TempDir;
 use crate::rows::observed_order_of;
 use crate::{PATIENCE, other_day};
 
-/// A folder with a configuration, the program's working directory.
+/// A directory with a configuration, the program's working directory.
 pub struct Shop {
     folder: TempDir,
 }
 
-/// What a finished command said.
+/// The result of a finished command.
 pub struct Said {
     pub code: i32,
     pub stdout: String,
@@ -62,7 +62,7 @@ impl Shop {
         let shop = Self {
             folder: tempfile::tempdir().unwrap(),
         };
-        // Keeps a file at the usual places of the machine out of the tests.
+        // Prevents the tests from reading a configuration at the default paths.
         shop.configure("");
         shop
     }
@@ -103,7 +103,7 @@ impl Shop {
     }
 }
 
-/// An invoice as a program drops it in.
+/// Inserts an invoice, as a program does.
 pub async fn drop_in(store: &SqliteStore, external_id: &str, order_id: &str) -> Invoice {
     let new = NewInvoice {
         external_id: external_id.into(),
@@ -131,7 +131,7 @@ pub async fn commit(store: &SqliteStore, decisions: &[Decision]) {
     }
 }
 
-/// Drops in an invoice and pays it: one event.
+/// Inserts an invoice and pays it: one event.
 pub async fn pay(store: &SqliteStore, external_id: &str, order_id: &str) {
     let invoice = drop_in(store, external_id, order_id).await;
     let paid = decided(
@@ -149,7 +149,7 @@ pub async fn into_review(store: &SqliteStore, external_id: &str, order_id: &str)
     commit(store, &[decided(&invoice, Observation::Seen(other))]).await;
 }
 
-/// A command that goes on, with the lines of its stdout.
+/// A running command, with the lines of its stdout.
 pub struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -200,7 +200,7 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
     lines
 }
 
-/// The exit code, once the child has ended.
+/// The exit code, after the child has ended.
 pub fn ended(child: &mut Child) -> i32 {
     let step = Duration::from_millis(20);
     let mut waited = Duration::ZERO;
@@ -214,7 +214,7 @@ pub fn ended(child: &mut Child) -> i32 {
     }
 }
 
-/// Statements of a program that brings its own library, and what it prints.
+/// Runs statements in a program with its own SQLite library; returns its output.
 pub fn sql(database: &Path, statements: &str) -> String {
     let done = Command::new("sqlite3")
         .arg(database)

@@ -1,5 +1,6 @@
-//! The simulators as real clients of the providers meet them, by base URL alone: scripts in `tests/clients`
-//! use the packages of a Python on this machine. Where one is missing, its test says so and is skipped.
+//! The simulators with real clients of the providers, which only get another base URL: scripts in
+//! `tests/clients` use packages of a Python on this machine. If a package is missing, its test
+//! reports it and is skipped.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -35,7 +36,7 @@ async fn works(script: &str) {
     assert!(ended.status.success(), "{script}: {said}");
 }
 
-/// Says it also where the test passes: not by a macro that tests capture.
+/// Reports a skipped test even though it passes, so not by a macro whose output tests capture.
 fn skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: no {what} here");
 }

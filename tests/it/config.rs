@@ -1,4 +1,4 @@
-//! Configuration: what is accepted, what is refused and in which words, where keys come from.
+//! Configuration: accepted values, messages about refused ones, and where keys come from.
 
 mod generated;
 mod stores;
@@ -44,7 +44,7 @@ fn the_example_is_the_default() {
 }
 
 #[test]
-fn the_defaults_are_those_promised() {
+fn the_defaults_match_the_contract() {
     let config = builtin();
     assert_eq!(config.database.path, Path::new("payrecond.db"));
     let [account] = config.accounts.as_slice() else {
@@ -86,7 +86,7 @@ fn the_defaults_are_those_promised() {
     assert_eq!(config.server.listen, None);
 }
 
-/// One faulty text each, with what its message must contain: path, value, what is expected.
+/// One invalid text each, with the required parts of its message: path, value, expectation.
 #[rustfmt::skip] // one mistake, one line
 const MISTAKES: &[(&str, &[&str])] = &[
     ("[polling]\nage_facter = 0.2", &["polling.age_facter = 0.2", "did you mean age_factor?", "keys of polling: age_factor, "]),
@@ -174,7 +174,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_mistake_is_reported_with_path_value_and_what_is_expected() {
+fn every_mistake_is_reported_with_path_value_and_expectation() {
     for (text, parts) in MISTAKES {
         let message = refusal(text, &[]);
         println!("{message}");
@@ -249,7 +249,7 @@ fn every_key_of_the_example_is_read() {
 }
 
 #[test]
-fn settings_win_in_the_order_file_environment_flags() {
+fn flags_override_the_environment_and_that_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("p.toml");
     fs::write(
@@ -336,7 +336,7 @@ fn a_named_file_must_exist() {
 }
 
 #[test]
-fn borders_of_ranges_are_accepted() {
+fn limits_of_ranges_are_accepted() {
     for text in [
         "[polling]\nage_factor = 0\njitter = 0.5\nmin_interval = '1h'\nmax_interval = '10d'\nintake_interval = '1m'",
         "[polling]\nage_factor = 10\njitter = 0\nmin_interval = '100ms'\nmax_interval = '100ms'\nintake_interval = '50ms'\nchecks_after_expiry = []",
@@ -379,7 +379,7 @@ fn listen_is_an_address_or_a_socket() {
     );
 }
 
-/// A place for key files, and the account `shop-1` with its own.
+/// A directory for key files, and the account `shop-1` with its own.
 struct Keys {
     dir: tempfile::TempDir,
     config: Config,
@@ -448,7 +448,7 @@ fn a_key_is_found_at_the_first_of_three_places() {
 }
 
 #[test]
-fn a_key_that_no_header_takes_is_refused_without_being_shown() {
+fn a_key_invalid_in_a_header_is_refused_without_being_shown() {
     let keys = Keys::new();
     for bytes in [
         &b"canary\nline"[..],
@@ -485,7 +485,7 @@ fn a_key_that_no_header_takes_is_refused_without_being_shown() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Wherever a key is put, rightly or not, no text made of the configuration shows it.
+    /// Wherever a key is put, no text made from the configuration shows it.
     #[test]
     fn a_key_is_shown_nowhere(key in "[A-Za-z0-9]{20,60}") {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -520,7 +520,7 @@ proptest! {
     }
 
     #[test]
-    fn a_duration_written_is_read_back(ms in 0_u64..400 * 86_400_000) {
+    fn a_duration_round_trips(ms in 0_u64..400 * 86_400_000) {
         let length = Duration::from_millis(ms);
         prop_assert_eq!(duration::parse(&duration::format(length)), Some(length));
     }

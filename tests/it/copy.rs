@@ -38,7 +38,7 @@ const IDS: &str =
     "SELECT group_concat(event_id) FROM (SELECT event_id FROM outbox ORDER BY external_id)";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() {
+async fn events_lost_by_a_restore_are_recorded_again_with_the_same_ids() {
     let shop = Shop::open().await;
     let daemon = shop.start();
     let (one, two) = (shop.drop_in("ORD-1").await, shop.drop_in("ORD-2").await);
@@ -109,13 +109,13 @@ async fn what_a_restore_forgot_is_said_again_with_the_same_ids_in_a_new_epoch() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_is_none_is_refused_and_leaves_nothing_behind() {
+async fn an_invalid_copy_is_refused_and_leaves_nothing_behind() {
     let shop = Shop::open().await;
     let before = std::fs::read(shop.database()).unwrap();
     let rubbish = path(&shop, "rubbish.db");
     std::fs::write(
         &rubbish,
-        b"no database at all, but long enough to be looked at closely",
+        b"no database at all, but long enough to be checked completely",
     )
     .unwrap();
     let refused = payrecond(&shop, &["restore", &rubbish]);

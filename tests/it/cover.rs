@@ -1,4 +1,4 @@
-//! Requests that cover what is due: what always holds, and the optimum found by trying everything.
+//! Requests that cover due orders: invariants, and the optimum found by brute force.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ fn cost(requests: &[PlannedRequest<usize>], costs: &Costs) -> (u64, u64) {
     (cost, requests.len() as u64)
 }
 
-/// The keys that a request is for; a page must hold them, with the overlap it has room for.
+/// The keys that a request covers; a page must contain them, with as much overlap as fits.
 fn covered(request: &PlannedRequest<usize>, wanted: &[Wanted<usize>], reach: &Reach) -> Vec<usize> {
     match request {
         PlannedRequest::Fetch(keys) => {
@@ -93,7 +93,7 @@ fn check(wanted: &[Wanted<usize>], reach: &Reach, costs: &Costs) -> Plan<usize> 
     plan
 }
 
-/// The optimum over every choice of sets of orders for pages, the rest by single looks.
+/// The optimum over every choice of sets of orders for pages, with single requests for the rest.
 fn brute_force(wanted: &[Wanted<usize>], reach: &Reach, costs: &Costs) -> (u64, u64) {
     let single_allowed = reach.one || reach.batch_limit > 0;
     let on_list = |w: &&Wanted<usize>| w.place.is_some() && reach.page_limit > 0;
@@ -198,7 +198,7 @@ proptest! {
         if wanted.iter().all(|w| w.by != By::Page) {
             prop_assert!(requests <= (wanted.len() as u64).div_ceil(reach.batch_limit.into()));
         }
-        // Else many cheap pages could be the optimum: more requests than batches alone.
+        // Otherwise many cheap pages could be the optimum: more requests than batches alone.
         if costs.one_bytes <= costs.item_bytes {
             let (best, _) = brute_force(&wanted, &reach, &costs);
             prop_assert!(found <= best + costs.request, "{} > {} + {}", found, best, costs.request);
@@ -217,7 +217,7 @@ proptest! {
 }
 
 #[test]
-fn a_lone_order_is_looked_at_alone() {
+fn a_lone_order_is_requested_singly() {
     for place in [0, 3, 999_999] {
         let plan = plan_places(&[place], &WALLETPAY, &COSTS);
         assert_eq!(plan.requests, [PlannedRequest::Fetch(vec![0])]);
@@ -236,7 +236,7 @@ fn neighbours_share_a_page() {
 }
 
 #[test]
-fn of_equal_costs_the_fewer_requests_are_made() {
+fn at_equal_cost_the_fewest_requests_are_made() {
     let costs = Costs {
         request: 10,
         one_bytes: 5,
@@ -271,7 +271,7 @@ fn a_million_neighbours_take_a_hundred_pages() {
 }
 
 #[test]
-fn places_that_cannot_be_do_no_harm() {
+fn impossible_positions_do_no_harm() {
     let last = i64::MAX.unsigned_abs();
     let places = [u64::MAX, last + 1, last, last, last - 1, 7, 7, 7, 0];
     let free = Costs::default();
@@ -290,7 +290,7 @@ fn places_that_cannot_be_do_no_harm() {
 }
 
 #[test]
-fn details_are_read_from_a_page_however_dear() {
+fn an_order_only_on_pages_is_read_from_a_page_at_any_cost() {
     let mut wanted = [at(0, 500), at(1, 501)];
     wanted[0].by = By::Page;
     let plan = cover(&wanted, &WALLETPAY, &COSTS);
@@ -303,6 +303,6 @@ fn details_are_read_from_a_page_however_dear() {
 }
 
 #[test]
-fn nothing_wanted_asks_nothing() {
+fn nothing_wanted_plans_no_request() {
     assert!(plan_places(&[], &WALLETPAY, &COSTS).requests.is_empty());
 }

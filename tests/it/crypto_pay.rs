@@ -1,4 +1,4 @@
-//! Crypto Pay over a scripted transport: what each body, documented or met in the wild, comes to.
+//! Crypto Pay over a scripted transport: the result of each documented or captured body.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ mod lists;
 
 const NOW: UnixMillis = UnixMillis(1_771_430_000_000);
 
-/// Gives prepared answers in turn and remembers what was asked.
+/// Returns prepared answers in turn and records the requests.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Response>>,
@@ -38,7 +38,7 @@ struct Script {
 }
 
 impl Script {
-    /// What was called, with its parameters.
+    /// The methods called, with their parameters.
     fn calls(&self) -> Vec<(String, Value)> {
         let asked = self.asked.lock().unwrap();
         let call = |request: &Request| {
@@ -110,7 +110,7 @@ fn items(invoices: &[Value]) -> String {
     json!({"ok": true, "result": {"items": invoices}}).to_string()
 }
 
-/// An answer with one invoice, a paid one of 2 USDT but for these fields; null takes one away.
+/// An answer with one invoice: paid with 2 USDT, except for these fields; null removes one.
 fn invoice_with(changes: &Value) -> Value {
     let mut invoice = json!({
         "invoice_id": 7, "currency_type": "crypto", "asset": "USDT", "amount": "2", "status": "paid",
@@ -134,7 +134,7 @@ async fn told_with(changes: &Value) -> Result<ObservedOrder, ProviderError> {
 }
 
 #[tokio::test]
-async fn a_captured_open_invoice_is_read_whole() {
+async fn a_captured_open_invoice_is_parsed_completely() {
     let read = one(fixture!("getinvoices-active-2026"), "828733").await;
     assert_eq!(
         (read.state, read.provider_status.as_str()),
@@ -165,7 +165,7 @@ async fn a_captured_open_invoice_is_read_whole() {
 }
 
 #[tokio::test]
-async fn captured_payments_tell_fee_and_net() {
+async fn captured_payments_have_fee_and_net() {
     let read = one(fixture!("getinvoices-paid-2026"), "828733").await;
     assert_eq!(read.state, OrderState::Paid);
     assert_eq!(read.paid_at, UnixMillis::parse("2026-02-18T15:17:22.514Z"));
@@ -190,19 +190,19 @@ async fn a_price_in_rubles_is_paid_in_a_coin() {
     let read = one(fixture!("constructed-getinvoices-fiat-paid"), "77").await;
     assert_eq!(read.amount, Some(money("1990.00", "RUB")));
     let payment = read.payment.unwrap();
-    let told = [
+    let shown = [
         payment.value,
         payment.currency,
         payment.fee,
         payment.net,
         payment.exchange_rate,
     ];
-    let told = told.map(Option::unwrap);
-    assert_eq!(told, ["21.12", "USDT", "0.6336", "20.4864", "94.223484"]);
+    let shown = shown.map(Option::unwrap);
+    assert_eq!(shown, ["21.12", "USDT", "0.6336", "20.4864", "94.223484"]);
 }
 
 #[tokio::test]
-async fn each_state_is_read_and_what_is_left_out_is_not_found() {
+async fn each_state_is_parsed_and_missing_ids_are_not_found() {
     let body = fixture!("constructed-getinvoices-mixed");
     let ids = ["828737", "828736", "828735", "828734", "828733"];
     let fetched = fetch(body, &ids).await.unwrap();
@@ -218,14 +218,14 @@ async fn each_state_is_read_and_what_is_left_out_is_not_found() {
         ]
     );
     assert_eq!(seen(&fetched[1]).provider_status, "cancelled");
-    // A fee as a number, digit by digit.
+    // A fee as a number keeps every digit.
     let payment = seen(&fetched[2]).payment.clone().unwrap();
     assert_eq!(payment.fee.as_deref(), Some("0.06"));
     assert_eq!(payment.net.as_deref(), Some("1.94"));
 }
 
 #[tokio::test]
-async fn a_batch_is_asked_for_as_text_and_with_its_count() {
+async fn a_batch_is_requested_as_text_with_its_count() {
     let (provider, script) = provider(vec![(200, items(&[]))]);
     let ids: Vec<String> = (1..=1000).map(|id| id.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -237,7 +237,7 @@ async fn a_batch_is_asked_for_as_text_and_with_its_count() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_an_id_is_not_found_and_spoils_no_request() {
+async fn an_impossible_id_is_not_found_and_not_sent() {
     let (provider, script) = provider(vec![(200, items(&[invoice_with(&json!({}))]))]);
     let ids = ["abc", "7", "-5", "007", "12345678901234567890"];
     let fetched = fetch_from(&provider, &ids).await.unwrap();
@@ -252,7 +252,8 @@ async fn what_cannot_be_an_id_is_not_found_and_spoils_no_request() {
     assert_eq!(script.calls().len(), 1, "nothing to ask for");
 }
 
-/// A service that does not understand the ids tells of the newest invoices: that proves nothing of ours.
+/// A service that does not understand the ids returns the newest invoices, which proves nothing
+/// about ours.
 #[tokio::test]
 async fn an_answer_about_other_invoices_proves_nothing() {
     let other = items(&[invoice_with(&json!({"invoice_id": 8}))]);
@@ -276,7 +277,7 @@ async fn a_bare_array_and_an_id_as_text_are_read() {
 }
 
 #[tokio::test]
-async fn an_invoice_without_an_end_has_none() {
+async fn an_invoice_without_an_expiry_has_none() {
     let open = told_with(&json!({"status": "active"})).await.unwrap();
     assert_eq!(open.expires_at, None);
 }
@@ -284,9 +285,9 @@ async fn an_invoice_without_an_end_has_none() {
 #[tokio::test]
 async fn money_is_kept_digit_by_digit_and_coins_by_their_codes() {
     let fields = json!({"asset": "GRAM", "amount": "0.100000000000000005", "paid_asset": "TON"});
-    let told = told_with(&fields).await.unwrap();
-    assert_eq!(told.amount, Some(money("0.100000000000000005", "GRAM")));
-    assert_eq!(told.payment.unwrap().currency.as_deref(), Some("TON"));
+    let shown = told_with(&fields).await.unwrap();
+    assert_eq!(shown.amount, Some(money("0.100000000000000005", "GRAM")));
+    assert_eq!(shown.payment.unwrap().currency.as_deref(), Some("TON"));
 }
 
 #[tokio::test]
@@ -310,7 +311,7 @@ async fn a_fee_in_another_coin_is_left_out() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_is_an_unusable_answer() {
+async fn an_invalid_invoice_is_an_unusable_answer() {
     for (fields, names) in [
         (json!({"invoice_id": 7.5}), "id"),
         (json!({"status": 5}), "status"),
@@ -357,7 +358,7 @@ async fn each_failure_has_its_kind() {
             "{\"ok\":false,\"error\":{\"code\":405,\"name\":\"METHOD_NOT_FOUND\"}}",
             "refused",
         ),
-        // The code stands for a status that says nothing.
+        // The error's code is used if the HTTP status is a success.
         (200, fixture!("error-401"), "key_refused"),
         (200, fixture!("error-500-negative-count"), "unavailable"),
         (
@@ -375,7 +376,7 @@ async fn each_failure_has_its_kind() {
 }
 
 #[tokio::test]
-async fn the_providers_words_are_told_without_the_token() {
+async fn the_providers_message_is_reported_without_the_token() {
     let body = json!({"ok": false, "error": {"code": 400, "name": "AAsecret-token\nis bad"}});
     let error = fetch_from(&answering(400, &body.to_string()), &["7"])
         .await
@@ -384,7 +385,7 @@ async fn the_providers_words_are_told_without_the_token() {
 }
 
 #[tokio::test]
-async fn the_harmless_request_tells_whether_the_token_is_accepted() {
+async fn the_probe_checks_the_token() {
     let (provider, script) = provider(vec![
         (200, fixture!("getme").into()),
         (401, fixture!("error-401").into()),
@@ -395,7 +396,7 @@ async fn the_harmless_request_tells_whether_the_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn what_is_paid_on_the_test_network_is_a_test_payment() {
+async fn a_payment_on_the_test_network_is_a_test_payment() {
     let script = Arc::new(Script::default());
     let answer = Response::whole(200, fixture!("getinvoices-paid-2026"));
     script.answers.lock().unwrap().push_back(answer);
@@ -405,9 +406,9 @@ async fn what_is_paid_on_the_test_network_is_a_test_payment() {
     assert!(seen(&fetched[0]).money.is_test);
 }
 
-/// Every other success of the API has the same envelope.
+/// All other successful answers of the API have the same envelope.
 #[tokio::test]
-async fn all_captured_successes_are_read_as_such() {
+async fn all_captured_successes_are_parsed_as_such() {
     for body in [
         fixture!("deleteinvoice"),
         fixture!("getbalance"),

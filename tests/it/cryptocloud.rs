@@ -1,4 +1,4 @@
-//! CryptoCloud over a scripted transport: what each body, documented or met in the wild, comes to.
+//! CryptoCloud over a scripted transport: the result of each documented or captured body.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -33,11 +33,11 @@ mod creations;
 mod daemon;
 mod lists;
 
-/// 2026-01-01T18:00:00Z, within the life of the samples' invoices.
+/// 2026-01-01T18:00:00Z, before the expiry of the samples' invoices.
 const NOW: UnixMillis = UnixMillis(1_767_290_400_000);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Gives prepared answers in turn and remembers what was asked.
+/// Returns prepared answers in turn and records the requests.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Response>>,
@@ -46,7 +46,7 @@ struct Script {
 }
 
 impl Script {
-    /// The bodies asked with, as JSON.
+    /// The request bodies, as JSON.
     fn bodies(&self) -> Vec<Value> {
         let asked = self.asked.lock().unwrap();
         let body = |request: &Request| request.body.clone().unwrap();
@@ -102,7 +102,8 @@ fn seen(fetched: &FetchedOrder) -> &ObservedOrder {
     }
 }
 
-/// The invoice that an answer with these fields tells of, over those of a paid one for 100 dollars.
+/// The observed invoice from an answer with these fields, added to those of a paid invoice for 100
+/// dollars.
 async fn told_with(changes: Value) -> Result<ObservedOrder, ProviderError> {
     let mut invoice = json!({
         "uuid": "INV-89UX09KC", "status": "paid", "order_id": "ORD-1",
@@ -131,7 +132,7 @@ fn kind<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> &'static str {
 }
 
 #[tokio::test]
-async fn every_state_of_the_sample_is_told_in_the_words_of_all() {
+async fn every_state_of_the_sample_is_mapped() {
     let letters = ["A", "B", "C", "D", "E", "F", "G"];
     let ids = letters.map(|letter| format!("INV-89UX09K{letter}"));
     let ids = ids.each_ref().map(String::as_str);
@@ -153,10 +154,10 @@ async fn every_state_of_the_sample_is_told_in_the_words_of_all() {
     );
     let words = fetched.iter().map(|one| seen(one).provider_status.as_str());
     let words: Vec<&str> = words.collect();
-    let told = [
+    let shown = [
         "created", "partial", "paid", "overpaid", "canceled", "paid", "aml_hold",
     ];
-    assert_eq!(words, told);
+    assert_eq!(words, shown);
     let received = fetched.iter().map(|one| {
         let received = seen(one).money.sums.received.as_ref();
         received.map(|sum| sum.value.as_str())
@@ -175,7 +176,7 @@ async fn every_state_of_the_sample_is_told_in_the_words_of_all() {
 }
 
 #[tokio::test]
-async fn a_payment_is_told_gross_and_net_in_the_coin_and_received_net_in_the_invoices_currency() {
+async fn a_payment_is_gross_and_net_in_its_coin_and_received_in_the_invoices_currency() {
     let paid = told_with(json!({"fee": 0})).await.unwrap();
     let payment = paid.payment.unwrap();
     assert_eq!(payment.net.as_deref(), Some("0.032687"));
@@ -193,7 +194,7 @@ async fn a_payment_is_told_gross_and_net_in_the_coin_and_received_net_in_the_inv
 }
 
 #[tokio::test]
-async fn figures_are_read_digit_by_digit() {
+async fn amounts_keep_every_digit() {
     let body = r#"{"status":"success","result":[{"uuid":"INV-89UX09KC","status":"paid",
         "amount_usd":0.1000000000000000055511151231257827,
         "amount_in_fiat":0.1000000000000000055511151231257827,"fiat_currency":"USD",
@@ -223,16 +224,16 @@ async fn nothing_credited_is_no_payment() {
 }
 
 #[tokio::test]
-async fn the_sum_asked_for_is_told_in_its_currency_or_not_at_all() {
+async fn the_requested_amount_has_its_currency_or_is_left_out() {
     let amount = async |changes| told_with(changes).await.unwrap().amount;
     let rubles = json!({"fiat_currency": "RUB", "amount_in_fiat": 7900.5});
-    let told = amount(rubles.clone()).await.unwrap();
+    let shown = amount(rubles.clone()).await.unwrap();
     assert_eq!(
-        (told.value.as_str(), told.currency.as_str()),
+        (shown.value.as_str(), shown.currency.as_str()),
         ("7900.5", "RUB")
     );
     let order = told_with(rubles).await.unwrap();
-    assert_eq!(order.money.sums.received, None, "told in dollars alone");
+    assert_eq!(order.money.sums.received, None, "reported only in dollars");
     // The documented batch names no currency.
     let same = json!({"fiat_currency": null});
     assert_eq!(amount(same).await, Some(dollars("100.0")));
@@ -240,7 +241,7 @@ async fn the_sum_asked_for_is_told_in_its_currency_or_not_at_all() {
     assert_eq!(amount(other).await, None);
     let neither = json!({"fiat_currency": null, "amount_in_fiat": null});
     assert_eq!(amount(neither).await, None);
-    // The documented notification writes zero for what it does not tell.
+    // The documented notification has zero for unknown sums.
     let zero = json!({"amount_in_fiat": 0.0});
     assert_eq!(amount(zero).await, Some(dollars("100.0")));
     for bad in [json!("1,00"), json!(-1), json!({}), json!("")] {
@@ -250,7 +251,7 @@ async fn the_sum_asked_for_is_told_in_its_currency_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn canceled_is_an_expiry_from_the_end_of_its_time_on_by_the_providers_clock() {
+async fn canceled_means_expired_once_the_providers_clock_passes_the_expiry() {
     let state = async |ours: UnixMillis, difference, changes: Value| {
         let mut invoice = json!({
             "uuid": "INV-1", "status": "canceled", "expiry_date": "2026-01-02 12:00:00",
@@ -282,7 +283,7 @@ async fn canceled_is_an_expiry_from_the_end_of_its_time_on_by_the_providers_cloc
     assert_eq!(state(end, behind, none).await, OrderState::Cancelled);
     let without = json!({"expiry_date": null});
     assert_eq!(state(early, None, without).await, OrderState::Expired);
-    // The list tells when it ended.
+    // The list has the time at which it ended.
     let finished = json!({"date_finished": "2026-01-01 12:30:00"});
     let late = end.plus(HOUR * 48);
     assert_eq!(state(late, None, finished).await, OrderState::Cancelled);
@@ -335,9 +336,9 @@ async fn the_documented_answers_are_read() {
         (fixture!("postback-doc-2024"), false),
         (fixture!("postback-fixture-go"), true),
     ] {
-        let told: Value = serde_json::from_str(body).unwrap();
-        let body = json!({"status": "success", "result": [told["invoice_info"]]}).to_string();
-        let id = told["invoice_info"]["uuid"].as_str().unwrap();
+        let shown: Value = serde_json::from_str(body).unwrap();
+        let body = json!({"status": "success", "result": [shown["invoice_info"]]}).to_string();
+        let id = shown["invoice_info"]["uuid"].as_str().unwrap();
         let order = seen(&fetch(&body, &[id]).await.unwrap()[0]).clone();
         assert_eq!(order.state, OrderState::Paid);
         assert_eq!(order.money.is_test, is_test);
@@ -350,7 +351,7 @@ async fn the_documented_answers_are_read() {
 }
 
 #[tokio::test]
-async fn what_is_no_invoice_spoils_the_answer() {
+async fn an_invalid_invoice_makes_the_answer_unusable() {
     for item in [
         json!({"status": "paid"}),
         json!({"uuid": "INV-1"}),
@@ -366,13 +367,13 @@ async fn what_is_no_invoice_spoils_the_answer() {
     let twice = json!({"uuid": "INV-1", "status": "paid"});
     let body = json!({"status": "success", "result": [twice, twice]}).to_string();
     assert_eq!(kind(&fetch(&body, &["INV-1"]).await), "malformed");
-    // A bot that reads an object here always fails; so does the reader, if one comes.
+    // A bot that expects an object here always fails; payrecond accepts one, should it ever come.
     let object = json!({"status": "success", "result": {"uuid": "INV-1"}}).to_string();
     assert_eq!(kind(&fetch(&object, &["INV-1"]).await), "malformed");
 }
 
 #[tokio::test]
-async fn errors_are_told_apart_by_status_and_by_both_forms_of_body() {
+async fn errors_are_distinguished_by_status_and_both_forms_of_body() {
     let key = fixture!("error-401-doc");
     let detail = r#"{"detail":"Invalid token."}"#;
     let fields = fixture!("create-error-400-missing");
@@ -410,7 +411,7 @@ async fn errors_are_told_apart_by_status_and_by_both_forms_of_body() {
 }
 
 #[tokio::test]
-async fn the_probe_asks_for_the_balances_and_takes_any_result() {
+async fn the_probe_requests_the_balances_and_accepts_any_result() {
     for result in [json!([]), json!({"all": 0}), json!([{"balance_crypto": 1}])] {
         let body = json!({"status": "success", "result": result}).to_string();
         let (provider, script) = provider(vec![(200, body)]);
@@ -420,7 +421,7 @@ async fn the_probe_asks_for_the_balances_and_takes_any_result() {
 }
 
 #[tokio::test]
-async fn the_key_is_struck_out_of_the_services_words() {
+async fn the_key_is_removed_from_the_services_message() {
     let body = r#"{"status":"error","result":{"x":"bad project-key-0123456789!"}}"#;
     let error = answering(400, body).probe().await.unwrap_err().to_string();
     assert!(!error.contains("project-key"), "{error}");
@@ -430,8 +431,8 @@ async fn the_key_is_struck_out_of_the_services_words() {
 }
 
 #[tokio::test]
-async fn a_link_is_complete_whatever_is_told() {
-    for (told, link) in [
+async fn a_link_always_has_a_scheme() {
+    for (shown, link) in [
         (
             "pay.trybit.com/ABCD1234",
             Some("https://pay.trybit.com/ABCD1234"),
@@ -444,9 +445,9 @@ async fn a_link_is_complete_whatever_is_told() {
         ("pay.trybit.com/ x", None),
         ("", None),
     ] {
-        let order = told_with(json!({ "link": told })).await.unwrap();
-        assert_eq!(order.pay_link.as_deref(), link, "{told}");
-        let order = told_with(json!({ "pay_url": told })).await.unwrap();
-        assert_eq!(order.pay_link.as_deref(), link, "{told}");
+        let order = told_with(json!({ "link": shown })).await.unwrap();
+        assert_eq!(order.pay_link.as_deref(), link, "{shown}");
+        let order = told_with(json!({ "pay_url": shown })).await.unwrap();
+        assert_eq!(order.pay_link.as_deref(), link, "{shown}");
     }
 }

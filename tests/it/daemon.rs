@@ -1,4 +1,4 @@
-//! From an invoice dropped into SQLite to one event in the outbox and on stdout.
+//! From an invoice inserted into SQLite to one event in the outbox and on stdout.
 
 use payrecond::config::Config;
 use payrecond::daemon;
@@ -62,10 +62,10 @@ async fn a_requested_invoice_gets_its_order_and_its_links() {
     );
 }
 
-/// The sandbox is away for longer than the orders live. Whatever the clock says meanwhile, nothing
-/// is said about an order before the provider was asked.
+/// The sandbox is unreachable until after the orders' expiry. Whatever the clock shows meanwhile,
+/// nothing is recorded about an order before the provider was polled.
 #[tokio::test]
-async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is_said() {
+async fn after_an_outage_every_overdue_invoice_is_polled_before_any_event() {
     let shop = Shop::as_shipped().await;
     let ids: Vec<String> = {
         let mut ids = Vec::new();
@@ -79,7 +79,7 @@ async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is
         "SELECT min(polls) > 0 OR (SELECT list_read_to FROM accounts) >= 20 FROM invoices";
     shop.until(all_looked_at, "1").await;
     shop.answer_nothing();
-    // While nobody can be asked, some are paid, some end; every order's time is over.
+    // During the outage, some orders are paid, some end; all of them expire.
     for (n, id) in ids.iter().enumerate() {
         match n % 2 {
             0 => drop(shop.world.pay(id, &SimulatedPayment::default()).unwrap()),
@@ -105,7 +105,7 @@ async fn after_an_outage_every_overdue_invoice_is_asked_about_before_anything_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_right_after_the_start_is_a_good_end() {
+async fn a_stop_right_after_the_start_is_clean() {
     let shop = Shop::open().await;
     for _ in 0..20 {
         shop.start().stop().await;
@@ -120,6 +120,6 @@ async fn a_missing_directory_is_reported_with_the_command_that_creates_it() {
     let config = Config::parse(&config, &environment()).unwrap();
     let ended = daemon::run_once(config, &environment(), tokio::io::sink()).await;
     let why = ended.unwrap_err().to_string();
-    let told = "the directory of database.path does not exist; create it with `mkdir -p";
-    assert!(why.contains(told), "{why}");
+    let shown = "the directory of database.path does not exist; create it with `mkdir -p";
+    assert!(why.contains(shown), "{why}");
 }

@@ -1,5 +1,5 @@
-//! Decisions: the state table cell by cell, then the laws over random histories. What is about sums and
-//! transactions stands in `money`.
+//! Decisions: the state table cell by cell, then the laws over random histories. Sums and
+//! transactions are in `money`.
 
 mod money;
 
@@ -20,17 +20,17 @@ use Status as S;
 
 const LOOK_AT: UnixMillis = UnixMillis(INSERTED.0 + 60_000);
 
-/// A row as it stands after the provider has said what its status tells.
+/// A row after the provider has reported what its status implies.
 fn settled(status: Status) -> Invoice {
     let mut row = invoice(status);
-    let told = match status {
+    let shown = match status {
         S::Requested | S::Rejected => None,
         S::Pending | S::Review => Some(O::Open),
         S::Paid => Some(O::Paid),
         S::Expired => Some(O::Expired),
         S::Cancelled => Some(O::Cancelled),
     };
-    row.facts.provider_status = told.map(|state| word(state).to_owned());
+    row.facts.provider_status = shown.map(|state| word(state).to_owned());
     match status {
         S::Paid => row.facts.paid_at = observed(O::Paid).paid_at,
         S::Expired | S::Cancelled => row.facts.ended_at = Some(INSERTED),
@@ -83,7 +83,7 @@ fn tells_no_move(event_type: EventType) -> bool {
     }
 }
 
-/// What must hold of every decision, whatever it is.
+/// What must hold for every decision.
 fn is_sound(before: &Invoice, after: &Decision) -> Result<(), TestCaseError> {
     let row = &after.row;
     prop_assert_eq!(after.based_on_version, before.version);
@@ -124,7 +124,7 @@ fn is_sound(before: &Invoice, after: &Decision) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Asserts where a decision led; `said` with `Some` also means one version more.
+/// Asserts the outcome of a decision; `said` with `Some` also means a version higher by one.
 #[track_caller]
 fn led_to(
     before: &Invoice,
@@ -145,7 +145,7 @@ const AMOUNT: Option<&str> = Some(reason::AMOUNT_MISMATCH);
 const PARTLY: Option<&str> = Some(reason::PARTIALLY_PAID);
 const HELD: Option<&str> = Some(reason::AUTHORIZED);
 
-/// Status, state of the order; the status it leads to, why, what is said, and the provider's word
+/// Status, state of the order; the resulting status, its reason, the event, and the status text
 /// that is kept.
 type Cell = (
     Status,
@@ -240,10 +240,10 @@ fn every_cell_of_the_state_table_holds() {
     assert!(cells.next().is_none());
 }
 
-/// CryptoCloud has one word for both ends: which one was meant is seen only before the order's time is
-/// over.
+/// CryptoCloud has one status for both ends; they can be distinguished only before the order's
+/// expiry.
 #[test]
-fn an_end_in_the_same_word_as_before_is_no_contradiction() {
+fn an_end_with_the_same_status_as_before_is_no_contradiction() {
     let said = |state| ObservedOrder {
         provider_status: "canceled".into(),
         ..observed(state)
@@ -256,7 +256,7 @@ fn an_end_in_the_same_word_as_before_is_no_contradiction() {
 }
 
 #[test]
-fn what_the_order_tells_is_stored_with_every_move() {
+fn the_orders_facts_are_stored_with_every_transition() {
     for (status, state) in [
         (S::Pending, O::Paid),
         (S::Pending, O::Expired),
@@ -279,7 +279,7 @@ fn what_the_order_tells_is_stored_with_every_move() {
 }
 
 #[test]
-fn what_a_sighting_leaves_out_stays_as_it_was() {
+fn values_missing_from_an_observation_are_kept() {
     let full = see(&settled(S::Pending), &observed(O::Open)).row;
     let bare = ObservedOrder {
         number: None,
@@ -293,7 +293,7 @@ fn what_a_sighting_leaves_out_stays_as_it_was() {
 }
 
 #[test]
-fn an_order_that_is_no_longer_missing_goes_its_way() {
+fn an_order_that_is_found_again_leaves_review() {
     for (state, to, said) in [
         (O::Open, S::Pending, EventType::Pending),
         (O::Paid, S::Paid, EventType::Paid),
@@ -322,7 +322,7 @@ fn an_order_that_is_no_longer_missing_goes_its_way() {
 }
 
 #[test]
-fn in_review_only_money_is_told_and_once() {
+fn in_review_only_money_is_recorded_and_once() {
     for why in [
         reason::AMOUNT_MISMATCH,
         reason::EXTERNAL_ID_MISMATCH,
@@ -333,36 +333,37 @@ fn in_review_only_money_is_told_and_once() {
             let after = see(&before, &observed(state));
             led_to(&before, &after, S::Review, Some(why), None);
         }
-        let told = see(&before, &observed(O::Paid));
+        let shown = see(&before, &observed(O::Paid));
         led_to(
             &before,
-            &told,
+            &shown,
             S::Review,
             Some(why),
             Some(EventType::Review),
         );
-        let facts = &told.event.as_ref().unwrap().facts;
+        let facts = &shown.event.as_ref().unwrap().facts;
         assert_eq!(facts.provider_status.as_deref(), Some("PAID"));
         assert_eq!(facts.paid_at, observed(O::Paid).paid_at);
 
-        // A provider that wavers brings neither a second event nor the money's word to go.
-        let wavered = see(&told.row, &observed(O::Open));
-        led_to(&told.row, &wavered, S::Review, Some(why), None);
+        // A provider that contradicts itself causes no second event and does not remove the status
+        // text of PAID.
+        let wavered = see(&shown.row, &observed(O::Open));
+        led_to(&shown.row, &wavered, S::Review, Some(why), None);
         assert_eq!(wavered.row.facts.provider_status.as_deref(), Some("PAID"));
         let again = see(&wavered.row, &observed(O::Paid));
         led_to(&wavered.row, &again, S::Review, Some(why), None);
-        // Nor does another of the provider's words for the same.
+        // Nor does another of the provider's names for the same state.
         let settled_word = ObservedOrder {
             provider_status: "SETTLED".into(),
             ..observed(O::Paid)
         };
-        let again = see(&told.row, &settled_word);
-        led_to(&told.row, &again, S::Review, Some(why), None);
+        let again = see(&shown.row, &settled_word);
+        led_to(&shown.row, &again, S::Review, Some(why), None);
     }
 }
 
 #[test]
-fn a_mismatch_is_for_a_person_to_judge() {
+fn a_mismatch_goes_to_review() {
     let wrong_id = |state| ObservedOrder {
         external_id: Some("ORD-2".into()),
         ..observed(state)
@@ -396,12 +397,12 @@ fn a_mismatch_is_for_a_person_to_judge() {
                     after.row.facts.provider_status.as_deref(),
                     Some(word(state))
                 );
-                // The person knows now: said again, it is no observation.
+                // The person knows now, so a repeated report changes nothing.
                 let again = see(&after.row, &seen(state));
                 led_to(&after.row, &again, S::Review, Some(why), None);
             }
         }
-        // What was said as paid stays said, the audit tells the difference.
+        // A recorded payment stays recorded; the audit reports the difference.
         let before = settled(S::Paid);
         led_to(&before, &see(&before, &seen(O::Paid)), S::Paid, None, None);
         let before = settled(S::Rejected);
@@ -416,10 +417,10 @@ fn a_mismatch_is_for_a_person_to_judge() {
 }
 
 #[test]
-fn amounts_are_compared_by_value_and_ton_is_gram_where_the_provider_says_so() {
+fn amounts_are_compared_by_value_and_ton_equals_gram_where_the_provider_says_so() {
     let mut before = settled(S::Pending);
     before.facts.amount = Some(money("0.1", "TON"));
-    let told = |value, currency| ObservedOrder {
+    let shown = |value, currency| ObservedOrder {
         amount: Some(money(value, currency)),
         ..observed(O::Paid)
     };
@@ -429,12 +430,12 @@ fn amounts_are_compared_by_value_and_ton_is_gram_where_the_provider_says_so() {
     };
     let hear =
         |rules, observed| decide_by(rules, &before, "walletpay", Observation::Seen(observed));
-    let after = hear(&at_walletpay, told("0.100000000", "GRAM"));
+    let after = hear(&at_walletpay, shown("0.100000000", "GRAM"));
     led_to(&before, &after, S::Paid, None, Some(EventType::Paid));
     assert_eq!(after.row.facts.amount, Some(money("0.1", "TON")));
-    let after = hear(&at_walletpay, told("0.1000000000000000001", "GRAM"));
+    let after = hear(&at_walletpay, shown("0.1000000000000000001", "GRAM"));
     led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
-    let elsewhere = hear(&Rules::default(), told("0.1", "GRAM"));
+    let elsewhere = hear(&Rules::default(), shown("0.1", "GRAM"));
     led_to(
         &before,
         &elsewhere,
@@ -456,7 +457,7 @@ fn amounts_are_compared_by_value_and_ton_is_gram_where_the_provider_says_so() {
 }
 
 #[test]
-fn an_answer_about_another_order_says_nothing() {
+fn an_answer_about_another_order_changes_nothing() {
     for status in Status::ALL {
         let mut before = settled(status);
         before.facts.order_id = Some("1".into());
@@ -467,7 +468,7 @@ fn an_answer_about_another_order_says_nothing() {
 }
 
 #[test]
-fn amounts_learned_after_paid_are_told_once() {
+fn amounts_learned_after_paid_are_recorded_once() {
     let before = settled(S::Paid);
     let detailed = ObservedOrder {
         payment: Some(payment()),
@@ -478,7 +479,7 @@ fn amounts_learned_after_paid_are_told_once() {
     assert_eq!(after.row.facts.payment, payment());
     assert!(!after.event.as_ref().unwrap().late);
 
-    // Neither silence, nor emptiness, nor another spelling is observation; nothing told is lost.
+    // A missing value, an empty one, or another spelling is no change; nothing reported is lost.
     for payment_now in [
         None,
         Some(Payment::default()),
@@ -505,7 +506,7 @@ fn amounts_learned_after_paid_are_told_once() {
 }
 
 #[test]
-fn amounts_of_a_payment_that_a_person_let_pass_are_told_too() {
+fn amounts_of_a_payment_accepted_by_a_person_are_recorded_too() {
     let wrong_sum = ObservedOrder {
         amount: Some(money("1.01", "USD")),
         payment: Some(payment()),
@@ -536,7 +537,7 @@ fn only_a_paid_order_has_payment_facts() {
 }
 
 #[test]
-fn a_remark_goes_when_the_provider_speaks_plainly_again() {
+fn a_remark_is_cleared_by_a_normal_answer() {
     for (status, odd, plain) in [
         (S::Pending, O::Unknown, O::Open),
         (S::Expired, O::Open, O::Expired),
@@ -555,7 +556,7 @@ fn a_remark_goes_when_the_provider_speaks_plainly_again() {
 }
 
 #[test]
-fn created_makes_requested_pending_and_nothing_else() {
+fn created_changes_only_requested_to_pending() {
     for status in Status::ALL {
         for state in OrderState::ALL {
             let before = settled(status);
@@ -570,7 +571,7 @@ fn created_makes_requested_pending_and_nothing_else() {
             }
         }
     }
-    // A paid order found by creating it again: pending is said, then paid.
+    // An order found paid when it is created again: pending is recorded, then paid.
     let created = hear(
         &settled(S::Requested),
         Observation::Created(observed(O::Paid)),
@@ -581,7 +582,7 @@ fn created_makes_requested_pending_and_nothing_else() {
 }
 
 #[test]
-fn an_order_with_our_id_and_another_sum_is_a_conflict() {
+fn an_order_with_our_id_and_another_amount_is_a_conflict() {
     let before = settled(S::Requested);
     let wrong_sum = ObservedOrder {
         amount: Some(money("1.01", "USD")),
@@ -604,7 +605,7 @@ fn an_order_with_our_id_and_another_sum_is_a_conflict() {
 }
 
 #[test]
-fn an_ended_creation_ends_requested_and_nothing_else() {
+fn an_ended_creation_changes_only_requested() {
     let observed_at = LOOK_AT;
     let refused = Observation::CreationRefused {
         observed_at,
@@ -643,7 +644,7 @@ fn an_ended_creation_ends_requested_and_nothing_else() {
 }
 
 #[test]
-fn not_found_counts_for_pending_alone_and_only_when_believed() {
+fn not_found_counts_only_for_pending_and_after_the_grace() {
     let not_found = |at, counts| Observation::NotFound {
         observed_at: UnixMillis(at),
         counts,
@@ -680,7 +681,7 @@ fn not_found_counts_for_pending_alone_and_only_when_believed() {
             why,
             Some(EventType::Review),
         );
-        // Any observed ends the row of such answers, also one that says nothing else.
+        // Any observation ends a series of such answers, even one without further information.
         for state in OrderState::ALL {
             let seen = see(&doubted.row, &observed(state));
             assert_eq!(seen.row.facts.not_found_since, None);
@@ -689,7 +690,7 @@ fn not_found_counts_for_pending_alone_and_only_when_believed() {
 }
 
 #[test]
-fn a_person_decides_in_review_and_nowhere_else() {
+fn a_person_decides_only_in_review() {
     for (verdict, to, said) in [
         (Verdict::Paid, S::Paid, EventType::Paid),
         (Verdict::Expired, S::Expired, EventType::Expired),
@@ -711,7 +712,7 @@ fn a_person_decides_in_review_and_nowhere_else() {
 }
 
 #[test]
-fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
+fn a_persons_decision_stands_until_unknown_money_arrives() {
     let wrong_sum = |state| ObservedOrder {
         amount: Some(money("1.01", "USD")),
         ..observed(state)
@@ -731,9 +732,9 @@ fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
         let after = see(&before, &wrong_sum(O::Paid));
         led_to(&before, &after, S::Review, AMOUNT, Some(EventType::Review));
 
-        // They had seen the money, and decided otherwise.
-        let told = see(&settled(S::Review), &observed(O::Paid)).row;
-        let before = hear(&told, resolution(verdict)).row;
+        // The person had seen the money and decided otherwise.
+        let shown = see(&settled(S::Review), &observed(O::Paid)).row;
+        let before = hear(&shown, resolution(verdict)).row;
         for seen in [observed(O::Open), observed(O::Paid), wrong_sum(O::Paid)] {
             let after = see(&before, &seen);
             led_to(&before, &after, status, Some(reason::RESOLVED), None);
@@ -742,7 +743,7 @@ fn a_persons_decision_stands_until_there_is_money_they_did_not_know_of() {
 }
 
 #[test]
-fn late_means_after_we_had_said_the_end() {
+fn late_means_after_the_end_was_recorded() {
     let expired = see(&settled(S::Pending), &observed(O::Expired)).row;
     assert_eq!(expired.facts.ended_at, Some(LOOK_AT));
     let wrong_sum = ObservedOrder {
@@ -753,7 +754,7 @@ fn late_means_after_we_had_said_the_end() {
     let after = hear(&review, resolution(Verdict::Paid));
     assert!(after.event.unwrap().late);
 
-    // The provider's own times do not make it late: nobody was told of an end.
+    // The provider's own times do not make it late: no end was recorded.
     let mut overdue = settled(S::Pending);
     overdue.facts.expires_at = Some(UnixMillis(1));
     let after = see(&overdue, &observed(O::Paid));
@@ -796,10 +797,10 @@ fn any_observed_order() -> impl Strategy<Value = ObservedOrder> {
         (told_sums, any::<bool>()),
     )
         .prop_map(
-            |(state, amount, external_id, order_id, payment, told)| ObservedOrder {
+            |(state, amount, external_id, order_id, payment, shown)| ObservedOrder {
                 money: ObservedMoney {
-                    sums: sums(told.0.0, told.0.1),
-                    is_test: told.1,
+                    sums: sums(shown.0.0, shown.0.1),
+                    is_test: shown.1,
                     transactions: Vec::new(),
                 },
                 amount,
@@ -826,7 +827,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
     ]
 }
 
-/// Whether the observation alone can carry an event of this kind: law 1, told without `decide`.
+/// Whether the observation alone can cause an event of this kind: law 1, checked without `decide`.
 fn says_so(observation: &Observation, said: EventType, status: Status) -> bool {
     let (state, sums) = match observation {
         Observation::Seen(observed) => (observed.state, &observed.money.sums),
@@ -879,7 +880,8 @@ proptest! {
                 said.push(event.clone());
             }
             let again = hear(&after.row, observation.clone());
-            // Created, then seen again: the one repetition that may tell more, as pending comes first.
+            // Created, then observed again: the only repetition that may change something, as
+            // pending comes first.
             if row.facts.status != S::Requested {
                 prop_assert_eq!(again.event, None, "the same observation twice");
                 prop_assert!(!again.facts_changed);

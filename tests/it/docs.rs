@@ -1,8 +1,9 @@
-//! The documentation keeps its word: every page's commands and snippets run, its tables are the
-//! program's, its links lead somewhere, here and in the package. CONTRIBUTING.md explains the marks.
+//! The documentation is tested: each page's commands and snippets run, its tables match the
+//! program, and its links are valid, in the repo and in the package. CONTRIBUTING.md explains the
+//! marks.
 
 mod links;
-mod page;
+pub mod page;
 mod scene;
 mod tables;
 
@@ -14,9 +15,9 @@ use crate::shop::{ask, environment};
 use crate::until::eventually;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_payrecond");
-/// A reader decides within minutes: more belongs into docs/.
+/// Longer text belongs in docs/.
 const README_LINES: usize = 250;
-/// Shows the commands of README.md, which run there; tests/it/translation.rs compares the two.
+/// Has the commands of README.md, which run there; tests/it/translation.rs compares the two.
 const TRANSLATION: &str = "README.ru.md";
 
 #[test]
@@ -26,7 +27,7 @@ fn the_readme_is_short() {
 }
 
 #[test]
-fn every_block_of_commands_runs_or_says_why_not() {
+fn every_block_of_commands_runs_or_has_a_reason() {
     let mut silent = Vec::new();
     for page in pages() {
         for block in page.blocks() {
@@ -59,7 +60,7 @@ fn every_script_that_a_page_shows_is_the_file_that_it_names() {
 }
 
 #[test]
-fn every_configuration_that_a_page_shows_is_taken() {
+fn every_configuration_on_a_page_is_valid() {
     for page in pages() {
         for block in page.blocks() {
             let place = format!("{}:{}", page.path, block.line);
@@ -79,7 +80,7 @@ fn every_configuration_that_a_page_shows_is_taken() {
 }
 
 #[test]
-fn every_command_line_of_a_page_is_understood() {
+fn every_command_line_of_a_page_is_valid() {
     let mut seen = 0;
     for page in pages() {
         for line in page.command_lines() {
@@ -99,7 +100,7 @@ fn every_command_line_of_a_page_is_understood() {
     assert!(seen > 40, "{seen} command lines found");
 }
 
-/// The shell reads the quotes; help is shown only for arguments that are understood so far.
+/// The shell parses the quotes; help is shown only if the arguments before it are valid.
 fn assert_understood(page: &str, arguments: &str) {
     let script = format!("\"$0\" {arguments} --help");
     let output = std::process::Command::new("sh")
@@ -134,7 +135,7 @@ async fn every_page_runs_from_its_top_to_its_end() {
     assert!(seen >= 8, "{seen} pages found");
 }
 
-/// Runs a page from its top to its end, in its scene.
+/// Runs a page from top to bottom in its scene.
 async fn play(path: &str) -> Scene {
     let page = Page::read(path);
     let mut scene = Scene::open(page.scene()).await;

@@ -1,4 +1,4 @@
-//! Events: the JSON that other programs read, to the letter, and ids that stay for ever.
+//! Events: the exact JSON that other programs read, and ids that never change.
 
 use payrecond::domain::event::{Event, EventType, subject};
 use payrecond::domain::invoice::Invoice;
@@ -37,7 +37,7 @@ fn paid_payload(row: &Invoice) -> String {
 }
 
 #[test]
-fn the_contracts_example_is_written_to_the_letter() {
+fn the_contracts_example_is_reproduced_exactly() {
     let expected = concat!(
         r#"{"specversion":"1.0","id":"f85f09a0-3414-5fa4-b8f9-3b20afea4d67","#,
         r#""source":"/payrecond/default","type":"payment.paid","subject":"ORD-1","#,
@@ -61,12 +61,12 @@ fn the_contracts_example_is_written_to_the_letter() {
 }
 
 #[test]
-fn what_is_not_known_is_null_and_a_note_appears_only_with_a_decision() {
+fn unknown_values_are_null_and_a_note_appears_only_with_a_decision() {
     let mut row = invoice(Status::Rejected);
     row.facts.order_id = None;
     row.facts.amount = None;
     let event = about(&row, EventType::Rejected, Status::Requested);
-    let told: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
+    let shown: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
     for field in [
         "order_id",
         "order_number",
@@ -82,25 +82,26 @@ fn what_is_not_known_is_null_and_a_note_appears_only_with_a_decision() {
         "pay_link",
         "direct_pay_link",
     ] {
-        assert_eq!(told["data"].get(field), Some(&Value::Null), "{field}");
+        assert_eq!(shown["data"].get(field), Some(&Value::Null), "{field}");
     }
-    assert_eq!(told["data"].get("note"), None);
+    assert_eq!(shown["data"].get("note"), None);
 
     let decided = Event {
         note: Some("asked the payer".into()),
         ..event
     };
-    let told: Value = serde_json::from_str(&decided.payload(1, EPOCH)).unwrap();
-    assert_eq!(told["data"]["note"], "asked the payer");
+    let shown: Value = serde_json::from_str(&decided.payload(1, EPOCH)).unwrap();
+    assert_eq!(shown["data"]["note"], "asked the payer");
 
     let mut row = paid_row();
     row.facts.payment.fee = None;
-    let told: Value = serde_json::from_str(&paid_payload(&row)).unwrap();
-    assert_eq!(told["data"]["payment"]["fee"], Value::Null);
-    assert_eq!(told["data"]["payment"]["net"], "0.069149613");
+    let shown: Value = serde_json::from_str(&paid_payload(&row)).unwrap();
+    assert_eq!(shown["data"]["payment"]["fee"], Value::Null);
+    assert_eq!(shown["data"]["payment"]["net"], "0.069149613");
 }
 
-/// By Python: `uuid.uuid5(uuid.UUID("7d9a4a3e-…"), "default\nORD-1\npayment.paid")`, and so on.
+/// Computed with Python: `uuid.uuid5(uuid.UUID("7d9a4a3e-…"), "default\nORD-1\npayment.paid")`, and
+/// so on.
 #[rustfmt::skip]
 const IDS: [(EventType, Status, i64, &str); 17] = [
     (EventType::Paid,      Status::Pending,   1, "f85f09a0-3414-5fa4-b8f9-3b20afea4d67"),
@@ -132,26 +133,26 @@ const IDS_BY_TRANSACTION: [(EventType, &str, &str); 4] = [
 ];
 
 #[test]
-fn further_money_and_refunds_are_told_apart_by_their_transaction() {
+fn further_money_and_refunds_are_distinguished_by_transaction() {
     for (event_type, transaction, id) in IDS_BY_TRANSACTION {
         let event = Event {
             transaction_id: Some(transaction.into()),
             ..about(&paid_row(), event_type, Status::Pending)
         };
         assert_eq!(event.id().to_string(), id, "{event_type:?}");
-        let told: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
-        assert_eq!(told["data"]["transaction_id"], transaction);
+        let shown: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
+        assert_eq!(shown["data"]["transaction_id"], transaction);
     }
 }
 
 #[test]
-fn sums_and_the_test_mode_are_told() {
+fn events_contain_sums_and_test_mode() {
     let mut row = paid_row();
     row.facts.sums = sums(Some("1.00"), Some("0.40"));
     row.facts.is_test = true;
     let event = about(&row, EventType::Refunded, Status::Paid);
-    let told: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
-    let data = &told["data"];
+    let shown: Value = serde_json::from_str(&event.payload(1, EPOCH)).unwrap();
+    let data = &shown["data"];
     assert_eq!(
         data["received"],
         serde_json::json!({"value": "1.00", "currency": "USD"})
@@ -162,11 +163,11 @@ fn sums_and_the_test_mode_are_told() {
     );
     assert_eq!(data["test"], true);
     assert_eq!(data["transaction_id"], Value::Null);
-    assert_eq!(told["type"], "payment.refunded");
+    assert_eq!(shown["type"], "payment.refunded");
 }
 
 #[test]
-fn ids_are_those_that_others_compute() {
+fn ids_match_other_implementations() {
     for (event_type, previous, version, id) in IDS {
         let mut row = paid_row();
         row.version = version;
@@ -176,7 +177,7 @@ fn ids_are_those_that_others_compute() {
 }
 
 #[test]
-fn an_id_tells_account_and_external_id_apart_and_nothing_else() {
+fn an_id_depends_only_on_its_documented_parts() {
     let row = paid_row();
     let id = |row: &Invoice| about(row, EventType::Paid, Status::Pending).id();
     let other = |change: fn(&mut Invoice)| {
@@ -199,7 +200,7 @@ fn an_id_tells_account_and_external_id_apart_and_nothing_else() {
 }
 
 #[test]
-fn late_is_said_of_paid_alone() {
+fn only_paid_can_be_late() {
     let mut row = paid_row();
     row.facts.ended_at = Some(SEEN_AT);
     assert!(about(&row, EventType::Paid, Status::Expired).late);
@@ -224,18 +225,18 @@ fn metadata_comes_back_digit_by_digit_on_one_line() {
     assert!(payload.contains(r#""text": "a\nb""#));
     assert!(payload.contains(r#""exp": 1E400"#));
 
-    for (given, told) in [
+    for (given, shown) in [
         (None, r#""metadata":{}}}"#),
         (Some("null"), r#""metadata":null}}"#),
         (Some("[1.10]"), r#""metadata":[1.10]}}"#),
         (Some("\"яйца\""), "\"metadata\":\"яйца\"}}"),
-        // What an old or lenient SQLite library took for JSON.
+        // Text that an old or lenient SQLite library accepted as JSON.
         (Some("{a:1}"), r#""metadata":"{a:1}"}}"#),
         (Some("{a:\n1}"), r#""metadata":"{a:\n1}"}}"#),
     ] {
         row.metadata = given.map(str::to_owned);
         let payload = paid_payload(&row);
-        assert!(payload.ends_with(told), "{payload}");
+        assert!(payload.ends_with(shown), "{payload}");
     }
 }
 
@@ -272,12 +273,12 @@ fn the_version_is_the_only_number() {
         EventType::Refunded,
     ] {
         let event = about(&paid_row(), event_type, Status::Pending);
-        let told: Value = serde_json::from_str(&event.payload(i64::MAX, EPOCH)).unwrap();
+        let shown: Value = serde_json::from_str(&event.payload(i64::MAX, EPOCH)).unwrap();
         let mut found = Vec::new();
-        numbers("", &told, &mut found);
+        numbers("", &shown, &mut found);
         assert_eq!(found, [".data.version"]);
-        assert_eq!(told["sequence"], i64::MAX.to_string());
-        assert_eq!(told["type"], event_type.as_str());
+        assert_eq!(shown["sequence"], i64::MAX.to_string());
+        assert_eq!(shown["type"], event_type.as_str());
     }
 }
 
@@ -312,12 +313,12 @@ proptest! {
         row.metadata = metadata;
         let payload = paid_payload(&row);
         prop_assert!(!payload.contains(['\n', '\r']));
-        let told: Value = serde_json::from_str(&payload).unwrap();
-        prop_assert_eq!(&told["subject"], &external_id);
-        prop_assert_eq!(&told["data"]["reason"], &reason);
-        prop_assert_eq!(&told["data"]["payment"]["value"], &value);
+        let shown: Value = serde_json::from_str(&payload).unwrap();
+        prop_assert_eq!(&shown["subject"], &external_id);
+        prop_assert_eq!(&shown["data"]["reason"], &reason);
+        prop_assert_eq!(&shown["data"]["payment"]["value"], &value);
         let numbered = about(&row, EventType::Paid, Status::Pending).payload(seq, EPOCH);
-        let told: Value = serde_json::from_str(&numbered).unwrap();
-        prop_assert_eq!(&told["sequence"], &seq.to_string());
+        let shown: Value = serde_json::from_str(&numbered).unwrap();
+        prop_assert_eq!(&shown["sequence"], &seq.to_string());
     }
 }

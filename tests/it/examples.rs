@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use payrecond::sandbox::SimulatedProvider;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
@@ -56,6 +57,25 @@ async fn python_is_here() -> bool {
 
 /// The built daemon; it ends with the test.
 fn daemon(shop: &Shop) -> Child {
+    daemon_with(shop, "any")
+}
+
+/// A shop at `provider`, in a hurry.
+async fn shop_at(provider: SimulatedProvider) -> Shop {
+    let mut shop = Shop::open().await;
+    let account = shop.world.sample(provider).unwrap().account;
+    shop.settings = format!(
+        "provider = \"{provider}\"\n{account}[polling]\nmin_interval = \"100ms\"\nmax_interval = \"1s\"\nintake_interval = \"50ms\"\n"
+    );
+    shop
+}
+
+/// The built daemon of such a shop.
+fn daemon_at(shop: &Shop, provider: SimulatedProvider) -> Child {
+    daemon_with(shop, shop.world.sample(provider).unwrap().key)
+}
+
+fn daemon_with(shop: &Shop, key: &str) -> Child {
     let settings = shop.folder.path().join("payrecond.toml");
     let text = format!("{}[feed]\nstdout = \"off\"\n", shop.config_text());
     std::fs::write(&settings, text).unwrap();
@@ -65,7 +85,7 @@ fn daemon(shop: &Shop) -> Child {
         .arg("run")
         .env_clear()
         .envs(other_day::environment())
-        .env("PAYRECOND_API_KEY_DEFAULT", "any")
+        .env("PAYRECOND_API_KEY_DEFAULT", key)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -1,10 +1,11 @@
 //! Faults from outside: kills, blocked and closed pipes, signals, a provider that fails in every
-//! way, a database that is locked, full, damaged or put back, a disk that fails, a loss of power, a
-//! clock that jumps, too little of everything. After each of them one checker, `laws`, asks whether
-//! the books agree with the provider's truth. What the system does not do of itself, `shim.c` does.
+//! way, a database that is locked, full, damaged or restored, a disk that fails, a power failure, a
+//! clock that jumps, too little of everything. After each fault, `laws` checks that the database
+//! agrees with the provider. Faults that the system cannot produce by itself come from `shim.c`.
 
 mod access;
 mod account;
+mod apart;
 mod bad_line;
 mod creation;
 mod database;

@@ -1,4 +1,4 @@
-//! Frames and patterns of the feed, read back as other programs read them, and by a real server.
+//! Frames and patterns of the feed, parsed like other programs do, and by a real server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -51,7 +51,7 @@ fn frames_are_byte_exact() {
 }
 
 #[test]
-fn words_of_formats_read_back() {
+fn names_of_formats_round_trip() {
     for format in Format::ALL {
         assert_eq!(Format::parse(format.as_str()), Some(format));
     }
@@ -59,7 +59,7 @@ fn words_of_formats_read_back() {
     assert_eq!(Format::parse("NATS"), None);
 }
 
-/// A message as a NATS client knows it.
+/// A message in a NATS client.
 #[derive(Debug, PartialEq, Eq)]
 struct Message {
     subject: String,
@@ -67,8 +67,8 @@ struct Message {
     payload: Vec<u8>,
 }
 
-/// Reads the protocol as clients do: a control line up to CR LF, then as many bytes as it says,
-/// then CR LF. The payload may hold anything, line ends too.
+/// Parses the protocol like clients: a control line up to CR LF, then the given number of bytes,
+/// then CR LF. The payload may contain anything, including line ends.
 fn read_message(reader: &mut impl BufRead) -> Option<Message> {
     let line = read_control_line(reader)?;
     Some(read_body(&line, reader))
@@ -117,7 +117,7 @@ fn read_headers(block: &str) -> Vec<(String, String)> {
 
 proptest! {
     #[test]
-    fn frames_are_read_back_as_they_were(
+    fn frames_round_trip(
         rows in prop::collection::vec(
             ("[a-z]{1,9}(\\.[a-z0-9_-]{1,9}){1,3}", "[0-9a-f-]{1,36}", any::<String>()),
             0..8,
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn lines_are_read_back_as_they_were(payloads in prop::collection::vec("[^\r\n]*", 0..8)) {
+    fn lines_round_trip(payloads in prop::collection::vec("[^\r\n]*", 0..8)) {
         let mut out = Vec::new();
         for payload in &payloads {
             Format::Jsonl.encode(&Frame { subject: "s", event_id: ID, payload }, &mut out);
@@ -188,7 +188,7 @@ fn patterns_follow_the_rules_of_nats() {
 }
 
 #[test]
-fn a_text_that_is_no_pattern_is_refused_by_name_and_rule() {
+fn an_invalid_pattern_is_refused_with_its_text_and_rule() {
     use PatternError as E;
     let empty: fn(String) -> E = E::EmptyToken;
     for (text, kind) in [
@@ -223,7 +223,7 @@ fn a_text_that_is_no_pattern_is_refused_by_name_and_rule() {
     );
 }
 
-/// The rules once more, as a regular walk over both token lists.
+/// A second implementation of the rules: a recursive comparison of both token lists.
 fn reference(pattern: &[&str], subject: &[&str]) -> bool {
     match (pattern, subject) {
         ([], []) | ([">"], [_, ..]) => true,
@@ -253,7 +253,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_odd_to_parse(text in "[ab.*> \t]{0,8}|.{0,12}") {
+    fn no_pattern_text_panics(text in "[ab.*> \t]{0,8}|.{0,12}") {
         let tokens: Vec<&str> = text.split('.').collect();
         let (last, others) = tokens.split_last().unwrap();
         let word = |token: &str| {
@@ -266,13 +266,13 @@ proptest! {
     }
 
     #[test]
-    fn no_first_line_is_too_odd_to_parse(line in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn no_first_line_panics(line in prop::collection::vec(any::<u8>(), 0..80)) {
         drop(Subscription::parse(&line));
     }
 }
 
 #[test]
-fn a_client_names_itself_and_what_it_wants() {
+fn a_first_line_has_a_consumer_and_a_pattern() {
     let pattern = |text| Some(Pattern::parse(text).unwrap());
     for (line, consumer, wanted) in [
         ("SUB bot\r\n", "bot", None),
@@ -315,7 +315,7 @@ fn a_client_names_itself_and_what_it_wants() {
 }
 
 #[test]
-fn a_name_has_1_to_64_characters_and_nothing_that_the_database_refuses() {
+fn a_consumer_name_follows_the_databases_rule() {
     for good in [
         "a",
         "stdout",
@@ -339,7 +339,7 @@ fn a_name_has_1_to_64_characters_and_nothing_that_the_database_refuses() {
     }
 }
 
-/// A nats-server of our own on loopback, ended with the test.
+/// A separate nats-server on loopback, ended with the test.
 struct Server {
     child: Child,
     port: u16,
@@ -353,7 +353,7 @@ impl Drop for Server {
     }
 }
 
-/// Starts a server; None where none is installed.
+/// Starts a server; None if none is installed.
 fn start_server() -> Option<Server> {
     let files = tempfile::tempdir().unwrap();
     for program in ["nats-server", "/usr/sbin/nats-server"] {
@@ -381,7 +381,7 @@ fn start_server() -> Option<Server> {
 }
 
 impl Server {
-    /// A raw connection, once the server takes one and has greeted.
+    /// A raw connection, after the server has accepted it and sent its greeting.
     fn connect(&self) -> BufReader<TcpStream> {
         let pause = Duration::from_millis(20);
         let tries = PATIENCE.as_millis() / pause.as_millis();
@@ -407,7 +407,7 @@ impl Client {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
-    /// The next control line that is meant for the test; the server's own PINGs are answered.
+    /// The next control line for the test; the server's own PINGs are answered.
     fn line(&mut self) -> String {
         loop {
             let line = read_control_line(&mut self.0).unwrap();
@@ -423,13 +423,13 @@ impl Client {
         read_body(&line, &mut self.0)
     }
 
-    /// Waits until the server has worked off all that was sent before.
+    /// Waits until the server has processed everything sent before.
     fn settle(&mut self) {
         self.send(b"PING\r\n");
         assert_eq!(self.line(), "PONG");
     }
 
-    /// The JSON answer to a request of JetStream's.
+    /// The JSON answer to a JetStream request.
     fn ask(&mut self, subject: &str, request: &str) -> serde_json::Value {
         let length = request.len();
         self.send(format!("PUB {subject} answers {length}\r\n{request}\r\n").as_bytes());
@@ -440,7 +440,7 @@ impl Client {
 }
 
 #[test]
-fn a_real_server_takes_hpub_frames_and_stores_repetitions_once() {
+fn a_real_server_stores_repeated_hpub_frames_once() {
     let Some(server) = start_server() else {
         return is_missing("nats-server");
     };
@@ -473,7 +473,7 @@ fn a_real_server_takes_hpub_frames_and_stores_repetitions_once() {
     client.send(b"SUB payments.> 1\r\n");
     client.settle();
 
-    // What `feed --format hpub | nc` does, twice over.
+    // Like `feed --format hpub | nc`, twice.
     for _ in 0..2 {
         let mut pipe = Client(server.connect());
         pipe.send(&encoded(Format::Hpub, &frames));

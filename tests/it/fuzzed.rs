@@ -1,7 +1,7 @@
-//! What holds for any bytes, for the seeds of the fuzzer and some changes of each. `fuzz/` looks
-//! further: see TESTING.md. What it once found is a seed.
+//! Properties that hold for any bytes, checked with the seeds of the fuzzer and some changes of
+//! each. `fuzz/` searches further: see TESTING.md. Inputs that it once found are seeds.
 //!
-//! `PAYRECOND_FUZZ_CHANGES` says how many changes of each seed are tried.
+//! `PAYRECOND_FUZZ_CHANGES` sets the number of changes per seed.
 
 #[path = "../../fuzz/checks/mod.rs"]
 mod checks;
@@ -14,7 +14,7 @@ use crate::faults::program;
 
 /// Changes of each seed.
 const CHANGES: usize = 100;
-/// What breaks readers, put in at any place.
+/// Difficult texts for parsers, inserted at any place.
 const SPICES: [&str; 16] = [
     "\"", "\\", "{", "[", "}", "]", "\n", "\r\n", "\0", "\u{7f}", "\u{202e}", "null", "-1",
     "1e999", ".", "\\ud800",
@@ -79,26 +79,26 @@ fn change(data: &mut Vec<u8>, rng: &mut Rng, seeds: &[Vec<u8>]) {
 }
 
 #[test]
-fn bodies_of_the_provider_are_read_alike_in_any_pieces() {
+fn provider_bodies_parse_the_same_in_any_chunks() {
     hold("bodies", checks::bodies::check);
 }
 
 #[test]
-fn configurations_lie_within_their_ranges_or_are_refused_in_words() {
+fn configurations_are_within_range_or_refused_with_a_message() {
     hold("configuration", checks::configuration::check);
 }
 
 #[test]
-fn rows_are_refused_at_the_insert_or_can_be_worked_with_to_the_end() {
+fn rows_are_refused_at_the_insert_or_work_completely() {
     hold("intake", checks::intake::check);
 }
 
 #[test]
-fn patterns_mean_what_they_mean_to_nats() {
+fn patterns_match_like_in_nats() {
     hold("patterns", checks::patterns::check);
 }
 
 #[test]
-fn frames_of_any_payload_read_back() {
+fn frames_with_any_payload_round_trip() {
     hold("frames", checks::frames::check);
 }

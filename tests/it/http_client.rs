@@ -24,13 +24,13 @@ const KEY_PLACE: KeyPlace = KeyPlace::Header {
 /// Fri, 31 Dec 1999 23:59:50 GMT
 const NOW: UnixMillis = UnixMillis(946_684_790_000);
 
-/// What the server does once it has read a request.
+/// The server's reaction to a request.
 #[derive(Clone)]
 enum Then {
     Send(Vec<u8>),
-    /// Sends and then keeps the connection open, silent.
+    /// Sends and then keeps the connection open without sending more.
     SendAndHang(Vec<u8>),
-    /// Sends one byte after another for ever.
+    /// Sends one byte after another forever.
     Drip(Vec<u8>),
     Reset,
 }
@@ -152,7 +152,7 @@ fn text<T: std::fmt::Debug>(answer: Result<T, ProviderError>) -> String {
 }
 
 #[tokio::test]
-async fn a_request_carries_what_it_must_and_connections_are_kept() {
+async fn a_request_is_complete_and_connections_are_reused() {
     let answer = http(
         "200 OK\r\ncontent-length: 2\r\nconnection: keep-alive",
         b"{}",
@@ -180,12 +180,12 @@ async fn a_request_carries_what_it_must_and_connections_are_kept() {
 }
 
 #[tokio::test]
-async fn each_provider_has_its_key_where_it_wants_it() {
+async fn each_provider_gets_its_key_in_the_expected_place() {
     let header = KeyPlace::Header {
         name: "authorization",
         prefix: "Token ",
     };
-    // "shop:store-key-0123456789" in base 64, in lower case like the rest.
+    // "shop:store-key-0123456789" in base64, in lower case like the rest.
     let basic = "authorization: basic c2hvcdpzdg9yzs1rzxktmdeymzq1njc4oq==\r\n";
     let basic_key = format!("shop:{KEY}");
     for (place, key, shown) in [
@@ -226,7 +226,7 @@ async fn a_key_that_would_change_the_address_is_not_sent() {
     assert_eq!(refused.kind(), "key_refused");
     assert!(!refused.to_string().contains("secret"), "{refused}");
     assert!(server.requests().is_empty());
-    // A header that cannot be: refused, without its value.
+    // A key that is invalid in a header is refused, without showing it.
     let place = KEY_PLACE;
     let clock = Arc::new(ManualClock::at(NOW));
     let transport = HttpTransport::new(options(&server.base), place, clock).unwrap();
@@ -239,7 +239,7 @@ async fn a_key_that_would_change_the_address_is_not_sent() {
 #[test]
 fn proxies_of_the_environment_are_not_used() {
     let nowhere = "http://127.0.0.1:1";
-    let same_test = "http_client::a_request_carries_what_it_must_and_connections_are_kept";
+    let same_test = "http_client::a_request_is_complete_and_connections_are_reused";
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", same_test])
         .envs(["http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"].map(|name| (name, nowhere)))
@@ -318,7 +318,7 @@ async fn bodies_are_bounded_in_decoded_bytes() {
 }
 
 #[tokio::test]
-async fn gzip_is_read_and_broken_gzip_is_told() {
+async fn gzip_is_decoded_and_invalid_gzip_is_an_error() {
     let packed = gzip(b"{\"status\":\"SUCCESS\"}");
     let head =
         |length: usize| format!("200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {length}");
@@ -348,7 +348,7 @@ async fn gzip_is_read_and_broken_gzip_is_told() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_meets_the_deadline() {
+async fn a_slow_answer_times_out() {
     for then in [
         Then::SendAndHang(Vec::new()),
         Then::SendAndHang(http("200 OK\r\ncontent-length: 9", b"{")),
@@ -363,7 +363,7 @@ async fn a_slow_answer_meets_the_deadline() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_short_is_no_answer() {
+async fn a_truncated_answer_is_an_error() {
     for then in [
         Then::Send(Vec::new()),
         Then::Send(b"HTTP/1.1 200 O".to_vec()),
@@ -382,18 +382,18 @@ async fn an_answer_cut_short_is_no_answer() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_says_why() {
+async fn an_unreachable_server_gives_the_cause() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    let closed = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let refused = text(ask(options(&nobody)).await);
+    let refused = text(ask(options(&closed)).await);
     assert_eq!(refused, "unreachable: connect: connection refused");
     let unknown = text(ask(options("https://nobody.invalid")).await);
     assert!(unknown.starts_with("unreachable: dns: "), "{unknown}");
 }
 
 #[tokio::test]
-async fn waits_are_read_and_cut() {
+async fn requested_waits_are_parsed_and_cut() {
     for (value, seconds) in [
         ("3", Some(3)),
         ("100000000000000000000", Some(600)),
@@ -416,7 +416,7 @@ async fn waits_are_read_and_cut() {
 }
 
 #[test]
-fn only_safe_base_addresses_are_taken() {
+fn only_safe_base_addresses_are_accepted() {
     let clock = Arc::new(ManualClock::at(NOW));
     let make = |base: &str| HttpTransport::new(options(base), KEY_PLACE, clock.clone());
     for good in [
@@ -447,7 +447,7 @@ fn only_safe_base_addresses_are_taken() {
     }
 }
 
-/// A server whose certificate is made so. Returns its address.
+/// A server with such a certificate. Returns its address.
 async fn tls_server(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> String {
     let mut params = rcgen::CertificateParams::new(vec![name.into()]).unwrap();
     change(&mut params);
@@ -473,7 +473,7 @@ async fn tls_server(name: &str, change: impl FnOnce(&mut rcgen::CertificateParam
 }
 
 #[tokio::test]
-async fn a_certificate_of_nobody_expired_or_of_another_name_is_refused() {
+async fn an_untrusted_expired_or_foreign_certificate_is_refused() {
     let expired = |params: &mut rcgen::CertificateParams| {
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     };

@@ -1,32 +1,26 @@
-//! An account whose provider keeps a ledger and no orders: one reading for all, deadlines that only the
-//! ledger ends, money that comes before its invoice.
+//! An account whose provider has a ledger and no orders: one reading for all invoices, deadlines
+//! that only the ledger ends, money that arrives before its invoice.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use payrecond::clock::{Clock, SystemClock};
-use payrecond::daemon;
-use payrecond::domain::decide::Rules;
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::invoice::{ExternalId, Invoice};
 use payrecond::domain::ledger::{LedgerCursor, LedgerStep};
 use payrecond::domain::money::Money;
 use payrecond::domain::observation::{OrderState, Payment};
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
-use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
-use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::Metrics;
+use payrecond::jobs::poll::Poller;
 use payrecond::provider::{
     ApiKey, LedgerJudgement, LedgerPage, Provider, ProviderError, ReadLedger,
 };
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::Shop;
+use crate::shop::{Shop, UNLIMITED, poll_setup};
 
 /// Entries on one page.
 const PAGE: usize = 3;
@@ -34,7 +28,7 @@ const DAY: Duration = Duration::from_hours(24);
 const STATES: &str = "SELECT group_concat(external_id || ' ' || status, ', ') FROM (SELECT * FROM invoices ORDER BY id)";
 const EVENTS: &str = "SELECT group_concat(external_id || ' ' || type, ', ') FROM (SELECT * FROM outbox ORDER BY seq)";
 
-/// A ledger, oldest entry first, read by counting.
+/// A ledger, oldest entry first, paged by count.
 #[derive(Default)]
 struct Book {
     entries: Mutex<Vec<Transaction>>,
@@ -159,7 +153,7 @@ impl ReadLedger for Scripted {
     }
 }
 
-/// A poller at work on the shop's database.
+/// A running poller on the shop's database.
 struct Polling {
     end: CancellationToken,
     task: JoinHandle<()>,
@@ -168,38 +162,9 @@ struct Polling {
 
 impl Polling {
     async fn begin(shop: &Shop, book: &Arc<Book>) -> Self {
-        let config = shop.config();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let options = SqliteOptions::new(shop.database(), "payments");
-        let (somebody_wrote, changed) = watch::channel(());
-        let limits = Limits {
-            requests_per_second: 0.0,
-            burst: 1,
-            max_in_flight: 4,
-        };
-        let setup = PollSetup {
-            account: "default".into(),
-            provider: Arc::new(Scripted(Arc::clone(book))),
-            read_key: Arc::new(|| Err("there is no other".into())),
-            store: Arc::new(SqliteStore::open(options).await.unwrap()),
-            cadence: daemon::cadence(&config),
-            not_found_grace: config.polling.not_found_grace,
-            rules: Rules {
-                deadline_grace: Duration::from_secs(1),
-                ..Rules::default()
-            },
-            intake_interval: config.polling.intake_interval,
-            limiter: SharedLimiter::new(limits, clock.monotonic()),
-            strategy: Strategy::Auto,
-            list_bytes_per_second: 0,
-            changed,
-            committed: Arc::default(),
-            heartbeat: Heartbeat::default(),
-            board: Board::default(),
-            meter: Metrics::new().account("default"),
-            seed: 1,
-            clock,
-        };
+        let provider = Arc::new(Scripted(Arc::clone(book)));
+        let (mut setup, somebody_wrote) = poll_setup(shop, provider, UNLIMITED).await;
+        setup.rules.deadline_grace = Duration::from_secs(1);
         let end = CancellationToken::new();
         let polling = Poller::new(setup).run(end.clone(), Arc::default());
         Self {
@@ -238,7 +203,7 @@ async fn until_requests(book: &Book, more: usize) {
 }
 
 #[tokio::test]
-async fn one_reading_polls_every_open_invoice_and_writes_nothing_of_those_unpaid() {
+async fn one_reading_polls_every_open_invoice_and_writes_no_unpaid_row() {
     let shop = quick_shop().await;
     for number in 0..500 {
         expect(&shop, &format!("E-{number}"), "5").await;
@@ -351,7 +316,7 @@ async fn a_payment_that_waits_for_the_end_of_a_reading_is_found_after_a_restart(
 }
 
 #[tokio::test]
-async fn payments_and_refunds_are_told_once_whatever_the_restarts() {
+async fn payments_and_refunds_are_recorded_once_across_restarts() {
     let shop = quick_shop().await;
     expect(&shop, "E-1", "5").await;
     let book = Arc::<Book>::default();
@@ -359,7 +324,7 @@ async fn payments_and_refunds_are_told_once_whatever_the_restarts() {
     let polling = Polling::begin(&shop, &book).await;
     shop.until("SELECT status FROM invoices", "paid").await;
     polling.end().await;
-    // Another start, from the beginning of the ledger: the place was lost.
+    // Another start from the beginning of the ledger, because the position was lost.
     shop.execute("UPDATE accounts SET list_positions = NULL")
         .await;
     expect(&shop, "E-2", "1").await;
@@ -378,20 +343,20 @@ async fn payments_and_refunds_are_told_once_whatever_the_restarts() {
 async fn only_a_complete_reading_begun_after_the_deadline_expires_an_invoice() {
     let shop = quick_shop().await;
     let book = Arc::<Book>::default();
-    // Begun in time: the ledger is read from a day back on.
+    // Begun in time: the ledger is read from a day before.
     expect(&shop, "E-1", "5").await;
     let polling = Polling::begin(&shop, &book).await;
     until_requests(&book, 3).await;
     for number in 0..PAGE {
         book.pay(&format!("t{number}"), Some("E-0"), "1", Direction::In);
     }
-    // The second page of each reading is not to be had.
+    // The second page of each reading fails.
     *book.fails_from.lock().unwrap() = Some(PAGE);
     *book.ahead.lock().unwrap() = DAY;
     until_requests(&book, 2).await;
     assert_eq!(shop.ask(STATES).await, "E-1 pending");
     *book.fails_from.lock().unwrap() = None;
-    // Our clock says that its time is not over: it is asked about by a program.
+    // By our clock the time to pay is not over, so a program nudges it.
     shop.execute("UPDATE invoices SET next_poll_at = 0").await;
     polling.somebody_wrote.send(()).unwrap();
     shop.until(STATES, "E-1 expired").await;
@@ -408,7 +373,7 @@ async fn only_a_complete_reading_begun_after_the_deadline_expires_an_invoice() {
 }
 
 #[tokio::test]
-async fn a_label_that_no_payment_can_bear_is_for_a_person() {
+async fn a_label_that_no_payment_can_have_goes_to_review() {
     let shop = quick_shop().await;
     expect(&shop, "E-123456789-123456789-123456789", "5").await;
     let book = Arc::<Book>::default();

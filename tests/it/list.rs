@@ -1,4 +1,4 @@
-//! Looking by pages of the list: fewer requests, no rows written for nothing, nothing lost.
+//! Polls by pages of the list: fewer requests, no unnecessary writes, nothing lost.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -9,25 +9,21 @@ use futures::future::BoxFuture;
 use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::Config;
 use payrecond::daemon;
-use payrecond::domain::decide::Rules;
 use payrecond::domain::observation::ObservedOrder;
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
-use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::Metrics;
+use payrecond::limit::Limits;
 use payrecond::provider::{
     ApiKey, CreateOrders, FetchOrders, ListItem, ListOrders, PageEnd, PageVisitor, Provider,
     ProviderError,
 };
 use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation, OrderBatch, SimulatedPayment};
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::{Daemon, Shop, environment, execute};
+use crate::shop::{Daemon, Shop, UNLIMITED, environment, execute, poll_setup};
 
 const FAST: &str = "[polling]\nmin_interval = \"200ms\"\nmax_interval = \"400ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\nnot_found_grace = \"300ms\"\n";
-/// Nothing is looked at twice within a test.
+/// No invoice is polled twice within a test.
 const SLOW: &str =
     "[polling]\nmin_interval = \"1h\"\nmax_interval = \"1h\"\nintake_interval = \"50ms\"\n";
 
@@ -42,7 +38,7 @@ async fn without_watch(strategy: &str, settings: &str) -> Shop {
     shop(strategy, &settings).await
 }
 
-/// `count` orders at the provider and, by one transaction, an invoice for each `every`-th.
+/// `count` orders at the provider and, in one transaction, an invoice for each `every`-th.
 async fn fill(shop: &Shop, count: usize, every: usize) {
     let batch = OrderBatch {
         count,
@@ -75,7 +71,7 @@ async fn rows(shop: &Shop) -> String {
     shop.ask(&all).await
 }
 
-/// A daemon that may make so many requests a second, one at a time.
+/// A daemon that may make this many requests per second, one at a time.
 fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
     let budget = format!("requests_per_second = {requests_per_second}\nburst = 1");
     let config = shop.config_text();
@@ -83,9 +79,9 @@ fn start_slowly(shop: &Shop, requests_per_second: u32) -> Daemon {
     Daemon::start(Config::parse(&config, &environment()).unwrap())
 }
 
-/// Whatever was planned, only the harmless request goes out, and it is enough to come back.
+/// Whatever was planned, only the probe goes out, and it is enough to recover.
 #[tokio::test]
-async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes_back() {
+async fn an_account_stopped_during_page_polls_is_probed_and_recovers() {
     let shop = shop("auto", "").await;
     fill(&shop, 60, 1).await;
     let daemon = shop.start();
@@ -107,7 +103,7 @@ async fn an_account_that_stops_while_pages_cover_what_is_due_is_probed_and_comes
 }
 
 #[tokio::test]
-async fn amounts_missing_when_the_daemon_ended_follow_after_the_next_start() {
+async fn amounts_missing_at_a_stop_follow_after_the_next_start() {
     let mut shop = shop("preview", "").await;
     let order = shop.drop_in("PAID").await;
     shop.world
@@ -126,9 +122,9 @@ async fn amounts_missing_when_the_daemon_ended_follow_after_the_next_start() {
     assert_eq!(shop.ask(said).await, "payment.paid,payment.detailed");
 }
 
-/// A look that lies ahead of the clock is no reason to leave a page's word aside.
+/// A poll in the future does not make a page's report outdated.
 #[tokio::test]
-async fn after_the_clock_went_back_pages_are_believed() {
+async fn pages_are_believed_after_the_clock_was_set_back() {
     let shop = without_watch("list", "").await;
     fill(&shop, 3, 1).await;
     shop.execute(
@@ -144,7 +140,7 @@ async fn after_the_clock_went_back_pages_are_believed() {
 }
 
 #[tokio::test]
-async fn many_that_are_due_are_covered_by_pages_which_write_no_row() {
+async fn many_due_invoices_are_covered_by_pages_that_write_no_row() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 300, 1).await;
     let before = rows(&shop).await;
@@ -159,7 +155,7 @@ async fn many_that_are_due_are_covered_by_pages_which_write_no_row() {
 }
 
 #[tokio::test]
-async fn reading_the_list_again_and_again_writes_no_row() {
+async fn reading_the_list_repeatedly_writes_no_row() {
     let shop = shop("list", FAST).await;
     fill(&shop, 300, 3).await;
     let before = rows(&shop).await;
@@ -173,12 +169,12 @@ async fn reading_the_list_again_and_again_writes_no_row() {
 }
 
 #[tokio::test]
-async fn a_few_among_many_are_asked_about_one_by_one() {
+async fn a_few_due_among_many_are_polled_one_by_one() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 5000, 1000).await;
     let daemon = shop.start();
-    let looked_at = "SELECT count(*) FROM invoices WHERE polls = 1";
-    shop.until(looked_at, "5").await;
+    let polled = "SELECT count(*) FROM invoices WHERE polls = 1";
+    shop.until(polled, "5").await;
     daemon.stop().await;
     assert_eq!(shop.asked(Operation::Preview), 5);
     assert_eq!(shop.asked(Operation::List), 0);
@@ -207,7 +203,7 @@ async fn the_list_alone_finds_every_end_and_amount() {
 }
 
 #[tokio::test]
-async fn what_a_page_contradicts_goes_to_review() {
+async fn an_invoice_that_a_page_contradicts_goes_to_review() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 60, 1).await;
     let order = |external_id: &str, amount: &str| {
@@ -233,7 +229,7 @@ async fn what_a_page_contradicts_goes_to_review() {
 }
 
 #[tokio::test]
-async fn amounts_follow_a_payment_that_a_preview_found() {
+async fn amounts_follow_a_payment_found_by_a_preview() {
     for watches in [true, false] {
         let shop = if watches {
             shop("auto", FAST).await
@@ -253,7 +249,7 @@ async fn amounts_follow_a_payment_that_a_preview_found() {
 }
 
 #[tokio::test]
-async fn the_watch_sees_payments_between_looks() {
+async fn the_watch_finds_payments_between_polls() {
     let settings = "[polling]\nmin_interval = \"100ms\"\nmax_interval = \"1h\"\nage_factor = 10.0\nintake_interval = \"50ms\"\n";
     let shop = shop("auto", settings).await;
     fill(&shop, 20, 1).await;
@@ -269,7 +265,7 @@ async fn the_watch_sees_payments_between_looks() {
 }
 
 #[tokio::test]
-async fn a_nudge_gets_a_look_of_its_own_that_is_written() {
+async fn a_nudge_gets_a_poll_that_is_written() {
     let shop = without_watch("auto", SLOW).await;
     fill(&shop, 100, 1).await;
     let daemon = shop.start();
@@ -296,9 +292,9 @@ async fn an_order_missing_from_the_whole_list_is_not_found() {
     assert_eq!(shop.ask(others).await, "30");
 }
 
-/// Others made more orders than a page holds while nobody looked: the end that was known is long
-/// gone, and every page up to it is full.
-async fn found_far_beyond_the_end_that_was_known(faults: Vec<Fault>) {
+/// Others created more orders than a page holds while no poll was made: the known end is long
+/// outdated, and every page up to it is full.
+async fn found_far_beyond_the_known_end(faults: Vec<Fault>) {
     let shop = without_watch("list", FAST).await;
     fill(&shop, 10_100, 20_000).await;
     let daemon = shop.start();
@@ -322,14 +318,14 @@ async fn found_far_beyond_the_end_that_was_known(faults: Vec<Fault>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_far_beyond_the_end_that_was_known_are_found() {
-    found_far_beyond_the_end_that_was_known(Vec::new()).await;
+async fn orders_far_beyond_the_known_end_are_found() {
+    found_far_beyond_the_known_end(Vec::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn they_are_found_too_where_nothing_can_be_counted() {
+async fn orders_far_beyond_the_known_end_are_found_without_a_count() {
     let fault = Fault::new(FaultKind::Status500).on(Operation::Amount);
-    found_far_beyond_the_end_that_was_known(vec![fault]).await;
+    found_far_beyond_the_known_end(vec![fault]).await;
 }
 
 #[tokio::test]
@@ -348,7 +344,7 @@ async fn nothing_is_lost_by_a_restart() {
 }
 
 #[tokio::test]
-async fn a_bad_list_costs_accuracy_and_never_a_payment() {
+async fn a_wrong_list_never_costs_a_payment() {
     for kind in [
         FaultKind::TruncatedBody,
         FaultKind::FlipBack,
@@ -372,7 +368,7 @@ async fn a_bad_list_costs_accuracy_and_never_a_payment() {
                 .unwrap();
         }
         let paid = "SELECT count(*) FROM outbox WHERE type = 'payment.paid'";
-        // A list that lies is believed until the order's time is over.
+        // A wrong list is believed until the order has expired.
         if kind != FaultKind::FlipBack {
             println!("{kind:?}");
             shop.until(paid, "10").await;
@@ -386,7 +382,7 @@ async fn a_bad_list_costs_accuracy_and_never_a_payment() {
 }
 
 #[tokio::test]
-async fn one_pass_takes_all_that_is_due() {
+async fn one_pass_polls_everything_due() {
     let shop = shop("auto", FAST).await;
     fill(&shop, 200, 1).await;
     shop.world.pay("E5", &SimulatedPayment::default()).unwrap();
@@ -401,21 +397,17 @@ async fn one_pass_takes_all_that_is_due() {
 }
 
 #[tokio::test]
-async fn a_few_get_their_turns_though_fresher_ones_are_always_due() {
+async fn a_few_old_invoices_get_turns_although_newer_ones_are_always_due() {
     let shop = without_watch("auto", FAST).await;
-    // Too far apart for pages, and three times what is asked before the next plan.
+    // Too far apart for pages, and three times as many as are polled before the next plan.
     fill(&shop, 3000, 50).await;
     let daemon = start_slowly(&shop, 20);
-    let not_looked_at = "SELECT count(*) FROM invoices WHERE polls = 0";
-    shop.until(not_looked_at, "0").await;
+    let not_polled = "SELECT count(*) FROM invoices WHERE polls = 0";
+    shop.until(not_polled, "0").await;
     daemon.stop().await;
     assert_eq!(shop.asked(Operation::List), 0);
     let often = "SELECT count(*) > 0 FROM invoices WHERE polls > 1";
-    assert_eq!(
-        shop.ask(often).await,
-        "1",
-        "fresh ones were looked at again"
-    );
+    assert_eq!(shop.ask(often).await, "1", "new ones were polled again");
 }
 
 /// Its customer waits for the link.
@@ -438,10 +430,10 @@ async fn an_order_to_be_created_goes_before_polls_that_are_due() {
 }
 
 #[tokio::test]
-async fn pages_for_many_and_looks_at_a_few_take_turns() {
+async fn pages_for_many_and_single_polls_for_a_few_alternate() {
     let shop = without_watch("auto", FAST).await;
     fill(&shop, 300, 1).await;
-    // A page is wanted again before the next request may be made.
+    // A page is needed again before the next request is allowed.
     let daemon = start_slowly(&shop, 2);
     shop.until("SELECT list_total FROM accounts", "300").await;
     for name in ["NEW-1", "NEW-2", "NEW-3"] {
@@ -451,7 +443,7 @@ async fn pages_for_many_and_looks_at_a_few_take_turns() {
         ))
         .await;
     }
-    // No page makes an order.
+    // No page creates an order.
     let made = "SELECT count(*) FROM invoices WHERE order_id IS NULL";
     shop.until(made, "0").await;
     let pages = shop.asked(Operation::List);
@@ -465,13 +457,13 @@ async fn pages_for_many_and_looks_at_a_few_take_turns() {
     assert!(shop.asked(Operation::List) > pages);
 }
 
-/// A provider of which it is counted how many items of each page are looked at closely: each of
-/// those costs a question to the database.
+/// A provider that counts how many items of each page are built completely: each of those costs a
+/// database query.
 struct Watched {
     inner: Arc<dyn Provider>,
-    /// Of each page: its items, and those wanted.
+    /// For each page: its items, and those selected.
     pages: Pages,
-    /// What happens when a page has been read and the poller does not know yet.
+    /// An action after a page was read and before the poller knows it.
     meanwhile: Meanwhile,
 }
 
@@ -553,7 +545,7 @@ impl ListOrders for Watched {
 }
 
 #[tokio::test]
-async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
+async fn foreign_orders_cost_nothing_the_second_time() {
     let shop = shop("list", FAST).await;
     fill(&shop, 3000, 5).await;
     let pages = Arc::default();
@@ -578,10 +570,10 @@ async fn orders_that_are_not_ours_cost_nothing_the_second_time() {
     );
 }
 
-/// The page has shown the order as it was before: a nudge asks for a poll begun after it.
+/// The page has shown the order as it was before: a nudge requires a poll begun after it.
 #[tokio::test]
-async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
-    // One page shows them all, or the next one shows it too, or it has come to its end.
+async fn a_nudge_during_a_page_is_not_lost() {
+    // One page shows them all, or the next one shows it too, or it has expired.
     for (count, has_expired) in [(20, false), (60, false), (20, true)] {
         let settings = format!("{SLOW}checks_after_expiry = []\n");
         let shop = without_watch("auto", &settings).await;
@@ -599,8 +591,8 @@ async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
         });
         let end = CancellationToken::new();
         let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
-        let looked_at = "SELECT polls > 0 FROM invoices WHERE external_id = 'E7'";
-        shop.until(looked_at, "1").await;
+        let was_reached = "SELECT polls > 0 FROM invoices WHERE external_id = 'E7'";
+        shop.until(was_reached, "1").await;
         end.cancel();
         polling.await.unwrap();
         let polls = "SELECT polls FROM invoices WHERE external_id = 'E7'";
@@ -614,7 +606,7 @@ async fn a_nudge_that_comes_while_a_page_is_under_way_is_heard() {
     }
 }
 
-/// Nudges one invoice with each page until there was a look at it.
+/// Nudges one invoice with each page until it has been polled.
 fn nudge(shop: &Shop, somebody_wrote: Sender<()>) -> Meanwhile {
     let path = shop.database();
     Box::new(move || {
@@ -629,47 +621,31 @@ fn nudge(shop: &Shop, somebody_wrote: Sender<()>) -> Meanwhile {
     })
 }
 
-/// What the daemon makes a poller of, but for its provider.
+/// The daemon's setup of a poller, except for its provider.
 async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
     let config = shop.config();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let inner = daemon::provider(&config.accounts[0], &config, &clock).unwrap();
     inner.set_key(ApiKey::from_bytes(b"canary-key-0123456789").unwrap());
-    let options = SqliteOptions::new(shop.database(), "payments");
+    let provider = Arc::new(Watched {
+        inner,
+        pages,
+        meanwhile,
+    });
     let limits = Limits {
-        requests_per_second: 0.0,
-        burst: 1,
         max_in_flight: 1,
+        ..UNLIMITED
     };
+    let (setup, _) = poll_setup(shop, provider, limits).await;
     PollSetup {
-        account: "default".into(),
-        provider: Arc::new(Watched {
-            inner,
-            pages,
-            meanwhile,
-        }),
-        read_key: Arc::new(|| Err("there is no other".into())),
-        store: Arc::new(SqliteStore::open(options).await.unwrap()),
-        cadence: daemon::cadence(&config),
-        not_found_grace: config.polling.not_found_grace,
-        rules: Rules::default(),
-        intake_interval: config.polling.intake_interval,
-        limiter: SharedLimiter::new(limits, clock.monotonic()),
         strategy: Strategy::List,
-        list_bytes_per_second: 0,
-        changed: tokio::sync::watch::channel(()).1,
-        committed: Arc::default(),
-        heartbeat: Heartbeat::default(),
-        board: Board::default(),
-        meter: Metrics::new().account("default"),
-        seed: 1,
-        clock,
+        ..setup
     }
 }
 
-/// The provider puts 100 orders on a page of which 10,000 were asked for.
+/// The provider returns pages of 100 orders although 10,000 were requested.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_that_are_shorter_than_was_asked_for_hide_no_order() {
+async fn pages_shorter_than_requested_hide_no_order() {
     for count_works in [true, false] {
         let shop = shop("list", FAST).await;
         fill(&shop, 250, 1).await;

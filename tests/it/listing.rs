@@ -1,17 +1,17 @@
-//! Places in a list without an index, on simulated lists: honest, shifting and lying ones.
+//! Positions in a list without an index, with simulated lists: regular, shifting and wrong ones.
 
 use payrecond::domain::listing::{Estimate, MARGIN, PageSummary, Positions};
 use payrecond::domain::time::UnixMillis;
 use proptest::prelude::*;
 
-/// A store's list as the provider keeps it.
+/// A store's list at the provider.
 struct Shop {
     created: Vec<i64>,
     is_final: Vec<bool>,
 }
 
 impl Shop {
-    /// Random gaps, some none; neighbours swapped by up to `swaps` places.
+    /// Random gaps, some zero; neighbours swapped by up to `swaps` positions.
     fn random(rng: &mut fastrand::Rng, orders: usize, swaps: usize) -> Self {
         let mut now = 1_700_000_000_000;
         let mut pace = 1000;
@@ -49,7 +49,7 @@ fn log2_ceil(total: u64, limit: u32) -> u32 {
     (0..64).find(|&k| u64::from(limit) << k >= total).unwrap()
 }
 
-/// Looks for the order at `place`; returns the probes that it took.
+/// Searches for the order at `place`; returns the number of probes.
 fn seek(known: &mut Positions, shop: &Shop, place: usize, page_limit: u32) -> u32 {
     let created_at = UnixMillis(shop.created[place]);
     let mut probes = 0;
@@ -73,7 +73,7 @@ fn seek(known: &mut Positions, shop: &Shop, place: usize, page_limit: u32) -> u3
     probes
 }
 
-/// Sizes from 1 to two millions, as many small as large ones.
+/// Sizes from 1 to two millions, small and large ones equally often.
 fn some_size() -> impl Strategy<Value = usize> {
     let size = (0..=20_u32).prop_flat_map(|power| 1_usize << power..=2 << power);
     size.prop_map(|size| size.min(2_000_000))
@@ -176,7 +176,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn nonsense_costs_accuracy_and_no_more(
+    fn wrong_answers_only_cost_accuracy(
         pages in prop::collection::vec((some_page(), any::<bool>()), 0..1500),
         total in some_place(),
         sought in some_time(),
@@ -200,9 +200,9 @@ proptest! {
 
         let mut probes = 0;
         while let Some(position) = known.probe(sought, page_limit) {
-            let told = lies[probes];
-            let items = told.is_some().into();
-            let first_created = told;
+            let shown = lies[probes];
+            let items = shown.is_some().into();
+            let first_created = shown;
             known.learn_page(&PageSummary { offset: position, asked: 1, items, first_created, ..PageSummary::default() });
             probes += 1;
             prop_assert!(probes <= 66, "no end of probes");
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_is_no_knowledge(text in "[1 ]{1,3}[0-9 ]{1,20}[0-9a-f+ -]{0,60}") {
+    fn an_invalid_text_is_no_knowledge(text in "[1 ]{1,3}[0-9 ]{1,20}[0-9a-f+ -]{0,60}") {
         let known = Positions::parse(&text);
         prop_assert!(known.floor() <= known.total());
         prop_assert_eq!(&Positions::parse(&known.to_text()), &known);
@@ -223,7 +223,7 @@ proptest! {
 }
 
 #[test]
-fn texts_that_contradict_themselves_are_rubbish() {
+fn contradictory_texts_are_invalid() {
     for text in [
         "",
         "1",
@@ -272,7 +272,7 @@ fn the_tail_is_one_page_from_the_floor() {
     };
     page.offset = 1;
     known.learn_page(&page);
-    assert_eq!(known.floor(), 0, "nobody saw the first one");
+    assert_eq!(known.floor(), 0, "the first one was never shown");
     for _ in 0..5 {
         page.offset = known.floor();
         known.learn_page(&page);
@@ -316,7 +316,7 @@ fn newer_knowledge_wins() {
         known.learn_item(position, UnixMillis(100 * i64::try_from(position).unwrap()));
     }
     known.learn_item(50, UnixMillis(3000));
-    // Those from 31 to 49 were later: gone. What stands at 30 and 50 is of the same moment.
+    // Orders at 31 to 49 were later and are gone. Those at 30 and 50 have the same time.
     let (position, within) = (40, 27);
     assert_eq!(
         known.place_of(UnixMillis(3000)),
@@ -381,7 +381,7 @@ fn a_count_below_what_pages_have_shown_proves_nothing() {
 }
 
 #[test]
-fn a_list_that_two_pages_show_to_end_early_is_believed() {
+fn two_pages_with_the_same_early_end_are_believed() {
     let mut rng = fastrand::Rng::with_seed(4);
     let mut shop = Shop::random(&mut rng, 5000, 0);
     shop.is_final.fill(true);
@@ -401,7 +401,7 @@ fn a_list_that_two_pages_show_to_end_early_is_believed() {
 }
 
 #[test]
-fn a_shifted_list_is_learned_anew() {
+fn a_shifted_list_is_learned_again() {
     let mut rng = fastrand::Rng::with_seed(5);
     let mut shop = Shop::random(&mut rng, 100_000, 0);
     let mut known = Positions::default();
@@ -417,7 +417,7 @@ fn a_shifted_list_is_learned_anew() {
 }
 
 #[test]
-fn a_page_cut_short_is_no_end_until_the_count_says_so() {
+fn a_short_page_is_the_end_only_if_the_count_says_so() {
     let page = |offset, items| PageSummary {
         offset,
         asked: 1000,
@@ -440,7 +440,7 @@ fn a_page_cut_short_is_no_end_until_the_count_says_so() {
     assert_eq!((known.total(), known.page_limit(1000)), (100, 1000));
 }
 
-/// What pages hold is not believed for ever: the one that was cut short may have been an accident.
+/// The learned capacity of pages is not permanent: the short page may have been an exception.
 #[test]
 fn longer_pages_are_tried_again_after_many_full_ones() {
     let page = |offset, asked, items| PageSummary {

@@ -1,10 +1,10 @@
-//! Tests from outside the crate: one binary, one module a subject.
+//! Integration tests: one binary, one module per subject.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 use std::time::Duration;
 
-/// Longest wait of a test for something that must happen. No outcome depends on it: it only ends a test
-/// that waits for what never comes, so it is long enough for the slowest machine.
+/// Maximum wait of a test for an event that must come. No outcome depends on it: it only ends a
+/// test whose event never comes, so it is long enough for the slowest machine.
 pub const PATIENCE: Duration = Duration::from_mins(10);
 
 mod architecture;
@@ -19,6 +19,7 @@ mod crypto_pay;
 mod cryptocloud;
 mod daemon;
 mod decide;
+mod demo;
 mod docs;
 mod events;
 mod examples;

@@ -63,7 +63,7 @@ fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     files(folder.path())
 }
 
-/// The files in the folders `man` and `completions`.
+/// The files in the directories `man` and `completions`.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for part in ["man", "completions"] {
@@ -86,7 +86,7 @@ fn renew(pages: &BTreeMap<PathBuf, Vec<u8>>) {
 }
 
 #[test]
-fn man_pages_and_completions_are_those_of_the_command_line() {
+fn man_pages_and_completions_match_the_command_line() {
     let expected = generated();
     if std::env::var_os("RENEW").is_some() {
         renew(&expected);

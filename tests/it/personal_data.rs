@@ -1,4 +1,4 @@
-//! `docs/personal-data.md` keeps its word: its statements run, and leave nothing of a customer.
+//! `docs/personal-data.md` is tested: its statements run, and leave no data of a customer.
 
 use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::domain::time::UnixMillis;
@@ -8,7 +8,7 @@ use crate::cli::{Shop, commit, decided, sql};
 use crate::rows::observed_order_of;
 
 const PAGE: &str = include_str!("../../docs/personal-data.md");
-/// In place of the page's 42: no other bytes of a database look like it.
+/// Used in place of the page's 42: no other bytes of a database look like it.
 const CUSTOMER: &str = "7310094411";
 const SECRET: &str = "seen-nowhere-else";
 
@@ -19,7 +19,7 @@ fn statements() -> Vec<String> {
     bodies.map(|body| body.replace("42", CUSTOMER)).collect()
 }
 
-/// Whether any file of the database holds `words`.
+/// Whether any file of the database contains `words`.
 fn is_kept(shop: &Shop, words: &str) -> bool {
     let database = shop.database();
     let files = std::fs::read_dir(database.parent().unwrap()).unwrap();
@@ -32,7 +32,7 @@ fn is_kept(shop: &Shop, words: &str) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_customer_who_is_erased() {
+async fn nothing_is_left_of_an_erased_customer() {
     let shop = Shop::new();
     let store = shop.store().await;
     let new = NewInvoice {

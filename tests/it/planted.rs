@@ -1,4 +1,5 @@
-//! The planted defects of `tests/planted` still fit the code; `tests/planted/run` sees them caught.
+//! The planted defects of `tests/planted` still match the code; `tests/planted/run` checks that
+//! tests catch them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// So many at least, over domain, store and feed.
+/// Minimum number, over domain, store and feed.
 const LEAST: usize = 36;
 
 struct Defect {
@@ -64,7 +65,7 @@ fn defects() -> Vec<(PathBuf, Defect)> {
 }
 
 #[test]
-fn each_planted_defect_fits_the_code_in_one_place() {
+fn each_planted_defect_matches_the_code_once() {
     let defects = defects();
     assert!(defects.len() >= LEAST, "{}", defects.len());
     for (path, defect) in defects {

@@ -1,5 +1,5 @@
-//! The poller beside a provider that a test scripts: batches, orders that spoil requests for others,
-//! failures of most, nudges by the thousand.
+//! The poller with a scripted provider: batches, orders that make requests for others fail,
+//! failures of most orders, nudges by the thousand.
 
 mod creations;
 
@@ -9,27 +9,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use payrecond::clock::{Clock, SystemClock};
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::config::Config;
-use payrecond::daemon;
-use payrecond::domain::decide::Rules;
 use payrecond::domain::invoice::{ExternalId, Invoice, OrderId};
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::time::UnixMillis;
-use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
+use payrecond::jobs::poll::Poller;
 use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::{AccountMeter, Metrics};
+use payrecond::metrics::AccountMeter;
 use payrecond::provider::{ApiKey, FetchOrders, FetchedOrder, FindOrders, Provider, ProviderError};
 use payrecond::sandbox::{Operation, OrderBatch};
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::{Daemon, Shop, environment};
+use crate::shop::{Daemon, Shop, environment, poll_setup};
 
-/// Nothing is polled twice within a test.
+/// No invoice is polled twice within a test.
 const SLOW: &str =
     "[polling]\nmin_interval = \"1h\"\nmax_interval = \"1h\"\nintake_interval = \"50ms\"\n";
 const UNLIMITED: Limits = Limits {
@@ -38,11 +34,11 @@ const UNLIMITED: Limits = Limits {
     max_in_flight: 4,
 };
 
-/// What is so at the provider, and what was asked.
+/// The state of the provider, and the requests made.
 #[derive(Default)]
 struct Script {
     states: Mutex<BTreeMap<String, OrderState>>,
-    /// A request that names one of these fails.
+    /// A request for one of these orders fails.
     spoils: Mutex<BTreeMap<String, ProviderError>>,
     asked: Mutex<Vec<Vec<String>>>,
     probes: Mutex<u64>,
@@ -82,7 +78,7 @@ impl Script {
             .collect()
     }
 
-    fn look(&self, order: &str) -> FetchedOrder {
+    fn answer_for(&self, order: &str) -> FetchedOrder {
         match self.states.lock().unwrap().get(order) {
             Some(state) => FetchedOrder::Seen(observed(order, *state)),
             None => FetchedOrder::NotFound,
@@ -145,7 +141,7 @@ impl FetchOrders for Scripted {
         if let Some(error) = ids.iter().find_map(|id| spoils.get(id)) {
             return Err(error.clone());
         }
-        Ok(ids.iter().map(|id| self.script.look(id)).collect())
+        Ok(ids.iter().map(|id| self.script.answer_for(id)).collect())
     }
 }
 
@@ -154,14 +150,14 @@ impl FindOrders for Scripted {
     async fn find(&self, external_id: &ExternalId) -> Result<Option<ObservedOrder>, ProviderError> {
         *self.script.searches.lock().unwrap() += 1;
         let order = external_id.0.trim_start_matches("E-");
-        Ok(match self.script.look(order) {
+        Ok(match self.script.answer_for(order) {
             FetchedOrder::Seen(observed) => Some(observed),
             FetchedOrder::NotFound => None,
         })
     }
 }
 
-/// A poller at work on the shop's database.
+/// A running poller on the shop's database.
 struct Polling {
     end: CancellationToken,
     task: JoinHandle<()>,
@@ -180,32 +176,8 @@ impl Polling {
     }
 
     async fn begin_with(shop: &Shop, provider: Arc<dyn Provider>, limits: Limits) -> Self {
-        let config = shop.config();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let options = SqliteOptions::new(shop.database(), "payments");
-        let limiter = SharedLimiter::new(limits, clock.monotonic());
-        let meter = Metrics::new().account("default");
-        let (somebody_wrote, changed) = watch::channel(());
-        let setup = PollSetup {
-            account: "default".into(),
-            provider,
-            read_key: Arc::new(|| Err("there is no other".into())),
-            store: Arc::new(SqliteStore::open(options).await.unwrap()),
-            cadence: daemon::cadence(&config),
-            not_found_grace: config.polling.not_found_grace,
-            rules: Rules::default(),
-            intake_interval: config.polling.intake_interval,
-            limiter: limiter.clone(),
-            strategy: Strategy::Auto,
-            list_bytes_per_second: 0,
-            changed,
-            committed: Arc::default(),
-            heartbeat: Heartbeat::default(),
-            board: Board::default(),
-            meter: meter.clone(),
-            seed: 1,
-            clock,
-        };
+        let (setup, somebody_wrote) = poll_setup(shop, provider, limits).await;
+        let (limiter, meter) = (setup.limiter.clone(), setup.meter.clone());
         let end = CancellationToken::new();
         let polling = Poller::new(setup).run(end.clone(), Arc::default());
         Self {
@@ -254,7 +226,7 @@ async fn slow_shop() -> Shop {
 }
 
 #[tokio::test]
-async fn batches_cover_what_is_due_by_the_fewest_requests() {
+async fn batches_cover_due_invoices_with_the_fewest_requests() {
     let shop = slow_shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..2500).await;
@@ -266,14 +238,14 @@ async fn batches_cover_what_is_due_by_the_fewest_requests() {
     let mut sizes = script.sizes();
     sizes.sort_unstable();
     assert_eq!(sizes.iter().sum::<usize>(), 2500);
-    // The first rows that are read may begin before the last ones are there.
+    // The first rows may be read before the last ones are inserted.
     assert!(sizes.len() <= 4, "{sizes:?}");
     let ends = "SELECT group_concat(external_id || ' ' || status, ', ') FROM (SELECT * FROM invoices WHERE status <> 'pending' ORDER BY id)";
     assert_eq!(shop.ask(ends).await, "E-7 paid, E-2499 expired");
 }
 
 #[tokio::test]
-async fn an_order_that_spoils_a_batch_is_found_by_halves_and_delays_nobody() {
+async fn an_order_that_breaks_a_batch_is_found_by_bisection_without_delay() {
     let shop = slow_shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..100).await;
@@ -295,7 +267,7 @@ async fn an_order_that_spoils_a_batch_is_found_by_halves_and_delays_nobody() {
 }
 
 #[tokio::test]
-async fn what_a_batch_leaves_out_is_not_found_after_the_grace() {
+async fn an_order_missing_from_a_batch_is_not_found_after_the_grace() {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nnot_found_grace = \"300ms\"\n".into();
     let script = Arc::<Script>::default();
@@ -310,10 +282,10 @@ async fn what_a_batch_leaves_out_is_not_found_after_the_grace() {
     assert_eq!(*script.probes.lock().unwrap(), 0, "the others prove enough");
 }
 
-/// In a batch of a hundred a fresh invoice has its turn with the next request, and so has the one
-/// that waited longest, however many are due.
+/// In a batch of a hundred, a new invoice is polled with the next request, and so is the one that
+/// waited longest, however many are due.
 #[tokio::test]
-async fn batches_starve_neither_the_fresh_nor_the_old() {
+async fn batches_starve_neither_new_nor_old_invoices() {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"100ms\"\nmax_interval = \"100ms\"\nintake_interval = \"50ms\"\nage_factor = 0.0\n".into();
     let script = Arc::default();
@@ -341,7 +313,7 @@ async fn batches_starve_neither_the_fresh_nor_the_old() {
     assert!(requests <= 4 * 30 + 60, "{requests}");
 }
 
-/// Two hundred orders that always fail beside twenty good ones: the account is not at fault.
+/// Two hundred orders that always fail and twenty good ones: the account is not at fault.
 async fn most_orders_fail(error: ProviderError) {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"1s\"\nintake_interval = \"50ms\"\n".into();
@@ -364,7 +336,7 @@ async fn most_orders_fail(error: ProviderError) {
     let paid = "SELECT status FROM invoices WHERE external_id = 'E-900'";
     shop.until(paid, "paid").await;
     let until_paid = script.requests() - before;
-    // Three seconds at forty requests a second.
+    // Three seconds at forty requests per second.
     assert!(
         until_paid <= 120,
         "{error}: {until_paid} requests before it"
@@ -395,7 +367,7 @@ async fn most_orders_fail(error: ProviderError) {
 }
 
 #[tokio::test]
-async fn when_most_orders_fail_each_is_asked_and_the_account_never_pauses() {
+async fn when_most_orders_fail_each_is_polled_and_the_account_never_pauses() {
     let kinds = [
         ProviderError::Unreachable("connection reset".into()),
         ProviderError::Unavailable {
@@ -412,7 +384,7 @@ async fn when_most_orders_fail_each_is_asked_and_the_account_never_pauses() {
 async fn an_invoice_without_order_id_is_found_by_its_external_id() {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nmin_interval = \"100ms\"\nintake_interval = \"50ms\"\nnot_found_grace = \"1h\"\n".into();
-    // As the daemon keeps one whose order it is to find.
+    // The daemon's own row of an invoice whose order it has to find.
     shop.execute("INSERT INTO invoices (external_id, status) VALUES ('E-1', 'pending')")
         .await;
     let script = Arc::<Script>::default();
@@ -432,7 +404,7 @@ async fn an_invoice_without_order_id_is_found_by_its_external_id() {
     assert_eq!(script.requests(), 0, "no id was known to ask by");
 }
 
-/// Each page that is begun after a nudge answers it.
+/// Each page that begins after a nudge answers it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nudges_by_the_thousand_cost_a_few_pages() {
     let mut shop = Shop::open().await;
@@ -466,9 +438,10 @@ async fn nudges_by_the_thousand_cost_a_few_pages() {
     assert_eq!(shop.ask(left).await, "0");
 }
 
-/// Who waited for the lock commits the plan that it made before: it lies behind what was read by then.
+/// A writer that waited for the lock commits an earlier plan, which lies before the position
+/// already read.
 #[tokio::test]
-async fn a_plan_that_is_committed_late_is_not_passed_over() {
+async fn a_plan_committed_late_is_not_skipped() {
     let shop = slow_shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..2).await;
@@ -487,7 +460,7 @@ async fn a_plan_that_is_committed_late_is_not_passed_over() {
 
 /// However many orders are to be created, the newest customer waits for the next request or two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
+async fn among_very_many_creations_the_newest_gets_a_turn() {
     let mut shop = Shop::open().await;
     shop.settings = format!("strategy = \"auto\"\nlist_bytes_per_second = 0\n{SLOW}");
     let requested = |name: &str| {
@@ -516,17 +489,17 @@ async fn among_very_many_orders_to_be_created_the_newest_has_its_turn() {
     assert!(requests <= 60, "{requests} creations before it");
 }
 
-/// A load of rows to be created writes. When it fails and nothing may be asked for any more, it is tried
-/// again all the same: nothing else shows that the database works.
+/// A load of rows to be created writes. If it fails and no request is allowed any more, it is still
+/// retried, since nothing else shows that the database works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_load_that_failed_is_tried_again_though_nothing_may_be_asked_for() {
+async fn a_failed_load_is_retried_even_if_no_request_is_allowed() {
     let shop = slow_shop().await;
     let one_request = Limits {
         requests_per_second: 0.0001,
         ..UNLIMITED
     };
     let polling = Polling::begin(&shop, &Arc::default(), 1, one_request).await;
-    // From here on the poller has nothing to write but what the new row leads to.
+    // From here on the poller writes only what follows from the new row.
     shop.until("SELECT count(*) FROM accounts", "1").await;
     shop.execute(
         "INSERT INTO invoices (external_id, amount, currency, description, options)

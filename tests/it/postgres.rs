@@ -5,6 +5,8 @@
 
 mod concurrent;
 mod daemons;
+mod moving;
+mod page;
 mod schema;
 pub mod server;
 mod sql;

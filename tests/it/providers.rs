@@ -1,19 +1,17 @@
 //! The contract of a provider: the same scenes for each, against its simulator, by the daemon as it ships.
 //!
 //! A provider joins with a [`Subject`] in [`SUBJECTS`]. What only one of them does is tested beside it.
-//! Where a provider keeps no orders but a ledger, a payment is an entry with the invoice's label, and
-//! time passes by the provider's clock.
 
+pub mod audits;
+mod cases;
 mod ends;
 mod failures;
+mod ledgers;
 mod money;
 mod scale;
 
-use std::time::Duration;
-
 use payrecond::sandbox::{
-    Fault, FaultKind, NewTransaction, Operation, SandboxOptions, SimulatedPayment,
-    SimulatedProvider,
+    Fault, FaultKind, OrderView, SandboxOptions, SimulatedPayment, SimulatedProvider, Variant,
 };
 
 use crate::shop::{Daemon, Shop};
@@ -27,36 +25,30 @@ struct Subject {
     account: &'static str,
     /// What an invoice to be created asks for: value and currency.
     price: (&'static str, &'static str),
+    /// Less than the price, and more, where that can be paid, held back or refunded.
+    half: &'static str,
+    double: &'static str,
+    /// A price that is paid in another currency, where the usual one is not.
+    fiat_price: Option<(&'static str, &'static str)>,
+    /// How payments become tests.
+    test: Option<TestMode>,
     /// What an invoice to be created needs beside it.
     options: &'static str,
-    /// What is received of it.
-    received: &'static str,
-    keeps: Books,
-    /// The operation that makes orders or links.
+    /// An order id that has the right form, and that nobody has.
+    unknown_id: &'static str,
+    /// Status and reason after the sandbox cancelled an order.
+    cancelled: (&'static str, &'static str),
+    /// The operation that makes orders.
     create: &'static str,
     /// What is kept for people of a failure in its envelope.
     word_of_trouble: &'static str,
 }
 
-/// What a provider keeps.
+/// What makes payments tests.
 #[derive(Clone, Copy)]
-enum Books {
-    Orders {
-        /// An order id that has the right form, and that nobody has.
-        unknown_id: &'static str,
-        /// Status and reason after the sandbox cancelled an order.
-        cancelled: (&'static str, &'static str),
-    },
-    Ledger {
-        /// The operation that reads it.
-        reading: Operation,
-    },
-}
-
-/// What can be paid for an invoice.
-struct Payable {
-    /// The order, or the label.
-    id: String,
+struct TestMode {
+    key: &'static str,
+    variant: Option<Variant>,
 }
 
 const KEY: &str = "canary-key-0123456789";
@@ -67,12 +59,13 @@ const SUBJECTS: &[Subject] = &[
         key: KEY,
         account: "",
         price: ("1.10", "USD"),
-        received: "1.10",
+        half: "0.50",
+        double: "2.20",
+        fiat_price: None,
+        test: None,
         options: r#"{"customerTelegramUserId":7}"#,
-        keeps: Books::Orders {
-            unknown_id: "10030467668508673",
-            cancelled: ("cancelled", ""),
-        },
+        unknown_id: "10030467668508673",
+        cancelled: ("cancelled", ""),
         create: "create",
         word_of_trouble: "INTERNAL_ERROR",
     },
@@ -81,13 +74,15 @@ const SUBJECTS: &[Subject] = &[
         key: KEY,
         account: "",
         price: ("1.00000010", "USDT"),
-        received: "1.00000010",
+        half: "0.5",
+        double: "2",
+        fiat_price: Some(("2.50", "EUR")),
+        // Told by the name of the test network's host.
+        test: None,
         options: "{}",
-        keeps: Books::Orders {
-            unknown_id: "999999999",
-            // A deleted invoice is gone, and nobody says why.
-            cancelled: ("review", "order_not_found"),
-        },
+        unknown_id: "999999999",
+        // A deleted invoice is gone, and nobody says why.
+        cancelled: ("review", "order_not_found"),
         create: "createInvoice",
         word_of_trouble: "APP_ERROR",
     },
@@ -96,12 +91,16 @@ const SUBJECTS: &[Subject] = &[
         key: "123456:canary-key-0123456789",
         account: "[account.settings]\nreturn_url = \"https://shop.example/back\"",
         price: ("10.10", "RUB"),
-        received: "10.10",
+        half: "4.10",
+        double: "20.20",
+        fiat_price: None,
+        test: Some(TestMode {
+            key: "123456:test_canary-key-0123456789",
+            variant: None,
+        }),
         options: "{}",
-        keeps: Books::Orders {
-            unknown_id: "2c5b1f4e-000f-5000-8000-18db351245c7",
-            cancelled: ("cancelled", ""),
-        },
+        unknown_id: "2c5b1f4e-000f-5000-8000-18db351245c7",
+        cancelled: ("cancelled", ""),
         create: "create_payment",
         word_of_trouble: "internal_server_error",
     },
@@ -110,43 +109,18 @@ const SUBJECTS: &[Subject] = &[
         key: KEY,
         account: "[account.settings]\nshop_id = \"shop-1\"",
         price: ("10.10", "USD"),
-        // Less a commission.
-        received: "9.91",
+        half: "4.10",
+        double: "20.20",
+        fiat_price: None,
+        test: Some(TestMode {
+            key: KEY,
+            variant: Some(Variant::CryptoCloudTestMode),
+        }),
         options: "{}",
-        keeps: Books::Orders {
-            unknown_id: "INV-ZZZZZZZZ",
-            cancelled: ("cancelled", ""),
-        },
+        unknown_id: "INV-ZZZZZZZZ",
+        cancelled: ("cancelled", ""),
         create: "create",
         word_of_trouble: "Something went wrong",
-    },
-    Subject {
-        provider: SimulatedProvider::TelegramStars,
-        key: "123456:canary-key-0123456789",
-        account: "",
-        price: ("100", "XTR"),
-        received: "100",
-        options: "{}",
-        keeps: Books::Ledger {
-            reading: Operation::StarsGetTransactions,
-        },
-        create: "createInvoiceLink",
-        word_of_trouble: "SOMETHING_INVALID",
-    },
-    Subject {
-        provider: SimulatedProvider::YooMoney,
-        key: KEY,
-        account: "[account.settings]\nreceiver = \"410011234567890\"",
-        price: ("10.10", "RUB"),
-        // From a wallet, less a commission of 1 %.
-        received: "10",
-        options: "{}",
-        keeps: Books::Ledger {
-            reading: Operation::YooMoneyHistory,
-        },
-        // Links are made without a request.
-        create: "account-info",
-        word_of_trouble: "technical_error",
     },
 ];
 
@@ -163,14 +137,19 @@ impl Subject {
             ..SandboxOptions::default()
         })
         .await;
-        shop.settings = format!(
-            "provider = \"{}\"\n{}\n[polling]\nmin_interval = \"100ms\"\nmax_interval = \"200ms\"\n\
+        shop.settings = self.settings(self.account);
+        shop
+    }
+
+    /// The rest of a configuration whose account has these further lines.
+    fn settings(&self, account: &str) -> String {
+        format!(
+            "provider = \"{}\"\n{account}\n[polling]\nmin_interval = \"100ms\"\nmax_interval = \"200ms\"\n\
              intake_interval = \"50ms\"\nnot_found_grace = \"500ms\"\n\
              checks_after_expiry = [\"100ms\", \"200ms\", \"400ms\", \"800ms\", \"2s\", \"5s\", \"30s\"]\n\
              [http]\nrequest_timeout = \"500ms\"\n",
-            self.provider, self.account
-        );
-        shop
+            self.provider
+        )
     }
 
     /// Asks for an order.
@@ -183,40 +162,14 @@ impl Subject {
         .await;
     }
 
-    /// What the running daemon has created for an invoice.
-    async fn create(&self, shop: &Shop, external_id: &str) -> Payable {
+    /// The order of an invoice that the running daemon has created.
+    async fn create(&self, shop: &Shop, external_id: &str) -> OrderView {
         self.request(shop, external_id, self.price.0).await;
-        self.created(shop, external_id).await
-    }
-
-    /// The same for one that was asked for.
-    async fn created(&self, shop: &Shop, external_id: &str) -> Payable {
         shop.until(&field("status", external_id), "pending").await;
-        let id = match self.keeps {
-            Books::Ledger { .. } => external_id.to_owned(),
-            Books::Orders { .. } => {
-                let id = shop.ask(&field("order_id", external_id)).await;
-                let order = shop.world.order_at(Some(self.provider), &id).unwrap();
-                assert_eq!(&*order.external_id, external_id, "{}", self.provider);
-                id
-            }
-        };
-        Payable { id }
-    }
-
-    /// An invoice of which the provider shows nothing.
-    async fn follow_nothing(&self, shop: &Shop) {
-        shop.execute(&match self.keeps {
-            Books::Orders { unknown_id, .. } => {
-                format!(
-                    "INSERT INTO invoices (external_id, order_id) VALUES ('ORD-1', '{unknown_id}')"
-                )
-            }
-            Books::Ledger { .. } => {
-                "INSERT INTO invoices (external_id, status) VALUES ('ORD-1', 'pending')".to_owned()
-            }
-        })
-        .await;
+        let id = shop.ask(&field("order_id", external_id)).await;
+        let order = shop.world.order_at(Some(self.provider), &id).unwrap();
+        assert_eq!(&*order.external_id, external_id, "{}", self.provider);
+        order
     }
 
     fn start(&self, shop: &Shop) -> Daemon {
@@ -232,59 +185,13 @@ impl Subject {
         other
     }
 
-    fn pay(&self, shop: &Shop, payable: &Payable, late: bool) {
-        match self.keeps {
-            Books::Orders { .. } => {
-                let payment = SimulatedPayment {
-                    late,
-                    ..SimulatedPayment::default()
-                };
-                shop.world.pay(&payable.id, &payment).unwrap();
-            }
-            Books::Ledger { .. } => {
-                let entry = NewTransaction {
-                    external_id: Some(payable.id.clone()),
-                    amount: Some(self.price.0.to_owned()),
-                    ..NewTransaction::default()
-                };
-                shop.world.add_transaction(self.provider, &entry).unwrap();
-            }
-        }
-    }
-
-    /// The time to pay ends.
-    async fn expire(&self, shop: &Shop, payable: &Payable) {
-        match self.keeps {
-            Books::Orders { .. } => {
-                shop.world.expire(&payable.id, false).unwrap();
-            }
-            Books::Ledger { reading } => {
-                // A ledger is read from a day before its first page on.
-                shop.until_asked(reading, 1).await;
-                shop.world.advance(Duration::from_hours(48));
-            }
-        }
-    }
-
-    /// Waits until requests have failed: where orders are polled, the invoice or the account tells it.
-    async fn until_failed(&self, shop: &Shop, kind: FaultKind) {
-        match self.keeps {
-            Books::Orders { .. } => {
-                let failed = "SELECT failures > 0 OR last_error IS NOT NULL OR (SELECT state <> 'working' FROM accounts) FROM invoices";
-                shop.until(failed, "1").await;
-            }
-            Books::Ledger { .. } => {
-                let played = || shop.world.stats().faults.get(&kind).copied();
-                let before = played().unwrap_or_default();
-                let waiting = async {
-                    while played().unwrap_or_default() == before {
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                };
-                let in_time = tokio::time::timeout(crate::PATIENCE, waiting).await;
-                assert!(in_time.is_ok(), "{} {kind}", self.provider);
-            }
-        }
+    #[expect(clippy::unused_self, reason = "reads as what a subject's payers do")]
+    fn pay(&self, shop: &Shop, order: &OrderView, late: bool) {
+        let payment = SimulatedPayment {
+            late,
+            ..SimulatedPayment::default()
+        };
+        shop.world.pay(&order.id, &payment).unwrap();
     }
 }
 
@@ -319,19 +226,3 @@ macro_rules! for_each_provider {
     };
 }
 use for_each_provider;
-
-/// The same where the provider keeps orders.
-macro_rules! for_each_with_orders {
-    ($subject:ident, $shop:ident, $daemon:ident => $scene:block) => {
-        for $subject in $crate::providers::SUBJECTS {
-            if matches!($subject.keeps, $crate::providers::Books::Ledger { .. }) {
-                continue;
-            }
-            let $shop = $subject.shop().await;
-            let $daemon: $crate::shop::Daemon = $subject.start(&$shop);
-            $scene
-            $daemon.stop().await;
-        }
-    };
-}
-use for_each_with_orders;

@@ -1,4 +1,4 @@
-//! Retention: what is old enough goes, and one kind of row does not wait for the other.
+//! Retention: old rows are deleted, and one kind of row does not wait for another.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ async fn kept(path: &Path, table: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn events_that_cannot_be_deleted_keep_no_invoice_nor_the_other_way_round() {
+async fn undeletable_events_and_invoices_do_not_block_each_other() {
     for (stuck, other) in [("outbox", "invoices"), ("invoices", "outbox")] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
@@ -62,7 +62,7 @@ async fn events_that_cannot_be_deleted_keep_no_invoice_nor_the_other_way_round()
 }
 
 #[tokio::test]
-async fn a_consumer_that_is_switched_off_holds_no_event_back() {
+async fn a_disabled_consumer_does_not_delay_retention() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     migrate(&path, LATER).await.unwrap();

@@ -1,5 +1,5 @@
-//! Rows and observed orders that tests start from. Their times are fixed: what stands in a database, whose
-//! triggers follow the real clock, goes by `observed_order_of`.
+//! Rows and observed orders for tests. Their times are fixed; rows in a database, whose triggers
+//! use the real clock, need `observed_order_of`.
 
 use payrecond::domain::invoice::{Facts, Invoice, InvoiceId, PollPlan, Wish};
 use payrecond::domain::money::Money;
@@ -9,7 +9,7 @@ use payrecond::domain::time::UnixMillis;
 
 /// Insert time of every row here: 2026-11-21T20:30:00Z.
 pub const INSERTED: UnixMillis = UnixMillis(1_795_293_000_000);
-/// Life of the order, in seconds.
+/// Time to pay, in seconds.
 pub const TIMEOUT_S: i64 = 900;
 
 pub fn money(value: &str, currency: &str) -> Money {
@@ -19,7 +19,7 @@ pub fn money(value: &str, currency: &str) -> Money {
     }
 }
 
-/// A row of this status, before any observed has told more than the status.
+/// A row of this status, before an observation has shown more than the status.
 pub fn invoice(status: Status) -> Invoice {
     let order_id = (status != Status::Requested).then(|| "2703383946854401".into());
     Invoice {
@@ -45,7 +45,7 @@ pub fn invoice(status: Status) -> Invoice {
     }
 }
 
-/// As the provider's own words go.
+/// In the provider's own terms.
 pub fn word(state: OrderState) -> &'static str {
     match state {
         OrderState::Open => "ACTIVE",
@@ -58,7 +58,7 @@ pub fn word(state: OrderState) -> &'static str {
     }
 }
 
-/// The invoice's order in this state, as a look at the single order tells it.
+/// The invoice's order in this state, as reported by a request for the single order.
 pub fn observed(state: OrderState) -> ObservedOrder {
     let paid = state == OrderState::Paid;
     ObservedOrder {
@@ -89,21 +89,21 @@ pub fn sums(received: Option<&str>, refunded: Option<&str>) -> Sums {
     }
 }
 
-/// As `observed`, told of this row's order: its times stand to the row's insert as there.
+/// Like `observed`, for this row's order: its times relate to the row's insert in the same way.
 pub fn observed_order_of(row: &Invoice, state: OrderState) -> ObservedOrder {
-    let told = observed(state);
+    let shown = observed(state);
     let moved = |at: UnixMillis| UnixMillis(at.0 - INSERTED.0 + row.created_at.0);
     ObservedOrder {
         order_id: row.facts.order_id.clone().unwrap(),
-        observed_at: moved(told.observed_at),
-        created_at: told.created_at.map(moved),
-        expires_at: told.expires_at.map(moved),
-        paid_at: told.paid_at.map(moved),
-        ..told
+        observed_at: moved(shown.observed_at),
+        created_at: shown.created_at.map(moved),
+        expires_at: shown.expires_at.map(moved),
+        paid_at: shown.paid_at.map(moved),
+        ..shown
     }
 }
 
-/// What a page of the provider's list tells of a payment.
+/// A payment as a page of the provider's list shows it.
 pub fn payment() -> Payment {
     Payment {
         value: Some("0.069848094".into()),

@@ -1,4 +1,4 @@
-//! The sandbox as a client of the provider meets it: over HTTP, with an ordinary HTTP client.
+//! The sandbox over HTTP, with an ordinary HTTP client.
 #![expect(
     clippy::disallowed_methods,
     reason = "an independent client, not the daemon's own, is the witness here"
@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const API: &str = "/wpay/store-api/v1";
 
-/// A sandbox on a free port and a client that holds a key to it.
+/// A sandbox on a free port and a client with its key.
 struct Bench {
     sandbox: Sandbox,
     client: Client,
@@ -38,7 +38,8 @@ impl Bench {
         })
         .await
         .unwrap();
-        // reqwest wants one although nothing here is encrypted; a second installation is refused, harmlessly.
+        // reqwest requires one although nothing here is encrypted; a second installation is
+        // refused, harmlessly.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .no_proxy()
@@ -84,7 +85,7 @@ impl Bench {
         ))
     }
 
-    /// The control side: no key.
+    /// A request to the control API, without a key.
     async fn control(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let url = format!("{}/sandbox{path}", self.sandbox.url());
         let request = self
@@ -94,7 +95,7 @@ impl Bench {
         read(request.send().await.unwrap()).await
     }
 
-    /// An order made in-process; its id as text.
+    /// An order created in-process; returns its id as text.
     fn order(&self, external_id: &str) -> String {
         self.order_of(external_id, "1.00")
     }
@@ -189,7 +190,7 @@ async fn a_new_order_is_active_in_preview_and_list() {
 }
 
 #[tokio::test]
-async fn a_payment_shows_in_preview_and_tells_its_details_in_the_list() {
+async fn a_payment_shows_in_the_preview_and_its_details_in_the_list() {
     let bench = Bench::plain().await;
     let id = &bench.order_of("A", "1.50");
     let (http, paid) = bench
@@ -378,7 +379,7 @@ async fn the_preview_id_is_a_number_on_request() {
 }
 
 #[tokio::test]
-async fn gzip_only_for_those_who_ask() {
+async fn gzip_only_for_clients_that_accept_it() {
     for (gzip, asks, compressed) in [
         (true, true, true),
         (true, false, false),
@@ -467,7 +468,7 @@ async fn control_pays_late_and_never_twice() {
 }
 
 #[tokio::test]
-async fn control_tells_orders_counters_and_its_paths() {
+async fn control_shows_orders_counters_and_its_paths() {
     let bench = Bench::plain().await;
     let id = bench.order("A");
     bench
@@ -535,7 +536,7 @@ async fn control_tells_orders_counters_and_its_paths() {
 }
 
 #[tokio::test]
-async fn all_orders_come_whole_however_many() {
+async fn all_orders_are_returned_however_many() {
     let bench = Bench::plain().await;
     let world = bench.sandbox.world();
     world
@@ -565,7 +566,7 @@ async fn all_orders_come_whole_however_many() {
 }
 
 #[tokio::test]
-async fn faults_are_put_read_and_used_up() {
+async fn faults_are_set_read_and_used_up() {
     let bench = Bench::plain().await;
     let id = bench.order("A");
     let faults = r#"[{"kind":"status_429","on":"preview","count":2,"retry_after":"3"}]"#;
@@ -781,7 +782,7 @@ async fn a_lost_answer_may_have_made_the_order() {
             ..Fault::new(FaultKind::Reset).on(Operation::Create).times(1)
         };
         let bench = Bench::with_faults(vec![lost]).await;
-        // An own connection each: a pooled one that breaks would be retried by the client itself.
+        // A separate connection each: the client would retry on a pooled one that breaks.
         assert!(bench.create(&creation()).send().await.is_err());
         assert_eq!(send(bench.create(&creation())).await.1["status"], status);
     }
@@ -800,7 +801,7 @@ async fn a_lost_answer_may_have_made_the_order() {
 }
 
 #[tokio::test]
-async fn what_is_not_loopback_is_refused() {
+async fn a_non_loopback_address_is_refused() {
     for (listen, rate_limit) in [
         ("0.0.0.0:0", None),
         ("[::]:0", None),

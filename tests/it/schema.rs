@@ -1,8 +1,8 @@
-//! The SQL interface as programs really use it: the `sqlite3` shell, Python's `sqlite3`, and sqlx,
-//! each with the SQLite library it has. Every case runs in all three, on a file of its own.
+//! The SQL interface as programs use it: the `sqlite3` shell, Python's `sqlite3`, and sqlx, each
+//! with its own SQLite library. Every case runs in all three, on a separate file.
 //!
-//! `PAYRECOND_TEST_PYTHON` and `PAYRECOND_TEST_SQLITE_MODULE` choose another Python and another
-//! module than `sqlite3`: `pysqlite3-binary` 0.4.5 brings SQLite 3.34.0, the oldest we promise.
+//! `PAYRECOND_TEST_PYTHON` and `PAYRECOND_TEST_SQLITE_MODULE` select another Python and another
+//! module than `sqlite3`: `pysqlite3-binary` 0.4.5 has SQLite 3.34.0, the oldest supported version.
 
 mod busy;
 pub mod drivers;
@@ -23,19 +23,19 @@ use payrecond::store::sqlite::migrate;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
-/// One statement of a program, and what must come of it.
+/// One statement of a program, and its expected result.
 pub struct Case {
     pub name: String,
-    /// Said before, on the same connection.
+    /// Executed before, on the same connection.
     pub before: String,
     pub sql: String,
     pub expect: Expect,
 }
 
 pub enum Expect {
-    /// It fails, the message holds this, and nothing at all has changed.
+    /// It fails, the message contains this text, and nothing has changed.
     Refused(&'static str),
-    /// It succeeds, and this question then has this answer.
+    /// It succeeds, and this query then has this answer.
     Gives(&'static str, &'static str),
 }
 
@@ -70,7 +70,7 @@ impl Case {
     }
 }
 
-/// A database with an invoice of every kind, to be copied for each case.
+/// A database with an invoice of every kind, copied for each case.
 pub struct Scene {
     pub folder: tempfile::TempDir,
 }
@@ -78,9 +78,9 @@ pub struct Scene {
 /// Ids of the scene's invoices.
 pub const PENDING: i64 = 1;
 pub const REQUESTED: i64 = 2;
-/// Expired, with a look to come.
+/// Expired, with a planned poll.
 pub const EXPIRED: i64 = 3;
-/// Expired, never looked at again.
+/// Expired, with no more polls.
 pub const EXPIRED_FOR_GOOD: i64 = 4;
 pub const CANCELLED: i64 = 5;
 pub const PAID: i64 = 6;
@@ -149,7 +149,7 @@ impl Scene {
         path
     }
 
-    /// Runs every case in every driver. Those that may change something get a file of their own.
+    /// Runs every case in every driver. Cases that may change something get a separate file.
     pub async fn play(&self, cases: Vec<Case>) {
         let untouched = contents(&self.template()).await;
         let mut wrong = Vec::new();
@@ -191,7 +191,7 @@ fn judge(case: &Case, outcome: &drivers::Outcome) -> Result<(), String> {
     }
 }
 
-/// The outbox row that tells of a move.
+/// The outbox row that reports a transition.
 pub fn event(id: i64, to: &str) -> String {
     format!(
         "INSERT INTO outbox (event_id, epoch, subject, type, account, external_id, order_id,
@@ -202,7 +202,7 @@ pub fn event(id: i64, to: &str) -> String {
     )
 }
 
-/// The move itself, as the daemon writes it.
+/// The transition itself, as the daemon writes it.
 pub fn write_move(id: i64, to: &str) -> String {
     format!(
         "UPDATE invoices SET status = '{to}', version = version + 1, updated_at = updated_at + 1,

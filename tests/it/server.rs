@@ -1,4 +1,4 @@
-//! What the daemon tells by HTTP, asked from outside over its sockets.
+//! The daemon's HTTP server, tested from outside over its sockets.
 
 mod deploy;
 mod http;
@@ -18,7 +18,7 @@ use self::http::{Answer, Place, ask, ask_until};
 use crate::faults::program::{Program, Stdout};
 use crate::shop::Shop;
 
-/// Listens on a unix socket in the shop's folder.
+/// Listens on a unix socket in the shop's directory.
 fn with_socket(shop: &mut Shop) -> PathBuf {
     let path = shop.folder.path().join("http.sock");
     shop.configure(&format!("[server]\nlisten = \"unix:{}\"\n", path.display()));
@@ -35,7 +35,7 @@ async fn open_with_socket() -> (Shop, Place) {
 async fn on_loopback(shop: &mut Shop, settings: &str) -> (Program, Place) {
     shop.configure(&format!("[server]\nlisten = \"127.0.0.1:0\"\n{settings}"));
     let program = Program::ready(shop).await;
-    // It was said before, and may be read after.
+    // It was logged before, but may be read later.
     program.until_said("http://").await;
     let said = program.said();
     let address = said.split("http://").nth(1).unwrap();
@@ -57,7 +57,7 @@ fn failing(answer: &Answer) -> Vec<String> {
     .collect()
 }
 
-/// It is about to end: whoever still gets an answer gets the right one.
+/// It is about to exit: any answer that is still sent is the right one.
 #[tokio::test]
 async fn a_database_that_was_replaced_makes_it_unready_at_once() {
     let mut shop = Shop::open().await;
@@ -67,7 +67,7 @@ async fn a_database_that_was_replaced_makes_it_unready_at_once() {
     let (program, place) = on_loopback(&mut shop, "").await;
     assert_eq!(ask(&place, "/readyz").await.code, 200);
     std::fs::rename(&copy, shop.database()).unwrap();
-    // The end may cut the answer short.
+    // The exit may cut the answer short.
     let asked = AssertUnwindSafe(ask(&place, "/readyz")).catch_unwind();
     tokio::select! {
         biased;
@@ -80,7 +80,7 @@ async fn a_database_that_was_replaced_makes_it_unready_at_once() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_is_well_says_so_in_words_and_in_json() {
+async fn a_healthy_daemon_reports_it_as_text_and_json() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     shop.drop_in("ORD-1").await;
@@ -107,7 +107,7 @@ async fn a_daemon_that_is_well_says_so_in_words_and_in_json() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_told_with_the_accounts_name() {
+async fn a_refused_key_is_reported_with_the_account() {
     let mut shop = Shop::refusing_the_key().await;
     let place = Place::Unix(with_socket(&mut shop));
     let daemon = shop.start();
@@ -140,7 +140,7 @@ async fn a_refused_key_is_told_with_the_accounts_name() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_told_with_the_last_error() {
+async fn an_unreachable_provider_is_reported_with_the_last_error() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     shop.answer_nothing();
@@ -161,7 +161,7 @@ async fn a_provider_that_is_away_is_told_with_the_last_error() {
 }
 
 #[tokio::test]
-async fn a_locked_database_is_told_and_the_other_answers_still_come() {
+async fn a_locked_database_is_reported_and_other_requests_are_answered() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     ask_until(&place, "/readyz", &[], |answer| answer.code == 200).await;
@@ -182,10 +182,10 @@ async fn a_locked_database_is_told_and_the_other_answers_still_come() {
 }
 
 #[tokio::test]
-async fn looks_that_are_long_overdue_are_told() {
+async fn long_overdue_polls_are_reported() {
     let (shop, place) = open_with_socket().await;
     shop.drop_in("ORD-1").await;
-    // Its plan is an hour old, and the look at it gets no answer for a while.
+    // Its plan is an hour old, and its poll gets no answer for a while.
     shop.execute("UPDATE invoices SET next_poll_at = created_at - 3600000, daemon_writes = daemon_writes + 1")
         .await;
     shop.world.set_faults(vec![Fault::new(FaultKind::Timeout)]);
@@ -266,7 +266,7 @@ async fn a_request_that_names_another_host_is_refused() {
 }
 
 #[tokio::test]
-async fn whoever_allows_other_machines_may_be_called_anything() {
+async fn allow_remote_accepts_any_host_name() {
     let mut shop = Shop::open().await;
     let (program, place) = on_loopback(&mut shop, "allow_remote = true\n").await;
     let answer = http::send(&place, "GET", "/livez", &[("Host", "shop.example")]).await;
@@ -307,7 +307,7 @@ async fn the_socket_is_for_the_group_and_a_stale_one_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_no_stale_socket_is_left_alone() {
+async fn a_file_other_than_a_stale_socket_is_left_alone() {
     let (shop, _) = open_with_socket().await;
     let path = shop.folder.path().join("http.sock");
     std::fs::write(&path, "somebody's file").unwrap();
@@ -326,9 +326,9 @@ async fn what_is_no_stale_socket_is_left_alone() {
     );
 }
 
-/// A visitor that neither sends nor leaves must not hold the end up, nor keep others out.
+/// A visitor that neither sends nor disconnects must not delay the stop or block others.
 #[tokio::test]
-async fn a_silent_visitor_holds_nothing_up() {
+async fn a_silent_visitor_delays_nothing() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     ask_until(&place, "/livez", &[], |answer| answer.code == 200).await;

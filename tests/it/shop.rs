@@ -7,17 +7,23 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use payrecond::clock::{Clock as _, SystemClock};
+use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::{Config, Environment};
 use payrecond::daemon::{self, DaemonError};
+use payrecond::domain::decide::Rules;
+use payrecond::jobs::poll::{PollSetup, Strategy};
+use payrecond::jobs::{Board, Heartbeat};
+use payrecond::limit::{Limits, SharedLimiter};
+use payrecond::metrics::Metrics;
+use payrecond::provider::Provider;
 use payrecond::sandbox::{
     Fault, FaultKind, Operation, OrderBatch, Sandbox, SandboxOptions, SimulatedPayment, World,
 };
-use payrecond::store::sqlite::migrate;
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore, migrate};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::io::AsyncWrite;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +34,8 @@ pub struct Shop {
     _sandbox: Sandbox,
     pub world: Arc<World>,
     pub base_url: String,
-    /// More lines of configuration, the first of the account. Most tests count single looks, so
-    /// orders are looked at one by one; `list` holds the other strategies.
+    /// More lines of configuration, the first of the account. Most tests count single polls, so
+    /// orders are polled one by one; `list` covers the other strategies.
     pub settings: String,
 }
 
@@ -42,7 +48,7 @@ impl Shop {
         .await
     }
 
-    /// Whose provider knows another key than the daemon has.
+    /// The provider has another key than the daemon.
     pub async fn refusing_the_key() -> Self {
         Self::with(SandboxOptions {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -52,7 +58,7 @@ impl Shop {
         .await
     }
 
-    /// With the strategy as shipped.
+    /// With the default strategy.
     pub async fn as_shipped() -> Self {
         let mut shop = Self::open().await;
         shop.settings = shop.settings.replace("strategy = \"preview\"\n", "");
@@ -82,7 +88,7 @@ impl Shop {
         Config::parse(&self.config_text(), &environment()).unwrap()
     }
 
-    /// The configuration as its file holds it.
+    /// The configuration as in its file.
     pub fn config_text(&self) -> String {
         let database = self.database().display().to_string();
         let rate = if self.settings.contains("requests_per_second") {
@@ -127,6 +133,10 @@ impl Shop {
                 if last == expected {
                     return;
                 }
+                // Nothing will happen any more.
+                if let Some(why) = failure_at(&self.database()) {
+                    panic!("{sql}: expected {expected}, still {last}; the daemon ended: {why}");
+                }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -134,12 +144,12 @@ impl Shop {
         assert!(in_time, "{sql}: expected {expected}, still {last}");
     }
 
-    /// Requests of a kind so far.
+    /// Number of requests of a kind so far.
     pub fn asked(&self, operation: Operation) -> u64 {
         self.world.stats().requests[&operation]
     }
 
-    /// Waits until so many requests of a kind were made.
+    /// Waits until this many requests of a kind were made.
     pub async fn until_asked(&self, operation: Operation, count: u64) {
         let waiting = async {
             while self.asked(operation) < count {
@@ -150,17 +160,17 @@ impl Shop {
         assert!(in_time, "{:?}", self.world.stats());
     }
 
-    /// Every request is reset from now on.
+    /// Resets every request from now on.
     pub fn answer_nothing(&self) {
         self.world.set_faults(vec![Fault::new(FaultKind::Reset)]);
     }
 
-    /// No more faults.
+    /// Removes the faults.
     pub fn answer_again(&self) {
         self.world.set_faults(Vec::new());
     }
 
-    /// Drops in, as an invoice of `account`, an order of its store that is paid already.
+    /// Inserts an invoice of `account` for an order of its store that is already paid.
     pub async fn drop_in_paid(&self, account: &str, store: &World, external_id: &str) {
         let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
         let id = store.create(&order).unwrap().order.id;
@@ -171,7 +181,7 @@ impl Shop {
         .await;
     }
 
-    /// Drops an order of the sandbox as an invoice. Returns the order's id.
+    /// Inserts an invoice for an order of the sandbox. Returns the order's id.
     pub async fn drop_in(&self, external_id: &str) -> String {
         let order = payrecond::sandbox::NewOrder::simple(external_id, "1.00", "USD");
         let id = self.world.create(&order).unwrap().order.id;
@@ -196,7 +206,7 @@ pub async fn execute(database: &Path, sql: &str) {
         .execute(&mut connection)
         .await
         .unwrap();
-    // Dropped, it would be closed a little later, and might write then.
+    // If only dropped, it would be closed a little later, and might write then.
     connection.close().await.unwrap();
 }
 
@@ -212,7 +222,7 @@ pub async fn ask(database: &Path, sql: &str) -> String {
     answer.unwrap_or_default()
 }
 
-/// Makes orders in the sandbox. Returns their external ids.
+/// Creates orders in the sandbox. Returns their external ids.
 pub fn seed(world: &World, batch: &OrderBatch) -> Vec<String> {
     let places = world.seed(batch).unwrap();
     places
@@ -220,7 +230,7 @@ pub fn seed(world: &World, batch: &OrderBatch) -> Vec<String> {
         .collect()
 }
 
-/// Drops in all these orders of the sandbox in one statement of `program`.
+/// Inserts invoices for all these orders of the sandbox in one statement of `program`.
 pub async fn drop_in_all(world: &World, program: &mut SqliteConnection, external_ids: &[String]) {
     let rows: Vec<[String; 2]> = external_ids
         .iter()
@@ -242,6 +252,56 @@ pub fn environment() -> Environment {
         .collect()
 }
 
+/// No limit to requests a second.
+pub const UNLIMITED: Limits = Limits {
+    requests_per_second: 0.0,
+    burst: 1,
+    max_in_flight: 4,
+};
+
+/// What the daemon makes a poller of, at `provider`, on the shop's database; nothing is read beyond what is
+/// due. What is sent wakes the poller, as intake does.
+pub async fn poll_setup(
+    shop: &Shop,
+    provider: Arc<dyn Provider>,
+    limits: Limits,
+) -> (PollSetup, watch::Sender<()>) {
+    let config = shop.config();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let options = SqliteOptions::new(shop.database(), "payments");
+    let (somebody_wrote, changed) = watch::channel(());
+    let setup = PollSetup {
+        account: "default".into(),
+        provider,
+        read_key: Arc::new(|| Err("there is no other".into())),
+        store: Arc::new(SqliteStore::open(options).await.unwrap()),
+        cadence: daemon::cadence(&config),
+        not_found_grace: config.polling.not_found_grace,
+        rules: Rules::default(),
+        intake_interval: config.polling.intake_interval,
+        limiter: SharedLimiter::new(limits, clock.monotonic()),
+        strategy: Strategy::Auto,
+        list_bytes_per_second: 0,
+        changed,
+        committed: Arc::default(),
+        heartbeat: Heartbeat::default(),
+        board: Board::default(),
+        meter: Metrics::new().account("default"),
+        seed: 1,
+        clock,
+    };
+    (setup, somebody_wrote)
+}
+
+/// Daemons of this process that ended with an error: by their database, why.
+static FAILED: Mutex<Vec<(PathBuf, String)>> = Mutex::new(Vec::new());
+
+fn failure_at(database: &Path) -> Option<String> {
+    let failed = FAILED.lock().unwrap();
+    let found = failed.iter().find(|(path, _)| path == database);
+    found.map(|(_, why)| why.clone())
+}
+
 /// A daemon in this process.
 pub struct Daemon {
     stop: CancellationToken,
@@ -260,7 +320,13 @@ impl Daemon {
         let (token, output) = (stop.clone(), stdout.clone());
         let running = tokio::spawn(async move {
             let reload = Arc::new(Notify::new());
-            daemon::run_until(config, &environment, output, token, reload).await
+            let database = config.database.path.clone();
+            let ended = daemon::run_until(config, &environment, output, token, reload).await;
+            if let Err(error) = &ended {
+                let why = (database, error.to_string());
+                FAILED.lock().unwrap().push(why);
+            }
+            ended
         });
         Self {
             stop,
@@ -276,7 +342,7 @@ impl Daemon {
     }
 }
 
-/// An output that remembers.
+/// An output that is kept in memory.
 #[derive(Clone, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 

@@ -1,5 +1,5 @@
-//! The poller beside a provider with single orders, a list by time and a list of refunds, all scripted:
-//! what readings of spans tell, what they spare, and what a moving list must not hide.
+//! The poller with a provider that has single orders, a list by time and a list of refunds, all
+//! scripted: what readings of spans show, what they save, and what a moving list must not hide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,38 +7,28 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use payrecond::clock::{Clock, SystemClock};
-use payrecond::daemon;
-use payrecond::domain::decide::Rules;
+use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::invoice::{OrderId, TransactionId};
 use payrecond::domain::money::Money;
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment, Sums};
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus};
 use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
-use payrecond::limit::{Limits, SharedLimiter};
-use payrecond::metrics::Metrics;
+use payrecond::limit::Limits;
 use payrecond::provider::{
     ApiKey, FetchOrders, FetchedOrder, ListByTime, ListRefunds, Provider, ProviderError, Refund,
     RefundPage, SpanCursor, SpanKind, SpanPage, TimeSpan,
 };
-use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::PATIENCE;
-use crate::shop::Shop;
+use crate::shop::{Shop, UNLIMITED, poll_setup};
 
 const PAGE: usize = 100;
-const UNLIMITED: Limits = Limits {
-    requests_per_second: 0.0,
-    burst: 1,
-    max_in_flight: 4,
-};
 
-/// An order as it is at the provider.
+/// An order at the provider.
 #[derive(Clone)]
 struct Order {
     id: String,
@@ -48,7 +38,7 @@ struct Order {
     paid_at: Option<UnixMillis>,
 }
 
-/// What was asked.
+/// The requests made.
 #[derive(Clone, Default)]
 struct Asked {
     singles: Vec<String>,
@@ -211,7 +201,7 @@ impl ListByTime for Scripted {
         true
     }
 
-    /// Newest first; the cursor is a place, so that the list shifts while it is paged.
+    /// Newest first; the cursor is an index, so the list shifts while it is paged.
     async fn span_page(
         &self,
         span: &TimeSpan,
@@ -233,11 +223,11 @@ impl ListByTime for Scripted {
         let is_within = |at: UnixMillis| at >= span.from && span.until.is_none_or(|end| at < end);
         let mut orders: Vec<Order> = {
             let all = self.0.orders.lock().unwrap();
-            let told = all.values().filter(|order| match span.kind {
+            let shown = all.values().filter(|order| match span.kind {
                 SpanKind::Created => is_within(order.created_at),
                 SpanKind::Paid => order.paid_at.is_some_and(is_within),
             });
-            told.cloned().collect()
+            shown.cloned().collect()
         };
         orders.sort_by_key(|order| std::cmp::Reverse((order.created_at, order.id.clone())));
         let from: usize = cursor.map_or(0, |cursor| cursor.0.parse().unwrap());
@@ -267,11 +257,11 @@ impl ListRefunds for Scripted {
     ) -> Result<RefundPage, ProviderError> {
         self.0.asked.lock().unwrap().refunds += 1;
         let refunds = self.0.refunds.lock().unwrap();
-        let told = refunds
+        let shown = refunds
             .iter()
             .filter(|one| one.transaction.happened_at >= from);
         Ok(RefundPage {
-            refunds: told.cloned().collect(),
+            refunds: shown.cloned().collect(),
             next: None,
             bytes: 100,
         })
@@ -284,7 +274,7 @@ impl ListRefunds for Scripted {
     }
 }
 
-/// A poller at work on the shop's database.
+/// A running poller on the shop's database.
 struct Polling {
     end: CancellationToken,
     task: JoinHandle<()>,
@@ -297,29 +287,12 @@ async fn poller(
     strategy: Strategy,
     limits: Limits,
 ) -> (Poller, watch::Sender<()>) {
-    let config = shop.config();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let options = SqliteOptions::new(shop.database(), "payments");
-    let (somebody_wrote, changed) = watch::channel(());
+    let provider = Arc::new(Scripted(Arc::clone(script)));
+    let (setup, somebody_wrote) = poll_setup(shop, provider, limits).await;
     let setup = PollSetup {
-        account: "default".into(),
-        provider: Arc::new(Scripted(Arc::clone(script))),
-        read_key: Arc::new(|| Err("there is no other".into())),
-        store: Arc::new(SqliteStore::open(options).await.unwrap()),
-        cadence: daemon::cadence(&config),
-        not_found_grace: config.polling.not_found_grace,
-        rules: Rules::default(),
-        intake_interval: config.polling.intake_interval,
-        limiter: SharedLimiter::new(limits, clock.monotonic()),
         strategy,
         list_bytes_per_second: 131_072,
-        changed,
-        committed: Arc::default(),
-        heartbeat: Heartbeat::default(),
-        board: Board::default(),
-        meter: Metrics::new().account("default"),
-        seed: 1,
-        clock,
+        ..setup
     };
     (Poller::new(setup), somebody_wrote)
 }
@@ -380,7 +353,7 @@ const EVENTS: &str = "SELECT group_concat(type || ' ' || coalesce(json_extract(p
 
 // ------------------------------------------------------------------------------------ polls
 
-/// Pages tell of all that nobody has polled yet, and then readings of payments of all that are open.
+/// Pages show all orders that were never polled, and then readings of payments cover all open ones.
 #[tokio::test]
 async fn a_thousand_open_payments_cost_a_request_or_two_a_round() {
     let shop = shop().await;
@@ -397,7 +370,7 @@ async fn a_thousand_open_payments_cost_a_request_or_two_a_round() {
         begin.singles.len(),
         begin.pages
     );
-    // Ten rounds of the least interval and more.
+    // More than ten rounds of the minimum interval.
     script
         .until("readings", |asked| asked.paid.len() >= begin.paid.len() + 6)
         .await;
@@ -414,7 +387,7 @@ async fn a_thousand_open_payments_cost_a_request_or_two_a_round() {
     let asked = script.asked();
     assert!(
         !asked.singles.contains(&"777".to_owned()),
-        "told by the list"
+        "reported by the list"
     );
     let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
     assert_eq!(shop.ask(others).await, "999");
@@ -439,16 +412,17 @@ async fn readings_that_change_nothing_write_no_row() {
     assert_eq!(shop.ask(rows).await, before);
 }
 
-/// What a reading passed when it was paid lies behind, by its time: the next one begins before.
+/// An order paid after its place was read lies before the reading's end, by its time: the next
+/// reading begins earlier.
 #[tokio::test]
-async fn a_payment_made_while_payments_are_paged_is_told_by_the_next_reading() {
+async fn a_payment_made_during_a_reading_is_shown_by_the_next_one() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..1).await;
     for other in 1000..1250 {
         script.add(&other.to_string(), OrderState::Paid);
     }
-    // The newest order of all stands on the first page.
+    // The newest order of all is on the first page.
     fill(&shop, &script, 9000..9001).await;
     let hook: Hook = Box::new(|orders| pay(orders, "9000", OrderState::Paid));
     *script.after_page.lock().unwrap() = Some(hook);
@@ -476,9 +450,10 @@ async fn orders_are_polled_one_by_one_while_the_list_fails() {
     polling.end().await;
 }
 
-/// What was paid while nobody ran is told by the first readings: they go on where the last ones ended.
+/// Payments made while no daemon ran are shown by the first readings, which continue where the last
+/// ones ended.
 #[tokio::test]
-async fn a_new_run_goes_on_where_the_last_one_ended() {
+async fn a_new_run_continues_where_the_last_one_ended() {
     let shop = shop().await;
     let script = Arc::default();
     fill(&shop, &script, 0..50).await;
@@ -497,9 +472,9 @@ async fn a_new_run_goes_on_where_the_last_one_ended() {
     assert!(now().since(from) >= Duration::from_mins(59), "an hour back");
 }
 
-/// Its end is told by requests about it, its being paid late by the readings alone.
+/// Its end is shown by requests for it, its late payment only by readings.
 #[tokio::test]
-async fn an_ended_invoice_is_told_of_by_readings_of_payments() {
+async fn readings_of_payments_cover_ended_invoices() {
     let mut shop = shop().await;
     shop.settings += "checks_after_expiry = [\"1s\", \"3s\", \"5s\", \"1h\"]\n";
     let script: Arc<Script> = Arc::default();
@@ -516,7 +491,7 @@ async fn an_ended_invoice_is_told_of_by_readings_of_payments() {
     let later = script.asked();
     assert_eq!(later.singles.len(), begin.singles.len());
     assert_eq!(later.created.len(), begin.created.len());
-    // Somebody must wait for money, or nothing is read.
+    // An invoice must wait for money, or nothing is read.
     fill(&shop, &script, 10..11).await;
     script.set("1", OrderState::Paid);
     shop.until(&status_of("1"), "paid").await;
@@ -547,7 +522,7 @@ async fn a_nudge_is_answered_by_a_request_begun_after_it() {
 // ------------------------------------------------------------------------------- strategies
 
 #[tokio::test]
-async fn by_single_polls_alone_no_list_is_read_but_that_of_refunds() {
+async fn with_single_polls_only_the_list_of_refunds_is_read() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..5).await;
@@ -561,7 +536,7 @@ async fn by_single_polls_alone_no_list_is_read_but_that_of_refunds() {
 }
 
 #[tokio::test]
-async fn by_lists_alone_no_order_is_polled_that_they_show() {
+async fn with_lists_no_order_is_polled_that_they_show() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..1).await;
@@ -579,7 +554,7 @@ async fn by_lists_alone_no_order_is_polled_that_they_show() {
 }
 
 #[tokio::test]
-async fn one_pass_polls_all_that_is_due_by_few_requests() {
+async fn one_pass_polls_everything_due_with_few_requests() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..150).await;
@@ -597,9 +572,9 @@ async fn one_pass_polls_all_that_is_due_by_few_requests() {
     );
 }
 
-/// Payments are read for one request a second: half of them.
+/// Payments are read with one request per second: half of the limit.
 #[tokio::test]
-async fn beyond_what_is_due_half_of_the_budget_is_used() {
+async fn readings_beyond_due_entries_use_half_of_the_rate_limit() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..30).await;
@@ -618,9 +593,10 @@ async fn beyond_what_is_due_half_of_the_budget_is_used() {
     assert!(took >= Duration::from_secs(8), "{took:?}");
 }
 
-/// Five hundred that are due again and again fill the budget, and yet payments and refunds are read.
+/// Five hundred invoices that are always due use up the rate limit, and yet payments and refunds
+/// are read.
 #[tokio::test]
-async fn readings_beyond_what_is_due_are_not_starved_by_it() {
+async fn due_entries_do_not_starve_other_readings() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..500).await;
@@ -643,7 +619,7 @@ async fn readings_beyond_what_is_due_are_not_starved_by_it() {
 // ---------------------------------------------------------------------------------- refunds
 
 #[tokio::test]
-async fn each_refund_of_a_paid_invoice_is_told_once() {
+async fn each_refund_of_a_paid_invoice_is_recorded_once() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     fill(&shop, &script, 0..1).await;
@@ -670,14 +646,14 @@ async fn each_refund_of_a_paid_invoice_is_told_once() {
     shop.until(&status_of("5"), "paid").await;
     polling.end().await;
     let later = format!("{events}, payment.paid -");
-    assert_eq!(shop.ask(EVENTS).await, later, "nothing is told again");
+    assert_eq!(shop.ask(EVENTS).await, later, "nothing is recorded again");
     let rows = "SELECT group_concat(transaction_id || ' ' || direction || ' ' || amount, ', ') FROM (SELECT * FROM transactions ORDER BY transaction_id)";
     assert_eq!(shop.ask(rows).await, "R-1 out 10.00, R-2 out 5.50");
 }
 
-/// Whoever hears of a refund before its payment would credit what was returned.
+/// A consumer that received a refund before its payment would credit money that was returned.
 #[tokio::test]
-async fn a_refund_seen_before_its_payment_is_told_after_it() {
+async fn a_refund_seen_before_its_payment_is_recorded_after_it() {
     for strategy in [Strategy::Auto, Strategy::Single] {
         let shop = shop().await;
         let script: Arc<Script> = Arc::default();
@@ -697,9 +673,10 @@ async fn a_refund_seen_before_its_payment_is_told_after_it() {
 
 // ------------------------------------------------------------------------------ external ids
 
-/// An order that the shop made itself is found by its external id, also when it is made after the row.
+/// An order that the shop created itself is found by its external id, even if it is created after
+/// the row.
 #[tokio::test]
-async fn an_order_is_found_by_the_external_id_that_the_list_tells() {
+async fn an_order_is_found_by_its_external_id_in_the_list() {
     let shop = shop().await;
     let script: Arc<Script> = Arc::default();
     for id in ["A", "B"] {

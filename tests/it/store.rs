@@ -1,4 +1,4 @@
-//! SQLite as a store: the suite of every store, and what is its own: file, schema, epoch.
+//! SQLite as a store: the suite of all stores, and SQLite's own tests: file, schema, epoch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ async fn the_epoch_is_made_with_the_database_and_stays() {
     assert_ne!(other.epoch, made.epoch);
 }
 
-/// A used database whose side file is then as `spoil` leaves it.
+/// A used database whose side file is changed by `spoil`.
 async fn put_back(spoil: impl FnOnce(&Path, &str), now: UnixMillis) -> (Migrated, Migrated, i64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
@@ -152,7 +152,7 @@ async fn put_back(spoil: impl FnOnce(&Path, &str), now: UnixMillis) -> (Migrated
 }
 
 #[tokio::test]
-async fn a_database_put_back_begins_a_new_epoch_above_every_seq_given_out() {
+async fn a_restored_database_begins_a_new_epoch_above_every_seq() {
     let write = |text: String| move |side: &Path, _: &str| fs::write(side, text).unwrap();
     let (made, found, seq) = put_back(|side, _| fs::remove_file(side).unwrap(), NOW).await;
     assert!(found.put_back && found.epoch != made.epoch);
@@ -176,7 +176,7 @@ async fn a_database_put_back_begins_a_new_epoch_above_every_seq_given_out() {
 }
 
 #[tokio::test]
-async fn events_before_a_gap_go_though_a_consumer_stands_there() {
+async fn events_before_a_gap_are_deleted_although_a_consumer_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     migrate(&path, NOW).await.unwrap();
@@ -214,7 +214,7 @@ async fn a_stale_decision_at_the_end_of_a_batch_makes_no_new_epoch() {
     assert_eq!(written, [Written::Yes { seq: Some(2) }, Written::Stale]);
     let alone = store.commit(&[stale], NOW).await.unwrap();
     assert_eq!(alone, [Written::Stale]);
-    // Not closed: a kill leaves it like this.
+    // Not closed, as after a kill.
     let next = migrate(&path, NOW).await.unwrap();
     assert_eq!((next.put_back, next.epoch), (false, made.epoch));
     let side = fs::read_to_string(folder.path().join("a.db.high-water")).unwrap();
@@ -222,7 +222,7 @@ async fn a_stale_decision_at_the_end_of_a_batch_makes_no_new_epoch() {
 }
 
 #[tokio::test]
-async fn the_same_fact_told_again_after_a_put_back_has_the_same_event_id() {
+async fn a_fact_recorded_again_after_a_restore_has_the_same_event_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     migrate(&path, NOW).await.unwrap();
@@ -230,13 +230,13 @@ async fn the_same_fact_told_again_after_a_put_back_has_the_same_event_id() {
     insert(&path, "ORD-1").await;
     let copy = folder.path().join("copy.db");
     fs::copy(&path, &copy).unwrap();
-    let told = pay(&path, "ORD-1").await;
+    let shown = pay(&path, "ORD-1").await;
     fs::copy(&copy, &path).unwrap();
     let found = migrate(&path, NOW).await.unwrap();
     assert!(found.put_back);
     let again = pay(&path, "ORD-1").await;
-    assert_eq!(again.event_id, told.event_id);
-    assert!(again.seq > told.seq);
+    assert_eq!(again.event_id, shown.event_id);
+    assert!(again.seq > shown.seq);
 }
 
 #[tokio::test]
@@ -321,7 +321,7 @@ async fn a_file_of_zero_bytes_is_a_new_database() {
 }
 
 #[tokio::test]
-async fn a_write_that_failed_keeps_no_program_out() {
+async fn a_failed_write_blocks_no_program() {
     let sqlite = Sqlite::make().await;
     pay(&sqlite.path(), "ORD-1").await;
     let stuck = "CREATE TRIGGER stuck BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, ''); END";
@@ -365,7 +365,7 @@ pub async fn insert(path: &Path, external_id: &str) -> Invoice {
     row
 }
 
-/// The provider said PAID: final, no further look.
+/// The provider reported PAID: final, no more polls.
 fn paid(row: &Invoice) -> Decision {
     let mut observed = rows::observed(OrderState::Paid);
     observed.order_id = row.facts.order_id.clone().unwrap();
@@ -374,7 +374,7 @@ fn paid(row: &Invoice) -> Decision {
     decision
 }
 
-/// Drops the invoice if it is not there, and writes that it was paid. Returns the event.
+/// Inserts the invoice if it does not exist, and records its payment. Returns the event.
 pub async fn pay(path: &Path, external_id: &str) -> StoredEvent {
     let store = open(path).await.unwrap();
     let found = store
@@ -398,7 +398,7 @@ pub async fn pay(path: &Path, external_id: &str) -> StoredEvent {
 }
 
 #[tokio::test]
-async fn more_rows_than_one_transaction_takes_are_flagged_in_one_turn() {
+async fn rows_beyond_one_transaction_are_flagged_in_one_run() {
     let sqlite = Sqlite::make().await;
     let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
                INSERT INTO invoices (account, external_id, order_id)

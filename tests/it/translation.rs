@@ -1,22 +1,23 @@
-//! The README in Russian does not drift from the English one: the same headings, code, tables and
-//! pictures in the same places. Words are the translator's; names, commands and settings are not.
+//! The Russian README stays in step with the English one: the same headings, code, tables and
+//! pictures in the same places. The text may differ; names, commands and settings may not.
 
 use std::path::Path;
 
 const ENGLISH: &str = include_str!("../../README.md");
 const RUSSIAN: &str = include_str!("../../README.ru.md");
 
-/// Its figures would go stale in two places: the Russian one links to them.
+/// Its figures would become outdated in two places, so the Russian one links to them.
 const FIGURES: &str = "| what | payrecond | beside it |";
 
 /// What both must have, in order.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
-    /// How deep.
+    /// Its level.
     Heading(usize),
     /// All lines, with the language.
     Code(Vec<String>),
-    /// The names between backquotes of each row, sorted, since another language has another order.
+    /// The names between backquotes of each row, sorted, since another language has another word
+    /// order.
     Table(Vec<Vec<String>>),
     Picture(String),
 }
@@ -87,7 +88,7 @@ fn each_readme_links_to_the_other_at_its_top() {
 }
 
 #[test]
-fn pictures_and_pages_that_the_russian_readme_links_are_there() {
+fn links_of_the_russian_readme_are_valid() {
     for link in RUSSIAN.split("](").skip(1) {
         let target = link.split([')', '#']).next().unwrap();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(target);

@@ -1,10 +1,10 @@
-//! Waiting for what must happen.
+//! Waiting for an event that must come.
 
 use std::time::Duration;
 
 use crate::PATIENCE;
 
-/// Asks again and again until there is an answer; one that never comes fails the test.
+/// Repeats the query until there is an answer; one that never comes fails the test.
 pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let waiting = async {
         loop {

@@ -1,5 +1,5 @@
-//! Upgrades: a database of every schema that was ever released opens with today's program, and one
-//! that is killed in the middle of it is finished by the next start.
+//! Upgrades: the current program opens a database of every released schema, and an upgrade that was
+//! killed is completed by the next start.
 
 mod dump;
 mod fixtures;
@@ -16,7 +16,7 @@ use payrecond::store::sqlite::MIGRATIONS;
 
 use self::dump::Dump;
 
-/// The released migrations, and what may come after them.
+/// The released migrations, and possible later ones.
 fn with_coming_ones() -> Vec<&'static str> {
     let coming = [
         include_str!("upgrade/0003_next.sql"),
@@ -28,7 +28,7 @@ fn with_coming_ones() -> Vec<&'static str> {
 /// Long after anything in a fixture was written.
 const LATER: UnixMillis = UnixMillis(1_900_000_000_000);
 
-/// Puts a fixture there as a database with its side file.
+/// Creates a database with its side file from a fixture.
 async fn lay_out(version: usize, database: &Path) -> Dump {
     let dump = Dump::kept(version);
     dump.load(database).await;

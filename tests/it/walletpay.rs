@@ -1,4 +1,4 @@
-//! Wallet Pay over a scripted transport: what each body, documented or met in the wild, comes to.
+//! Wallet Pay over a scripted transport: the result of each documented or captured body.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ macro_rules! fixture {
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-/// Gives prepared answers in turn and remembers what was asked.
+/// Returns prepared answers in turn and records the requests.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Response>>,
@@ -43,7 +43,7 @@ impl Transport for Script {
     fn set_key(&self, _key: ApiKey) {}
 }
 
-/// The provider that will get just this answer.
+/// The provider that will get exactly this answer.
 fn answering_with(response: Response) -> (WalletPay, Arc<Script>) {
     let script = Arc::new(Script::default());
     script.answers.lock().unwrap().push_back(response);
@@ -56,18 +56,18 @@ fn answering(status: u16, body: &str) -> WalletPay {
     answering_with(Response::whole(status, body.to_owned())).0
 }
 
-async fn look(status: u16, body: &str, id: &str) -> Result<FetchedOrder, ProviderError> {
+async fn fetch_one(status: u16, body: &str, id: &str) -> Result<FetchedOrder, ProviderError> {
     fetch(&answering(status, body), id).await
 }
 
 async fn fetch(provider: &WalletPay, id: &str) -> Result<FetchedOrder, ProviderError> {
-    let looks = provider.fetch(&[OrderId::from(id)]).await?;
-    assert_eq!(looks.len(), 1);
-    Ok(looks.into_iter().next().unwrap())
+    let fetched = provider.fetch(&[OrderId::from(id)]).await?;
+    assert_eq!(fetched.len(), 1);
+    Ok(fetched.into_iter().next().unwrap())
 }
 
 async fn seen(body: &str, id: &str) -> ObservedOrder {
-    match look(200, body, id).await.unwrap() {
+    match fetch_one(200, body, id).await.unwrap() {
         FetchedOrder::Seen(observed) => observed,
         FetchedOrder::NotFound => panic!("not found"),
     }
@@ -89,11 +89,11 @@ fn kind<T: std::fmt::Debug>(answer: &Result<T, ProviderError>) -> &'static str {
     answer.as_ref().unwrap_err().kind()
 }
 
-/// Wants the items whose id `picks` says; keeps all it is told.
+/// Selects the items whose id `picks` accepts; keeps everything it receives.
 struct Picker {
     picks: fn(&ListItem<'_>) -> bool,
     /// Places, ids and times of creation.
-    glances: Vec<(u64, String, Option<String>)>,
+    listed: Vec<(u64, String, Option<String>)>,
     taken: Vec<(u64, ObservedOrder)>,
 }
 
@@ -101,7 +101,7 @@ impl Picker {
     fn new(picks: fn(&ListItem<'_>) -> bool) -> Self {
         Self {
             picks,
-            glances: Vec::new(),
+            listed: Vec::new(),
             taken: Vec::new(),
         }
     }
@@ -111,7 +111,7 @@ impl PageVisitor for Picker {
     fn wants(&mut self, item: &ListItem<'_>) -> bool {
         let created_at = item.created_at.map(str::to_owned);
         let id = item.order_id.to_owned();
-        self.glances.push((item.index, id, created_at));
+        self.listed.push((item.index, id, created_at));
         (self.picks)(item)
     }
 
@@ -130,17 +130,17 @@ async fn read(body: &str, picker: &mut Picker) -> Result<PageEnd, ProviderError>
     provider.page(0, 100, picker).await
 }
 
-/// A page with every item taken.
+/// A page with every item selected.
 async fn page(body: &str) -> Result<Vec<ObservedOrder>, ProviderError> {
     let mut picker = Picker::new(|_| true);
     let end = read(body, &mut picker).await?;
-    assert_eq!(end.items, picker.glances.len() as u64);
+    assert_eq!(end.items, picker.listed.len() as u64);
     assert_eq!(end.bytes, body.len() as u64);
     Ok(picker.taken.into_iter().map(|(_, seen)| seen).collect())
 }
 
 #[tokio::test]
-async fn a_look_asks_for_the_preview() {
+async fn a_poll_requests_the_preview() {
     let body = fixture!("preview-success-doc");
     let (provider, script) = answering_with(Response::whole(200, body));
     fetch(&provider, "2703383946854401").await.unwrap();
@@ -156,7 +156,7 @@ async fn a_look_asks_for_the_preview() {
 }
 
 #[tokio::test]
-async fn previews_are_read() {
+async fn previews_are_parsed() {
     let open = seen(fixture!("preview-success-doc"), "2703383946854401").await;
     assert_eq!(open.state, OrderState::Open);
     assert_eq!(open.provider_status, "ACTIVE");
@@ -184,15 +184,15 @@ async fn previews_are_read() {
 }
 
 #[tokio::test]
-async fn an_answer_about_another_order_is_none() {
+async fn an_answer_about_another_order_is_malformed() {
     let body = fixture!("preview-paid");
     for other in ["2703383946854400", "02703383946854401", "27033839468544010"] {
-        assert_eq!(kind(&look(200, body, other).await), "malformed");
+        assert_eq!(kind(&fetch_one(200, body, other).await), "malformed");
     }
 }
 
 #[tokio::test]
-async fn the_http_status_is_looked_at_first() {
+async fn the_http_status_takes_precedence() {
     for (status, body, expected) in [
         (400, fixture!("error-400"), "refused"),
         (401, fixture!("error-401"), "key_refused"),
@@ -212,10 +212,10 @@ async fn the_http_status_is_looked_at_first() {
         ),
         (400, r#"{"status":"INTERNAL_ERROR"}"#, "unavailable"),
     ] {
-        let answer = look(status, body, "2703383946854401").await;
+        let answer = fetch_one(status, body, "2703383946854401").await;
         assert_eq!(kind(&answer), expected, "{status} {body}");
     }
-    let error = look(401, fixture!("error-401-alternative"), "1").await;
+    let error = fetch_one(401, fixture!("error-401-alternative"), "1").await;
     assert_eq!(
         error.unwrap_err().to_string(),
         "API key refused: HTTP 401: Invalid token"
@@ -230,10 +230,10 @@ async fn only_http_404_is_not_found() {
         "<html>",
         fixture!("preview-paid"),
     ] {
-        assert_eq!(look(404, body, "1").await, Ok(FetchedOrder::NotFound));
+        assert_eq!(fetch_one(404, body, "1").await, Ok(FetchedOrder::NotFound));
     }
     let body = r#"{"status":"NOT_FOUND","message":"Order not found"}"#;
-    assert_eq!(kind(&look(200, body, "1").await), "malformed");
+    assert_eq!(kind(&fetch_one(200, body, "1").await), "malformed");
     assert_eq!(kind(&answering(404, "").count().await), "refused");
     assert_eq!(kind(&create(404, "").await), "refused");
 }
@@ -267,34 +267,34 @@ async fn a_200_can_carry_a_failure() {
         ("", "malformed"),
         ("null", "malformed"),
     ] {
-        assert_eq!(kind(&look(200, body, "1").await), expected, "{body}");
+        assert_eq!(kind(&fetch_one(200, body, "1").await), expected, "{body}");
     }
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_and_white_space_are_passed_over() {
+async fn a_byte_order_mark_and_white_space_are_ignored() {
     let body = format!("\u{feff}\r\n {} \n", fixture!("preview-paid"));
     let paid = seen(&body, "2703383946854401").await;
     assert_eq!(paid.state, OrderState::Paid);
 }
 
 #[tokio::test]
-async fn waits_are_handed_on() {
+async fn requested_waits_are_passed_on() {
     let wait = Some(Duration::from_secs(3));
     for status in [429, 503] {
         let (provider, _) = answering_with(Response::new(status, wait, VecDeque::new()));
         match provider.count().await.unwrap_err() {
-            ProviderError::RateLimited { wait: told }
-            | ProviderError::Unavailable { wait: told, .. } => assert_eq!(told, wait),
+            ProviderError::RateLimited { wait: shown }
+            | ProviderError::Unavailable { wait: shown, .. } => assert_eq!(shown, wait),
             other => panic!("{other}"),
         }
     }
 }
 
 #[tokio::test]
-async fn words_of_the_provider_are_made_harmless_and_keyless() {
+async fn provider_text_is_sanitized_and_has_no_key() {
     let body = r#"{"status":"INTERNAL_ERROR","message":"a\u001b[2J\nkey store-key-0123456789"}"#;
-    let error = look(200, body, "1").await.unwrap_err().to_string();
+    let error = fetch_one(200, body, "1").await.unwrap_err().to_string();
     assert_eq!(
         error,
         "provider unavailable: INTERNAL_ERROR: a [2J key (key)"
@@ -302,7 +302,7 @@ async fn words_of_the_provider_are_made_harmless_and_keyless() {
 }
 
 #[tokio::test]
-async fn an_order_made_now_or_before_exists() {
+async fn an_order_created_now_or_before_exists() {
     for (status, body, id) in [
         (200, fixture!("create-success-doc"), "2703383946854401"),
         (200, fixture!("create-success-short-id"), "28283729191"),
@@ -363,7 +363,7 @@ async fn refusals_and_conflicts_are_answers() {
 }
 
 #[tokio::test]
-async fn what_says_nothing_of_a_creation_ends_none() {
+async fn an_inconclusive_answer_ends_no_creation() {
     for (status, body, expected) in [
         (
             200,
@@ -426,7 +426,7 @@ async fn orders_are_counted() {
 }
 
 #[tokio::test]
-async fn lists_are_read() {
+async fn lists_are_parsed() {
     let all = page(fixture!("constructed/order-list-all-statuses")).await;
     let all = all.unwrap();
     let states: Vec<_> = all.iter().map(|seen| seen.state).collect();
@@ -471,13 +471,13 @@ async fn only_wanted_items_are_taken() {
     assert_eq!(picker.taken.len(), 1);
     assert_eq!(picker.taken[0].0, 2);
     assert_eq!(picker.taken[0].1.state, OrderState::Cancelled);
-    let (index, id, created) = &picker.glances[3];
+    let (index, id, created) = &picker.listed[3];
     assert_eq!((*index, id.as_str()), (3, "10030467668508673"));
     assert_eq!(created.as_deref(), Some("2024-05-01T06:53:57.000991Z"));
 }
 
 #[tokio::test]
-async fn a_page_asks_for_its_part_and_no_more() {
+async fn a_page_requests_only_its_part() {
     let body = r#"{"status":"SUCCESS","data":{"items":[{"id":1,"status":"PAID"},{"id":2,"status":"PAID"}]}}"#;
     let (provider, script) = answering_with(Response::whole(200, body));
     let mut picker = Picker::new(|_| true);
@@ -521,14 +521,14 @@ async fn a_list_under_a_failing_status_is_never_visited() {
     ] {
         let mut picker = Picker::new(|_| true);
         assert_eq!(kind(&read(body, &mut picker).await), expected, "{body}");
-        assert!(picker.glances.is_empty(), "{body}");
+        assert!(picker.listed.is_empty(), "{body}");
     }
     let late = r#"{"data":{"items":[{"id":1,"status":"PAID"}]},"message":null,"status":"SUCCESS"}"#;
     assert_eq!(page(late).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_list_that_is_none_is_malformed() {
+async fn an_invalid_list_is_malformed() {
     for body in [
         "",
         "[]",
@@ -550,7 +550,7 @@ async fn a_list_that_is_none_is_malformed() {
 }
 
 #[tokio::test]
-async fn an_unreadable_item_fails_the_page_and_hides_no_other() {
+async fn an_invalid_item_fails_the_page_and_hides_no_other() {
     for bad in [
         r#"{"id":1.5,"status":"PAID"}"#,
         r#"{"status":"PAID"}"#,
@@ -577,7 +577,7 @@ async fn an_unreadable_item_fails_the_page_and_hides_no_other() {
 }
 
 #[tokio::test]
-async fn a_failure_of_a_page_is_told_as_of_a_look() {
+async fn a_failed_page_gives_the_same_error_as_a_failed_poll() {
     for (status, body, expected) in [
         (401, "", "key_refused"),
         (404, "", "refused"),
@@ -588,6 +588,6 @@ async fn a_failure_of_a_page_is_told_as_of_a_look() {
         let mut picker = Picker::new(|_| true);
         let answer = answering(status, body).page(0, 10, &mut picker).await;
         assert_eq!(kind(&answer), expected);
-        assert!(picker.glances.is_empty());
+        assert!(picker.listed.is_empty());
     }
 }

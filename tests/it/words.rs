@@ -1,4 +1,5 @@
-//! The words of the program: what users read follows the glossary, and log messages can be searched for.
+//! The texts of the program: user-facing text follows the glossary, and log messages are
+//! searchable.
 
 mod literals;
 
@@ -9,7 +10,8 @@ use self::literals::{Literal, literals};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Words and phrases that the glossary replaces, in lower case. A word stands alone, a phrase anywhere.
+/// Words and phrases that the glossary replaces, in lower case. A word is matched alone, a phrase
+/// anywhere.
 const BANNED_WORDS: &[&str] = &[
     "look",
     "looks",
@@ -56,7 +58,7 @@ const BANNED_PHRASES: &[&str] = &[
     "in trouble",
 ];
 
-/// Literals that are no text for people.
+/// Literals that are not texts for people.
 const NOT_FOR_PEOPLE: &[&str] = &[
     "SELECT ", "INSERT ", "UPDATE ", "DELETE ", "CREATE ", "PRAGMA ", " FROM ",
 ];
@@ -82,7 +84,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// What the glossary bans in a text.
+/// The banned words and phrases in a text.
 fn banned(text: &str) -> Vec<&'static str> {
     let text = without_tags(&text.to_lowercase());
     let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
@@ -94,7 +96,7 @@ fn banned(text: &str) -> Vec<&'static str> {
         .collect()
 }
 
-/// Whether people may read a literal: a sentence or a word with spaces, and no SQL.
+/// Whether people may read a literal: it contains a space, and no SQL.
 fn is_for_people(literal: &Literal) -> bool {
     let is_sql = NOT_FOR_PEOPLE
         .iter()
@@ -110,7 +112,7 @@ fn help(command: &mut clap::Command, texts: &mut Vec<String>) {
 }
 
 #[test]
-fn what_users_read_follows_the_glossary() {
+fn user_facing_text_follows_the_glossary() {
     let mut texts: Vec<(String, String)> = Vec::new();
     for (path, source) in sources() {
         let found = literals(&source).into_iter().filter(is_for_people);
@@ -179,7 +181,8 @@ fn closing_parenthesis(rest: &str) -> usize {
     end.map_or(rest.len(), |(at, _)| at)
 }
 
-/// People search for a message: it is one literal at the end, without arguments inside.
+/// A log message is one literal at the end without arguments inside, so that people can search for
+/// it.
 #[test]
 fn log_messages_are_constant_text() {
     let mut seen = 0;

@@ -1,4 +1,6 @@
-//! YooKassa over a scripted transport: what each body, documented or met in the wild, comes to.
+//! YooKassa over a scripted transport: the result of each documented or captured body.
+
+mod daemon;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -30,7 +32,7 @@ macro_rules! fixture {
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const SECRET: &str = "live_0123456789abcdef";
 
-/// Gives prepared answers in turn and remembers what was asked.
+/// Returns prepared answers in turn and records the requests.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Response>>,
@@ -55,7 +57,7 @@ impl Script {
     }
 }
 
-/// The shop that will get just these answers, and comes back to `return_url`.
+/// The shop that will get exactly these answers, with the setting `return_url`.
 fn shop(return_url: &str, answers: &[(u16, &str)]) -> (Arc<dyn Provider>, Arc<Script>) {
     let script = Arc::new(Script::default());
     for (status, body) in answers {
@@ -93,7 +95,7 @@ async fn seen(body: &str) -> ObservedOrder {
     }
 }
 
-/// A payment of 100 roubles with these fields beside.
+/// A payment of 100 roubles with these additional fields.
 async fn with(status: &str, fields: &str) -> ObservedOrder {
     seen(&format!(
         r#"{{"id":"1-a","status":"{status}","amount":{{"value":"100.00","currency":"RUB"}}{fields}}}"#
@@ -181,7 +183,7 @@ async fn a_pending_payment_is_open_for_an_hour() {
 }
 
 #[tokio::test]
-async fn a_succeeded_payment_is_paid_with_what_the_shop_gets_and_the_fee() {
+async fn a_succeeded_payment_is_paid_with_net_and_fee() {
     let payment = seen(fixture!("payment-succeeded")).await;
     assert_eq!(payment.state, OrderState::Paid);
     assert_eq!(payment.paid_at, at("2024-01-15T10:00:05Z"));
@@ -197,7 +199,7 @@ async fn a_succeeded_payment_is_paid_with_what_the_shop_gets_and_the_fee() {
 }
 
 #[tokio::test]
-async fn money_that_is_held_is_not_paid_though_it_says_so() {
+async fn held_money_is_not_paid_despite_the_paid_flag() {
     let held = fixture!("payments-list-waiting-2018");
     let (provider, _) = answering(&[(200, held)]);
     let page = read(&provider, SpanKind::Created, None).await.unwrap();
@@ -210,7 +212,7 @@ async fn money_that_is_held_is_not_paid_though_it_says_so() {
 }
 
 #[tokio::test]
-async fn the_reason_of_a_cancellation_tells_expiry_from_refusal() {
+async fn the_cancellation_reason_distinguishes_expiry_from_refusal() {
     let expired = seen(fixture!("constructed/payment-canceled-expired")).await;
     assert_eq!(expired.state, OrderState::Expired);
     assert_eq!(
@@ -255,14 +257,14 @@ async fn a_refund_leaves_a_payment_succeeded_with_the_sum_returned() {
 }
 
 #[tokio::test]
-async fn a_word_that_is_not_known_says_nothing() {
+async fn an_unknown_status_changes_nothing() {
     let payment = with("frozen", "").await;
     assert_eq!(payment.state, OrderState::Unknown);
     assert_eq!(payment.provider_status, "frozen");
 }
 
 #[tokio::test]
-async fn numbers_in_metadata_and_zones_of_old_fixtures_are_read() {
+async fn numbers_in_metadata_and_old_time_zones_are_parsed() {
     let payment = with(
         "succeeded",
         r#","metadata":{"external_id":42,"order":null},"captured_at":"2015-11-19T17:05:07+03:00",
@@ -276,7 +278,7 @@ async fn numbers_in_metadata_and_zones_of_old_fixtures_are_read() {
 }
 
 #[tokio::test]
-async fn fields_that_cannot_be_used_are_left_out_but_for_those_that_tell_whose_and_how_much() {
+async fn unusable_fields_are_left_out_except_id_and_amount() {
     let odd = with(
         "succeeded",
         r#","captured_at":5,"created_at":"soon","metadata":[1],"test":"yes","confirmation":7,
@@ -315,7 +317,7 @@ async fn an_unknown_payment_is_not_found_in_both_forms() {
 }
 
 #[tokio::test]
-async fn each_failure_has_its_kind_and_the_words_of_the_service() {
+async fn each_failure_has_its_kind_and_the_services_message() {
     for (status, body, kind) in [
         (401, fixture!("constructed/error-401"), "key_refused"),
         (403, fixture!("constructed/error-403"), "refused"),
@@ -338,7 +340,7 @@ async fn each_failure_has_its_kind_and_the_words_of_the_service() {
 }
 
 #[tokio::test]
-async fn a_wait_is_read_from_the_body_as_well() {
+async fn a_wait_is_also_read_from_the_body() {
     let body = r#"{"type":"error","code":"too_many_requests","retry_after":1800}"#;
     let error = poll(429, body, "1-a").await.unwrap_err();
     let wait = Some(Duration::from_millis(1800));
@@ -350,7 +352,7 @@ async fn a_wait_is_read_from_the_body_as_well() {
 }
 
 #[tokio::test]
-async fn the_secret_is_struck_out_of_the_services_words() {
+async fn the_secret_is_removed_from_the_services_message() {
     let body = format!(
         r#"{{"type":"error","code":"invalid_credentials","description":"{SECRET} is\nwrong"}}"#
     );
@@ -361,7 +363,7 @@ async fn the_secret_is_struck_out_of_the_services_words() {
 // ------------------------------------------------------------------------------- the shop
 
 #[tokio::test]
-async fn a_disabled_shop_and_a_refused_key_fail_the_harmless_request() {
+async fn a_disabled_shop_and_a_refused_key_fail_the_probe() {
     let me = r#"{"account_id":"100500","status":"enabled","test":false}"#;
     let (provider, script) = answering(&[(200, me)]);
     assert_eq!(provider.probe().await, Ok(()));
@@ -401,7 +403,7 @@ fn a_key_is_the_shops_id_and_its_secret() {
 // ------------------------------------------------------------------------------- creation
 
 #[test]
-fn the_bytes_and_the_key_of_a_creation_are_these_for_ever() {
+fn the_bytes_and_the_key_of_a_creation_never_change() {
     let options = r#"{"receipt":{"customer": {"email":"a@b.example"},"items":[]},
         "payment_method_data":{"type":"sbp"},"return_url":"https://t.me/other",
         "metadata":{"order":"7","bot":"x"}}"#;
@@ -423,18 +425,21 @@ fn the_bytes_and_the_key_of_a_creation_are_these_for_ever() {
 }
 
 #[test]
-fn what_can_never_be_made_is_refused_with_its_rule() {
+fn an_impossible_creation_is_refused_with_its_rule() {
     for (options, words) in [
-        ("[]", "with the keys return_url"),
+        ("[]", "not a JSON object; keys: return_url"),
         (r#"{"save_payment_method":true}"#, "save_payment_method"),
-        (r#"{"return_url":5}"#, "options.return_url: must be a text"),
+        (
+            r#"{"return_url":5}"#,
+            "options.return_url: expected a text or null",
+        ),
         (
             r#"{"return_url":"some where"}"#,
             "options.return_url: expected",
         ),
         (
             r#"{"receipt":[]}"#,
-            "options.receipt: must be a JSON object",
+            "options.receipt: expected a JSON object",
         ),
         (
             r#"{"payment_method_data":"sbp"}"#,
@@ -442,7 +447,7 @@ fn what_can_never_be_made_is_refused_with_its_rule() {
         ),
         (
             r#"{"metadata":{"a":1}}"#,
-            "options.metadata: must be an object of texts",
+            "options.metadata: expected an object of texts",
         ),
         (r#"{"metadata":{"external_id":"x"}}"#, "payrecond's own"),
     ] {
@@ -466,7 +471,7 @@ fn what_can_never_be_made_is_refused_with_its_rule() {
 }
 
 #[test]
-fn somewhere_to_come_back_to_is_needed() {
+fn a_return_url_is_required() {
     let (provider, _) = shop("", &[]);
     let creates = provider.creates().unwrap();
     let said = creates.creation(&invoice(None)).unwrap_err();
@@ -560,7 +565,7 @@ async fn a_span_is_read_page_by_page_with_the_limit_and_the_same_filters() {
 }
 
 #[tokio::test]
-async fn a_list_that_cannot_be_read_whole_tells_nothing() {
+async fn an_incomplete_list_shows_nothing() {
     for (status, body, kind) in [
         (200, r#"{"type":"list"}"#, "malformed"),
         (200, r#"{"type":"list","items":{}}"#, "malformed"),
@@ -581,7 +586,7 @@ async fn a_list_that_cannot_be_read_whole_tells_nothing() {
 }
 
 #[tokio::test]
-async fn refunds_are_told_by_their_ids() {
+async fn refunds_have_their_ids() {
     let last = r#"{"type":"list","items":[]}"#;
     let refunded = fixture!("refunds-list-2017");
     let (provider, script) = answering(&[(200, refunded), (200, last)]);
@@ -590,12 +595,12 @@ async fn refunds_are_told_by_their_ids() {
     let page = refunds.refund_page(from, None).await.unwrap();
     let refund = &page.refunds[0];
     assert_eq!(refund.order_id.0, "216749da-000f-50be-b000-096747fad91e");
-    let told = &refund.transaction;
-    assert_eq!(told.id.0, "216749f7-0016-50be-b000-078d43a63ae4");
-    assert_eq!(told.direction, Direction::Out);
-    assert_eq!(told.status, TransactionStatus::Succeeded);
-    assert_eq!(told.amount, rub("1.00"));
-    assert_eq!(Some(told.happened_at), at("2017-10-04T19:27:51.407Z"));
+    let shown = &refund.transaction;
+    assert_eq!(shown.id.0, "216749f7-0016-50be-b000-078d43a63ae4");
+    assert_eq!(shown.direction, Direction::Out);
+    assert_eq!(shown.status, TransactionStatus::Succeeded);
+    assert_eq!(shown.amount, rub("1.00"));
+    assert_eq!(Some(shown.happened_at), at("2017-10-04T19:27:51.407Z"));
     let end = refunds.refund_page(from, page.next.as_ref()).await.unwrap();
     assert!(end.next.is_none());
     let span = "/v3/refunds?created_at.gte=2017-10-04T19%3A00%3A00.000Z&limit=100";
@@ -619,7 +624,7 @@ async fn the_refunds_of_one_payment_are_read_to_the_last_page() {
     let others = provider.lists_refunds().unwrap();
     let none = others.refunds_of(&"other".into()).await.unwrap();
     assert!(none.is_empty(), "those of another payment are not taken");
-    for (status, told) in [
+    for (status, shown) in [
         ("canceled", TransactionStatus::Refused),
         ("pending", TransactionStatus::InProgress),
         ("unheard_of", TransactionStatus::InProgress),
@@ -628,6 +633,6 @@ async fn the_refunds_of_one_payment_are_read_to_the_last_page() {
         let (provider, _) = answering(&[(200, &body)]);
         let refunds = provider.lists_refunds().unwrap();
         let read = refunds.refunds_of(&payment).await.unwrap();
-        assert_eq!(read[0].status, told, "{status}");
+        assert_eq!(read[0].status, shown, "{status}");
     }
 }

@@ -1,48 +1,40 @@
-//! The play: a shop whose customers pay, dawdle, cancel and forget, while the provider stumbles.
+//! The play: a shop with an account at every provider, whose customers pay, dawdle, cancel and forget,
+//! while the providers stumble.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::customer::Customer;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, key_variable};
 use crate::daemon::{self, DaemonError};
 use crate::sandbox::{
-    Fault, FaultKind, NewOrder, Sandbox, SandboxOptions, SimulatedPayment, Variant, World,
+    Bill, Fault, FaultKind, SampleShop, Sandbox, SandboxOptions, SimulatedProvider, World,
 };
-use crate::store::{Database, NewInvoice, Reports};
+use crate::store::{Database, Reports};
 
-/// Customers in the play.
-pub(super) const CUSTOMERS: u16 = 60;
+/// Customers of each provider.
+pub(super) const CUSTOMERS_EACH: u16 = 10;
 /// They come over this time.
 const OPENING: Duration = Duration::from_secs(10);
-/// The provider is away from then, for so long.
+/// The providers are away from then, for so long.
 const OUTAGE_AT: Duration = Duration::from_secs(6);
 const OUTAGE: Duration = Duration::from_secs(2);
-
-/// What a customer does with the bill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Habit {
-    Pays(Duration),
-    /// Pays after the order has ended.
-    PaysLate {
-        ends: Duration,
-        pays: Duration,
-    },
-    Cancels(Duration),
-    /// Never pays: the order ends.
-    Forgets(Duration),
-}
 
 /// Everything that is running.
 pub(super) struct Play {
     pub(super) store: Arc<dyn Database>,
     pub(super) world: Arc<World>,
     pub(super) clock: Arc<dyn Clock>,
+    /// What the customers are asked for, in the order in which they come.
+    pub(super) bills: Vec<Bill>,
     sandbox: Sandbox,
     stop: CancellationToken,
     daemon: JoinHandle<Result<(), DaemonError>>,
@@ -61,20 +53,22 @@ impl Play {
         let sandbox = Sandbox::start(SandboxOptions {
             listen: ([127, 0, 0, 1], 0).into(),
             latency: Duration::from_millis(20),
-            variants: vec![Variant::WalletPayNumberId],
             seed,
             faults: everyday_faults(),
             ..SandboxOptions::default()
         })
         .await?;
+        let world = sandbox.world();
         let path = folder.path().join("demo.db");
-        let environment: Environment = [("PAYRECOND_API_KEY_DEFAULT", "demo")]
-            .into_iter()
-            .collect();
-        let config = Config::parse(
-            &settings(&path.display().to_string(), &sandbox.url()),
-            &environment,
-        )?;
+        let mut text = settings(&path.display().to_string());
+        let mut keys = Vec::new();
+        for provider in SimulatedProvider::ALL {
+            let sample = sample(&world, *provider)?;
+            text.push_str(&account(*provider, sample, &sandbox.url()));
+            keys.push((key_variable(provider.name()), sample.key));
+        }
+        let environment: Environment = keys.into_iter().collect();
+        let config = Config::parse(&text, &environment)?;
         let options = daemon::database_options(&config);
         options.migrate(clock.now()).await?;
         let store = options.open().await?;
@@ -85,7 +79,8 @@ impl Play {
         });
         Ok(Self {
             store,
-            world: sandbox.world(),
+            bills: bills(&world)?,
+            world,
             clock,
             sandbox,
             stop,
@@ -95,20 +90,21 @@ impl Play {
         })
     }
 
-    /// Lets the customers in, and the provider go away for a while.
-    pub(super) fn let_in(&mut self, seed: u64) {
+    /// Lets the customers in, and the providers go away for a while.
+    pub(super) fn let_in(&mut self, seed: u64) -> anyhow::Result<()> {
         let mut rng = fastrand::Rng::with_seed(seed);
-        for number in 0..CUSTOMERS {
-            let share = f64::from(number) / f64::from(CUSTOMERS);
-            let customer = Customer {
-                number,
-                comes: OPENING.mul_f64(share),
-                habit: habit(&mut rng),
-                store: Arc::clone(&self.store) as Arc<dyn Reports>,
-                world: Arc::clone(&self.world),
-                clock: Arc::clone(&self.clock),
-            };
-            self.customers.push(tokio::spawn(customer.visit()));
+        let providers = SimulatedProvider::ALL.len();
+        let each = OPENING / u32::try_from(self.bills.len().max(1))?;
+        let mut comes = Duration::ZERO;
+        for (place, bill) in self.bills.iter().enumerate() {
+            let sample = sample(&self.world, bill.provider)?;
+            let number = place / providers;
+            let customer = Customer::new(bill.clone(), sample, number, comes, &mut rng);
+            let store = Arc::clone(&self.store) as Arc<dyn Reports>;
+            let (world, clock) = (Arc::clone(&self.world), Arc::clone(&self.clock));
+            self.customers
+                .push(tokio::spawn(customer.visit(store, world, clock)));
+            comes += each;
         }
         let (world, clock) = (Arc::clone(&self.world), Arc::clone(&self.clock));
         self.customers.push(tokio::spawn(async move {
@@ -118,6 +114,7 @@ impl Play {
             world.set_faults(everyday_faults());
             Ok(())
         }));
+        Ok(())
     }
 
     /// Whether every customer has gone.
@@ -152,6 +149,27 @@ impl Play {
     }
 }
 
+fn sample(world: &World, provider: SimulatedProvider) -> anyhow::Result<&'static SampleShop> {
+    let sample = world.sample(provider);
+    sample.with_context(|| format!("the sandbox has no sample shop at {provider}"))
+}
+
+/// The customers of all providers by turns.
+fn bills(world: &World) -> anyhow::Result<Vec<Bill>> {
+    let mut bills = Vec::new();
+    for round in 0..usize::from(CUSTOMERS_EACH) {
+        for provider in SimulatedProvider::ALL {
+            let prices = sample(world, *provider)?.prices;
+            bills.push(Bill {
+                provider: *provider,
+                external_id: format!("ORD-{:03}", bills.len() + 1),
+                price: prices[round % prices.len()].to_owned(),
+            });
+        }
+    }
+    Ok(bills)
+}
+
 /// What any provider does to its clients now and then.
 fn everyday_faults() -> Vec<Fault> {
     vec![
@@ -163,10 +181,9 @@ fn everyday_faults() -> Vec<Fault> {
 }
 
 /// A shop's settings, hurried: a day in 20 seconds.
-fn settings(path: &str, base_url: &str) -> String {
+fn settings(path: &str) -> String {
     format!(
         "[database]\npath = {path:?}\n\
-         [[account]]\nname = \"default\"\nbase_url = {base_url:?}\nrequests_per_second = 100.0\nburst = 100\n\
          [polling]\nmin_interval = \"200ms\"\nmax_interval = \"2s\"\nintake_interval = \"50ms\"\n\
          checks_after_expiry = [\"500ms\", \"1s\", \"2s\", \"4s\"]\n\
          [http]\nrequest_timeout = \"3s\"\n\
@@ -174,84 +191,15 @@ fn settings(path: &str, base_url: &str) -> String {
     )
 }
 
-fn habit(rng: &mut fastrand::Rng) -> Habit {
-    let mut between = |least: u64, most: u64| Duration::from_millis(rng.u64(least..most));
-    let (soon, later) = (between(400, 5000), between(2000, 4500));
-    let pays = between(800, 1800);
-    match rng.u8(0..20) {
-        0..=10 => Habit::Pays(soon),
-        11..=13 => Habit::PaysLate { ends: later, pays },
-        14..=15 => Habit::Cancels(later),
-        _ => Habit::Forgets(later),
-    }
-}
-
-struct Customer {
-    number: u16,
-    comes: Duration,
-    habit: Habit,
-    store: Arc<dyn Reports>,
-    world: Arc<World>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Customer {
-    /// Comes, gets an order, and does as is the habit. Every other order is made by the bot itself,
-    /// the rest by the daemon.
-    async fn visit(self) -> anyhow::Result<()> {
-        self.clock.sleep(self.comes).await;
-        let external_id = format!("ORD-{:03}", self.number + 1);
-        self.drop_invoice(&external_id).await?;
-        while self.world.order(&external_id).is_none() {
-            self.clock.sleep(Duration::from_millis(50)).await;
-        }
-        match self.habit {
-            Habit::Pays(after) => {
-                self.clock.sleep(after).await;
-                self.world.pay(&external_id, &SimulatedPayment::default())?;
-            }
-            Habit::PaysLate { ends, pays } => {
-                self.clock.sleep(ends).await;
-                self.world.expire(&external_id, false)?;
-                self.clock.sleep(pays).await;
-                let late = SimulatedPayment {
-                    late: true,
-                    ..SimulatedPayment::default()
-                };
-                self.world.pay(&external_id, &late)?;
-            }
-            Habit::Cancels(after) => {
-                self.clock.sleep(after).await;
-                self.world.cancel(&external_id, false)?;
-            }
-            Habit::Forgets(after) => {
-                self.clock.sleep(after).await;
-                self.world.expire(&external_id, false)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn drop_invoice(&self, external_id: &str) -> anyhow::Result<()> {
-        let amount = format!("{}.{:02}", self.number % 9 + 1, self.number);
-        let mut invoice = NewInvoice {
-            external_id: external_id.to_owned(),
-            metadata: Some(format!(
-                r#"{{"chat":{}}}"#,
-                100_000 + u32::from(self.number)
-            )),
-            ..NewInvoice::default()
-        };
-        if self.number.is_multiple_of(2) {
-            let order = NewOrder::simple(external_id, &amount, "USD");
-            invoice.order_id = Some(self.world.create(&order)?.order.id);
-        } else {
-            invoice.amount = Some(amount);
-            invoice.currency = Some("USD".into());
-            invoice.description = Some("Six eggs and bread".into());
-            invoice.options = Some(r#"{"customerTelegramUserId":42}"#.into());
-        }
-        let inserted = self.store.insert(&invoice).await?;
-        inserted.map(drop).map_err(anyhow::Error::msg)
-    }
+/// The account at `provider`, named as it is.
+fn account(provider: SimulatedProvider, sample: &SampleShop, base_url: &str) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "[[account]]\nname = \"{provider}\"\nprovider = \"{provider}\"\nbase_url = {base_url:?}\n\
+         requests_per_second = 10.0\nburst = 20\n{}",
+        sample.account
+    );
+    text
 }

@@ -1,6 +1,7 @@
 //! What the audience sees while the play runs: on a terminal a picture that moves, else plain
 //! lines.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ratatui::Frame;
@@ -9,20 +10,19 @@ use ratatui::style::{Color, Style, Stylize as _};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::play::{CUSTOMERS, Play};
+use super::play::{CUSTOMERS_EACH, Play};
 use crate::domain::account::AccountState;
 use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
+use crate::sandbox::SimulatedProvider;
 use crate::store::{HistoryEvent, InvoiceQuery};
 
 /// Lines of the picture.
-pub(super) const HEIGHT: u16 = 16;
+pub(super) const HEIGHT: u16 = 19;
 /// Events shown.
 const EVENTS: u16 = 7;
-/// Customers in a row of the board.
-const ROW: u16 = 20;
-/// Rows of the board.
-const ROWS: u16 = CUSTOMERS.div_ceil(ROW);
+/// Rows of the board: one for each provider.
+const ROWS: u16 = 6;
 const MARGIN: &str = "  ";
 
 /// How an order stands on the board.
@@ -67,7 +67,7 @@ impl OrderStage {
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
     elapsed: Duration,
-    board: Vec<OrderStage>,
+    board: BTreeMap<SimulatedProvider, Vec<OrderStage>>,
     requests: u64,
     trouble: Option<String>,
     events: Vec<Line<'static>>,
@@ -76,14 +76,19 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) async fn of(play: &Play, elapsed: Duration) -> anyhow::Result<Self> {
         let everybody = InvoiceQuery {
-            limit: u32::from(CUSTOMERS),
+            limit: u32::MAX,
             ..InvoiceQuery::default()
         };
-        let mut board = vec![OrderStage::ToCome; usize::from(CUSTOMERS)];
-        for invoice in play.store.list(&everybody).await? {
-            if let Some(place) = place(&invoice).and_then(|place| board.get_mut(place)) {
-                *place = OrderStage::of(&invoice);
-            }
+        let invoices = play.store.list(&everybody).await?;
+        let stages: BTreeMap<&str, OrderStage> = invoices
+            .iter()
+            .map(|invoice| (invoice.external_id.0.as_str(), OrderStage::of(invoice)))
+            .collect();
+        let mut board: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for bill in &play.bills {
+            let stage = stages.get(bill.external_id.as_str());
+            let row = board.entry(bill.provider).or_default();
+            row.push(stage.copied().unwrap_or(OrderStage::ToCome));
         }
         let events = play.store.last_events(u32::from(EVENTS)).await?;
         let accounts = play.store.accounts().await?;
@@ -94,13 +99,17 @@ impl Scene {
             elapsed,
             board,
             requests: play.world.stats().requests.values().sum(),
-            trouble: troubled.and_then(|account| account.last_error.clone()),
+            trouble: troubled.and_then(|account| {
+                let why = account.last_error.as_deref()?;
+                Some(format!("{}: {why}", account.name))
+            }),
             events: events.iter().filter_map(told).collect(),
         })
     }
 
     fn count(&self, piece: OrderStage) -> usize {
-        self.board.iter().filter(|here| **here == piece).count()
+        let all = self.board.values().flatten();
+        all.filter(|here| **here == piece).count()
     }
 
     /// The moment in one line.
@@ -116,15 +125,9 @@ impl Scene {
             self.requests,
             self.trouble
                 .as_ref()
-                .map_or(String::new(), |why| format!("  (provider: {why})")),
+                .map_or(String::new(), |why| format!("  ({why})")),
         )
     }
-}
-
-/// A customer's place on the board, from `ORD-001` on.
-fn place(invoice: &Invoice) -> Option<usize> {
-    let number: usize = invoice.external_id.0.rsplit('-').next()?.parse().ok()?;
-    number.checked_sub(1)
 }
 
 /// An event as the audience reads it.
@@ -138,9 +141,11 @@ fn told(event: &HistoryEvent) -> Option<Line<'static>> {
     let late = payload
         .pointer("/data/late")
         .is_some_and(|late| late == true);
-    let remark = match status {
-        Status::Paid if late => "late, after the order had ended",
-        Status::Pending => "order created, with its payment link",
+    let remark = match event.event_type.as_str() {
+        "payment.paid" if late => "late",
+        "payment.pending" => "has its pay link",
+        "payment.partial" => "a part of it",
+        "payment.refunded" => "money went back",
         _ => "",
     };
     Some(Line::from(vec![
@@ -150,7 +155,8 @@ fn told(event: &HistoryEvent) -> Option<Line<'static>> {
             Style::new().fg(colour(status)),
         ),
         format!(
-            "{}  {:>5} {}  ",
+            "{:<15}{}  {:>6} {:<5}",
+            text("/data/provider"),
             text("/data/external_id"),
             text("/data/amount/value"),
             text("/data/amount/currency")
@@ -183,7 +189,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene) {
         Constraint::Length(EVENTS),
     ])
     .areas(frame.area());
-    let subject = format!("{CUSTOMERS} customers, and a provider with faults");
+    let providers = scene.board.len();
+    let subject = format!("{providers} providers with faults, {CUSTOMERS_EACH} customers each");
     let clock = format!("   {:>4.1} s", scene.elapsed.as_secs_f64());
     let words = Line::from(vec![
         "payrecond demo  ".bold(),
@@ -197,17 +204,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene) {
     frame.render_widget(Paragraph::new(scene.events.clone()), events);
 }
 
-/// One piece for each customer, in the order they come.
+/// A row for each provider: one piece for each customer, in the order they come.
 fn rows(scene: &Scene) -> Vec<Line<'static>> {
-    let row = |pieces: &[OrderStage]| {
-        let mut spans = vec![Span::raw(MARGIN)];
+    let row = |(provider, pieces): (&SimulatedProvider, &Vec<OrderStage>)| {
+        let mut spans = vec![format!("{MARGIN}{:<17}", provider.name()).into()];
         for piece in pieces {
             spans.push(piece.glyph());
-            spans.push(Span::raw("  "));
+            spans.push(Span::raw("   "));
         }
         Line::from(spans)
     };
-    scene.board.chunks(usize::from(ROW)).map(row).collect()
+    scene.board.iter().map(row).collect()
 }
 
 /// What the pieces mean, and how many there are of each.
@@ -230,7 +237,7 @@ fn provider_line(scene: &Scene) -> Line<'static> {
     let requests = format!("{MARGIN}{:>4} requests   ", scene.requests);
     let words = match &scene.trouble {
         Some(why) => format!("requests fail: {why}").red().bold(),
-        None => "the provider answers, sometimes with status 429, 500 or half a body".dark_gray(),
+        None => "providers answer, sometimes with status 429, 500 or half a body".dark_gray(),
     };
     Line::from(vec![requests.into(), words])
 }

@@ -140,7 +140,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     #[tokio::test]
-    async fn a_client_that_says_nothing_is_given_up() {
+    async fn a_client_that_sends_nothing_is_disconnected() {
         let (_client, server) = tokio::io::duplex(64);
         let error = first_line(&mut BufReader::new(server), Duration::ZERO)
             .await
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_is_read_than_a_line_may_have() {
+    async fn at_most_one_line_is_read() {
         let endless = vec![b'x'; 3 * Subscription::LONGEST_LINE_BYTES];
         let line = first_line(&mut endless.as_slice(), PATIENCE).await.unwrap();
         assert_eq!(line.len(), Subscription::LONGEST_LINE_BYTES + 1);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_was_cut_off_names_nobody() {
+    async fn an_incomplete_line_names_no_consumer() {
         let read = async |said: &[u8]| first_line(&mut &*said, PATIENCE).await;
         let error = read(b"SUB bo").await.unwrap_err();
         assert_eq!(error.to_string(), "first line has no line end");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_one_line_whatever_the_reason() {
+    fn a_refusal_is_always_one_line() {
         let error = anyhow::anyhow!("a\r\nMSG 'x' \u{1b}[2J");
         assert_eq!(refusal(&error), b"-ERR 'a  MSG  x   [2J'\r\n");
         let long = anyhow::anyhow!("y".repeat(10_000));

@@ -181,7 +181,7 @@ fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
 
 fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
     let resumes = account.resume_at.filter(|at| *at > now);
-    let error = account.standing_error();
+    let error = account.current_error();
     let rest = format!(
         " for {}{}{}",
         words::span(now.since(account.state_since)),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_on_one_screen() {
+    fn the_whole_view_fits_one_screen() {
         let told = picture(&view(), 100, 30);
         for part in [
             "shop.db",
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_view_says_so() {
+    fn an_outdated_view_is_marked() {
         let mut view = view();
         view.problem = Some("database is locked".into());
         assert!(picture(&view, 100, 30).contains("not up to date: database is locked"));

@@ -40,20 +40,20 @@ pub(super) fn holds_money(facts: &Facts) -> bool {
 
 /// Takes over the reported values. A value left out stays as it was, and the status text of PAID
 /// stays when another one follows.
-pub(super) fn note_evidence(facts: &mut Facts, told: &Evidence<'_>) {
-    match told.order {
+pub(super) fn note_evidence(facts: &mut Facts, reported: &Evidence<'_>) {
+    match reported.order {
         Some(seen) => note_order(facts, seen),
         // A ledger has no requested amount: what was received was enough.
         None if facts.amount.is_none() => facts.amount.clone_from(&facts.sums.received),
         None => {}
     }
-    let paid = told.state == OrderState::Paid;
+    let paid = reported.state == OrderState::Paid;
     if paid || !holds_money(facts) {
-        facts.provider_status = Some(told.word.to_owned());
+        facts.provider_status = Some(reported.word.to_owned());
     }
     if paid {
-        update(&mut facts.paid_at, told.paid_at.as_ref());
-        if let Some(payment) = told.payment {
+        update(&mut facts.paid_at, reported.paid_at.as_ref());
+        if let Some(payment) = reported.payment {
             fill_in_amounts(&mut facts.payment, payment);
         }
     }
@@ -79,16 +79,16 @@ pub(super) fn update<T: Clone>(kept: &mut Option<T>, seen: Option<&T>) {
 
 /// Fills in amounts that are not known yet. A reported amount is kept as written; otherwise two
 /// spellings of one sum would count as a change every time.
-pub(super) fn fill_in_amounts(kept: &mut Payment, told: &Payment) {
-    for (kept, told) in [
-        (&mut kept.value, &told.value),
-        (&mut kept.currency, &told.currency),
-        (&mut kept.fee, &told.fee),
-        (&mut kept.net, &told.net),
-        (&mut kept.exchange_rate, &told.exchange_rate),
+pub(super) fn fill_in_amounts(kept: &mut Payment, reported: &Payment) {
+    for (kept, reported) in [
+        (&mut kept.value, &reported.value),
+        (&mut kept.currency, &reported.currency),
+        (&mut kept.fee, &reported.fee),
+        (&mut kept.net, &reported.net),
+        (&mut kept.exchange_rate, &reported.exchange_rate),
     ] {
         if kept.is_none() {
-            kept.clone_from(told);
+            kept.clone_from(reported);
         }
     }
 }

@@ -41,9 +41,9 @@ impl MoneyChange {
     pub(super) fn apply(
         facts: &mut Facts,
         known: &mut Vec<Transaction>,
-        told: &ObservedMoney,
+        reported: &ObservedMoney,
     ) -> Self {
-        let changed = merge(known, &told.transactions);
+        let changed = merge(known, &reported.transactions);
         let moved = |direction| {
             let moved = changed.iter().filter(|one| one.has_moved(direction));
             moved.map(|one| one.id.clone()).collect()
@@ -53,25 +53,25 @@ impl MoneyChange {
             was_known: facts.sums.received.is_some(),
             payments: moved(Direction::In),
             refunds: moved(Direction::Out),
-            refunded: refunded(facts, known, told),
+            refunded: refunded(facts, known, reported),
             refunded_before: facts.sums.refunded.clone(),
             changed,
         };
         if !matches!(facts.status, Status::Requested | Status::Rejected) {
-            facts.is_test |= told.is_test;
-            this.receive(facts, known, told);
+            facts.is_test |= reported.is_test;
+            this.receive(facts, known, reported);
             // The judgement depends on the money that was not refunded.
             this.note_refund(facts);
         }
         this
     }
 
-    fn receive(&mut self, facts: &mut Facts, known: &[Transaction], told: &ObservedMoney) {
+    fn receive(&mut self, facts: &mut Facts, known: &[Transaction], reported: &ObservedMoney) {
         let added_up = || {
-            let is_told = !told.transactions.is_empty();
-            is_told.then(|| moved_sum(known, Direction::In, facts.amount.as_ref()))?
+            let has_transactions = !reported.transactions.is_empty();
+            has_transactions.then(|| moved_sum(known, Direction::In, facts.amount.as_ref()))?
         };
-        let Some(received) = told.sums.received.clone().or_else(added_up) else {
+        let Some(received) = reported.sums.received.clone().or_else(added_up) else {
             return;
         };
         self.is_more = is_greater(&received, facts.sums.received.as_ref());
@@ -136,8 +136,8 @@ impl MoneyChange {
     }
 
     fn is_more_refunded(&self) -> bool {
-        let told = self.refunded.refunded.as_ref();
-        told.is_some_and(|sum| is_greater(sum, self.refunded_before.as_ref()))
+        let reported = self.refunded.refunded.as_ref();
+        reported.is_some_and(|sum| is_greater(sum, self.refunded_before.as_ref()))
     }
 }
 
@@ -160,20 +160,20 @@ fn each(event_type: EventType, ids: &[TransactionId], is_more: bool) -> Vec<Even
 }
 
 /// The sum refunded so far, as reported, else as the transactions add up.
-fn refunded(facts: &Facts, known: &[Transaction], told: &ObservedMoney) -> Sums {
+fn refunded(facts: &Facts, known: &[Transaction], reported: &ObservedMoney) -> Sums {
     let outgoing = || known.iter().filter(|one| one.has_moved(Direction::Out));
     let like = facts.amount.as_ref();
     let added_up = || moved_sum(known, Direction::Out, like);
     let last_at = || outgoing().map(|one| one.happened_at).max();
     Sums {
         received: None,
-        refunded: told
+        refunded: reported
             .sums
             .refunded
             .clone()
             .or_else(added_up)
             .map(Money::into_plain),
-        refunded_at: told.sums.refunded_at.or_else(last_at),
+        refunded_at: reported.sums.refunded_at.or_else(last_at),
     }
 }
 
@@ -186,9 +186,9 @@ fn is_greater(sum: &Money, before: Option<&Money>) -> bool {
 
 /// Merges the reported transactions into the known ones. Returns those that are new or have
 /// changed. A movement of money is never reversed.
-fn merge(known: &mut Vec<Transaction>, told: &[Transaction]) -> Vec<Transaction> {
+fn merge(known: &mut Vec<Transaction>, reported: &[Transaction]) -> Vec<Transaction> {
     let mut changed: Vec<Transaction> = Vec::new();
-    for one in told {
+    for one in reported {
         match known.iter_mut().find(|other| other.is_same_as(one)) {
             None => known.push(one.clone()),
             Some(there) if there.status == one.status => continue,

@@ -21,27 +21,31 @@ struct Case<'a> {
 }
 
 /// Judges the provider's report: first the transition, then the money.
-pub(super) fn judge_evidence(rules: &Rules, row: &mut Invoice, told: &Evidence<'_>) -> Judgement {
+pub(super) fn judge_evidence(
+    rules: &Rules,
+    row: &mut Invoice,
+    evidence: &Evidence<'_>,
+) -> Judgement {
     let Invoice {
         facts,
         transactions,
         external_id,
         ..
     } = row;
-    if told
+    if evidence
         .order
         .is_some_and(|seen| is_of_another_order(facts, seen))
     {
         return Judgement::default();
     }
     facts.not_found_since = None;
-    let mismatch = told
+    let mismatch = evidence
         .order
         .and_then(|seen| mismatch(rules, facts, &external_id.0, seen));
-    let mut moved = MoneyChange::apply(facts, transactions, told.money);
+    let mut moved = MoneyChange::apply(facts, transactions, evidence.money);
     let case = Case {
         rules,
-        evidence: told,
+        evidence,
         mismatch,
         moved: &moved,
     };
@@ -79,7 +83,7 @@ fn judge_by_status(facts: &mut Facts, external_id: &str, case: &Case<'_>) -> Opt
 /// the table has one, else a remark.
 fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.evidence.state;
-    let is_known_end = is_the_end_we_recorded(facts, case.evidence);
+    let is_known_end = is_recorded_end(facts, case.evidence);
     note_evidence(facts, case.evidence);
     let why_review = case.mismatch.or_else(|| reason_for_review(facts, case));
     if let Some(why) = why_review {
@@ -90,15 +94,15 @@ fn judge_state(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
         Some(Status::Pending) if facts.status == Status::Pending => keep_waiting(facts, case),
         // A payment in progress in a ledger reverses nothing.
         Some(Status::Pending) if case.evidence.order.is_none() => None,
-        Some(told) if told == facts.status || is_known_end => clear_remark(facts),
-        Some(told) if facts.status.may_become(told) => move_to(facts, told, None),
+        Some(next) if next == facts.status || is_known_end => clear_remark(facts),
+        Some(next) if facts.status.may_become(next) => move_to(facts, next, None),
         Some(_) => set_remark(facts, reason::CONTRADICTION),
     }
 }
 
 /// Whether the order ended and the provider still reports the status text that we recorded. Where
 /// one text covers both ends, a cancellation looks like an expiry after the order has expired.
-fn is_the_end_we_recorded(facts: &Facts, evidence: &Evidence<'_>) -> bool {
+fn is_recorded_end(facts: &Facts, evidence: &Evidence<'_>) -> bool {
     let ended = matches!(facts.status, Status::Expired | Status::Cancelled)
         && matches!(evidence.state, OrderState::Expired | OrderState::Cancelled);
     let was_contradicted = facts.reason.as_deref() == Some(reason::CONTRADICTION);
@@ -106,7 +110,7 @@ fn is_the_end_we_recorded(facts: &Facts, evidence: &Evidence<'_>) -> bool {
 }
 
 /// Whether some money arrived whose sum in the invoice's currency is not reported.
-fn came_in_an_untold_sum(facts: &Facts, case: &Case<'_>) -> bool {
+fn arrived_in_an_unknown_sum(facts: &Facts, case: &Case<'_>) -> bool {
     let was_partial = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
     facts.sums.received.is_none() && (was_partial || case.evidence.payment.is_some())
 }
@@ -120,7 +124,7 @@ fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
             is_refused.then_some(reason::TEST_PAYMENT)
         }
         OrderState::Expired | OrderState::Cancelled => {
-            let some_came = money::is_kept(&facts.sums) || came_in_an_untold_sum(facts, case);
+            let some_came = money::is_kept(&facts.sums) || arrived_in_an_unknown_sum(facts, case);
             some_came.then_some(reason::PARTIALLY_PAID)
         }
         OrderState::Partial if facts.sums.received.is_none() => {
@@ -136,7 +140,7 @@ fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
 fn keep_waiting(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.evidence.state;
     let some_came = state == OrderState::Partial || money::is_kept(&facts.sums);
-    let was_said = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
+    let was_recorded = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
     let why = if state == OrderState::Authorized {
         Some(reason::AUTHORIZED)
     } else {
@@ -144,8 +148,8 @@ fn keep_waiting(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     };
     facts.reason = why.map(str::to_owned);
     // Without a sum, the state alone is reported once.
-    let is_news = case.moved.is_more || (facts.sums.received.is_none() && !was_said);
-    (some_came && is_news).then_some(EventType::Partial)
+    let is_new_sum = case.moved.is_more || (facts.sums.received.is_none() && !was_recorded);
+    (some_came && is_new_sum).then_some(EventType::Partial)
 }
 
 /// The status that an order's state leads to; None where the state is unknown.
@@ -187,16 +191,16 @@ fn judge_paid(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
 fn judge_in_review(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.evidence.state;
     let is = |why| facts.reason.as_deref() == Some(why);
-    let says_nothing = state == OrderState::Unknown && case.mismatch.is_none();
-    let seen_again = is(reason::ORDER_NOT_FOUND) && !says_nothing;
+    let is_inconclusive = state == OrderState::Unknown && case.mismatch.is_none();
+    let seen_again = is(reason::ORDER_NOT_FOUND) && !is_inconclusive;
     let is_paid = state == OrderState::Paid && case.mismatch.is_none();
     let rest_came = is(reason::PARTIALLY_PAID) && is_paid;
     if seen_again || rest_came {
         return judge_state(facts, case);
     }
-    let news_of_money = brings_new_money(facts, case);
+    let has_new_money = brings_new_money(facts, case);
     note_evidence(facts, case.evidence);
-    news_of_money.then_some(EventType::Review)
+    has_new_money.then_some(EventType::Review)
 }
 
 /// Whether more money arrived, or the provider reports PAID and the invoice does not have that yet.

@@ -57,7 +57,7 @@ pub(super) struct Sample {
 pub struct PageSummary {
     /// Position of its first item.
     pub offset: u64,
-    /// Items asked for.
+    /// Number of items requested.
     pub asked: u32,
     /// Items on the page. Fewer than requested means the end of the list, or the provider's
     /// maximum.

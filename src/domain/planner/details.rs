@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_tries_with_growing_pauses_and_no_more() {
+    fn missing_amounts_are_requested_a_few_times_with_growing_delays() {
         let mut details = Details::default();
         let positions = Positions::default();
         details.want("7", None, Some(100), Duration::ZERO);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_had_is_wanted_no_more() {
+    fn known_amounts_are_not_requested_again() {
         let mut details = Details::default();
         details.want("7", None, None, Duration::ZERO);
         details.have("7");

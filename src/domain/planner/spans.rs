@@ -31,7 +31,7 @@ const PAID_EVERY: Duration = Duration::from_secs(2);
 /// Time between readings of refunds; refunds are noticed within a minute.
 const REFUNDS_EVERY: Duration = Duration::from_secs(30);
 /// Time until the next check while no invoice waits for money.
-const NOBODY_WAITS: Duration = Duration::from_secs(3);
+const IDLE_DELAY: Duration = Duration::from_secs(3);
 /// A reading later than this no longer replaces polls.
 const SLACK: Duration = Duration::from_millis(1500);
 /// A reading replaces single polls if its period is at most this many minimum intervals.
@@ -239,7 +239,7 @@ impl SpanPlanner {
 
     /// Postpones readings: no invoice waits for money at present.
     pub fn rest(&mut self, now: Duration) {
-        self.paid_at = now + NOBODY_WAITS;
+        self.paid_at = now + IDLE_DELAY;
     }
 
     /// When the next page should be requested, if nothing changes.

@@ -55,7 +55,7 @@ impl Sweep {
     /// Offset and count of the next page.
     pub(super) fn page(&self, positions: &Positions, page_limit: u32) -> (u64, u32) {
         let limit = u64::from(page_limit);
-        if self.looks_behind(positions) {
+        if self.reads_past_end(positions) {
             return (self.end, page_limit);
         }
         if self.to < positions.total() {
@@ -77,7 +77,7 @@ impl Sweep {
 
     /// Whether only pages indicate that the list ends where the sweep does. An end that is not
     /// reached yet does not matter.
-    fn looks_behind(&self, positions: &Positions) -> bool {
+    fn reads_past_end(&self, positions: &Positions) -> bool {
         let is_first = self.to == self.end;
         is_first && self.end_is == SweepEnd::Believed && self.end >= positions.total()
     }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_cover_it_and_come_to_an_end_whatever_they_hold() {
+    fn pages_cover_a_sweep_and_end_with_any_page_length() {
         for page_limit in [1, 2, 3, 4, 7, 8, 20, 64, 10_000] {
             for known in [0, 1, 7, 8, 9, 40, 99, 100] {
                 for orders in [0, 1, 8, 39, 40, 41, 100, 250] {
@@ -183,14 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_nobody_counted_costs_one_page_more() {
+    fn an_end_without_a_count_costs_one_more_page() {
         assert_eq!(read(100, 100, 64, 64, true), 3);
         assert_eq!(read(100, 100, 64, 64, false), 4);
         assert_eq!(read(1_000_000, 1_000_000, 10_000, 10_000, true), 101);
     }
 
     #[test]
-    fn a_page_of_fewer_than_it_was_to_show_is_no_part_of_it() {
+    fn a_short_page_is_not_part_of_the_sweep() {
         let mut positions = Positions::default();
         positions.learn_count(250);
         let sweep = Sweep::new(0, 250, Vec::new(), SweepEnd::Counted, 250);

@@ -11,7 +11,7 @@ const SLACK: Duration = Duration::from_millis(1500);
 /// The watch replaces single polls if its period is at most this many minimum intervals.
 const REPLACES_POLLS: u32 = 5;
 /// Time until the next check while no invoice waits for money.
-const NOBODY_WAITS: Duration = Duration::from_secs(3);
+const IDLE_DELAY: Duration = Duration::from_secs(3);
 
 /// The schedule of watch pages. All times are by the monotonic clock.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Watch {
 
     /// Postpones the watch: no invoice waits for money at present.
     pub(super) fn rest(&mut self, now: Duration) {
-        self.next = now + self.min_interval.max(NOBODY_WAITS);
+        self.next = now + self.min_interval.max(IDLE_DELAY);
         self.shown = None;
     }
 
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_orders_are_watched_at_the_least_interval() {
+    fn a_thousand_orders_are_watched_at_the_minimum_interval() {
         let mut watch = watch(131_072);
         watch.begun(3 * SECOND);
         watch.learn(&page(0, 1000, 0), 390_000, 3 * SECOND);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn large_pages_come_rarely_and_replace_nothing() {
+    fn large_pages_are_rare_and_replace_no_polls() {
         let mut watch = watch(131_072);
         watch.begun(SECOND);
         watch.learn(&page(0, 10_000, 0), 4_000_000, SECOND);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn it_follows_the_open_orders_and_may_be_turned_off() {
+    fn the_watch_follows_open_orders_and_can_be_turned_off() {
         let mut watch = watch(131_072);
         let mut positions = Positions::default();
         positions.learn_total(50_000);

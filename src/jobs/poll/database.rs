@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_succeeds_ends_no_failure_of_a_load() {
+    fn a_successful_read_does_not_end_a_failed_load() {
         let error = StoreError::Unavailable("disk full".into());
         let mut database = DatabaseHealth::default();
         let at = database.note_load_failure(&error, Duration::ZERO);

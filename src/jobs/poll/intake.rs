@@ -11,7 +11,7 @@ use crate::store::{DueRow, ListBeginning, StoreError};
 
 /// After a start, payments recorded without amounts are completed if they are not older than this
 /// and not more than this many; the audit completes the rest.
-const LACKING_SINCE: Duration = Duration::from_hours(24);
+const COMPLETED_WITHIN: Duration = Duration::from_hours(24);
 const LACKING_MOST: u32 = 500;
 /// Minimum pause between reads where every poll writes its row anyway, so that waiting for more due
 /// rows saves nothing.
@@ -63,7 +63,7 @@ impl Poller {
             return Ok(());
         }
         self.planner.listing.positions = Positions::parse(&text);
-        let lately = self.setup.clock.now().minus(LACKING_SINCE);
+        let lately = self.setup.clock.now().minus(COMPLETED_WITHIN);
         let (store, account) = (&self.setup.store, &self.setup.account);
         let lacking = store.without_amounts(account, lately, LACKING_MOST).await?;
         let now = self.setup.clock.monotonic();

@@ -17,14 +17,18 @@ use crate::limit::StopReason;
 use crate::store::StoreError;
 
 impl Poller {
+    /// Whether the next request is for single invoices; these alternate with requests to lists and ledgers.
+    pub(super) fn is_fetches_turn(&self) -> bool {
+        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
+        self.requests.list_was_last && fetches_wait
+    }
+
     /// Begins the next request to the list, if one is needed and the limits allow it: first for due
     /// entries, then for missing amounts, then for the watch. One at a time.
     pub(super) async fn begin_list_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
-        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
         let may_begin = self.requests.list.is_none() && self.planner.may_list(now);
-        if !may_begin || is_fetches_turn || self.setup.limiter.lock().room(now) == 0 {
+        if !may_begin || self.is_fetches_turn() || self.setup.limiter.lock().room(now) == 0 {
             return Ok(());
         }
         let mut request = self.planner.take_list_request();

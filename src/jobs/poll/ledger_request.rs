@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use super::ledger_reader::{LedgerAnswer, LedgerCost, LedgerDemand, LedgerReader};
 use super::page::lock;
 use super::poller::Poller;
-use super::schedule::{EntryKind, tick};
+use super::schedule::{Entry, EntryKind, tick};
 use crate::domain::planner::Strategy;
 use crate::provider::ProviderError;
 use crate::store::StoreError;
@@ -43,28 +43,28 @@ impl Poller {
     /// Which invoices wait for a reading.
     fn ledger_demand(&self, now: Duration) -> LedgerDemand {
         let mut shared = lock(&self.shared);
-        let slots = shared.schedule.due_slots(tick(now)).to_vec();
-        let mut demand = match self.pass.once {
-            Some(_) => LedgerDemand::Nothing,
-            None => LedgerDemand::Beyond,
-        };
-        for entry in slots.iter().filter_map(|slot| shared.schedule.entry(*slot)) {
-            match entry.kind {
-                EntryKind::Create => {}
-                _ if entry.nudged_for > 0 => return LedgerDemand::Nudged,
-                _ => demand = LedgerDemand::Due,
-            }
+        let schedule = &mut shared.schedule;
+        if schedule.count_due_with_orders(tick(now)) == 0 {
+            return match self.pass.once {
+                Some(_) => LedgerDemand::Nothing,
+                None => LedgerDemand::Beyond,
+            };
         }
-        demand
+        let slots = schedule.due_slots(tick(now)).to_vec();
+        let mut due = slots.iter().filter_map(|slot| schedule.entry(*slot));
+        let is_nudge = |entry: &Entry| entry.kind != EntryKind::Create && entry.nudged_for > 0;
+        if due.any(is_nudge) {
+            LedgerDemand::Nudged
+        } else {
+            LedgerDemand::Due
+        }
     }
 
     /// Begins the next request for a page, if one is wanted and the limits allow it.
     pub(super) async fn begin_ledger_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
-        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
         let may_begin = self.next_ledger_request_at(now).is_some_and(|at| at <= now);
-        if !may_begin || is_fetches_turn || self.setup.limiter.lock().room(now) == 0 {
+        if !may_begin || self.is_fetches_turn() || self.setup.limiter.lock().room(now) == 0 {
             return Ok(());
         }
         let (store, account) = (&self.setup.store, &self.setup.account);

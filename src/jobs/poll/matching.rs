@@ -174,17 +174,17 @@ impl Poller {
             provider,
             Observation::Seen(observed.clone()),
         );
-        let tells = decision.has_changes();
+        let has_changes = decision.has_changes();
         let mut shared = lock(&self.shared);
         if invoice.facts.order_id.is_some() {
             shared.schedule.forget_old_name(&invoice);
         }
         let Some(slot) = shared.schedule.slot_of(&invoice) else {
-            if !tells && !observed.lacks_paid_amount() {
+            if !has_changes && !observed.lacks_paid_amount() {
                 shared.note_seen(shown);
             }
             drop(shared);
-            if tells {
+            if has_changes {
                 self.keep_shown_decision(invoice, decision, source, false);
             }
             return;
@@ -193,14 +193,14 @@ impl Poller {
         let Some(entry) = shared.schedule.entry_mut(slot) else {
             return;
         };
-        if !tells && has_fetches && observed.state == OrderState::Unknown {
+        if !has_changes && has_fetches && observed.state == OrderState::Unknown {
             // The list cannot settle this entry; a request of its own is needed.
             entry.trust = Trust::Doubtful;
             return;
         }
         let is_open = entry.kind == EntryKind::Open && observed.state == OrderState::Open;
         let is_unchanged = is_open && invoice.schedule.last_error.is_none();
-        if source.is_span && !tells && is_unchanged {
+        if source.is_span && !has_changes && is_unchanged {
             drop(shared);
             self.note_unchanged(&[slot], source, self.setup.clock.monotonic());
             return;
@@ -209,7 +209,7 @@ impl Poller {
         let answers = is_nudged && entry.nudged_for > 0 && entry.is_answered_by(source.number);
         drop(shared);
         // A nudge that came while the page was being read waits for the next request.
-        if tells || answers || !is_nudged {
+        if has_changes || answers || !is_nudged {
             self.keep_shown_decision(invoice, decision, source, answers);
         }
     }

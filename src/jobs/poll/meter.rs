@@ -16,7 +16,7 @@ use crate::store::Written;
 
 impl Poller {
     /// Counts a request about orders, or a probe.
-    pub(super) fn meter_asked(&self, asked: &FetchOutcome) {
+    pub(super) fn meter_answer(&self, asked: &FetchOutcome) {
         let (meter, now) = (&self.setup.meter, self.setup.clock.now());
         let kind = match &asked.about {
             About::Nothing => "probe",

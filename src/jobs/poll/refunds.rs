@@ -63,7 +63,7 @@ impl Poller {
             return;
         }
         match invoice.facts.status {
-            Status::Paid => self.tell_refunds(invoice, transactions, source),
+            Status::Paid => self.record_refunds(invoice, transactions, source),
             Status::Pending | Status::Expired | Status::Cancelled | Status::Review => {
                 self.poll_alone(&invoice);
             }
@@ -73,7 +73,7 @@ impl Poller {
         }
     }
 
-    fn tell_refunds(&mut self, invoice: Invoice, transactions: Vec<Transaction>, source: Source) {
+    fn record_refunds(&mut self, invoice: Invoice, transactions: Vec<Transaction>, source: Source) {
         let observation = Observation::Ledger(LedgerObservation {
             state: OrderState::Paid,
             provider_status: invoice.facts.provider_status.clone().unwrap_or_default(),

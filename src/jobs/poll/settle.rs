@@ -23,7 +23,7 @@ const UNWRITABLE_AGAIN: Duration = Duration::from_hours(1);
 impl Poller {
     /// Accepts the answer of a request other than to the list.
     pub(super) fn accept_answer(&mut self, asked: FetchOutcome) {
-        self.meter_asked(&asked);
+        self.meter_answer(&asked);
         let FetchOutcome {
             about,
             permit,
@@ -236,9 +236,9 @@ impl Poller {
     pub(super) fn accept_commit(&mut self, outcome: WriteOutcome) {
         let written = self.writer.accept_outcome(outcome);
         self.meter_written(&written);
-        let tells =
+        let has_changes =
             |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
-        if written.iter().any(tells) {
+        if written.iter().any(has_changes) {
             self.setup.committed.notify_one();
         }
         for (decided, written) in written {

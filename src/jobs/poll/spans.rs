@@ -84,7 +84,7 @@ impl Poller {
         let wall = self.setup.clock.now();
         let begun = self.moment(now);
         let patience = self.state_interval(schedule.count());
-        let told: HashSet<u32> = due
+        let covered: HashSet<u32> = due
             .iter()
             .copied()
             .filter(|slot| {
@@ -94,19 +94,19 @@ impl Poller {
                 known_at.is_some_and(|at| self.spans.reaches(self.their_time(at), begun))
             })
             .collect();
-        if told.is_empty() {
+        if covered.is_empty() {
             return;
         }
         if self.spans.counts_as_poll(now) {
-            self.note_polled_by_payments(due, &told, schedule, now);
-        } else if let Some(until) = self.spans.expect_paid(told.len(), now) {
-            for slot in &told {
+            self.note_polled_by_payments(due, &covered, schedule, now);
+        } else if let Some(until) = self.spans.expect_paid(covered.len(), now) {
+            for slot in &covered {
                 schedule.postpone(*slot, tick(until));
             }
         } else {
             return;
         }
-        due.retain(|slot| !told.contains(slot));
+        due.retain(|slot| !covered.contains(slot));
     }
 
     /// Records that these are not paid, as the last reading of payments showed: a poll that changes
@@ -114,14 +114,14 @@ impl Poller {
     fn note_polled_by_payments(
         &mut self,
         due: &[u32],
-        told: &HashSet<u32>,
+        covered: &HashSet<u32>,
         schedule: &mut Schedule,
         now: Duration,
     ) {
         let wall = self.setup.clock.now();
         let roll = self.rng.f64();
         let mut ended = Vec::new();
-        for slot in due.iter().filter(|slot| told.contains(slot)) {
+        for slot in due.iter().filter(|slot| covered.contains(slot)) {
             let Some(entry) = schedule.entry_mut(*slot) else {
                 continue;
             };
@@ -135,7 +135,7 @@ impl Poller {
             let next = cadence.next_poll_while_open(created_at, expiry, wall, roll);
             schedule.postpone(*slot, tick(now + next.since(wall)));
         }
-        self.unmatched.told.extend(schedule.take_turns(&ended));
+        self.unmatched.covered.extend(schedule.take_turns(&ended));
     }
 
     /// Removes from `due` the entries known only by their external id. Returns when the first of
@@ -158,10 +158,8 @@ impl Poller {
     /// requests for due entries could otherwise delay them without end.
     pub(super) async fn begin_span_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
-        let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
-        let is_fetches_turn = self.requests.list_was_last && fetches_wait;
         let may_begin = self.spans.is_used() && self.requests.span.is_none();
-        if !may_begin || is_fetches_turn || self.setup.limiter.lock().room(now) == 0 {
+        if !may_begin || self.is_fetches_turn() || self.setup.limiter.lock().room(now) == 0 {
             return Ok(());
         }
         let begun = self.moment(now);
@@ -288,23 +286,23 @@ impl Poller {
     }
 
     /// Plans the rows of ended invoices that a reading of payments did not show.
-    pub(super) async fn plan_told(&mut self) -> Result<(), StoreError> {
-        if self.unmatched.told.is_empty() {
+    pub(super) async fn plan_covered(&mut self) -> Result<(), StoreError> {
+        if self.unmatched.covered.is_empty() {
             return Ok(());
         }
-        let told: Vec<ScheduledInvoice> = std::mem::take(&mut self.unmatched.told);
-        let ids: Vec<_> = told.iter().map(|(_, id)| *id).collect();
+        let covered: Vec<ScheduledInvoice> = std::mem::take(&mut self.unmatched.covered);
+        let ids: Vec<_> = covered.iter().map(|(_, id)| *id).collect();
         let invoices = match self.setup.store.load(&ids).await {
             Ok(invoices) => invoices,
             Err(error) => {
                 let mut shared = lock(&self.shared);
-                for (slot, _) in told {
+                for (slot, _) in covered {
                     shared.schedule.make_due(slot);
                 }
                 return Err(error);
             }
         };
-        let mut gone: HashSet<u32> = told.iter().map(|(slot, _)| *slot).collect();
+        let mut gone: HashSet<u32> = covered.iter().map(|(slot, _)| *slot).collect();
         for invoice in invoices {
             let slot = lock(&self.shared).schedule.slot_of(&invoice);
             let is_in_hand = slot.is_some_and(|slot| gone.remove(&slot));

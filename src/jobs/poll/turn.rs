@@ -22,7 +22,7 @@ impl Poller {
         self.match_shown().await?;
         self.match_missing().await?;
         self.match_refunds().await?;
-        self.plan_told().await?;
+        self.plan_covered().await?;
         self.work_on_ledger().await?;
         if has_read || has_unmatched {
             self.writer.note_success();

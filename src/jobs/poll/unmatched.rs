@@ -19,7 +19,7 @@ pub(super) struct Unmatched {
     pub(super) shown: VecDeque<(Source, Shown)>,
     pub(super) refunds: ShownRefunds,
     /// Ended invoices that a reading of payments did not show.
-    pub(super) told: Vec<ScheduledInvoice>,
+    pub(super) covered: Vec<ScheduledInvoice>,
     /// Entries that a complete reading of the list did not show.
     pub(super) missing: Vec<u32>,
     /// Number of the first page of the sweep in progress.
@@ -40,8 +40,8 @@ pub(super) struct Source {
 
 impl Unmatched {
     pub(super) fn is_empty(&self) -> bool {
-        let is_all_told = self.refunds.is_empty() && self.told.is_empty();
-        self.shown.is_empty() && self.missing.is_empty() && is_all_told
+        let has_no_others = self.refunds.is_empty() && self.covered.is_empty();
+        self.shown.is_empty() && self.missing.is_empty() && has_no_others
     }
 
     /// Adds what a page of a list by time showed.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::domain::invoice::Invoice;
 use crate::domain::money::{Money, is_plain_decimal};
 use crate::provider::Creation;
-use crate::provider::options::read_options;
+use crate::provider::options::{check_length, flag_option, read_options, text_option};
 
 /// Fiat currencies: a price in one of these is paid in a coin at the provider's rate.
 const FIAT: [&str; 20] = [
@@ -94,7 +94,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     }
     let description = invoice.wish.description.as_deref();
     if let Some(text) = description {
-        check_length("description", text, LONGEST_DESCRIPTION)?;
+        check_length("description", text, 0..=LONGEST_DESCRIPTION)?;
     }
     let code = amount.currency.as_str();
     let is_fiat = FIAT.contains(&code);
@@ -108,7 +108,11 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
         amount: &amount.value,
         swap_to: code_option("swap_to", options.swap_to)?,
         description,
-        hidden_message: text_option("hidden_message", options.hidden_message, LONGEST_MESSAGE)?,
+        hidden_message: text_option(
+            "hidden_message",
+            options.hidden_message,
+            0..=LONGEST_MESSAGE,
+        )?,
         paid_btn_name,
         paid_btn_url,
         payload: &invoice.external_id.0,
@@ -136,16 +140,6 @@ fn check_amount(amount: &Money) -> Result<(), String> {
     Ok(())
 }
 
-fn check_length(name: &str, text: &str, most: usize) -> Result<(), String> {
-    let length = text.chars().count();
-    if length <= most {
-        return Ok(());
-    }
-    Err(format!(
-        "{name}: {length} characters, expected at most {most}"
-    ))
-}
-
 fn is_code(code: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
     CODE.contains(&code.len()) && code.bytes().all(is_plain)
@@ -153,8 +147,8 @@ fn is_code(code: &str) -> bool {
 
 /// A button needs both its text and its address.
 fn button(options: &InvoiceOptions<'_>) -> Result<(Option<String>, Option<String>), String> {
-    let name = text_option("paid_btn_name", options.paid_btn_name, 64)?;
-    let address = text_option("paid_btn_url", options.paid_btn_url, LONGEST_MESSAGE)?;
+    let name = text_option("paid_btn_name", options.paid_btn_name, 0..=64)?;
+    let address = text_option("paid_btn_url", options.paid_btn_url, 0..=LONGEST_MESSAGE)?;
     match &name {
         Some(name) if !BUTTONS.contains(&name.as_str()) => Err(format!(
             "options.paid_btn_name: expected one of {}",
@@ -191,25 +185,10 @@ fn accepted_assets(token: Option<&RawValue>, is_fiat: bool) -> Result<Option<Str
 }
 
 fn code_option(key: &str, token: Option<&RawValue>) -> Result<Option<String>, String> {
-    match text_option(key, token, *CODE.end())? {
+    match text_option(key, token, 0..=*CODE.end())? {
         Some(code) if !is_code(&code) => Err(format!(
             "options.{key}: expected the code of a coin, such as USDT"
         )),
         code => Ok(code),
     }
-}
-
-fn text_option(key: &str, token: Option<&RawValue>, most: usize) -> Result<Option<String>, String> {
-    let Some(token) = token else { return Ok(None) };
-    let text: String = serde_json::from_str(token.get())
-        .map_err(|_| format!("options.{key}: expected a text or null"))?;
-    check_length(&format!("options.{key}"), &text, most)?;
-    Ok(Some(text))
-}
-
-fn flag_option(key: &str, token: Option<&RawValue>) -> Result<Option<bool>, String> {
-    let Some(token) = token else { return Ok(None) };
-    serde_json::from_str(token.get())
-        .map(Some)
-        .map_err(|_| format!("options.{key}: expected true, false or null"))
 }

@@ -8,11 +8,12 @@ use serde_json::value::RawValue;
 
 use crate::domain::invoice::Invoice;
 use crate::domain::money::{Money, is_plain_decimal};
-use crate::domain::text::one_line;
 use crate::provider::Creation;
+use crate::provider::options::{read_object, read_options};
 
 const ACCEPTED: &str = "email, add_fields";
-const ACCEPTED_FIELDS: &str = "email_to_send, available_currencies, cryptocurrency, period";
+const ACCEPTED_FIELDS: &str = "email_to_send, available_currencies, cryptocurrency, period \
+                               (time_to_pay is made of timeout_seconds)";
 /// Seconds per minute, the unit of an invoice's time to pay.
 const MINUTE_S: i64 = 60;
 
@@ -77,7 +78,7 @@ pub(super) fn creation(shop_id: &str, invoice: &Invoice) -> Result<Creation, Str
         return Err("account.settings.shop_id: not set; it is needed to create invoices".into());
     }
     let money = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
-    let options = options(invoice.wish.options.as_deref())?;
+    let options: CloudOptions<'_> = read_options(invoice.wish.options.as_deref(), ACCEPTED)?;
     let body = InvoiceRequest {
         shop_id,
         amount: amount(money)?,
@@ -98,7 +99,7 @@ pub(super) fn creation(shop_id: &str, invoice: &Invoice) -> Result<Creation, Str
 fn amount(money: &Money) -> Result<Box<RawValue>, String> {
     let value = money.value.as_str();
     if !is_plain_decimal(value) || !money.is_positive() {
-        return Err("amount: must be a plain decimal above 0, such as 1.00".into());
+        return Err("amount: expected a plain decimal above 0, such as 1.00".into());
     }
     let digits = value.trim_start_matches('0');
     let number = if digits.is_empty() || digits.starts_with('.') {
@@ -115,7 +116,7 @@ fn currency(money: &Money) -> Result<&str, String> {
     if is_code {
         Ok(code)
     } else {
-        Err("currency: must be three upper-case letters, such as USD".into())
+        Err("currency: expected three upper-case letters such as USD".into())
     }
 }
 
@@ -128,19 +129,9 @@ fn time_to_pay(timeout_s: i64) -> TimeToPay {
     }
 }
 
-fn options(json: Option<&str>) -> Result<CloudOptions<'_>, String> {
-    let json = json.unwrap_or("{}");
-    read_object(json).map_err(|why| format!("options: {why}; accepted keys are {ACCEPTED}"))
-}
-
 fn add_fields(timeout_s: i64, token: Option<&RawValue>) -> Result<SentFields<'_>, String> {
     let chosen = match token {
-        Some(token) => read_object(token.get()).map_err(|why| {
-            format!(
-                "options.add_fields: {why}; accepted keys are {ACCEPTED_FIELDS} (time_to_pay is \
-                 made of timeout_seconds)"
-            )
-        })?,
+        Some(token) => read_object("options.add_fields", token.get(), ACCEPTED_FIELDS)?,
         None => ChosenFields::default(),
     };
     Ok(SentFields {
@@ -152,19 +143,10 @@ fn add_fields(timeout_s: i64, token: Option<&RawValue>) -> Result<SentFields<'_>
     })
 }
 
-/// serde names an unknown or duplicate key; by itself it would accept an array instead of an
-/// object.
-fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err("not a JSON object".into());
-    }
-    serde_json::from_str(json).map_err(|error| one_line(&error.to_string()))
-}
-
 fn text<'a>(key: &str, token: Option<&'a RawValue>) -> Result<Option<&'a RawValue>, String> {
     match token {
         Some(token) if !token.get().starts_with('"') => {
-            Err(format!("options.{key}: expected a string or null"))
+            Err(format!("options.{key}: expected a text or null"))
         }
         token => Ok(token),
     }

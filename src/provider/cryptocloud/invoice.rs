@@ -100,34 +100,34 @@ pub(super) fn usual_id(id: &str) -> OrderId {
 
 /// Parses an invoice; its id has the prefix.
 pub(super) fn observed(json: &str, at: AnsweredAt) -> Result<ObservedOrder, String> {
-    let told: CloudInvoiceWire<'_> = object(json).map_err(|error| error.to_string())?;
-    let order_id = usual_id(&wire::order_id(told.uuid)?);
-    let word = wire::word(told.status).ok_or("invoice without a status")?;
-    let expires_at = time(told.expiry_date);
-    let finished_at = time(told.date_finished);
+    let fields: CloudInvoiceWire<'_> = object(json).map_err(|error| error.to_string())?;
+    let order_id = usual_id(&wire::order_id(fields.uuid)?);
+    let word = wire::word(fields.status).ok_or("invoice without a status")?;
+    let expires_at = time(fields.expiry_date);
+    let finished_at = time(fields.date_finished);
     let state = state_of(&word, finished_at.unwrap_or(at.theirs), expires_at);
-    let amount = asked_for(&told)?;
+    let amount = requested_amount(&fields)?;
     let is_paid = state == OrderState::Paid;
     Ok(ObservedOrder {
         order_id,
         state,
         provider_status: one_line(&word),
         observed_at: at.ours,
-        external_id: text(told.order_id).map(|id| wire::external_id(&id)),
+        external_id: text(fields.order_id).map(|id| wire::external_id(&id)),
         number: None,
-        created_at: time(told.created),
+        created_at: time(fields.created),
         expires_at,
         paid_at: finished_at.filter(|_| is_paid),
-        pay_link: link(told.link).or_else(|| link(told.pay_url)),
+        pay_link: link(fields.link).or_else(|| link(fields.pay_url)),
         direct_pay_link: None,
-        payment: payment(&told).filter(|_| state != OrderState::Open),
+        payment: payment(&fields).filter(|_| state != OrderState::Open),
         money: ObservedMoney {
             sums: Sums {
-                received: received(&told, amount.as_ref(), is_paid),
+                received: received(&fields, amount.as_ref(), is_paid),
                 refunded: None,
                 refunded_at: None,
             },
-            is_test: wire::boolean(told.test_mode) == Some(true),
+            is_test: wire::boolean(fields.test_mode) == Some(true),
             transactions: Vec::new(),
         },
         amount,
@@ -148,11 +148,11 @@ fn state_of(word: &str, moment: UnixMillis, expires_at: Option<UnixMillis>) -> O
 
 /// The requested amount. A sum that cannot be parsed is an error: taken as absent, it would agree
 /// with any expected one.
-fn asked_for(told: &CloudInvoiceWire<'_>) -> Result<Option<Money>, String> {
-    let in_fiat = sum(told.amount_in_fiat, "amount_in_fiat")?;
-    let in_dollars = sum(told.amount_usd, "amount_usd")?;
+fn requested_amount(fields: &CloudInvoiceWire<'_>) -> Result<Option<Money>, String> {
+    let in_fiat = sum(fields.amount_in_fiat, "amount_in_fiat")?;
+    let in_dollars = sum(fields.amount_usd, "amount_usd")?;
     let money = |value: String, currency: String| Some(Money { value, currency });
-    Ok(match (wire::currency(told.fiat_currency), in_fiat) {
+    Ok(match (wire::currency(fields.fiat_currency), in_fiat) {
         (Some(currency), Some(value)) => money(value, currency),
         (Some(currency), None) if currency == DOLLAR => {
             in_dollars.and_then(|value| money(value, currency))
@@ -181,26 +181,26 @@ fn is_positive(value: &str) -> bool {
 }
 
 /// The credited sum in the invoice's currency; reported only for dollars.
-fn received(told: &CloudInvoiceWire<'_>, amount: Option<&Money>, is_paid: bool) -> Option<Money> {
+fn received(fields: &CloudInvoiceWire<'_>, amount: Option<&Money>, is_paid: bool) -> Option<Money> {
     let currency = amount.map(|amount| amount.currency.clone())?;
-    let value = wire::decimal(told.received_usd).filter(|_| currency == DOLLAR)?;
+    let value = wire::decimal(fields.received_usd).filter(|_| currency == DOLLAR)?;
     (is_paid || is_positive(&value)).then_some(Money { value, currency })
 }
 
 /// The amount sent by the payer, in the coin: as reported, else the credited sum plus both fees.
 /// None before anything was credited.
-fn payment(told: &CloudInvoiceWire<'_>) -> Option<Payment> {
-    let net = wire::decimal(told.received).filter(|net| is_positive(net))?;
-    let fees = [told.fee, told.service_fee].map(wire::decimal);
+fn payment(fields: &CloudInvoiceWire<'_>) -> Option<Payment> {
+    let net = wire::decimal(fields.received).filter(|net| is_positive(net))?;
+    let fees = [fields.fee, fields.service_fee].map(wire::decimal);
     let fee = money::sum(fees.iter().flatten().map(String::as_str));
     let gross = || {
         let parts = [&net].into_iter().chain(fees.iter().flatten());
         money::sum(parts.map(String::as_str)).filter(|_| fees.iter().all(Option::is_some))
     };
-    let paid = wire::decimal(told.amount_paid).filter(|paid| is_positive(paid));
+    let paid = wire::decimal(fields.amount_paid).filter(|paid| is_positive(paid));
     Some(Payment {
         value: paid.or_else(gross),
-        currency: coin(told.currency),
+        currency: coin(fields.currency),
         fee,
         net: Some(net),
         exchange_rate: None,
@@ -209,17 +209,17 @@ fn payment(told: &CloudInvoiceWire<'_>) -> Option<Payment> {
 
 /// The coin's code without its network.
 fn coin(token: Raw<'_>) -> Option<String> {
-    let told: CoinWire<'_> = object(token?.get()).ok()?;
-    wire::currency(told.code)
+    let fields: CoinWire<'_> = object(token?.get()).ok()?;
+    wire::currency(fields.code)
 }
 
 /// The payment page. Some answers leave out the scheme.
 fn link(token: Raw<'_>) -> Option<String> {
-    let told = text(token)?;
-    if told.contains("://") {
+    let address = text(token)?;
+    if address.contains("://") {
         return wire::link(token);
     }
-    let quoted = serde_json::to_string(&format!("https://{told}")).ok()?;
+    let quoted = serde_json::to_string(&format!("https://{address}")).ok()?;
     wire::link(serde_json::from_str(&quoted).ok())
 }
 

@@ -93,7 +93,7 @@ impl CryptoCloud {
     }
 
     /// Sends a request whose answer may be long.
-    async fn ask(&self, path: &str, body: String) -> Result<WholeAnswer, ProviderError> {
+    async fn send(&self, path: &str, body: String) -> Result<WholeAnswer, ProviderError> {
         let request = Request::post(path, body).compressed();
         self.service.ask_up_to(request, LARGE_ANSWER).await
     }
@@ -138,7 +138,7 @@ impl Provider for CryptoCloud {
 
     /// Requests the balances; their values do not matter.
     async fn probe(&self) -> Result<(), ProviderError> {
-        let answer = self.ask(BALANCE, "{}".into()).await?;
+        let answer = self.send(BALANCE, "{}".into()).await?;
         envelope::result(&self.service, &answer)?;
         Ok(())
     }
@@ -166,7 +166,7 @@ impl FetchOrders for CryptoCloud {
     /// returned under the requested spelling of its id.
     async fn fetch(&self, orders: &[OrderId]) -> Result<Vec<FetchedOrder>, ProviderError> {
         let ids: Vec<&str> = orders.iter().map(|order| order.0.as_str()).collect();
-        let answer = self.ask(INFO, json!({ "uuids": ids }).to_string()).await?;
+        let answer = self.send(INFO, json!({ "uuids": ids }).to_string()).await?;
         let mut told = HashMap::new();
         for observed in self.invoices(&answer)? {
             let id = invoice::bare_id(&observed.order_id.0);
@@ -202,7 +202,7 @@ impl CreateOrders for CryptoCloud {
     /// An error about a field of the invoice ends the creation. One about the project's id does
     /// not: that is a mistake in the configuration.
     async fn create(&self, creation: &Creation) -> Result<CreationAnswer, ProviderError> {
-        let answer = self.ask(CREATE, creation.body.clone()).await?;
+        let answer = self.send(CREATE, creation.body.clone()).await?;
         match envelope::result(&self.service, &answer) {
             Ok(result) => invoice::observed(result.get(), self.moment_of(&answer))
                 .map(CreationAnswer::Exists)
@@ -252,7 +252,7 @@ impl ListByTime for CryptoCloud {
             .limit_reading
             .body(span, &place, now)
             .map_err(ProviderError::Refused)?;
-        let answer = self.ask(LIST, body).await?;
+        let answer = self.send(LIST, body).await?;
         let orders = match self.invoices(&answer) {
             Ok(orders) => orders,
             Err(Failure::Complaint { .. }) if self.limit_reading.learn_refusal(&place) => {

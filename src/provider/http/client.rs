@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_differs_by_what_the_way_of_the_answer_does_not_explain() {
+    fn the_clock_difference_excludes_the_time_in_transit() {
         let at = |ms: i64| UnixMillis(1_000_000 + ms);
         let seconds = Duration::from_secs;
         for (theirs, difference) in [

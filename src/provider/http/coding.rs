@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_codings_have_no_case() {
+    fn names_of_codings_are_case_insensitive() {
         for gzip in [
             "gzip",
             "GZIP",

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_waits_are_cut_and_nonsense_is_none() {
+    fn excessive_waits_are_cut_and_invalid_ones_ignored() {
         for long in [
             "601",
             "999999999999999999999999999999",

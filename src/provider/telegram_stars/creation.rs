@@ -9,7 +9,7 @@ use super::ledger::STARS;
 use crate::domain::invoice::Invoice;
 use crate::domain::text::one_line;
 use crate::provider::Creation;
-use crate::provider::options::read_options;
+use crate::provider::options::{check_length, read_options, text_option};
 
 /// Longest title, in characters.
 const LONGEST_TITLE: usize = 32;
@@ -69,13 +69,13 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     let price = price(invoice)?;
     let options: StarsOptions<'_> = read_options(invoice.wish.options.as_deref(), ACCEPTED)?;
     let description = invoice.wish.description.as_deref().unwrap_or_default();
-    check_length("description", description, LONGEST_DESCRIPTION)?;
-    let title = match text_option("title", options.title, LONGEST_TITLE)? {
+    check_length("description", description, 1..=LONGEST_DESCRIPTION)?;
+    let title = match text_option("title", options.title, 1..=LONGEST_TITLE)? {
         Some(title) => title,
         None => description.chars().take(LONGEST_TITLE).collect(),
     };
-    check_length("options.title", &title, LONGEST_TITLE)?;
-    let photo_url = text_option("photo_url", options.photo_url, LONGEST_PHOTO_URL)?;
+    check_length("options.title", &title, 1..=LONGEST_TITLE)?;
+    let photo_url = text_option("photo_url", options.photo_url, 1..=LONGEST_PHOTO_URL)?;
     let body = LinkBody {
         title: &title,
         description,
@@ -125,22 +125,4 @@ fn period(token: Option<&RawValue>, price: u64) -> Result<Option<u64>, String> {
         ));
     }
     Ok(period)
-}
-
-fn text_option(key: &str, token: Option<&RawValue>, most: usize) -> Result<Option<String>, String> {
-    let Some(token) = token else { return Ok(None) };
-    let text: String = serde_json::from_str(token.get())
-        .map_err(|_| format!("options.{key}: expected a text or null"))?;
-    check_length(&format!("options.{key}"), &text, most)?;
-    Ok(Some(text))
-}
-
-fn check_length(name: &str, text: &str, most: usize) -> Result<(), String> {
-    match text.chars().count() {
-        0 => Err(format!("{name}: empty, expected 1 to {most} characters")),
-        length if length > most => Err(format!(
-            "{name}: {length} characters, expected at most {most}"
-        )),
-        _ => Ok(()),
-    }
 }

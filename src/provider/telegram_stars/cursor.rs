@@ -266,7 +266,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(9_000_000_000);
 
     #[test]
-    fn all_that_is_new_enough_is_read_once_and_the_end_of_a_long_ledger_is_found_by_few_requests() {
+    fn new_transactions_are_read_once_and_a_long_ledger_takes_few_requests() {
         for (count, first, most) in [
             (0, 0, 4),
             (1, 0, 5),
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_reads_back() {
+    fn a_cursor_round_trips() {
         let steps = [
             StarsStep::Read(0),
             StarsStep::Read(12_345),

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_with_an_entry_that_cannot_be_read_is_no_page() {
+    fn a_page_with_an_invalid_entry_fails() {
         assert!(entries(r#"{"transactions":[]}"#).is_ok());
         for spoilt in [
             "{}",

@@ -120,9 +120,9 @@ impl ReadLedger for TelegramStars {
             .map_err(ProviderError::Malformed)?;
         let from = from.or_else(|| self.service.reads_from(&answer));
         let step = place.after(&entries, from, answer.told_at);
-        let is_told = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
+        let is_recent = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         Ok(LedgerPage {
-            transactions: entries.transactions.into_iter().filter(is_told).collect(),
+            transactions: entries.transactions.into_iter().filter(is_recent).collect(),
             step,
             answered_at: answer.told_at,
         })

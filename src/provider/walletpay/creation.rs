@@ -9,15 +9,16 @@ use serde_json::value::RawValue;
 
 use crate::domain::invoice::{Invoice, Wish};
 use crate::domain::money::{Money, is_plain_decimal};
-use crate::domain::text::one_line;
 use crate::provider::Creation;
+use crate::provider::options::{check_length, read_options, text_option};
 
 /// Length of a description, in characters.
 const DESCRIPTION: std::ops::RangeInclusive<usize> = 5..=100;
 /// Time to pay, in seconds.
 const TIMEOUT_S: std::ops::RangeInclusive<i64> = 30..=864_000;
-/// Longest external id and longest text among the options, in characters.
-const LONGEST_TEXT: usize = 255;
+/// Length of an external id, and of a text among the options, in characters.
+const EXTERNAL_ID: std::ops::RangeInclusive<usize> = 1..=255;
+const OPTION: std::ops::RangeInclusive<usize> = 0..=255;
 /// Length of a currency code. Current codes have 3 or 4 characters.
 const CURRENCY: std::ops::RangeInclusive<usize> = 2..=16;
 const ACCEPTED: &str = "customerTelegramUserId, returnUrl, failReturnUrl, customData, \
@@ -71,7 +72,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     check_amount(amount)?;
     let external_id = invoice.external_id.0.as_str();
-    check_length("external_id", external_id, 1..=LONGEST_TEXT)?;
+    check_length("external_id", external_id, EXTERNAL_ID)?;
     let description = description(&invoice.wish)?;
     let timeout_seconds = invoice.wish.timeout_s;
     if !TIMEOUT_S.contains(&timeout_seconds) {
@@ -79,7 +80,7 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
             "timeout_seconds: {timeout_seconds} is not within 30 to 864000"
         ));
     }
-    let options = options(invoice.wish.options.as_deref())?;
+    let options: Options<'_> = read_options(invoice.wish.options.as_deref(), ACCEPTED)?;
     let body = CreationBody {
         amount: AmountBody {
             currency_code: &amount.currency,
@@ -87,9 +88,9 @@ pub(super) fn creation(invoice: &Invoice) -> Result<Creation, String> {
         },
         auto_conversion_currency: conversion(options.auto_conversion_currency)?,
         description,
-        return_url: short_text("returnUrl", options.return_url)?,
-        fail_return_url: short_text("failReturnUrl", options.fail_return_url)?,
-        custom_data: short_text("customData", options.custom_data)?,
+        return_url: text_option("returnUrl", options.return_url, OPTION)?,
+        fail_return_url: text_option("failReturnUrl", options.fail_return_url, OPTION)?,
+        custom_data: text_option("customData", options.custom_data, OPTION)?,
         external_id,
         timeout_seconds,
         customer_telegram_user_id: user_id(options.customer_telegram_user_id)?,
@@ -106,21 +107,6 @@ fn description(wish: &Wish) -> Result<&str, String> {
     let text = wish.description.as_deref().ok_or("description: missing")?;
     check_length("description", text, DESCRIPTION)?;
     Ok(text)
-}
-
-fn check_length(
-    name: &str,
-    text: &str,
-    allowed: std::ops::RangeInclusive<usize>,
-) -> Result<(), String> {
-    let length = text.chars().count();
-    if allowed.contains(&length) {
-        return Ok(());
-    }
-    let (least, most) = allowed.into_inner();
-    Err(format!(
-        "{name}: {length} characters, expected {least} to {most}"
-    ))
 }
 
 fn check_amount(amount: &Money) -> Result<(), String> {
@@ -157,20 +143,6 @@ fn is_currency(code: &str) -> bool {
     CURRENCY.contains(&code.len()) && code.bytes().all(is_plain)
 }
 
-fn options(json: Option<&str>) -> Result<Options<'_>, String> {
-    let json = json.unwrap_or("{}");
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(format!(
-            "options: expected a JSON object with the keys {ACCEPTED}"
-        ));
-    }
-    // serde names an unknown or duplicate key.
-    serde_json::from_str(json).map_err(|error| {
-        let error = one_line(&error.to_string());
-        format!("options: {error}; expected keys: {ACCEPTED}")
-    })
-}
-
 /// The only user who can open the payment page: required, and never a text.
 fn user_id(token: Option<&RawValue>) -> Result<i64, String> {
     token
@@ -183,18 +155,10 @@ fn user_id(token: Option<&RawValue>) -> Result<i64, String> {
         })
 }
 
-fn short_text(key: &str, token: Option<&RawValue>) -> Result<Option<String>, String> {
-    let Some(token) = token else { return Ok(None) };
-    let text: String = serde_json::from_str(token.get())
-        .map_err(|_| format!("options.{key}: expected a string or null"))?;
-    check_length(&format!("options.{key}"), &text, 0..=LONGEST_TEXT)?;
-    Ok(Some(text))
-}
-
 /// The currency that the store receives. Any code is accepted: the documented list (TON, BTC, USDT)
 /// has already grown by NOT, and the server refuses codes that it does not know.
 fn conversion(token: Option<&RawValue>) -> Result<Option<String>, String> {
-    let code = short_text("autoConversionCurrency", token)?;
+    let code = text_option("autoConversionCurrency", token, OPTION)?;
     match code {
         Some(code) if !is_currency(&code) => {
             Err("options.autoConversionCurrency: expected a currency code such as TON".into())
@@ -208,6 +172,7 @@ mod tests {
     use super::*;
     use crate::domain::invoice::{Facts, InvoiceId, PollPlan};
     use crate::domain::state::Status;
+    use crate::domain::text::one_line;
     use crate::domain::time::UnixMillis;
 
     const USER: &str = r#"{"customerTelegramUserId":7}"#;
@@ -243,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_these_for_ever() {
+    fn the_bytes_never_change() {
         let options = r#"{"customData":"client_ref=4E89","returnUrl":"https://t.me/wallet",
             "failReturnUrl":null,"customerTelegramUserId":9007199254740993,
             "autoConversionCurrency":"USDT"}"#;
@@ -308,9 +273,9 @@ mod tests {
             ),
             (
                 "[7,null,null,null,null]",
-                "with the keys customerTelegramUserId",
+                "not a JSON object; keys: customerTelegramUserId",
             ),
-            ("nonsense", "with the keys"),
+            ("nonsense", "not a JSON object; keys: "),
         ] {
             let said = refusal(&invoice("1.00", "USD", options));
             assert!(said.contains(key), "{options}: {said}");

@@ -17,7 +17,7 @@ pub(super) enum NotRead {
     /// It does not match the documentation.
     Malformed(String),
     /// The envelope reports another status than success, with this message.
-    Said(StatusWord, String),
+    Refused(StatusWord, String),
 }
 
 /// A paid amount that cannot be parsed.
@@ -31,7 +31,7 @@ pub(super) struct UnreadableAmount {
 /// The fields of an item that decide whether the whole order is needed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct GlanceWire<'a> {
+struct ListItemWire<'a> {
     #[serde(borrow)]
     id: Raw<'a>,
     #[serde(borrow)]
@@ -91,7 +91,7 @@ impl<'v> PageReader<'v> {
         let sieve = self.sieve;
         match sieve.word {
             Some(StatusWord::Success) => {}
-            Some(word) => return Err(NotRead::Said(word, sieve.message)),
+            Some(word) => return Err(NotRead::Refused(word, sieve.message)),
             None => return Err(NotRead::Malformed("answer without a status".into())),
         }
         if !sieve.has_items {
@@ -169,8 +169,8 @@ impl Sieve<'_> {
     }
 
     fn visit(&mut self, index: u64, item: &str) -> Result<(), String> {
-        let read = match wire::object::<GlanceWire<'_>>(item) {
-            Ok(glance) => self.show(index, &glance, item),
+        let read = match wire::object::<ListItemWire<'_>>(item) {
+            Ok(fields) => self.show(index, &fields, item),
             Err(error) if error.is_json() => Err(error.to_string()),
             Err(error) => return Err(format!("item {index}: {error}")),
         };
@@ -180,12 +180,12 @@ impl Sieve<'_> {
         Ok(())
     }
 
-    fn show(&mut self, index: u64, glance: &GlanceWire<'_>, json: &str) -> Result<(), String> {
-        let order_id = wire::order_id(glance.id)?;
-        let state = order::order_state(&order::order_status(glance.status)?);
-        let external_id = wire::text(glance.external_id);
-        let created_at = wire::text(glance.created_date_time);
-        let amount = order::glance_at_amount(glance.amount);
+    fn show(&mut self, index: u64, fields: &ListItemWire<'_>, json: &str) -> Result<(), String> {
+        let order_id = wire::order_id(fields.id)?;
+        let state = order::order_state(&order::order_status(fields.status)?);
+        let external_id = wire::text(fields.external_id);
+        let created_at = wire::text(fields.created_date_time);
+        let amount = order::unchecked_amount(fields.amount);
         let item = ListItem {
             index,
             order_id: &order_id,

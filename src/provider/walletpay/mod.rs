@@ -273,7 +273,7 @@ impl ListOrders for WalletPay {
         match reader.finish() {
             Ok(items) => Ok(PageEnd { items, bytes }),
             Err(NotRead::Malformed(what)) => Err(ProviderError::Malformed(what)),
-            Err(NotRead::Said(word, message)) => {
+            Err(NotRead::Refused(word, message)) => {
                 Err(failure_of(&word, &self.service.words(&message)))
             }
         }

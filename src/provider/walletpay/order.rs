@@ -141,7 +141,7 @@ fn order_amount(token: Raw<'_>) -> Result<Option<Money>, String> {
 }
 
 /// The amount of the order, unchecked: used only to compare it with the known one.
-pub(super) fn glance_at_amount(token: Raw<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+pub(super) fn unchecked_amount(token: Raw<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     let wire: MoneyWire<'_> = object(token?.get()).ok()?;
     text(wire.amount).zip(text(wire.currency_code))
 }
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_no_order() {
+    fn an_invalid_id_makes_the_order_unusable() {
         for token in [
             "2.7e+15",
             "1E5",
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_word_is_told_on_one_line() {
+    fn an_unknown_status_is_reported_on_one_line() {
         let seen = read("{\"id\":1,\"status\":\"RE\\u001b[2J\\nFUNDED\"}").unwrap();
         assert_eq!(seen.state, OrderState::Unknown);
         assert_eq!(seen.provider_status, "RE [2J FUNDED");
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_is_told_absent_or_an_error() {
+    fn an_amount_is_valid_absent_or_an_error() {
         for absent in [
             r"{}",
             "null",
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn payment_and_its_time_are_told_of_paid_orders_alone() {
+    fn only_paid_orders_have_a_payment_and_its_time() {
         let told = r#""paymentDateTime":"2024-04-21T15:04:24.092Z","selectedPaymentOption":
             {"amount":{"amount":"0.5","currencyCode":"TON"},"amountFee":{"amount":"0.1",
             "currencyCode":"USDT"},"amountNet":{"amount":0.4,"currencyCode":"TON"},
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_links_are_kept() {
+    fn only_http_links_are_kept() {
         let kept = "https://t.me/wallet/start?startapp=wpay_order-orderId__1&startApp=x";
         assert_eq!(
             with(&format!(r#""payLink":"{kept}""#)).pay_link.unwrap(),
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_a_wrong_type_spoil_nothing_else() {
+    fn fields_of_a_wrong_type_do_not_affect_others() {
         let seen = with(
             r#""number":{},"externalId":[1],"createdDateTime":5,"expirationDateTime":"soon",
             "completedDateTime":true,"payLink":1,"selectedPaymentOption":"none","new":{"id":2}"#,

@@ -349,7 +349,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn items_are_those_of_a_whole_parse_wherever_chunks_end(
+        fn items_match_a_whole_parse_wherever_chunks_end(
             items in prop::collection::vec(any_json(), 0..8),
             extra in any_json(),
             extra_first in any::<bool>(),
@@ -367,7 +367,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic_and_chunks_never_matter(
+        fn no_bytes_panic_and_chunks_do_not_matter(
             bytes in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..200),
                 "[\\{\\}\\[\\]\",:\\\\ edatimsu01-]{0,120}".prop_map(String::into_bytes),
@@ -379,7 +379,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_cut_short_is_never_whole(cut in 1usize..60) {
+        fn truncated_input_is_never_complete(cut in 1usize..60) {
             let text = br#"{"status":"SUCCESS","data":{"items":[{"id":1},{"id":2}]}}"#;
             let cut = cut.min(text.len());
             prop_assert!(scan(&text[..text.len() - cut], &[]).is_err());
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_however_the_bytes_come() {
+    fn limits_hold_with_any_chunks() {
         let long = format!(
             r#"{{"data":{{"items":["{}"]}}}}"#,
             "x".repeat(LONGEST_PIECE)
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_and_white_space_around_are_passed_over() {
+    fn a_byte_order_mark_and_outer_white_space_are_ignored() {
         let text = b"\xef\xbb\xbf \r\n{ \"data\" : { \"items\" : [ 1 , \"a\" ] } } \n";
         assert_eq!(scan(text, &[1, 2, 3]), Ok(vec!["1".into(), "\"a\"".into()]));
         assert!(scan(b"\xef\xbb{}", &[]).is_err());
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_counts_stands_once() {
+    fn a_significant_key_occurs_once() {
         for twice in [
             r#"{"data":{"items":[]},"data":{"items":[]}}"#,
             r#"{"data":{"items":[],"items":[]}}"#,

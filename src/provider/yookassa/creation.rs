@@ -12,6 +12,7 @@ use super::payment::EXTERNAL_ID_KEY;
 use crate::domain::invoice::{AccountName, ExternalId, Invoice};
 use crate::domain::money::{Money, is_plain_decimal};
 use crate::domain::text::one_line;
+use crate::provider::options::{check_length, read_options};
 
 /// Longest description, in characters.
 const LONGEST_DESCRIPTION: usize = 128;
@@ -88,7 +89,7 @@ struct PaymentOptions<'a> {
 pub(super) fn body(invoice: &Invoice, return_url: &str) -> Result<String, String> {
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     check_amount(amount)?;
-    let options = options(invoice.wish.options.as_deref())?;
+    let options: PaymentOptions<'_> = read_options(invoice.wish.options.as_deref(), ACCEPTED)?;
     let return_url = chosen_return_url(options.return_url, return_url)?;
     let body = PaymentBody {
         amount: PaymentAmountBody {
@@ -117,11 +118,11 @@ pub(super) fn idempotence_key(account: &AccountName, external_id: &ExternalId) -
 fn check_amount(amount: &Money) -> Result<(), String> {
     let is_code = |code: &str| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
     if !is_code(&amount.currency) {
-        return Err("currency: must be three upper-case letters such as RUB".into());
+        return Err("currency: expected three upper-case letters such as RUB".into());
     }
     let value = amount.value.as_str();
     if !is_plain_decimal(value) {
-        return Err("amount: must be a plain decimal such as 100.00".into());
+        return Err("amount: expected a plain decimal such as 100.00".into());
     }
     let digits = value.split_once('.').map_or(0, |(_, after)| after.len());
     if digits > 2 {
@@ -134,32 +135,12 @@ fn check_amount(amount: &Money) -> Result<(), String> {
 
 fn description(invoice: &Invoice) -> Result<Option<&str>, String> {
     let text = invoice.wish.description.as_deref();
-    check_length("description", text.unwrap_or_default(), LONGEST_DESCRIPTION)?;
+    check_length(
+        "description",
+        text.unwrap_or_default(),
+        0..=LONGEST_DESCRIPTION,
+    )?;
     Ok(text)
-}
-
-fn check_length(name: &str, text: &str, most: usize) -> Result<(), String> {
-    let length = text.chars().count();
-    if length <= most {
-        return Ok(());
-    }
-    Err(format!(
-        "{name}: {length} characters, expected at most {most}"
-    ))
-}
-
-fn options(json: Option<&str>) -> Result<PaymentOptions<'_>, String> {
-    let json = json.unwrap_or("{}");
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(format!(
-            "options: expected a JSON object with the keys {ACCEPTED}"
-        ));
-    }
-    // serde names an unknown or duplicate key.
-    serde_json::from_str(json).map_err(|error| {
-        let error = one_line(&error.to_string());
-        format!("options: {error}; expected keys: {ACCEPTED}")
-    })
 }
 
 /// The return address of the payer: the invoice's, else the account's.
@@ -173,7 +154,7 @@ fn chosen_return_url(option: Option<&RawValue>, setting: &str) -> Result<String,
         };
     };
     let url: String = serde_json::from_str(token.get())
-        .map_err(|_| "options.return_url: must be a text".to_owned())?;
+        .map_err(|_| "options.return_url: expected a text or null".to_owned())?;
     if is_return_url(&url) {
         Ok(url)
     } else {
@@ -197,7 +178,7 @@ pub(super) fn is_return_url(url: &str) -> bool {
 fn json_object<'a>(key: &str, token: Option<&'a RawValue>) -> Result<Option<&'a RawValue>, String> {
     match token {
         Some(token) if !token.get().starts_with('{') => {
-            Err(format!("options.{key}: must be a JSON object or null"))
+            Err(format!("options.{key}: expected a JSON object or null"))
         }
         token => Ok(token),
     }
@@ -208,7 +189,7 @@ fn metadata<'a>(
     token: Option<&RawValue>,
 ) -> Result<PaymentMetadataBody<'a>, String> {
     let external_id = external_id.0.as_str();
-    check_length("external_id", external_id, LONGEST_METADATA_VALUE)?;
+    check_length("external_id", external_id, 0..=LONGEST_METADATA_VALUE)?;
     let shops = match token {
         Some(token) => shops_metadata(token)?,
         None => Vec::new(),
@@ -226,14 +207,14 @@ fn metadata<'a>(
 /// The shop's entries, sorted by key.
 fn shops_metadata(token: &RawValue) -> Result<Vec<(String, String)>, String> {
     let entries: std::collections::BTreeMap<String, String> = serde_json::from_str(token.get())
-        .map_err(|_| "options.metadata: must be an object of texts".to_owned())?;
+        .map_err(|_| "options.metadata: expected an object of texts".to_owned())?;
     for (key, value) in &entries {
         if key == EXTERNAL_ID_KEY {
             return Err("options.metadata: the key external_id is payrecond's own".into());
         }
         let name = format!("options.metadata.{}", one_line(key));
-        check_length(&name, key, LONGEST_METADATA_KEY)?;
-        check_length(&name, value, LONGEST_METADATA_VALUE)?;
+        check_length(&name, key, 0..=LONGEST_METADATA_KEY)?;
+        check_length(&name, value, 0..=LONGEST_METADATA_VALUE)?;
     }
     Ok(entries.into_iter().collect())
 }

@@ -61,7 +61,7 @@ impl ServiceRefusal {
     }
 
     /// Whether the refusal comes from the service itself, not from a gateway.
-    pub(super) fn is_told(&self) -> bool {
+    pub(super) fn is_from_service(&self) -> bool {
         !self.code.is_empty()
     }
 

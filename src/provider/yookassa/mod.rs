@@ -204,7 +204,7 @@ impl CreateOrders for YooKassa {
             400 if failure.is_about("Idempotence-Key") => {
                 Ok(CreationAnswer::Conflict(failure.words()))
             }
-            400 if failure.is_told() => Ok(CreationAnswer::Refused(failure.words())),
+            400 if failure.is_from_service() => Ok(CreationAnswer::Refused(failure.words())),
             403 => Err(failure.about_one_order(&answer)),
             _ => self.payment_in(&answer).map(CreationAnswer::Exists),
         }

@@ -8,7 +8,7 @@ use super::LONGEST_LABEL;
 use super::ledger::ROUBLES;
 use crate::domain::invoice::Invoice;
 use crate::domain::text::one_line;
-use crate::provider::options::read_options;
+use crate::provider::options::{check_length, read_options, text_option};
 
 const QUICKPAY: &str = "/quickpay/confirm";
 /// Payment methods: wallet, card.
@@ -34,12 +34,7 @@ pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<Stri
         return Err("account.settings.receiver: missing, expected the number of the wallet".into());
     }
     let label = &invoice.external_id.0;
-    let length = label.chars().count();
-    if length > LONGEST_LABEL {
-        return Err(format!(
-            "external_id: {length} characters, expected at most {LONGEST_LABEL}"
-        ));
-    }
+    check_length("external_id", label, 0..=LONGEST_LABEL)?;
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     if amount.currency != ROUBLES {
         let code = one_line(&amount.currency);
@@ -59,7 +54,7 @@ pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<Stri
     let mut form = Serializer::new(String::new());
     form.append_pair("receiver", receiver)
         .append_pair("quickpay-form", "button");
-    if let Some(way) = text_option("paymentType", options.payment_type)? {
+    if let Some(way) = text_option("paymentType", options.payment_type, 0..=LONGEST_URL)? {
         if !WAYS.contains(&way.as_str()) {
             return Err(format!(
                 "options.paymentType: expected one of {}",
@@ -70,20 +65,8 @@ pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<Stri
     }
     form.append_pair("sum", &amount.value)
         .append_pair("label", label);
-    if let Some(address) = text_option("successURL", options.success_url)? {
+    if let Some(address) = text_option("successURL", options.success_url, 0..=LONGEST_URL)? {
         form.append_pair("successURL", &address);
     }
     Ok(format!("{base}{QUICKPAY}?{}", form.finish()))
-}
-
-fn text_option(key: &str, token: Option<&RawValue>) -> Result<Option<String>, String> {
-    let Some(token) = token else { return Ok(None) };
-    let text: String = serde_json::from_str(token.get())
-        .map_err(|_| format!("options.{key}: expected a text or null"))?;
-    if text.chars().count() > LONGEST_URL {
-        return Err(format!(
-            "options.{key}: expected at most {LONGEST_URL} characters"
-        ));
-    }
-    Ok(Some(text))
 }

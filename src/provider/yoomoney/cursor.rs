@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_window_begins_an_hour_before_the_reading_did_or_before_what_is_in_progress() {
+    fn the_next_window_begins_an_hour_earlier_or_before_pending_operations() {
         let later = NOON.plus(Duration::from_mins(1));
         for (waiting, since) in [
             (None, NOON.minus(OVERLAP)),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_the_beginning() {
+    fn an_invalid_cursor_is_the_start() {
         for spoilt in ["", "1 2 3", "x - - -", "- - x -", "- - - - -"] {
             let read = HistoryCursor::parse(Some(&LedgerCursor(spoilt.into())));
             assert_eq!(read, HistoryCursor::default(), "{spoilt:?}");

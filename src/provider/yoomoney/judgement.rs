@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_net_sum_is_enough_by_either_way_of_paying_and_a_kopeck_short() {
+    fn a_net_sum_is_enough_with_either_commission_and_a_kopeck_short() {
         let fees = Fees::new("0.01", "0.03");
         let is_enough = |net: &str, payments, price: &str| {
             fees.are_enough(&net.parse().unwrap(), payments, &price.parse().unwrap())

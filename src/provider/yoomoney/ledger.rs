@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn incoming_operations_are_read_whatever_their_type() {
+    fn incoming_operations_of_any_type_are_read() {
         let read = page(
             r#"{"next_record":"30","operations":[
             {"operation_id":"752413347835145104","amount":145.5,"direction":"in","datetime":"2023-11-04T11:42:27Z","label":"b5","status":"success","type":"deposition","amount_currency":"RUB"},
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_a_success_is_told_in_the_providers_word() {
+    fn an_error_in_a_200_keeps_the_providers_code() {
         let refused = page(r#"{"error":"illegal_param_label"}"#);
         assert!(matches!(refused, Err(NotAPage::Refused(word)) if word == "illegal_param_label"));
         assert!(page("{}").unwrap().transactions.is_empty());

@@ -161,9 +161,9 @@ impl ReadLedger for YooMoney {
         })?;
         let from = from.or_else(|| self.service.reads_from(&answer));
         let step = place.after(&page, answer.told_at);
-        let is_told = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
+        let is_recent = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         Ok(LedgerPage {
-            transactions: page.transactions.into_iter().filter(is_told).collect(),
+            transactions: page.transactions.into_iter().filter(is_recent).collect(),
             step,
             answered_at: answer.told_at,
         })

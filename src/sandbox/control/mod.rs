@@ -35,19 +35,13 @@ const PATHS: &[&str] = &[
     "POST /sandbox/orders/{id}/expire",
     "POST /sandbox/orders/{id}/refund",
     "GET /sandbox/orders/{id}",
-    "GET /sandbox/orders?offset=0&limit=100&status=PAID&provider=walletpay",
+    "GET /sandbox/orders?offset=0&limit=100&status=WORD&provider=NAME",
     "POST /sandbox/orders",
     "GET /sandbox/transactions",
     "POST /sandbox/transactions",
     "GET /sandbox/faults",
     "PUT /sandbox/faults",
     "GET /sandbox/stats",
-    "/wpay/store-api/v1/… (Wallet Pay)",
-    "/api/… (Crypto Pay)",
-    "/v3/… (YooKassa)",
-    "/v2/… (CryptoCloud)",
-    "/bot<token>/… (Telegram Stars)",
-    "/api/operation-history and others (YooMoney)",
 ];
 
 /// More would not fit the memory of a small machine.
@@ -74,16 +68,28 @@ pub(super) fn routes(world: Arc<World>) -> Router {
 
 async fn unknown(uri: Uri) -> Response {
     let error = format!("no path {}", uri.path());
-    let words = json!({"error": error, "paths": PATHS});
-    respond(StatusCode::NOT_FOUND, &words)
+    respond(
+        StatusCode::NOT_FOUND,
+        &json!({"error": error, "paths": paths()}),
+    )
 }
 
 async fn wrong_method(uri: Uri) -> Response {
     let error = format!("{} does not take this method", uri.path());
     respond(
         StatusCode::METHOD_NOT_ALLOWED,
-        &json!({"error": error, "paths": PATHS}),
+        &json!({"error": error, "paths": paths()}),
     )
+}
+
+fn paths() -> Vec<String> {
+    let providers = SimulatedProvider::ALL.iter();
+    let apis = providers.map(|provider| format!("{} ({provider})", provider.paths()));
+    PATHS
+        .iter()
+        .map(|path| (*path).to_owned())
+        .chain(apis)
+        .collect()
 }
 
 async fn order(State(world): Hands, Path(id): Path<String>, query: TargetQuery) -> Response {

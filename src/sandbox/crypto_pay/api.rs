@@ -239,7 +239,7 @@ static SHAPE: DataShape = DataShape {
     status: "status",
     open: "active",
     unknown: "frozen",
-    told_at_the_end: &[
+    final_fields: &[
         "paid_asset",
         "paid_amount",
         "paid_fiat_rate",

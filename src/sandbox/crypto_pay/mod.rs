@@ -10,5 +10,29 @@ mod store;
 mod terms;
 mod wire;
 
-pub(super) use api::routes;
-pub(super) use store::CryptoPaySimulator;
+use std::sync::Arc;
+
+use store::CryptoPaySimulator;
+
+use super::core::SandboxCore;
+use super::installed::{Books, Installed};
+use super::sample::{PayerHabit, SampleShop};
+
+/// One with nothing in it.
+pub(super) fn install(core: &Arc<SandboxCore>) -> Installed {
+    let simulator = Arc::new(CryptoPaySimulator::new(Arc::clone(core)));
+    Installed {
+        routes: api::routes(Arc::clone(&simulator)),
+        books: Books::Orders(simulator),
+    }
+}
+
+/// An app that sells for USDT: exactly the price or nothing, and no way back.
+const SAMPLE: SampleShop = SampleShop {
+    key: "12345:sandbox-app-token",
+    account: "",
+    prices: ["0.50", "3.75", "12.00"],
+    currency: "USDT",
+    options: "{}",
+    habits: &[PayerHabit::Pays, PayerHabit::Pays, PayerHabit::LetsExpire],
+};

@@ -12,6 +12,7 @@ use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::decimal;
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::shelf::{OrderShelf, Shelf};
 use crate::sandbox::simulator::{
     ControlError, CreateError, OrderAction, OrderBatch, OrderView, ViewedAmount,
@@ -94,6 +95,7 @@ impl CryptoPaySimulator {
 impl OrderShelf for CryptoPaySimulator {
     type Order = StoredInvoice;
     const PROVIDER: SimulatedProvider = SimulatedProvider::CryptoPay;
+    const SAMPLE: &'static SampleShop = &super::SAMPLE;
     const WORDS: &'static [&'static str] = &["active", "paid", "expired", "deleted"];
 
     fn core(&self) -> &SandboxCore {

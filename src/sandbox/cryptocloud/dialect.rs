@@ -18,7 +18,7 @@ static SHAPE: DataShape = DataShape {
     status: "status",
     open: "created",
     unknown: "processing",
-    told_at_the_end: &[
+    final_fields: &[
         "date_finished",
         "received",
         "received_usd",

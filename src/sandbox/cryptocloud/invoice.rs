@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_received_is_less_than_was_asked_for_and_adds_up() {
+    fn the_received_sum_is_net_of_fees_and_adds_up() {
         let mut paid = invoice();
         pay(&mut paid, "");
         let figures = paid.figures();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sweep_comes_late_and_spares_what_was_paid_in_part() {
+    fn the_sweep_is_late_and_spares_partly_paid_invoices() {
         let unpaid = invoice();
         assert_eq!(unpaid.status(at(64), false).0, "created");
         assert_eq!(

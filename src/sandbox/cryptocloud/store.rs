@@ -13,6 +13,7 @@ use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::decimal;
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::shelf::{OrderShelf, Shelf};
 use crate::sandbox::simulator::{
     ControlError, CreateError, OrderAction, OrderBatch, OrderView, ViewedAmount,
@@ -127,6 +128,7 @@ fn full(uuid: &str) -> String {
 impl OrderShelf for CryptoCloudSimulator {
     type Order = CloudInvoice;
     const PROVIDER: SimulatedProvider = SimulatedProvider::CryptoCloud;
+    const SAMPLE: &'static SampleShop = &super::SAMPLE;
     const WORDS: &'static [&'static str] = &["created", "partial", "paid", "overpaid", "canceled"];
 
     fn core(&self) -> &SandboxCore {

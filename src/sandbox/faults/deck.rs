@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_that_matches_happens_until_its_count_is_used_up() {
+    fn the_first_matching_fault_applies_until_its_count_is_used_up() {
         let faults = vec![
             Fault::new(FaultKind::Reset).on(Operation::Create),
             Fault::new(FaultKind::Status429).times(2),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_goes_back_into_its_own_list_only() {
+    fn a_fault_is_put_back_only_into_its_own_list() {
         let mut deck = Deck::new(1, vec![Fault::new(FaultKind::FlipBack).times(1)]);
         let dealt = deck.deal(Operation::List).unwrap();
         deck.put_back(&dealt);

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_field_and_what_is_accepted() {
+    fn errors_name_the_field_and_the_accepted_values() {
         assert!(
             problem(r#"[{"kind":"reset"},{"kind":"status_418"}]"#)
                 .starts_with("faults[1].kind: \"status_418\"; expected: status_429,")

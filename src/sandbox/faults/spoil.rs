@@ -16,7 +16,7 @@ pub(in crate::sandbox) struct DataShape {
     pub open: &'static str,
     pub unknown: &'static str,
     /// The fields that an order loses when it is open again.
-    pub told_at_the_end: &'static [&'static str],
+    pub final_fields: &'static [&'static str],
     /// Other fields that may also be null.
     pub beside: &'static [&'static str],
     /// Fields that are absent without a value, by a field that identifies the kind of object.
@@ -121,7 +121,7 @@ fn flip_back(shape: &DataShape, object: &mut Map<String, Value>) -> bool {
     let ended = status.is_some_and(|status| status != shape.open);
     if ended {
         object.insert(shape.status.into(), shape.open.into());
-        for field in shape.told_at_the_end {
+        for field in shape.final_fields {
             object.remove(*field);
         }
     }
@@ -138,7 +138,7 @@ mod tests {
         status: "status",
         open: "ACTIVE",
         unknown: "ON_HOLD",
-        told_at_the_end: &["paymentDateTime", "selectedPaymentOption"],
+        final_fields: &["paymentDateTime", "selectedPaymentOption"],
         beside: &["message"],
         absent: &[("externalId", &["paymentDateTime", "selectedPaymentOption"])],
         short_page: Some(1),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_orders_come_alive_and_others_stay() {
+    fn ended_orders_flip_back_and_others_stay() {
         let page = spoiled(FaultKind::FlipBack, PAGE, 0).unwrap();
         assert_eq!(
             page["data"]["items"][0],
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_has_no_order_to_spoil() {
+    fn a_count_has_no_order_to_alter() {
         let count = r#"{"status":"SUCCESS","message":"","data":{"totalAmount":3}}"#;
         assert_eq!(spoiled(FaultKind::UnknownStatus, count, 0), None);
         assert_eq!(spoiled(FaultKind::WrongTypeId, count, 0), None);

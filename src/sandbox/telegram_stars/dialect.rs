@@ -16,7 +16,7 @@ static SHAPE: DataShape = DataShape {
     status: "date",
     open: "",
     unknown: "later",
-    told_at_the_end: &[],
+    final_fields: &[],
     beside: &[],
     absent: &[],
     short_page: Some(10),

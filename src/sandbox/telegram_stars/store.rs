@@ -11,6 +11,7 @@ use crate::sandbox::decimal;
 use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, taken, unknown};
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::simulator::ControlError;
 
 const PAYER: u64 = 123_456_789;
@@ -125,6 +126,10 @@ fn stars_of(text: &str) -> Result<(u64, u32), String> {
 impl SimulatedLedger for StarsSimulator {
     fn provider(&self) -> SimulatedProvider {
         SimulatedProvider::TelegramStars
+    }
+
+    fn sample(&self) -> &'static SampleShop {
+        &super::SAMPLE
     }
 
     fn add(&self, new: &NewTransaction) -> Result<TransactionView, ControlError> {

@@ -71,7 +71,7 @@ fn created(store: &WalletPaySimulator, body: &[u8]) -> SimulatedAnswer {
         Err(answer) => return answer,
     };
     let number_id = store.core.has(Variant::WalletPayNumberId);
-    let shown = store.create(&new, |order, already, now| {
+    let shown = store.make(&new, |order, already, now| {
         let status = if already { "ALREADY" } else { "SUCCESS" };
         wire::success(status, &WrittenPreview::of(order, now, number_id))
     });
@@ -180,7 +180,7 @@ static SHAPE: DataShape = DataShape {
     status: "status",
     open: "ACTIVE",
     unknown: "ON_HOLD",
-    told_at_the_end: &[
+    final_fields: &[
         "completedDateTime",
         "paymentDateTime",
         "selectedPaymentOption",

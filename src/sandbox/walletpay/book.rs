@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::money::{PaymentOption, WalletPayCurrency, WalletPayMoney};
-use super::order::{NewOrder, OrderEnd, WalletPayOrder, WalletPayStatus};
+use super::order::{OrderEnd, WalletPayOrder, WalletPayStatus};
 use crate::sandbox::moment::Moment;
+use crate::sandbox::new_order::NewOrder;
 use crate::sandbox::simulator::{ControlError, CreateError, SimulatedPayment};
 
 pub(super) struct OrderBook {
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_unsafe_for_floats_and_out_of_order() {
+    fn ids_exceed_floats_and_are_out_of_order() {
         let book = book_of(2000);
         let ids: Vec<u64> = book.orders().iter().map(|order| order.id).collect();
         #[expect(
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_expires_a_little_late_and_for_good() {
+    fn an_order_expires_a_little_late_and_permanently() {
         let book = book_of(1);
         let order = &book.orders()[0];
         assert_eq!(order.status(order.expires).0, WalletPayStatus::Active);
@@ -327,7 +328,7 @@ mod tests {
         assert_eq!(
             order.status(later(1_000_000)).1,
             at,
-            "the moment of expiry does not move with the look"
+            "the moment of expiry does not depend on the time of reading"
         );
     }
 

@@ -9,8 +9,34 @@ mod order;
 mod store;
 mod wire;
 
-pub use order::NewOrder;
-pub use store::Created;
+use std::sync::Arc;
 
-pub(super) use api::routes;
-pub(super) use store::WalletPaySimulator;
+use store::WalletPaySimulator;
+
+use super::core::SandboxCore;
+use super::installed::{Books, Installed};
+use super::sample::{PayerHabit, SampleShop};
+
+/// One with nothing in it.
+pub(super) fn install(core: &Arc<SandboxCore>) -> Installed {
+    let simulator = Arc::new(WalletPaySimulator::new(Arc::clone(core)));
+    Installed {
+        routes: api::routes(Arc::clone(&simulator)),
+        books: Books::Orders(simulator),
+    }
+}
+
+/// A store that sells for dollars.
+const SAMPLE: SampleShop = SampleShop {
+    key: "sandbox-walletpay-key",
+    account: "",
+    prices: ["1.10", "2.50", "4.99"],
+    currency: "USD",
+    options: r#"{"customerTelegramUserId":42}"#,
+    habits: &[
+        PayerHabit::Pays,
+        PayerHabit::PaysLate,
+        PayerHabit::Cancels,
+        PayerHabit::LetsExpire,
+    ],
+};

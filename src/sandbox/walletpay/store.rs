@@ -5,23 +5,18 @@ use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
 use super::book::OrderBook;
-use super::order::{NewOrder, WalletPayOrder, WalletPayStatus};
+use super::order::{WalletPayOrder, WalletPayStatus};
 use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::moment::Moment;
+use crate::sandbox::new_order::NewOrder;
 use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::simulator::{
-    ControlError, CreateError, OrderAction, OrderBatch, OrderView, Simulator,
+    ControlError, CreateError, Created, OrderAction, OrderBatch, OrderView, Simulator,
 };
 
 /// Orders are created this many at a time, so that seeding a million does not block requests.
 const SEED_CHUNK: usize = 2_000;
-
-/// An order created now, or earlier with the same parameters.
-#[derive(Debug, Clone)]
-pub struct Created {
-    pub order: OrderView,
-    pub already: bool,
-}
 
 pub(in crate::sandbox) struct WalletPaySimulator {
     pub(super) core: Arc<SandboxCore>,
@@ -38,7 +33,7 @@ impl WalletPaySimulator {
 
     /// Creates the order, or finds the existing one with the same parameters (`true`), and shows
     /// it.
-    pub(super) fn create<T>(
+    pub(super) fn make<T>(
         &self,
         new: &NewOrder,
         show: impl FnOnce(&WalletPayOrder, bool, Moment) -> T,
@@ -47,14 +42,6 @@ impl WalletPaySimulator {
         let now = self.core.now();
         let (order, already) = book.create(new, now)?;
         Ok(show(order, already, now))
-    }
-
-    /// Like [`WalletPaySimulator::create`], for use in the same process.
-    pub fn create_order(&self, new: &NewOrder) -> Result<Created, CreateError> {
-        self.create(new, |order, already, now| Created {
-            order: order.view(now),
-            already,
-        })
     }
 
     /// By order id only, like the preview.
@@ -83,6 +70,10 @@ impl WalletPaySimulator {
 impl Simulator for WalletPaySimulator {
     fn provider(&self) -> SimulatedProvider {
         SimulatedProvider::WalletPay
+    }
+
+    fn sample(&self) -> &'static SampleShop {
+        &super::SAMPLE
     }
 
     fn len(&self) -> usize {
@@ -128,6 +119,13 @@ impl Simulator for WalletPaySimulator {
             }
         }?;
         Ok(order.view(now))
+    }
+
+    fn create(&self, new: &NewOrder) -> Option<Result<Created, CreateError>> {
+        Some(self.make(new, |order, already, now| Created {
+            order: order.view(now),
+            already,
+        }))
     }
 
     fn seed(&self, batch: &OrderBatch) -> Result<Range<usize>, CreateError> {

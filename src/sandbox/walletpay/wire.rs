@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::money::{PaymentOption, WalletPayCurrency, WalletPayMoney};
-use super::order::{NewOrder, WalletPayOrder, WalletPayStatus};
+use super::order::{WalletPayOrder, WalletPayStatus};
 use crate::sandbox::answer::SimulatedAnswer;
 use crate::sandbox::moment::Moment;
+use crate::sandbox::new_order::NewOrder;
 
 #[derive(Serialize)]
 struct WalletPayEnvelope<'a, T> {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use bytes::Bytes;
@@ -28,8 +29,9 @@ use crate::sandbox::reply;
 use crate::sandbox::serve::serve;
 use crate::sandbox::variant::Variant;
 
-type Shop = State<Arc<YooKassaSimulator>>;
 type Filters = Query<HashMap<String, String>>;
+/// An object that was made or changed, with its id; or the refusal.
+type Effect = Result<(Value, String), SimulatedAnswer>;
 
 pub(in crate::sandbox) fn routes(shop: Arc<YooKassaSimulator>) -> Router {
     Router::new()
@@ -44,29 +46,76 @@ pub(in crate::sandbox) fn routes(shop: Arc<YooKassaSimulator>) -> Router {
         .with_state(shop)
 }
 
-fn call(
-    shop: &YooKassaSimulator,
-    operation: Operation,
+/// A request as its handler gets it.
+struct KassaCall {
+    shop: Arc<YooKassaSimulator>,
+    path: String,
+    headers: HeaderMap,
     caller: Caller,
-    headers: &HeaderMap,
-) -> Call {
-    Call {
-        core: Arc::clone(&shop.core),
-        dialect: &YooKassaDialect,
-        operation,
-        caller,
-        key: basic::credentials(headers).map(|pair| shop.core.shown_key(pair)),
+}
+
+impl FromRequestParts<Arc<YooKassaSimulator>> for KassaCall {
+    type Rejection = <Caller as FromRequestParts<Arc<YooKassaSimulator>>>::Rejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        shop: &Arc<YooKassaSimulator>,
+    ) -> Result<KassaCall, Self::Rejection> {
+        Ok(KassaCall {
+            shop: Arc::clone(shop),
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers.clone(),
+            caller: Caller::from_request_parts(parts, shop).await?,
+        })
     }
 }
 
-fn identity(headers: &HeaderMap) -> ShopIdentity {
-    ShopIdentity::of(&basic::credentials(headers).unwrap_or_default())
+impl KassaCall {
+    /// Whose key it shows.
+    fn by(&self) -> ShopIdentity {
+        ShopIdentity::of(&basic::credentials(&self.headers).unwrap_or_default())
+    }
+
+    async fn answer<J>(self, operation: Operation, job: J) -> Response
+    where
+        J: FnOnce(&YooKassaSimulator) -> SimulatedAnswer + Send + 'static,
+    {
+        let KassaCall {
+            shop,
+            headers,
+            caller,
+            ..
+        } = self;
+        let call = Call {
+            core: Arc::clone(&shop.core),
+            dialect: &YooKassaDialect,
+            operation,
+            caller,
+            key: basic::credentials(&headers).map(|pair| shop.core.shown_key(pair)),
+        };
+        serve(call, move || job(&shop)).await
+    }
+
+    /// Lets `job` take effect unless a request with the same key of idempotence did within a day.
+    async fn answer_once<J>(self, operation: Operation, body: Bytes, job: J) -> Response
+    where
+        J: FnOnce(&YooKassaSimulator, &Bytes, &ShopIdentity) -> Effect + Send + 'static,
+    {
+        let key = self.headers.get("Idempotence-Key");
+        let key = key.and_then(|key| key.to_str().ok()).map(str::to_owned);
+        let print = fingerprint(&self.path, &body);
+        let by = self.by();
+        let once = move |shop: &YooKassaSimulator| match key.filter(|key| is_key(key)) {
+            Some(key) => once(shop, &by, (&key, print), |shop| job(shop, &body, &by)),
+            None => wire::invalid("Idempotence-Key", "Idempotence key is missing or too long"),
+        };
+        self.answer(operation, once).await
+    }
 }
 
-async fn me(State(shop): Shop, caller: Caller, headers: HeaderMap) -> Response {
-    let call = call(&shop, Operation::YooKassaMe, caller, &headers);
-    let by = identity(&headers);
-    let job = move || {
+async fn me(call: KassaCall) -> Response {
+    let by = call.by();
+    let job = move |shop: &YooKassaSimulator| {
         let fiscal = shop.core.has(Variant::YooKassaReceiptRequired);
         SimulatedAnswer::without_orders(&json!({
             "account_id": by.shop,
@@ -76,21 +125,15 @@ async fn me(State(shop): Shop, caller: Caller, headers: HeaderMap) -> Response {
             "payment_methods": ["bank_card", "yoo_money", "sbp"],
         }))
     };
-    serve(call, job).await
+    call.answer(Operation::YooKassaMe, job).await
 }
 
-async fn get_payment(
-    State(shop): Shop,
-    Path(id): Path<String>,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Response {
-    let call = call(&shop, Operation::YooKassaGetPayment, caller, &headers);
-    let job = move || match shop.payment(&id) {
+async fn get_payment(Path(id): Path<String>, call: KassaCall) -> Response {
+    let job = move |shop: &YooKassaSimulator| match shop.payment(&id) {
         Some(payment) => SimulatedAnswer::data(&payment),
-        None => no_payment(&shop),
+        None => no_payment(shop),
     };
-    serve(call, job).await
+    call.answer(Operation::YooKassaGetPayment, job).await
 }
 
 fn no_payment(shop: &YooKassaSimulator) -> SimulatedAnswer {
@@ -100,35 +143,23 @@ fn no_payment(shop: &YooKassaSimulator) -> SimulatedAnswer {
     YooKassaDialect.not_found()
 }
 
-async fn list_payments(
-    State(shop): Shop,
-    Query(query): Filters,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Response {
-    let call = call(&shop, Operation::YooKassaListPayments, caller, &headers);
+async fn list_payments(Query(query): Filters, call: KassaCall) -> Response {
     let job =
-        move || match KassaListRequest::read(&query) {
+        move |shop: &YooKassaSimulator| match KassaListRequest::read(&query) {
             Ok(list) => listed(shop.payments(|all, now| {
                 list.payments(all, now, |payment| wire::payment(payment, now))
             })),
             Err(bad) => wire::bad_parameter(&bad),
         };
-    serve(call, job).await
+    call.answer(Operation::YooKassaListPayments, job).await
 }
 
-async fn list_refunds(
-    State(shop): Shop,
-    Query(query): Filters,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Response {
-    let call = call(&shop, Operation::YooKassaListRefunds, caller, &headers);
-    let job = move || match KassaListRequest::read(&query) {
+async fn list_refunds(Query(query): Filters, call: KassaCall) -> Response {
+    let job = move |shop: &YooKassaSimulator| match KassaListRequest::read(&query) {
         Ok(list) => listed(shop.refunds(|all| list.refunds(all, wire::refund))),
         Err(bad) => wire::bad_parameter(&bad),
     };
-    serve(call, job).await
+    call.answer(Operation::YooKassaListRefunds, job).await
 }
 
 fn listed(page: ListPage<Value>) -> SimulatedAnswer {
@@ -139,113 +170,72 @@ fn listed(page: ListPage<Value>) -> SimulatedAnswer {
     SimulatedAnswer::data(&body)
 }
 
-async fn get_refund(
-    State(shop): Shop,
-    Path(id): Path<String>,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Response {
-    let call = call(&shop, Operation::YooKassaGetRefund, caller, &headers);
-    let job = move || {
+async fn get_refund(Path(id): Path<String>, call: KassaCall) -> Response {
+    let job = move |shop: &YooKassaSimulator| {
         let found = shop.refunds(|all| all.iter().find(|it| it.id == id).map(wire::refund));
         found.map_or_else(
             || YooKassaDialect.not_found(),
             |refund| SimulatedAnswer::data(&refund),
         )
     };
-    serve(call, job).await
+    call.answer(Operation::YooKassaGetRefund, job).await
 }
 
-async fn create_payment(
-    State(shop): Shop,
-    uri: Uri,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let call = call(&shop, Operation::YooKassaCreatePayment, caller, &headers);
-    let job = move || {
-        once(&shop, &headers, &uri, &body, |by| {
-            let needs_receipt = shop.core.has(Variant::YooKassaReceiptRequired);
-            let terms = request::payment_terms(&body, needs_receipt);
-            let terms = terms.map_err(|bad| wire::bad_parameter(&bad))?;
-            Ok(shop.create(terms, by))
-        })
+async fn create_payment(call: KassaCall, body: Bytes) -> Response {
+    let job = |shop: &YooKassaSimulator, body: &Bytes, by: &ShopIdentity| {
+        let needs_receipt = shop.core.has(Variant::YooKassaReceiptRequired);
+        let terms = request::payment_terms(body, needs_receipt);
+        let terms = terms.map_err(|bad| wire::bad_parameter(&bad))?;
+        Ok(shop.create(terms, by))
     };
-    serve(call, job).await
+    call.answer_once(Operation::YooKassaCreatePayment, body, job)
+        .await
 }
 
-async fn capture_payment(
-    State(shop): Shop,
-    Path(id): Path<String>,
-    uri: Uri,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let call = call(&shop, Operation::YooKassaCapturePayment, caller, &headers);
-    let job = move || {
-        once(&shop, &headers, &uri, &body, |_| {
-            let body = request::object(&body).map_err(|bad| wire::bad_parameter(&bad))?;
-            let amount = request::amount_in(&body).map_err(|bad| wire::bad_parameter(&bad))?;
-            let amount = amount.map(|(sum, _)| sum.to_plain_string());
-            let changed = shop.alter(&id, |payment, now| payment.capture(amount.as_deref(), now));
-            altered(&shop, &id, changed)
-        })
+async fn capture_payment(Path(id): Path<String>, call: KassaCall, body: Bytes) -> Response {
+    let job = move |shop: &YooKassaSimulator, body: &Bytes, _: &ShopIdentity| {
+        let body = request::object(body).map_err(|bad| wire::bad_parameter(&bad))?;
+        let amount = request::amount_in(&body).map_err(|bad| wire::bad_parameter(&bad))?;
+        let amount = amount.map(|(sum, _)| sum.to_plain_string());
+        let changed = shop.alter(&id, |payment, now| payment.capture(amount.as_deref(), now));
+        altered(shop, &id, changed)
     };
-    serve(call, job).await
+    call.answer_once(Operation::YooKassaCapturePayment, body, job)
+        .await
 }
 
-async fn cancel_payment(
-    State(shop): Shop,
-    Path(id): Path<String>,
-    uri: Uri,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let call = call(&shop, Operation::YooKassaCancelPayment, caller, &headers);
-    let job = move || {
-        once(&shop, &headers, &uri, &body, |_| {
-            let changed = shop.alter(&id, StoredPayment::cancel_held);
-            altered(&shop, &id, changed)
-        })
+async fn cancel_payment(Path(id): Path<String>, call: KassaCall, body: Bytes) -> Response {
+    let job = move |shop: &YooKassaSimulator, _: &Bytes, _: &ShopIdentity| {
+        let changed = shop.alter(&id, StoredPayment::cancel_held);
+        altered(shop, &id, changed)
     };
-    serve(call, job).await
+    call.answer_once(Operation::YooKassaCancelPayment, body, job)
+        .await
 }
 
-async fn create_refund(
-    State(shop): Shop,
-    uri: Uri,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let call = call(&shop, Operation::YooKassaCreateRefund, caller, &headers);
-    let job = move || {
-        once(&shop, &headers, &uri, &body, |_| {
-            let wrong = |bad| wire::bad_parameter(&bad);
-            let body = request::object(&body).map_err(wrong)?;
-            let id = body.get("payment_id").and_then(Value::as_str);
-            let id = id.ok_or_else(|| wire::invalid("payment_id", "Payment id is required"))?;
-            let amount = request::amount_in(&body).map_err(wrong)?;
-            let (amount, _) =
-                amount.ok_or_else(|| wire::invalid("amount", "Amount is required"))?;
-            let description = request::description_in(&body).map_err(wrong)?;
-            match shop.refund(id, Some(&amount), description) {
-                Some(made) => made.map_err(|why| refused(&why)),
-                None => Err(no_payment(&shop)),
-            }
-        })
+async fn create_refund(call: KassaCall, body: Bytes) -> Response {
+    let job = |shop: &YooKassaSimulator, body: &Bytes, _: &ShopIdentity| {
+        let wrong = |bad| wire::bad_parameter(&bad);
+        let body = request::object(body).map_err(wrong)?;
+        let id = body.get("payment_id").and_then(Value::as_str);
+        let id = id.ok_or_else(|| wire::invalid("payment_id", "Payment id is required"))?;
+        let amount = request::amount_in(&body).map_err(wrong)?;
+        let (amount, _) = amount.ok_or_else(|| wire::invalid("amount", "Amount is required"))?;
+        let description = request::description_in(&body).map_err(wrong)?;
+        match shop.refund(id, Some(&amount), description) {
+            Some(made) => made.map_err(|why| refused(&why)),
+            None => Err(no_payment(shop)),
+        }
     };
-    serve(call, job).await
+    call.answer_once(Operation::YooKassaCreateRefund, body, job)
+        .await
 }
 
 fn altered(
     shop: &YooKassaSimulator,
     id: &str,
     changed: Option<Result<Value, PaymentRefusal>>,
-) -> Result<(Value, String), SimulatedAnswer> {
+) -> Effect {
     match changed {
         Some(Ok(payment)) => Ok((payment, id.to_owned())),
         Some(Err(why)) => Err(refused(&why)),
@@ -268,22 +258,14 @@ fn refused(why: &PaymentRefusal) -> SimulatedAnswer {
     }
 }
 
-/// Carries out `job` unless a request with the same key did within a day.
+/// Carries out `job` unless a request with the same key did within a day; `print` is the request's
+/// fingerprint.
 fn once(
     shop: &YooKassaSimulator,
-    headers: &HeaderMap,
-    uri: &Uri,
-    body: &Bytes,
-    job: impl FnOnce(&ShopIdentity) -> Result<(Value, String), SimulatedAnswer>,
+    by: &ShopIdentity,
+    (key, print): (&str, u64),
+    job: impl FnOnce(&YooKassaSimulator) -> Effect,
 ) -> SimulatedAnswer {
-    let by = identity(headers);
-    let key = headers
-        .get("Idempotence-Key")
-        .and_then(|key| key.to_str().ok());
-    let Some(key) = key.filter(|key| is_key(key)) else {
-        return wire::invalid("Idempotence-Key", "Idempotence key is missing or too long");
-    };
-    let print = fingerprint(uri.path(), body);
     // Held until the answer is stored: two requests with one key are handled one after the other.
     let mut memory = write(&shop.memory);
     let now = shop.core.now();
@@ -294,7 +276,7 @@ fn once(
             let payment = shop.payment(&id).filter(|_| present);
             payment.map_or(answer, |payment| SimulatedAnswer::data(&payment))
         }
-        Recollection::New => match job(&by) {
+        Recollection::New => match job(shop) {
             Ok((object, id)) => {
                 let answer = SimulatedAnswer::data(&object);
                 memory.remember((&by.shop, key), print, (answer.clone(), id), now);

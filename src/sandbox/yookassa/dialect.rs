@@ -17,7 +17,7 @@ static SHAPE: DataShape = DataShape {
     status: "status",
     open: "pending",
     unknown: "in_review",
-    told_at_the_end: &[
+    final_fields: &[
         "captured_at",
         "income_amount",
         "refunded_amount",

@@ -14,5 +14,33 @@ mod request;
 mod store;
 mod wire;
 
-pub(super) use api::routes;
-pub(super) use store::YooKassaSimulator;
+use std::sync::Arc;
+
+use store::YooKassaSimulator;
+
+use super::core::SandboxCore;
+use super::installed::{Books, Installed};
+use super::sample::{PayerHabit, SampleShop};
+
+/// One with nothing in it.
+pub(super) fn install(core: &Arc<SandboxCore>) -> Installed {
+    let simulator = Arc::new(YooKassaSimulator::new(Arc::clone(core)));
+    Installed {
+        routes: api::routes(Arc::clone(&simulator)),
+        books: Books::Orders(simulator),
+    }
+}
+
+/// A shop that sells for roubles.
+const SAMPLE: SampleShop = SampleShop {
+    key: "100500:live_sandbox_secret",
+    account: "[account.settings]\nreturn_url = \"https://shop.example/back\"\n",
+    prices: ["99.00", "199.50", "349.00"],
+    currency: "RUB",
+    options: "{}",
+    habits: &[
+        PayerHabit::Pays,
+        PayerHabit::Cancels,
+        PayerHabit::LetsExpire,
+    ],
+};

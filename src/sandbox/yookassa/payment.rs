@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_end_a_little_late_and_for_good() {
+    fn terms_end_a_little_late_and_permanently() {
         let hour = Moment::from_nanos(0).plus(CONFIRMED_WITHIN);
         let pending = payment(true);
         assert_eq!(

@@ -16,6 +16,7 @@ use crate::sandbox::core::{SandboxCore, read, write};
 use crate::sandbox::decimal;
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::shelf::{OrderShelf, Shelf};
 use crate::sandbox::simulator::{
     ControlError, CreateError, OrderAction, OrderBatch, OrderView, ViewedAmount,
@@ -168,6 +169,7 @@ impl YooKassaSimulator {
 impl OrderShelf for YooKassaSimulator {
     type Order = StoredPayment;
     const PROVIDER: SimulatedProvider = SimulatedProvider::YooKassa;
+    const SAMPLE: &'static SampleShop = &super::SAMPLE;
     const WORDS: &'static [&'static str] =
         &["pending", "waiting_for_capture", "succeeded", "canceled"];
 

@@ -17,7 +17,7 @@ static SHAPE: DataShape = DataShape {
     status: "status",
     open: "in_progress",
     unknown: "frozen",
-    told_at_the_end: &[],
+    final_fields: &[],
     beside: &[],
     absent: &[("operation_id", &["label"])],
     // The next record is counted from the whole page.

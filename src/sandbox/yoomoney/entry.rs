@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_credited_depends_on_the_way() {
+    fn the_credited_sum_depends_on_the_payment_method() {
         let net = |way: PayWay, sum: u32| decimal::fixed(&way.net(&sum.into()), 2);
         assert_eq!(net(PayWay::Wallet, 1000), "990.09");
         assert_eq!(net(PayWay::Card, 1000), "970.00");

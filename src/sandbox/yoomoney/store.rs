@@ -12,6 +12,7 @@ use crate::sandbox::decimal;
 use crate::sandbox::ledger::{NewTransaction, SimulatedLedger, TransactionView, taken, unknown};
 use crate::sandbox::moment::Moment;
 use crate::sandbox::operation::SimulatedProvider;
+use crate::sandbox::sample::SampleShop;
 use crate::sandbox::simulator::ControlError;
 
 /// Ids have 18 digits, too many for a float.
@@ -120,6 +121,10 @@ fn status_of(word: Option<&str>) -> Result<&'static str, String> {
 impl SimulatedLedger for YooMoneySimulator {
     fn provider(&self) -> SimulatedProvider {
         SimulatedProvider::YooMoney
+    }
+
+    fn sample(&self) -> &'static SampleShop {
+        &super::SAMPLE
     }
 
     /// Changes the status of a payment if its id is given with `in` and `status`. A refund is a

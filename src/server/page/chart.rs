@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn every_time_has_its_place_between_the_axes() {
+    fn every_time_lies_between_the_axes() {
         for seconds in [vec![], vec![0.0], vec![0.5, 4000.0], vec![1e9]] {
             let scale = Scale::of(&seconds);
             for second in seconds.iter().chain(&[0.0, 1.0, 1e12]) {

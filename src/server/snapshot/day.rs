@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_is_told_to_a_tenth() {
+    fn a_percentile_is_accurate_to_a_tenth() {
         let mut day = Day::default();
         for n in 1..=100 {
             day.take(&paid(n, 1_000_000_000_000, n * 1000));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_are_those_of_the_clock_and_the_present_one_is_last() {
+    fn hours_follow_the_clock_and_the_current_one_is_last() {
         let mut day = Day::default();
         let now = UnixMillis(1_795_293_000_000);
         day.take(&paid(1, now.0, 0));

@@ -1,4 +1,4 @@
-//! Accounts: those that invoices name and the configuration does not, and their states.
+//! Accounts: those named by invoices but not configured, and their states.
 
 use sqlx::Row as _;
 
@@ -9,12 +9,13 @@ use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, StoreError, packed};
 
-/// Rows that one statement flags or takes the flag off: a short write.
+/// Maximum number of rows that one statement marks or unmarks, to keep the write short.
 const FLAGS_A_TURN: i64 = 1000;
-/// Transactions since that one turn passes over without a word; more, and it notes its place.
+/// Maximum number of transactions since the last run that are skipped without storing the position.
 const PASSED_OVER: i64 = 1000;
 
-/// The names in the queue, by hops over the index: a few reads, whatever the number of invoices.
+/// The account names in the queue, by skipping through the index: a few reads, whatever the number
+/// of invoices.
 pub(super) const ACCOUNTS_IN_QUEUE: &str = "
     WITH RECURSIVE names (name) AS (
         SELECT min(account) FROM payrecond.invoices WHERE next_poll_at IS NOT NULL
@@ -24,12 +25,12 @@ pub(super) const ACCOUNTS_IN_QUEUE: &str = "
           FROM names WHERE names.name IS NOT NULL)
     SELECT name FROM names WHERE name IS NOT NULL";
 
-/// The names that bear the flag: an index that is empty as long as every account is known.
+/// The account names with the mark: this index is empty while every account is known.
 const FLAGGED_ACCOUNTS: &str = "
     SELECT DISTINCT account FROM payrecond.invoices WHERE reason = 'unknown_account'";
 
-/// Rows inserted by transactions that were under way when the last turn read, or began since. The
-/// first column says how far this one reads.
+/// Rows inserted by transactions that were open at the last run, or began since. The first column
+/// is the position that this run reads up to.
 const NOT_YET_FLAGGED: &str = "
     SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
            ARRAY (SELECT id FROM payrecond.invoices
@@ -38,7 +39,7 @@ const NOT_YET_FLAGGED: &str = "
                      AND status IN ('requested', 'pending')
                    ORDER BY inserted_by LIMIT $3) AS ids";
 
-/// `$3` the account, `$4` now, `$5` the rows, `$6` the place reached; NULL where more follow.
+/// `$3` the account, `$4` now, `$5` the rows, `$6` the position reached; NULL if more follow.
 const FLAG: &str = concat!(
     fenced!(),
     "flagged AS (
@@ -76,7 +77,7 @@ const TAKE_FLAGS_OFF: &str = concat!(
      SELECT EXISTS (SELECT 1 FROM allowed) AS allowed, (SELECT count(*) FROM taken) AS taken"
 );
 
-/// What the daemon finds out by asking replaces the word 'unknown' soon.
+/// The state that the daemon observes soon replaces 'unknown'.
 const KNOWN_AGAIN: &str = concat!(
     fenced!(),
     "known AS (
@@ -172,7 +173,7 @@ async fn take_flags_off(
     Ok(())
 }
 
-/// Flags the rows that came since the last turn.
+/// Marks the rows inserted since the last run.
 async fn flag(
     store: &PostgresStore,
     account: &AccountName,
@@ -208,7 +209,7 @@ async fn flag(
             .bind(&ids)
             .bind(is_last.then_some(horizon));
         let flagged: i64 = store.fenced_row(statement).await?.try_get("flagged")?;
-        // Nothing flagged of a full turn: programs hold the rows, which the next turn reads again.
+        // If none of a full run were marked, programs hold the rows; the next run reads them again.
         if is_last || flagged == 0 {
             return Ok(());
         }
@@ -243,7 +244,7 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// What the daemon last found out about its accounts.
+/// What the daemon last recorded about its accounts.
 pub(super) async fn list(store: &PostgresStore) -> Result<Vec<AccountRecord>, StoreError> {
     let rows = store.connections.rows(sqlx::query(LIST)).await?;
     rows.iter()

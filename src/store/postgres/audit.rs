@@ -1,4 +1,4 @@
-//! What an audit reads, and what it writes: findings, once each, and orders taken in.
+//! The reads and writes of an audit: findings, each recorded once, and adopted orders.
 
 use serde_json::{Value, json};
 use sqlx::Row as _;
@@ -17,7 +17,7 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, packed};
 
-/// How often a finding is tried whose invoice changes meanwhile.
+/// Attempts to record a finding whose invoice changes at the same time.
 const FINDING_TRIES: u32 = 5;
 
 macro_rules! packed_audit_row {
@@ -29,7 +29,7 @@ macro_rules! packed_audit_row {
     };
 }
 
-/// By order id; where the invoice has none yet, by external id.
+/// By order id, else, where the invoice has none yet, by external id.
 const ROWS_OF_ORDERS: &str = concat!(
     "WITH item AS MATERIALIZED (
          SELECT place - 1 AS place, value ->> 0 AS order_id, value ->> 1 AS external_id
@@ -57,8 +57,8 @@ const ROWS_AFTER: &str = concat!(
     " FROM payrecond.invoices AS i WHERE i.id > $2 AND i.account = $1 ORDER BY i.id LIMIT $3"
 );
 
-/// A finding that was never reported: `$3` its event's id, `$4` now, `$5` the epoch, `$6` its invoice
-/// and `$7` the version that this had, NULL where there is none; then the event.
+/// A finding that was never recorded: `$3` its event's id, `$4` now, `$5` the epoch, `$6` its
+/// invoice and `$7` the invoice's version, NULL without one; then the event.
 const REPORT: &str = concat!(
     fenced!(),
     "moved AS (
@@ -136,7 +136,7 @@ fn audit_row(row: &PgRow) -> Result<AuditRow, StoreError> {
     packed::audit_row(&mut cells(row)?)
 }
 
-/// Reports each finding that was never reported. Returns how many were.
+/// Records each new finding. Returns how many were recorded.
 pub(super) async fn record_findings(
     store: &PostgresStore,
     provider: &str,
@@ -157,11 +157,11 @@ pub(super) async fn record_findings(
     Ok(told)
 }
 
-/// What became of a finding.
+/// The outcome for a finding.
 enum Reported {
     Now,
     Before,
-    /// Its invoice was written to meanwhile.
+    /// Its invoice was changed meanwhile.
     Changed,
 }
 
@@ -194,7 +194,7 @@ async fn report(
         .bind(tail);
     let rows = match store.connections.try_rows(statement).await? {
         Ok(rows) => rows,
-        // Another process reported it at this moment: a version without its event is refused.
+        // Another process recorded it at the same time: a version without its event is refused.
         Err(error) if refusal(&error).is_some() => return Ok(Reported::Changed),
         Err(error) => return Err(error.into()),
     };
@@ -264,7 +264,7 @@ pub(super) async fn adopt_labels(
 
 fn adoptable(order: &ObservedOrder) -> Option<Value> {
     let external_id = order.external_id.as_ref()?;
-    // The schema takes plain decimals alone.
+    // The schema accepts only plain decimals.
     let amount = order.amount.as_ref().and_then(|amount| {
         let value = plain(&amount.value)?;
         Some((value, &amount.currency))

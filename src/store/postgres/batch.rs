@@ -1,5 +1,5 @@
-//! A batch of decisions as it travels: JSON arrays of objects, read by `json_to_recordset`. What is not
-//! there is NULL. The statements of `commit` name the fields.
+//! A batch of decisions in the form that PostgreSQL receives: JSON arrays of objects, read by
+//! `json_to_recordset`. A missing field is NULL. The statements of `commit` name the fields.
 
 use serde::Serialize;
 
@@ -8,12 +8,12 @@ use crate::domain::event::{self, Event};
 use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::transaction::Transaction;
 
-/// One decision: the plan always, what was learned only where something was.
+/// One decision: always the plan, and facts only if some were learned.
 #[derive(Serialize)]
 pub(super) struct DecidedRow<'a> {
     ord: usize,
     id: i64,
-    /// The version that it rests on, and the one that the row has after it.
+    /// The version that it is based on, and the version afterwards.
     ver: i64,
     nver: i64,
     /// The plan that was read, and the new one.
@@ -30,7 +30,7 @@ pub(super) struct DecidedRow<'a> {
     learned: Option<LearnedFacts<'a>>,
 }
 
-/// The facts of a row, all of them.
+/// All facts of a row.
 #[derive(Serialize)]
 struct LearnedFacts<'a> {
     facts: bool,
@@ -79,7 +79,7 @@ impl<'a> DecidedRow<'a> {
         }
     }
 
-    /// Whether it says more than when to poll again.
+    /// Whether it changes more than the plan.
     pub(super) fn learns(&self) -> bool {
         self.learned.is_some()
     }
@@ -118,12 +118,12 @@ impl<'a> LearnedFacts<'a> {
     }
 }
 
-/// One event. Its number is known only inside the statement, so the payload travels in two parts.
+/// One event. Its number is known only inside the statement, so the payload is sent in two parts.
 #[derive(Serialize)]
 pub(super) struct EventRow<'a> {
-    /// Its place in the batch.
+    /// Its index in the batch.
     n: usize,
-    /// The decision it belongs to, and whether it is the last of it.
+    /// The decision that it belongs to, and whether it is its last event.
     ord: usize,
     last: bool,
     eid: String,
@@ -207,7 +207,7 @@ impl<'a> TransactionRow<'a> {
         rows
     }
 
-    /// `place`: among the transactions, and that of the decision.
+    /// `place`: the index among the transactions, and that of the decision.
     pub(super) fn of(
         (n, ord): (usize, usize),
         account: &'a AccountName,
@@ -233,6 +233,6 @@ impl<'a> TransactionRow<'a> {
 
 /// Rows as one JSON array.
 pub(super) fn json<T: Serialize>(rows: &[T]) -> String {
-    // There is nothing in a row that could fail to serialize.
+    // A row cannot fail to serialize.
     serde_json::to_string(rows).unwrap_or_else(|_| "[]".to_owned())
 }

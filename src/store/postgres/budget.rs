@@ -1,5 +1,5 @@
-//! Parts of request budgets that are lent to processes beside the daemon, in two rows of `meta` for
-//! each account: what such a process asks for, and until when the daemon lends it.
+//! Parts of rate limits lent to processes beside the daemon, in two rows of `meta` for each
+//! account: the request of such a process, and until when the daemon lends the part.
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
@@ -12,7 +12,7 @@ use crate::store::{BudgetAsk, StoreError};
 const ASK: &str = "budget_ask:";
 const GRANT: &str = "budget_grant:";
 
-/// The value of a row that asks.
+/// The value of a request's row.
 #[derive(Serialize, Deserialize)]
 struct AskValue {
     owner: String,

@@ -1,8 +1,8 @@
-//! Decisions into the database: rows, events and transactions by one statement, a batch at a time.
+//! Commits decisions: rows, events and transactions in one statement, a batch at a time.
 //!
-//! The statement updates the rows first, then takes the outbox's turn, then numbers and inserts the
-//! events. So numbers ascend in the order of commits, a program that holds a row delays nobody behind
-//! the lock, and no client can be paused between the lock and the commit.
+//! The statement first updates the rows, then takes the outbox's lock, then numbers and inserts the
+//! events. So numbers ascend in the order of commits, a program that holds a row delays no other
+//! writer waiting for the lock, and no client can be paused between the lock and the commit.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
 
-/// `$3` the decisions, `$4` now, `$5` the epoch, `$6` whether nothing at all may have been written to
-/// the row since it was read, `$7` whether rows that others hold are left out.
+/// `$3` the decisions, `$4` now, `$5` the epoch, `$6` whether the row must be completely unchanged
+/// since it was read, `$7` whether rows locked by others are left out.
 macro_rules! decided {
     () => {
         concat!(
@@ -42,8 +42,8 @@ macro_rules! decided {
     };
 }
 
-/// The plan of polls. A nudge that came after the row was read stays, also after the last poll; where
-/// nothing is polled any more it is taken off.
+/// The plan. A nudge that came after the row was read is kept, even after the last poll; if the
+/// invoice is not polled any more, it is removed.
 macro_rules! set_plan {
     ($nudged:literal) => {
         concat!(
@@ -72,7 +72,7 @@ macro_rules! where_still_so {
     };
 }
 
-/// Polls that changed nothing but the plan.
+/// Polls that changed only the plan.
 macro_rules! planned {
     () => {
         concat!(
@@ -84,7 +84,7 @@ macro_rules! planned {
     };
 }
 
-/// Most batches: nothing was learned.
+/// For most batches: nothing was learned.
 const RESCHEDULE: &str = concat!(
     decided!(),
     planned!(),
@@ -165,7 +165,7 @@ const RECORD: &str = concat!(
        LEFT JOIN told ON told.event_id = e.eid"
 );
 
-/// Creations that are about to be sent. A row that a program holds is not among them.
+/// Creations about to be sent. Rows held by a program are left out.
 const MARK_CREATIONS: &str = concat!(
     fenced!(),
     "marked AS (
@@ -179,15 +179,15 @@ const MARK_CREATIONS: &str = concat!(
             ARRAY (SELECT id FROM marked ORDER BY id) AS ids"
 );
 
-/// What must still be as it was read.
+/// What must be unchanged since it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unchanged {
     Version,
     WholeRow,
 }
 
-/// Commits a batch. A row that the database refuses costs only itself: the batch is then written
-/// one decision at a time.
+/// Commits a batch. If the database refuses a row, the batch is written one decision at a time, so
+/// only that row is lost.
 pub(super) async fn commit(
     store: &PostgresStore,
     decisions: &[Decision],
@@ -209,7 +209,7 @@ pub(super) async fn commit(
     Ok(written)
 }
 
-/// Commits a decision of an audit.
+/// Commits an audit's decision.
 pub(super) async fn commit_audit_decision(
     store: &PostgresStore,
     decision: &Decision,
@@ -222,9 +222,9 @@ pub(super) async fn commit_audit_decision(
     })
 }
 
-/// One statement; a second where a program holds one of the rows. Such a row is stale: it is polled
-/// again, and nobody waits for the program. The inner error is a rule that refused a row; nothing is
-/// written then.
+/// One statement; a second one if a program holds one of the rows. Such a row is stale: it is
+/// polled again, and the batch does not wait for the program. The inner error is a rule that
+/// refused a row; then nothing is written.
 async fn commit_batch(
     store: &PostgresStore,
     decisions: &[&Decision],

@@ -1,4 +1,4 @@
-//! How the server is reached: TLS that is verified, settings of each session, and no pooler between.
+//! How the server is reached: verified TLS, checked session settings, and no transaction pooler.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use url::Url;
 
 use crate::store::{ServerLocation, StoreError};
 
-/// How long a connection may take, and an answer.
+/// Maximum time for a connection, and for an answer.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// A statement waits this long for a lock that another holds, then reports.
+/// How long a statement waits for another session's lock before it fails.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// Settings of every session. Those of time make the server end what a client left behind; the planner
-/// is kept to the indices, since a table that grows quickly has old statistics.
+/// The settings of every session. Time-outs make the server end what a client left behind; the
+/// planner is restricted to indexes, since the statistics of a fast-growing table are outdated.
 const SESSION: [(&str, &str); 9] = [
     ("lock_timeout", LOCK_TIMEOUT),
     ("statement_timeout", "30s"),
@@ -33,7 +33,7 @@ const SESSION: [(&str, &str); 9] = [
 /// The options of every connection.
 ///
 /// # Errors
-/// `Unusable` for an address that cannot be read, or that asks for less than verified TLS.
+/// `Unusable` for an invalid address, or one that requests less than verified TLS.
 pub(super) fn options(server: &ServerLocation) -> Result<PgConnectOptions, StoreError> {
     let wrong = |what: &str| StoreError::Unusable(format!("database.url: {what}"));
     let address = Url::parse(server.url()).map_err(|_| {
@@ -61,7 +61,7 @@ pub(super) fn options(server: &ServerLocation) -> Result<PgConnectOptions, Store
         .disable_statement_logging())
 }
 
-/// `sslmode` as the address has it; what the environment says does not count.
+/// `sslmode` as in the address; the environment is ignored.
 fn asked_for_tls(address: &Url, options: &PgConnectOptions) -> Option<PgSslMode> {
     let mut asked = address.query_pairs();
     let is_there = asked.any(|(key, _)| key == "sslmode" || key == "ssl-mode");
@@ -90,7 +90,7 @@ pub(super) async fn connect(server: &ServerLocation) -> Result<PgConnection, Sto
     }
 }
 
-/// A pooler refuses the settings of a session.
+/// Explains the error of a pooler that refuses session settings.
 pub(super) fn explained(error: sqlx::Error) -> StoreError {
     let text = error.to_string();
     if text.contains("unsupported startup parameter") {
@@ -105,7 +105,7 @@ fn behind_a_pooler(how: &str) -> StoreError {
     ))
 }
 
-/// Lets an answer take no longer than it may: a connection that was cut off says nothing.
+/// Limits the time of an answer: a connection that was cut off reports nothing.
 pub(super) async fn within<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
@@ -118,14 +118,15 @@ pub(super) fn no_answer() -> StoreError {
 }
 
 pub(super) async fn close(connection: PgConnection) {
-    // One that cannot be closed in order is dropped.
+    // A connection that cannot be closed properly is dropped.
     let _ = tokio::time::timeout(CONNECT_WITHIN, connection.close()).await;
 }
 
-/// Makes sure that no transaction pooler stands between. Such a one runs statements of one client in
-/// the sessions of others: with prepared statements that leads to wrong answers without an error.
+/// Checks that there is no transaction pooler in between. It would run statements of one client in
+/// the sessions of others, which silently gives wrong answers with prepared statements.
 ///
-/// Two signs are sound: settings that did not arrive, and two open connections with one session.
+/// There are two reliable signs: settings that have no effect, and two open connections with one
+/// session.
 pub(super) async fn require_direct(server: &ServerLocation) -> Result<(), StoreError> {
     let mut first = connect(server).await?;
     let mut second = connect(server).await?;

@@ -1,4 +1,4 @@
-//! The outbox and those who read it.
+//! The outbox and its consumers.
 
 use sqlx::Row as _;
 

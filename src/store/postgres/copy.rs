@@ -1,4 +1,4 @@
-//! Copies of a database on a server are made and put back by the server's own programs.
+//! Copies of a database on a server are made and restored with the server's own programs.
 
 use std::path::Path;
 

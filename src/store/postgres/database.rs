@@ -10,7 +10,7 @@ use super::watch::ServerWatch;
 use super::{PostgresStore, connect, copy};
 use crate::store::{ChangeWatch, Copied, Database, Leases, StoreError};
 
-/// A daemon that has not been seen for so long is gone.
+/// A daemon that was not seen for this long is gone.
 const DAEMON_SEEN: &str = "
     SELECT count(*) FROM payrecond.daemons WHERE seen_at > payrecond.now_ms() - 15000";
 

@@ -1,5 +1,5 @@
-//! The queue of plans: when the next one becomes due, what was committed late, and plans that a clock
-//! gone back left too far ahead.
+//! The queue of plans: when the next one is due, plans that were committed late, and plans too far
+//! ahead because the clock was set back.
 
 use serde_json::json;
 use sqlx::Row as _;
@@ -16,8 +16,8 @@ pub(super) const NEXT_PLAN: &str = "
     SELECT next_poll_at FROM payrecond.invoices
      WHERE account = $1 AND next_poll_at > $2 ORDER BY next_poll_at LIMIT 1";
 
-/// The earliest plan among rows that this moment shows and the one before did not: `$2` is a snapshot,
-/// its oldest transaction bounds what is read. The first time there is none to compare with.
+/// The earliest plan among rows that are visible now and were not at the previous snapshot: `$2` is
+/// that snapshot, whose oldest transaction limits what is read. The first time there is none.
 pub(super) const COMMITTED_SINCE: &str = "
     SELECT pg_current_snapshot()::text,
            (SELECT min(next_poll_at) FROM payrecond.invoices
@@ -25,8 +25,8 @@ pub(super) const COMMITTED_SINCE: &str = "
                AND inserted_by >= pg_snapshot_xmin($2::text::pg_snapshot)
                AND NOT pg_visible_in_snapshot(inserted_by, $2::text::pg_snapshot))";
 
-/// `$3` the account, `$4` pairs of status and horizon, `$5` the nearest of them, `$6` how many, `$7`
-/// now.
+/// `$3` the account, `$4` pairs of status and horizon, `$5` the nearest horizon, `$6` the limit,
+/// `$7` now.
 const CLAMP: &str = concat!(
     fenced!(),
     "clamped AS (

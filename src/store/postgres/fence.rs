@@ -1,8 +1,8 @@
-//! What a task's writes depend on: a lease that is still its own.
+//! Makes the writes of a task depend on its lease.
 //!
-//! Each write begins by locking the lease's row against a change of its token, in the same statement. A
-//! take-over waits until a write that is under way has ended; a write that comes after it finds no row,
-//! and writes nothing.
+//! Each write first locks the lease's row against a change of its token, in the same statement. A
+//! take-over waits until a write in progress has ended; a later write finds no row and writes
+//! nothing.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -46,7 +46,7 @@ impl Fence {
 }
 
 impl PostgresStore {
-    /// A count in the one row of such a statement.
+    /// The count in the single row of such a statement.
     pub(super) async fn fenced_count(
         &self,
         statement: Statement<'_>,
@@ -56,13 +56,13 @@ impl PostgresStore {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// The one row of a statement that begins with `fenced!()` and ends with a column `allowed`.
+    /// The single row of a statement that begins with `fenced!()` and ends with a column `allowed`.
     pub(super) async fn fenced_row(&self, statement: Statement<'_>) -> Result<PgRow, StoreError> {
         let rows = self.connections.rows(statement).await?;
         self.allowed_row(rows)
     }
 
-    /// The one row of such an answer.
+    /// The single row of such an answer.
     pub(super) fn allowed_row(&self, rows: Vec<PgRow>) -> Result<PgRow, StoreError> {
         let row = rows.into_iter().next();
         let row = row.ok_or_else(|| StoreError::Unavailable("no answer".into()))?;

@@ -1,5 +1,5 @@
-//! What the status page and the metrics ask while the daemon works. Each statement is short and reads
-//! little, whatever the number of rows.
+//! The queries of the status page and the metrics while the daemon works. Each statement is short
+//! and reads few rows, whatever their total number.
 
 use sqlx::Row as _;
 
@@ -9,17 +9,17 @@ use super::row::{invoices, packed_invoice};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError, WORD_HOLDS_FOR};
+use crate::store::{CAUGHT_UP_HOLDS, COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError};
 
-/// Consumers that are reported.
+/// Maximum number of consumers reported.
 const MOST_CONSUMERS: i64 = 100;
-/// Nudged rows that are read for their times.
+/// Maximum number of nudged rows read for their times.
 const MOST_NUDGED: i64 = 1000;
 
-/// A plan at or below this means "at once": since when, the row's own time of change tells.
+/// A plan at or below this means "at once"; the row's time of change shows since when.
 const AT_ONCE: i64 = 1;
 
-/// Plans of one account between two times: how many, and the first.
+/// Plans of one account between two times: their number, and the first.
 pub(super) const PLANS_BETWEEN: &str = "
     SELECT count(*), min(next_poll_at)
       FROM (SELECT next_poll_at FROM payrecond.invoices
@@ -45,7 +45,7 @@ const NEWEST_OF_STATUS: &str = concat!(
     " FROM payrecond.invoices AS i WHERE i.status = $1 ORDER BY i.id DESC LIMIT $2"
 );
 
-/// The words of the index's own condition, so that it is used.
+/// Repeats the condition of the partial index, so that it is used.
 const NEWEST_IN_REVIEW: &str = concat!(
     "SELECT ",
     packed_invoice!(),
@@ -70,7 +70,7 @@ pub(super) const ENTRIES_AFTER: &str = "
                    AND i.paid_at >= i.created_at) END
       FROM payrecond.outbox AS o WHERE o.seq > $1 ORDER BY o.seq LIMIT $2";
 
-/// What is overdue in an account at `now`. What polls by page have covered is not.
+/// The overdue invoices of an account at `now`. Those covered by polls by page do not count.
 pub(super) async fn overdue(
     store: &PostgresStore,
     account: &AccountName,
@@ -103,7 +103,7 @@ pub(super) async fn overdue(
     })
 }
 
-/// Invoices of an account whose polls should have been made before `before`, the oldest first.
+/// Invoices of an account whose poll was due before `before`, the oldest first.
 pub(super) async fn overdue_invoices(
     store: &PostgresStore,
     account: &AccountName,
@@ -120,7 +120,7 @@ pub(super) async fn overdue_invoices(
     invoices(&store.connections.rows(statement).await?)
 }
 
-/// Plans up to this time do not matter: polls by page have covered them.
+/// Plans up to this time do not count: polls by page have covered them.
 async fn covered_to(
     store: &PostgresStore,
     account: &AccountName,
@@ -129,7 +129,7 @@ async fn covered_to(
     let statement = sqlx::query(concat!("SELECT ", covered_to!("$4")))
         .bind(now.0)
         .bind(now.minus(COVERED_FOR).0)
-        .bind(now.minus(WORD_HOLDS_FOR).0)
+        .bind(now.minus(CAUGHT_UP_HOLDS).0)
         .bind(&account.0);
     let covered = store.connections.number(statement).await?;
     Ok(covered.unwrap_or(AT_ONCE).max(AT_ONCE))
@@ -152,8 +152,8 @@ pub(super) async fn newest_of(
     invoices(&store.connections.rows(statement).await?)
 }
 
-/// Every consumer that is not switched off, a hundred at most, the one that is furthest behind
-/// first, with what it has not read, counted up to `up_to`.
+/// All consumers that are not switched off, at most a hundred, with the number of unread events,
+/// counted up to `up_to`; the one furthest behind first.
 pub(super) async fn lags(store: &PostgresStore, up_to: u32) -> Result<Vec<Lag>, StoreError> {
     let statement = sqlx::query(LAGS)
         .bind(i64::from(up_to))
@@ -192,8 +192,8 @@ pub(super) async fn entries_after(
         .collect()
 }
 
-/// The last event that was written before `time`, by halving: times rise with the numbers, or
-/// nearly so where a clock went back.
+/// The last event written before `time`, by bisection: times rise with the seq, or nearly so if the
+/// clock was set back.
 pub(super) async fn seq_before(store: &PostgresStore, time: UnixMillis) -> Result<i64, StoreError> {
     let ends = sqlx::query(
         "SELECT coalesce((SELECT min(seq) FROM payrecond.outbox), 1) - 1,

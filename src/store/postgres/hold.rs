@@ -1,5 +1,5 @@
-//! Roles that one process has alone: a consumer's name is an advisory lock of a session, which ends with
-//! the process or its connection.
+//! Roles that only one process can have: a consumer's name is an advisory lock of a session, which
+//! ends with the process or its connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::connect;
 use crate::store::{Role, RoleHold, ServerLocation, StoreError};
 
-/// How often the session is tried, and how soon a lost one is opened anew.
+/// Interval of checks of the session, and delay before a lost one is opened again.
 const TRIED_EVERY: Duration = Duration::from_secs(1);
 
 const TAKE: &str = "
@@ -43,10 +43,11 @@ impl Drop for ConsumerHold {
     }
 }
 
-/// Takes a role; None when another process has it. Any number of daemons may run: leases share the work.
+/// Takes a role; None if another process has it. Any number of daemons may run, because leases
+/// share the work.
 ///
 /// # Errors
-/// When the server cannot be asked.
+/// If the server cannot be queried.
 pub async fn hold(
     server: &ServerLocation,
     role: Role<'_>,
@@ -83,8 +84,8 @@ async fn take(server: &ServerLocation, name: &str) -> Result<Option<PgConnection
     Ok(taken.then_some(connection))
 }
 
-/// Keeps the session open. After the server was gone the lock is taken again, unless another process was
-/// faster.
+/// Keeps the session open. If the connection was lost, the lock is taken again, unless another
+/// process was faster.
 async fn keep(
     server: ServerLocation,
     name: String,
@@ -106,7 +107,7 @@ async fn keep(
                 taken_by_another.store(true, Ordering::Relaxed);
                 return;
             }
-            // Still gone.
+            // Still unreachable.
             Err(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! One invoice or many, with their events, and the two things that a person writes.
+//! Queries of one or many invoices with their events, and the two writes of a person.
 
 use sqlx::Row as _;
 
@@ -9,8 +9,8 @@ use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::state::Status;
 use crate::store::{HistoryEvent, InvoiceQuery, NewInvoice, Reference, StoreError, packed};
 
-/// Invoices by way of their accounts: the indices begin with the account, and hopping over the few
-/// names keeps a search without one at a few reads.
+/// Selects invoices through their accounts: the indexes begin with the account, and skipping
+/// through the few names keeps a search without an account at a few reads.
 macro_rules! each_account {
     () => {
         concat!(
@@ -71,7 +71,7 @@ const LAST_EVENTS: &str = "
                             payload)::text
       FROM payrecond.outbox ORDER BY seq DESC LIMIT $1";
 
-/// Inserts an invoice, as a program would. The columns that are not given keep their defaults.
+/// Inserts an invoice, as a program would. Columns without a value keep their defaults.
 pub(super) async fn insert(
     store: &PostgresStore,
     new: &NewInvoice,
@@ -108,7 +108,7 @@ pub(super) async fn insert(
         .ok_or_else(|| StoreError::Unusable("the new row was deleted".into()))
 }
 
-/// The invoices a reference names: usually one; several accounts may share an external id.
+/// The invoices that a reference names: usually one; several accounts may share an external id.
 pub(super) async fn find(
     store: &PostgresStore,
     reference: &Reference,
@@ -120,7 +120,7 @@ pub(super) async fn find(
             let statement = sqlx::query(BY_ID).bind(id.0).bind(account);
             invoices(&store.connections.rows(statement).await?)
         }
-        // No id holds a NUL, and none can be asked for.
+        // No id contains a NUL, and PostgreSQL accepts none as a parameter.
         Reference::Text(text) if text.contains('\0') => Ok(Vec::new()),
         Reference::Text(text) => {
             for sql in [BY_EXTERNAL_ID, BY_ORDER_ID, BY_TRANSACTION_ID] {
@@ -171,7 +171,7 @@ pub(super) async fn last_events(
     rows.iter().map(event).collect()
 }
 
-/// Asks for a poll of an invoice as soon as the account's budget allows.
+/// Requests a poll of an invoice as soon as the account's rate limit allows.
 pub(super) async fn nudge(store: &PostgresStore, id: InvoiceId) -> Result<(), StoreError> {
     let statement = sqlx::query("UPDATE payrecond.invoices SET next_poll_at = 0 WHERE id = $1");
     store.connections.rows(statement.bind(id.0)).await?;

@@ -1,4 +1,4 @@
-//! Leases: who of several daemons polls an account, by the database's clock alone.
+//! Leases: which of several daemons polls an account, by the database's clock alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::domain::shares::{ClusterView, LeaseState, LiveDaemon};
 use crate::domain::time::UnixMillis;
 use crate::store::{Lease, Leases, Presence, Store, StoreError};
 
-/// The daemon itself, and a row for each lease that it could take. Daemons that were not seen for a day
-/// are forgotten.
+/// The daemon itself, and a row for each lease that it could take. Daemons that were not seen for a
+/// day are deleted.
 const ANNOUNCE: &str = "
     WITH seen AS (
         INSERT INTO payrecond.daemons (name, version, accounts, started_at, seen_at)
@@ -31,7 +31,7 @@ const ANNOUNCE: &str = "
         ON CONFLICT DO NOTHING RETURNING 1)
     SELECT (SELECT count(*) FROM seen) + (SELECT count(*) FROM gone) + (SELECT count(*) FROM made)";
 
-/// `$1`: milliseconds for which a daemon lives that is not seen again.
+/// `$1`: for how many milliseconds a daemon counts as running without being seen.
 const VIEW: &str = "
     SELECT json_build_object(
                'now', payrecond.now_ms(),
@@ -40,7 +40,7 @@ const VIEW: &str = "
                'leases', (SELECT coalesce(json_agg(l ORDER BY name), '[]'::json)
                             FROM payrecond.leases AS l))::text";
 
-/// A lease whose owner writes just now is locked against this, and skipped.
+/// A lease whose owner is writing is locked against this, and skipped.
 const TAKE: &str = "
     UPDATE payrecond.leases
        SET token = token + 1, owner = $1, until = payrecond.now_ms() + $3
@@ -49,7 +49,7 @@ const TAKE: &str = "
                        FOR UPDATE SKIP LOCKED)
     RETURNING name, token";
 
-/// Changes no key, so it goes beside a write that holds the lease's row.
+/// Changes no key, so it is not blocked by a write that holds the lease's row.
 const RENEW: &str = "
     UPDATE payrecond.leases AS lease SET until = payrecond.now_ms() + $4
       FROM unnest($2::text[], $3::bigint[]) AS held (name, token)

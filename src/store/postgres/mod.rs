@@ -1,8 +1,9 @@
 //! The store on PostgreSQL: a few connections, one statement for each write.
 //!
-//! Every name is qualified, nothing is kept in a session but settings that are checked at the start,
-//! and no transaction waits for this process: a write is a single statement in autocommit wherever it
-//! may lock what others need. So a process that is paused or cut off holds no lock.
+//! Every name is qualified, nothing is kept in a session except settings that are checked at the
+//! start, and no transaction waits for this process: a write is a single statement in autocommit
+//! wherever it may lock rows that others need. So a process that is paused or cut off holds no
+//! lock.
 
 mod accounts;
 mod audit;
@@ -19,6 +20,7 @@ mod error;
 mod fence;
 mod glance;
 mod hold;
+mod import;
 mod invoices;
 mod leases;
 mod overview;
@@ -35,6 +37,7 @@ mod watch;
 
 pub use copy::restore_elsewhere;
 pub use hold::{ConsumerHold, hold};
+pub(super) use import::ServerImport;
 pub use prepare::{migrate, prepare};
 pub use schema::{
     MIGRATIONS, SchemaMigrated, migrate_schema, migrate_schema_by, require_usable_schema,
@@ -50,30 +53,31 @@ use super::{ServerLocation, StoreError};
 /// How the database is opened.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
-    /// Where it is.
+    /// The server.
     pub server: ServerLocation,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
-    /// A consumer that is switched off: it keeps its place, and nobody waits for it.
+    /// A consumer that is switched off: it keeps its position, and retention does not wait for it.
     pub off_consumer: Option<String>,
 }
 
-/// A database of ours on a server, at a schema that this program knows. Clones share connections.
+/// A payrecond database on a server, with a schema that this program supports. Clones share
+/// connections.
 #[derive(Clone)]
 pub struct PostgresStore {
     options: Arc<PostgresOptions>,
     connections: Connections,
     place: Arc<ServerPlace>,
-    /// What every write of a task depends on; people's writes depend on nothing.
+    /// The lease that every write of a task depends on; people's writes depend on none.
     fence: Fence,
 }
 
 impl PostgresStore {
-    /// Opens a database that `migrate` has brought up to date.
+    /// Opens a database that `migrate` has upgraded.
     ///
     /// # Errors
-    /// `Unusable` when it is not ours, or of another version; `Unavailable` when it cannot be
-    /// reached just now.
+    /// `Unusable` if it is not ours, or has another version; `Unavailable` if it cannot be reached
+    /// at present.
     pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
         let place = Arc::new(prepare::open_place(&options.server).await?);
         let connections = Connections::open(&options.server, Arc::clone(&place))?;

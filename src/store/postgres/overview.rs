@@ -1,4 +1,4 @@
-//! The whole at a glance: counts, ages, times to detect, and whether the database is sound.
+//! Counts, ages, detection times, and the integrity of the database.
 
 use std::time::Duration;
 
@@ -7,16 +7,17 @@ use sqlx::Row as _;
 use super::PostgresStore;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{DetectTimes, Overview, StoreError, WORD_HOLDS_FOR};
+use crate::store::{CAUGHT_UP_HOLDS, DetectTimes, Overview, StoreError};
 
-/// Payments that `detect_times`, and events that `payments_by_minute` looks back on.
+/// Number of payments in `detect_times`, and of events in `payments_by_minute`.
 const DETECT_SAMPLE: i64 = 10_000;
 
-/// So long an account's word counts that polls by page had covered all that was due until then.
+/// How long an account's `caught_up_at` counts as proof that polls by page had covered everything
+/// due until then.
 pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
 
-/// The time up to which polls by page have covered an account's plans, NULL without its word. `$1` is
-/// now, `$2` `COVERED_FOR` before, `$3` `WORD_HOLDS_FOR` before.
+/// The time up to which polls by page have covered an account's plans, NULL without `caught_up_at`.
+/// `$1` is now, `$2` `COVERED_FOR` before, `$3` `CAUGHT_UP_HOLDS` before.
 macro_rules! covered_to {
     ($account:literal) => {
         concat!(
@@ -29,7 +30,7 @@ macro_rules! covered_to {
 }
 pub(super) use covered_to;
 
-/// What polls by page have covered is not overdue, whatever the rows say. A nudge always is.
+/// Invoices covered by polls by page are not overdue, whatever their rows say. A nudge always is.
 const OVERDUE: &str = concat!(
     "SELECT count(*), min(greatest(i.next_poll_at, i.updated_at)) FROM payrecond.invoices AS i
       WHERE i.next_poll_at IS NOT NULL AND i.next_poll_at <= $1
@@ -38,7 +39,7 @@ const OVERDUE: &str = concat!(
     ", 0))"
 );
 
-/// Takes and gives back what a write needs, and writes nothing.
+/// Takes and releases the lock that a write needs, and writes nothing.
 const REQUIRE_WRITABLE: &str = "
     SELECT pg_current_xact_id()::text, (SELECT value FROM payrecond.meta
                                          WHERE key = 'epoch' FOR NO KEY UPDATE)";
@@ -52,7 +53,7 @@ pub(super) async fn overview(
     let overdue = sqlx::query(OVERDUE)
         .bind(now.0)
         .bind(now.minus(COVERED_FOR).0)
-        .bind(now.minus(WORD_HOLDS_FOR).0);
+        .bind(now.minus(CAUGHT_UP_HOLDS).0);
     let row = store.connections.row(overdue).await?;
     let (overdue, oldest): (i64, Option<i64>) = match row {
         Some(row) => (row.try_get(0)?, row.try_get(1)?),
@@ -77,8 +78,8 @@ pub(super) async fn overview(
     })
 }
 
-/// How long payments took to be found. Those made before the invoice was inserted do not count:
-/// nobody polled them.
+/// How long it took to detect payments. Payments made before the invoice was inserted do not count,
+/// because it could not be polled.
 pub(super) async fn detect_times(store: &PostgresStore) -> Result<DetectTimes, StoreError> {
     let statement = sqlx::query(
         "SELECT greatest(o.created_at - i.paid_at, 0)
@@ -96,7 +97,7 @@ pub(super) async fn detect_times(store: &PostgresStore) -> Result<DetectTimes, S
     Ok(DetectTimes::of(millis))
 }
 
-/// Payments found in each of the last `minutes` minutes, the latest last; of the newest 10,000
+/// Payments found in each of the last `minutes` minutes, the latest last, among the newest 10,000
 /// events.
 pub(super) async fn payments_by_minute(
     store: &PostgresStore,
@@ -128,8 +129,8 @@ pub(super) async fn require_writable(store: &PostgresStore) -> Result<(), StoreE
     Ok(())
 }
 
-/// Whether the indices that the daemon relies on are usable; PostgreSQL has checksums for the rest. Else
-/// the first complaint.
+/// Checks that the indexes the daemon relies on are usable; PostgreSQL has checksums for the rest.
+/// Returns the first problem, if any.
 pub(super) async fn quick_check(store: &PostgresStore) -> Result<Result<(), String>, StoreError> {
     let statement = sqlx::query(
         "SELECT c.relname::text FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indexrelid
@@ -147,8 +148,8 @@ pub(super) async fn quick_check(store: &PostgresStore) -> Result<Result<(), Stri
     })
 }
 
-/// Invoices of each status, in the order of a life; zeros included. Reads every invoice: half a second
-/// for a million.
+/// Number of invoices in each status, in the order of an invoice's life, including zeros. Reads
+/// every invoice: half a second for a million.
 pub(super) async fn count_by_status(
     store: &PostgresStore,
 ) -> Result<Vec<(Status, i64)>, StoreError> {

@@ -1,4 +1,4 @@
-//! What polls need: the queue in few words, and the invoices that orders belong to.
+//! The queries of polls: the queue in compact form, and the invoices that match orders.
 
 use serde_json::{Value, json};
 use sqlx::Row as _;
@@ -9,8 +9,8 @@ use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderI
 use crate::domain::time::UnixMillis;
 use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError};
 
-/// What is planned after a place in the queue: never from its beginning, where the index keeps the
-/// entries of rows that moved on for as long as any transaction could see them.
+/// Invoices planned after a position in the queue. Never from its start, where the index keeps the
+/// entries of updated rows for as long as any transaction could see them.
 pub(super) const DUE_AFTER: &str = concat!(
     "SELECT ",
     packed_due_row!(),
@@ -33,7 +33,7 @@ pub(super) const LOAD: &str = concat!(
     " FROM payrecond.invoices AS i WHERE i.id = ANY ($1)"
 );
 
-/// `[order id, external id]` each. An invoice that knows its order is found by it alone.
+/// Each value is `[order id, external id]`. An invoice with an order id is matched by that alone.
 const MATCH: &str = concat!(
     "WITH listed AS MATERIALIZED (
          SELECT place - 1 AS place, value ->> 0 AS order_id, value ->> 1 AS external_id
@@ -61,7 +61,7 @@ const OF_ORDERS: &str = concat!(
      ORDER BY listed.place"
 );
 
-/// Among so many invoices that ended last, those without amounts are looked for.
+/// Invoices without amounts are searched for among this many that ended last.
 const ENDED_LATELY: i64 = 10_000;
 
 pub(super) const WITHOUT_AMOUNTS: &str = "
@@ -73,7 +73,7 @@ pub(super) const WITHOUT_AMOUNTS: &str = "
      WHERE account = $1 AND status = 'paid' AND paid_amount IS NULL AND order_id IS NOT NULL
      LIMIT $3";
 
-/// Every invoice that waits for money has a plan, so the index on plans shows one soon.
+/// Every invoice that waits for money has a plan, so the index on plans finds one quickly.
 const HAS_PENDING: &str = "
     SELECT EXISTS (SELECT 1 FROM payrecond.invoices
                     WHERE account = $1 AND next_poll_at IS NOT NULL AND status = 'pending')";

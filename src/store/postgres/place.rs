@@ -1,5 +1,5 @@
-//! Where the database is: which server, which database in it, which history of it. It is remembered in
-//! the database itself, so that a copy put back elsewhere, or a standby that was promoted, is known by
+//! Where the database is: which server, which database on it, and which timeline. This is stored in
+//! the database itself, so that a copy restored elsewhere, or a promoted standby, is detected by
 //! the difference, and a new epoch begins.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
-/// The server's identifier, the database's and the outbox's oids, the timeline; then the epoch and the
-/// highest number ever given out. A standby has no timeline of its own to write on.
+/// The server's identifier, the oids of the database and the outbox, the timeline; then the epoch
+/// and the highest number ever assigned. A standby has no timeline of its own to write on.
 const WHERE: &str = "
     SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE
                system_identifier::text || ' ' || d.oid::text || ' '
@@ -50,7 +50,7 @@ impl Found {
     }
 }
 
-/// The place that a store was opened at.
+/// The place at which a store was opened.
 pub(super) struct ServerPlace {
     fingerprint: String,
     epoch: String,
@@ -87,8 +87,8 @@ impl ServerPlace {
         Ok(())
     }
 
-    /// What a connection leads to is what was opened; for the pool, whose callers then ask
-    /// `require_in_place`.
+    /// Checks that a connection leads to the place that was opened; for the pool, whose callers
+    /// then call `require_in_place`.
     pub(super) async fn require_same(
         &self,
         connection: &mut PgConnection,
@@ -99,9 +99,9 @@ impl ServerPlace {
         }
     }
 
-    /// Notices another place, another epoch, and numbers that have fallen. The last shows a copy of the
-    /// whole server that was put back, which nothing in it tells: the next start is told by forgetting
-    /// the place.
+    /// Notices another place, another epoch, and numbers that have decreased. The last is a sign of
+    /// a restored copy of the whole server, which contains no other sign: deleting the stored place
+    /// makes the next start begin a new epoch.
     pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let found = Found::at(connection).await?;
         let before = self
@@ -122,8 +122,9 @@ impl ServerPlace {
     }
 }
 
-/// Makes the epoch belong to the place: a new one where the database is not where it was. It goes on
-/// above every number ever given out, and every lease is free, so that no write of the old epoch follows.
+/// Ties the epoch to the place: a new one begins if the database is elsewhere than before. It
+/// continues above every number ever assigned, and every lease is free, so that no write of the old
+/// epoch follows.
 pub(super) async fn settle(
     connection: &mut PgConnection,
     now: UnixMillis,

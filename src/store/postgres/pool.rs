@@ -14,7 +14,7 @@ use crate::store::{ServerLocation, StoreError};
 
 /// Connections of one process: accounts commit at the same time, and pages must not wait for them.
 const MOST: u32 = 6;
-/// A connection that nobody used for so long is closed.
+/// An idle connection is closed after this time.
 const IDLE: Duration = Duration::from_mins(5);
 
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -27,7 +27,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Opens none yet.
+    /// Opens no connection yet.
     pub(super) fn open(
         server: &ServerLocation,
         place: Arc<ServerPlace>,
@@ -37,7 +37,7 @@ impl Connections {
             .max_connections(MOST)
             .acquire_timeout(CONNECT_WITHIN)
             .idle_timeout(IDLE)
-            // It was tried when it was given back.
+            // It was tested when it was returned.
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
                 let expected = Arc::clone(&expected);
@@ -50,7 +50,7 @@ impl Connections {
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         self.place.require_in_place()?;
         let acquired = self.pool.acquire().await;
-        // A server that is another one now ends in a time-out.
+        // If the server has been replaced, this ends in a time-out.
         self.place.require_in_place()?;
         acquired.map_err(connect::explained)
     }
@@ -60,7 +60,7 @@ impl Connections {
         self.try_rows(statement).await?.map_err(StoreError::from)
     }
 
-    /// As `rows`; the inner error is the server's answer.
+    /// Like `rows`; the inner error is the server's answer.
     pub(super) async fn try_rows(
         &self,
         statement: Statement<'_>,

@@ -1,4 +1,4 @@
-//! What is done to the database before it is opened: `migrate` by its owner, `prepare` by each daemon.
+//! Steps before the database is opened: `migrate` by its owner, `prepare` by each daemon.
 
 use sqlx::Executor as _;
 
@@ -18,14 +18,14 @@ pub(super) async fn open_place(server: &ServerLocation) -> Result<ServerPlace, S
     Ok(place)
 }
 
-/// Makes the schema or brings it up to date, as its owner.
+/// Creates or upgrades the schema, as its owner.
 ///
 /// # Errors
-/// `Unusable` where it is not ours or newer, or this role may not change it.
+/// `Unusable` if it is not ours or is newer, or this role may not change it.
 pub async fn migrate(server: &ServerLocation, now: UnixMillis) -> Result<Migrated, StoreError> {
     let mut connection = connect::connect(server).await?;
     let migrated = async {
-        // What a migration takes, it takes.
+        // A migration has no time limit.
         connection.execute("SET statement_timeout = 0").await?;
         let schema = schema::migrate_schema(&mut connection).await?;
         for statement in &schema.missing_roles {
@@ -47,11 +47,11 @@ pub async fn migrate(server: &ServerLocation, now: UnixMillis) -> Result<Migrate
     migrated.map_err(|error| error.at(server.to_string()))
 }
 
-/// What a daemon does before it opens the database: it makes sure that it talks to the server itself,
-/// and that the epoch belongs to the place where the database is now.
+/// The steps of a daemon before it opens the database: it checks that it is connected to the server
+/// itself, and that the epoch belongs to the place where the database is now.
 ///
 /// # Errors
-/// `Unusable` behind a transaction pooler, or when the schema is not current.
+/// `Unusable` behind a transaction pooler, or if the schema is not current.
 pub async fn prepare(server: &ServerLocation, now: UnixMillis) -> Result<Migrated, StoreError> {
     connect::require_direct(server).await?;
     let mut connection = connect::connect(server).await?;

@@ -1,4 +1,4 @@
-//! What people and pages ask, on PostgreSQL.
+//! What people and pages read, on PostgreSQL.
 
 use std::io;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::store::{
     OutboxEntry, Overdue, Overview, Reference, Reports, SeenTransaction, StoreError,
 };
 
-/// A daemon that was not seen for so long is not shown; it announces itself more often than this,
-/// whatever its leases' term.
+/// A daemon that was not seen for this long is not shown; it announces itself more often, whatever
+/// its leases' term.
 const SEEN_WITHIN: Duration = Duration::from_mins(5);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! What is deleted, in short turns: a few thousand rows a transaction.
+//! Deletes old rows in short transactions of a few thousand rows.
 
 use sqlx::Connection as _;
 
@@ -9,7 +9,7 @@ use super::pool::Statement;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
-/// The words of the index's own condition, so that it is used.
+/// Repeats the condition of the partial index, so that it is used.
 pub(super) const PRUNE_INVOICES: &str = concat!(
     fenced!(),
     "gone AS (
@@ -23,8 +23,8 @@ pub(super) const PRUNE_INVOICES: &str = concat!(
      SELECT EXISTS (SELECT 1 FROM allowed) AS allowed, (SELECT count(*) FROM gone) AS gone"
 );
 
-/// The first event that is too young, or the place beyond this turn; never past the place after
-/// what every consumer that is not switched off has acknowledged.
+/// The first event that is too young, or the limit of this run; never beyond what every consumer
+/// that is not switched off has acknowledged.
 const FLOOR: &str = "
     SELECT least(first.seq,
                  (SELECT min(acked_seq) + 1 FROM payrecond.consumers
@@ -33,11 +33,12 @@ const FLOOR: &str = "
               FROM (SELECT seq, created_at FROM payrecond.outbox ORDER BY seq LIMIT $2) AS oldest)
            AS first";
 
-/// The floor waits for each consumer's place, so that of one that is switched off goes ahead of it.
+/// The floor waits for each consumer's position, so that of a consumer that is switched off is
+/// moved ahead.
 const PASS_OVER: &str = "
     UPDATE payrecond.consumers SET acked_seq = $2 - 1 WHERE name = $1 AND acked_seq < $2 - 1";
 
-/// A guard lets nothing above a floor go. It never falls.
+/// A guard forbids the deletion of anything above the floor. The floor never falls.
 const RAISE_FLOOR: &str = "
     INSERT INTO payrecond.meta AS known (key, value) VALUES ($1, $2)
     ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value
@@ -101,8 +102,8 @@ pub(super) async fn prune_transactions(
     together(store, statements).await
 }
 
-/// Statements of one transaction, which the server ends when this process does not go on. Returns the
-/// rows of the last.
+/// The statements of one transaction, which the server ends if this process does not continue.
+/// Returns the rows of the last one.
 async fn together<const N: usize>(
     store: &PostgresStore,
     statements: [Statement<'_>; N],

@@ -1,4 +1,4 @@
-//! Rows of PostgreSQL to values. The first column of each is an array of cells.
+//! Converts rows of PostgreSQL to values. The first column of each is an array of cells.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -7,7 +7,7 @@ use crate::domain::invoice::Invoice;
 use crate::store::packed::{self, Cells};
 use crate::store::{DueRow, StoreError};
 
-/// The one column that `invoice` reads, of the table `i`.
+/// The only column that `invoice` reads, of the table `i`.
 macro_rules! packed_invoice {
     () => {
         concat!(
@@ -22,7 +22,7 @@ macro_rules! packed_invoice {
 }
 pub(super) use packed_invoice;
 
-/// The one column that `due_row` reads, of the table `i`.
+/// The only column that `due_row` reads, of the table `i`.
 macro_rules! packed_due_row {
     () => {
         "json_build_array(i.id, i.external_id, i.order_id, i.amount, i.currency, i.status, \
@@ -34,7 +34,7 @@ macro_rules! packed_due_row {
 }
 pub(super) use packed_due_row;
 
-/// What the first column packs into one array.
+/// The cells packed in the first column.
 pub(super) fn cells(row: &PgRow) -> Result<Cells, StoreError> {
     let array: &str = row.try_get(0)?;
     Cells::packed(array.as_bytes())
@@ -48,7 +48,7 @@ pub(super) fn invoices(rows: &[PgRow]) -> Result<Vec<Invoice>, StoreError> {
     rows.iter().map(invoice).collect()
 }
 
-/// An invoice, and in the second column its place among those that were asked for.
+/// An invoice, and in the second column its index among the requested ones.
 pub(super) fn placed_invoice(row: &PgRow) -> Result<(usize, Invoice), StoreError> {
     Ok((place(row)?, invoice(row)?))
 }

@@ -1,8 +1,9 @@
 //! The schema: its versions, and the programs that may work with it.
 //!
-//! Version n is the first n migrations. Daemons of two adjacent versions run side by side while one
-//! after another is replaced: a migration first adds what the new program needs, and only a later one
-//! takes away what the old program needed, and raises `meta.oldest_program` with it.
+//! Version n is the result of the first n migrations. Daemons of two adjacent versions run side by
+//! side while they are replaced one after another: a migration first adds what the new program
+//! needs, and only a later one removes what the old program needed, and raises
+//! `meta.oldest_program`.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use sqlx::postgres::PgConnection;
 
 use crate::store::StoreError;
 
-/// The schema's versions, in order. A released one never changes: databases out there were made by it.
+/// The migrations, in order. A released one never changes, because existing databases were created
+/// by it.
 pub const MIGRATIONS: &[&str] = &[include_str!(
     "../../../migrations/postgres/0001_invoices_and_outbox.sql"
 )];
@@ -19,21 +21,21 @@ pub const MIGRATIONS: &[&str] = &[include_str!(
 /// The roles and their rights, after each migration.
 const ROLES: &str = include_str!("../../../migrations/postgres/roles.sql");
 
-/// The roles that a server must have, and what makes each.
+/// The roles that a server must have, with the statement that creates each.
 const ROLE_NAMES: [&str; 2] = ["payrecond_daemon", "payrecond_app"];
 
-/// Two keys of this program's own: others lock by one, or by keys of theirs. A migration of many rows may
-/// take its time.
+/// Two keys of this program: other programs lock with one key, or with other keys. A migration of
+/// many rows has no time limit.
 const LOCK: &str = "
     SET LOCAL statement_timeout = 0;
     SELECT pg_advisory_xact_lock(x'70617972'::integer, 1)";
 
-/// A table that is in use is not waited for longer: whoever comes after the migration waits as long
-/// as it does.
+/// How long a migration waits for a table in use: every statement that comes after the migration
+/// waits as long.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// Asks a table of the catalog: `to_regclass` answers from a cache that does not see what another
-/// migration has committed while this one waited for it.
+/// Queries a table of the catalog: `to_regclass` answers from a cache that does not show what
+/// another migration committed while this one waited for it.
 const HAS_META: &str = "
     SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class AS class
                      JOIN pg_catalog.pg_namespace AS space ON space.oid = class.relnamespace
@@ -46,32 +48,33 @@ const LOCKED: &str = "55P03";
 const ATTEMPTS: u32 = 30;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
-/// What a migration did.
+/// The result of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaMigrated {
-    /// Schema version before; 0 where there was none.
+    /// Schema version before; 0 if there was none.
     pub from_version: usize,
     /// Schema version now.
     pub version: usize,
-    /// Statements for a role that may create roles, where the owner may not; followed by another
-    /// migration they give the rights.
+    /// Statements for a role that may create roles, if the owner may not; the next migration then
+    /// grants the rights.
     pub missing_roles: Vec<String>,
 }
 
-/// Makes the schema or brings it up to date, as its owner. One transaction a version: a kill leaves
-/// the version before or the one after. Two at once wait for each other.
+/// Creates or upgrades the schema, as its owner. One transaction per version: if the process is
+/// killed, the version is the one before or the one after. Concurrent migrations wait for each
+/// other.
 ///
 /// # Errors
-/// `Unusable` for a schema that is not ours or newer than this program, and where this role may not
-/// change it; `Unavailable` where its tables stay in use.
+/// `Unusable` for a schema that is not ours or is newer than this program, or if this role may not
+/// change it; `Unavailable` if its tables stay in use.
 pub async fn migrate_schema(connection: &mut PgConnection) -> Result<SchemaMigrated, StoreError> {
     migrate_schema_by(connection, MIGRATIONS).await
 }
 
-/// As `migrate_schema`, to the last of `migrations`: so tests upgrade data before there is a reason to.
+/// Like `migrate_schema`, with the given migrations, so that tests can upgrade data.
 ///
 /// # Errors
-/// As `migrate_schema`.
+/// Like `migrate_schema`.
 pub async fn migrate_schema_by(
     connection: &mut PgConnection,
     migrations: &[&'static str],
@@ -91,7 +94,7 @@ pub async fn migrate_schema_by(
 /// The schema version; refuses a schema that this program cannot work with.
 ///
 /// # Errors
-/// `Unusable` then.
+/// `Unusable` in that case.
 pub async fn require_usable_schema(connection: &mut PgConnection) -> Result<usize, StoreError> {
     let known = MIGRATIONS.len();
     let version = newest_usable(connection, known).await?.unwrap_or(0);
@@ -125,7 +128,7 @@ async fn apply_when_free(
         .map_err(|error| refused(&error, index + 1))
 }
 
-/// One version, unless another process was faster.
+/// Applies one version, unless another process was faster.
 async fn apply(
     connection: &mut PgConnection,
     migrations: &[&'static str],
@@ -176,7 +179,7 @@ async fn missing_roles(connection: &mut PgConnection) -> Result<Vec<String>, Sto
         .collect())
 }
 
-/// The schema version, 0 where there is none; refuses what is not ours or above `newest`.
+/// The schema version, 0 if there is none; refuses a schema that is not ours or is above `newest`.
 async fn version_of(connection: &mut PgConnection, newest: usize) -> Result<usize, StoreError> {
     let version = newest_usable(connection, newest).await?.unwrap_or(0);
     if version > newest {
@@ -187,7 +190,7 @@ async fn version_of(connection: &mut PgConnection, newest: usize) -> Result<usiz
     Ok(version)
 }
 
-/// The schema version; None where there is no schema. Refuses what a program that knows `known`
+/// The schema version; None if there is no schema. Refuses a schema that a program with `known`
 /// versions cannot work with.
 async fn newest_usable(
     connection: &mut PgConnection,

@@ -1,5 +1,5 @@
-//! Transactions: written with the decision that they led to, or kept until an invoice with their label
-//! comes.
+//! Transactions: written with the decision that they caused, or kept until an invoice with their
+//! label is inserted.
 
 use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
@@ -14,7 +14,8 @@ use crate::domain::transaction::Transaction;
 use crate::store::packed::transaction;
 use crate::store::{SeenTransaction, StoreError};
 
-/// Inserts the rows of `t`, or updates those that are there: an invoice that has one keeps it.
+/// Inserts the rows of `t`, or updates existing ones: a transaction stays with the invoice that has
+/// it.
 macro_rules! write_transactions {
     ($now:literal) => {
         concat!(
@@ -39,7 +40,7 @@ macro_rules! write_transactions {
 }
 pub(super) use write_transactions;
 
-/// `$3` the transactions, `$4` now, `$5` the account, `$6` its provider, `$7` the place.
+/// `$3` the transactions, `$4` now, `$5` the account, `$6` its provider, `$7` the position.
 const KEEP: &str = concat!(
     fenced!(),
     "t AS MATERIALIZED (
@@ -87,7 +88,8 @@ const OF_INVOICE: &str = concat!(
     " FROM payrecond.transactions WHERE invoice_id = $1 ORDER BY happened_at, transaction_id"
 );
 
-/// `[transaction id, label]` each. A label goes before the payment of the same id.
+/// Each value is `[transaction id, label]`. A label takes precedence over the payment of the same
+/// id.
 const OWNERS: &str = concat!(
     "WITH told AS MATERIALIZED (
          SELECT place - 1 AS place, value ->> 0 AS transaction_id, value ->> 1 AS label
@@ -110,14 +112,14 @@ const OWNERS: &str = concat!(
       ORDER BY place"
 );
 
-/// Where reading an account's ledger goes on.
+/// Where reading an account's ledger continues.
 pub(super) struct LedgerReadTo<'a> {
     pub(super) account: &'a AccountName,
     pub(super) provider: &'a str,
     pub(super) place: &'a str,
 }
 
-/// Keeps transactions that no invoice explains, and the place behind them.
+/// Stores transactions that match no invoice, and the position after them.
 pub(super) async fn keep(
     store: &PostgresStore,
     ledger: &LedgerReadTo<'_>,
@@ -141,7 +143,7 @@ pub(super) async fn keep(
     Ok(())
 }
 
-/// The invoices that transactions belong to, each with its transaction's index.
+/// The invoices that transactions belong to, each with the index of its transaction.
 pub(super) async fn owners(
     store: &PostgresStore,
     account: &AccountName,

@@ -1,4 +1,5 @@
-//! Waits for what others write, by asking: a notification would cost every program that inserts.
+//! Waits for writes by other processes, by querying: notifications would slow down every program
+//! that inserts.
 
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ use tokio::time::sleep;
 use super::pool::Connections;
 use crate::store::{ChangeWatch, StoreError};
 
-/// The time between two questions, and between two while the server cannot be reached.
+/// Interval of the queries, and of attempts while the server is unreachable.
 const ASKED_EVERY: Duration = Duration::from_millis(200);
 const RETRIED_EVERY: Duration = Duration::from_secs(1);
-/// Says so at the latest after this.
+/// Reports a change at the latest after this many queries.
 const AT_LEAST_EVERY: u32 = 10;
 
-/// Where the write-ahead log ends: any write of the server's moves it.
+/// The end of the write-ahead log, which any write on the server moves.
 const WRITTEN_TO: &str = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
 
 pub(super) async fn written_to(connections: &Connections) -> Result<i64, StoreError> {

@@ -10,10 +10,10 @@ use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, StoreError, packed};
 
 /// Maximum number of rows that one transaction marks or unmarks, to keep the write short.
-const FLAGS_A_TURN: i64 = 1000;
+const FLAGS_PER_TRANSACTION: i64 = 1000;
 /// Maximum number of rows inserted since the last run that are skipped without storing the
 /// position.
-const PASSED_OVER: i64 = 1000;
+const MOST_SKIPPED: i64 = 1000;
 
 /// The account names in the queue, by skipping through the index: a few reads, whatever the number
 /// of invoices.
@@ -92,7 +92,7 @@ async fn take_flags_off(
         let taken = sqlx::query(TAKE_FLAG_OFF)
             .bind(&account.0)
             .bind(now.0)
-            .bind(FLAGS_A_TURN)
+            .bind(FLAGS_PER_TRANSACTION)
             .execute(&mut *connection)
             .await?
             .rows_affected();
@@ -133,14 +133,14 @@ async fn flag(
         let ids: Vec<i64> = sqlx::query_scalar(NOT_YET_FLAGGED)
             .bind(&account.0)
             .bind(place)
-            .bind(FLAGS_A_TURN)
+            .bind(FLAGS_PER_TRANSACTION)
             .fetch_all(readers)
             .await?;
-        let is_last = i64::try_from(ids.len()).unwrap_or(i64::MAX) < FLAGS_A_TURN;
+        let is_last = i64::try_from(ids.len()).unwrap_or(i64::MAX) < FLAGS_PER_TRANSACTION;
         // If fewer were found than requested, everything up to `highest` was read.
         let last = ids.last().copied().unwrap_or_default();
         let reached = if is_last { last.max(highest) } else { last };
-        if ids.is_empty() && begun.is_some() && reached - place < PASSED_OVER {
+        if ids.is_empty() && begun.is_some() && reached - place < MOST_SKIPPED {
             return Ok(());
         }
         write_flags(writer, account, &ids, reached, now).await?;

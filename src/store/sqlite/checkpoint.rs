@@ -23,7 +23,7 @@ const CHECKPOINT_FRAMES: i64 = 2048;
 const RESTART_FRAMES: i64 = 4096;
 /// Maximum time that the restart waits for the write lock and then for readers, which block writers
 /// meanwhile.
-const READERS_MAY_TAKE: Duration = Duration::from_millis(500);
+const RESTART_WITHIN: Duration = Duration::from_millis(500);
 /// Minimum time between two checks of the log.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 /// First delay after the log could not start over; it doubles. A program that replicates the log
@@ -31,7 +31,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(50);
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 const TRY_AGAIN_AT_THE_LATEST: Duration = Duration::from_mins(1);
 /// A reader that blocks checkpoints for longer than this is reported.
-const READER_MAY_HOLD: Duration = Duration::from_secs(5);
+const REPORTED_AFTER: Duration = Duration::from_secs(5);
 
 /// A write-ahead log that cannot be checkpointed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ struct WalHold {
     since: Instant,
     checkpointed: i64,
     bytes: u64,
-    told: bool,
+    is_reported: bool,
 }
 
 /// The state of the write-ahead log, kept up to date by the writer.
@@ -73,14 +73,14 @@ impl WalState {
             held_for: held.since.elapsed(),
             bytes: held.bytes,
         });
-        held.filter(|held| held.held_for > READER_MAY_HOLD)
+        held.filter(|held| held.held_for > REPORTED_AFTER)
     }
 
     /// Records that only `checkpointed` of `frames` could be copied.
     fn note(&self, frames: i64, checkpointed: i64) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if frames - checkpointed < CHECKPOINT_FRAMES {
-            if state.take().is_some_and(|held| held.told) {
+            if state.take().is_some_and(|held| held.is_reported) {
                 tracing::info!("write-ahead log checkpointed again");
             }
             return;
@@ -90,10 +90,10 @@ impl WalState {
             since: before.map_or_else(Instant::now, |held| held.since),
             checkpointed,
             bytes: u64::try_from(frames).unwrap_or(0) * PAGE_BYTES,
-            told: before.is_some_and(|held| held.told),
+            is_reported: before.is_some_and(|held| held.is_reported),
         });
-        if !held.told && held.since.elapsed() > READER_MAY_HOLD {
-            held.told = true;
+        if !held.is_reported && held.since.elapsed() > REPORTED_AFTER {
+            held.is_reported = true;
             tracing::warn!(
                 wal_bytes = held.bytes,
                 "open read transaction blocks checkpoints; the write-ahead log grows until the program ends it"
@@ -128,8 +128,8 @@ impl Checkpointer {
         let log = checkpoint(connection, "PASSIVE").await?;
         self.state.note(log.frames, log.checkpointed);
         // Otherwise a reader blocks the log, and writers would be blocked for nothing.
-        let nobody_holds_it = log.frames - log.checkpointed < CHECKPOINT_FRAMES;
-        if log.frames >= RESTART_FRAMES && nobody_holds_it {
+        let is_free = log.frames - log.checkpointed < CHECKPOINT_FRAMES;
+        if log.frames >= RESTART_FRAMES && is_free {
             self.restart(connection).await?;
         }
         Ok(())
@@ -141,7 +141,7 @@ impl Checkpointer {
         if Instant::now() < not_before {
             return Ok(());
         }
-        patience(connection, READERS_MAY_TAKE).await?;
+        patience(connection, RESTART_WITHIN).await?;
         let log = checkpoint(connection, "RESTART").await?;
         patience(connection, BUSY_TIMEOUT).await?;
         let longer = (wait * 2).min(TRY_AGAIN_AT_THE_LATEST);

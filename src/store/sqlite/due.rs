@@ -32,7 +32,7 @@ pub(super) async fn next_plan(
 
 /// Plans beyond the nearest horizon are few, so the index on plans finds them all; each is then
 /// compared with the horizon of its status.
-pub(super) const BRING_BACK: &str = "
+pub(super) const CLAMP_PLANS: &str = "
     UPDATE invoices SET next_poll_at = max(?5, 1), daemon_writes = daemon_writes + 1
      WHERE id IN (SELECT invoices.id
                     FROM invoices INDEXED BY invoices_due
@@ -62,7 +62,7 @@ pub(super) async fn clamp_future_plans(
     let mut left = u64::from(limit);
     for account in accounts {
         let connection = writer.begin().await?;
-        let brought = sqlx::query(BRING_BACK)
+        let clamped = sqlx::query(CLAMP_PLANS)
             .bind(&account)
             .bind(&pairs)
             .bind(nearest)
@@ -72,7 +72,7 @@ pub(super) async fn clamp_future_plans(
             .await?
             .rows_affected();
         writer.commit().await?;
-        left -= brought;
+        left -= clamped;
         if left == 0 {
             break;
         }

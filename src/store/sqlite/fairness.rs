@@ -122,21 +122,21 @@ mod tests {
     }
 
     #[test]
-    fn alone_it_waits_for_nothing_but_the_rest_after_a_spell() {
+    fn a_lone_writer_rests_only_after_continuous_writing() {
         let waits = waits(std::iter::repeat_n(7, 400), 10 * MS);
         let rests: Vec<_> = waits.iter().filter(|waited| **waited > 0).collect();
         assert_eq!(rests, [&110, &110]);
     }
 
     #[test]
-    fn beside_others_the_lock_rests_after_each_transaction() {
+    fn beside_other_writers_the_lock_is_left_free_after_each_transaction() {
         let waits = waits(1..20, 10 * MS);
         assert_eq!(waits[0], 0);
         assert!(waits[1..].iter().all(|waited| *waited == 15), "{waits:?}");
     }
 
     #[test]
-    fn others_that_fell_silent_are_forgotten() {
+    fn inactive_writers_are_forgotten() {
         let versions = [1, 2].into_iter().chain(std::iter::repeat_n(2, 60));
         let waits = waits(versions, 200 * MS);
         assert_eq!(waits.iter().filter(|waited| **waited > 0).count(), 0);

@@ -10,7 +10,7 @@ use super::row::packed_invoice;
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError, WORD_HOLDS_FOR};
+use crate::store::{CAUGHT_UP_HOLDS, COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError};
 
 /// Maximum number of consumers reported.
 const MOST_CONSUMERS: u32 = 100;
@@ -118,7 +118,7 @@ async fn covered_to(
     let covered: Option<i64> = sqlx::query_scalar(concat!("SELECT ", covered_to!("?4")))
         .bind(now.0)
         .bind(now.minus(COVERED_FOR).0)
-        .bind(now.minus(WORD_HOLDS_FOR).0)
+        .bind(now.minus(CAUGHT_UP_HOLDS).0)
         .bind(&account.0)
         .fetch_one(&store.readers)
         .await?;

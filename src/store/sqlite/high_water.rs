@@ -83,7 +83,7 @@ pub(super) async fn require_not_above(
 pub(super) fn put(database: &Path, mark: &HighWater) {
     let there = read(database).unwrap_or(None);
     if there.is_none_or(|there| there.epoch != mark.epoch || there.seq <= mark.seq) {
-        tell(database, put_whole(database, mark));
+        log_failure(database, put_whole(database, mark));
     }
 }
 
@@ -99,10 +99,10 @@ pub(super) fn raise(database: &Path, mark: &HighWater) {
         .and_then(|file| raise_in(&file, mark));
     // Removed, or created by another user of the group.
     let raised = raised.or_else(|_| match read(database) {
-        Ok(Some(there)) if there.stays_beside(mark) => Ok(()),
+        Ok(Some(there)) if there.keeps_over(mark) => Ok(()),
         Ok(_) | Err(_) => put_whole(database, mark),
     });
-    tell(database, raised);
+    log_failure(database, raised);
 }
 
 /// Other processes write here too. Each needs the lock for microseconds; a process stopped
@@ -111,7 +111,7 @@ fn raise_in(file: &File, mark: &HighWater) -> io::Result<()> {
     let _ = file.try_lock();
     let mut bytes = Vec::new();
     (&mut &*file).read_to_end(&mut bytes)?;
-    if parse(&bytes).is_some_and(|there| there.stays_beside(mark)) {
+    if parse(&bytes).is_some_and(|there| there.keeps_over(mark)) {
         return Ok(());
     }
     file.write_all_at(line(mark).as_bytes(), 0)
@@ -119,7 +119,7 @@ fn raise_in(file: &File, mark: &HighWater) -> io::Result<()> {
 
 impl HighWater {
     /// Whether `mark` must not overwrite it.
-    fn stays_beside(&self, mark: &Self) -> bool {
+    fn keeps_over(&self, mark: &Self) -> bool {
         self.epoch != mark.epoch || self.seq >= mark.seq
     }
 }
@@ -141,7 +141,7 @@ fn line(mark: &HighWater) -> String {
     format!("{} {:>20}\n", mark.epoch, mark.seq)
 }
 
-fn tell(database: &Path, written: io::Result<()>) {
+fn log_failure(database: &Path, written: io::Result<()>) {
     if let Err(error) = written {
         let file = side_path(database);
         tracing::warn!(file = %file.display(), %error, "high-water mark could not be written");
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back_and_rubbish_is_nothing() {
+    fn a_mark_round_trips_and_invalid_text_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         assert_eq!(read(&database).unwrap(), None);

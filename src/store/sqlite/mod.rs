@@ -17,6 +17,7 @@ mod database;
 mod due;
 mod duties;
 mod error;
+mod export;
 mod fairness;
 mod glance;
 mod high_water;
@@ -41,6 +42,7 @@ mod transactions;
 mod watch;
 
 pub use copy::restore;
+pub(super) use export::FileExport;
 pub use lock::{DatabaseLock, hold};
 pub use path::resolve;
 pub use schema::{MIGRATIONS, migrate, migrate_by};
@@ -61,7 +63,7 @@ use super::StoreError;
 
 /// How long one write waits for other writes of this process. Together with the wait for other
 /// processes it stays well below the time after which a write counts as hung.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
+const WRITER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the database is opened.
 #[derive(Clone, Debug)]
@@ -182,7 +184,7 @@ impl SqliteStore {
     /// The writer, when it is free. Writes do not queue up before a locked database: each returns
     /// an error, and its caller retries.
     async fn writer(&self) -> Result<WriterGuard<'_>, StoreError> {
-        tokio::time::timeout(TURN_WITHIN, self.writer.lock())
+        tokio::time::timeout(WRITER_WITHIN, self.writer.lock())
             .await
             .map(|writer| WriterGuard::of(writer, &self.in_use))
             .map_err(|_| StoreError::Unavailable("other writes took too long".into()))
@@ -198,7 +200,7 @@ impl SqliteStore {
         {
             tracing::error!(%error, "last writes could not be synced when closing");
         }
-        self.place.set_wal_aside();
+        self.place.detach_wal();
         writer.leave_open();
         std::mem::forget(self.readers.clone());
     }

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use super::SqliteStore;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{DetectTimes, Overview, StoreError, WORD_HOLDS_FOR};
+use crate::store::{CAUGHT_UP_HOLDS, DetectTimes, Overview, StoreError};
 
 /// Number of payments in `detect_times`, and of events in `payments_by_minute`.
 const DETECT_SAMPLE: i64 = 10_000;
@@ -17,7 +17,7 @@ const DETECT_SAMPLE: i64 = 10_000;
 pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
 
 /// The time up to which polls by page have covered an account's plans, NULL without `caught_up_at`.
-/// ?1 is now, ?2 `COVERED_FOR` before, ?3 `WORD_HOLDS_FOR` before.
+/// ?1 is now, ?2 `COVERED_FOR` before, ?3 `CAUGHT_UP_HOLDS` before.
 macro_rules! covered_to {
     ($account:literal) => {
         concat!(
@@ -45,7 +45,7 @@ pub(super) async fn overview(store: &SqliteStore, now: UnixMillis) -> Result<Ove
     let (overdue, oldest): (i64, Option<i64>) = sqlx::query_as(OVERDUE)
         .bind(now.0)
         .bind(now.minus(COVERED_FOR).0)
-        .bind(now.minus(WORD_HOLDS_FOR).0)
+        .bind(now.minus(CAUGHT_UP_HOLDS).0)
         .fetch_one(&store.readers)
         .await?;
     let (highest_seq, epoch): (i64, Option<String>) = sqlx::query_as(

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_refused_for_what_it_is() {
+    fn a_directory_is_refused_as_a_directory() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("inner")).unwrap();
         let refused = require_one_name(folder.path()).unwrap_err().to_string();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_its_file_through_links_also_to_one_that_is_not_there() {
+    fn a_name_resolves_through_links_even_to_a_missing_file() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         fs::create_dir(root.join("disk")).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_name_is_refused_unless_a_killed_restore_left_it() {
+    fn a_hard_link_is_refused_unless_a_killed_restore_left_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         fs::write(&path, "").unwrap();

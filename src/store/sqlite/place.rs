@@ -76,7 +76,7 @@ impl DatabasePlace {
         let path = resolve(name);
         require_one_name(&path)?;
         // Never creates a database silently: a missing or misspelt file is an error.
-        let database = look(&path)?.ok_or_else(|| {
+        let database = file_id(&path)?.ok_or_else(|| {
             StoreError::Unusable(format!(
                 "no database at {}; `payrecond migrate` creates it",
                 path.display()
@@ -102,7 +102,7 @@ impl DatabasePlace {
     /// # Errors
     /// `Replaced` if it does not; `Unavailable` if the files cannot be examined.
     pub(super) fn require_in_place(&self) -> Result<(), StoreError> {
-        match look(&self.name)? {
+        match file_id(&self.name)? {
             None => return Err(self.replaced("the database was removed")),
             Some(there) if there != self.database => {
                 return Err(self.replaced("the database was replaced by another file"));
@@ -112,7 +112,7 @@ impl DatabasePlace {
         // Held meanwhile, so that the connection that keeps these files is not closed.
         let files = self.wal_files();
         for (suffix, known) in WAL_FILES.iter().zip(files.iter().flatten()) {
-            if look(&beside(&self.path, suffix))? != Some(*known) {
+            if file_id(&beside(&self.path, suffix))? != Some(*known) {
                 let what = format!("its {suffix} file was removed or replaced");
                 return Err(self.replaced(&what));
             }
@@ -183,7 +183,7 @@ impl DatabasePlace {
 
     /// Detaches the write-ahead log of the database from the file that replaced it: SQLite would
     /// write the log into that file.
-    pub(super) fn set_wal_aside(&self) {
+    pub(super) fn detach_wal(&self) {
         let there = |path: &Path| FileId::of(path).unwrap_or(None);
         if there(&self.path) == Some(self.database) {
             return;
@@ -254,7 +254,7 @@ impl Drop for WalWatch {
     }
 }
 
-fn look(path: &Path) -> Result<Option<FileId>, StoreError> {
+fn file_id(path: &Path) -> Result<Option<FileId>, StoreError> {
     FileId::of(path).map_err(|error| unavailable(path, &error))
 }
 

@@ -27,7 +27,7 @@ const OFTEN: &[(&str, &str)] = &[
         "invoices_due (account=? AND next_poll_at>?)",
     ),
     (
-        due::BRING_BACK,
+        due::CLAMP_PLANS,
         "invoices_due (account=? AND next_poll_at>?)",
     ),
     (
@@ -98,7 +98,7 @@ async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_statement_that_runs_often_reads_every_row() {
+async fn no_frequent_statement_reads_every_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plans.db");
     schema::migrate(&path, UnixMillis(1)).await.unwrap();

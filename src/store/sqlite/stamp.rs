@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_at_rest_is_believed_and_a_written_one_is_not() {
+    fn only_a_file_at_rest_counts_as_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         let wal = folder.path().join("a.db-wal");

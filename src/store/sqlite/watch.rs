@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_the_kernel_tells_of_the_database_is_heard_and_nothing_else() {
+    async fn only_kernel_events_of_the_database_are_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         std::fs::write(&path, "").unwrap();

@@ -1,10 +1,10 @@
-//! Circles between the files of one module, and type names used twice.
+//! Cycles between the files of one module, and type names used twice.
 //!
-//! What the reader of sources sees: `use` declarations, and paths that begin with `crate::`, `super::`
-//! or `self::`. A name that a module hands on by `pub use` leads to the file that declares it. What it
-//! does not see: names that come by `*`, from a macro, or by a method of a type that another file
-//! implements. A module's own file and the files of its parts count as one: the part may name what its
-//! module declares, the module offers what its parts declare.
+//! The parser sees `use` declarations and paths that begin with `crate::`, `super::` or `self::`. A
+//! name that a module re-exports by `pub use` counts for the file that declares it. The parser does
+//! not see names imported by `*`, names in macros, and methods of a type that another file
+//! implements. A module's own file and the files of its parts count as one: a part may use names of
+//! its module, and the module re-exports names of its parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,14 +16,14 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 /// The path of a module: `["jobs", "poll", "queue"]`.
 type Module = Vec<String>;
 
-/// All modules, each a file, with the names that each hands on and where they lead.
+/// All modules, each a file, with the names that each re-exports and their origin.
 struct Crate {
     texts: BTreeMap<Module, String>,
     handed_on: BTreeMap<Module, BTreeMap<String, Module>>,
 }
 
 #[test]
-fn no_files_of_a_module_use_each_other_in_a_circle() {
+fn files_of_a_module_have_no_cycles() {
     let tree = Crate::read();
     let used: BTreeMap<&Module, BTreeSet<Module>> = tree
         .texts
@@ -95,7 +95,7 @@ impl Crate {
             .collect()
     }
 
-    /// The files whose names a module uses, but for its own parts and the modules that it is part of.
+    /// The files whose names a module uses, except its own parts and its parent modules.
     fn files_used_by(&self, module: &Module) -> BTreeSet<Module> {
         let paths = paths(&self.texts[module]).into_iter();
         let absolute = paths.filter_map(|path| self.absolute(module, &path));
@@ -107,7 +107,7 @@ impl Crate {
             .collect()
     }
 
-    /// A path as seen from the root of the crate; None where it leads out of it.
+    /// A path relative to the root of the crate; None if it leads out of it.
     fn absolute(&self, module: &Module, path: &[String]) -> Option<Module> {
         let mut base = module.clone();
         let mut rest = path;
@@ -149,7 +149,7 @@ impl Crate {
     }
 }
 
-/// The shortest way from a module over others back to itself.
+/// The shortest cycle through a module.
 fn circle_through(module: &Module, used: &BTreeMap<&Module, BTreeSet<Module>>) -> Option<String> {
     let mut ways: Vec<Vec<&Module>> = used[module].iter().map(|next| vec![next]).collect();
     let mut seen = BTreeSet::new();
@@ -171,7 +171,7 @@ fn circle_through(module: &Module, used: &BTreeMap<&Module, BTreeSet<Module>>) -
     None
 }
 
-/// Every path that a text uses: of `use` declarations, and those that name their root.
+/// Every path in a text: those of `use` declarations, and those with an explicit root.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for root in ["crate::", "super::", "self::", "use "] {
@@ -186,7 +186,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// The paths that begin a text: `a::{b, c::d}` are two.
+/// The paths at the start of a text: `a::{b, c::d}` is two.
 fn branches(text: &str) -> Vec<Vec<String>> {
     let text = text.trim_start();
     let length = text
@@ -206,7 +206,7 @@ fn branches(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// What stands between the commas up to the brace that ends a group.
+/// The parts between the commas up to the brace that ends a group.
 fn parts_of(group: &str) -> Vec<&str> {
     let (mut depth, mut begin) = (0, 0);
     let mut parts = Vec::new();
@@ -229,7 +229,7 @@ fn parts_of(group: &str) -> Vec<&str> {
     parts
 }
 
-/// The type that a line declares. An associated type, which stands indented, is none.
+/// The type that a line declares. An associated type, which is indented, does not count.
 fn declared_type(line: &str) -> Option<&str> {
     let is_indented = line.starts_with(' ');
     let line = line.trim_start();

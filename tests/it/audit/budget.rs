@@ -1,4 +1,4 @@
-//! The budget that the `audit` command shares with the daemon: what both may ask together.
+//! The rate limit that the `audit` command shares with the daemon.
 
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const BURST: u32 = 10;
 const IN_FLIGHT: u32 = 4;
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-/// A shop with so many orders dropped in, 100 of which fit on a page, under a budget.
+/// A shop with `orders` invoices, 100 of which fit on a page, and a rate limit.
 async fn busy_shop(orders: usize) -> Shop {
     let mut shop = Shop::open().await;
     let limits = format!(
@@ -54,7 +54,7 @@ fn requests(shop: &Shop) -> u64 {
     shop.world.stats().requests.values().sum()
 }
 
-/// How many requests the sandbox had seen, and the times before and after it was asked.
+/// The number of requests that the sandbox had seen, and the times before and after it was read.
 struct Sample {
     before: Instant,
     requests: u64,
@@ -66,7 +66,7 @@ struct Sample {
     clippy::disallowed_methods,
     reason = "real processes are watched by the real clock"
 )]
-async fn daemon_and_command_together_never_exceed_the_budget() {
+async fn daemon_and_command_together_keep_the_rate_limit() {
     let shop = busy_shop(4000).await;
     let mut daemon = begin(&shop, "run");
     shop.until_asked(Operation::Preview, 60).await;
@@ -90,7 +90,7 @@ async fn daemon_and_command_together_never_exceed_the_budget() {
     for (index, first) in samples.iter().enumerate().step_by(20) {
         for last in &samples[index..] {
             let span = (last.after - first.before).as_secs_f64();
-            // What had begun before the span may be counted within it.
+            // Requests that began before the span may be counted within it.
             let most = f64::from(BURST + IN_FLIGHT) + f64::from(RATE) * span + 1.0;
             let made = u32::try_from(last.requests - first.requests).unwrap();
             assert!(f64::from(made) <= most, "{made} requests in {span} s");
@@ -112,7 +112,7 @@ async fn a_second_audit_of_an_account_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_budget_that_cannot_be_shared_is_told_beside_a_daemon() {
+async fn a_rate_limit_that_cannot_be_shared_is_reported() {
     let mut shop = busy_shop(100).await;
     shop.settings = shop.settings.replace("burst = 10", "burst = 1");
     let mut daemon = begin(&shop, "run");
@@ -127,9 +127,9 @@ async fn a_budget_that_cannot_be_shared_is_told_beside_a_daemon() {
     assert_eq!(alone.status.code(), Some(0));
 }
 
-/// What the running daemon has noted of its account is obeyed.
+/// The command obeys the hold that the running daemon has recorded for its account.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_makes_no_request_while_the_provider_asks_for_a_pause() {
+async fn the_command_makes_no_request_during_a_hold() {
     let shop = Shop::open().await;
     shop.drop_in("A").await;
     let store = open(&shop).await;
@@ -164,7 +164,7 @@ async fn a_loan_ends_by_itself_when_its_borrower_was_killed() {
 }
 
 #[tokio::test]
-async fn a_loan_is_noted_once_no_more_requests_are_under_way_than_are_left() {
+async fn a_loan_is_recorded_once_requests_in_flight_fit_the_rest() {
     let mut desk = Desk::open().await;
     let take = || desk.limiter.lock().take(desk.clock.monotonic()).unwrap();
     let mut permits: Vec<_> = (0..IN_FLIGHT).map(|_| take()).collect();
@@ -181,7 +181,7 @@ async fn a_loan_is_noted_once_no_more_requests_are_under_way_than_are_left() {
 }
 
 #[tokio::test]
-async fn a_pause_that_the_borrower_was_asked_for_holds_the_daemon() {
+async fn a_hold_reported_by_the_borrower_holds_the_daemon() {
     let mut desk = Desk::open().await;
     let pause = Duration::from_mins(1);
     desk.ask("audit", NOW.plus(LOAN), Some(NOW.plus(pause)))
@@ -192,7 +192,7 @@ async fn a_pause_that_the_borrower_was_asked_for_holds_the_daemon() {
 }
 
 #[tokio::test]
-async fn a_loan_given_back_is_over_at_once() {
+async fn a_returned_loan_ends_at_once() {
     let mut desk = Desk::open().await;
     desk.ask("audit", NOW.plus(LOAN), None).await;
     desk.lender.run_once().await.unwrap();
@@ -202,7 +202,7 @@ async fn a_loan_given_back_is_over_at_once() {
     assert!(desk.ask("next", NOW.plus(LOAN), None).await);
 }
 
-/// The lending side of a daemon, by a clock that stands still.
+/// The lending side of a daemon, with a clock that stands still.
 struct Desk {
     shop: Shop,
     store: Arc<SqliteStore>,

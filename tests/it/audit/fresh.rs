@@ -1,4 +1,4 @@
-//! What happened at the provider just before an audit: a daemon that polls is about to say it.
+//! Changes at the provider just before an audit, which a polling daemon is about to record.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::meanwhile::{Scene, commit, kinds, order};
 use crate::store::insert;
 
-/// How long the daemon is given.
+/// How long the audit waits for the daemon.
 const MOMENT: Duration = Duration::from_secs(5);
 
 type Deed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A clock that jumps ahead whenever somebody waits, and what is done in the first wait.
+/// A clock that jumps ahead at every wait, and an action during the first wait.
 struct Waiting {
     hands: Arc<ManualClock>,
     deed: Mutex<Option<Deed>>,
@@ -46,7 +46,7 @@ impl Clock for Waiting {
     }
 }
 
-/// The audit of a daemon that polls, which does `deed` while the audit waits.
+/// The audit of a polling daemon, which does `deed` while the audit waits.
 fn beside_a_daemon(
     scene: &Scene,
     orders: Vec<ObservedOrder>,
@@ -63,19 +63,19 @@ fn beside_a_daemon(
     }
 }
 
-/// What was found, and how long was waited.
+/// The findings, and how long the audit waited.
 fn outcome<'a>(scene: &Scene, report: &'a AuditReport) -> (Vec<&'a str>, Duration) {
     (kinds(report), scene.clock.monotonic())
 }
 
-/// Paid two seconds before it is seen.
+/// Paid two seconds before it is observed.
 async fn just_paid(scene: &Scene) -> ObservedOrder {
     let row = insert(&scene.path, "ORD-1").await;
     let order_id = row.facts.order_id.unwrap();
     order(&order_id.0, "ORD-1", OrderState::Paid)
 }
 
-/// As it would be seen long after.
+/// The same order, observed long after.
 fn seen_later(order: ObservedOrder) -> ObservedOrder {
     ObservedOrder {
         observed_at: order.observed_at.plus(Duration::from_hours(1)),
@@ -83,7 +83,7 @@ fn seen_later(order: ObservedOrder) -> ObservedOrder {
     }
 }
 
-/// Made a second before it is seen.
+/// Created a second before it is observed.
 fn just_made() -> ObservedOrder {
     let order = order("order-NEW", "NEW", OrderState::Open);
     ObservedOrder {
@@ -93,7 +93,7 @@ fn just_made() -> ObservedOrder {
 }
 
 #[tokio::test]
-async fn a_payment_that_the_daemon_is_about_to_say_is_no_finding() {
+async fn a_payment_about_to_be_recorded_is_no_finding() {
     let scene = Scene::open().await;
     let order = just_paid(&scene).await;
     let decision = decide(
@@ -111,7 +111,7 @@ async fn a_payment_that_the_daemon_is_about_to_say_is_no_finding() {
 }
 
 #[tokio::test]
-async fn an_order_whose_invoice_is_about_to_be_dropped_in_is_neither_found_nor_adopted() {
+async fn an_order_about_to_get_its_invoice_is_neither_found_nor_adopted() {
     let scene = Scene::open().await;
     let path = scene.path.clone();
     let dropping_in = async move {
@@ -127,7 +127,7 @@ async fn an_order_whose_invoice_is_about_to_be_dropped_in_is_neither_found_nor_a
 }
 
 #[tokio::test]
-async fn an_order_that_just_ran_out_is_left_to_the_daemon_as_well() {
+async fn an_order_that_just_expired_is_left_to_the_daemon() {
     let scene = Scene::open().await;
     insert(&scene.path, "ORD-1").await;
     let over = order("order-ORD-1", "ORD-1", OrderState::Expired);
@@ -143,7 +143,7 @@ async fn an_order_that_just_ran_out_is_left_to_the_daemon_as_well() {
 }
 
 #[tokio::test]
-async fn what_nobody_says_in_that_moment_is_found_after_one_wait() {
+async fn an_unrecorded_difference_is_found_after_one_wait() {
     let scene = Scene::open().await;
     let orders = vec![just_paid(&scene).await, just_made()];
     let report = beside_a_daemon(&scene, orders, async {})
@@ -156,7 +156,7 @@ async fn what_nobody_says_in_that_moment_is_found_after_one_wait() {
 }
 
 #[tokio::test]
-async fn what_differs_for_long_is_not_waited_for_nor_what_agrees() {
+async fn only_fresh_differences_are_waited_for() {
     let scene = Scene::open().await;
     let orders = vec![
         seen_later(just_paid(&scene).await),
@@ -173,7 +173,7 @@ async fn what_differs_for_long_is_not_waited_for_nor_what_agrees() {
 }
 
 #[tokio::test]
-async fn without_a_daemon_nothing_is_waited_for() {
+async fn without_a_daemon_the_audit_does_not_wait() {
     let scene = Scene::open().await;
     let orders = vec![just_paid(&scene).await, just_made()];
     let report = scene.duty(scene.list(orders)).run_once().await.unwrap();
@@ -182,7 +182,7 @@ async fn without_a_daemon_nothing_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_stops_is_not_held_up_and_nothing_is_said() {
+async fn a_stopping_daemon_is_not_delayed_and_nothing_is_recorded() {
     let scene = Scene::open().await;
     let orders = vec![just_paid(&scene).await];
     let audit = beside_a_daemon(&scene, orders, std::future::pending());

@@ -1,4 +1,4 @@
-//! What the daemon and the shop's programs do while an audit reads.
+//! Writes by the daemon and the shop's programs while an audit reads.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -25,14 +25,14 @@ use crate::store::{connect, insert, open};
 /// Long after the rows here are inserted.
 const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
 
-/// A provider whose list is given, and a daemon that writes while the list is read.
+/// A provider with a given list, and a daemon that writes while the list is read.
 pub struct List {
     store: Arc<SqliteStore>,
     clock: Arc<ManualClock>,
     orders: Vec<ObservedOrder>,
-    /// Committed after the list was made up and before it arrives.
+    /// Committed after the list was built and before it arrives.
     during_the_page: Mutex<Option<Decision>>,
-    /// Committed when the provider's name is asked for: that is between reading and writing a row.
+    /// Committed when the provider's name is requested, that is between reading and writing a row.
     during_a_judgement: Mutex<Option<Decision>>,
 }
 
@@ -96,7 +96,7 @@ pub async fn commit(store: &SqliteStore, decision: Decision, now: UnixMillis) {
     assert!(matches!(written[0], Written::Yes { .. }), "{written:?}");
 }
 
-/// A database and what the provider shows of it.
+/// A database and the provider's list.
 pub struct Scene {
     _folder: TempDir,
     pub path: PathBuf,
@@ -139,7 +139,7 @@ impl Scene {
         audit.run_once().await.unwrap()
     }
 
-    /// An audit while no daemon polls.
+    /// An audit without a polling daemon.
     pub fn duty(&self, provider: impl Provider) -> Audit {
         let limits = Limits {
             requests_per_second: 0.0,
@@ -166,7 +166,7 @@ impl Scene {
     }
 }
 
-/// The order of an invoice, under the name that the provider has for it.
+/// The order of an invoice, under the provider's id.
 pub fn order(order_id: &str, external_id: &str, state: OrderState) -> ObservedOrder {
     ObservedOrder {
         order_id: order_id.into(),
@@ -204,7 +204,7 @@ async fn an_order_made_while_the_list_is_read_is_missed_by_the_next_audit_only()
 }
 
 #[tokio::test]
-async fn orders_that_cannot_be_adopted_are_said_and_keep_no_other_out() {
+async fn orders_that_cannot_be_adopted_are_reported_and_block_no_other() {
     let scene = Scene::open().await;
     insert(&scene.path, "MISSING").await;
     let orders = vec![
@@ -222,30 +222,30 @@ async fn orders_that_cannot_be_adopted_are_said_and_keep_no_other_out() {
     ];
     assert_eq!(kinds(&report), all, "the report lists them all");
     let events = scene.store.events_after(0, 9).await.unwrap();
-    let told: Vec<bool> = ["MISSING", "two\\nlines"]
+    let shown: Vec<bool> = ["MISSING", "two\\nlines"]
         .iter()
         .zip(&events)
         .map(|(name, event)| event.payload.contains(name))
         .collect();
-    assert_eq!((told, events.len()), (vec![true, true], 2));
+    assert_eq!((shown, events.len()), (vec![true, true], 2));
     let again = scene.audit_and(true, scene.list(orders)).await;
     assert_eq!((again.adopted, again.said), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_written_while_the_audit_judges_is_not_set_back() {
+async fn a_plan_written_during_the_audit_is_kept() {
     let scene = Scene::open().await;
     let row = insert(&scene.path, "OURS").await;
     let order_id = row.facts.order_id.clone().unwrap().0;
     let list = scene.list(vec![order(&order_id, "THEIRS", OrderState::Open)]);
-    let mut looked = row.clone();
-    looked.schedule.next_poll_at = Some(NOW.plus(Duration::from_secs(7)));
-    looked.schedule.last_polled_at = Some(NOW);
-    looked.schedule.polls = 1;
+    let mut polled = row.clone();
+    polled.schedule.next_poll_at = Some(NOW.plus(Duration::from_secs(7)));
+    polled.schedule.last_polled_at = Some(NOW);
+    polled.schedule.polls = 1;
     *list.during_a_judgement.lock().unwrap() = Some(Decision {
         based_on_version: 0,
         based_on_next_poll_at: row.schedule.next_poll_at,
-        row: Box::new(looked.clone()),
+        row: Box::new(polled.clone()),
         facts_changed: false,
         order_learned: false,
         event: None,
@@ -255,11 +255,11 @@ async fn a_plan_written_while_the_audit_judges_is_not_set_back() {
     scene.audit(list).await;
     let after = scene.row("OURS").await;
     assert_eq!(after.facts.status, Status::Review);
-    assert_eq!(after.schedule, looked.schedule);
+    assert_eq!(after.schedule, polled.schedule);
 }
 
 #[tokio::test]
-async fn an_ended_invoice_of_anothers_order_goes_to_review_and_is_looked_at() {
+async fn an_ended_invoice_with_anothers_order_goes_to_review_and_is_polled() {
     let scene = Scene::open().await;
     let row = insert(&scene.path, "OURS").await;
     let order_id = row.facts.order_id.clone().unwrap().0;

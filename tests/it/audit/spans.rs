@@ -20,7 +20,7 @@ use crate::store::insert;
 
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
-/// A provider whose pages are given, and who knows some orders by id alone.
+/// A provider with given pages, some of whose orders are found only by id.
 #[derive(Clone, Default)]
 struct Spans {
     pages: Vec<Vec<ObservedOrder>>,
@@ -60,13 +60,13 @@ impl FetchOrders for Spans {
         let ids = orders.iter().map(|order| order.0.as_str());
         let ids = ids.collect::<Vec<_>>().join(" ");
         self.asked.lock().unwrap().push(ids);
-        let look = |id: &OrderId| {
+        let fetch = |id: &OrderId| {
             let known = self.by_id.iter().find(|order| order.order_id == *id);
             known.map_or(FetchedOrder::NotFound, |order| {
                 FetchedOrder::Seen(order.clone())
             })
         };
-        Ok(orders.iter().map(look).collect())
+        Ok(orders.iter().map(fetch).collect())
     }
 }
 
@@ -110,7 +110,7 @@ fn open(order_id: &str, external_id: &str) -> ObservedOrder {
 }
 
 #[tokio::test]
-async fn pages_that_shift_show_an_order_twice_and_count_it_once() {
+async fn an_order_shown_twice_by_shifting_pages_counts_once() {
     let scene = Scene::open().await;
     for name in ["A", "B", "C"] {
         insert(&scene.path, name).await;
@@ -127,7 +127,7 @@ async fn pages_that_shift_show_an_order_twice_and_count_it_once() {
 }
 
 #[tokio::test]
-async fn what_the_list_does_not_show_is_asked_for_before_it_is_missing() {
+async fn an_order_not_in_the_list_is_requested_before_it_counts_as_missing() {
     let scene = Scene::open().await;
     for name in ["A", "B", "C"] {
         insert(&scene.path, name).await;
@@ -152,7 +152,7 @@ async fn what_the_list_does_not_show_is_asked_for_before_it_is_missing() {
 }
 
 #[tokio::test]
-async fn a_list_whose_reach_is_bounded_proves_nothing_about_older_invoices() {
+async fn a_bounded_list_proves_nothing_about_older_invoices() {
     let scene = Scene::open().await;
     let old = insert(&scene.path, "A").await;
     let age = scene.clock.now().since(old.created_at);
@@ -170,7 +170,7 @@ async fn a_list_whose_reach_is_bounded_proves_nothing_about_older_invoices() {
 }
 
 #[tokio::test]
-async fn an_invoice_whose_id_is_spelled_otherwise_is_the_orders() {
+async fn an_invoice_matches_its_order_under_another_spelling_of_the_id() {
     let scene = Scene::open().await;
     // Its order id is order-a.
     insert(&scene.path, "a").await;
@@ -190,7 +190,7 @@ async fn an_invoice_whose_id_is_spelled_otherwise_is_the_orders() {
         .collect();
     let expected = ["ORDER-B", "order-a"].map(|id| Some(id.to_owned()));
     assert_eq!(ids, BTreeSet::from(expected));
-    // What was taken in is found again under either spelling.
+    // An adopted order is found again under either spelling.
     let audit = payrecond::jobs::audit::Audit {
         adopt: true,
         ..scene.duty(provider.clone())
@@ -201,7 +201,7 @@ async fn an_invoice_whose_id_is_spelled_otherwise_is_the_orders() {
 }
 
 #[tokio::test]
-async fn an_order_that_its_invoice_bears_by_another_name_is_told_to_the_invoice() {
+async fn an_invoice_learns_its_order_under_another_name() {
     let scene = Scene::open().await;
     insert(&scene.path, "a").await;
     let provider = Spans {
@@ -214,9 +214,9 @@ async fn an_order_that_its_invoice_bears_by_another_name_is_told_to_the_invoice(
     assert_eq!(reason.as_deref(), Some("external_id_mismatch"));
 }
 
-/// One word for both ends: a cancellation looks like an expiry once its time is over.
+/// One status covers both ends: a cancellation looks like an expiry after the order has expired.
 #[tokio::test]
-async fn an_end_that_is_told_in_the_same_word_as_before_agrees() {
+async fn an_end_with_the_same_status_as_before_agrees() {
     use payrecond::domain::decide::decide;
     use payrecond::domain::observation::Observation;
     let scene = Scene::open().await;

@@ -1,4 +1,5 @@
-//! What `check` and the start of `run` tell of a configuration that works and can hardly be meant.
+//! Warnings of `check` and of the start of `run` about a configuration that works but is probably a
+//! mistake.
 
 use payrecond::sandbox::{Sandbox, SandboxOptions};
 
@@ -7,7 +8,7 @@ use crate::faults::program;
 use crate::faults::shim::{self, WallClock};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_accounts_with_one_key_file_are_warned_of_and_fail_nothing() {
+async fn two_accounts_with_one_key_file_cause_a_warning() {
     let sandbox = Sandbox::start(SandboxOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         ..SandboxOptions::default()
@@ -47,9 +48,9 @@ async fn two_accounts_with_one_key_file_are_warned_of_and_fail_nothing() {
     assert!(!log.contains("canary"), "{log}");
 }
 
-/// The provider tells the time with each answer.
+/// The provider reports its time with each answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_differs_from_the_providers_is_warned_of_and_fails_from_five_minutes_on() {
+async fn a_clock_difference_is_a_warning_and_from_five_minutes_a_failure() {
     if shim::library().is_none() {
         return;
     }
@@ -111,9 +112,9 @@ async fn a_database_overridden_by_the_environment_is_reported_by_every_command()
     }
 }
 
-/// What the file says is in force for the daemon as for every command.
+/// The settings of the file apply to the daemon and to every command.
 #[test]
-fn the_units_set_nothing_that_the_file_could_set() {
+fn the_units_set_no_setting_of_the_file() {
     for unit in [
         include_str!("../../../systemd/payrecond.service"),
         include_str!("../../../systemd/payrecond-feed@.service"),

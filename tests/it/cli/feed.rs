@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::{Running, Said, Shop, commit, decided, drop_in, ended, into_review, pay, sql};
 use crate::rows::observed_order_of;
 
-/// Frames of format `jsonl`, as the external ids they tell of.
-fn told(stdout: &str) -> Vec<String> {
+/// The external ids in frames of format `jsonl`.
+fn shown(stdout: &str) -> Vec<String> {
     let frame = |line| -> Value { serde_json::from_str(line).unwrap() };
     let lines = stdout.lines().map(frame);
     lines
@@ -24,7 +24,7 @@ impl Shop {
     fn feed(&self, rest: &[&str]) -> Vec<String> {
         let said = self.run(&[&["feed", "--format", "jsonl"], rest].concat());
         assert_eq!(said.code, 0, "{rest:?}: {}", said.stderr);
-        told(&said.stdout)
+        shown(&said.stdout)
     }
 
     fn acked(&self, consumer: &str) -> Option<i64> {
@@ -54,7 +54,7 @@ async fn everything_is_printed_from_the_beginning_or_from_a_seq() {
 }
 
 #[tokio::test]
-async fn a_consumer_goes_on_where_it_was_and_passes_over_other_subjects() {
+async fn a_consumer_continues_where_it_was_and_skips_other_subjects() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -73,7 +73,7 @@ async fn a_consumer_goes_on_where_it_was_and_passes_over_other_subjects() {
 }
 
 #[tokio::test]
-async fn below_what_is_kept_it_begins_with_the_first_and_says_so() {
+async fn a_seq_below_the_kept_events_starts_at_the_first_with_a_message() {
     let shop = Shop::new();
     let store = shop.store().await;
     for n in ["1", "2", "3"] {
@@ -84,30 +84,30 @@ async fn below_what_is_kept_it_begins_with_the_first_and_says_so() {
     let all = UnixMillis(i64::MAX);
     assert_eq!(store.prune_outbox(all, 100).await.unwrap(), 2);
     let said = shop.run(&["feed", "--format", "jsonl", "--from", "1"]);
-    assert_eq!(told(&said.stdout), ["3"]);
+    assert_eq!(shown(&said.stdout), ["3"]);
     assert!(said.stderr.contains("events before 3"), "{}", said.stderr);
     let kept = shop.run(&["feed", "--format", "jsonl", "--from", "3"]);
-    assert_eq!((told(&kept.stdout).len(), kept.stderr.as_str()), (1, ""));
+    assert_eq!((shown(&kept.stdout).len(), kept.stderr.as_str()), (1, ""));
 }
 
 #[tokio::test]
-async fn follow_prints_what_is_written_meanwhile_and_ends_well_on_a_signal() {
+async fn follow_prints_new_events_and_exits_cleanly_on_a_signal() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
     for signal in ["TERM", "INT"] {
         let feed = Running::start(shop.command(&["feed", "--format", "jsonl", "--follow"]));
-        assert_eq!(told(&feed.line()), ["1"]);
+        assert_eq!(shown(&feed.line()), ["1"]);
         let name = format!("during-{signal}");
         pay(&store, &name, &name).await;
-        while told(&feed.line()) != [name.as_str()] {}
+        while shown(&feed.line()) != [name.as_str()] {}
         feed.signal(signal);
         assert_eq!(feed.end(), 0);
     }
 }
 
 #[tokio::test]
-async fn follow_waits_for_an_event_that_is_still_to_come_and_ends_at_its_limit() {
+async fn follow_waits_for_new_events_and_ends_at_its_limit() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -117,12 +117,12 @@ async fn follow_waits_for_an_event_that_is_still_to_come_and_ends_at_its_limit()
     let feed = Running::start(shop.command(&from));
     pay(&store, "2", "2").await;
     pay(&store, "3", "3").await;
-    assert_eq!(told(&feed.line()), ["3"]);
+    assert_eq!(shown(&feed.line()), ["3"]);
     assert_eq!(feed.end(), 0);
 }
 
 #[tokio::test]
-async fn a_consumer_has_one_holder_whose_end_frees_it() {
+async fn a_consumer_has_one_holder_until_it_ends() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -150,7 +150,7 @@ fn the_daemons_own_consumer_is_refused_while_it_runs() {
     assert_eq!(shop.run(&["feed", "--consumer", "stdout"]).code, 0);
 }
 
-/// Events enough to overflow a pipe, when there are hundreds.
+/// With hundreds, enough events to overflow a pipe.
 pub async fn say_payments(store: &SqliteStore, count: usize) {
     let mut paid = Vec::new();
     for n in 0..count {
@@ -164,7 +164,7 @@ pub async fn say_payments(store: &SqliteStore, count: usize) {
 }
 
 #[tokio::test]
-async fn a_reader_that_closes_the_pipe_ends_it_well_and_loses_nothing() {
+async fn a_closed_pipe_ends_the_feed_cleanly_without_loss() {
     let shop = Shop::new();
     let store = shop.store().await;
     say_payments(&store, 600).await;
@@ -173,13 +173,13 @@ async fn a_reader_that_closes_the_pipe_ends_it_well_and_loses_nothing() {
     drop(feed.stdout.take());
     assert_eq!(ended(&mut feed), 0);
     let acked = usize::try_from(shop.acked("bot").unwrap()).unwrap();
-    // More than a pipe holds: the frame that nobody took is not acknowledged.
+    // More than a pipe holds: a frame that was not read is not acknowledged.
     assert!(acked < 600, "{acked}");
     assert_eq!(shop.feed(&["--consumer", "bot"]).len(), 600 - acked);
 }
 
 #[test]
-fn a_reader_that_goes_while_nothing_is_written_is_noticed() {
+fn a_closed_pipe_is_noticed_while_nothing_is_written() {
     let shop = Shop::new();
     let mut feed = shop.command(&["feed", "--format", "hpub", "--follow"]);
     let mut feed = feed.stdout(Stdio::piped()).spawn().unwrap();
@@ -192,14 +192,14 @@ fn a_reader_that_goes_while_nothing_is_written_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_it_also_while_nobody_reads() {
+async fn a_signal_ends_the_feed_while_stdout_is_blocked() {
     let shop = Shop::new();
     let store = shop.store().await;
     say_payments(&store, 600).await;
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut feed = shop.command(&["feed", "--follow"]);
     let mut feed = feed.stdout(Stdio::from(writer)).spawn().unwrap();
-    // The first byte shows that it writes, and so that it listens for signals.
+    // The first byte proves that it writes, and so that it listens for signals.
     std::io::Read::read_exact(&mut reader, &mut [0]).unwrap();
     let process = feed.id().to_string();
     let sent = std::process::Command::new("kill").arg(&process).status();
@@ -208,7 +208,7 @@ async fn a_signal_ends_it_also_while_nobody_reads() {
     drop(reader);
 }
 
-/// A shell closes stdout, or opens something for reading in its place.
+/// Runs a command in a shell that closes stdout, or opens something for reading in its place.
 fn with_stdout(shop: &Shop, redirection: &str, arguments: &str) -> Said {
     let program = env!("CARGO_BIN_EXE_payrecond");
     let line = format!("exec {program} {arguments} {redirection}");
@@ -237,12 +237,12 @@ async fn a_stdout_that_cannot_be_written_is_an_error_before_anything_is_acknowle
         for arguments in feeds {
             let said = with_stdout(&shop, redirection, arguments);
             assert_eq!(said.code, 1, "{arguments} {redirection}: {}", said.stderr);
-            let told = said.stderr.contains("stdout cannot be written");
-            assert!(told, "{arguments} {redirection}: {}", said.stderr);
+            let shown = said.stderr.contains("stdout cannot be written");
+            assert!(shown, "{arguments} {redirection}: {}", said.stderr);
         }
         assert_eq!(shop.acked("bot"), None, "no place was made");
-        // What nobody wants to read is no reason to fail; what cannot be written is, before anything
-        // is done.
+        // Unwanted output is no reason to fail; output that cannot be written is one, before
+        // anything is done.
         let is_refused = place < 2;
         let add = format!("add --external-id X{place} --order-id 90{place}");
         for arguments in ["feed", "list", "stats --json", "show 1", &add] {
@@ -264,7 +264,7 @@ async fn a_stdout_that_cannot_be_written_is_an_error_before_anything_is_acknowle
 }
 
 #[tokio::test]
-async fn every_name_that_the_database_takes_can_be_read_by() {
+async fn every_valid_consumer_name_can_read() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -287,7 +287,7 @@ async fn every_name_that_the_database_takes_can_be_read_by() {
             "--consumer",
             &name,
         ]));
-        assert_eq!(told(&held.line()), ["1"], "{name}");
+        assert_eq!(shown(&held.line()), ["1"], "{name}");
         let second = shop.run(&["feed", "--consumer", &name]);
         assert!(second.stderr.contains("is in use"), "{}", second.stderr);
     }

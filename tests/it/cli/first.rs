@@ -1,10 +1,10 @@
-//! The first contact: each answer says what to do next.
+//! First contact: each answer names the next step.
 
 use std::fs;
 
 use super::{Said, Shop};
 
-/// A folder without configuration and database.
+/// A directory without configuration and database.
 fn empty() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -28,7 +28,7 @@ fn assert_says(said: &Said, code: i32, parts: &[&str]) {
 }
 
 #[test]
-fn without_arguments_the_commands_and_the_first_steps_are_shown() {
+fn without_arguments_commands_and_first_steps_are_shown() {
     let said = run_in(&empty(), &[]);
     let groups = ["Run:", "Invoices:", "Events:", "Operations:", "Try it out:"];
     assert_says(&said, 2, &groups);
@@ -82,7 +82,7 @@ fn a_command_without_a_database_names_the_command_that_creates_it() {
 }
 
 #[test]
-fn init_writes_a_configuration_and_says_where_the_key_goes() {
+fn init_writes_a_configuration_and_names_the_key_file() {
     let folder = empty();
     let said = run_in(&folder, &["init"]);
     let next = ["payrecond migrate", "payrecond check", "payrecond run"];

@@ -1,4 +1,4 @@
-//! Sums and transactions as commands show them, and an order that the shop has made itself.
+//! Sums and transactions as commands show them, and an order that the shop created itself.
 
 use payrecond::domain::observation::{LedgerObservation, Observation, ObservedMoney, OrderState};
 use payrecond::domain::time::UnixMillis;
@@ -77,7 +77,7 @@ async fn show_lists_transactions_and_finds_an_invoice_by_one() {
 }
 
 #[test]
-fn an_order_that_the_shop_has_made_itself_is_followed_by_its_external_id() {
+fn an_order_created_by_the_shop_is_followed_by_its_external_id() {
     let shop = Shop::new();
     let added = shop.run(&["add", "--external-id", "ORD-1", "--follow", "--json"]);
     let row = added.json();

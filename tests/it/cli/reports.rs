@@ -56,7 +56,7 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
 }
 
 #[test]
-fn a_missing_database_is_told_with_the_way_to_make_one() {
+fn a_missing_database_is_reported_with_the_command_that_creates_it() {
     let shop = Shop::empty();
     for arguments in [
         &["list"][..],
@@ -76,7 +76,7 @@ fn a_missing_database_is_told_with_the_way_to_make_one() {
 }
 
 #[test]
-fn a_file_that_is_no_database_of_ours_is_named_and_refused() {
+fn a_file_that_is_not_our_database_is_named_and_refused() {
     let shop = Shop::empty();
     std::fs::write(shop.database(), "no database at all").unwrap();
     let junk = shop.run(&["list"]);
@@ -90,7 +90,7 @@ fn a_file_that_is_no_database_of_ours_is_named_and_refused() {
 }
 
 #[test]
-fn migrate_tells_path_version_and_epoch() {
+fn migrate_prints_path_version_and_epoch() {
     let shop = Shop::empty();
     let first = shop.run(&["migrate", "--json"]).json();
     assert_eq!(first["path"], "payrecond.db");
@@ -99,9 +99,9 @@ fn migrate_tells_path_version_and_epoch() {
     let again = shop.run(&["migrate", "--json"]).json();
     assert_eq!(again["epoch"], first["epoch"]);
     assert_eq!(again["schema_version"], first["schema_version"]);
-    let told = shop.run(&["migrate"]).stdout;
-    assert!(told.contains("up to date"), "{told}");
-    assert!(told.contains(first["epoch"].as_str().unwrap()), "{told}");
+    let shown = shop.run(&["migrate"]).stdout;
+    assert!(shown.contains("up to date"), "{shown}");
+    assert!(shown.contains(first["epoch"].as_str().unwrap()), "{shown}");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn add_prints_the_row_as_the_columns_have_it() {
 }
 
 #[test]
-fn what_the_database_refuses_is_told_in_its_words() {
+fn a_refusal_of_the_database_is_printed_as_it_is() {
     let shop = Shop::new();
     let add = |rest: &[&str]| shop.run(&[&["add", "--external-id", "A"], rest].concat());
     let said = add(&["--order-id", "2.7e+15"]);
@@ -192,10 +192,10 @@ async fn list_is_newest_first_and_filtered() {
     assert_eq!(ids(&["--limit", "1"]), ["ORD-3"]);
     assert_eq!(ids(&["--status", "paid"]), ["ORD-1"]);
     assert!(ids(&["--account", "other"]).is_empty());
-    let told = shop.run(&["list", "--limit", "2"]);
-    assert!(told.stdout.contains("ORD-2") && !told.stdout.contains("ORD-1"));
-    assert!(told.stderr.contains("--limit"), "{}", told.stderr);
-    assert!(!told.stdout.contains('\u{1b}'), "no colours in a pipe");
+    let shown = shop.run(&["list", "--limit", "2"]);
+    assert!(shown.stdout.contains("ORD-2") && !shown.stdout.contains("ORD-1"));
+    assert!(shown.stderr.contains("--limit"), "{}", shown.stderr);
+    assert!(!shown.stdout.contains('\u{1b}'), "no colours in a pipe");
 }
 
 #[tokio::test]
@@ -213,9 +213,9 @@ async fn show_has_the_row_and_its_events() {
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["type"], "payment.paid");
     assert_eq!(events[0]["payload"]["data"]["external_id"], "ORD-1");
-    let told = shop.run(&["show", "2703383946854401"]).stdout;
+    let shown = shop.run(&["show", "2703383946854401"]).stdout;
     for part in ["#1", "paid", "1.00 USD", "payment.paid", "Z ("] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(shown.contains(part), "{part} is missing in {shown}");
     }
 }
 
@@ -250,8 +250,8 @@ async fn a_reference_is_an_id_else_an_external_id_else_an_order_id() {
             .collect();
         assert_eq!(ids, [1, 4]);
         assert_eq!(answer["error"], "2 invoices match A");
-        let told = shop.run(&[command, "A"]);
-        assert_eq!((told.code, told.stdout.as_str()), (1, ""));
+        let shown = shop.run(&[command, "A"]);
+        assert_eq!((shown.code, shown.stdout.as_str()), (1, ""));
         for part in ["#1", "#4", "second", "--account"] {
             assert!(several.stderr.contains(part), "{}", several.stderr);
         }
@@ -269,7 +269,7 @@ async fn a_reference_is_an_id_else_an_external_id_else_an_order_id() {
 }
 
 #[tokio::test]
-async fn texts_of_strangers_move_no_cursor() {
+async fn control_characters_in_foreign_text_are_removed() {
     let shop = Shop::new();
     let store = shop.store().await;
     let invoice = drop_in(&store, "ORD-\u{202e}1", "1").await;
@@ -302,11 +302,11 @@ async fn texts_of_strangers_move_no_cursor() {
 }
 
 #[tokio::test]
-async fn why_tells_what_was_seen_what_holds_and_what_comes() {
+async fn why_shows_observations_rules_and_the_next_poll() {
     let shop = Shop::new();
     let store = shop.store().await;
     into_review(&store, "ORD-1", "1").await;
-    let told = shop.run(&["why", "ORD-1"]).stdout;
+    let shown = shop.run(&["why", "ORD-1"]).stdout;
     for part in [
         "review",
         "amount_mismatch",
@@ -314,7 +314,7 @@ async fn why_tells_what_was_seen_what_holds_and_what_comes() {
         "No daemon is running",
         "payrecond resolve '#1'",
     ] {
-        assert!(told.contains(part), "{part} is missing in {told}");
+        assert!(shown.contains(part), "{part} is missing in {shown}");
     }
     let answer = shop.run(&["why", "ORD-1", "--json"]).json();
     assert_eq!(answer["invoice"]["reason"], "amount_mismatch");
@@ -326,7 +326,7 @@ async fn why_tells_what_was_seen_what_holds_and_what_comes() {
 }
 
 #[tokio::test]
-async fn nudge_asks_for_a_look_unless_all_is_final() {
+async fn nudge_requests_a_poll_unless_the_status_is_final() {
     let shop = Shop::new();
     let store = shop.store().await;
     drop_in(&store, "OPEN", "1").await;
@@ -341,7 +341,7 @@ async fn nudge_asks_for_a_look_unless_all_is_final() {
 }
 
 #[tokio::test]
-async fn resolve_decides_what_is_in_review_and_nothing_else() {
+async fn resolve_decides_only_invoices_in_review() {
     let shop = Shop::new();
     let store = shop.store().await;
     into_review(&store, "ORD-1", "1").await;
@@ -379,7 +379,7 @@ async fn resolve_decides_what_is_in_review_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn stats_counts_and_marks_readers_that_fall_behind() {
+async fn stats_counts_and_marks_consumers_that_fall_behind() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "ORD-1", "1").await;
@@ -395,12 +395,12 @@ async fn stats_counts_and_marks_readers_that_fall_behind() {
     assert_eq!(stats["highest_seq"], 1);
     assert_eq!(stats["time_to_detect"]["count"], 1);
     assert_eq!(stats["consumers"][0]["unread"], 1);
-    let told = shop.run(&["stats"]).stdout;
-    assert!(told.contains("1 event unread"), "{told}");
+    let shown = shop.run(&["stats"]).stdout;
+    assert!(shown.contains("1 event unread"), "{shown}");
 }
 
 #[tokio::test]
-async fn what_the_daemon_has_just_covered_is_not_overdue() {
+async fn invoices_just_covered_by_pages_are_not_overdue() {
     let shop = Shop::new();
     let store = shop.store().await;
     drop_in(&store, "ORD-1", "1").await;
@@ -419,13 +419,13 @@ async fn what_the_daemon_has_just_covered_is_not_overdue() {
         );
         shop.run(&["stats", "--json"]).json()["overdue"].clone()
     };
-    // The daemon's word is given anew every few seconds: between two of them nothing is overdue.
+    // The daemon renews `caught_up_at` every few seconds: until the next one, nothing is overdue.
     assert_eq!(overdue_when_covered(5), 0);
     assert_eq!(overdue_when_covered(60), 1);
 }
 
 #[tokio::test]
-async fn an_error_that_is_over_is_not_told_of_an_account_that_works() {
+async fn a_past_error_is_not_shown_for_a_working_account() {
     let shop = Shop::new();
     sql(
         &shop.database(),
@@ -433,11 +433,11 @@ async fn an_error_that_is_over_is_not_told_of_an_account_that_works() {
          VALUES ('default', 'walletpay', 'working', 0, 'connection refused'),
                 ('second', 'walletpay', 'paused', 0, 'no route to host')",
     );
-    let told = shop.run(&["stats"]).stdout;
-    assert!(!told.contains("connection refused"), "{told}");
-    assert!(told.contains("no route to host"), "{told}");
-    let told = shop.run(&["stats", "--json"]).json();
-    assert_eq!(told["accounts"][0]["last_error"], "connection refused");
+    let shown = shop.run(&["stats"]).stdout;
+    assert!(!shown.contains("connection refused"), "{shown}");
+    assert!(shown.contains("no route to host"), "{shown}");
+    let shown = shop.run(&["stats", "--json"]).json();
+    assert_eq!(shown["accounts"][0]["last_error"], "connection refused");
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn top_needs_a_terminal() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_a_good_end() {
+fn a_closed_stdout_is_a_success() {
     let shop = Shop::new();
     for arguments in [
         &["stats"][..],
@@ -485,7 +485,7 @@ fn a_stdout_that_fails_is_a_failure_and_a_closed_stderr_is_none() {
 }
 
 #[test]
-fn commands_log_warnings_only_unless_asked() {
+fn commands_log_only_warnings_by_default() {
     let shop = Shop::new();
     assert_eq!(shop.run(&["stats"]).stderr, "");
     let mut command = shop.command(&["stats"]);
@@ -539,14 +539,14 @@ async fn values_may_begin_with_a_hyphen() {
 }
 
 #[test]
-fn a_variable_that_names_nothing_is_told_with_the_nearest_name() {
+fn an_unknown_variable_is_reported_with_its_nearest_name() {
     let shop = Shop::new();
     for command in [&["list"][..], &["run", "--once"], &["check"]] {
         let mut command = shop.command(command);
         command.env("PAYRECOND_LOG_LEVEL", "secret-word");
         let said = Said::from(command.output().unwrap());
-        let told = "unknown environment variable PAYRECOND_LOG_LEVEL ignored: did you mean PAYRECOND__LOG__LEVEL?";
-        assert!(said.stderr.contains(told), "{}", said.stderr);
+        let shown = "unknown environment variable PAYRECOND_LOG_LEVEL ignored: did you mean PAYRECOND__LOG__LEVEL?";
+        assert!(said.stderr.contains(shown), "{}", said.stderr);
         assert!(!said.stderr.contains("secret-word"), "{}", said.stderr);
     }
     let mut command = shop.command(&["list"]);

@@ -1,5 +1,5 @@
-//! `feed --follow --subscribe`: one client of the feed's socket, as the service manager hands it
-//! over: the same socket as stdin and stdout.
+//! `feed --follow --subscribe`: one client of the feed's socket, which the service manager passes
+//! as stdin and stdout.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -25,7 +25,7 @@ struct Client {
 impl Client {
     fn connect(shop: &Shop) -> Self {
         let (socket, theirs) = UnixStream::pair().unwrap();
-        // A test that waits for what never comes fails.
+        // A test that waits for data that never comes fails.
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let both = |socket: UnixStream| Stdio::from(OwnedFd::from(socket));
         let server = shop
@@ -55,7 +55,7 @@ impl Client {
         String::from_utf8(line).unwrap()
     }
 
-    /// The next frame: its subject and the external id it tells of.
+    /// The next frame: its subject and its external id.
     fn frame(&mut self) -> (String, String) {
         let head = self.line();
         let words: Vec<&str> = head.split_whitespace().collect();
@@ -70,14 +70,14 @@ impl Client {
         (subject.to_owned(), external_id)
     }
 
-    /// All that comes until the server closes, and its exit code.
+    /// Everything until the server closes, and its exit code.
     fn rest(mut self) -> (String, i32) {
         let mut rest = String::new();
         self.socket.read_to_string(&mut rest).unwrap();
         (rest, ended(&mut self.server))
     }
 
-    /// Hangs up; the exit code of the server.
+    /// Hangs up; returns the exit code of the server.
     fn hang_up(mut self) -> i32 {
         drop(self.socket);
         ended(&mut self.server)
@@ -89,7 +89,7 @@ fn is_refusal(said: &str, reason: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_client_gets_the_feed_of_the_name_it_gives_and_goes_on_there() {
+async fn a_client_gets_the_feed_of_its_consumer_and_continues_there() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -101,7 +101,7 @@ async fn a_client_gets_the_feed_of_the_name_it_gives_and_goes_on_there() {
     assert_eq!(client.hang_up(), 0);
     pay(&store, "3", "3").await;
     let mut again = Client::subscribe(&shop, "sub bot\n");
-    // What was written before the end may come again, when its acknowledgement was still to come.
+    // The last events may be repeated, if their acknowledgement was not written before the end.
     let mut next = again.frame();
     if next == paid("2") {
         next = again.frame();
@@ -110,7 +110,7 @@ async fn a_client_gets_the_feed_of_the_name_it_gives_and_goes_on_there() {
 }
 
 #[tokio::test]
-async fn a_pattern_chooses_and_what_it_leaves_out_is_acknowledged() {
+async fn a_pattern_filters_and_skipped_events_are_acknowledged() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -122,7 +122,7 @@ async fn a_pattern_chooses_and_what_it_leaves_out_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_while_nothing_comes_ends_its_process() {
+async fn a_client_that_hangs_up_while_idle_ends_its_process() {
     let shop = Shop::new();
     let store = shop.store().await;
     pay(&store, "1", "1").await;
@@ -135,7 +135,7 @@ async fn a_client_that_hangs_up_while_nothing_comes_ends_its_process() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_without_reading_all_ends_its_process_well() {
+async fn a_client_that_leaves_events_unread_ends_its_process_cleanly() {
     let shop = Shop::new();
     let store = shop.store().await;
     // More than the socket holds: the server waits to write.
@@ -146,7 +146,7 @@ async fn a_client_that_goes_without_reading_all_ends_its_process_well() {
 }
 
 #[tokio::test]
-async fn a_client_with_nothing_more_to_say_still_reads() {
+async fn a_client_that_closes_its_sending_side_still_reads() {
     let shop = Shop::new();
     let store = shop.store().await;
     let mut client = Client::subscribe(&shop, "SUB bot\r\n");
@@ -169,7 +169,7 @@ fn a_name_in_use_is_refused() {
 }
 
 #[test]
-fn a_first_line_that_is_none_is_refused_in_one_line() {
+fn an_invalid_first_line_is_refused_in_one_line() {
     let shop = Shop::new();
     let long = format!("SUB {}", "x".repeat(5000));
     let lines = [
@@ -187,7 +187,7 @@ fn a_first_line_that_is_none_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_client_without_a_database_is_told_so_and_one_that_says_nothing_ends_well() {
+fn a_client_without_a_database_gets_an_error_and_a_silent_one_ends_cleanly() {
     let shop = Shop::empty();
     let (said, code) = Client::subscribe(&shop, "SUB bot\r\n").rest();
     assert!(is_refusal(&said, "payrecond.db"), "{said}");

@@ -1,4 +1,4 @@
-//! `config.example.toml` and `docs/configuration.md` are what the table of settings in the code gives:
+//! `config.example.toml` and `docs/configuration.md` are generated from the table of settings:
 //! `RENEW=1 cargo test --test it config::generated` writes them.
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use super::refusal;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What a setting accepts, in the words of the message that refuses a value of the wrong type.
+/// What a setting accepts, taken from the message that refuses a value of the wrong type.
 fn expected(section: &SectionText, setting: &SettingText) -> String {
     let text = format!("{}\n{} = [{{}}]", section.header(), setting.key);
     let message = refusal(&text, &[]);
@@ -42,7 +42,7 @@ fn documentation() -> String {
     text + &providers()
 }
 
-/// The table of a provider's own settings.
+/// The table of a provider's settings.
 fn provider_settings(kind: &ProviderKind) -> String {
     let mut text = String::from("| key | default | expected | meaning |\n|---|---|---|---|\n");
     for setting in kind.settings {
@@ -70,7 +70,7 @@ fn provider_settings(kind: &ProviderKind) -> String {
     text
 }
 
-/// What differs from provider to provider.
+/// The defaults that differ between providers.
 fn providers() -> String {
     let mut text = String::from(
         "\n## Providers\n\nThe defaults that depend on the provider:\n\n\

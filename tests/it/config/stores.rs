@@ -1,4 +1,4 @@
-//! Accounts that are one store are warned of, not refused.
+//! Two accounts for the same store cause a warning, not an error.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::env;
 
 const ONE: (&str, &str) = ("PAYRECOND_API_KEY_ONE", "secret-of-one");
 
-/// Two accounts, each with lines of its own beside its name.
+/// Two accounts, each with additional lines after its name.
 fn warnings(one: &str, two: &str, pairs: &[(&str, &str)]) -> Vec<String> {
     let text = format!("[[account]]\nname = 'one'\n{one}\n[[account]]\nname = 'two'\n{two}\n");
     let environment = env(pairs);
@@ -20,15 +20,15 @@ fn key_at(path: &Path) -> String {
 }
 
 #[test]
-fn accounts_that_read_one_key_file_are_warned_of_by_name_and_without_the_key() {
+fn accounts_with_one_key_file_cause_a_warning_without_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("a.key"), folder.path().join("b.key"));
     std::fs::write(&file, "secret-of-one").unwrap();
     std::os::unix::fs::symlink(&file, &link).unwrap();
     let (a, b) = (key_at(&file), key_at(&link));
-    for told in [warnings(&a, &a, &[]), warnings(&a, &b, &[])] {
-        let [words] = told.as_slice() else {
-            panic!("{told:?}");
+    for shown in [warnings(&a, &a, &[]), warnings(&a, &b, &[])] {
+        let [words] = shown.as_slice() else {
+            panic!("{shown:?}");
         };
         for part in ["\"one\" and \"two\"", "/a.key", "PAYRECOND_API_KEY_TWO"] {
             assert!(words.contains(part), "{part}: {words}");
@@ -38,7 +38,7 @@ fn accounts_that_read_one_key_file_are_warned_of_by_name_and_without_the_key() {
 }
 
 #[test]
-fn accounts_with_keys_or_addresses_of_their_own_are_not_warned_of() {
+fn accounts_with_separate_keys_or_addresses_cause_no_warning() {
     let folder = tempfile::tempdir().unwrap();
     let (file, other) = (folder.path().join("a.key"), folder.path().join("b.key"));
     for path in [&file, &other] {
@@ -55,7 +55,7 @@ fn accounts_with_keys_or_addresses_of_their_own_are_not_warned_of() {
         (&a, &a, &[ONE]),
         (&missing, &missing, &[]),
     ] {
-        let told = warnings(one, two, pairs);
-        assert_eq!(told, Vec::<String>::new(), "{one}\n{two}");
+        let shown = warnings(one, two, pairs);
+        assert_eq!(shown, Vec::<String>::new(), "{one}\n{two}");
     }
 }

@@ -1,4 +1,4 @@
-//! Creation: the request, and what the provider says to it.
+//! Creation: the request, and the provider's answers.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn creation() -> Creation {
 }
 
 #[test]
-fn a_coin_and_a_currency_are_asked_for_each_in_its_way() {
+fn coins_and_fiat_currencies_are_sent_in_their_own_fields() {
     let body = made(&invoice("1.50", "USDT", None)).unwrap();
     assert_eq!(
         body,
@@ -68,7 +68,7 @@ fn a_coin_and_a_currency_are_asked_for_each_in_its_way() {
     let as_text = Some(r#"{"accepted_assets":"USDT, TON"}"#);
     let body = made(&invoice("1", "USD", as_text)).unwrap();
     assert!(body.contains(r#""accepted_assets":"USDT,TON""#), "{body}");
-    // Codes come and go: the provider judges them.
+    // Codes change, so the provider checks them.
     assert!(made(&invoice("1", "NEWCOIN", None)).is_ok());
     let mut bare = invoice("1", "TON", None);
     bare.wish.description = None;
@@ -76,7 +76,7 @@ fn a_coin_and_a_currency_are_asked_for_each_in_its_way() {
 }
 
 #[test]
-fn what_can_never_be_made_is_refused_with_its_rule() {
+fn an_impossible_creation_is_refused_with_its_rule() {
     for (options, says) in [
         ("[]", "options: not a JSON object; keys: hidden_message"),
         (r#"{"color":1}"#, "color"),
@@ -140,7 +140,7 @@ fn what_can_never_be_made_is_refused_with_its_rule() {
 }
 
 #[tokio::test]
-async fn captured_creations_tell_of_an_open_order_with_its_links() {
+async fn captured_creations_give_an_open_order_with_its_links() {
     let (provider, script) = provider(vec![(200, fixture!("createinvoice-2025").into())]);
     let answer = provider.create(&creation()).await.unwrap();
     let CreationAnswer::Exists(order) = answer else {
@@ -180,9 +180,10 @@ async fn a_parameter_that_the_provider_refuses_ends_the_creation() {
     }
 }
 
-/// A gateway's page, trouble of the service, a token or a method that is not accepted: no word on the order.
+/// A gateway's page, a failure of the service, and a refused token or method prove nothing about
+/// the order.
 #[tokio::test]
-async fn nothing_else_ends_it() {
+async fn no_other_answer_ends_a_creation() {
     for (status, body, kind) in [
         (400, "<html>", "refused"),
         (400, "{}", "refused"),
@@ -197,6 +198,6 @@ async fn nothing_else_ends_it() {
 }
 
 #[test]
-fn a_repeat_is_another_invoice() {
+fn a_repeated_creation_makes_another_invoice() {
     assert_eq!(answering(200, "").idempotent_for(), Duration::ZERO);
 }

@@ -14,13 +14,14 @@ fn span(from: UnixMillis) -> TimeSpan {
     }
 }
 
-/// Invoice `id`, made `id` seconds after the beginning.
+/// Invoice `id`, created `id` seconds after the start.
 fn numbered(id: i64) -> Value {
     let created_at = UnixMillis(id * SECOND).to_string();
     invoice_with(&json!({"invoice_id": id, "created_at": created_at, "status": "active"}))
 }
 
-/// Reads a span from an account with these invoices, in this order. Tells the ids and the offsets asked for.
+/// Reads a span from an account with these invoices, in this order. Returns the ids and the
+/// requested offsets.
 async fn read(span: TimeSpan, mut page: impl FnMut(usize) -> Vec<i64>) -> (Vec<i64>, Vec<i64>) {
     let (mut ids, mut offsets) = (Vec::new(), Vec::new());
     let mut cursor: Option<SpanCursor> = None;
@@ -49,7 +50,7 @@ async fn read(span: TimeSpan, mut page: impl FnMut(usize) -> Vec<i64>) -> (Vec<i
 }
 
 #[tokio::test]
-async fn pages_overlap_and_the_list_ends_where_nothing_is_new() {
+async fn pages_overlap_and_a_page_without_new_orders_ends_the_list() {
     let all: Vec<i64> = (1..=2500).rev().collect();
     let mut offset = 0;
     let (mut ids, offsets) = read(span(UnixMillis(0)), |_| {
@@ -65,7 +66,7 @@ async fn pages_overlap_and_the_list_ends_where_nothing_is_new() {
 }
 
 #[tokio::test]
-async fn what_was_made_before_the_span_is_not_read() {
+async fn invoices_from_before_the_span_are_not_read() {
     let from = UnixMillis(5000 * SECOND);
     let pages = |n: usize| -> Vec<i64> {
         let newest = 6000 - 950 * i64::try_from(n).unwrap();
@@ -79,9 +80,9 @@ async fn what_was_made_before_the_span_is_not_read() {
     );
 }
 
-/// Nobody promises the newest first: a list in another order is read to its end.
+/// The order is not documented: a list in another order is read to its end.
 #[tokio::test]
-async fn a_list_in_another_order_is_read_whole() {
+async fn a_list_in_another_order_is_read_completely() {
     let from = UnixMillis(2400 * SECOND);
     let all: Vec<i64> = (1..=2500).collect();
     let mut offset = 0;

@@ -1,4 +1,4 @@
-//! Creations: the request's bytes, and what the answers come to.
+//! Creations: the request's bytes, and the result of each answer.
 
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::state::Status;
@@ -26,7 +26,7 @@ async fn create(status: u16, body: &str) -> Result<CreationAnswer, ProviderError
 }
 
 #[test]
-fn the_bytes_of_a_creation_are_these() {
+fn the_bytes_of_a_creation_are_fixed() {
     let options = r#"{"email":"a@b.example","add_fields":{"period": "month",
         "cryptocurrency":"USDT_TRC20","available_currencies":["TON", "BTC"],
         "email_to_send":"c@d.example"}}"#;
@@ -47,7 +47,7 @@ fn the_bytes_of_a_creation_are_these() {
 }
 
 #[test]
-fn what_can_never_be_created_names_the_field() {
+fn an_impossible_creation_names_the_field() {
     for (amount, currency, options, named) in [
         ("0", "USD", None, "amount:"),
         ("0.00", "USD", None, "amount:"),
@@ -87,7 +87,7 @@ fn what_can_never_be_created_names_the_field() {
 }
 
 #[tokio::test]
-async fn a_created_invoice_is_told_with_its_link() {
+async fn a_created_invoice_has_its_link() {
     let made = create(200, fixture!("create-success-doc")).await.unwrap();
     let CreationAnswer::Exists(order) = made else {
         panic!("{made:?}");
@@ -102,7 +102,7 @@ async fn a_created_invoice_is_told_with_its_link() {
 }
 
 #[tokio::test]
-async fn a_complaint_about_the_invoice_ends_its_creation() {
+async fn an_error_about_the_invoice_ends_its_creation() {
     for (body, words) in [
         (
             fixture!("create-error-400-amount"),
@@ -123,9 +123,9 @@ async fn a_complaint_about_the_invoice_ends_its_creation() {
 }
 
 #[tokio::test]
-async fn what_is_no_complaint_about_the_invoice_leaves_the_creation_open() {
+async fn any_other_error_leaves_the_creation_open() {
     for (status, body, expected) in [
-        // The project's id is the operator's to mend.
+        // The project's id is for the operator to correct.
         (400, fixture!("create-error-400-missing"), "refused"),
         (401, fixture!("error-401-doc"), "key_refused"),
         (400, "<html>", "refused"),

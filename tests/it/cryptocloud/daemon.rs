@@ -14,8 +14,8 @@ const ACCOUNT: &str = "provider = \"cryptocloud\"\n";
 const SETTINGS: &str = "[account.settings]\nshop_id = \"shop\"\n[polling]\n\
     intake_interval = \"50ms\"\nage_factor = 0.0\njitter = 0.0\n";
 const FAST: &str = "min_interval = \"100ms\"\nchecks_after_expiry = [\"100ms\", \"1h\"]\n";
-const STATES: &str = "SELECT group_concat(told, ', ') FROM (SELECT external_id || ' ' || status \
-    || coalesce(' ' || reason, '') AS told FROM invoices ORDER BY external_id)";
+const STATES: &str = "SELECT group_concat(shown, ', ') FROM (SELECT external_id || ' ' || status \
+    || coalesce(' ' || reason, '') AS shown FROM invoices ORDER BY external_id)";
 
 async fn shop(variants: &[Variant], settings: &str) -> Shop {
     let mut shop = Shop::with(SandboxOptions {
@@ -46,7 +46,7 @@ fn part(amount: &str) -> SimulatedPayment {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_state_and_money_case_is_seen() {
+async fn every_state_and_money_case_is_detected() {
     let shop = shop(&[], &format!("{ACCOUNT}{SETTINGS}{FAST}")).await;
     let names = [
         "ACCEPTED",
@@ -95,7 +95,7 @@ async fn every_state_and_money_case_is_seen() {
     shop.until(STATES, states).await;
     let partial = "SELECT count(*) FROM outbox WHERE type = 'payment.partial'";
     assert_eq!(shop.ask(partial).await, "3");
-    // Net of fees: less than was asked for, though it is paid in full.
+    // Net of fees: below the requested amount, although it is paid in full.
     let received = "SELECT CAST(received_amount AS REAL) BETWEEN 90 AND 99.99 AND paid_currency = 'USDT' \
         AND CAST(net_amount AS REAL) < CAST(paid_amount AS REAL) FROM invoices WHERE external_id = 'PAID'";
     assert_eq!(shop.ask(received).await, "1");
@@ -109,7 +109,7 @@ async fn every_state_and_money_case_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_test_payment_is_for_a_person_unless_it_is_accepted() {
+async fn a_test_payment_goes_to_review_unless_accepted() {
     for (accepted, state) in [(false, "T review test_payment"), (true, "T paid")] {
         let accept = format!("accept_test_payments = {accepted}\n");
         let settings = format!("{ACCOUNT}{accept}{SETTINGS}{FAST}");
@@ -145,7 +145,7 @@ async fn a_creation_whose_answer_was_lost_makes_no_second_invoice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_service_complains_about_is_rejected_in_its_words() {
+async fn an_error_about_the_invoice_becomes_the_reason_of_rejected() {
     let shop = shop(&[], &format!("{ACCOUNT}{SETTINGS}{FAST}")).await;
     shop.execute(
         "INSERT INTO invoices (external_id, amount, currency, description) \
@@ -178,7 +178,7 @@ async fn a_thousand_open_invoices_take_eleven_requests_a_round_at_most() {
     let shop = shop(&[], &format!("{ACCOUNT}{SETTINGS}{once}")).await;
     let names = thousand(&shop, 1000);
     drop_in_all(&shop.world, &mut shop.connect().await, &names).await;
-    // Without the prefix, an id names the same invoice.
+    // Without the prefix, an id is that of the same invoice.
     shop.world
         .pay("CC-7", &SimulatedPayment::default())
         .unwrap();

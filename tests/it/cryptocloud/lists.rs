@@ -1,4 +1,4 @@
-//! The list: pages of whole days under both readings of `limit`.
+//! The list: pages of whole days under both interpretations of `limit`.
 
 use payrecond::provider::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 
@@ -11,7 +11,7 @@ const SPAN: TimeSpan = TimeSpan {
     until: None,
 };
 
-/// How a server reads `offset` and `limit`.
+/// How a server interprets `offset` and `limit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Limit {
     /// The number of the last record.
@@ -22,7 +22,7 @@ enum Limit {
     StrictSize,
 }
 
-/// A server with so many invoices, newest first, of which one is made after each page.
+/// A server with this many invoices, newest first; one is added after each page.
 struct Server {
     limit: Limit,
     invoices: Mutex<usize>,
@@ -60,7 +60,7 @@ impl Transport for Server {
     fn set_key(&self, _key: ApiKey) {}
 }
 
-/// Reads the whole span; returns each page's ids and how many requests it took.
+/// Reads the whole span; returns each page's ids and the number of requests.
 async fn read(limit: Limit, invoices: usize) -> (Vec<Vec<String>>, usize) {
     let server = Arc::new(Server {
         limit,
@@ -111,7 +111,7 @@ async fn days_are_written_in_utc_by_the_providers_clock() {
     let (asked, script) = provider(vec![(200, empty.into()), (200, empty.into())]);
     let page = asked.span_page(&SPAN, None).await.unwrap();
     assert_eq!((page.orders.len(), page.next), (0, None));
-    // Seven hours on it is another day there.
+    // Seven hours later it is another day there.
     *script.difference.lock().unwrap() = Some(ClockDifference::Ahead(HOUR * 7));
     let span = TimeSpan {
         from: UnixMillis(0),
@@ -142,7 +142,7 @@ async fn the_documented_list_is_read() {
 }
 
 #[tokio::test]
-async fn a_list_that_passes_over_the_offset_is_given_up() {
+async fn a_list_that_ignores_the_offset_is_abandoned() {
     let page = |letter: &str| {
         let item = |number| json!({"uuid": format!("INV-{letter}{number}"), "status": "created"});
         let items: Vec<Value> = (0..100).map(item).collect();
@@ -160,7 +160,7 @@ async fn a_list_that_passes_over_the_offset_is_given_up() {
         pages += 1;
     };
     assert_eq!((error.kind(), pages), ("malformed", 6));
-    // A short page that repeats itself is moved on by new invoices: that is the end.
+    // A short page repeated because new invoices shifted the list is the end.
     let same = fixture!("list-doc-2024");
     let (listed, _) = provider(vec![(200, same.into()), (200, same.into())]);
     let first = listed.span_page(&SPAN, None).await.unwrap();

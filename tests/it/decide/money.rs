@@ -1,4 +1,4 @@
-//! Sums, transactions, test payments and the deadline: what each leads to, and that it is told once.
+//! Sums, transactions, test payments and the deadline: the effect of each, recorded once.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::rows::{INSERTED, TIMEOUT_S, money, observed, sums};
 use OrderState as O;
 use TransactionStatus as T;
 
-fn told(state: OrderState, received: Option<&str>, refunded: Option<&str>) -> ObservedOrder {
+fn shown(state: OrderState, received: Option<&str>, refunded: Option<&str>) -> ObservedOrder {
     ObservedOrder {
         money: ObservedMoney {
             sums: sums(received, refunded),
@@ -59,7 +59,7 @@ fn returned(id: &str, value: &str) -> Transaction {
     transaction(id, Direction::Out, value, T::Succeeded)
 }
 
-/// What a ledger shows, as its provider's module judges it.
+/// An observation of a ledger, as its provider's module judges it.
 fn ledger(state: OrderState, transactions: &[Transaction]) -> Observation {
     Observation::Ledger(LedgerObservation {
         state,
@@ -82,7 +82,7 @@ fn of_ledger() -> Invoice {
     row
 }
 
-/// Types and transactions of all events, in their order.
+/// Types and transactions of all events, in order.
 fn said(decision: &Decision) -> Vec<(E, Option<&str>)> {
     let pairs = events(decision).map(|event| {
         let id = event.transaction_id.as_ref().map(|id| id.0.as_str());
@@ -104,47 +104,47 @@ fn refunded(row: &Invoice) -> Option<&str> {
 const PARTLY: Option<&str> = Some(reason::PARTIALLY_PAID);
 
 #[test]
-fn a_part_of_the_money_is_told_once_for_each_new_sum() {
+fn a_partial_payment_is_recorded_once_per_new_sum() {
     let before = settled(S::Pending);
-    let first = see(&before, &told(O::Partial, Some("0.40"), None));
+    let first = see(&before, &shown(O::Partial, Some("0.40"), None));
     led_to(&before, &first, S::Pending, PARTLY, Some(E::Partial));
     assert_eq!(received(&first.row), Some("0.40"));
-    // Neither again, nor in another spelling, nor a smaller sum, nor silence.
+    // Nothing for the same sum again, another spelling, a smaller sum, or no sum.
     for sum in [Some("0.40"), Some("0.4"), Some("0.30"), None] {
         for state in [O::Partial, O::Open] {
-            let again = see(&first.row, &told(state, sum, None));
+            let again = see(&first.row, &shown(state, sum, None));
             led_to(&first.row, &again, S::Pending, PARTLY, None);
             assert_eq!(received(&again.row), Some("0.40"));
         }
     }
-    let more = see(&first.row, &told(O::Partial, Some("7.5E-1"), None));
+    let more = see(&first.row, &shown(O::Partial, Some("7.5E-1"), None));
     led_to(&first.row, &more, S::Pending, PARTLY, Some(E::Partial));
     assert_eq!(received(&more.row), Some("0.75"), "sums are plain decimals");
-    let rest = see(&more.row, &told(O::Paid, Some("1.00"), None));
+    let rest = see(&more.row, &shown(O::Paid, Some("1.00"), None));
     led_to(&more.row, &rest, S::Paid, None, Some(E::Paid));
     assert!(!rest.event.as_ref().unwrap().late);
     assert_eq!(received(&rest.row), Some("1.00"));
 }
 
 #[test]
-fn an_overpayment_shows_in_received_and_is_said_as_paid() {
+fn an_overpayment_is_paid_and_shows_in_received() {
     let before = settled(S::Pending);
-    let after = see(&before, &told(O::Paid, Some("1.50"), None));
+    let after = see(&before, &shown(O::Paid, Some("1.50"), None));
     led_to(&before, &after, S::Paid, None, Some(E::Paid));
     assert_eq!(received(&after.row), Some("1.50"));
-    let again = see(&after.row, &told(O::Paid, Some("1.5"), None));
+    let again = see(&after.row, &shown(O::Paid, Some("1.5"), None));
     led_to(&after.row, &again, S::Paid, None, None);
 }
 
 #[test]
-fn a_sum_first_told_after_paid_is_no_further_money() {
+fn a_sum_first_reported_after_paid_is_no_further_money() {
     let paid = see(&settled(S::Pending), &observed(O::Paid)).row;
-    let learned = see(&paid, &told(O::Paid, Some("1.00"), None));
+    let learned = see(&paid, &shown(O::Paid, Some("1.00"), None));
     led_to(&paid, &learned, S::Paid, None, None);
     assert_eq!(received(&learned.row), Some("1.00"));
-    let more = see(&learned.row, &told(O::Paid, Some("2.00"), None));
+    let more = see(&learned.row, &shown(O::Paid, Some("2.00"), None));
     led_to(&learned.row, &more, S::Paid, None, Some(E::Further));
-    let again = see(&more.row, &told(O::Paid, Some("2.00"), None));
+    let again = see(&more.row, &shown(O::Paid, Some("2.00"), None));
     led_to(&more.row, &again, S::Paid, None, None);
 }
 
@@ -159,10 +159,10 @@ fn held_money_is_a_reason_and_no_event() {
     led_to(&held.row, &released, S::Cancelled, None, Some(E::Cancelled));
 }
 
-/// A sum in another currency than the invoice's is no sum so far, but money all the same.
+/// A sum in another currency than the invoice's does not count as received, but it is money.
 #[test]
-fn what_ended_with_money_of_an_untold_sum_is_for_a_person() {
-    let partly = see(&settled(S::Pending), &told(O::Partial, None, None));
+fn an_end_with_money_of_an_unknown_sum_goes_to_review() {
+    let partly = see(&settled(S::Pending), &shown(O::Partial, None, None));
     led_to(
         &settled(S::Pending),
         &partly,
@@ -172,10 +172,10 @@ fn what_ended_with_money_of_an_untold_sum_is_for_a_person() {
     );
     let in_coin = |state| ObservedOrder {
         payment: Some(crate::rows::payment()),
-        ..told(state, None, None)
+        ..shown(state, None, None)
     };
     for end in [O::Expired, O::Cancelled] {
-        let after = see(&partly.row, &told(end, None, None));
+        let after = see(&partly.row, &shown(end, None, None));
         led_to(&partly.row, &after, S::Review, PARTLY, Some(E::Review));
         let before = settled(S::Pending);
         let after = see(&before, &in_coin(end));
@@ -186,61 +186,61 @@ fn what_ended_with_money_of_an_untold_sum_is_for_a_person() {
 }
 
 #[test]
-fn what_ended_with_some_money_is_for_a_person_until_the_rest_comes() {
-    let partly = see(&settled(S::Pending), &told(O::Partial, Some("0.40"), None)).row;
+fn an_end_with_partial_money_is_in_review_until_the_rest_comes() {
+    let partly = see(&settled(S::Pending), &shown(O::Partial, Some("0.40"), None)).row;
     for end in [O::Expired, O::Cancelled] {
         let ended = see(&partly, &observed(end));
         led_to(&partly, &ended, S::Review, PARTLY, Some(E::Review));
         let again = see(&ended.row, &observed(end));
         led_to(&ended.row, &again, S::Review, PARTLY, None);
-        let more = see(&ended.row, &told(end, Some("0.60"), None));
+        let more = see(&ended.row, &shown(end, Some("0.60"), None));
         led_to(&ended.row, &more, S::Review, PARTLY, Some(E::Review));
-        let rest = see(&more.row, &told(O::Paid, Some("1.00"), None));
+        let rest = see(&more.row, &shown(O::Paid, Some("1.00"), None));
         led_to(&more.row, &rest, S::Paid, None, Some(E::Paid));
         assert!(!rest.event.as_ref().unwrap().late, "no end was said");
     }
-    // Both in one look, and money that comes after the end was said.
+    // Both in one observation, and money that comes after the end was recorded.
     let before = settled(S::Pending);
-    let at_once = see(&before, &told(O::Expired, Some("0.40"), None));
+    let at_once = see(&before, &shown(O::Expired, Some("0.40"), None));
     led_to(&before, &at_once, S::Review, PARTLY, Some(E::Review));
     for status in [S::Expired, S::Cancelled] {
         let before = settled(status);
         for state in [O::Partial, O::Expired] {
-            let late = see(&before, &told(state, Some("0.40"), None));
+            let late = see(&before, &shown(state, Some("0.40"), None));
             led_to(&before, &late, S::Review, PARTLY, Some(E::Review));
         }
     }
-    // What was returned whole leaves no money behind.
-    let back = see(&partly, &told(O::Partial, Some("0.40"), Some("0.40"))).row;
+    // A full refund leaves no money.
+    let back = see(&partly, &shown(O::Partial, Some("0.40"), Some("0.40"))).row;
     let ended = see(&back, &observed(O::Expired));
     led_to(&back, &ended, S::Expired, None, Some(E::Expired));
 }
 
 #[test]
-fn a_missing_order_that_is_seen_again_with_some_money_is_told_with_it() {
+fn a_missing_order_found_again_with_money_is_recorded_with_it() {
     let before = in_review(reason::ORDER_NOT_FOUND);
-    let after = see(&before, &told(O::Partial, Some("0.40"), None));
+    let after = see(&before, &shown(O::Partial, Some("0.40"), None));
     is_sound(&before, &after).unwrap();
     assert_eq!(said(&after), [(E::Pending, None), (E::Partial, None)]);
-    let again = see(&after.row, &told(O::Partial, Some("0.40"), None));
+    let again = see(&after.row, &shown(O::Partial, Some("0.40"), None));
     led_to(&after.row, &again, S::Pending, PARTLY, None);
 }
 
 #[test]
-fn new_money_in_review_is_told_once_more_each_time() {
+fn new_money_in_review_is_recorded_each_time() {
     for why in [reason::AMOUNT_MISMATCH, reason::CREATE_CONFLICT] {
         let before = in_review(why);
-        let first = see(&before, &told(O::Partial, Some("0.40"), None));
+        let first = see(&before, &shown(O::Partial, Some("0.40"), None));
         led_to(&before, &first, S::Review, Some(why), Some(E::Review));
-        let again = see(&first.row, &told(O::Partial, Some("0.40"), None));
+        let again = see(&first.row, &shown(O::Partial, Some("0.40"), None));
         led_to(&first.row, &again, S::Review, Some(why), None);
-        let more = see(&first.row, &told(O::Partial, Some("0.60"), None));
+        let more = see(&first.row, &shown(O::Partial, Some("0.60"), None));
         led_to(&first.row, &more, S::Review, Some(why), Some(E::Review));
     }
 }
 
 #[test]
-fn a_test_payment_is_for_a_person_unless_the_account_accepts_it() {
+fn a_test_payment_goes_to_review_unless_the_account_accepts_it() {
     let accepting = Rules {
         accept_test_payments: true,
         ..Rules::default()
@@ -265,34 +265,34 @@ fn a_test_payment_is_for_a_person_unless_the_account_accepts_it() {
         let resolved = hear(&after.row, resolution(Verdict::Paid));
         assert!(resolved.event.unwrap().facts.is_test, "kept");
     }
-    // An order in test mode that nobody paid is an order like others.
+    // An unpaid order in test mode is treated like any other.
     let before = settled(S::Pending);
     let expired = see(&before, &in_test_mode(O::Expired));
     led_to(&before, &expired, S::Expired, None, Some(E::Expired));
 }
 
 #[test]
-fn each_refund_is_told_once_and_leaves_the_status() {
-    let paid = see(&settled(S::Pending), &told(O::Paid, Some("1.00"), None)).row;
-    let part = see(&paid, &told(O::Paid, Some("1.00"), Some("0.30")));
+fn each_refund_is_recorded_once_and_keeps_the_status() {
+    let paid = see(&settled(S::Pending), &shown(O::Paid, Some("1.00"), None)).row;
+    let part = see(&paid, &shown(O::Paid, Some("1.00"), Some("0.30")));
     led_to(&paid, &part, S::Paid, None, Some(E::Refunded));
     assert_eq!(refunded(&part.row), Some("0.30"));
     assert!(part.row.facts.sums.refunded_at.is_some());
-    let again = see(&part.row, &told(O::Paid, None, Some("0.3")));
+    let again = see(&part.row, &shown(O::Paid, None, Some("0.3")));
     led_to(&part.row, &again, S::Paid, None, None);
-    let whole = see(&part.row, &told(O::Paid, None, Some("1.00")));
+    let whole = see(&part.row, &shown(O::Paid, None, Some("1.00")));
     led_to(&part.row, &whole, S::Paid, None, Some(E::Refunded));
     assert_eq!(refunded(&whole.row), Some("1.00"));
-    // Returned while a person must decide: money is known there too.
+    // Refunded while a person must decide: the money is known there too.
     let review = see(&settled(S::Pending), &in_test_mode(O::Paid)).row;
-    let returned = see(&review, &told(O::Paid, None, Some("1.00")));
+    let returned = see(&review, &shown(O::Paid, None, Some("1.00")));
     let why = Some(reason::TEST_PAYMENT);
     led_to(&review, &returned, S::Review, why, Some(E::Refunded));
 }
 
 #[test]
-fn a_refund_is_told_after_its_payment_in_whatever_order_they_are_seen() {
-    // Both in one look.
+fn a_refund_is_recorded_after_its_payment_in_any_order_of_observation() {
+    // Both in one observation.
     let before = of_ledger();
     let two = [came("1", "1.00"), returned("1", "1.00")];
     let both = hear(&before, ledger(O::Paid, &two));
@@ -301,7 +301,7 @@ fn a_refund_is_told_after_its_payment_in_whatever_order_they_are_seen() {
     assert_eq!(said(&both), told_of_one);
     assert_eq!(both.transactions, two);
 
-    // The refund first: kept, and told when the payment is.
+    // The refund first: kept, and recorded with the payment.
     let refund = hear(&before, ledger(O::Open, &[returned("1", "0.40")]));
     assert_eq!(said(&refund), []);
     assert_eq!(refund.transactions, [returned("1", "0.40")]);
@@ -319,7 +319,7 @@ fn a_refund_is_told_after_its_payment_in_whatever_order_they_are_seen() {
 }
 
 #[test]
-fn payments_before_paid_are_summed_and_each_later_one_is_further_money() {
+fn payments_before_paid_are_summed_and_later_ones_are_further_money() {
     let before = of_ledger();
     let first = hear(&before, ledger(O::Partial, &[came("1", "0.40")]));
     assert_eq!(said(&first), [(E::Partial, Some("1"))]);
@@ -341,7 +341,7 @@ fn payments_before_paid_are_summed_and_each_later_one_is_further_money() {
 }
 
 #[test]
-fn at_a_ledger_any_payment_tells_the_amount_that_was_not_given() {
+fn in_a_ledger_any_payment_sets_a_missing_amount() {
     let mut before = of_ledger();
     before.facts.amount = None;
     let paid = hear(&before, ledger(O::Paid, &[came("1", "100")]));
@@ -351,7 +351,7 @@ fn at_a_ledger_any_payment_tells_the_amount_that_was_not_given() {
 }
 
 #[test]
-fn a_payment_under_way_is_kept_and_counts_once_it_succeeds() {
+fn a_payment_in_progress_is_kept_and_counts_once_it_succeeds() {
     let before = of_ledger();
     let under_way = transaction("1", Direction::In, "1.00", T::InProgress);
     let seen = hear(&before, ledger(O::Open, std::slice::from_ref(&under_way)));
@@ -362,14 +362,14 @@ fn a_payment_under_way_is_kept_and_counts_once_it_succeeds() {
     assert_eq!(said(&done), [(E::Paid, Some("1"))]);
     assert_eq!(done.transactions, [came("1", "1.00")]);
     assert_eq!(done.row.transactions, [came("1", "1.00")]);
-    // Money that moved stays moved.
+    // A movement of money is never reversed.
     let refused = transaction("1", Direction::In, "1.00", T::Refused);
     let odd = hear(&done.row, ledger(O::Open, std::slice::from_ref(&refused)));
     assert!(!odd.has_changes());
     let never = hear(&seen.row, ledger(O::Open, std::slice::from_ref(&refused)));
     assert_eq!(said(&never), []);
     assert_eq!(never.transactions, [refused]);
-    // Under way for an invoice that has ended: nothing is taken back by it.
+    // A payment in progress for an invoice that has ended reverses nothing.
     let expired = settled(S::Expired);
     let under_way = transaction("2", Direction::In, "1.00", T::InProgress);
     let after = hear(&expired, ledger(O::Open, &[under_way]));
@@ -378,7 +378,7 @@ fn a_payment_under_way_is_kept_and_counts_once_it_succeeds() {
 }
 
 #[test]
-fn a_ledgers_payment_after_the_end_is_late_and_a_part_is_for_a_person() {
+fn a_ledgers_payment_after_the_end_is_late_and_a_partial_one_in_review() {
     let before = settled(S::Expired);
     let late = hear(&before, ledger(O::Paid, &[came("1", "1.00")]));
     led_to(&before, &late, S::Paid, None, Some(E::Paid));
@@ -391,7 +391,7 @@ fn a_ledgers_payment_after_the_end_is_late_and_a_part_is_for_a_person() {
 }
 
 #[test]
-fn an_id_that_no_payment_can_bear_is_for_a_person() {
+fn an_id_that_no_payment_can_have_goes_to_review() {
     for status in S::ALL {
         let before = settled(status);
         let observed_at = LOOK_AT;
@@ -406,7 +406,7 @@ fn an_id_that_no_payment_can_bear_is_for_a_person() {
 }
 
 const GRACE: Duration = Duration::from_mins(2);
-/// The moment after deadline and grace of the rows here.
+/// The moment after deadline and grace of the rows in these tests.
 const OVER: i64 = INSERTED.0 + TIMEOUT_S * 1_000 + 120_000 + 1;
 
 fn silence(from: i64, began_at: i64, through: i64) -> Observation {
@@ -454,7 +454,7 @@ fn only_a_complete_reading_past_deadline_and_grace_expires_an_invoice() {
 }
 
 #[test]
-fn money_that_came_or_is_under_way_is_no_silence() {
+fn received_or_pending_money_prevents_expiry() {
     let end = || silence(INSERTED.0, OVER, OVER);
     let under_way = transaction("1", Direction::In, "1.00", T::InProgress);
     let row = hear(&of_ledger(), ledger(O::Open, &[under_way])).row;

@@ -1,5 +1,5 @@
-//! Links: every one that stays within the repo leads to a file, every anchor to a heading, and what the
-//! Debian package ships links only to what it ships.
+//! Links: each link within the repo leads to an existing file, each anchor to a heading, and files
+//! of the Debian package link only to files of the package.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -40,7 +40,7 @@ fn links(page: &Page) -> Vec<Link> {
         .collect()
 }
 
-/// `target` as seen from the page at `path`.
+/// `target` relative to the page at `path`.
 fn beside(path: &str, target: &str) -> String {
     let mut folders: Vec<&str> = path.split('/').collect();
     folders.pop();
@@ -57,7 +57,7 @@ fn beside(path: &str, target: &str) -> String {
     folders.join("/")
 }
 
-/// The anchors that GitHub gives the headings of a page.
+/// The anchors that GitHub generates for the headings of a page.
 fn anchors(page: &Page) -> BTreeSet<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let prose = page.prose();
@@ -86,7 +86,7 @@ fn slug(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_is_valid() {
     let mut dead = Vec::new();
     let mut seen = 0;
     for page in pages() {
@@ -104,7 +104,7 @@ fn every_link_leads_somewhere() {
     assert!(seen > 40, "{seen} links found");
 }
 
-/// Source pattern and target of each file that the package ships with its documentation.
+/// Source pattern and target of each documentation file in the package.
 fn shipped() -> Vec<(&'static str, &'static str)> {
     let assets = MANIFEST.split("\nassets = [\n").nth(1).unwrap();
     assets
@@ -116,7 +116,7 @@ fn shipped() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// Whether the package has `file` below its documentation, under the same name.
+/// Whether the package has `file` below its documentation directory, under the same name.
 fn is_shipped(file: &str) -> bool {
     let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
     shipped().iter().any(|(from, to)| {
@@ -132,7 +132,7 @@ fn is_shipped(file: &str) -> bool {
 }
 
 #[test]
-fn the_package_ships_every_page_of_docs_and_all_that_shipped_pages_speak_of() {
+fn the_package_has_every_page_of_docs_and_every_linked_file() {
     let mut missing = Vec::new();
     for page in pages() {
         if !is_shipped(&page.path) {

@@ -1,54 +1,54 @@
-//! A page of the documentation, as its tests read it: blocks of code with their marks, text, tables.
+//! A page of the documentation, as tests parse it: blocks of code with their marks, text, tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub const README: &str = "README.md";
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// Folders whose pages are not documentation, or not ours.
+/// Directories with pages that are not documentation, or not ours.
 const LEFT_OUT: [&str; 4] = ["target", "tests", "fuzz", ".git"];
 
-/// What the comment above a block says about running it.
+/// How a block is run, by the comment above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
     None,
-    /// `run`: must end well.
+    /// `run`: must succeed.
     Run,
-    /// `run: background`: goes on to the end of the page.
+    /// `run: background`: runs until the end of the page.
     Background,
-    /// `run: until it succeeds`: repeated, since something else must happen first.
+    /// `run: until it succeeds`: repeated, because something else must happen first.
     UntilItSucceeds,
     /// `run: until it shows TEXT`: repeated until stdout has the text.
     UntilItShows(String),
     /// `not run: WHY`.
     NotRun,
-    /// `file: PATH`: this is that file, whole.
+    /// `file: PATH`: the content of that file.
     File(String),
 }
 
 /// A block of code.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// Of its first line, counted from 1.
+    /// Number of its first line, from 1.
     pub line: usize,
     pub language: String,
     pub mark: Mark,
     pub text: String,
 }
 
-/// What a page finds when its commands begin: `<!-- scene: … -->`.
+/// The initial state for a page's commands: `<!-- scene: … -->`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
-    /// An empty folder.
+    /// An empty directory.
     Empty,
     /// A new database.
     Database,
-    /// A new database, and a sandbox and a daemon at work.
+    /// A new database, and a running sandbox and daemon.
     Sandbox,
 }
 
 pub struct Page {
-    /// From the root of the repo, as `docs/sql.md`.
+    /// From the root of the repo: `docs/sql.md`.
     pub path: String,
     pub text: String,
 }
@@ -110,7 +110,7 @@ impl Page {
         }
     }
 
-    /// A block within a list is indented; so are its lines.
+    /// A block within a list is indented, and so are its lines.
     pub fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         let mut open: Option<(usize, Block)> = None;
@@ -174,7 +174,7 @@ impl Page {
         prose
     }
 
-    /// Every line that people may type: in blocks for the shell and between backquotes.
+    /// All commands: in shell blocks and between backquotes.
     pub fn command_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for block in self.blocks().iter().filter(|block| block.language == "sh") {
@@ -205,7 +205,7 @@ impl Page {
 }
 
 impl Block {
-    /// SQL runs unless it says otherwise; commands run when they say so.
+    /// SQL runs unless marked otherwise; commands run if marked.
     pub fn runs(&self) -> bool {
         match self.mark {
             Mark::NotRun | Mark::File(_) => false,
@@ -215,13 +215,13 @@ impl Block {
     }
 }
 
-/// The words of a line that is a comment.
+/// The text of a line that is a comment.
 fn comment(line: &str) -> Option<&str> {
     let inside = line.trim().strip_prefix("<!--")?.strip_suffix("-->")?;
     Some(inside.trim())
 }
 
-/// What stands between backquotes on a line.
+/// The texts between backquotes on a line.
 pub fn quoted(line: &str) -> Vec<&str> {
     line.split('`').skip(1).step_by(2).collect()
 }

@@ -1,5 +1,5 @@
-//! Where the commands of a page run: a folder of their own, ports that are free, and the built program
-//! as `payrecond`.
+//! Where the commands of a page run: a separate directory, free ports, and the built program as
+//! `payrecond`.
 
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ use crate::other_day;
 use crate::shop::Shop;
 use crate::until::eventually;
 
-/// The ports that pages speak of: the sandbox's and the server's.
+/// The addresses in the documentation: the sandbox's and the server's.
 const SANDBOX: &str = "127.0.0.1:8181";
 const SERVER: &str = "127.0.0.1:9464";
 const BOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/bot.py");
@@ -27,7 +27,7 @@ pub struct Scene {
     _shop: Option<Shop>,
     sandbox: String,
     server: String,
-    /// Programs that go on, with the line of their block.
+    /// Background programs, with the line of their block.
     background: Vec<(usize, Child)>,
 }
 
@@ -68,7 +68,8 @@ impl Scene {
         }
     }
 
-    /// The program, what the README has the reader copy, and what the page presupposes.
+    /// Sets up the program, the files that the README has the reader copy, and the page's initial
+    /// state.
     async fn furnish(&mut self, setting: Setting) {
         let programs = self.folder.join("bin");
         std::fs::create_dir(&programs).unwrap();
@@ -77,7 +78,7 @@ impl Scene {
         match setting {
             Setting::Empty => {}
             Setting::Database => {
-                // Keeps a file at the usual places of the machine out of the tests.
+                // Prevents the tests from reading a configuration at the default paths.
                 std::fs::write(self.folder.join("payrecond.toml"), "").unwrap();
                 let done = self.shell("payrecond migrate").output().await.unwrap();
                 assert!(done.status.success(), "{done:?}");
@@ -93,7 +94,7 @@ impl Scene {
         &self.folder
     }
 
-    /// Runs one block as its mark says.
+    /// Runs one block according to its mark.
     pub async fn run(&mut self, page: &str, block: &Block) {
         let place = format!("{page}:{}", block.line);
         match &block.mark {
@@ -116,7 +117,7 @@ impl Scene {
         }
     }
 
-    /// What a block printed, or why it failed.
+    /// The output of a block, or why it failed.
     async fn outcome(&self, block: &Block) -> Result<String, String> {
         if block.language == "sql" {
             return self.sql(&block.text).await.map(|()| String::new());
@@ -143,7 +144,7 @@ impl Scene {
         done.map(|_| ()).map_err(told)
     }
 
-    /// A script of bash, where each command must end well.
+    /// A bash script in which each command must succeed.
     fn shell(&self, script: &str) -> Command {
         let listen = format!("payrecond sandbox --listen {}", self.sandbox);
         let script = script
@@ -170,7 +171,7 @@ impl Scene {
         command
     }
 
-    /// What went on in the background still goes on, or has ended well.
+    /// Asserts that background programs still run, or have succeeded.
     pub fn assert_nothing_failed(&mut self) {
         for (line, child) in &mut self.background {
             let ended = child.try_wait().unwrap();

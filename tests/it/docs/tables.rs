@@ -1,4 +1,4 @@
-//! Tables and names in the documentation are those of the program.
+//! Tables and names in the documentation match the program.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use payrecond::sandbox::{NewOrder, SimulatedPayment};
+use payrecond::sandbox::{Bill, BillPayment, NewOrder, SimulatedPayment, SimulatedProvider};
 use tokio::process::Command;
 
-use super::{Bot, EXAMPLES, ask, daemon, is_here, python_is_here, skipped, works};
+use super::{
+    Bot, EXAMPLES, ask, daemon, daemon_at, is_here, python_is_here, shop_at, skipped, works,
+};
 use crate::PATIENCE;
 use crate::shop::Shop;
 
@@ -183,7 +185,11 @@ async fn the_python_recipe_follows_an_order_that_is_there() {
     let _daemon = daemon(&shop);
     let order = NewOrder::simple("ORD-2", "1.00", "USD");
     let id = shop.world.create(&order).unwrap().order.id;
-    let bot = Bot::start(&shop, &["python3", &example("bot.py")], &["ORD-2", &id]);
+    let bot = Bot::start(
+        &shop,
+        &["python3", &example("bot.py")],
+        &["ORD-2", "walletpay", &id],
+    );
     shop.until("SELECT status FROM invoices", "pending").await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     let lines = bot.ends().await;
@@ -218,4 +224,38 @@ async fn the_python_recipe_ends_with_the_reason_of_a_rejected_order() {
     let words = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{words}");
     assert!(words.starts_with("ORD-1 is rejected: "), "{words}");
+}
+
+/// What one invoice asks for, as its recipe inserted it.
+async fn bill(shop: &Shop, provider: SimulatedProvider, external_id: &str) -> Bill {
+    let price = format!("SELECT amount FROM invoices WHERE external_id = '{external_id}'");
+    Bill {
+        provider,
+        external_id: external_id.into(),
+        price: shop.ask(&price).await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_recipe_sells_at_every_provider() {
+    if !python_is_here().await {
+        return;
+    }
+    for provider in SimulatedProvider::ALL {
+        let shop = shop_at(*provider).await;
+        let _daemon = daemon_at(&shop, *provider);
+        let script = example("bot.py");
+        let bot = Bot::start(&shop, &["python3", &script], &["ORD-1", provider.name()]);
+        shop.until("SELECT count(*) FROM invoices WHERE pay_link > ''", "1")
+            .await;
+        let bill = bill(&shop, *provider, "ORD-1").await;
+        shop.world.pay_bill(&bill, BillPayment::Whole).unwrap();
+        let lines = bot.ends().await;
+        let is_paid = lines
+            .iter()
+            .any(|line| line.starts_with("payment.paid ORD-1"));
+        assert!(is_paid, "{provider}: {lines:?}");
+        let bank = shop.folder.path().join("shop.db");
+        assert_eq!(ask(&bank, CREDITS).await, "1", "{provider}");
+    }
 }

@@ -1,5 +1,5 @@
-//! Files that several users share: whose they are when they are made, what a reader without rights may
-//! do, and what is said when something cannot be written.
+//! Files shared by several users: their owner after creation, what a reader without permissions may
+//! do, and the errors when something cannot be written.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -12,12 +12,12 @@ use super::database::SmallDisk;
 use super::program::{self, Program, Stdout};
 use crate::shop::Shop;
 
-/// The service's user and group, and a bot of the group. No machine knows them by name.
+/// The service's user and group, and a bot of the group. They have no names on any machine.
 const SERVICE: u32 = 61_234;
 const GROUP: u32 = 61_235;
 const BOT: u32 = 61_236;
 
-/// A user and a umask. Root alone can become others.
+/// A user and a umask. Only root can change users.
 #[derive(Clone, Copy)]
 struct Who {
     user: u32,
@@ -46,7 +46,7 @@ const STRANGER: Who = Who {
     umask: "0022",
 };
 
-/// A shop in a folder of the service, where no database is yet; None where users cannot be changed.
+/// A shop in a directory of the service, without a database; None if users cannot be changed.
 fn fresh(shop: &Shop, owner: (u32, u32), mode: u32) -> Option<PathBuf> {
     let folder = shop.folder.path().join("state");
     fs::create_dir(&folder).unwrap();
@@ -70,7 +70,8 @@ fn write_config(shop: &Shop, database: &Path) {
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
 }
 
-/// The program as somebody else. It is handed over open: its folder may be closed to others.
+/// The program under another user. It is opened beforehand, since its directory may not be
+/// accessible to others.
 fn command(shop: &Shop, who: Who) -> tokio::process::Command {
     let script = format!(
         "umask {}; exec 9<\"$0\"; exec setpriv --reuid={} --regid={} --clear-groups /proc/self/fd/9 --config \"$CONFIG\" \"$@\"",
@@ -111,7 +112,7 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", database.display()))
 }
 
-/// All files of the database that lie there now.
+/// All existing files of the database.
 fn files(database: &Path) -> Vec<String> {
     let entries = fs::read_dir(database.parent().unwrap()).unwrap();
     let mut names: Vec<String> = entries
@@ -150,7 +151,7 @@ async fn run(shop: &Shop, database: &Path, who: Who) -> Program {
 }
 
 #[tokio::test]
-async fn a_database_that_it_makes_can_be_written_by_whom_the_umask_allows() {
+async fn a_new_database_is_writable_for_all_that_the_umask_allows() {
     for (umask, mode) in [
         ("0007", 0o660),
         ("0022", 0o644),
@@ -174,9 +175,9 @@ async fn a_database_that_it_makes_can_be_written_by_whom_the_umask_allows() {
     }
 }
 
-/// The bot comes first, leaves -wal and -shm of its own, and the daemon still starts.
+/// The bot comes first and leaves its own -wal and -shm files; the daemon still starts.
 #[tokio::test]
-async fn a_bot_of_the_group_and_the_daemon_write_the_same_database_in_turn() {
+async fn a_bot_of_the_group_and_the_daemon_share_the_database() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2770) else {
         return;
@@ -205,7 +206,7 @@ async fn a_bot_of_the_group_and_the_daemon_write_the_same_database_in_turn() {
 }
 
 #[tokio::test]
-async fn what_root_makes_belongs_to_whom_the_folder_belongs() {
+async fn files_created_by_root_belong_to_the_owner_of_the_directory() {
     for (owner, mode, expected) in [
         ((SERVICE, GROUP), 0o750, (SERVICE, GROUP, 0o644)),
         ((SERVICE, GROUP), 0o2770, (SERVICE, GROUP, 0o664)),
@@ -234,7 +235,7 @@ async fn what_root_makes_belongs_to_whom_the_folder_belongs() {
 }
 
 #[tokio::test]
-async fn a_restore_keeps_owner_and_mode_of_what_it_replaces_also_of_an_empty_file() {
+async fn a_restore_keeps_owner_and_mode_of_the_replaced_file() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2770) else {
         return;
@@ -255,9 +256,9 @@ async fn a_restore_keeps_owner_and_mode_of_what_it_replaces_also_of_an_empty_fil
     }
 }
 
-/// A copy tells as much as the database: nobody reads it who may not read that.
+/// A copy has the same secrets as the database, so no more users may read it.
 #[tokio::test]
-async fn a_backup_is_for_no_more_people_than_the_database() {
+async fn a_backup_is_readable_only_for_readers_of_the_database() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2770) else {
         return;
@@ -273,7 +274,7 @@ async fn a_backup_is_for_no_more_people_than_the_database() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_written_is_named_with_its_owner_its_mode_and_who_asks() {
+async fn an_unwritable_database_is_reported_with_owner_mode_and_user() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2770) else {
         return;
@@ -291,7 +292,7 @@ async fn a_database_that_cannot_be_written_is_named_with_its_owner_its_mode_and_
             assert!(said.contains(words), "{arguments:?}: {words}: {said}");
         }
     }
-    // Neither the file beside it nor the folder is passed over.
+    // The file beside the database and the directory are checked too.
     chown(&database, Some(SERVICE), Some(GROUP)).unwrap();
     run(&shop, &database, SERVICE_OF_UNIT).await.kill().await;
     let wal = beside(&database, "-wal");
@@ -313,7 +314,7 @@ async fn a_database_that_cannot_be_written_is_named_with_its_owner_its_mode_and_
     );
 }
 
-/// What a reader asks, and that it leaves nothing behind.
+/// What a reader queries, and that it leaves no files behind.
 async fn reads(shop: &Shop, database: &Path, who: Who, external_id: &str) {
     let before = files(database);
     for arguments in [
@@ -333,7 +334,7 @@ async fn reads(shop: &Shop, database: &Path, who: Who, external_id: &str) {
     assert_eq!(files(database), before);
 }
 
-/// One invoice, paid, by a daemon that is killed: then the log is left, or ends: then it is not.
+/// One paid invoice. If the daemon was killed, the log is left; if it was stopped, it is not.
 async fn paid(shop: &Shop, database: &Path, who: Who) -> Program {
     let order = payrecond::sandbox::NewOrder::simple("ORD-1", "1.00", "USD");
     let id = shop.world.create(&order).unwrap().order.id;
@@ -342,18 +343,20 @@ async fn paid(shop: &Shop, database: &Path, who: Who) -> Program {
     done(shop, database, who, &["migrate"]).await;
     done(shop, database, who, &add).await;
     let program = run(shop, database, who).await;
-    let told = async {
+    let shown = async {
         while !String::from_utf8_lossy(&program.stdout()).contains("payment.paid") {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(program::PATIENCE, told).await.unwrap();
+    tokio::time::timeout(program::PATIENCE, shown)
+        .await
+        .unwrap();
     program
 }
 
 #[tokio::test]
-async fn who_may_only_read_reads_while_it_runs_after_a_kill_and_after_its_end() {
-    // Also in a folder where a reader could leave files that the daemon cannot write.
+async fn a_read_only_user_can_read_during_a_run_after_a_kill_and_after_a_stop() {
+    // Also in a directory where a reader could leave files that the daemon cannot write.
     for mode in [0o2775, 0o2777] {
         let shop = Shop::open().await;
         let Some(database) = fresh(&shop, (SERVICE, GROUP), mode) else {
@@ -376,7 +379,7 @@ async fn who_may_only_read_reads_while_it_runs_after_a_kill_and_after_its_end() 
 }
 
 #[tokio::test]
-async fn on_a_mount_that_cannot_be_written_it_is_read() {
+async fn a_read_only_mount_can_be_read() {
     for is_killed in [false, true] {
         let shop = Shop::open().await;
         let place = shop.folder.path().join("still");
@@ -402,10 +405,10 @@ async fn on_a_mount_that_cannot_be_written_it_is_read() {
     }
 }
 
-/// A log without its index cannot be read by who may write nothing: what stands in the file alone would
-/// be old.
+/// Without its index, the log cannot be read without write permission, and the content of the file
+/// alone would be outdated.
 #[tokio::test]
-async fn a_log_that_cannot_be_read_is_named_rather_than_passed_over() {
+async fn an_unreadable_log_is_reported_instead_of_ignored() {
     let shop = Shop::open().await;
     let Some(database) = fresh(&shop, (SERVICE, GROUP), 0o2775) else {
         return;

@@ -1,4 +1,4 @@
-//! A refused key stops its account alone; the key file is read again.
+//! A refused key stops only its account; the key file is read again.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl TwoAccounts {
         std::fs::write(self.shop.folder.path().join("other.key"), key).unwrap();
     }
 
-    /// An order in the second store that is paid already.
+    /// An order in the second store that is already paid.
     async fn drop_in_paid(&self, external_id: &str) {
         self.shop
             .drop_in_paid("other", &self.other.world(), external_id)
@@ -107,7 +107,7 @@ async fn a_refused_key_stops_its_account_alone_until_it_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_key_put_right_is_found_by_the_next_probe_itself() {
+async fn a_corrected_key_is_found_by_the_next_probe() {
     let two = TwoAccounts::open().await;
     two.put_key("wrong-key-0000000000");
     two.drop_in_paid("OTHER-1").await;
@@ -119,7 +119,7 @@ async fn a_key_put_right_is_found_by_the_next_probe_itself() {
     program.stop().await;
 }
 
-/// A burst of signals must not find the poller deaf.
+/// The poller must react to each of a burst of signals.
 #[tokio::test]
 async fn each_hangup_reads_the_key_again() {
     let two = TwoAccounts::open().await;

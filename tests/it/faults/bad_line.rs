@@ -1,5 +1,5 @@
-//! A bad line to the provider: pieces that come as late as after a loss, connections that are cut or
-//! stay silent, answers that drip.
+//! A bad connection to the provider: data as late as after a packet loss, connections that are cut
+//! or stay silent, answers that arrive slowly.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use super::program::Program;
 use crate::shop::Shop;
 
 const INVOICES: usize = 20;
-/// One of five packets is lost, and sent again after the wait of Linux.
+/// One of five packets is lost, and sent again after Linux' retransmission delay.
 const LOST_PERCENT: u8 = 20;
 const SENT_AGAIN_AFTER: Duration = Duration::from_millis(200);
-/// Of a hundred connections, so many suffer each of the other ways.
+/// Percentage of connections that suffer each of the other faults.
 const EACH_PERCENT: u8 = 8;
 
-/// What becomes of a connection.
+/// The fault of a connection.
 #[derive(Clone, Copy)]
 enum Fate {
     Lossy,
     SilentAfterConnect,
-    /// Cut after so many bytes of answers.
+    /// Cut after this many bytes of answers.
     Cut(usize),
     OneByteAtATime,
 }
@@ -39,7 +39,7 @@ fn fate(rng: &mut fastrand::Rng) -> Fate {
     }
 }
 
-/// A line to `provider`. Returns its near end.
+/// A bad connection to `provider`. Returns the address of its near end.
 async fn bad_line(provider: &str, seed: u64) -> String {
     let provider = provider.trim_start_matches("http://").to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -58,7 +58,7 @@ async fn bad_line(provider: &str, seed: u64) -> String {
 async fn connection(near: TcpStream, far: TcpStream, fate: Fate, mut rng: fastrand::Rng) {
     let ((mut near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
     if matches!(fate, Fate::SilentAfterConnect) {
-        // Whatever is asked is taken, nothing is answered.
+        // Requests are accepted but never answered.
         let _ = tokio::io::copy(&mut near_in, &mut tokio::io::sink()).await;
         return;
     }
@@ -101,16 +101,16 @@ async fn carry(
 }
 
 #[tokio::test]
-async fn over_a_bad_line_it_is_late_and_nothing_else() {
+async fn a_bad_connection_only_causes_delays() {
     let mut shop = Shop::open().await;
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     shop.base_url = bad_line(&shop.base_url, seed).await;
-    it_is_late_and_nothing_else(shop).await;
+    only_delays_occur(shop).await;
 }
 
 /// Also used by `packet_loss`.
-pub async fn it_is_late_and_nothing_else(mut shop: Shop) {
+pub async fn only_delays_occur(mut shop: Shop) {
     shop.settings += "[http]\nrequest_timeout = \"1s\"\n";
     for n in 0..INVOICES {
         let id = shop.drop_in(&format!("ORD-{n}")).await;

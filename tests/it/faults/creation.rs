@@ -1,4 +1,4 @@
-//! Orders are made once, whatever becomes of the answers.
+//! Orders are created once, whatever happens to the answers.
 
 use payrecond::sandbox::{Fault, FaultKind, NewOrder, Operation};
 
@@ -11,7 +11,7 @@ async fn settings_for_short_timeouts() -> Shop {
     shop
 }
 
-/// The order was made and the answer lost, in each way an answer can be lost.
+/// The order was created and the answer lost, in each possible way.
 #[tokio::test]
 async fn a_lost_answer_makes_no_second_order() {
     let shop = settings_for_short_timeouts().await;
@@ -71,7 +71,7 @@ async fn an_order_of_the_same_id_that_is_not_ours_goes_to_a_person() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_made_is_rejected_in_words_that_help() {
+async fn an_impossible_creation_is_rejected_with_a_helpful_reason() {
     let shop = Shop::open().await;
     let insert = |external_id: &str, currency: &str, options: &str| {
         format!(
@@ -83,7 +83,7 @@ async fn what_cannot_be_made_is_rejected_in_words_that_help() {
     shop.execute(&insert("BY-US", "USD", odd)).await;
     let plain = r#"{"customerTelegramUserId": 42}"#;
     shop.execute(&insert("BY-THEM", "XYZ", plain)).await;
-    // Within the database's limits, and beyond the provider's.
+    // Within the database's limits, but beyond the provider's.
     shop.execute(&insert("SHORT", "USD", plain).replace("Six eggs", "eggs"))
         .await;
     let long = insert("LONG", "USD", plain).replace("Six eggs", &"я".repeat(101));
@@ -119,8 +119,8 @@ async fn what_cannot_be_made_is_rejected_in_words_that_help() {
     assert_eq!(shop.ask(events).await, "5");
 }
 
-/// Nothing is created any more once the time of the order would be over; nothing that was
-/// withdrawn before it was sent; and what was sent cannot be withdrawn.
+/// Nothing is created after the time to pay is over, or if it was withdrawn before it was sent; a
+/// creation that was sent cannot be withdrawn.
 #[tokio::test]
 async fn too_late_and_withdrawn_are_not_sent() {
     let shop = Shop::open().await;
@@ -129,7 +129,7 @@ async fn too_late_and_withdrawn_are_not_sent() {
     request(&shop, "WITHDRAWN").await;
     shop.execute("DELETE FROM invoices WHERE external_id = 'WITHDRAWN'")
         .await;
-    // Aged by hand: triggers guard the column, a row of the schema's own does not need them.
+    // Changed by hand: triggers guard the column, and the schema's own row does not need them.
     shop.execute("DROP TRIGGER invoices_rest_is_the_daemons")
         .await;
     shop.execute("DROP TRIGGER invoices_identity_stays").await;

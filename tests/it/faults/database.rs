@@ -1,4 +1,5 @@
-//! A database that is somebody else's, damaged, out of reach, locked, full or put back.
+//! A database that belongs to another program, or is damaged, inaccessible, locked, full or
+//! restored.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +12,7 @@ use super::laws;
 use super::program::{self, Program, Stdout};
 use crate::shop::{Shop, drop_in_all, seed};
 
-/// Starts on what cannot be used: it must end by itself, soon, and say why.
+/// Starts on an unusable database: it must exit soon and report the cause.
 async fn refused(shop: &Shop, why: &str) {
     let left = Program::start(shop, Stdout::Read).ended().await;
     assert_eq!(left.code, Some(1), "{}", left.stderr);
@@ -48,7 +49,7 @@ async fn a_second_daemon_is_refused_and_the_first_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_refused_and_left_as_it_is() {
+async fn a_foreign_database_is_refused_and_left_unchanged() {
     let shop = Shop::open().await;
     let path = shop.database();
     for (sql, why) in [
@@ -83,7 +84,8 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
-/// Whatever bit of the header flips: refused with a cause, or the invoice is still there.
+/// Whatever bit of the header flips, the database is refused with a cause, or the invoice is still
+/// there.
 #[tokio::test]
 async fn no_flipped_bit_in_the_header_loses_the_invoices_silently() {
     let shop = Shop::open().await;
@@ -118,12 +120,12 @@ async fn no_flipped_bit_in_the_header_loses_the_invoices_silently() {
             }
         }
     }
-    // The marks of ours among these bytes are not what it is told by.
+    // Our marks among these bytes do not identify the database.
     assert!(refusals >= 25, "{refusals} of 100");
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_refused() {
+async fn an_unwritable_directory_is_refused() {
     let shop = Shop::open().await;
     let gone = shop.folder.path().join("absent");
     let text = shop
@@ -143,7 +145,7 @@ async fn a_place_that_cannot_be_written_is_refused() {
     );
     assert!(!gone.exists());
 
-    // Root may write whatever the mode says: the attribute binds root too.
+    // Root may write in spite of the mode, but not in spite of the attribute.
     let change = |flag| {
         Command::new("chattr")
             .arg(flag)
@@ -164,7 +166,7 @@ async fn a_place_that_cannot_be_written_is_refused() {
     );
 }
 
-/// Another program holds the write lock for longer than any statement waits.
+/// Another program holds the write lock for longer than the time-out of statements.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_locked_for_long_is_waited_for() {
     let shop = Shop::open().await;
@@ -209,12 +211,12 @@ async fn a_database_locked_for_long_is_waited_for() {
     laws::hold(&shop, &[left]).await;
 }
 
-/// What was decided waits in memory: of that there is never more than so many, whatever is due.
+/// Decisions wait in memory, whose size is limited, however much is due.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_database_is_locked_only_so_much_is_asked() {
+async fn while_the_database_is_locked_requests_are_limited() {
     const DUE: usize = 9_000;
-    // 5,000 decisions fill the memory that is meant for them; besides one batch is being written and
-    // what was read of the queue by then is still asked.
+    // Memory holds 5,000 decisions; in addition, one batch is being written, and rows already read
+    // from the queue are still polled.
     const ASKED_AT_MOST: u64 = 5_000 + 2_000;
     let shop = Shop::open().await;
     let mut holder = shop.connect().await;
@@ -239,9 +241,9 @@ async fn while_the_database_is_locked_only_so_much_is_asked() {
     laws::hold(&shop, &[left]).await;
 }
 
-/// The end does not wait for a lock either: what was not written is asked again.
+/// Stopping does not wait for a lock either: unwritten observations are polled again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_database_does_not_hold_the_end_up() {
+async fn a_locked_database_does_not_delay_the_stop() {
     let shop = Shop::open().await;
     let first = Program::ready(&shop).await;
     let id = shop.drop_in("ORD-1").await;
@@ -268,7 +270,7 @@ async fn run(connection: &mut sqlx::sqlite::SqliteConnection, sql: &'static str)
     sqlx::query(sql).execute(connection).await.unwrap();
 }
 
-/// A file system of its own, unmounted at the end.
+/// A separate file system, unmounted at the end.
 pub struct SmallDisk(pub std::path::PathBuf);
 
 impl SmallDisk {
@@ -316,13 +318,13 @@ async fn a_full_disk_is_waited_for() {
     }
     shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
     let filler = disk.0.join("filler");
-    // The last page too: what is left is less than any write of the daemon's.
+    // Including the last page: less is left than any write of the daemon needs.
     let mut full = std::fs::File::create(&filler).unwrap();
     while std::io::Write::write_all(&mut full, &[1; 4096]).is_ok() {}
     for id in &ids {
         shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
-    // The log of the database has some room of its own before it must grow.
+    // The write-ahead log has some free space before it must grow.
     let waiting = program.until_said("database unavailable; retrying");
     tokio::select! {
         () = waiting => {}
@@ -367,10 +369,10 @@ async fn a_file_system_that_is_read_only_is_refused() {
     assert!(cause.contains("read") && cause.contains("only"), "{cause}");
 }
 
-/// Put back from an older copy while it was stopped: what it forgot is said again under the same
-/// ids, in a new epoch, above every number given out before.
+/// Restored from an older copy while stopped: lost events are recorded again with the same ids, in
+/// a new epoch, above every seq assigned before.
 #[tokio::test]
-async fn a_copy_put_back_says_the_lost_again_with_the_same_ids() {
+async fn after_a_restore_lost_events_are_recorded_again_with_the_same_ids() {
     let shop = Shop::open().await;
     let id = shop.drop_in("ORD-1").await;
     sqlite(&shop.database(), "PRAGMA wal_checkpoint(TRUNCATE)");
@@ -404,9 +406,10 @@ async fn a_copy_put_back_says_the_lost_again_with_the_same_ids() {
     laws::hold(&shop, &[second]).await;
 }
 
-/// The file is gone and its side file is not: a new database begins, aloud and above all numbers.
+/// The file is missing but its side file is not: a new database begins, with a warning and above
+/// all numbers.
 #[tokio::test]
-async fn a_database_that_vanished_is_not_replaced_in_silence() {
+async fn a_vanished_database_is_not_silently_replaced() {
     let shop = Shop::open().await;
     let id = shop.drop_in("ORD-1").await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
@@ -446,7 +449,7 @@ async fn all_paid_and_delivered(shop: &Shop) {
     all_delivered(shop).await;
 }
 
-/// That it can be read meanwhile shows nothing of whether it can be written.
+/// A successful read meanwhile does not prove that the database can be written.
 #[tokio::test]
 async fn a_database_that_is_locked_for_long_is_reported_once() {
     let shop = Shop::open().await;
@@ -460,7 +463,7 @@ async fn a_database_that_is_locked_for_long_is_reported_once() {
     .await;
     run(&mut holder, "BEGIN IMMEDIATE").await;
     program.until_said("database unavailable; retrying").await;
-    // Each try waits for 5 s.
+    // Each attempt waits for 5 s.
     tokio::time::sleep(std::time::Duration::from_secs(12)).await;
     run(&mut holder, "COMMIT").await;
     let made = "SELECT order_id IS NOT NULL FROM invoices";

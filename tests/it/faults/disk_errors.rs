@@ -1,14 +1,14 @@
-//! A disk that fails: the nth call of a kind ends in an error, once or from then on.
+//! A failing disk: the nth call of a kind fails, once or from then on.
 
 use super::program;
 use super::shim::{self, Rule};
 use super::struck::{Came, Struck, play};
 
-/// Cases tried; `PAYRECOND_DISK_ERRORS` says another number.
+/// Number of cases; overridden by `PAYRECOND_DISK_ERRORS`.
 const CASES: usize = 16;
 /// Calls of a kind in a run without faults.
 const DEPTH: u32 = 24;
-/// What fails; `*` is each file of the database.
+/// The failing calls; `*` is each file of the database.
 const KINDS: &[(&str, &str)] = &[
     ("sync", "*"),
     ("sync", "-wal"),
@@ -24,7 +24,7 @@ const KINDS: &[(&str, &str)] = &[
     ("open", "payrecond.db"),
     ("open", ".high-water"),
 ];
-/// In words of its own it says that it waits, or that the side file is not kept.
+/// Messages that it waits, or that the side file is not written.
 const DEGRADED: &[&str] = &[
     "database unavailable; retrying",
     "database unavailable; feed retrying",
@@ -32,7 +32,7 @@ const DEGRADED: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fails_makes_it_wait_or_end_and_says_nothing_untrue() {
+async fn a_failing_disk_makes_it_wait_or_exit_without_wrong_events() {
     if shim::library().is_none() {
         return;
     }
@@ -55,13 +55,13 @@ fn any_rule(rng: &mut fastrand::Rng) -> Rule {
         call,
         file,
         then: if rng.bool() { "eio" } else { "enospc" },
-        // More early ones: they meet the start, and more kinds of calls.
+        // More early ones: they affect the start, and more kinds of calls.
         nth: rng.u32(1..=deepest),
         times: rng.u32(0..2),
     }
 }
 
-/// What it did about it.
+/// How it reacted.
 async fn failed(rule: Rule) -> &'static str {
     let mut struck = Struck::open().await;
     let mut program = struck.start_under(rule);
@@ -90,9 +90,9 @@ async fn failed(rule: Rule) -> &'static str {
     what
 }
 
-/// What cannot be read is not taken for missing: that would begin a new epoch.
+/// An unreadable file is not taken for a missing one, which would begin a new epoch.
 #[tokio::test]
-async fn a_side_file_that_cannot_be_read_is_no_copy_put_back() {
+async fn an_unreadable_side_file_is_no_sign_of_a_restore() {
     if shim::library().is_none() {
         return;
     }

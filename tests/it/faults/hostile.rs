@@ -1,5 +1,5 @@
-//! A provider whose answers are about other orders, change their mind, forge lines of the log, or
-//! are far too large.
+//! A provider whose answers are about other orders, contradict each other, forge log lines, or are
+//! far too large.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -20,17 +20,17 @@ use super::kill::all_delivered;
 use super::program::{self, Program, Stdout};
 use crate::shop::Shop;
 
-/// Memory at most, whatever is sent: the largest body that is taken has 32 MiB.
+/// Maximum memory, whatever is sent: the largest accepted body has 32 MiB.
 const MEMORY_KIB: u64 = 128 << 10;
 const MIB: usize = 1 << 20;
 
-/// Serves looks at single orders by `answer`, which is given the order's id. Returns its address.
+/// Serves requests for single orders by `answer`, which gets the order's id. Returns its address.
 async fn serve(answer: impl Fn(&str) -> String + Clone + Send + Sync + 'static) -> String {
-    let look = move |Query(query): Query<HashMap<String, String>>| {
+    let preview = move |Query(query): Query<HashMap<String, String>>| {
         let body = answer(&query["id"]);
         async move { body }
     };
-    listen(axum::Router::new().route("/wpay/store-api/v1/order/preview", get(look))).await
+    listen(axum::Router::new().route("/wpay/store-api/v1/order/preview", get(preview))).await
 }
 
 async fn listen(routes: axum::Router) -> String {
@@ -45,7 +45,7 @@ fn order(id: &str, status: &str) -> String {
 }
 
 #[tokio::test]
-async fn answers_about_the_other_order_move_neither() {
+async fn answers_about_each_other_change_neither_order() {
     let mut shop = Shop::open().await;
     let (paid, open) = (shop.drop_in("PAID").await, shop.drop_in("OPEN").await);
     let is_swapped = Arc::new(AtomicUsize::new(1));
@@ -71,7 +71,7 @@ async fn answers_about_the_other_order_move_neither() {
 }
 
 #[tokio::test]
-async fn a_payment_that_comes_and_goes_is_said_once() {
+async fn a_payment_that_comes_and_goes_is_recorded_once() {
     let mut shop = Shop::open().await;
     let turns = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&turns);
@@ -87,7 +87,7 @@ async fn a_payment_that_comes_and_goes_is_said_once() {
     let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
     shop.until(paid, "10").await;
     shop.execute("UPDATE invoices SET next_poll_at = 0").await;
-    // Asked on for one that is open, so that a look at the others would have been made.
+    // An open order was polled again, so the others would have been polled too.
     shop.drop_in("LAST").await;
     shop.until(paid, "11").await;
     all_delivered(&shop).await;
@@ -97,7 +97,7 @@ async fn a_payment_that_comes_and_goes_is_said_once() {
 }
 
 #[tokio::test]
-async fn line_breaks_in_what_the_provider_says_forge_no_line_of_the_log() {
+async fn line_breaks_in_provider_text_forge_no_log_line() {
     for (format, begins) in [("text", "20"), ("json", "{")] {
         let mut shop = Shop::open().await;
         shop.configure(&format!("[log]\nlevel = \"debug\"\nformat = {format:?}\n"));
@@ -129,7 +129,7 @@ async fn line_breaks_in_what_the_provider_says_forge_no_line_of_the_log() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_gibibyte_takes_no_memory_and_neither_does_a_small_one_that_unpacks_to_much() {
+async fn a_body_of_a_gibibyte_takes_no_memory_compressed_or_not() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let piece = vec![b' '; MIB];
     for _ in 0..256 {

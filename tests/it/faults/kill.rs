@@ -1,4 +1,4 @@
-//! Killed at any moment, started again.
+//! Killed at arbitrary moments and started again.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use super::laws;
 use super::program::{self, Program};
 use crate::shop::Shop;
 
-/// `PAYRECOND_KILLS` says another number.
+/// Overridden by `PAYRECOND_KILLS`.
 const KILLS: usize = 40;
-/// New invoices in each life; half wait for an order to be made, half bring theirs.
+/// New invoices in each run; half need an order to be created, half have one.
 const INVOICES_A_LIFE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_nothing_is_lost_and_nothing_said_twice() {
+async fn killed_at_any_moment_nothing_is_lost_or_recorded_twice() {
     let shop = Shop::open().await;
-    // Answers are lost on their way too, so that creations are repeated.
+    // Answers are lost too, so that creations are repeated.
     let lost = Fault::new(FaultKind::Reset).on(Operation::Create);
     shop.world.set_faults(vec![lost.with_probability(0.2)]);
     let seed = fastrand::u64(..);

@@ -11,8 +11,8 @@ use sqlx::sqlite::SqliteConnection;
 use super::program::{CANARY, Left};
 use crate::shop::Shop;
 
-/// The frames of a run's stdout in the format `nats`, as (event id, payload). A frame that a kill
-/// cut short at the end was not said.
+/// The frames of a run's stdout in the format `nats`, as (event id, payload). A frame cut short by
+/// a kill does not count.
 pub fn nats_frames(stdout: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut frames = Vec::new();
     let mut rest = stdout;
@@ -62,17 +62,17 @@ fn frame(payload: &[u8]) -> (String, Vec<u8>) {
     (event["id"].as_str().unwrap().to_owned(), payload.to_vec())
 }
 
-/// Holds a shop at rest to the laws. `runs` is what each run of the program left, in order.
+/// Checks the laws for a stopped shop. `runs` has the output of each run of the program, in order.
 pub async fn hold(shop: &Shop, runs: &[Left]) {
-    let said = hold_in_the_books(shop).await;
+    let said = hold_in_the_database(shop).await;
     let frames = runs.iter().map(|run| nats_frames(&run.stdout)).collect();
     delivered(&said, frames);
     key_is_nowhere(shop, runs);
 }
 
-/// The laws that the database alone can tell, with the provider's truth beside it. Returns the
+/// The laws that can be checked with the database and the provider's state alone. Returns the
 /// payloads by event id, in the order of the outbox.
-pub async fn hold_in_the_books(shop: &Shop) -> Vec<(String, Vec<u8>)> {
+pub async fn hold_in_the_database(shop: &Shop) -> Vec<(String, Vec<u8>)> {
     let mut connection = shop.connect().await;
     intact(&mut connection).await;
     let said = dense(&mut connection).await;
@@ -94,8 +94,8 @@ async fn intact(connection: &mut SqliteConnection) {
     assert_eq!(verdict, "ok");
 }
 
-/// Versions run 1 to n without a gap, and each event starts where the one before ended, by a move
-/// that exists. Returns the payloads by event id, in the order of the outbox.
+/// Versions run from 1 to n without a gap, and each event starts in the status where the previous
+/// one ended, by a valid transition. Returns the payloads by event id, in the order of the outbox.
 async fn dense(connection: &mut SqliteConnection) -> Vec<(String, Vec<u8>)> {
     let rows = sqlx::query(
         "SELECT event_id, payload, outbox.external_id, outbox.account, outbox.status,
@@ -137,8 +137,8 @@ async fn dense(connection: &mut SqliteConnection) -> Vec<(String, Vec<u8>)> {
     said
 }
 
-/// Each order that was paid has a paid row and one `payment.paid`, no other has. The shop knows the
-/// provider of the account `default`.
+/// Each paid order has a paid row and one `payment.paid`, and no other order has. The shop has
+/// access to the provider of the account `default`.
 async fn as_the_provider_says(shop: &Shop, connection: &mut SqliteConnection) {
     let rows = sqlx::query(
         "SELECT external_id, order_id, status,
@@ -161,7 +161,8 @@ async fn as_the_provider_says(shop: &Shop, connection: &mut SqliteConnection) {
     }
 }
 
-/// Every event was said at least once, in order within a run, and each time in the same bytes.
+/// Every event was delivered at least once, in order within a run, and each time with the same
+/// bytes.
 pub fn delivered(said: &[(String, Vec<u8>)], runs: Vec<Vec<(String, Vec<u8>)>>) {
     let payloads: BTreeMap<&str, &[u8]> = said
         .iter()
@@ -193,7 +194,7 @@ pub fn delivered(said: &[(String, Vec<u8>)], runs: Vec<Vec<(String, Vec<u8>)>>) 
     assert!(unheard.is_empty(), "never said: {unheard:?}");
 }
 
-/// The account's key stands in no file beside the database, and nothing that was written holds it.
+/// The account's key is in no file beside the database and in no output.
 pub fn key_is_nowhere(shop: &Shop, runs: &[Left]) {
     let holds = |bytes: &[u8]| {
         bytes

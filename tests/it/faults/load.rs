@@ -17,18 +17,18 @@ use crate::schema::drivers;
 use crate::shop::Shop;
 
 const PROGRAMS: usize = 8;
-/// Rows a second of each; `PAYRECOND_LOAD_PER_SECOND` says another number.
+/// Rows per second of each program; overridden by `PAYRECOND_LOAD_PER_SECOND`.
 const PER_SECOND: usize = 10;
-/// `PAYRECOND_LOAD_SECONDS` says another number.
+/// Overridden by `PAYRECOND_LOAD_SECONDS`.
 const SECONDS: usize = 5;
-/// The programs' own `PRAGMA synchronous`; `PAYRECOND_LOAD_SYNCHRONOUS` says another one.
+/// The programs' own `PRAGMA synchronous`; overridden by `PAYRECOND_LOAD_SYNCHRONOUS`.
 const SYNCHRONOUS: &str = "FULL";
-/// The log of the database may grow to this while programs write and read without a pause: it begins
-/// anew from 16 MiB on, as soon as readers let it.
+/// Maximum size of the write-ahead log while programs write and read without a pause: from 16 MiB
+/// on it starts over as soon as readers allow it.
 const WAL_BYTES: u64 = 128 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eight_programs_beside_a_busy_daemon_are_never_turned_away() {
+async fn eight_programs_beside_a_busy_daemon_never_get_busy_errors() {
     if !drivers::has_python() {
         assert!(std::env::var_os("CI").is_none(), "CI needs python3");
         eprintln!("skipped: python3 is missing here");
@@ -62,7 +62,7 @@ async fn eight_programs_beside_a_busy_daemon_are_never_turned_away() {
 }
 
 #[tokio::test]
-async fn a_program_that_keeps_a_read_transaction_open_is_named_until_it_ends_it() {
+async fn an_open_read_transaction_is_reported_until_it_ends() {
     let shop = Shop::open().await;
     shop.drop_in("ORD-1").await;
     let mut daemon = Program::ready(&shop).await;
@@ -71,7 +71,7 @@ async fn a_program_that_keeps_a_read_transaction_open_is_named_until_it_ends_it(
         .execute("BEGIN; SELECT count(*) FROM invoices")
         .await
         .unwrap();
-    // More than one checkpoint copies at once; the polls at the one order go on committing.
+    // More than one checkpoint copies at once, while polls of the one order continue to commit.
     shop.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
          INSERT INTO invoices (account, external_id, order_id, metadata)
@@ -91,7 +91,7 @@ async fn a_program_that_keeps_a_read_transaction_open_is_named_until_it_ends_it(
     assert!(!left.stderr.contains("ERROR"), "{}", left.stderr);
 }
 
-/// What the programs do.
+/// The work of the programs.
 struct Load {
     per_second: usize,
     seconds: usize,
@@ -108,7 +108,7 @@ impl Load {
         }
     }
 
-    /// What the disk and the library allow: the same programs, and nobody else.
+    /// The limits of the disk and the library: the same programs without the daemon.
     async fn without_a_daemon(&self) {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("alone.db");
@@ -125,12 +125,12 @@ impl Load {
         }
     }
 
-    /// Rows of each program.
+    /// Number of rows of each program.
     fn count(&self) -> usize {
         self.per_second * self.seconds
     }
 
-    /// Starts them; each inserts the `orders` of its number and waits until it has read `events`.
+    /// Starts them; each inserts its share of `orders` and waits until it has read `events`.
     fn start(
         &self,
         database: &Path,

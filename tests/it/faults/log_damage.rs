@@ -1,4 +1,4 @@
-//! The log of the database, left behind by a kill, is cut short or has bits flipped.
+//! The write-ahead log left behind by a kill is cut short or has flipped bits.
 
 use payrecond::sandbox::SimulatedPayment;
 
@@ -7,13 +7,13 @@ use super::laws;
 use super::program::{self, Program};
 use crate::shop::Shop;
 
-/// `PAYRECOND_LOG_DAMAGES` says another number.
+/// Overridden by `PAYRECOND_LOG_DAMAGES`.
 const DAMAGES: usize = 8;
 const INVOICES: usize = 10;
 
-/// What the damage took is noticed, asked again, and said again under the same ids.
+/// Lost data is noticed, polled again, and recorded again with the same ids.
 #[tokio::test]
-async fn a_damaged_log_loses_nothing_that_is_not_asked_again() {
+async fn data_lost_with_a_damaged_log_is_polled_again() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -26,14 +26,14 @@ async fn a_damaged_log_loses_nothing_that_is_not_asked_again() {
     assert!(put_back > 0, "no damage was any");
 }
 
-/// One log; whether the damage took events.
+/// Damages one log; returns whether events were lost.
 async fn damaged(rng: &mut fastrand::Rng, is_cut: bool) -> bool {
     let shop = Shop::open().await;
     let mut ids = Vec::new();
     for n in 0..INVOICES {
         ids.push(shop.drop_in(&format!("ORD-{n}")).await);
     }
-    // What programs wrote is theirs to keep: it lies in the file, not in the log.
+    // Rows written by programs cannot be recovered, so they are checkpointed before.
     shop.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
     let program = Program::ready(&shop).await;
     for id in &ids {
@@ -50,14 +50,14 @@ async fn damaged(rng: &mut fastrand::Rng, is_cut: bool) -> bool {
         bytes[place] ^= 1 << rng.u32(..8);
     }
     std::fs::write(&log, bytes).unwrap();
-    // As after a crash: what SQLite keeps in shared memory is gone.
+    // As after a crash: SQLite's shared memory is lost.
     let _ = std::fs::remove_file(format!("{}-shm", shop.database().display()));
     let program = Program::ready(&shop).await;
     all_paid(&shop).await;
     let second = program.stop().await;
-    let said = laws::hold_in_the_books(&shop).await;
+    let said = laws::hold_in_the_database(&shop).await;
     assert_eq!(said.len(), INVOICES);
-    // Whoever removes repeats by their ids has heard of each once.
+    // A consumer that removes duplicates by id has received each event once.
     let frames = [&first, &second].map(|left| laws::nats_frames(&left.stdout));
     let mut heard: Vec<String> = frames.into_iter().flatten().map(|(id, _)| id).collect();
     heard.sort_unstable();

@@ -1,4 +1,4 @@
-//! One database under several names: links to it, and links that are made to lead elsewhere.
+//! One database under several names: links to it, and links whose target changes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ use crate::shop::Shop;
 
 const EPOCH: &str = "SELECT value FROM meta WHERE key = 'epoch'";
 
-/// Writes a configuration that calls the database by another name.
+/// Writes a configuration with another name of the database.
 fn call_it(shop: &Shop, name: &Path) {
     let text = shop.config_text();
     let path = shop.database().display().to_string();
@@ -44,7 +44,7 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What lies in a folder, by name.
+/// The names in a directory.
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
@@ -55,7 +55,7 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A link to the database in a folder of its own, one to its folder, and the way round.
+/// A link to the database in another directory, one to its directory, and a relative path.
 fn other_names(shop: &Shop) -> Vec<PathBuf> {
     let root = shop.folder.path();
     fs::create_dir(root.join("etc")).unwrap();
@@ -71,7 +71,7 @@ fn other_names(shop: &Shop) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn a_database_has_one_daemon_and_one_epoch_by_whatever_link_it_is_called() {
+async fn a_database_has_one_daemon_and_one_epoch_under_every_link() {
     let shop = Shop::open().await;
     let links = other_names(&shop);
     let epoch = shop.ask(EPOCH).await;
@@ -109,7 +109,7 @@ async fn a_database_has_one_daemon_and_one_epoch_by_whatever_link_it_is_called()
 }
 
 #[tokio::test]
-async fn by_a_link_that_leads_nowhere_yet_the_database_is_made_where_it_leads() {
+async fn a_dangling_link_creates_the_database_at_its_target() {
     let shop = Shop::open().await;
     let root = shop.folder.path();
     fs::create_dir(root.join("etc")).unwrap();
@@ -127,9 +127,9 @@ async fn by_a_link_that_leads_nowhere_yet_the_database_is_made_where_it_leads() 
     assert!(!errors(&again).contains("new epoch"), "{}", errors(&again));
 }
 
-/// Programs that call the database by its own name must see what was put back.
+/// Programs that use the original name must see the restored database.
 #[tokio::test]
-async fn a_copy_is_made_and_put_back_through_links_which_stay() {
+async fn backup_and_restore_work_through_links_which_stay() {
     let shop = Shop::open().await;
     let name = other_names(&shop).swap_remove(0);
     shop.drop_in("ORD-1").await;
@@ -157,9 +157,9 @@ async fn a_copy_is_made_and_put_back_through_links_which_stay() {
     assert_eq!(shop.ask(EPOCH).await, epoch);
 }
 
-/// SQLite keeps a log and locks for each name of a file.
+/// SQLite has a separate log and separate locks for each name of a file.
 #[tokio::test]
-async fn a_database_with_a_hard_link_is_refused_by_every_name_until_one_is_left() {
+async fn a_database_with_hard_links_is_refused_until_one_name_is_left() {
     let shop = Shop::open().await;
     let id = shop.drop_in("ORD-1").await;
     let second = shop.folder.path().join("second.db");

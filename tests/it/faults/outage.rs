@@ -1,4 +1,4 @@
-//! The provider is gone for a day and comes back while a great many looks are due.
+//! The provider is unreachable for a day and returns while a great many polls are due.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use super::shim::{self, WallClock};
 use crate::PATIENCE;
 use crate::shop::{Shop, drop_in_all, seed};
 
-/// `PAYRECOND_OUTAGE_INVOICES` says another number.
+/// Overridden by `PAYRECOND_OUTAGE_INVOICES`.
 const INVOICES: usize = 2_000;
-/// One of so many is paid meanwhile, as many have expired.
+/// One in this many is paid meanwhile, and as many have expired.
 const ENDED_ONE_IN: usize = 20;
 const OUTAGE_S: i64 = 24 * 3600;
-/// The orders live shorter than the outage lasts.
+/// The orders expire before the outage ends.
 const ORDERS_LIVE_S: i64 = 3 * 3600;
-/// The budget, as shipped.
+/// The default rate limit.
 const PER_SECOND: f64 = 5.0;
 const BURST: f64 = 10.0;
 const MAX_IN_FLIGHT: u64 = 16;
-/// Memory at most: of its own, and for each invoice that is due.
+/// Maximum memory: base, and for each due invoice.
 const MEMORY_KIB: u64 = 96 << 10;
 const INVOICE_BYTES: u64 = 512;
 /// Invoices that a program inserts in one transaction.
 const CHUNK: usize = 5_000;
 
-/// The way to the provider: refuses every connection while it is shut.
+/// The connection to the provider: refuses everything while it is shut.
 struct Way {
     listener: std::net::SocketAddr,
     provider: String,
@@ -65,7 +65,7 @@ impl Way {
         }));
     }
 
-    /// Connections that stand are cut, new ones refused.
+    /// Cuts open connections and refuses new ones.
     async fn shut(&mut self) {
         let open = self.open.take().expect("it is open");
         open.abort();
@@ -87,7 +87,7 @@ struct Outage {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_day_without_the_provider_all_is_caught_up_within_the_budget() {
+async fn after_a_days_outage_everything_is_caught_up_within_the_rate_limit() {
     if shim::library().is_none() {
         return;
     }
@@ -104,7 +104,7 @@ async fn after_a_day_without_the_provider_all_is_caught_up_within_the_budget() {
     let first_memory = first.peak_memory_kib();
     let first = first.stop().await;
     outage.clock.set(OUTAGE_S);
-    // Still gone.
+    // Still unreachable.
     let second = outage.start().await;
     outage
         .until("SELECT state = 'paused' FROM accounts WHERE name = 'default'")
@@ -123,7 +123,7 @@ async fn after_a_day_without_the_provider_all_is_caught_up_within_the_budget() {
 }
 
 impl Outage {
-    /// Invoices of orders that nobody has paid yet, and a second store.
+    /// Invoices of unpaid orders, and a second store.
     async fn prepare(count: usize) -> Self {
         let mut shop = Shop::as_shipped().await;
         let way = Way::to(&shop.base_url).await;
@@ -170,7 +170,7 @@ impl Outage {
             .await
     }
 
-    /// Waits until `sql` answers 1, for longer than a shop does.
+    /// Waits until `sql` answers 1, for longer than `Shop::until`.
     async fn until(&self, sql: &str) {
         let waiting = async {
             while self.shop.ask(sql).await != "1" {
@@ -208,7 +208,7 @@ impl Outage {
         }
     }
 
-    /// The provider comes back. All that ended is known, and everybody was looked at.
+    /// The provider returns. Every end is recorded, and every invoice was polled.
     async fn catch_up(&mut self, program: &Program) {
         let requests = |stats: &SandboxStats| stats.requests.values().sum::<u64>();
         let before = requests(&self.shop.world.stats());

@@ -1,4 +1,4 @@
-//! Readers of stdout that stall, go away or never were.
+//! Readers of stdout that stall, go away or are missing from the start.
 
 use std::process::Stdio;
 
@@ -9,11 +9,11 @@ use super::laws;
 use super::program::{self, Program, Stdout};
 use crate::shop::Shop;
 
-/// Enough events to fill a pipe of 64 KiB: each carries this much of the shop's own.
+/// Enough events to fill a pipe of 64 KiB: each has this much metadata.
 const EVENTS: usize = 40;
 const BURDEN: usize = 4000;
 
-/// Drops in orders that are paid already.
+/// Inserts invoices of orders that are already paid.
 async fn drop_in_paid(shop: &Shop, count: usize, burden: usize) {
     for n in 0..count {
         let external_id = format!("ORD-{burden}-{n}");
@@ -33,12 +33,12 @@ async fn until_paid(shop: &Shop, count: usize) {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_delays_neither_polling_nor_the_end_and_loses_nothing() {
+async fn a_stalled_reader_delays_neither_polling_nor_the_stop_and_loses_nothing() {
     let shop = Shop::open().await;
     drop_in_paid(&shop, EVENTS, BURDEN).await;
     let program = Program::ready_with(&shop, Stdout::Unread).await;
     until_paid(&shop, EVENTS).await;
-    // The pipe is full by now; what comes next is polled all the same.
+    // The pipe is full by now; new invoices are polled all the same.
     drop_in_paid(&shop, 1, 1).await;
     until_paid(&shop, EVENTS + 1).await;
     let unread = "SELECT count(*) > 0 FROM outbox_unread WHERE consumer = 'stdout'";
@@ -56,7 +56,7 @@ async fn a_reader_that_stalls_delays_neither_polling_nor_the_end_and_loses_nothi
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_back_gets_everything() {
+async fn a_reader_that_continues_gets_everything() {
     let shop = Shop::open().await;
     drop_in_paid(&shop, EVENTS, BURDEN).await;
     let mut program = Program::ready_with(&shop, Stdout::Unread).await;
@@ -85,7 +85,7 @@ async fn a_reader_that_goes_away_stops_nothing() {
     laws::hold(&shop, &[first, second]).await;
 }
 
-/// Through a shell, which alone can start a program without a stdout or stderr.
+/// Through a shell, the only way to start a program without a stdout or stderr.
 async fn ready_without(shop: &Shop, closed: &str) -> Program {
     let command = program::by_shell(shop, &format!("exec \"$0\" run {closed}"));
     Program::spawn(shop, command, Stdout::Read, Stdio::piped())
@@ -124,7 +124,7 @@ async fn without_a_stderr_nothing_panics() {
     all_delivered(&shop).await;
     until_paid(&shop, 1).await;
     let first = program.stop().await;
-    // And one whose reader is gone.
+    // And one whose reader has gone.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let command = program::command(&shop);
@@ -139,7 +139,7 @@ async fn without_a_stderr_nothing_panics() {
 }
 
 #[tokio::test]
-async fn every_format_tells_the_outbox() {
+async fn every_format_delivers_the_outbox() {
     for (format, parse) in [
         (
             "hpub",
@@ -168,7 +168,7 @@ async fn every_format_tells_the_outbox() {
 }
 
 #[tokio::test]
-async fn with_the_feed_off_its_place_is_kept() {
+async fn with_the_feed_off_its_position_is_kept() {
     let mut shop = Shop::open().await;
     drop_in_paid(&shop, 1, 1).await;
     let program = Program::ready(&shop).await;

@@ -1,9 +1,9 @@
-//! A network that loses packets: the daemon and its provider in a network namespace of their own,
-//! whose kernel drops one of five that arrive. TCP sends them again.
+//! A network that loses packets: the daemon and its provider run in a separate network namespace,
+//! whose kernel drops one in five incoming packets. TCP sends them again.
 
 use std::process::Command;
 
-use super::bad_line::it_is_late_and_nothing_else;
+use super::bad_line::only_delays_occur;
 use super::program::is_missing;
 use crate::shop::Shop;
 
@@ -13,14 +13,14 @@ const RULES: &str = "table ip line { chain arriving {
 }; }";
 /// Set for this test inside the namespace.
 const INSIDE: &str = "PAYRECOND_TEST_LOSES_PACKETS";
-/// Fewer would mean that nothing was lost: each request takes some ten packets.
+/// Fewer would mean that nothing was lost: each request takes about ten packets.
 const LOST_AT_LEAST: u64 = 50;
 
 #[tokio::test]
-async fn over_a_network_that_loses_a_fifth_it_is_late_and_nothing_else() {
+async fn a_network_that_loses_a_fifth_only_causes_delays() {
     if std::env::var_os(INSIDE).is_some() {
         assert!(succeeds(&["nft", RULES]));
-        it_is_late_and_nothing_else(Shop::open().await).await;
+        only_delays_occur(Shop::open().await).await;
         let lost = lost();
         println!("{lost} packets lost");
         assert!(lost >= LOST_AT_LEAST, "{lost} packets lost");
@@ -34,7 +34,7 @@ async fn over_a_network_that_loses_a_fifth_it_is_late_and_nothing_else() {
         .args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture"])
-        .arg("faults::packet_loss::over_a_network_that_loses_a_fifth_it_is_late_and_nothing_else")
+        .arg("faults::packet_loss::a_network_that_loses_a_fifth_only_causes_delays")
         .env(INSIDE, "1");
     let ended = tokio::task::spawn_blocking(move || again.output());
     let ended = ended.await.unwrap().unwrap();
@@ -45,7 +45,7 @@ async fn over_a_network_that_loses_a_fifth_it_is_late_and_nothing_else() {
     println!("{said}");
 }
 
-/// The command that makes a namespace whose kernel loses packets; None where there is none.
+/// The command that creates a namespace whose kernel loses packets; None if that is not possible.
 fn namespace() -> Option<&'static [&'static str]> {
     let ways: [&[&str]; 2] = [
         &["unshare", "--net"],

@@ -1,37 +1,38 @@
-//! Killed at named points: after the question, around the commit, in the middle of a line.
+//! Killed at named points: after a request, around a commit, within a line of output.
 
 use super::program;
 use super::shim::{self, Rule};
 use super::struck::{Came, Struck, play};
 
-/// The points, as call, file and moment. Each is hit at its first times, further ones in long runs.
+/// The points, as call, file and moment. Each is hit at its first occurrences; long runs use later
+/// ones.
 const POINTS: &[(&str, &str, &str)] = &[
-    // A question was sent, a creation among them, and its answer not heard; or it was heard.
+    // A request was sent, possibly a creation, and its answer not received, or received.
     ("send", "socket", "kill-after"),
     ("recv", "socket", "kill-after"),
-    // Around the commit: in the middle of its pages, before and after it is safe.
+    // Around the commit: while its pages are written, before and after it is durable.
     ("write", "-wal", "kill-half"),
     ("sync", "-wal", "kill-before"),
     ("sync", "-wal", "kill-after"),
-    // Committed, and the side file does not know yet; or it does and nobody else.
+    // Committed, before or after the side file was written.
     ("write", ".high-water", "kill-before"),
     ("write", ".high-water", "kill-after"),
     ("rename", ".high-water", "kill-before"),
-    // Before a line, in the middle of it, and said but not acknowledged.
+    // Before a line, within it, and after it but not acknowledged.
     ("write", "stdout", "kill-before"),
     ("write", "stdout", "kill-half"),
     ("write", "stdout", "kill-after"),
-    // While the log is folded into the file.
+    // During a checkpoint.
     ("write", "payrecond.db", "kill-half"),
     ("sync", "payrecond.db", "kill-before"),
     ("unlink", "-wal", "kill-before"),
 ];
 
-/// How often each point is hit; `PAYRECOND_KILL_POINTS` says another number.
+/// How often each point is hit; overridden by `PAYRECOND_KILL_POINTS`.
 const TIMES: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_named_point_it_goes_on_and_says_nothing_twice() {
+async fn killed_at_any_named_point_nothing_is_recorded_twice() {
     if shim::library().is_none() {
         return;
     }
@@ -54,7 +55,7 @@ async fn killed_at_any_named_point_it_goes_on_and_says_nothing_twice() {
     }
 }
 
-/// Whether the point was come to.
+/// Whether the point was reached.
 async fn killed(rule: Rule) -> bool {
     let mut struck = Struck::open().await;
     let mut program = struck.start_under(rule);

@@ -1,5 +1,5 @@
-//! The power fails: of what was not synced any part may be lost. A run is taken down once; then the
-//! disk is rebuilt at many moments, and the program started on what is left.
+//! A power failure: any part of the data that was not synced may be lost. A run is recorded once;
+//! then the disk is rebuilt as of many moments, and the program started on the result.
 
 mod disk;
 mod tape;
@@ -21,21 +21,21 @@ use super::program::{self, Left, Program, Stdout};
 use super::shim;
 use crate::shop::Shop;
 
-/// Moments tried; `PAYRECOND_POWER_CUTS` says another number.
+/// Number of moments; overridden by `PAYRECOND_POWER_CUTS`.
 const CUTS: usize = 100;
 const INVOICES: usize = 12;
 
-/// A shop's busy day, taken down.
+/// The recording of a shop's busy day.
 struct Day {
     shop: Shop,
-    /// The disk at its beginning, all synced.
+    /// The disk at the start, fully synced.
     before: Files,
     tape: Vec<Entry>,
     epoch: String,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_said_survives_the_loss_of_power() {
+async fn recorded_events_survive_a_power_failure() {
     let Some(day) = Day::take_down().await else {
         return;
     };
@@ -48,10 +48,10 @@ async fn what_was_said_survives_the_loss_of_power() {
     }
 }
 
-/// The control: as `synchronous=NORMAL` has it, the log of the database is not synced with each
-/// commit. Then what was said is lost, and the checker must find it.
+/// The control: as with `synchronous=NORMAL`, the write-ahead log is not synced with each commit.
+/// Then events are lost, and the checker must notice it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_sync_of_each_commit_what_was_said_is_lost() {
+async fn without_a_sync_per_commit_events_are_lost() {
     let Some(day) = Day::take_down().await else {
         return;
     };
@@ -67,7 +67,7 @@ async fn without_the_sync_of_each_commit_what_was_said_is_lost() {
 }
 
 impl Day {
-    /// Orders come, are paid, end; the daemon is killed once and stopped once.
+    /// Orders are created, paid, and end; the daemon is killed once and stopped once.
     async fn take_down() -> Option<Self> {
         shim::library()?;
         let shop = Shop::open().await;
@@ -124,7 +124,7 @@ impl Day {
             .await;
         for order in world.orders() {
             let _ = world.pay(&order.id, &SimulatedPayment::default());
-            // Apart, so that not all go into one commit.
+            // With pauses, so that not everything is in one commit.
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
@@ -146,7 +146,7 @@ impl Day {
         assert!(added.status.success(), "{added:?}");
     }
 
-    /// The power fails before entry `cut`; the program starts again on what is left.
+    /// Simulates a power failure before entry `cut`, and starts the program on the result.
     async fn survive(&self, cut: usize, rng: &mut fastrand::Rng, deaf: impl Fn(&str) -> bool) {
         let mut disk = Disk::holding(&self.before);
         let mut said: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -161,10 +161,10 @@ impl Day {
             .into_values()
             .partition(|stdout| stdout.starts_with(b"{"));
         let mut runs: Vec<Left> = runs.into_iter().map(Left::of_stdout).collect();
-        self.holds_what_was_said(&added, &runs).await;
+        self.has_every_recorded_event(&added, &runs).await;
 
         runs.push(self.once().await);
-        // An order that had to be made is looked at when its time comes.
+        // An order that had to be created is polled when its time comes.
         let open = "UPDATE invoices SET next_poll_at = 0 WHERE status <> 'paid'";
         if self
             .shop
@@ -190,9 +190,9 @@ impl Day {
         once
     }
 
-    /// Before anything is asked again: each event that a reader has is there, as is each row that
-    /// `add` has shown, and nothing is acknowledged that nobody has.
-    async fn holds_what_was_said(&self, added: &[Vec<u8>], runs: &[Left]) {
+    /// Before anything is polled again: each event that a reader has received exists, and so does
+    /// each row that `add` has shown; nothing is acknowledged that was not received.
+    async fn has_every_recorded_event(&self, added: &[Vec<u8>], runs: &[Left]) {
         let mut heard = 0;
         for run in runs {
             for (id, payload) in laws::nats_frames(&run.stdout) {
@@ -212,7 +212,7 @@ impl Day {
         let acked: i64 = self.shop.ask(acked).await.parse().unwrap();
         assert!(acked <= heard, "{acked} acknowledged, {heard} heard");
         for shown in added {
-            // Cut in the middle it was not shown.
+            // Output that was cut short does not count.
             let Ok(row) = serde_json::from_slice::<serde_json::Value>(shown) else {
                 continue;
             };
@@ -234,7 +234,7 @@ impl Day {
     }
 }
 
-/// The database's files that outlive the machine.
+/// The database's files that survive a crash of the machine.
 fn files(folder: &Path) -> Files {
     let mut files = Files::new();
     for entry in std::fs::read_dir(folder).unwrap() {

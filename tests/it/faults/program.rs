@@ -1,4 +1,4 @@
-//! The built program as a service manager runs it: its pipes, its signals, its readiness.
+//! The built program as a service manager runs it: its pipes, signals and readiness.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -15,18 +15,18 @@ pub use crate::PATIENCE;
 use crate::other_day;
 use crate::shop::Shop;
 
-/// The key of the account `default`: it must turn up nowhere.
+/// The key of the account `default`, which must not be found anywhere.
 pub const CANARY: &str = "canary-key-0123456789";
-/// A clean end takes 10 s at most; this leaves a busy machine its time, and is less than any time-out
-/// that would hold an end up.
+/// A clean stop takes 10 s at most. This is enough for a busy machine, but less than any time-out
+/// that could delay the stop.
 pub const END_WITHIN: Duration = Duration::from_mins(2);
 
-/// What becomes of the program's stdout.
+/// How the program's stdout is read.
 #[derive(Clone, Copy)]
 pub enum Stdout {
     /// Read as it comes.
     Read,
-    /// A pipe that nobody reads until told to.
+    /// A pipe that is not read until requested.
     Unread,
 }
 
@@ -39,9 +39,9 @@ pub struct Program {
     stderr: Gathered,
 }
 
-/// What a program left when it had ended.
+/// The output and exit code of a program that has ended.
 pub struct Left {
-    /// None when a signal ended it.
+    /// None if it was ended by a signal.
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
     pub stderr: String,
@@ -69,7 +69,7 @@ impl Program {
         Self::start(shop, stdout).until_ready().await
     }
 
-    /// Starts by another wall clock than the machine's and waits until it is ready.
+    /// Starts with another wall clock than the machine's and waits until it is ready.
     pub async fn ready_by(shop: &Shop, clock: &WallClock) -> Self {
         let mut command = command(shop);
         clock.show(&mut command);
@@ -109,27 +109,27 @@ impl Program {
         }
     }
 
-    /// What it has said on stderr so far.
+    /// Its stderr so far.
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&self.stderr.bytes()).into_owned()
     }
 
-    /// What it has written to stdout so far, if that is read.
+    /// Its stdout so far, if that is read.
     pub fn stdout(&self) -> Vec<u8> {
         self.stdout.bytes()
     }
 
-    /// Memory that it has at the moment, or 0 where that cannot be told.
+    /// Its current memory, or 0 where that is unknown.
     pub fn memory_kib(&self) -> u64 {
         self.status("VmRSS:").parse().unwrap_or_default()
     }
 
-    /// The most memory that it has had so far, or 0 where that cannot be told.
+    /// Its maximum memory so far, or 0 where that is unknown.
     pub fn peak_memory_kib(&self) -> u64 {
         self.status("VmHWM:").parse().unwrap_or_default()
     }
 
-    /// The first word of a line that the kernel tells of it; empty where it tells nothing.
+    /// The first word of a line in the kernel's status of the process; empty where there is none.
     pub fn status(&self, line: &str) -> String {
         let status = std::fs::read_to_string(self.in_proc("status")).unwrap_or_default();
         let line = status.lines().find_map(|said| said.strip_prefix(line));
@@ -137,12 +137,12 @@ impl Program {
         word.unwrap_or_default().to_owned()
     }
 
-    /// What the kernel tells of its limits.
+    /// Its limits as reported by the kernel.
     pub fn limits(&self) -> String {
         std::fs::read_to_string(self.in_proc("limits")).unwrap_or_default()
     }
 
-    /// File descriptors that it has open, or 0 where that cannot be told.
+    /// Number of open file descriptors, or 0 where that is unknown.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(self.in_proc("fd")).map_or(0, Iterator::count)
     }
@@ -151,12 +151,12 @@ impl Program {
         format!("/proc/{}/{file}", self.child.id().unwrap_or_default())
     }
 
-    /// Whether it runs no more.
+    /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits until stderr holds `words`.
+    /// Waits until stderr contains `words`.
     pub async fn until_said(&self, words: &str) {
         let waiting = async {
             while !self.said().contains(words) {
@@ -167,7 +167,7 @@ impl Program {
         assert!(in_time, "{words:?} was not said: {}", self.said());
     }
 
-    /// From now on, what it writes is read after all.
+    /// Starts to read its output.
     pub fn read_on(&mut self) {
         self.stdout = self.unread.take().map(Gathered::from).unwrap_or_default();
     }
@@ -179,13 +179,13 @@ impl Program {
         assert!(sent.unwrap().success());
     }
 
-    /// Ends it at once, as a crash does.
+    /// Kills it, like a crash.
     pub async fn kill(mut self) -> Left {
         self.child.start_kill().unwrap();
         self.ended().await
     }
 
-    /// Stops it as a service manager does: it must end well and in time.
+    /// Stops it like a service manager: it must exit successfully and in time.
     pub async fn stop(self) -> Left {
         self.signal("TERM").await;
         let left = self.ended().await;
@@ -193,18 +193,18 @@ impl Program {
         left
     }
 
-    /// Waits for its end.
+    /// Waits until it ends.
     pub async fn ended(self) -> Left {
         self.ended_within(END_WITHIN).await
     }
 
-    /// The same, where the time that it takes is not the question.
+    /// The same with another time limit.
     pub async fn ended_within(mut self, time: Duration) -> Left {
         let ended = tokio::time::timeout(time, self.child.wait()).await;
         let Ok(status) = ended else {
             panic!("it did not end in time: {}", self.said());
         };
-        // What a pipe took was said, though its reader comes late.
+        // Data in the pipe counts as written, even if it is read late.
         if self.unread.is_some() {
             self.read_on();
         }
@@ -216,7 +216,7 @@ impl Program {
     }
 }
 
-/// How often a test tries: `variable` says so, for long runs, else `usual`.
+/// The number of repetitions: from `variable`, for long runs, else `usual`.
 pub fn times(variable: &str, usual: usize) -> usize {
     match std::env::var_os(variable) {
         Some(number) => number.to_str().and_then(|n| n.parse().ok()).unwrap(),
@@ -224,14 +224,14 @@ pub fn times(variable: &str, usual: usize) -> usize {
     }
 }
 
-/// Says that a test does not run for want of something. CI has everything: there it fails.
+/// Reports a test that is skipped because something is missing. In CI it fails.
 pub fn is_missing(what: &str) {
     let in_ci = std::env::var_os("CI").is_some();
     assert!(!in_ci, "CI needs {what}");
     eprintln!("skipped: this needs {what}");
 }
 
-/// `payrecond run` with the shop's configuration, written down now.
+/// `payrecond run` with the shop's configuration, which is written now.
 pub fn command(shop: &Shop) -> Command {
     write_config(shop);
     let mut command = program(shop.folder.path());
@@ -244,7 +244,7 @@ pub fn write_config(shop: &Shop) {
     std::fs::write(file, shop.config_text()).unwrap();
 }
 
-/// As `command`, by way of a shell: `script` is to say `exec "$0" run`.
+/// Like `command`, through a shell: `script` should contain `exec "$0" run`.
 pub fn by_shell(shop: &Shop, script: &str) -> Command {
     write_config(shop);
     let mut command = apart(Command::new("sh"), shop.folder.path());
@@ -254,12 +254,12 @@ pub fn by_shell(shop: &Shop, script: &str) -> Command {
     command
 }
 
-/// The program without its command.
+/// The program without a command.
 pub fn program(folder: &Path) -> Command {
     apart(Command::new(env!("CARGO_BIN_EXE_payrecond")), folder)
 }
 
-/// With nothing of the machine's environment.
+/// Without the machine's environment.
 fn apart(mut command: Command, folder: &Path) -> Command {
     command
         .current_dir(folder)
@@ -271,7 +271,7 @@ fn apart(mut command: Command, folder: &Path) -> Command {
     command
 }
 
-/// A pipe's bytes, read as they come.
+/// A pipe's bytes, read as they arrive.
 #[derive(Default)]
 struct Gathered {
     bytes: Arc<Mutex<Vec<u8>>>,

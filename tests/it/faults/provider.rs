@@ -1,4 +1,4 @@
-//! A provider that fails in every way it can. Law 1: no observed, no change.
+//! A provider that fails in every way it can. Law 1: without an observation, nothing changes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use payrecond::sandbox::{Fault, FaultKind, Operation, SandboxOptions, SimulatedP
 
 use crate::shop::Shop;
 
-/// Every way of not answering, with words that `last_error` must hold.
+/// Every kind of failure, with text that `last_error` must contain.
 const FAILURES: [(FaultKind, &str); 10] = [
     (FaultKind::Status429, "429"),
     (FaultKind::Status500, "500"),
@@ -25,7 +25,7 @@ const FAILURES: [(FaultKind, &str); 10] = [
 ];
 
 #[tokio::test]
-async fn no_failure_moves_a_status_and_each_passes() {
+async fn no_failure_changes_a_status_and_each_recovers() {
     for (kind, words) in FAILURES {
         let mut shop = Shop::open().await;
         shop.settings += "[http]\nrequest_timeout = \"300ms\"\n";
@@ -59,7 +59,7 @@ async fn no_failure_moves_a_status_and_each_passes() {
     }
 }
 
-/// A wait that the server asks for holds the whole account; an absurd one is cut.
+/// A wait requested by the server holds the whole account; an excessive one is cut.
 #[tokio::test]
 async fn retry_after_is_kept_and_capped() {
     let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(4_000_000_000));
@@ -93,7 +93,7 @@ async fn retry_after_is_kept_and_capped() {
 }
 
 #[tokio::test]
-async fn the_budget_and_the_number_in_flight_are_kept() {
+async fn the_rate_limit_and_max_in_flight_are_kept() {
     let mut shop = Shop::with(SandboxOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         latency: Duration::from_millis(30),
@@ -118,13 +118,13 @@ async fn the_budget_and_the_number_in_flight_are_kept() {
     shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
     daemon.stop().await;
     let stats = shop.world.stats();
-    // As they come in: on a crowded machine, two that were under way come late.
+    // Counted on arrival: on a busy machine, two requests in flight may arrive late.
     assert!(stats.peak_per_second <= 27, "{}", stats.peak_per_second);
     assert!(stats.in_flight_max <= 2, "{}", stats.in_flight_max);
 }
 
 #[tokio::test]
-async fn an_ended_invoice_that_is_nudged_gets_its_look() {
+async fn a_nudged_ended_invoice_is_polled() {
     let mut shop = Shop::open().await;
     shop.settings += "checks_after_expiry = [\"1s\"]\n";
     let id = shop.drop_in("ORD-1").await;
@@ -135,13 +135,13 @@ async fn an_ended_invoice_that_is_nudged_gets_its_look() {
         "expired1",
     )
     .await;
-    let looks = || shop.world.stats().requests[&Operation::Preview];
-    let before = looks();
+    let polls = || shop.world.stats().requests[&Operation::Preview];
+    let before = polls();
     shop.execute("UPDATE invoices SET next_poll_at = 0").await;
     shop.until("SELECT next_poll_at IS NULL FROM invoices", "1")
         .await;
-    assert_eq!(looks(), before + 1, "one look");
-    // A look that could not be made is made up for.
+    assert_eq!(polls(), before + 1, "one poll");
+    // A poll that failed is repeated.
     let late = SimulatedPayment {
         late: true,
         ..SimulatedPayment::default()
@@ -157,9 +157,9 @@ async fn an_ended_invoice_that_is_nudged_gets_its_look() {
     assert_eq!(shop.ask(late).await, "1");
 }
 
-/// Not found counts after the grace, and only while the service works.
+/// "Not found" counts after the grace, and only while the service works.
 #[tokio::test]
-async fn a_missing_order_goes_to_a_person_only_while_the_service_works() {
+async fn a_missing_order_goes_to_review_only_while_the_service_works() {
     let mut shop = Shop::open().await;
     shop.settings += "not_found_grace = \"500ms\"\n";
     shop.drop_in("THERE").await;
@@ -169,8 +169,8 @@ async fn a_missing_order_goes_to_a_person_only_while_the_service_works() {
         .await;
     let missing = "SELECT status || ' ' || reason FROM invoices WHERE external_id = 'MISSING'";
     shop.until(missing, "review order_not_found").await;
-    // From one moment on the service says "not found" to everything, to what is missing as well: it
-    // proves nothing, and is a service of which nothing succeeds.
+    // From now on the service answers "not found" to every request, also for the missing order.
+    // That proves nothing, and no request to the service succeeds.
     shop.world.set_faults(vec![Fault::new(FaultKind::NotFound)]);
     shop.execute("INSERT INTO invoices (external_id, order_id) VALUES ('MISSING-TOO', '54321')")
         .await;
@@ -194,7 +194,7 @@ async fn a_missing_order_goes_to_a_person_only_while_the_service_works() {
 }
 
 #[tokio::test]
-async fn what_the_provider_takes_back_is_not_taken_back() {
+async fn a_payment_withdrawn_by_the_provider_stays_paid() {
     let shop = Shop::open().await;
     let ended = shop.drop_in("ENDED").await;
     shop.world.cancel(&ended, false).unwrap();
@@ -222,9 +222,10 @@ async fn what_the_provider_takes_back_is_not_taken_back() {
     assert_eq!(shop.ask("SELECT count(*) FROM outbox").await, "1");
 }
 
-/// Some orders poison every look at them; they are the freshest. The others do not wait for them.
+/// Requests for some orders always fail, and these orders are the newest. The others do not wait
+/// for them.
 #[tokio::test]
-async fn a_few_poisoned_orders_starve_nobody() {
+async fn a_few_failing_orders_do_not_starve_others() {
     let poison = Arc::new(Mutex::new(HashSet::<String>::new()));
     let mut shop = Shop::open().await;
     let gate = poisoned(&shop, Arc::clone(&poison)).await;
@@ -257,7 +258,7 @@ async fn a_few_poisoned_orders_starve_nobody() {
     daemon.stop().await;
 }
 
-/// The sandbox behind a gate that answers 500 for some orders. Returns the gate's address.
+/// The sandbox behind a proxy that answers 500 for some orders. Returns the proxy's address.
 async fn poisoned(shop: &Shop, poison: Arc<Mutex<HashSet<String>>>) -> String {
     let world = Arc::clone(&shop.world);
     let preview = move |Query(query): Query<HashMap<String, String>>| {

@@ -1,5 +1,5 @@
-//! Files put in the place of an open database, and older content put into it: `rm`, `mv`, `rsync` and
-//! `.restore` by somebody who did not stop the daemon first.
+//! Files that replace an open database, and older content written into it: `rm`, `mv`, `rsync` and
+//! `.restore` by someone who did not stop the daemon first.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,8 +17,8 @@ use crate::shop::Shop;
 const EPOCH: &str = "SELECT value FROM meta WHERE key = 'epoch'";
 const PAID: &str = "SELECT group_concat(external_id) FROM (SELECT external_id FROM invoices WHERE status = 'paid' ORDER BY 1)";
 
-/// A shop whose daemon has told of one payment, with a copy of the database from before and another
-/// invoice that the copy knows too.
+/// A shop whose daemon has recorded one payment, with an older copy of the database, and another
+/// invoice that the copy has too.
 struct Scene {
     shop: Shop,
     program: Program,
@@ -60,12 +60,16 @@ impl Scene {
         }
     }
 
-    /// The daemon ends by itself, aloud; then it is started again and both payments are known.
-    async fn ends_aloud_and_goes_on(mut self, why: &str, new_epoch: bool) -> (Shop, Vec<Left>) {
+    /// The daemon exits with an error; then it is started again, and both payments are recorded.
+    async fn exits_with_an_error_and_restarts(
+        mut self,
+        why: &str,
+        new_epoch: bool,
+    ) -> (Shop, Vec<Left>) {
         self.program.notified.until("STOPPING=1").await;
         let status = |line: &&String| line.starts_with("STATUS=") && line.contains(why);
-        let told = &self.program.notified.told;
-        assert!(told.iter().any(|line| status(&line)), "{told:?}");
+        let shown = &self.program.notified.messages;
+        assert!(shown.iter().any(|line| status(&line)), "{shown:?}");
         let first = self.program.ended().await;
         assert_eq!(first.code, Some(1), "{}", first.stderr);
         assert!(first.stderr.contains(why), "{why}: {}", first.stderr);
@@ -92,7 +96,7 @@ fn sqlite(path: &Path, command: &str) {
     assert!(done.status.success() && said.is_empty(), "{said}");
 }
 
-/// What was told on stdout in all runs, as `(external id, seq)` of payments.
+/// The payments in the stdout of all runs, as `(external id, seq)`.
 fn payments(left: &[Left]) -> Vec<(String, i64)> {
     let frames = left.iter().flat_map(|left| nats_frames(&left.stdout));
     let events = frames.map(|(_, payload)| serde_json::from_slice::<Value>(&payload).unwrap());
@@ -105,41 +109,43 @@ fn payments(left: &[Left]) -> Vec<(String, i64)> {
     .collect()
 }
 
-/// Both payments were told, the first again when it was forgotten, and no number twice.
+/// Both payments were recorded, the first one again if it was lost, and no seq occurred twice.
 fn both_were_told(left: &[Left], names: &[&str]) {
-    let told = payments(left);
-    let told_of: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+    let shown = payments(left);
+    let told_of: Vec<&str> = shown.iter().map(|(name, _)| name.as_str()).collect();
     let mut told_of = told_of;
     told_of[1..].sort_unstable();
     assert_eq!(told_of, names);
-    assert!(told.is_sorted_by_key(|(_, seq)| *seq), "{told:?}");
+    assert!(shown.is_sorted_by_key(|(_, seq)| *seq), "{shown:?}");
 }
 
 #[tokio::test]
-async fn a_database_that_is_removed_and_put_back_from_a_copy_is_noticed() {
+async fn a_database_replaced_by_a_copy_is_noticed() {
     let scene = Scene::set_up().await;
     scene.remove(&["", "-wal", "-shm"]);
     fs::copy(&scene.copy, scene.file("")).unwrap();
     let (shop, left) = scene
-        .ends_aloud_and_goes_on("while it was open", true)
+        .exits_with_an_error_and_restarts("while it was open", true)
         .await;
     both_were_told(&left, &["EARLY", "EARLY", "LATER"]);
     laws::hold(&shop, &left[1..]).await;
 }
 
-/// As rsync and mv do it: the old log stays, and SQLite would write it into the new file.
+/// Like rsync and mv: the old log stays, and SQLite would write it into the new file.
 #[tokio::test]
-async fn a_copy_moved_over_the_database_is_not_mixed_with_the_log_that_stayed() {
+async fn a_copy_moved_over_the_database_is_not_mixed_with_the_old_log() {
     let scene = Scene::set_up().await;
     fs::rename(&scene.copy, scene.file("")).unwrap();
-    let (shop, left) = scene.ends_aloud_and_goes_on("was replaced", true).await;
+    let (shop, left) = scene
+        .exits_with_an_error_and_restarts("was replaced", true)
+        .await;
     both_were_told(&left, &["EARLY", "EARLY", "LATER"]);
     laws::hold(&shop, &left[1..]).await;
 }
 
-/// A name that is made to lead to another file, as by a change of a `current` link.
+/// A link whose target changes, such as `current`.
 #[tokio::test]
-async fn a_link_that_is_made_to_lead_elsewhere_is_noticed() {
+async fn a_changed_link_is_noticed() {
     let shop = Shop::open().await;
     let link = shop.folder.path().join("link.db");
     symlink("payrecond.db", &link).unwrap();
@@ -159,7 +165,7 @@ async fn a_link_that_is_made_to_lead_elsewhere_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_removed_ends_it_and_the_next_start_makes_one() {
+async fn a_removed_database_ends_the_daemon_and_the_next_start_creates_one() {
     for suffixes in [&["", "-wal", "-shm"][..], &[""]] {
         let mut scene = Scene::set_up().await;
         scene.remove(suffixes);
@@ -178,27 +184,29 @@ async fn a_database_that_is_removed_ends_it_and_the_next_start_makes_one() {
     }
 }
 
-/// What was written last stands in the `-wal` file alone: it is saved into the database.
+/// The last writes are only in the `-wal` file: they are saved into the database.
 #[tokio::test]
-async fn a_log_that_is_removed_is_noticed_and_what_stood_in_it_is_saved() {
+async fn a_removed_log_is_noticed_and_its_content_saved() {
     for suffixes in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
         let scene = Scene::set_up().await;
         scene.remove(suffixes);
-        let (shop, left) = scene.ends_aloud_and_goes_on("was removed", false).await;
+        let (shop, left) = scene
+            .exits_with_an_error_and_restarts("was removed", false)
+            .await;
         both_were_told(&left, &["EARLY", "LATER"]);
         laws::hold(&shop, &left).await;
     }
 }
 
-/// By SQLite's own means, through its locks: the file stays the same, its content is older.
+/// With SQLite's own means, through its locks: the file stays the same, its content is older.
 #[tokio::test]
-async fn older_content_put_into_the_open_database_is_noticed_and_no_number_is_given_again() {
+async fn older_content_in_the_open_database_is_noticed_and_no_seq_is_repeated() {
     let scene = Scene::set_up().await;
     let side = fs::read_to_string(scene.file(".high-water")).unwrap();
     let restore = format!(".restore {}", scene.copy.display());
     sqlite(&scene.shop.database(), &restore);
     let (shop, left) = scene
-        .ends_aloud_and_goes_on("an older copy was put back", true)
+        .exits_with_an_error_and_restarts("an older copy was put back", true)
         .await;
     both_were_told(&left, &["EARLY", "EARLY", "LATER"]);
     assert_ne!(shop.ask("SELECT min(seq) FROM outbox").await, "1");
@@ -206,9 +214,9 @@ async fn older_content_put_into_the_open_database_is_noticed_and_no_number_is_gi
     laws::hold(&shop, &left[1..]).await;
 }
 
-/// Nobody runs: the first that would give out a number is a command.
+/// No daemon runs: a command is the first to assign a seq.
 #[tokio::test]
-async fn a_command_gives_out_no_number_in_a_database_that_was_put_back() {
+async fn a_command_assigns_no_seq_in_a_restored_database() {
     for loses_side_file in [false, true] {
         let shop = Shop::open().await;
         program::write_config(&shop);
@@ -252,9 +260,9 @@ async fn a_command_gives_out_no_number_in_a_database_that_was_put_back() {
     }
 }
 
-/// A reader of long breath stands on the old file as well.
+/// A long-running feed also has the old file open.
 #[tokio::test]
-async fn a_feed_that_follows_ends_when_the_database_is_replaced() {
+async fn a_following_feed_ends_when_the_database_is_replaced() {
     let shop = Shop::open().await;
     program::write_config(&shop);
     let mut feed = program::program(shop.folder.path());

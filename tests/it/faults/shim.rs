@@ -1,5 +1,5 @@
-//! The program with `shim.c` before its C library: calls that fail, are slow or are the last ones, a
-//! tape of what was written, a clock that is set.
+//! The program with `shim.c` in front of its C library: calls that fail, are slow or are the last
+//! ones, a recording of writes, a clock that is set.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::program::is_missing;
 use crate::other_day;
 
-/// The library, built once for all tests; None where it cannot be.
+/// The library, built once for all tests; None if it cannot be built.
 pub fn library() -> Option<&'static Path> {
     static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let library = LIBRARY.get_or_init(build).as_deref();
@@ -23,7 +23,7 @@ fn build() -> Option<PathBuf> {
     if !cfg!(target_os = "linux") || Command::new("cc").arg("--version").output().is_err() {
         return None;
     }
-    // Of this process alone: another one may be building it too.
+    // Unique to this process: another one may be building it too.
     let name = format!("shim-{}.so", std::process::id());
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/shim.c");
@@ -38,7 +38,7 @@ fn build() -> Option<PathBuf> {
     Some(library)
 }
 
-/// Which calls are struck.
+/// The affected calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// `open`, `write`, `sync`, `truncate`, `rename`, `unlink`, `send` or `recv`.
@@ -47,18 +47,18 @@ pub struct Rule {
     pub file: &'static str,
     /// `eio`, `enospc`, `emfile`, `slow`, `hang`, `kill-before`, `kill-half` or `kill-after`.
     pub then: &'static str,
-    /// The first call that is struck, from 1.
+    /// The first affected call, from 1.
     pub nth: u32,
-    /// How many are struck; 0 = all from then on.
+    /// Number of affected calls; 0 = all from then on.
     pub times: u32,
 }
 
-/// How long a call takes that is struck by `slow`; `SHIM_SLOWED` names a file that gets a line for
-/// each, with the milliseconds that it really took.
+/// How long a call affected by `slow` takes; `SHIM_SLOWED` names a file that gets a line for each,
+/// with the actual milliseconds.
 pub const SLOW_MS: u32 = 50;
 
 impl Rule {
-    /// Puts a command under the rule, until the file `healed` exists.
+    /// Applies the rule to a command, until the file `healed` exists.
     pub fn onto(self, command: &mut tokio::process::Command, healed: &Path) {
         let Self {
             call,
@@ -73,13 +73,13 @@ impl Rule {
     }
 }
 
-/// Puts the library before a command.
+/// Preloads the library into a command.
 pub fn load(command: &mut tokio::process::Command) {
     let library = library().expect("asked for before");
     command.env("LD_PRELOAD", other_day::preload(library));
 }
 
-/// The wall clock of the programs that see it; others keep that of the tests.
+/// The wall clock of the programs that use it; others have that of the tests.
 pub struct WallClock {
     path: PathBuf,
     offset: std::fs::File,
@@ -94,7 +94,7 @@ impl WallClock {
         clock
     }
 
-    /// From now on it shows so many seconds more than that of the tests.
+    /// Sets it this many seconds ahead of that of the tests.
     pub fn set(&self, seconds: i64) {
         let bytes = (tests_are_ahead_s() + seconds).to_ne_bytes();
         self.offset.write_all_at(&bytes, 0).unwrap();
@@ -106,7 +106,7 @@ impl WallClock {
     }
 }
 
-/// By how much the clock of the tests themselves was set ahead of the machine's, by this library.
+/// How far the clock of the tests themselves was set ahead of the machine's by this library.
 fn tests_are_ahead_s() -> i64 {
     let Some(path) = std::env::var_os("SHIM_CLOCK") else {
         return 0;

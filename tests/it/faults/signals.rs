@@ -1,4 +1,4 @@
-//! Signals, and what a service manager is told.
+//! Signals, and notifications to a service manager.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::laws;
 use super::program::{self, Program, Stdout};
 use crate::shop::Shop;
 
-/// Lives that are ended by two signals.
+/// Runs that are ended by two signals.
 const TOLD_TWICE: usize = 10;
 
 #[tokio::test]
-async fn the_service_manager_is_told_how_it_goes() {
+async fn the_service_manager_gets_the_status() {
     let shop = Shop::open().await;
     let mut command = program::command(&shop);
     command.env("WATCHDOG_USEC", "200000");
@@ -22,9 +22,9 @@ async fn the_service_manager_is_told_how_it_goes() {
     for words in ["READY=1", "STATUS=default: polling", "WATCHDOG=1"] {
         program.notified.until(words).await;
     }
-    // Fed again and again, not once.
+    // Repeatedly, not once.
     for _ in 0..3 {
-        program.notified.told.clear();
+        program.notified.messages.clear();
         program.notified.until("WATCHDOG=1").await;
     }
     program.signal("TERM").await;
@@ -33,9 +33,9 @@ async fn the_service_manager_is_told_how_it_goes() {
     assert_eq!(left.code, Some(0), "{}", left.stderr);
 }
 
-/// Its socket takes some messages and then blocks whoever sends one.
+/// Its socket takes some messages and then blocks the sender.
 #[tokio::test]
-async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
+async fn a_service_manager_that_does_not_read_delays_nothing() {
     let shop = Shop::open().await;
     let mut command = program::command(&shop);
     command.env("WATCHDOG_USEC", "200000");
@@ -47,8 +47,8 @@ async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
     while other.send_to(b"X=1", program.notified.path()).is_ok() {}
     let id = shop.drop_in("ORD-1").await;
     // Several times the pause between two messages.
-    let looks = shop.asked(Operation::Preview);
-    shop.until_asked(Operation::Preview, looks + 20).await;
+    let polls = shop.asked(Operation::Preview);
+    shop.until_asked(Operation::Preview, polls + 20).await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
     all_delivered(&shop).await;
@@ -57,7 +57,7 @@ async fn a_service_manager_that_does_not_listen_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_long_interval_starves_no_watchdog() {
+async fn a_long_interval_does_not_stop_watchdog_pings() {
     let mut shop = Shop::open().await;
     shop.settings = "[polling]\nintake_interval = \"1m\"\n".into();
     let mut command = program::command(&shop);
@@ -65,10 +65,10 @@ async fn a_long_interval_starves_no_watchdog() {
     let mut program = Program::spawn(&shop, command, Stdout::Read, Stdio::piped())
         .until_ready()
         .await;
-    program.notified.told.clear();
-    // Silent for half of the limit counts as hanging: at the third look nobody may be.
+    program.notified.messages.clear();
+    // A task that is silent for half of the limit counts as stalled: at the third poll none may be.
     for _ in 0..3 {
-        program.notified.told.clear();
+        program.notified.messages.clear();
         program.notified.until("WATCHDOG=1").await;
     }
     let left = program.stop().await;
@@ -76,9 +76,9 @@ async fn a_long_interval_starves_no_watchdog() {
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_finished_before_the_end() {
+async fn requests_in_flight_are_finished_before_the_exit() {
     let mut shop = Shop::open().await;
-    // The answer takes a second or two, a byte at a time is too slow for the default.
+    // The answer takes a second or two; one byte at a time is too slow for the default.
     shop.settings += "intake_interval = \"1m\"\n";
     shop.settings = shop
         .settings
@@ -122,9 +122,9 @@ async fn what_is_under_way_is_finished_before_the_end() {
     laws::hold(&shop, &[first, second]).await;
 }
 
-/// A provider that never answers, and a time-out far longer than the bound of the end.
+/// A provider that never answers, and a time-out far longer than the limit of the stop.
 #[tokio::test]
-async fn a_provider_that_is_silent_does_not_hold_the_end_up() {
+async fn a_silent_provider_does_not_delay_the_stop() {
     let mut shop = Shop::open().await;
     shop.settings =
         "[polling]\nintake_interval = \"1m\"\n[http]\nrequest_timeout = \"5m\"\n".into();
@@ -147,7 +147,7 @@ async fn a_provider_that_is_silent_does_not_hold_the_end_up() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_at_once() {
+async fn a_second_signal_exits_at_once() {
     let mut shop = Shop::open().await;
     shop.settings += "[http]\nrequest_timeout = \"5m\"\n";
     shop.world.set_faults(vec![Fault::new(FaultKind::Timeout)]);
@@ -159,13 +159,13 @@ async fn a_second_signal_ends_at_once() {
     program.signal("INT").await;
     program.notified.until("STOPPING=1").await;
     program.signal("TERM").await;
-    // Who finishes what is under way ends with 0.
+    // A stop that finishes requests in flight would exit with 0.
     assert_eq!(program.ended().await.code, Some(1));
 }
 
-/// Told to end, and told again before it has: at any moment of its work.
+/// Stopped, and stopped again before it has ended, at any moment of its work.
 #[tokio::test]
-async fn told_twice_at_any_moment_it_loses_nothing() {
+async fn two_signals_at_any_moment_lose_nothing() {
     let shop = Shop::open().await;
     let seed = fastrand::u64(..);
     println!("seed {seed}");
@@ -181,7 +181,7 @@ async fn told_twice_at_any_moment_it_loses_nothing() {
         tokio::time::sleep(Duration::from_micros(rng.u64(0..60_000))).await;
         program.signal("TERM").await;
         tokio::time::sleep(Duration::from_micros(rng.u64(0..5_000))).await;
-        // It may have ended by then, and waits to be collected.
+        // It may have ended by then, and waits to be reaped.
         program.signal("INT").await;
         let left = program.ended().await;
         assert!(matches!(left.code, Some(0 | 1)), "{:?}", left.code);

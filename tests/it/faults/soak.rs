@@ -1,5 +1,5 @@
-//! A long life in waves: invoices come in bulk, end, are told of, acknowledged and deleted, with
-//! faults on the way. What the daemon takes must not grow with the number of events.
+//! A long run in waves: invoices come in bulk, end, are recorded, acknowledged and deleted, with
+//! faults in between. The daemon's resources must not grow with the number of events.
 
 mod gauges;
 mod readers;
@@ -22,14 +22,15 @@ use super::shim::{self, WallClock};
 use crate::PATIENCE;
 use crate::shop::{Shop, drop_in_all, seed};
 
-/// `PAYRECOND_SOAK_EVENTS` says another number.
+/// Overridden by `PAYRECOND_SOAK_EVENTS`.
 const EVENTS: usize = 4_000;
-/// Each kind of trouble comes once at least.
+/// Each kind of fault comes at least once.
 const WAVES_AT_LEAST: usize = 4;
 const WAVE_AT_MOST: usize = 50_000;
 /// Invoices that a program inserts in one transaction.
 const CHUNK: usize = 500;
-/// Between two waves the clock goes on by so much: what a wave left is then old enough to go.
+/// The clock is set forward by this much between two waves, so that the data of a wave is old
+/// enough to be deleted.
 const APART_S: i64 = 25 * 3600;
 
 struct Soak {
@@ -40,12 +41,12 @@ struct Soak {
     stdout: Arc<Heard>,
     gauges: Gauges,
     waves: usize,
-    /// Invoices of each.
+    /// Number of invoices in each wave.
     wave: usize,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_life_full_of_faults_takes_no_more_than_a_short_one() {
+async fn a_long_run_with_faults_takes_no_more_resources_than_a_short_one() {
     if shim::library().is_none() {
         return;
     }
@@ -59,7 +60,7 @@ async fn a_long_life_full_of_faults_takes_no_more_than_a_short_one() {
     }
     bot.stop().await;
     soak.all_was_heard(waves * wave);
-    soak.laws_hold_for_what_is_left().await;
+    soak.laws_hold_for_the_remaining_data().await;
 }
 
 impl Soak {
@@ -80,7 +81,7 @@ impl Soak {
         }
     }
 
-    /// One order after the other and page by page in turn.
+    /// Single requests and pages alternate.
     fn configure(&mut self, wave: usize) {
         let strategy = if wave.is_multiple_of(2) {
             "preview"
@@ -156,7 +157,7 @@ impl Soak {
         self.gauges.end_wave(n, (n + 1) * self.wave, bot.repeats());
     }
 
-    /// Waits until a table or a part of it is empty, and looks at what the daemon takes meanwhile.
+    /// Waits until a table or a part of it is empty, and measures the daemon's resources meanwhile.
     async fn until_none(&mut self, rows: &str, program: &Program) {
         let none = format!("NOT EXISTS (SELECT 1 FROM {rows})");
         let mut connection = self.connect().await;
@@ -184,17 +185,17 @@ impl Soak {
         readers::connect(&self.shop).await
     }
 
-    /// Each order was told of, to both readers, by one event.
+    /// Each order was reported to both consumers by one event.
     fn all_was_heard(&self, events: usize) {
         for (name, heard) in [("bot", &self.bot), ("stdout", &self.stdout)] {
             assert_eq!(heard.distinct(), (events, events), "{name}");
         }
     }
 
-    async fn laws_hold_for_what_is_left(&self) {
-        let said = laws::hold_in_the_books(&self.shop).await;
+    async fn laws_hold_for_the_remaining_data(&self) {
+        let said = laws::hold_in_the_database(&self.shop).await;
         assert!(!said.is_empty(), "the last wave is still there");
-        // Now only: reading the file by other means would drop the locks of the readers here.
+        // Only now: reading the file by other means would drop the locks of the readers here.
         laws::key_is_nowhere(&self.shop, &[]);
     }
 }
@@ -204,7 +205,7 @@ fn unharmed(left: &Left) {
     assert!(!left.stderr.contains(program::CANARY));
 }
 
-/// Orders of one wave: half of them end before the invoice is there, half after it.
+/// The orders of one wave: half of them end before the invoice is inserted, half after it.
 async fn fill(
     world: Arc<payrecond::sandbox::World>,
     mut program: SqliteConnection,

@@ -1,4 +1,4 @@
-//! A daemon that gets no time, too few file descriptors, too little memory, or a slow disk.
+//! A daemon without CPU time, with too few file descriptors, too little memory, or a slow disk.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::program::{self, Left, Program, Stdout};
 use super::shim::{self, Rule};
 use crate::shop::Shop;
 
-/// How long it is stopped; `PAYRECOND_STOPPED_S` says another number.
+/// How long it is stopped; overridden by `PAYRECOND_STOPPED_S`.
 const STOPPED_S: usize = 2;
 
 async fn until_paid(shop: &Shop, count: usize) {
@@ -20,7 +20,7 @@ async fn until_paid(shop: &Shop, count: usize) {
 }
 
 #[tokio::test]
-async fn stopped_and_continued_it_goes_on_where_it_was() {
+async fn after_a_sigstop_it_continues_where_it_was() {
     let shop = Shop::open().await;
     let program = Program::ready(&shop).await;
     let mut ids = Vec::new();
@@ -28,7 +28,7 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
         ids.push(shop.drop_in(&format!("ORD-{n}")).await);
     }
     shop.until("SELECT min(polls) > 0 FROM invoices", "1").await;
-    // Stopped with the write lock in its hand it would keep every program out.
+    // If it were stopped while holding the write lock, it would block every program.
     let mut holder = shop.connect().await;
     let begin = sqlx::query("BEGIN IMMEDIATE").execute(&mut holder);
     begin.await.unwrap();
@@ -45,14 +45,14 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
     for id in &ids {
         shop.world.pay(id, &SimulatedPayment::default()).unwrap();
     }
-    // Programs go on meanwhile.
+    // Programs continue meanwhile.
     shop.drop_in("ORD-4").await;
     let before = shop.asked(Operation::Preview);
     let stopped = program::times("PAYRECOND_STOPPED_S", STOPPED_S);
     tokio::time::sleep(Duration::from_secs(stopped as u64)).await;
     let in_flight = 16;
     assert!(shop.asked(Operation::Preview) <= before + in_flight);
-    // The control: it really stood still, and what was paid meanwhile is not known.
+    // The control: it was really stopped, and payments made meanwhile are not recorded.
     assert_eq!(program.status("State:"), "T");
     let known = "SELECT count(*) FROM invoices WHERE status <> 'pending'";
     assert_eq!(shop.ask(known).await, "0");
@@ -63,14 +63,14 @@ async fn stopped_and_continued_it_goes_on_where_it_was() {
     laws::hold(&shop, &[left]).await;
 }
 
-/// Under a limit, through a shell that sets it: an option of `ulimit` and its value.
+/// Runs it under a limit, through a shell that sets it: an option of `ulimit` and its value.
 fn limited(shop: &Shop, option: &str, limit: u32) -> Program {
     let script = format!("ulimit {option} {limit} && exec \"$0\" run");
     let command = program::by_shell(shop, &script);
     Program::spawn(shop, command, Stdout::Read, Stdio::piped())
 }
 
-/// Orders that are paid, and orders to be made.
+/// Paid orders, and orders to be created.
 async fn twenty_of_each(shop: &Shop) {
     for n in 0..20 {
         let id = shop.drop_in(&format!("ORD-{n}")).await;
@@ -79,7 +79,7 @@ async fn twenty_of_each(shop: &Shop) {
     }
 }
 
-/// Without any limit what was left undone is done, and nothing is done twice.
+/// Without a limit, unfinished work is completed, and nothing is done twice.
 async fn goes_on_without_a_limit(shop: &Shop) -> Left {
     let program = Program::ready(shop).await;
     until_paid(shop, 20).await;
@@ -91,21 +91,21 @@ async fn goes_on_without_a_limit(shop: &Shop) -> Left {
     left
 }
 
-/// Whether anything went wrong; that less is in flight is no more than a warning.
+/// Whether anything went wrong; a lowered number of requests in flight is only a warning.
 fn has_complained(said: &str) -> bool {
     let is_complaint = |line: &str| line.contains("ERROR") || line.contains("WARN");
     said.lines()
         .any(|line| is_complaint(line) && !line.contains("max_in_flight lowered"))
 }
 
-/// Whether it came to feel the limit: `EMFILE`, or what SQLite makes of it.
+/// Whether it reached the limit: `EMFILE`, or SQLite's error for it.
 fn had_too_few_files(left: &Left) -> bool {
     ["Too many open files", "unable to open database file"]
         .iter()
         .any(|words| left.stderr.contains(words))
 }
 
-/// A provider that takes its time, so that much is in flight at once.
+/// A slow provider, so that many requests are in flight at once.
 async fn slow_shop() -> Shop {
     let options = SandboxOptions {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -118,7 +118,7 @@ async fn slow_shop() -> Shop {
     shop
 }
 
-/// The connections to the provider leave the database what it needs.
+/// The connections to the provider leave the database the descriptors that it needs.
 #[tokio::test]
 async fn with_40_file_descriptors_less_is_in_flight_and_the_database_can_be_used() {
     let shop = slow_shop().await;
@@ -144,7 +144,7 @@ async fn with_40_file_descriptors_less_is_in_flight_and_the_database_can_be_used
     laws::hold(&shop, &[left]).await;
 }
 
-/// A shell's usual limit is only where it begins.
+/// A shell's usual limit is only the soft one.
 #[tokio::test]
 async fn a_soft_limit_of_open_files_is_raised_as_far_as_the_hard_one() {
     let shop = slow_shop().await;
@@ -163,15 +163,15 @@ async fn a_soft_limit_of_open_files_is_raised_as_far_as_the_hard_one() {
     );
 }
 
-/// Too few to start, too few to work, or just enough: it works, or ends with a cause.
+/// Too few to start, too few to work, or just enough: it works, or exits with a cause.
 #[tokio::test]
-async fn with_few_file_descriptors_it_works_or_ends_with_a_cause() {
+async fn with_few_file_descriptors_it_works_or_exits_with_a_cause() {
     for (files, is_too_few) in [(8, true), (14, true), (18, true), (32, false)] {
         let shop = Shop::open().await;
         twenty_of_each(&shop).await;
         let first = under_limit(&shop, files).await;
         let second = goes_on_without_a_limit(&shop).await;
-        // The control: the limit is what it felt, and without one it feels nothing.
+        // The control: the limit is the cause, and without one there is no error.
         let cannot_load = first.code == Some(127);
         let felt = cannot_load || had_too_few_files(&first);
         assert!(felt || !is_too_few, "{files}: {}", first.stderr);
@@ -180,8 +180,8 @@ async fn with_few_file_descriptors_it_works_or_ends_with_a_cause() {
     }
 }
 
-/// Too little to start, too little to work, or enough: it works, or it ends at once, in whatever
-/// way, and the next start goes on.
+/// Too little to start, too little to work, or enough: it works, or it ends at once, in any way,
+/// and the next start continues.
 #[tokio::test]
 async fn with_little_memory_it_works_or_ends_and_nothing_is_lost() {
     let mut ended_early = Vec::new();
@@ -190,8 +190,8 @@ async fn with_little_memory_it_works_or_ends_and_nothing_is_lost() {
         twenty_of_each(&shop).await;
         let mut program = limited(&shop, "-d", mebibytes << 10);
         let paid = "SELECT count(*) FROM invoices WHERE status = 'paid'";
-        // Some wait for a database that cannot be opened, and say so: that is no end, and none is
-        // asked for.
+        // Some wait for a database that cannot be opened, and report it; they neither end nor have
+        // to.
         until_settled(&shop, &mut program, paid).await;
         if program.has_ended() {
             ended_early.push(mebibytes);
@@ -203,12 +203,12 @@ async fn with_little_memory_it_works_or_ends_and_nothing_is_lost() {
         let second = goes_on_without_a_limit(&shop).await;
         laws::hold(&shop, &[first, second]).await;
     }
-    // The controls: the limits are felt, and a larger one is not.
+    // The controls: low limits have an effect, and a higher one has none.
     assert!(ended_early.contains(&8), "{ended_early:?}");
     assert!(!ended_early.contains(&256), "{ended_early:?}");
 }
 
-/// Waits until all are paid, or the program has ended, or has said what keeps it from going on.
+/// Waits until all are paid, or the program has ended or reported what prevents it from continuing.
 async fn until_settled(shop: &Shop, program: &mut Program, paid: &str) {
     let waiting = async {
         while !program.has_ended()
@@ -243,9 +243,9 @@ async fn under_limit(shop: &Shop, files: u32) -> Left {
     left
 }
 
-/// Each sync takes 50 ms: what is asked goes on meanwhile, and nothing is given up.
+/// Each sync takes 50 ms: requests continue meanwhile, and nothing is abandoned.
 #[tokio::test]
-async fn a_slow_disk_makes_it_slow_and_nothing_else() {
+async fn a_slow_disk_only_slows_it_down() {
     if shim::library().is_none() {
         return;
     }
@@ -270,7 +270,7 @@ async fn a_slow_disk_makes_it_slow_and_nothing_else() {
     all_delivered(&shop).await;
     let left = program.stop().await;
     assert!(!left.stderr.contains("ERROR"), "{}", left.stderr);
-    // The control: each sync that there was took its time.
+    // The control: each sync really took that long.
     let took = std::fs::read_to_string(slowed).unwrap();
     let took: Vec<u32> = took.lines().map(|line| line.parse().unwrap()).collect();
     assert!(took.len() > 1, "{took:?}");

@@ -1,4 +1,4 @@
-//! A shop whose daemon is struck at a chosen call, and what must hold afterwards.
+//! A shop whose daemon is affected by a fault at a selected call, and what must hold afterwards.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -13,23 +13,23 @@ use super::program::{self, Left, Program, Stdout};
 use super::shim::Rule;
 use crate::shop::Shop;
 
-/// Scenes that are played at the same time: they mostly wait.
+/// Scenes that are played concurrently, since they mostly wait.
 const AT_ONCE: usize = 4;
 
-/// Paid orders, and orders that are to be made and then are paid.
+/// Paid orders, and orders that are created and then paid.
 pub struct Struck {
     pub shop: Shop,
     runs: Vec<Left>,
 }
 
-/// What came of a run under a rule.
+/// The outcome of a run under a rule.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Came {
     /// It ended by itself, or was ended.
     Ended,
-    /// All is paid and said.
+    /// Everything is paid and recorded.
     Settled,
-    /// It said one of the words.
+    /// It logged one of the messages.
     Said,
 }
 
@@ -48,7 +48,7 @@ impl Struck {
         self.shop.folder.path().join("healed")
     }
 
-    /// From now on no call is struck.
+    /// From now on no call is affected.
     pub fn heal(&self) {
         std::fs::write(self.healed(), "").unwrap();
     }
@@ -59,7 +59,7 @@ impl Struck {
         Program::spawn(&self.shop, command, Stdout::Read, Stdio::piped())
     }
 
-    /// Whoever has an order pays it. Returns what comes first.
+    /// Pays every order that exists. Returns what comes first.
     pub async fn until(&self, program: &mut Program, words: &[&str]) -> Came {
         let waiting = async {
             loop {
@@ -91,12 +91,12 @@ impl Struck {
 
     pub fn keep(&mut self, left: Left) {
         assert!(!left.stderr.contains("panicked"), "{}", left.stderr);
-        // A side file ahead of a commit that was not, or one that could not be read.
+        // A side file ahead of a failed commit, or one that could not be read.
         assert!(!left.stderr.contains("older copy"), "{}", left.stderr);
         self.runs.push(left);
     }
 
-    /// A start without faults settles everything, and all books agree.
+    /// A start without faults settles everything, and all laws hold.
     pub async fn settles(mut self) {
         let mut program = Program::ready(&self.shop).await;
         let came = self.until(&mut program, &[]).await;

@@ -1,4 +1,4 @@
-//! The wall clock jumps: while it runs, and between two runs.
+//! The wall clock jumps: during a run, and between two runs.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use super::shim::{self, WallClock};
 use crate::shop::Shop;
 
 const HOUR_S: i64 = 3600;
-/// Of the machine's clock, one after the other: ahead, back, far ahead.
+/// Jumps relative to the machine's clock, one after the other: ahead, back, far ahead.
 const JUMPS_S: [i64; 3] = [HOUR_S, -2 * HOUR_S, 10 * 24 * HOUR_S];
 const INVOICES: usize = 6;
-/// For so long the requests are counted after a jump.
+/// How long requests are counted after a jump.
 const COUNTED: Duration = Duration::from_secs(2);
-/// At one invoice: one each 100 ms as configured, one at once, and some.
+/// For one invoice: one each 100 ms as configured, one at once, and some more.
 const LOOKS_A_SECOND: u64 = 12;
 
-/// Neither a storm of requests nor a stall; then one more order is paid, and soon known.
+/// Neither a storm of requests nor a stall; then one more order is paid, and soon recorded.
 async fn goes_on(shop: &Shop, jump_s: i64, ids: &[String], paid: usize) {
-    let looks = || shop.asked(Operation::Preview);
-    let (before, begun) = (looks(), Instant::now());
+    let polls = || shop.asked(Operation::Preview);
+    let (before, begun) = (polls(), Instant::now());
     tokio::time::sleep(COUNTED).await;
-    let since = looks() - before;
-    // A crowded machine sleeps longer, and the daemon does not.
+    let since = polls() - before;
+    // Sleeps take longer on a busy machine, but the daemon continues.
     let passed = begun.elapsed();
     let open = u64::try_from(ids.len() - paid).unwrap();
     let at_most = open * (passed.as_secs() + 1) * LOOKS_A_SECOND;
     assert!(
         since <= at_most,
-        "{jump_s} s: {since} looks at {open} in {passed:?}"
+        "{jump_s} s: {since} polls of {open} in {passed:?}"
     );
-    // Each that is open is looked at again.
+    // Each open order is polled again.
     let stalled = format!(
         "SELECT count(*) FROM invoices WHERE status = 'pending' AND polls <= {}",
         shop.ask("SELECT max(polls) FROM invoices WHERE status = 'pending'")
@@ -52,7 +52,7 @@ async fn goes_on(shop: &Shop, jump_s: i64, ids: &[String], paid: usize) {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_makes_no_storm_no_stall_and_nothing_untrue() {
+async fn a_clock_jump_causes_no_request_storm_stall_or_wrong_event() {
     if shim::library().is_none() {
         return;
     }

@@ -1,4 +1,5 @@
-//! The watchdog is fed by progress: one duty that hangs starves it, and what is waited for does not.
+//! The watchdog is pinged as long as tasks make progress: one stalled task stops the pings, waiting
+//! does not.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use super::program::{self, Program, Stdout};
 use super::shim::{self, Rule};
 use crate::shop::Shop;
 
-/// Half of it is the patience with a duty, a quarter the pause between two feedings.
+/// Half of it is the limit for a task, a quarter the pause between two pings.
 const SHORT: Duration = Duration::from_secs(8);
-/// Its half is longer than any duty rests or waits for the database.
+/// Half of it is longer than any task sleeps or waits for the database.
 const LONG: Duration = Duration::from_secs(24);
 
 fn watched(command: &mut tokio::process::Command, limit: Duration) {
@@ -22,20 +23,20 @@ fn spawn(shop: &Shop, command: tokio::process::Command) -> Program {
     Program::spawn(shop, command, Stdout::Read, Stdio::piped())
 }
 
-/// Fed before; now `duty` hangs, and nothing comes any more.
+/// Pinged before; now `duty` hangs, and the pings stop.
 async fn starves(program: &mut Program, duty: &str) {
     program.until_said("withholding watchdog ping").await;
     assert!(program.said().contains(duty), "{}", program.said());
-    // What was told before that.
-    program.notified.told_within(SHORT / 8).await;
-    let told = program.notified.told_within(LONG / 2).await;
-    assert!(!told.iter().any(|line| line == "WATCHDOG=1"), "{told:?}");
+    // Messages from before.
+    program.notified.received_within(SHORT / 8).await;
+    let shown = program.notified.received_within(LONG / 2).await;
+    assert!(!shown.iter().any(|line| line == "WATCHDOG=1"), "{shown:?}");
 }
 
-/// Fed again and again, for longer than its patience.
+/// Pinged repeatedly, for longer than the limit.
 async fn is_fed(program: &mut Program) {
     for _ in 0..4 {
-        program.notified.told.clear();
+        program.notified.messages.clear();
         program.notified.until("WATCHDOG=1").await;
     }
     assert!(
@@ -46,7 +47,7 @@ async fn is_fed(program: &mut Program) {
 }
 
 #[tokio::test]
-async fn a_poller_that_hangs_alone_starves_the_watchdog() {
+async fn a_hanging_poller_stops_the_watchdog_pings() {
     let mut shop = Shop::open().await;
     let key = shop.folder.path().join("other.key");
     std::fs::write(&key, "other-key-9876543210").unwrap();
@@ -60,21 +61,21 @@ async fn a_poller_that_hangs_alone_starves_the_watchdog() {
     watched(&mut command, SHORT);
     let mut program = spawn(&shop, command);
     program.notified.until("WATCHDOG=1").await;
-    // A pipe that nobody writes to: who reads the key again does not come back.
+    // A pipe without a writer: reading the key again blocks.
     std::fs::remove_file(&key).unwrap();
     let made = tokio::process::Command::new("mkfifo").arg(&key).status();
     assert!(made.await.unwrap().success());
     program.signal("HUP").await;
     starves(&mut program, "poll other").await;
     assert!(!program.said().contains("poll default"));
-    // The other duties go on: it is one alone.
+    // The other tasks continue: only one hangs.
     let asked = shop.asked(Operation::Preview);
     shop.until_asked(Operation::Preview, asked + 3).await;
     program.kill().await;
 }
 
 #[tokio::test]
-async fn a_write_that_hangs_starves_the_watchdog() {
+async fn a_hanging_write_stops_the_watchdog_pings() {
     if shim::library().is_none() {
         return;
     }
@@ -82,7 +83,7 @@ async fn a_write_that_hangs_starves_the_watchdog() {
     let healed = shop.folder.path().join("healed");
     std::fs::write(&healed, "").unwrap();
     let mut command = program::command(&shop);
-    // Those that wait for the writer give up after 5 s, and go on: they feed it for ever.
+    // Tasks that wait for the writer give up after 5 s and continue: their pings never stop.
     watched(&mut command, LONG);
     let never_ends = Rule {
         call: "sync",
@@ -98,20 +99,20 @@ async fn a_write_that_hangs_starves_the_watchdog() {
     std::fs::remove_file(&healed).unwrap();
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     starves(&mut program, "writer").await;
-    // It comes back after all: what was to be written is written.
+    // The write continues after all: everything is written.
     std::fs::write(&healed, "").unwrap();
     shop.until("SELECT status FROM invoices", "paid").await;
-    program.notified.told.clear();
+    program.notified.messages.clear();
     program.notified.until("WATCHDOG=1").await;
     program.stop().await;
 }
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_reached_starves_no_watchdog() {
+async fn an_unreachable_provider_does_not_stop_watchdog_pings() {
     let mut shop = Shop::open().await;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    shop.base_url = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    shop.base_url = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
     for n in 0..10 {
         shop.drop_in(&format!("ORD-{n}")).await;
     }
@@ -123,9 +124,9 @@ async fn a_provider_that_cannot_be_reached_starves_no_watchdog() {
     program.stop().await;
 }
 
-/// Each duty of each account waits for the lock in turn, and each turn takes the whole time-out.
+/// Each task of each account waits for the lock in turn, each for the whole time-out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_locked_for_long_starves_no_watchdog() {
+async fn a_long_database_lock_does_not_stop_watchdog_pings() {
     let mut shop = Shop::open().await;
     let stores = ["one", "two", "three", "four"];
     for name in stores {

@@ -1,4 +1,4 @@
-//! Creation at a provider to which the same request is another order each time.
+//! Creation at a provider where a repeated request creates another order.
 
 use payrecond::provider::{
     CreateOrders, Creation, CreationAnswer, ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan,
@@ -8,15 +8,15 @@ use super::*;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What happens to the next creations, in turn; then all goes well.
+/// The fate of the next creations, in turn; later ones succeed.
 enum Fate {
-    /// The order is made, and nobody learns of it.
+    /// The order is created, but the answer is lost.
     AnswerLost,
-    /// Nothing is made.
+    /// Nothing is created.
     RequestLost,
 }
 
-/// Makes an order at each request. Its list has one order a page.
+/// Creates an order at each request. Its list has one order per page.
 #[derive(Default)]
 struct Maker {
     made: Mutex<Vec<ObservedOrder>>,
@@ -155,7 +155,7 @@ async fn a_creation_whose_answer_was_lost_is_found_and_not_repeated() {
     assert_eq!(shop.ask(events).await, "payment.pending");
 }
 
-/// The next life of the daemon knows of the creation from its row alone.
+/// The next run of the daemon knows of the creation only from its row.
 #[tokio::test]
 async fn a_creation_sent_before_a_restart_is_searched_for_first() {
     let shop = shop().await;
@@ -194,7 +194,7 @@ async fn an_order_from_before_the_creation_was_first_sent_is_not_adopted() {
 
 /// Of several orders with the label, the paid one counts. The search reads every page.
 #[tokio::test]
-async fn an_order_that_the_shop_made_itself_is_found_in_the_list() {
+async fn an_order_created_by_the_shop_is_found_in_the_list() {
     let shop = shop().await;
     let maker = Arc::new(Maker::default());
     let now = SystemClock::new().now();

@@ -1,25 +1,21 @@
 //! Sums: exact, and compared with what is expected.
 
-use super::{field, for_each_provider, for_each_with_orders, told};
+use super::{field, for_each_provider, told};
 
 #[tokio::test]
 async fn amounts_are_told_as_the_provider_writes_them_and_agree_by_value() {
     for_each_provider!(subject, shop, daemon => {
         let order = subject.create(&shop, "ORD-1").await;
         subject.pay(&shop, &order, false);
-        let is_known = field("coalesce(paid_amount, net_amount) IS NOT NULL", "ORD-1");
-        shop.until(&is_known, "1").await;
+        shop.until(&field("paid_amount IS NOT NULL", "ORD-1"), "1").await;
         let (value, currency) = subject.price;
         assert_eq!(shop.ask(&field("amount", "ORD-1")).await, value);
         assert_eq!(shop.ask(&told("amount.currency", "ORD-1")).await, currency);
-        let received = shop.ask(&field("coalesce(received_amount, amount)", "ORD-1")).await;
-        let is_exact = payrecond::domain::money::same_value(&received, subject.received);
-        assert!(is_exact, "{}: {received}", subject.provider);
         // What was paid, less the fee, is what is left: exactly, so far as the three are told.
         let paid = shop.ask(&field("paid_amount", "ORD-1")).await;
         let fee = shop.ask(&field("coalesce(fee_amount, '0')", "ORD-1")).await;
         let net = shop.ask(&field("coalesce(net_amount, '')", "ORD-1")).await;
-        if !net.is_empty() && !paid.is_empty() {
+        if !net.is_empty() {
             let sum = payrecond::domain::money::sum([net.as_str(), fee.as_str()]).unwrap();
             let agrees = payrecond::domain::money::same_value(&sum, &paid);
             assert!(agrees, "{}: {net} + {fee} <> {paid}", subject.provider);
@@ -29,7 +25,7 @@ async fn amounts_are_told_as_the_provider_writes_them_and_agree_by_value() {
 
 #[tokio::test]
 async fn an_order_for_another_sum_than_expected_goes_to_a_person_though_paid() {
-    for_each_with_orders!(subject, shop, daemon => {
+    for_each_provider!(subject, shop, daemon => {
         let order = subject.create(&shop, "MADE").await;
         subject.pay(&shop, &order, false);
         shop.until(&field("status", "MADE"), "paid").await;
@@ -48,7 +44,7 @@ async fn an_order_for_another_sum_than_expected_goes_to_a_person_though_paid() {
 
 #[tokio::test]
 async fn an_order_of_another_external_id_goes_to_a_person() {
-    for_each_with_orders!(subject, shop, daemon => {
+    for_each_provider!(subject, shop, daemon => {
         let order = subject.create(&shop, "MADE").await;
         let other = subject.shop_beside(&shop).await;
         let id = &order.id;

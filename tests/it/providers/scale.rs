@@ -1,11 +1,10 @@
 //! How many requests many open invoices cost.
 
-use std::time::Duration;
+use payrecond::clock::{Clock as _, SystemClock};
+use payrecond::sandbox::{Operation, OrderBatch, SimulatedProvider};
 
-use payrecond::sandbox::{NewTransaction, Operation, OrderBatch, SimulatedProvider};
-
-use super::{Payable, SUBJECTS, Subject, field};
-use crate::shop::{Shop, drop_in_all, seed};
+use super::{SUBJECTS, Subject, field};
+use crate::shop::{drop_in_all, seed};
 
 fn subject(provider: SimulatedProvider) -> &'static Subject {
     let mut all = SUBJECTS.iter();
@@ -31,7 +30,7 @@ async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() 
     let mut program = shop.connect().await;
     drop_in_all(&shop.world, &mut program, &names).await;
     let paid = shop.world.order(&names[1700]).unwrap();
-    subject.pay(&shop, &Payable { id: paid.id }, false);
+    subject.pay(&shop, &paid, false);
     let daemon = subject.start(&shop);
     shop.until("SELECT min(polls) FROM invoices", "1").await;
     shop.until(&field("status", &names[1700]), "paid").await;
@@ -42,73 +41,56 @@ async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() 
     assert_eq!(shop.ask(others).await, "2499");
 }
 
-/// A shop whose invoices are polled once within the test.
-async fn patient_shop(subject: &Subject) -> Shop {
+/// A thousand open payments cost a dozen requests at first, since pages of new payments stand for polls of
+/// each; then one page tells of every payment that was made since the last.
+#[tokio::test]
+async fn yookassa_polls_1000_open_payments_by_a_page_or_two_a_round() {
+    let subject = subject(SimulatedProvider::YooKassa);
     let mut shop = subject.shop().await;
-    let alone = format!("\"{}\"\nlist_bytes_per_second = 0\n", subject.provider);
     shop.settings = shop
         .settings
-        .replace(&format!("\"{}\"\n", subject.provider), &alone)
-        .replace("min_interval = \"100ms\"", "min_interval = \"10m\"")
-        .replace("max_interval = \"200ms\"", "max_interval = \"10m\"");
-    shop
-}
-
-/// Requests that one round over so many open invoices takes; the last of them is paid.
-async fn requests_of_a_round(subject: &Subject, reading: Operation, count: usize) -> u64 {
-    let shop = patient_shop(subject).await;
-    shop.execute(&format!(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
-         INSERT INTO invoices (external_id, status) SELECT 'ORD-' || i, 'pending' FROM n"
-    ))
-    .await;
-    let name = format!("ORD-{count}");
-    subject.pay(&shop, &Payable { id: name.clone() }, false);
+        .replace("min_interval = \"100ms\"", "min_interval = \"3s\"")
+        .replace("max_interval = \"200ms\"", "max_interval = \"10m\"")
+        .replace("request_timeout = \"500ms\"", "request_timeout = \"1m\"");
+    let batch = OrderBatch {
+        provider: subject.provider,
+        count: 1000,
+        ..OrderBatch::default()
+    };
+    let names = seed(&shop.world, &batch);
+    let mut program = shop.connect().await;
+    drop_in_all(&shop.world, &mut program, &names).await;
     let daemon = subject.start(&shop);
-    shop.until(&field("status", &name), "paid").await;
-    daemon.stop().await;
-    let others = "SELECT count(*) FROM invoices WHERE status = 'pending'";
-    assert_eq!(shop.ask(others).await, (count - 1).to_string());
-    shop.asked(reading)
-}
-
-#[tokio::test]
-async fn a_reading_of_a_ledger_costs_the_same_for_one_open_invoice_and_for_500() {
-    for (provider, reading, most) in [
-        (
-            SimulatedProvider::TelegramStars,
-            Operation::StarsGetTransactions,
-            5,
-        ),
-        (SimulatedProvider::YooMoney, Operation::YooMoneyHistory, 1),
-    ] {
-        let subject = subject(provider);
-        let of_one = requests_of_a_round(subject, reading, 1).await;
-        let of_many = requests_of_a_round(subject, reading, 500).await;
-        assert_eq!(of_one, of_many, "{provider}");
-        assert!(of_many <= most, "{provider}: {of_many}");
+    let unseen = "SELECT count(*) FROM invoices WHERE last_polled_at IS NULL";
+    shop.until(unseen, "0").await;
+    let asked = || {
+        let pages = shop.asked(Operation::YooKassaListPayments);
+        (pages, shop.asked(Operation::YooKassaGetPayment))
+    };
+    let (first_pages, first_singles) = asked();
+    assert!(
+        first_pages + first_singles <= 15,
+        "{first_pages} pages, {first_singles} polls"
+    );
+    let clock = SystemClock::new();
+    let began = clock.monotonic();
+    for name in &names[100..105] {
+        let order = shop.world.order(name).unwrap();
+        subject.pay(&shop, &order, false);
+        shop.until(&field("status", name), "paid").await;
     }
-}
-
-#[tokio::test]
-async fn behind_10000_old_transactions_of_stars_the_first_payment_is_found_by_20_requests() {
-    let subject = subject(SimulatedProvider::TelegramStars);
-    let shop = patient_shop(subject).await;
-    for number in 0..10_000 {
-        let old = NewTransaction {
-            external_id: Some(format!("OLD-{number}")),
-            ..NewTransaction::default()
-        };
-        shop.world.add_transaction(subject.provider, &old).unwrap();
-    }
-    shop.world.advance(Duration::from_hours(48));
-    subject.follow_nothing(&shop).await;
-    let id = "ORD-1".to_owned();
-    subject.pay(&shop, &Payable { id }, false);
-    let daemon = subject.start(&shop);
-    shop.until(&field("status", "ORD-1"), "paid").await;
+    let (pages, singles) = asked();
     daemon.stop().await;
-    let requests = shop.asked(Operation::StarsGetTransactions);
-    assert!(requests <= 20, "{requests}");
-    assert_eq!(shop.ask("SELECT count(*) FROM transactions").await, "1");
+    // However long it took: a page of payments every other second, and the states of all orders by eleven
+    // pages every 20 s. By single polls it were a thousand requests in 3 s.
+    let elapsed_s = clock.monotonic().saturating_sub(began).as_secs() + 1;
+    let most = 5 + elapsed_s / 2 + 11 * (elapsed_s / 20 + 1);
+    assert!(
+        pages - first_pages <= most,
+        "{pages} pages in {elapsed_s} s"
+    );
+    assert!(
+        singles - first_singles <= 5,
+        "{first_singles} polls at first, {singles} in all"
+    );
 }

@@ -1,4 +1,4 @@
-//! Crypto Pay as its clients meet it: over HTTP, with every quirk of its fact sheet.
+//! Crypto Pay over HTTP, with every quirk of its fact sheet.
 
 use payrecond::sandbox::{
     Fault, FaultKind, Operation, OrderBatch, SandboxOptions, SimulatedProvider, Variant,
@@ -21,7 +21,7 @@ impl Bench {
         answer["result"].clone()
     }
 
-    /// HTTP status and error; both tell the same code.
+    /// HTTP status and error, which have the same code.
     async fn refusal(&self, method: &str, params: Value) -> (u16, String) {
         let (http, answer) = send(self.crypto(method).body(params.to_string())).await;
         assert_eq!(
@@ -60,7 +60,7 @@ fn asset(payload: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_invoice_is_active_and_tells_no_more_than_it_has() {
+async fn an_active_invoice_has_no_empty_fields() {
     let bench = Bench::plain().await;
     let made = bench.call("createInvoice", asset("ORD-1")).await;
     assert_eq!(
@@ -135,7 +135,7 @@ async fn parameters_come_as_query_form_or_json() {
 }
 
 #[tokio::test]
-async fn a_payment_tells_asset_fee_and_rate_as_text() {
+async fn a_payment_has_asset_fee_and_rate_as_text() {
     let bench = Bench::plain().await;
     bench.call("createInvoice", asset("ORD-1")).await;
     let (http, paid) = bench.control("POST", "/orders/ORD-1/pay", "").await;
@@ -199,7 +199,7 @@ async fn a_fiat_invoice_is_paid_in_a_coin_at_a_rate() {
 }
 
 #[tokio::test]
-async fn a_swap_is_told_as_text() {
+async fn a_swap_is_shown_as_text() {
     let bench = Bench::plain().await;
     let terms = json!({"asset": "TON", "amount": "5", "swap_to": "USDT", "payload": "S"});
     let made = bench.call("createInvoice", terms).await;
@@ -417,7 +417,7 @@ async fn control_expires_forces_and_takes_the_exact_sum_only() {
 }
 
 #[tokio::test]
-async fn control_finds_the_order_at_the_provider_that_is_meant() {
+async fn control_finds_the_order_at_the_named_provider() {
     let bench = Bench::plain().await;
     bench.order("ORD-1");
     bench.call("createInvoice", asset("ORD-1")).await;
@@ -487,7 +487,7 @@ async fn stats_and_balance_follow_the_payments() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_has_made_the_invoice() {
+async fn a_lost_answer_has_created_the_invoice() {
     let lost = Fault::new(FaultKind::LostAnswer).on(Operation::CryptoPayCreateInvoice);
     let bench = Bench::with_faults(vec![lost.times(1)]).await;
     let request = bench
@@ -500,7 +500,7 @@ async fn a_lost_answer_has_made_the_invoice() {
 }
 
 #[tokio::test]
-async fn faults_are_for_one_provider_and_in_its_words() {
+async fn faults_apply_to_one_provider_in_its_own_format() {
     let bench = Bench::plain().await;
     bench.call("createInvoice", asset("ORD-1")).await;
     let world = bench.sandbox.world();

@@ -1,4 +1,4 @@
-//! CryptoCloud as its clients meet it: over HTTP, with every quirk of its fact sheet.
+//! CryptoCloud over HTTP, with every quirk of its fact sheet.
 
 use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::sandbox::{
@@ -32,7 +32,7 @@ impl Bench {
         (http, answer["result"].clone())
     }
 
-    /// An invoice made; its uuid.
+    /// Creates an invoice; returns its uuid.
     async fn cloud_invoice(&self, order_id: &str) -> String {
         let body = json!({"shop_id": "shop", "amount": 100, "order_id": order_id});
         let made = self.cloud_call("/invoice/create", body).await;
@@ -160,7 +160,7 @@ async fn unknown_ids_are_left_out() {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one story of three invoices")]
-async fn money_comes_in_parts_and_too_much() {
+async fn partial_payments_and_overpayments_are_possible() {
     let bench = Bench::plain().await;
     let uuid = bench.cloud_invoice("A").await;
     let pay = async |body: &str| bench.control("POST", "/orders/A/pay", body).await;
@@ -236,7 +236,7 @@ async fn money_comes_in_parts_and_too_much() {
 }
 
 #[tokio::test]
-async fn canceled_is_expiry_when_its_date_lies_behind() {
+async fn canceled_is_expiry_once_its_date_has_passed() {
     let bench = Bench::plain().await;
     let (expired, cancelled) = (
         bench.cloud_invoice("E").await,
@@ -405,7 +405,7 @@ async fn a_project_in_test_mode_makes_tests_and_the_old_host_has_no_scheme() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_has_made_an_invoice_that_the_list_tells() {
+async fn a_lost_answer_has_created_an_invoice_that_the_list_shows() {
     let lost = Fault::new(FaultKind::LostAnswer).on(Operation::CryptoCloudCreate);
     let bench = Bench::with_faults(vec![lost.times(1)]).await;
     let body = json!({"shop_id": "s", "amount": 1, "order_id": "A"});

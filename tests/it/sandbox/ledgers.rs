@@ -1,4 +1,4 @@
-//! Telegram Stars and YooMoney as their clients meet them: ledgers without orders, over HTTP.
+//! Telegram Stars and YooMoney over HTTP: ledgers without orders.
 
 use payrecond::sandbox::{Fault, FaultKind, SandboxOptions, SimulatedProvider, Variant};
 use reqwest::RequestBuilder;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Bench, send};
 
 impl Bench {
-    /// A movement put in by the control side; its id.
+    /// Adds a movement through the control API; returns its id.
     async fn moved(&self, body: Value) -> String {
         let (http, made) = self
             .control("POST", "/transactions", &body.to_string())
@@ -159,7 +159,7 @@ async fn partners_of_every_kind_are_in_the_ledger() {
 }
 
 #[tokio::test]
-async fn the_bot_api_refuses_in_its_own_words() {
+async fn the_bot_api_has_its_own_error_format() {
     let bench = Bench::plain().await;
     let answer =
         async |path: &str| send(bench.client.get(format!("{}{path}", bench.sandbox.url()))).await;
@@ -313,7 +313,7 @@ async fn pages_of_the_wallet_go_by_position() {
 }
 
 #[tokio::test]
-async fn an_operation_in_progress_comes_to_its_end() {
+async fn an_operation_in_progress_ends() {
     let bench = Bench::plain().await;
     let mut started = roubles("ORD-1", "100", "card");
     started["status"] = json!("in_progress");
@@ -351,7 +351,7 @@ async fn an_operation_in_progress_comes_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_dead_token_is_told_by_a_header_alone() {
+async fn an_invalid_token_is_reported_only_by_a_header() {
     let bench = Bench::with(SandboxOptions {
         variants: vec![Variant::YooMoneyDeadToken],
         ..SandboxOptions::default()

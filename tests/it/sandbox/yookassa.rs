@@ -1,4 +1,4 @@
-//! YooKassa as its clients meet it: over HTTP, with every quirk of its fact sheet.
+//! YooKassa over HTTP, with every quirk of its fact sheet.
 
 use payrecond::sandbox::{
     Fault, FaultKind, Operation, OrderBatch, SandboxOptions, SimulatedProvider, Variant,
@@ -26,7 +26,7 @@ impl Bench {
         body
     }
 
-    /// A payment made; its id.
+    /// Creates a payment; returns its id.
     async fn payment(&self, external_id: &str, capture: bool) -> String {
         let mut body = creation(external_id);
         body["capture"] = json!(capture);
@@ -117,7 +117,7 @@ async fn a_payment_waits_with_its_link_and_metadata_as_text() {
 }
 
 #[tokio::test]
-async fn a_key_repeats_its_answer_and_is_good_for_one_request() {
+async fn a_key_repeats_its_answer_for_one_request() {
     let bench = Bench::plain().await;
     let (_, first) = send(bench.kassa_post("/payments", "k1", &creation("A"))).await;
     bench.control("POST", "/orders/A/pay", "").await;
@@ -222,7 +222,7 @@ async fn held_money_is_paid_but_not_captured() {
 }
 
 #[tokio::test]
-async fn ends_differ_by_their_reason_alone() {
+async fn ends_differ_only_by_their_reason() {
     let bench = Bench::plain().await;
     for name in ["EXPIRED", "DECLINED", "HELD"] {
         bench.payment(name, name != "HELD").await;
@@ -262,7 +262,7 @@ async fn ends_differ_by_their_reason_alone() {
 }
 
 #[tokio::test]
-async fn a_refund_leaves_succeeded_and_has_an_object_of_its_own() {
+async fn a_refund_keeps_succeeded_and_is_a_separate_object() {
     let bench = Bench::plain().await;
     let id = bench.payment("ORD-1", true).await;
     assert_eq!(
@@ -344,7 +344,7 @@ async fn the_list_holds_ten_newest_first_and_goes_on_by_cursor() {
                 .iter()
                 .map(|it| it["metadata"]["external_id"].as_str().unwrap().to_owned()),
         );
-        // What is made meanwhile stands before the first page.
+        // A payment created meanwhile comes before the first page.
         seeded(&bench, 1);
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("/payments?status=pending&cursor={cursor}"),
@@ -370,7 +370,7 @@ async fn the_list_holds_ten_newest_first_and_goes_on_by_cursor() {
 }
 
 #[tokio::test]
-async fn what_was_captured_since_is_found_by_its_time() {
+async fn payments_are_found_by_their_capture_time() {
     let bench = Bench::plain().await;
     seeded(&bench, 30);
     for name in ["Y-3", "Y-20"] {
@@ -391,7 +391,7 @@ async fn what_was_captured_since_is_found_by_its_time() {
         (vec![&json!("Y-20"), &json!("Y-3")], None)
     );
     let captured = page["items"][0]["captured_at"].as_str().unwrap();
-    // Both may fall into one millisecond.
+    // Both may be within one millisecond.
     let same = usize::from(page["items"][1]["captured_at"] == captured);
     let count = async |query: String| {
         let page = bench

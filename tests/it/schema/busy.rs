@@ -1,4 +1,4 @@
-//! A program beside the running daemon: it waits for its turn and never sees "database is locked".
+//! A program beside the running daemon: it waits for the lock and never gets "database is locked".
 
 use payrecond::domain::decide::Decision;
 use payrecond::domain::invoice::Invoice;
@@ -33,18 +33,18 @@ except sqlite3.Error as error:
 "#;
 
 #[tokio::test]
-async fn a_program_that_waits_five_seconds_is_never_turned_away() {
+async fn a_program_that_waits_five_seconds_never_gets_a_busy_error() {
     beside_a_busy_store(100, 0, 1, 500).await;
 }
 
-/// Two writers without a pause between them leave no gap of their own accord.
+/// Two writers without a pause between them never leave the lock free by themselves.
 #[tokio::test]
-async fn nor_when_the_daemon_never_pauses_between_long_commits() {
+async fn no_busy_error_even_if_the_daemon_never_pauses() {
     beside_a_busy_store(1, 10_000, 2, 5_000).await;
 }
 
-/// A program writes `rounds` times, while `writers` of the daemon's commit up to `batch` looks
-/// each, over and over, at `more` invoices than the scene has.
+/// A program writes `rounds` times, while `writers` of the daemon continuously commit up to `batch`
+/// polls each, with `more` invoices than the scene has.
 async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32) {
     if !drivers::has_python() {
         assert!(std::env::var_os("CI").is_none(), "CI needs python3");
@@ -68,10 +68,10 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
     let due = store.due_after(&"default".into(), start, end, batch).await;
     let ids: Vec<_> = due.unwrap().iter().map(|row| row.id).collect();
     let rows = store.load(&ids).await.unwrap();
-    let looks: Vec<Decision> = rows.iter().map(look).collect();
+    let polls: Vec<Decision> = rows.iter().map(poll).collect();
     let turns = (0..writers).map(|_| async {
         while !program.is_finished() {
-            store.commit(&looks, UnixMillis(1)).await.unwrap();
+            store.commit(&polls, UnixMillis(1)).await.unwrap();
         }
     });
     futures::future::join_all(turns).await;
@@ -80,8 +80,8 @@ async fn beside_a_busy_store(rounds: i64, more: i64, writers: usize, batch: u32)
     store.close().await;
 }
 
-/// A look that told nothing new.
-fn look(row: &Invoice) -> Decision {
+/// A poll without a change.
+fn poll(row: &Invoice) -> Decision {
     let mut looked = row.clone();
     looked.schedule.polls += 1;
     looked.schedule.next_poll_at = Some(UnixMillis(5000 + row.schedule.polls));

@@ -1,4 +1,4 @@
-//! The three ways in: shell, Python, sqlx.
+//! The three drivers: shell, Python, sqlx.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::{Case, Expect, connect};
 
-/// What the question then gave, or the message of the refusal.
+/// The query's answer, or the message of the refusal.
 pub type Outcome = Result<String, String>;
 
 pub enum Driver {
@@ -19,7 +19,7 @@ pub enum Driver {
     Sqlx,
 }
 
-/// Those that this machine has. CI has all, and one that is missing there is a failure.
+/// Those installed on this machine. CI has all, so a missing one is a failure there.
 pub fn all() -> Vec<Driver> {
     let mut drivers = vec![Driver::Sqlx];
     if present("sqlite3", &["--version"]) {
@@ -110,7 +110,7 @@ pub fn run_python(script: &str, cases: &Value) -> Vec<Outcome> {
         .collect()
 }
 
-/// Runs a script on `input`, JSON as its answer.
+/// Runs a script on `input`; returns its answer as JSON.
 pub fn python_says(script: &str, input: &Value) -> Value {
     let mut command = Command::new(python());
     let output = feed(command.args(["-c", script]), &input.to_string());
@@ -144,7 +144,7 @@ fn feed(command: &mut Command, input: &str) -> std::process::Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A program that stops early at an error closes the pipe.
+    // A program that stops early because of an error closes the pipe.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// What came later or is not everywhere, as a word or an operator in the schema.
+/// Words and operators that newer versions have, or that are optional.
 const TOO_NEW: &[&str] = &[
     "->",
     "unixepoch(",
@@ -48,7 +48,7 @@ const TOO_NEW: &[&str] = &[
 ];
 
 #[test]
-fn the_schema_asks_for_nothing_newer_than_sqlite_3_34() {
+fn the_schema_needs_nothing_newer_than_sqlite_3_34() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
     let mut files = 0;
     for entry in fs::read_dir(folder).unwrap() {
@@ -62,7 +62,7 @@ fn the_schema_asks_for_nothing_newer_than_sqlite_3_34() {
                 path.display()
             );
         }
-        // UPDATE … FROM: a FROM may stand in an UPDATE within parentheses only.
+        // UPDATE … FROM: within an UPDATE, a FROM may occur only within parentheses.
         for update in sql
             .split(';')
             .filter(|statement| statement.contains("update invoices\n"))

@@ -1,4 +1,4 @@
-//! Duplicates and REPLACE: nothing that is there is removed or rewound, by any key of any table.
+//! Duplicates and REPLACE: no existing row is removed or reset, by any key of any table.
 
 use super::{Case, Scene, gives, refused};
 
@@ -45,7 +45,7 @@ async fn a_key_once_used_stays_used() {
         let ignore = insert("INSERT OR IGNORE");
         cases.push(gives(&ignore, &ignore, NO_CHANGE, "0,10"));
     }
-    // What is there is seen by DO NOTHING too; of what was deleted there is no row to conflict with.
+    // DO NOTHING applies to existing rows too; a deleted one leaves no row to conflict with.
     for (columns, values) in &TAKEN[..7] {
         let sql =
             format!("INSERT INTO invoices ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING");
@@ -123,7 +123,7 @@ async fn a_conflict_target_makes_an_insert_idempotent() {
     Scene::set().await.play(cases).await;
 }
 
-/// REPLACE and UPDATE OR REPLACE on every table but invoices' own keys, which stand above.
+/// REPLACE and UPDATE OR REPLACE on every table except invoices' own keys, which are above.
 const REPLACES: &[&str] = &[
     "REPLACE INTO invoices (id, external_id, order_id) VALUES (1, 'NEW', '500')",
     "REPLACE INTO invoices (rowid, external_id, order_id) VALUES (1, 'NEW', '500')",

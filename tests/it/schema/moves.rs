@@ -1,10 +1,10 @@
-//! The table of moves, as triggers hold every writer to it.
+//! The table of transitions, as triggers enforce it for every writer.
 
 use payrecond::domain::state::Status;
 
 use super::{Case, REQUESTED, Scene, event, gives, refused, write_move};
 
-/// Moves that lead from an insert to `status`, over ids that the scene has.
+/// Transitions that lead from an insert to `status`, for ids of the scene.
 fn path_to(status: Status) -> (i64, &'static [&'static str]) {
     match status {
         Status::Requested => (REQUESTED, &[]),
@@ -18,7 +18,7 @@ fn path_to(status: Status) -> (i64, &'static [&'static str]) {
 }
 
 #[tokio::test]
-async fn the_triggers_know_the_same_moves_as_the_domain() {
+async fn the_triggers_allow_the_same_transitions_as_the_domain() {
     let mut cases: Vec<Case> = Vec::new();
     for from in Status::ALL {
         let (id, path) = path_to(from);
@@ -32,7 +32,7 @@ async fn the_triggers_know_the_same_moves_as_the_domain() {
             let sql = sql.trim().trim_end_matches(';');
             let name = format!("{from} to {to}");
             if from == to {
-                // An event that changes no status: more is known. It counts like any other.
+                // An event that changes no status, only facts. It counts like any other.
                 cases.push(gives(&name, sql, "SELECT changes()", "1").after(&with_event));
             } else if from.may_become(to) {
                 cases.push(gives(&name, sql, "SELECT changes()", "1").after(&with_event));

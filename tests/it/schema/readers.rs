@@ -1,4 +1,4 @@
-//! Outbox, consumers and their view; what the daemon keeps of itself.
+//! Outbox, consumers and their view, and the daemon's own tables.
 
 use super::{Case, Scene, gives, refused};
 
@@ -55,7 +55,7 @@ async fn the_outbox_only_grows() {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn a_consumer_moves_forward_over_what_is_there() {
+async fn a_consumer_moves_forward_over_existing_events() {
     let set = |value: &str| format!("UPDATE consumers SET acked_seq = {value} WHERE name = 'bot'");
     let place = "SELECT typeof(acked_seq) || acked_seq FROM consumers WHERE name = 'bot'";
     let mut cases = vec![
@@ -166,7 +166,7 @@ async fn a_consumer_moves_forward_over_what_is_there() {
 }
 
 #[tokio::test]
-async fn the_view_shows_a_consumer_what_it_has_not_read_with_all_columns() {
+async fn the_view_shows_unread_events_with_all_columns() {
     let columns = "seq, event_id, epoch, subject, type, account, external_id, order_id, status, previous_status, version, payload, created_at";
     let query = format!(
         "SELECT {columns} FROM outbox_unread WHERE consumer = 'bot' ORDER BY seq LIMIT 100"

@@ -1,8 +1,8 @@
-//! What an INSERT is refused for, under every conflict clause, and what it is not.
+//! Why an INSERT is refused, under every conflict clause, and what is accepted.
 
 use super::{Case, Scene, gives, refused};
 
-/// `{values}` broken by one rule, and the message that names column and rule.
+/// `{values}` that break one rule, and the message that names column and rule.
 pub const BROKEN: &[(&str, &str, &str)] = &[
     (
         "external_id, order_id",
@@ -357,7 +357,7 @@ pub const BROKEN: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Money that is no plain decimal.
+/// Amounts that are not plain decimals.
 pub const NO_MONEY: &[&str] = &[
     "''",
     "' 1'",
@@ -427,7 +427,7 @@ const CLAUSES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn a_row_that_cannot_be_meant_is_refused_under_every_conflict_clause() {
+async fn an_invalid_row_is_refused_under_every_conflict_clause() {
     let mut cases: Vec<Case> = Vec::new();
     let mut broken = |columns: &str, values: &str, message: &'static str| {
         for (verb, tail) in CLAUSES {
@@ -438,7 +438,7 @@ async fn a_row_that_cannot_be_meant_is_refused_under_every_conflict_clause() {
     for (columns, values, message) in BROKEN {
         broken(columns, values, message);
     }
-    // The clauses are the same code for each of these: one of them will do.
+    // The clauses share the same code for each of these, so one of them is enough.
     let mut plain = |columns: &str, values: &str, message: &'static str| {
         let sql = format!("INSERT OR IGNORE INTO invoices ({columns}) VALUES ({values})");
         cases.push(refused(&sql, &sql, message));
@@ -479,7 +479,7 @@ async fn a_row_that_cannot_be_meant_is_refused_under_every_conflict_clause() {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn what_can_be_meant_is_taken_as_it_is() {
+async fn a_valid_row_is_stored_unchanged() {
     let row = |ask: &'static str, columns: &str, values: &str, answer: &'static str| {
         let sql = format!("INSERT INTO invoices ({columns}) VALUES ({values})");
         gives(&sql.clone(), &sql, ask, answer)

@@ -1,10 +1,10 @@
-//! Numbers where text belongs, and text that is no UTF-8: refused at the INSERT, in every column that a
-//! program writes, with what to do instead.
+//! Numbers where text belongs, and text that is not UTF-8: refused at the INSERT, in every column
+//! that a program writes, with a message that says what to do instead.
 
 use super::{Case, PAID, Scene, gives, refused};
 
-/// No UTF-8: text of CP1251, single bytes, sequences cut short or too long, half of a surrogate pair,
-/// what lies above Unicode.
+/// Invalid UTF-8: text in CP1251, single bytes, sequences that are too short or too long, half of a
+/// surrogate pair, code points above Unicode.
 const NO_UTF8: &[&str] = &[
     "cff0e8e2e5f2",
     "b8e6e8ea",
@@ -48,7 +48,7 @@ fn insert(verb: &str, column: &str, text: &str) -> String {
     )
 }
 
-/// `bytes` as the text that goes into `column`, within JSON where that is asked for.
+/// `bytes` as the text for `column`, within JSON where required.
 fn text(column: &str, bytes: &str) -> String {
     match column {
         "options" => format!("CAST(x'7b2261223a22{bytes}227d' AS TEXT)"),
@@ -65,14 +65,14 @@ const COLUMNS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn text_that_is_no_utf8_is_refused_in_every_column() {
+async fn invalid_utf8_is_refused_in_every_column() {
     let mut cases: Vec<Case> = Vec::new();
     for (column, message) in COLUMNS {
         for bytes in NO_UTF8 {
             let sql = insert("INSERT OR IGNORE", column, &text(column, bytes));
             cases.push(refused(&sql, &sql, message));
         }
-        // Wherever it stands in a long text: the rule reads in pieces of 64 characters.
+        // At any position in a long text: the rule reads it in pieces of 64 characters.
         for before in [62, 63, 64, 65, 127, 128, 200] {
             let bytes = format!("{}e9", "d18f".repeat(before));
             let sql = insert("INSERT", column, &text(column, &bytes));
@@ -89,10 +89,11 @@ async fn text_that_is_no_utf8_is_refused_in_every_column() {
 }
 
 #[tokio::test]
-async fn text_that_is_utf8_stays_as_it_is() {
+async fn valid_utf8_is_stored_unchanged() {
     let mut cases: Vec<Case> = Vec::new();
     let ask = "SELECT hex(external_id) FROM invoices ORDER BY id DESC LIMIT 1";
-    // A replacement character that the shop wrote itself, the ends of each length, a pair of flags.
+    // A replacement character that the shop wrote itself, the limits of each length, a flag of two
+    // code points.
     for (bytes, hex) in [
         ("efbfbd", "EFBFBD"),
         ("d0afd0b9d186d0b0", "D0AFD0B9D186D0B0"),
@@ -123,7 +124,7 @@ async fn text_that_is_utf8_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_float_bound_into_a_text_column_is_refused_with_what_to_do() {
+async fn a_float_bound_into_a_text_column_is_refused_with_advice() {
     let mut cases: Vec<Case> = Vec::new();
     let mut float = |columns: &str, values: &str, message: &'static str| {
         for verb in ["INSERT", "INSERT OR IGNORE", "REPLACE"] {
@@ -183,7 +184,7 @@ async fn a_float_bound_into_a_text_column_is_refused_with_what_to_do() {
     Scene::set().await.play(cases).await;
 }
 
-/// What it was taken for by the first version, it is taken for still; and rows are found by it.
+/// Converted as in the first version; and rows are found by it.
 #[tokio::test]
 async fn a_whole_number_bound_into_a_text_column_is_its_digits() {
     let row = |columns: &str, values: &str, ask: &'static str, answer: &'static str| {
@@ -204,7 +205,7 @@ async fn a_whole_number_bound_into_a_text_column_is_its_digits() {
             "SELECT typeof(metadata) || metadata FROM invoices WHERE external_id = 'PAID'",
             "text5",
         ),
-        // Digits and dots alone make no float.
+        // Digits and dots alone do not make a float.
         row(
             "external_id, order_id",
             "'1.2.0', '1'",

@@ -1,4 +1,4 @@
-//! Transactions are written by the daemon alone; they go with their invoice.
+//! Transactions are written only by the daemon; they are deleted with their invoice.
 
 use super::{Case, PAID, PENDING, Scene, gives, refused};
 
@@ -19,7 +19,7 @@ async fn only_the_daemon_writes_transactions() {
         for triggers in ["OFF", "ON"] {
             let name = format!("{sql}, recursive_triggers {triggers}");
             let before = format!("PRAGMA recursive_triggers = {triggers};");
-            // What is said before leaves rows, so each has a file of its own.
+            // The statements before leave rows, so each has a separate file.
             cases.push(refused(&name, sql, message).after(&(there.clone() + &before)));
         }
     };
@@ -76,7 +76,7 @@ async fn only_the_daemon_writes_transactions() {
 }
 
 #[tokio::test]
-async fn transactions_are_taken_by_an_invoice_and_go_with_it() {
+async fn transactions_belong_to_an_invoice_and_are_deleted_with_it() {
     let take = format!(
         "UPDATE transactions SET invoice_id = {PENDING}, daemon_writes = daemon_writes + 1"
     );

@@ -1,4 +1,4 @@
-//! Values as languages bind them, and bytes that are no UTF-8.
+//! Values as languages bind them, and bytes that are not UTF-8.
 
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::sqlite::{MIGRATIONS, SqliteOptions, SqliteStore, migrate, migrate_by};
@@ -10,7 +10,7 @@ use super::{Scene, connect, drivers};
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn values_bound_by_python_mean_what_they_say_or_are_refused() {
+async fn values_bound_by_python_are_stored_exactly_or_refused() {
     if !drivers::has_python() {
         assert!(std::env::var_os("CI").is_none(), "CI needs python3");
         eprintln!("python3 is missing here: bound values are not tried");
@@ -62,7 +62,7 @@ async fn values_bound_by_python_mean_what_they_say_or_are_refused() {
             Ok("🥚 яйца|1|1.00|60|{\"a\":\"🥚\"}"),
         ),
         (json!(["A", "1", 1, "USD", 60.0, 5]), Ok("A|1|1|60|5")),
-        // As JavaScript binds every number.
+        // JavaScript binds every number this way.
         (
             json!([42.0, "1", null, null, null, null]),
             Err("invoices.external_id: this is how a floating point number is written"),
@@ -135,10 +135,10 @@ async fn values_bound_by_python_mean_what_they_say_or_are_refused() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_utf8_stop_no_other_invoice() {
+async fn invalid_utf8_does_not_block_other_invoices() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd.db");
-    // Schema 1 took them in.
+    // Schema 1 accepted them.
     migrate_by(&path, &MIGRATIONS[..1], UnixMillis(1))
         .await
         .unwrap();

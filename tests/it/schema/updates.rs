@@ -5,7 +5,7 @@ use super::{
     Scene, event, gives, refused, write_move,
 };
 
-/// Every column that is not a program's, and a value of the right kind that it does not have.
+/// Every column that programs may not write, and a value of the right type that differs.
 pub const NOT_A_PROGRAMS: &[(&str, &str)] = &[
     ("id", "99"),
     ("account", "'second'"),
@@ -67,19 +67,19 @@ async fn a_program_changes_nothing_but_metadata_and_a_nudge() {
             }
         }
     }
-    // A stale row saved whole by an ORM while the daemon was faster.
+    // A stale row saved completely by an ORM after the daemon had changed it.
     let stale =
         "UPDATE invoices SET external_id = 'P', status = 'pending', polls = 0, metadata = '{}'
                  WHERE id = 1";
-    let look = "UPDATE invoices SET polls = 1, daemon_writes = daemon_writes + 1 WHERE id = 1;";
-    cases.push(refused("a stale row", stale, "a program may set metadata").after(look));
+    let poll = "UPDATE invoices SET polls = 1, daemon_writes = daemon_writes + 1 WHERE id = 1;";
+    cases.push(refused("a stale row", stale, "a program may set metadata").after(poll));
     let ask = "SELECT metadata FROM invoices WHERE id = 1";
     cases.push(gives("the row as it is", stale, ask, "{}"));
     Scene::set().await.play(cases).await;
 }
 
 #[tokio::test]
-async fn metadata_is_the_programs_in_every_state() {
+async fn metadata_can_be_changed_in_every_state() {
     let set =
         |id: i64, value: &str| format!("UPDATE invoices SET metadata = {value} WHERE id = {id}");
     let mut cases = Vec::new();
@@ -120,7 +120,7 @@ async fn metadata_is_the_programs_in_every_state() {
 }
 
 #[tokio::test]
-async fn a_nudge_asks_for_a_look_except_where_there_is_nothing_to_look_at() {
+async fn a_nudge_plans_a_poll_unless_the_status_is_final() {
     let mut cases = Vec::new();
     for id in [
         PENDING,
@@ -154,7 +154,7 @@ async fn a_nudge_asks_for_a_look_except_where_there_is_nothing_to_look_at() {
 }
 
 #[tokio::test]
-async fn only_what_nobody_waits_for_can_be_deleted() {
+async fn only_unneeded_rows_can_be_deleted() {
     let delete = |id: i64| format!("DELETE FROM invoices WHERE id = {id}");
     let mut cases = Vec::new();
     for id in [PAID, REJECTED, EXPIRED_FOR_GOOD, REQUESTED] {

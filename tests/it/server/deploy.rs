@@ -1,5 +1,5 @@
-//! The alerts and the dashboard speak of metrics that are really offered, and the documentation tells
-//! what each metric and each alert means.
+//! The alerts and the dashboard use existing metrics, and the documentation explains each metric
+//! and each alert.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -18,13 +18,13 @@ fn names(text: &str) -> BTreeSet<&str> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c| !word(c));
     words
-        // `payrecond_*.deb` names a file.
+        // `payrecond_*.deb` is the name of a file.
         .filter(|word| word.starts_with("payrecond_") && !word.ends_with('_'))
         .collect()
 }
 
 #[tokio::test]
-async fn every_metric_that_is_spoken_of_is_offered_and_every_one_is_shown() {
+async fn every_mentioned_metric_exists_and_every_metric_is_shown() {
     let (shop, place) = open_with_socket().await;
     shop.execute("INSERT INTO consumers (name) VALUES ('bot')")
         .await;
@@ -56,7 +56,7 @@ async fn every_metric_that_is_spoken_of_is_offered_and_every_one_is_shown() {
 }
 
 #[test]
-fn the_dashboard_can_be_loaded() {
+fn the_dashboard_is_valid() {
     let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let mut ids = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A bare HTTP client: it sends what no library would, and shows every header.
+//! A minimal HTTP client: it can send invalid requests, and shows every header.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::PATIENCE;
 
-/// Where a server listens.
+/// The address of a server.
 pub enum Place {
     Tcp(SocketAddr),
     Unix(PathBuf),
@@ -18,7 +18,7 @@ pub enum Place {
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
     pub code: u16,
@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// Connects as soon as somebody listens.
+/// Connects as soon as the server listens.
 pub async fn connect(place: &Place) -> Box<dyn Stream> {
     let connecting = async {
         loop {
@@ -54,7 +54,7 @@ pub async fn connect(place: &Place) -> Box<dyn Stream> {
         .expect("somebody listens")
 }
 
-/// Sends a request; a Host that is not given is `localhost`.
+/// Sends a request; the default Host is `localhost`.
 pub async fn send(place: &Place, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
@@ -103,7 +103,7 @@ pub async fn ask(place: &Place, path: &str) -> Answer {
     send(place, "GET", path, &[]).await
 }
 
-/// Asks again until the answer is as wanted.
+/// Repeats the request until the answer is as expected.
 pub async fn ask_until(
     place: &Place,
     path: &str,

@@ -1,5 +1,5 @@
-//! The text that a scraper reads, checked by rules written down here, and by Prometheus' own tool
-//! where it is installed.
+//! The text that a scraper reads, checked by the rules below, and by Prometheus' own tool if it is
+//! installed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -24,7 +24,7 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// Reads Prometheus' text format; whatever breaks its rules fails the test.
+/// Parses Prometheus' text format; any violation fails the test.
 pub fn parsed(text: &str) -> BTreeMap<String, Metric> {
     let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
     let mut current = String::new();
@@ -109,7 +109,7 @@ fn closing_quote(text: &str) -> usize {
     panic!("no closing quote: {text}");
 }
 
-/// What holds beyond the format: names tell their unit, counters their nature, buckets rise.
+/// Rules beyond the format: names end in their unit, counters in `_total`, buckets rise.
 fn conventions(metrics: &BTreeMap<String, Metric>) {
     for (name, metric) in metrics {
         assert!(name.starts_with("payrecond_"), "{name}");
@@ -159,7 +159,7 @@ fn buckets_rise(name: &str, metric: &Metric) {
     }
 }
 
-/// Prometheus' own judgement, where it is at hand.
+/// The result of Prometheus' own tool, if it is installed.
 fn promtool(text: &str) {
     let child = Command::new("promtool")
         .args(["check", "metrics"])
@@ -229,7 +229,7 @@ async fn metrics_are_well_formed_from_the_first_scrape_on() {
 }
 
 #[tokio::test]
-async fn what_the_daemon_does_is_counted() {
+async fn the_daemons_work_is_counted() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     let id = shop.drop_in("ORD-1").await;
@@ -286,7 +286,7 @@ async fn what_the_daemon_does_is_counted() {
 }
 
 #[tokio::test]
-async fn invoices_lags_and_failures_are_told() {
+async fn invoices_lags_and_failures_are_exported() {
     let (shop, place) = open_with_socket().await;
     shop.execute("INSERT INTO consumers (name) VALUES ('bo\"t')")
         .await;
@@ -376,9 +376,10 @@ async fn pages_of_the_list_are_measured() {
     daemon.stop().await;
 }
 
-/// A hundred consumers are shown at most; the one that lags is among them, and its lag is told apart.
+/// At most a hundred consumers are shown; the one that lags is among them, and its lag is a
+/// separate metric.
 #[tokio::test]
-async fn the_consumer_that_is_furthest_behind_is_told_of_however_many_there_are() {
+async fn the_consumer_furthest_behind_is_exported_however_many_there_are() {
     let (shop, place) = open_with_socket().await;
     let id = shop.drop_in("ORD-1").await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
@@ -404,7 +405,7 @@ async fn the_consumer_that_is_furthest_behind_is_told_of_however_many_there_are(
 }
 
 #[tokio::test]
-async fn a_feed_that_is_switched_off_lags_behind_nothing() {
+async fn a_disabled_feed_has_no_lag() {
     let (mut shop, place) = open_with_socket().await;
     let daemon = shop.start();
     shop.until("SELECT count(*) FROM consumers WHERE name = 'stdout'", "1")

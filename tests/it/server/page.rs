@@ -1,4 +1,4 @@
-//! The status page as a browser, a keyboard and a screen reader get it.
+//! The status page for a browser, a keyboard and a screen reader.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{open_with_socket, with_socket};
 use crate::faults::program::program;
 use crate::shop::Shop;
 
-/// What a stranger may write where a text is expected.
+/// Text that an attacker may write in a text field.
 const ATTACK: &str = r#"<script>alert(1)</script>" onload='alert(2)' &lt;"#;
 
 /// The opening tags of a page, with their attributes.
@@ -26,7 +26,8 @@ fn headline(answer: &Answer) -> &str {
     after.split('<').next().unwrap()
 }
 
-/// What every page keeps to: nothing inline, nothing from elsewhere, marks for those who cannot see it.
+/// The rules of every page: nothing inline, nothing from other hosts, attributes for screen
+/// readers.
 fn keeps_the_rules(html: &str) {
     for tag in tags(html) {
         let name = tag.split_whitespace().next().unwrap();
@@ -47,7 +48,7 @@ fn keeps_the_rules(html: &str) {
         );
         for link in ["href=\"", "src=\"", "action=\""] {
             if let Some(target) = tag.split(link).nth(1) {
-                // Relative: a proxy may put the page under a path of its own.
+                // Relative: a proxy may serve the page under another path.
                 let target = target.split('"').next().unwrap();
                 assert!(!target.starts_with('/') && !target.contains(':'), "{tag}");
             }
@@ -86,7 +87,7 @@ fn ids_are_unique(html: &str) {
     }
 }
 
-/// A stranger's text is text: no tag and no attribute comes out of it.
+/// Foreign text stays text: it adds no tag and no attribute.
 fn is_escaped(html: &str) {
     for tag in tags(html) {
         // Within quotes it is text as well.
@@ -114,7 +115,7 @@ async fn drop_in_attack(shop: &Shop) {
 }
 
 #[tokio::test]
-async fn the_page_says_at_once_that_payments_are_noticed() {
+async fn the_page_shows_at_once_that_payments_are_detected() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     let empty = ask_until(&place, "/", &[], |answer| answer.code == 200).await;
@@ -144,7 +145,7 @@ async fn the_page_says_at_once_that_payments_are_noticed() {
 }
 
 #[tokio::test]
-async fn the_page_says_at_once_that_payments_are_not_noticed() {
+async fn the_page_shows_at_once_that_payments_are_not_detected() {
     let mut shop = Shop::refusing_the_key().await;
     let place = Place::Unix(with_socket(&mut shop));
     let daemon = shop.start();
@@ -161,7 +162,7 @@ async fn the_page_says_at_once_that_payments_are_not_noticed() {
 }
 
 #[tokio::test]
-async fn an_unknown_account_is_told_beside_another_trouble() {
+async fn an_unknown_account_is_shown_beside_another_failure() {
     let mut shop = Shop::refusing_the_key().await;
     let place = Place::Unix(with_socket(&mut shop));
     let daemon = shop.start();
@@ -195,7 +196,7 @@ async fn an_account_that_is_switched_off_is_shown_as_such() {
 }
 
 #[tokio::test]
-async fn a_reader_who_is_far_behind_is_an_alarm() {
+async fn a_consumer_far_behind_is_an_alarm() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     shop.execute("INSERT INTO consumers (name) VALUES ('bot')")
@@ -203,7 +204,7 @@ async fn a_reader_who_is_far_behind_is_an_alarm() {
     let id = shop.drop_in("ORD-1").await;
     shop.world.pay(&id, &SimulatedPayment::default()).unwrap();
     shop.until("SELECT count(*) FROM outbox", "1").await;
-    // Only a clock could make it old otherwise.
+    // Otherwise only a clock could make it old.
     shop.execute("DROP TRIGGER outbox_before_update").await;
     shop.execute("UPDATE outbox SET created_at = created_at - 8 * 86400000")
         .await;
@@ -243,9 +244,9 @@ async fn what_needs_a_person_is_shown_with_its_reason() {
 }
 
 #[tokio::test]
-async fn what_strangers_write_is_text_on_every_page() {
+async fn foreign_text_is_escaped_on_every_page() {
     let mut shop = Shop::open().await;
-    // What is not found needs a person at once: an event, a reason, a row.
+    // An order that is not found needs a person at once: an event, a reason, a row.
     shop.configure("not_found_grace = \"0s\"\n");
     let place = Place::Unix(with_socket(&mut shop));
     drop_in_attack(&shop).await;
@@ -273,7 +274,7 @@ async fn what_strangers_write_is_text_on_every_page() {
 }
 
 #[tokio::test]
-async fn an_invoice_is_found_by_each_of_its_ids_and_tells_its_story() {
+async fn an_invoice_is_found_by_each_of_its_ids_and_explained() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     let id = shop.drop_in("ORD 1/ü").await;
@@ -299,7 +300,7 @@ async fn an_invoice_is_found_by_each_of_its_ids_and_tells_its_story() {
 }
 
 #[tokio::test]
-async fn a_name_that_means_nothing_or_several_is_answered_with_a_page() {
+async fn an_unknown_or_ambiguous_reference_gets_a_page() {
     let (shop, place) = open_with_socket().await;
     shop.execute(
         "INSERT INTO invoices (account, external_id, order_id) VALUES ('default', 'ORD-1', '1'), ('other', 'ORD-1', '2')",
@@ -358,9 +359,10 @@ async fn the_pages_files_come_from_the_program() {
     daemon.stop().await;
 }
 
-/// The page is asked while another program keeps the database locked: it neither waits nor hides.
+/// The page is requested while another program keeps the database locked: it neither waits nor
+/// hides that.
 #[tokio::test]
-async fn the_page_comes_while_the_database_is_locked_and_says_so() {
+async fn the_page_is_served_and_reports_a_locked_database() {
     let (shop, place) = open_with_socket().await;
     let daemon = shop.start();
     ask_until(&place, "/", &[], |answer| answer.code == 200).await;
@@ -379,7 +381,7 @@ async fn the_page_comes_while_the_database_is_locked_and_says_so() {
     daemon.stop().await;
 }
 
-/// What a browser makes of a link on a page.
+/// The target that a browser resolves for a link on a page.
 fn followed(page: &str, link: &str) -> String {
     let page = url::Url::parse(&format!("https://shop.example{page}")).unwrap();
     page.join(link).unwrap().path().to_owned()

@@ -1,5 +1,5 @@
-//! What every store must do, whatever is under it. A backend joins with one line: it hands `suite`
-//! a way to make stores, and `suite` panics at the first law that does not hold.
+//! What every store must do, on any database. A backend joins with one line: it passes `suite` a
+//! function that creates stores, and `suite` panics at the first law that does not hold.
 
 mod audits;
 mod money;
@@ -16,31 +16,31 @@ use payrecond::domain::state::{Status, reason};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::{AccountRecord, ListRecord, QueuePlace, Store, StoreError, Written};
 
-/// A store under test, and what programs do beside it in the same database.
+/// A store under test, and programs that use the same database.
 #[async_trait]
 pub trait Backend: Send + Sync {
     /// The store.
     fn store(&self) -> &dyn Store;
-    /// A program drops an invoice for an order that exists; None = to be created.
+    /// A program inserts an invoice for an existing order; None = to be created.
     async fn insert(&self, account: &str, external_id: &str, order_id: Option<&str>) -> bool;
-    /// A program asks for a look at once.
+    /// A program requests a poll at once.
     async fn nudge(&self, external_id: &str);
-    /// A program withdraws an invoice; whether it could.
+    /// A program withdraws an invoice; returns whether it could.
     async fn withdraw(&self, external_id: &str) -> bool;
-    /// Whether what others write elsewhere may show as a change.
+    /// Whether writes to other databases may show as a change.
     fn sees_foreign_changes(&self) -> bool {
         false
     }
-    /// The invoice, wherever it stands.
+    /// The invoice, in whatever state.
     async fn read(&self, external_id: &str) -> Option<Invoice>;
 }
 
-/// When the suite takes place, a year from when its rows were inserted at the latest.
+/// The time of the suite, at most a year after its rows were inserted.
 const NOW: UnixMillis = UnixMillis(4_000_000_000_000);
 const LATER: UnixMillis = UnixMillis(NOW.0 + 60_000);
 pub(super) const ACCOUNT: &str = "default";
 
-/// Holds a backend to every law, each on a fresh store of `make`.
+/// Checks every law for a backend, each on a new store of `make`.
 ///
 /// # Panics
 /// At the first law that does not hold.
@@ -50,17 +50,17 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     a_stale_decision_takes_no_seq(&make().await).await;
     a_refused_row_costs_only_itself(&make().await).await;
     a_nudge_since_the_read_survives(&make().await).await;
-    due_shows_one_account_and_nothing_early(&make().await).await;
+    due_returns_one_account_and_nothing_early(&make().await).await;
     a_creation_that_was_sent_is_not_withdrawn(&make().await).await;
     consumers_move_forward_only(&make().await).await;
     events_wait_for_every_consumer(&make().await).await;
     a_new_consumer_begins_where_events_are_kept(&make().await).await;
     final_invoices_go_and_their_keys_stay(&make().await).await;
     unknown_accounts_are_flagged_until_they_are_known(&make().await).await;
-    plans_too_far_ahead_are_brought_back(&make().await).await;
-    accounts_are_recorded_over_and_over(&make().await).await;
+    plans_too_far_ahead_are_corrected(&make().await).await;
+    accounts_are_recorded_repeatedly(&make().await).await;
     changes_are_noticed(&make().await).await;
-    what_was_learned_without_an_event_is_kept(&make().await).await;
+    facts_learned_without_an_event_are_kept(&make().await).await;
     pages::suite(&make).await;
     audits::suite(&make).await;
     money::suite(&make).await;
@@ -106,7 +106,7 @@ async fn a_stale_decision_writes_nothing(backend: &impl Backend) {
     let decision = paid(&rows[0]);
     sure(store.commit(std::slice::from_ref(&decision), NOW).await);
     let before = known(backend, "A").await;
-    // The same again, a look that was under way, and a fresh one beside them.
+    // The same again, a poll in progress, and a new decision beside them.
     let late = [decision, looked(&rows[0], LATER), paid(&rows[1])];
     let written = sure(store.commit(&late, LATER).await);
     assert_eq!(written[..2], [Written::Stale, Written::Stale]);
@@ -191,14 +191,14 @@ async fn a_nudge_since_the_read_survives(backend: &impl Backend) {
     assert!(written.iter().all(|w| matches!(w, Written::Yes { .. })));
     let next = async |name: &str| known(backend, name).await.schedule.next_poll_at;
     assert_eq!(next("A").await, Some(UnixMillis(0)), "asked for meanwhile");
-    assert_eq!(next("B").await, None, "paid: there is nothing to look at");
+    assert_eq!(next("B").await, None, "paid: there is nothing to poll");
     assert_eq!(next("C").await, Some(LATER), "the nudge was taken up");
     for ended in ["D", "E"] {
-        assert_eq!(next(ended).await, Some(UnixMillis(0)), "the last look");
+        assert_eq!(next(ended).await, Some(UnixMillis(0)), "the last poll");
     }
 }
 
-async fn due_shows_one_account_and_nothing_early(backend: &impl Backend) {
+async fn due_returns_one_account_and_nothing_early(backend: &impl Backend) {
     let store = backend.store();
     backend.insert(ACCOUNT, "A", Some("A")).await;
     backend.insert("second", "B", Some("A")).await;
@@ -284,7 +284,7 @@ async fn a_new_consumer_begins_where_events_are_kept(backend: &impl Backend) {
     let store = backend.store();
     say(backend, 3).await;
     assert_eq!(sure(store.prune_outbox(LATER, 2).await), 2);
-    // Its place lies before the gap that was left.
+    // Its position is before the gap.
     assert_eq!(sure(store.consumer("new").await), 0);
     assert_eq!(sure(store.prune_outbox(LATER, 9).await), 0, "not read yet");
     sure(store.acknowledge("new", 3).await);
@@ -346,7 +346,7 @@ async fn unknown_accounts_are_flagged_until_they_are_known(backend: &impl Backen
     );
 }
 
-async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
+async fn plans_too_far_ahead_are_corrected(backend: &impl Backend) {
     let store = backend.store();
     for name in ["near", "far"] {
         backend.insert(ACCOUNT, name, Some(name)).await;
@@ -386,7 +386,7 @@ async fn plans_too_far_ahead_are_brought_back(backend: &impl Backend) {
     );
 }
 
-async fn accounts_are_recorded_over_and_over(backend: &impl Backend) {
+async fn accounts_are_recorded_repeatedly(backend: &impl Backend) {
     let store = backend.store();
     for state in ["working", "paused", "working"] {
         sure(store.record_account(&record(ACCOUNT, state)).await);
@@ -408,13 +408,13 @@ async fn changes_are_noticed(backend: &impl Backend) {
     assert_ne!(sure(store.change_counter().await), inserted, "our own");
 }
 
-async fn what_was_learned_without_an_event_is_kept(backend: &impl Backend) {
+async fn facts_learned_without_an_event_are_kept(backend: &impl Backend) {
     let store = backend.store();
     for (name, order) in [("known", Some("1")), ("requested", None)] {
         assert!(backend.insert(ACCOUNT, name, order).await);
     }
     let before = known(backend, "known").await;
-    // Nobody said so, but a state of things that a person can bring about.
+    // Not recorded before, but a person can bring about this state.
     let mut learned = known(backend, "requested").await;
     learned.facts.order_id = Some("2".into());
     let decisions = [
@@ -473,14 +473,14 @@ fn decision(row: &Invoice, state: OrderState) -> Decision {
     decide(row, "walletpay", Observation::Seen(observed))
 }
 
-/// The provider said PAID: final, no further look.
+/// The provider reported PAID: final, no more polls.
 pub(super) fn paid(row: &Invoice) -> Decision {
     let mut decision = decision(row, OrderState::Paid);
     decision.row.schedule.next_poll_at = None;
     decision
 }
 
-/// A look that told nothing new; the next at `next`.
+/// A poll without a change; the next one at `next`.
 fn looked(row: &Invoice, next: UnixMillis) -> Decision {
     let mut after = row.clone();
     after.schedule.next_poll_at = Some(next);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
-/// The text, in the order in which it can be run: tables and rows first, for triggers would refuse
-/// most rows.
+/// The text, in an order in which it can be executed: tables and rows first, since triggers would
+/// refuse most rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dump(pub String);
 
@@ -26,7 +26,7 @@ impl Dump {
         Self(text.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
-    /// Makes the database, in WAL as the program leaves it.
+    /// Creates the database, in WAL mode like the program.
     pub async fn load(&self, database: &Path) {
         let options = SqliteConnectOptions::new()
             .filename(database)
@@ -63,14 +63,14 @@ impl Dump {
         Self(text)
     }
 
-    /// What is not data.
+    /// The statements that are not data.
     pub fn schema(&self) -> Vec<&str> {
         let is_row = |line: &&str| line.starts_with('(') || line.starts_with("INSERT INTO");
         self.0.lines().filter(|line| !is_row(line)).collect()
     }
 }
 
-/// Name and text of what the schema holds, in the order in which it was made.
+/// Name and text of the schema's objects, in the order of creation.
 async fn schema(connection: &mut SqliteConnection, which: &str) -> Vec<(String, String)> {
     let sql = format!(
         "SELECT name, sql FROM sqlite_master WHERE {which} AND name NOT LIKE 'sqlite%' ORDER BY rowid"
@@ -83,7 +83,7 @@ async fn schema(connection: &mut SqliteConnection, which: &str) -> Vec<(String, 
 async fn rows(connection: &mut SqliteConnection, table: &str) -> String {
     let columns = columns(connection, table).await;
     if columns.is_empty() {
-        // The table of counters, where no other table is yet.
+        // The table of counters does not exist before any other table.
         return String::new();
     }
     let found = cells(connection, table, &columns).await;
@@ -105,7 +105,7 @@ pub async fn columns(connection: &mut SqliteConnection, table: &str) -> Vec<Stri
     .await
 }
 
-/// These columns of all rows, each row as it would stand in an INSERT.
+/// These columns of all rows, each row as in an INSERT.
 pub async fn cells(
     connection: &mut SqliteConnection,
     table: &str,

@@ -1,7 +1,7 @@
 //! A database of every released schema is kept as text, with data in every status.
 //!
-//! A new schema gets its fixture by `RENEW=1 cargo test --test it upgrade::fixtures`. One that is there
-//! is never made anew: it is what a program of its time wrote.
+//! A new schema gets its fixture by `RENEW=1 cargo test --test it upgrade::fixtures`. An existing
+//! fixture is never replaced, since it was written by a program of its time.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn side_path(version: usize) -> std::path::PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_schema_has_a_fixture_and_the_scene_still_makes_one() {
+async fn every_schema_has_a_fixture_and_the_scene_produces_one() {
     let shop = scene::play().await;
     let database = shop.database();
     let newest = MIGRATIONS.len();
@@ -49,7 +49,7 @@ fn beside(database: &Path) -> String {
     format!("{}.high-water", database.display())
 }
 
-/// All that a fixture says, by table. The version is what an upgrade changes.
+/// The data of a fixture, by table. An upgrade changes only the version.
 async fn data(database: &Path, like: &Path) -> Vec<Vec<String>> {
     let mut old = connect(like).await;
     let mut connection = connect(database).await;
@@ -65,7 +65,7 @@ async fn data(database: &Path, like: &Path) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn a_database_of_every_schema_is_brought_up_to_date_with_all_that_it_holds() {
+async fn a_database_of_every_schema_is_upgraded_with_all_its_data() {
     for version in 1..=MIGRATIONS.len() {
         let folder = tempfile::tempdir().unwrap();
         let (old, path) = (folder.path().join("old.db"), folder.path().join("a.db"));
@@ -89,8 +89,8 @@ async fn a_database_of_every_schema_is_brought_up_to_date_with_all_that_it_holds
     }
 }
 
-/// A file put back from a copy comes without the side file, and so may an old one that somebody
-/// carried over: events may have been given out that it does not know.
+/// A restored file comes without the side file, and so may an old one that was copied elsewhere:
+/// events may have been assigned that it does not have.
 #[tokio::test]
 async fn without_its_side_file_an_old_database_begins_a_new_epoch_and_keeps_its_rows() {
     for version in 1..=MIGRATIONS.len() {
@@ -123,7 +123,7 @@ async fn without_its_side_file_an_old_database_begins_a_new_epoch_and_keeps_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_goes_on_where_a_program_of_every_schema_ended() {
+async fn the_daemon_continues_a_database_of_every_schema() {
     if shim::library().is_none() {
         return;
     }
@@ -142,7 +142,7 @@ async fn the_daemon_goes_on_where_a_program_of_every_schema_ended() {
         for name in ["OPEN", "NEW", "UNSEEN", "EXPIRED", "WRONG-SUM"] {
             scene::pay(&shop, name);
         }
-        // By the clock of then: else what was to be created in time is too late today.
+        // With a clock of that time; otherwise it would be too late today to create the order.
         let clock = WallClock::new(shop.folder.path());
         let behind = "SELECT max(updated_at) / 1000 - strftime('%s', 'now') FROM invoices";
         clock.set(shop.ask(behind).await.parse().unwrap());
@@ -164,13 +164,13 @@ async fn the_daemon_goes_on_where_a_program_of_every_schema_ended() {
         crate::faults::kill::all_delivered(&shop).await;
         let left = program.stop().await;
         assert!(!left.stderr.contains("older copy"), "{}", left.stderr);
-        only_news_was_said(&shop, &left.stdout, said_before.parse().unwrap()).await;
+        only_new_events_were_recorded(&shop, &left.stdout, said_before.parse().unwrap()).await;
         is_whole(&shop.database()).await;
     }
 }
 
-/// Six events followed, and those before them were not said again. Amounts may have come later.
-async fn only_news_was_said(shop: &Shop, stdout: &[u8], before: i64) {
+/// Six events followed, and earlier ones were not recorded again. Amounts may have come later.
+async fn only_new_events_were_recorded(shop: &Shop, stdout: &[u8], before: i64) {
     let mut said = Vec::new();
     for (_, payload) in nats_frames(stdout) {
         let event: Value = serde_json::from_slice(&payload).unwrap();

@@ -1,5 +1,6 @@
-//! SIGKILL at the nth write, sync, cut, rename or removal of a file of the database, while it is made or
-//! upgraded. What is found then is whole, at the version before or after, and the next start ends it.
+//! SIGKILL at the nth write, sync, truncation, rename or removal of a file of the database, while
+//! it is created or upgraded. The result is consistent, at the version before or after, and the
+//! next start completes it.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::faults::program;
 use crate::faults::shim::{self, Rule};
 use crate::store::{connect, pay};
 
-/// Says which database the process that is killed upgrades.
+/// Names the database that the process to be killed upgrades.
 const DATABASE: &str = "PAYRECOND_TEST_UPGRADES";
 const CALLS: &[(&str, &str)] = &[
     ("write", "kill-half"),
@@ -22,15 +23,15 @@ const CALLS: &[(&str, &str)] = &[
     ("rename", "kill-before"),
     ("unlink", "kill-before"),
 ];
-/// Rows that make the upgrade larger than SQLite keeps in memory: much is written before the end.
+/// Rows that make the upgrade larger than SQLite's cache: much is written before the end.
 const MANY: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
     INSERT INTO invoices (external_id, order_id, metadata)
     SELECT 'MANY-' || i, 'many-' || i, '{\"words\": \"' || hex(zeroblob(400)) || '\"}' FROM n";
 
-/// Kills of a kind that are tried side by side.
+/// Number of kills of a kind that are tried concurrently.
 const LANES: u32 = 3;
 
-/// Tries the first call, the second and so on, until one is not come to. Returns how many were.
+/// Tries the first call, the second and so on, until one is not reached. Returns how many were.
 async fn kill_at_each<F>(killed_at: impl Fn(u32) -> F) -> u32
 where
     F: Future<Output = bool>,
@@ -55,7 +56,7 @@ fn rule(call: &'static str, then: &'static str, nth: u32) -> Rule {
     }
 }
 
-/// Runs a command under a rule. Whether it was killed; else it ended well.
+/// Runs a command under a rule. Returns whether it was killed; otherwise it succeeded.
 async fn is_killed(mut command: Command, rule: Rule, folder: &Path) -> bool {
     rule.onto(&mut command, &folder.join("healed"));
     let left = command.output().await.unwrap();
@@ -67,7 +68,7 @@ async fn is_killed(mut command: Command, rule: Rule, folder: &Path) -> bool {
     left.status.code().is_none()
 }
 
-/// The files as the kill left them, read in another place: to read is to recover.
+/// The files after the kill, read in another place, because reading recovers them.
 async fn seen(database: &Path) -> (usize, Dump) {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("a.db");
@@ -83,7 +84,7 @@ async fn seen(database: &Path) -> (usize, Dump) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_creation_killed_at_any_call_is_ended_by_the_next_start() {
+async fn a_creation_killed_at_any_call_is_completed_by_the_next_start() {
     if shim::library().is_none() {
         return;
     }
@@ -100,7 +101,7 @@ async fn a_creation_killed_at_any_call_is_ended_by_the_next_start() {
     assert!(kills > 100, "{kills} kills");
 }
 
-/// Whether the call was come to.
+/// Whether the call was reached.
 async fn creation_killed_at(rule: Rule, made: &Dump) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("payrecond.db");
@@ -120,7 +121,7 @@ async fn creation_killed_at(rule: Rule, made: &Dump) -> bool {
     was_killed
 }
 
-/// A database to be upgraded, and what it is at each version on the way.
+/// A database to be upgraded, and its content at each version on the way.
 struct Ladder {
     folder: tempfile::TempDir,
     steps: Vec<Dump>,
@@ -151,7 +152,7 @@ impl Ladder {
         Self { steps, ..ladder }
     }
 
-    /// A folder with a copy of the database at its start.
+    /// A directory with a copy of the original database.
     async fn begin(&self) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for end in ["", ".high-water"] {
@@ -162,7 +163,7 @@ impl Ladder {
         folder
     }
 
-    /// Whether the call was come to.
+    /// Whether the call was reached.
     async fn killed_at(&self, rule: Rule) -> bool {
         let folder = self.begin().await;
         let path = folder.path().join("payrecond.db");
@@ -197,7 +198,7 @@ async fn a_process_that_upgrades() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_killed_at_any_call_is_ended_by_the_next_start() {
+async fn an_upgrade_killed_at_any_call_is_completed_by_the_next_start() {
     if shim::library().is_none() {
         return;
     }
@@ -211,9 +212,9 @@ async fn an_upgrade_killed_at_any_call_is_ended_by_the_next_start() {
     assert!(kills > 50, "{kills} kills");
 }
 
-/// So much data that pages are written before the transaction ends.
+/// Enough data that pages are written before the transaction ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_upgrade_killed_on_its_way_is_ended_by_the_next_start() {
+async fn a_killed_long_upgrade_is_completed_by_the_next_start() {
     if shim::library().is_none() {
         return;
     }

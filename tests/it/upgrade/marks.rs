@@ -1,5 +1,5 @@
-//! The marks that tell whose a database is and at which version: lost by a text dump, or changed by
-//! programs that share the file.
+//! The marks that identify a database and its version: lost by a text dump, or changed by programs
+//! that share the file.
 
 use std::fs;
 use std::path::Path;
@@ -18,9 +18,9 @@ use crate::store::connect;
 const EPOCH: &str = "SELECT value FROM meta WHERE key = 'epoch'";
 const VERSION: &str = "SELECT value FROM meta WHERE key = 'schema_version'";
 
-/// A program counts its own tables there.
+/// A program uses it for the version of its own tables.
 #[tokio::test]
-async fn a_user_version_of_another_program_changes_nothing_and_stays() {
+async fn another_programs_user_version_is_kept_and_ignored() {
     let shop = Shop::open().await;
     program::write_config(&shop);
     shop.drop_in("ORD-1").await;
@@ -53,9 +53,10 @@ async fn a_user_version_of_another_program_changes_nothing_and_stays() {
     }
 }
 
-/// The first schema counted in `user_version` alone: what a program wrote there is not its version.
+/// The first schema was identified by `user_version` alone: a number written by another program is
+/// not its version.
 #[tokio::test]
-async fn an_old_database_is_upgraded_whatever_number_a_program_has_put_there() {
+async fn an_old_database_is_upgraded_with_any_user_version() {
     for theirs in ["2", "5", "99", "-1"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
@@ -99,13 +100,13 @@ fn dump_and_read_back(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn a_text_dump_of_every_schema_that_is_read_back_begins_a_new_epoch() {
+async fn a_restored_text_dump_of_every_schema_begins_a_new_epoch() {
     for version in 1..=MIGRATIONS.len() {
         let folder = tempfile::tempdir().unwrap();
         let (old, path) = (folder.path().join("old.db"), folder.path().join("a.db"));
         lay_out(version, &old).await;
         dump_and_read_back(&old, &path);
-        // Beside the same side file, as when a damaged file is mended in its place.
+        // With the same side file, as when a damaged file is repaired in place.
         let side = |path: &Path| format!("{}.high-water", path.display());
         fs::copy(side(&old), side(&path)).unwrap();
         let options = SqliteOptions::new(&path, "payments");
@@ -132,9 +133,9 @@ async fn a_text_dump_of_every_schema_that_is_read_back_begins_a_new_epoch() {
     }
 }
 
-/// By the commands: what follows is delivered above every number given out before.
+/// With the commands: later events are delivered above every seq assigned before.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_dump_is_put_back_by_restore_and_by_the_daemon_itself() {
+async fn a_text_dump_is_accepted_by_restore_and_by_the_daemon() {
     for by_restore in [true, false] {
         let shop = Shop::open().await;
         let (one, two) = (shop.drop_in("ORD-1").await, shop.drop_in("ORD-2").await);
@@ -173,9 +174,9 @@ async fn a_text_dump_is_put_back_by_restore_and_by_the_daemon_itself() {
     }
 }
 
-/// Tables of the same names do not make it ours, nor does our mark without them.
+/// Tables with the same names do not make it ours, nor does our mark without them.
 #[tokio::test]
-async fn what_only_looks_like_ours_is_refused() {
+async fn a_database_that_resembles_ours_is_refused() {
     for (sql, why) in [
         (
             "CREATE TABLE invoices (a); CREATE TABLE meta (key, value)",

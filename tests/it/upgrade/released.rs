@@ -1,4 +1,4 @@
-//! A migration that was released never changes: databases out there were made by it.
+//! A released migration never changes, because existing databases were created by it.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A shop that has lived: what a fixture holds, made by the program's own doing.
+//! A used shop: the content of a fixture, produced by the program itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use super::dump::ask;
 use crate::faults::program;
 use crate::shop::Shop;
 
-/// Orders in the order in which they are made: the sandbox derives their ids from it, so another
-/// sandbox has the same orders again.
+/// Orders in order of creation: the sandbox derives their ids from it, so another sandbox has the
+/// same orders again.
 const ORDERS: &[&str] = &[
     "PAID",
     "UNREAD",
@@ -29,14 +29,14 @@ const ORDERS: &[&str] = &[
     "UNSEEN",
     "NEW",
 ];
-/// Of these the last is made by the daemon.
+/// The last one is created by the daemon.
 const MADE_BEFORE: usize = ORDERS.len() - 1;
 
-/// Each invoice, and what became of it.
+/// Each invoice and its final status.
 pub const ENDED_AS: &str = "CANCELLED cancelled,EXPIRED expired,GHOST pending,LATE paid,NEW pending,OPEN pending,PAID paid,REFUSED rejected,RESOLVED cancelled,UNREAD paid,UNSEEN pending,WAITING requested,WRONG-SUM review";
 pub const STATUSES: &str = "SELECT group_concat(external_id || ' ' || status) FROM (SELECT * FROM invoices WHERE external_id <> 'FOLLOWED' ORDER BY external_id)";
 
-/// What schema 2 brought: an order followed by its external id, money with an invoice and without.
+/// New in schema 2: an order followed by its external id, money with and without an invoice.
 const SINCE_SCHEMA_2: &[(&str, &str)] = &[
     (
         "SELECT status || (order_id IS NULL) FROM invoices WHERE external_id = 'FOLLOWED'",
@@ -57,7 +57,7 @@ const TRANSACTIONS: &str = "
       FROM (VALUES ('T-1', 'in', 'PAID'), ('T-2', 'in', 'NOBODY'), ('T-3', 'out', 'PAID')),
            (SELECT created_at FROM invoices WHERE external_id = 'PAID')";
 
-/// The orders of the scene, in a sandbox where nothing was made yet.
+/// The orders of the scene, in a new sandbox.
 pub fn make_orders(shop: &Shop) {
     for name in ORDERS {
         make_order(shop, name);
@@ -65,7 +65,7 @@ pub fn make_orders(shop: &Shop) {
 }
 
 fn make_order(shop: &Shop, name: &str) {
-    // The one that the daemon makes asks for what its invoice says.
+    // The one that the daemon creates has the amount of its invoice.
     let amount = if name == "NEW" { "1.50" } else { "1.00" };
     let order = NewOrder::simple(name, amount, "USD");
     shop.world.create(&order).unwrap();
@@ -75,7 +75,7 @@ pub fn pay(shop: &Shop, name: &str) {
     shop.world.pay(name, &SimulatedPayment::default()).unwrap();
 }
 
-/// The provider's side of what has happened.
+/// The changes at the provider.
 pub fn end_orders(shop: &Shop) {
     for name in ["PAID", "UNREAD", "LATE", "DELETED"] {
         pay(shop, name);
@@ -84,7 +84,7 @@ pub fn end_orders(shop: &Shop) {
     shop.world.cancel("CANCELLED", false).unwrap();
 }
 
-/// Plays it. The shop's database is left closed.
+/// Plays it. The shop's database is closed afterwards.
 pub async fn play() -> Shop {
     let shop = Shop::as_shipped().await;
     for name in &ORDERS[..MADE_BEFORE] {
@@ -165,7 +165,7 @@ async fn first_day(shop: &Shop) {
     let flagged = "SELECT reason FROM invoices WHERE external_id = 'GHOST'";
     shop.until(flagged, "unknown_account").await;
     crate::faults::kill::all_delivered(shop).await;
-    // With the order that was created: what is known of the list is written down every ten seconds.
+    // With the order that was created: the knowledge of the list is written every ten seconds.
     let total = "SELECT list_total FROM accounts WHERE name = 'default'";
     shop.until(total, "12").await;
     daemon.stop().await;
@@ -192,7 +192,7 @@ async fn end_others(shop: &Shop) {
     }
 }
 
-/// A finding of the audit, and a person's word.
+/// A finding of the audit, and a person's decision.
 async fn audited_and_resolved(shop: &Shop) {
     program::write_config(shop);
     for (arguments, code) in [
@@ -215,7 +215,7 @@ async fn audited_and_resolved(shop: &Shop) {
     }
 }
 
-/// An order that is still to be made: the provider failed.
+/// An order that is still to be created, because the provider failed.
 async fn lost_creation(shop: &Shop) {
     let failing = Fault::new(FaultKind::Status500).on(Operation::Create);
     shop.world.set_faults(vec![failing]);
@@ -228,7 +228,7 @@ async fn lost_creation(shop: &Shop) {
     shop.answer_again();
 }
 
-/// What all consumers have read goes.
+/// Events read by all consumers are deleted.
 async fn retention(shop: &Shop) {
     let store = Arc::new(crate::store::open(&shop.database()).await.unwrap());
     let two_days_on = SystemClock::new().now().plus(Duration::from_hours(48));
@@ -243,7 +243,7 @@ async fn retention(shop: &Shop) {
     store.close().await;
 }
 
-/// What a fixture must hold, or it is none.
+/// What a complete fixture must contain.
 pub async fn is_complete(connection: &mut SqliteConnection, schema: usize) {
     let newer = if schema < 2 { &[] } else { SINCE_SCHEMA_2 };
     for &(sql, expected) in newer {

@@ -1,4 +1,4 @@
-//! The machinery of an upgrade, tried with versions that are still to come.
+//! The upgrade mechanism, tested with versions that do not exist yet.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ async fn at_the_newest(database: &Path) -> Dump {
 }
 
 #[tokio::test]
-async fn further_versions_change_what_they_say_and_keep_the_rest() {
+async fn later_versions_change_only_what_they_declare() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     at_the_newest(&path).await;
@@ -44,7 +44,7 @@ async fn further_versions_change_what_they_say_and_keep_the_rest() {
 }
 
 #[tokio::test]
-async fn a_version_that_fails_leaves_the_one_before_it() {
+async fn a_failed_migration_leaves_the_previous_version() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     at_the_newest(&path).await;
@@ -63,7 +63,7 @@ async fn a_version_that_fails_leaves_the_one_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_programs_that_upgrade_at_once_do_it_once() {
+async fn concurrent_upgrades_run_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
     at_the_newest(&path).await;

@@ -61,7 +61,7 @@ pub fn literals(source: &str) -> Vec<Literal> {
     }
 }
 
-/// How many `#` a raw string that begins here has.
+/// The number of `#` of a raw string that begins here.
 fn raw_hashes(rest: &str) -> Option<usize> {
     let after = rest.strip_prefix('r')?;
     let hashes = after.chars().take_while(|c| *c == '#').count();
@@ -105,7 +105,7 @@ fn plain(cursor: &mut Cursor<'_>) -> Literal {
     Literal { line, text }
 }
 
-/// The length of a character literal that begins here, so that `'"'` begins no string.
+/// The length of a character literal that begins here, so that `'"'` does not begin a string.
 fn character(rest: &str) -> Option<usize> {
     let inside = rest.strip_prefix('\'')?;
     let mut characters = inside.chars();

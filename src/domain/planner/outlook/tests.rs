@@ -76,7 +76,7 @@ fn shape(planned: &Planned) -> (usize, usize) {
 }
 
 #[test]
-fn nothing_due_asks_nothing() {
+fn nothing_due_plans_no_request() {
     for shapes in [AUTO, LIST] {
         let planned = plan(shapes, 5000, &[]);
         assert!(planned.requests.is_empty() && planned.sweep.is_none());
@@ -85,7 +85,7 @@ fn nothing_due_asks_nothing() {
 }
 
 #[test]
-fn a_few_that_stand_far_apart_are_asked_for_alone() {
+fn a_few_orders_far_apart_get_single_requests() {
     let entries = shown(5, 1000);
     assert_eq!(shape(&plan(AUTO, 5000, &entries)), (5, 0));
     let by_list = plan(LIST, 5000, &entries);
@@ -93,7 +93,7 @@ fn a_few_that_stand_far_apart_are_asked_for_alone() {
 }
 
 #[test]
-fn where_requests_are_few_a_few_far_apart_share_a_page() {
+fn under_a_low_rate_limit_orders_far_apart_share_a_page() {
     let entries = shown(80, 50);
     let mut positions = Positions::default();
     positions.learn_total(5000);
@@ -113,7 +113,7 @@ fn where_requests_are_few_a_few_far_apart_share_a_page() {
 }
 
 #[test]
-fn many_that_stand_together_share_a_page() {
+fn many_neighbours_share_a_page() {
     let planned = plan(AUTO, 1000, &shown(300, 1));
     assert_eq!(shape(&planned), (0, 1));
     let Some(PlannedRequest::Page { offset, count, .. }) = planned.requests.front() else {
@@ -123,7 +123,7 @@ fn many_that_stand_together_share_a_page() {
 }
 
 #[test]
-fn a_page_at_the_end_reaches_beyond_it() {
+fn a_page_at_the_end_extends_beyond_it() {
     let planned = plan(AUTO, 300, &shown(300, 1));
     let Some(PlannedRequest::Page { count, .. }) = planned.requests.front() else {
         panic!("{planned:?}")
@@ -132,7 +132,7 @@ fn a_page_at_the_end_reaches_beyond_it() {
 }
 
 #[test]
-fn many_whose_places_nobody_knows_are_looked_for_by_a_sweep() {
+fn many_orders_at_unknown_positions_are_found_by_a_sweep() {
     let entries = guessed(300);
     let unknown_length = plan(AUTO, 0, &entries);
     assert!(unknown_length.needs_count && unknown_length.sweep.is_none());
@@ -149,7 +149,7 @@ fn many_whose_places_nobody_knows_are_looked_for_by_a_sweep() {
 }
 
 #[test]
-fn without_pages_every_order_is_asked_for_by_its_id() {
+fn without_pages_every_order_is_requested_by_its_id() {
     let singles = Shapes {
         page_limit: 0,
         ..AUTO
@@ -168,7 +168,7 @@ fn without_pages_every_order_is_asked_for_by_its_id() {
 }
 
 #[test]
-fn what_no_page_can_answer_gets_a_request_of_its_own() {
+fn an_entry_that_no_page_shows_gets_a_single_request() {
     let mut entries = shown(300, 1);
     for n in [10, 20, 30] {
         entries[n].by = By::Alone;
@@ -184,7 +184,7 @@ fn what_no_page_can_answer_gets_a_request_of_its_own() {
 }
 
 #[test]
-fn what_only_the_list_tells_is_swept_for_or_waits() {
+fn an_entry_that_only_the_list_shows_is_swept_for_or_waits() {
     let mut entries = guessed(1);
     entries[0].by = By::Page;
     entries[0].place = Place::Elsewhere;
@@ -200,7 +200,7 @@ fn what_only_the_list_tells_is_swept_for_or_waits() {
 }
 
 #[test]
-fn of_very_many_the_whole_stretch_is_read() {
+fn with_very_many_entries_the_whole_stretch_is_read() {
     let count = u32::try_from(MOST_PLANNED).unwrap() + 1;
     let mut entries = shown(count, 1);
     for entry in &mut entries {

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_stand_together_share_pages_and_one_alone_is_polled() {
+    fn neighbours_share_pages_and_a_lone_entry_is_polled() {
         let mut created = CreatedSpans::new(100, false);
         assert_eq!(created.plan(&due(1, 1), true), [0]);
         assert_eq!(created.plan(&due(1000, 3), true), [0_u32; 0]);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn where_others_fill_the_pages_single_polls_are_cheaper() {
+    fn single_polls_are_cheaper_where_others_fill_the_pages() {
         let mut created = CreatedSpans::new(100, false);
         created.learn_density(Duration::from_secs(100), 1000);
         let left = created.plan(&due(3, 3600), true);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_shows_nobody_is_the_last() {
+    fn a_page_without_wanted_entries_is_the_last() {
         let mut created = CreatedSpans::new(100, false);
         created.plan(&due(50, 1), true);
         created.take(now()).unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_a_reading_is_for_are_not_planned_again() {
+    fn entries_of_the_current_reading_are_not_planned_again() {
         let mut created = CreatedSpans::new(100, false);
         created.plan(&due(10, 1), true);
         created.take(now()).unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_goes_on_where_the_last_one_ended() {
+    fn a_search_continues_where_the_last_one_ended() {
         let mut created = CreatedSpans::new(100, false);
         let since = UnixMillis(1_800_000_000_000);
         created.follow(Some(since));

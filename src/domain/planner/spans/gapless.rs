@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_goes_on_where_the_one_before_it_ended() {
+    fn a_run_continues_where_the_previous_one_ended() {
         let mut before = GaplessSpan::default();
         before.learn(at(0), moment(4000), 1, None);
         let mut after = GaplessSpan::parse(&before.to_text().unwrap());
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_gap_is_not_made_up_for() {
+    fn a_long_gap_is_not_filled() {
         let mut stretch = GaplessSpan::default();
         stretch.learn(at(0), moment(4000), 1, None);
         let late = moment(4000 + 25 * 3600);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_come_to_its_end_is_read_again() {
+    fn pending_refunds_are_read_again() {
         let mut stretch = GaplessSpan::default();
         stretch.learn(at(0), moment(4000), 1, Some(at(3000)));
         assert_eq!(stretch.next_from(moment(4010)), at(2940));

@@ -55,7 +55,7 @@ fn run(planner: &mut SpanPlanner, lasts: Duration, pages: u32, bytes: u64) -> u3
 }
 
 #[test]
-fn readings_beyond_what_is_due_take_half_of_the_requests() {
+fn readings_beyond_due_entries_take_half_of_the_requests() {
     let hour = Duration::from_hours(1);
     let mut planner = SpanPlanner::new(terms(1.0), Duration::ZERO);
     let requests = run(&mut planner, hour, 1, 10_000);
@@ -70,7 +70,7 @@ fn readings_beyond_what_is_due_take_half_of_the_requests() {
 }
 
 #[test]
-fn readings_beyond_what_is_due_keep_to_their_bytes() {
+fn readings_beyond_due_entries_keep_to_their_byte_rate() {
     let mut planner = SpanPlanner::new(terms(0.0), Duration::ZERO);
     let requests = run(&mut planner, Duration::from_hours(1), 1, 1_310_720);
     assert!((340..=365).contains(&requests), "{requests}");
@@ -104,7 +104,7 @@ fn a_reading_counts_as_a_poll_while_it_is_fresh_and_frequent() {
 }
 
 #[test]
-fn what_is_due_is_read_for_only_where_it_spares_requests() {
+fn due_entries_are_read_for_only_where_it_saves_requests() {
     let none_beyond = SpanTerms {
         bytes_per_second: 0,
         refunds: false,
@@ -123,7 +123,7 @@ fn what_is_due_is_read_for_only_where_it_spares_requests() {
 }
 
 #[test]
-fn a_reading_that_fails_is_begun_anew_from_where_the_last_one_ended() {
+fn a_failed_reading_restarts_where_the_last_one_ended() {
     let mut planner = SpanPlanner::new(terms(0.0), Duration::ZERO);
     let first = planner.take_paid_request(moment(Duration::ZERO));
     planner.learn_page(SpanPageSummary::default(), Duration::ZERO);

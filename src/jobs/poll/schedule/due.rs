@@ -7,13 +7,10 @@ use super::{Schedule, Tick};
 
 impl Schedule {
     pub(super) fn set_state(&mut self, slot: u32, state: EntryState) {
-        let before = std::mem::replace(&mut self.entries[slot].state, state);
-        if let Some(count) = self.counts.of(before) {
-            *count -= 1;
-        }
-        if let Some(count) = self.counts.of(state) {
-            *count += 1;
-        }
+        let entry = &mut self.entries[slot];
+        self.counts.leave(entry);
+        entry.state = state;
+        self.counts.enter(entry);
     }
 
     /// Rests the entry until `due`.
@@ -72,6 +69,11 @@ impl Schedule {
             }
         }
         self.counts.due
+    }
+
+    /// The number of entries due at `now`, without those whose order is yet to be created.
+    pub(in crate::jobs::poll) fn count_due_with_orders(&mut self, now: Tick) -> usize {
+        self.count_due(now) - self.counts.creations_due
     }
 
     /// The entries due at `now`, in no order.

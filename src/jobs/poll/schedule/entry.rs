@@ -171,13 +171,13 @@ impl Entry {
     ) -> Option<UnixMillis> {
         let polled_s = self.known_s.saturating_sub(self.unpaid_for_s.into());
         let polled_at = UnixMillis(i64::from(polled_s) * 1000);
-        let is_told = match self.kind {
+        let is_covered = match self.kind {
             EntryKind::Open => now < self.expiry() && now.since(polled_at) < patience,
             EntryKind::Ended => true,
             EntryKind::Create | EntryKind::Row | EntryKind::Followed => false,
         };
         let is_known = self.trust == Trust::Known && self.known_s > 0;
-        (is_told && is_known).then(|| UnixMillis(i64::from(self.known_s) * 1000))
+        (is_covered && is_known).then(|| UnixMillis(i64::from(self.known_s) * 1000))
     }
 
     /// Records that its state was observed at `now`.

@@ -57,15 +57,33 @@ pub(super) struct Schedule {
 struct Counts {
     used: usize,
     due: usize,
+    /// Due entries whose order is yet to be created. The kind of such an entry never changes.
+    creations_due: usize,
     in_hand: usize,
 }
 
 impl Counts {
-    fn of(&mut self, state: EntryState) -> Option<&mut usize> {
-        match state {
-            EntryState::Free | EntryState::Resting | EntryState::Borrowed => None,
-            EntryState::Due => Some(&mut self.due),
-            EntryState::InHand => Some(&mut self.in_hand),
+    /// Counts an entry in the state it has entered.
+    fn enter(&mut self, entry: &Entry) {
+        match entry.state {
+            EntryState::Free | EntryState::Resting | EntryState::Borrowed => {}
+            EntryState::Due => {
+                self.due += 1;
+                self.creations_due += usize::from(entry.kind == EntryKind::Create);
+            }
+            EntryState::InHand => self.in_hand += 1,
+        }
+    }
+
+    /// Stops counting an entry in the state that it is about to leave.
+    fn leave(&mut self, entry: &Entry) {
+        match entry.state {
+            EntryState::Free | EntryState::Resting | EntryState::Borrowed => {}
+            EntryState::Due => {
+                self.due -= 1;
+                self.creations_due -= usize::from(entry.kind == EntryKind::Create);
+            }
+            EntryState::InHand => self.in_hand -= 1,
         }
     }
 }
@@ -177,9 +195,7 @@ impl Schedule {
     fn insert(&mut self, mut entry: Entry) -> u32 {
         entry.since_page = self.pages;
         self.counts.used += 1;
-        if let Some(count) = self.counts.of(entry.state) {
-            *count += 1;
-        }
+        self.counts.enter(&entry);
         let key = entry.key;
         let slot = match self.free.pop() {
             Some(slot) => {

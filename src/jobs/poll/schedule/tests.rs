@@ -34,7 +34,7 @@ fn an_entry_is_small() {
 }
 
 #[test]
-fn what_was_put_off_is_due_again_in_time_and_once() {
+fn a_postponed_entry_is_due_again_once() {
     let mut schedule = Schedule::default();
     for n in 0..100 {
         assert!(schedule.adopt(&row(n), 10).is_some());
@@ -66,7 +66,7 @@ fn what_was_put_off_is_due_again_in_time_and_once() {
 }
 
 #[test]
-fn slots_are_used_again_and_an_empty_schedule_holds_nothing() {
+fn slots_are_reused_and_an_empty_schedule_holds_no_memory() {
     let mut schedule = Schedule::default();
     for n in 0..10 {
         schedule.adopt(&row(n), 0);
@@ -101,7 +101,7 @@ fn terms_agree_by_value() {
 }
 
 #[test]
-fn a_nudge_makes_due_and_is_answered_by_later_pages_alone() {
+fn a_nudge_is_due_at_once_and_answered_only_by_later_pages() {
     let mut schedule = Schedule::default();
     schedule.adopt(&row(1), 0);
     let slot = schedule.due_slots(0)[0];
@@ -120,7 +120,7 @@ fn a_nudge_makes_due_and_is_answered_by_later_pages_alone() {
 }
 
 #[test]
-fn every_fourth_turn_is_that_of_the_longest_overdue() {
+fn every_fourth_turn_goes_to_the_longest_overdue() {
     let mut schedule = Schedule::default();
     // The oldest invoices have waited longest.
     for n in 0..8 {
@@ -136,7 +136,7 @@ fn every_fourth_turn_is_that_of_the_longest_overdue() {
 }
 
 #[test]
-fn orders_to_be_created_come_first_and_yet_starve_nobody() {
+fn orders_to_be_created_come_first_without_starving_others() {
     let mut schedule = Schedule::default();
     for n in 0..8 {
         let requested = DueRow {
@@ -154,7 +154,7 @@ fn orders_to_be_created_come_first_and_yet_starve_nobody() {
 }
 
 #[test]
-fn an_invoice_whose_order_was_learned_meanwhile_leaves_no_entry_behind() {
+fn an_invoice_that_gets_an_order_id_leaves_no_stale_entry() {
     let mut schedule = Schedule::default();
     let followed = DueRow {
         order_id: None,
@@ -199,7 +199,7 @@ fn invoice(row: &DueRow) -> Invoice {
 }
 
 #[test]
-fn those_that_fail_come_after_the_others_and_yet_have_their_turns() {
+fn failing_entries_come_last_but_still_get_turns() {
     let mut schedule = Schedule::default();
     for n in 0..8 {
         let failing = DueRow {
@@ -213,7 +213,7 @@ fn those_that_fail_come_after_the_others_and_yet_have_their_turns() {
 }
 
 #[test]
-fn an_order_that_the_shop_made_is_found_by_its_external_id() {
+fn an_order_created_by_the_shop_is_found_by_its_external_id() {
     let mut schedule = Schedule::default();
     let followed = DueRow {
         order_id: None,
@@ -223,4 +223,42 @@ fn an_order_that_the_shop_made_is_found_by_its_external_id() {
     assert_eq!(schedule.slot_in_list("77", Some("E1")).0, slot);
     assert_eq!(schedule.slot_in_list("77", Some("E2")).0, None);
     assert_eq!(schedule.slot_of_order("1"), None);
+}
+
+#[test]
+fn creations_are_counted_apart_from_what_has_an_order() {
+    let mut schedule = Schedule::default();
+    let creation = |n| DueRow {
+        order_id: None,
+        status: Status::Requested,
+        ..row(n)
+    };
+    for n in 0..3 {
+        schedule.adopt(&creation(n), 10);
+        schedule.adopt(&row(10 + n), 10);
+    }
+    assert_eq!(schedule.count_due(10), 6);
+    assert_eq!(schedule.count_due_with_orders(10), 3);
+    let slots = schedule.due_slots(10).to_vec();
+    for &slot in &slots {
+        schedule.postpone(slot, 100);
+    }
+    assert_eq!(schedule.count_due_with_orders(10), 0);
+    assert_eq!(schedule.count_due_with_orders(100), 3);
+    schedule.take_turns(&slots);
+    assert_eq!(schedule.count_due_with_orders(100), 0);
+    for &slot in &slots {
+        schedule.release(slot, false);
+    }
+    assert_eq!(
+        (schedule.count_due(100), schedule.count_due_with_orders(100)),
+        (6, 3)
+    );
+    for &slot in &slots {
+        schedule.remove(slot);
+    }
+    assert_eq!(
+        (schedule.count_due(100), schedule.count_due_with_orders(100)),
+        (0, 0)
+    );
 }

@@ -1,8 +1,8 @@
-//! A disk that loses its power: what was synced is there, of the rest anything may be.
+//! A disk after a power failure: synced data is intact, the rest is arbitrary.
 //!
-//! Of the writes to a file since its last sync, all are there, none, the first few, or any; each in
-//! sectors of 512 bytes. Names change in order: those before the last sync of the folder hold, of the
-//! later ones the first few.
+//! Of the writes to a file since its last sync, all, none, the first few, or any may have happened,
+//! in sectors of 512 bytes. Names change in order: changes before the last sync of the directory
+//! are kept, and of the later ones the first few.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ enum Naming {
 #[derive(Default)]
 pub struct Disk {
     files: Vec<File>,
-    /// As the programs see them.
+    /// The files as programs see them.
     names: BTreeMap<String, usize>,
     synced_names: BTreeMap<String, usize>,
     since: Vec<Naming>,
@@ -54,7 +54,7 @@ impl Disk {
         disk
     }
 
-    /// Does what was done. A file for which `deaf` holds takes no sync.
+    /// Applies a recorded operation. Syncs of files for which `deaf` holds are ignored.
     pub fn play(&mut self, entry: &Entry, deaf: impl Fn(&str) -> bool) {
         let name = &entry.name;
         match &entry.act {
@@ -100,7 +100,7 @@ impl Disk {
         self.file(name).since.push(change);
     }
 
-    /// What may be found when the power is back.
+    /// A possible content after a power failure.
     pub fn after_power_loss(&self, rng: &mut fastrand::Rng) -> Files {
         let mut names = self.synced_names.clone();
         let kept = rng.usize(..=self.since.len());
@@ -149,7 +149,7 @@ impl File {
     }
 }
 
-/// The same change as changes that each happen whole or not at all.
+/// Splits a change into changes that each happen completely or not at all.
 fn in_sectors(change: &Change) -> Vec<Change> {
     let Change::Write { at, bytes } = change else {
         return vec![change.clone()];

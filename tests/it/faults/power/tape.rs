@@ -1,12 +1,13 @@
-//! What `shim.c` took down: each change of the database's files and each write to stdout, in order.
+//! The recording of `shim.c`: each change of the database's files and each write to stdout, in
+//! order.
 
 use std::path::Path;
 
-/// One thing that was done.
+/// One recorded operation.
 #[derive(Debug)]
 pub struct Entry {
     pub process: u64,
-    /// The file, by its name within the folder.
+    /// The file, by its name within the directory.
     pub name: String,
     pub act: Act,
 }
@@ -23,7 +24,7 @@ pub enum Act {
     SyncFolder,
 }
 
-/// Reads a whole tape.
+/// Reads a whole recording.
 pub fn read(path: &Path) -> Vec<Entry> {
     let bytes = std::fs::read(path).unwrap();
     let mut rest = bytes.as_slice();

@@ -1,16 +1,16 @@
-//! What the daemon takes: memory, descriptors, files. Each has a bound that knows the size of one
-//! wave and not their number; the keys of deleted invoices alone are kept for ever.
+//! The daemon's resources: memory, descriptors, files. Each has a limit that depends on the size of
+//! one wave and not on their number; only the keys of deleted invoices are kept forever.
 
 use super::super::program::Program;
 use crate::shop::Shop;
 
-/// Memory at most, whatever the wave.
+/// Maximum memory in any wave.
 const MEMORY_KIB: u64 = 128 << 10;
 const DESCRIPTORS: usize = 64;
-/// The limit of the log's file, and this again while a reader holds it.
+/// Maximum size of the log's file, and the same again while a reader blocks it.
 const LOG_BYTES: u64 = 128 << 20;
-/// The database: so much for itself, for each invoice of a wave with its event, and for the used
-/// keys of each invoice there ever was.
+/// The database: a base size, the size per invoice of a wave with its event, and the size of the
+/// used keys of each invoice ever inserted.
 const EMPTY_BYTES: u64 = 4 << 20;
 const INVOICE_BYTES: u64 = 4_000;
 const KEY_BYTES: u64 = 160;
@@ -34,7 +34,7 @@ impl Taken {
     }
 }
 
-/// The most that was taken in this wave.
+/// The maxima of this wave.
 pub struct Gauges {
     wave: usize,
     now: Taken,
@@ -46,7 +46,7 @@ impl Gauges {
         Self { wave, now }
     }
 
-    /// Looks at a program that runs.
+    /// Measures a running program.
     pub fn read(&mut self, shop: &Shop, program: &Program) {
         let size = |end: &str| {
             let path = format!("{}{end}", shop.database().display());
@@ -61,7 +61,7 @@ impl Gauges {
         self.now = self.now.or_more(taken);
     }
 
-    /// Holds a wave to the bounds; `said` events were said up to its end.
+    /// Checks a wave against the limits; `said` events were recorded up to its end.
     pub fn end_wave(&mut self, n: usize, said: usize, repeats: usize) {
         let Taken {
             memory_kib,

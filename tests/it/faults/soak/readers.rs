@@ -1,4 +1,4 @@
-//! Who hears of the events: a program that reads the outbox, and the reader of stdout.
+//! The consumers of the events: a program that reads the outbox, and the reader of stdout.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use crate::shop::Shop;
 
-/// External ids are this and the place of the order in the provider's list, from 1.
+/// External ids are this prefix and the index of the order in the provider's list, from 1.
 pub const PREFIX: &str = "SOAK-";
 const AT_ONCE: u32 = 500;
-/// One of so many batches is not acknowledged at once, as if the program had died.
+/// One batch in this many is not acknowledged at once, as if the program had died.
 const FORGETS: u8 = 20;
 
-/// A program's connection, patient with whatever holds the database.
+/// A program's connection, with a long time-out for a locked database.
 pub async fn connect(shop: &Shop) -> SqliteConnection {
     let options = SqliteConnectOptions::new()
         .filename(shop.database())
@@ -32,7 +32,7 @@ pub async fn connect(shop: &Shop) -> SqliteConnection {
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 
-/// What one reader has heard, repeats removed.
+/// The events that one reader has received, without repetitions.
 pub struct Heard {
     world: Arc<World>,
     ids: Mutex<HashSet<Uuid>>,
@@ -50,7 +50,7 @@ impl Heard {
         })
     }
 
-    /// Takes in one event: it must be what the provider says of that order.
+    /// Adds one event, which must match the provider's state of that order.
     fn take_in(&self, id: &str, event_type: &str, external_id: &str) {
         if !self
             .ids
@@ -75,14 +75,14 @@ impl Heard {
         assert!(is_new, "{external_id}: a second event");
     }
 
-    /// Distinct events, and orders that they tell of.
+    /// Number of distinct events, and of orders in them.
     pub fn distinct(&self) -> (usize, usize) {
         let ids = self.ids.lock().unwrap().len();
         (ids, self.orders.lock().unwrap().len())
     }
 }
 
-/// A program that reads and acknowledges, and now and then reads the same again.
+/// A program that reads and acknowledges, and sometimes reads the same again.
 pub struct Bot {
     heard: Arc<Heard>,
     ending: CancellationToken,
@@ -145,10 +145,10 @@ async fn read_on(connection: &mut SqliteConnection, heard: &Heard) -> bool {
     true
 }
 
-/// The reader of one run's stdout. A line that a kill cut short was not said.
+/// The reader of one run's stdout. A line cut short by a kill does not count.
 pub struct Stdout {
     running: JoinHandle<()>,
-    /// Held by whoever lets it stall.
+    /// Held to make it stall.
     pub gate: Arc<tokio::sync::Mutex<()>>,
 }
 

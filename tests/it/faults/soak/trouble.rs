@@ -1,4 +1,4 @@
-//! What goes wrong in a wave, beside the kill that each has.
+//! The faults in a wave, besides its kill.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::Soak;
 use super::readers::Stdout;
 use crate::faults::program::Program;
 
-/// How long one trouble lasts.
+/// Duration of one fault.
 const LASTS: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
@@ -18,15 +18,15 @@ pub enum Trouble {
     Provider,
     /// A program holds the write lock.
     Locked,
-    /// Nobody reads stdout.
+    /// Stdout is not read.
     Stalled,
-    /// A program keeps a SELECT open, so that the log cannot be folded in.
+    /// A program keeps a SELECT open, which blocks checkpoints.
     Pinned,
 }
 
 impl Trouble {
     pub fn of_wave(n: usize) -> Self {
-        // Four kinds and two strategies: over eight waves each meets each.
+        // Four kinds and two strategies: over eight waves, each combination occurs.
         [Self::Provider, Self::Locked, Self::Stalled, Self::Pinned][(n + n / 4) % 4]
     }
 

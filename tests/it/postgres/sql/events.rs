@@ -19,7 +19,7 @@ fn path_to(status: Status) -> &'static [&'static str] {
 }
 
 #[tokio::test]
-async fn the_triggers_know_the_same_moves_as_the_domain() {
+async fn the_triggers_allow_the_same_transitions_as_the_domain() {
     let Some(mut scene) = PgScene::set().await else {
         return;
     };
@@ -227,7 +227,7 @@ async fn the_owner_cannot_change_an_event_either() {
 }
 
 #[tokio::test]
-async fn a_consumer_moves_forward_over_what_is_there() {
+async fn a_consumer_moves_forward_over_existing_events() {
     let Some(mut scene) = PgScene::set().await else {
         return;
     };

@@ -28,7 +28,7 @@ const BY_TYPE: &[(&str, &str)] = &[
 const EXACT_HERE: &[&str] = &["'A', 27033839468544010000", "'A', '1', 60.5", "1e-7"];
 
 #[tokio::test]
-async fn a_row_that_cannot_be_meant_is_refused_under_every_conflict_clause() {
+async fn an_invalid_row_is_refused_under_every_conflict_clause() {
     let Some(mut scene) = PgScene::set().await else {
         return;
     };
@@ -89,7 +89,7 @@ async fn a_row_that_cannot_be_meant_is_refused_under_every_conflict_clause() {
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn what_can_be_meant_is_taken_as_it_is() {
+async fn a_valid_row_is_stored_unchanged() {
     let Some(mut scene) = PgScene::set().await else {
         return;
     };

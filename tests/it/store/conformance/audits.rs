@@ -12,11 +12,11 @@ use payrecond::store::Written;
 pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     orders_and_invoices_are_paired(&make().await).await;
     invoices_are_walked_in_order(&make().await).await;
-    a_finding_is_said_once(&make().await).await;
-    a_decision_aside_needs_the_row_as_it_was_read(&make().await).await;
-    unknown_orders_are_taken_in_once(&make().await).await;
-    an_odd_order_keeps_no_other_from_being_taken_in(&make().await).await;
-    labels_are_taken_in_once_and_wait_for_money(&make().await).await;
+    a_finding_is_recorded_once(&make().await).await;
+    an_audit_decision_needs_the_row_as_it_was_read(&make().await).await;
+    unknown_orders_are_adopted_once(&make().await).await;
+    an_invalid_order_does_not_prevent_others_from_being_adopted(&make().await).await;
+    labels_are_adopted_once_and_wait_for_money(&make().await).await;
 }
 
 fn order(order_id: &str, external_id: &str) -> ObservedOrder {
@@ -96,7 +96,7 @@ async fn invoices_are_walked_in_order(backend: &impl Backend) {
     assert!(walk(rest[0].id, 2).await.is_empty());
 }
 
-async fn a_finding_is_said_once(backend: &impl Backend) {
+async fn a_finding_is_recorded_once(backend: &impl Backend) {
     let store = backend.store();
     backend.insert(ACCOUNT, "A", Some("1")).await;
     let before = known(backend, "A").await;
@@ -123,7 +123,7 @@ async fn a_finding_is_said_once(backend: &impl Backend) {
     assert_eq!(written, [Written::Stale]);
 }
 
-async fn a_decision_aside_needs_the_row_as_it_was_read(backend: &impl Backend) {
+async fn an_audit_decision_needs_the_row_as_it_was_read(backend: &impl Backend) {
     let store = backend.store();
     backend.insert(ACCOUNT, "A", Some("A")).await;
     let aside = async |read: &Invoice| {
@@ -152,7 +152,7 @@ async fn a_decision_aside_needs_the_row_as_it_was_read(backend: &impl Backend) {
     assert_eq!(aside(&read).await, Written::Stale, "so has the version");
 }
 
-async fn unknown_orders_are_taken_in_once(backend: &impl Backend) {
+async fn unknown_orders_are_adopted_once(backend: &impl Backend) {
     let store = backend.store();
     backend.insert(ACCOUNT, "here", Some("1")).await;
     let mut nameless = order("4", "");
@@ -175,7 +175,7 @@ async fn unknown_orders_are_taken_in_once(backend: &impl Backend) {
     assert!(sure(store.adopt(&ACCOUNT.into(), &orders).await).is_empty());
 }
 
-async fn an_odd_order_keeps_no_other_from_being_taken_in(backend: &impl Backend) {
+async fn an_invalid_order_does_not_prevent_others_from_being_adopted(backend: &impl Backend) {
     let store = backend.store();
     let mut lower_case = order("4", "lower case");
     lower_case.amount = Some(Money {
@@ -198,7 +198,7 @@ async fn an_odd_order_keeps_no_other_from_being_taken_in(backend: &impl Backend)
     assert!(backend.read("lower case").await.is_none());
 }
 
-async fn labels_are_taken_in_once_and_wait_for_money(backend: &impl Backend) {
+async fn labels_are_adopted_once_and_wait_for_money(backend: &impl Backend) {
     let (store, account) = (backend.store(), ACCOUNT.into());
     backend.insert(ACCOUNT, "used", Some("1")).await;
     let labels = ["new", "used", "two\nlines", "last"].map(ExternalId::from);

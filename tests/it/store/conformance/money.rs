@@ -1,4 +1,5 @@
-//! Sums and transactions: written with their decision, found by label, pruned when they are nobody's.
+//! Sums and transactions: written with their decision, found by label, pruned if they match no
+//! invoice.
 
 use super::{ACCOUNT, Backend, LATER, NOW, known, paid, sure};
 use payrecond::domain::decide::{Decision, decide};
@@ -35,7 +36,7 @@ fn transaction(id: &str, direction: Direction, value: &str) -> Transaction {
     }
 }
 
-fn told(row: &Invoice, state: OrderState, transactions: &[Transaction]) -> Decision {
+fn shown(row: &Invoice, state: OrderState, transactions: &[Transaction]) -> Decision {
     let mut decision = decide(
         row,
         "yoomoney",
@@ -64,11 +65,11 @@ async fn transactions_are_written_with_their_decision(backend: &impl Backend) {
     assert!(before.transactions.is_empty());
     let mut under_way = transaction("1", Direction::In, "0.40");
     under_way.status = TransactionStatus::InProgress;
-    let seen = told(&before, OrderState::Open, std::slice::from_ref(&under_way));
+    let seen = shown(&before, OrderState::Open, std::slice::from_ref(&under_way));
     sure(store.commit(&[seen], NOW).await);
     let row = known(backend, "A").await;
     assert_eq!(row.transactions, [under_way], "read back as written");
-    let partly = told(
+    let partly = shown(
         &row,
         OrderState::Partial,
         &[transaction("1", Direction::In, "0.40")],
@@ -98,7 +99,7 @@ async fn several_events_of_one_observation_are_written_in_order(backend: &impl B
         transaction("1", Direction::Out, "0.25"),
         transaction("2", Direction::Out, "0.25"),
     ];
-    let decision = told(&a, OrderState::Paid, &both);
+    let decision = shown(&a, OrderState::Paid, &both);
     assert_eq!(decision.earlier.len(), 2);
     let batch = [
         paid(&known(backend, "B").await),
@@ -133,7 +134,7 @@ async fn a_stale_decision_writes_no_transaction(backend: &impl Backend) {
     let store = backend.store();
     backend.insert(ACCOUNT, "A", Some("A")).await;
     let before = known(backend, "A").await;
-    let late = told(
+    let late = shown(
         &before,
         OrderState::Paid,
         &[transaction("1", Direction::In, "1.00")],
@@ -188,10 +189,10 @@ async fn unmatched_transactions_wait_for_their_invoice(backend: &impl Backend) {
     assert!(elsewhere.is_empty());
     backend.insert(ACCOUNT, "A", None).await;
     let row = known(backend, "A").await;
-    let settled = told(&row, OrderState::Paid, &waiting);
+    let settled = shown(&row, OrderState::Paid, &waiting);
     sure(store.commit(&[settled], LATER).await);
     assert_eq!(known(backend, "A").await.transactions, waiting);
-    // Told again as nobody's, it stays the invoice's.
+    // Reported again without an invoice, it stays the invoice's.
     sure(store.keep_ledger(&account, "stars", &all, "", LATER).await);
     assert_eq!(known(backend, "A").await.transactions, waiting);
     let left = sure(store.unmatched_transactions(&account, &[&label]).await);
@@ -204,7 +205,7 @@ async fn unmatched_transactions_are_pruned_and_matched_ones_go_with_their_invoic
     let (store, account) = (backend.store(), ACCOUNT.into());
     backend.insert(ACCOUNT, "A", Some("A")).await;
     let payment = transaction("1", Direction::In, "1.00");
-    let decision = told(
+    let decision = shown(
         &known(backend, "A").await,
         OrderState::Paid,
         std::slice::from_ref(&payment),

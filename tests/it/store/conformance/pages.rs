@@ -1,4 +1,4 @@
-//! What looks by pages of the provider's list need of a store.
+//! What polls by pages of the provider's list need of a store.
 
 use super::{ACCOUNT, Backend, LATER, NOW, all_due, decision, known, looked, paid, record, sure};
 use payrecond::domain::invoice::{ExternalId, Invoice, InvoiceId, OrderId};
@@ -7,16 +7,16 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::store::{DueRow, ListRecord, QueuePlace};
 
 pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
-    the_queue_is_walked_from_place_to_place(&make().await).await;
+    the_queue_is_read_from_position_to_position(&make().await).await;
     new_invoices_are_found_by_their_ids(&make().await).await;
-    a_list_is_taken_up_where_it_was_left(&make().await).await;
-    open_invoices_are_told_of(&make().await).await;
+    a_list_continues_where_it_was_left(&make().await).await;
+    open_invoices_are_reported(&make().await).await;
     invoices_are_loaded_by_id(&make().await).await;
     orders_find_their_invoices(&make().await).await;
-    payments_without_amounts_are_known(&make().await).await;
+    payments_without_amounts_are_found(&make().await).await;
 }
 
-/// Drops three invoices, planned for `NOW`, `NOW` and `LATER`.
+/// Inserts three invoices, planned for `NOW`, `NOW` and `LATER`.
 async fn three_planned(backend: &impl Backend) -> Vec<Invoice> {
     for name in ["A", "B", "C"] {
         assert!(backend.insert(ACCOUNT, name, Some(name)).await);
@@ -32,7 +32,7 @@ async fn three_planned(backend: &impl Backend) -> Vec<Invoice> {
     rows
 }
 
-async fn the_queue_is_walked_from_place_to_place(backend: &impl Backend) {
+async fn the_queue_is_read_from_position_to_position(backend: &impl Backend) {
     let rows = three_planned(backend).await;
     let store = backend.store();
     let walk = async |after: QueuePlace, until: UnixMillis, limit: u32| {
@@ -78,7 +78,7 @@ async fn new_invoices_are_found_by_their_ids(backend: &impl Backend) {
     assert_eq!(row.created_at, of.created_at);
     assert_eq!(row.expiry, UnixMillis(of.created_at.0 + 86_400_000));
     assert!(row.polled_at.is_some() && !row.unsettled);
-    // What is told of the order stands above what was asked for.
+    // The expiry of the order takes precedence over the requested one.
     sure(
         store
             .commit(&[decision(&of, OrderState::Unknown)], NOW)
@@ -89,7 +89,7 @@ async fn new_invoices_are_found_by_their_ids(backend: &impl Backend) {
     assert!(again[0].unsettled, "an unknown word must be settled");
 }
 
-async fn a_list_is_taken_up_where_it_was_left(backend: &impl Backend) {
+async fn a_list_continues_where_it_was_left(backend: &impl Backend) {
     let store = backend.store();
     let fresh = sure(store.list_beginning(&ACCOUNT.into()).await);
     assert_eq!((fresh.highest_id, fresh.positions), (InvoiceId(0), None));
@@ -114,7 +114,7 @@ async fn a_list_is_taken_up_where_it_was_left(backend: &impl Backend) {
     );
 }
 
-async fn open_invoices_are_told_of(backend: &impl Backend) {
+async fn open_invoices_are_reported(backend: &impl Backend) {
     let store = backend.store();
     let pending = async |account: &str| sure(store.has_pending(&account.into()).await);
     assert!(!pending(ACCOUNT).await);
@@ -161,7 +161,7 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
     let orders: Vec<(OrderId, ExternalId)> = [
         ("9", "nobody"),
         ("3", "paid"),
-        // The order counts, not the name it goes by.
+        // The order counts, not its external id.
         ("1", "by-name"),
         ("2", "by-name"),
         ("4", "paid-in-full"),
@@ -179,7 +179,8 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
         .map(|(place, row)| (*place, row.external_id.0.as_str()))
         .collect();
     found.sort_unstable();
-    // The name is another's twice: whoever judges the pair sees which order it is.
+    // The external id belongs to another invoice: the caller that judges the pair sees which order
+    // it is.
     assert_eq!(
         found,
         [(1, "paid"), (2, "by-name"), (2, "by-order"), (3, "by-name")]
@@ -194,7 +195,7 @@ async fn orders_find_their_invoices(backend: &impl Backend) {
     assert_eq!(whole, by_order, "whatever their status");
 }
 
-async fn payments_without_amounts_are_known(backend: &impl Backend) {
+async fn payments_without_amounts_are_found(backend: &impl Backend) {
     let store = backend.store();
     for (account, name) in [
         (ACCOUNT, "A"),
