@@ -127,7 +127,7 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand stats" -s h -l help 
 complete -c payrecond -n "__fish_payrecond_using_subcommand top" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand top" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
-complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l adopt -d 'Insert invoices for orders that have none'
+complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l adopt -d 'Insert invoices for orders and payments that have none'
 complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand backup" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F

@@ -22,7 +22,7 @@ use crate::words;
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct AuditArguments {
-    /// Insert invoices for orders that have none
+    /// Insert invoices for orders and payments that have none
     #[arg(long)]
     adopt: bool,
     /// Print JSON
@@ -58,6 +58,7 @@ pub(super) async fn run(
         match audit_account(session, store, account, arguments.adopt).await? {
             Ok(report) => {
                 whole.checked += report.checked;
+                whole.transactions += report.transactions;
                 whole.adopted += report.adopted;
                 whole.discrepancies.extend(report.discrepancies);
             }
@@ -122,7 +123,7 @@ async fn audit_account(
 }
 
 fn tell(output: &mut Output, whole: &AuditReport, failed: bool) {
-    let checked = words::counted(i64::try_from(whole.checked).unwrap_or(i64::MAX), "order");
+    let checked = compared(whole);
     if whole.discrepancies.is_empty() {
         // An account that could not be read counts as a failure, not as agreement.
         let outcome = if failed {
@@ -160,6 +161,21 @@ fn tell(output: &mut Output, whole: &AuditReport, failed: bool) {
     }
 }
 
+/// What was compared, in words.
+fn compared(whole: &AuditReport) -> String {
+    let counted = |count: u64, what| words::counted(i64::try_from(count).unwrap_or(i64::MAX), what);
+    let orders = whole.checked - whole.transactions;
+    match (orders, whole.transactions) {
+        (orders, 0) => counted(orders, "order"),
+        (0, transactions) => counted(transactions, "transaction"),
+        (orders, transactions) => format!(
+            "{} and {}",
+            counted(orders, "order"),
+            counted(transactions, "transaction")
+        ),
+    }
+}
+
 fn order_or_transaction(finding: &Discrepancy) -> Option<&str> {
     let order = finding.order_id.as_deref();
     order.or(finding.transaction_id.as_deref())
@@ -182,7 +198,9 @@ fn in_words(finding: &Discrepancy) -> (&'static str, Tone) {
 
 fn side(side: Option<&Side>, kind: DiscrepancyKind) -> String {
     let Some(side) = side else { return "-".into() };
-    let amount = sum(side.amount.as_ref(), "no amount");
+    // A ledger knows no sum that was asked for, only what came.
+    let amount = side.amount.as_ref().or(side.received.as_ref());
+    let amount = sum(amount, "no amount");
     match kind {
         DiscrepancyKind::Amount => amount,
         DiscrepancyKind::Received => sum(side.received.as_ref(), "nothing"),

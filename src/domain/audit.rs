@@ -14,7 +14,10 @@ use super::observation::{ObservedOrder, OrderState, Sums};
 use super::rules::Rules;
 use super::state::Status;
 use super::time::UnixMillis;
-use super::transaction::Transaction;
+
+mod ledger;
+
+pub use self::ledger::{LedgerRecord, compare_ledger, unknown_payment};
 
 /// The type of the event that reports a discrepancy.
 pub const EVENT_TYPE: &str = "audit.discrepancy";
@@ -213,7 +216,12 @@ pub fn is_fresh(order: &ObservedOrder) -> bool {
     [order.created_at, order.paid_at, expired_at]
         .into_iter()
         .flatten()
-        .any(|moment| moment.plus(FRESH) > order.observed_at)
+        .any(|moment| is_recent(moment, order.observed_at))
+}
+
+/// Whether `moment` lies so shortly before `now`.
+pub fn is_recent(moment: UnixMillis, now: UnixMillis) -> bool {
+    moment.plus(FRESH) > now
 }
 
 /// An order that no invoice follows.
@@ -228,28 +236,6 @@ pub fn unknown(account: &AccountName, theirs: &ObservedOrder) -> Discrepancy {
         theirs: Some(their_side(theirs)),
         invoice: None,
         is_paid: theirs.state == OrderState::Paid,
-    }
-}
-
-/// A payment whose label belongs to no invoice.
-pub fn unknown_payment(account: &AccountName, theirs: &Transaction) -> Discrepancy {
-    let label = theirs.external_id.as_ref().map(|id| id.0.clone());
-    Discrepancy {
-        kind: DiscrepancyKind::UnknownPayment,
-        account: account.0.clone(),
-        external_id: label.clone(),
-        order_id: None,
-        transaction_id: Some(theirs.id.0.clone()),
-        ours: None,
-        theirs: Some(Side {
-            status: theirs.status.as_str().to_owned(),
-            amount: Some(Sum::from(&theirs.amount)),
-            external_id: label,
-            received: None,
-            refunded: None,
-        }),
-        invoice: None,
-        is_paid: false,
     }
 }
 
@@ -314,8 +300,7 @@ fn our_side(row: &AuditRow) -> Side {
         status: row.status.as_str().to_owned(),
         amount: row.amount.as_ref().map(Sum::from),
         external_id: Some(row.external_id.0.clone()),
-        received: row.sums.received.as_ref().map(Sum::from),
-        refunded: row.sums.refunded.as_ref().map(Sum::from),
+        ..Side::of_sums(&row.sums)
     }
 }
 
@@ -324,8 +309,19 @@ fn their_side(seen: &ObservedOrder) -> Side {
         status: seen.provider_status.clone(),
         amount: seen.amount.as_ref().map(Sum::from),
         external_id: seen.external_id.as_ref().map(|id| id.0.clone()),
-        received: seen.money.sums.received.as_ref().map(Sum::from),
-        refunded: seen.money.sums.refunded.as_ref().map(Sum::from),
+        ..Side::of_sums(&seen.money.sums)
+    }
+}
+
+impl Side {
+    fn of_sums(sums: &Sums) -> Self {
+        Self {
+            status: String::new(),
+            amount: None,
+            external_id: None,
+            received: sums.received.as_ref().map(Sum::from),
+            refunded: sums.refunded.as_ref().map(Sum::from),
+        }
     }
 }
 
@@ -394,7 +390,7 @@ impl Discrepancy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::transaction::{Direction, TransactionStatus};
+    use crate::domain::transaction::{Direction, Transaction, TransactionStatus};
 
     #[test]
     fn each_pair_of_states_agrees_or_is_found() {

@@ -48,6 +48,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Nothing is known but from when on transactions are to be read; None: a day back.
+    pub fn unread(from: Option<UnixMillis>) -> Self {
+        Self {
+            from,
+            ..Self::default()
+        }
+    }
+
     /// Where the next request reads; None before the first page.
     pub fn cursor(&self) -> Option<&LedgerCursor> {
         self.cursor.as_ref()

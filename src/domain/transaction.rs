@@ -1,6 +1,8 @@
 //! Transactions: movements of money in the ledger of a provider that has one, and refunds that a
 //! provider reports.
 
+use std::collections::HashMap;
+
 use super::ids::{ExternalId, TransactionId};
 use super::money::{self, Money};
 use super::time::UnixMillis;
@@ -92,6 +94,23 @@ impl Transaction {
     }
 }
 
+/// These transactions by their labels. A refund without a label goes with the payment of the same id;
+/// what belongs to no label is left out.
+pub fn by_label(transactions: Vec<Transaction>) -> HashMap<ExternalId, Vec<Transaction>> {
+    let labels: HashMap<TransactionId, ExternalId> = transactions
+        .iter()
+        .filter_map(|one| Some((one.id.clone(), one.external_id.clone()?)))
+        .collect();
+    let mut by_label: HashMap<ExternalId, Vec<Transaction>> = HashMap::new();
+    for one in transactions {
+        let label = one.external_id.as_ref().or_else(|| labels.get(&one.id));
+        if let Some(label) = label.cloned() {
+            by_label.entry(label).or_default().push(one);
+        }
+    }
+    by_label
+}
+
 /// The sum of the movements in one direction, in the currency of `like`, else of the first
 /// movement. None if nothing moved.
 pub fn moved_sum(
@@ -110,6 +129,22 @@ pub fn moved_sum(
         value,
         currency: currency.clone(),
     })
+}
+
+/// When money that came was enough: the time of the payment after which `is_enough` holds for the first
+/// time, of all payments in the order in which they happened.
+pub fn enough_at(
+    transactions: &[Transaction],
+    is_enough: impl Fn(&[Transaction]) -> bool,
+) -> Option<UnixMillis> {
+    let moved = transactions
+        .iter()
+        .filter(|one| one.has_moved(Direction::In));
+    let mut payments: Vec<Transaction> = moved.cloned().collect();
+    payments.sort_by_key(|one| one.happened_at);
+    let mut counts = 1..=payments.len();
+    let needed = counts.find(|count| payments.get(..*count).is_some_and(&is_enough))?;
+    payments.get(needed - 1).map(|one| one.happened_at)
 }
 
 #[cfg(test)]
@@ -140,6 +175,30 @@ mod tests {
             assert_eq!(TransactionStatus::parse(status.as_str()), Some(status));
         }
         assert_eq!(TransactionStatus::parse("SUCCEEDED"), None);
+    }
+
+    #[test]
+    fn an_invoice_is_paid_when_enough_has_come_and_not_when_more_does() {
+        let mut parts = ["1", "2", "3"].map(|id| transaction(id, Direction::In, "50"));
+        for (part, at) in parts.iter_mut().zip([30, 10, 20]) {
+            part.happened_at = UnixMillis(at);
+        }
+        let at_least = |count: usize| enough_at(&parts, |came| came.len() >= count);
+        assert_eq!(at_least(1), Some(UnixMillis(10)));
+        assert_eq!(at_least(2), Some(UnixMillis(20)));
+        assert_eq!(at_least(4), None);
+    }
+
+    #[test]
+    fn a_refund_without_a_label_goes_with_its_payment() {
+        let mut refund = transaction("1", Direction::Out, "5");
+        refund.external_id = None;
+        let mut of_nobody = transaction("2", Direction::In, "5");
+        of_nobody.external_id = None;
+        let payment = transaction("1", Direction::In, "5");
+        let grouped = by_label(vec![refund.clone(), of_nobody, payment.clone()]);
+        let expected = HashMap::from([("ORD-1".into(), vec![refund, payment])]);
+        assert_eq!(grouped, expected);
     }
 
     #[test]

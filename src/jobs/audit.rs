@@ -1,4 +1,5 @@
-//! The audit: reads all orders that the provider lists and compares them with our invoices, both ways.
+//! The audit: reads all orders that the provider lists, or its whole ledger, and compares them with our
+//! invoices, both ways.
 //!
 //! The daemon goes on meanwhile, so a difference is looked at again at the end: what has changed
 //! since the page was asked for is no finding. What is fresh is left to a daemon that polls for a
@@ -8,6 +9,7 @@
 mod again;
 mod budget;
 mod compare;
+mod ledger;
 mod list;
 mod request;
 mod span;
@@ -72,8 +74,10 @@ impl Audit {
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditReport {
-    /// Orders and invoices compared.
+    /// Orders, transactions and invoices compared.
     pub checked: u64,
+    /// Those of them that are transactions of a ledger.
+    pub transactions: u64,
     /// All that stands, unknown paid orders first.
     pub discrepancies: Vec<Discrepancy>,
     /// Orders taken in as invoices.
@@ -126,6 +130,13 @@ struct AuditProgress {
 impl Audit {
     /// Reads, compares, says what is new, and takes in if asked to.
     pub async fn run_once(&self) -> Result<AuditReport, AuditError> {
+        match self.provider.ledger() {
+            Some(ledger) => self.audit_ledger(ledger).await,
+            None => self.audit_orders().await,
+        }
+    }
+
+    async fn audit_orders(&self) -> Result<AuditReport, AuditError> {
         let began = self.clock.now();
         let mut reading = AuditProgress::default();
         self.read_orders(&mut reading, began).await?;
@@ -144,7 +155,8 @@ impl Audit {
             (0, self.say(&findings).await?)
         };
         Ok(AuditReport {
-            checked: reading.orders + findings.iter().filter(|f| f.theirs.is_none()).count() as u64,
+            checked: reading.orders + count_missing(&findings),
+            transactions: 0,
             discrepancies: findings,
             adopted,
             said,
@@ -222,6 +234,12 @@ impl Audit {
     }
 }
 
+/// Invoices of which the provider shows nothing.
+fn count_missing(findings: &[Discrepancy]) -> u64 {
+    let missing = findings.iter().filter(|finding| finding.theirs.is_none());
+    missing.count() as u64
+}
+
 /// Money nobody asked about first, then what contradicts, then the rest.
 fn urgency(finding: &Discrepancy) -> (u8, Option<String>) {
     let rank = match (finding.kind, finding.is_paid) {
@@ -237,5 +255,6 @@ fn urgency(finding: &Discrepancy) -> (u8, Option<String>) {
         (DiscrepancyKind::MissingOrder, _) => 3,
         (DiscrepancyKind::UnknownOrder, false) => 4,
     };
-    (rank, finding.order_id.clone())
+    let name = finding.order_id.as_ref().or(finding.external_id.as_ref());
+    (rank, name.cloned())
 }

@@ -26,6 +26,8 @@ pub(super) struct SandboxCore {
     buckets: Mutex<BTreeMap<SimulatedProvider, Bucket>>,
     /// Never goes back, since an expired order would otherwise become open again.
     latest_nanos: AtomicI64,
+    /// How far the providers' clock is set ahead of this machine's.
+    ahead_nanos: AtomicI64,
 }
 
 impl SandboxCore {
@@ -36,14 +38,22 @@ impl SandboxCore {
             stats: Mutex::new(SandboxStats::new()),
             buckets: Mutex::default(),
             latest_nanos: AtomicI64::new(i64::MIN),
+            ahead_nanos: AtomicI64::new(0),
             options: options.clone(),
         }
     }
 
     /// The providers' clock.
     pub fn now(&self) -> Moment {
-        let wall = Moment::now().nanos();
+        let ahead = self.ahead_nanos.load(Ordering::Relaxed);
+        let wall = Moment::now().nanos().saturating_add(ahead);
         Moment::from_nanos(wall.max(self.latest_nanos.fetch_max(wall, Ordering::Relaxed)))
+    }
+
+    /// Sets the providers' clock ahead.
+    pub fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
+        self.ahead_nanos.fetch_add(by, Ordering::Relaxed);
     }
 
     pub fn seed(&self) -> u64 {

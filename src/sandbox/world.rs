@@ -5,8 +5,13 @@ mod bills;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::response::Response;
 
 use super::core::SandboxCore;
 use super::faults::Fault;
@@ -47,12 +52,18 @@ impl World {
                 Books::Ledger(ledger) => world.ledgers.push(ledger),
             }
         }
-        (world, routes)
+        let dated = middleware::map_response_with_state(Arc::clone(core), dated);
+        (world, routes.layer(dated))
     }
 
     /// The providers' clock.
     pub fn now(&self) -> Moment {
         self.core.now()
+    }
+
+    /// Sets the providers' clock ahead: a day passes at once, and each answer's `Date` tells it.
+    pub fn advance(&self, by: Duration) {
+        self.core.advance(by);
     }
 
     /// Creates an order at the provider whose orders [`NewOrder`] describes.
@@ -203,6 +214,16 @@ impl World {
         let all = self.simulators.iter();
         all.filter(move |one| provider.is_none_or(|wanted| wanted == one.provider()))
     }
+}
+
+/// The answer with the time of the providers' clock.
+async fn dated(State(core): State<Arc<SandboxCore>>, mut response: Response) -> Response {
+    let nanos = u64::try_from(core.now().nanos()).unwrap_or_default();
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_nanos(nanos));
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 #[cfg(test)]

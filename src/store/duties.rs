@@ -188,8 +188,8 @@ pub trait Store: Send + Sync + 'static {
     /// Returns how many.
     async fn prune_transactions(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError>;
 
-    /// Transactions of `account` without an invoice that have one of these labels, in the order in
-    /// which they happened.
+    /// Transactions of `account` without an invoice that have one of these labels, or the id of one
+    /// that has, in the order in which they happened.
     async fn unmatched_transactions(
         &self,
         account: &AccountName,
@@ -252,6 +252,15 @@ pub trait Store: Send + Sync + 'static {
         account: &AccountName,
         orders: &[ObservedOrder],
     ) -> Result<Vec<OrderId>, StoreError>;
+
+    /// Inserts invoices that wait for money with these labels: `pending`, without an order and without
+    /// an amount. Returns the labels that were taken in: left out are those that are used already, and
+    /// those that break a rule of the database.
+    async fn adopt_labels(
+        &self,
+        account: &AccountName,
+        labels: &[ExternalId],
+    ) -> Result<Vec<ExternalId>, StoreError>;
 
     /// One invoice.
     async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError>;

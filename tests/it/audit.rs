@@ -2,6 +2,7 @@
 
 mod budget;
 mod fresh;
+mod ledger;
 mod meanwhile;
 mod spans;
 

@@ -60,3 +60,18 @@ async fn the_providers_package_works_with_the_simulated_yookassa() {
 async fn telegram_wallet_pay_works_with_the_simulated_wallet_pay() {
     works("walletpay_package.py").await;
 }
+
+#[tokio::test]
+async fn aiogram_works_with_the_simulated_bot_api() {
+    works("telegram_stars_aiogram.py").await;
+}
+
+#[tokio::test]
+async fn telebot_works_with_the_simulated_bot_api() {
+    works("telegram_stars_telebot.py").await;
+}
+
+#[tokio::test]
+async fn the_package_yoomoney_works_with_the_simulated_wallet() {
+    works("yoomoney_package.py").await;
+}

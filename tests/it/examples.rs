@@ -2,6 +2,7 @@
 //! against the sandbox and the built daemon. Python and sqlite3 must be there under CI; a recipe
 //! whose runtime is missing says so.
 
+mod ledgers;
 mod on_postgres;
 mod packaged;
 mod recipes;

@@ -36,6 +36,8 @@ struct Book {
     ahead: Mutex<Duration>,
     /// Requests from this one on fail, counted within a reading.
     fails_from: Mutex<Option<usize>>,
+    /// Requests from this one on are never answered.
+    hangs_from: Mutex<Option<usize>>,
     requests: Mutex<usize>,
 }
 
@@ -95,6 +97,10 @@ impl ReadLedger for Scripted {
         let fails_from = *self.0.fails_from.lock().unwrap();
         if fails_from.is_some_and(|from| read >= from) {
             return Err(ProviderError::Unreachable("connection reset".into()));
+        }
+        let hangs_from = *self.0.hangs_from.lock().unwrap();
+        if hangs_from.is_some_and(|from| read >= from) {
+            std::future::pending::<()>().await;
         }
         let entries = self.0.entries.lock().unwrap();
         let page: Vec<Transaction> = entries.iter().skip(read).take(PAGE).cloned().collect();
@@ -209,11 +215,12 @@ async fn one_reading_polls_every_open_invoice_and_writes_no_unpaid_row() {
     book.pay("t2", Some("E-8"), "4", Direction::In);
     shop.until("SELECT count(*) FROM outbox", "2").await;
     polling.end().await;
+    // What pays waits for the end of the reading.
     assert_eq!(
         shop.ask(EVENTS).await,
-        "E-7 payment.paid, E-8 payment.partial"
+        "E-8 payment.partial, E-7 payment.paid"
     );
-    let paid = "SELECT json_extract(payload, '$.data.transaction_id', '$.data.payment.value', '$.data.order_id') FROM outbox LIMIT 1";
+    let paid = "SELECT json_extract(payload, '$.data.transaction_id', '$.data.payment.value', '$.data.order_id') FROM outbox WHERE type = 'payment.paid'";
     assert_eq!(shop.ask(paid).await, r#"["t1","5",null]"#);
     let others =
         "SELECT count(*) FROM invoices WHERE polls > 0 AND external_id NOT IN ('E-7', 'E-8')";
@@ -243,6 +250,69 @@ async fn money_seen_before_its_invoice_settles_it_at_once() {
     polling.end().await;
     let owner = "SELECT external_id FROM invoices WHERE id = (SELECT invoice_id FROM transactions)";
     assert_eq!(shop.ask(owner).await, "E-2");
+}
+
+#[tokio::test]
+async fn payments_on_different_pages_of_one_reading_are_one_sum() {
+    let shop = quick_shop().await;
+    let book = Arc::<Book>::default();
+    for (name, amount) in [("E-1", "5"), ("E-2", "9"), ("E-3", "5"), ("OPEN", "5")] {
+        expect(&shop, name, amount).await;
+    }
+    // Pages of three: paid twice, in two parts, paid and returned.
+    for (id, label) in [
+        ("t1", "E-1"),
+        ("t2", "E-2"),
+        ("t3", "E-3"),
+        ("t4", "E-0"),
+        ("t5", "E-1"),
+        ("t6", "E-2"),
+    ] {
+        book.pay(id, Some(label), "5", Direction::In);
+    }
+    book.pay("t3", None, "5", Direction::Out);
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until("SELECT count(*) FROM outbox", "5").await;
+    until_requests(&book, 3).await;
+    polling.end().await;
+    let events = "SELECT group_concat(name, ', ') FROM (SELECT external_id || ' ' || type AS name FROM outbox ORDER BY external_id, seq)";
+    let expected = "E-1 payment.paid, E-2 payment.partial, E-2 payment.paid, E-3 payment.paid, E-3 payment.refunded";
+    assert_eq!(shop.ask(events).await, expected);
+    let sums = "SELECT group_concat(received_amount) FROM (SELECT * FROM invoices WHERE external_id <> 'OPEN' ORDER BY id)";
+    assert_eq!(shop.ask(sums).await, "10,10,5");
+    let of_nobody =
+        "SELECT group_concat(transaction_id) FROM transactions WHERE invoice_id IS NULL";
+    assert_eq!(shop.ask(of_nobody).await, "t4");
+}
+
+#[tokio::test]
+async fn a_payment_that_was_seen_does_not_wait_for_a_reading_that_fails() {
+    let shop = quick_shop().await;
+    expect(&shop, "E-1", "5").await;
+    let book = Arc::<Book>::default();
+    book.pay("t1", Some("E-1"), "5", Direction::In);
+    *book.fails_from.lock().unwrap() = Some(1);
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until("SELECT status FROM invoices", "paid").await;
+    polling.end().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_waits_for_the_end_of_a_reading_is_found_after_a_restart() {
+    let shop = quick_shop().await;
+    expect(&shop, "E-1", "5").await;
+    let book = Arc::<Book>::default();
+    book.pay("t1", Some("E-1"), "5", Direction::In);
+    *book.hangs_from.lock().unwrap() = Some(1);
+    let polling = Polling::begin(&shop, &book).await;
+    let kept = "SELECT count(*) FROM transactions WHERE invoice_id IS NULL";
+    shop.until(kept, "1").await;
+    assert_eq!(shop.ask(STATES).await, "E-1 pending");
+    polling.end().await;
+    *book.hangs_from.lock().unwrap() = None;
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until(STATES, "E-1 paid").await;
+    polling.end().await;
 }
 
 #[tokio::test]

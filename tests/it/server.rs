@@ -4,6 +4,7 @@ mod deploy;
 mod http;
 mod metrics;
 mod page;
+mod token;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::panic::AssertUnwindSafe;

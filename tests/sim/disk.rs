@@ -466,6 +466,14 @@ impl Store for Disk {
         passes_on!(self, WRITE, adopt(account, orders))
     }
 
+    async fn adopt_labels(
+        &self,
+        account: &AccountName,
+        labels: &[ExternalId],
+    ) -> Result<Vec<ExternalId>, StoreError> {
+        passes_on!(self, WRITE, adopt_labels(account, labels))
+    }
+
     async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError> {
         passes_on!(self, READ, invoice(id))
     }

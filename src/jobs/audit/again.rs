@@ -12,7 +12,7 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 
 /// Invoices read at a time.
-const ROWS: u32 = 5000;
+pub(super) const ROWS: u32 = 5000;
 /// What is fresh is looked at again after so long: a look that is due takes less.
 const MOMENT: Duration = Duration::from_secs(5);
 
@@ -24,9 +24,9 @@ impl Audit {
         &self,
         reading: &mut AuditProgress,
     ) -> Result<(), AuditError> {
-        let Some(stops) = &self.polled_until else {
+        if self.polled_until.is_none() {
             return Ok(());
-        };
+        }
         let unknown: Vec<ObservedOrder> = reading
             .unknown
             .values()
@@ -37,12 +37,7 @@ impl Audit {
         if unknown.is_empty() && !differing.any(|(_, order, _)| audit::is_fresh(order)) {
             return Ok(());
         }
-        tracing::info!(account = %self.account, delay_s = MOMENT.as_secs(), "recent differences found; comparing again");
-        tokio::select! {
-            biased;
-            () = stops.cancelled() => return Err(AuditError::Stopped),
-            () = self.clock.sleep(MOMENT) => {}
-        }
+        self.wait_a_moment().await?;
         for batch in unknown.chunks(FINDINGS) {
             for (place, row) in self.store.audit_rows_of(&self.account, batch).await? {
                 reading.seen.insert(row.id);
@@ -52,6 +47,19 @@ impl Audit {
             }
         }
         Ok(())
+    }
+
+    /// Gives a daemon that polls the time to record what is fresh. Returns whether there is one.
+    pub(super) async fn wait_a_moment(&self) -> Result<bool, AuditError> {
+        let Some(stops) = &self.polled_until else {
+            return Ok(false);
+        };
+        tracing::info!(account = %self.account, delay_s = MOMENT.as_secs(), "recent differences found; comparing again");
+        tokio::select! {
+            biased;
+            () = stops.cancelled() => Err(AuditError::Stopped),
+            () = self.clock.sleep(MOMENT) => Ok(true),
+        }
     }
 
     /// What still differs, now that the daemon had time: rows that changed since their page was

@@ -58,6 +58,7 @@ impl Poller {
         if let Some(ledger) = &mut self.requests.ledger {
             ledger.restore(&text);
         }
+        self.plan_ledger_watch();
         if self.shapes().page_limit == 0 {
             return Ok(());
         }

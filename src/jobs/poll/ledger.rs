@@ -1,115 +1,40 @@
-//! Reading the ledger of an account whose provider keeps no orders, and what it means for invoices.
+//! What the ledger of an account whose provider keeps no orders means for its invoices.
 //!
 //! One reading covers every open invoice. A page's transactions are matched to invoices by label, or by
 //! the payment that they return, and written with the decisions that they lead to; those of no invoice
 //! are kept with the place where reading goes on, once all decisions of the page are written. So a crash
 //! at any point reads a page again and nothing else. An invoice that comes later is compared with what
 //! was kept.
+//!
+//! Payments of one reading are one sum, whatever their pages: a payment that pays its invoice on a page
+//! before the last is kept like those of no invoice, and the invoice is compared with all that was kept
+//! once the reading ends. A request that fails ends the waiting: what was seen is not kept back by it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
-
 use super::BATCH;
-use super::ledger_reader::{LedgerAnswer, LedgerCheck, LedgerReader, LedgerWanted, MatchedPage};
+use super::ledger_reader::{LedgerCheck, MatchedPage};
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{Entry, EntryKind, Tick, tick};
 use super::writer::Decided;
 use crate::domain::invoice::{ExternalId, Invoice, InvoiceId};
-use crate::domain::observation::LedgerCoverage;
-use crate::domain::observation::{LedgerObservation, Observation, ObservedMoney, OrderState, Sums};
+use crate::domain::ledger::LedgerStep;
+use crate::domain::observation::{
+    LedgerCoverage, LedgerObservation, Observation, ObservedMoney, OrderState, Sums,
+};
 use crate::domain::state::Status;
-use crate::domain::transaction::Transaction;
-use crate::provider::{LedgerJudgement, ProviderError};
+use crate::domain::transaction::{self, Transaction};
+use crate::provider::LedgerJudgement;
 use crate::store::StoreError;
 
 /// The place is written so often while nothing else is to be written: after a crash more is read again.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
+/// A reading that began after a deadline and does not reach so far yet is followed by another after this.
+const PROOF_AGAIN: Duration = Duration::from_secs(10);
 
 impl Poller {
-    // ----------------------------------------------------------------------------- asking
-
-    /// Whether what the ledger brought waits to be worked on.
-    pub(super) fn has_ledger_work(&self) -> bool {
-        let ledger = self.requests.ledger.as_ref();
-        ledger.is_some_and(LedgerReader::has_work)
-    }
-
-    /// Why the ledger would be read now.
-    pub(super) fn ledger_wanted(&self) -> LedgerWanted {
-        if self.is_ledger_due() {
-            LedgerWanted::Due
-        } else if self.pass.once.is_none() {
-            LedgerWanted::Beyond
-        } else {
-            LedgerWanted::Nothing
-        }
-    }
-
-    /// Whether invoices wait for a reading.
-    fn is_ledger_due(&self) -> bool {
-        let now = tick(self.setup.clock.monotonic());
-        lock(&self.shared).schedule.count_due_with_orders(now) > 0
-    }
-
-    /// Begins the next request for a page, if one is wanted and the limits allow it.
-    pub(super) fn begin_ledger_request(&mut self) {
-        let now = self.setup.clock.monotonic();
-        let Some(reader) = &self.requests.ledger else {
-            return;
-        };
-        let wanted = self.ledger_wanted();
-        let may_begin = reader
-            .next_request_at(wanted, now)
-            .is_some_and(|at| at <= now);
-        if !may_begin || self.is_fetches_turn() {
-            return;
-        }
-        let Ok(permit) = self.setup.limiter.lock().take(now) else {
-            return;
-        };
-        self.requests.list_was_last = true;
-        let provider = Arc::clone(&self.setup.provider);
-        let Some(reader) = &mut self.requests.ledger else {
-            return;
-        };
-        if !reader.ledger.is_reading() {
-            reader.number = lock(&self.shared).schedule.begin_page();
-        }
-        let (cursor, from) = (reader.ledger.cursor().cloned(), reader.ledger.from());
-        let ask = async move {
-            let result = match provider.ledger() {
-                Some(ledger) => ledger.ledger_page(cursor.as_ref(), from).await,
-                None => Err(ProviderError::Refused("account has no ledger".into())),
-            };
-            LedgerAnswer { permit, result }
-        };
-        reader.request = Some(ask.boxed());
-    }
-
-    /// Takes in a page that came back.
-    pub(super) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
-        self.meter_ledger(&answer);
-        let now = self.setup.clock.monotonic();
-        self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
-        let Some(reader) = &mut self.requests.ledger else {
-            return;
-        };
-        match answer.result {
-            Ok(page) => {
-                reader.delays.reset();
-                reader.unmatched = Some(page);
-            }
-            Err(error) => {
-                tracing::debug!(account = %self.setup.account, %error, "ledger request failed");
-                reader.not_before = now + reader.delays.next_wait();
-            }
-        }
-    }
-
     // --------------------------------------------------------------------------- matching
 
     /// Works on what the ledger brought, as far as the database allows it.
@@ -144,8 +69,9 @@ impl Poller {
             transactions.extend(taken);
         }
         let mut of_nobody: Vec<Transaction> = of_nobody.into_iter().flatten().collect();
+        let is_last = matches!(page.step, LedgerStep::End { .. });
         for (invoice, transactions) in of_invoices.into_values() {
-            of_nobody.extend(self.judge_transactions(invoice, transactions));
+            of_nobody.extend(self.judge_transactions(invoice, transactions, is_last));
         }
         let Some(reader) = &mut self.requests.ledger else {
             return Ok(());
@@ -161,31 +87,40 @@ impl Poller {
         Ok(())
     }
 
-    /// Decides what transactions mean for their invoice. Returns those that no decision can write now,
-    /// since the invoice is being worked on.
+    /// Decides what transactions of a page mean for their invoice. Returns those that no decision writes
+    /// now: the invoice is being worked on, or waits for the end of the reading.
     fn judge_transactions(
         &mut self,
         invoice: Invoice,
         transactions: Vec<Transaction>,
+        is_last: bool,
     ) -> Vec<Transaction> {
         let is_known = |one: &Transaction| invoice.transactions.contains(one);
         if transactions.iter().all(is_known) {
             return Vec::new();
         }
+        let observed = self.observe(&invoice, transactions);
+        let pays = observed.state == OrderState::Paid && invoice.facts.status != Status::Paid;
+        // One that is never polled again would not be compared after a crash.
+        let may_wait = !is_last && invoice.schedule.next_poll_at.is_some();
         let now = tick(self.setup.clock.monotonic());
-        if !lock(&self.shared).schedule.take_in_hand(&invoice, now) {
-            if let Some(reader) = &mut self.requests.ledger {
-                reader.check_new(invoice.id);
-            }
-            return transactions;
+        let Some(reader) = &mut self.requests.ledger else {
+            return Vec::new();
+        };
+        if reader.held.contains(&invoice.id) || pays && may_wait {
+            reader.held.insert(invoice.id);
+            return observed.money.transactions;
         }
-        let observation = self.observe(&invoice, transactions);
-        self.decide_invoice(Box::new(invoice), observation);
+        if !lock(&self.shared).schedule.take_in_hand(&invoice, now) {
+            reader.check_new(invoice.id);
+            return observed.money.transactions;
+        }
+        self.decide_invoice(Box::new(invoice), Observation::Ledger(observed));
         Vec::new()
     }
 
     /// What `transactions`, with those that are known, come to.
-    fn observe(&self, invoice: &Invoice, transactions: Vec<Transaction>) -> Observation {
+    fn observe(&self, invoice: &Invoice, transactions: Vec<Transaction>) -> LedgerObservation {
         let mut all = invoice.transactions.clone();
         for one in &transactions {
             all.retain(|known| !known.is_same_as(one));
@@ -200,7 +135,7 @@ impl Poller {
                 payment: None,
             },
         };
-        Observation::Ledger(LedgerObservation {
+        LedgerObservation {
             state: judgement.state,
             provider_status: judgement.provider_status,
             observed_at: self.setup.clock.now(),
@@ -211,7 +146,7 @@ impl Poller {
                 is_test: false,
                 transactions,
             },
-        })
+        }
     }
 
     /// Once the decisions of a page are written: keeps the others with the place where reading goes on.
@@ -268,8 +203,10 @@ impl Poller {
                 continue;
             };
             let end = entry.expiry().plus(grace);
-            let is_over = coverage.is_some_and(|coverage| coverage.began_at > end) || wall > end;
-            if is_over || entry.nudged_for > 0 {
+            let began_after = coverage.filter(|coverage| coverage.began_at > end);
+            let is_over = began_after.is_some() || wall > end;
+            let is_proof_late = began_after.is_some_and(|coverage| coverage.through <= end);
+            if entry.nudged_for > 0 || is_over && !is_proof_late {
                 for (slot, id) in schedule.take_turns(&[slot]) {
                     reader
                         .to_check
@@ -284,10 +221,14 @@ impl Poller {
                 .next_poll_while_open(created_at, expiry, wall, roll);
             let due = match self.pass.once {
                 Some(_) => Tick::MAX - 1,
+                None if is_proof_late => tick(now + PROOF_AGAIN),
                 None => tick(now + next.since(wall)),
             };
             schedule.postpone(slot, due);
         }
+        drop(shared);
+        reader.release_held();
+        self.plan_ledger_watch();
     }
 
     // --------------------------------------------------------------------------- comparing
@@ -301,19 +242,14 @@ impl Poller {
             let labels: Vec<&ExternalId> = invoices.iter().map(|one| &one.external_id).collect();
             let account = &self.setup.account;
             let kept = store.unmatched_transactions(account, &labels).await?;
-            let mut by_label: HashMap<ExternalId, Vec<Transaction>> = HashMap::new();
-            for one in kept {
-                if let Some(label) = one.external_id.clone() {
-                    by_label.entry(label).or_default().push(one);
-                }
-            }
-            let mut invoices: HashMap<InvoiceId, Invoice> =
+            let by_label = transaction::by_label(kept);
+            let invoices: HashMap<InvoiceId, Invoice> =
                 invoices.into_iter().map(|one| (one.id, one)).collect();
             for check in &checks {
-                let invoice = invoices.remove(&check.id());
+                let invoice = invoices.get(&check.id()).cloned();
                 let kept = invoice
                     .as_ref()
-                    .and_then(|one| by_label.remove(&one.external_id))
+                    .and_then(|one| by_label.get(&one.external_id).cloned())
                     .unwrap_or_default();
                 self.check(*check, invoice, kept);
             }
@@ -333,7 +269,12 @@ impl Poller {
     fn check(&mut self, check: LedgerCheck, invoice: Option<Invoice>, kept: Vec<Transaction>) {
         let now = tick(self.setup.clock.monotonic());
         let invoice = invoice.filter(|one| one.facts.status != Status::Requested);
+        let is_held = |id| {
+            let reader = self.requests.ledger.as_ref();
+            reader.is_some_and(|reader| reader.held.contains(&id))
+        };
         let coverage = match (check, &invoice) {
+            (LedgerCheck::New(id), _) if is_held(id) => return,
             (LedgerCheck::New(_), None) => return,
             (LedgerCheck::New(_), Some(invoice)) => {
                 let is_mislabelled = self.invalid_label(invoice).is_some();
@@ -364,7 +305,7 @@ impl Poller {
         let Some(invoice) = invoice else { return };
         let observed_at = self.setup.clock.now();
         let observation = if !kept.is_empty() {
-            self.observe(&invoice, kept)
+            Observation::Ledger(self.observe(&invoice, kept))
         } else if self.invalid_label(&invoice).is_some() {
             Observation::ExternalIdInvalid { observed_at }
         } else if let Some(reading) = coverage {

@@ -1,7 +1,7 @@
 //! What is known of an account's ledger, and what of it waits to be asked, matched or compared.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -18,19 +18,10 @@ use crate::retry::Waits;
 /// Transactions of no invoice that are remembered as kept; beyond that all are written anew.
 const MOST_REMEMBERED: usize = 1 << 14;
 
+/// Shortest delay between two readings beyond what is due.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 /// Where nobody waits for it, a ledger is read so often: refunds are noticed within a minute.
 const READ_EVERY: Duration = Duration::from_secs(30);
-
-/// Why a ledger would be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LedgerWanted {
-    /// Invoices wait for it.
-    Due,
-    /// It tells of others: paid ones, ended ones, money of nobody.
-    Beyond,
-    /// Only what is due is read for, and nothing is.
-    Nothing,
-}
 
 /// The ledger of one account.
 pub(super) struct LedgerReader {
@@ -47,15 +38,36 @@ pub(super) struct LedgerReader {
     pub(super) to_check: VecDeque<LedgerCheck>,
     /// Those of them that were in hand: they are compared once they are not.
     pub(super) in_hand: HashSet<InvoiceId>,
+    /// Invoices whose payments were kept until the reading ends: what its later pages show of them is
+    /// added up with these.
+    pub(super) held: BTreeSet<InvoiceId>,
     /// Transactions of no invoice, as they were kept last.
     pub(super) remembered: HashSet<u64>,
     /// When the last complete reading ended.
     pub(super) read_at: Duration,
     /// When the place was last written.
     pub(super) saved_at: Duration,
+    /// When the last reading began, and what it has cost.
+    pub(super) began_at: Option<Duration>,
+    pub(super) cost: LedgerCost,
+    /// When the ledger is read beyond what is due; None = not at all.
+    pub(super) watch_at: Option<Duration>,
     /// After a failure: not again before.
     pub(super) not_before: Duration,
     pub(super) delays: Waits,
+}
+
+/// Which invoices wait for a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LedgerDemand {
+    /// None is due: the ledger tells of paid and ended ones, and of money of nobody.
+    Beyond,
+    /// None is due, and only what is due is read for.
+    Nothing,
+    /// Some are due.
+    Due,
+    /// A program asked for a poll of one.
+    Nudged,
 }
 
 /// What came of a request for a page.
@@ -98,9 +110,13 @@ impl LedgerReader {
             matched: None,
             to_check: VecDeque::new(),
             in_hand: HashSet::new(),
+            held: BTreeSet::new(),
             remembered: HashSet::new(),
             read_at: Duration::ZERO,
             saved_at: Duration::ZERO,
+            began_at: None,
+            cost: LedgerCost::default(),
+            watch_at: None,
             not_before: Duration::ZERO,
             delays: Waits::of_probes(),
         }
@@ -129,15 +145,27 @@ impl LedgerReader {
         self.matched.is_none() && !self.to_check.is_empty()
     }
 
-    /// When the next page may be asked for, if nothing is under way: at once where invoices wait for it,
-    /// else as often as refunds and late payments of the others are to be noticed.
-    pub(super) fn next_request_at(&self, wanted: LedgerWanted, now: Duration) -> Option<Duration> {
-        let at = match wanted {
-            _ if self.ledger.is_reading() => now,
-            LedgerWanted::Due => now,
-            LedgerWanted::Beyond => self.read_at + READ_EVERY,
-            LedgerWanted::Nothing => return None,
+    /// When the ledger is read whether an invoice waits for money or not.
+    pub(super) fn read_again_at(&self) -> Duration {
+        self.read_at + READ_EVERY
+    }
+
+    /// When the next page may be requested, if no request is in flight. A reading that has begun goes on,
+    /// a nudge is answered at once; what is due waits until `min_interval` after the last reading began.
+    pub(super) fn next_request_at(
+        &self,
+        demand: LedgerDemand,
+        min_interval: Duration,
+        now: Duration,
+    ) -> Option<Duration> {
+        let at = match demand {
+            _ if self.ledger.is_reading() => Some(now),
+            LedgerDemand::Nudged => Some(now),
+            LedgerDemand::Due => Some(self.began_at.map_or(now, |at| at + min_interval)),
+            LedgerDemand::Beyond => Some(self.read_again_at()),
+            LedgerDemand::Nothing => None,
         };
+        let at = at.into_iter().chain(self.watch_at).min()?;
         self.is_idle().then(|| at.max(self.not_before).max(now))
     }
 
@@ -159,6 +187,13 @@ impl LedgerReader {
     /// A row came in that may have been paid before.
     pub(super) fn check_new(&mut self, id: InvoiceId) {
         self.to_check.push_back(LedgerCheck::New(id));
+    }
+
+    /// The reading ends, or is interrupted: what was held is compared with all that was kept.
+    pub(super) fn release_held(&mut self) {
+        for id in std::mem::take(&mut self.held) {
+            self.check_new(id);
+        }
     }
 
     /// Whether a transaction of no invoice has to be kept: it is new, or has changed.
@@ -185,5 +220,38 @@ impl LedgerCheck {
         match self {
             Self::New(id) | Self::Unpaid { id, .. } => id,
         }
+    }
+}
+
+/// What a reading has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LedgerCost {
+    pub(super) requests: u32,
+    pub(super) bytes: u64,
+}
+
+impl LedgerCost {
+    /// From the beginning of this reading to the next, so that readings take half of the rate.
+    pub(super) fn pause(self, rate: Option<f64>, bytes_per_second: u64) -> Duration {
+        let by_rate = rate.map_or(0.0, |rate| 2.0 * f64::from(self.requests) / rate.max(0.01));
+        let millis = self.bytes.saturating_mul(1000) / bytes_per_second.max(1);
+        Duration::from_secs_f64(by_rate)
+            .max(Duration::from_millis(millis))
+            .max(SHORTEST_WATCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_beyond_what_is_due_take_half_of_the_rate_and_the_bytes_that_are_allowed() {
+        let cost = |requests, bytes| LedgerCost { requests, bytes };
+        assert_eq!(cost(1, 0).pause(Some(1.0), 1000), Duration::from_secs(2));
+        assert_eq!(cost(3, 0).pause(Some(1.0), 1000), Duration::from_secs(6));
+        assert_eq!(cost(1, 9000).pause(Some(1.0), 1000), Duration::from_secs(9));
+        assert_eq!(cost(1, 0).pause(Some(100.0), 1000), SHORTEST_WATCH);
+        assert_eq!(cost(1, 0).pause(None, 1000), SHORTEST_WATCH);
     }
 }

@@ -15,6 +15,7 @@ mod itemize;
 mod launch;
 mod ledger;
 mod ledger_reader;
+mod ledger_request;
 mod load;
 mod matching;
 mod meter;

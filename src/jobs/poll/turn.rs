@@ -35,7 +35,7 @@ impl Poller {
         if !self.writer.database.is_failing() {
             self.begin_list_request().await?;
             self.begin_span_request().await?;
-            self.begin_ledger_request();
+            self.begin_ledger_request().await?;
         }
         if self.writer.database.is_failing() && self.has_nothing_to_load() {
             self.writer.database.note_load();

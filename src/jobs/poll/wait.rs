@@ -93,8 +93,7 @@ impl Poller {
             (room, limiter.wait_for_probe(now))
         };
         wakes.extend(probe.map(|wait| now + wait));
-        let ledger = self.requests.ledger.as_ref();
-        let next_page = ledger.and_then(|ledger| ledger.next_request_at(self.ledger_wanted(), now));
+        let next_page = self.next_ledger_request_at(now);
         if let Some(room) = room {
             wakes.extend(self.next_span_at(now).map(|at| at.max(now + room)));
             wakes.extend(next_page.map(|at| at.max(now + room)));

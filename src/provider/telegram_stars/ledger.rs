@@ -9,9 +9,9 @@ use crate::domain::invoice::Invoice;
 use crate::domain::money::{Money, plain, sum};
 use crate::domain::observation::{OrderState, Payment};
 use crate::domain::time::UnixMillis;
-use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
+use crate::domain::transaction::{Direction, Transaction, TransactionStatus, enough_at, moved_sum};
 use crate::provider::LedgerJudgement;
-use crate::provider::wire::{Raw, array, decimal, external_id, object, text, word};
+use crate::provider::wire::{Raw, array, external_id, object, text, word};
 
 /// The currency code of Stars.
 pub(super) const STARS: &str = "XTR";
@@ -129,11 +129,14 @@ fn with_share(amount: String, share: Option<String>) -> String {
     sum([amount.as_str(), share.as_str()]).unwrap_or(amount)
 }
 
-/// Whole Stars and billionths, without a sign, as a plain decimal.
+/// Whole Stars and billionths as a plain decimal. An affiliate's share of a refund has a minus before
+/// it, which says no more than the direction does.
 fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
     let digits = |token| {
-        let number = decimal_without_sign(token)?;
-        number.bytes().all(|b| b.is_ascii_digit()).then_some(number)
+        let told = text(token)?;
+        let number = told.strip_prefix('-').unwrap_or(&told);
+        let is_whole = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        is_whole.then(|| number.to_owned())
     };
     let whole = digits(whole)?;
     let Some(nano) = nano.and_then(|nano| digits(Some(nano))) else {
@@ -144,35 +147,18 @@ fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
     plain(&value).map(std::borrow::Cow::into_owned)
 }
 
-/// An affiliate's share of a refund has a minus sign.
-fn decimal_without_sign(token: Raw<'_>) -> Option<String> {
-    let told = text(token)?;
-    let number = told.strip_prefix('-').unwrap_or(&told);
-    (!number.is_empty())
-        .then(|| number.to_owned())
-        .or_else(|| decimal(token))
-}
-
 /// Paid when the received sum reaches the price; without a price, any payment is enough.
 pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
     let price = invoice.facts.amount.as_ref();
     let came = moved_sum(transactions, Direction::In, price);
-    let state = match (&came, price) {
-        (None, _) => OrderState::Open,
-        (Some(came), Some(price)) if price.exceeds(came) => OrderState::Partial,
-        (Some(_), _) => OrderState::Paid,
-    };
-    let payments = || {
-        transactions
-            .iter()
-            .filter(|one| one.has_moved(Direction::In))
-    };
+    let state = state(transactions, price);
     let is_paid = state == OrderState::Paid;
     let payment = came.filter(|_| is_paid).map(|came| Payment {
         value: Some(came.value),
         currency: Some(came.currency),
         ..Payment::default()
     });
+    let is_enough = |came: &[Transaction]| self::state(came, price) == OrderState::Paid;
     LedgerJudgement {
         state,
         provider_status: if came_any(transactions) {
@@ -181,11 +167,16 @@ pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJu
             "none"
         }
         .into(),
-        paid_at: payments()
-            .map(|one| one.happened_at)
-            .max()
-            .filter(|_| is_paid),
+        paid_at: enough_at(transactions, is_enough),
         payment,
+    }
+}
+
+fn state(transactions: &[Transaction], price: Option<&Money>) -> OrderState {
+    match (moved_sum(transactions, Direction::In, price), price) {
+        (None, _) => OrderState::Open,
+        (Some(came), Some(price)) if price.exceeds(&came) => OrderState::Partial,
+        (Some(_), _) => OrderState::Paid,
     }
 }
 
@@ -243,6 +234,7 @@ mod tests {
             r#"{"transactions":[{"id":"a","amount":1}]}"#,
             r#"{"transactions":[{"id":"a","date":1}]}"#,
             r#"{"transactions":[{"id":"a","date":1,"amount":1.5}]}"#,
+            r#"{"transactions":[{"id":"a","date":1,"amount":"-"}]}"#,
         ] {
             assert!(entries(spoilt).is_err(), "{spoilt}");
         }

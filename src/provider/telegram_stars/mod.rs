@@ -2,9 +2,9 @@
 //! no id and no state there; a payment is found by the payload of its invoice.
 //!
 //! `ledger` parses a page, `cursor` is the position in the ledger, `creation` builds the request
-//! for a link. The ledger is counted from its oldest transaction, and only an answer without
-//! transactions ends a reading: a page may be shorter than requested. In a long ledger, the first
-//! relevant transaction is found by bisection.
+//! for a link. The ledger is counted from its oldest transaction, and only answers without
+//! transactions end a reading: a page may be shorter than requested, or empty though more follows.
+//! In a long ledger, the first relevant transaction is found by bisection.
 //!
 //! The bot's token is part of the path of every request; the transport adds it. Besides the
 //! harmless `getMe`, two methods are called: `getStarTransactions` and, to create links,

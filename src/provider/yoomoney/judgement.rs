@@ -6,7 +6,7 @@ use bigdecimal::BigDecimal;
 use crate::domain::invoice::Invoice;
 use crate::domain::money::Money;
 use crate::domain::observation::{OrderState, Payment};
-use crate::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
+use crate::domain::transaction::{Direction, Transaction, TransactionStatus, enough_at, moved_sum};
 use crate::provider::LedgerJudgement;
 
 /// Commissions, as configured.
@@ -44,33 +44,31 @@ pub(super) fn judge(
 ) -> LedgerJudgement {
     let price = invoice.facts.amount.as_ref();
     let came = moved_sum(transactions, Direction::In, price);
-    let payments = || {
-        transactions
-            .iter()
-            .filter(|one| one.has_moved(Direction::In))
-    };
-    let state = match (&came, price) {
-        (None, _) => OrderState::Open,
-        (Some(_), None) => OrderState::Paid,
-        (Some(came), Some(price)) if reaches(fees, came, payments().count(), price) => {
-            OrderState::Paid
-        }
-        (Some(_), Some(_)) => OrderState::Partial,
-    };
+    let state = state(fees, transactions, price);
     let is_paid = state == OrderState::Paid;
+    let is_enough = |came: &[Transaction]| self::state(fees, came, price) == OrderState::Paid;
     LedgerJudgement {
         state,
         provider_status: status(transactions).into(),
-        paid_at: payments()
-            .map(|one| one.happened_at)
-            .max()
-            .filter(|_| is_paid),
+        paid_at: enough_at(transactions, is_enough),
         payment: came.filter(|_| is_paid).map(|came| Payment {
             value: None,
             currency: Some(came.currency),
             net: Some(came.value),
             ..Payment::default()
         }),
+    }
+}
+
+fn state(fees: &Fees, transactions: &[Transaction], price: Option<&Money>) -> OrderState {
+    let moved = transactions
+        .iter()
+        .filter(|one| one.has_moved(Direction::In));
+    match (moved_sum(transactions, Direction::In, price), price) {
+        (None, _) => OrderState::Open,
+        (Some(_), None) => OrderState::Paid,
+        (Some(came), Some(price)) if reaches(fees, &came, moved.count(), price) => OrderState::Paid,
+        (Some(_), Some(_)) => OrderState::Partial,
     }
 }
 

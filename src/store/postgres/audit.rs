@@ -10,7 +10,7 @@ use super::fence::fenced;
 use super::row::{cells, place};
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
-use crate::domain::invoice::{AccountName, InvoiceId, OrderId};
+use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use crate::domain::money::plain;
 use crate::domain::observation::ObservedOrder;
 use crate::domain::state::Status;
@@ -231,23 +231,38 @@ async fn about(
     Ok(status.map(|status| (id, status, version)))
 }
 
-/// Adopts orders as invoices, and returns them; orders whose keys are already used are left out. If
-/// the database refuses one, the rows are inserted one by one, so only that order is lost.
+const ADOPT_ORDERS: &str = "
+    INSERT INTO payrecond.invoices (account, external_id, order_id, amount, currency)
+    SELECT $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3
+      FROM json_array_elements($2::text::json)
+    ON CONFLICT DO NOTHING RETURNING order_id";
+
+const ADOPT_LABELS: &str = "
+    INSERT INTO payrecond.invoices (account, external_id, status)
+    SELECT $1, value ->> 0, 'pending' FROM json_array_elements($2::text::json)
+    ON CONFLICT DO NOTHING RETURNING external_id";
+
+/// Adopts orders as invoices, and returns them. Orders whose keys are already used are left out.
 pub(super) async fn adopt(
     store: &PostgresStore,
     account: &AccountName,
     orders: &[ObservedOrder],
 ) -> Result<Vec<OrderId>, StoreError> {
-    let rows: Vec<Value> = orders.iter().filter_map(adoptable).collect();
-    if let Some(all) = take_in(store, account, &rows).await? {
-        return Ok(all);
-    }
-    let mut taken = Vec::new();
-    for row in rows {
-        let alone = take_in(store, account, &[row]).await?;
-        taken.extend(alone.unwrap_or_default());
-    }
-    Ok(taken)
+    let rows = orders.iter().filter_map(adoptable).collect();
+    let taken = take_in_all(store, ADOPT_ORDERS, account, rows).await?;
+    Ok(taken.into_iter().map(OrderId).collect())
+}
+
+/// Adopts labels as invoices that wait for money, and returns them. Labels that are already used are
+/// left out.
+pub(super) async fn adopt_labels(
+    store: &PostgresStore,
+    account: &AccountName,
+    labels: &[ExternalId],
+) -> Result<Vec<ExternalId>, StoreError> {
+    let rows = labels.iter().map(|label| json!([label.0])).collect();
+    let taken = take_in_all(store, ADOPT_LABELS, account, rows).await?;
+    Ok(taken.into_iter().map(ExternalId).collect())
 }
 
 fn adoptable(order: &ObservedOrder) -> Option<Value> {
@@ -265,24 +280,38 @@ fn adoptable(order: &ObservedOrder) -> Option<Value> {
     ]))
 }
 
-/// The ids of the adopted orders; None if the database refused one, and so all.
+/// If the database refuses a row, the rows are inserted one by one, so only that row is lost.
+async fn take_in_all(
+    store: &PostgresStore,
+    statement: &'static str,
+    account: &AccountName,
+    rows: Vec<Value>,
+) -> Result<Vec<String>, StoreError> {
+    if let Some(all) = take_in(store, statement, account, &rows).await? {
+        return Ok(all);
+    }
+    let mut taken = Vec::new();
+    for row in rows {
+        let alone = take_in(store, statement, account, &[row]).await?;
+        taken.extend(alone.unwrap_or_default());
+    }
+    Ok(taken)
+}
+
+/// The ids or labels of the adopted rows; None if the database refused one, and so all.
 async fn take_in(
     store: &PostgresStore,
+    statement: &'static str,
     account: &AccountName,
     rows: &[Value],
-) -> Result<Option<Vec<OrderId>>, StoreError> {
-    let statement = sqlx::query(
-        "INSERT INTO payrecond.invoices (account, external_id, order_id, amount, currency)
-         SELECT $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3
-           FROM json_array_elements($2::text::json)
-         ON CONFLICT DO NOTHING RETURNING order_id",
-    )
-    .bind(&account.0)
-    .bind(json!(rows).to_string());
+) -> Result<Option<Vec<String>>, StoreError> {
+    let statement = sqlx::query(statement)
+        .bind(&account.0)
+        .bind(json!(rows).to_string());
     match store.connections.try_rows(statement).await? {
         Ok(rows) => {
-            let orders = rows.iter().map(|row| Ok(OrderId(row.try_get(0)?)));
-            orders.collect::<Result<_, StoreError>>().map(Some)
+            let names = rows.iter().map(|row| Ok(row.try_get(0)?));
+            names.collect::<Result<_, StoreError>>().map(Some)
         }
         Err(error) if refusal(&error).is_some() => Ok(None),
         Err(error) => Err(error.into()),

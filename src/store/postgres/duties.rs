@@ -264,6 +264,14 @@ impl Store for PostgresStore {
         audit::adopt(self, account, orders).await
     }
 
+    async fn adopt_labels(
+        &self,
+        account: &AccountName,
+        labels: &[ExternalId],
+    ) -> Result<Vec<ExternalId>, StoreError> {
+        audit::adopt_labels(self, account, labels).await
+    }
+
     async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError> {
         let found = invoices::find(self, &Reference::Id(id), None).await?;
         Ok(found.into_iter().next())

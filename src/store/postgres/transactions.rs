@@ -71,12 +71,15 @@ macro_rules! packed_transaction {
     };
 }
 
+/// A refund may have no label, but the id of its payment.
 const OF_NOBODY: &str = concat!(
     "SELECT ",
     packed_transaction!(),
     " FROM payrecond.transactions
-      WHERE account = $1 AND external_id = ANY ($2) AND invoice_id IS NULL
-      ORDER BY happened_at, transaction_id"
+      WHERE account = $1 AND invoice_id IS NULL AND transaction_id IN (
+                SELECT transaction_id FROM payrecond.transactions
+                 WHERE account = $1 AND external_id = ANY ($2) AND invoice_id IS NULL)
+      ORDER BY happened_at, transaction_id, direction"
 );
 
 const OF_INVOICE: &str = concat!(

@@ -10,7 +10,7 @@ use super::row::cells;
 use super::schema::highest_seq;
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
-use crate::domain::invoice::{AccountName, InvoiceId, OrderId};
+use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use crate::domain::money::plain;
 use crate::domain::observation::ObservedOrder;
 use crate::domain::state::Status;
@@ -204,27 +204,37 @@ async fn append(
     Ok(())
 }
 
-/// Adopts orders as invoices, and returns them. Orders whose keys are already used are left out. If
-/// the database refuses one, the rows are inserted one by one, so only that order is lost.
+const ADOPT_ORDERS: &str = "
+    INSERT OR IGNORE INTO invoices (account, external_id, order_id, amount, currency)
+    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)
+    RETURNING order_id";
+
+const ADOPT_LABELS: &str = "
+    INSERT OR IGNORE INTO invoices (account, external_id, status)
+    SELECT ?1, value ->> 0, 'pending' FROM json_each(?2)
+    RETURNING external_id";
+
+/// Adopts orders as invoices, and returns them. Orders whose keys are already used are left out.
 pub(super) async fn adopt(
     writer: &mut WriteConnection,
     account: &AccountName,
     orders: &[ObservedOrder],
 ) -> Result<Vec<OrderId>, StoreError> {
-    let rows: Vec<Value> = orders.iter().filter_map(adoptable).collect();
-    let connection = writer.begin().await?;
-    let taken = if let Some(all) = take_in(connection, account, &rows).await? {
-        all
-    } else {
-        let mut taken = Vec::new();
-        for row in rows {
-            let alone = take_in(connection, account, &[row]).await?;
-            taken.extend(alone.unwrap_or_default());
-        }
-        taken
-    };
-    writer.commit().await?;
+    let rows = orders.iter().filter_map(adoptable).collect();
+    let taken = take_in_all(writer, ADOPT_ORDERS, account, rows).await?;
     Ok(taken.into_iter().map(OrderId).collect())
+}
+
+/// Adopts labels as invoices that wait for money, and returns them. Labels that are already used are
+/// left out.
+pub(super) async fn adopt_labels(
+    writer: &mut WriteConnection,
+    account: &AccountName,
+    labels: &[ExternalId],
+) -> Result<Vec<ExternalId>, StoreError> {
+    let rows = labels.iter().map(|label| json!([label.0])).collect();
+    let taken = take_in_all(writer, ADOPT_LABELS, account, rows).await?;
+    Ok(taken.into_iter().map(ExternalId).collect())
 }
 
 fn adoptable(order: &ObservedOrder) -> Option<Value> {
@@ -242,22 +252,41 @@ fn adoptable(order: &ObservedOrder) -> Option<Value> {
     ]))
 }
 
-/// The ids of the adopted orders; None if the database refused one. Then nothing of the statement
-/// is kept, and the transaction continues.
+/// If the database refuses a row, the rows are inserted one by one, so only that row is lost.
+async fn take_in_all(
+    writer: &mut WriteConnection,
+    statement: &'static str,
+    account: &AccountName,
+    rows: Vec<Value>,
+) -> Result<Vec<String>, StoreError> {
+    let connection = writer.begin().await?;
+    let taken = if let Some(all) = take_in(connection, statement, account, &rows).await? {
+        all
+    } else {
+        let mut taken = Vec::new();
+        for row in rows {
+            let alone = take_in(connection, statement, account, &[row]).await?;
+            taken.extend(alone.unwrap_or_default());
+        }
+        taken
+    };
+    writer.commit().await?;
+    Ok(taken)
+}
+
+/// The ids or labels of the adopted rows; None if the database refused one. Then nothing of the
+/// statement is kept, and the transaction continues.
 async fn take_in(
     connection: &mut SqliteConnection,
+    statement: &'static str,
     account: &AccountName,
     rows: &[Value],
 ) -> Result<Option<Vec<String>>, sqlx::Error> {
-    let inserted = sqlx::query_scalar(
-        "INSERT OR IGNORE INTO invoices (account, external_id, order_id, amount, currency)
-         SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)
-         RETURNING order_id",
-    )
-    .bind(&account.0)
-    .bind(json!(rows).to_string())
-    .fetch_all(connection)
-    .await;
+    let inserted = sqlx::query_scalar(statement)
+        .bind(&account.0)
+        .bind(json!(rows).to_string())
+        .fetch_all(connection)
+        .await;
     match inserted {
         Ok(taken) => Ok(Some(taken)),
         Err(error) => match error.as_database_error() {

@@ -273,6 +273,15 @@ impl Store for SqliteStore {
         audit::adopt(&mut writer, account, orders).await
     }
 
+    async fn adopt_labels(
+        &self,
+        account: &AccountName,
+        labels: &[ExternalId],
+    ) -> Result<Vec<ExternalId>, StoreError> {
+        let mut writer = self.writer().await?;
+        audit::adopt_labels(&mut writer, account, labels).await
+    }
+
     async fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, StoreError> {
         let found = invoices::find(self, &Reference::Id(id), None).await?;
         Ok(found.into_iter().next())

@@ -57,12 +57,18 @@ fn same_key() -> String {
     same.collect::<Vec<_>>().join(" AND ")
 }
 
+/// A refund may bear no label, but the id of its payment.
 const OF_NOBODY: &str = concat!(
-    "SELECT ",
+    "WITH labelled (id) AS MATERIALIZED (
+         SELECT transaction_id FROM json_each(?2) AS label
+          CROSS JOIN transactions INDEXED BY transactions_of_nobody
+             ON account = ?1 AND external_id = label.value
+          WHERE invoice_id IS NULL)
+     SELECT ",
     transaction_columns!(),
-    "seen_at FROM json_each(?2) AS label CROSS JOIN transactions INDEXED BY transactions_of_nobody
-        ON account = ?1 AND external_id = label.value
-     WHERE invoice_id IS NULL ORDER BY happened_at, transaction_id"
+    "seen_at FROM (SELECT DISTINCT id FROM labelled) AS told CROSS JOIN transactions
+        ON account = ?1 AND transaction_id = told.id
+     WHERE invoice_id IS NULL ORDER BY happened_at, transaction_id, direction"
 );
 
 const OF_INVOICE: &str = concat!(

@@ -2,7 +2,7 @@
 
 use super::{ACCOUNT, Backend, LATER, NOW, decision, known, looked, paid, sure};
 use payrecond::domain::audit::{self, AuditRow, Discrepancy};
-use payrecond::domain::invoice::{Invoice, InvoiceId};
+use payrecond::domain::invoice::{ExternalId, Invoice, InvoiceId};
 use payrecond::domain::money::Money;
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::state::Status;
@@ -16,6 +16,7 @@ pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     an_audit_decision_needs_the_row_as_it_was_read(&make().await).await;
     unknown_orders_are_adopted_once(&make().await).await;
     an_invalid_order_does_not_prevent_others_from_being_adopted(&make().await).await;
+    labels_are_adopted_once_and_wait_for_money(&make().await).await;
 }
 
 fn order(order_id: &str, external_id: &str) -> ObservedOrder {
@@ -195,4 +196,17 @@ async fn an_invalid_order_does_not_prevent_others_from_being_adopted(backend: &i
         assert!(backend.read(name).await.is_some(), "{name}");
     }
     assert!(backend.read("lower case").await.is_none());
+}
+
+async fn labels_are_adopted_once_and_wait_for_money(backend: &impl Backend) {
+    let (store, account) = (backend.store(), ACCOUNT.into());
+    backend.insert(ACCOUNT, "used", Some("1")).await;
+    let labels = ["new", "used", "two\nlines", "last"].map(ExternalId::from);
+    let taken = sure(store.adopt_labels(&account, &labels).await);
+    assert_eq!(taken, ["new".into(), "last".into()]);
+    let row = known(backend, "new").await;
+    assert_eq!(row.facts.status, Status::Pending);
+    assert_eq!((row.facts.order_id, row.facts.amount), (None, None));
+    assert!(row.schedule.next_poll_at.is_some());
+    assert!(sure(store.adopt_labels(&account, &labels).await).is_empty());
 }

@@ -172,12 +172,15 @@ async fn unmatched_transactions_wait_for_their_invoice(backend: &impl Backend) {
     of_others.external_id = Some("Z".into());
     let mut without = transaction("3", Direction::In, "9");
     without.external_id = None;
-    let all = [payment.clone(), of_others, without];
+    // A refund bears the id of its payment, if no label.
+    let mut refund = transaction("1", Direction::Out, "1.00");
+    refund.external_id = None;
+    let all = [payment.clone(), of_others, without, refund.clone()];
     sure(store.keep_ledger(&account, "stars", &all, "", NOW).await);
     sure(store.keep_ledger(&account, "stars", &all, "", LATER).await);
     let label = "A".into();
     let waiting = sure(store.unmatched_transactions(&account, &[&label]).await);
-    assert_eq!(waiting, std::slice::from_ref(&payment));
+    assert_eq!(waiting, [payment, refund]);
     let elsewhere = sure(
         store
             .unmatched_transactions(&"second".into(), &[&label])

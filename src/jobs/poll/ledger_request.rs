@@ -1,0 +1,154 @@
+//! When pages of a ledger are requested, and what comes back.
+//!
+//! A reading begins when an invoice is due, at most once per `min_interval`: it polls every open
+//! invoice, so their number does not matter. Beyond that, while an invoice waits for money, the ledger
+//! is read with half of the request budget and within `list_bytes_per_second`; else often enough to
+//! notice refunds and late payments.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::ledger_reader::{LedgerAnswer, LedgerCost, LedgerDemand, LedgerReader};
+use super::page::lock;
+use super::poller::Poller;
+use super::schedule::{Entry, EntryKind, tick};
+use crate::domain::planner::Strategy;
+use crate::provider::ProviderError;
+use crate::store::StoreError;
+
+/// While no invoice waits for money, that is checked again after this delay.
+const REST: Duration = Duration::from_secs(10);
+/// Approximate length of a transaction in an answer.
+const TRANSACTION_BYTES: u64 = 400;
+
+impl Poller {
+    /// Whether what the ledger brought waits to be worked on.
+    pub(super) fn has_ledger_work(&self) -> bool {
+        let ledger = self.requests.ledger.as_ref();
+        ledger.is_some_and(LedgerReader::has_work)
+    }
+
+    /// When the next page may be requested, apart from the limits.
+    pub(super) fn next_ledger_request_at(&self, now: Duration) -> Option<Duration> {
+        let reader = self.requests.ledger.as_ref()?;
+        reader.next_request_at(
+            self.ledger_demand(now),
+            self.setup.cadence.min_interval,
+            now,
+        )
+    }
+
+    /// Which invoices wait for a reading.
+    fn ledger_demand(&self, now: Duration) -> LedgerDemand {
+        let mut shared = lock(&self.shared);
+        let schedule = &mut shared.schedule;
+        if schedule.count_due_with_orders(tick(now)) == 0 {
+            return match self.pass.once {
+                Some(_) => LedgerDemand::Nothing,
+                None => LedgerDemand::Beyond,
+            };
+        }
+        let slots = schedule.due_slots(tick(now)).to_vec();
+        let mut due = slots.iter().filter_map(|slot| schedule.entry(*slot));
+        let is_nudge = |entry: &Entry| entry.kind != EntryKind::Create && entry.nudged_for > 0;
+        if due.any(is_nudge) {
+            LedgerDemand::Nudged
+        } else {
+            LedgerDemand::Due
+        }
+    }
+
+    /// Begins the next request for a page, if one is wanted and the limits allow it.
+    pub(super) async fn begin_ledger_request(&mut self) -> Result<(), StoreError> {
+        let now = self.setup.clock.monotonic();
+        let may_begin = self.next_ledger_request_at(now).is_some_and(|at| at <= now);
+        if !may_begin || self.is_fetches_turn() || self.setup.limiter.lock().room(now) == 0 {
+            return Ok(());
+        }
+        let (store, account) = (&self.setup.store, &self.setup.account);
+        if self.is_ledger_watch(now) && !store.has_pending(account).await? {
+            if let Some(reader) = &mut self.requests.ledger {
+                reader.watch_at = Some(now + REST);
+            }
+            return Ok(());
+        }
+        self.send_ledger_request(now);
+        Ok(())
+    }
+
+    fn send_ledger_request(&mut self, now: Duration) {
+        let Ok(permit) = self.setup.limiter.lock().take(now) else {
+            return;
+        };
+        self.requests.list_was_last = true;
+        let provider = Arc::clone(&self.setup.provider);
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        if !reader.ledger.is_reading() {
+            reader.number = lock(&self.shared).schedule.begin_page();
+            reader.began_at = Some(now);
+            reader.cost = LedgerCost::default();
+        }
+        reader.cost.requests += 1;
+        let (cursor, from) = (reader.ledger.cursor().cloned(), reader.ledger.from());
+        let ask = async move {
+            let result = match provider.ledger() {
+                Some(ledger) => ledger.ledger_page(cursor.as_ref(), from).await,
+                None => Err(ProviderError::Refused("account has no ledger".into())),
+            };
+            LedgerAnswer { permit, result }
+        };
+        reader.request = Some(ask.boxed());
+    }
+
+    /// Takes in a page that came back.
+    pub(super) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
+        self.meter_ledger(&answer);
+        let now = self.setup.clock.monotonic();
+        self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        match answer.result {
+            Ok(page) => {
+                reader.delays.reset();
+                reader.cost.bytes += TRANSACTION_BYTES * page.transactions.len() as u64;
+                reader.unmatched = Some(page);
+            }
+            Err(error) => {
+                tracing::debug!(account = %self.setup.account, %error, "ledger request failed");
+                reader.not_before = now + reader.delays.next_wait();
+                reader.release_held();
+            }
+        }
+    }
+
+    // --------------------------------------------------------------- beyond what is due
+
+    /// Whether the next reading would only be for the case that an invoice waits for money.
+    fn is_ledger_watch(&self, now: Duration) -> bool {
+        let Some(reader) = &self.requests.ledger else {
+            return false;
+        };
+        let is_wanted = reader.ledger.is_reading() || reader.read_again_at() <= now;
+        !is_wanted && self.ledger_demand(now) == LedgerDemand::Beyond
+    }
+
+    /// Plans the next reading beyond what is due by what the last one cost.
+    pub(super) fn plan_ledger_watch(&mut self) {
+        let now = self.setup.clock.monotonic();
+        let rate = self.setup.limiter.lock().rate();
+        let bytes_per_second = self.setup.list_bytes_per_second;
+        let watches = bytes_per_second > 0 && self.setup.strategy != Strategy::Single;
+        if !watches || self.pass.once.is_some() {
+            return;
+        }
+        if let Some(reader) = &mut self.requests.ledger {
+            let pause = reader.cost.pause(rate, bytes_per_second);
+            reader.watch_at = Some(reader.began_at.unwrap_or(now) + pause);
+        }
+    }
+}
