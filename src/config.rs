@@ -40,7 +40,7 @@ use crate::store::ServerLocation;
 pub use database::server_at;
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use key::{api_key, key_reader, key_variable};
+pub use key::{api_key, credential_reader, key_reader, key_variable, nats_credential};
 pub use overridden::overridden_database;
 pub use starter::{default_key_file, starter};
 pub use stores::shared_stores;
@@ -58,6 +58,8 @@ pub struct Config {
     pub polling: PollingConfig,
     pub http: HttpConfig,
     pub feed: FeedConfig,
+    /// `None` = no publisher.
+    pub nats: Option<NatsConfig>,
     pub jobs: JobsConfig,
     pub retention: RetentionConfig,
     pub server: ServerConfig,
@@ -151,6 +153,19 @@ pub enum StdoutFeed {
     Off,
 }
 
+/// The JetStream publisher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatsConfig {
+    /// Servers of one cluster, at least one; no user, path or query.
+    pub servers: Vec<Url>,
+    /// `None` = the stream that has the subject.
+    pub stream: Option<String>,
+    /// Read last by [`nats_credential`].
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates in PEM that are trusted instead of the built-in ones.
+    pub tls_ca_file: Option<PathBuf>,
+}
+
 /// Cron expressions of six fields, in UTC; `None` = never.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobsConfig {
@@ -222,6 +237,18 @@ pub fn load_with(
 }
 
 impl Config {
+    /// The publisher's settings.
+    ///
+    /// # Errors
+    /// When it is off.
+    pub fn require_nats(&self) -> Result<&NatsConfig, ConfigError> {
+        self.nats.as_ref().ok_or_else(|| {
+            ConfigError::one(
+                "nats.url is empty; set it to the address of the NATS server to publish to",
+            )
+        })
+    }
+
     /// The configuration of a text in TOML, without searching for files: all defaults for `""` and an
     /// empty environment.
     pub fn parse(text: &str, env: &Environment) -> Result<Self, ConfigError> {

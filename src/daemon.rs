@@ -2,8 +2,10 @@
 
 mod cluster;
 mod duties;
+mod feeds;
 mod open_files;
 mod parts;
+mod publish;
 mod replaced;
 mod serve;
 
@@ -12,26 +14,29 @@ use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::cluster::{FreeAccounts, SharedPolling};
-use self::duties::{FeedParts, intake, lender, open_feed, poll_setups, schedule, shared_feed};
-pub use self::duties::{FeedWakes, audit, feed_loop, intake_loop};
+pub use self::duties::{audit, intake_loop};
+use self::duties::{intake, lender, poll_setups, schedule};
+pub use self::feeds::{FeedWakes, connector, feed_loop};
 use self::parts::{Parts, assemble, status};
 pub use self::parts::{cadence, limiter, limits, provider};
+pub use self::publish::publish;
 use crate::config::{Config, ConfigError, Environment, StdoutFeed};
-use crate::jobs::feed::{Feed, FeedError};
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
 use crate::store::{DatabaseLocation, DatabaseOptions, StoreError};
 
 /// The consumer of the daemon's own feed on stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
+/// The consumer of the publisher.
+pub const NATS_CONSUMER: &str = "nats";
 /// How long all tasks together may take to stop: a little more than a poller alone. A task that waits
 /// for a locked database is abandoned, as by a kill.
 const END_WITHIN: Duration = FINISH_WITHIN.saturating_add(Duration::from_millis(250));
-/// How long the feed may take after that to flush.
+/// How long the feeds may take after that to flush.
 const FLUSH_WITHIN: Duration = Duration::from_millis(1500);
 
 /// How long closing the database may take.
@@ -53,14 +58,15 @@ pub enum DaemonError {
 
 /// The options by which the daemon and the commands open the database.
 pub fn database_options(config: &Config) -> DatabaseOptions {
-    let is_off = config.feed.stdout == StdoutFeed::Off;
+    let stdout = (config.feed.stdout == StdoutFeed::Off).then_some(STDOUT_CONSUMER);
+    let nats = config.nats.is_none().then_some(NATS_CONSUMER);
     DatabaseOptions {
         location: match &config.database.server {
             Some(server) => DatabaseLocation::Server(server.clone()),
             None => DatabaseLocation::File(config.database.path.clone()),
         },
         subject_prefix: config.feed.subject_prefix.clone(),
-        off_consumer: is_off.then(|| STDOUT_CONSUMER.to_owned()),
+        off_consumers: stdout.into_iter().chain(nats).collect(),
     }
 }
 
@@ -90,17 +96,13 @@ where
     let mut parts = assemble(config, env).await?;
     let server = serve::bind(&parts).await?;
     let flush = CancellationToken::new();
-    let feed = if parts.store.leases().is_some() {
-        StartingFeed::Shared(FeedParts::of(&parts), output)
-    } else {
-        StartingFeed::Open(open_feed(&parts, output).await?)
-    };
-    // Before any request: what another process has borrowed is not ours.
+    let feeds = feeds::open(&parts, output).await?;
+    // Before any request: limits borrowed by another process must not be used.
     lender(&parts).run_once().await?;
     let mut pollers = start_polling(&mut parts, &stop, &reload);
     let mut duties = duties::begin(&mut parts, &stop);
     serve::start(server, &parts, &mut duties, &stop).await?;
-    let delivery = feed.start(&parts, &flush);
+    let deliveries = feeds.start(&parts, &flush);
     let schedule = schedule(&parts, &stop).await?;
     let manager = tokio::spawn(lifecycle::notify_manager(
         Arc::clone(&parts.clock),
@@ -140,40 +142,13 @@ where
         duties.abort_all();
     }
     flush.cancel();
-    if let Some(delivery) = delivery {
-        // A reader that does not read is not waited for: unread events are not acknowledged.
-        let _ = tokio::time::timeout(FLUSH_WITHIN, delivery).await;
-    }
+    // A reader that does not read is not waited for: unread events are not acknowledged.
+    let _ = tokio::time::timeout(FLUSH_WITHIN, deliveries.join_all()).await;
     manager.abort();
     // Closing waits for writes that wait for a lock. The next start completes unfinished work.
     let _ = tokio::time::timeout(CLOSE_WITHIN, parts.store.close()).await;
     tracing::info!("stopped");
     end.outcome()
-}
-
-/// The feed on stdout before it runs.
-enum StartingFeed<W> {
-    /// This daemon's alone, unless it is off.
-    Open(Option<Feed<W>>),
-    /// Of several daemons one has it at a time.
-    Shared(Option<FeedParts>, W),
-}
-
-impl<W: AsyncWrite + Unpin + Send + 'static> StartingFeed<W> {
-    fn start(self, parts: &Parts, flush: &CancellationToken) -> Option<JoinHandle<()>> {
-        let wakes = FeedWakes::of(parts);
-        match self {
-            Self::Open(feed) => {
-                let feed = feed?;
-                Some(tokio::spawn(feed_loop(feed, wakes, flush.clone())))
-            }
-            Self::Shared(feed, output) => {
-                let options = database_options(&parts.config);
-                let shared = shared_feed(feed?, options, output, wakes, flush.clone());
-                Some(tokio::spawn(shared))
-            }
-        }
-    }
 }
 
 /// A poller for each account, or one task that runs those whose leases this daemon holds.
@@ -268,14 +243,6 @@ where
         total.failed_requests += counts.failed_requests;
         total.left += counts.left;
     }
-    if let Some(mut feed) = open_feed(parts, output).await? {
-        match feed.run_once(None).await {
-            Ok(_) | Err(FeedError::ReaderGone) => {}
-            Err(FeedError::Store(error)) => return Err(error.into()),
-            Err(error @ FeedError::Output(_)) => {
-                return Err(DaemonError::Failed(error.to_string()));
-            }
-        }
-    }
+    feeds::open(parts, output).await?.drain().await?;
     Ok(total)
 }

@@ -20,6 +20,7 @@ pub mod story;
 
 pub mod metrics;
 
+pub mod jetstream;
 pub mod limit;
 pub mod retry;
 

@@ -5,6 +5,7 @@
 //! Values stored in the database are not counted here: each scrape reads them.
 
 mod account;
+mod feed;
 mod text;
 
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::feed::FeedFamilies;
 use crate::clock::Clock;
-use crate::domain::time::UnixMillis;
 
 pub use account::{AccountGauges, AccountMeter, Limiting};
+pub use feed::{FeedLabels, FeedMeter, FeedState, FeedStatus};
 pub use text::{MetricsFormat, encode};
 
 /// The prefix of every metric name.
@@ -29,10 +31,6 @@ pub const PREFIX: &str = "payrecond";
 const DETECT_BUCKETS: [f64; 16] = [
     0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
     21_600.0,
-];
-/// Seconds from the commit of an event to the flush of its frame.
-const DELIVER_BUCKETS: [f64; 12] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0, 60.0, 600.0,
 ];
 const LIST_PAGE_SIZE_BUCKETS: [f64; 8] = [
     1024.0,
@@ -54,7 +52,7 @@ pub struct Metrics(Arc<Counted>);
 struct Counted {
     registry: Registry,
     accounts: Families,
-    feed_delay: Histogram,
+    feeds: FeedFamilies,
 }
 
 /// The metrics with an account label.
@@ -109,17 +107,11 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let accounts = Families::registered(&mut registry);
-        let feed_delay = Histogram::new(DELIVER_BUCKETS);
-        registry.register_with_unit(
-            "feed_delay",
-            "Time from the commit of an event to the flush of its frame on stdout",
-            Unit::Seconds,
-            feed_delay.clone(),
-        );
+        let feeds = FeedFamilies::registered(&mut registry);
         Self(Arc::new(Counted {
             registry,
             accounts,
-            feed_delay,
+            feeds,
         }))
     }
 
@@ -128,12 +120,9 @@ impl Metrics {
         AccountMeter::new(name, self.0.accounts.clone())
     }
 
-    /// The metrics of the feed on stdout.
-    pub fn feed(&self, clock: Arc<dyn Clock>) -> FeedMeter {
-        FeedMeter {
-            clock,
-            delay: self.0.feed_delay.clone(),
-        }
+    /// The metrics of the feed of a consumer.
+    pub fn feed(&self, consumer: &'static str, clock: Arc<dyn Clock>) -> FeedMeter {
+        FeedMeter::new(consumer, clock, self.0.feeds.clone())
     }
 
     /// The registry, to be encoded.
@@ -235,21 +224,4 @@ fn list_page_size() -> Histogram {
 
 fn list_page_orders() -> Histogram {
     Histogram::new(LIST_PAGE_ORDERS_BUCKETS)
-}
-
-/// The metrics of the feed on stdout.
-#[derive(Clone)]
-pub struct FeedMeter {
-    clock: Arc<dyn Clock>,
-    delay: Histogram,
-}
-
-impl FeedMeter {
-    /// Records that events created at these times were flushed just now.
-    pub fn flushed(&self, created_at: impl Iterator<Item = UnixMillis>) {
-        let now = self.clock.now();
-        for at in created_at {
-            self.delay.observe(now.since(at).as_secs_f64());
-        }
-    }
 }

@@ -40,6 +40,11 @@ impl Waits {
         Self::new(Duration::from_millis(100), 2.0, Duration::from_secs(5))
     }
 
+    /// Delays between attempts to deliver to a sink that takes nothing: 200 ms to 5 seconds.
+    pub fn of_sinks() -> Self {
+        Self::new(Duration::from_millis(200), 2.0, Duration::from_secs(5))
+    }
+
     /// The next delay.
     pub fn next_wait(&mut self) -> Duration {
         self.backoff.next_backoff().unwrap_or(self.greatest)

@@ -44,8 +44,9 @@ pub fn init(logging: &Logging<'_>) {
 fn directives(level: &str) -> String {
     let alone = level.chars().all(char::is_alphabetic);
     if alone && level != "off" && level != "error" {
-        // payrecond itself reports statements that waited for another program's lock.
-        format!("warn,sqlx=error,payrecond={level}")
+        // payrecond itself reports statements that waited for another program's lock, and what keeps it
+        // from a NATS server.
+        format!("warn,sqlx=error,async_nats=off,payrecond={level}")
     } else {
         level.to_owned()
     }

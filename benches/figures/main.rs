@@ -17,6 +17,7 @@ mod looks;
 mod payments;
 mod plot;
 mod process;
+mod publish;
 mod table;
 mod watch;
 mod watched;
@@ -30,8 +31,9 @@ use anyhow::{Result, bail};
 use self::table::Table;
 
 /// The sections, in their order.
-const SECTIONS: [&str; 9] = [
-    "looks", "commits", "payments", "list", "watch", "cadence", "feed", "idle", "watched",
+const SECTIONS: [&str; 10] = [
+    "looks", "commits", "payments", "list", "watch", "cadence", "feed", "publish", "idle",
+    "watched",
 ];
 
 /// How much is measured.
@@ -112,6 +114,7 @@ async fn measure(section: &'static str, scale: Scale, table: &mut Table) -> Resu
             Ok(())
         }
         "feed" => feed::measure(scale, table).await,
+        "publish" => publish::measure(scale, table).await,
         "watched" => watched::measure(scale, table).await,
         _ => idle::measure(scale, table).await,
     };

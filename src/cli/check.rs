@@ -1,5 +1,8 @@
-//! `check`: checks the configuration, the database, the clock, and each account's API key with one
-//! harmless request. One line for each check, and one for each setting that is valid but probably wrong.
+//! `check`: checks the configuration, the database, the clock, each account's API key with one harmless
+//! request, and the NATS stream. One line for each check, and one for each setting that is valid but
+//! probably wrong.
+
+mod stream;
 
 use std::time::Duration;
 
@@ -50,6 +53,7 @@ pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
     }
     checks.push(clock(session.now(), &clocks));
     checks.extend(keys);
+    checks.extend(stream::stream(&session).await);
     checks.extend(stray_variables(&session));
     let overridden = config::overridden_database(&session.config);
     checks.extend(overridden.map(|words| Check::warning("database", words)));

@@ -14,7 +14,7 @@ use self::follow::Reader;
 use super::session::Session;
 use super::{Exit, complain, stdout};
 use crate::feed::{Format, Pattern, is_consumer_name};
-use crate::jobs::feed::{Delivery, Feed, FeedError};
+use crate::jobs::feed::{Delivery, Feed, FeedError, Frames};
 use crate::store::{Database, Role, RoleHold, Store};
 
 /// Frames written between two checks for a signal.
@@ -131,7 +131,7 @@ fn exit_of(ended: Result<(), FeedError>) -> anyhow::Result<Exit> {
 
 /// A delivery, and the number of frames that it may still write.
 struct FeedSession<W> {
-    feed: Feed<W>,
+    feed: Feed<Frames<W>>,
     left: Option<u64>,
 }
 

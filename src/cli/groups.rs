@@ -13,7 +13,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Invoices",
         &["add", "list", "show", "why", "nudge", "resolve"],
     ),
-    ("Events", &["feed"]),
+    ("Events", &["feed", "publish"]),
     (
         "Operations",
         &["stats", "top", "audit", "backup", "restore", "copy"],

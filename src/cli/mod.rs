@@ -18,6 +18,7 @@ mod list;
 mod migrate;
 mod nudge;
 mod output;
+mod publish;
 mod reference;
 mod resolve;
 mod run;
@@ -69,7 +70,7 @@ enum Command {
     Init(init::InitArguments),
     /// Create or upgrade the database
     Migrate(ReportFormat),
-    /// Check the configuration, the database, the clock and each account's API key
+    /// Check the configuration, the database, the clock, each account's API key and the NATS stream
     Check(ReportFormat),
     /// Run the daemon in the foreground; stdout is the feed of events
     Run(run::RunArguments),
@@ -87,6 +88,8 @@ enum Command {
     Resolve(resolve::ResolveArguments),
     /// Print the events of the outbox
     Feed(feed::FeedArguments),
+    /// Publish the events into NATS JetStream, without a daemon
+    Publish(publish::PublishArguments),
     /// Show counts by status, overdue polls, lag of consumers, time to detect
     Stats(ReportFormat),
     /// Watch invoices, accounts and events live in the terminal
@@ -112,6 +115,7 @@ impl Command {
             Self::List(_) | Self::Show(_) | Self::Why(_) | Self::Stats(_) | Self::Top => true,
             Self::Feed(arguments) => arguments.only_reads(),
             Self::Run(_)
+            | Self::Publish(_)
             | Self::Migrate(_)
             | Self::Check(_)
             | Self::Add(_)
@@ -167,17 +171,18 @@ async fn dispatch(arguments: Arguments, environment: Environment) -> anyhow::Res
         Command::Init(arguments) => return init::run(&arguments, &environment),
         Command::Sandbox(arguments) => return sandbox::run(arguments, &environment).await,
         Command::Demo => return demo::run(&environment).await,
-        Command::Run(_) => Logs::AsConfigured,
+        Command::Run(_) | Command::Publish(_) => Logs::AsConfigured,
         Command::Top => Logs::Nothing,
         _ => Logs::Warnings,
     };
-    if !matches!(arguments.command, Command::Run(_)) {
+    if !matches!(arguments.command, Command::Run(_) | Command::Publish(_)) {
         // Before anything is done whose result could not be printed.
         stdout::require_writable()?;
     }
     let session = Session::begin(file, environment, logs)?;
     match arguments.command {
         Command::Run(arguments) => run::run(session, arguments).await,
+        Command::Publish(arguments) => publish::run(session, arguments).await,
         Command::Check(report) => check::run(session, report.json).await,
         Command::Migrate(report) => migrate::run(&session, report).await,
         Command::Restore(arguments) => backup::put_back(&session, arguments).await,
@@ -223,6 +228,7 @@ async fn with_store(
         Command::Backup(arguments) => backup::back_up(session, store, arguments).await,
         Command::Top => top::run(session, store).await,
         Command::Run(_)
+        | Command::Publish(_)
         | Command::Migrate(_)
         | Command::Restore(_)
         | Command::Copy(_)

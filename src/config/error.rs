@@ -88,7 +88,10 @@ pub(super) fn shown(value: &Value) -> String {
 /// An address without what may be secret in it: user, password and query.
 fn without_credentials(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
+        return match text.rsplit_once('@') {
+            Some((_, host)) => format!("…@{host}"),
+            None => text.to_owned(),
+        };
     };
     let (before_query, query) = match rest.split_once('?') {
         Some((before, _)) => (before, "?…"),

@@ -14,8 +14,8 @@ use super::table::SettingsTable;
 use super::text;
 use super::{
     AccountConfig, ClusterConfig, Config, DatabaseConfig, FeedConfig, HttpConfig, JobsConfig,
-    Listen, LogConfig, LogFormat, PollingConfig, ProviderKind, RetentionConfig, ServerConfig,
-    Settings, StdoutFeed, Strategy, key_variable,
+    Listen, LogConfig, LogFormat, NatsConfig, PollingConfig, ProviderKind, RetentionConfig,
+    ServerConfig, Settings, StdoutFeed, Strategy, key_variable,
 };
 use crate::provider::registry::PROVIDERS;
 
@@ -58,6 +58,7 @@ pub(super) fn typed(
         polling: reader.polling(),
         http: reader.http(),
         feed: reader.feed(),
+        nats: reader.nats(),
         jobs: reader.jobs(),
         retention: reader.retention(),
         server: reader.server(),
@@ -189,6 +190,20 @@ impl<'a> SettingsReader<'a> {
                 .text("subject_prefix", &text::SUBJECT_PREFIX)
                 .unwrap_or_default(),
         }
+    }
+
+    fn nats(&mut self) -> Option<NatsConfig> {
+        let mut section = self.section("nats");
+        let servers = section.text("url", &text::NATS_URL).unwrap_or_default();
+        let nats = NatsConfig {
+            servers,
+            stream: section.text("stream", &text::STREAM).flatten(),
+            credentials_file: section
+                .text("credentials_file", &text::OPTIONAL_PATH)
+                .flatten(),
+            tls_ca_file: section.text("tls_ca_file", &text::OPTIONAL_PATH).flatten(),
+        };
+        (!nats.servers.is_empty()).then_some(nats)
     }
 
     fn jobs(&mut self) -> JobsConfig {

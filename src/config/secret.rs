@@ -43,8 +43,8 @@ pub(super) enum SecretPlace {
 impl SecretLadder {
     /// The first place that has a secret, and what it holds.
     ///
-    /// An empty credential counts as none: the unit file sets it as the stand-in for a missing file,
-    /// without which systemd would refuse the start before we could say why.
+    /// An empty credential counts as none: the unit file sets it as a substitute for a missing file,
+    /// since systemd would otherwise refuse to start the service before we could report the cause.
     pub(super) fn find(
         &self,
         env: &Environment,
@@ -132,7 +132,8 @@ impl fmt::Display for SecretPlace {
     }
 }
 
-/// Whether someone wrote the key itself instead of a path: a long word without `/` or `.`.
+/// Whether the setting seems to be the key itself instead of a path: a long text without `/` or
+/// `.`.
 fn looks_like_a_key(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     bytes.len() >= 16 && !bytes.iter().any(|byte| matches!(byte, b'/' | b'.'))

@@ -149,6 +149,13 @@ pub const SECTIONS: &[SectionText] = &[
         ],
     },
     SectionText {
+        name: "nats",
+        repeats: false,
+        about: "The publisher: every event is also published into a stream of NATS JetStream, once and in order; see docs/nats.md. \
+                It is off without `url`.",
+        settings: NATS,
+    },
+    SectionText {
         name: "cluster",
         repeats: false,
         about: "Several daemons on one PostgreSQL database share the accounts. Without a server these settings have no effect.",
@@ -235,6 +242,31 @@ pub const SECTIONS: &[SectionText] = &[
             ),
         ],
     },
+];
+
+const NATS: &[SettingText] = &[
+    setting(
+        "url",
+        "\"\"",
+        "Where the server is. A server on another machine is spoken to by TLS only, and its certificate is verified. A user or a password has no \
+         place here.",
+    ),
+    setting(
+        "stream",
+        "\"\"",
+        "The stream, which you make; `payrecond check` prints the line that makes one. \"\" = the stream that has the subject.",
+    ),
+    setting(
+        "credentials_file",
+        "\"\"",
+        "A file with the credential: a .creds file, the seed of an nkey, or a token. It is the last place searched, after \
+         $CREDENTIALS_DIRECTORY/nats.creds and the content of PAYRECOND_NATS_CREDS.",
+    ),
+    setting(
+        "tls_ca_file",
+        "\"\"",
+        "A file with certificates (PEM) of the authority that signed the server's certificate. \"\" = the public ones, which are built in.",
+    ),
 ];
 
 const ACCOUNT: &[SettingText] = &[

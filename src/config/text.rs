@@ -50,17 +50,6 @@ pub(super) const DATABASE_URL: Rule<Option<String>> = Rule {
     },
 };
 
-/// A path; the empty string means none.
-pub(super) const OPTIONAL_PATH: Rule<Option<PathBuf>> = Rule {
-    expected: "the path of a file, or \"\" for none",
-    convert: |text| {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        accept_if(!text.contains('\0'), text).map(Some)
-    },
-};
-
 /// The name of a daemon; the empty string means host and process.
 pub(super) const DAEMON_NAME: Rule<String> = Rule {
     expected: "a name of 1 to 64 characters without spaces, or \"\" for host name and process id",
@@ -96,6 +85,44 @@ pub(super) const BASE_URL: Rule<Option<Url>> = Rule {
         } else {
             Err(String::new())
         }
+    },
+};
+
+/// A path; the empty string means none.
+pub(super) const OPTIONAL_PATH: Rule<Option<PathBuf>> = Rule {
+    expected: "the path of a file, or \"\" for none",
+    convert: |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        accept_if(!text.contains('\0'), text).map(Some)
+    },
+};
+
+/// Addresses of NATS servers; the empty string means no publisher.
+pub(super) const NATS_URL: Rule<Vec<Url>> = Rule {
+    expected: "an address such as \"nats://127.0.0.1:4222\" or \"tls://nats.example:4222\", servers of one \
+               cluster separated by commas, or \"\" for no publisher",
+    convert: |text| {
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        text.split(',')
+            .map(|address| nats_server(address.trim()))
+            .collect()
+    },
+};
+
+/// The name of a stream; the empty string means the one that has the subject.
+pub(super) const STREAM: Rule<Option<String>> = Rule {
+    expected: "the name of a stream without spaces, dots, `*`, `>` and slashes, or \"\" for the stream that \
+               has the subject",
+    convert: |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || ".*>/\\".contains(c);
+        accept_if(text.len() <= 255 && !text.contains(forbidden), text).map(Some)
     },
 };
 
@@ -184,6 +211,24 @@ pub(super) const LOG_LEVEL: Rule<String> = Rule {
 fn accept_if<T: From<String>>(good: bool, text: &str) -> Result<T, String> {
     if good {
         Ok(text.to_owned().into())
+    } else {
+        Err(String::new())
+    }
+}
+
+fn nats_server(address: &str) -> Result<Url, String> {
+    let url = Url::parse(address).map_err(|error| error.to_string())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "contains a user, a password or a token; put it into the credential, see nats.credentials_file"
+                .into(),
+        );
+    }
+    let is_bare =
+        matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+    let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+    if matches!(url.scheme(), "nats" | "tls") && has_host && is_bare {
+        Ok(url)
     } else {
         Err(String::new())
     }

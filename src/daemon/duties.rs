@@ -4,33 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::DaemonError;
 use super::parts::{Parts, cadence, limits};
-use super::{DaemonError, STDOUT_CONSUMER};
 use crate::clock::Clock;
-use crate::config::{AccountConfig, StdoutFeed};
+use crate::config::AccountConfig;
 use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
-use crate::feed::Format;
 use crate::jobs::audit::{Audit, AuditError};
-use crate::jobs::feed::{Delivery, Feed, FeedError};
 use crate::jobs::intake::Intake;
 use crate::jobs::lending::Lender;
 use crate::jobs::poll::PollSetup;
 use crate::jobs::retention::Retention;
 use crate::jobs::{Heartbeat, LONGEST_NAP};
 use crate::limit::SharedLimiter;
-use crate::metrics::{AccountMeter, Metrics};
+use crate::metrics::AccountMeter;
 use crate::provider::Provider;
 use crate::schedule::{Calendar, JobRun};
-use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
-
-/// How often the consumer of stdout is tried that another process has.
-const HELD_TRIED_EVERY: Duration = Duration::from_secs(1);
+use crate::store::Store;
 
 /// The audit of one account, without a daemon that polls it.
 pub fn audit(
@@ -204,144 +198,6 @@ fn writer_watch(
     }
 }
 
-/// What the feed on stdout is made of.
-pub(super) struct FeedParts {
-    store: Arc<dyn Database>,
-    format: Format,
-    metrics: Metrics,
-    clock: Arc<dyn Clock>,
-}
-
-impl FeedParts {
-    /// None when the feed is off, and its position is kept then.
-    pub(super) fn of(parts: &Parts) -> Option<Self> {
-        let format = match parts.config.feed.stdout {
-            StdoutFeed::Nats => Format::Nats,
-            StdoutFeed::Hpub => Format::Hpub,
-            StdoutFeed::Jsonl => Format::Jsonl,
-            StdoutFeed::Off => return None,
-        };
-        Some(Self {
-            store: Arc::clone(&parts.store),
-            format,
-            metrics: parts.metrics.clone(),
-            clock: Arc::clone(&parts.clock),
-        })
-    }
-
-    async fn place(&self) -> Result<i64, StoreError> {
-        let place = self.store.consumer(STDOUT_CONSUMER).await;
-        place.map_err(|error| error.at(self.store.name()))
-    }
-
-    fn feed<W: AsyncWrite + Unpin + Send>(&self, place: i64, output: W) -> Feed<W> {
-        let delivery = Delivery {
-            format: self.format,
-            consumer: Some(STDOUT_CONSUMER.to_owned()),
-            pattern: None,
-        };
-        let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        let meter = self.metrics.feed(Arc::clone(&self.clock));
-        Feed::new(store, delivery, place, output).metered(meter)
-    }
-}
-
-/// The feed on stdout, at its last position; None when it is off.
-pub(super) async fn open_feed<W>(parts: &Parts, output: W) -> Result<Option<Feed<W>>, DaemonError>
-where
-    W: AsyncWrite + Unpin + Send,
-{
-    let Some(feed) = FeedParts::of(parts) else {
-        return Ok(None);
-    };
-    let place = feed.place().await?;
-    Ok(Some(feed.feed(place, output)))
-}
-
-/// The feed on stdout of one among several daemons: it waits until no other process has the consumer.
-pub(super) async fn shared_feed<W>(
-    feed: FeedParts,
-    options: DatabaseOptions,
-    output: W,
-    wakes: FeedWakes,
-    flush: CancellationToken,
-) where
-    W: AsyncWrite + Unpin + Send,
-{
-    loop {
-        // Ends with this task, and then the next daemon takes it.
-        let hold = options.hold(Role::Consumer(STDOUT_CONSUMER)).await;
-        if let Ok(Some(_hold)) = &hold
-            && let Ok(place) = feed.place().await
-        {
-            return feed_loop(feed.feed(place, output), wakes, flush).await;
-        }
-        drop(hold);
-        tokio::select! {
-            biased;
-            () = flush.cancelled() => return,
-            () = wakes.clock.sleep(HELD_TRIED_EVERY) => {}
-        }
-    }
-}
-
-/// The events that wake the feed.
-pub struct FeedWakes {
-    /// The clock it sleeps by.
-    pub clock: Arc<dyn Clock>,
-    /// A commit of this process.
-    pub committed: Arc<Notify>,
-    /// A commit of any process, noticed by the intake.
-    pub changed: watch::Receiver<()>,
-    /// The time between retries while the database cannot be read.
-    pub interval: Duration,
-}
-
-impl FeedWakes {
-    pub(super) fn of(parts: &Parts) -> Self {
-        Self {
-            clock: Arc::clone(&parts.clock),
-            committed: Arc::clone(&parts.committed),
-            changed: parts.changed.subscribe(),
-            interval: parts.config.polling.intake_interval,
-        }
-    }
-}
-
-/// Delivers after each commit: of this process at once, of other processes when the intake notices.
-pub async fn feed_loop<W>(mut feed: Feed<W>, mut wakes: FeedWakes, flush: CancellationToken)
-where
-    W: AsyncWrite + Unpin + Send,
-{
-    let mut failing = false;
-    loop {
-        let last = flush.is_cancelled();
-        match feed.run_once(None).await {
-            Ok(_) => failing = false,
-            Err(FeedError::Store(error)) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "database unavailable; feed retrying");
-                }
-            }
-            Err(error @ (FeedError::ReaderGone | FeedError::Output(_))) => {
-                tracing::warn!(%error, "stdout closed by its reader; the feed resumes at the next start");
-                return;
-            }
-        }
-        if last {
-            return;
-        }
-        let nap = if failing { wakes.interval } else { LONGEST_NAP };
-        tokio::select! {
-            biased;
-            () = wakes.committed.notified() => {}
-            Ok(()) = wakes.changed.changed() => {}
-            () = wakes.clock.sleep(nap) => {}
-            () = flush.cancelled() => {}
-        }
-    }
-}
-
 pub(super) async fn schedule(
     parts: &Parts,
     stop: &CancellationToken,
@@ -418,7 +274,7 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
                     Err(AuditError::Stopped) => return,
                     Err(error) => tracing::warn!(%error, "audit failed; the next run starts over"),
                 }
-                committed.notify_one();
+                committed.tell();
             }
         })
     })

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::feeds::NatsFeed;
 use super::open_files;
-use super::{DaemonError, STDOUT_CONSUMER, database_options};
+use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER, database_options};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
 use crate::jobs::share::WorkShare;
-use crate::jobs::{Board, Heartbeat};
+use crate::jobs::{Board, CommitSignal, Heartbeat};
 use crate::limit::{Limits, SharedLimiter};
-use crate::metrics::{AccountMeter, Metrics};
+use crate::metrics::{AccountMeter, FeedMeter, FeedState, Metrics};
 use crate::provider::Provider;
 use crate::provider::http::{HttpOptions, HttpTransport};
 use crate::provider::kind::ProviderParts;
@@ -32,12 +33,18 @@ pub(super) struct Parts {
     /// What of the work is this daemon's.
     pub(super) share: WorkShare,
     pub(super) accounts: Vec<Account>,
-    pub(super) committed: Arc<Notify>,
+    pub(super) committed: Arc<CommitSignal>,
+    pub(super) wake_stdout: Arc<Notify>,
+    pub(super) wake_nats: Arc<Notify>,
     /// Sent when the intake notices that another program wrote to the database.
     pub(super) changed: watch::Sender<()>,
     pub(super) board: Board,
     pub(super) heartbeats: BTreeMap<String, Heartbeat>,
     pub(super) metrics: Metrics,
+    /// Of each feed that is on.
+    pub(super) feeds: Vec<FeedMeter>,
+    /// The publisher, where there is one.
+    pub(super) nats: Option<NatsFeed>,
     pub(super) roles: Vec<Box<dyn RoleHold>>,
 }
 
@@ -53,10 +60,35 @@ pub(super) struct Account {
 /// The status line: the state of each task, and conditions that impair all of them.
 pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
     let (board, store) = (parts.board.clone(), Arc::clone(&parts.store));
+    let feeds = parts.feeds.clone();
     move || {
         let hindered = store.hindrance().map(|what| format!("database: {what}"));
-        let lines: Vec<String> = hindered.into_iter().chain([board.words()]).collect();
+        let stopped = feeds.iter().filter_map(stopped_feed);
+        let lines: Vec<String> = hindered
+            .into_iter()
+            .chain([board.words()])
+            .chain(stopped)
+            .collect();
         lines.join("; ")
+    }
+}
+
+/// What keeps a feed from delivering.
+fn stopped_feed(feed: &FeedMeter) -> Option<String> {
+    let status = feed.status();
+    let error = status
+        .error
+        .filter(|_| status.state == FeedState::Stopped)?;
+    Some(format!("feed {}: {error}", feed.consumer()))
+}
+
+impl Parts {
+    /// The metrics of a feed.
+    pub(super) fn meter(&self, consumer: &'static str) -> FeedMeter {
+        let known = self.feeds.iter().find(|feed| feed.consumer() == consumer);
+        known
+            .cloned()
+            .unwrap_or_else(|| self.metrics.feed(consumer, Arc::clone(&self.clock)))
     }
 }
 
@@ -70,6 +102,10 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         tracing::warn!(%warning, "check the configuration");
     }
     let options = database_options(&config);
+    let nats = match &config.nats {
+        Some(nats) => Some(NatsFeed::new(nats, options.clone(), env)?),
+        None => None,
+    };
     let place = options.resolved();
     let daemon = hold(
         &place,
@@ -100,6 +136,8 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
     }
     // By its name, so that a changed link is noticed.
     let store = options.open_migrated().await?;
+    let (wake_stdout, wake_nats) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let feeds = feed_meters(&config, &metrics, &clock);
     let whole = Arc::clone(&store) as Arc<dyn Store>;
     let share = match store.leases() {
         Some(_) => WorkShare::shared(whole),
@@ -111,13 +149,29 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         store,
         share,
         accounts,
-        committed: Arc::new(Notify::new()),
+        committed: Arc::new(CommitSignal::new(vec![
+            Arc::clone(&wake_stdout),
+            Arc::clone(&wake_nats),
+        ])),
+        wake_stdout,
+        wake_nats,
         changed: watch::Sender::new(()),
         board: Board::default(),
         heartbeats: BTreeMap::new(),
         metrics,
+        feeds,
+        nats,
         roles,
     })
+}
+
+/// The metrics of the feeds that are on.
+fn feed_meters(config: &Config, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Vec<FeedMeter> {
+    let stdout = (config.feed.stdout != StdoutFeed::Off).then_some(STDOUT_CONSUMER);
+    let nats = config.nats.is_some().then_some(NATS_CONSUMER);
+    let on = stdout.into_iter().chain(nats);
+    on.map(|consumer| metrics.feed(consumer, Arc::clone(clock)))
+        .collect()
 }
 
 /// Takes a role for the life of the daemon. It retries for a moment: a daemon that is stopping still

@@ -47,6 +47,7 @@ async fn setup(parts: &Parts) -> Result<Setup, DaemonError> {
         clock: Arc::clone(&parts.clock),
         metrics: parts.metrics.clone(),
         accounts: parts.accounts.iter().map(|a| a.meter.clone()).collect(),
+        feeds: parts.feeds.clone(),
         heartbeats: parts.heartbeats.clone(),
         cadence: super::cadence(&parts.config),
         configured: configured.map(|a| (a.name.clone(), a.enabled)).collect(),

@@ -7,6 +7,9 @@ use super::Frame;
 /// The first line of a publisher. A server refuses `HPUB` unless headers were announced.
 pub const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n";
 
+/// What an event is: without this header a message with headers would be an event in binary mode.
+pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
+
 /// The subscription id of a message. There is only one.
 const SUBSCRIPTION: &str = "1";
 
@@ -18,9 +21,15 @@ pub fn message(frame: &Frame<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends `HPUB <subject> <header bytes> <total bytes>`, the header with the event's id, by which
-/// JetStream recognizes a repeated event, the payload, and their line ends.
+/// JetStream recognizes a repeated event, and its content type, the payload, and their line ends.
 pub fn publication(frame: &Frame<'_>, out: &mut Vec<u8>) {
-    let header = ["NATS/1.0\r\nNats-Msg-Id: ", frame.event_id, "\r\n\r\n"];
+    let header = [
+        "NATS/1.0\r\nNats-Msg-Id: ",
+        frame.event_id,
+        "\r\nContent-Type: ",
+        CONTENT_TYPE,
+        "\r\n\r\n",
+    ];
     let header_bytes: usize = header.iter().map(|part| part.len()).sum();
     let total_bytes = header_bytes + frame.payload.len();
     let lengths = format!(" {header_bytes} {total_bytes}\r\n");

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 /// Maximum sleep of a task, whatever its interval: a longer one would look like a hang.
 pub const LONGEST_NAP: Duration = Duration::from_secs(5);
 
@@ -32,6 +34,24 @@ impl Heartbeat {
     /// Time since the last update.
     pub fn silent_for(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// Tells the feeds that events were committed, one after the other.
+#[derive(Debug, Default)]
+pub struct CommitSignal(Vec<Arc<Notify>>);
+
+impl CommitSignal {
+    /// A signal that wakes these feeds.
+    pub fn new(feeds: Vec<Arc<Notify>>) -> Self {
+        Self(feeds)
+    }
+
+    /// Wakes every feed, also one that is busy: it looks again.
+    pub fn tell(&self) {
+        for feed in &self.0 {
+            feed.notify_one();
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::domain::account::AccountState;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::metrics::AccountMeter;
+use crate::metrics::{AccountMeter, FeedMeter, FeedState};
 use crate::store::{Database, LAG_ALARM};
 use crate::words;
 
@@ -34,7 +34,7 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// One check.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct HealthCheck {
-    /// `database`, `account NAME`, `polls NAME`, `consumer NAME` or `tasks`.
+    /// `database`, `account NAME`, `polls NAME`, `feed NAME`, `consumer NAME` or `tasks`.
     #[serde(rename = "check")]
     pub(super) subject: String,
     /// Whether it passed.
@@ -209,6 +209,7 @@ impl Site {
             checks.push(account(meter, now));
             checks.push(self.polls(meter.name(), now).await);
         }
+        checks.extend(self.setup.feeds.iter().map(|meter| feed(meter, now)));
         checks.extend(self.consumers(now).await);
         HealthReport::of(checks)
     }
@@ -278,6 +279,25 @@ impl Site {
         });
         told.collect()
     }
+}
+
+/// Whether a feed delivers. A reader of stdout that has gone is not a failure: it may have meant to.
+fn feed(meter: &FeedMeter, now: UnixMillis) -> HealthCheck {
+    let status = meter.status();
+    let since = words::span(now.since(status.since));
+    let error = status.error.unwrap_or_default();
+    let delivered = status.delivered_at.map_or_else(
+        || "no event delivered yet".to_owned(),
+        |at| format!("last event delivered {}", words::relative(at, now)),
+    );
+    let outcome = match status.state {
+        FeedState::Starting => Ok("starting".to_owned()),
+        FeedState::Working => Ok(delivered),
+        FeedState::Standby => Ok("another process delivers".to_owned()),
+        FeedState::Stopped => Err(format!("stopped for {since}: {error}")),
+        FeedState::Ended => Ok(format!("ended {since} ago: {error}")),
+    };
+    HealthCheck::of(format!("feed {}", meter.consumer()), outcome)
 }
 
 /// Whether an account's requests go out.

@@ -34,7 +34,7 @@ use crate::config::Listen;
 use crate::domain::cadence::Cadence;
 use crate::domain::time::UnixMillis;
 use crate::jobs::Heartbeat;
-use crate::metrics::{AccountMeter, Metrics};
+use crate::metrics::{AccountMeter, FeedMeter, Metrics};
 use crate::store::{Database, Reports};
 
 pub use self::listen::ListenError;
@@ -49,6 +49,8 @@ pub struct Setup {
     pub metrics: Metrics,
     /// The enabled accounts.
     pub accounts: Vec<AccountMeter>,
+    /// The feeds that are on.
+    pub feeds: Vec<FeedMeter>,
     /// The heartbeats of the tasks.
     pub heartbeats: BTreeMap<String, Heartbeat>,
     /// The polling cadence.

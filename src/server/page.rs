@@ -121,7 +121,9 @@ impl Site {
             curves: Curves::of(facts, now),
             accounts: accounts.collect(),
             statuses: facts.map(rows::statuses).unwrap_or_default(),
-            consumers: consumers.map(|lag| ConsumerRow::of(lag, now)).collect(),
+            consumers: consumers
+                .map(|lag| ConsumerRow::of(lag, &self.setup.feeds, now))
+                .collect(),
             events: event_rows(&store.last_events(MOST_EVENTS).await?, now),
             now,
             counted: counted(facts, now),

@@ -16,7 +16,7 @@ use super::Site;
 use super::snapshot::Snapshot;
 use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
-use crate::metrics::{self, AccountLabels, MetricsFormat, PREFIX};
+use crate::metrics::{self, AccountLabels, FeedLabels, FeedState, MetricsFormat, PREFIX};
 
 /// How long a scrape waits for counts from the database.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,6 +54,7 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -
     let mut now = Registry::with_prefix(PREFIX);
     site.add_program(&mut now, facts.is_ok());
     site.add_accounts(&mut now);
+    site.add_feeds(&mut now);
     match &facts {
         Ok(facts) => add_database(&mut now, facts, site.setup.clock.now()),
         Err(error) => tracing::debug!(%error, "database unreadable; scrape without its gauges"),
@@ -142,6 +143,34 @@ impl Site {
             "requests_in_flight",
             "Requests sent to the provider and not yet answered",
             in_flight,
+        );
+    }
+}
+
+impl Site {
+    fn add_feeds(&self, registry: &mut Registry) {
+        let up = Family::<FeedLabels, Gauge>::default();
+        let delivered = Family::<FeedLabels, Real>::default();
+        for meter in &self.setup.feeds {
+            let status = meter.status();
+            let labels = FeedLabels {
+                consumer: meter.consumer(),
+            };
+            let is_up = !matches!(status.state, FeedState::Stopped | FeedState::Ended);
+            up.get_or_create(&labels).set(i64::from(is_up));
+            let at = status.delivered_at.map_or(0.0, seconds_of);
+            delivered.get_or_create(&labels).set(at);
+        }
+        registry.register(
+            "feed_up",
+            "1 while the feed takes events or another process delivers them, 0 while it is stopped",
+            up,
+        );
+        registry.register_with_unit(
+            "feed_last_delivery_timestamp",
+            "Unix time of the last delivered event, 0 before the first",
+            Unit::Seconds,
+            delivered,
         );
     }
 }

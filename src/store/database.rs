@@ -119,8 +119,8 @@ pub struct DatabaseOptions {
     pub location: DatabaseLocation,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
-    /// A consumer that is switched off: it keeps its position, and retention does not wait for it.
-    pub off_consumer: Option<String>,
+    /// Consumers that are switched off: they keep their positions, and retention does not wait for them.
+    pub off_consumers: Vec<&'static str>,
 }
 
 impl DatabaseOptions {
@@ -263,14 +263,18 @@ impl DatabaseOptions {
 
     fn to_sqlite(&self, path: &Path) -> SqliteOptions {
         SqliteOptions::new(path, &self.subject_prefix)
-            .with_off_consumer(self.off_consumer.as_deref())
+            .with_off_consumers(self.off_consumers.iter().copied())
     }
 
     fn to_postgres(&self, server: &ServerLocation) -> PostgresOptions {
         PostgresOptions {
             server: server.clone(),
             subject_prefix: self.subject_prefix.clone(),
-            off_consumer: self.off_consumer.clone(),
+            off_consumers: self
+                .off_consumers
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
         }
     }
 }

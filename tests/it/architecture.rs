@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["lifecycle", "schedule", "telemetry"],
     &["jobs", "story"],
     &["metrics"],
-    &["limit"],
+    &["jetstream", "limit"],
     &["retry"],
     &["feed", "provider", "store"],
     &["sandbox"],
@@ -178,6 +178,10 @@ fn one_file_knows_the_backoff_crate_and_one_builds_http_clients() {
         );
         assert!(
             name.contains("src/provider/http") || !text.contains("reqwest::"),
+            "{name}"
+        );
+        assert!(
+            name.contains("src/jetstream/") || !text.contains("async_nats::"),
             "{name}"
         );
     }

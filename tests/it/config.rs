@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use payrecond::config::{
     ApiKey, Config, ConfigError, Environment, Listen, StdoutFeed, Strategy, api_key, duration,
-    load, load_with,
+    load, load_with, nats_credential,
 };
 use payrecond::provider::walletpay;
 use proptest::prelude::*;
@@ -84,6 +84,7 @@ fn the_defaults_match_the_contract() {
     assert_eq!(polling.deadline_grace, Duration::from_mins(2));
     assert!(!account.accept_test_payments);
     assert_eq!(config.server.listen, None);
+    assert_eq!(config.nats, None);
 }
 
 /// One invalid text each, with the required parts of its message: path, value, expectation.
@@ -146,6 +147,14 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[[account]]\nbase_url = 'http://localhost.example'", &["account[0].base_url", "loopback"]),
     ("[[account]]\nbase_url = 5", &["account[0].base_url = 5", "not a string in quotes", "https"]),
     ("[feed]\nstdout = 'kafka'", &["feed.stdout = \"kafka\"", "\"nats\", \"hpub\", \"jsonl\", \"off\""]),
+    ("[nats]\nurl = 'http://127.0.0.1:4222'", &["nats.url = \"http://127.0.0.1:4222\"", "nats://127.0.0.1:4222"]),
+    ("[nats]\nurl = '127.0.0.1:4222'", &["nats.url", "nats://127.0.0.1:4222"]),
+    ("[nats]\nurl = 'nats://a:hidden@nats.example'", &["nats.url = \"nats://…@nats.example\"", "nats.credentials_file"]),
+    ("[nats]\nurl = 'nats://a.example,nats://hidden@b.example'", &["nats.url = \"nats://…@b.example\"", "nats.credentials_file"]),
+    ("[nats]\nurl = 'hidden@nats.example'", &["nats.url = \"…@nats.example\""]),
+    ("[nats]\nurl = 'nats://nats.example/path'", &["nats.url", "tls://nats.example:4222"]),
+    ("[nats]\nstream = 'a.b'", &["nats.stream = \"a.b\"", "without spaces"]),
+    ("[nats]\ntls_ca_file = 5", &["nats.tls_ca_file = 5", "not a string in quotes"]),
     ("[feed]\nsubject_prefix = 'a b'", &["feed.subject_prefix = \"a b\"", "words joined by dots"]),
     ("[feed]\nsubject_prefix = 'a.>'", &["feed.subject_prefix = \"a.>\"", "words joined by dots"]),
     ("[feed]\nsubject_prefix = 'a..b'", &["feed.subject_prefix = \"a..b\"", "words joined by dots"]),
@@ -445,6 +454,53 @@ fn a_key_is_found_at_the_first_of_three_places() {
     );
     keys.write("shop-1.key", b" from-credential\n");
     assert_eq!(keys.find(&all).unwrap(), "from-credential");
+}
+
+#[test]
+fn a_nats_credential_is_found_at_the_first_of_three_places_and_never_shown() {
+    use payrecond::jetstream::Credential;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.token");
+    let text = format!(
+        "[nats]\nurl = 'nats://127.0.0.1:4222'\ncredentials_file = '{}'",
+        file.display()
+    );
+    let config = Config::parse(&text, &Environment::default()).unwrap();
+    let nats = config.require_nats().unwrap();
+    let find = |pairs: &[(&str, &str)]| nats_credential(nats, &env(pairs));
+    let token = |text: &str| Some(Credential::Token(text.to_owned()));
+    let directory = folder.path().display().to_string();
+    let all = [
+        ("CREDENTIALS_DIRECTORY", directory.as_str()),
+        ("PAYRECOND_NATS_CREDS", "from-variable"),
+    ];
+    let message = find(&all[..1]).unwrap_err().to_string();
+    assert_holds(
+        &message,
+        &["nats.creds", "PAYRECOND_NATS_CREDS", "own.token"],
+    );
+    fs::write(&file, "from-file\n").unwrap();
+    assert_eq!(find(&[]).unwrap(), token("from-file"));
+    assert_eq!(find(&all).unwrap(), token("from-variable"));
+    fs::write(folder.path().join("nats.creds"), "\n").unwrap();
+    assert_eq!(find(&all).unwrap(), token("from-variable"));
+    fs::write(folder.path().join("nats.creds"), "from-credential").unwrap();
+    let found = find(&all).unwrap();
+    assert_eq!(found, token("from-credential"));
+    assert_eq!(format!("{found:?}"), "Some(Credential(hidden))");
+    for canary in [
+        "canary with a space",
+        "-----BEGIN NATS USER JWT-----\ncanary\n",
+        "  \n",
+    ] {
+        fs::write(&file, canary).unwrap();
+        let message = find(&[]).unwrap_err().to_string();
+        assert_holds(&message, &["nats.credentials_file", "own.token"]);
+        assert!(!message.contains("canary"), "{message}");
+    }
+    let open = Config::parse("[nats]\nurl = 'nats://127.0.0.1'", &Environment::default()).unwrap();
+    let open = open.require_nats().unwrap();
+    assert_eq!(nats_credential(open, &env(&[])).unwrap(), None);
 }
 
 #[test]

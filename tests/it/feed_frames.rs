@@ -39,7 +39,8 @@ fn frames_are_byte_exact() {
         encoded(Format::Hpub, &[frame]),
         format!(
             "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true}}\r\n\
-             HPUB payments.default.paid 63 84\r\nNATS/1.0\r\nNats-Msg-Id: {ID}\r\n\r\n\
+             HPUB payments.default.paid 122 143\r\nNATS/1.0\r\nNats-Msg-Id: {ID}\r\n\
+             Content-Type: application/cloudevents+json; charset=UTF-8\r\n\r\n\
              {{\"metadata\":\"я🥚\"}}\r\n"
         )
         .into_bytes()
@@ -132,7 +133,7 @@ proptest! {
             let mut reader = bytes.strip_prefix(format.preamble()).unwrap();
             for frame in &frames {
                 let headers = match format {
-                    Format::Hpub => vec![("Nats-Msg-Id".to_owned(), frame.event_id.to_owned())],
+                    Format::Hpub => headers(frame),
                     Format::Nats | Format::Jsonl => Vec::new(),
                 };
                 let expected = Message {
@@ -339,6 +340,19 @@ fn a_consumer_name_follows_the_databases_rule() {
     }
 }
 
+/// The headers of a published frame.
+fn headers(frame: &Frame<'_>) -> Vec<(String, String)> {
+    [
+        ("Nats-Msg-Id", frame.event_id),
+        (
+            "Content-Type",
+            "application/cloudevents+json; charset=UTF-8",
+        ),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
 /// A separate nats-server on loopback, ended with the test.
 struct Server {
     child: Child,
@@ -483,7 +497,7 @@ fn a_real_server_stores_repeated_hpub_frames_once() {
     for frame in frames.iter().chain(&frames) {
         let expected = Message {
             subject: frame.subject.to_owned(),
-            headers: vec![("Nats-Msg-Id".to_owned(), frame.event_id.to_owned())],
+            headers: headers(frame),
             payload: frame.payload.as_bytes().to_vec(),
         };
         assert_eq!(client.message(), expected);

@@ -30,6 +30,7 @@ mod http_client;
 mod ledger;
 mod list;
 mod listing;
+mod nats;
 mod other_day;
 mod pages;
 mod personal_data;

@@ -75,7 +75,7 @@ async fn a_disabled_consumer_does_not_delay_retention() {
     )
     .await;
     let retention = async |off_consumer: Option<&str>| {
-        let options = SqliteOptions::new(&path, "payments").with_off_consumer(off_consumer);
+        let options = SqliteOptions::new(&path, "payments").with_off_consumers(off_consumer);
         let retention = Retention {
             store: Arc::new(SqliteStore::open(options).await.unwrap()),
             clock: Arc::new(ManualClock::at(LATER)),

@@ -11,10 +11,10 @@ use payrecond::domain::decide::Rules;
 use payrecond::domain::invoice::AccountName;
 use payrecond::feed::Format;
 use payrecond::jobs::audit::Audit;
-use payrecond::jobs::feed::{Delivery, Feed};
+use payrecond::jobs::feed::{Delivery, Feed, Frames};
 use payrecond::jobs::intake::Intake;
 use payrecond::jobs::poll::{PollSetup, Poller};
-use payrecond::jobs::{Board, Heartbeat};
+use payrecond::jobs::{Board, CommitSignal, Heartbeat};
 use payrecond::limit::SharedLimiter;
 use payrecond::metrics::Metrics;
 use payrecond::provider::{ApiKey, Provider};
@@ -31,6 +31,7 @@ use crate::nature::Shape;
 use crate::provider::SimProvider;
 use crate::readers::{Output, SharedPipe};
 use crate::shop::Shop;
+use crate::stream::{STREAM, SharedStream, StreamEnd};
 use crate::world::SharedWorld;
 
 /// What a life needs of the world.
@@ -39,6 +40,8 @@ pub struct Cradle<'a> {
     pub clock: &'a SharedClock,
     pub world: &'a SharedWorld,
     pub pipe: &'a SharedPipe,
+    /// The second sink, where there is one.
+    pub stream: Option<&'a SharedStream>,
     pub death: Option<Death>,
     pub rng: &'a mut fastrand::Rng,
 }
@@ -92,7 +95,10 @@ impl Cradle<'_> {
             calls: AtomicU32::new(0),
         });
         let (stop, flush) = (CancellationToken::new(), CancellationToken::new());
-        let (committed, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (wake, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let wake_stream = Arc::new(Notify::new());
+        let wakes = vec![Arc::clone(&wake), Arc::clone(&wake_stream)];
+        let committed = Arc::new(CommitSignal::new(wakes));
         let limiters: Vec<SharedLimiter> = {
             let world = self.world.lock();
             let limits = world.nature.accounts.iter().map(|account| account.limits);
@@ -102,7 +108,8 @@ impl Cradle<'_> {
                 .collect()
         };
         let accounts = limiters.len();
-        let (changed, told) = one_by_one(accounts + 1);
+        let feeds = 1 + usize::from(self.stream.is_some());
+        let (changed, told) = one_by_one(accounts + feeds);
         let mut told = told.into_iter();
         let mut pollers = JoinSet::new();
         for (account, told) in told.by_ref().take(accounts).enumerate() {
@@ -112,18 +119,19 @@ impl Cradle<'_> {
         }
         let interval = self.world.lock().nature.intake_interval;
         let clock = Arc::clone(self.clock) as Arc<dyn Clock>;
-        let wakes = FeedWakes {
-            clock: Arc::clone(&clock),
-            committed,
-            changed: told.next().unwrap(),
-            interval,
-        };
+        let wakes = self.wakes(wake, told.next().unwrap());
         let mut others = JoinSet::new();
         let intake = self.intake(&disk);
         others.spawn(intake_loop(intake, clock, interval, changed, stop.clone()));
         let mut feed = JoinSet::new();
         let delivery = self.feed(&disk, &inner, &reaper);
         feed.spawn(feed_loop(delivery, wakes, flush.clone()));
+        if let (Some(delivery), Some(changed)) =
+            (self.stream_feed(&disk, &inner, &reaper), told.next())
+        {
+            let wakes = self.wakes(wake_stream, changed);
+            feed.spawn(feed_loop(delivery, wakes, flush.clone()));
+        }
         Life {
             store: inner,
             reaper,
@@ -145,7 +153,7 @@ impl Cradle<'_> {
         account: usize,
         limiter: SharedLimiter,
         disk: &Arc<dyn Store>,
-        committed: &Arc<Notify>,
+        committed: &Arc<CommitSignal>,
         changed: watch::Receiver<()>,
     ) -> PollSetup {
         let world = self.world.lock();
@@ -192,7 +200,7 @@ impl Cradle<'_> {
         disk: &Arc<dyn Store>,
         inner: &Arc<SqliteStore>,
         reaper: &Arc<Reaper>,
-    ) -> Feed<Output> {
+    ) -> Feed<Frames<Output>> {
         let delivery = Delivery {
             format: Format::Jsonl,
             consumer: Some(STDOUT_CONSUMER.to_owned()),
@@ -208,6 +216,38 @@ impl Cradle<'_> {
         };
         let place = wait_for(inner.consumer(STDOUT_CONSUMER)).unwrap();
         Feed::new(Arc::clone(disk), delivery, place, output)
+    }
+}
+
+impl Cradle<'_> {
+    fn wakes(&self, committed: Arc<Notify>, changed: watch::Receiver<()>) -> FeedWakes {
+        FeedWakes {
+            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            committed,
+            changed,
+            interval: self.world.lock().nature.intake_interval,
+        }
+    }
+
+    /// The feed of the second sink. It draws from a fork of its own, so that the world is the same without it.
+    fn stream_feed(
+        &self,
+        disk: &Arc<dyn Store>,
+        inner: &Arc<SqliteStore>,
+        reaper: &Arc<Reaper>,
+    ) -> Option<Feed<StreamEnd>> {
+        let stream = self.stream?;
+        let end = StreamEnd {
+            stream: Arc::clone(stream),
+            store: Arc::clone(disk),
+            reaper: Arc::clone(reaper),
+            trace: Arc::clone(&self.world.trace),
+            rng: self.rng.clone().fork(),
+            knows_end: false,
+        };
+        let place = wait_for(inner.consumer(STREAM)).unwrap();
+        let consumer = Some(STREAM.to_owned());
+        Some(Feed::into_sink(Arc::clone(disk), consumer, place, end))
     }
 }
 

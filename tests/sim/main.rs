@@ -35,6 +35,7 @@ mod run;
 mod script;
 mod shapes;
 mod shop;
+mod stream;
 mod trace;
 mod world;
 
@@ -47,6 +48,9 @@ const SEEDS_OF_EVERY_DAY: [std::ops::Range<u64>; 3] = [
     LEDGERS_FROM..LEDGERS_FROM + 50,
     SHAPES_FROM..SHAPES_FROM + 40,
 ];
+
+/// Worlds that have a second sink.
+const SEEDS_WITH_STREAM: std::ops::Range<u64> = 0..60;
 
 fn of_every_day() -> Vec<u64> {
     let is_usual = |seed: &u64| SEEDS_OF_EVERY_DAY.iter().any(|range| range.contains(seed));
@@ -67,6 +71,14 @@ fn the_laws_hold_in_every_world() {
         None => of_every_day(),
     };
     run_all(&seeds);
+}
+
+/// Beside stdout, each world has a stream that events go into.
+#[test]
+fn the_laws_of_the_feed_hold_for_a_stream_as_second_sink() {
+    if one().is_none() {
+        run::run_all_with_stream(SEEDS_WITH_STREAM);
+    }
 }
 
 #[test]

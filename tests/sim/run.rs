@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::regressions::shown_by;
-use crate::script::{Outcome, Tally, live_through};
+use crate::script::{Outcome, Sinks, Tally, live_through};
 use crate::trace::{Broken, Trace};
 
 /// Seeds under way at once.
@@ -42,10 +42,10 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Lives through a seed; a panic breaks a law of its own.
-fn attempt(seed: u64) -> Outcome {
+fn attempt(seed: u64, sinks: Sinks) -> Outcome {
     let mut kept: Option<Arc<Trace>> = None;
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        live_through(seed, |trace| kept = Some(trace))
+        live_through(seed, sinks, |trace| kept = Some(trace))
     }));
     lived.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -63,12 +63,12 @@ fn attempt(seed: u64) -> Outcome {
 
 /// The story of a seed.
 pub fn story(seed: u64) -> Vec<String> {
-    attempt(seed).story
+    attempt(seed, Sinks::Stdout).story
 }
 
 /// One seed, with its story.
 pub fn alone(seed: u64) {
-    let outcome = attempt(seed);
+    let outcome = attempt(seed, Sinks::Stdout);
     for line in &outcome.story {
         println!("{line}");
     }
@@ -81,6 +81,15 @@ pub fn alone(seed: u64) {
 /// All these seeds; says which failed, at once and at the end, and shows the end of the first one's
 /// story.
 pub fn run_all(seeds: &[u64]) {
+    run_each(seeds, Sinks::Stdout);
+}
+
+/// The same with a stream as second sink.
+pub fn run_all_with_stream(seeds: Range<u64>) {
+    run_each(&seeds.collect::<Vec<_>>(), Sinks::StdoutAndStream);
+}
+
+fn run_each(seeds: &[u64], sinks: Sinks) {
     let next = AtomicUsize::new(0);
     let total = Mutex::new(Tally::default());
     let failed: Mutex<Vec<(u64, Outcome)>> = Mutex::new(Vec::new());
@@ -88,7 +97,7 @@ pub fn run_all(seeds: &[u64]) {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = attempt(seed);
+                    let outcome = attempt(seed, sinks);
                     total.lock().unwrap().add(outcome.tally);
                     if let Some(broken) = &outcome.broken {
                         println!("seed {seed} breaks a law: {broken}");

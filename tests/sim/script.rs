@@ -24,8 +24,16 @@ use crate::readers::{BOT, Readers, lock};
 use crate::script::copies::Copy;
 use crate::script::plan::Deed;
 use crate::shop::Shop;
+use crate::stream::SharedStream;
 use crate::trace::{Broken, Trace};
 use crate::world::{SharedWorld, World};
+
+/// Where events go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sinks {
+    Stdout,
+    StdoutAndStream,
+}
 
 /// How a life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +84,8 @@ struct Story {
     readers: Readers,
     copies: Vec<Copy>,
     shop: Option<Shop>,
+    /// The second sink, where there is one.
+    stream: Option<SharedStream>,
     trouble: bool,
     /// Once more after the trouble, before the last life.
     may_put_back: bool,
@@ -84,7 +94,7 @@ struct Story {
 }
 
 /// Lives through a seed.
-pub fn live_through(seed: u64, keep: impl FnOnce(Arc<Trace>)) -> Outcome {
+pub fn live_through(seed: u64, sinks: Sinks, keep: impl FnOnce(Arc<Trace>)) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed);
     let clock = Arc::new(SimClock::default());
     let trace = Arc::new(Trace::new(Arc::clone(&clock)));
@@ -104,6 +114,7 @@ pub fn live_through(seed: u64, keep: impl FnOnce(Arc<Trace>)) -> Outcome {
         readers: Readers::default(),
         copies: Vec::new(),
         shop: None,
+        stream: (sinks == Sinks::StdoutAndStream).then(SharedStream::default),
         trouble: true,
         may_put_back: true,
         has_called_again: false,
@@ -158,13 +169,14 @@ impl Story {
         let pipe = Arc::clone(&self.readers.pipe);
         let (clock, world) = (Arc::clone(&self.clock), self.world.clone());
         let path = self.path.clone();
-        let death = self.death();
+        let (death, stream) = (self.death(), self.stream.clone());
         let mut rng = self.rng.fork();
         let cradle = Cradle {
             path: &path,
             clock: &clock,
             world: &world,
             pipe: &pipe,
+            stream: stream.as_ref(),
             death,
             rng: &mut rng,
         };

@@ -239,7 +239,7 @@ impl Poller {
         let has_changes =
             |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
         if written.iter().any(has_changes) {
-            self.setup.committed.notify_one();
+            self.setup.committed.tell();
         }
         for (decided, written) in written {
             self.settle_written(decided, written);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 
 use crate::clock::Clock;
@@ -12,7 +11,7 @@ use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
 use crate::domain::planner::spans::SpanTerms;
 use crate::domain::planner::{Shapes, Strategy, Terms};
-use crate::jobs::{Board, Heartbeat};
+use crate::jobs::{Board, CommitSignal, Heartbeat};
 use crate::limit::SharedLimiter;
 use crate::metrics::AccountMeter;
 use crate::provider::{FetchOrders, KeyReader, ListByTime, ListOrders, Provider, SpanKind};
@@ -45,8 +44,8 @@ pub struct PollSetup {
     pub strategy: Strategy,
     /// Decoded bytes per second for pages beyond due entries; 0 = no such pages.
     pub list_bytes_per_second: u64,
-    /// Wakes the feed after a commit.
-    pub committed: Arc<Notify>,
+    /// Wakes the feeds after a commit.
+    pub committed: Arc<CommitSignal>,
     /// Signals a write to the database: more may be due than was planned.
     pub changed: Receiver<()>,
     /// Updated at each turn.

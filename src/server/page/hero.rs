@@ -25,12 +25,17 @@ impl Hero {
         facts: Option<&Snapshot>,
         now: UnixMillis,
     ) -> Self {
-        let is_consumer = |check: &&HealthCheck| check.subject.starts_with("consumer");
-        let (consumers, mut reasons): (Vec<&HealthCheck>, Vec<&HealthCheck>) =
-            report.failing().partition(is_consumer);
+        let is_delivery = |check: &&HealthCheck| {
+            check.subject.starts_with("consumer") || check.subject.starts_with("feed")
+        };
+        let (deliveries, mut reasons): (Vec<&HealthCheck>, Vec<&HealthCheck>) =
+            report.failing().partition(is_delivery);
         let sentence = latest(accounts, facts, now);
         let has_grave_reasons = !reasons.is_empty();
-        reasons.extend(consumers);
+        let has_stopped_feed = deliveries
+            .iter()
+            .any(|check| check.subject.starts_with("feed"));
+        reasons.extend(deliveries);
         let mut reasons: Vec<HealthCheck> = reasons.into_iter().cloned().collect();
         let headline = grave(&reasons, accounts);
         let has_reasons = !reasons.is_empty();
@@ -51,10 +56,13 @@ impl Hero {
                 tone: "warn",
                 mark: "!",
                 headline: "Payments are detected, but not read".to_owned(),
-                sentence:
+                sentence: if has_stopped_feed {
+                    "Events are kept and delivered as soon as it is possible again; nothing is skipped."
+                } else {
                     "A consumer has not acknowledged events for a long time. Start it, or delete its row \
                      in the table consumers."
-                        .to_owned(),
+                }
+                .to_owned(),
                 reasons,
             };
         }
@@ -90,9 +98,11 @@ impl Hero {
 fn grave(reasons: &[HealthCheck], accounts: &[AccountMeter]) -> String {
     let stopped = accounts.iter().filter(|meter| is_stopped(meter));
     let stopped: Vec<&str> = stopped.map(AccountMeter::name).collect();
-    let only_late = reasons
-        .iter()
-        .all(|check| check.subject.starts_with("polls") || check.subject.starts_with("consumer"));
+    let only_late = reasons.iter().all(|check| {
+        ["polls", "consumer", "feed"]
+            .iter()
+            .any(|what| check.subject.starts_with(what))
+    });
     if only_late {
         "Payments are detected late".to_owned()
     } else if !stopped.is_empty() && stopped.len() < accounts.len() {

@@ -12,7 +12,7 @@ use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::metrics::AccountMeter;
+use crate::metrics::{AccountMeter, FeedMeter, FeedState};
 use crate::server::snapshot::Snapshot;
 use crate::store::{HistoryEvent, LAG_ALARM, Lag};
 use crate::story;
@@ -55,6 +55,8 @@ pub(super) struct ConsumerRow {
     pub(super) name: String,
     pub(super) unread: String,
     pub(super) behind: String,
+    /// What keeps the daemon's own feed from delivering.
+    pub(super) error: String,
     pub(super) tone: &'static str,
 }
 
@@ -164,9 +166,14 @@ impl AccountRow {
 }
 
 impl ConsumerRow {
-    pub(super) fn of(lag: &Lag, now: UnixMillis) -> Self {
+    pub(super) fn of(lag: &Lag, feeds: &[FeedMeter], now: UnixMillis) -> Self {
+        let feed = feeds.iter().find(|feed| feed.consumer() == lag.consumer);
+        let status = feed.map(FeedMeter::status);
+        let stopped = status.filter(|status| status.state == FeedState::Stopped);
+        let error = stopped.and_then(|status| status.error);
         let behind = lag.oldest_at.map(|at| now.since(at));
         let tone = match behind {
+            _ if error.is_some() => "bad",
             Some(behind) if behind > LAG_ALARM => "bad",
             Some(behind) if behind > BEHIND => "warn",
             Some(_) | None => "good",
@@ -177,6 +184,7 @@ impl ConsumerRow {
             behind: lag
                 .oldest_at
                 .map_or_else(|| "none".to_owned(), |at| words::relative(at, now)),
+            error: error.as_deref().map(one_line).unwrap_or_default(),
             tone,
         }
     }

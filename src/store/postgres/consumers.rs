@@ -98,7 +98,7 @@ pub(super) async fn list(store: &PostgresStore) -> Result<Vec<Consumer>, StoreEr
         .map(|row| {
             let name: String = row.try_get("name")?;
             Ok(Consumer {
-                is_off: store.off_consumer() == Some(name.as_str()),
+                is_off: store.off_consumers().contains(&name),
                 name,
                 acked_seq: row.try_get("acked_seq")?,
                 unread: row.try_get("unread")?,

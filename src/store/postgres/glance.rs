@@ -59,7 +59,7 @@ const LAGS: &str = "
            (SELECT created_at FROM payrecond.outbox
              WHERE seq > acked_seq ORDER BY seq LIMIT 1) AS oldest
       FROM (SELECT name, acked_seq FROM payrecond.consumers
-             WHERE name IS DISTINCT FROM $3::text
+             WHERE name <> ALL ($3::text[])
              ORDER BY acked_seq, name COLLATE \"C\" LIMIT $2) AS behind";
 
 pub(super) const ENTRIES_AFTER: &str = "
@@ -158,7 +158,7 @@ pub(super) async fn lags(store: &PostgresStore, up_to: u32) -> Result<Vec<Lag>, 
     let statement = sqlx::query(LAGS)
         .bind(i64::from(up_to))
         .bind(MOST_CONSUMERS)
-        .bind(store.off_consumer());
+        .bind(store.off_consumers());
     let rows = store.connections.rows(statement).await?;
     rows.iter()
         .map(|row| {

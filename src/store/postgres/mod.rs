@@ -61,8 +61,8 @@ pub struct PostgresOptions {
     pub server: ServerLocation,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
-    /// A consumer that is switched off: it keeps its position, and retention does not wait for it.
-    pub off_consumer: Option<String>,
+    /// Consumers that are switched off: they keep their positions, and retention does not wait for them.
+    pub off_consumers: Vec<String>,
 }
 
 /// A payrecond database on a server, with a schema that this program supports. Clones share
@@ -101,7 +101,7 @@ impl PostgresStore {
         &self.options.subject_prefix
     }
 
-    fn off_consumer(&self) -> Option<&str> {
-        self.options.off_consumer.as_deref()
+    fn off_consumers(&self) -> &[String] {
+        &self.options.off_consumers
     }
 }

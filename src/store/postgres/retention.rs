@@ -28,7 +28,7 @@ pub(super) const PRUNE_INVOICES: &str = concat!(
 const FLOOR: &str = "
     SELECT least(first.seq,
                  (SELECT min(acked_seq) + 1 FROM payrecond.consumers
-                   WHERE name IS DISTINCT FROM $3::text))
+                   WHERE name <> ALL ($3::text[])))
       FROM (SELECT coalesce(min(CASE WHEN created_at >= $1 THEN seq END), max(seq) + 1) AS seq
               FROM (SELECT seq, created_at FROM payrecond.outbox ORDER BY seq LIMIT $2) AS oldest)
            AS first";
@@ -36,7 +36,7 @@ const FLOOR: &str = "
 /// The floor waits for each consumer's position, so that of a consumer that is switched off is
 /// moved ahead.
 const PASS_OVER: &str = "
-    UPDATE payrecond.consumers SET acked_seq = $2 - 1 WHERE name = $1 AND acked_seq < $2 - 1";
+    UPDATE payrecond.consumers SET acked_seq = $2 - 1 WHERE name = ANY ($1::text[]) AND acked_seq < $2 - 1";
 
 /// A guard forbids the deletion of anything above the floor. The floor never falls.
 const RAISE_FLOOR: &str = "
@@ -49,16 +49,16 @@ pub(super) async fn prune_outbox(
     before: UnixMillis,
     limit: u32,
 ) -> Result<u64, StoreError> {
-    let off_consumer = store.off_consumer();
+    let off_consumers = store.off_consumers();
     let floor = sqlx::query(FLOOR)
         .bind(before.0)
         .bind(i64::from(limit))
-        .bind(off_consumer);
+        .bind(off_consumers);
     let Some(floor) = store.connections.number(floor).await? else {
         return Ok(0);
     };
     let statements = [
-        sqlx::query(PASS_OVER).bind(off_consumer).bind(floor),
+        sqlx::query(PASS_OVER).bind(off_consumers).bind(floor),
         sqlx::query(RAISE_FLOOR)
             .bind("outbox_floor")
             .bind(floor.to_string()),

@@ -32,6 +32,11 @@ pub(super) async fn events_after(
         .collect()
 }
 
+/// Names as one value for a statement.
+pub(super) fn json_names(names: &[String]) -> String {
+    serde_json::Value::from(names).to_string()
+}
+
 pub(super) async fn first_seq(readers: &SqlitePool) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar(
         "SELECT coalesce((SELECT min(seq) FROM outbox),
@@ -71,7 +76,7 @@ pub(super) async fn acknowledge(
 
 pub(super) async fn list(
     readers: &SqlitePool,
-    off_consumer: Option<&str>,
+    off_consumers: &[String],
 ) -> Result<Vec<Consumer>, StoreError> {
     let rows = sqlx::query(
         "SELECT name, acked_seq,
@@ -85,7 +90,7 @@ pub(super) async fn list(
         .map(|row| {
             let name: String = row.try_get("name")?;
             Ok(Consumer {
-                is_off: off_consumer == Some(name.as_str()),
+                is_off: off_consumers.contains(&name),
                 name,
                 acked_seq: row.try_get("acked_seq")?,
                 unread: row.try_get("unread")?,

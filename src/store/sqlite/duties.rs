@@ -131,7 +131,7 @@ impl Store for SqliteStore {
     }
 
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
-        consumers::list(&self.readers, self.off_consumer.as_deref()).await
+        consumers::list(&self.readers, &self.off_consumers).await
     }
 
     async fn flag_unknown_accounts(
@@ -187,8 +187,7 @@ impl Store for SqliteStore {
 
     async fn prune_outbox(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {
         let mut writer = self.writer().await?;
-        let off_consumer = self.off_consumer.as_deref();
-        retention::prune_outbox(&mut writer, off_consumer, before, limit).await
+        retention::prune_outbox(&mut writer, &self.off_consumers, before, limit).await
     }
 
     async fn prune_invoices(&self, before: UnixMillis, limit: u32) -> Result<u64, StoreError> {

@@ -4,6 +4,7 @@
 use sqlx::Row as _;
 
 use super::SqliteStore;
+use super::consumers::json_names;
 use super::invoices::invoices;
 use super::overview::{COVERED_FOR, covered_to};
 use super::row::packed_invoice;
@@ -49,7 +50,8 @@ pub(super) const LAGS: &str = "
     SELECT name, acked_seq,
            (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE seq > acked_seq LIMIT ?1)) AS unread,
            (SELECT created_at FROM outbox WHERE seq > acked_seq ORDER BY seq LIMIT 1) AS oldest
-      FROM (SELECT name, acked_seq FROM consumers WHERE name IS NOT ?3
+      FROM (SELECT name, acked_seq FROM consumers
+             WHERE name NOT IN (SELECT value FROM json_each(?3))
              ORDER BY acked_seq, name LIMIT ?2)";
 
 pub(super) const ENTRIES_AFTER: &str = "
@@ -145,7 +147,7 @@ pub(super) async fn lags(store: &SqliteStore, up_to: u32) -> Result<Vec<Lag>, St
     let rows = sqlx::query(LAGS)
         .bind(up_to)
         .bind(MOST_CONSUMERS)
-        .bind(store.off_consumer.as_deref())
+        .bind(json_names(&store.off_consumers))
         .fetch_all(&store.readers)
         .await?;
     rows.iter()

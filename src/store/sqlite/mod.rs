@@ -75,8 +75,8 @@ pub struct SqliteOptions {
     /// How long the lock is left free between two transactions while other programs write; zero
     /// where none do.
     pub rest_beside_others: Duration,
-    /// A consumer that is switched off: it keeps its position, and retention does not wait for it.
-    pub off_consumer: Option<String>,
+    /// Consumers that are switched off: they keep their positions, and retention does not wait for them.
+    pub off_consumers: Vec<String>,
 }
 
 impl SqliteOptions {
@@ -86,15 +86,15 @@ impl SqliteOptions {
             path: path.into(),
             subject_prefix: subject_prefix.into(),
             rest_beside_others: fairness::REST_BESIDE_OTHERS,
-            off_consumer: None,
+            off_consumers: Vec::new(),
         }
     }
 
-    /// The same with a consumer that is switched off.
+    /// The same, with consumers that are switched off.
     #[must_use]
-    pub fn with_off_consumer(self, off_consumer: Option<&str>) -> Self {
+    pub fn with_off_consumers<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
-            off_consumer: off_consumer.map(str::to_owned),
+            off_consumers: names.into_iter().map(str::to_owned).collect(),
             ..self
         }
     }
@@ -104,7 +104,7 @@ impl SqliteOptions {
 pub struct SqliteStore {
     place: Arc<DatabasePlace>,
     subject_prefix: String,
-    off_consumer: Option<String>,
+    off_consumers: Vec<String>,
     writer: Mutex<WriteConnection>,
     in_use: InUse,
     readers: SqlitePool,
@@ -155,7 +155,7 @@ impl SqliteStore {
             last_change: LastAnswer::about(place.path()),
             place,
             subject_prefix: options.subject_prefix,
-            off_consumer: options.off_consumer,
+            off_consumers: options.off_consumers,
             wal: writer.wal(),
             writer: Mutex::new(writer),
             in_use: InUse::default(),

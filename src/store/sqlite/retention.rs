@@ -1,6 +1,7 @@
 //! Deletes old rows in short transactions of a few thousand rows.
 
 use super::connection::WriteConnection;
+use super::consumers::json_names;
 use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
@@ -23,7 +24,8 @@ pub(super) const PRUNE_TRANSACTIONS: &str = "
 /// The first event that is too young, or the limit of this run; never beyond what every consumer
 /// that is not switched off has acknowledged.
 const FLOOR: &str = "
-    SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers WHERE name IS NOT ?3),
+    SELECT min(first.seq, coalesce((SELECT min(acked_seq) + 1 FROM consumers
+                                     WHERE name NOT IN (SELECT value FROM json_each(?3))),
                                    first.seq))
       FROM (SELECT coalesce(min(CASE WHEN created_at >= ?1 THEN seq END), max(seq) + 1) AS seq
               FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)) AS first";
@@ -31,25 +33,27 @@ const FLOOR: &str = "
 /// The floor waits for each consumer's position, so that of a consumer that is switched off is
 /// moved ahead.
 const PASS_OVER: &str = "
-    UPDATE consumers SET acked_seq = ?2 - 1 WHERE name = ?1 AND acked_seq < ?2 - 1";
+    UPDATE consumers SET acked_seq = ?2 - 1
+     WHERE name IN (SELECT value FROM json_each(?1)) AND acked_seq < ?2 - 1";
 
 pub(super) async fn prune_outbox(
     writer: &mut WriteConnection,
-    off_consumer: Option<&str>,
+    off_consumers: &[String],
     before: UnixMillis,
     limit: u32,
 ) -> Result<u64, StoreError> {
+    let off_consumers = json_names(off_consumers);
     let connection = writer.begin().await?;
     let floor: Option<i64> = sqlx::query_scalar(FLOOR)
         .bind(before.0)
         .bind(limit)
-        .bind(off_consumer)
+        .bind(&off_consumers)
         .fetch_one(&mut *connection)
         .await?;
     let mut deleted = 0;
     if let Some(floor) = floor {
         sqlx::query(PASS_OVER)
-            .bind(off_consumer)
+            .bind(&off_consumers)
             .bind(floor)
             .execute(&mut *connection)
             .await?;

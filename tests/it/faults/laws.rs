@@ -47,11 +47,15 @@ pub fn hpub_frames(stdout: &[u8]) -> Vec<(String, Vec<u8>)> {
     assert!(preamble.starts_with("CONNECT {"), "{preamble}");
     let frames = parts.map(|part| {
         let lines: Vec<&str> = part.split("\r\n").collect();
-        let [_, "NATS/1.0", id, "", payload, ""] = lines[..] else {
+        let [_, "NATS/1.0", id, content_type, "", payload, ""] = lines[..] else {
             panic!("no frame: {part}");
         };
         let frame = frame(payload.as_bytes());
         assert_eq!(id, format!("Nats-Msg-Id: {}", frame.0));
+        assert_eq!(
+            content_type,
+            "Content-Type: application/cloudevents+json; charset=UTF-8"
+        );
         frame
     });
     frames.collect()

@@ -244,7 +244,7 @@ async fn the_daemons_work_is_counted() {
     let answer = ask_until(&place, "/metrics", &[], |answer| {
         answer
             .body
-            .contains("payrecond_feed_delay_seconds_count 2\n")
+            .contains("payrecond_feed_delay_seconds_count{consumer=\"stdout\"} 2\n")
     })
     .await;
     promtool(&answer.body);

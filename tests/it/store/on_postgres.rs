@@ -49,7 +49,7 @@ pub(super) async fn open(database: &TestDatabase) -> PostgresStore {
     let options = PostgresOptions {
         server: location(database),
         subject_prefix: "payments".into(),
-        off_consumer: None,
+        off_consumers: Vec::new(),
     };
     PostgresStore::open(options).await.unwrap()
 }

@@ -12,6 +12,7 @@ use crate::script::Story;
 use crate::script::plan::Deed;
 use crate::shapes::laws;
 use crate::shop::Shop;
+use crate::stream;
 use crate::world::{Fate, Kind, NewOrder};
 
 impl Story {
@@ -85,6 +86,9 @@ impl Story {
             Deed::ReaderGoes => lock(&self.readers.pipe).is_broken = true,
             Deed::TroubleEnds => {
                 self.trouble = false;
+                if let Some(stream) = &self.stream {
+                    stream::heal(stream);
+                }
                 for store in &mut self.world.lock().stores {
                     store.weather = None;
                 }

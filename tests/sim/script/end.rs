@@ -15,6 +15,7 @@ use crate::nature::Shape;
 use crate::readers::BOT;
 use crate::script::Story;
 use crate::shop::{InvoiceRow, Shop};
+use crate::stream;
 use crate::world::{Kind, World};
 
 impl Story {
@@ -109,11 +110,24 @@ impl Story {
         }
     }
 
+    /// The stream is a consumer as well, and holds each event once.
+    fn judge_stream(&self, remains: &mut Remains) {
+        if let Some(stream) = &self.stream {
+            let twice = stream::held_twice(stream);
+            let how = || twice.clone().unwrap_or_default();
+            self.trace
+                .hold("a stream holds each event once", twice.is_none(), how);
+            remains
+                .consumers
+                .push((stream::STREAM, stream::read(stream)));
+        }
+    }
+
     pub(super) fn judge(&mut self) {
         let mut shop = Shop::open(&self.path, &self.clock);
         while self.readers.bot_reads(&mut shop, &mut self.rng, false) {}
         while self.readers.keeper_reads(&mut shop, &mut self.rng) {}
-        let remains = Remains {
+        let mut remains = Remains {
             invoices: shop.invoices(),
             events: shop.events(),
             transactions: shop.transactions(),
@@ -124,6 +138,7 @@ impl Story {
             ],
         };
         shop.close();
+        self.judge_stream(&mut remains);
         self.tally.events = remains.events.len() as u64;
         self.tally.requests = self
             .world

@@ -1,0 +1,142 @@
+//! A shop whose events go into a stream.
+
+use std::process::Stdio;
+
+use futures::TryStreamExt as _;
+use payrecond::clock::{Clock as _, SystemClock};
+use payrecond::domain::invoice::InvoiceId;
+use payrecond::domain::observation::{Observation, OrderState};
+use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
+use payrecond::store::{Store as _, Written};
+use sqlx::Row as _;
+
+use super::server::NatsServer;
+use crate::cli::decided;
+use crate::faults::program::{self, Program, Stdout};
+use crate::rows::observed_order_of;
+use crate::shop::Shop;
+
+/// An event of the outbox.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub subject: String,
+    pub id: String,
+    pub payload: String,
+}
+
+impl Shop {
+    /// Lets events go to `server`.
+    pub fn publish_to(&mut self, server: &NatsServer) {
+        self.configure(&format!("[nats]\nurl = \"{}\"\n", server.url()));
+    }
+
+    /// Writes an event for each of `count` new invoices, without a daemon.
+    pub async fn record_payments(&self, prefix: &str, count: usize) {
+        let options = SqliteOptions::new(self.database(), "payments");
+        let store = SqliteStore::open(options).await.unwrap();
+        let names: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+        let json = serde_json::to_string(&names).unwrap();
+        self.execute(&format!(
+            "INSERT INTO invoices (external_id, order_id, amount, currency)
+             SELECT value, 'o' || value, '1.00', 'USD' FROM json_each('{json}')"
+        ))
+        .await;
+        let mut connection = self.connect().await;
+        let mut ids: Vec<InvoiceId> = sqlx::query_scalar(
+            "SELECT id FROM invoices WHERE external_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        )
+        .bind(&json)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(InvoiceId)
+        .collect();
+        assert_eq!(ids.len(), count);
+        while !ids.is_empty() {
+            let some: Vec<InvoiceId> = ids.drain(..ids.len().min(500)).collect();
+            ids.extend(pay_rows(&store, &some).await);
+        }
+        payrecond::store::Database::close(&store).await;
+    }
+
+    /// `payrecond publish` as a process.
+    pub fn start_publisher(&self) -> Program {
+        self.start_publisher_with(&[])
+    }
+
+    pub fn start_publisher_with(&self, arguments: &[&str]) -> Program {
+        program::write_config(self);
+        let mut command = program::program(self.folder.path());
+        command.arg("publish").args(arguments);
+        Program::spawn(self, command, Stdout::Read, Stdio::piped())
+    }
+
+    /// Every event of the outbox, in order.
+    pub async fn outbox(&self) -> Vec<Recorded> {
+        let mut connection = self.connect().await;
+        let rows: Vec<_> =
+            sqlx::query("SELECT subject, event_id, payload FROM outbox ORDER BY seq")
+                .fetch(&mut connection)
+                .try_collect()
+                .await
+                .unwrap();
+        let recorded = rows.iter().map(|row| Recorded {
+            subject: row.get(0),
+            id: row.get(1),
+            payload: row.get(2),
+        });
+        recorded.collect()
+    }
+
+    /// Waits until every event was acknowledged for the stream.
+    pub async fn until_published(&self) {
+        let behind = "SELECT (SELECT coalesce(max(seq), 0) FROM outbox)
+                           - coalesce((SELECT acked_seq FROM consumers WHERE name = 'nats'), 0)";
+        self.until(behind, "0").await;
+    }
+}
+
+/// Pays invoices. Returns those that a daemon has written to meanwhile.
+async fn pay_rows(store: &SqliteStore, ids: &[InvoiceId]) -> Vec<InvoiceId> {
+    let invoices = store.load(ids).await.unwrap();
+    let paid: Vec<_> = invoices
+        .iter()
+        .map(|invoice| {
+            let order = observed_order_of(invoice, OrderState::Paid);
+            decided(invoice, Observation::Seen(order))
+        })
+        .collect();
+    let written = store.commit(&paid, SystemClock::new().now()).await.unwrap();
+    let stale = written.iter().zip(ids);
+    stale
+        .filter(|(written, _)| **written == Written::Stale)
+        .map(|(_, id)| *id)
+        .collect()
+}
+
+/// The stream holds every event of the outbox once, in order, as it is there.
+pub async fn assert_stream_is_outbox(server: &NatsServer, shop: &Shop) {
+    let messages = server.messages().await;
+    let recorded = shop.outbox().await;
+    let told = messages.into_iter().map(|message| {
+        assert_eq!(
+            message.content_type,
+            "application/cloudevents+json; charset=UTF-8"
+        );
+        Recorded {
+            subject: message.subject,
+            id: message.id,
+            payload: message.payload,
+        }
+    });
+    assert_same(&told.collect::<Vec<_>>(), &recorded);
+}
+
+/// Compares event by event, so that a failure is short.
+pub fn assert_same(told: &[Recorded], recorded: &[Recorded]) {
+    for (place, (told, recorded)) in told.iter().zip(recorded).enumerate() {
+        assert_eq!(told, recorded, "at place {place}");
+    }
+    assert_eq!(told.len(), recorded.len(), "events in the stream");
+}
