@@ -13,8 +13,8 @@ RUN groupadd --gid 1818 payrecond \
     && install -d -m 2770 -o payrecond -g payrecond /var/lib/payrecond \
     && install -m 660 -o payrecond -g payrecond /dev/null /var/lib/payrecond/payrecond.db
 COPY --from=build /src/target/dist/payrecond /usr/bin/payrecond
-ENV PAYRECOND__DATABASE__PATH=/var/lib/payrecond/payrecond.db
 USER payrecond
+# Without database.path or database.url the database is payrecond.db in here.
 WORKDIR /var/lib/payrecond
 VOLUME /var/lib/payrecond
 # What the daemon makes beside the database stays writable for the group.

@@ -137,7 +137,7 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l config -
 complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l force -d 'Replace the database even if it is newer than the backup'
 complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -l json -d 'Print JSON'
 complete -c payrecond -n "__fish_payrecond_using_subcommand restore" -s h -l help -d 'Print help'
-complete -c payrecond -n "__fish_payrecond_using_subcommand copy" -l to -d 'Where to: postgres://OWNER@HOST/DATABASE, as the owner of the schema' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand copy" -l to -d 'The server and its database, with the owner of the schema as user' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand copy" -l password-file -d 'The file with the owner\'s password, after the credential and the variable' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand copy" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand copy" -l json -d 'Print JSON'

@@ -14,7 +14,7 @@ use crate::store::{DatabaseLocation, Role, TakenOver};
 
 #[derive(Debug, Args)]
 pub(super) struct CopyArguments {
-    /// Where to: postgres://OWNER@HOST/DATABASE, as the owner of the schema
+    /// The server and its database, with the owner of the schema as user
     #[arg(long, value_name = "URL")]
     to: String,
     /// The file with the owner's password, after the credential and the variable

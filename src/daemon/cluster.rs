@@ -19,7 +19,7 @@ use crate::jobs::leases::{LeaseChange, LeaseKeeper};
 use crate::jobs::poll::{PollSetup, Poller};
 use crate::jobs::share::WorkShare;
 use crate::limit::Limits;
-use crate::store::{Lease, Leases, Presence, Store, StoreError};
+use crate::store::{Lease, Leases, Presence, Store, StoreError, process_name};
 
 /// Interval of the search for free leases.
 const TURN_EVERY: Duration = Duration::from_millis(500);
@@ -54,16 +54,6 @@ struct RunningPoller {
     task: JoinHandle<()>,
 }
 
-/// A unique name, if none is configured.
-fn default_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = match host.trim() {
-        "" => "daemon",
-        host => host,
-    };
-    format!("{host}-{}", std::process::id())
-}
-
 impl SharedPolling {
     /// The pollers of all accounts; no lease is taken yet.
     pub(super) fn new(
@@ -74,7 +64,7 @@ impl SharedPolling {
     ) -> Self {
         let cluster = &parts.config.cluster;
         let name = match cluster.name.as_str() {
-            "" => default_name(),
+            "" => process_name(),
             name => name.to_owned(),
         };
         let settings: BTreeMap<&str, &AccountConfig> = parts
@@ -332,7 +322,7 @@ impl FreeAccounts {
         };
         let accounts = setups.iter().map(|setup| setup.account.0.clone());
         let me = Presence {
-            name: default_name(),
+            name: process_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             accounts: accounts.collect(),
         };

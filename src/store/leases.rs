@@ -9,6 +9,16 @@ use async_trait::async_trait;
 use super::{Store, StoreError};
 use crate::domain::shares::ClusterView;
 
+/// A name for this process that no other one on these machines has: host name and process id.
+pub fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "process",
+        host => host,
+    };
+    format!("{host}-{}", std::process::id())
+}
+
 /// A lease that this process took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {

@@ -31,7 +31,7 @@ pub use account::{AccountRecord, BudgetAsk, CAUGHT_UP_HOLDS, ListRecord};
 pub use copied_tables::TakenOver;
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
-pub use leases::{Lease, Leases, Presence};
+pub use leases::{Lease, Leases, Presence, process_name};
 pub use location::{DatabaseLocation, ServerLocation};
 pub use reports::{
     COUNTED_UP_TO, DetectTimes, HistoryEvent, InvoiceQuery, Lag, NewInvoice, OutboxEntry, Overdue,

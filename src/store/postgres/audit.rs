@@ -36,13 +36,16 @@ const ROWS_OF_ORDERS: &str = concat!(
            FROM json_array_elements($2::text::json) WITH ORDINALITY AS item (value, place))
      SELECT ",
     packed_audit_row!(),
-    ", item.place FROM item JOIN payrecond.invoices AS i
-        ON i.account = $1 AND i.order_id = item.order_id
+    ", item.place FROM item CROSS JOIN LATERAL (
+         SELECT * FROM payrecond.invoices
+          WHERE account = $1 AND order_id = item.order_id LIMIT 1) AS i
      UNION ALL
      SELECT ",
     packed_audit_row!(),
-    ", item.place FROM item JOIN payrecond.invoices AS i
-        ON i.account = $1 AND i.external_id = item.external_id AND i.order_id IS NULL"
+    ", item.place FROM item CROSS JOIN LATERAL (
+         SELECT * FROM payrecond.invoices
+          WHERE account = $1 AND external_id = item.external_id LIMIT 1) AS i
+      WHERE i.order_id IS NULL"
 );
 
 const ROWS_BY_ID: &str = concat!(
@@ -54,7 +57,7 @@ const ROWS_BY_ID: &str = concat!(
 const ROWS_AFTER: &str = concat!(
     "SELECT ",
     packed_audit_row!(),
-    " FROM payrecond.invoices AS i WHERE i.id > $2 AND i.account = $1 ORDER BY i.id LIMIT $3"
+    " FROM payrecond.invoices AS i WHERE i.id > $2 AND (i.account = $1) IS TRUE ORDER BY i.id LIMIT $3"
 );
 
 /// A finding that was never recorded: `$3` its event's id, `$4` now, `$5` the epoch, `$6` its

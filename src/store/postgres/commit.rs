@@ -15,7 +15,7 @@ use super::error::{is_locked, refusal};
 use super::fence::fenced;
 use super::transactions::write_transactions;
 use crate::domain::decide::Decision;
-use crate::domain::invoice::InvoiceId;
+use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
 
@@ -165,18 +165,27 @@ const RECORD: &str = concat!(
        LEFT JOIN told ON told.event_id = e.eid"
 );
 
-/// Creations about to be sent. Rows held by a program are left out.
+/// Creations that are about to be sent. `$5`: those whose rows others hold are left out.
 const MARK_CREATIONS: &str = concat!(
     fenced!(),
-    "marked AS (
+    "free AS MATERIALIZED (
+         SELECT id FROM payrecond.invoices
+          WHERE $5 AND id = ANY ($3) FOR NO KEY UPDATE SKIP LOCKED),
+     marked AS (
          UPDATE payrecond.invoices AS i
             SET create_sent_at = coalesce(i.create_sent_at, $4),
                 updated_at = greatest($4, i.updated_at + 1),
                 daemon_writes = i.daemon_writes + 1
           WHERE i.id = ANY ($3) AND i.status = 'requested' AND EXISTS (SELECT 1 FROM allowed)
-      RETURNING i.id)
+            AND (NOT $5 OR i.id IN (SELECT id FROM free))
+      RETURNING i.id),
+     held AS (
+         SELECT account, next_poll_at FROM payrecond.invoices
+          WHERE id = ANY ($3) AND status = 'requested' AND id NOT IN (SELECT id FROM marked))
      SELECT EXISTS (SELECT 1 FROM allowed) AS allowed,
-            ARRAY (SELECT id FROM marked ORDER BY id) AS ids"
+            ARRAY (SELECT id FROM marked ORDER BY id) AS ids,
+            (SELECT min(account) FROM held) AS held_account,
+            (SELECT min(next_poll_at) FROM held) AS held_plan"
 );
 
 /// What must be unchanged since it was read.
@@ -234,16 +243,40 @@ async fn commit_batch(
     if decisions.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let mut answer = run(store, decisions, unchanged, false, now).await?;
+    let mut without_locked = store.held.were_found_lately();
+    let mut answer = run(store, decisions, unchanged, without_locked, now).await?;
     if answer.as_ref().is_err_and(is_locked) {
-        answer = run(store, decisions, unchanged, true, now).await?;
+        without_locked = true;
+        store.held.note_found();
+        answer = run(store, decisions, unchanged, without_locked, now).await?;
     }
     match answer {
-        Ok(rows) => Ok(Ok(outcomes(store, &rows, decisions.len())?)),
+        Ok(rows) => {
+            let written = outcomes(store, &rows, decisions.len())?;
+            if without_locked {
+                note_left_out(store, decisions, &written, now);
+            }
+            Ok(Ok(written))
+        }
         Err(error) => match refusal(&error) {
             Some(why) => Ok(Err(why)),
             None => Err(error.into()),
         },
+    }
+}
+
+/// What was left out may be stale or locked: either way it is to be read again.
+fn note_left_out(
+    store: &PostgresStore,
+    decisions: &[&Decision],
+    written: &[Written],
+    now: UnixMillis,
+) {
+    for (decision, written) in decisions.iter().zip(written) {
+        if *written == Written::Stale {
+            let plan = decision.based_on_next_poll_at.unwrap_or(now);
+            store.held.note_left_out(&decision.row.account, plan);
+        }
     }
 }
 
@@ -313,12 +346,28 @@ pub(super) async fn mark_creations_sent(
 ) -> Result<Vec<InvoiceId>, StoreError> {
     let distinct: BTreeSet<i64> = ids.iter().map(|id| id.0).collect();
     let distinct: Vec<i64> = distinct.into_iter().collect();
-    let statement = sqlx::query(MARK_CREATIONS)
-        .bind(store.fence.name.as_deref())
-        .bind(store.fence.token)
-        .bind(distinct)
-        .bind(now.0);
-    let row = store.fenced_row(statement).await?;
+    let mark = |without_locked| {
+        let statement = sqlx::query(MARK_CREATIONS)
+            .bind(store.fence.name.as_deref())
+            .bind(store.fence.token)
+            .bind(distinct.clone())
+            .bind(now.0)
+            .bind(without_locked);
+        store.connections.try_rows(statement)
+    };
+    let mut answer = mark(store.held.were_found_lately()).await?;
+    if answer.as_ref().is_err_and(is_locked) {
+        store.held.note_found();
+        answer = mark(true).await?;
+    }
+    let row = store.allowed_row(answer?)?;
+    let held: (Option<String>, Option<i64>) =
+        (row.try_get("held_account")?, row.try_get("held_plan")?);
+    if let (Some(account), Some(plan)) = held {
+        store
+            .held
+            .note_left_out(&AccountName(account), UnixMillis(plan));
+    }
     let marked: Vec<i64> = row.try_get("ids")?;
     Ok(marked.into_iter().map(InvoiceId).collect())
 }

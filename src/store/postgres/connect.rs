@@ -18,7 +18,7 @@ const LOCK_TIMEOUT: &str = "2s";
 
 /// The settings of every session. Time-outs make the server end what a client left behind; the
 /// planner is restricted to indexes, since the statistics of a fast-growing table are outdated.
-const SESSION: [(&str, &str); 9] = [
+const SESSION: [(&str, &str); 10] = [
     ("lock_timeout", LOCK_TIMEOUT),
     ("statement_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "3s"),
@@ -27,6 +27,7 @@ const SESSION: [(&str, &str); 9] = [
     ("search_path", "payrecond,pg_temp"),
     ("jit", "off"),
     ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
     ("client_min_messages", "warning"),
 ];
 

@@ -39,11 +39,14 @@ impl Database for PostgresStore {
         if checked.is_err() {
             connection.close_on_drop();
         }
-        checked
+        drop(connection);
+        checked?;
+        self.snapshots.look(&self.connections).await
     }
 
+    /// An old transaction that keeps old versions of rows.
     fn hindrance(&self) -> Option<String> {
-        None
+        self.snapshots.found()
     }
 
     /// Every statement has a time-out, on both sides.

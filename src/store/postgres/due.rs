@@ -16,14 +16,17 @@ pub(super) const NEXT_PLAN: &str = "
     SELECT next_poll_at FROM payrecond.invoices
      WHERE account = $1 AND next_poll_at > $2 ORDER BY next_poll_at LIMIT 1";
 
-/// The earliest plan among rows that are visible now and were not at the previous snapshot: `$2` is
-/// that snapshot, whose oldest transaction limits what is read. The first time there is none.
+/// The earliest plan among rows that this moment shows and the one before did not: `$2` is a snapshot,
+/// its oldest transaction bounds what is read; OFFSET keeps the minimum from being sought in the order of
+/// all plans. The first time there is none to compare with.
 pub(super) const COMMITTED_SINCE: &str = "
     SELECT pg_current_snapshot()::text,
-           (SELECT min(next_poll_at) FROM payrecond.invoices
-             WHERE account = $1 AND next_poll_at IS NOT NULL
-               AND inserted_by >= pg_snapshot_xmin($2::text::pg_snapshot)
-               AND NOT pg_visible_in_snapshot(inserted_by, $2::text::pg_snapshot))";
+           (SELECT min(next_poll_at)
+              FROM (SELECT next_poll_at FROM payrecond.invoices
+                     WHERE account = $1 AND next_poll_at IS NOT NULL
+                       AND inserted_by >= pg_snapshot_xmin($2::text::pg_snapshot)
+                       AND NOT pg_visible_in_snapshot(inserted_by, $2::text::pg_snapshot)
+                    OFFSET 0) AS fresh)";
 
 /// `$3` the account, `$4` pairs of status and horizon, `$5` the nearest horizon, `$6` the limit,
 /// `$7` now.
@@ -65,7 +68,8 @@ pub(super) async fn committed_since(
     };
     let earliest: Option<i64> = row.try_get(1)?;
     seen.0 = row.try_get(0)?;
-    Ok(earliest.map(UnixMillis))
+    let left_out = store.held.take(account);
+    Ok(earliest.map(UnixMillis).into_iter().chain(left_out).min())
 }
 
 pub(super) async fn clamp_future_plans(

@@ -1,34 +1,69 @@
-//! Roles that only one process can have: a consumer's name is an advisory lock of a session, which
-//! ends with the process or its connection.
+//! Roles that only one process can have: a consumer's name.
+//!
+//! A role is a lease that this process renews, and beside it an advisory lock of a session. Who gets the
+//! lock takes the lease at once, since the session of the process before has ended with it; who does not
+//! waits until the lease ends, since that process may be paused. Either way the token rises, and the
+//! process before finds that it lost the role.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::connect;
-use crate::store::{Role, RoleHold, ServerLocation, StoreError};
+use crate::store::{Role, RoleHold, ServerLocation, StoreError, process_name};
 
-/// Interval of checks of the session, and delay before a lost one is opened again.
-const TRIED_EVERY: Duration = Duration::from_secs(1);
+/// How long a role lasts without being renewed, how often it is, and how much earlier this process stops.
+const TERM: Duration = Duration::from_secs(10);
+const RENEWED_EVERY: Duration = Duration::from_secs(1);
+const MARGIN: Duration = Duration::from_secs(2);
 
-const TAKE: &str = "
+const LOCK: &str = "
     SELECT pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int, hashtext($1))";
+
+/// `$4`: whether the session has the lock.
+const TAKE: &str = "
+    INSERT INTO payrecond.leases AS lease (name, token, owner, until)
+    VALUES ($1, 1, $2, payrecond.now_ms() + $3)
+    ON CONFLICT (name) DO UPDATE
+       SET token = lease.token + 1, owner = EXCLUDED.owner, until = EXCLUDED.until
+     WHERE $4 OR lease.owner IS NULL OR lease.until < payrecond.now_ms()
+    RETURNING token";
+
+const RENEW: &str = "
+    UPDATE payrecond.leases SET until = payrecond.now_ms() + $4
+     WHERE name = $1 AND owner = $2 AND token = $3 RETURNING token";
 
 /// A role on a server, for as long as the value lives.
 pub struct ConsumerHold {
-    taken_by_another: Arc<AtomicBool>,
-    session: Option<JoinHandle<()>>,
+    state: Arc<Mutex<HoldState>>,
+    /// None: the role is shared by any number of processes.
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// How long the role certainly belongs to this process, unless it was lost.
+struct HoldState {
+    trusted_until: Instant,
+    is_lost: bool,
 }
 
 impl RoleHold for ConsumerHold {
     fn require_held(&self) -> Result<(), StoreError> {
-        if self.taken_by_another.load(Ordering::Relaxed) {
+        if self.keeper.is_none() {
+            return Ok(());
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_lost {
             return Err(StoreError::Replaced(
-                "the consumer was taken by another process while the server could not be reached"
+                "the consumer was taken by another process while this one was paused or cut off"
                     .into(),
+            ));
+        }
+        if Instant::now() >= state.trusted_until {
+            return Err(StoreError::Unavailable(
+                "the consumer's lease could not be renewed in time".into(),
             ));
         }
         Ok(())
@@ -37,14 +72,21 @@ impl RoleHold for ConsumerHold {
 
 impl Drop for ConsumerHold {
     fn drop(&mut self) {
-        if let Some(session) = &self.session {
-            session.abort();
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
         }
     }
 }
 
-/// Takes a role; None if another process has it. Any number of daemons may run, because leases
-/// share the work.
+/// A role that was taken, and the session that has its lock.
+struct HeldRole {
+    connection: PgConnection,
+    lease: String,
+    owner: String,
+    token: i64,
+}
+
+/// Takes a role; None when another process has it. Any number of daemons may run: leases share the work.
 ///
 /// # Errors
 /// If the server cannot be queried.
@@ -52,63 +94,91 @@ pub async fn hold(
     server: &ServerLocation,
     role: Role<'_>,
 ) -> Result<Option<ConsumerHold>, StoreError> {
-    let taken_by_another = Arc::new(AtomicBool::new(false));
+    let state = Arc::new(Mutex::new(HoldState {
+        trusted_until: Instant::now() + TERM - MARGIN,
+        is_lost: false,
+    }));
     let Role::Consumer(name) = role else {
         return Ok(Some(ConsumerHold {
-            taken_by_another,
-            session: None,
+            state,
+            keeper: None,
         }));
     };
-    let Some(connection) = take(server, name).await? else {
+    let Some(held) = HeldRole::take(server, name).await? else {
         return Ok(None);
     };
-    let keeper = keep(
-        server.clone(),
-        name.to_owned(),
-        connection,
-        Arc::clone(&taken_by_another),
-    );
+    let keeper = keep(server.clone(), held, Arc::clone(&state));
     Ok(Some(ConsumerHold {
-        taken_by_another,
-        session: Some(tokio::spawn(keeper)),
+        state,
+        keeper: Some(tokio::spawn(keeper)),
     }))
 }
 
-async fn take(server: &ServerLocation, name: &str) -> Result<Option<PgConnection>, StoreError> {
-    let mut connection = connect::connect(server).await?;
-    let taken: bool = connect::within(async {
-        let asked = sqlx::query_scalar(TAKE).bind(name);
-        Ok(asked.fetch_one(&mut connection).await?)
-    })
-    .await?;
-    Ok(taken.then_some(connection))
+impl HeldRole {
+    async fn take(server: &ServerLocation, consumer: &str) -> Result<Option<Self>, StoreError> {
+        let mut connection = connect::connect(server).await?;
+        let (lease, owner) = (format!("consumer:{consumer}"), process_name());
+        let token: Option<i64> = connect::within(async {
+            let locks = sqlx::query_scalar(LOCK).bind(&lease);
+            let has_lock: bool = locks.fetch_one(&mut connection).await?;
+            let takes = sqlx::query_scalar(TAKE)
+                .bind(&lease)
+                .bind(&owner)
+                .bind(millis(TERM))
+                .bind(has_lock);
+            Ok(takes.fetch_optional(&mut connection).await?)
+        })
+        .await?;
+        Ok(token.map(|token| Self {
+            connection,
+            lease,
+            owner,
+            token,
+        }))
+    }
+
+    /// False when another process has it.
+    async fn renew(&mut self) -> Result<bool, StoreError> {
+        let connection = &mut self.connection;
+        let renews = sqlx::query(RENEW)
+            .bind(&self.lease)
+            .bind(&self.owner)
+            .bind(self.token)
+            .bind(millis(TERM));
+        connect::within(async { Ok(renews.fetch_optional(connection).await?.is_some()) }).await
+    }
+
+    /// After the server was gone: the lock is taken again where it is free.
+    async fn reconnect(&mut self, server: &ServerLocation) -> Result<(), StoreError> {
+        let mut connection = connect::connect(server).await?;
+        let locks = sqlx::query(LOCK).bind(&self.lease);
+        connect::within(async { Ok(locks.execute(&mut connection).await?) }).await?;
+        self.connection = connection;
+        Ok(())
+    }
 }
 
-/// Keeps the session open. If the connection was lost, the lock is taken again, unless another
-/// process was faster.
-async fn keep(
-    server: ServerLocation,
-    name: String,
-    mut connection: PgConnection,
-    taken_by_another: Arc<AtomicBool>,
-) {
+/// Renews the role until it is lost.
+async fn keep(server: ServerLocation, mut held: HeldRole, state: Arc<Mutex<HoldState>>) {
     loop {
-        tokio::time::sleep(TRIED_EVERY).await;
-        let alive = connect::within(async {
-            sqlx::query("SELECT 1").execute(&mut connection).await?;
-            Ok(())
-        });
-        if alive.await.is_ok() {
-            continue;
-        }
-        match take(&server, &name).await {
-            Ok(Some(again)) => connection = again,
-            Ok(None) => {
-                taken_by_another.store(true, Ordering::Relaxed);
+        tokio::time::sleep(RENEWED_EVERY).await;
+        let asked = Instant::now();
+        match held.renew().await {
+            Ok(true) => {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.trusted_until = asked + TERM - MARGIN;
+            }
+            Ok(false) => {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.is_lost = true;
                 return;
             }
-            // Still unreachable.
-            Err(_) => {}
+            // Still gone: tried again after the next sleep.
+            Err(_) => drop(held.reconnect(&server).await),
         }
     }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

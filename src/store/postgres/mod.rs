@@ -19,6 +19,7 @@ mod duties;
 mod error;
 mod fence;
 mod glance;
+mod held;
 mod hold;
 mod import;
 mod invoices;
@@ -32,6 +33,7 @@ mod reports;
 mod retention;
 mod row;
 mod schema;
+mod snapshots;
 mod transactions;
 mod watch;
 
@@ -46,8 +48,10 @@ pub use schema::{
 use std::sync::Arc;
 
 use self::fence::Fence;
+use self::held::HeldRows;
 use self::place::ServerPlace;
 use self::pool::Connections;
+use self::snapshots::OldSnapshots;
 use super::{ServerLocation, StoreError};
 
 /// How the database is opened.
@@ -68,6 +72,8 @@ pub struct PostgresStore {
     options: Arc<PostgresOptions>,
     connections: Connections,
     place: Arc<ServerPlace>,
+    held: Arc<HeldRows>,
+    snapshots: Arc<OldSnapshots>,
     /// The lease that every write of a task depends on; people's writes depend on none.
     fence: Fence,
 }
@@ -85,6 +91,8 @@ impl PostgresStore {
             options: Arc::new(options),
             connections,
             place,
+            held: Arc::default(),
+            snapshots: Arc::default(),
             fence: Fence::none(),
         })
     }

@@ -19,11 +19,12 @@ pub(super) const DUE_AFTER: &str = concat!(
       ORDER BY i.next_poll_at, i.id LIMIT $5"
 );
 
+/// By ids: IS TRUE keeps the account's own indices out, which would be walked from end to end.
 pub(super) const INSERTED_AFTER: &str = concat!(
     "SELECT ",
     packed_due_row!(),
     " FROM payrecond.invoices AS i
-      WHERE i.id > $2 AND i.account = $1 AND i.next_poll_at IS NOT NULL
+      WHERE i.id > $2 AND (i.account = $1) IS TRUE AND i.next_poll_at IS NOT NULL
       ORDER BY i.id LIMIT $3"
 );
 
@@ -33,17 +34,20 @@ pub(super) const LOAD: &str = concat!(
     " FROM payrecond.invoices AS i WHERE i.id = ANY ($1)"
 );
 
-/// Each value is `[order id, external id]`. An invoice with an order id is matched by that alone.
+/// `[order id, external id]` each. An invoice that knows its order is found by it alone. LATERAL with a
+/// limit looks each one up, whatever the planner thinks of the table's size.
 const MATCH: &str = concat!(
     "WITH listed AS MATERIALIZED (
          SELECT place - 1 AS place, value ->> 0 AS order_id, value ->> 1 AS external_id
            FROM json_array_elements($2::text::json) WITH ORDINALITY AS listed (value, place)),
      found AS MATERIALIZED (
-         SELECT place, i.id AS invoice_id FROM listed JOIN payrecond.invoices AS i
-             ON i.account = $1 AND i.order_id = listed.order_id
+         SELECT place, i.id AS invoice_id FROM listed CROSS JOIN LATERAL (
+             SELECT id FROM payrecond.invoices
+              WHERE account = $1 AND order_id = listed.order_id LIMIT 1) AS i
          UNION ALL
-         SELECT place, i.id FROM listed JOIN payrecond.invoices AS i
-             ON i.account = $1 AND i.external_id = listed.external_id
+         SELECT place, i.id FROM listed CROSS JOIN LATERAL (
+             SELECT id, order_id FROM payrecond.invoices
+              WHERE account = $1 AND external_id = listed.external_id LIMIT 1) AS i
           WHERE i.order_id IS NULL)
      SELECT ",
     packed_invoice!(),
@@ -57,7 +61,8 @@ const OF_ORDERS: &str = concat!(
     packed_invoice!(),
     ", listed.place - 1
       FROM unnest($2::text[]) WITH ORDINALITY AS listed (listed_id, place)
-      JOIN payrecond.invoices AS i ON i.account = $1 AND i.order_id = listed_id
+     CROSS JOIN LATERAL (SELECT * FROM payrecond.invoices
+                          WHERE account = $1 AND order_id = listed_id LIMIT 1) AS i
      ORDER BY listed.place"
 );
 

@@ -92,16 +92,17 @@ const OWNERS: &str = concat!(
          SELECT place - 1 AS place, value ->> 0 AS transaction_id, value ->> 1 AS label
            FROM json_array_elements($2::text::json) WITH ORDINALITY AS told (value, place)),
      labelled AS MATERIALIZED (
-         SELECT told.place, i.id AS invoice_id FROM told JOIN payrecond.invoices AS i
-             ON i.account = $1 AND i.external_id = told.label),
+         SELECT told.place, i.id AS invoice_id FROM told CROSS JOIN LATERAL (
+             SELECT id FROM payrecond.invoices
+              WHERE account = $1 AND external_id = told.label LIMIT 1) AS i),
      found AS MATERIALIZED (
          SELECT place, invoice_id FROM labelled
          UNION ALL
-         SELECT told.place, min(known.invoice_id) FROM told JOIN payrecond.transactions AS known
-             ON known.account = $1 AND known.transaction_id = told.transaction_id
+         SELECT told.place, known.invoice_id FROM told CROSS JOIN LATERAL (
+             SELECT min(invoice_id) AS invoice_id FROM payrecond.transactions
+              WHERE account = $1 AND transaction_id = told.transaction_id) AS known
           WHERE known.invoice_id IS NOT NULL
-            AND told.place NOT IN (SELECT place FROM labelled)
-          GROUP BY told.place)
+            AND told.place NOT IN (SELECT place FROM labelled))
      SELECT ",
     packed_invoice!(),
     ", place FROM found JOIN payrecond.invoices AS i ON i.id = found.invoice_id

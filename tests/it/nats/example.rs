@@ -9,10 +9,7 @@ use super::server::NatsServer;
 use crate::shop::{Shop, ask};
 use crate::until::eventually;
 
-const EXAMPLE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/examples/credit_from_nats.py"
-);
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/credit_from_nats.py");
 
 fn start(server: &NatsServer, bank: &Path) -> Child {
     Command::new("python3")

@@ -73,38 +73,38 @@ async fn a_consumer_does_not_pass_an_event_that_is_not_committed() {
 
 #[tokio::test]
 async fn a_key_deleted_while_it_is_inserted_again_stays_used() {
-    let Some(database) = server::database().await else {
-        return;
-    };
-    let (mut one, mut other) = (
-        database.connect(As::App).await,
-        database.connect(As::App).await,
-    );
-    let insert = "INSERT INTO invoices (external_id, amount, currency, description) VALUES ('A', '1', 'USD', 'Six eggs')";
-    one.execute(insert).await.unwrap();
-    let mut deleting = one.begin().await.unwrap();
-    deleting.execute("DELETE FROM invoices").await.unwrap();
-    let again = tokio::spawn(async move { other.execute(insert).await.map(|_| ()) });
-    let mut watch = database.connect(As::Admin).await;
-    let waits =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1";
-    eventually(async || {
-        let waiting: i64 = sqlx::query_scalar(waits)
-            .bind(&database.name)
-            .fetch_one(&mut watch)
-            .await
-            .ok()?;
-        (waiting > 0).then_some(())
-    })
-    .await;
-    deleting.commit().await.unwrap();
-    let refused = again.await.unwrap().unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains("stays used, also after deletion"),
-        "{refused}"
-    );
+    for (isolation, message) in [
+        ("READ COMMITTED", "stays used, also after deletion"),
+        ("REPEATABLE READ", "duplicate key value"),
+    ] {
+        let Some(database) = server::database().await else {
+            return;
+        };
+        let mut one = database.connect(As::App).await;
+        let mut other = database.connect(As::App).await;
+        let insert = "INSERT INTO invoices (external_id, amount, currency, description) VALUES ('A', '1', 'USD', 'Six eggs')";
+        one.execute(insert).await.unwrap();
+        let set = format!("SET default_transaction_isolation = '{isolation}'");
+        other.execute(AssertSqlSafe(set)).await.unwrap();
+        let mut deleting = one.begin().await.unwrap();
+        deleting.execute("DELETE FROM invoices").await.unwrap();
+        let again = tokio::spawn(async move { other.execute(insert).await.map(|_| ()) });
+        let mut watch = database.connect(As::Admin).await;
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1";
+        eventually(async || {
+            let waiting = sqlx::query_scalar(waits).bind(&database.name);
+            let waiting: i64 = waiting.fetch_one(&mut watch).await.ok()?;
+            (waiting > 0).then_some(())
+        })
+        .await;
+        deleting.commit().await.unwrap();
+        let refused = again.await.unwrap().unwrap_err();
+        assert!(
+            refused.to_string().contains(message),
+            "{isolation}: {refused}"
+        );
+    }
 }
 
 #[tokio::test]

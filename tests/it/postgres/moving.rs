@@ -44,7 +44,7 @@ impl Move {
         let options = DatabaseOptions {
             location: DatabaseLocation::File(self.folder.path().join("moved.db")),
             subject_prefix: "payments".to_owned(),
-            off_consumer: None,
+            off_consumers: Vec::new(),
         };
         let server = ServerLocation::new(self.database.url(As::Owner), None);
         options.copy_to(&server, NOW).await
@@ -160,7 +160,7 @@ async fn a_server_that_holds_other_rows_stays_as_it_is() {
     let options = DatabaseOptions {
         location: DatabaseLocation::Server(server),
         subject_prefix: "payments".to_owned(),
-        off_consumer: None,
+        off_consumers: Vec::new(),
     };
     options.migrate(NOW).await.unwrap();
     let mut owner = moved.owner().await;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use payrecond::domain::invoice::AccountName;
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::postgres::prepare;
-use payrecond::store::{InsertPlace, Lease, Leases as _, Presence, Store, StoreError, Written};
+use payrecond::store::postgres::{hold, prepare};
+use payrecond::store::{
+    InsertPlace, Lease, Leases as _, Presence, Role, RoleHold as _, Store, StoreError, Written,
+};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, Row as _};
 
@@ -125,9 +127,44 @@ async fn a_row_that_a_program_holds_delays_nobody_else() {
         matches!(written[..], [Written::Stale, Written::Yes { seq: Some(_) }]),
         "{written:?}"
     );
+    let mut seen = InsertPlace::default();
+    let again = postgres.store.committed_since(&account(), &mut seen).await;
+    let plan = decisions[0].based_on_next_poll_at;
+    assert_eq!(again.unwrap(), plan, "it is read again");
     program.execute("COMMIT").await.unwrap();
     let again = postgres.store.commit(&decisions[..1], NOW).await.unwrap();
     assert!(matches!(again[..], [Written::Yes { seq: Some(_) }]));
+}
+
+#[tokio::test]
+async fn a_creation_whose_row_a_program_holds_is_read_again() {
+    let Some(postgres) = Postgres::make().await else {
+        return;
+    };
+    let mut ids = Vec::new();
+    for name in ["held", "free"] {
+        assert!(postgres.insert(ACCOUNT, name, None).await);
+        ids.push(known(&postgres, name).await.id);
+    }
+    let mut program = postgres.database.connect(As::App).await;
+    program.execute("BEGIN").await.unwrap();
+    program
+        .execute("UPDATE invoices SET metadata = '1' WHERE external_id = 'held'")
+        .await
+        .unwrap();
+    let marked = postgres.store.mark_creations_sent(&ids, NOW).await.unwrap();
+    assert_eq!(marked, ids[1..]);
+    program.execute("ROLLBACK").await.unwrap();
+    let mut seen = InsertPlace::default();
+    let again = postgres.store.committed_since(&account(), &mut seen).await;
+    let plan = known(&postgres, "held").await.schedule.next_poll_at;
+    assert_eq!(again.unwrap(), plan);
+    let marked = postgres
+        .store
+        .mark_creations_sent(&ids[..1], NOW)
+        .await
+        .unwrap();
+    assert_eq!(marked, ids[..1]);
 }
 
 /// Takes the account's lease for a daemon.
@@ -306,4 +343,35 @@ async fn a_database_put_elsewhere_begins_a_new_epoch_above_every_number() {
         .unwrap();
     assert!(!later.put_back, "once");
     admin.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_consumer_has_one_holder_until_its_session_ends_or_its_lease_does() {
+    let Some(postgres) = Postgres::make().await else {
+        return;
+    };
+    let server = location(&postgres.database);
+    let take = async || hold(&server, Role::Consumer("bot")).await.unwrap();
+    let first = take().await.unwrap();
+    first.require_held().unwrap();
+    assert!(take().await.is_none(), "it has a holder");
+    assert!(
+        hold(&server, Role::Consumer("other"))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    drop(first);
+    let second = eventually(take).await;
+    // Paused or cut off: its session is there, its lease ends.
+    let mut admin = postgres.database.connect(As::Admin).await;
+    let ended =
+        "UPDATE payrecond.leases SET until = 0, owner = 'paused' WHERE name = 'consumer:bot'";
+    admin.execute(ended).await.unwrap();
+    let third = eventually(take).await;
+    third.require_held().unwrap();
+    eventually(async || {
+        matches!(second.require_held(), Err(StoreError::Replaced(_))).then_some(())
+    })
+    .await;
 }
