@@ -166,21 +166,16 @@ BEGIN
                     WHERE account = coalesce(NEW.account, 'default') AND external_id = NEW.external_id)
         OR EXISTS (SELECT 1 FROM used_keys
                     WHERE account = coalesce(NEW.account, 'default') AND order_id = NEW.order_id);
-    -- With an explicit NULL account the index on (account, order_id) does not see the duplicate. One
-    -- of the external_id too is left to the other index, so that it is a no-op under DO NOTHING.
+    -- With an explicit NULL account the index on (account, order_id) does not see the duplicate.
     INSERT OR REPLACE INTO invoices_conflict (external_id_or_order_id_is_used, seen)
     SELECT 2, 1
      WHERE NEW.account IS NULL
-       AND EXISTS (SELECT 1 FROM invoices WHERE account = 'default' AND order_id = NEW.order_id)
-       AND NOT EXISTS (SELECT 1 FROM invoices
-                        WHERE account = 'default' AND external_id = NEW.external_id);
+       AND EXISTS (SELECT 1 FROM invoices WHERE account = 'default' AND order_id = NEW.order_id);
     SELECT RAISE(ABORT, 'UNIQUE constraint failed: invoices.account, invoices.order_id')
      WHERE (SELECT seen FROM invoices_conflict WHERE external_id_or_order_id_is_used = 2) = 1;
     SELECT RAISE(IGNORE)
      WHERE NEW.account IS NULL
-       AND EXISTS (SELECT 1 FROM invoices WHERE account = 'default' AND order_id = NEW.order_id)
-       AND NOT EXISTS (SELECT 1 FROM invoices
-                        WHERE account = 'default' AND external_id = NEW.external_id);
+       AND EXISTS (SELECT 1 FROM invoices WHERE account = 'default' AND order_id = NEW.order_id);
 END;
 
 DROP TRIGGER invoices_after_insert;
@@ -262,26 +257,6 @@ BEGIN
      WHERE NEW.next_poll_at IS NOT OLD.next_poll_at AND NEW.next_poll_at IS NOT 0
        -- Said by the trigger below, after a nudge at a final invoice.
        AND NOT (NEW.next_poll_at IS NULL AND OLD.status IN ('paid', 'rejected'));
-END;
-
-DROP TRIGGER invoices_plan_of_looks;
-CREATE TRIGGER invoices_plan_of_polls
-BEFORE UPDATE OF next_poll_at ON invoices
-WHEN NEW.next_poll_at IS NULL OR typeof(NEW.next_poll_at) <> 'integer' OR NEW.next_poll_at < 0
-BEGIN
-    SELECT RAISE(ABORT, 'invoices.next_poll_at: unix milliseconds; a program may set 0 to ask for a poll')
-     WHERE NEW.next_poll_at IS NOT NULL;
-    SELECT RAISE(ABORT, 'invoices.next_poll_at: an invoice that waits for an answer always has a next poll')
-     WHERE coalesce(NEW.status, '') NOT IN ('paid', 'rejected', 'expired', 'cancelled');
-END;
-
-DROP TRIGGER invoices_before_delete;
-CREATE TRIGGER invoices_before_delete BEFORE DELETE ON invoices
-BEGIN
-    SELECT RAISE(ABORT, 'invoices: only a paid or rejected invoice, an expired or cancelled one without a next poll, or a requested one whose creation was not sent can be deleted')
-     WHERE NOT (OLD.status IN ('paid', 'rejected')
-                OR (OLD.status IN ('expired', 'cancelled') AND OLD.next_poll_at IS NULL)
-                OR (OLD.status = 'requested' AND OLD.create_sent_at IS NULL));
 END;
 
 DROP TRIGGER invoices_metadata_is_json;

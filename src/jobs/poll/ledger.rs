@@ -68,6 +68,13 @@ impl Poller {
                 .or_insert_with(|| (invoice, Vec::new()));
             transactions.extend(taken);
         }
+        if of_invoices
+            .values()
+            .any(|(invoice, transactions)| self.must_wait(invoice, transactions))
+        {
+            // The page is matched again once their decisions are written.
+            return Ok(());
+        }
         let mut of_nobody: Vec<Transaction> = of_nobody.into_iter().flatten().collect();
         let is_last = matches!(page.step, LedgerStep::End { .. });
         for (invoice, transactions) in of_invoices.into_values() {
@@ -87,6 +94,15 @@ impl Poller {
         Ok(())
     }
 
+    /// Whether an invoice is being worked on while one of its own transactions changes: kept apart, the
+    /// change would be written without a decision.
+    fn must_wait(&self, invoice: &Invoice, transactions: &[Transaction]) -> bool {
+        let shared = lock(&self.shared);
+        let slot = shared.schedule.slot_of(invoice);
+        let entry = slot.and_then(|slot| shared.schedule.entry(slot));
+        entry.is_some_and(Entry::is_in_hand) && has_changed_own(invoice, transactions)
+    }
+
     /// Decides what transactions of a page mean for their invoice. Returns those that no decision writes
     /// now: the invoice is being worked on, or waits for the end of the reading.
     fn judge_transactions(
@@ -101,13 +117,14 @@ impl Poller {
         }
         let observed = self.observe(&invoice, transactions);
         let pays = observed.state == OrderState::Paid && invoice.facts.status != Status::Paid;
+        let has_own = has_changed_own(&invoice, &observed.money.transactions);
         // One that is never polled again would not be compared after a crash.
-        let may_wait = !is_last && invoice.schedule.next_poll_at.is_some();
+        let may_wait = !is_last && !has_own && invoice.schedule.next_poll_at.is_some();
         let now = tick(self.setup.clock.monotonic());
         let Some(reader) = &mut self.requests.ledger else {
             return Vec::new();
         };
-        if reader.held.contains(&invoice.id) || pays && may_wait {
+        if reader.held.contains(&invoice.id) && !has_own || pays && may_wait {
             reader.held.insert(invoice.id);
             return observed.money.transactions;
         }
@@ -269,6 +286,12 @@ impl Poller {
     fn check(&mut self, check: LedgerCheck, invoice: Option<Invoice>, kept: Vec<Transaction>) {
         let now = tick(self.setup.clock.monotonic());
         let invoice = invoice.filter(|one| one.facts.status != Status::Requested);
+        let kept = match &invoice {
+            Some(invoice) if kept.is_empty() && self.lacks_decision(invoice) => {
+                invoice.transactions.clone()
+            }
+            Some(_) | None => kept,
+        };
         let is_held = |id| {
             let reader = self.requests.ledger.as_ref();
             reader.is_some_and(|reader| reader.held.contains(&id))
@@ -320,6 +343,17 @@ impl Poller {
         self.decide_invoice(Box::new(invoice), observation);
     }
 
+    /// Whether the invoice's own transactions pay it and its status does not say so: one of them was
+    /// written while its decision was stale.
+    fn lacks_decision(&self, invoice: &Invoice) -> bool {
+        let waits = matches!(
+            invoice.facts.status,
+            Status::Pending | Status::Expired | Status::Cancelled
+        );
+        let pays = || self.observe(invoice, Vec::new()).state == OrderState::Paid;
+        waits && !invoice.transactions.is_empty() && pays()
+    }
+
     /// Why no payment can bear the invoice's external id, while that matters.
     fn invalid_label(&self, invoice: &Invoice) -> Option<String> {
         let ledger = self.setup.provider.ledger()?;
@@ -349,4 +383,13 @@ impl Poller {
         }
         reader.check_new(id);
     }
+}
+
+/// Whether a transaction that is the invoice's own already was told differently now, such as a payment that
+/// was in progress.
+fn has_changed_own(invoice: &Invoice, transactions: &[Transaction]) -> bool {
+    let own = &invoice.transactions;
+    let has_changed =
+        |one: &&Transaction| own.iter().any(|known| known.is_same_as(one)) && !own.contains(one);
+    transactions.iter().any(|one| has_changed(&one))
 }

@@ -319,7 +319,10 @@ mod tests {
         let (requests, seen, cursor, through) = book.read(0, Some(cursor), soon);
         assert_eq!((requests, seen, through), (1, Vec::new(), Some(NOW)));
         let later = NOW.plus(PROVE_EVERY);
-        let (_, seen, cursor, through) = book.read(0, Some(cursor), later);
+        let (_, mut seen, cursor, through) = book.read(0, Some(cursor), later);
+        // A page that leaves some out is followed by one that overlaps it; repeats are dropped by their ids.
+        seen.sort_unstable();
+        seen.dedup();
         assert_eq!((seen, through), ((135..140).collect(), Some(later)));
         let (requests, ..) = book.read(0, Some(cursor), later);
         assert_eq!(requests, 1);

@@ -18,7 +18,7 @@ use crate::world::{Wish, World};
 const READ_BACK: Duration = Duration::from_hours(24);
 
 /// Today the daemon adds up what one page shows.
-const ONE_READING_IS_ONE_SUM: bool = false;
+const ONE_READING_IS_ONE_SUM: bool = true;
 
 /// What events said of one invoice's money.
 struct Said {

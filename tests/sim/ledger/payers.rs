@@ -19,7 +19,7 @@ const RECENT: Duration = Duration::from_hours(10);
 /// daemon does not get past that yet.
 const LEFT_OUT_TOGETHER: usize = 99;
 /// The daemon does not find the payment of such a refund in every case yet.
-const REFUNDS_MAY_LACK_LABELS: bool = false;
+const REFUNDS_MAY_LACK_LABELS: bool = true;
 /// An operation turns up so late at most: windows overlap by more.
 const LATEST_LAG_S: u64 = 1500;
 
