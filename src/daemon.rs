@@ -3,6 +3,7 @@
 mod cluster;
 mod duties;
 mod feeds;
+mod nats_feed;
 mod open_files;
 mod parts;
 mod publish;
@@ -20,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use self::cluster::{FreeAccounts, SharedPolling};
 pub use self::duties::{audit, intake_loop};
 use self::duties::{intake, lender, poll_setups, schedule};
-pub use self::feeds::{FeedWakes, connector, feed_loop};
+pub use self::feeds::{FeedWakes, feed_loop};
+pub use self::nats_feed::connector;
 use self::parts::{Parts, assemble, status};
 pub use self::parts::{cadence, limiter, limits, provider};
 pub use self::publish::publish;

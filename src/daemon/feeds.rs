@@ -4,20 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use tokio::io::AsyncWrite;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::nats_feed::consumer_position;
 use super::parts::Parts;
 use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER, database_options};
 use crate::clock::Clock;
-use crate::config::{self, Environment, NatsConfig, StdoutFeed};
+use crate::config::StdoutFeed;
 use crate::feed::Format;
-use crate::jetstream::Connector;
 use crate::jobs::LONGEST_NAP;
-use crate::jobs::feed::{Delivery, Feed, FeedError, Frames, Sink, StreamSetup, StreamSink};
+use crate::jobs::feed::{Delivery, Feed, FeedError, Frames, Sink, StreamSink};
 use crate::metrics::FeedMeter;
 use crate::retry::Waits;
 use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
@@ -90,7 +89,7 @@ impl StdoutParts {
     where
         W: AsyncWrite + Unpin + Send,
     {
-        let place = place(self.store.as_ref(), STDOUT_CONSUMER).await?;
+        let place = consumer_position(self.store.as_ref(), STDOUT_CONSUMER).await?;
         let delivery = Delivery {
             format: self.format,
             consumer: Some(STDOUT_CONSUMER.to_owned()),
@@ -110,7 +109,9 @@ impl StdoutParts {
             // Ends with this task, and then the next daemon takes it.
             let hold = self.options.hold(Role::Consumer(STDOUT_CONSUMER)).await;
             if let Ok(Some(_hold)) = &hold
-                && place(self.store.as_ref(), STDOUT_CONSUMER).await.is_ok()
+                && consumer_position(self.store.as_ref(), STDOUT_CONSUMER)
+                    .await
+                    .is_ok()
             {
                 if let Ok(feed) = self.feed(output).await {
                     feed_loop(feed, wakes, flush).await;
@@ -126,69 +127,6 @@ impl StdoutParts {
             }
         }
     }
-}
-
-async fn place(store: &dyn Database, consumer: &str) -> Result<i64, StoreError> {
-    let place = store.consumer(consumer).await;
-    place.map_err(|error| error.at(store.name()))
-}
-
-/// What the publisher needs of the configuration.
-pub(super) struct NatsFeed {
-    connector: Connector,
-    stream: Option<String>,
-    subject_prefix: String,
-    database: DatabaseOptions,
-}
-
-impl NatsFeed {
-    /// The publisher as configured, its credential being there.
-    pub(super) fn new(
-        nats: &NatsConfig,
-        database: DatabaseOptions,
-        env: &Environment,
-    ) -> Result<Self, DaemonError> {
-        Ok(Self {
-            connector: connector(nats, env)?,
-            stream: nats.stream.clone(),
-            subject_prefix: database.subject_prefix.clone(),
-            database,
-        })
-    }
-
-    /// The feed, at its last place.
-    pub(super) async fn feed(
-        &self,
-        store: Arc<dyn Database>,
-        meter: FeedMeter,
-    ) -> Result<Feed<StreamSink>, DaemonError> {
-        let place = place(store.as_ref(), NATS_CONSUMER).await?;
-        let database = self.database.clone();
-        let store = store as Arc<dyn Store>;
-        let sink = StreamSink::new(StreamSetup {
-            connector: self.connector.clone(),
-            stream: self.stream.clone(),
-            subject_prefix: self.subject_prefix.clone(),
-            consumer: NATS_CONSUMER.to_owned(),
-            store: Arc::clone(&store),
-            take_role: Arc::new(move || {
-                let database = database.clone();
-                async move { database.hold(Role::Consumer(NATS_CONSUMER)).await }.boxed()
-            }),
-        });
-        let consumer = Some(NATS_CONSUMER.to_owned());
-        Ok(Feed::into_sink(store, consumer, place, sink).metered(meter))
-    }
-}
-
-/// What connects to the server, as configured.
-pub fn connector(nats: &NatsConfig, env: &Environment) -> Result<Connector, DaemonError> {
-    config::nats_credential(nats, env)?;
-    Ok(Connector {
-        servers: nats.servers.clone(),
-        credential: config::credential_reader(nats, env),
-        tls_ca_file: nats.tls_ca_file.clone(),
-    })
 }
 
 impl<W: AsyncWrite + Unpin + Send + 'static> Feeds<W> {

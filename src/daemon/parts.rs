@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::feeds::NatsFeed;
+use super::nats_feed::NatsFeed;
 use super::open_files;
 use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER, database_options};
 use crate::clock::{Clock, SystemClock};

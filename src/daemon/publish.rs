@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::feeds::{self, FeedWakes, NatsFeed, feed_loop};
+use super::feeds::{self, FeedWakes, feed_loop};
+use super::nats_feed::NatsFeed;
 use super::{DaemonError, NATS_CONSUMER, database_options};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Environment};

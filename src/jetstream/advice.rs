@@ -35,18 +35,6 @@ pub struct Advice {
     pub doubtful: Vec<String>,
 }
 
-/// The command of the NATS command line that makes a fitting stream.
-pub fn stream_add_line(name: Option<&str>, prefix: &str) -> String {
-    let name = name.map_or_else(
-        || prefix.to_uppercase().replace('.', "_"),
-        ToOwned::to_owned,
-    );
-    format!(
-        "nats stream add {name} --subjects '{prefix}.>' --storage file --replicas 1 --retention limits --discard new \
-         --max-age 30d --dupe-window 2m --defaults (--replicas 3 in a cluster)"
-    )
-}
-
 impl BoundStream {
     /// Looks the stream over.
     pub async fn advice(

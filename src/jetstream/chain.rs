@@ -22,22 +22,12 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::error::answer_of;
+use super::message::Message;
 use super::{ANSWER_WITHIN, BoundStream, Connection, NatsError};
 use crate::feed::nats::CONTENT_TYPE;
 
 /// Messages in flight at a time.
 const WINDOW: usize = 256;
-
-/// What is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message<'a> {
-    /// Its subject.
-    pub subject: &'a str,
-    /// By which the stream knows a repetition.
-    pub id: &'a str,
-    /// Its content.
-    pub payload: &'a str,
-}
 
 /// How far publishing came.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
 
+use super::message::Message;
+
 /// Why nothing can be published. Nothing is ever skipped for it: the publisher waits and tries again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NatsError {
@@ -53,11 +55,7 @@ pub enum NatsError {
 
 impl NatsError {
     /// What a refused message tells.
-    pub(super) fn of_publish(
-        stream: &str,
-        message: &super::Message<'_>,
-        error: &PublishError,
-    ) -> Self {
+    pub(super) fn of_publish(stream: &str, message: &Message<'_>, error: &PublishError) -> Self {
         let too_large = |why: String| Self::TooLarge {
             id: message.id.to_owned(),
             bytes: message.payload.len(),

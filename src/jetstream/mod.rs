@@ -10,14 +10,16 @@ mod chain;
 mod connection;
 mod credential;
 mod error;
+mod message;
 mod stream;
 
-pub use advice::{Advice, SubjectSpace, stream_add_line};
-pub use chain::{Chain, Message, Published};
+pub use advice::{Advice, SubjectSpace};
+pub use chain::{Chain, Published};
 pub use connection::{Connection, Connector};
 pub use credential::{Credential, CredentialReader};
 pub use error::NatsError;
-pub use stream::{BoundStream, StreamMessage, StreamPosition};
+pub use message::Message;
+pub use stream::{BoundStream, StreamMessage, StreamPosition, stream_add_line};
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 
 use super::error::answer_of;
-use super::{Connection, NatsError, stream_add_line};
+use super::{Connection, NatsError};
 
 /// A stream that exists.
 pub struct BoundStream {
@@ -170,4 +170,16 @@ impl BoundStream {
         }
         Ok(found)
     }
+}
+
+/// The command of the NATS command line that makes a fitting stream.
+pub fn stream_add_line(name: Option<&str>, prefix: &str) -> String {
+    let name = name.map_or_else(
+        || prefix.to_uppercase().replace('.', "_"),
+        ToOwned::to_owned,
+    );
+    format!(
+        "nats stream add {name} --subjects '{prefix}.>' --storage file --replicas 1 --retention limits --discard new \
+         --max-age 30d --dupe-window 2m --defaults (--replicas 3 in a cluster)"
+    )
 }

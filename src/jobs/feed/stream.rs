@@ -58,13 +58,13 @@ pub struct StreamSetup {
 /// Publishes events into a stream.
 pub struct StreamSink {
     setup: StreamSetup,
-    session: Option<Session>,
+    session: Option<StreamSession>,
     /// How often others have come between since the last success.
     crowded: u32,
 }
 
 /// A connection, and what is known by it.
-struct Session {
+struct StreamSession {
     role: Box<dyn RoleHold>,
     connection: Connection,
     stream: BoundStream,
@@ -98,7 +98,7 @@ impl StreamSink {
     }
 
     /// The session, connected and bound.
-    async fn connected(&mut self) -> Result<&mut Session, FeedError> {
+    async fn connected(&mut self) -> Result<&mut StreamSession, FeedError> {
         if let Some(session) = &self.session {
             let held = session.role.require_held();
             if held.is_err() || session.connection.is_lost() {
@@ -114,7 +114,7 @@ impl StreamSink {
             .ok_or_else(|| FeedError::Stopped("not connected".to_owned()))
     }
 
-    async fn open(&self) -> Result<Session, FeedError> {
+    async fn open(&self) -> Result<StreamSession, FeedError> {
         let setup = &self.setup;
         let Some(role) = (setup.take_role)().await? else {
             return Err(FeedError::Standby(setup.consumer.clone()));
@@ -125,7 +125,7 @@ impl StreamSink {
             .await?;
         let servers = setup.connector.servers();
         tracing::info!(servers, stream = stream.name(), "connected to JetStream");
-        Ok(Session {
+        Ok(StreamSession {
             role,
             connection,
             stream,
@@ -198,7 +198,7 @@ impl StreamSink {
     }
 }
 
-impl Session {
+impl StreamSession {
     /// Makes sure that there is a chain at the end of the stream. Where it had to find out which event is
     /// the last there, that one is returned.
     async fn resume(

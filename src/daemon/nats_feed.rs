@@ -1,0 +1,79 @@
+//! The feed into JetStream, as configured.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
+use super::{DaemonError, NATS_CONSUMER};
+use crate::config::{self, Environment, NatsConfig};
+use crate::jetstream::Connector;
+use crate::jobs::feed::{Feed, StreamSetup, StreamSink};
+use crate::metrics::FeedMeter;
+use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
+
+/// What the publisher needs of the configuration.
+pub(super) struct NatsFeed {
+    connector: Connector,
+    stream: Option<String>,
+    subject_prefix: String,
+    database: DatabaseOptions,
+}
+
+impl NatsFeed {
+    /// The publisher as configured, its credential being there.
+    pub(super) fn new(
+        nats: &NatsConfig,
+        database: DatabaseOptions,
+        env: &Environment,
+    ) -> Result<Self, DaemonError> {
+        Ok(Self {
+            connector: connector(nats, env)?,
+            stream: nats.stream.clone(),
+            subject_prefix: database.subject_prefix.clone(),
+            database,
+        })
+    }
+
+    /// The feed, at its last place.
+    pub(super) async fn feed(
+        &self,
+        store: Arc<dyn Database>,
+        meter: FeedMeter,
+    ) -> Result<Feed<StreamSink>, DaemonError> {
+        let place = consumer_position(store.as_ref(), NATS_CONSUMER).await?;
+        let database = self.database.clone();
+        let store = store as Arc<dyn Store>;
+        let sink = StreamSink::new(StreamSetup {
+            connector: self.connector.clone(),
+            stream: self.stream.clone(),
+            subject_prefix: self.subject_prefix.clone(),
+            consumer: NATS_CONSUMER.to_owned(),
+            store: Arc::clone(&store),
+            take_role: Arc::new(move || {
+                let database = database.clone();
+                async move { database.hold(Role::Consumer(NATS_CONSUMER)).await }.boxed()
+            }),
+        });
+        let consumer = Some(NATS_CONSUMER.to_owned());
+        Ok(Feed::into_sink(store, consumer, place, sink).metered(meter))
+    }
+}
+
+/// What connects to the server, as configured.
+pub fn connector(nats: &NatsConfig, env: &Environment) -> Result<Connector, DaemonError> {
+    config::nats_credential(nats, env)?;
+    Ok(Connector {
+        servers: nats.servers.clone(),
+        credential: config::credential_reader(nats, env),
+        tls_ca_file: nats.tls_ca_file.clone(),
+    })
+}
+
+/// The event that a consumer has acknowledged last.
+pub(super) async fn consumer_position(
+    store: &dyn Database,
+    consumer: &str,
+) -> Result<i64, StoreError> {
+    let place = store.consumer(consumer).await;
+    place.map_err(|error| error.at(store.name()))
+}
