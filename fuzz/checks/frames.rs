@@ -74,7 +74,10 @@ fn publication<'a>(bytes: &'a [u8], frame: &Frame<'_>) -> &'a [u8] {
     let id = frame.event_id;
     assert_eq!(
         header,
-        format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n").as_bytes()
+        format!(
+            "NATS/1.0\r\nNats-Msg-Id: {id}\r\nContent-Type: application/cloudevents+json; charset=UTF-8\r\n\r\n"
+        )
+        .as_bytes()
     );
     assert_eq!(payload, frame.payload.as_bytes());
     rest.strip_prefix(b"\r\n")

@@ -52,6 +52,9 @@ _payrecond() {
             payrecond,nudge)
                 cmd="payrecond__subcmd__nudge"
                 ;;
+            payrecond,publish)
+                cmd="payrecond__subcmd__publish"
+                ;;
             payrecond,resolve)
                 cmd="payrecond__subcmd__resolve"
                 ;;
@@ -112,6 +115,9 @@ _payrecond() {
             payrecond__subcmd__help,nudge)
                 cmd="payrecond__subcmd__help__subcmd__nudge"
                 ;;
+            payrecond__subcmd__help,publish)
+                cmd="payrecond__subcmd__help__subcmd__publish"
+                ;;
             payrecond__subcmd__help,resolve)
                 cmd="payrecond__subcmd__help__subcmd__resolve"
                 ;;
@@ -143,7 +149,7 @@ _payrecond() {
 
     case "${cmd}" in
         payrecond)
-            opts="-h -V --config --help --version init migrate check run add list show why nudge resolve feed stats top audit backup restore copy demo sandbox help"
+            opts="-h -V --config --help --version init migrate check run add list show why nudge resolve feed publish stats top audit backup restore copy demo sandbox help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -351,7 +357,7 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__help)
-            opts="init migrate check run add list show why nudge resolve feed stats top audit backup restore copy demo sandbox help"
+            opts="init migrate check run add list show why nudge resolve feed publish stats top audit backup restore copy demo sandbox help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -519,6 +525,20 @@ _payrecond() {
             return 0
             ;;
         payrecond__subcmd__help__subcmd__nudge)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        payrecond__subcmd__help__subcmd__publish)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -729,6 +749,24 @@ _payrecond() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        payrecond__subcmd__publish)
+            opts="-h --once --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

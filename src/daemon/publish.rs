@@ -16,6 +16,12 @@ use crate::store::Database;
 
 /// Publishes all that is there, and then what comes, until a signal; with `once`, only what is there.
 pub async fn publish(config: Config, env: &Environment, once: bool) -> Result<(), DaemonError> {
+    let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
+    if !once {
+        lifecycle::watch_signals(stop.clone(), reload).map_err(|error| {
+            DaemonError::Failed(format!("signal handlers could not be installed: {error}"))
+        })?;
+    }
     let nats = config.require_nats()?;
     let database = database_options(&config);
     let nats = NatsFeed::new(nats, database.clone(), env)?;
@@ -26,10 +32,6 @@ pub async fn publish(config: Config, env: &Environment, once: bool) -> Result<()
     let outcome = if once {
         feeds::ended(feed.run_once(None).await)
     } else {
-        let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
-        lifecycle::watch_signals(stop.clone(), reload).map_err(|error| {
-            DaemonError::Failed(format!("signal handlers could not be installed: {error}"))
-        })?;
         let wakes = FeedWakes {
             clock,
             committed: Arc::new(Notify::new()),

@@ -144,7 +144,7 @@ impl Advice {
         let is_limited = config.max_messages > 0 || config.max_bytes > 0;
         if is_limited && config.discard == DiscardPolicy::Old {
             self.doubtful.push(
-                "discard is old: when it is full, messages are dropped that nobody may have read; with new the publisher waits"
+                "discard is old: when it is full, messages are dropped even if no consumer has read them; with discard new the publisher waits"
                     .to_owned(),
             );
         }

@@ -18,7 +18,7 @@ pub enum NatsError {
     #[error("NATS server {servers} refused the credential; check nats.credentials_file")]
     Refused { servers: String },
     /// JetStream is off.
-    #[error("JetStream is not enabled on the NATS server, or not for this account")]
+    #[error("no JetStream on the NATS server, or none for this account; enable it there")]
     NoJetStream,
     /// There is no such stream. `add` is the line that makes one.
     #[error("{what}; make it, for example: {add}")]

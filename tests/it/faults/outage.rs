@@ -27,7 +27,7 @@ const PER_SECOND: f64 = 5.0;
 const BURST: f64 = 10.0;
 const MAX_IN_FLIGHT: u64 = 16;
 /// Maximum memory: base, and for each due invoice.
-const MEMORY_KIB: u64 = 96 << 10;
+const MEMORY_KIB: u64 = 112 << 10;
 const INVOICE_BYTES: u64 = 512;
 /// Invoices that a program inserts in one transaction.
 const CHUNK: usize = 5_000;

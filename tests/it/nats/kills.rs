@@ -69,9 +69,9 @@ async fn killed_at_any_point_of_the_publisher_the_stream_is_still_the_outbox() {
         println!("{call} {file} {then}: hit {hits} of {times}");
         assert!(hits > 0, "{call} {file} {then} was never hit");
     }
-    let publisher = shop.start_publisher();
-    shop.until_published().await;
-    publisher.stop().await;
+    let publisher = shop.start_publisher_with(&["--once"]);
+    let left = publisher.ended().await;
+    assert_eq!(left.code, Some(0), "{}", left.stderr);
     assert_eq!(shop.outbox().await.len(), events);
     assert_stream_is_outbox(&server, &shop).await;
 }
