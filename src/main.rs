@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// Chosen because half of all allocations are freed on another thread.
 #[cfg(target_os = "linux")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     payrecond::cli::start()
