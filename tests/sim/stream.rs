@@ -66,6 +66,17 @@ impl StreamEnd {
         strikes && !lock(&self.stream).is_well
     }
 
+    /// The number of the newest of these events that the outbox has.
+    async fn place_in(&self, kept: &[StoredEvent]) -> Result<Option<i64>, FeedError> {
+        for event in kept.iter().rev() {
+            let found = self.store.events_after(event.seq - 1, 1).await?;
+            if found.first() == Some(event) {
+                return Ok(Some(event.seq));
+            }
+        }
+        Ok(None)
+    }
+
     fn stopped(&mut self, why: &str) -> FeedError {
         self.knows_end = false;
         self.trace.tell(format_args!("stream: {why}"));
@@ -86,21 +97,19 @@ impl Sink for StreamEnd {
         if self.fails(4) {
             return Err(self.stopped("no server"));
         }
+        let mut kept = lock(&self.stream).kept.clone();
         if self.fails(6) {
-            let mut stream = lock(&self.stream);
-            // One that loses all is a new stream, which goes on after what was acknowledged.
-            let most = stream.kept.len().saturating_sub(1).min(5);
-            let lost = self.rng.usize(..=most);
-            let left = stream.kept.len() - lost;
-            stream.kept.truncate(left);
-        }
-        let kept = lock(&self.stream).kept.clone();
-        for event in kept.iter().rev() {
-            let found = self.store.events_after(event.seq - 1, 1).await?;
-            if found.first() == Some(event) {
-                self.knows_end = true;
-                return Ok(Some(event.seq));
+            let lost = self.rng.usize(..=kept.len().min(5));
+            let left = kept[..kept.len() - lost].to_vec();
+            // Where nothing left is in the outbox, it is a new stream, which goes on after what was acknowledged.
+            if self.place_in(&left).await?.is_some() {
+                lock(&self.stream).kept.clone_from(&left);
+                kept = left;
             }
+        }
+        if let Some(place) = self.place_in(&kept).await? {
+            self.knows_end = true;
+            return Ok(Some(place));
         }
         self.knows_end = true;
         Ok(Some(self.store.consumer(STREAM).await?))
