@@ -102,7 +102,8 @@ impl FeedMeter {
         families: FeedFamilies,
     ) -> Self {
         let labels = FeedLabels { consumer };
-        // So that both begin at 0.
+        // So that all begin at 0.
+        drop(families.delay.get_or_create(&labels));
         drop(families.delivered.get_or_create(&labels));
         drop(families.failures.get_or_create(&labels));
         let status = FeedStatus {
