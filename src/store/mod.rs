@@ -15,6 +15,7 @@ mod cell;
 mod copied_tables;
 mod database;
 mod duties;
+mod json_lists;
 mod json_rows;
 mod leases;
 mod location;

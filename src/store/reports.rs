@@ -180,6 +180,18 @@ pub struct NewInvoice {
     pub follow: bool,
 }
 
+/// The counts of the last `minutes` minutes, the latest last, from pairs of minutes ago and a count.
+pub(super) fn in_minutes(counted: &[(i64, i64)], minutes: u8) -> Vec<u64> {
+    let mut counts = vec![0; usize::from(minutes)];
+    for (minutes_ago, count) in counted {
+        let place = usize::try_from(*minutes_ago).unwrap_or(usize::MAX);
+        if let Some(slot) = counts.iter_mut().rev().nth(place) {
+            *slot = u64::try_from(*count).unwrap_or_default();
+        }
+    }
+    counts
+}
+
 /// One event in an invoice's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEvent {

@@ -11,11 +11,10 @@ use super::row::{cells, place};
 use crate::domain::audit::{AuditRow, Discrepancy, EVENT_TYPE};
 use crate::domain::event;
 use crate::domain::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
-use crate::domain::money::plain;
 use crate::domain::observation::ObservedOrder;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{StoreError, packed};
+use crate::store::{StoreError, json_lists, packed};
 
 /// Attempts to record a finding whose invoice changes at the same time.
 const FINDING_TRIES: u32 = 5;
@@ -96,13 +95,12 @@ pub(super) async fn rows_of_orders(
     account: &AccountName,
     orders: &[ObservedOrder],
 ) -> Result<Vec<(usize, AuditRow)>, StoreError> {
-    let keys: Vec<Value> = orders
-        .iter()
-        .map(|order| json!([order.order_id.0, order.external_id.as_ref().map(|id| &id.0)]))
-        .collect();
-    let statement = sqlx::query(ROWS_OF_ORDERS)
-        .bind(&account.0)
-        .bind(Value::Array(keys).to_string());
+    let keys = json_lists::order_keys(
+        orders
+            .iter()
+            .map(|order| (&order.order_id, order.external_id.as_ref())),
+    );
+    let statement = sqlx::query(ROWS_OF_ORDERS).bind(&account.0).bind(keys);
     let rows = store.connections.rows(statement).await?;
     rows.iter()
         .map(|row| Ok((place(row)?, audit_row(row)?)))
@@ -248,7 +246,7 @@ pub(super) async fn adopt(
     account: &AccountName,
     orders: &[ObservedOrder],
 ) -> Result<Vec<OrderId>, StoreError> {
-    let rows = orders.iter().filter_map(adoptable).collect();
+    let rows = json_lists::adoptable_orders(orders);
     let taken = take_in_all(store, ADOPT_ORDERS, account, rows).await?;
     Ok(taken.into_iter().map(OrderId).collect())
 }
@@ -263,21 +261,6 @@ pub(super) async fn adopt_labels(
     let rows = labels.iter().map(|label| json!([label.0])).collect();
     let taken = take_in_all(store, ADOPT_LABELS, account, rows).await?;
     Ok(taken.into_iter().map(ExternalId).collect())
-}
-
-fn adoptable(order: &ObservedOrder) -> Option<Value> {
-    let external_id = order.external_id.as_ref()?;
-    // The schema accepts only plain decimals.
-    let amount = order.amount.as_ref().and_then(|amount| {
-        let value = plain(&amount.value)?;
-        Some((value, &amount.currency))
-    });
-    Some(json!([
-        external_id.0,
-        order.order_id.0,
-        amount.as_ref().map(|(value, _)| value),
-        amount.as_ref().map(|(_, currency)| currency),
-    ]))
 }
 
 /// If the database refuses a row, the rows are inserted one by one, so only that row is lost.

@@ -1,7 +1,6 @@
 //! The queue of plans: when the next one is due, plans that were committed late, and plans too far
 //! ahead because the clock was set back.
 
-use serde_json::json;
 use sqlx::Row as _;
 
 use super::PostgresStore;
@@ -10,7 +9,7 @@ use super::fence::fenced;
 use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{InsertPlace, StoreError};
+use crate::store::{InsertPlace, StoreError, json_lists};
 
 pub(super) const NEXT_PLAN: &str = "
     SELECT next_poll_at FROM payrecond.invoices
@@ -81,11 +80,7 @@ pub(super) async fn clamp_future_plans(
     let Some(nearest) = horizons.iter().map(|(_, horizon)| horizon.0).min() else {
         return Ok(0);
     };
-    let pairs: Vec<_> = horizons
-        .iter()
-        .map(|(status, horizon)| (status.as_str(), horizon.0))
-        .collect();
-    let pairs = json!(pairs).to_string();
+    let pairs = json_lists::horizons(horizons);
     let mut left = i64::from(limit);
     for row in store
         .connections

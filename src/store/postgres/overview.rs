@@ -7,6 +7,7 @@ use sqlx::Row as _;
 use super::PostgresStore;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::store::reports::in_minutes;
 use crate::store::{CAUGHT_UP_HOLDS, DetectTimes, Overview, StoreError};
 
 /// Number of payments in `detect_times`, and of events in `payments_by_minute`.
@@ -111,14 +112,12 @@ pub(super) async fn payments_by_minute(
     )
     .bind(now.0)
     .bind(DETECT_SAMPLE);
-    let mut counts = vec![0; usize::from(minutes)];
-    for row in store.connections.rows(statement).await? {
-        let place = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
-        if let Some(slot) = counts.iter_mut().rev().nth(place) {
-            *slot = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
-        }
-    }
-    Ok(counts)
+    let rows = store.connections.rows(statement).await?;
+    let counted = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let counted: Vec<(i64, i64)> = counted.collect::<Result<_, StoreError>>()?;
+    Ok(in_minutes(&counted, minutes))
 }
 
 pub(super) async fn require_writable(store: &PostgresStore) -> Result<(), StoreError> {

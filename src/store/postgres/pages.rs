@@ -1,13 +1,12 @@
 //! The queries of polls: the queue in compact form, and the invoices that match orders.
 
-use serde_json::{Value, json};
 use sqlx::Row as _;
 
 use super::PostgresStore;
 use super::row::{due_rows, invoices, packed_due_row, packed_invoice, placed_invoice};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::time::UnixMillis;
-use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError};
+use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError, json_lists};
 
 /// Invoices planned after a position in the queue. Never from its start, where the index keeps the
 /// entries of updated rows for as long as any transaction could see them.
@@ -173,13 +172,8 @@ pub(super) async fn match_orders(
     account: &AccountName,
     orders: &[(&OrderId, Option<&ExternalId>)],
 ) -> Result<Vec<(usize, Invoice)>, StoreError> {
-    let listed: Vec<Value> = orders
-        .iter()
-        .map(|(order, external)| json!([order.0, external.map(|id| &id.0)]))
-        .collect();
-    let statement = sqlx::query(MATCH)
-        .bind(&account.0)
-        .bind(Value::Array(listed).to_string());
+    let keys = json_lists::order_keys(orders.iter().copied());
+    let statement = sqlx::query(MATCH).bind(&account.0).bind(keys);
     let rows = store.connections.rows(statement).await?;
     rows.iter().map(placed_invoice).collect()
 }

@@ -1,7 +1,6 @@
 //! Transactions: written with the decision that they caused, or kept until an invoice with their
 //! label is inserted.
 
-use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
@@ -12,7 +11,7 @@ use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::packed::transaction;
-use crate::store::{SeenTransaction, StoreError};
+use crate::store::{SeenTransaction, StoreError, json_lists};
 
 /// Inserts the rows of `t`, or updates existing ones: a transaction stays with the invoice that has
 /// it.
@@ -150,13 +149,9 @@ pub(super) async fn owners(
     account: &AccountName,
     transactions: &[Transaction],
 ) -> Result<Vec<(usize, Invoice)>, StoreError> {
-    let told: Vec<Value> = transactions
-        .iter()
-        .map(|one| json!([one.id.0, one.external_id.as_ref().map(|label| &label.0)]))
-        .collect();
     let statement = sqlx::query(OWNERS)
         .bind(&account.0)
-        .bind(Value::Array(told).to_string());
+        .bind(json_lists::transaction_keys(transactions));
     let rows = store.connections.rows(statement).await?;
     rows.iter().map(placed_invoice).collect()
 }

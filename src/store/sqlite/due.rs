@@ -1,7 +1,6 @@
 //! The queue of plans: when the next one is due, and plans too far ahead because the clock was set
 //! back.
 
-use serde_json::json;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
 
@@ -10,7 +9,7 @@ use super::connection::WriteConnection;
 use crate::domain::invoice::AccountName;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::StoreError;
+use crate::store::{StoreError, json_lists};
 
 pub(super) const NEXT_PLAN: &str = "
     SELECT min(next_poll_at) FROM invoices INDEXED BY invoices_due
@@ -51,11 +50,7 @@ pub(super) async fn clamp_future_plans(
     let Some(nearest) = horizons.iter().map(|(_, horizon)| horizon.0).min() else {
         return Ok(0);
     };
-    let pairs: Vec<_> = horizons
-        .iter()
-        .map(|(status, horizon)| (status.as_str(), horizon.0))
-        .collect();
-    let pairs = json!(pairs).to_string();
+    let pairs = json_lists::horizons(horizons);
     let accounts: Vec<String> = sqlx::query_scalar(ACCOUNTS_IN_QUEUE)
         .fetch_all(readers)
         .await?;

@@ -7,6 +7,7 @@ use sqlx::Row as _;
 use super::SqliteStore;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::store::reports::in_minutes;
 use crate::store::{CAUGHT_UP_HOLDS, DetectTimes, Overview, StoreError};
 
 /// Number of payments in `detect_times`, and of events in `payments_by_minute`.
@@ -94,14 +95,7 @@ pub(super) async fn payments_by_minute(
     .bind(DETECT_SAMPLE)
     .fetch_all(&store.readers)
     .await?;
-    let mut counts = vec![0; usize::from(minutes)];
-    for (minutes_ago, count) in rows {
-        let place = usize::try_from(minutes_ago).unwrap_or(usize::MAX);
-        if let Some(slot) = counts.iter_mut().rev().nth(place) {
-            *slot = u64::try_from(count).unwrap_or_default();
-        }
-    }
-    Ok(counts)
+    Ok(in_minutes(&rows, minutes))
 }
 
 /// Takes and releases the write lock, which fails if the database cannot be written.

@@ -1,14 +1,13 @@
 //! The queries of polls by page: the queue in compact form, and the invoices that match orders.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
 use super::row::{invoice, packed_cells, packed_invoice};
 use crate::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
 use crate::domain::time::UnixMillis;
-use crate::store::packed;
-use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError};
+use crate::store::{DueRow, ListBeginning, QueuePlace, StoreError, json_lists, packed};
 
 /// The only column that `due_row` reads, packed like `packed_invoice!()`.
 macro_rules! packed_due_row {
@@ -207,13 +206,10 @@ pub(super) async fn match_orders(
     account: &AccountName,
     orders: &[(&OrderId, Option<&ExternalId>)],
 ) -> Result<Vec<(usize, Invoice)>, StoreError> {
-    let listed: Vec<Value> = orders
-        .iter()
-        .map(|(order, external)| json!([order.0, external.map(|id| &id.0)]))
-        .collect();
+    let keys = json_lists::order_keys(orders.iter().copied());
     let rows = sqlx::query(MATCH)
         .bind(&account.0)
-        .bind(Value::Array(listed).to_string())
+        .bind(keys)
         .fetch_all(readers)
         .await?;
     rows.iter().map(placed_invoice).collect()

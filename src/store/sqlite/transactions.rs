@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, SqlitePool};
 
@@ -15,7 +15,7 @@ use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::json_rows::JsonRows;
 use crate::store::transaction_columns::{OWNER, Owned, TransactionColumn};
-use crate::store::{SeenTransaction, StoreError};
+use crate::store::{SeenTransaction, StoreError, json_lists};
 
 /// Updates existing transactions. A transaction stays with the invoice that has it.
 static UPDATE: LazyLock<String> = LazyLock::new(|| {
@@ -168,13 +168,9 @@ pub(super) async fn owners(
     account: &AccountName,
     transactions: &[Transaction],
 ) -> Result<Vec<(usize, Invoice)>, StoreError> {
-    let told: Vec<Value> = transactions
-        .iter()
-        .map(|one| json!([one.id.0, one.external_id.as_ref().map(|label| &label.0)]))
-        .collect();
     let rows = sqlx::query(OWNERS)
         .bind(&account.0)
-        .bind(Value::Array(told).to_string())
+        .bind(json_lists::transaction_keys(transactions))
         .fetch_all(readers)
         .await?;
     let keyed = |row: &SqliteRow| {
