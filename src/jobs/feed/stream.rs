@@ -70,8 +70,6 @@ struct StreamSession {
     stream: BoundStream,
     /// None = it is not known which event is the last in the stream.
     chain: Option<Chain>,
-    /// Others have published behind it.
-    is_overtaken: bool,
 }
 
 /// The part of an event that tells its place in the outbox.
@@ -130,7 +128,6 @@ impl StreamSink {
             connection,
             stream,
             chain: None,
-            is_overtaken: false,
         })
     }
 }
@@ -155,46 +152,51 @@ impl Sink for StreamSink {
     async fn deliver(&mut self, events: &[StoredEvent], left: u64) -> Delivered {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX);
         let messages: Vec<Message<'_>> = events.iter().take(wanted).map(message).collect();
-        let chain = self
-            .session
-            .as_mut()
-            .and_then(|session| session.chain.as_mut());
-        let Some(chain) = chain else {
-            return Delivered::default();
+        let (mut held, mut duplicates) = (0, 0);
+        let failure = loop {
+            let Some(session) = &mut self.session else {
+                break None;
+            };
+            let Some(chain) = &mut session.chain else {
+                break None;
+            };
+            let published = chain.publish(&messages[held..]).await;
+            held += published.held;
+            duplicates += published.duplicates;
+            if published.held > 0 {
+                self.crowded = 0;
+            }
+            match published.failure {
+                None => break None,
+                Some(NatsError::Crowded { .. }) if self.crowded < CROWDED_TIMES => {
+                    self.crowded += 1;
+                    match session.catch_up().await {
+                        Ok(true) => {}
+                        // `ready` finds the place.
+                        Ok(false) => break None,
+                        Err(failure) => break Some(failure),
+                    }
+                }
+                Some(failure) => break Some(failure),
+            }
         };
-        let published = chain.publish(&messages).await;
-        if published.duplicates > 0 {
-            let duplicates = published.duplicates;
+        if duplicates > 0 {
             tracing::info!(
                 duplicates,
                 "stream has events already; each counts as published"
             );
         }
-        if published.held > 0 {
-            self.crowded = 0;
+        match &failure {
+            None => {}
+            // The chain catches up at the next attempt.
+            Some(NatsError::Crowded { .. }) => self.crowded = 0,
+            Some(_) => self.session = None,
         }
         Delivered {
-            events: published.held,
-            frames: published.held as u64,
-            failure: published.failure.and_then(|failure| self.after(failure)),
+            events: held,
+            frames: held as u64,
+            failure: failure.map(FeedError::from),
         }
-    }
-}
-
-impl StreamSink {
-    /// What follows from a failure. None = it is tried again at once.
-    fn after(&mut self, failure: NatsError) -> Option<FeedError> {
-        let (NatsError::Crowded { .. }, Some(session)) = (&failure, &mut self.session) else {
-            self.session = None;
-            return Some(failure.into());
-        };
-        session.is_overtaken = true;
-        self.crowded += 1;
-        if self.crowded < CROWDED_TIMES {
-            return None;
-        }
-        self.crowded = 0;
-        Some(failure.into())
     }
 }
 
@@ -206,17 +208,11 @@ impl StreamSession {
         store: &dyn Store,
         consumer: &str,
     ) -> Result<Option<i64>, FeedError> {
-        if self.chain.is_some() && !self.is_overtaken {
+        if self.chain.is_some() {
             return Ok(None);
         }
         // The end is asked for before the message: what is stored in between does not fit then.
         let position = self.stream.position().await?;
-        self.is_overtaken = false;
-        if let Some(chain) = &mut self.chain
-            && chain.continue_after(position.last_sequence)
-        {
-            return Ok(None);
-        }
         let last = match self.stream.last_message().await? {
             Some(message) => {
                 let from = message.sequence.min(position.last_sequence);
@@ -236,6 +232,22 @@ impl StreamSession {
         // Another process may have published since this one began.
         let acknowledged = store.consumer(consumer).await?;
         Ok(Some(self.place(last.as_ref(), acknowledged)))
+    }
+
+    /// Lets the chain continue behind messages that others published. False when some message of ours
+    /// has no answer: the last event in the stream must be searched for.
+    ///
+    /// Little time may pass until the next message is published, or others come between again.
+    async fn catch_up(&mut self) -> Result<bool, NatsError> {
+        let position = self.stream.position().await?;
+        let continues = self
+            .chain
+            .as_mut()
+            .is_some_and(|chain| chain.continue_after(position.last_sequence));
+        if !continues {
+            self.chain = None;
+        }
+        Ok(continues)
     }
 
     fn place(&self, last: Option<&LastEvent>, acknowledged: i64) -> i64 {
