@@ -31,6 +31,8 @@ pub(super) struct Decided {
 /// The outcome of a batch.
 pub(super) struct WriteOutcome {
     batch: Vec<Decided>,
+    /// Written alone, without a batch.
+    record: Option<AccountRecord>,
     written: Result<Vec<Written>, StoreError>,
     took: Duration,
 }
@@ -41,6 +43,8 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     gathered: Vec<Decided>,
     gathering_since: Duration,
+    /// The account's record, if its last write failed.
+    failed_record: Option<AccountRecord>,
     /// A separate task: it holds the store's writer, which the poller may wait for elsewhere.
     under_way: Option<JoinHandle<WriteOutcome>>,
     pub(super) database: DatabaseHealth,
@@ -53,6 +57,7 @@ impl Writer {
             clock,
             gathered: Vec::new(),
             gathering_since: Duration::ZERO,
+            failed_record: None,
             under_way: None,
             database: DatabaseHealth::default(),
         }
@@ -77,8 +82,14 @@ impl Writer {
 
     /// Time until the collected decisions should be written; None = nothing to write.
     pub(super) fn wait(&self, now: Duration) -> Option<Duration> {
-        let waiting = !self.gathered.is_empty() && self.under_way.is_none();
-        waiting.then(|| self.due_at().saturating_sub(now))
+        if self.under_way.is_some() {
+            return None;
+        }
+        if !self.gathered.is_empty() {
+            return Some(self.due_at().saturating_sub(now));
+        }
+        let retry = self.failed_record.is_some();
+        retry.then(|| self.database.not_before().saturating_sub(now))
     }
 
     /// At once if one of the decisions has an event, else when a few have been collected.
@@ -93,7 +104,18 @@ impl Writer {
     pub(super) fn start_commit(&mut self, hurry: bool) {
         let now = self.clock.monotonic();
         let due = now >= self.due_at() || hurry && now >= self.database.not_before();
-        if self.under_way.is_some() || self.gathered.is_empty() || !due {
+        if self.under_way.is_some() {
+            return;
+        }
+        if self.gathered.is_empty() {
+            if now >= self.database.not_before()
+                && let Some(record) = self.failed_record.take()
+            {
+                self.start_record(record);
+            }
+            return;
+        }
+        if !due {
             return;
         }
         let batch: Vec<Decided> = self
@@ -116,6 +138,7 @@ impl Writer {
             let took = clock.monotonic().saturating_sub(started);
             WriteOutcome {
                 batch,
+                record: None,
                 written,
                 took,
             }
@@ -125,6 +148,7 @@ impl Writer {
 
     /// Writes the account's record, if nothing else is being written.
     pub(super) fn start_record(&mut self, record: AccountRecord) {
+        self.failed_record = None;
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let write = async move {
             let started = clock.monotonic();
@@ -132,6 +156,7 @@ impl Writer {
             let took = clock.monotonic().saturating_sub(started);
             WriteOutcome {
                 batch: Vec::new(),
+                record: Some(record),
                 written,
                 took,
             }
@@ -156,7 +181,7 @@ impl Writer {
         }
     }
 
-    /// Handles an outcome. Decisions that could not be written are kept for the next attempt.
+    /// Handles an outcome. What could not be written is kept for the next attempt.
     pub(super) fn accept_outcome(&mut self, outcome: WriteOutcome) -> Vec<(Decided, Written)> {
         let now = self.clock.monotonic();
         match outcome.written {
@@ -169,15 +194,16 @@ impl Writer {
             Err(error) => {
                 let gathered_since = std::mem::replace(&mut self.gathered, outcome.batch);
                 self.gathered.extend(gathered_since);
+                self.failed_record = outcome.record.or(self.failed_record.take());
                 self.database.note_failure(&error, now);
                 Vec::new()
             }
         }
     }
 
-    /// Records a success: with nothing left to write, that proves that the database works.
+    /// Records a successful read: with nothing left to write, that proves that the database works.
     pub(super) fn note_success(&mut self) {
-        if self.gathered.is_empty() {
+        if self.is_idle() && self.failed_record.is_none() {
             self.database.note_success();
         }
     }
