@@ -29,6 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::PATIENCE;
 
+/// How often `until` asks by one connection.
+const ASKED_BY_A_CONNECTION: u32 = 50;
+
 pub struct Shop {
     pub folder: tempfile::TempDir,
     _sandbox: Sandbox,
@@ -128,10 +131,17 @@ impl Shop {
     pub async fn until(&self, sql: &str, expected: &str) {
         let mut last = String::new();
         let waiting = async {
-            loop {
-                last = self.ask(sql).await;
+            let mut connection = self.connect().await;
+            for count in 1_u32.. {
+                last = ask_by(&mut connection, sql).await;
                 if last == expected {
+                    connection.close().await.unwrap();
                     return;
+                }
+                // Each connection parses the schema; but the file may be another one by now.
+                if count.is_multiple_of(ASKED_BY_A_CONNECTION) {
+                    connection.close().await.unwrap();
+                    connection = self.connect().await;
                 }
                 // Nothing will happen any more.
                 if let Some(why) = failure_at(&self.database()) {
@@ -213,12 +223,17 @@ pub async fn execute(database: &Path, sql: &str) {
 /// The first column of the first row of any database, as text.
 pub async fn ask(database: &Path, sql: &str) -> String {
     let mut connection = connect(database).await;
+    let answer = ask_by(&mut connection, sql).await;
+    connection.close().await.unwrap();
+    answer
+}
+
+async fn ask_by(connection: &mut SqliteConnection, sql: &str) -> String {
     let sql = format!("SELECT CAST(({sql}) AS TEXT)");
     let answer: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
-        .fetch_one(&mut connection)
+        .fetch_one(connection)
         .await
         .unwrap();
-    connection.close().await.unwrap();
     answer.unwrap_or_default()
 }
 
