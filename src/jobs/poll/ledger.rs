@@ -205,7 +205,7 @@ impl Poller {
         let now = self.setup.clock.monotonic();
         let wall = self.setup.clock.now();
         let roll = self.rng.f64();
-        let grace = self.setup.rules.deadline_grace;
+        let grace = self.setup.settings.rules.deadline_grace;
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
@@ -234,6 +234,7 @@ impl Poller {
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
             let next = self
                 .setup
+                .settings
                 .cadence
                 .next_poll_while_open(created_at, expiry, wall, roll);
             let due = match self.pass.once {
