@@ -210,6 +210,10 @@ impl Poller {
             return;
         };
         reader.read_at = now;
+        if let Some(began_at) = reader.began_at {
+            let begun = wall.minus(now.saturating_sub(began_at));
+            self.recorder.note_reading(begun, wall);
+        }
         let mut shared = lock(&self.shared);
         let schedule = &mut shared.schedule;
         for slot in schedule.due_slots(tick(now)).to_vec() {
