@@ -1,6 +1,8 @@
 import json, sqlite3, sys, time
 PRICES = {"walletpay": ("1.00", "USD"), "crypto-pay": ("1.00", "USDT"), "cryptocloud": ("1.00", "USD"), "yookassa": ("99.00", "RUB"),
           "yoomoney": ("99.00", "RUB"), "telegram-stars": ("50", "XTR")}
+if len(sys.argv) < 3 or (sys.argv + [None])[3] not in {None, *PRICES}:
+    sys.exit(f"usage: bot.py DATABASE EXTERNAL_ID [PROVIDER [ORDER_ID]]; PROVIDER is the account's: {', '.join(PRICES)}")
 path, external_id, provider, order_id = (sys.argv + [None, None])[1:5]  # without an order id the daemon creates the order
 options = json.dumps({"customerTelegramUserId": 42}) if provider in (None, "walletpay") else None
 db = sqlite3.connect(path, timeout=5, isolation_level=None)  # busy_timeout 5 s; each write is a transaction
@@ -18,3 +20,4 @@ while not shop.execute("SELECT 1 FROM credits WHERE external_id = ?", (external_
     status, reason = db.execute("SELECT status, reason FROM invoices WHERE external_id = ?", (external_id,)).fetchone()
     if status == "rejected": sys.exit(f"{external_id} is rejected: {reason}")
     time.sleep(0.5)
+print(f"{external_id} is credited")

@@ -100,27 +100,30 @@ fn seen(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
     let mut told = vec![format!("The invoice was inserted at {inserted}.")];
     told.push(match (schedule.last_polled_at, schedule.polls) {
         (Some(at), polls) => format!(
-            "It was last polled by itself at {}; {} so far.",
+            "The last poll recorded for this invoice alone was at {}; {} so far.",
             words::absolute(at, now),
             words::counted(polls, "poll")
         ),
-        (None, _) => "It has not been polled by itself yet.".to_owned(),
+        (None, _) => "No poll is recorded for this invoice alone yet.".to_owned(),
     });
     let record = surroundings.record.as_ref();
     if let Some(list) = record.and_then(|record| seen_by_page(invoice, &record.list)) {
         told.push(list_summary(list, now));
     }
-    if let Some(at) = record.and_then(|r| r.last_success_at) {
+    if let Some(at) = record.and_then(|r| r.last_success_at)
+        && schedule.next_poll_at.is_some()
+    {
         told.push(format!(
-            "The account's last answer came at {} (list pages are recorded for the account, not for \
-             each invoice).",
+            "The account's last recorded answer came at {}. Answers about many invoices that change \
+             nothing are recorded for the account, every 10 s.",
             words::absolute(at, now)
         ));
     }
     if let Some(word) = &facts.provider_status {
         told.push(format!(
-            "The provider's last status was {}.",
-            one_line(word)
+            "The provider's last status was {}; what is known changed last at {}.",
+            one_line(word),
+            words::absolute(invoice.updated_at, now)
         ));
     }
     if let Some(since) = facts.not_found_since {

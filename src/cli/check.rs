@@ -49,6 +49,7 @@ pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
     {
         let (check, clock) = key(&session, account).await;
         keys.push(check);
+        keys.extend(missing_settings(account));
         clocks.extend(clock);
     }
     checks.push(clock(session.now(), &clocks));
@@ -174,6 +175,20 @@ impl ProviderClock {
             ClockDifference::Behind(_) => "ahead of",
         }
     }
+}
+
+/// Settings without which the account creates no invoice: it may follow existing orders all the same.
+fn missing_settings(account: &AccountConfig) -> impl Iterator<Item = Check> {
+    let settings = account.provider.settings.iter();
+    let missing =
+        settings.filter(|setting| setting.creates && account.settings.get(setting.key).is_empty());
+    missing.map(|setting| {
+        let words = format!(
+            "account.settings.{} is not set: every invoice that payrecond shall create will be rejected",
+            setting.key
+        );
+        Check::warning(&format!("account {}", account.name), words)
+    })
 }
 
 fn shared_stores(session: &Session) -> impl Iterator<Item = Check> + use<> {

@@ -49,7 +49,7 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!(
-                "{shown} exists and is not overwritten; remove it, or name another file with --output"
+                "{shown} exists and is not overwritten; remove it, or name another file with --output; for a second account add an [[account]] to it (docs/configuration.md)"
             );
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -70,11 +70,15 @@ fn next_steps(file: &Path, provider: &ProviderKind) -> Vec<String> {
     };
     let key_file = default_key_file(provider);
     let variable = key_variable("default");
+    let needed = provider.settings.iter().filter(|setting| setting.creates);
+    let fill_in: String = needed
+        .map(|setting| format!("fill in {} under [account.settings]; ", setting.key))
+        .collect();
     vec![
         format!("wrote {} for {}", file.display(), provider.name),
         String::new(),
         "Next:".to_owned(),
-        format!("  1. put the API key into {key_file} or the variable {variable}"),
+        format!("  1. {fill_in}put the API key into {key_file}, or export {variable}=KEY"),
         format!("  2. {program} migrate   creates the database"),
         format!("  3. {program} check     checks the configuration, the database and the API key"),
         format!("  4. {program} run       starts the daemon"),

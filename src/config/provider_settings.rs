@@ -80,6 +80,7 @@ mod tests {
                 expected: "up to 4 characters",
             },
             default: None,
+            creates: false,
             help: "the shop",
         },
         Setting {
@@ -89,6 +90,7 @@ mod tests {
                 most: 0.5,
             },
             default: Some("0.01"),
+            creates: false,
             help: "the part that the provider keeps",
         },
         Setting {
@@ -98,6 +100,7 @@ mod tests {
                 expected: "an https address",
             },
             default: Some(""),
+            creates: false,
             help: "where the payer goes",
         },
     ];

@@ -76,7 +76,7 @@ pub const SECTIONS: &[SectionText] = &[
             setting(
                 "path",
                 "\"payrecond.db\"",
-                "The SQLite file that your programs write invoices to and read events from. `payrecond run` creates it. A relative path starts at \
+                "The SQLite file that your programs write invoices to and read events from. `payrecond run` and `payrecond migrate` create it. A relative path starts at \
              the working directory. Keep it on a local disk, not on a network share. The systemd unit uses /var/lib/payrecond/payrecond.db.",
             ),
             setting(

@@ -12,6 +12,8 @@ pub struct Setting {
     pub kind: SettingKind,
     /// Its default; None = required.
     pub default: Option<&'static str>,
+    /// Without it, no invoice can be created.
+    pub creates: bool,
     /// A short description.
     pub help: &'static str,
 }

@@ -88,9 +88,18 @@ impl Sandbox {
     pub async fn start(options: SandboxOptions) -> io::Result<Sandbox> {
         check(&options)?;
         let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "; stop the program that listens there, perhaps another sandbox, or choose another port with --listen"
+                }
+                _ => "",
+            };
             io::Error::new(
                 error.kind(),
-                format!("sandbox could not listen on {}: {error}", options.listen),
+                format!(
+                    "sandbox could not listen on {}: {error}{advice}",
+                    options.listen
+                ),
             )
         })?;
         let address = listener.local_addr()?;

@@ -139,7 +139,7 @@ pub(super) fn advice(invoice: &Invoice, obstacles: &[Obstacle]) -> Vec<String> {
             ));
         }
         Status::Rejected => told
-            .push("Correct the invoice and insert it again with another external id.".to_owned()),
+            .push("Correct what the reason names, the invoice or the configuration (then restart the daemon), and insert the invoice again with another external id.".to_owned()),
         Status::Requested | Status::Pending | Status::Paid => {}
     }
     told

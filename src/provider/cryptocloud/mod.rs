@@ -50,6 +50,7 @@ pub const KIND: ProviderKind = ProviderKind {
             expected: "letters, digits, - and _, at most 64",
         },
         default: Some(""),
+        creates: true,
         help: "the project's id, needed to create invoices",
     }],
     check_key: any_key,

@@ -51,6 +51,7 @@ pub const KIND: ProviderKind = ProviderKind {
             expected: "a link such as https://t.me/your_bot",
         },
         default: Some(""),
+        creates: false,
         help: "where payers come back to, unless the invoice's options say so",
     }],
     check_key,

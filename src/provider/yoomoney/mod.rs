@@ -48,6 +48,7 @@ pub const KIND: ProviderKind = ProviderKind {
                 expected: "the number of the wallet, digits alone",
             },
             default: Some(""),
+            creates: true,
             help: "number of the wallet; needed to make pay links",
         },
         Setting {
@@ -57,6 +58,7 @@ pub const KIND: ProviderKind = ProviderKind {
                 most: 0.5,
             },
             default: Some("0.01"),
+            creates: false,
             help: "commission on a payment from a wallet, as a share of what arrives",
         },
         Setting {
@@ -66,6 +68,7 @@ pub const KIND: ProviderKind = ProviderKind {
                 most: 0.5,
             },
             default: Some("0.03"),
+            creates: false,
             help: "commission on a payment by card, as a share of what is paid",
         },
     ],

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::access;
 use super::path::beside;
-use super::path::{FileId, folder_of, resolve};
+use super::path::{FileId, folder_of, missing_folder, resolve};
 use crate::store::{Role, RoleHold, StoreError};
 
 /// Maximum length in bytes of the lock's own part of a file name; the database's name precedes it.
@@ -23,19 +23,11 @@ pub fn hold(database: &Path, role: Role<'_>) -> Result<Option<DatabaseLock>, Sto
     let database = resolve(database);
     DatabaseLock::try_take(&database, &lock_name(role)).map_err(|error| {
         if error.kind() == ErrorKind::NotFound {
-            return StoreError::Unusable(missing_directory(&database));
+            return StoreError::Unusable(missing_folder(&database));
         }
         let owners = access::owners(folder_of(&database));
         StoreError::Unusable(format!("lock file could not be created: {error}{owners}"))
     })
-}
-
-fn missing_directory(database: &Path) -> String {
-    let directory = database.parent().unwrap_or(database).display();
-    format!(
-        "the directory of database.path does not exist; create it with `mkdir -p {directory}`, or \
-         change database.path"
-    )
 }
 
 /// Whether a process has the role.

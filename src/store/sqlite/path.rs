@@ -44,6 +44,26 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
+/// Refuses a database in a directory that does not exist.
+///
+/// # Errors
+/// `Unusable`, with the command that creates the directory.
+pub(super) fn require_folder(database: &Path) -> Result<(), StoreError> {
+    if folder_of(database).exists() {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(missing_folder(database)))
+}
+
+/// What to do about a directory that does not exist.
+pub(super) fn missing_folder(database: &Path) -> String {
+    let directory = folder_of(database).display();
+    format!(
+        "the directory of database.path does not exist; create it with `mkdir -p {directory}`, or \
+         change database.path"
+    )
+}
+
 /// Refuses a database with several names: each name would have its own `-wal` and locks.
 ///
 /// # Errors
