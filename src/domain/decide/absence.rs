@@ -2,6 +2,7 @@
 //! payment under such an id.
 
 use super::facts::move_to;
+use super::identity::has_money_of_another_currency;
 use super::money;
 use crate::domain::deadline;
 use crate::domain::event::EventType;
@@ -37,7 +38,8 @@ pub(super) fn judge_not_found(
     }
 }
 
-/// The ledger was read completely past the invoice's deadline. A partial payment goes to a person.
+/// The ledger was read completely past the invoice's deadline. A partial payment goes to a person, and
+/// so does one in another currency.
 pub(super) fn judge_silence(
     rules: &Rules,
     row: &mut Invoice,
@@ -47,8 +49,11 @@ pub(super) fn judge_silence(
     if row.facts.status != Status::Pending || !is_over || deadline::is_payment_under_way(row) {
         return None;
     }
+    let is_foreign = has_money_of_another_currency(&row.facts, &row.transactions);
     let facts = &mut row.facts;
-    if money::is_kept(&facts.sums) {
+    if is_foreign {
+        move_to(facts, Status::Review, Some(reason::AMOUNT_MISMATCH))
+    } else if money::is_kept(&facts.sums) {
         move_to(facts, Status::Review, Some(reason::PARTIALLY_PAID))
     } else {
         move_to(facts, Status::Expired, Some(reason::DEADLINE))

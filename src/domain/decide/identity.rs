@@ -4,6 +4,7 @@ use crate::domain::invoice::Facts;
 use crate::domain::observation::ObservedOrder;
 use crate::domain::rules::Rules;
 use crate::domain::state::reason;
+use crate::domain::transaction::{Direction, Transaction};
 
 /// Whether the provider returned another order than the requested one; it proves nothing about
 /// ours.
@@ -31,6 +32,16 @@ pub(super) fn mismatch(
         }
         (Some(_) | None, Some(_) | None) => None,
     }
+}
+
+/// Whether money arrived in another currency than the invoice's. In a ledger, where no order tells its
+/// terms, the invoice then expects a currency that the account does not have.
+pub(super) fn has_money_of_another_currency(facts: &Facts, known: &[Transaction]) -> bool {
+    let Some(amount) = &facts.amount else {
+        return false;
+    };
+    let mut received = known.iter().filter(|one| one.has_moved(Direction::In));
+    received.any(|one| one.amount.currency != amount.currency)
 }
 
 pub(super) fn bears_another_id(external_id: &str, seen: &ObservedOrder) -> bool {

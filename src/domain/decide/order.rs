@@ -3,7 +3,7 @@
 use super::creation::judge_creation;
 use super::evidence::Evidence;
 use super::facts::{clear_remark, holds_money, move_to, note_evidence, person_decided, set_remark};
-use super::identity::{is_of_another_order, mismatch};
+use super::identity::{has_money_of_another_currency, is_of_another_order, mismatch};
 use super::judgement::Judgement;
 use super::money::{self, MoneyChange};
 use crate::domain::event::EventType;
@@ -43,6 +43,9 @@ pub(super) fn judge_evidence(
         .order
         .and_then(|seen| mismatch(rules, facts, &external_id.0, seen));
     let mut moved = MoneyChange::apply(facts, transactions, evidence.money);
+    let is_of_a_ledger = evidence.order.is_none();
+    let foreign = is_of_a_ledger && has_money_of_another_currency(facts, transactions);
+    let mismatch = mismatch.or_else(|| foreign.then_some(reason::AMOUNT_MISMATCH));
     let case = Case {
         rules,
         evidence,

@@ -467,3 +467,19 @@ fn received_or_pending_money_prevents_expiry() {
     let why = Some(reason::DEADLINE);
     led_to(&row, &hear(&row, end()), S::Expired, why, Some(E::Expired));
 }
+
+/// An invoice in a currency that the account does not have, which the daemon did not create.
+#[test]
+fn money_of_another_currency_goes_to_review_and_never_expires() {
+    let mut foreign = came("1", "1.00");
+    foreign.amount = money("1.00", "RUB");
+    let before = of_ledger();
+    let after = hear(&before, ledger(O::Partial, std::slice::from_ref(&foreign)));
+    let why = Some(reason::AMOUNT_MISMATCH);
+    led_to(&before, &after, S::Review, why, Some(E::Review));
+    // As an earlier version left it.
+    let mut kept = of_ledger();
+    kept.transactions = vec![foreign];
+    let ended = hear(&kept, silence(INSERTED.0, OVER, OVER));
+    led_to(&kept, &ended, S::Review, why, Some(E::Review));
+}
