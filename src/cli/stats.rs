@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use super::{Exit, ReportFormat};
+use super::{Exit, ReportFormat, complain};
 use crate::domain::shares::{ClusterView, LeaseState};
 use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, Consumer, Database, DetectTimes, LAG_ALARM, Overview};
@@ -41,6 +41,9 @@ pub(super) async fn run(
         output.json(&stats.to_json(now))?;
     } else {
         stats.write_to(&mut output, session, now);
+        if store.daemon_runs().await == Some(false) {
+            complain("no daemon is running on this database; accounts are shown as it left them");
+        }
     }
     output.send()?;
     Ok(Exit::Done)
