@@ -87,12 +87,6 @@ impl FaultKind {
         )
     }
 
-    /// Whether the provider can have it: YooKassa's cursor of the next page stands behind the last entry
-    /// of a whole one, so a short page would lose entries.
-    pub(super) fn is_known_at(self, provider: SimulatedProvider) -> bool {
-        self != FaultKind::ShortPage || provider != SimulatedProvider::YooKassa
-    }
-
     /// May apply before or after the operation, like an answer that is lost after an order was
     /// created.
     pub(super) const fn takes_after(self) -> bool {

@@ -92,15 +92,6 @@ fn fault_of(place: usize, item: &Value) -> Result<Fault, FaultError> {
     for (name, value) in object {
         set_field(&mut fault, name, value).map_err(|problem| field_error(at(name), problem))?;
     }
-    let provider = match fault.on {
-        Some(FaultTarget::Provider(provider)) => Some(provider),
-        Some(FaultTarget::Operation(operation)) => Some(operation.provider()),
-        Some(FaultTarget::Named(_)) | None => None,
-    };
-    if let Some(provider) = provider.filter(|one| !fault.kind.is_known_at(*one)) {
-        let problem = format!("{provider} cannot have the fault {}", fault.kind);
-        return Err(field_error(at("on"), problem));
-    }
     Ok(fault)
 }
 
@@ -281,10 +272,6 @@ mod tests {
         assert!(
             problem(r#"[{"kind":"reset","often":3}]"#)
                 .contains("faults[0].often: no such field; expected: kind")
-        );
-        assert!(
-            problem(r#"[{"kind":"short_page","on":"yookassa"}]"#)
-                .starts_with("faults[0].on: yookassa cannot have the fault short_page")
         );
         assert!(problem(r#"{"kind":"reset"}"#).contains("not an array"));
         assert!(problem("[1]").contains("faults[0]: not an object"));

@@ -177,7 +177,7 @@ impl LedgerScene {
         let step = |status: &str| NewTransaction {
             transaction_id: Some(id.to_owned()),
             status: Some(status.to_owned()),
-            ..self.payment(name, self.subject.price.0)
+            ..payment(name, self.subject.price.0)
         };
         self.move_money(&step("in_progress"));
         self.until_kept(name, "in_progress").await;
@@ -195,16 +195,8 @@ impl LedgerScene {
         self.shop.until(&kept, "1").await;
     }
 
-    fn payment(&self, name: &str, amount: &str) -> NewTransaction {
-        NewTransaction {
-            external_id: Some(name.to_owned()),
-            amount: Some(amount.to_owned()),
-            ..NewTransaction::default()
-        }
-    }
-
     fn pay(&self, name: &str, amount: &str) {
-        self.move_money(&self.payment(name, amount));
+        self.move_money(&payment(name, amount));
     }
 
     /// Returns the payment of an invoice.
@@ -221,5 +213,13 @@ impl LedgerScene {
     fn move_money(&self, entry: &NewTransaction) {
         let world = &self.shop.world;
         world.add_transaction(self.subject.provider, entry).unwrap();
+    }
+}
+
+fn payment(name: &str, amount: &str) -> NewTransaction {
+    NewTransaction {
+        external_id: Some(name.to_owned()),
+        amount: Some(amount.to_owned()),
+        ..NewTransaction::default()
     }
 }
