@@ -85,8 +85,17 @@ pub(super) fn shown(value: &Value) -> String {
     cut(text)
 }
 
-/// An address without what may be secret in it: user, password and query.
+/// An address without what may be secret in it: user, password, query, and a bot's token.
 fn without_credentials(text: &str) -> String {
+    match text.split_once("/bot") {
+        Some((before, after)) if after.contains(':') => {
+            format!("{}/bot…", without_user(before))
+        }
+        Some(_) | None => without_user(text),
+    }
+}
+
+fn without_user(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return match text.rsplit_once('@') {
             Some((_, host)) => format!("…@{host}"),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::{Value, ValueKind};
+use url::Url;
 
 use super::error::Problem;
 use super::provider_settings;
@@ -257,7 +258,9 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
     let name = section.text_that("name", &text::ACCOUNT_NAME, |name| unique(name, others));
     let kinds: Vec<_> = PROVIDERS.iter().map(|kind| (kind.name, *kind)).collect();
     let provider = section.word("provider", &kinds);
-    let base_url = section.text("base_url", &text::BASE_URL);
+    let base_url = section.text_that("base_url", &text::BASE_URL, |url| {
+        without_api_path(url.as_ref(), provider)
+    });
     let api_key_file = section.text("api_key_file", &text::PATH);
     let limits_rate = section.is_given("requests_per_second");
     let requests_per_second = section.float("requests_per_second", 0.0..=10_000.0);
@@ -286,6 +289,27 @@ fn account(section: &mut Section<'_>, others: &[AccountConfig]) -> Option<Accoun
         enabled,
         settings: Settings::default(),
     })
+}
+
+/// Refuses an address that has the API's path: each request adds it.
+fn without_api_path(base: Option<&Url>, provider: Option<&ProviderKind>) -> Result<(), String> {
+    let (Some(base), Some(provider)) = (base, provider) else {
+        return Ok(());
+    };
+    let path = provider.api_path;
+    let rest = base.path().strip_prefix(path);
+    // A bot's token follows its path without a slash.
+    let has_path =
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(':'));
+    if !has_path {
+        return Ok(());
+    }
+    let mut right = base.clone();
+    right.set_path("");
+    let right = right.as_str().trim_end_matches('/');
+    Err(format!(
+        "has the API's path {path}, which each request adds: write {right:?}"
+    ))
 }
 
 /// The key file of an account: one for each provider unless another is given.

@@ -25,6 +25,8 @@ pub struct ProviderKind {
     pub name: &'static str,
     /// The address of its service: scheme and host.
     pub base_url: &'static str,
+    /// How the path of each request to its API begins: `/api`. It is no part of an account's `base_url`.
+    pub api_path: &'static str,
     /// The default rate limit of an account.
     pub requests_per_second: f64,
     /// The settings of its accounts.

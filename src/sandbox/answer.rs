@@ -10,6 +10,8 @@ pub(super) struct SimulatedAnswer {
     pub body: Bytes,
     /// Contains the data of an operation, which body faults can alter.
     pub has_data: bool,
+    /// The number of the first entry on the page, where a list is paged by position.
+    pub page_start: usize,
     /// The header `WWW-Authenticate`.
     pub challenge: Option<&'static str>,
 }
@@ -21,8 +23,14 @@ impl SimulatedAnswer {
             http: StatusCode::OK,
             body: json(body),
             has_data: true,
+            page_start: 0,
             challenge: None,
         }
+    }
+
+    /// Its page begins with this entry.
+    pub fn starting_at(self, page_start: usize) -> SimulatedAnswer {
+        SimulatedAnswer { page_start, ..self }
     }
 
     /// 200 with data that contains no orders.
@@ -36,6 +44,7 @@ impl SimulatedAnswer {
             http,
             body: json(body),
             has_data: false,
+            page_start: 0,
             challenge: None,
         }
     }

@@ -119,7 +119,7 @@ fn spoiled(
 ) -> SimulatedAnswer {
     let (kind, status) = (dealt.fault.kind, dealt.fault.status.as_deref());
     let body = if answer.has_data {
-        spoil(dialect.shape(), kind, status, &answer.body, &mut dealt.rng)
+        spoil(dialect.shape(), kind, status, &answer, &mut dealt.rng)
     } else {
         None
     };

@@ -6,6 +6,7 @@ pub mod audits;
 mod cases;
 mod ends;
 mod failures;
+mod ledger_cases;
 mod ledgers;
 mod money;
 mod scale;

@@ -42,6 +42,7 @@ use crate::domain::observation::ObservedOrder;
 pub const KIND: ProviderKind = ProviderKind {
     name: "crypto-pay",
     base_url: "https://pay.crypt.bot",
+    api_path: "/api",
     requests_per_second: 1.0,
     settings: &[],
     check_key: any_key,

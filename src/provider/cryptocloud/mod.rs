@@ -42,6 +42,7 @@ use crate::domain::time::UnixMillis;
 pub const KIND: ProviderKind = ProviderKind {
     name: "cryptocloud",
     base_url: "https://api.trybit.com",
+    api_path: "/v2",
     requests_per_second: 2.0,
     settings: &[Setting {
         key: "shop_id",

@@ -4,33 +4,38 @@
 //! whose page is all too old (`low`) and one whose page is not (`high`), and asks between the two.
 //!
 //! A page without transactions may stand in the middle: the service counts what is not in Stars, and
-//! leaves it out. Where something was shown further on, such a page is passed over. At the end, the page
-//! behind the empty one is asked for too, every `PROVE_EVERY`; a reading counts as complete through the
-//! last such proof.
+//! leaves it out. Where something was shown further on, such a page is passed over. At the end, the bot's
+//! balance is compared with what was shown (`end`), every `PROVE_EVERY`; a reading counts as complete
+//! through the last such proof.
 
-use std::num::ParseIntError;
-use std::str::Split;
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
 
 use super::PAGE_LIMIT;
+use super::end::LedgerEnd;
 use super::ledger::Entries;
 use crate::domain::ledger::{LedgerCursor, LedgerStep};
 use crate::domain::time::UnixMillis;
 
-/// The end of the ledger is proved so often. Each proof is one more request.
-const PROVE_EVERY: Duration = Duration::from_secs(10);
+/// What the next request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StarsQuestion {
+    /// Transactions after so many.
+    Page { offset: u64 },
+    /// The bot's balance.
+    Balance,
+}
 
 /// Where the next request reads, and what is known of the ledger's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StarsCursor {
     step: StarsStep,
     /// The ledger reaches at least so far: something was shown just before this offset.
     reach: u64,
-    /// All that happened before this moment, by the service's clock, was shown.
-    proved_at: Option<UnixMillis>,
+    end: LedgerEnd,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum StarsStep {
     /// All before `low` is too old; what stands at `high`, where that is known, is not. The next
     /// request asks at `at`.
@@ -41,73 +46,57 @@ enum StarsStep {
     },
     /// Number of transactions that were read or skipped.
     Read(u64),
-    /// As many, and a request that was answered at `asked_at` showed nothing there: the next one asks a
-    /// page further.
-    Prove {
-        count: u64,
-        asked_at: Option<UnixMillis>,
-    },
+    /// As many, and a request that was answered at `asked_at` showed nothing there: the balance is
+    /// asked for.
+    Balance { count: u64, asked_at: Option<i64> },
+    /// As many, and the balance proves no end: the page at `at` is asked for.
+    Behind { count: u64, at: u64 },
 }
 
 impl StarsCursor {
-    const BEGINNING: Self = Self {
-        step: StarsStep::Search {
-            low: 0,
-            high: None,
-            at: 0,
-        },
-        reach: 0,
-        proved_at: None,
-    };
+    fn beginning() -> Self {
+        Self {
+            step: StarsStep::Search {
+                low: 0,
+                high: None,
+                at: 0,
+            },
+            reach: 0,
+            end: LedgerEnd::default(),
+        }
+    }
 
     /// What `text` wrote; the beginning for none, and for what cannot be read.
     pub(super) fn parse(cursor: Option<&LedgerCursor>) -> Self {
         cursor
-            .and_then(|cursor| Self::parse_text(&cursor.0))
-            .unwrap_or(Self::BEGINNING)
+            .and_then(|cursor| serde_json::from_str(&cursor.0).ok())
+            .unwrap_or_else(Self::beginning)
     }
 
-    fn parse_text(text: &str) -> Option<Self> {
-        let mut parts = text.split(' ');
-        let cursor = Self {
-            reach: parts.next()?.parse().ok()?,
-            proved_at: time(parts.next()?).ok()?,
-            step: StarsStep::parse(&mut parts)?,
-        };
-        parts.next().is_none().then_some(cursor)
+    fn text(&self) -> LedgerCursor {
+        LedgerCursor(serde_json::to_string(self).unwrap_or_default())
     }
 
-    fn text(self) -> LedgerCursor {
-        let (reach, proved_at) = (self.reach, or_dash(self.proved_at.map(|at| at.0)));
-        let step = match self.step {
-            StarsStep::Search { low, high, at } => format!("search {low} {} {at}", or_dash(high)),
-            StarsStep::Read(count) => format!("read {count}"),
-            StarsStep::Prove { count, asked_at } => {
-                format!("prove {count} {}", or_dash(asked_at.map(|at| at.0)))
-            }
-        };
-        LedgerCursor(format!("{reach} {proved_at} {step}"))
-    }
-
-    /// Number of transactions to skip.
-    pub(super) fn offset(self) -> u64 {
-        match self.step {
-            StarsStep::Search { at, .. } => at,
+    pub(super) fn question(&self) -> StarsQuestion {
+        let offset = match self.step {
+            StarsStep::Search { at, .. } | StarsStep::Behind { at, .. } => at,
             StarsStep::Read(count) => count,
-            StarsStep::Prove { count, .. } => count + PAGE_LIMIT,
-        }
+            StarsStep::Balance { .. } => return StarsQuestion::Balance,
+        };
+        StarsQuestion::Page { offset }
     }
 
-    /// Where it goes on after this page, and whether the reading ends.
-    pub(super) fn after(
+    /// Where it goes on after the page at `offset`, and whether the reading ends.
+    pub(super) fn after_page(
         mut self,
+        offset: u64,
         page: &Entries,
         from: Option<UnixMillis>,
         answered_at: Option<UnixMillis>,
     ) -> LedgerStep {
-        let is_empty = page.count == 0;
-        if !is_empty {
-            self.reach = self.reach.max(self.offset() + page.count);
+        let shown = page.moves.len() as u64;
+        if shown > 0 {
+            self.reach = self.reach.max(offset + shown);
         }
         self.step = match self.step {
             StarsStep::Search { low, high, at } => {
@@ -117,44 +106,59 @@ impl StarsCursor {
                     .zip(from)
                     .is_some_and(|(newest, from)| newest < from);
                 if is_old {
-                    StarsStep::narrowed(at + page.count, high)
+                    StarsStep::narrowed(at + shown, high)
                 } else {
                     StarsStep::narrowed(low, Some(at))
                 }
             }
-            StarsStep::Read(count) if !is_empty => StarsStep::Read(count + page.count),
+            StarsStep::Read(count) if shown > 0 => {
+                self.end.add(&page.moves);
+                StarsStep::Read(count + shown)
+            }
             // What stands here is left out by the service.
             StarsStep::Read(count) if count < self.reach => {
                 StarsStep::Read(self.reach.min(count + PAGE_LIMIT))
             }
-            StarsStep::Read(_) if self.is_proved(answered_at) => return self.end(),
-            StarsStep::Read(count) => StarsStep::Prove {
+            StarsStep::Read(_) if self.end.is_proved(answered_at) => return self.finish(),
+            StarsStep::Read(count) => StarsStep::Balance {
                 count,
-                asked_at: answered_at,
+                asked_at: answered_at.map(|at| at.0),
             },
-            // It was no end. What came in between may stand at `count` now, so that is asked again.
-            StarsStep::Prove { count, .. } if !is_empty => StarsStep::Read(count),
-            StarsStep::Prove { count, asked_at } => {
-                self.proved_at = asked_at;
-                self.step = StarsStep::Read(count);
-                return self.end();
+            // What came in between may stand at `count` now, so that is asked again.
+            StarsStep::Behind { count, .. } if shown > 0 => {
+                self.end.note_more();
+                StarsStep::Read(count)
             }
+            StarsStep::Behind { count, .. } => {
+                self.end.note_empty();
+                self.step = StarsStep::Read(count);
+                return self.finish();
+            }
+            StarsStep::Balance { .. } => self.step,
         };
         LedgerStep::More(self.text())
     }
 
-    fn end(self) -> LedgerStep {
-        LedgerStep::End {
-            cursor: self.text(),
-            through: self.proved_at,
+    /// Where it goes on after the balance, in billionths; None: it was not told.
+    pub(super) fn after_balance(mut self, balance: Option<i128>) -> LedgerStep {
+        let StarsStep::Balance { count, asked_at } = self.step else {
+            return LedgerStep::More(self.text());
+        };
+        let is_proved = self.end.compare(balance, count, asked_at.map(UnixMillis));
+        if is_proved {
+            self.step = StarsStep::Read(count);
+            return self.finish();
         }
+        let at = self.end.next_offset(count);
+        self.step = StarsStep::Behind { count, at };
+        LedgerStep::More(self.text())
     }
 
-    /// Whether the last proof is fresh enough.
-    fn is_proved(self, answered_at: Option<UnixMillis>) -> bool {
-        self.proved_at
-            .zip(answered_at)
-            .is_some_and(|(proved, now)| proved <= now && now < proved.plus(PROVE_EVERY))
+    fn finish(self) -> LedgerStep {
+        LedgerStep::End {
+            cursor: self.text(),
+            through: self.end.proved_at(),
+        }
     }
 }
 
@@ -174,38 +178,6 @@ impl StarsStep {
             },
         }
     }
-
-    fn parse(parts: &mut Split<'_, char>) -> Option<Self> {
-        let kind = parts.next()?;
-        let number = parts.next()?.parse().ok()?;
-        match kind {
-            "search" => Some(Self::Search {
-                low: number,
-                high: match parts.next()? {
-                    "-" => None,
-                    high => Some(high.parse().ok()?),
-                },
-                at: parts.next()?.parse().ok()?,
-            }),
-            "read" => Some(Self::Read(number)),
-            "prove" => Some(Self::Prove {
-                count: number,
-                asked_at: time(parts.next()?).ok()?,
-            }),
-            _ => None,
-        }
-    }
-}
-
-fn time(part: &str) -> Result<Option<UnixMillis>, ParseIntError> {
-    match part {
-        "-" => Ok(None),
-        number => number.parse().map(|at| Some(UnixMillis(at))),
-    }
-}
-
-fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 #[cfg(test)]
@@ -213,49 +185,93 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
+    use crate::provider::telegram_stars::end::{PROVE_EVERY, SEARCH_PAGES};
+    use crate::provider::telegram_stars::ledger::StarsMove;
 
-    /// A ledger of `count` transactions, one a second, of which those in `hidden` are not shown.
+    /// A ledger of `count` transactions of one billionth, one a second, of which those in `hidden` are
+    /// not shown.
     struct Book {
         count: u64,
         hidden: Range<u64>,
     }
 
+    /// What came of a reading.
+    struct Read {
+        requests: u64,
+        seen: Vec<u64>,
+        cursor: LedgerCursor,
+        through: Option<UnixMillis>,
+    }
+
     impl Book {
-        fn page(&self, place: StarsCursor) -> (Entries, Vec<u64>) {
-            let end = self.count.min(place.offset() + PAGE_LIMIT);
-            let shown: Vec<u64> = (place.offset()..end)
-                .filter(|at| !self.hidden.contains(at))
-                .collect();
+        fn shown(&self, places: Range<u64>) -> Vec<u64> {
+            places.filter(|at| !self.hidden.contains(at)).collect()
+        }
+
+        fn page(&self, offset: u64) -> (Entries, Vec<u64>) {
+            let shown = self.shown(offset..self.count.min(offset + PAGE_LIMIT));
+            let moved = |at: &u64| StarsMove {
+                key: format!("in {at}"),
+                nanos: 1,
+            };
             let page = Entries {
                 transactions: Vec::new(),
-                count: shown.len() as u64,
+                moves: shown.iter().map(moved).collect(),
                 newest_at: shown.last().map(|at| moment(*at)),
             };
             (page, shown)
         }
 
-        /// Reads on to the end at `now`: how many requests, what was shown, the place and the proof.
-        fn read(
-            &self,
-            first: u64,
-            cursor: Option<LedgerCursor>,
-            now: UnixMillis,
-        ) -> (u64, Vec<u64>, LedgerCursor, Option<UnixMillis>) {
+        /// Reads on to the end at `now`.
+        fn read(&self, first: u64, cursor: Option<LedgerCursor>, now: UnixMillis) -> Read {
             let (mut cursor, mut requests, mut seen) = (cursor, 0, Vec::new());
             loop {
                 let place = StarsCursor::parse(cursor.as_ref());
-                let (page, shown) = self.page(place);
                 requests += 1;
-                if matches!(place.step, StarsStep::Read(_)) {
-                    seen.extend(shown.into_iter().filter(|at| *at >= first));
-                }
-                match place.after(&page, Some(moment(first)), Some(now)) {
+                let reads = matches!(place.step, StarsStep::Read(_));
+                let step = match place.question() {
+                    StarsQuestion::Balance => {
+                        let balance = self.shown(0..self.count).len() as u64;
+                        place.after_balance(Some(balance.into()))
+                    }
+                    StarsQuestion::Page { offset } => {
+                        let (page, shown) = self.page(offset);
+                        if reads {
+                            seen.extend(shown.into_iter().filter(|at| *at >= first));
+                        }
+                        place.after_page(offset, &page, Some(moment(first)), Some(now))
+                    }
+                };
+                match step {
                     LedgerStep::More(next) => cursor = Some(next),
                     LedgerStep::End { cursor, through } => {
-                        return (requests, seen, cursor, through);
+                        // A page that leaves some out is followed by one that overlaps it; repeats are
+                        // dropped by their ids.
+                        seen.sort_unstable();
+                        seen.dedup();
+                        return Read {
+                            requests,
+                            seen,
+                            cursor,
+                            through,
+                        };
                     }
                 }
             }
+        }
+
+        /// Reads until the end is proved.
+        fn read_all(&self, first: u64) -> Read {
+            let mut read = self.read(first, None, NOW);
+            while read.through.is_none() {
+                let next = self.read(first, Some(read.cursor), NOW);
+                read.seen.extend(next.seen);
+                read = Read {
+                    seen: read.seen,
+                    ..next
+                };
+            }
+            read
         }
     }
 
@@ -280,58 +296,66 @@ mod tests {
                 count,
                 hidden: 0..0,
             };
-            let (requests, seen, _, through) = book.read(first, None, NOW);
-            assert_eq!(seen, (first..count).collect::<Vec<_>>(), "{count} {first}");
+            let read = book.read(first, None, NOW);
+            let expected: Vec<u64> = (first..count).collect();
+            assert_eq!(read.seen, expected, "{count} {first}");
+            let requests = read.requests;
             assert!(requests <= most, "{count} {first}: {requests} requests");
-            assert_eq!(through, Some(NOW));
+            assert_eq!(read.through, None, "the end is not proved yet");
+            assert_eq!(book.read_all(first).through, Some(NOW));
         }
     }
 
     /// The service leaves out what is not in Stars, and counts it.
     #[test]
-    fn an_empty_page_in_the_middle_hides_nothing_behind_it() {
-        for hidden in [0..100, 10..115, 100..200, 40..239, 5..9] {
-            for first in [0, 20, 240] {
+    fn empty_pages_in_the_middle_hide_nothing_behind_them() {
+        let all = [0..100, 10..115, 100..200, 40..239, 5..9, 30..1030, 0..999];
+        for hidden in all {
+            for first in [0, 20, 1040] {
                 let book = Book {
-                    count: 260,
+                    count: 1060,
                     hidden: hidden.clone(),
                 };
-                let (_, seen, cursor, _) = book.read(first, None, NOW);
-                let new: Vec<u64> = (first..260).filter(|at| !hidden.contains(at)).collect();
-                let all_seen = new.iter().all(|at| seen.contains(at));
-                assert!(all_seen, "{hidden:?} {first}: {seen:?}");
-                let (requests, ..) = book.read(first, Some(cursor), NOW);
-                assert_eq!(requests, 1, "{hidden:?} {first}: the end is known");
+                let read = book.read_all(first);
+                let new = book.shown(first..1060);
+                let all_seen = new.iter().all(|at| read.seen.contains(at));
+                assert!(all_seen, "{hidden:?} {first}: {:?}", read.seen);
+                let again = book.read(first, Some(read.cursor), NOW);
+                assert_eq!(again.requests, 1, "{hidden:?} {first}: the end is known");
             }
         }
     }
 
+    /// Law 2: until what stands behind empty pages was shown, no reading is complete.
     #[test]
-    fn an_end_that_was_none_is_found_out_by_the_next_proof_and_until_then_nothing_counts_as_complete()
-     {
+    fn payments_behind_many_empty_pages_are_found_before_a_reading_counts_as_complete() {
         let mut book = Book {
             count: 30,
-            hidden: 30..135,
+            hidden: 30..835,
         };
-        let (_, _, cursor, _) = book.read(0, None, NOW);
-        book.count = 140;
-        let soon = NOW.plus(Duration::from_secs(9));
-        let (requests, seen, cursor, through) = book.read(0, Some(cursor), soon);
-        assert_eq!((requests, seen, through), (1, Vec::new(), Some(NOW)));
+        let known = book.read_all(0);
+        assert_eq!(known.through, Some(NOW));
+        book.count = 840;
+        let soon = NOW.plus(PROVE_EVERY.mul_f64(0.9));
+        let read = book.read(0, Some(known.cursor), soon);
+        assert_eq!((read.requests, read.through), (1, Some(NOW)));
         let later = NOW.plus(PROVE_EVERY);
-        let (_, mut seen, cursor, through) = book.read(0, Some(cursor), later);
-        // A page that leaves some out is followed by one that overlaps it; repeats are dropped by their ids.
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!((seen, through), ((135..140).collect(), Some(later)));
-        let (requests, ..) = book.read(0, Some(cursor), later);
-        assert_eq!(requests, 1);
+        let mut read = book.read(0, Some(read.cursor), later);
+        for _ in 0..SEARCH_PAGES {
+            if !read.seen.is_empty() {
+                break;
+            }
+            assert_eq!(read.through, Some(NOW), "the balance tells that more moved");
+            read = book.read(0, Some(read.cursor), later);
+        }
+        assert_eq!(read.seen, (835..840).collect::<Vec<_>>());
+        assert_eq!(read.through, Some(later));
+        assert_eq!(book.read(0, Some(read.cursor), later).requests, 1);
     }
 
     #[test]
     fn a_cursor_round_trips() {
         let steps = [
-            StarsStep::Read(0),
             StarsStep::Read(12_345),
             StarsStep::Search {
                 low: 100,
@@ -343,40 +367,29 @@ mod tests {
                 high: Some(400),
                 at: 250,
             },
-            StarsStep::Prove {
+            StarsStep::Balance {
                 count: 7,
-                asked_at: Some(NOW),
+                asked_at: Some(NOW.0),
             },
-            StarsStep::Prove {
+            StarsStep::Balance {
                 count: 7,
                 asked_at: None,
             },
+            StarsStep::Behind { count: 7, at: 107 },
         ];
-        for (step, proved_at) in steps.into_iter().zip([None, Some(NOW)].into_iter().cycle()) {
-            let place = StarsCursor {
-                step,
-                reach: 99,
-                proved_at,
-            };
+        let book = Book {
+            count: 30,
+            hidden: 7..12,
+        };
+        for step in steps {
+            let read = book.read(0, None, NOW);
+            let mut place = StarsCursor::parse(Some(&read.cursor));
+            place.step = step;
             assert_eq!(StarsCursor::parse(Some(&place.text())), place);
         }
-        for spoilt in [
-            "",
-            "x",
-            "5",
-            "5 -",
-            "5 - read",
-            "5 - read x",
-            "5 - read 7 8",
-            "5 - search 1",
-            "5 - search 1 2",
-            "5 - search 1 x 2",
-            "5 - prove 1",
-            "5 x read 1",
-            "-5 - read 1",
-        ] {
+        for spoilt in ["", "x", "5", "5 - read 7", "{}", r#"{"step":{"read":1}}"#] {
             let place = StarsCursor::parse(Some(&LedgerCursor(spoilt.into())));
-            assert_eq!(place, StarsCursor::BEGINNING, "{spoilt}");
+            assert_eq!(place, StarsCursor::beginning(), "{spoilt}");
         }
     }
 }

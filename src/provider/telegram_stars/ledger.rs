@@ -17,6 +17,8 @@ use crate::provider::wire::{Raw, array, external_id, object, text, word};
 pub(super) const STARS: &str = "XTR";
 /// Digits of the fraction: nanostars.
 const NANO_DIGITS: usize = 9;
+/// Billionths in a Star.
+const NANOS: i128 = 1_000_000_000;
 /// Longest transaction id that is parsed, in characters.
 const LONGEST_ID: usize = 255;
 
@@ -25,16 +27,33 @@ const LONGEST_ID: usize = 255;
 pub(super) struct Entries {
     /// Movements of Stars; other entries are left out.
     pub(super) transactions: Vec<Transaction>,
-    /// Number of all entries on the page, from which the next offset follows.
-    pub(super) count: u64,
+    /// What each entry moves, in their order; the next offset follows from their number.
+    pub(super) moves: Vec<StarsMove>,
     /// Time of the newest entry.
     pub(super) newest_at: Option<UnixMillis>,
+}
+
+/// What an entry does to the bot's balance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StarsMove {
+    /// Names the entry: a refund has the id of its payment.
+    pub(super) key: String,
+    /// Billionths of a Star, below 0 when they go out.
+    pub(super) nanos: i128,
 }
 
 #[derive(Deserialize)]
 struct PageWire<'a> {
     #[serde(borrow)]
     transactions: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct BalanceWire<'a> {
+    #[serde(borrow)]
+    amount: Raw<'a>,
+    #[serde(borrow)]
+    nanostar_amount: Raw<'a>,
 }
 
 #[derive(Deserialize)]
@@ -77,18 +96,30 @@ pub(super) fn entries(json: &str) -> Result<Entries, String> {
     let items = array(wire.transactions).ok_or("no transactions in a page of the ledger")?;
     let mut page = Entries {
         transactions: Vec::with_capacity(items.len()),
-        count: items.len() as u64,
+        moves: Vec::with_capacity(items.len()),
         newest_at: None,
     };
     for item in items {
-        let entry = entry(item.get())?;
+        let (entry, moved) = entry(item.get())?;
         page.newest_at = page.newest_at.max(Some(entry.happened_at));
         page.transactions.push(entry);
+        page.moves.push(moved);
     }
     Ok(page)
 }
 
-fn entry(json: &str) -> Result<Transaction, String> {
+/// Parses the bot's balance, in billionths of a Star; None if it is not told as documented.
+pub(super) fn balance(json: &str) -> Option<i128> {
+    let wire: BalanceWire<'_> = object(json).ok()?;
+    let whole: i128 = text(wire.amount)?.parse().ok()?;
+    let nanos: i128 = match text(wire.nanostar_amount) {
+        Some(told) => told.parse().ok()?,
+        None => 0,
+    };
+    whole.checked_mul(NANOS)?.checked_add(nanos)
+}
+
+fn entry(json: &str) -> Result<(Transaction, StarsMove), String> {
     let wire: EntryWire<'_> = object(json).map_err(|error| error.to_string())?;
     let id = word(wire.id)
         .filter(|id| id.len() <= LONGEST_ID)
@@ -102,6 +133,14 @@ fn entry(json: &str) -> Result<Transaction, String> {
     let partner: Option<PartnerWire<'_>> = partner.and_then(|partner| object(partner.get()).ok());
     let amount = stars(wire.amount, wire.nanostar_amount)
         .ok_or_else(|| format!("a transaction without an amount: {id}"))?;
+    let nanos = nanos(&amount).ok_or_else(|| format!("a transaction too large: {id}"))?;
+    let moved = StarsMove {
+        key: format!("{} {id}", direction.as_str()),
+        nanos: match direction {
+            Direction::In => nanos,
+            Direction::Out => -nanos,
+        },
+    };
     let affiliate = partner
         .as_ref()
         .and_then(|partner| object::<AffiliateWire<'_>>(partner.affiliate?.get()).ok());
@@ -109,7 +148,7 @@ fn entry(json: &str) -> Result<Transaction, String> {
     let label = partner.as_ref().and_then(|partner| {
         text(partner.invoice_payload).or_else(|| text(partner.paid_media_payload))
     });
-    Ok(Transaction {
+    let transaction = Transaction {
         id: id.as_ref().into(),
         direction,
         external_id: label.map(|label| external_id(&label)),
@@ -120,7 +159,8 @@ fn entry(json: &str) -> Result<Transaction, String> {
         is_net: false,
         status: TransactionStatus::Succeeded,
         happened_at: UnixMillis(date.saturating_mul(1000)),
-    })
+    };
+    Ok((transaction, moved))
 }
 
 /// A payment counts including its affiliate's share.
@@ -145,6 +185,14 @@ fn stars(whole: Raw<'_>, nano: Raw<'_>) -> Option<String> {
     let fraction = format!("{nano:0>NANO_DIGITS$}");
     let value = format!("{whole}.{fraction}");
     plain(&value).map(std::borrow::Cow::into_owned)
+}
+
+/// A plain decimal of Stars, in billionths.
+fn nanos(stars: &str) -> Option<i128> {
+    let (whole, fraction) = stars.split_once('.').unwrap_or((stars, "0"));
+    let whole: i128 = whole.parse().ok()?;
+    let fraction: i128 = format!("{fraction:0<NANO_DIGITS$}").parse().ok()?;
+    whole.checked_mul(NANOS)?.checked_add(fraction)
 }
 
 /// Paid when the received sum reaches the price; without a price, any payment is enough.
@@ -222,6 +270,24 @@ mod tests {
             )
         });
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_balance_is_the_sum_of_what_the_entries_move() {
+        let page = r#"{"transactions":[
+            {"id":"a","date":1,"source":{"type":"user"},"amount":100,"nanostar_amount":5},
+            {"id":"a","date":2,"receiver":{"type":"user"},"amount":100,"nanostar_amount":5},
+            {"id":"b","date":3,"source":{"type":"user","affiliate":{"amount":10}},"amount":90}]}"#;
+        let moves = entries(page).unwrap().moves;
+        let keys: Vec<&str> = moves.iter().map(|one| one.key.as_str()).collect();
+        assert_eq!(keys, ["in a", "out a", "in b"]);
+        let sum: i128 = moves.iter().map(|one| one.nanos).sum();
+        assert_eq!(balance(r#"{"amount":90}"#), Some(sum));
+        let owed = balance(r#"{"amount":-3,"nanostar_amount":-500000000}"#);
+        assert_eq!(owed, Some(-3_500_000_000));
+        for spoilt in ["{}", "7", r#"{"amount":"x"}"#, r#"{"amount":1.5}"#] {
+            assert_eq!(balance(spoilt), None, "{spoilt}");
+        }
     }
 
     #[test]

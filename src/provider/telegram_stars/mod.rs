@@ -1,17 +1,18 @@
 //! Telegram Stars, the ledger of a bot (`getStarTransactions` of the Bot API, 10.1). Invoices have
 //! no id and no state there; a payment is found by the payload of its invoice.
 //!
-//! `ledger` parses a page, `cursor` is the position in the ledger, `creation` builds the request
-//! for a link. The ledger is counted from its oldest transaction, and only answers without
-//! transactions end a reading: a page may be shorter than requested, or empty though more follows.
-//! In a long ledger, the first relevant transaction is found by bisection.
+//! `ledger` parses a page, `cursor` is the position in the ledger, `end` is where it ends, and
+//! `creation` builds the request for a link. The ledger is counted from its oldest transaction, and only
+//! answers without transactions end a reading: a page may be shorter than requested, or empty though more
+//! follows. In a long ledger, the first relevant transaction is found by bisection.
 //!
 //! The bot's token is part of the path of every request; the transport adds it. Besides the
-//! harmless `getMe`, two methods are called: `getStarTransactions` and, to create links,
-//! `createInvoiceLink`. Never `getUpdates`, which would take the bot's updates away.
+//! harmless `getMe`, three methods are called: `getStarTransactions`, `getMyStarBalance` and, to create
+//! links, `createInvoiceLink`. Never `getUpdates`, which would take the bot's updates away.
 
 mod creation;
 mod cursor;
+mod end;
 mod ledger;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use self::cursor::StarsCursor;
+use self::cursor::{StarsCursor, StarsQuestion};
 use super::http::{KeyPlace, Request, Transport, judge_status};
 use super::kind::ProviderKind;
 use super::service::{ServiceClient, WholeAnswer};
@@ -41,6 +42,7 @@ use crate::domain::transaction::Transaction;
 pub const KIND: ProviderKind = ProviderKind {
     name: "telegram-stars",
     base_url: "https://api.telegram.org",
+    api_path: "/bot",
     requests_per_second: 1.0,
     settings: &[],
     check_key: check_token,
@@ -55,6 +57,7 @@ const PAGE_LIMIT: u64 = 100;
 
 const ME: &str = "/getMe";
 const TRANSACTIONS: &str = "/getStarTransactions";
+const BALANCE: &str = "/getMyStarBalance";
 const LINK: &str = "/createInvoiceLink";
 
 /// The Stars of one bot.
@@ -74,6 +77,27 @@ impl TelegramStars {
         self.service
             .ask_up_to(Request::post(method, body), usize::MAX)
             .await
+    }
+
+    /// A page without transactions: the balance proves the end of the ledger, or does not. An old
+    /// server does not know the method.
+    async fn compare_balance(&self, place: StarsCursor) -> Result<LedgerPage, ProviderError> {
+        let answer = self.call(BALANCE, "{}".into()).await?;
+        let balance = match result(&self.service, &answer) {
+            Ok(told) => ledger::balance(told.get()),
+            // A method that fails alone must not keep payments back.
+            Err(
+                ProviderError::Refused(_)
+                | ProviderError::Malformed(_)
+                | ProviderError::Unavailable { wait: None, .. },
+            ) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(LedgerPage {
+            transactions: Vec::new(),
+            step: place.after_balance(balance),
+            answered_at: answer.told_at,
+        })
     }
 }
 
@@ -114,12 +138,16 @@ impl ReadLedger for TelegramStars {
         from: Option<UnixMillis>,
     ) -> Result<LedgerPage, ProviderError> {
         let place = StarsCursor::parse(cursor);
-        let body = json!({"offset": place.offset(), "limit": PAGE_LIMIT}).to_string();
+        let offset = match place.question() {
+            StarsQuestion::Page { offset } => offset,
+            StarsQuestion::Balance => return self.compare_balance(place).await,
+        };
+        let body = json!({"offset": offset, "limit": PAGE_LIMIT}).to_string();
         let answer = self.call(TRANSACTIONS, body).await?;
         let entries = ledger::entries(result(&self.service, &answer)?.get())
             .map_err(ProviderError::Malformed)?;
         let from = from.or_else(|| self.service.reads_from(&answer));
-        let step = place.after(&entries, from, answer.told_at);
+        let step = place.after_page(offset, &entries, from, answer.told_at);
         let is_recent = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         Ok(LedgerPage {
             transactions: entries.transactions.into_iter().filter(is_recent).collect(),

@@ -39,6 +39,7 @@ use crate::domain::observation::ObservedOrder;
 pub const KIND: ProviderKind = ProviderKind {
     name: "walletpay",
     base_url: "https://pay.wallet.tg",
+    api_path: "/wpay",
     requests_per_second: 5.0,
     settings: &[],
     check_key: any_key,

@@ -43,6 +43,7 @@ use crate::domain::observation::ObservedOrder;
 pub const KIND: ProviderKind = ProviderKind {
     name: "yookassa",
     base_url: "https://api.yookassa.ru",
+    api_path: "/v3",
     requests_per_second: 3.0,
     settings: &[Setting {
         key: "return_url",

@@ -39,6 +39,7 @@ use crate::domain::transaction::Transaction;
 pub const KIND: ProviderKind = ProviderKind {
     name: "yoomoney",
     base_url: "https://yoomoney.ru",
+    api_path: "/api",
     requests_per_second: 0.33,
     settings: &[
         Setting {

@@ -262,6 +262,7 @@ static SHAPE: DataShape = DataShape {
         ],
     )],
     short_page: Some(10),
+    next_page: None,
 };
 
 impl Dialect for CryptoPayDialect {

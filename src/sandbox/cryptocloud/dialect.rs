@@ -29,6 +29,7 @@ static SHAPE: DataShape = DataShape {
     beside: &[],
     absent: &[("uuid", &["order_id", "received", "invoice_status"])],
     short_page: Some(10),
+    next_page: None,
 };
 
 impl Dialect for CryptoCloudDialect {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::fault::FaultKind;
-use crate::sandbox::answer;
+use crate::sandbox::answer::{self, SimulatedAnswer};
 
 /// Where a provider's answers contain orders, and which fields a fault alters.
 pub(in crate::sandbox) struct DataShape {
@@ -23,6 +23,8 @@ pub(in crate::sandbox) struct DataShape {
     pub absent: &'static [(&'static str, &'static [&'static str])],
     /// Number of entries on a short page; `None` where a shorter page would lose entries.
     pub short_page: Option<usize>,
+    /// The field that has the number of the next page's first entry, where a page tells it.
+    pub next_page: Option<&'static str>,
 }
 
 /// The body with `kind` applied to every order in it, or `None` if there is none.
@@ -30,10 +32,10 @@ pub(in crate::sandbox) fn spoil(
     shape: &DataShape,
     kind: FaultKind,
     status: Option<&str>,
-    body: &[u8],
+    answer: &SimulatedAnswer,
     rng: &mut fastrand::Rng,
 ) -> Option<Bytes> {
-    let mut whole: Value = serde_json::from_slice(body).ok()?;
+    let mut whole: Value = serde_json::from_slice(&answer.body).ok()?;
     let mut touched = false;
     if kind == FaultKind::NullFields {
         for name in shape.beside {
@@ -53,6 +55,10 @@ pub(in crate::sandbox) fn spoil(
         let most = shape.short_page?;
         touched = items.len() > most;
         items.truncate(most);
+        if touched && let Some(next) = shape.next_page {
+            whole[next] = (answer.page_start + most).to_string().into();
+        }
+        return touched.then(|| answer::json(&whole));
     }
     let objects = match data {
         Value::Array(items) => items.as_mut_slice(),
@@ -142,6 +148,7 @@ mod tests {
         beside: &["message"],
         absent: &[("externalId", &["paymentDateTime", "selectedPaymentOption"])],
         short_page: Some(1),
+        next_page: Some("next"),
     };
 
     const PAGE: &str = r#"{"status":"SUCCESS","message":"","data":{"items":[
@@ -149,13 +156,10 @@ mod tests {
         {"id":9906750163000783,"status":"ACTIVE","externalId":"B"}]}}"#;
 
     fn spoiled(kind: FaultKind, body: &str, seed: u64) -> Option<Value> {
-        let body = spoil(
-            &SHAPE,
-            kind,
-            None,
-            body.as_bytes(),
-            &mut fastrand::Rng::with_seed(seed),
-        )?;
+        let whole: Value = serde_json::from_str(body).unwrap();
+        let answer = SimulatedAnswer::data(&whole).starting_at(30);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let body = spoil(&SHAPE, kind, None, &answer, &mut rng)?;
         Some(serde_json::from_slice(&body).unwrap())
     }
 
@@ -213,6 +217,7 @@ mod tests {
     fn a_short_page_ends_before_the_entries_do() {
         let page = spoiled(FaultKind::ShortPage, PAGE, 0).unwrap();
         assert_eq!(page["data"]["items"].as_array().unwrap().len(), 1);
+        assert_eq!(page["next"], "31", "what it lost is on the next page");
         let short = r#"{"status":"SUCCESS","data":{"items":[{"id":1}]}}"#;
         assert_eq!(spoiled(FaultKind::ShortPage, short, 0), None);
     }

@@ -20,6 +20,7 @@ static SHAPE: DataShape = DataShape {
     beside: &[],
     absent: &[],
     short_page: Some(10),
+    next_page: None,
 };
 
 pub(super) fn error(http: StatusCode, description: &str) -> SimulatedAnswer {

@@ -54,7 +54,7 @@ impl StarEntry {
         }
     }
 
-    fn shown_stars(&self) -> u64 {
+    pub fn shown_stars(&self) -> u64 {
         self.stars - self.affiliate_share()
     }
 

@@ -48,7 +48,8 @@ impl StarsSimulator {
         let shown = entries.iter().filter(|entry| !entry.is_hidden());
         let sum: i128 = shown
             .map(|entry| {
-                let nanos = i128::from(entry.stars) * i128::from(NANOS) + i128::from(entry.nanos);
+                let nanos =
+                    i128::from(entry.shown_stars()) * i128::from(NANOS) + i128::from(entry.nanos);
                 if entry.is_in { nanos } else { -nanos }
             })
             .sum();

@@ -198,6 +198,7 @@ static SHAPE: DataShape = DataShape {
         ("payLink", &["completedDateTime", "autoConversionCurrency"]),
     ],
     short_page: Some(100),
+    next_page: None,
 };
 
 impl Dialect for WalletPayDialect {

@@ -31,6 +31,7 @@ static SHAPE: DataShape = DataShape {
     )],
     // The cursor points to the end of the whole page.
     short_page: None,
+    next_page: None,
 };
 
 impl Dialect for YooKassaDialect {

@@ -85,7 +85,7 @@ fn answer(
             )
         }
         _ => match HistoryQuery::read(params) {
-            Ok(query) => SimulatedAnswer::data(&wallet.history(&query)),
+            Ok(query) => SimulatedAnswer::data(&wallet.history(&query)).starting_at(query.start),
             Err(word) => error(word),
         },
     }

@@ -20,8 +20,8 @@ static SHAPE: DataShape = DataShape {
     final_fields: &[],
     beside: &[],
     absent: &[("operation_id", &["label"])],
-    // The next record is counted from the whole page.
-    short_page: None,
+    short_page: Some(10),
+    next_page: Some("next_record"),
 };
 
 /// A failure with HTTP 200.
@@ -37,6 +37,7 @@ impl Dialect for YooMoneyDialect {
     fn unauthorized(&self, _: &SandboxCore) -> SimulatedAnswer {
         SimulatedAnswer {
             http: StatusCode::UNAUTHORIZED,
+            page_start: 0,
             body: Bytes::new(),
             has_data: false,
             challenge: Some(r#"Bearer error="invalid_token""#),

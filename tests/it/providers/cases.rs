@@ -1,7 +1,8 @@
 //! Every state and money case, end to end: the built daemon beside the sandbox.
 //!
 //! The table in TESTING.md says what comes of each case at each provider: the invoice's status and reason,
-//! and its events in their order. The cases of providers that keep orders are played here.
+//! and its events in their order. The cases of providers that keep orders are played here, those of
+//! ledgers in `ledger_cases`.
 
 use std::process::Stdio;
 
@@ -17,10 +18,10 @@ use crate::shop::Shop;
 
 const HEADING: &str = "Every state and money case, end to end";
 /// The cell of a case that cannot happen at a provider.
-const NEVER: &str = "–";
+pub(super) const NEVER: &str = "–";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Case {
+pub(super) enum Case {
     Paid,
     OtherCurrency,
     OtherThanExpected,
@@ -31,6 +32,11 @@ enum Case {
     RestAfterTheEnd,
     PartAccepted,
     Overpaid,
+    PaidTwice,
+    BeforeItsInvoice,
+    InProgress,
+    ThenRefused,
+    RefundedWhole,
     RefundedInPart,
     Refunded,
     Held,
@@ -46,7 +52,7 @@ enum Case {
 }
 
 /// As the rows of the table are called.
-const CASES: &[(Case, &str)] = &[
+pub(super) const CASES: &[(Case, &str)] = &[
     (Case::Paid, "paid"),
     (
         Case::OtherCurrency,
@@ -69,6 +75,14 @@ const CASES: &[(Case, &str)] = &[
     ),
     (Case::PartAccepted, "a part paid, accepted by the shop"),
     (Case::Overpaid, "overpaid"),
+    (Case::PaidTwice, "paid, then paid again"),
+    (
+        Case::BeforeItsInvoice,
+        "paid before its invoice is inserted",
+    ),
+    (Case::InProgress, "in progress, then received"),
+    (Case::ThenRefused, "in progress, then refused"),
+    (Case::RefundedWhole, "refunded"),
     (Case::RefundedInPart, "a part refunded"),
     (Case::Refunded, "refunded in two parts"),
     (Case::Held, "held"),
@@ -133,10 +147,10 @@ async fn play_all(provider: SimulatedProvider) {
 }
 
 /// The column of a provider.
-struct Table(Vec<(String, String)>);
+pub(super) struct Table(Vec<(String, String)>);
 
 impl Table {
-    fn read(provider: SimulatedProvider) -> Self {
+    pub(super) fn read(provider: SimulatedProvider) -> Self {
         let page = Page::read("TESTING.md");
         let under = page.text.split(&format!("\n## {HEADING}\n")).nth(1);
         let mut lines = under
@@ -160,7 +174,7 @@ impl Table {
         )
     }
 
-    fn expected(&self, name: &str) -> String {
+    pub(super) fn expected(&self, name: &str) -> String {
         let row = self.0.iter().find(|(row, _)| row == name);
         row.unwrap_or_else(|| panic!("{name}: no such row"))
             .1
@@ -198,17 +212,8 @@ impl Scene {
         }
     }
 
-    /// The program ends well, and its feed had each event.
     async fn end(self) {
-        let events = "SELECT count(*) FROM outbox";
-        let all = self.shop.ask(events).await;
-        let acknowledged =
-            "SELECT acked_seq = (SELECT max(seq) FROM outbox) FROM consumers WHERE name = 'stdout'";
-        self.shop.until(acknowledged, "1").await;
-        let left = self.program.stop().await;
-        let feed = String::from_utf8(left.stdout).unwrap();
-        let frames = feed.lines().filter(|line| line.starts_with("MSG "));
-        assert_eq!(frames.count().to_string(), all);
+        end_well(self.shop, self.program).await;
     }
 
     /// Plays a case, unless it cannot happen here, and waits until it has come out as expected.
@@ -305,7 +310,9 @@ impl Scene {
             | Case::PartAtTheEnd
             | Case::RestAfterTheEnd
             | Case::PartAccepted => self.go_on_in_parts(case, name).await,
-            Case::RefundedInPart | Case::Refunded => self.refund_in_parts(case, name).await,
+            Case::RefundedWhole | Case::RefundedInPart | Case::Refunded => {
+                self.refund(case, name).await;
+            }
             Case::Held | Case::Captured | Case::HeldToTheEnd => self.hold(case, name).await,
             Case::Expired => self.expire(name),
             Case::Late => {
@@ -324,6 +331,9 @@ impl Scene {
             | Case::UnknownId
             | Case::LostCreation
             | Case::Rejected => {}
+            Case::PaidTwice | Case::BeforeItsInvoice | Case::InProgress | Case::ThenRefused => {
+                panic!("{case:?} is a case of ledgers");
+            }
         }
     }
 
@@ -349,10 +359,14 @@ impl Scene {
         }
     }
 
-    async fn refund_in_parts(&self, case: Case, name: &str) {
+    async fn refund(&self, case: Case, name: &str) {
         self.pay(name, None);
         self.until_status(name, "paid").await;
         let world = &self.shop.world;
+        if case == Case::RefundedWhole {
+            world.refund(name, None).unwrap();
+            return;
+        }
         world.refund(name, Some(self.subject.half)).unwrap();
         if case == Case::Refunded {
             self.until(&field("refunded_amount > ''", name), "1").await;
@@ -386,11 +400,8 @@ impl Scene {
             Case::OtherCurrency => of("paid_currency <> currency"),
             Case::Overpaid => of("received_amount * 1 > amount * 1"),
             Case::RefundedInPart => of(&format!("refunded_amount * 1 = {half} * 1")),
-            Case::Refunded => of("refunded_amount * 1 = amount * 1"),
-            Case::Late | Case::LateAfterCancel => Some(format!(
-                "SELECT json_extract(payload, '$.data.late') FROM outbox
-                 WHERE external_id = '{name}' AND type = 'payment.paid'"
-            )),
+            Case::Refunded | Case::RefundedWhole => of("refunded_amount * 1 = amount * 1"),
+            Case::Late | Case::LateAfterCancel => Some(late(name)),
             Case::LostCreation => {
                 let orders = self.shop.world.orders();
                 let made = orders
@@ -445,9 +456,30 @@ impl Scene {
     }
 }
 
+/// The program ends well, and its feed had each event.
+pub(super) async fn end_well(shop: Shop, program: Program) {
+    let events = "SELECT count(*) FROM outbox";
+    let all = shop.ask(events).await;
+    let acknowledged =
+        "SELECT acked_seq = (SELECT max(seq) FROM outbox) FROM consumers WHERE name = 'stdout'";
+    shop.until(acknowledged, "1").await;
+    let left = program.stop().await;
+    let feed = String::from_utf8(left.stdout).unwrap();
+    let frames = feed.lines().filter(|line| line.starts_with("MSG "));
+    assert_eq!(frames.count().to_string(), all);
+}
+
+/// Whether the last payment came late.
+pub(super) fn late(name: &str) -> String {
+    format!(
+        "SELECT json_extract(payload, '$.data.late') FROM outbox
+         WHERE external_id = '{name}' AND type = 'payment.paid'"
+    )
+}
+
 /// Status, reason and events of an invoice, as the cells of the table hold them. Whether the amounts of a
 /// payment come with it or after it depends on the request that showed it first.
-fn outcome(name: &str) -> String {
+pub(super) fn outcome(name: &str) -> String {
     format!(
         "SELECT coalesce((SELECT status || CASE status WHEN 'rejected' THEN '' ELSE coalesce(' ' || reason, '') END || ': ' ||
             (SELECT coalesce(group_concat(told, ', '), '') FROM (SELECT substr(type, 9) AS told FROM outbox

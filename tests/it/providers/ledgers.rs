@@ -12,29 +12,36 @@ use crate::shop::{Daemon, Shop};
 use crate::until::eventually;
 
 /// A provider, as far as the scenes differ.
-struct LedgerSubject {
-    provider: SimulatedProvider,
+pub(super) struct LedgerSubject {
+    pub(super) provider: SimulatedProvider,
     /// Has the form of its keys.
-    key: &'static str,
+    pub(super) key: &'static str,
     /// Further lines of its account.
     account: &'static str,
     /// Value and currency of an invoice, and what is received of it.
-    price: (&'static str, &'static str),
+    pub(super) price: (&'static str, &'static str),
     received: &'static str,
+    /// Two parts of the price, and more than it.
+    pub(super) half: &'static str,
+    pub(super) rest: &'static str,
+    pub(super) double: &'static str,
     /// The operation that reads the ledger, and the one that makes links, if there is one.
     reading: Operation,
-    create: Option<&'static str>,
+    pub(super) create: Option<&'static str>,
     /// What is kept for people of a failure in its envelope.
     word_of_trouble: &'static str,
 }
 
-const LEDGERS: &[LedgerSubject] = &[
+pub(super) const LEDGERS: &[LedgerSubject] = &[
     LedgerSubject {
         provider: SimulatedProvider::TelegramStars,
         key: "123456:canary-key-0123456789",
         account: "",
         price: ("100", "XTR"),
         received: "100",
+        half: "40",
+        rest: "60",
+        double: "200",
         reading: Operation::StarsGetTransactions,
         create: Some("createInvoiceLink"),
         word_of_trouble: "SOMETHING_INVALID",
@@ -46,6 +53,9 @@ const LEDGERS: &[LedgerSubject] = &[
         price: ("10.10", "RUB"),
         // From a wallet, less a commission of 1 %.
         received: "10",
+        half: "4.10",
+        rest: "6.00",
+        double: "20.20",
         reading: Operation::YooMoneyHistory,
         create: None,
         word_of_trouble: "technical_error",
@@ -66,7 +76,7 @@ const FAILURES: [FaultKind; 9] = [
 ];
 
 impl LedgerSubject {
-    async fn shop(&self) -> Shop {
+    pub(super) async fn shop(&self) -> Shop {
         self.shop_with(None).await
     }
 
@@ -93,7 +103,7 @@ impl LedgerSubject {
     }
 
     /// Asks for a link.
-    async fn request(&self, shop: &Shop, label: &str, options: &str) {
+    pub(super) async fn request(&self, shop: &Shop, label: &str, options: &str) {
         let (value, currency) = self.price;
         shop.execute(&format!(
             "INSERT INTO invoices (external_id, amount, currency, description, options)
@@ -102,7 +112,7 @@ impl LedgerSubject {
         .await;
     }
 
-    async fn create(&self, shop: &Shop, label: &str) {
+    pub(super) async fn create(&self, shop: &Shop, label: &str) {
         self.request(shop, label, "{}").await;
         shop.until(&field("status", label), "pending").await;
     }

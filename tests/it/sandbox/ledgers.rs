@@ -1,5 +1,7 @@
 //! Telegram Stars and YooMoney over HTTP: ledgers without orders.
 
+use std::collections::HashSet;
+
 use payrecond::sandbox::{Fault, FaultKind, SandboxOptions, SimulatedProvider, Variant};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -114,6 +116,30 @@ async fn a_page_of_stars_is_clamped_and_may_be_short() {
         .world()
         .set_faults(vec![Fault::new(FaultKind::ShortPage)]);
     assert_eq!(bench.stars(json!({})).await.len(), 10);
+}
+
+#[tokio::test]
+async fn a_short_page_of_a_wallet_is_followed_by_what_it_lost() {
+    let bench = Bench::plain().await;
+    for n in 0..25 {
+        let one = json!({"provider": "yoomoney", "external_id": format!("S-{n}"), "amount": "1"});
+        bench.moved(one).await;
+    }
+    bench
+        .sandbox
+        .world()
+        .set_faults(vec![Fault::new(FaultKind::ShortPage)]);
+    let mut labels = HashSet::new();
+    let mut start = Some("0".to_owned());
+    while let Some(record) = start {
+        let form = format!("records=100&start_record={record}");
+        let (_, page) = send(bench.wallet("operation-history", &form)).await;
+        let operations = page["operations"].as_array().unwrap();
+        assert!(operations.len() <= 10, "{page}");
+        labels.extend(operations.iter().map(|one| one["label"].to_string()));
+        start = page["next_record"].as_str().map(str::to_owned);
+    }
+    assert_eq!(labels.len(), 25);
 }
 
 #[tokio::test]

@@ -15,9 +15,8 @@ const TOO_LONG: usize = 130;
 /// Older than what is read at the first start, and not so old.
 const OLD: Duration = Duration::from_hours(30);
 const RECENT: Duration = Duration::from_hours(10);
-/// So many entries in a row may be no Stars. A hundred of them are a page that shows nothing, and the
-/// daemon does not get past that yet.
-const LEFT_OUT_TOGETHER: usize = 99;
+/// So many entries in a row may be no Stars: several pages that show nothing. The daemon passes a thousand.
+const LEFT_OUT_TOGETHER: usize = 800;
 /// The daemon does not find the payment of such a refund in every case yet.
 const REFUNDS_MAY_LACK_LABELS: bool = true;
 /// An operation turns up so late at most: windows overlap by more.
@@ -305,7 +304,8 @@ impl Payers<'_> {
         }
         if self.kind == LedgerKind::Stars && self.rng.bool() {
             let at = active.mul_f64(self.rng.f64());
-            let many = self.rng.usize(1..LEFT_OUT_TOGETHER);
+            let most = [20, 120, LEFT_OUT_TOGETHER][self.rng.usize(..3)];
+            let many = self.rng.usize(1..most);
             self.add_many(many, at, Duration::ZERO, true);
         }
     }
