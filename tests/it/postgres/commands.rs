@@ -1,0 +1,1 @@
+//! Commands of the binary on a server that no other test runs.

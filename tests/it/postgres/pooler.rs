@@ -1,0 +1,1 @@
+//! A transaction pooler between the program and the server.
