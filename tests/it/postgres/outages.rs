@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Executor as _;
+use payrecond::store::postgres::{PostgresOptions, PostgresStore, prepare};
+use payrecond::store::{Database as _, ServerLocation, StoreError};
+use sqlx::{Connection as _, Executor as _};
 
 use super::cluster::Cluster;
-use super::server::{As, PostgresServer};
+use super::server::{self, As, PostgresServer};
 use super::shop::ServerShop;
 use crate::until::eventually;
 
@@ -119,4 +121,43 @@ async fn a_promoted_standby_begins_an_epoch_and_loses_nothing_that_was_replicate
         "the timeline of the promoted standby: {place}"
     );
     cluster.end().await;
+}
+
+#[tokio::test]
+async fn a_number_that_a_crash_takes_back_is_no_other_history() {
+    let Some(database) = server::database_alone().await else {
+        return;
+    };
+    let url = ServerLocation::new(&database.url(As::Daemon), None);
+    prepare(&url).await.unwrap();
+    let store = PostgresStore::open(PostgresOptions {
+        server: url,
+        subject_prefix: "payments".into(),
+        off_consumers: Vec::new(),
+    });
+    let store = store.await.unwrap();
+    let mut daemon = database.connect(As::Daemon).await;
+    let mut given_back = daemon.begin().await.unwrap();
+    let number = "SELECT nextval('payrecond.outbox_seq')";
+    let seq: i64 = sqlx::query_scalar(number)
+        .fetch_one(&mut *given_back)
+        .await
+        .unwrap();
+    given_back.rollback().await.unwrap();
+    // Sees the number, which is nowhere on disk.
+    store.require_unchanged().await.unwrap();
+    database.server.restart().await;
+    let mut again = database.connect(As::Daemon).await;
+    let kept = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM payrecond.outbox_seq";
+    let kept: i64 = sqlx::query_scalar(kept)
+        .fetch_one(&mut again)
+        .await
+        .unwrap();
+    assert!(kept < seq, "the crash took it back: {kept}");
+    eventually(async || match store.require_unchanged().await {
+        Ok(()) => Some(()),
+        Err(StoreError::Unavailable(_)) => None,
+        Err(error) => panic!("{error}"),
+    })
+    .await;
 }
