@@ -1,6 +1,5 @@
 //! Time as a parameter: the system's clock, one that another clock corrects, or one that a test controls.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,11 +63,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock whose wall time follows another one, such as a database's. Until it is corrected, it is the
-/// clock beneath.
+/// A clock whose wall time is that of another one, such as a database's, once it has been told. Between two
+/// corrections it goes on by the monotonic clock, so a jump of the machine's wall clock changes nothing.
 pub struct CorrectedClock {
     beneath: Arc<dyn Clock>,
-    ahead_ms: AtomicI64,
+    /// The time of the last correction, by both clocks.
+    told: Mutex<Option<(UnixMillis, Duration)>>,
 }
 
 impl CorrectedClock {
@@ -81,33 +81,42 @@ impl CorrectedClock {
     pub fn over(beneath: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             beneath,
-            ahead_ms: AtomicI64::new(0),
+            told: Mutex::new(None),
         })
     }
 
-    /// The wall time of the clock beneath.
-    pub fn uncorrected(&self) -> UnixMillis {
-        self.beneath.now()
+    /// Follows a clock that showed `shown` between `asked` of the monotonic clock and now. The time changes
+    /// only as far as that proves it wrong, so slow answers add no error. Returns by how much it changed,
+    /// in milliseconds.
+    pub fn correct(&self, asked: Duration, shown: UnixMillis) -> i64 {
+        let answered = self.beneath.monotonic();
+        let mut told = self.lock();
+        let before = self.at(*told, answered);
+        let latest = shown.plus(answered.saturating_sub(asked));
+        let corrected = before.clamp(shown, latest);
+        *told = Some((corrected, answered));
+        corrected.0.saturating_sub(before.0)
     }
 
-    /// Follows a clock that showed `shown` at some moment between two times of the clock beneath. The
-    /// correction changes only as far as that proves it wrong, so slow answers add no error. Returns by how
-    /// much it changed, in milliseconds.
-    pub fn correct(&self, asked: UnixMillis, shown: UnixMillis, answered: UnixMillis) -> i64 {
-        let least = shown.0.saturating_sub(answered.0);
-        let most = shown.0.saturating_sub(asked.0).max(least);
-        let before = self.ahead_ms.load(Ordering::Relaxed);
-        let ahead = before.clamp(least, most);
-        self.ahead_ms.store(ahead, Ordering::Relaxed);
-        ahead.saturating_sub(before)
+    fn at(&self, told: Option<(UnixMillis, Duration)>, monotonic: Duration) -> UnixMillis {
+        match told {
+            Some((wall, then)) => wall.plus(monotonic.saturating_sub(then)),
+            None => self.beneath.now(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(UnixMillis, Duration)>> {
+        self.told
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Clock for CorrectedClock {
     fn now(&self) -> UnixMillis {
-        let ahead = self.ahead_ms.load(Ordering::Relaxed);
-        UnixMillis(self.beneath.now().0.saturating_add(ahead))
+        let told = *self.lock();
+        self.at(told, self.beneath.monotonic())
     }
 
     fn monotonic(&self) -> Duration {
@@ -180,28 +189,24 @@ mod tests {
     }
 
     #[test]
-    fn a_corrected_clock_shows_the_other_clock_and_goes_on_by_itself() {
+    fn a_corrected_clock_shows_the_other_clock_and_heeds_no_jump() {
         let (beneath, clock) = clocks();
         assert_eq!(clock.now(), NOW);
-        clock.correct(NOW, UnixMillis(NOW.0 - 600_000), NOW);
-        assert_eq!(clock.now(), UnixMillis(NOW.0 - 600_000));
+        let shown = UnixMillis(NOW.0 - 600_000);
+        assert_eq!(clock.correct(Duration::ZERO, shown), -600_000);
+        assert_eq!(clock.now(), shown);
         beneath.advance(Duration::from_secs(1));
-        assert_eq!(clock.now(), UnixMillis(NOW.0 - 599_000));
-        assert_eq!(clock.uncorrected(), UnixMillis(NOW.0 + 1000));
+        beneath.set_wall(UnixMillis(0));
+        assert_eq!(clock.now(), shown.plus(Duration::from_secs(1)));
     }
 
     #[test]
     fn a_slow_answer_corrects_only_what_it_proves_wrong() {
-        let (_, clock) = clocks();
-        let answered = UnixMillis(NOW.0 + 9000);
-        assert_eq!(clock.correct(NOW, UnixMillis(NOW.0 + 4000), answered), 0);
-        assert_eq!(
-            clock.correct(NOW, UnixMillis(NOW.0 - 1000), answered),
-            -1000
-        );
-        assert_eq!(
-            clock.correct(NOW, UnixMillis(NOW.0 + 20_000), answered),
-            12_000
-        );
+        let (beneath, clock) = clocks();
+        beneath.advance(Duration::from_secs(9));
+        // Shown at any moment of the nine seconds.
+        assert_eq!(clock.correct(Duration::ZERO, UnixMillis(NOW.0 + 4000)), 0);
+        assert_eq!(clock.correct(Duration::ZERO, UnixMillis(NOW.0 - 1000)), -1000);
+        assert_eq!(clock.correct(Duration::ZERO, UnixMillis(NOW.0 + 20_000)), 12_000);
     }
 }

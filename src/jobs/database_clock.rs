@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::CorrectedClock;
+use crate::clock::{Clock as _, CorrectedClock};
 use crate::store::{Leases, StoreError};
 
 /// A correction from this on is logged: smaller ones are those of any two clocks.
@@ -29,9 +29,9 @@ impl DatabaseClock {
         let Some(leases) = &self.leases else {
             return Ok(());
         };
-        let asked = self.clock.uncorrected();
+        let asked = self.clock.monotonic();
         let shown = leases.now().await?;
-        let changed_ms = self.clock.correct(asked, shown, self.clock.uncorrected());
+        let changed_ms = self.clock.correct(asked, shown);
         if changed_ms.unsigned_abs() >= TOLD_FROM_MS {
             tracing::warn!(
                 changed_ms,

@@ -102,6 +102,7 @@ async fn a_feed_that_is_followed_shows_what_is_committed_later() {
         return;
     };
     let daemon = shop.daemon("only");
+    shop.until("SELECT count(*) > 0 FROM leases", "true").await;
     let arguments = [
         "feed",
         "--follow",

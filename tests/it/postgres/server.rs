@@ -348,7 +348,7 @@ fn keep(binaries: &Path, folder: &Path, port: u16, settings: &[&str]) -> Child {
             wait $!
             \"$@\" >>\"$folder/log\" 2>&1 &
         done
-        kill -INT $!
+        kill -INT $! 2>/dev/null
         wait $!
         rm -rf \"$folder\"";
     let mut command = as_other_user(Path::new("/bin/sh"));
