@@ -206,7 +206,13 @@ mod tests {
         beneath.advance(Duration::from_secs(9));
         // Shown at any moment of the nine seconds.
         assert_eq!(clock.correct(Duration::ZERO, UnixMillis(NOW.0 + 4000)), 0);
-        assert_eq!(clock.correct(Duration::ZERO, UnixMillis(NOW.0 - 1000)), -1000);
-        assert_eq!(clock.correct(Duration::ZERO, UnixMillis(NOW.0 + 20_000)), 12_000);
+        assert_eq!(
+            clock.correct(Duration::ZERO, UnixMillis(NOW.0 - 1000)),
+            -1000
+        );
+        assert_eq!(
+            clock.correct(Duration::ZERO, UnixMillis(NOW.0 + 20_000)),
+            12_000
+        );
     }
 }

@@ -12,6 +12,7 @@ use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER, database_options};
 use crate::clock::{Clock, CorrectedClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
+use crate::domain::time::UnixMillis;
 use crate::jobs::database_clock::DatabaseClock;
 use crate::jobs::share::WorkShare;
 use crate::jobs::{CommitSignal, Heartbeat, StatusLines};
@@ -117,13 +118,7 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         "another daemon is running on this database",
     )
     .await?;
-    let migrated = place.prepare(clock.now()).await?;
-    if migrated.put_back {
-        tracing::warn!(
-            epoch = migrated.epoch,
-            "database appears restored from an older copy; starting a new epoch"
-        );
-    }
+    prepare(&place, clock.now()).await?;
     let mut roles = vec![daemon];
     // Of several daemons, one writes the feed, and another one after it.
     let is_alone = matches!(options.location, DatabaseLocation::File(_));
@@ -171,6 +166,18 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         nats,
         roles,
     })
+}
+
+/// Upgrades the database where that is the daemon's task, and settles its epoch.
+async fn prepare(place: &DatabaseOptions, now: UnixMillis) -> Result<(), DaemonError> {
+    let migrated = place.prepare(now).await?;
+    if migrated.put_back {
+        tracing::warn!(
+            epoch = migrated.epoch,
+            "database appears restored from an older copy; starting a new epoch"
+        );
+    }
+    Ok(())
 }
 
 /// The metrics of the feeds that are on.

@@ -176,14 +176,9 @@ pub(super) fn begin(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> 
         parts.changed.clone(),
         stop.clone(),
     ));
-<<<<<<< HEAD:src/daemon/duties.rs
-    duties.spawn(writer_watch(parts, stop.clone()));
-    duties.spawn(follow_clock(parts, stop.clone()));
-    duties
-=======
     tasks.spawn(writer_watch(parts, stop.clone()));
+    tasks.spawn(follow_clock(parts, stop.clone()));
     tasks
->>>>>>> main:src/daemon/tasks.rs
 }
 
 /// Keeps the clock at that of a database which several daemons share.
