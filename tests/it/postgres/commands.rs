@@ -84,14 +84,14 @@ async fn an_invoice_is_explained_audited_and_resolved() {
         shop.ask(events).await,
         "payment.review audit.discrepancy payment.cancelled"
     );
-    let stats: serde_json::Value =
+    let report: serde_json::Value =
         serde_json::from_str(&output(&shop, &["stats", "--json"], 0).await).unwrap();
-    let leases = stats["leases"]
+    let leases = report["leases"]
         .as_array()
-        .unwrap_or_else(|| panic!("{stats}"));
+        .unwrap_or_else(|| panic!("{report}"));
     assert!(
         leases.iter().any(|lease| lease["owner"] == "only"),
-        "{stats}"
+        "{report}"
     );
     stopped(daemon).await;
 }

@@ -18,7 +18,7 @@ async fn cut_for_longer_than_the_lease(cut: impl Fn(&Line), heal: impl Fn(&Line)
     cluster
         .until("SELECT min(polls) > 0 FROM invoices", "true")
         .await;
-    let lost = cluster.accounts_of("one").await;
+    let taken = cluster.accounts_of("one").await;
 
     let before = cluster.asked().len();
     cut(&cluster.daemons[0].line);
@@ -28,7 +28,7 @@ async fn cut_for_longer_than_the_lease(cut: impl Fn(&Line), heal: impl Fn(&Line)
     }
     cluster.settle().await;
     let since = cluster.asked().split_off(before);
-    for account in lost {
+    for account in taken {
         let asked = |daemon| {
             let of_both = since.iter().filter(|asked| asked.account == account);
             of_both

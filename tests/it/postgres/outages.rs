@@ -128,7 +128,7 @@ async fn a_number_that_a_crash_takes_back_is_no_other_history() {
     let Some(database) = server::database_alone().await else {
         return;
     };
-    let url = ServerLocation::new(&database.url(As::Daemon), None);
+    let url = ServerLocation::new(database.url(As::Daemon), None);
     prepare(&url).await.unwrap();
     let store = PostgresStore::open(PostgresOptions {
         server: url,

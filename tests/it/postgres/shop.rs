@@ -62,18 +62,19 @@ impl ServerShop {
     /// Writes a configuration in which the database and the provider of each account are reached by
     /// these addresses.
     pub fn configure(&self, name: &str, database: &str, provider: impl Fn(&str) -> String) {
-        let mut config = format!(
-            "[database]\nurl = \"{database}\"\n[cluster]\nlease = \"3s\"\n\
-             [polling]\nmin_interval = \"200ms\"\nintake_interval = \"100ms\"\n\
-             age_factor = 0.0\njitter = 0.0\n",
-        );
-        for account in ACCOUNTS {
-            config += &format!(
+        let accounts = ACCOUNTS.map(|account| {
+            format!(
                 "[[account]]\nname = \"{account}\"\nbase_url = \"{}\"\n{}",
                 provider(account),
                 self.account_settings
-            );
-        }
+            )
+        });
+        let config = format!(
+            "[database]\nurl = \"{database}\"\n[cluster]\nlease = \"3s\"\n\
+             [polling]\nmin_interval = \"200ms\"\nintake_interval = \"100ms\"\n\
+             age_factor = 0.0\njitter = 0.0\n{}",
+            accounts.concat()
+        );
         std::fs::write(self.folder.path().join(format!("{name}.toml")), config).unwrap();
     }
 
