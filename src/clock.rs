@@ -1,6 +1,6 @@
-//! Time as a parameter: the system's clock, or one that a test controls.
+//! Time as a parameter: the system's clock, one that another clock corrects, or one that a test controls.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -63,6 +63,71 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock whose wall time is that of another one, such as a database's, once it has been told. Between two
+/// corrections it goes on by the monotonic clock, so a jump of the machine's wall clock changes nothing.
+pub struct CorrectedClock {
+    beneath: Arc<dyn Clock>,
+    /// The time of the last correction, by both clocks.
+    told: Mutex<Option<(UnixMillis, Duration)>>,
+}
+
+impl CorrectedClock {
+    /// Over the machine's clock.
+    pub fn of_system() -> Arc<Self> {
+        Self::over(Arc::new(SystemClock::new()))
+    }
+
+    /// Over another clock.
+    pub fn over(beneath: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            beneath,
+            told: Mutex::new(None),
+        })
+    }
+
+    /// Follows a clock that showed `shown` between `asked` of the monotonic clock and now. The time changes
+    /// only as far as that proves it wrong, so slow answers add no error. Returns by how much it changed,
+    /// in milliseconds.
+    pub fn correct(&self, asked: Duration, shown: UnixMillis) -> i64 {
+        let answered = self.beneath.monotonic();
+        let mut told = self.lock();
+        let before = self.at(*told, answered);
+        let latest = shown.plus(answered.saturating_sub(asked));
+        let corrected = before.clamp(shown, latest);
+        *told = Some((corrected, answered));
+        corrected.0.saturating_sub(before.0)
+    }
+
+    fn at(&self, told: Option<(UnixMillis, Duration)>, monotonic: Duration) -> UnixMillis {
+        match told {
+            Some((wall, then)) => wall.plus(monotonic.saturating_sub(then)),
+            None => self.beneath.now(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(UnixMillis, Duration)>> {
+        self.told
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Clock for CorrectedClock {
+    fn now(&self) -> UnixMillis {
+        let told = *self.lock();
+        self.at(told, self.beneath.monotonic())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.beneath.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.beneath.sleep(duration).await;
+    }
+}
+
 /// A clock that stands still until a test moves it. `sleep` moves it by the requested duration.
 pub struct ManualClock {
     hands: Mutex<(UnixMillis, Duration)>,
@@ -108,5 +173,46 @@ impl Clock for ManualClock {
     async fn sleep(&self, duration: Duration) {
         self.advance(duration);
         tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_000_000);
+
+    fn clocks() -> (Arc<ManualClock>, Arc<CorrectedClock>) {
+        let beneath = Arc::new(ManualClock::at(NOW));
+        let corrected = CorrectedClock::over(Arc::clone(&beneath) as Arc<dyn Clock>);
+        (beneath, corrected)
+    }
+
+    #[test]
+    fn a_corrected_clock_shows_the_other_clock_and_heeds_no_jump() {
+        let (beneath, clock) = clocks();
+        assert_eq!(clock.now(), NOW);
+        let shown = UnixMillis(NOW.0 - 600_000);
+        assert_eq!(clock.correct(Duration::ZERO, shown), -600_000);
+        assert_eq!(clock.now(), shown);
+        beneath.advance(Duration::from_secs(1));
+        beneath.set_wall(UnixMillis(0));
+        assert_eq!(clock.now(), shown.plus(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_slow_answer_corrects_only_what_it_proves_wrong() {
+        let (beneath, clock) = clocks();
+        beneath.advance(Duration::from_secs(9));
+        // Shown at any moment of the nine seconds.
+        assert_eq!(clock.correct(Duration::ZERO, UnixMillis(NOW.0 + 4000)), 0);
+        assert_eq!(
+            clock.correct(Duration::ZERO, UnixMillis(NOW.0 - 1000)),
+            -1000
+        );
+        assert_eq!(
+            clock.correct(Duration::ZERO, UnixMillis(NOW.0 + 20_000)),
+            12_000
+        );
     }
 }

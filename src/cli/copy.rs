@@ -44,7 +44,7 @@ pub(super) async fn run(session: &Session, arguments: CopyArguments) -> anyhow::
             session.database()
         );
     };
-    let taken = options.copy_to(&server, session.now()).await?;
+    let taken = options.copy_to(&server).await?;
     report(session, &server.to_string(), &taken, arguments.json)?;
     Ok(Exit::Done)
 }

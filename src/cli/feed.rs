@@ -14,7 +14,7 @@ use self::follow::Reader;
 use super::session::Session;
 use super::{Exit, complain, stdout};
 use crate::feed::{Format, Pattern, is_consumer_name};
-use crate::jobs::feed::{Delivery, Feed, FeedError, Frames};
+use crate::jobs::feed::{Delivery, Feed, FeedError, FeedRole, Frames};
 use crate::store::{Database, Role, RoleHold, Store};
 
 /// Frames written between two checks for a signal.
@@ -91,9 +91,8 @@ pub(super) async fn run(
         // Before a position is created or held, since nothing written to it would arrive.
         stdout::require()?;
     }
-    // Held until the delivery ends.
-    let _lock = match consumer.as_deref() {
-        Some(name) => Some(hold(session, name).await?),
+    let role = match consumer.as_deref() {
+        Some(name) => Some(FeedRole::kept(name, hold(session, name).await?)),
         None => None,
     };
     let place = match (&consumer, from) {
@@ -112,6 +111,10 @@ pub(super) async fn run(
         place,
         tokio::io::stdout(),
     );
+    let feed = match role {
+        Some(role) => feed.under(role),
+        None => feed,
+    };
     let mut reading = FeedSession { feed, left: limit };
     let ended = if follow {
         follow::follow(&mut reading, store.as_ref(), &Reader::of_stdout()).await

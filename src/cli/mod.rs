@@ -204,6 +204,7 @@ async fn on_database(command: Command, session: &Session) -> anyhow::Result<Exit
     } else {
         session.open_store().await?
     };
+    session.follow_clock(store.as_ref()).await?;
     let outcome = with_store(command, session, &store).await;
     store.close().await;
     outcome

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::output::Output;
 use super::style::Style;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CorrectedClock};
 use crate::config::{self, AccountConfig, Config, Environment, LogFormat};
 use crate::daemon;
 use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
+use crate::jobs::database_clock::DatabaseClock;
 use crate::store::{Database, DatabaseOptions, StoreError};
 use crate::telemetry::{self, Logging};
 
@@ -22,6 +23,7 @@ pub(super) struct Session {
     pub(super) config: Config,
     pub(super) environment: Environment,
     pub(super) clock: Arc<dyn Clock>,
+    corrected: Arc<CorrectedClock>,
     style: Style,
 }
 
@@ -61,9 +63,11 @@ impl Session {
     }
 
     fn of(config: Config, environment: Environment) -> Self {
+        let corrected = CorrectedClock::of_system();
         Self {
             style: Style::of_stdout(&environment),
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::clone(&corrected) as Arc<dyn Clock>,
+            corrected,
             config,
             environment,
         }
@@ -90,6 +94,12 @@ impl Session {
     /// Opens the database to read, for users who may not write it.
     pub(super) async fn open_store_to_read(&self) -> anyhow::Result<Arc<dyn Database>> {
         self.named(self.options().open_to_read().await)
+    }
+
+    /// Uses the clock of a database that several daemons share.
+    pub(super) async fn follow_clock(&self, store: &dyn Database) -> anyhow::Result<()> {
+        let clock = DatabaseClock::new(store.leases(), Arc::clone(&self.corrected));
+        Ok(clock.run_once().await?)
     }
 
     /// Which database.

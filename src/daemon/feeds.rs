@@ -9,33 +9,25 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::nats_feed::consumer_position;
+use super::nats_feed::{consumer_position, take_role};
 use super::parts::Parts;
 use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER, database_options};
 use crate::clock::Clock;
 use crate::config::StdoutFeed;
 use crate::feed::Format;
 use crate::jobs::LONGEST_NAP;
-use crate::jobs::feed::{Delivery, Feed, FeedError, Frames, Sink, StreamSink};
+use crate::jobs::feed::{Delivery, Feed, FeedError, FeedRole, Frames, Sink, StreamSink};
 use crate::metrics::FeedMeter;
 use crate::retry::Waits;
-use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
+use crate::store::{Database, DatabaseOptions, Store, StoreError};
 
-/// How often the consumer of stdout is tried that another process has.
+/// How often a consumer is tried that another process has.
 const HELD_TRIED_EVERY: Duration = Duration::from_secs(1);
 
 /// The daemon's feeds.
 pub(super) struct Feeds<W> {
-    stdout: Option<StdoutFeeding<W>>,
+    stdout: Option<Feed<Frames<W>>>,
     nats: Option<Feed<StreamSink>>,
-}
-
-/// The feed on stdout before it runs.
-enum StdoutFeeding<W> {
-    /// This daemon's alone.
-    Open(Feed<Frames<W>>),
-    /// Of several daemons one has it at a time.
-    Shared(StdoutParts, W),
 }
 
 /// What the feed on stdout is made of.
@@ -53,10 +45,13 @@ where
 {
     let stdout = match StdoutParts::of(parts) {
         None => None,
+        // Of several daemons one has it at a time.
         Some(stdout) if parts.store.leases().is_some() => {
-            Some(StdoutFeeding::Shared(stdout, output))
+            let take = take_role(stdout.options.clone(), STDOUT_CONSUMER);
+            let role = FeedRole::in_turn(STDOUT_CONSUMER, take);
+            Some(stdout.feed(output).await?.under(role))
         }
-        Some(stdout) => Some(StdoutFeeding::Open(stdout.feed(output).await?)),
+        Some(stdout) => Some(stdout.feed(output).await?),
     };
     let nats = match &parts.nats {
         Some(nats) => {
@@ -99,34 +94,6 @@ impl StdoutParts {
         let feed = Feed::new(store, delivery, place, output);
         Ok(feed.metered(self.meter.clone()))
     }
-
-    /// Waits until no other process has the consumer, and then delivers.
-    async fn deliver_in_turn<W>(self, output: W, wakes: FeedWakes, flush: CancellationToken)
-    where
-        W: AsyncWrite + Unpin + Send,
-    {
-        loop {
-            // Ends with this task, and then the next daemon takes it.
-            let hold = self.options.hold(Role::Consumer(STDOUT_CONSUMER)).await;
-            if let Ok(Some(_hold)) = &hold
-                && consumer_position(self.store.as_ref(), STDOUT_CONSUMER)
-                    .await
-                    .is_ok()
-            {
-                if let Ok(feed) = self.feed(output).await {
-                    feed_loop(feed, wakes, flush).await;
-                }
-                return;
-            }
-            drop(hold);
-            self.meter.standby();
-            tokio::select! {
-                biased;
-                () = flush.cancelled() => return,
-                () = wakes.clock.sleep(HELD_TRIED_EVERY) => {}
-            }
-        }
-    }
 }
 
 impl<W: AsyncWrite + Unpin + Send + 'static> Feeds<W> {
@@ -134,14 +101,8 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Feeds<W> {
     pub(super) fn start(self, parts: &Parts, flush: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let wakes = FeedWakes::of(parts, &parts.wake_stdout);
-        match self.stdout {
-            None => {}
-            Some(StdoutFeeding::Open(feed)) => {
-                tasks.spawn(feed_loop(feed, wakes, flush.clone()));
-            }
-            Some(StdoutFeeding::Shared(stdout, output)) => {
-                tasks.spawn(stdout.deliver_in_turn(output, wakes, flush.clone()));
-            }
+        if let Some(feed) = self.stdout {
+            tasks.spawn(feed_loop(feed, wakes, flush.clone()));
         }
         if let Some(feed) = self.nats {
             let wakes = FeedWakes::of(parts, &parts.wake_nats);
@@ -154,13 +115,8 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Feeds<W> {
 impl<W: AsyncWrite + Unpin + Send> Feeds<W> {
     /// Delivers all that is there.
     pub(super) async fn drain(self) -> Result<(), DaemonError> {
-        match self.stdout {
-            None => {}
-            Some(StdoutFeeding::Open(mut feed)) => ended(feed.run_once(None).await)?,
-            Some(StdoutFeeding::Shared(stdout, output)) => {
-                let mut feed = stdout.feed(output).await?;
-                ended(feed.run_once(None).await)?;
-            }
+        if let Some(mut feed) = self.stdout {
+            ended(feed.run_once(None).await)?;
         }
         if let Some(mut feed) = self.nats {
             ended(feed.run_once(None).await)?;
@@ -291,7 +247,7 @@ impl Attempts {
                     );
                 }
                 report(meter, FeedMeter::standby);
-                NextAttempt::After(self.waits.next_wait())
+                NextAttempt::After(HELD_TRIED_EVERY)
             }
             FeedError::ReaderGone | FeedError::Output(_) => {
                 tracing::warn!(

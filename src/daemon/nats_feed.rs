@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use super::{DaemonError, NATS_CONSUMER};
 use crate::config::{self, Environment, NatsConfig};
 use crate::jetstream::Connector;
-use crate::jobs::feed::{Feed, StreamSetup, StreamSink};
+use crate::jobs::feed::{Feed, StreamSetup, StreamSink, TakeRole};
 use crate::metrics::FeedMeter;
 use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
 
@@ -49,14 +49,19 @@ impl NatsFeed {
             subject_prefix: self.subject_prefix.clone(),
             consumer: NATS_CONSUMER.to_owned(),
             store: Arc::clone(&store),
-            take_role: Arc::new(move || {
-                let database = database.clone();
-                async move { database.hold(Role::Consumer(NATS_CONSUMER)).await }.boxed()
-            }),
+            take_role: take_role(database, NATS_CONSUMER),
         });
         let consumer = Some(NATS_CONSUMER.to_owned());
         Ok(Feed::into_sink(store, consumer, place, sink).metered(meter))
     }
+}
+
+/// How the role of a consumer's only holder is taken.
+pub(super) fn take_role(database: DatabaseOptions, consumer: &'static str) -> TakeRole {
+    Arc::new(move || {
+        let database = database.clone();
+        async move { database.hold(Role::Consumer(consumer)).await }.boxed()
+    })
 }
 
 /// What connects to the server, as configured.

@@ -9,9 +9,11 @@ use tokio::sync::{Notify, watch};
 use super::nats_feed::NatsFeed;
 use super::open_files;
 use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER, database_options};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CorrectedClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
+use crate::domain::time::UnixMillis;
+use crate::jobs::database_clock::DatabaseClock;
 use crate::jobs::share::WorkShare;
 use crate::jobs::{CommitSignal, Heartbeat, StatusLines};
 use crate::limit::{Limits, SharedLimiter};
@@ -29,6 +31,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
+    /// What corrects it.
+    pub(super) database_clock: Arc<DatabaseClock>,
     pub(super) store: Arc<dyn Database>,
     /// What of the work is this daemon's.
     pub(super) share: WorkShare,
@@ -95,7 +99,8 @@ impl Parts {
 /// Reads the keys, takes the lock, upgrades the database and opens it.
 pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Parts, DaemonError> {
     open_files::fit(&mut config);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let corrected = CorrectedClock::of_system();
+    let clock = Arc::clone(&corrected) as Arc<dyn Clock>;
     let metrics = Metrics::new();
     let accounts = accounts(&config, env, &clock, &metrics)?;
     for warning in config::shared_stores(&config, env) {
@@ -113,13 +118,7 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         "another daemon is running on this database",
     )
     .await?;
-    let migrated = place.prepare(clock.now()).await?;
-    if migrated.put_back {
-        tracing::warn!(
-            epoch = migrated.epoch,
-            "database appears restored from an older copy; starting a new epoch"
-        );
-    }
+    prepare(&place, clock.now()).await?;
     let mut roles = vec![daemon];
     // Of several daemons, one writes the feed, and another one after it.
     let is_alone = matches!(options.location, DatabaseLocation::File(_));
@@ -136,6 +135,9 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
     }
     // By its name, so that a changed link is noticed.
     let store = options.open_migrated().await?;
+    let database_clock = DatabaseClock::new(store.leases(), corrected);
+    // Before anything is judged by the time.
+    database_clock.run_once().await?;
     let (wake_stdout, wake_nats) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let feeds = feed_meters(&config, &metrics, &clock);
     let whole = Arc::clone(&store) as Arc<dyn Store>;
@@ -146,6 +148,7 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
     Ok(Parts {
         config,
         clock,
+        database_clock: Arc::new(database_clock),
         store,
         share,
         accounts,
@@ -163,6 +166,18 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         nats,
         roles,
     })
+}
+
+/// Upgrades the database where that is the daemon's task, and settles its epoch.
+async fn prepare(place: &DatabaseOptions, now: UnixMillis) -> Result<(), DaemonError> {
+    let migrated = place.prepare(now).await?;
+    if migrated.put_back {
+        tracing::warn!(
+            epoch = migrated.epoch,
+            "database appears restored from an older copy; starting a new epoch"
+        );
+    }
+    Ok(())
 }
 
 /// The metrics of the feeds that are on.

@@ -26,6 +26,9 @@ use crate::provider::Provider;
 use crate::schedule::{Calendar, JobRun};
 use crate::store::Store;
 
+/// How often the database's clock is read.
+const CLOCK_READ_EVERY: Duration = Duration::from_secs(1);
+
 /// The audit of one account, without a daemon that polls it.
 pub fn audit(
     account: &AccountConfig,
@@ -174,7 +177,25 @@ pub(super) fn begin(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> 
         stop.clone(),
     ));
     tasks.spawn(writer_watch(parts, stop.clone()));
+    tasks.spawn(follow_clock(parts, stop.clone()));
     tasks
+}
+
+/// Keeps the clock at that of a database which several daemons share.
+fn follow_clock(parts: &Parts, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+    let (database, clock) = (Arc::clone(&parts.database_clock), Arc::clone(&parts.clock));
+    async move {
+        while !stop.is_cancelled() {
+            if let Err(error) = database.run_once().await {
+                tracing::debug!(%error, "database unavailable; its clock is read later");
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = clock.sleep(CLOCK_READ_EVERY) => {}
+            }
+        }
+    }
 }
 
 /// The heartbeat of the database writer. Tasks that wait for the writer give up after a while and

@@ -1,6 +1,7 @@
 //! The daemon's tasks, one file each. Each can be run once by hand; timers only trigger.
 
 pub mod audit;
+pub mod database_clock;
 pub mod feed;
 pub mod intake;
 pub mod leases;

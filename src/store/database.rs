@@ -145,7 +145,7 @@ impl DatabaseOptions {
     pub async fn migrate(&self, now: UnixMillis) -> Result<Migrated, StoreError> {
         match &self.location {
             DatabaseLocation::File(path) => sqlite::migrate(path, now).await,
-            DatabaseLocation::Server(server) => postgres::migrate(server, now).await,
+            DatabaseLocation::Server(server) => postgres::migrate(server).await,
         }
     }
 
@@ -157,7 +157,7 @@ impl DatabaseOptions {
     pub async fn prepare(&self, now: UnixMillis) -> Result<Migrated, StoreError> {
         match &self.location {
             DatabaseLocation::File(path) => sqlite::migrate(path, now).await,
-            DatabaseLocation::Server(server) => postgres::prepare(server, now).await,
+            DatabaseLocation::Server(server) => postgres::prepare(server).await,
         }
     }
 
@@ -167,14 +167,10 @@ impl DatabaseOptions {
     /// # Errors
     /// `Unusable` where the server holds other rows, or this role does not own the schema: nothing is
     /// written then.
-    pub async fn copy_to(
-        &self,
-        server: &ServerLocation,
-        now: UnixMillis,
-    ) -> Result<TakenOver, StoreError> {
+    pub async fn copy_to(&self, server: &ServerLocation) -> Result<TakenOver, StoreError> {
         match &self.location {
             DatabaseLocation::File(path) => {
-                postgres::migrate(server, now).await?;
+                postgres::migrate(server).await?;
                 takeover::take_over(path, server).await
             }
             DatabaseLocation::Server(server) => Err(StoreError::Unusable(format!(

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::{Store, StoreError};
 use crate::domain::shares::ClusterView;
+use crate::domain::time::UnixMillis;
 
 /// A name for this process that no other one on these machines has: host name and process id.
 pub fn process_name() -> String {
@@ -44,6 +45,9 @@ pub struct Presence {
 pub trait Leases: Send + Sync + 'static {
     /// Says that this daemon lives, and that these leases may be taken.
     async fn announce(&self, presence: &Presence, names: &[String]) -> Result<(), StoreError>;
+
+    /// The time by the database's clock.
+    async fn now(&self) -> Result<UnixMillis, StoreError>;
 
     /// The daemons that were seen within `alive`, and every lease.
     async fn view(&self, alive: Duration) -> Result<ClusterView, StoreError>;

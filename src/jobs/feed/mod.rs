@@ -4,12 +4,14 @@
 //! again. A sink that stalls or goes away concerns nobody but this job.
 
 mod frames;
+mod role;
 mod sink;
 mod stream;
 
 use std::sync::Arc;
 
 pub use self::frames::{Delivery, Frames};
+pub use self::role::FeedRole;
 pub use self::sink::{Delivered, Sink};
 pub use self::stream::{StreamSetup, StreamSink, TakeRole};
 use crate::metrics::FeedMeter;
@@ -40,6 +42,8 @@ pub struct Feed<S> {
     store: Arc<dyn Store>,
     /// Whose place in the outbox it is; None keeps no place.
     consumer: Option<String>,
+    /// Where only one process may deliver to the consumer.
+    role: Option<FeedRole>,
     sink: S,
     /// The last event that the sink has, or that was passed over.
     place: i64,
@@ -54,11 +58,19 @@ impl<S: Sink> Feed<S> {
         Self {
             store,
             consumer,
+            role: None,
             sink,
             place,
             acknowledged: place,
             meter: None,
         }
+    }
+
+    /// The same, which delivers only while it has the consumer's role.
+    #[must_use]
+    pub fn under(mut self, role: FeedRole) -> Self {
+        self.role = Some(role);
+        self
     }
 
     /// The same, its delay being measured.
@@ -76,6 +88,7 @@ impl<S: Sink> Feed<S> {
     pub async fn run_once(&mut self, limit: Option<u64>) -> Result<u64, FeedError> {
         let mut frames = 0;
         loop {
+            self.ensure_role().await?;
             if let Some(place) = self.sink.ready().await? {
                 self.place = place;
             }
@@ -122,6 +135,18 @@ impl<S: Sink> Feed<S> {
     /// The consumer's name, for messages.
     pub fn name(&self) -> &str {
         self.consumer.as_deref().unwrap_or("none")
+    }
+
+    /// After the role was taken, the delivery goes on where another process left off.
+    async fn ensure_role(&mut self) -> Result<(), FeedError> {
+        if let Some(role) = &mut self.role
+            && role.ensure().await?
+            && let Some(consumer) = &self.consumer
+        {
+            self.place = self.store.consumer(consumer).await?;
+            self.acknowledged = self.place;
+        }
+        Ok(())
     }
 
     async fn acknowledge(&mut self) -> Result<(), StoreError> {

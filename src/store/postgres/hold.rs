@@ -1,46 +1,58 @@
 //! Roles that only one process can have: a consumer's name.
 //!
-//! A role is a lease that this process renews, and beside it an advisory lock of a session. Who gets the
-//! lock takes the lease at once, since the session of the process before has ended with it; who does not
-//! waits until the lease ends, since that process may be paused. Either way the token rises, and the
-//! process before finds that it lost the role.
+//! A role is a lease that this process renews, and beside it an advisory lock of a session. A free lock says
+//! that the session of the process before has ended: with the process, or with its connection, or with the
+//! server. So who gets the lock takes the lease as soon as that process, if it lives, must have noticed; who
+//! does not waits until the lease ends, since that process may be paused. Either way the token rises, and
+//! the process before finds that it lost the role.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connect;
 use crate::store::{Role, RoleHold, ServerLocation, StoreError, process_name};
 
-/// How long a role lasts without being renewed, how often it is, and how much earlier this process stops.
+/// How long a role lasts without being renewed, and how often it is.
 const TERM: Duration = Duration::from_secs(10);
-const RENEWED_EVERY: Duration = Duration::from_secs(1);
-const MARGIN: Duration = Duration::from_secs(2);
+const RENEWED_EVERY: Duration = Duration::from_millis(500);
+/// How long this process uses the role after a renewal, and how long one that has the lock waits for that.
+const TRUSTED_FOR: Duration = Duration::from_secs(2);
+const NOTICED_AFTER: Duration = Duration::from_millis(2500);
+/// How often, and how many times, one that has the lock tries to take the lease.
+const TRIED_EVERY: Duration = Duration::from_millis(250);
+const TRIES: u32 = 14;
 
 const LOCK: &str = "
     SELECT pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int, hashtext($1))";
 
-/// `$4`: whether the session has the lock.
+/// `$4`: whether the session has the lock. `$5`: what is left of a lease's term once its holder has noticed
+/// that it cannot renew it.
 const TAKE: &str = "
     INSERT INTO payrecond.leases AS lease (name, token, owner, until)
     VALUES ($1, 1, $2, payrecond.now_ms() + $3)
     ON CONFLICT (name) DO UPDATE
        SET token = lease.token + 1, owner = EXCLUDED.owner, until = EXCLUDED.until
-     WHERE $4 OR lease.owner IS NULL OR lease.until < payrecond.now_ms()
+     WHERE lease.owner IS NULL
+        OR lease.until < payrecond.now_ms() + CASE WHEN $4 THEN $5::bigint ELSE 0 END
     RETURNING token";
 
 const RENEW: &str = "
     UPDATE payrecond.leases SET until = payrecond.now_ms() + $4
      WHERE name = $1 AND owner = $2 AND token = $3 RETURNING token";
 
+const RELEASE: &str = "
+    UPDATE payrecond.leases SET owner = NULL, until = payrecond.now_ms()
+     WHERE name = $1 AND owner = $2 AND token = $3";
+
 /// A role on a server, for as long as the value lives.
 pub struct ConsumerHold {
     state: Arc<Mutex<HoldState>>,
-    /// None: the role is shared by any number of processes.
-    keeper: Option<JoinHandle<()>>,
+    /// None: the role is shared by any number of processes. At its end the role is given back.
+    keeper: Option<DropGuard>,
 }
 
 /// How long the role certainly belongs to this process, unless it was lost.
@@ -70,14 +82,6 @@ impl RoleHold for ConsumerHold {
     }
 }
 
-impl Drop for ConsumerHold {
-    fn drop(&mut self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.abort();
-        }
-    }
-}
-
 /// A role that was taken, and the session that has its lock.
 struct HeldRole {
     connection: PgConnection,
@@ -95,7 +99,7 @@ pub async fn hold(
     role: Role<'_>,
 ) -> Result<Option<ConsumerHold>, StoreError> {
     let state = Arc::new(Mutex::new(HoldState {
-        trusted_until: Instant::now() + TERM - MARGIN,
+        trusted_until: Instant::now() + TRUSTED_FOR,
         is_lost: false,
     }));
     let Role::Consumer(name) = role else {
@@ -107,10 +111,12 @@ pub async fn hold(
     let Some(held) = HeldRole::take(server, name).await? else {
         return Ok(None);
     };
-    let keeper = keep(server.clone(), held, Arc::clone(&state));
+    let end = CancellationToken::new();
+    let keeper = keep(server.clone(), held, Arc::clone(&state), end.clone());
+    tokio::spawn(keeper);
     Ok(Some(ConsumerHold {
         state,
-        keeper: Some(tokio::spawn(keeper)),
+        keeper: Some(end.drop_guard()),
     }))
 }
 
@@ -118,23 +124,34 @@ impl HeldRole {
     async fn take(server: &ServerLocation, consumer: &str) -> Result<Option<Self>, StoreError> {
         let mut connection = connect::connect(server).await?;
         let (lease, owner) = (format!("consumer:{consumer}"), process_name());
-        let token: Option<i64> = connect::within(async {
-            let locks = sqlx::query_scalar(LOCK).bind(&lease);
-            let has_lock: bool = locks.fetch_one(&mut connection).await?;
+        let locks = sqlx::query_scalar(LOCK).bind(&lease);
+        let has_lock: bool =
+            connect::within(async { Ok(locks.fetch_one(&mut connection).await?) }).await?;
+        for _ in 0..if has_lock { TRIES } else { 1 } {
             let takes = sqlx::query_scalar(TAKE)
                 .bind(&lease)
                 .bind(&owner)
                 .bind(millis(TERM))
-                .bind(has_lock);
-            Ok(takes.fetch_optional(&mut connection).await?)
-        })
-        .await?;
-        Ok(token.map(|token| Self {
-            connection,
-            lease,
-            owner,
-            token,
-        }))
+                .bind(has_lock)
+                .bind(millis(TERM.saturating_sub(NOTICED_AFTER)));
+            let token: Option<i64> =
+                connect::within(async { Ok(takes.fetch_optional(&mut connection).await?) }).await?;
+            if let Some(token) = token {
+                return Ok(Some(Self {
+                    connection,
+                    lease,
+                    owner,
+                    token,
+                }));
+            }
+            tokio::time::sleep(if has_lock {
+                TRIED_EVERY
+            } else {
+                Duration::ZERO
+            })
+            .await;
+        }
+        Ok(None)
     }
 
     /// False when another process has it.
@@ -148,6 +165,16 @@ impl HeldRole {
         connect::within(async { Ok(renews.fetch_optional(connection).await?.is_some()) }).await
     }
 
+    /// Gives the role back; if that fails, it ends by itself.
+    async fn release(mut self) {
+        let releases = sqlx::query(RELEASE)
+            .bind(&self.lease)
+            .bind(&self.owner)
+            .bind(self.token);
+        let connection = &mut self.connection;
+        let _ = connect::within(async { Ok(releases.execute(connection).await?) }).await;
+    }
+
     /// After the server was gone: the lock is taken again where it is free.
     async fn reconnect(&mut self, server: &ServerLocation) -> Result<(), StoreError> {
         let mut connection = connect::connect(server).await?;
@@ -158,15 +185,24 @@ impl HeldRole {
     }
 }
 
-/// Renews the role until it is lost.
-async fn keep(server: ServerLocation, mut held: HeldRole, state: Arc<Mutex<HoldState>>) {
+/// Renews the role until it is lost, or not needed any more.
+async fn keep(
+    server: ServerLocation,
+    mut held: HeldRole,
+    state: Arc<Mutex<HoldState>>,
+    end: CancellationToken,
+) {
     loop {
-        tokio::time::sleep(RENEWED_EVERY).await;
+        tokio::select! {
+            biased;
+            () = end.cancelled() => return held.release().await,
+            () = tokio::time::sleep(RENEWED_EVERY) => {}
+        }
         let asked = Instant::now();
         match held.renew().await {
             Ok(true) => {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.trusted_until = asked + TERM - MARGIN;
+                state.trusted_until = asked + TRUSTED_FOR;
             }
             Ok(false) => {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -95,6 +95,13 @@ impl Leases for PostgresStore {
         Ok(())
     }
 
+    async fn now(&self) -> Result<UnixMillis, StoreError> {
+        let shown = sqlx::query("SELECT payrecond.now_ms()");
+        let shown = self.connections.number(shown).await?;
+        let shown = shown.ok_or_else(|| StoreError::Unavailable("no answer".into()))?;
+        Ok(UnixMillis(shown))
+    }
+
     async fn view(&self, alive: Duration) -> Result<ClusterView, StoreError> {
         let statement = sqlx::query(VIEW).bind(millis(alive));
         let row = self.connections.row(statement).await?;

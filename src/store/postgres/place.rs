@@ -2,17 +2,18 @@
 //! the database itself, so that a copy restored elsewhere, or a promoted standby, is detected by
 //! the difference, and a new epoch begins.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
-use crate::domain::time::UnixMillis;
 use crate::store::StoreError;
 
 /// The server's identifier, the oids of the database and the outbox, the timeline; then the epoch
-/// and the highest number ever assigned. A standby has no timeline of its own to write on.
+/// and the highest number ever assigned, then the ends of the write-ahead log: inserted after that number
+/// was read, and flushed. A standby has no timeline of its own to write on.
 const WHERE: &str = "
     SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE
                system_identifier::text || ' ' || d.oid::text || ' '
@@ -21,7 +22,11 @@ const WHERE: &str = "
            (SELECT value FROM payrecond.meta WHERE key = 'epoch') AS epoch,
            (SELECT value FROM payrecond.meta WHERE key = 'place') AS remembered,
            (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM payrecond.outbox_seq)
-               AS highest_seq
+               AS highest_seq,
+           CASE WHEN pg_is_in_recovery() THEN 0
+                ELSE (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint END AS inserted_to,
+           CASE WHEN pg_is_in_recovery() THEN 0
+                ELSE (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint END AS flushed_to
       FROM pg_control_system(), pg_database AS d WHERE d.datname = current_database()";
 
 struct Found {
@@ -29,6 +34,8 @@ struct Found {
     epoch: Option<String>,
     remembered: Option<String>,
     highest_seq: i64,
+    inserted_to: i64,
+    flushed_to: i64,
 }
 
 impl Found {
@@ -46,6 +53,8 @@ impl Found {
             epoch: row.try_get("epoch")?,
             remembered: row.try_get("remembered")?,
             highest_seq: row.try_get("highest_seq")?,
+            inserted_to: row.try_get("inserted_to")?,
+            flushed_to: row.try_get("flushed_to")?,
         })
     }
 }
@@ -54,13 +63,41 @@ impl Found {
 pub(super) struct ServerPlace {
     fingerprint: String,
     epoch: String,
-    highest_seq: AtomicI64,
+    numbers: Mutex<SeenNumbers>,
     is_replaced: AtomicBool,
+}
+
+/// The highest numbers that were seen in the sequence. A number that was assigned by a transaction which
+/// did not commit is not on the server's disk yet, and a crash takes it back.
+#[derive(Default)]
+struct SeenNumbers {
+    /// The highest that no crash takes back.
+    lasting: i64,
+    /// A higher one, and how far the write-ahead log must be flushed for it to last.
+    pending: Option<(i64, i64)>,
+}
+
+impl SeenNumbers {
+    /// Records what was found. Returns whether lasting numbers are missing.
+    fn note(&mut self, found: &Found) -> bool {
+        if let Some((seq, until)) = self.pending
+            && found.flushed_to >= until
+        {
+            self.lasting = self.lasting.max(seq);
+            self.pending = None;
+        }
+        if self.pending.is_none() {
+            self.pending = Some((found.highest_seq, found.inserted_to));
+        }
+        found.highest_seq < self.lasting
+    }
 }
 
 impl ServerPlace {
     pub(super) async fn of(connection: &mut PgConnection) -> Result<Self, StoreError> {
         let found = Found::at(connection).await?;
+        let mut numbers = SeenNumbers::default();
+        numbers.note(&found);
         let epoch = found.epoch.ok_or_else(|| {
             StoreError::Unusable(
                 "the database has no epoch; `payrecond migrate` completes it".into(),
@@ -69,7 +106,7 @@ impl ServerPlace {
         Ok(Self {
             fingerprint: found.fingerprint,
             epoch,
-            highest_seq: AtomicI64::new(found.highest_seq),
+            numbers: Mutex::new(numbers),
             is_replaced: AtomicBool::new(false),
         })
     }
@@ -104,10 +141,10 @@ impl ServerPlace {
     /// makes the next start begin a new epoch.
     pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let found = Found::at(connection).await?;
-        let before = self
-            .highest_seq
-            .fetch_max(found.highest_seq, Ordering::Relaxed);
-        let has_fallen = found.highest_seq < before;
+        let has_fallen = {
+            let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+            numbers.note(&found)
+        };
         if has_fallen {
             sqlx::query("UPDATE payrecond.meta SET value = 'fell back' WHERE key = 'place'")
                 .execute(connection)
@@ -125,10 +162,7 @@ impl ServerPlace {
 /// Ties the epoch to the place: a new one begins if the database is elsewhere than before. It
 /// continues above every number ever assigned, and every lease is free, so that no write of the old
 /// epoch follows.
-pub(super) async fn settle(
-    connection: &mut PgConnection,
-    now: UnixMillis,
-) -> Result<(String, bool), StoreError> {
+pub(super) async fn settle(connection: &mut PgConnection) -> Result<(String, bool), StoreError> {
     let mut transaction = connection.begin().await?;
     sqlx::query("SELECT value FROM payrecond.meta WHERE key = 'epoch' FOR UPDATE")
         .fetch_optional(&mut *transaction)
@@ -155,8 +189,9 @@ pub(super) async fn settle(
         .await?;
     }
     if put_back {
-        sqlx::query("SELECT setval('payrecond.outbox_seq', $1)")
-            .bind(found.highest_seq.max(now.0))
+        // Of the database's clock: one of a daemon that is behind would assign numbers again.
+        sqlx::query("SELECT setval('payrecond.outbox_seq', greatest($1, payrecond.now_ms()))")
+            .bind(found.highest_seq)
             .execute(&mut *transaction)
             .await?;
         sqlx::query("UPDATE payrecond.leases SET token = token + 1, owner = NULL, until = 0")

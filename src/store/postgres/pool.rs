@@ -19,6 +19,31 @@ const IDLE: Duration = Duration::from_mins(5);
 
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
+/// A connection that goes back to the pool only after an answer. Without one, the pool would ask whether
+/// it works and wait for that answer as well: a task that is aborted on a line without a sound would
+/// keep one of the few connections for minutes.
+struct UsedConnection {
+    inner: PoolConnection<Postgres>,
+    has_answered: bool,
+}
+
+impl UsedConnection {
+    fn new(inner: PoolConnection<Postgres>) -> Self {
+        Self {
+            inner,
+            has_answered: false,
+        }
+    }
+}
+
+impl Drop for UsedConnection {
+    fn drop(&mut self) {
+        if !self.has_answered {
+            self.inner.close_on_drop();
+        }
+    }
+}
+
 /// A pool whose connections all lead to the place that was opened.
 #[derive(Clone)]
 pub(super) struct Connections {
@@ -65,19 +90,19 @@ impl Connections {
         &self,
         statement: Statement<'_>,
     ) -> Result<Result<Vec<PgRow>, sqlx::Error>, StoreError> {
-        let mut connection = self.acquire().await?;
-        let answer = tokio::time::timeout(ANSWER_WITHIN, statement.fetch_all(&mut *connection));
-        match answer.await {
-            Ok(Ok(rows)) => Ok(Ok(rows)),
-            Ok(Err(error)) if error.as_database_error().is_some() => Ok(Err(error)),
-            Ok(Err(error)) => {
-                connection.close_on_drop();
-                Err(error.into())
+        let mut connection = UsedConnection::new(self.acquire().await?);
+        let statement = statement.fetch_all(&mut *connection.inner);
+        match tokio::time::timeout(ANSWER_WITHIN, statement).await {
+            Ok(Ok(rows)) => {
+                connection.has_answered = true;
+                Ok(Ok(rows))
             }
-            Err(_) => {
-                connection.close_on_drop();
-                Err(connect::no_answer())
+            Ok(Err(error)) if error.as_database_error().is_some() => {
+                connection.has_answered = true;
+                Ok(Err(error))
             }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(connect::no_answer()),
         }
     }
 

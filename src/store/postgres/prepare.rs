@@ -4,7 +4,6 @@ use sqlx::Executor as _;
 
 use super::place::{self, ServerPlace};
 use super::{connect, schema};
-use crate::domain::time::UnixMillis;
 use crate::store::{Migrated, ServerLocation, StoreError};
 
 pub(super) async fn open_place(server: &ServerLocation) -> Result<ServerPlace, StoreError> {
@@ -22,7 +21,7 @@ pub(super) async fn open_place(server: &ServerLocation) -> Result<ServerPlace, S
 ///
 /// # Errors
 /// `Unusable` if it is not ours or is newer, or this role may not change it.
-pub async fn migrate(server: &ServerLocation, now: UnixMillis) -> Result<Migrated, StoreError> {
+pub async fn migrate(server: &ServerLocation) -> Result<Migrated, StoreError> {
     let mut connection = connect::connect(server).await?;
     let migrated = async {
         // A migration has no time limit.
@@ -34,7 +33,7 @@ pub async fn migrate(server: &ServerLocation, now: UnixMillis) -> Result<Migrate
                 "role is missing; let a role that may create roles run the statement, then migrate again"
             );
         }
-        let (epoch, put_back) = place::settle(&mut connection, now).await?;
+        let (epoch, put_back) = place::settle(&mut connection).await?;
         Ok(Migrated {
             from_version: schema.from_version,
             version: schema.version,
@@ -52,12 +51,12 @@ pub async fn migrate(server: &ServerLocation, now: UnixMillis) -> Result<Migrate
 ///
 /// # Errors
 /// `Unusable` behind a transaction pooler, or if the schema is not current.
-pub async fn prepare(server: &ServerLocation, now: UnixMillis) -> Result<Migrated, StoreError> {
+pub async fn prepare(server: &ServerLocation) -> Result<Migrated, StoreError> {
     connect::require_direct(server).await?;
     let mut connection = connect::connect(server).await?;
     let settled = connect::within(async {
         schema::require_usable_schema(&mut connection).await?;
-        let (epoch, put_back) = place::settle(&mut connection, now).await?;
+        let (epoch, put_back) = place::settle(&mut connection).await?;
         Ok(Migrated {
             from_version: schema::MIGRATIONS.len(),
             version: schema::MIGRATIONS.len(),

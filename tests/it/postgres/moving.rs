@@ -47,7 +47,7 @@ impl Move {
             off_consumers: Vec::new(),
         };
         let server = ServerLocation::new(self.database.url(As::Owner), None);
-        options.copy_to(&server, NOW).await
+        options.copy_to(&server).await
     }
 
     async fn owner(&self) -> PgConnection {

@@ -1,12 +1,13 @@
 //! A PostgreSQL server for the tests of this process, and a database for each of them.
 
 use std::fs;
-use std::io;
-use std::net::TcpListener;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use payrecond::store::postgres::migrate_schema;
 use sqlx::postgres::PgConnection;
@@ -18,7 +19,7 @@ use crate::until::eventually;
 /// The database that every test's is copied from.
 const TEMPLATE: &str = "template_of_tests";
 
-static SHARED: OnceCell<Option<PostgresServer>> = OnceCell::const_new();
+static SHARED: OnceCell<Option<Arc<PostgresServer>>> = OnceCell::const_new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// Who connects.
@@ -57,25 +58,37 @@ pub async fn empty_database() -> Option<TestDatabase> {
     Some(server.create(None).await)
 }
 
-async fn shared() -> Option<&'static PostgresServer> {
-    let start = async || {
-        let server = PostgresServer::start(&[])?;
-        server.prepare().await;
-        Some(server)
-    };
-    SHARED.get_or_init(start).await.as_ref()
+/// A migrated database on a server of its own, which the test may kill, restart and copy.
+pub async fn database_alone() -> Option<TestDatabase> {
+    let server = start_prepared().await?;
+    Some(server.create(Some(TEMPLATE)).await)
+}
+
+async fn shared() -> Option<Arc<PostgresServer>> {
+    SHARED.get_or_init(start_prepared).await.clone()
+}
+
+async fn start_prepared() -> Option<Arc<PostgresServer>> {
+    let server = PostgresServer::start(&[])?;
+    server.prepare().await;
+    Some(Arc::new(server))
 }
 
 /// A database that goes with the value.
 pub struct TestDatabase {
     pub name: String,
-    server: &'static PostgresServer,
+    pub server: Arc<PostgresServer>,
 }
 
 impl TestDatabase {
     /// The address of the database for a role, without a password.
     pub fn url(&self, role: As) -> String {
         self.server.url(role, &self.name)
+    }
+
+    /// The same, reached through a line.
+    pub fn url_by(&self, role: As, line: SocketAddr) -> String {
+        format!("postgres://{}@{line}/{}", role.user(), self.name)
     }
 
     pub async fn connect(&self, role: As) -> PgConnection {
@@ -104,8 +117,10 @@ impl Drop for TestDatabase {
 /// A server that ends with this process, however that ends.
 pub struct PostgresServer {
     port: u16,
-    /// Its input is the server's life: at its end the server stops and its folder goes.
-    keeper: Child,
+    folder: PathBuf,
+    /// Each line of its input starts the server again that was killed; at the input's end the server
+    /// stops and its folder goes.
+    keeper: Mutex<Child>,
 }
 
 impl PostgresServer {
@@ -129,9 +144,70 @@ impl PostgresServer {
             "{}",
             String::from_utf8_lossy(&init.stderr)
         );
+        Some(Self::on(folder, &binaries, settings))
+    }
+
+    /// A standby of this server, which follows it at once and is read-only until it is promoted.
+    pub fn standby(&self) -> Self {
+        let binaries = binaries().expect("the primary has them");
+        let folder = make_folder();
+        let copy = as_other_user(&binaries.join("pg_basebackup"))
+            .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf"])
+            .arg("--dbname")
+            .arg(format!(
+                "{}?application_name=standby",
+                self.url(As::Admin, "postgres")
+            ))
+            .arg("--pgdata")
+            .arg(folder.join("data"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&copy.stderr);
+        assert!(copy.status.success(), "{error}");
+        Self::on(folder, &binaries, &[])
+    }
+
+    fn on(folder: PathBuf, binaries: &Path, settings: &[&str]) -> Self {
         let port = free_port();
-        let keeper = keep(&binaries, &folder, port, settings);
-        Some(Self { port, keeper })
+        let keeper = Mutex::new(keep(binaries, &folder, port, settings));
+        Self {
+            port,
+            folder,
+            keeper,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// Kills every process of the server at once, as by a power failure without loss of what was written.
+    pub fn kill(&self) {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let postmaster = file.lines().next().unwrap();
+        let signal = |name: &str, pids: &[String]| {
+            let sent = Command::new("kill").args(["-s", name]).args(pids).output();
+            sent.unwrap();
+        };
+        // So that it starts no process while they are listed.
+        signal("STOP", &[postmaster.to_owned()]);
+        let mut all = children_of(postmaster);
+        all.push(postmaster.to_owned());
+        signal("KILL", &all);
+    }
+
+    /// Starts it again after `kill`.
+    pub fn start_again(&self) {
+        let mut keeper = self.keeper.lock().unwrap();
+        keeper.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    /// Kills it and starts it again.
+    pub async fn restart(&self) {
+        self.kill();
+        self.start_again();
+        self.admin().await.close().await.unwrap();
     }
 
     pub fn url(&self, role: As, database: &str) -> String {
@@ -143,7 +219,7 @@ impl PostgresServer {
     }
 
     /// A connection of the superuser, once the server takes any.
-    async fn admin(&self) -> PgConnection {
+    pub async fn admin(&self) -> PgConnection {
         let url = self.url(As::Admin, "postgres");
         eventually(async || PgConnection::connect(&url).await.ok()).await
     }
@@ -165,12 +241,15 @@ impl PostgresServer {
         admin.close().await.unwrap();
     }
 
-    async fn create(&'static self, template: Option<&str>) -> TestDatabase {
+    async fn create(self: &Arc<Self>, template: Option<&str>) -> TestDatabase {
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let mut admin = self.admin().await;
         self.create_named(&mut admin, &name, template).await;
         admin.close().await.unwrap();
-        TestDatabase { name, server: self }
+        TestDatabase {
+            name,
+            server: Arc::clone(self),
+        }
     }
 
     async fn create_named(&self, admin: &mut PgConnection, name: &str, template: Option<&str>) {
@@ -185,8 +264,9 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        let mut keeper = self.keeper.lock().unwrap();
+        drop(keeper.stdin.take());
+        let _ = keeper.wait();
     }
 }
 
@@ -196,14 +276,30 @@ fn binaries() -> Option<PathBuf> {
         return Some(PathBuf::from(named));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).find(|folder| folder.join("initdb").exists());
+    let is_complete = |folder: &PathBuf| {
+        ["initdb", "pg_basebackup"]
+            .iter()
+            .all(|name| folder.join(name).exists())
+    };
+    let in_path = std::env::split_paths(&path).find(is_complete);
     in_path.or_else(|| {
         let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
         let folders = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
-        folders
-            .filter(|folder| folder.join("initdb").exists())
-            .max()
+        folders.filter(is_complete).max()
     })
+}
+
+fn children_of(parent: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap());
+    let is_child = |pid: &String| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // After the name, which may hold anything: the state, then the parent.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        fields.split_whitespace().nth(1) == Some(parent)
+    };
+    let pids = processes.map(|entry| entry.file_name().into_string().unwrap_or_default());
+    pids.filter(|pid| pid.parse::<u32>().is_ok() && is_child(pid))
+        .collect()
 }
 
 /// Root may not run the server, so it is another user's then.
@@ -244,11 +340,15 @@ fn free_port() -> u16 {
 }
 
 /// A shell that runs the server until its own input ends, and then leaves nothing.
+/// Each line of the input runs it again.
 fn keep(binaries: &Path, folder: &Path, port: u16, settings: &[&str]) -> Child {
     let script = "folder=$1; shift
-        \"$@\" >\"$folder/log\" 2>&1 &
-        cat >/dev/null
-        kill -INT $!
+        \"$@\" >>\"$folder/log\" 2>&1 &
+        while read -r _; do
+            wait $!
+            \"$@\" >>\"$folder/log\" 2>&1 &
+        done
+        kill -INT $! 2>/dev/null
         wait $!
         rm -rf \"$folder\"";
     let mut command = as_other_user(Path::new("/bin/sh"));

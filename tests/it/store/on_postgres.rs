@@ -7,7 +7,6 @@ use payrecond::store::postgres::{PostgresOptions, PostgresStore, prepare};
 use payrecond::store::{Reference, Reports as _, ServerLocation, Store};
 use sqlx::AssertSqlSafe;
 
-use super::NOW;
 use super::conformance::{self, Backend};
 use crate::postgres::server::{self, As, TestDatabase};
 
@@ -29,7 +28,7 @@ impl Postgres {
     /// None where the machine has no server.
     pub(super) async fn make() -> Option<Self> {
         let database = server::database().await?;
-        prepare(&location(&database), NOW).await.unwrap();
+        prepare(&location(&database)).await.unwrap();
         let store = open(&database).await;
         Some(Self { database, store })
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use payrecond::domain::invoice::AccountName;
-use payrecond::domain::time::UnixMillis;
 use payrecond::store::postgres::{hold, prepare};
 use payrecond::store::{
-    InsertPlace, Lease, Leases as _, Presence, Role, RoleHold as _, Store, StoreError, Written,
+    Database as _, InsertPlace, Lease, Leases as _, Presence, Role, RoleHold as _, Store,
+    StoreError, Written,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, Row as _};
@@ -311,36 +311,36 @@ async fn a_database_put_elsewhere_begins_a_new_epoch_above_every_number() {
     }
     let first = paid(&known(&postgres, "A").await);
     postgres.store.commit(&[first], NOW).await.unwrap();
-    let again = prepare(&location(&postgres.database), NOW).await.unwrap();
+    let again = prepare(&location(&postgres.database)).await.unwrap();
     assert!(!again.put_back, "it is where it was");
     let mut admin = postgres.database.connect(As::Admin).await;
     admin
         .execute("UPDATE payrecond.meta SET value = 'elsewhere' WHERE key = 'place'")
         .await
         .unwrap();
-    let moved = prepare(&location(&postgres.database), NOW).await.unwrap();
+    let moved = prepare(&location(&postgres.database)).await.unwrap();
     assert!(moved.put_back && moved.epoch != again.epoch);
     let second = [paid(&known(&postgres, "B").await)];
     let stale = postgres.store.commit(&second, NOW).await;
     assert!(matches!(stale, Err(StoreError::Replaced(_))), "{stale:?}");
     let reopened = open(&postgres.database).await;
     let written = reopened.commit(&second, NOW).await.unwrap();
-    assert_eq!(
-        written,
-        [Written::Yes {
-            seq: Some(NOW.0 + 1)
-        }]
+    let [Written::Yes { seq: Some(seq) }] = written[..] else {
+        panic!("{written:?}");
+    };
+    let shown = reopened.leases().unwrap().now().await.unwrap();
+    assert!(
+        seq.abs_diff(shown.0) < 600_000,
+        "numbers go on from the time by the database's clock: {seq}"
     );
     let event = reopened
-        .events_after(NOW.0, 1)
+        .events_after(seq - 1, 1)
         .await
         .unwrap()
         .pop()
         .unwrap();
     assert!(event.payload.contains(&moved.epoch));
-    let later = prepare(&location(&postgres.database), UnixMillis(0))
-        .await
-        .unwrap();
+    let later = prepare(&location(&postgres.database)).await.unwrap();
     assert!(!later.put_back, "once");
     admin.close().await.unwrap();
 }
@@ -374,4 +374,30 @@ async fn a_consumer_has_one_holder_until_its_session_ends_or_its_lease_does() {
         matches!(second.require_held(), Err(StoreError::Replaced(_))).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_consumer_whose_connection_is_closed_never_has_two_holders() {
+    let Some(postgres) = Postgres::make().await else {
+        return;
+    };
+    let server = location(&postgres.database);
+    let first = hold(&server, Role::Consumer("bot")).await.unwrap().unwrap();
+    let mut admin = postgres.database.connect(As::Admin).await;
+    let sessions = "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks AS l
+                      JOIN pg_database AS d ON d.oid = l.database
+                     WHERE l.locktype = 'advisory' AND d.datname = current_database()";
+    let ended: i64 = sqlx::query_scalar(sessions)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(ended, 1);
+    // Its lock is free now, but the process lives.
+    let second = hold(&server, Role::Consumer("bot")).await.unwrap();
+    assert!(
+        second.is_none() || first.require_held().is_err(),
+        "two processes hold the consumer"
+    );
+    assert!(second.is_none(), "the first one has renewed it meanwhile");
+    first.require_held().unwrap();
 }

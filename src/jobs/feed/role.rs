@@ -1,0 +1,50 @@
+//! The role of a consumer's only holder, which a delivery needs for every batch.
+
+use super::{FeedError, TakeRole};
+use crate::store::{RoleHold, StoreError};
+
+/// The role of one delivery.
+pub struct FeedRole {
+    consumer: String,
+    held: Option<Box<dyn RoleHold>>,
+    /// How it is taken, and taken again after it was lost; None = it is taken only once.
+    take: Option<TakeRole>,
+}
+
+impl FeedRole {
+    /// A role that is held. The delivery ends when it is lost.
+    pub fn kept(consumer: &str, held: Box<dyn RoleHold>) -> Self {
+        Self {
+            consumer: consumer.to_owned(),
+            held: Some(held),
+            take: None,
+        }
+    }
+
+    /// A role that is taken when no other process has it.
+    pub fn in_turn(consumer: &str, take: TakeRole) -> Self {
+        Self {
+            consumer: consumer.to_owned(),
+            held: None,
+            take: Some(take),
+        }
+    }
+
+    /// Makes sure that the role is held. Returns whether it was taken just now, so that another process
+    /// may have moved the consumer's position.
+    pub(super) async fn ensure(&mut self) -> Result<bool, FeedError> {
+        match self.held.as_ref().map(|held| held.require_held()) {
+            Some(Ok(())) => return Ok(false),
+            Some(Err(StoreError::Replaced(_))) if self.take.is_some() => self.held = None,
+            Some(Err(error)) => return Err(error.into()),
+            None => {}
+        }
+        if let Some(take) = &self.take {
+            self.held = take().await?;
+        }
+        if self.held.is_none() {
+            return Err(FeedError::Standby(self.consumer.clone()));
+        }
+        Ok(true)
+    }
+}
