@@ -18,7 +18,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::cluster::{FreeAccounts, SharedPolling};
+use self::cluster::FreeAccounts;
+pub use self::cluster::{SharedPolling, SharedPollingParts};
 pub use self::duties::{audit, intake_loop};
 use self::duties::{intake, lender, poll_setups, schedule};
 pub use self::feeds::{FeedWakes, feed_loop};
@@ -159,7 +160,8 @@ fn start_polling(parts: &mut Parts, stop: &CancellationToken, reload: &Arc<Notif
     let setups = poll_setups(parts);
     if let Some(leases) = parts.store.leases() {
         let heartbeat = duties::heartbeat_of(parts, "leases");
-        let shared = SharedPolling::new(parts, leases, setups, heartbeat);
+        let shared = SharedPollingParts::of(parts, leases, setups, heartbeat);
+        let shared = SharedPolling::new(shared);
         pollers.spawn(shared.run(stop.clone(), Arc::clone(reload)));
     } else {
         for setup in setups {
