@@ -99,6 +99,13 @@ struct SharedAccount {
     running: Option<RunningPoller>,
 }
 
+impl SharedAccount {
+    /// Without a lease nobody begins a request for the account, whichever task it is.
+    fn stop_requests(&self, now: Duration) {
+        self.setup.limiter.lock().trust_until(now);
+    }
+}
+
 /// A poller under a lease.
 struct RunningPoller {
     stop: CancellationToken,
@@ -259,10 +266,12 @@ impl SharedPolling {
     }
 
     fn abort(&mut self, lease: &str) {
+        let now = self.clock.monotonic();
         if let Some(account) = self.account_mut(lease)
             && let Some(running) = account.running.take()
         {
             running.task.abort();
+            account.stop_requests(now);
             account
                 .setup
                 .board
@@ -322,6 +331,7 @@ impl SharedPolling {
             if let Some(running) = account.running.take() {
                 running.task.abort();
             }
+            account.stop_requests(self.clock.monotonic());
         }
         note_release(self.keeper.release_all().await);
     }

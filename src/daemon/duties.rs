@@ -262,10 +262,15 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
         Box::pin(async move {
             for (audit, meter) in audits.iter() {
                 // An account is audited by the daemon that polls it.
-                let Some(store) = share.account(&audit.account) else {
+                let run = |store| {
+                    let audit = audit.with_store(store);
+                    async move { audit.run_once().await }
+                };
+                let clock = audit.clock.as_ref();
+                let Some(outcome) = share.while_held(&audit.account, clock, run).await else {
                     continue;
                 };
-                match audit.with_store(store).run_once().await {
+                match outcome {
                     Ok(report) => {
                         meter.recorded("audit.discrepancy", report.said);
                         let (found, new) = (report.discrepancies.len(), report.said);

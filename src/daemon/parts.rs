@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::nats_feed::NatsFeed;
 use super::open_files;
 use super::{DaemonError, NATS_CONSUMER, STDOUT_CONSUMER, database_options};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, FollowingClock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
 use crate::jobs::share::WorkShare;
@@ -95,7 +95,7 @@ impl Parts {
 /// Reads the keys, takes the lock, upgrades the database and opens it.
 pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Parts, DaemonError> {
     open_files::fit(&mut config);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(FollowingClock::new(Arc::new(SystemClock::new())));
     let metrics = Metrics::new();
     let accounts = accounts(&config, env, &clock, &metrics)?;
     for warning in config::shared_stores(&config, env) {

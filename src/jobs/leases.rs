@@ -1,5 +1,6 @@
 //! The leases of one daemon: taken if free, renewed, given up if another daemon has fewer, and
-//! released at the end. The database's clock decides; this process's clock only stops it earlier.
+//! released at the end. The database's clock decides, and this process's wall clock follows it; the
+//! monotonic one only stops it earlier.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -86,7 +87,10 @@ impl LeaseKeeper {
     /// If the database cannot be used; held leases then end by themselves.
     pub async fn run_once(&mut self) -> Result<(), StoreError> {
         self.renew_when_due().await?;
+        let asked = self.clock.monotonic();
         self.view = self.leases.view(self.term).await?;
+        let took = self.clock.monotonic().saturating_sub(asked);
+        self.clock.follow(self.view.now, took);
         self.take_free().await?;
         self.give_up();
         Ok(())

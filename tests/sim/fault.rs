@@ -61,13 +61,14 @@ impl SimProvider {
             // Who has no lease any more can record nothing.
             if let (Some(wait), Ok(token)) = (wait, world.lease_of(self.account, self.daemon)) {
                 let store = &mut world.stores[self.account];
-                store.held = Some(Wait {
+                let asked = Wait {
                     asked_at: now,
                     from: now + HEEDED_WITHIN,
                     to: now + wait,
                     token,
                     is_recorded: false,
-                });
+                };
+                store.held = Some(asked.or_longer(store.held));
             }
         }
         Some(fault)

@@ -36,6 +36,8 @@ use crate::world::SharedWorld;
 
 /// What a life needs of the world.
 pub struct Cradle<'a> {
+    /// The clock of the daemon's tasks.
+    pub own_clock: Arc<dyn Clock>,
     /// Which of several daemons it is.
     pub daemon: usize,
     pub path: &'a Path,
@@ -121,7 +123,7 @@ impl Cradle<'_> {
             pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
         }
         let interval = self.world.lock().nature.intake_interval;
-        let clock = Arc::clone(self.clock) as Arc<dyn Clock>;
+        let clock = Arc::clone(&self.own_clock);
         let wakes = self.wakes(wake, told.next().unwrap());
         let mut others = JoinSet::new();
         let intake = self.intake(&disk);
@@ -166,7 +168,7 @@ impl Cradle<'_> {
             provider: provider_of(self.daemon, account, self.world, self.clock, own.shape),
             read_key: Arc::new(|| ApiKey::from_bytes(b"a key").map_err(str::to_owned)),
             store: Arc::clone(disk),
-            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            clock: Arc::clone(&self.own_clock),
             cadence: nature.cadence.clone(),
             not_found_grace: nature.not_found_grace,
             rules: Rules {
@@ -191,7 +193,7 @@ impl Cradle<'_> {
         let accounts = world.nature.accounts.iter();
         Intake::new(
             Arc::clone(disk),
-            Arc::clone(self.clock) as Arc<dyn Clock>,
+            Arc::clone(&self.own_clock),
             world.nature.cadence.clone(),
             accounts.map(|a| AccountName(a.name.clone())).collect(),
             Heartbeat::default(),
@@ -225,7 +227,7 @@ impl Cradle<'_> {
 impl Cradle<'_> {
     pub fn wakes(&self, committed: Arc<Notify>, changed: watch::Receiver<()>) -> FeedWakes {
         FeedWakes {
-            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            clock: Arc::clone(&self.own_clock),
             committed,
             changed,
             interval: self.world.lock().nature.intake_interval,

@@ -182,6 +182,11 @@ impl Nature {
         !self.lies && !self.jumps && !self.puts_back
     }
 
+    /// So far the clocks of several daemons are apart, while each follows the database's.
+    pub fn clocks_agree_within(&self) -> Duration {
+        Duration::from_secs(if self.cluster.is_some() { 3 } else { 0 })
+    }
+
     /// How long after the end of all trouble everything must be settled.
     pub fn settling(&self) -> Duration {
         let each: f64 = self

@@ -142,7 +142,7 @@ impl SimProvider {
             pay_link: Some(format!("https://t.me/wallet?order={}", order.id)),
             direct_pay_link: None,
             payment: paid_at.filter(|_| by_list).map(|_| payment(&order.amount)),
-            money: if self.shape() == Shape::Spans {
+            money: if self.shape() == Shape::Spans && lie != Some(Lie::OldState) {
                 order.money(now)
             } else {
                 ObservedMoney::default()
@@ -431,7 +431,8 @@ impl SimProvider {
             return;
         };
         let age = wish.inserted_at.map(|at| now.since(at));
-        let in_time = age.is_some_and(|age| age <= Duration::from_secs(wish.timeout_s));
+        let most = Duration::from_secs(wish.timeout_s) + world.nature.clocks_agree_within();
+        let in_time = age.is_some_and(|age| age <= most);
         let holds = in_time || world.nature.jumps;
         drop(world);
         self.world

@@ -176,6 +176,7 @@ impl Story {
         let (death, stream) = (self.death(), self.stream.clone());
         let mut rng = self.rng.fork();
         let cradle = Cradle {
+            own_clock: Arc::clone(&clock) as _,
             daemon: 0,
             path: &path,
             clock: &clock,

@@ -195,6 +195,9 @@ pub enum Weather {
     Storm(u8),
 }
 
+/// What a wait may be cut short by where one daemon reads what another one recorded.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3);
+
 /// A wait that the provider asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait {
@@ -209,10 +212,18 @@ pub struct Wait {
 }
 
 impl Wait {
+    /// The longer one of two, where the same daemon was asked for both.
+    pub fn or_longer(self, before: Option<Self>) -> Self {
+        let longer = before.filter(|wait| wait.token == self.token && wait.to >= self.to);
+        longer.unwrap_or(self)
+    }
+
     /// Whether it holds the account for who asks under this lease.
     pub fn binds(&self, now: Duration, token: Option<i64>) -> bool {
-        let is_known = self.is_recorded || token == Some(self.token);
-        is_known && now > self.from && now < self.to
+        if token == Some(self.token) {
+            return now > self.from && now < self.to;
+        }
+        self.is_recorded && now > self.from && now + CLOCKS_DIFFER < self.to
     }
 }
 

@@ -50,7 +50,7 @@ impl Cluster {
         let broken = (0..nature.accounts.len()).find_map(|account| {
             let name = account_lease(&nature.accounts[account].name);
             self.is_taken(&name, account, cluster, (now, patience))
-                .or_else(|| self.is_wait_recorded(&name, account, world, now))
+                .or_else(|| self.is_wait_recorded(&name, account, world, (now, patience)))
         });
         broken.or_else(|| self.has_released(nature, now, patience))
     }
@@ -89,12 +89,12 @@ impl Cluster {
         name: &str,
         account: usize,
         world: &World,
-        now: Duration,
+        (now, patience): (Duration, Duration),
     ) -> Verdict {
         let wait = world.stores[account]
             .held
             .filter(|wait| !wait.is_recorded)?;
-        if now <= wait.asked_at + HEEDED_WITHIN || now >= wait.to {
+        if now <= wait.asked_at + HEEDED_WITHIN + patience || now >= wait.to {
             return None;
         }
         let leases = lock(&self.server.leases);

@@ -19,6 +19,8 @@ use crate::disk::{Disk, READ, WRITE};
 pub struct LeaseRow {
     pub token: i64,
     pub owner: Option<String>,
+    /// Also after it was given back.
+    pub last_owner: Option<String>,
     pub until: UnixMillis,
     /// Commits that stand in the server and hold the row: nobody takes it meanwhile.
     pub writes: u32,
@@ -67,6 +69,13 @@ impl LeaseTable {
         row.is_some_and(|row| row.owner.is_some() && row.until >= self.now())
     }
 
+    /// Whether nobody has had a lease after the daemon at this place.
+    pub fn was_last_held_by(&self, name: &str, n: usize) -> bool {
+        let row = self.rows.get(name);
+        let owner = row.and_then(|row| row.last_owner.as_deref());
+        owner.is_some_and(|owner| is_named(owner, n))
+    }
+
     /// Whether a lease is held now by the daemon at this place.
     pub fn is_held_by(&self, name: &str, n: usize) -> bool {
         let owner = self.rows.get(name).and_then(|row| row.owner.as_deref());
@@ -102,6 +111,7 @@ impl LeaseTable {
         }
         row.token += 1;
         row.owner = Some(owner.to_owned());
+        row.last_owner = row.owner.clone();
         row.until = now.plus(term);
         Some(Lease {
             name: name.to_owned(),

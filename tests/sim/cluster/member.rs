@@ -43,6 +43,7 @@ pub struct Member {
     pub pipe: SharedPipe,
     pub share: WorkShare,
     clock: SharedClock,
+    own_clock: Arc<dyn Clock>,
     limiters: Vec<SharedLimiter>,
 }
 
@@ -66,21 +67,26 @@ impl Member {
         let Some(store) = self.share.account(&name) else {
             return;
         };
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let audit = Audit {
             provider: provider_of(n, account, world, &self.clock, own.shape),
             account: name,
             store,
-            clock,
+            clock: Arc::clone(&self.own_clock),
             limiter: self.limiters[account].clone(),
             rules: Rules::default(),
             adopt: false,
             borrowed: None,
             polled_until: Some(self.stop.clone()),
         };
-        let trace = Arc::clone(&world.trace);
+        let (trace, share) = (Arc::clone(&world.trace), self.share.clone());
         self.machine.handle().spawn(async move {
-            let said = audit.run_once().await.map(|report| report.said);
+            let clock = audit.clock.as_ref();
+            let run = |store| {
+                let audit = audit.with_store(store);
+                async move { audit.run_once().await }
+            };
+            let said = share.while_held(&audit.account, clock, run).await;
+            let said = said.map(|report| report.map(|report| report.said));
             trace.tell(format_args!("{:8} audit: {said:?}", audit.account.0));
         });
     }
@@ -130,7 +136,7 @@ impl Cradle<'_> {
         let polling = SharedPolling::new(SharedPollingParts {
             leases: Arc::clone(&leases) as Arc<dyn Leases>,
             share: share.clone(),
-            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            clock: Arc::clone(&self.own_clock),
             name: name.clone(),
             term: self.cluster(|nature| nature.term),
             accounts: setups,
@@ -140,7 +146,7 @@ impl Cradle<'_> {
             .polling
             .spawn(polling.run(stop.clone(), Arc::clone(&reload)));
         let interval = self.world.lock().nature.intake_interval;
-        let clock = Arc::clone(self.clock) as Arc<dyn Clock>;
+        let clock = Arc::clone(&self.own_clock);
         let intake = intake_loop(intake, clock, interval, changed, stop.clone());
         tasks.others.spawn(intake);
         let flush = CancellationToken::new();
@@ -163,6 +169,7 @@ impl Cradle<'_> {
             pipe: Arc::clone(self.pipe),
             share,
             clock: Arc::clone(self.clock),
+            own_clock: Arc::clone(&self.own_clock),
             limiters,
         }
     }
@@ -186,6 +193,7 @@ impl Cradle<'_> {
             rng: Arc::new(Mutex::new(self.rng.fork())),
             calls: Arc::new(AtomicU32::new(0)),
             server: Some(Connection {
+                daemon: self.daemon,
                 clock: Arc::clone(&server.clock),
                 leases: Arc::clone(&server.leases),
                 statements: server.machine.handle().clone(),
@@ -222,7 +230,7 @@ impl Cradle<'_> {
         known: Vec<AccountName>,
         share: WorkShare,
     ) -> Intake {
-        let clock = Arc::clone(self.clock) as Arc<dyn Clock>;
+        let clock = Arc::clone(&self.own_clock);
         let cadence = self.world.lock().nature.cadence.clone();
         let store = Arc::clone(store);
         Intake::new(store, clock, cadence, known, Heartbeat::default()).sharing(share)

@@ -84,7 +84,6 @@ pub fn share(nature: Nature, rng: &mut fastrand::Rng) -> Nature {
         cluster: Some(ClusterNature::draw(accounts.len(), rng)),
         accounts,
         orders: rng.usize(6..24),
-        jumps: false,
         puts_back: false,
         is_reshaped: true,
         ..nature

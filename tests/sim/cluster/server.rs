@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use payrecond::clock::Clock as _;
 use payrecond::domain::decide::Decision;
+use payrecond::domain::shares::account_lease;
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::{Lease, Store as _, StoreError, Written};
 use tokio::runtime::Handle;
@@ -34,6 +35,7 @@ pub struct Server {
 /// One daemon's connection, or that of a task under its lease.
 #[derive(Clone)]
 pub struct Connection {
+    pub daemon: usize,
     pub clock: SharedClock,
     pub leases: SharedLeases,
     pub statements: Handle,
@@ -177,8 +179,23 @@ impl Connection {
         let written = wait_for(disk.inner.commit(decisions, statement.now));
         self.hold_lease(-1);
         let written = written?;
+        self.judge(disk, decisions);
         model::committed(&disk.world, &self.clock, decisions, &written);
         Ok(written)
+    }
+
+    /// Nothing is written by a daemon whose lease was taken.
+    fn judge(&self, disk: &Disk, decisions: &[Decision]) {
+        let leases = lock(&self.leases);
+        let mut names = decisions
+            .iter()
+            .map(|decision| account_lease(&decision.row.account.0));
+        let taken = names.find(|name| !leases.was_last_held_by(name, self.daemon));
+        let holds = taken.is_none();
+        let how = || format!("daemon {}: {taken:?}", self.daemon);
+        disk.world
+            .trace
+            .hold("nothing is written after its lease was taken", holds, how);
     }
 
     fn hold_lease(&self, by: i32) {

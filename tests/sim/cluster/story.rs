@@ -1,10 +1,11 @@
 //! The story of a world of several daemons.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use payrecond::clock::Clock as _;
+use payrecond::clock::{Clock as _, FollowingClock};
 use payrecond::store::Database as _;
 
 use crate::cluster::laws::Watch;
@@ -100,6 +101,7 @@ impl Story {
         let clock = Arc::clone(&self.clock);
         let mut rng = self.rng.fork();
         run(Cradle {
+            own_clock: Arc::clone(&clock) as _,
             daemon: n,
             path: &path,
             clock: &clock,
@@ -135,10 +137,10 @@ impl Story {
         self.trace.tell(format_args!("daemon {n} starts"));
         let pipe = SharedPipe::default();
         let (server, store) = (&cluster.server, &cluster.store);
-        let clock = Arc::clone(&slot.clock);
+        let own_clock = FollowingClock::new(Arc::clone(&slot.clock) as _);
         let member = self.with_cradle(n, death, &pipe, |cradle| {
             let cradle = Cradle {
-                clock: &clock,
+                own_clock: Arc::new(own_clock),
                 ..cradle
             };
             cradle.start_member(server, store, life)
@@ -159,7 +161,13 @@ impl Story {
         slot.stopping_since = None;
         slot.well_since = None;
         let read = lock(&pipe).end(&mut self.rng);
-        let in_order = read.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        // What was not acknowledged comes again, after it came in order.
+        let mut seen = BTreeSet::new();
+        let firsts: Vec<i64> = read
+            .iter()
+            .filter_map(|(seq, _)| seen.insert(*seq).then_some(*seq))
+            .collect();
+        let in_order = firsts.is_sorted();
         let how = || format!("stdout of daemon {}: {read:?}", slot.n);
         self.trace
             .hold("a daemon writes events in order", in_order, how);
@@ -223,6 +231,12 @@ impl Story {
             Deed::Mishap(mishap, n, longer) if self.trouble => {
                 self.befall(mishap, (n, longer), cluster);
             }
+            Deed::Jump(seconds) => {
+                let n = self.rng.usize(..cluster.slots.len());
+                self.trace
+                    .tell(format_args!("the clock of daemon {n} jumps by {seconds} s"));
+                cluster.slots[n].clock.jump(seconds * 1000);
+            }
             Deed::Recovers(n) => self.recover(n, cluster),
             Deed::ReaderStalls(_) | Deed::ReaderGoes => {
                 let n = self.rng.usize(..cluster.slots.len());
@@ -284,12 +298,6 @@ impl Story {
                 slot.stopping_since = Some(now);
             }
             (Mishap::CutOff, Some(member)) => member.is_cut.store(true, Ordering::Relaxed),
-            (Mishap::Jump, _) => {
-                let millis = i64::try_from(longer.as_millis() * 20).unwrap();
-                let back = longer.as_millis() % 2 == 0;
-                slot.clock.jump(if back { -millis } else { millis });
-                return;
-            }
         }
         self.at(now + longer, Deed::Recovers(n));
     }

@@ -62,8 +62,6 @@ pub enum Mishap {
     Stop,
     /// The database cannot be reached from it.
     CutOff,
-    /// Its wall clock jumps by so many seconds, forward or back.
-    Jump,
 }
 
 impl Story {
@@ -119,12 +117,11 @@ impl Story {
         };
         for _ in 0..self.rng.u8(1..9) {
             let daemon = self.rng.usize(..cluster.daemons.len());
-            let mishap = match self.rng.u8(..9) {
+            let mishap = match self.rng.u8(..8) {
                 0..=2 => Mishap::Pause,
                 3..=4 => Mishap::Kill,
                 5 => Mishap::Stop,
-                6..=7 => Mishap::CutOff,
-                _ => Mishap::Jump,
+                _ => Mishap::CutOff,
             };
             let most = cluster.term * self.rng.u32(1..=4);
             let (at, longer) = (self.somewhen(), most.mul_f64(self.rng.f64()));
