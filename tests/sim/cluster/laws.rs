@@ -15,6 +15,8 @@ use crate::world::World;
 /// A free account is taken, and one of a daemon that was stopped released, within this.
 const TAKEN_WITHIN: Duration = Duration::from_secs(2);
 const RELEASED_WITHIN: Duration = Duration::from_secs(1);
+/// A record waits for commits, which may stand for a while.
+const COMMITS_STAND: Duration = Duration::from_secs(8);
 /// What slow calls of the database add.
 const SLOW_CALLS: Duration = Duration::from_secs(2);
 /// What calls that take seconds add.
@@ -94,7 +96,7 @@ impl Cluster {
         let wait = world.stores[account]
             .held
             .filter(|wait| !wait.is_recorded)?;
-        if now <= wait.asked_at + HEEDED_WITHIN + patience || now >= wait.to {
+        if now <= wait.asked_at + HEEDED_WITHIN + COMMITS_STAND + patience || now >= wait.to {
             return None;
         }
         let leases = lock(&self.server.leases);
@@ -124,8 +126,7 @@ impl Cluster {
         })
     }
 
-    /// Whether no daemon has two accounts more than another one that knows one of them. None while
-    /// something was wrong with one of them lately.
+    /// Whether no daemon has two accounts more than another one that knows one of them.
     pub fn is_fair(&self, nature: &Nature) -> Verdict {
         let view = lock(&self.server.leases).view(nature.cluster.as_ref()?.term);
         let uneven = view.daemons.iter().find_map(|daemon| {

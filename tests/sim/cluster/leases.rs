@@ -224,7 +224,9 @@ impl Leases for DaemonLeases {
     async fn release(&self, held: &[Lease]) -> Result<(), StoreError> {
         let release = || {
             let mut table = lock(&self.table);
-            held.iter().for_each(|lease| table.release(lease));
+            for lease in held {
+                table.release(lease);
+            }
             drop(table);
             let trace = &self.disk.world.trace;
             trace.tell(format_args!("released: {held:?}"));

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use payrecond::clock::Clock;
 use payrecond::daemon::{SharedPolling, SharedPollingParts, intake_loop};
@@ -48,6 +49,7 @@ pub struct Member {
 }
 
 /// Tasks by the order in which they end.
+#[derive(Default)]
 struct Tasks {
     polling: JoinSet<()>,
     others: JoinSet<()>,
@@ -98,8 +100,7 @@ impl Cradle<'_> {
         let machine = Machine::new();
         let inside = machine.handle().enter();
         let reaper = Arc::new(Reaper::new(self.death));
-        let is_bad = Arc::new(AtomicBool::new(false));
-        let is_cut = Arc::new(AtomicBool::new(false));
+        let (is_bad, is_cut) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let disk = self.disk_of(server, inner, &reaper, (&is_bad, &is_cut));
         let leases = Arc::new(DaemonLeases {
             disk: disk.clone(),
@@ -112,25 +113,19 @@ impl Cradle<'_> {
         let own = self.accounts();
         let (changed, told) = one_by_one(own.len() + 1);
         let mut told = told.into_iter();
-        let setups: Vec<(PollSetup, Limits)> = told
-            .by_ref()
-            .take(own.len())
-            .zip(own)
-            .map(|(told, account)| {
-                let limits = self.world.lock().nature.accounts[account].limits;
+        let setups: Vec<(PollSetup, Limits)> = own
+            .into_iter()
+            .zip(told.by_ref())
+            .map(|(account, told)| {
                 let limiter = limiters[account].clone();
                 let setup = self.poller(account, limiter, &store, &committed, told);
-                (setup, limits)
+                (setup, self.world.lock().nature.accounts[account].limits)
             })
             .collect();
         let share = WorkShare::shared(Arc::clone(&store));
         let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
         let name = daemon_name(self.daemon, life);
-        let mut tasks = Tasks {
-            polling: JoinSet::new(),
-            others: JoinSet::new(),
-            feed: JoinSet::new(),
-        };
+        let mut tasks = Tasks::default();
         let known = setups.iter().map(|(setup, _)| setup.account.clone());
         let intake = self.shared_intake(&store, known.collect(), share.clone());
         let polling = SharedPolling::new(SharedPollingParts {
@@ -145,8 +140,7 @@ impl Cradle<'_> {
         tasks
             .polling
             .spawn(polling.run(stop.clone(), Arc::clone(&reload)));
-        let interval = self.world.lock().nature.intake_interval;
-        let clock = Arc::clone(&self.own_clock);
+        let (clock, interval) = (Arc::clone(&self.own_clock), self.intake_interval());
         let intake = intake_loop(intake, clock, interval, changed, stop.clone());
         tasks.others.spawn(intake);
         let flush = CancellationToken::new();
@@ -155,8 +149,8 @@ impl Cradle<'_> {
             tasks.feed.spawn(stdout.deliver(flush.clone()));
         }
         let has_ended = Arc::new(AtomicBool::new(false));
-        let trace = Arc::clone(&self.world.trace);
-        tokio::spawn(tasks.supervise(stop.clone(), flush, trace, Arc::clone(&has_ended)));
+        let ends = (stop.clone(), flush, Arc::clone(&has_ended));
+        tokio::spawn(tasks.supervise(ends, Arc::clone(&self.world.trace)));
         drop(inside);
         Member {
             machine,
@@ -210,6 +204,10 @@ impl Cradle<'_> {
         read(world.nature.cluster.as_ref().unwrap())
     }
 
+    fn intake_interval(&self) -> Duration {
+        self.world.lock().nature.intake_interval
+    }
+
     /// The accounts that it knows.
     fn accounts(&self) -> Vec<usize> {
         self.cluster(|nature| nature.daemons[self.daemon].accounts.clone())
@@ -246,7 +244,7 @@ impl Cradle<'_> {
         let (pipe, clock) = (Arc::clone(self.pipe), Arc::clone(self.clock));
         let (reaper, trace) = (Arc::clone(reaper), Arc::clone(&self.world.trace));
         let rng = self.rng.fork();
-        let interval = self.world.lock().nature.intake_interval;
+        let interval = self.intake_interval();
         StdoutInTurn {
             leases,
             owner,
@@ -271,10 +269,8 @@ impl Tasks {
     /// Ends them as the composition root does, once it is told to.
     async fn supervise(
         mut self,
-        stop: CancellationToken,
-        flush: CancellationToken,
+        (stop, flush, has_ended): (CancellationToken, CancellationToken, Arc<AtomicBool>),
         trace: Arc<Trace>,
-        has_ended: Arc<AtomicBool>,
     ) {
         tokio::select! {
             biased;
