@@ -192,7 +192,7 @@ impl SharedPolling {
             .values()
             .filter(|account| account.running.is_none());
         for account in idle {
-            account.setup.heartbeat.beat(now);
+            account.setup.signals.heartbeat.beat(now);
         }
     }
 
@@ -249,8 +249,8 @@ impl SharedPolling {
             limiter.take_over(account.limits, refused, held, now);
             limiter.trust_until(trusted_until);
         }
-        account.setup.heartbeat.beat(now);
-        account.setup.board.put(&name.0, "polling");
+        account.setup.signals.heartbeat.beat(now);
+        account.setup.signals.status_lines.put(&name.0, "polling");
         // Another jitter for each poller, and the same in each run of a simulation.
         account.setup.seed = fastrand::Rng::with_seed(account.setup.seed).u64(..);
         let setup = PollSetup {
@@ -274,7 +274,8 @@ impl SharedPolling {
             account.stop_requests(now);
             account
                 .setup
-                .board
+                .signals
+                .status_lines
                 .put(&account.setup.account.0, "polled by another daemon");
         }
     }

@@ -14,7 +14,7 @@ mod account;
 mod cell;
 mod copied_tables;
 mod database;
-mod duties;
+mod jobs;
 mod json_lists;
 mod json_rows;
 mod leases;
@@ -31,7 +31,7 @@ use std::path::Path;
 pub use account::{AccountRecord, BudgetAsk, CAUGHT_UP_HOLDS, ListRecord};
 pub use copied_tables::TakenOver;
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
-pub use duties::Store;
+pub use jobs::Store;
 pub use leases::{Lease, Leases, Presence, process_name};
 pub use location::{DatabaseLocation, ServerLocation};
 pub use reports::{
