@@ -18,13 +18,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::cluster::{FreeAccounts, SharedPolling};
+use self::cluster::FreeAccounts;
+pub use self::cluster::{SharedPolling, SharedPollingParts};
 pub use self::feeds::{FeedWakes, feed_loop};
 pub use self::nats_feed::connector;
 use self::parts::{Parts, assemble, status};
 pub use self::parts::{cadence, limiter, limits, provider};
 pub use self::publish::publish;
-pub use self::tasks::{audit, intake_loop};
+pub use self::tasks::{audit, clock_loop, intake_loop};
 use self::tasks::{intake, lender, poll_setups, schedule};
 use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
@@ -159,7 +160,8 @@ fn start_polling(parts: &mut Parts, stop: &CancellationToken, reload: &Arc<Notif
     let setups = poll_setups(parts);
     if let Some(leases) = parts.store.leases() {
         let heartbeat = tasks::heartbeat_of(parts, "leases");
-        let shared = SharedPolling::new(parts, leases, setups, heartbeat);
+        let shared = SharedPollingParts::of(parts, leases, setups, heartbeat);
+        let shared = SharedPolling::new(shared);
         pollers.spawn(shared.run(stop.clone(), Arc::clone(reload)));
     } else {
         for setup in setups {

@@ -30,8 +30,59 @@ const HANDED_OVER_WITHIN: Duration = Duration::from_millis(800);
 const ONCE_TERM: Duration = Duration::from_secs(10);
 const ONCE_TURNS: u32 = 3;
 
-/// The accounts of one daemon among several.
-pub(super) struct SharedPolling {
+/// What the polling of one daemon among several is made of.
+pub struct SharedPollingParts {
+    /// The leases of the database.
+    pub leases: Arc<dyn Leases>,
+    /// Where the daemon's other tasks find what is its part of the work.
+    pub share: WorkShare,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// A name that no other daemon has.
+    pub name: String,
+    /// The term of its leases.
+    pub term: Duration,
+    /// The accounts that it could poll, each with its configured limits.
+    pub accounts: Vec<(PollSetup, Limits)>,
+    /// Of the task that keeps the leases.
+    pub heartbeat: Heartbeat,
+}
+
+impl SharedPollingParts {
+    pub(super) fn of(
+        parts: &Parts,
+        leases: Arc<dyn Leases>,
+        setups: Vec<PollSetup>,
+        heartbeat: Heartbeat,
+    ) -> Self {
+        let cluster = &parts.config.cluster;
+        let name = match cluster.name.as_str() {
+            "" => process_name(),
+            name => name.to_owned(),
+        };
+        let settings: BTreeMap<&str, &AccountConfig> = parts
+            .accounts
+            .iter()
+            .map(|account| (account.settings.name.as_str(), &account.settings))
+            .collect();
+        let accounts = setups.into_iter().filter_map(|setup| {
+            let limits = limits(settings.get(setup.account.0.as_str())?);
+            Some((setup, limits))
+        });
+        Self {
+            leases,
+            share: parts.share.clone(),
+            clock: Arc::clone(&parts.clock),
+            name,
+            term: cluster.lease,
+            accounts: accounts.collect(),
+            heartbeat,
+        }
+    }
+}
+
+/// The accounts of one daemon among several. Public for simulations with a database of their own.
+pub struct SharedPolling {
     leases: Arc<dyn Leases>,
     keeper: LeaseKeeper,
     share: WorkShare,
@@ -48,6 +99,13 @@ struct SharedAccount {
     running: Option<RunningPoller>,
 }
 
+impl SharedAccount {
+    /// Without a lease nobody begins a request for the account, whichever task it is.
+    fn stop_requests(&self, now: Duration) {
+        self.setup.limiter.lock().trust_until(now);
+    }
+}
+
 /// A poller under a lease.
 struct RunningPoller {
     stop: CancellationToken,
@@ -56,54 +114,43 @@ struct RunningPoller {
 
 impl SharedPolling {
     /// The pollers of all accounts; no lease is taken yet.
-    pub(super) fn new(
-        parts: &Parts,
-        leases: Arc<dyn Leases>,
-        setups: Vec<PollSetup>,
-        heartbeat: Heartbeat,
-    ) -> Self {
-        let cluster = &parts.config.cluster;
-        let name = match cluster.name.as_str() {
-            "" => process_name(),
-            name => name.to_owned(),
-        };
-        let settings: BTreeMap<&str, &AccountConfig> = parts
+    pub fn new(parts: SharedPollingParts) -> Self {
+        let accounts: BTreeMap<String, SharedAccount> = parts
             .accounts
-            .iter()
-            .map(|account| (account.settings.name.as_str(), &account.settings))
-            .collect();
-        let accounts: BTreeMap<String, SharedAccount> = setups
             .into_iter()
-            .filter_map(|setup| {
-                let limits = limits(settings.get(setup.account.0.as_str())?);
+            .map(|(setup, limits)| {
                 let name = setup.account.0.clone();
-                let account = SharedAccount {
-                    setup,
-                    limits,
-                    running: None,
-                };
-                Some((name, account))
+                let running = None;
+                (
+                    name,
+                    SharedAccount {
+                        setup,
+                        limits,
+                        running,
+                    },
+                )
             })
             .collect();
         let me = Presence {
-            name,
+            name: parts.name,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             accounts: accounts.keys().cloned().collect(),
         };
-        let clock = Arc::clone(&parts.clock);
+        let (leases, clock) = (parts.leases, parts.clock);
+        let keeper = LeaseKeeper::new(Arc::clone(&leases), Arc::clone(&clock), me, parts.term);
         Self {
-            keeper: LeaseKeeper::new(Arc::clone(&leases), clock, me, cluster.lease),
+            keeper,
             leases,
-            share: parts.share.clone(),
-            clock: Arc::clone(&parts.clock),
+            share: parts.share,
+            clock,
             accounts,
-            heartbeat,
+            heartbeat: parts.heartbeat,
             is_failing: false,
         }
     }
 
     /// Polls this daemon's accounts until `stop`, then hands them over.
-    pub(super) async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
+    pub async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) {
         while !stop.is_cancelled() {
             self.turn(&reload).await;
             tokio::select! {
@@ -204,9 +251,10 @@ impl SharedPolling {
         }
         account.setup.signals.heartbeat.beat(now);
         account.setup.signals.status_lines.put(&name.0, "polling");
+        // Another jitter for each poller, and the same in each run of a simulation.
+        account.setup.seed = fastrand::Rng::with_seed(account.setup.seed).u64(..);
         let setup = PollSetup {
             store,
-            seed: fastrand::u64(..),
             ..account.setup.clone()
         };
         let stop = CancellationToken::new();
@@ -218,10 +266,12 @@ impl SharedPolling {
     }
 
     fn abort(&mut self, lease: &str) {
+        let now = self.clock.monotonic();
         if let Some(account) = self.account_mut(lease)
             && let Some(running) = account.running.take()
         {
             running.task.abort();
+            account.stop_requests(now);
             account
                 .setup
                 .signals
@@ -282,6 +332,7 @@ impl SharedPolling {
             if let Some(running) = account.running.take() {
                 running.task.abort();
             }
+            account.stop_requests(self.clock.monotonic());
         }
         note_release(self.keeper.release_all().await);
     }

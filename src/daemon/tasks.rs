@@ -15,6 +15,7 @@ use crate::config::AccountConfig;
 use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
 use crate::jobs::audit::{Audit, AuditError};
+use crate::jobs::database_clock::DatabaseClock;
 use crate::jobs::intake::Intake;
 use crate::jobs::lending::Lender;
 use crate::jobs::poll::{PollSettings, PollSetup, PollSignals};
@@ -177,23 +178,26 @@ pub(super) fn begin(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> 
         stop.clone(),
     ));
     tasks.spawn(writer_watch(parts, stop.clone()));
-    tasks.spawn(follow_clock(parts, stop.clone()));
+    let (database, clock) = (Arc::clone(&parts.database_clock), Arc::clone(&parts.clock));
+    tasks.spawn(clock_loop(database, clock, stop.clone()));
     tasks
 }
 
-/// Keeps the clock at that of a database which several daemons share.
-fn follow_clock(parts: &Parts, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
-    let (database, clock) = (Arc::clone(&parts.database_clock), Arc::clone(&parts.clock));
-    async move {
-        while !stop.is_cancelled() {
-            if let Err(error) = database.run_once().await {
-                tracing::debug!(%error, "database unavailable; its clock is read later");
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = clock.sleep(CLOCK_READ_EVERY) => {}
-            }
+/// Keeps the clock at that of a database which several daemons share. Public, like `feed_loop`, for
+/// simulations.
+pub async fn clock_loop(
+    database: Arc<DatabaseClock>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        if let Err(error) = database.run_once().await {
+            tracing::debug!(%error, "database unavailable; its clock is read later");
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = clock.sleep(CLOCK_READ_EVERY) => {}
         }
     }
 }
@@ -288,10 +292,15 @@ fn audit_turn(parts: &Parts, stop: &CancellationToken) -> JobRun {
         Box::pin(async move {
             for (audit, meter) in audits.iter() {
                 // An account is audited by the daemon that polls it.
-                let Some(store) = share.account(&audit.account) else {
+                let run = |store| {
+                    let audit = audit.with_store(store);
+                    async move { audit.run_once().await }
+                };
+                let clock = audit.clock.as_ref();
+                let Some(outcome) = share.while_held(&audit.account, clock, run).await else {
                     continue;
                 };
-                match audit.with_store(store).run_once().await {
+                match outcome {
                     Ok(report) => {
                         meter.recorded("audit.discrepancy", report.said);
                         let (found, new) = (report.discrepancies.len(), report.said);

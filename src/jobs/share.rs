@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::domain::invoice::AccountName;
 use crate::domain::shares::{HOUSEKEEPING, account_lease};
 use crate::store::Store;
+
+/// How often a task checks whether its account is still this daemon's.
+const CHECKED_EVERY: Duration = Duration::from_millis(500);
 
 /// The share of one daemon. Clones share the same state.
 #[derive(Clone)]
@@ -41,6 +46,32 @@ impl WorkShare {
     /// The store that writes for an account; None if this daemon does not poll it.
     pub fn account(&self, account: &AccountName) -> Option<Arc<dyn Store>> {
         self.of_lease(&account_lease(&account.0))
+    }
+
+    /// Runs a task for an account with the store that writes for it. None if this daemon does not poll the
+    /// account, or no longer does: then the task is dropped.
+    pub async fn while_held<T, F>(
+        &self,
+        account: &AccountName,
+        clock: &dyn Clock,
+        run: impl FnOnce(Arc<dyn Store>) -> F,
+    ) -> Option<T>
+    where
+        F: Future<Output = T>,
+    {
+        let store = self.account(account)?;
+        tokio::select! {
+            biased;
+            done = run(Arc::clone(&store)) => Some(done),
+            () = self.until_lost(account, &store, clock) => None,
+        }
+    }
+
+    async fn until_lost(&self, account: &AccountName, store: &Arc<dyn Store>, clock: &dyn Clock) {
+        let is_same = |held: &Arc<dyn Store>| Arc::ptr_eq(held, store);
+        while self.account(account).as_ref().is_some_and(is_same) {
+            clock.sleep(CHECKED_EVERY).await;
+        }
     }
 
     /// The store that writes for tasks for all accounts; None if another daemon does them.

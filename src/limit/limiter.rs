@@ -209,13 +209,12 @@ impl Limiter {
 
     /// Whether requests go out, and if not, when the next one may.
     pub fn state(&self, now: Duration) -> (AccountState, Option<Duration>) {
-        match (self.breaker.stop_reason(), self.rate.held_for(now)) {
-            (Some(StopReason::KeyRefused), _) => {
-                (AccountState::KeyRefused, self.breaker.next_probe_in(now))
-            }
-            (Some(StopReason::Failing), _) => {
-                (AccountState::Paused, self.breaker.next_probe_in(now))
-            }
+        let held = self.rate.held_for(now);
+        // A probe waits for the end of a hold too.
+        let probe = self.breaker.next_probe_in(now).max(held);
+        match (self.breaker.stop_reason(), held) {
+            (Some(StopReason::KeyRefused), _) => (AccountState::KeyRefused, probe),
+            (Some(StopReason::Failing), _) => (AccountState::Paused, probe),
             (None, Some(wait)) => (AccountState::Held, Some(wait)),
             (None, None) => (AccountState::Working, None),
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -23,26 +23,45 @@ const MOST_WAKES: u32 = 100_000;
 /// The daemon's clock. The provider's never jumps: it is `BEGINNING` and the monotonic time.
 #[derive(Default)]
 pub struct SimClock {
-    hands: Mutex<Hands>,
+    hands: Arc<Mutex<Hands>>,
+    /// What this wall clock is ahead of the truth, in milliseconds.
+    ahead: AtomicI64,
     /// More sleepers were woken than there was work.
-    pub spins: AtomicBool,
+    pub spins: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
 struct Hands {
     monotonic: Duration,
-    /// What the daemon's wall clock is ahead of the truth, in milliseconds.
-    ahead: i64,
     sleepers: BTreeMap<(Duration, u64), Waker>,
     next_sleeper: u64,
     /// The second of virtual time that it is, and the sleepers woken in it.
     wakes: (u64, u32),
+    /// Daemons beside the first.
+    others: u32,
 }
 
 impl SimClock {
+    /// The clock of another machine: the same time, and a wall clock that is so many milliseconds ahead.
+    pub fn of_another_machine(&self, ahead: i64) -> Self {
+        self.hands().others += 1;
+        Self {
+            hands: Arc::clone(&self.hands),
+            ahead: AtomicI64::new(ahead),
+            spins: Arc::clone(&self.spins),
+        }
+    }
+
     /// The wall clock jumps by so many milliseconds.
     pub fn jump(&self, by: i64) {
-        self.hands().ahead += by;
+        self.ahead.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// When the next sleeper wakes.
+    pub fn next_wake(&self) -> Option<Duration> {
+        let hands = self.hands();
+        let (&(at, _), _) = hands.sleepers.first_key_value()?;
+        Some(at.max(hands.monotonic))
     }
 
     /// Time passes while nobody lives who could sleep.
@@ -65,9 +84,9 @@ impl SimClock {
             0
         };
         hands.wakes = (second, before + 1);
+        let most = MOST_WAKES_A_SECOND * (1 + hands.others);
         drop(hands);
-        self.spins
-            .fetch_or(before >= MOST_WAKES_A_SECOND, Ordering::Relaxed);
+        self.spins.fetch_or(before >= most, Ordering::Relaxed);
         assert!(before < MOST_WAKES, "somebody spins: time hardly passes");
         waker.wake();
     }
@@ -80,8 +99,8 @@ impl SimClock {
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> UnixMillis {
-        let hands = self.hands();
-        UnixMillis(BEGINNING.plus(hands.monotonic).0 + hands.ahead)
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        UnixMillis(BEGINNING.plus(self.hands().monotonic).0 + ahead)
     }
 
     fn monotonic(&self) -> Duration {

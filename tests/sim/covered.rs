@@ -56,7 +56,7 @@ pub fn is_covered(
                 .inserted_at
                 .map(|at| wall().since(at))
                 .unwrap_or_default();
-            age > Duration::from_secs(wish.timeout_s) || jumps
+            age + world.nature.clocks_agree_within() > Duration::from_secs(wish.timeout_s) || jumps
         }
         EventType::Rejected => {
             wish.kind == Kind::RefusedHere || store.said_refused.contains(external_id)

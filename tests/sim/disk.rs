@@ -27,12 +27,16 @@ use payrecond::store::{
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
-use crate::clock::SharedClock;
+use crate::clock::{BEGINNING, SharedClock};
+use crate::cluster::server::Connection;
 use crate::model;
 use crate::world::SharedWorld;
 
 /// More calls than this in one life: somebody spins.
 const MOST_CALLS: u32 = 60_000;
+
+/// What lies between the answer that asks for a wait and its record is left out of the record.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// The runtime of the database: timers and tasks of its library live there, in real time.
 static DATABASE: LazyLock<Runtime> = LazyLock::new(|| {
@@ -105,13 +109,14 @@ impl Reaper {
         self.died.notify_one();
     }
 
-    async fn die(&self) {
+    pub async fn die(&self) {
         self.kill();
         std::future::pending::<()>().await;
     }
 }
 
 /// The store of one life of the daemon.
+#[derive(Clone)]
 pub struct Disk {
     pub inner: Arc<SqliteStore>,
     pub world: SharedWorld,
@@ -119,20 +124,22 @@ pub struct Disk {
     pub reaper: Arc<Reaper>,
     /// Whether it fails now and then.
     pub is_bad: Arc<AtomicBool>,
-    pub rng: Mutex<fastrand::Rng>,
-    pub calls: AtomicU32,
+    pub rng: Arc<Mutex<fastrand::Rng>>,
+    pub calls: Arc<AtomicU32>,
+    /// Where several daemons use one database.
+    pub server: Option<Connection>,
 }
 
 /// What is about to happen at a call.
-struct Omen {
-    before: Duration,
-    after: Duration,
-    fails: bool,
-    fails_afterwards: bool,
+pub struct Omen {
+    pub before: Duration,
+    pub after: Duration,
+    pub fails: bool,
+    pub fails_afterwards: bool,
 }
 
 impl Disk {
-    fn omen(&self, writes: bool) -> Omen {
+    pub fn omen(&self, writes: bool) -> Omen {
         let slow = self.world.lock().nature.slow_disk;
         let bad = self.is_bad.load(Ordering::Relaxed);
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,13 +157,30 @@ impl Disk {
         }
     }
 
-    async fn dawdle(&self, time: Duration) {
+    /// Whoever has the account next can know of a wait that was recorded.
+    fn note_wait(&self, record: &AccountRecord) {
+        let mut world = self.world.lock();
+        let Some(account) = world.account(&record.name.0) else {
+            return;
+        };
+        let until = record.resume_at;
+        if let Some(wait) = &mut world.stores[account].held {
+            let is_told = until.is_some_and(|at| at >= BEGINNING.plus(wait.to).minus(PROMPT));
+            wait.is_recorded = is_told;
+        }
+    }
+
+    pub fn draw<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub async fn dawdle(&self, time: Duration) {
         if !time.is_zero() {
             self.clock.sleep(time).await;
         }
     }
 
-    async fn call<T: Send>(
+    pub async fn call<T: Send>(
         &self,
         name: &'static str,
         place: Option<Place>,
@@ -165,6 +189,9 @@ impl Disk {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed);
         assert!(calls < MOST_CALLS, "somebody spins at the database: {name}");
         let omen = self.omen(place.is_some());
+        if let Some(server) = &self.server {
+            server.be_reached(self).await?;
+        }
         self.dawdle(omen.before).await;
         let death = place.and_then(|place| self.comes_to(place));
         if let Some(death) = death.filter(|death| !death.after) {
@@ -179,7 +206,10 @@ impl Disk {
                 .tell(format_args!("the disk fails: {name}"));
             return Err(StoreError::Unavailable("disk I/O error".into()));
         }
-        let outcome = run();
+        let outcome = match &self.server {
+            Some(server) if place.is_some() => server.under_lease(run),
+            Some(_) | None => run(),
+        };
         if death.is_some() {
             self.world
                 .trace
@@ -197,7 +227,7 @@ impl Disk {
     }
 
     /// A commit is a write as well.
-    fn comes_to(&self, place: Place) -> Option<Death> {
+    pub fn comes_to(&self, place: Place) -> Option<Death> {
         let death = self.reaper.comes_to(place);
         match place {
             Place::Commit => death.or_else(|| self.reaper.comes_to(Place::Write)),
@@ -206,9 +236,9 @@ impl Disk {
     }
 }
 
-const READ: Option<Place> = None;
-const WRITE: Option<Place> = Some(Place::Write);
-const COMMIT: Option<Place> = Some(Place::Commit);
+pub const READ: Option<Place> = None;
+pub const WRITE: Option<Place> = Some(Place::Write);
+pub const COMMIT: Option<Place> = Some(Place::Commit);
 
 /// A method that does what the real store does.
 macro_rules! passes_on {
@@ -298,6 +328,9 @@ impl Store for Disk {
         decisions: &[Decision],
         now: UnixMillis,
     ) -> Result<Vec<Written>, StoreError> {
+        if let Some(server) = &self.server {
+            return server.commit(self, decisions, now).await;
+        }
         self.call("commit", COMMIT, || {
             let written = wait_for(self.inner.commit(decisions, now))?;
             model::committed(&self.world, &self.clock, decisions, &written);
@@ -358,7 +391,12 @@ impl Store for Disk {
     }
 
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
-        passes_on!(self, WRITE, record_account(account))
+        self.call("record_account", WRITE, || {
+            wait_for(self.inner.record_account(account))?;
+            self.note_wait(account);
+            Ok(())
+        })
+        .await
     }
 
     async fn account(&self, account: &AccountName) -> Result<Option<AccountRecord>, StoreError> {

@@ -6,10 +6,10 @@ use payrecond::clock::Clock as _;
 use payrecond::provider::ProviderError;
 
 use crate::provider::SimProvider;
-use crate::world::{Weather, World};
+use crate::world::{Wait, Weather, World};
 
 /// A word to hold is heeded at the latest after this: the poller may be at the database meanwhile.
-const HEEDED_WITHIN: Duration = Duration::from_secs(5);
+pub const HEEDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What goes wrong with an answer.
 pub enum Fault {
@@ -58,10 +58,17 @@ impl SimProvider {
                 }
                 _ => None,
             };
-            if let Some(wait) = wait {
-                let until = now + wait;
+            // Who has no lease any more can record nothing.
+            if let (Some(wait), Ok(token)) = (wait, world.lease_of(self.account, self.daemon)) {
                 let store = &mut world.stores[self.account];
-                store.held = Some((now + HEEDED_WITHIN, until));
+                let asked = Wait {
+                    asked_at: now,
+                    from: now + HEEDED_WITHIN,
+                    to: now + wait,
+                    token,
+                    is_recorded: false,
+                };
+                store.held = Some(asked.or_longer(store.held));
             }
         }
         Some(fault)

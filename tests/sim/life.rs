@@ -36,6 +36,10 @@ use crate::world::SharedWorld;
 
 /// What a life needs of the world.
 pub struct Cradle<'a> {
+    /// The clock of the daemon's tasks.
+    pub own_clock: Arc<dyn Clock>,
+    /// Which of several daemons it is.
+    pub daemon: usize,
     pub path: &'a Path,
     pub clock: &'a SharedClock,
     pub world: &'a SharedWorld,
@@ -91,8 +95,9 @@ impl Cradle<'_> {
             clock: Arc::clone(self.clock),
             reaper: Arc::clone(&reaper),
             is_bad: Arc::clone(&is_bad),
-            rng: Mutex::new(self.rng.fork()),
-            calls: AtomicU32::new(0),
+            rng: Arc::new(Mutex::new(self.rng.fork())),
+            calls: Arc::new(AtomicU32::new(0)),
+            server: None,
         });
         let (stop, flush) = (CancellationToken::new(), CancellationToken::new());
         let (wake, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -118,7 +123,7 @@ impl Cradle<'_> {
             pollers.spawn(Poller::new(setup).run(stop.clone(), Arc::clone(&reload)));
         }
         let interval = self.world.lock().nature.intake_interval;
-        let clock = Arc::clone(self.clock) as Arc<dyn Clock>;
+        let clock = Arc::clone(&self.own_clock);
         let wakes = self.wakes(wake, told.next().unwrap());
         let mut others = JoinSet::new();
         let intake = self.intake(&disk);
@@ -148,7 +153,7 @@ impl Cradle<'_> {
         }
     }
 
-    fn poller(
+    pub fn poller(
         &mut self,
         account: usize,
         limiter: SharedLimiter,
@@ -160,10 +165,10 @@ impl Cradle<'_> {
         let (nature, own) = (&world.nature, &world.nature.accounts[account]);
         PollSetup {
             account: AccountName(own.name.clone()),
-            provider: provider_of(account, self.world, self.clock, own.shape),
+            provider: provider_of(self.daemon, account, self.world, self.clock, own.shape),
             read_key: Arc::new(|| ApiKey::from_bytes(b"a key").map_err(str::to_owned)),
             store: Arc::clone(disk),
-            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            clock: Arc::clone(&self.own_clock),
             limiter,
             settings: PollSettings {
                 cadence: nature.cadence.clone(),
@@ -187,19 +192,19 @@ impl Cradle<'_> {
         }
     }
 
-    fn intake(&self, disk: &Arc<dyn Store>) -> Intake {
+    pub fn intake(&self, disk: &Arc<dyn Store>) -> Intake {
         let world = self.world.lock();
         let accounts = world.nature.accounts.iter();
         Intake::new(
             Arc::clone(disk),
-            Arc::clone(self.clock) as Arc<dyn Clock>,
+            Arc::clone(&self.own_clock),
             world.nature.cadence.clone(),
             accounts.map(|a| AccountName(a.name.clone())).collect(),
             Heartbeat::default(),
         )
     }
 
-    fn feed(
+    pub fn feed(
         &mut self,
         disk: &Arc<dyn Store>,
         inner: &Arc<SqliteStore>,
@@ -224,9 +229,9 @@ impl Cradle<'_> {
 }
 
 impl Cradle<'_> {
-    fn wakes(&self, committed: Arc<Notify>, changed: watch::Receiver<()>) -> FeedWakes {
+    pub fn wakes(&self, committed: Arc<Notify>, changed: watch::Receiver<()>) -> FeedWakes {
         FeedWakes {
-            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            clock: Arc::clone(&self.own_clock),
             committed,
             changed,
             interval: self.world.lock().nature.intake_interval,
@@ -256,7 +261,8 @@ impl Cradle<'_> {
 }
 
 /// What stands before the provider of an account.
-fn provider_of(
+pub fn provider_of(
+    daemon: usize,
     account: usize,
     world: &SharedWorld,
     clock: &SharedClock,
@@ -264,6 +270,7 @@ fn provider_of(
 ) -> Arc<dyn Provider> {
     let sim = SimProvider {
         account,
+        daemon,
         shape,
         world: world.clone(),
         clock: Arc::clone(clock),
@@ -276,7 +283,7 @@ fn provider_of(
 
 /// A word that is passed on to each receiver in turn: a channel with several receivers wakes them
 /// in an order that is another in each run. Within a runtime.
-fn one_by_one(receivers: usize) -> (watch::Sender<()>, Vec<watch::Receiver<()>>) {
+pub fn one_by_one(receivers: usize) -> (watch::Sender<()>, Vec<watch::Receiver<()>>) {
     let (sender, mut heard) = watch::channel(());
     let own: Vec<watch::Sender<()>> = (0..receivers).map(|_| watch::Sender::new(())).collect();
     let told = own.iter().map(watch::Sender::subscribe).collect();
@@ -294,7 +301,7 @@ impl Life {
     /// Begins an audit of one account. Nobody waits for its end, as in the daemon.
     pub fn audit(&mut self, account: usize, world: &SharedWorld, clock: &SharedClock) {
         let own = world.lock().nature.accounts[account].clone();
-        let provider = provider_of(account, world, clock, own.shape);
+        let provider = provider_of(0, account, world, clock, own.shape);
         let audit = Audit {
             account: AccountName(own.name),
             provider,

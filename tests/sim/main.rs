@@ -4,7 +4,7 @@
 //! file, under a clock that is turned by hand, before a provider that is scripted, and all chance
 //! comes from one seed. `nature` draws the world, `world` knows the truth, `provider` answers and
 //! lies, `shapes` has what other providers offer, `ledger` the providers without orders, `disk` fails
-//! and kills, `shop` and `readers` are the programs beside the daemon, `life` is the daemon from start to
+//! and kills, `cluster` has several daemons on one database, `shop` and `readers` are the programs beside the daemon, `life` is the daemon from start to
 //! death, `script` the story of a seed, `model` what must be true, `regressions` names the worlds that
 //! showed a defect once.
 //!
@@ -21,6 +21,7 @@
 )]
 
 mod clock;
+mod cluster;
 mod covered;
 mod disk;
 mod fault;
@@ -39,14 +40,15 @@ mod stream;
 mod trace;
 mod world;
 
-use crate::nature::{LEDGERS_FROM, SHAPES_FROM};
+use crate::nature::{CLUSTERS_FROM, LEDGERS_FROM, SHAPES_FROM};
 use crate::run::{one, range, run_all};
 
 /// Run wherever the tests run.
-const SEEDS_OF_EVERY_DAY: [std::ops::Range<u64>; 3] = [
+const SEEDS_OF_EVERY_DAY: [std::ops::Range<u64>; 4] = [
     0..120,
     LEDGERS_FROM..LEDGERS_FROM + 50,
     SHAPES_FROM..SHAPES_FROM + 40,
+    CLUSTERS_FROM..CLUSTERS_FROM + 30,
 ];
 
 /// Worlds that have a second sink.
@@ -83,7 +85,9 @@ fn the_laws_of_the_feed_hold_for_a_stream_as_second_sink() {
 
 #[test]
 fn the_same_seed_tells_the_same_story() {
-    for seed in (0..6).chain([LEDGERS_FROM, LEDGERS_FROM + 1, SHAPES_FROM, SHAPES_FROM + 1]) {
+    let firsts = [LEDGERS_FROM, SHAPES_FROM, CLUSTERS_FROM];
+    let others = firsts.into_iter().flat_map(|first| [first, first + 1]);
+    for seed in (0..6).chain(others) {
         let (first, second) = (run::story(seed), run::story(seed));
         for (place, (a, b)) in first.iter().zip(&second).enumerate() {
             assert_eq!(a, b, "seed {seed}, line {place}");

@@ -284,7 +284,8 @@ fn plan_is_near(nature: &Nature, row: &InvoiceRow, now: i64) -> Verdict {
     let status = Status::parse(&row.status)?;
     let horizon = nature.cadence.horizon(status).as_millis();
     let ahead = u128::try_from(row.next_poll_at? - now).unwrap_or(0);
-    (ahead > horizon + 1000).then(|| {
+    let apart = nature.clocks_agree_within().as_millis();
+    (ahead > horizon + 1000 + apart).then(|| {
         let how = format!("{} {}: {ahead} ms ahead", row.external_id, row.status);
         ("no plan lies too far ahead", how)
     })

@@ -6,6 +6,7 @@ use payrecond::domain::cadence::Cadence;
 use payrecond::jobs::poll::Strategy;
 use payrecond::limit::Limits;
 
+use crate::cluster::nature::{ClusterNature, share};
 use crate::ledger::book::LedgerKind;
 use crate::shapes::draw::{self, Theme};
 
@@ -21,6 +22,8 @@ pub const LEDGERS_FROM: u64 = 2_000_000;
 /// Seeds from here on draw worlds of batches, lists by time and short pages, of orders that always fail
 /// and of nudges by the dozen.
 pub const SHAPES_FROM: u64 = 3_000_000;
+/// Seeds from here on draw worlds of several daemons on one database.
+pub const CLUSTERS_FROM: u64 = 4_000_000;
 
 /// What a provider can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,8 @@ pub struct Nature {
     /// Its accounts have other shapes.
     pub is_reshaped: bool,
     pub theme: Theme,
+    /// Where there are several daemons.
+    pub cluster: Option<ClusterNature>,
 }
 
 impl Nature {
@@ -135,6 +140,7 @@ impl Nature {
             crowd,
             is_reshaped: false,
             theme: Theme::Trouble,
+            cluster: None,
         }
     }
 
@@ -150,10 +156,11 @@ impl Nature {
                 ..nature
             },
             LEDGERS_FROM..SHAPES_FROM => nature.with_ledgers(rng),
-            SHAPES_FROM.. => Self {
+            SHAPES_FROM..CLUSTERS_FROM => Self {
                 is_reshaped: true,
                 ..draw::reshape(nature, rng)
             },
+            CLUSTERS_FROM.. => share(nature, rng),
         }
     }
 
@@ -173,6 +180,11 @@ impl Nature {
     /// the clock by which looks are planned is the provider's.
     pub fn plan_finds_late_money(&self) -> bool {
         !self.lies && !self.jumps && !self.puts_back
+    }
+
+    /// So far the clocks of several daemons are apart, while each follows the database's.
+    pub fn clocks_agree_within(&self) -> Duration {
+        Duration::from_secs(if self.cluster.is_some() { 3 } else { 0 })
     }
 
     /// How long after the end of all trouble everything must be settled.

@@ -24,6 +24,8 @@ const ITEM_BYTES: u64 = 390;
 #[derive(Clone)]
 pub struct SimProvider {
     pub account: usize,
+    /// Which of several daemons asks.
+    pub daemon: usize,
     pub shape: Shape,
     pub world: SharedWorld,
     pub clock: SharedClock,
@@ -35,8 +37,8 @@ pub struct UnderWay<'a>(&'a SimProvider);
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut world = self.0.world.lock();
-        let store = &mut world.stores[self.0.account];
-        store.in_flight = store.in_flight.saturating_sub(1);
+        let in_flight = &mut world.stores[self.0.account].in_flight[self.0.daemon];
+        *in_flight = in_flight.saturating_sub(1);
     }
 }
 
@@ -55,10 +57,11 @@ impl SimProvider {
         let now = self.clock.monotonic();
         let mut world = self.world.lock();
         let limit = world.nature.accounts[self.account].limits.max_in_flight;
+        let lease = world.lease_of(self.account, self.daemon);
         let store = &mut world.stores[self.account];
         store.total_requests += 1;
-        store.in_flight += 1;
-        let (in_flight, held) = (store.in_flight, store.held);
+        store.in_flight[self.daemon] += 1;
+        let (in_flight, held) = (store.in_flight[self.daemon], store.held);
         store.requests.push(now);
         drop(world);
         // One that proves that the service works goes along with another under way.
@@ -66,10 +69,15 @@ impl SimProvider {
         trace.hold("no more under way than allowed", in_flight <= limit, || {
             format!("{in_flight} under way, {limit} allowed")
         });
-        let is_held = held.is_some_and(|(from, to)| now > from && now < to);
+        let is_held = held.is_some_and(|wait| wait.binds(now, lease.as_ref().ok().copied()));
         trace.hold("a server's wait holds the account", !is_held, || {
-            format!("asked within {held:?}")
+            format!("asked within {held:?} under {lease:?}")
         });
+        trace.hold(
+            "an account is asked by the daemon that has its lease",
+            lease.is_ok(),
+            || format!("daemon {}: {lease:?}", self.daemon),
+        );
         UnderWay(self)
     }
 
@@ -134,7 +142,7 @@ impl SimProvider {
             pay_link: Some(format!("https://t.me/wallet?order={}", order.id)),
             direct_pay_link: None,
             payment: paid_at.filter(|_| by_list).map(|_| payment(&order.amount)),
-            money: if self.shape() == Shape::Spans {
+            money: if self.shape() == Shape::Spans && lie != Some(Lie::OldState) {
                 order.money(now)
             } else {
                 ObservedMoney::default()
@@ -423,7 +431,8 @@ impl SimProvider {
             return;
         };
         let age = wish.inserted_at.map(|at| now.since(at));
-        let in_time = age.is_some_and(|age| age <= Duration::from_secs(wish.timeout_s));
+        let most = Duration::from_secs(wish.timeout_s) + world.nature.clocks_agree_within();
+        let in_time = age.is_some_and(|age| age <= most);
         let holds = in_time || world.nature.jumps;
         drop(world);
         self.world

@@ -4,7 +4,7 @@
 mod beside;
 mod copies;
 mod end;
-mod plan;
+pub mod plan;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,24 +73,24 @@ impl Tally {
     }
 }
 /// A seed under way.
-struct Story {
-    clock: SharedClock,
-    trace: Arc<Trace>,
-    world: SharedWorld,
-    rng: fastrand::Rng,
+pub struct Story {
+    pub clock: SharedClock,
+    pub trace: Arc<Trace>,
+    pub world: SharedWorld,
+    pub rng: fastrand::Rng,
     folder: tempfile::TempDir,
-    path: PathBuf,
-    deeds: BTreeMap<(Duration, usize), Deed>,
-    readers: Readers,
+    pub path: PathBuf,
+    pub deeds: BTreeMap<(Duration, usize), Deed>,
+    pub readers: Readers,
     copies: Vec<Copy>,
-    shop: Option<Shop>,
+    pub shop: Option<Shop>,
     /// The second sink, where there is one.
     stream: Option<SharedStream>,
-    trouble: bool,
+    pub trouble: bool,
     /// Once more after the trouble, before the last life.
     may_put_back: bool,
     has_called_again: bool,
-    tally: Tally,
+    pub tally: Tally,
 }
 
 /// Lives through a seed.
@@ -121,7 +121,11 @@ pub fn live_through(seed: u64, sinks: Sinks, keep: impl FnOnce(Arc<Trace>)) -> O
         tally: Tally::default(),
     };
     story.plan();
-    story.run();
+    if story.world.lock().nature.cluster.is_some() {
+        story.run_cluster();
+    } else {
+        story.run();
+    }
     Outcome {
         broken: story.trace.first_broken(),
         story: story.trace.lines(),
@@ -172,6 +176,8 @@ impl Story {
         let (death, stream) = (self.death(), self.stream.clone());
         let mut rng = self.rng.fork();
         let cradle = Cradle {
+            own_clock: Arc::clone(&clock) as _,
+            daemon: 0,
             path: &path,
             clock: &clock,
             world: &world,
@@ -202,7 +208,7 @@ impl Story {
         ended
     }
 
-    fn death(&mut self) -> Option<Death> {
+    pub fn death(&mut self) -> Option<Death> {
         let crashes = self.world.lock().nature.crashes;
         if !crashes || !self.trouble || self.rng.u8(..4) == 0 {
             return None;

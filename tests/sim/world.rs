@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use payrecond::domain::observation::OrderState;
+use payrecond::domain::shares::account_lease;
 use payrecond::domain::time::UnixMillis;
 
+use crate::cluster::leases::{SharedLeases, lock};
+use crate::cluster::nature::MOST_DAEMONS;
 use crate::ledger::book::Book;
 use crate::ledger::payers;
 use crate::nature::Nature;
@@ -192,6 +195,38 @@ pub enum Weather {
     Storm(u8),
 }
 
+/// What a wait may be cut short by where one daemon reads what another one recorded.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3);
+
+/// A wait that the provider asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    pub asked_at: Duration,
+    /// No request may come between these.
+    pub from: Duration,
+    pub to: Duration,
+    /// The lease under which the daemon asked; 0 where there is one daemon.
+    pub token: i64,
+    /// Whoever has the account next can know it.
+    pub is_recorded: bool,
+}
+
+impl Wait {
+    /// The longer one of two, where the same daemon was asked for both.
+    pub fn or_longer(self, before: Option<Self>) -> Self {
+        let longer = before.filter(|wait| wait.token == self.token && wait.to >= self.to);
+        longer.unwrap_or(self)
+    }
+
+    /// Whether it holds the account for who asks under this lease.
+    pub fn binds(&self, now: Duration, token: Option<i64>) -> bool {
+        if token == Some(self.token) {
+            return now > self.from && now < self.to;
+        }
+        self.is_recorded && now > self.from && now + CLOCKS_DIFFER < self.to
+    }
+}
+
 /// One account as the provider sees it.
 #[derive(Debug, Default)]
 pub struct Store {
@@ -209,9 +244,10 @@ pub struct Store {
     pub said_conflict: Vec<String>,
     /// Requests of this life of the daemon, but for those that only count orders.
     pub requests: Vec<Duration>,
-    pub in_flight: usize,
-    /// No request may come between these.
-    pub held: Option<(Duration, Duration)>,
+    /// By daemon.
+    pub in_flight: [usize; MOST_DAEMONS],
+    /// What the provider asked to wait.
+    pub held: Option<Wait>,
     pub total_requests: u64,
     /// The last time that everything was nudged: how many, and after how many requests.
     pub nudged: Option<(u64, u64)>,
@@ -226,7 +262,7 @@ impl Store {
     pub fn forget_life(&mut self) {
         self.life += 1;
         self.requests.clear();
-        self.in_flight = 0;
+        self.in_flight = [0; MOST_DAEMONS];
         self.held = None;
     }
 }
@@ -243,6 +279,8 @@ pub struct World {
     pub paid_ids: BTreeMap<(usize, String), String>,
     /// When it was written first, by account and external id.
     pub paid_said_at: BTreeMap<(usize, String), Duration>,
+    /// Where several daemons share the accounts.
+    pub leases: Option<SharedLeases>,
     next_id: u64,
 }
 
@@ -269,6 +307,7 @@ impl World {
             numbers: BTreeMap::new(),
             paid_ids: BTreeMap::new(),
             paid_said_at: BTreeMap::new(),
+            leases: None,
             next_id: 2_703_383_946_854_400,
         }
     }
@@ -310,6 +349,16 @@ impl World {
                 .iter()
                 .find(|order| order.external_id == wish.external_id),
         }
+    }
+
+    /// The token of the lease under which a daemon asks for an account, 0 where there is one daemon; or
+    /// who has it.
+    pub fn lease_of(&self, account: usize, daemon: usize) -> Result<i64, String> {
+        let Some(leases) = &self.leases else {
+            return Ok(0);
+        };
+        let name = account_lease(&self.nature.accounts[account].name);
+        lock(leases).token_of(&name, daemon)
     }
 
     pub fn account(&self, name: &str) -> Option<usize> {

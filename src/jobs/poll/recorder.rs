@@ -13,6 +13,9 @@ use crate::store::{AccountRecord, ListRecord};
 /// The record is refreshed this often while nothing changes.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 
+/// A wait that is longer by less than this is not written again.
+const NEAR: Duration = Duration::from_millis(100);
+
 /// The known state, and which part of it has been written.
 #[derive(Debug)]
 pub(super) struct AccountRecorder {
@@ -22,6 +25,8 @@ pub(super) struct AccountRecorder {
     last_success_at: Option<UnixMillis>,
     last_failure: Option<(UnixMillis, String)>,
     written_state: Option<AccountState>,
+    /// Until when the written record holds the account, by the monotonic clock.
+    written_hold: Duration,
     /// Whether a success and a failure have been written yet: the first of each is written at once.
     written_once: WrittenOnce,
     written_at: Duration,
@@ -46,6 +51,7 @@ impl AccountRecorder {
             last_success_at: None,
             last_failure: None,
             written_state: None,
+            written_hold: Duration::ZERO,
             written_once: WrittenOnce::default(),
             written_at: clock.monotonic(),
             has_unwritten: false,
@@ -127,10 +133,14 @@ impl AccountRecorder {
         let first_failure = self.last_failure.is_some() && !self.written_once.failure;
         let first_page = self.list.read_at.is_some() && !self.written_once.page;
         let first = first_success || first_failure || first_page;
-        if self.written_state == Some(state) && !old && !first {
+        // Whoever polls the account next must know of the whole wait.
+        let hold = now + wait.unwrap_or_default();
+        let is_longer = wait.is_some() && hold > self.written_hold + NEAR;
+        if self.written_state == Some(state) && !old && !first && !is_longer {
             return None;
         }
         self.written_state = Some(state);
+        self.written_hold = hold;
         self.written_once.success = self.last_success_at.is_some();
         self.written_once.failure = self.last_failure.is_some();
         self.written_at = now;

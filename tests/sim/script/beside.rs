@@ -65,7 +65,7 @@ impl Story {
     }
 
     /// What happens whether or not the daemon lives.
-    fn happens(&mut self, deed: Deed) {
+    pub fn happens(&mut self, deed: Deed) {
         self.trace.tell(format_args!("{deed:?}"));
         let Some(shop) = &mut self.shop else { return };
         let now = self.clock.monotonic();
@@ -94,6 +94,9 @@ impl Story {
                 }
             }
             Deed::Restart
+            | Deed::Mishap(..)
+            | Deed::Recovers(_)
+            | Deed::SharesChecked
             | Deed::BadDisk(_)
             | Deed::Backup
             | Deed::Reload

@@ -47,7 +47,7 @@ impl Story {
 
     /// The last looks may have shown what only a list shows, another external id: that is for a
     /// person again. Once: what was decided stays so.
-    pub(super) fn needs_person_again(&mut self) -> bool {
+    pub fn needs_person_again(&mut self) -> bool {
         if std::mem::replace(&mut self.has_called_again, true) {
             return false;
         }
@@ -59,7 +59,7 @@ impl Story {
 
     /// A person decides what waits for one, by the truth, and asks for a last look at what has
     /// ended, where the plan of looks cannot know better.
-    pub(super) fn person_decides(&mut self, store: &SqliteStore) {
+    pub fn person_decides(&mut self, store: &SqliteStore) {
         let rows = self.shop.as_mut().map(Shop::invoices).unwrap_or_default();
         for row in rows {
             let verdict = self.verdict(&row);
@@ -91,7 +91,7 @@ impl Story {
         }
     }
 
-    pub(super) fn check_budgets(&mut self) {
+    pub fn check_budgets(&mut self) {
         let mut world = self.world.lock();
         let World { nature, stores, .. } = &mut *world;
         for (store, account) in stores.iter_mut().zip(&nature.accounts) {
@@ -123,7 +123,7 @@ impl Story {
         }
     }
 
-    pub(super) fn judge(&mut self) {
+    pub fn judge(&mut self) {
         let mut shop = Shop::open(&self.path, &self.clock);
         while self.readers.bot_reads(&mut shop, &mut self.rng, false) {}
         while self.readers.keeper_reads(&mut shop, &mut self.rng) {}

@@ -15,6 +15,9 @@ const LAST_LOOKS: Duration = Duration::from_mins(4);
 /// Between two looks at whether everything has settled: then the rest need not be waited for.
 const CHECK_EVERY: Duration = Duration::from_secs(20);
 
+/// Accounts are shared fairly so long after the end of all trouble.
+const SHARED_WITHIN: Duration = Duration::from_mins(2);
+
 /// What happens beside the daemon.
 #[derive(Clone, Copy, Debug)]
 pub enum Deed {
@@ -36,14 +39,33 @@ pub enum Deed {
     Audit(usize),
     /// The daemon is told to stop, and started again.
     Restart,
+    /// Something happens to one of several daemons, for so long.
+    Mishap(Mishap, usize, Duration),
+    /// One of several daemons is well again, or started.
+    Recovers(usize),
+    /// Are the accounts shared fairly?
+    SharesChecked,
     TroubleEnds,
     /// Is everything as it should be already?
     Check,
     PersonDecides,
     End,
 }
+
+/// What happens to one of several daemons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// Its machine stands still.
+    Pause,
+    Kill,
+    /// It is told to stop, and started again.
+    Stop,
+    /// The database cannot be reached from it.
+    CutOff,
+}
+
 impl Story {
-    fn at(&mut self, at: Duration, deed: Deed) {
+    pub fn at(&mut self, at: Duration, deed: Deed) {
         let place = self.deeds.keys().map(|(_, n)| n + 1).max().unwrap_or(0);
         self.deeds.insert((at, place), deed);
     }
@@ -53,7 +75,7 @@ impl Story {
         active.mul_f64(self.rng.f64())
     }
 
-    pub(super) fn plan(&mut self) {
+    pub fn plan(&mut self) {
         let (nature, wishes) = {
             let world = self.world.lock();
             (world.nature.clone(), world.wishes.clone())
@@ -80,11 +102,32 @@ impl Story {
             return;
         }
         self.plan_trouble(&nature);
+        self.plan_mishaps(&nature);
         if self.rng.u8(..4) == 0 {
             let (at, account) = (self.somewhen(), self.rng.usize(..nature.accounts.len()));
             self.at(at, Deed::Audit(account));
         }
         self.plan_end(&nature);
+    }
+
+    /// What happens to single daemons of several.
+    fn plan_mishaps(&mut self, nature: &Nature) {
+        let Some(cluster) = &nature.cluster else {
+            return;
+        };
+        for _ in 0..self.rng.u8(1..9) {
+            let daemon = self.rng.usize(..cluster.daemons.len());
+            let mishap = match self.rng.u8(..8) {
+                0..=2 => Mishap::Pause,
+                3..=4 => Mishap::Kill,
+                5 => Mishap::Stop,
+                _ => Mishap::CutOff,
+            };
+            let most = cluster.term * self.rng.u32(1..=4);
+            let (at, longer) = (self.somewhen(), most.mul_f64(self.rng.f64()));
+            self.at(at, Deed::Mishap(mishap, daemon, longer));
+        }
+        self.at(nature.active + SHARED_WITHIN, Deed::SharesChecked);
     }
 
     /// Consumers read, and everything settles.
@@ -106,14 +149,14 @@ impl Story {
     }
 
     /// A person comes once more, and the daemon lives on for the last looks.
-    pub(super) fn plan_last_looks(&mut self) {
+    pub fn plan_last_looks(&mut self) {
         let now = self.clock.monotonic();
         self.at(now, Deed::PersonDecides);
         self.at(now + LAST_LOOKS, Deed::End);
     }
 
     /// Everything is as it should be: what comes next comes now.
-    pub(super) fn skip_waiting(&mut self) {
+    pub fn skip_waiting(&mut self) {
         let now = self.clock.monotonic();
         let ahead = self.deeds.iter().map(|(&key, &deed)| (key, deed));
         let next = ahead

@@ -46,7 +46,7 @@ pub fn reshape(nature: Nature, rng: &mut fastrand::Rng) -> Nature {
     }
 }
 
-fn other_shape(own: AccountNature, rng: &mut fastrand::Rng) -> AccountNature {
+pub fn other_shape(own: AccountNature, rng: &mut fastrand::Rng) -> AccountNature {
     match rng.u8(..3) {
         0 => AccountNature {
             shape: Shape::Batch([3, 10, 100, 1000][rng.usize(..4)]),
