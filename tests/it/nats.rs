@@ -2,15 +2,20 @@
 //! once, in order.
 
 mod broken;
+mod check;
+mod cluster;
+mod credentials;
 mod disk;
 mod example;
 mod kills;
 mod limits;
-mod refused;
+mod on_postgres;
+mod operator;
 mod restored;
 mod scene;
 mod server;
 mod shared;
+mod tls;
 
 use payrecond::sandbox::SimulatedPayment;
 

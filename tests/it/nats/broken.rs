@@ -7,8 +7,8 @@ use super::server::{NatsServer, forgetful, usual};
 use crate::faults::program::Program;
 use crate::shop::Shop;
 
-/// Waits until the stream holds at least so many messages.
-async fn until_stored(server: &NatsServer, count: u64) {
+/// Waits until the stream holds at least `count` messages.
+pub async fn until_stored(server: &NatsServer, count: u64) {
     crate::until::eventually(async || {
         let context = server.jetstream().await;
         let stream = context.get_stream("PAYMENTS").await.ok()?;
