@@ -15,6 +15,7 @@ mod cell;
 mod copied_tables;
 mod database;
 mod duties;
+mod feed_record;
 mod json_lists;
 mod json_rows;
 mod leases;
@@ -32,6 +33,7 @@ pub use account::{AccountRecord, BudgetAsk, CAUGHT_UP_HOLDS, ListRecord};
 pub use copied_tables::TakenOver;
 pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
 pub use duties::Store;
+pub use feed_record::{FeedFailure, FeedRecord};
 pub use leases::{Lease, Leases, Presence, process_name};
 pub use location::{DatabaseLocation, ServerLocation};
 pub use reports::{

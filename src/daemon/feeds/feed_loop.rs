@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::daemon::parts::Parts;
+use crate::domain::time::UnixMillis;
 use crate::jobs::LONGEST_NAP;
 use crate::jobs::feed::{Feed, FeedError, Sink};
 use crate::metrics::FeedMeter;
 use crate::retry::Waits;
+use crate::store::FeedFailure;
 
 /// What wakes a feed.
 pub struct FeedWakes {
@@ -43,7 +45,8 @@ pub async fn feed_loop<S: Sink>(mut feed: Feed<S>, mut wakes: FeedWakes, flush: 
     loop {
         let last = flush.is_cancelled();
         let outcome = feed.run_once(None).await;
-        let next = attempts.record_outcome(&feed, outcome);
+        let next = attempts.record_outcome(&feed, outcome, wakes.clock.now());
+        attempts.write_failure(&mut feed).await;
         let (nap, is_woken) = match next {
             NextAttempt::Never => return,
             _ if last => return,
@@ -75,6 +78,12 @@ struct Attempts {
     waits: Waits,
     /// The last failure that was logged; None after a success.
     logged: Option<String>,
+    /// Whether the last attempt succeeded.
+    is_working: bool,
+    /// When the sink stopped to accept events.
+    stopped_since: Option<UnixMillis>,
+    /// A failure, or its end, that is to be written to the database, where other programs read it.
+    unwritten: Option<Option<FeedFailure>>,
 }
 
 impl Attempts {
@@ -83,6 +92,9 @@ impl Attempts {
             interval,
             waits: Waits::of_sinks(),
             logged: None,
+            is_working: false,
+            stopped_since: None,
+            unwritten: None,
         }
     }
 
@@ -91,6 +103,7 @@ impl Attempts {
         &mut self,
         feed: &Feed<S>,
         outcome: Result<u64, FeedError>,
+        now: UnixMillis,
     ) -> NextAttempt {
         let (consumer, meter) = (feed.name(), feed.meter());
         let Err(error) = outcome else {
@@ -98,6 +111,11 @@ impl Attempts {
                 tracing::info!(consumer, "feed resumed");
             }
             self.waits.reset();
+            if !self.is_working {
+                // Another process may have failed before.
+                self.unwritten = Some(None);
+            }
+            (self.is_working, self.stopped_since) = (true, None);
             update_meter(meter, FeedMeter::set_working);
             return NextAttempt::WhenWoken(LONGEST_NAP);
         };
@@ -115,7 +133,10 @@ impl Attempts {
             FeedError::Stopped(error) => {
                 if is_new {
                     tracing::error!(consumer, error, "feed stopped; retrying");
+                    let since = *self.stopped_since.get_or_insert(now);
+                    self.unwritten = Some(Some(FeedFailure { since, error }));
                 }
+                self.is_working = false;
                 update_meter(meter, |meter| meter.set_stopped(text));
                 NextAttempt::After(self.waits.next_wait())
             }
@@ -126,6 +147,9 @@ impl Attempts {
                         "another process delivers to this consumer; standing by"
                     );
                 }
+                (self.is_working, self.stopped_since) = (false, None);
+                // The other process writes.
+                self.unwritten = None;
                 update_meter(meter, FeedMeter::set_standby);
                 NextAttempt::After(self.waits.next_wait())
             }
@@ -137,6 +161,15 @@ impl Attempts {
                 update_meter(meter, |meter| meter.set_ended(text));
                 NextAttempt::Never
             }
+        }
+    }
+
+    /// Writes what is to be written; what cannot be is written after the next attempt.
+    async fn write_failure<S: Sink>(&mut self, feed: &mut Feed<S>) {
+        if let Some(failure) = &self.unwritten
+            && feed.record_failure(failure.as_ref()).await.is_ok()
+        {
+            self.unwritten = None;
         }
     }
 }

@@ -14,7 +14,7 @@ pub use self::frames::{Delivery, Frames};
 pub use self::sink::{Delivered, Sink};
 pub use self::stream::{StreamSetup, StreamSink, TakeRole};
 use crate::metrics::FeedMeter;
-use crate::store::{Store, StoreError};
+use crate::store::{FeedFailure, Store, StoreError};
 
 /// Why a delivery ended.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +122,20 @@ impl<S: Sink> Feed<S> {
     /// The consumer's name for messages.
     pub fn name(&self) -> &str {
         self.consumer.as_deref().unwrap_or("none")
+    }
+
+    /// Records why nothing is delivered, for other programs; None = it is delivered.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn record_failure(
+        &mut self,
+        failure: Option<&FeedFailure>,
+    ) -> Result<(), StoreError> {
+        match &self.consumer {
+            Some(consumer) => self.store.record_feed_failure(consumer, failure).await,
+            None => Ok(()),
+        }
     }
 
     async fn acknowledge(&mut self) -> Result<(), StoreError> {

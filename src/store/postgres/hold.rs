@@ -1,9 +1,10 @@
 //! Roles that only one process can have: a consumer's name.
 //!
-//! A role is a lease that this process renews, and beside it an advisory lock of a session. Who gets the
-//! lock takes the lease at once, since the session of the process before has ended with it; who does not
-//! waits until the lease ends, since that process may be paused. Either way the token rises, and the
-//! process before finds that it lost the role.
+//! A role is a lease that this process renews, and an advisory lock of its session on the lease's token. A
+//! process that gets the lock of the current token takes the lease at once, since the holder's session has
+//! ended; one that does not waits until the lease ends, since the holder may be paused. Either way the token
+//! rises, and the previous holder finds that it lost the role. Its lock is on an old token then, so nobody
+//! takes the lease from the new holder when that session ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,17 +21,25 @@ const TERM: Duration = Duration::from_secs(10);
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(2);
 
-const LOCK: &str = "
-    SELECT pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int, hashtext($1))";
+/// The current token, and whether this session has its lock now.
+const LOCK_CURRENT: &str = "
+    SELECT token, pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int,
+                                       hashtext($1 || ':' || token))
+      FROM payrecond.leases WHERE name = $1";
 
-/// `$4`: whether the session has the lock.
+const LOCK_OWN: &str = "
+    SELECT pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int,
+                                hashtext($1 || ':' || $2::bigint))";
+
+/// `$4`: the token whose lock this session has.
 const TAKE: &str = "
     INSERT INTO payrecond.leases AS lease (name, token, owner, until)
     VALUES ($1, 1, $2, payrecond.now_ms() + $3)
     ON CONFLICT (name) DO UPDATE
        SET token = lease.token + 1, owner = EXCLUDED.owner, until = EXCLUDED.until
-     WHERE $4 OR lease.owner IS NULL OR lease.until < payrecond.now_ms()
-    RETURNING token";
+     WHERE lease.token = $4 OR lease.owner IS NULL OR lease.until < payrecond.now_ms()
+    RETURNING token, pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int,
+                                          hashtext($1 || ':' || token))";
 
 const RENEW: &str = "
     UPDATE payrecond.leases SET until = payrecond.now_ms() + $4
@@ -119,13 +128,14 @@ impl HeldRole {
         let mut connection = connect::connect(server).await?;
         let (lease, owner) = (format!("consumer:{consumer}"), process_name());
         let token: Option<i64> = connect::within(async {
-            let locks = sqlx::query_scalar(LOCK).bind(&lease);
-            let has_lock: bool = locks.fetch_one(&mut connection).await?;
+            let locks = sqlx::query_as(LOCK_CURRENT).bind(&lease);
+            let current: Option<(i64, bool)> = locks.fetch_optional(&mut connection).await?;
+            let locked = current.and_then(|(token, has_lock)| has_lock.then_some(token));
             let takes = sqlx::query_scalar(TAKE)
                 .bind(&lease)
                 .bind(&owner)
                 .bind(millis(TERM))
-                .bind(has_lock);
+                .bind(locked);
             Ok(takes.fetch_optional(&mut connection).await?)
         })
         .await?;
@@ -148,10 +158,10 @@ impl HeldRole {
         connect::within(async { Ok(renews.fetch_optional(connection).await?.is_some()) }).await
     }
 
-    /// After the server was gone: the lock is taken again where it is free.
+    /// Connects anew after the server was gone, and locks the token again.
     async fn reconnect(&mut self, server: &ServerLocation) -> Result<(), StoreError> {
         let mut connection = connect::connect(server).await?;
-        let locks = sqlx::query(LOCK).bind(&self.lease);
+        let locks = sqlx::query(LOCK_OWN).bind(&self.lease).bind(self.token);
         connect::within(async { Ok(locks.execute(&mut connection).await?) }).await?;
         self.connection = connection;
         Ok(())

@@ -24,6 +24,7 @@ mod high_water;
 mod identity;
 mod invoices;
 mod lock;
+mod meta;
 mod open;
 mod outbox;
 mod overview;

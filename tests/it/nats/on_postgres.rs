@@ -11,8 +11,9 @@ use payrecond::store::{Database as _, ServerLocation};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::broken::until_stored;
+use super::reported::until_state;
 use super::scene::{Recorded, assert_stream_holds, pay_rows};
-use super::server::{NatsServer, forgetful};
+use super::server::{NatsServer, STREAM, forgetful};
 use crate::faults::program::{self, Program, Stdout};
 use crate::postgres::server::{self, As, TestDatabase};
 use crate::shop::Shop;
@@ -173,6 +174,7 @@ async fn the_second_publisher_on_postgres_takes_over_when_the_first_is_killed_wh
     shop.record_payments("A-", 10).await;
     let first = shop.start(&["publish"]);
     shop.until_published().await;
+    until_state(&shop.shop, "delivering").await;
     let owner = shop.ask(PUBLISHER).await;
     let second = shop.start(&["publish"]);
     second.until_said("standing by").await;
@@ -182,6 +184,15 @@ async fn the_second_publisher_on_postgres_takes_over_when_the_first_is_killed_wh
     shop.until_published().await;
     shop.assert_stream_is_outbox(&server).await;
     assert_ne!(shop.ask(PUBLISHER).await, owner);
+    server
+        .jetstream()
+        .await
+        .delete_stream(STREAM)
+        .await
+        .unwrap();
+    shop.record_payments("C-", 1).await;
+    let stopped = until_state(&shop.shop, "stopped").await;
+    assert!(stopped["last_error"].is_string(), "{stopped}");
     second.stop().await;
 }
 
