@@ -1,7 +1,6 @@
 //! The composition root: the only place that names concrete providers and feeds.
 
 mod cluster;
-mod duties;
 mod feeds;
 mod nats_feed;
 mod open_files;
@@ -9,6 +8,7 @@ mod parts;
 mod publish;
 mod replaced;
 mod serve;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::cluster::{FreeAccounts, SharedPolling};
-pub use self::duties::{audit, intake_loop};
-use self::duties::{intake, lender, poll_setups, schedule};
 pub use self::feeds::{FeedWakes, feed_loop};
 pub use self::nats_feed::connector;
 use self::parts::{Parts, assemble, status};
 pub use self::parts::{cadence, limiter, limits, provider};
 pub use self::publish::publish;
+pub use self::tasks::{audit, intake_loop};
+use self::tasks::{intake, lender, poll_setups, schedule};
 use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
@@ -102,8 +102,8 @@ where
     // Before any request: limits borrowed by another process must not be used.
     lender(&parts).run_once().await?;
     let mut pollers = start_polling(&mut parts, &stop, &reload);
-    let mut duties = duties::begin(&mut parts, &stop);
-    serve::start(server, &parts, &mut duties, &stop).await?;
+    let mut tasks = tasks::begin(&mut parts, &stop);
+    serve::start(server, &parts, &mut tasks, &stop).await?;
     let deliveries = feeds.start(&parts, &flush);
     let schedule = schedule(&parts, &stop).await?;
     let manager = tokio::spawn(lifecycle::notify_manager(
@@ -111,7 +111,7 @@ where
         parts.heartbeats.clone(),
         status(&parts),
     ));
-    lifecycle::ready(parts.board.words()).await;
+    lifecycle::ready(parts.status_lines.words()).await;
     tracing::info!(
         database = parts.store.name(),
         accounts = parts.accounts.len(),
@@ -136,12 +136,12 @@ where
     let all_end = async {
         schedule.stop().await;
         while pollers.join_next().await.is_some() {}
-        while duties.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
     };
     if tokio::time::timeout(END_WITHIN, all_end).await.is_err() {
         tracing::warn!("not every task stopped in time; its work is repeated after the next start");
         pollers.abort_all();
-        duties.abort_all();
+        tasks.abort_all();
     }
     flush.cancel();
     // A reader that does not read is not waited for: unread events are not acknowledged.
@@ -158,7 +158,7 @@ fn start_polling(parts: &mut Parts, stop: &CancellationToken, reload: &Arc<Notif
     let mut pollers = JoinSet::new();
     let setups = poll_setups(parts);
     if let Some(leases) = parts.store.leases() {
-        let heartbeat = duties::heartbeat_of(parts, "leases");
+        let heartbeat = tasks::heartbeat_of(parts, "leases");
         let shared = SharedPolling::new(parts, leases, setups, heartbeat);
         pollers.spawn(shared.run(stop.clone(), Arc::clone(reload)));
     } else {

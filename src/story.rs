@@ -148,14 +148,19 @@ fn seen_by_page<'a>(invoice: &Invoice, list: &'a ListRecord) -> Option<&'a ListR
     let is_covered = list.caught_up_at.is_some_and(|at| planned <= at);
     let is_later = list.read_at > invoice.schedule.last_polled_at && list.read_at >= Some(planned);
     // 0 is a nudge: it is answered by writing the row.
-    let is_listed = planned.0 > 0 && invoice.facts.order_id.is_some();
+    let is_listed = planned.0 > 0 && (invoice.facts.order_id.is_some() || !list.has_positions());
     (is_covered && is_later && is_listed).then_some(list)
 }
 
 fn list_summary(list: &ListRecord, now: UnixMillis) -> String {
     let at = list.read_at.unwrap_or_default();
-    let from = list.read_from.unwrap_or_default() + 1;
-    let to = list.read_to.unwrap_or_default();
+    let (Some(from), Some(to)) = (list.read_from, list.read_to) else {
+        return format!(
+            "It was last covered by a reading of the account's list at {}.",
+            words::absolute(at, now)
+        );
+    };
+    let from = from + 1;
     let total = list.total.unwrap_or(to);
     format!(
         "It was last covered by a list page at {} (positions {from}–{to} of {total}).",

@@ -109,12 +109,12 @@ async fn audit_account(
     let renewing = tokio::spawn(Arc::clone(&borrowed).keep());
     let limiter = SharedLimiter::empty(limits.lent(), clock.monotonic());
     let daemon_runs = store.daemon_runs().await.unwrap_or(true);
-    let duties = Arc::clone(store) as Arc<dyn Store>;
+    let jobs_store = Arc::clone(store) as Arc<dyn Store>;
     let audit = Audit {
         borrowed: Some(Arc::clone(&borrowed)),
         // The end of polling is not visible from here.
         polled_until: daemon_runs.then(CancellationToken::new),
-        ..daemon::audit(account, provider, duties, clock, limiter, adopt)
+        ..daemon::audit(account, provider, jobs_store, clock, limiter, adopt)
     };
     let report = audit.run_once().await;
     renewing.abort();

@@ -145,7 +145,7 @@ impl SharedPolling {
             .values()
             .filter(|account| account.running.is_none());
         for account in idle {
-            account.setup.heartbeat.beat(now);
+            account.setup.signals.heartbeat.beat(now);
         }
     }
 
@@ -202,8 +202,8 @@ impl SharedPolling {
             limiter.take_over(account.limits, refused, held, now);
             limiter.trust_until(trusted_until);
         }
-        account.setup.heartbeat.beat(now);
-        account.setup.board.put(&name.0, "polling");
+        account.setup.signals.heartbeat.beat(now);
+        account.setup.signals.status_lines.put(&name.0, "polling");
         let setup = PollSetup {
             store,
             seed: fastrand::u64(..),
@@ -224,7 +224,8 @@ impl SharedPolling {
             running.task.abort();
             account
                 .setup
-                .board
+                .signals
+                .status_lines
                 .put(&account.setup.account.0, "polled by another daemon");
         }
     }

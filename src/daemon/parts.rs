@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AccountConfig, Config, Environment, StdoutFeed};
 use crate::domain::cadence::Cadence;
 use crate::jobs::share::WorkShare;
-use crate::jobs::{Board, CommitSignal, Heartbeat};
+use crate::jobs::{CommitSignal, Heartbeat, StatusLines};
 use crate::limit::{Limits, SharedLimiter};
 use crate::metrics::{AccountMeter, FeedMeter, FeedState, Metrics};
 use crate::provider::Provider;
@@ -38,7 +38,7 @@ pub(super) struct Parts {
     pub(super) wake_nats: Arc<Notify>,
     /// Sent when the intake notices that another program wrote to the database.
     pub(super) changed: watch::Sender<()>,
-    pub(super) board: Board,
+    pub(super) status_lines: StatusLines,
     pub(super) heartbeats: BTreeMap<String, Heartbeat>,
     pub(super) metrics: Metrics,
     /// Of each feed that is on.
@@ -59,14 +59,14 @@ pub(super) struct Account {
 
 /// The status line: the state of each task, and conditions that impair all of them.
 pub(super) fn status(parts: &Parts) -> impl Fn() -> String + Send + use<> {
-    let (board, store) = (parts.board.clone(), Arc::clone(&parts.store));
+    let (status_lines, store) = (parts.status_lines.clone(), Arc::clone(&parts.store));
     let feeds = parts.feeds.clone();
     move || {
         let hindered = store.hindrance().map(|what| format!("database: {what}"));
         let stopped = feeds.iter().filter_map(stopped_feed);
         let lines: Vec<String> = hindered
             .into_iter()
-            .chain([board.words()])
+            .chain([status_lines.words()])
             .chain(stopped)
             .collect();
         lines.join("; ")
@@ -156,7 +156,7 @@ pub(super) async fn assemble(mut config: Config, env: &Environment) -> Result<Pa
         wake_stdout,
         wake_nats,
         changed: watch::Sender::new(()),
-        board: Board::default(),
+        status_lines: StatusLines::default(),
         heartbeats: BTreeMap::new(),
         metrics,
         feeds,

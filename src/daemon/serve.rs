@@ -28,13 +28,13 @@ pub(super) async fn bind(parts: &Parts) -> Result<Option<Server>, DaemonError> {
 pub(super) async fn start(
     server: Option<Server>,
     parts: &Parts,
-    duties: &mut JoinSet<()>,
+    tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<(), DaemonError> {
     if let Some(server) = server {
         let setup = setup(parts).await?;
         tracing::info!(place = server.place(), "HTTP server listening");
-        duties.spawn(server.run(setup, stop.clone()));
+        tasks.spawn(server.run(setup, stop.clone()));
     }
     Ok(())
 }

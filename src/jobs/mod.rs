@@ -57,9 +57,9 @@ impl CommitSignal {
 
 /// The status line of each task, in plain text, for a service manager.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Arc<Mutex<BTreeMap<String, String>>>);
+pub struct StatusLines(Arc<Mutex<BTreeMap<String, String>>>);
 
-impl Board {
+impl StatusLines {
     /// Sets the line of `name`.
     pub fn put(&self, name: &str, words: impl Into<String>) {
         self.lines().insert(name.to_owned(), words.into());

@@ -101,13 +101,17 @@ impl Site {
         }
         overdue.sort_by_key(|invoice| invoice.schedule.next_poll_at);
         overdue.truncate(MOST_INVOICES as usize);
-        let unknown = store.accounts().await?.into_iter();
-        let unknown: Vec<String> = unknown
+        let records = store.accounts().await?;
+        let unknown: Vec<String> = records
+            .iter()
             .filter(|account| account.state == AccountState::Unknown)
             .map(|account| one_line(&account.name.0))
             .collect();
         let accounts = self.setup.accounts.iter();
-        let accounts = accounts.map(|meter| AccountRow::of(meter, facts, now));
+        let accounts = accounts.map(|meter| {
+            let record = records.iter().find(|one| one.name.0 == meter.name());
+            AccountRow::of(meter, record, facts, now)
+        });
         let configured = self.setup.configured.iter();
         let switched_off = configured.filter(|(_, enabled)| !**enabled);
         let accounts = accounts.chain(switched_off.map(|(name, _)| AccountRow::switched_off(name)));

@@ -18,8 +18,10 @@ use crate::store::{COUNTED_UP_TO, Lag, Overdue, Reports, StoreError};
 
 pub(super) use day::{Day, HOURS, Hour};
 
-/// How long counts are cached.
-const KEPT_FOR: Duration = Duration::from_secs(10);
+/// How long counts are cached, at least and at most.
+const KEPT_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+/// Counting takes at most this share of the time.
+const COUNTING_SHARE: u32 = 100;
 /// Pause between two parts of a long last day.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -27,7 +29,8 @@ const BREATH: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     pub(super) at: UnixMillis,
-    counted: Duration,
+    /// When they are to be counted again, by the monotonic clock.
+    kept_until: Duration,
     pub(super) by_status: Vec<(Status, i64)>,
     pub(super) overdue: BTreeMap<String, Overdue>,
     pub(super) lags: Vec<Lag>,
@@ -102,6 +105,7 @@ impl Keeper {
             return Ok(facts);
         }
         let now = self.clock.now();
+        let begun = self.clock.monotonic();
         day.read_on(self.store.as_ref(), now).await?;
         let mut overdue = BTreeMap::new();
         for account in &self.accounts {
@@ -109,13 +113,13 @@ impl Keeper {
         }
         let facts = Arc::new(Snapshot {
             at: now,
-            counted: self.clock.monotonic(),
             by_status: self.store.count_by_status().await?,
             overdue,
             lags: self.store.lags(COUNTED_UP_TO).await?,
             sizes: self.store.sizes().await.ok(),
             cluster: self.store.cluster().await?,
             day: day.clone(),
+            kept_until: keep_until(begun, self.clock.monotonic()),
         });
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&facts));
         Ok(facts)
@@ -130,7 +134,13 @@ impl Keeper {
 
     fn young(&self) -> Option<Arc<Snapshot>> {
         let now = self.clock.monotonic();
-        self.kept()
-            .filter(|facts| now.saturating_sub(facts.counted) < KEPT_FOR)
+        self.kept().filter(|facts| now < facts.kept_until)
     }
+}
+
+/// Until when counts are kept that were made between `begun` and `ended`: those of a small database are
+/// made again soon.
+fn keep_until(begun: Duration, ended: Duration) -> Duration {
+    let (shortest, longest) = KEPT_FOR;
+    ended + (ended.saturating_sub(begun) * COUNTING_SHARE).clamp(shortest, longest)
 }

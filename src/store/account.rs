@@ -75,6 +75,11 @@ pub struct ListRecord {
 pub const CAUGHT_UP_HOLDS: Duration = Duration::from_secs(30);
 
 impl ListRecord {
+    /// Whether the list is read by positions, not by time or as a ledger.
+    pub fn has_positions(&self) -> bool {
+        self.read_from.is_some()
+    }
+
     /// Whether nothing was overdue a moment ago.
     pub fn has_just_caught_up(&self, now: UnixMillis) -> bool {
         let at = self.caught_up_at;

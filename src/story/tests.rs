@@ -201,6 +201,47 @@ fn a_list_page_since_the_last_poll_is_shown_and_nothing_is_overdue() {
 }
 
 #[test]
+fn a_reading_of_a_ledger_covers_invoices_without_an_order() {
+    let after = |seconds| INSERTED.plus(Duration::from_secs(seconds));
+    let mut row = invoice(Status::Pending, Some(after(66).0));
+    row.facts.order_id = None;
+    let mut around = surroundings(after(200));
+    let mut record = account_record(ListRecord {
+        read_at: Some(after(70)),
+        caught_up_at: Some(after(67)),
+        ..ListRecord::default()
+    });
+    around.record = Some(record.clone());
+    let story = Story::of(&row, &around);
+    let seen = story.seen.join(" ");
+    let at = format!(
+        "last covered by a reading of the account's list at {}",
+        after(70)
+    );
+    assert!(seen.contains(&at), "{seen}");
+    assert!(story.obstacles.is_empty());
+    // It was planned after the reading began.
+    record.list.caught_up_at = Some(after(65));
+    around.record = Some(record);
+    let story = Story::of(&row, &around);
+    assert_eq!(story.obstacles[0].kind, "overdue");
+}
+
+fn account_record(list: ListRecord) -> AccountRecord {
+    AccountRecord {
+        name: "default".into(),
+        provider: "telegram-stars".into(),
+        state: AccountState::Working,
+        state_since: INSERTED,
+        resume_at: None,
+        last_success_at: list.read_at,
+        last_failure_at: None,
+        last_error: None,
+        list,
+    }
+}
+
+#[test]
 fn a_poll_due_since_the_last_reading_is_not_overdue_yet() {
     let after = |seconds| INSERTED.plus(Duration::from_secs(seconds));
     let row = invoice(Status::Pending, Some(after(66).0));

@@ -164,7 +164,7 @@ impl Polling {
     async fn begin(shop: &Shop, book: &Arc<Book>) -> Self {
         let provider = Arc::new(Scripted(Arc::clone(book)));
         let (mut setup, somebody_wrote) = poll_setup(shop, provider, UNLIMITED).await;
-        setup.rules.deadline_grace = Duration::from_secs(1);
+        setup.settings.rules.deadline_grace = Duration::from_secs(1);
         let end = CancellationToken::new();
         let polling = Poller::new(setup).run(end.clone(), Arc::default());
         Self {

@@ -583,12 +583,10 @@ async fn a_nudge_during_a_page_is_not_lost() {
         }
         let (somebody_wrote, changed) = tokio::sync::watch::channel(());
         let pages = Pages::default();
-        let setup = watched(&shop, Arc::clone(&pages), nudge(&shop, somebody_wrote)).await;
-        let poller = Poller::new(PollSetup {
-            strategy: Strategy::Auto,
-            changed,
-            ..setup
-        });
+        let mut setup = watched(&shop, Arc::clone(&pages), nudge(&shop, somebody_wrote)).await;
+        setup.settings.strategy = Strategy::Auto;
+        setup.signals.changed = changed;
+        let poller = Poller::new(setup);
         let end = CancellationToken::new();
         let polling = tokio::spawn(poller.run(end.clone(), Arc::default()));
         let was_reached = "SELECT polls > 0 FROM invoices WHERE external_id = 'E7'";
@@ -636,11 +634,9 @@ async fn watched(shop: &Shop, pages: Pages, meanwhile: Meanwhile) -> PollSetup {
         max_in_flight: 1,
         ..UNLIMITED
     };
-    let (setup, _) = poll_setup(shop, provider, limits).await;
-    PollSetup {
-        strategy: Strategy::List,
-        ..setup
-    }
+    let (mut setup, _) = poll_setup(shop, provider, limits).await;
+    setup.settings.strategy = Strategy::List;
+    setup
 }
 
 /// The provider returns pages of 100 orders although 10,000 were requested.

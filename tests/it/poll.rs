@@ -177,7 +177,7 @@ impl Polling {
 
     async fn begin_with(shop: &Shop, provider: Arc<dyn Provider>, limits: Limits) -> Self {
         let (setup, somebody_wrote) = poll_setup(shop, provider, limits).await;
-        let (limiter, meter) = (setup.limiter.clone(), setup.meter.clone());
+        let (limiter, meter) = (setup.limiter.clone(), setup.signals.meter.clone());
         let end = CancellationToken::new();
         let polling = Poller::new(setup).run(end.clone(), Arc::default());
         Self {

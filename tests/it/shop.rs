@@ -11,8 +11,8 @@ use payrecond::clock::{Clock, SystemClock};
 use payrecond::config::{Config, Environment};
 use payrecond::daemon::{self, DaemonError};
 use payrecond::domain::decide::Rules;
-use payrecond::jobs::poll::{PollSetup, Strategy};
-use payrecond::jobs::{Board, Heartbeat};
+use payrecond::jobs::poll::{PollSettings, PollSetup, PollSignals, Strategy};
+use payrecond::jobs::{Heartbeat, StatusLines};
 use payrecond::limit::{Limits, SharedLimiter};
 use payrecond::metrics::Metrics;
 use payrecond::provider::Provider;
@@ -290,18 +290,22 @@ pub async fn poll_setup(
         provider,
         read_key: Arc::new(|| Err("there is no other".into())),
         store: Arc::new(SqliteStore::open(options).await.unwrap()),
-        cadence: daemon::cadence(&config),
-        not_found_grace: config.polling.not_found_grace,
-        rules: Rules::default(),
-        intake_interval: config.polling.intake_interval,
         limiter: SharedLimiter::new(limits, clock.monotonic()),
-        strategy: Strategy::Auto,
-        list_bytes_per_second: 0,
-        changed,
-        committed: Arc::default(),
-        heartbeat: Heartbeat::default(),
-        board: Board::default(),
-        meter: Metrics::new().account("default"),
+        settings: PollSettings {
+            cadence: daemon::cadence(&config),
+            not_found_grace: config.polling.not_found_grace,
+            rules: Rules::default(),
+            intake_interval: config.polling.intake_interval,
+            strategy: Strategy::Auto,
+            list_bytes_per_second: 0,
+        },
+        signals: PollSignals {
+            committed: Arc::default(),
+            changed,
+            heartbeat: Heartbeat::default(),
+            status_lines: StatusLines::default(),
+            meter: Metrics::new().account("default"),
+        },
         seed: 1,
         clock,
     };

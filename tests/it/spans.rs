@@ -13,7 +13,7 @@ use payrecond::domain::money::Money;
 use payrecond::domain::observation::{ObservedMoney, ObservedOrder, OrderState, Payment, Sums};
 use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus};
-use payrecond::jobs::poll::{PollSetup, Poller, Strategy};
+use payrecond::jobs::poll::{Poller, Strategy};
 use payrecond::limit::Limits;
 use payrecond::provider::{
     ApiKey, FetchOrders, FetchedOrder, ListByTime, ListRefunds, Provider, ProviderError, Refund,
@@ -288,12 +288,9 @@ async fn poller(
     limits: Limits,
 ) -> (Poller, watch::Sender<()>) {
     let provider = Arc::new(Scripted(Arc::clone(script)));
-    let (setup, somebody_wrote) = poll_setup(shop, provider, limits).await;
-    let setup = PollSetup {
-        strategy,
-        list_bytes_per_second: 131_072,
-        ..setup
-    };
+    let (mut setup, somebody_wrote) = poll_setup(shop, provider, limits).await;
+    setup.settings.strategy = strategy;
+    setup.settings.list_bytes_per_second = 131_072;
     (Poller::new(setup), somebody_wrote)
 }
 

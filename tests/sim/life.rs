@@ -1,4 +1,4 @@
-//! One life of the daemon: the real duties, started as the composition root starts them, on this
+//! One life of the daemon: the real tasks, started as the composition root starts them, on this
 //! world's clock, provider and disk.
 
 use std::path::Path;
@@ -13,8 +13,8 @@ use payrecond::feed::Format;
 use payrecond::jobs::audit::Audit;
 use payrecond::jobs::feed::{Delivery, Feed, Frames};
 use payrecond::jobs::intake::Intake;
-use payrecond::jobs::poll::{PollSetup, Poller};
-use payrecond::jobs::{Board, CommitSignal, Heartbeat};
+use payrecond::jobs::poll::{PollSettings, PollSetup, PollSignals, Poller};
+use payrecond::jobs::{CommitSignal, Heartbeat, StatusLines};
 use payrecond::limit::SharedLimiter;
 use payrecond::metrics::Metrics;
 use payrecond::provider::{ApiKey, Provider};
@@ -81,7 +81,7 @@ impl Cradle<'_> {
         Arc::new(wait_for(SqliteStore::open(options)).unwrap())
     }
 
-    /// Starts all duties. Within the runtime of this life.
+    /// Starts all tasks. Within the runtime of this life.
     pub fn start(mut self, inner: Arc<SqliteStore>) -> Life {
         let reaper = Arc::new(Reaper::new(self.death));
         let is_bad = Arc::new(AtomicBool::new(false));
@@ -164,21 +164,25 @@ impl Cradle<'_> {
             read_key: Arc::new(|| ApiKey::from_bytes(b"a key").map_err(str::to_owned)),
             store: Arc::clone(disk),
             clock: Arc::clone(self.clock) as Arc<dyn Clock>,
-            cadence: nature.cadence.clone(),
-            not_found_grace: nature.not_found_grace,
-            rules: Rules {
-                deadline_grace: nature.deadline_grace,
-                ..Rules::default()
-            },
-            intake_interval: nature.intake_interval,
             limiter,
-            meter: Metrics::new().account(&own.name),
-            strategy: own.strategy,
-            list_bytes_per_second: own.list_bytes_per_second,
-            committed: Arc::clone(committed),
-            changed,
-            heartbeat: Heartbeat::default(),
-            board: Board::default(),
+            settings: PollSettings {
+                cadence: nature.cadence.clone(),
+                not_found_grace: nature.not_found_grace,
+                rules: Rules {
+                    deadline_grace: nature.deadline_grace,
+                    ..Rules::default()
+                },
+                intake_interval: nature.intake_interval,
+                strategy: own.strategy,
+                list_bytes_per_second: own.list_bytes_per_second,
+            },
+            signals: PollSignals {
+                committed: Arc::clone(committed),
+                changed,
+                heartbeat: Heartbeat::default(),
+                status_lines: StatusLines::default(),
+                meter: Metrics::new().account(&own.name),
+            },
             seed: self.rng.u64(..),
         }
     }
@@ -309,7 +313,7 @@ impl Life {
         });
     }
 
-    /// Ends as the composition root ends: duties first, then what is left for the feed.
+    /// Ends as the composition root ends: tasks first, then what is left for the feed.
     pub async fn end_well(&mut self) {
         self.stop.cancel();
         while let Some(ended) = self.pollers.join_next().await {

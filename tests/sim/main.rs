@@ -1,6 +1,6 @@
 //! The daemon in a simulated world.
 //!
-//! The daemon's own code (duties, decisions, planner, limits, store, feed) runs on a real SQLite
+//! The daemon's own code (tasks, decisions, planner, limits, store, feed) runs on a real SQLite
 //! file, under a clock that is turned by hand, before a provider that is scripted, and all chance
 //! comes from one seed. `nature` draws the world, `world` knows the truth, `provider` answers and
 //! lies, `shapes` has what other providers offer, `ledger` the providers without orders, `disk` fails

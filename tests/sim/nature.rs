@@ -92,7 +92,7 @@ pub struct Nature {
     pub puts_back: bool,
     /// The database fails now and then, sometimes after it has written.
     pub bad_disk: bool,
-    /// Calls of the database take virtual time, so that duties overlap.
+    /// Calls of the database take virtual time, so that tasks overlap.
     pub slow_disk: bool,
     /// More looks are wanted all the time than the budget allows.
     pub crowd: bool,

@@ -76,7 +76,7 @@ fn draw_small(frame: &mut Frame<'_>, view: &TopView) {
 
 /// The height of a box with this many rows, within limits.
 fn rows(count: usize) -> u16 {
-    u16::try_from(count.clamp(1, 5)).unwrap_or(5) + 2
+    u16::try_from(count.clamp(1, 8)).unwrap_or(8) + 2
 }
 
 fn color(tone: Tone) -> Style {
@@ -191,7 +191,11 @@ fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
         error.map_or_else(String::new, |e| format!(": {}", one_line(e)))
     );
     Line::from(vec![
-        Span::raw(format!("{:<20} ", one_line(&account.name.0))),
+        Span::raw(format!(
+            "{:<20} {:<15} ",
+            one_line(&account.name.0),
+            one_line(&account.provider)
+        )),
         Span::styled(
             account.state.as_str(),
             color(Tone::of_account(account.state)),

@@ -38,7 +38,7 @@ impl Poller {
         if !self.queue.has_more() {
             let (store, account) = (self.setup.store.as_ref(), &self.setup.account);
             let at_least = if self.shapes().page_limit > 0 {
-                self.setup.intake_interval
+                self.setup.settings.intake_interval
             } else {
                 SHORTEST_REST
             };

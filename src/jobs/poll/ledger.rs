@@ -205,11 +205,15 @@ impl Poller {
         let now = self.setup.clock.monotonic();
         let wall = self.setup.clock.now();
         let roll = self.rng.f64();
-        let grace = self.setup.rules.deadline_grace;
+        let grace = self.setup.settings.rules.deadline_grace;
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
         reader.read_at = now;
+        if let Some(began_at) = reader.began_at {
+            let begun = wall.minus(now.saturating_sub(began_at));
+            self.recorder.note_reading(begun, wall);
+        }
         let mut shared = lock(&self.shared);
         let schedule = &mut shared.schedule;
         for slot in schedule.due_slots(tick(now)).to_vec() {
@@ -234,6 +238,7 @@ impl Poller {
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
             let next = self
                 .setup
+                .settings
                 .cadence
                 .next_poll_while_open(created_at, expiry, wall, roll);
             let due = match self.pass.once {

@@ -35,7 +35,7 @@ impl Poller {
         let reader = self.requests.ledger.as_ref()?;
         reader.next_request_at(
             self.ledger_demand(now),
-            self.setup.cadence.min_interval,
+            self.setup.settings.cadence.min_interval,
             now,
         )
     }
@@ -141,8 +141,8 @@ impl Poller {
     pub(super) fn plan_ledger_watch(&mut self) {
         let now = self.setup.clock.monotonic();
         let rate = self.setup.limiter.lock().rate();
-        let bytes_per_second = self.setup.list_bytes_per_second;
-        let watches = bytes_per_second > 0 && self.setup.strategy != Strategy::Single;
+        let bytes_per_second = self.setup.settings.list_bytes_per_second;
+        let watches = bytes_per_second > 0 && self.setup.settings.strategy != Strategy::Single;
         if !watches || self.pass.once.is_some() {
             return;
         }

@@ -94,7 +94,7 @@ impl Poller {
     /// Records orders shown open on the expected terms: polled, nothing to write.
     pub(super) fn note_unchanged(&self, slots: &[u32], source: Source, now: Duration) {
         let wall = self.setup.clock.now();
-        let cadence = &self.setup.cadence;
+        let cadence = &self.setup.settings.cadence;
         let mut shared = lock(&self.shared);
         for &slot in slots {
             // The page does not answer a nudge that came while it was being read.
@@ -169,7 +169,7 @@ impl Poller {
         let observed = &shown.observed;
         let provider = self.setup.provider.name();
         let decision = decide_by(
-            &self.setup.rules,
+            &self.setup.settings.rules,
             &invoice,
             provider,
             Observation::Seen(observed.clone()),
@@ -244,7 +244,7 @@ impl Poller {
             is_poll: source.is_span,
             answers_nudge: answers,
         };
-        let cadence = &self.setup.cadence;
+        let cadence = &self.setup.settings.cadence;
         cadence.reschedule(&mut decision.row, outcome, now, source.roll);
         let now = tick(self.setup.clock.monotonic());
         if lock(&self.shared).schedule.take_in_hand(&invoice, now) {
@@ -275,13 +275,14 @@ impl Poller {
         };
         for invoice in invoices {
             let observed_at = self.setup.clock.now();
-            let counts = invoice.counts_as_missing(observed_at, self.setup.not_found_grace);
+            let counts =
+                invoice.counts_as_missing(observed_at, self.setup.settings.not_found_grace);
             let observation = Observation::NotFound {
                 observed_at,
                 counts,
             };
             let decision = decide_by(
-                &self.setup.rules,
+                &self.setup.settings.rules,
                 &invoice,
                 self.setup.provider.name(),
                 observation,

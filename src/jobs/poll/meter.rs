@@ -17,7 +17,7 @@ use crate::store::Written;
 impl Poller {
     /// Counts a request about orders, or a probe.
     pub(super) fn meter_answer(&self, asked: &FetchOutcome) {
-        let (meter, now) = (&self.setup.meter, self.setup.clock.now());
+        let (meter, now) = (&self.setup.signals.meter, self.setup.clock.now());
         let kind = match &asked.about {
             About::Nothing => "probe",
             About::Invoices(invoices) => {
@@ -53,7 +53,7 @@ impl Poller {
 
     /// Counts a request for a page or the length of the order list.
     pub(super) fn meter_list(&self, listed: &Listed) {
-        let (meter, now) = (&self.setup.meter, self.setup.clock.now());
+        let (meter, now) = (&self.setup.signals.meter, self.setup.clock.now());
         let counts = listed.request.why == Why::Count;
         let kind = if counts { "count" } else { "page" };
         match &listed.result {
@@ -71,7 +71,7 @@ impl Poller {
 
     /// Counts a request for a page of the ledger.
     pub(super) fn meter_ledger(&self, answer: &LedgerAnswer) {
-        let (meter, now) = (&self.setup.meter, self.setup.clock.now());
+        let (meter, now) = (&self.setup.signals.meter, self.setup.clock.now());
         match &answer.result {
             Err(error) => meter.failed("ledger", error.kind(), error.to_string(), now),
             Ok(page) => {
@@ -84,7 +84,7 @@ impl Poller {
 
     /// Counts a request for a page of the list by time.
     pub(super) fn meter_span(&self, outcome: &SpanOutcome) {
-        let (meter, now) = (&self.setup.meter, self.setup.clock.now());
+        let (meter, now) = (&self.setup.signals.meter, self.setup.clock.now());
         match &outcome.result {
             Err(error) => meter.failed("page", error.kind(), error.to_string(), now),
             Ok(read) => {
@@ -97,7 +97,7 @@ impl Poller {
 
     /// Counts the events of written decisions.
     pub(super) fn meter_written(&self, written: &[(Decided, Written)]) {
-        let (meter, now) = (&self.setup.meter, self.setup.clock.now());
+        let (meter, now) = (&self.setup.signals.meter, self.setup.clock.now());
         for (decided, written) in written {
             if !matches!(written, Written::Yes { .. }) {
                 continue;
@@ -130,6 +130,6 @@ impl Poller {
                 database_fails,
             }
         };
-        self.setup.meter.turn(reading, now, at);
+        self.setup.signals.meter.turn(reading, now, at);
     }
 }

@@ -39,7 +39,7 @@ mod wait;
 mod writer;
 
 pub use self::poller::{FINISH_WITHIN, PollCounts, Poller};
-pub use self::setup::PollSetup;
+pub use self::setup::{PollSettings, PollSetup, PollSignals};
 pub use crate::domain::planner::Strategy;
 
 /// Maximum number of invoices loaded, matched or written at a time.

@@ -87,7 +87,7 @@ impl Poller {
             Arc::clone(&setup.provider),
             Arc::clone(&setup.clock),
             setup.limiter.clone(),
-            setup.not_found_grace,
+            setup.settings.not_found_grace,
         );
         Self {
             rng: fastrand::Rng::with_seed(setup.seed),
@@ -117,7 +117,7 @@ impl Poller {
         // Created before the wait, so that a reload during another await counts.
         let reloaded = reload.notified();
         tokio::pin!(reloaded);
-        let mut changed = self.setup.changed.clone();
+        let mut changed = self.setup.signals.changed.clone();
         while !stop.is_cancelled() {
             self.run_turn().await;
             tokio::select! {

@@ -85,6 +85,13 @@ impl AccountRecorder {
         self.list.read_at = Some(now);
     }
 
+    /// Records a complete reading of a ledger that began at `begun_at`: it was a poll of every open
+    /// invoice that was due by then.
+    pub(super) fn note_reading(&mut self, begun_at: UnixMillis, now: UnixMillis) {
+        self.list.read_at = Some(now);
+        self.list.caught_up_at = Some(begun_at);
+    }
+
     /// Adds the other fields of the list's record. `is_caught_up`: no poll is overdue.
     pub(super) fn describe_list(
         &mut self,

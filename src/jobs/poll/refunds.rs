@@ -86,7 +86,7 @@ impl Poller {
             },
         });
         let provider = self.setup.provider.name();
-        let decision = decide_by(&self.setup.rules, &invoice, provider, observation);
+        let decision = decide_by(&self.setup.settings.rules, &invoice, provider, observation);
         if decision.has_changes() {
             self.keep_shown_decision(Box::new(invoice), decision, source, false);
         }

@@ -117,19 +117,19 @@ impl Poller {
         }
         let cause = limiter.cause().to_owned();
         drop(limiter);
-        let (account, board) = (&self.setup.account, &self.setup.board);
+        let (account, status_lines) = (&self.setup.account, &self.setup.signals.status_lines);
         match stop {
             Some(StopReason::KeyRefused) => {
                 tracing::error!(%account, error = cause, "API key refused; account stopped except for probes");
-                board.put(&account.0, "API key refused");
+                status_lines.put(&account.0, "API key refused");
             }
             Some(StopReason::Failing) => {
                 tracing::warn!(%account, error = cause, "every request fails; account paused except for probes");
-                board.put(&account.0, format!("every request fails: {cause}"));
+                status_lines.put(&account.0, format!("every request fails: {cause}"));
             }
             None => {
                 tracing::info!(%account, "account working again");
-                board.put(&account.0, "polling");
+                status_lines.put(&account.0, "polling");
             }
         }
         self.recorder.note_stop(stop, self.setup.clock.now());
@@ -143,7 +143,7 @@ impl Poller {
         let paid_already =
             matches!(&observation, Observation::Created(seen) if seen.state != OrderState::Open);
         let mut decision = decide_by(
-            &self.setup.rules,
+            &self.setup.settings.rules,
             &invoice,
             self.setup.provider.name(),
             observation,
@@ -153,7 +153,7 @@ impl Poller {
         } else {
             PollOutcome::Answered
         };
-        let (cadence, roll) = (&self.setup.cadence, self.rng.f64());
+        let (cadence, roll) = (&self.setup.settings.cadence, self.rng.f64());
         cadence.reschedule(&mut decision.row, outcome, now, roll);
         self.keep_decision(invoice, decision);
     }
@@ -182,7 +182,7 @@ impl Poller {
     fn reschedule(&mut self, invoice: Box<Invoice>, outcome: PollOutcome<'_>) {
         let now = self.setup.clock.now();
         let mut row = invoice.clone();
-        let (cadence, roll) = (&self.setup.cadence, self.rng.f64());
+        let (cadence, roll) = (&self.setup.settings.cadence, self.rng.f64());
         cadence.reschedule(&mut row, outcome, now, roll);
         let decision = Decision {
             based_on_version: invoice.version,
@@ -239,7 +239,7 @@ impl Poller {
         let has_changes =
             |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
         if written.iter().any(has_changes) {
-            self.setup.committed.tell();
+            self.setup.signals.committed.tell();
         }
         for (decided, written) in written {
             self.settle_written(decided, written);

@@ -11,7 +11,7 @@ use crate::domain::decide::Rules;
 use crate::domain::invoice::AccountName;
 use crate::domain::planner::spans::SpanTerms;
 use crate::domain::planner::{Shapes, Strategy, Terms};
-use crate::jobs::{Board, CommitSignal, Heartbeat};
+use crate::jobs::{CommitSignal, Heartbeat, StatusLines};
 use crate::limit::SharedLimiter;
 use crate::metrics::AccountMeter;
 use crate::provider::{FetchOrders, KeyReader, ListByTime, ListOrders, Provider, SpanKind};
@@ -30,6 +30,19 @@ pub struct PollSetup {
     pub store: Arc<dyn Store>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The account's limits, shared by all that make requests on its behalf.
+    pub limiter: SharedLimiter,
+    /// The settings of the account.
+    pub settings: PollSettings,
+    /// What other tasks are told, and what wakes this one.
+    pub signals: PollSignals,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+/// The settings that a poller follows.
+#[derive(Clone, Debug)]
+pub struct PollSettings {
     /// When to poll.
     pub cadence: Cadence,
     /// Time after which "not found" counts.
@@ -38,12 +51,15 @@ pub struct PollSetup {
     pub rules: Rules,
     /// New rows are noticed at most this late.
     pub intake_interval: Duration,
-    /// The account's limits, shared by all that make requests on its behalf.
-    pub limiter: SharedLimiter,
-    /// Which requests it may make.
+    /// Which requests the account may make.
     pub strategy: Strategy,
     /// Decoded bytes per second for pages beyond due entries; 0 = no such pages.
     pub list_bytes_per_second: u64,
+}
+
+/// A poller's connections to the other tasks.
+#[derive(Clone)]
+pub struct PollSignals {
     /// Wakes the feeds after a commit.
     pub committed: Arc<CommitSignal>,
     /// Signals a write to the database: more may be due than was planned.
@@ -51,11 +67,9 @@ pub struct PollSetup {
     /// Updated at each turn.
     pub heartbeat: Heartbeat,
     /// Where the account's status line is set.
-    pub board: Board,
-    /// Where its work is counted.
+    pub status_lines: StatusLines,
+    /// Where the account's work is counted.
     pub meter: AccountMeter,
-    /// Seed of the jitter.
-    pub seed: u64,
 }
 
 impl PollSetup {
@@ -63,8 +77,8 @@ impl PollSetup {
     pub(super) fn terms(&self) -> Terms {
         let fetches = self.provider.fetches().map(FetchOrders::batch_limit);
         let page_limit = self.provider.lists().map(ListOrders::page_limit);
-        let by_id = fetches.filter(|_| self.strategy != Strategy::List);
-        let by_page = page_limit.filter(|_| self.strategy != Strategy::Single);
+        let by_id = fetches.filter(|_| self.settings.strategy != Strategy::List);
+        let by_page = page_limit.filter(|_| self.settings.strategy != Strategy::Single);
         // If the strategy leaves no kind of request, the available kinds are used.
         let (by_id, by_page) = if by_id.is_none() && by_page.is_none() {
             (fetches, page_limit)
@@ -77,9 +91,12 @@ impl PollSetup {
                 batch_limit: by_id.filter(|limit| *limit > 1).unwrap_or(0),
                 page_limit: by_page.unwrap_or(0),
             },
-            list_bytes_per_second: self.list_bytes_per_second,
+            list_bytes_per_second: self.settings.list_bytes_per_second,
             requests_per_second: self.limiter.lock().rate().unwrap_or(0.0),
-            intervals: (self.cadence.min_interval, self.cadence.max_interval),
+            intervals: (
+                self.settings.cadence.min_interval,
+                self.settings.cadence.max_interval,
+            ),
         }
     }
 
@@ -87,7 +104,7 @@ impl PollSetup {
     pub(super) fn span_terms(&self) -> SpanTerms {
         let list = self.provider.lists_by_time();
         let lists = |kind| list.is_some_and(|list| list.lists_by(kind));
-        let may_list = self.strategy != Strategy::Single;
+        let may_list = self.settings.strategy != Strategy::Single;
         // Batches and positions cover more orders at once.
         let polls_alone = self.provider.lists().is_none()
             && self
@@ -98,13 +115,13 @@ impl PollSetup {
         SpanTerms {
             paid: lists(SpanKind::Paid) && polls_alone && may_list,
             created: created && may_list,
-            is_preferred: self.strategy == Strategy::List,
+            is_preferred: self.settings.strategy == Strategy::List,
             follows: created,
             refunds: self.provider.lists_refunds().is_some(),
             page_limit: list.map_or(0, ListByTime::page_limit),
-            bytes_per_second: self.list_bytes_per_second,
+            bytes_per_second: self.settings.list_bytes_per_second,
             requests_per_second: self.limiter.lock().rate().unwrap_or(0.0),
-            min_interval: self.cadence.min_interval,
+            min_interval: self.settings.cadence.min_interval,
         }
     }
 }

@@ -131,7 +131,7 @@ impl Poller {
                 continue;
             }
             let (created_at, expiry) = (entry.created_at(), entry.expiry());
-            let cadence = &self.setup.cadence;
+            let cadence = &self.setup.settings.cadence;
             let next = cadence.next_poll_while_open(created_at, expiry, wall, roll);
             schedule.postpone(*slot, tick(now + next.since(wall)));
         }
@@ -269,7 +269,7 @@ impl Poller {
     /// created: they are searched for again at their next poll.
     fn put_off_followed(&self, schedule: &mut Schedule, source: Source, now: Duration) {
         let wall = self.setup.clock.now();
-        let cadence = &self.setup.cadence;
+        let cadence = &self.setup.settings.cadence;
         for slot in schedule.due_slots(tick(now)).to_vec() {
             let followed = schedule.entry(slot).filter(|entry| {
                 entry.kind == EntryKind::Followed && entry.is_answered_by(source.number)

@@ -17,7 +17,10 @@ const PLAN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 impl Poller {
     /// Waits for whatever comes first: an answer, the end of a commit, or time.
     pub(super) async fn wait_for_progress(&mut self) {
-        self.setup.heartbeat.beat(self.setup.clock.monotonic());
+        self.setup
+            .signals
+            .heartbeat
+            .beat(self.setup.clock.monotonic());
         self.report_stop();
         self.meter_limits();
         let nap = self.time_to_next_work();
@@ -72,7 +75,7 @@ impl Poller {
             return if again > now {
                 again
             } else {
-                now + self.setup.intake_interval
+                now + self.setup.settings.intake_interval
             };
         }
         if self.queue.has_more() || !self.unmatched.is_empty() || self.has_ledger_work() {

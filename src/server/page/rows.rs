@@ -14,7 +14,7 @@ use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::{AccountMeter, FeedMeter, FeedState};
 use crate::server::snapshot::Snapshot;
-use crate::store::{FeedRecord, HistoryEvent, LAG_ALARM, Lag};
+use crate::store::{AccountRecord, FeedRecord, HistoryEvent, LAG_ALARM, Lag};
 use crate::story;
 use crate::words;
 
@@ -33,6 +33,8 @@ pub(super) struct InvoiceRow {
 
 pub(super) struct AccountRow {
     pub(super) name: String,
+    /// Empty until a daemon has recorded it.
+    pub(super) provider: String,
     /// The daemon that polls it; empty where one has the database alone.
     pub(super) owner: String,
     pub(super) state: &'static str,
@@ -117,7 +119,12 @@ fn owner(cluster: &ClusterView, account: &str) -> String {
 }
 
 impl AccountRow {
-    pub(super) fn of(meter: &AccountMeter, facts: Option<&Snapshot>, now: UnixMillis) -> Self {
+    pub(super) fn of(
+        meter: &AccountMeter,
+        record: Option<&AccountRecord>,
+        facts: Option<&Snapshot>,
+        now: UnixMillis,
+    ) -> Self {
         let standing = meter.gauges();
         let (state, tone) = match (standing.state, standing.last_answer_at) {
             (AccountState::Working | AccountState::Unknown, None) => ("no request yet", "idle"),
@@ -132,6 +139,7 @@ impl AccountRow {
         let cluster = facts.and_then(|facts| facts.cluster.as_ref());
         Self {
             name: meter.name().to_owned(),
+            provider: record.map_or_else(String::new, |record| one_line(&record.provider)),
             owner: cluster.map_or_else(String::new, |cluster| owner(cluster, meter.name())),
             state,
             tone,
@@ -153,6 +161,7 @@ impl AccountRow {
         let nothing = || "–".to_owned();
         Self {
             name: name.to_owned(),
+            provider: String::new(),
             owner: String::new(),
             state: "disabled",
             tone: "idle",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{PostgresStore, accounts, consumers, glance, invoices, overview, transactions};
+use super::{PostgresStore, accounts, consumers, invoices, overview, status_queries, transactions};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
@@ -42,7 +42,7 @@ impl Reports for PostgresStore {
     }
 
     async fn newest_of(&self, status: Status, limit: u32) -> Result<Vec<Invoice>, StoreError> {
-        glance::newest_of(self, status, limit).await
+        status_queries::newest_of(self, status, limit).await
     }
 
     async fn history(&self, invoice: &Invoice) -> Result<Vec<HistoryEvent>, StoreError> {
@@ -66,7 +66,7 @@ impl Reports for PostgresStore {
     }
 
     async fn overdue(&self, account: &AccountName, now: UnixMillis) -> Result<Overdue, StoreError> {
-        glance::overdue(self, account, now).await
+        status_queries::overdue(self, account, now).await
     }
 
     async fn overdue_invoices(
@@ -76,7 +76,7 @@ impl Reports for PostgresStore {
         before: UnixMillis,
         limit: u32,
     ) -> Result<Vec<Invoice>, StoreError> {
-        glance::overdue_invoices(self, account, now, before, limit).await
+        status_queries::overdue_invoices(self, account, now, before, limit).await
     }
 
     async fn detect_times(&self) -> Result<DetectTimes, StoreError> {
@@ -96,7 +96,7 @@ impl Reports for PostgresStore {
     }
 
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {
-        glance::lags(self, up_to).await
+        status_queries::lags(self, up_to).await
     }
 
     async fn feed_record(&self, consumer: &str) -> Result<FeedRecord, StoreError> {
@@ -108,11 +108,11 @@ impl Reports for PostgresStore {
     }
 
     async fn entries_after(&self, seq: i64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError> {
-        glance::entries_after(self, seq, limit).await
+        status_queries::entries_after(self, seq, limit).await
     }
 
     async fn seq_before(&self, time: UnixMillis) -> Result<i64, StoreError> {
-        glance::seq_before(self, time).await
+        status_queries::seq_before(self, time).await
     }
 
     async fn require_writable(&self) -> Result<(), StoreError> {

@@ -4,7 +4,8 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::{
-    accounts, commit, consumers, due, glance, invoices, open, outbox, pages, retention, schema,
+    accounts, commit, consumers, due, invoices, open, outbox, pages, retention, schema,
+    status_queries,
 };
 use crate::domain::time::UnixMillis;
 use crate::store::columns::Part;
@@ -52,27 +53,27 @@ const OFTEN: &[(&str, &str)] = &[
         "invoices_by_order_id (account=? AND order_id=?)",
     ),
     (
-        glance::PLANS_BETWEEN,
+        status_queries::PLANS_BETWEEN,
         "COVERING INDEX invoices_due (account=? AND next_poll_at>? AND next_poll_at<?)",
     ),
     (
-        glance::OLDEST_NUDGED,
+        status_queries::OLDEST_NUDGED,
         "invoices_due (account=? AND next_poll_at<?)",
     ),
     (
-        glance::OVERDUE_ROWS,
+        status_queries::OVERDUE_ROWS,
         "invoices_due (account=? AND next_poll_at>? AND next_poll_at<?)",
     ),
     (
-        glance::NEWEST_OF_STATUS,
+        status_queries::NEWEST_OF_STATUS,
         "INDEX invoices_by_status (status=?)",
     ),
     (
-        glance::LAGS,
+        status_queries::LAGS,
         "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)",
     ),
     (
-        glance::ENTRIES_AFTER,
+        status_queries::ENTRIES_AFTER,
         "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)",
     ),
     (retention::PRUNE_INVOICES, "invoices_ended (updated_at<?)"),

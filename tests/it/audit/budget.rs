@@ -223,8 +223,8 @@ impl Desk {
         };
         let limiter = SharedLimiter::new(limits, clock.monotonic());
         let account = (AccountName::from("default"), limits, limiter.clone());
-        let duties = Arc::clone(&store) as Arc<dyn Store>;
-        let lender = Lender::new(duties, Arc::clone(&clock) as Arc<dyn Clock>, [account]);
+        let jobs_store = Arc::clone(&store) as Arc<dyn Store>;
+        let lender = Lender::new(jobs_store, Arc::clone(&clock) as Arc<dyn Clock>, [account]);
         Self {
             shop,
             store,

@@ -17,7 +17,7 @@ use crate::domain::invoice::AccountName;
 use crate::jobs::audit::{Audit, AuditError};
 use crate::jobs::intake::Intake;
 use crate::jobs::lending::Lender;
-use crate::jobs::poll::PollSetup;
+use crate::jobs::poll::{PollSettings, PollSetup, PollSignals};
 use crate::jobs::retention::Retention;
 use crate::jobs::{Heartbeat, LONGEST_NAP};
 use crate::limit::SharedLimiter;
@@ -70,34 +70,39 @@ pub(super) fn heartbeat_of(parts: &mut Parts, name: &str) -> Heartbeat {
 }
 
 pub(super) fn poll_setups(parts: &mut Parts) -> Vec<PollSetup> {
+    let polling = &parts.config.polling;
     let mut setups = Vec::new();
     for account in &parts.accounts {
         let settings = &account.settings;
         let name = format!("poll {}", settings.name);
         let heartbeat = heartbeat(&mut parts.heartbeats, parts.clock.as_ref(), name);
-        parts.board.put(&settings.name, "polling");
+        parts.status_lines.put(&settings.name, "polling");
         setups.push(PollSetup {
             account: AccountName(settings.name.clone()),
             provider: Arc::clone(&account.provider),
             read_key: Arc::clone(&account.read_key),
             store: Arc::clone(&parts.store) as Arc<dyn Store>,
             clock: Arc::clone(&parts.clock),
-            cadence: cadence(&parts.config),
-            not_found_grace: parts.config.polling.not_found_grace,
-            rules: Rules {
-                accept_test_payments: settings.accept_test_payments,
-                deadline_grace: parts.config.polling.deadline_grace,
-                one_currency: account.provider.one_currency(),
-            },
-            intake_interval: parts.config.polling.intake_interval,
             limiter: account.limiter.clone(),
-            strategy: settings.strategy,
-            list_bytes_per_second: settings.list_bytes_per_second,
-            committed: Arc::clone(&parts.committed),
-            changed: parts.changed.subscribe(),
-            heartbeat,
-            board: parts.board.clone(),
-            meter: account.meter.clone(),
+            settings: PollSettings {
+                cadence: cadence(&parts.config),
+                not_found_grace: polling.not_found_grace,
+                rules: Rules {
+                    accept_test_payments: settings.accept_test_payments,
+                    deadline_grace: polling.deadline_grace,
+                    one_currency: account.provider.one_currency(),
+                },
+                intake_interval: polling.intake_interval,
+                strategy: settings.strategy,
+                list_bytes_per_second: settings.list_bytes_per_second,
+            },
+            signals: PollSignals {
+                committed: Arc::clone(&parts.committed),
+                changed: parts.changed.subscribe(),
+                heartbeat,
+                status_lines: parts.status_lines.clone(),
+                meter: account.meter.clone(),
+            },
             seed: fastrand::u64(..),
         });
     }
@@ -159,17 +164,17 @@ pub async fn intake_loop(
 
 /// Starts the tasks beside polling and the feed.
 pub(super) fn begin(parts: &mut Parts, stop: &CancellationToken) -> JoinSet<()> {
-    let mut duties = JoinSet::new();
+    let mut tasks = JoinSet::new();
     let intake = intake(parts);
-    duties.spawn(intake_loop(
+    tasks.spawn(intake_loop(
         intake,
         Arc::clone(&parts.clock),
         parts.config.polling.intake_interval,
         parts.changed.clone(),
         stop.clone(),
     ));
-    duties.spawn(writer_watch(parts, stop.clone()));
-    duties
+    tasks.spawn(writer_watch(parts, stop.clone()));
+    tasks
 }
 
 /// The heartbeat of the database writer. Tasks that wait for the writer give up after a while and
