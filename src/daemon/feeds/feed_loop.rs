@@ -72,6 +72,13 @@ enum NextAttempt {
     Never,
 }
 
+/// What the database does not show yet.
+enum Unwritten {
+    Nothing,
+    Failure(FeedFailure),
+    Success,
+}
+
 /// The outcomes of the last attempts to deliver.
 struct Attempts {
     interval: Duration,
@@ -82,8 +89,8 @@ struct Attempts {
     is_working: bool,
     /// When the sink stopped to accept events.
     stopped_since: Option<UnixMillis>,
-    /// A failure, or its end, that is to be written to the database, where other programs read it.
-    unwritten: Option<Option<FeedFailure>>,
+    /// What is to be written to the database, where other programs read it.
+    unwritten: Unwritten,
 }
 
 impl Attempts {
@@ -94,7 +101,7 @@ impl Attempts {
             logged: None,
             is_working: false,
             stopped_since: None,
-            unwritten: None,
+            unwritten: Unwritten::Nothing,
         }
     }
 
@@ -113,7 +120,7 @@ impl Attempts {
             self.waits.reset();
             if !self.is_working {
                 // Another process may have failed before.
-                self.unwritten = Some(None);
+                self.unwritten = Unwritten::Success;
             }
             (self.is_working, self.stopped_since) = (true, None);
             update_meter(meter, FeedMeter::set_working);
@@ -134,7 +141,7 @@ impl Attempts {
                 if is_new {
                     tracing::error!(consumer, error, "feed stopped; retrying");
                     let since = *self.stopped_since.get_or_insert(now);
-                    self.unwritten = Some(Some(FeedFailure { since, error }));
+                    self.unwritten = Unwritten::Failure(FeedFailure { since, error });
                 }
                 self.is_working = false;
                 update_meter(meter, |meter| meter.set_stopped(text));
@@ -149,7 +156,7 @@ impl Attempts {
                 }
                 (self.is_working, self.stopped_since) = (false, None);
                 // The other process writes.
-                self.unwritten = None;
+                self.unwritten = Unwritten::Nothing;
                 update_meter(meter, FeedMeter::set_standby);
                 NextAttempt::After(self.waits.next_wait())
             }
@@ -166,10 +173,13 @@ impl Attempts {
 
     /// Writes what is to be written; what cannot be is written after the next attempt.
     async fn write_failure<S: Sink>(&mut self, feed: &mut Feed<S>) {
-        if let Some(failure) = &self.unwritten
-            && feed.record_failure(failure.as_ref()).await.is_ok()
-        {
-            self.unwritten = None;
+        let failure = match &self.unwritten {
+            Unwritten::Nothing => return,
+            Unwritten::Failure(failure) => Some(failure),
+            Unwritten::Success => None,
+        };
+        if feed.record_failure(failure).await.is_ok() {
+            self.unwritten = Unwritten::Nothing;
         }
     }
 }
