@@ -26,7 +26,7 @@ struct Guarded {
 impl Guarded {
     /// The publisher is refused with one credential and publishes with the other, which replaces it while
     /// the publisher runs. `as_admin` connects with all rights.
-    async fn is_opened_by_its_credential(self, as_admin: impl Fn() -> ConnectOptions) {
+    async fn require_credential(self, as_admin: impl Fn() -> ConnectOptions) {
         let Some(server) = NatsServer::start_with(&self.server, None) else {
             return;
         };
@@ -77,7 +77,7 @@ async fn a_token_opens_the_server_and_is_shown_nowhere() {
         secrets: vec!["canary-token".to_owned()],
     };
     let as_admin = || ConnectOptions::with_token(TOKEN.to_owned());
-    guarded.is_opened_by_its_credential(as_admin).await;
+    guarded.require_credential(as_admin).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn a_user_and_a_password_open_the_server_and_are_shown_nowhere() {
     };
     let as_admin =
         || ConnectOptions::with_user_and_password("shop".to_owned(), PASSWORD.to_owned());
-    guarded.is_opened_by_its_credential(as_admin).await;
+    guarded.require_credential(as_admin).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +107,7 @@ async fn the_seed_of_an_nkey_opens_the_server_and_is_shown_nowhere() {
         secrets: vec![seed.clone(), other],
     };
     let as_admin = || ConnectOptions::with_nkey(seed.clone());
-    guarded.is_opened_by_its_credential(as_admin).await;
+    guarded.require_credential(as_admin).await;
 }
 
 /// The user of the file has the rights that docs/nats.md lists, and no others.
@@ -126,7 +126,7 @@ async fn a_creds_file_with_the_documented_rights_opens_the_server_and_is_shown_n
         secrets,
     };
     let as_admin = || ConnectOptions::with_credentials(&admin.to_file()).unwrap();
-    guarded.is_opened_by_its_credential(as_admin).await;
+    guarded.require_credential(as_admin).await;
 }
 
 #[tokio::test]

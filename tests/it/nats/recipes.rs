@@ -102,7 +102,8 @@ async fn the_python_recipe_credits_each_payment_once() {
 async fn the_node_recipe_credits_each_payment_once() {
     let folder = std::env::var_os("PAYRECOND_TEST_NODE").unwrap_or_else(|| ".".into());
     let folder = PathBuf::from(folder);
-    let node = std::env::var("PAYRECOND_TEST_NODE_PROGRAM").unwrap_or_else(|_| "node".to_owned());
+    let node = std::env::var_os("PAYRECOND_TEST_NODE_PROGRAM");
+    let node = node.map_or("node".into(), |path| path.to_string_lossy().into_owned());
     let probe = "const require = (await import('node:module')).createRequire(process.cwd() + '/');
                  for (const name of ['node:sqlite', '@nats-io/transport-node', '@nats-io/jetstream']) require(name)";
     let recipe = format!("{RECIPES}/credit.mjs");
