@@ -186,12 +186,12 @@ struct Timed {
 
 #[async_trait]
 impl Sink for Timed {
-    fn batch(&self) -> u32 {
-        self.sink.batch()
+    fn batch_size(&self) -> u32 {
+        self.sink.batch_size()
     }
 
-    async fn ready(&mut self) -> Result<Option<i64>, FeedError> {
-        self.sink.ready().await
+    async fn prepare(&mut self) -> Result<Option<i64>, FeedError> {
+        self.sink.prepare().await
     }
 
     async fn deliver(&mut self, events: &[StoredEvent], left: u64) -> Delivered {

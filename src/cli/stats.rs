@@ -8,9 +8,12 @@ use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
 use super::{Exit, ReportFormat, complain};
+use crate::daemon::NATS_CONSUMER;
 use crate::domain::shares::{ClusterView, LeaseState};
 use crate::domain::time::UnixMillis;
-use crate::store::{AccountRecord, Consumer, Database, DetectTimes, LAG_ALARM, Overview};
+use crate::store::{
+    AccountRecord, Consumer, Database, DetectTimes, FeedRecord, LAG_ALARM, Overview,
+};
 use crate::words;
 
 /// The counts.
@@ -19,6 +22,8 @@ struct Stats {
     consumers: Vec<Consumer>,
     accounts: Vec<AccountRecord>,
     detect: DetectTimes,
+    /// The publisher, whichever process runs it.
+    publisher: FeedRecord,
     /// Where several daemons share the database.
     cluster: Option<ClusterView>,
 }
@@ -34,6 +39,7 @@ pub(super) async fn run(
         consumers: store.consumers().await?,
         accounts: store.accounts().await?,
         detect: store.detect_times().await?,
+        publisher: store.feed_record(NATS_CONSUMER).await?,
         cluster: store.cluster().await?,
     };
     let mut output = session.output();
@@ -112,6 +118,7 @@ impl Stats {
             "oldest_overdue_at": millis(self.overview.oldest_overdue_at),
             "consumers": self.consumers.iter().map(consumer).collect::<Vec<_>>(),
             "accounts": self.accounts.iter().map(account).collect::<Vec<_>>(),
+            "publisher": self.publisher_to_json(),
             "leases": self.cluster.as_ref().map(leases_to_json),
             "time_to_detect": {
                 "count": self.detect.count,
@@ -119,6 +126,20 @@ impl Stats {
                 "p95_ms": ms(self.detect.p95),
                 "p99_ms": ms(self.detect.p99),
             },
+        })
+    }
+
+    /// Null where there is no publisher.
+    fn publisher_to_json(&self) -> Value {
+        let is_publisher = |consumer: &Consumer| consumer.name == NATS_CONSUMER;
+        if !self.consumers.iter().any(is_publisher) {
+            return Value::Null;
+        }
+        let failure = self.publisher.failure.as_ref();
+        json!({
+            "state": self.publisher.state(),
+            "stopped_since": failure.map(|failure| failure.since.0),
+            "last_error": failure.map(|failure| &failure.error),
         })
     }
 
@@ -144,7 +165,8 @@ impl Stats {
                 (lag, "")
             };
             let alarm = Cell::new(alarm).tone(Tone::Bad);
-            table.row(vec![Cell::new(&consumer.name), lag, alarm]);
+            let publisher = self.publisher_cell(consumer, now);
+            table.row(vec![Cell::new(&consumer.name), lag, alarm, publisher]);
         }
         output.table(table);
         output.heading("Accounts");
@@ -156,6 +178,19 @@ impl Stats {
             output.heading("Leases");
             output.table(leases(cluster));
         }
+    }
+
+    /// The state of the publisher, in the row of its consumer.
+    fn publisher_cell(&self, consumer: &Consumer, now: UnixMillis) -> Cell {
+        if consumer.name != NATS_CONSUMER {
+            return Cell::new("");
+        }
+        let tone = if self.publisher.failure.is_some() {
+            Tone::Bad
+        } else {
+            Tone::Plain
+        };
+        Cell::new(self.publisher.describe(now)).tone(tone)
     }
 
     fn pace(&self, now: UnixMillis) -> Table {

@@ -259,7 +259,7 @@ const NATS: &[SettingText] = &[
     setting(
         "credentials_file",
         "\"\"",
-        "A file with the credential: a .creds file, the seed of an nkey, or a token. It is the last place searched, after \
+        "A file with the credential: a .creds file, the seed of an nkey, user:password, or a token. It is the last place searched, after \
          $CREDENTIALS_DIRECTORY/nats.creds and the content of PAYRECOND_NATS_CREDS.",
     ),
     setting(

@@ -1,4 +1,4 @@
-//! The feed into JetStream, as configured.
+//! The feed into NATS JetStream, as configured.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::jobs::feed::{Feed, StreamSetup, StreamSink, TakeRole};
 use crate::metrics::FeedMeter;
 use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
 
-/// What the publisher needs of the configuration.
+/// The publisher as configured.
 pub(super) struct NatsFeed {
     connector: Connector,
     stream: Option<String>,
@@ -20,7 +20,10 @@ pub(super) struct NatsFeed {
 }
 
 impl NatsFeed {
-    /// The publisher as configured, its credential being there.
+    /// Reads the configuration of the publisher.
+    ///
+    /// # Errors
+    /// If the credential is missing or unusable.
     pub(super) fn new(
         nats: &NatsConfig,
         database: DatabaseOptions,
@@ -34,8 +37,8 @@ impl NatsFeed {
         })
     }
 
-    /// The feed, at its last place.
-    pub(super) async fn feed(
+    /// Opens the feed at its acknowledged position.
+    pub(super) async fn open_feed(
         &self,
         store: Arc<dyn Database>,
         meter: FeedMeter,
@@ -56,7 +59,7 @@ impl NatsFeed {
     }
 }
 
-/// How the role of a consumer's only holder is taken.
+/// Takes the role of a consumer's only holder.
 pub(super) fn take_role(database: DatabaseOptions, consumer: &'static str) -> TakeRole {
     Arc::new(move || {
         let database = database.clone();
@@ -64,7 +67,10 @@ pub(super) fn take_role(database: DatabaseOptions, consumer: &'static str) -> Ta
     })
 }
 
-/// What connects to the server, as configured.
+/// Makes the connector as configured.
+///
+/// # Errors
+/// If the credential is missing or unusable.
 pub fn connector(nats: &NatsConfig, env: &Environment) -> Result<Connector, DaemonError> {
     config::nats_credential(nats, env)?;
     Ok(Connector {
@@ -74,7 +80,7 @@ pub fn connector(nats: &NatsConfig, env: &Environment) -> Result<Connector, Daem
     })
 }
 
-/// The event that a consumer has acknowledged last.
+/// The last event that a consumer has acknowledged.
 pub(super) async fn consumer_position(
     store: &dyn Database,
     consumer: &str,

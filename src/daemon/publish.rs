@@ -1,4 +1,4 @@
-//! The publisher alone: for a host that may reach NATS where the daemon may not.
+//! The publisher without a daemon, for a host that may reach NATS where the daemon may not.
 
 use std::sync::Arc;
 
@@ -14,7 +14,10 @@ use crate::lifecycle;
 use crate::metrics::Metrics;
 use crate::store::Database;
 
-/// Publishes all that is there, and then what comes, until a signal; with `once`, only what is there.
+/// Publishes all events, and then new ones until a signal; with `once`, only those that exist.
+///
+/// # Errors
+/// If it cannot start; with `once`, also if an event could not be published.
 pub async fn publish(config: Config, env: &Environment, once: bool) -> Result<(), DaemonError> {
     let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
     if !once {
@@ -28,14 +31,14 @@ pub async fn publish(config: Config, env: &Environment, once: bool) -> Result<()
     let store = database.open().await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let meter = Metrics::new().feed(NATS_CONSUMER, Arc::clone(&clock));
-    let mut feed = nats.feed(Arc::clone(&store), meter).await?;
+    let mut feed = nats.open_feed(Arc::clone(&store), meter).await?;
     let outcome = if once {
-        feeds::ended(feed.run_once(None).await)
+        feeds::require_delivered(feed.run_once(None).await)
     } else {
         let wakes = FeedWakes {
             clock,
             committed: Arc::new(Notify::new()),
-            changed: changes(store.as_ref()),
+            changed: watch_database(store.as_ref()),
             interval: config.polling.intake_interval,
         };
         feed_loop(feed, wakes, stop).await;
@@ -45,15 +48,15 @@ pub async fn publish(config: Config, env: &Environment, once: bool) -> Result<()
     outcome
 }
 
-/// Tells when others may have written to the database.
-fn changes(store: &dyn Database) -> watch::Receiver<()> {
-    let (told, heard) = watch::channel(());
+/// Watches for writes to the database by other processes.
+fn watch_database(store: &dyn Database) -> watch::Receiver<()> {
+    let (sender, changed) = watch::channel(());
     let mut watch = store.watch_changes();
     tokio::spawn(async move {
-        while !told.is_closed() {
+        while !sender.is_closed() {
             watch.changed().await;
-            told.send_modify(|()| {});
+            sender.send_modify(|()| {});
         }
     });
-    heard
+    changed
 }

@@ -1,4 +1,4 @@
-//! Addresses of servers, and which of them may be spoken to without TLS.
+//! Addresses of servers, and which connections need TLS.
 
 use std::net::IpAddr;
 
@@ -14,15 +14,16 @@ fn is_loopback(server: &Url) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether the servers are spoken to by TLS only: one of them is on another machine, or asks for it.
-pub(super) fn needs_tls(servers: &[Url]) -> bool {
-    let needs = |server: &Url| server.scheme() == "tls" || !is_loopback(server);
-    servers.iter().any(needs)
+/// Whether connections must use TLS: one of the servers is on another machine, or its scheme is `tls`.
+pub(super) fn requires_tls(servers: &[Url]) -> bool {
+    let requires = |server: &Url| server.scheme() == "tls" || !is_loopback(server);
+    servers.iter().any(requires)
 }
 
-/// The addresses to connect to. Without TLS, `localhost` is this machine whatever a resolver says.
-pub(super) fn to_connect(servers: &[Url]) -> Vec<String> {
-    let by_name = needs_tls(servers);
+/// The addresses for the client library. Without TLS, `localhost` becomes the loopback addresses, so that no
+/// resolver can name another machine.
+pub(super) fn connect_addresses(servers: &[Url]) -> Vec<String> {
+    let by_name = requires_tls(servers);
     let mut addresses = Vec::new();
     for server in servers {
         if server.host_str() == Some("localhost") && !by_name {
@@ -36,8 +37,8 @@ pub(super) fn to_connect(servers: &[Url]) -> Vec<String> {
     addresses
 }
 
-/// The servers, for people.
-pub(super) fn shown(servers: &[Url]) -> String {
+/// The addresses as text for people.
+pub(super) fn join_addresses(servers: &[Url]) -> String {
     let each: Vec<&str> = servers.iter().map(Url::as_str).collect();
     each.join(", ")
 }
@@ -51,8 +52,8 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_spoken_to_without_tls() {
-        for (texts, needs) in [
+    fn only_loopback_addresses_connect_without_tls() {
+        for (texts, requires) in [
             (&["nats://127.0.0.1:4222"][..], false),
             (&["nats://127.8.9.1"], false),
             (&["nats://[::1]:4222"], false),
@@ -62,16 +63,16 @@ mod tests {
             (&["nats://localhost.example"], true),
             (&["nats://127.0.0.1:4222", "nats://nats.example"], true),
         ] {
-            assert_eq!(needs_tls(&servers(texts)), needs, "{texts:?}");
+            assert_eq!(requires_tls(&servers(texts)), requires, "{texts:?}");
         }
     }
 
     #[test]
-    fn localhost_is_this_machine_whatever_a_resolver_says() {
-        let addresses = to_connect(&servers(&["nats://localhost:4333"]));
+    fn localhost_becomes_the_loopback_addresses() {
+        let addresses = connect_addresses(&servers(&["nats://localhost:4333"]));
         assert_eq!(addresses, ["nats://127.0.0.1:4333", "nats://[::1]:4333"]);
         assert_eq!(
-            to_connect(&servers(&["tls://localhost:4333"])),
+            connect_addresses(&servers(&["tls://localhost:4333"])),
             ["tls://localhost:4333"]
         );
     }

@@ -1,4 +1,4 @@
-//! Whether a stream suits: what must be otherwise, and what should be.
+//! Whether a stream suits the publisher: what prevents publishing, and what risks events.
 
 use std::time::Duration;
 
@@ -8,55 +8,58 @@ use super::{BoundStream, Connection, NatsError};
 use crate::feed::Pattern;
 use crate::words;
 
-/// The longest event, with room for its headers.
+/// The maximum size of an event with its headers.
 const LONGEST_MESSAGE_BYTES: usize = 131_072;
-/// The shortest duplicate window that is worth having: the server's default.
+/// The shortest useful duplicate window, which is the server's default.
 const SHORTEST_WINDOW: Duration = Duration::from_mins(2);
-/// Subjects of a stream that are looked through for messages of others.
-const SUBJECTS_LOOKED_THROUGH: usize = 1000;
+/// Subjects of a stream that are searched for messages of other publishers.
+const SUBJECTS_SEARCHED: usize = 1000;
 
-/// The subjects that events have.
+/// The subjects of events.
 #[derive(Clone, Debug)]
 pub struct SubjectSpace {
-    /// Their first part.
+    /// The first part of each.
     pub prefix: String,
-    /// The accounts, each the second part of some.
+    /// The accounts, which are the second parts.
     pub accounts: Vec<String>,
 }
 
-/// What a look at a stream found.
+/// The result of examining a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Advice {
-    /// The stream in a few words.
+    /// The main settings, as text.
     pub summary: String,
-    /// What keeps events from it.
+    /// What prevents publishing.
     pub wrong: Vec<String>,
-    /// What works, but loses events or guarantees.
+    /// What may lose events or guarantees.
     pub doubtful: Vec<String>,
 }
 
 impl BoundStream {
-    /// Looks the stream over.
-    pub async fn advice(
+    /// Examines the settings and the subjects of the stream.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub async fn examine(
         &self,
         connection: &Connection,
         space: &SubjectSpace,
     ) -> Result<Advice, NatsError> {
-        let info = self.info().await?;
+        let info = self.fetch_info().await?;
         let mut advice = Advice {
-            summary: summary(&info.config, info.state.messages),
+            summary: summarize(&info.config, info.state.messages),
             ..Advice::default()
         };
-        advice.judge_subjects(&info.config, space);
-        advice.judge_kind(&info.config);
-        advice.judge_limits(&info.config, connection.max_payload());
-        let subjects = self.subjects(SUBJECTS_LOOKED_THROUGH).await?;
-        advice.judge_messages(&subjects, &space.prefix);
+        advice.check_subjects(&info.config, space);
+        advice.check_kind(&info.config);
+        advice.check_limits(&info.config, connection.max_payload());
+        let subjects = self.count_by_subject(SUBJECTS_SEARCHED).await?;
+        advice.check_messages(&subjects, &space.prefix);
         Ok(advice)
     }
 }
 
-fn summary(config: &Config, messages: u64) -> String {
+fn summarize(config: &Config, messages: u64) -> String {
     let storage = match config.storage {
         StorageType::File => "file",
         StorageType::Memory => "memory",
@@ -71,7 +74,7 @@ fn summary(config: &Config, messages: u64) -> String {
 }
 
 impl Advice {
-    fn judge_subjects(&mut self, config: &Config, space: &SubjectSpace) {
+    fn check_subjects(&mut self, config: &Config, space: &SubjectSpace) {
         let patterns: Vec<Pattern> = config
             .subjects
             .iter()
@@ -88,27 +91,27 @@ impl Advice {
         }
     }
 
-    fn judge_kind(&mut self, config: &Config) {
+    fn check_kind(&mut self, config: &Config) {
         if config.no_ack {
             self.wrong.push(
-                "it acknowledges nothing (no_ack); publishing would wait for ever".to_owned(),
+                "it sends no acknowledgements (no_ack), which the publisher waits for".to_owned(),
             );
         }
         if config.sealed {
             self.wrong
-                .push("it is sealed: it takes no messages".to_owned());
+                .push("it is sealed, so it accepts no messages".to_owned());
         }
         if config.mirror.is_some() {
             self.wrong
-                .push("it is a mirror: it takes no messages".to_owned());
+                .push("it is a mirror, so it accepts no messages".to_owned());
         }
         if config.storage == StorageType::Memory {
             self.doubtful
-                .push("storage is memory: a restart of the server loses what it holds".to_owned());
+                .push("storage is memory: a restart of the server loses its messages".to_owned());
         }
         if config.retention != RetentionPolicy::Limits {
             self.doubtful.push(
-                "retention is not limits: messages go when consumers have acknowledged them, and the stream's end with them"
+                "retention is not limits: messages are deleted when consumers have acknowledged them, and the publisher cannot find where the stream ends"
                     .to_owned(),
             );
         }
@@ -121,7 +124,7 @@ impl Advice {
         }
     }
 
-    fn judge_limits(&mut self, config: &Config, max_payload_bytes: usize) {
+    fn check_limits(&mut self, config: &Config, max_payload_bytes: usize) {
         let longest = LONGEST_MESSAGE_BYTES;
         let too_small =
             |limit: i32| limit >= 0 && usize::try_from(limit).is_ok_and(|limit| limit < longest);
@@ -138,22 +141,22 @@ impl Advice {
         }
         if config.max_messages_per_subject > 0 {
             self.doubtful.push(
-                "it keeps a limited number of messages of each subject: older ones are dropped, read or not".to_owned(),
+                "it keeps a limited number of messages of each subject: older ones are deleted, read or not".to_owned(),
             );
         }
         let is_limited = config.max_messages > 0 || config.max_bytes > 0;
         if is_limited && config.discard == DiscardPolicy::Old {
             self.doubtful.push(
-                "discard is old: when it is full, messages are dropped even if no consumer has read them; with discard new the publisher waits"
+                "discard is old: when it is full, messages are deleted even if no consumer has read them; with discard new the publisher waits"
                     .to_owned(),
             );
         }
     }
 
-    fn judge_messages(&mut self, subjects: &[(String, usize)], prefix: &str) {
+    fn check_messages(&mut self, subjects: &[(String, usize)], prefix: &str) {
         let others = subjects
             .iter()
-            .filter(|(subject, _)| !is_ours(subject, prefix));
+            .filter(|(subject, _)| !is_event_subject(subject, prefix));
         let examples: Vec<&str> = others
             .map(|(subject, _)| subject.as_str())
             .take(3)
@@ -167,8 +170,8 @@ impl Advice {
     }
 }
 
-/// The last words of the types of events.
-const WORDS: [&str; 11] = [
+/// The last parts of the subjects of events.
+const EVENT_WORDS: [&str; 11] = [
     "pending",
     "partial",
     "paid",
@@ -182,12 +185,12 @@ const WORDS: [&str; 11] = [
     "discrepancy",
 ];
 
-/// Whether an event of ours may have this subject.
-fn is_ours(subject: &str, prefix: &str) -> bool {
+/// Whether an event may have this subject.
+fn is_event_subject(subject: &str, prefix: &str) -> bool {
     let rest = subject.strip_prefix(prefix);
     let rest = rest.and_then(|rest| rest.strip_prefix('.'));
     let Some((_, word)) = rest.and_then(|rest| rest.split_once('.')) else {
         return false;
     };
-    WORDS.contains(&word)
+    EVENT_WORDS.contains(&word)
 }

@@ -1,12 +1,13 @@
-//! Publishing in order: each message names the number that the stream must have reached, and from the
-//! second on the message that must be its last.
+//! A chain of messages: each is stored only directly after the one before it.
 //!
-//! The number alone is not enough: where others publish too, a later link would fit by chance and the
-//! ones before it would be missing. The message before alone is not enough either: a server that was
-//! restarted knows only the ids of its duplicate window.
+//! Every message states the number that the stream's last message must have, and from the second one on
+//! also the id of that message; the server refuses it otherwise. Both are needed. With the number alone, a
+//! later message could fit by chance where other publishers write into the stream, and the ones before it
+//! would be missing. With the id alone, a server that was restarted would refuse every message, since it
+//! knows only the ids of its duplicate window.
 //!
-//! The first message goes alone. A message that the server knows already makes the stream no longer, so
-//! that what follows it would not fit: it is followed only after its answer.
+//! The first message is sent alone. A message that the server recognises as a duplicate is not stored
+//! again, so the messages sent after it do not fit; they are sent once its answer has come.
 
 use std::collections::VecDeque;
 
@@ -21,90 +22,94 @@ use async_nats::jetstream::publish::PublishAck;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::error::answer_of;
+use super::error::server_answer;
 use super::message::Message;
+use super::refusal::LastRefusal;
 use super::{ANSWER_WITHIN, BoundStream, Connection, NatsError};
 use crate::feed::nats::CONTENT_TYPE;
 
 /// Messages in flight at a time.
 const WINDOW: usize = 256;
 
-/// How far publishing came.
+/// The result of publishing messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// How many messages, from the first on, are in the stream.
-    pub held: usize,
-    /// How many of them were in it already.
+    pub stored: usize,
+    /// How many of them were in it before.
     pub duplicates: usize,
-    /// Why the next one is not.
+    /// Why the next one is not in it.
     pub failure: Option<NatsError>,
 }
 
-/// A chain of messages, from an end of the stream on.
+/// A chain of messages that begins at the end of a stream.
 pub struct Chain {
     context: Context,
     lost: CancellationToken,
+    refusal: LastRefusal,
     stream: String,
     /// The number of the stream's last message.
     last_sequence: u64,
-    /// Its id, when this chain has published it.
+    /// Its id, if this chain has published it.
     last_id: Option<String>,
     /// Messages in flight at a time: one until a message was stored.
     window: usize,
-    /// Every message that was sent has been answered as expected: what is in the stream is known.
-    is_sound: bool,
+    /// Whether every message was answered, so that it is known which of them are stored.
+    all_answered: bool,
 }
 
-/// How a part of the messages ended.
-enum RoundEnd {
+/// Why no further message was sent.
+enum SendingEnd {
+    /// There was none.
     Complete,
-    /// The last one was in the stream already: what was in flight behind it does not fit.
+    /// The last message was a duplicate: those in flight after it do not fit.
     Duplicate,
     Failed(NatsError),
 }
 
 impl Chain {
-    /// A chain that goes on after the stream's message `last_sequence`.
+    /// Makes a chain that continues after the stream's message `last_sequence`.
     pub fn new(connection: &Connection, stream: &BoundStream, last_sequence: u64) -> Self {
         Self {
             context: connection.context.clone(),
             lost: connection.lost(),
+            refusal: connection.refusal.clone(),
             stream: stream.name().to_owned(),
             last_sequence,
             last_id: None,
             window: 1,
-            is_sound: true,
+            all_answered: true,
         }
     }
 
-    /// Goes on after `last_sequence`, the stream's end by now: others have published behind the last
-    /// message of ours. False when it is not known which that is.
+    /// Continues the chain after `last_sequence`, where other publishers have written after its last
+    /// message. False when it is not known which of its messages are stored.
     pub fn continue_after(&mut self, last_sequence: u64) -> bool {
         self.last_sequence = last_sequence;
         self.last_id = None;
         self.window = 1;
-        self.is_sound
+        self.all_answered
     }
 
-    /// Publishes messages in order. After a failure the stream must be asked anew where it ends.
+    /// Publishes messages in order. After a failure the end of the stream must be read again.
     pub async fn publish(&mut self, messages: &[Message<'_>]) -> Published {
         let mut published = Published {
-            held: 0,
+            stored: 0,
             duplicates: 0,
             failure: None,
         };
-        while published.held < messages.len() {
-            let (held, end) = self.round(&messages[published.held..]).await;
-            published.held += held;
+        while published.stored < messages.len() {
+            let (stored, end) = self.send_window(&messages[published.stored..]).await;
+            published.stored += stored;
             match end {
-                RoundEnd::Complete => {}
-                RoundEnd::Duplicate if !self.is_sound => {
-                    let why = "no answer to every message".to_owned();
+                SendingEnd::Complete => {}
+                SendingEnd::Duplicate if !self.all_answered => {
+                    let why = "not every message was answered".to_owned();
                     published.failure = Some(NatsError::Silent(why));
                     break;
                 }
-                RoundEnd::Duplicate => published.duplicates += 1,
-                RoundEnd::Failed(failure) => {
+                SendingEnd::Duplicate => published.duplicates += 1,
+                SendingEnd::Failed(failure) => {
                     published.failure = Some(failure);
                     break;
                 }
@@ -113,19 +118,19 @@ impl Chain {
         published
     }
 
-    /// Publishes until a message is a duplicate or fails. Returns how many are in the stream.
-    async fn round(&mut self, messages: &[Message<'_>]) -> (usize, RoundEnd) {
+    /// Keeps a window of messages in flight until one is a duplicate or fails. Returns how many are stored.
+    async fn send_window(&mut self, messages: &[Message<'_>]) -> (usize, SendingEnd) {
         let mut in_flight = VecDeque::with_capacity(self.window);
         let base = self.last_sequence;
-        let (mut sent, mut held) = (0, 0);
-        while held < messages.len() {
+        let (mut sent, mut stored) = (0, 0);
+        while stored < messages.len() {
             while sent < messages.len() && in_flight.len() < self.window {
-                match self.send(messages, sent, base).await {
+                match self.send_message(messages, sent, base).await {
                     Ok(answer) => in_flight.push_back(answer),
                     Err(error) => {
-                        let failure = NatsError::of_publish(&self.stream, &messages[sent], &error);
-                        // Those before it may be in the stream all the same.
-                        return (held, self.failed(failure, in_flight).await);
+                        let failure = self.explain(&messages[sent], &error);
+                        // Those in flight before it may be stored all the same.
+                        return (stored, self.fail(failure, in_flight).await);
                     }
                 }
                 sent += 1;
@@ -133,36 +138,36 @@ impl Chain {
             let Some(answer) = in_flight.pop_front() else {
                 break;
             };
-            match self.answer(answer).await {
+            match self.await_answer(answer).await {
                 Ok(ack) if ack.duplicate => {
                     self.window = 1;
-                    self.is_sound = self.drain(in_flight).await;
-                    return (held + 1, RoundEnd::Duplicate);
+                    self.all_answered = self.await_refusals(in_flight).await;
+                    return (stored + 1, SendingEnd::Duplicate);
                 }
                 Ok(ack) => {
                     self.last_sequence = ack.sequence;
-                    self.last_id = Some(messages[held].id.to_owned());
+                    self.last_id = Some(messages[stored].id.to_owned());
                     self.window = WINDOW;
-                    held += 1;
+                    stored += 1;
                 }
                 Err(error) => {
-                    let failure = NatsError::of_publish(&self.stream, &messages[held], &error);
-                    return (held, self.failed(failure, in_flight).await);
+                    let failure = self.explain(&messages[stored], &error);
+                    return (stored, self.fail(failure, in_flight).await);
                 }
             }
         }
-        (held, RoundEnd::Complete)
+        (stored, SendingEnd::Complete)
     }
 
-    /// Sends the message at `index`, `base` being the stream's end before the first.
-    async fn send(
+    /// Sends the message at `index`. `base` is the number of the stream's last message before the first.
+    async fn send_message(
         &self,
         messages: &[Message<'_>],
         index: usize,
         base: u64,
     ) -> Result<PublishAckFuture, PublishError> {
         let message = &messages[index];
-        let before = match index.checked_sub(1) {
+        let id_before = match index.checked_sub(1) {
             Some(before) => Some(messages[before].id),
             None => self.last_id.as_deref(),
         };
@@ -174,8 +179,8 @@ impl Chain {
             NATS_EXPECTED_LAST_SEQUENCE,
             (base + index as u64).to_string().as_str(),
         );
-        if let Some(before) = before {
-            headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, before);
+        if let Some(id_before) = id_before {
+            headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, id_before);
         }
         let payload = Bytes::copy_from_slice(message.payload.as_bytes());
         let subject = message.subject.to_owned();
@@ -184,8 +189,8 @@ impl Chain {
             .await
     }
 
-    /// Waits for an answer, at most until the connection fails: then none comes any more.
-    async fn answer(&self, answer: PublishAckFuture) -> Result<PublishAck, PublishError> {
+    /// Waits for an answer, or until the connection fails, since no answer comes then.
+    async fn await_answer(&self, answer: PublishAckFuture) -> Result<PublishAck, PublishError> {
         tokio::select! {
             biased;
             ack = answer.into_future() => ack,
@@ -193,33 +198,38 @@ impl Chain {
         }
     }
 
-    async fn failed(
+    fn explain(&self, message: &Message<'_>, error: &PublishError) -> NatsError {
+        let failure = NatsError::from_publish_error(&self.stream, message, error);
+        self.refusal.explain(failure)
+    }
+
+    async fn fail(
         &mut self,
         failure: NatsError,
         in_flight: VecDeque<PublishAckFuture>,
-    ) -> RoundEnd {
-        self.is_sound = false;
+    ) -> SendingEnd {
+        self.all_answered = false;
         if failure.is_answer() {
-            self.is_sound = self.drain(in_flight).await;
+            self.all_answered = self.await_refusals(in_flight).await;
         }
-        RoundEnd::Failed(failure)
+        SendingEnd::Failed(failure)
     }
 
-    /// Waits until nothing is in flight, so that what the stream tells next is its end. False when an
-    /// answer did not come, or a message was stored.
-    async fn drain(&self, in_flight: VecDeque<PublishAckFuture>) -> bool {
+    /// Waits until nothing is in flight, so that the end of the stream does not change after it is read.
+    /// False when a message was stored, or its answer did not come.
+    async fn await_refusals(&self, in_flight: VecDeque<PublishAckFuture>) -> bool {
         let all = async {
-            let mut is_refused = true;
+            let mut all_refused = true;
             for answer in in_flight {
-                is_refused &= match self.answer(answer).await {
+                all_refused &= match self.await_answer(answer).await {
                     // A duplicate is sent again.
                     Ok(ack) => ack.duplicate,
-                    Err(error) => answer_of(&error).is_some(),
+                    Err(error) => server_answer(&error).is_some(),
                 };
             }
-            is_refused
+            all_refused
         };
-        let drained = tokio::time::timeout(ANSWER_WITHIN, all).await;
-        drained.unwrap_or(false)
+        let answered = tokio::time::timeout(ANSWER_WITHIN, all).await;
+        answered.unwrap_or(false)
     }
 }

@@ -1,41 +1,43 @@
-//! The connection to a server, used until its first failure.
+//! A connection to a server, used until its first failure.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{Context, ContextBuilder};
-use async_nats::{ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerError};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::refusal::LastRefusal;
 use super::{ANSWER_WITHIN, CredentialReader, NatsError, address};
 
-/// How often a connection without traffic is tried.
+/// The interval of pings on a connection without traffic.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
-/// What is needed to connect.
+/// Connects to a server.
 #[derive(Clone)]
 pub struct Connector {
-    /// Servers of one cluster, at least one.
+    /// The servers of one cluster, at least one.
     pub servers: Vec<Url>,
-    /// Reads the credential, at each connection.
+    /// Reads the credential; called for each connection.
     pub credential: CredentialReader,
     /// Certificates in PEM that are trusted instead of the built-in ones.
     pub tls_ca_file: Option<PathBuf>,
 }
 
-/// A connection. It ends when the value is dropped.
+/// A connection. It is closed when the value is dropped.
 pub struct Connection {
     pub(super) context: Context,
     lost: CancellationToken,
+    pub(super) refusal: LastRefusal,
 }
 
 impl Connector {
-    /// The servers, for people.
+    /// The servers as text for people.
     pub fn servers(&self) -> String {
-        address::shown(&self.servers)
+        address::join_addresses(&self.servers)
     }
 
     /// Connects to one of the servers.
@@ -44,48 +46,57 @@ impl Connector {
     /// `Unreachable`, `Refused`, or `Credential`.
     pub async fn connect(&self) -> Result<Connection, NatsError> {
         let lost = CancellationToken::new();
-        let options = self.options(&lost)?;
-        let addresses = address::to_connect(&self.servers);
+        let refusal = LastRefusal::default();
+        let options = self.options(&lost, &refusal)?;
+        let addresses = address::connect_addresses(&self.servers);
         let client = options
             .connect(addresses)
             .await
-            .map_err(|error| self.failed(&error))?;
+            .map_err(|error| self.connect_error(&error))?;
         let context = ContextBuilder::new().timeout(ANSWER_WITHIN).build(client);
-        Ok(Connection { context, lost })
+        Ok(Connection {
+            context,
+            lost,
+            refusal,
+        })
     }
 
-    fn options(&self, lost: &CancellationToken) -> Result<ConnectOptions, NatsError> {
-        let lost = lost.clone();
+    fn options(
+        &self,
+        lost: &CancellationToken,
+        refusal: &LastRefusal,
+    ) -> Result<ConnectOptions, NatsError> {
+        let (lost, refusal) = (lost.clone(), refusal.clone());
         let options = ConnectOptions::new()
             .name("payrecond")
             .connection_timeout(ANSWER_WITHIN)
             .request_timeout(Some(ANSWER_WITHIN))
             .ping_interval(PING_EVERY)
-            // Enough for each address to be tried once; what connects again is not used any more.
+            // Enough to try each address once; a connection that the library makes again is not used.
             .max_reconnects(2 * self.servers.len())
             .ignore_discovered_servers()
             .event_callback(move |event| {
-                let lost = lost.clone();
-                async move {
-                    if matches!(event, Event::Disconnected | Event::Closed) {
-                        lost.cancel();
-                    }
+                match event {
+                    Event::Disconnected | Event::Closed => lost.cancel(),
+                    Event::ServerError(ServerError::Other(why)) => refusal.record(why),
+                    _ => {}
                 }
+                std::future::ready(())
             });
-        let options = self.with_trust(options)?;
+        let options = self.add_trust(options)?;
         let credential = (self.credential)().map_err(NatsError::Credential)?;
         match credential {
             None => Ok(options),
-            // Its error may quote what it could not read.
+            // The library's error may quote the credential.
             Some(credential) => credential.apply(options).map_err(|_| {
                 NatsError::Credential("the NATS credential cannot be used to sign".to_owned())
             }),
         }
     }
 
-    /// Whom to trust. A server on this machine may offer no TLS.
-    fn with_trust(&self, options: ConnectOptions) -> Result<ConnectOptions, NatsError> {
-        let options = options.require_tls(address::needs_tls(&self.servers));
+    /// Adds the trusted certificates. TLS is optional for servers on loopback.
+    fn add_trust(&self, options: ConnectOptions) -> Result<ConnectOptions, NatsError> {
+        let options = options.require_tls(address::requires_tls(&self.servers));
         if let Some(file) = &self.tls_ca_file {
             let unusable = |why: String| {
                 NatsError::Credential(format!("nats.tls_ca_file {}: {why}", file.display()))
@@ -107,7 +118,7 @@ impl Connector {
         Ok(options.tls_client_config(config))
     }
 
-    fn failed(&self, error: &async_nats::ConnectError) -> NatsError {
+    fn connect_error(&self, error: &async_nats::ConnectError) -> NatsError {
         let servers = self.servers();
         match error.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
@@ -122,17 +133,17 @@ impl Connector {
 }
 
 impl Connection {
-    /// Whether it has failed since it was made.
+    /// Whether it has failed.
     pub fn is_lost(&self) -> bool {
         self.lost.is_cancelled()
     }
 
-    /// Cancelled when the connection fails.
+    /// A token that is cancelled when the connection fails.
     pub(super) fn lost(&self) -> CancellationToken {
         self.lost.clone()
     }
 
-    /// The longest message that the server takes, in bytes.
+    /// The maximum size of a message at the server, in bytes.
     pub fn max_payload(&self) -> usize {
         self.context.client().max_payload()
     }

@@ -1,11 +1,11 @@
-//! A message as it is published.
+//! A message to publish.
 
-/// What is published.
+/// A message to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     /// Its subject.
     pub subject: &'a str,
-    /// By which the stream knows a repetition.
+    /// Its id, by which the server recognises a duplicate.
     pub id: &'a str,
     /// Its content.
     pub payload: &'a str,

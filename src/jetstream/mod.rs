@@ -1,8 +1,9 @@
-//! NATS JetStream: the connection to a server, the stream that events are published into, and the chain
-//! by which they are in it once and in order. It knows messages; what an outbox is, it does not.
+//! NATS JetStream: the connection to a server, the stream that messages are published into, and the chain
+//! that stores each of them once and in order. Absent: anything about the outbox.
 //!
-//! A connection is used until its first failure and never mended: the client would drop what it had
-//! buffered and send what came after it. Whoever publishes connects anew and asks the stream where it is.
+//! A connection is used until its first failure. The client library would reconnect by itself, but then it
+//! drops the messages that it had buffered and sends later ones. So a publisher makes a new connection and
+//! reads the end of the stream again.
 
 mod address;
 mod advice;
@@ -11,6 +12,7 @@ mod connection;
 mod credential;
 mod error;
 mod message;
+mod refusal;
 mod stream;
 
 pub use advice::{Advice, SubjectSpace};
@@ -19,9 +21,9 @@ pub use connection::{Connection, Connector};
 pub use credential::{Credential, CredentialReader};
 pub use error::NatsError;
 pub use message::Message;
-pub use stream::{BoundStream, StreamMessage, StreamPosition, stream_add_line};
+pub use stream::{BoundStream, StreamEnd, StreamMessage, stream_add_line};
 
 use std::time::Duration;
 
-/// How long connecting, and each answer, may take.
+/// The time limit for connecting, and for each answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! The stream that the publisher binds to. It is never made or changed here.
+//! The stream that the publisher binds to. Absent: creating or changing a stream.
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{GetStreamByNameErrorKind, RequestError, RequestErrorKind};
@@ -6,22 +6,24 @@ use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, RawMessageErr
 use bytes::Bytes;
 use futures::future::try_join_all;
 
-use super::error::answer_of;
+use super::error::server_answer;
+use super::refusal::LastRefusal;
 use super::{Connection, NatsError};
 
-/// A stream that exists.
+/// A stream that exists at the server.
 pub struct BoundStream {
     stream: Stream<()>,
     name: String,
     prefix: String,
+    refusal: LastRefusal,
 }
 
-/// Where a stream ends.
+/// The end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamPosition {
-    /// The highest number ever given to a message of it.
+pub struct StreamEnd {
+    /// The highest number ever given to a message of the stream.
     pub last_sequence: u64,
-    /// Whether every message between the first and the last number is there: none was deleted.
+    /// Whether no message between the first and the last number was deleted.
     pub is_whole: bool,
 }
 
@@ -38,11 +40,11 @@ impl Connection {
     /// Binds to `stream`, or to the one that has the subjects of `prefix`.
     ///
     /// # Errors
-    /// `NoStream` with the line that makes one; `NoJetStream`; `Silent`.
+    /// `NoStream` with the command that creates one; `NoJetStream`; `Denied`; `Silent`.
     pub async fn bind(&self, stream: Option<&str>, prefix: &str) -> Result<BoundStream, NatsError> {
         let name = match stream {
             Some(name) => name.to_owned(),
-            None => self.stream_of(prefix).await?,
+            None => self.find_stream(prefix).await?,
         };
         let stream = self
             .context
@@ -53,12 +55,14 @@ impl Connection {
             stream,
             name,
             prefix: prefix.to_owned(),
+            refusal: self.refusal.clone(),
         };
-        bound.info().await?;
+        bound.fetch_info().await?;
         Ok(bound)
     }
 
-    async fn stream_of(&self, prefix: &str) -> Result<String, NatsError> {
+    /// Finds the name of the stream that has the subjects of `prefix`.
+    async fn find_stream(&self, prefix: &str) -> Result<String, NatsError> {
         let subject = format!("{prefix}.>");
         let found = self.context.stream_by_subject(&subject).await;
         found.map_err(|error| match error.kind() {
@@ -66,9 +70,9 @@ impl Connection {
                 what: format!("no stream has subject {subject}"),
                 add: stream_add_line(None, prefix),
             },
-            // The client tells no difference between a silent server and one without JetStream.
+            // The error of the library is the same for a silent server and one without JetStream.
             _ if !self.context.client().server_info().jetstream => NatsError::NoJetStream,
-            _ => NatsError::Silent(error.to_string()),
+            _ => self.refusal.explain(NatsError::Silent(error.to_string())),
         })
     }
 }
@@ -79,34 +83,38 @@ impl BoundStream {
         &self.name
     }
 
-    /// Where it ends. Asked of its leader.
-    pub async fn position(&self) -> Result<StreamPosition, NatsError> {
-        let state = self.info().await?.state;
+    /// Fetches the end of the stream from its leader.
+    pub async fn fetch_end(&self) -> Result<StreamEnd, NatsError> {
+        let state = self.fetch_info().await?.state;
         let numbers = (state.last_sequence + 1).saturating_sub(state.first_sequence);
-        Ok(StreamPosition {
+        Ok(StreamEnd {
             last_sequence: state.last_sequence,
             is_whole: state.messages == 0 || numbers == state.messages,
         })
     }
 
-    /// The last message with a subject of ours.
-    pub async fn last_message(&self) -> Result<Option<StreamMessage>, NatsError> {
+    /// Fetches the last message whose subject begins with the prefix.
+    pub async fn fetch_last_message(&self) -> Result<Option<StreamMessage>, NatsError> {
         let subject = format!("{}.>", self.prefix);
         let found = self.stream.get_last_raw_message_by_subject(&subject).await;
-        self.message(found)
+        self.convert_message(found)
     }
 
-    /// The messages with the numbers from `first` to `last` that are there, the last one first.
-    pub async fn messages(&self, first: u64, last: u64) -> Result<Vec<StreamMessage>, NatsError> {
+    /// Fetches the messages with the numbers from `first` to `last` that exist, the last one first.
+    pub async fn fetch_messages(
+        &self,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<StreamMessage>, NatsError> {
         let each = (first..=last).rev().map(|sequence| async move {
             let found = self.stream.get_raw_message(sequence).await;
-            self.message(found)
+            self.convert_message(found)
         });
         let found = try_join_all(each).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn message(
+    fn convert_message(
         &self,
         found: Result<async_nats::jetstream::message::StreamMessage, RawMessageError>,
     ) -> Result<Option<StreamMessage>, NatsError> {
@@ -122,23 +130,25 @@ impl BoundStream {
                     why: answer.to_string(),
                 }),
                 LastRawMessageErrorKind::InvalidSubject | LastRawMessageErrorKind::Other => {
-                    Err(NatsError::Silent(error.to_string()))
+                    let error = NatsError::Silent(error.to_string());
+                    Err(self.refusal.explain(error))
                 }
             },
         }
     }
 
-    pub(super) async fn info(&self) -> Result<Info, NatsError> {
+    pub(super) async fn fetch_info(&self) -> Result<Info, NatsError> {
         let info = self.stream.get_info().await;
-        info.map_err(|error| self.failed(&error))
+        info.map_err(|error| self.convert_error(&error))
     }
 
-    fn failed(&self, error: &RequestError) -> NatsError {
+    fn convert_error(&self, error: &RequestError) -> NatsError {
         if error.kind() == RequestErrorKind::NoResponders {
             return NatsError::NoJetStream;
         }
-        let Some(answer) = answer_of(error) else {
-            return NatsError::Silent(error.to_string());
+        let Some(answer) = server_answer(error) else {
+            let error = NatsError::Silent(error.to_string());
+            return self.refusal.explain(error);
         };
         match answer.error_code() {
             ErrorCode::STREAM_NOT_FOUND => NatsError::NoStream {
@@ -155,15 +165,18 @@ impl BoundStream {
         }
     }
 
-    /// Counts of messages by subject, of at most `limit` subjects.
-    pub(super) async fn subjects(&self, limit: usize) -> Result<Vec<(String, usize)>, NatsError> {
+    /// Counts messages by subject, for at most `limit` subjects.
+    pub(super) async fn count_by_subject(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(String, usize)>, NatsError> {
         use futures::TryStreamExt as _;
         let counts = self.stream.info_with_subjects(">").await;
-        let mut counts = counts.map_err(|error| self.failed(&error))?;
+        let mut counts = counts.map_err(|error| self.convert_error(&error))?;
         let mut found = Vec::new();
         while found.len() < limit {
             let next = counts.try_next().await;
-            match next.map_err(|error| self.failed(&error))? {
+            match next.map_err(|error| self.convert_error(&error))? {
                 Some(count) => found.push(count),
                 None => break,
             }
@@ -172,7 +185,7 @@ impl BoundStream {
     }
 }
 
-/// The command of the NATS command line that makes a fitting stream.
+/// The command of the NATS command line that creates a suitable stream.
 pub fn stream_add_line(name: Option<&str>, prefix: &str) -> String {
     let name = name.map_or_else(
         || prefix.to_uppercase().replace('.', "_"),

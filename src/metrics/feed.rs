@@ -1,4 +1,4 @@
-//! What the feeds report of themselves: how late events are delivered, and whether they are.
+//! The metrics and the state of the feeds: whether they deliver events, and how late.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,10 +16,10 @@ const DELAY_BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0, 60.0, 600.0,
 ];
 
-/// The label of what is counted for each feed.
+/// The label of the metrics of a feed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FeedLabels {
-    /// The consumer whose place it is.
+    /// The consumer that it delivers to.
     pub consumer: &'static str,
 }
 
@@ -31,29 +31,29 @@ pub(super) struct FeedFamilies {
     failures: Family<FeedLabels, Counter>,
 }
 
-/// Whether a feed delivers.
+/// The state of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedState {
-    /// It has not begun.
+    /// It has not delivered yet.
     Starting,
-    /// It takes events.
+    /// It delivers.
     Working,
     /// Another process delivers.
     Standby,
-    /// It takes none, and is tried again.
+    /// It could not deliver, and tries again.
     Stopped,
-    /// It takes none until the next start.
+    /// It delivers nothing until the next start.
     Ended,
 }
 
-/// How a feed is.
+/// The state of a feed, with its last error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedStatus {
-    /// Whether it delivers.
+    /// The state.
     pub state: FeedState,
     /// Since when.
     pub since: UnixMillis,
-    /// Why it does not.
+    /// Why it does not deliver.
     pub error: Option<String>,
     /// When the last event was delivered.
     pub delivered_at: Option<UnixMillis>,
@@ -102,7 +102,7 @@ impl FeedMeter {
         families: FeedFamilies,
     ) -> Self {
         let labels = FeedLabels { consumer };
-        // So that all begin at 0.
+        // All metrics begin at 0.
         drop(families.delay.get_or_create(&labels));
         drop(families.delivered.get_or_create(&labels));
         drop(families.failures.get_or_create(&labels));
@@ -120,13 +120,13 @@ impl FeedMeter {
         }
     }
 
-    /// The consumer whose place it is.
+    /// The consumer that the feed delivers to.
     pub fn consumer(&self) -> &'static str {
         self.labels.consumer
     }
 
     /// Records that events created at these times were delivered just now.
-    pub fn delivered(&self, created_at: impl Iterator<Item = UnixMillis>) {
+    pub fn count_delivered(&self, created_at: impl Iterator<Item = UnixMillis>) {
         let now = self.clock.now();
         let mut count = 0;
         {
@@ -145,33 +145,33 @@ impl FeedMeter {
         }
     }
 
-    /// Records that the feed takes events.
-    pub fn working(&self) {
-        self.put(FeedState::Working, None);
+    /// Records that the feed delivers.
+    pub fn set_working(&self) {
+        self.set_state(FeedState::Working, None);
     }
 
     /// Records that another process delivers.
-    pub fn standby(&self) {
-        self.put(FeedState::Standby, None);
+    pub fn set_standby(&self) {
+        self.set_state(FeedState::Standby, None);
     }
 
-    /// Records a failed attempt, after which it is tried again.
-    pub fn stopped(&self, error: String) {
+    /// Records a failed attempt that will be repeated.
+    pub fn set_stopped(&self, error: String) {
         self.families.failures.get_or_create(&self.labels).inc();
-        self.put(FeedState::Stopped, Some(error));
+        self.set_state(FeedState::Stopped, Some(error));
     }
 
-    /// Records that nothing more is delivered until the next start.
-    pub fn ended(&self, error: String) {
-        self.put(FeedState::Ended, Some(error));
+    /// Records that nothing is delivered until the next start.
+    pub fn set_ended(&self, error: String) {
+        self.set_state(FeedState::Ended, Some(error));
     }
 
-    /// How the feed is.
+    /// The state of the feed.
     pub fn status(&self) -> FeedStatus {
         self.lock().clone()
     }
 
-    fn put(&self, state: FeedState, error: Option<String>) {
+    fn set_state(&self, state: FeedState, error: Option<String>) {
         let now = self.clock.now();
         let mut status = self.lock();
         if status.state != state {

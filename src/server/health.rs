@@ -17,7 +17,7 @@ use crate::domain::account::AccountState;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::{AccountMeter, FeedMeter, FeedState};
-use crate::store::{Database, LAG_ALARM};
+use crate::store::{Database, FeedRecord, LAG_ALARM, StoreError};
 use crate::words;
 
 /// A task without a heartbeat for this long is stalled.
@@ -209,7 +209,9 @@ impl Site {
             checks.push(account(meter, now));
             checks.push(self.polls(meter.name(), now).await);
         }
-        checks.extend(self.setup.feeds.iter().map(|meter| feed(meter, now)));
+        for meter in &self.setup.feeds {
+            checks.push(self.feed(meter, now).await);
+        }
         checks.extend(self.consumers(now).await);
         HealthReport::of(checks)
     }
@@ -253,6 +255,15 @@ impl Site {
         HealthCheck::of(format!("polls {account}"), outcome)
     }
 
+    async fn feed(&self, meter: &FeedMeter, now: UnixMillis) -> HealthCheck {
+        if meter.status().state != FeedState::Standby {
+            return feed(meter, now);
+        }
+        let record = self.setup.store.feed_record(meter.consumer()).await;
+        let outcome = feed_elsewhere(record, now);
+        HealthCheck::of(format!("feed {}", meter.consumer()), outcome)
+    }
+
     async fn consumers(&self, now: UnixMillis) -> Vec<HealthCheck> {
         let lags = match self.setup.store.lags(1).await {
             Ok(lags) => lags,
@@ -281,7 +292,21 @@ impl Site {
     }
 }
 
-/// Whether a feed delivers. A reader of stdout that has gone is not a failure: it may have meant to.
+/// The outcome of a feed that another process delivers.
+fn feed_elsewhere(
+    record: Result<FeedRecord, StoreError>,
+    now: UnixMillis,
+) -> Result<String, String> {
+    match record {
+        Err(error) => Err(format!("could not be read: {error}")),
+        Ok(record) if record.failure.is_some() => {
+            Err(format!("another process: {}", record.describe(now)))
+        }
+        Ok(_) => Ok("another process delivers".to_owned()),
+    }
+}
+
+/// Whether a feed of this daemon delivers. A closed stdout is not a failure: its reader may have meant it.
 fn feed(meter: &FeedMeter, now: UnixMillis) -> HealthCheck {
     let status = meter.status();
     let since = words::span(now.since(status.since));

@@ -5,6 +5,7 @@ mod chart;
 mod hero;
 mod rows;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use crate::domain::account::AccountState;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::store::{COUNTED_UP_TO, StoreError};
+use crate::metrics::FeedState;
+use crate::store::{COUNTED_UP_TO, FeedRecord, StoreError};
 use crate::words;
 
 pub(super) use self::rows::{HistoryRow, event_rows, tone};
@@ -114,6 +116,7 @@ impl Site {
         let switched_off = configured.filter(|(_, enabled)| !**enabled);
         let accounts = accounts.chain(switched_off.map(|(name, _)| AccountRow::switched_off(name)));
         let consumers = facts.iter().flat_map(|facts| &facts.lags);
+        let elsewhere = self.records_of_standby_feeds().await?;
         Ok(OverviewPage {
             version: VERSION,
             root: HERE,
@@ -126,12 +129,31 @@ impl Site {
             accounts: accounts.collect(),
             statuses: facts.map(rows::statuses).unwrap_or_default(),
             consumers: consumers
-                .map(|lag| ConsumerRow::of(lag, &self.setup.feeds, now))
+                .map(|lag| {
+                    let record = elsewhere.get(lag.consumer.as_str());
+                    ConsumerRow::of(lag, &self.setup.feeds, record, now)
+                })
                 .collect(),
             events: event_rows(&store.last_events(MOST_EVENTS).await?, now),
             now,
             counted: counted(facts, now),
         })
+    }
+}
+
+impl Site {
+    /// The records of the feeds that another process delivers, by consumer.
+    async fn records_of_standby_feeds(
+        &self,
+    ) -> Result<BTreeMap<&'static str, FeedRecord>, StoreError> {
+        let mut records = BTreeMap::new();
+        for meter in &self.setup.feeds {
+            if meter.status().state == FeedState::Standby {
+                let record = self.setup.store.feed_record(meter.consumer()).await?;
+                records.insert(meter.consumer(), record);
+            }
+        }
+        Ok(records)
     }
 }
 

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    AccountRecord, BudgetAsk, Consumer, DueRow, InsertPlace, ListBeginning, QueuePlace, StoreError,
-    StoredEvent, Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, FeedFailure, InsertPlace, ListBeginning,
+    QueuePlace, StoreError, StoredEvent, Written,
 };
 use crate::domain::audit::{AuditRow, Discrepancy};
 use crate::domain::decide::Decision;
@@ -134,6 +134,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every consumer with its lag.
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError>;
+
+    /// Records why the feed of a consumer does not deliver, for programs that only read; None = it
+    /// delivers. A store without such programs records nothing.
+    async fn record_feed_failure(
+        &self,
+        consumer: &str,
+        failure: Option<&FeedFailure>,
+    ) -> Result<(), StoreError> {
+        let _ = (consumer, failure);
+        Ok(())
+    }
 
     /// Marks waiting invoices of accounts other than `known`, which are not polled, and removes the
     /// mark from those of known accounts. Returns the names that are not known.

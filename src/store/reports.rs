@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{AccountRecord, SeenTransaction, StoreError};
+use super::{AccountRecord, FeedRecord, SeenTransaction, StoreError};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
@@ -101,6 +101,9 @@ pub trait Reports: Send + Sync + 'static {
     /// All consumers that are not switched off, at most a hundred, with the number of unread
     /// events, counted up to `up_to`; the one furthest behind first.
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError>;
+
+    /// What is known of the feed of a consumer, whichever process delivers it.
+    async fn feed_record(&self, consumer: &str) -> Result<FeedRecord, StoreError>;
 
     /// The newest events, newest first.
     async fn last_events(&self, limit: u32) -> Result<Vec<HistoryEvent>, StoreError>;

@@ -2,15 +2,21 @@
 //! once, in order.
 
 mod broken;
+mod check;
+mod cluster;
+mod credentials;
 mod disk;
-mod example;
 mod kills;
 mod limits;
-mod refused;
+mod on_postgres;
+mod operator;
+mod recipes;
+mod reported;
 mod restored;
 mod scene;
 mod server;
 mod shared;
+mod tls;
 
 use payrecond::sandbox::SimulatedPayment;
 
@@ -20,7 +26,7 @@ use crate::faults::program::Program;
 use crate::shop::Shop;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_event_is_in_the_stream_once_and_in_order_also_those_from_before() {
+async fn events_from_before_and_after_the_start_are_published_once_and_in_order() {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -41,7 +47,7 @@ async fn every_event_is_in_the_stream_once_and_in_order_also_those_from_before()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn publish_alone_publishes_what_is_there_and_ends() {
+async fn publish_once_publishes_the_existing_events_and_exits() {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -82,7 +88,7 @@ async fn of_two_publishers_one_publishes_and_the_other_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn run_once_publishes_what_it_has_found() {
+async fn run_once_publishes_the_events_it_records() {
     let Some(server) = NatsServer::start() else {
         return;
     };

@@ -1,7 +1,7 @@
 //! The daemon's HTTP server, tested from outside over its sockets.
 
 mod deploy;
-mod http;
+pub mod http;
 mod metrics;
 mod page;
 mod token;

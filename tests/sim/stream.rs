@@ -86,11 +86,11 @@ impl StreamEnd {
 
 #[async_trait]
 impl Sink for StreamEnd {
-    fn batch(&self) -> u32 {
+    fn batch_size(&self) -> u32 {
         7
     }
 
-    async fn ready(&mut self) -> Result<Option<i64>, FeedError> {
+    async fn prepare(&mut self) -> Result<Option<i64>, FeedError> {
         if self.knows_end {
             return Ok(None);
         }

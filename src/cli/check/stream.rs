@@ -1,16 +1,16 @@
-//! The check of the NATS stream: whether it is there, and suits.
+//! The check of the NATS stream: whether it exists and suits the publisher.
 
 use super::{Check, Session};
 use crate::config::NatsConfig;
 use crate::daemon;
 use crate::jetstream::{Advice, SubjectSpace};
 
-/// One line for the stream, and one for each doubt; none without a publisher.
+/// Checks the stream: one line for it, and one for each doubt. None if no publisher is configured.
 pub(super) async fn stream(session: &Session) -> Vec<Check> {
     let Some(nats) = &session.config.nats else {
         return Vec::new();
     };
-    let (name, advice) = match look(session, nats).await {
+    let (name, advice) = match examine_stream(session, nats).await {
         Ok(found) => found,
         Err(error) => return vec![Check::of("nats", Err(error))],
     };
@@ -28,7 +28,7 @@ pub(super) async fn stream(session: &Session) -> Vec<Check> {
         .collect()
 }
 
-async fn look(session: &Session, nats: &NatsConfig) -> anyhow::Result<(String, Advice)> {
+async fn examine_stream(session: &Session, nats: &NatsConfig) -> anyhow::Result<(String, Advice)> {
     let connection = daemon::connector(nats, &session.environment)?
         .connect()
         .await?;
@@ -44,6 +44,6 @@ async fn look(session: &Session, nats: &NatsConfig) -> anyhow::Result<(String, A
     let stream = connection
         .bind(nats.stream.as_deref(), &space.prefix)
         .await?;
-    let advice = stream.advice(&connection, &space).await?;
+    let advice = stream.examine(&connection, &space).await?;
     Ok((stream.name().to_owned(), advice))
 }

@@ -1,4 +1,4 @@
-//! The sink that writes frames: stdout, a pipe, a socket.
+//! The sink that writes frames to stdout, a pipe or a socket.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::store::{Store, StoredEvent};
 /// Events written and flushed at a time.
 const BATCH: u32 = 500;
 
-/// What is written, for whom.
+/// What is written, and for which consumer.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// How events are written.
+    /// The format of each event.
     pub format: Format,
-    /// Whose place in the outbox it is; None keeps no place.
+    /// The consumer that the events are acknowledged for; None acknowledges nothing.
     pub consumer: Option<String>,
-    /// Only these subjects; the others are acknowledged unseen.
+    /// Only events with these subjects are written; the others are acknowledged too.
     pub pattern: Option<Pattern>,
 }
 
-/// Frames on an output.
+/// Writes frames to an output.
 pub struct Frames<W> {
     format: Format,
     pattern: Option<Pattern>,
@@ -33,7 +33,7 @@ pub struct Frames<W> {
 }
 
 impl<W: AsyncWrite + Unpin + Send> Feed<Frames<W>> {
-    /// A delivery to `output` that goes on after `place`.
+    /// Makes a delivery to `output` that continues after `place`.
     pub fn new(store: Arc<dyn Store>, delivery: Delivery, place: i64, output: W) -> Self {
         let frames = Frames {
             format: delivery.format,
@@ -48,11 +48,11 @@ impl<W: AsyncWrite + Unpin + Send> Feed<Frames<W>> {
 
 #[async_trait]
 impl<W: AsyncWrite + Unpin + Send> Sink for Frames<W> {
-    fn batch(&self) -> u32 {
+    fn batch_size(&self) -> u32 {
         BATCH
     }
 
-    async fn ready(&mut self) -> Result<Option<i64>, FeedError> {
+    async fn prepare(&mut self) -> Result<Option<i64>, FeedError> {
         if !self.opened {
             self.output
                 .write_all(self.format.preamble())
@@ -64,9 +64,9 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Frames<W> {
         Ok(None)
     }
 
-    async fn deliver(&mut self, events: &[StoredEvent], left: u64) -> Delivered {
-        let (events, frames) = self.encode(events, left);
-        match self.write().await {
+    async fn deliver(&mut self, events: &[StoredEvent], limit: u64) -> Delivered {
+        let (events, frames) = self.encode(events, limit);
+        match self.write_buffer().await {
             Ok(()) => Delivered {
                 events,
                 frames,
@@ -81,12 +81,13 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Frames<W> {
 }
 
 impl<W: AsyncWrite + Unpin + Send> Frames<W> {
-    /// Encodes up to `left` frames. Returns how many events they cover, and how many frames they are.
-    fn encode(&mut self, events: &[StoredEvent], left: u64) -> (usize, u64) {
+    /// Encodes up to `limit` frames into the buffer. Returns the number of events that they cover, and of
+    /// frames.
+    fn encode(&mut self, events: &[StoredEvent], limit: u64) -> (usize, u64) {
         self.buffer.clear();
         let mut frames = 0;
         for (index, event) in events.iter().enumerate() {
-            if frames == left {
+            if frames == limit {
                 return (index, frames);
             }
             let pattern = self.pattern.as_ref();
@@ -103,7 +104,7 @@ impl<W: AsyncWrite + Unpin + Send> Frames<W> {
         (events.len(), frames)
     }
 
-    async fn write(&mut self) -> Result<(), FeedError> {
+    async fn write_buffer(&mut self) -> Result<(), FeedError> {
         if !self.buffer.is_empty() {
             self.output
                 .write_all(&self.buffer)

@@ -1,7 +1,8 @@
-//! Delivery: reads the outbox behind a consumer's place, hands events to a sink, acknowledges.
+//! Delivery: reads the events after a consumer's position, hands them to a sink, and acknowledges those that
+//! the sink has accepted.
 //!
-//! In order, and nothing is acknowledged that the sink has not taken for good: what it has not comes
-//! again. A sink that stalls or goes away concerns nobody but this job.
+//! Events are delivered in order and at least once: an event that the sink has not accepted permanently is
+//! not acknowledged, and is delivered again. A sink that stalls or fails delays only its own delivery.
 
 mod frames;
 mod role;
@@ -15,12 +16,12 @@ pub use self::role::FeedRole;
 pub use self::sink::{Delivered, Sink};
 pub use self::stream::{StreamSetup, StreamSink, TakeRole};
 use crate::metrics::FeedMeter;
-use crate::store::{Store, StoreError};
+use crate::store::{FeedFailure, Store, StoreError};
 
 /// Why a delivery ended.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// The outbox cannot be read, or the place not kept.
+    /// The outbox could not be read, or the acknowledgement not written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The reader closed its end.
@@ -29,31 +30,31 @@ pub enum FeedError {
     /// The output failed in another way.
     #[error("output could not be written: {0}")]
     Output(std::io::Error),
-    /// The sink takes nothing for now. The same delivery may be turned again.
+    /// The sink accepts nothing at present. `run_once` may be called again.
     #[error("{0}")]
     Stopped(String),
-    /// Another process delivers to this consumer. The same delivery may be turned again.
+    /// Another process delivers to this consumer. `run_once` may be called again.
     #[error("another process delivers to consumer {0}")]
     Standby(String),
 }
 
-/// A delivery under way.
+/// A delivery from the outbox to a sink.
 pub struct Feed<S> {
     store: Arc<dyn Store>,
-    /// Whose place in the outbox it is; None keeps no place.
+    /// The consumer that events are acknowledged for; None acknowledges nothing.
     consumer: Option<String>,
     /// Where only one process may deliver to the consumer.
     role: Option<FeedRole>,
     sink: S,
-    /// The last event that the sink has, or that was passed over.
+    /// The last event that the sink has accepted or left out.
     place: i64,
-    /// The last event that was acknowledged.
+    /// The last acknowledged event.
     acknowledged: i64,
     meter: Option<FeedMeter>,
 }
 
 impl<S: Sink> Feed<S> {
-    /// A delivery to `sink` that goes on after `place`.
+    /// Makes a delivery to `sink` that continues after `place`.
     pub fn into_sink(store: Arc<dyn Store>, consumer: Option<String>, place: i64, sink: S) -> Self {
         Self {
             store,
@@ -66,33 +67,32 @@ impl<S: Sink> Feed<S> {
         }
     }
 
-    /// The same, which delivers only while it has the consumer's role.
+    /// The same delivery, made only while it has the consumer's role.
     #[must_use]
     pub fn under(mut self, role: FeedRole) -> Self {
         self.role = Some(role);
         self
     }
 
-    /// The same, its delay being measured.
+    /// The same delivery, measured by `meter`.
     #[must_use]
     pub fn metered(mut self, meter: FeedMeter) -> Self {
         self.meter = Some(meter);
         self
     }
 
-    /// Delivers what is there now, at most `limit` frames. Returns how many were delivered.
+    /// Delivers the events that exist now, at most `limit` frames. Returns the number of frames.
     ///
     /// # Errors
-    /// Nothing is acknowledged that the sink has not taken; the same delivery may be turned again after
-    /// an error of `Store`, `Stopped` and `Standby`.
+    /// After `Store`, `Stopped` and `Standby` it may be called again; no event is lost.
     pub async fn run_once(&mut self, limit: Option<u64>) -> Result<u64, FeedError> {
         let mut frames = 0;
         loop {
             self.ensure_role().await?;
-            if let Some(place) = self.sink.ready().await? {
+            if let Some(place) = self.sink.prepare().await? {
                 self.place = place;
             }
-            // What an unusable database left over, and what the sink had without our knowing.
+            // Acknowledges what an unavailable database prevented before, and what `prepare` found in the sink.
             self.acknowledge().await?;
             let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(frames));
             if left == 0 {
@@ -100,19 +100,19 @@ impl<S: Sink> Feed<S> {
             }
             let events = self
                 .store
-                .events_after(self.place, self.sink.batch())
+                .events_after(self.place, self.sink.batch_size())
                 .await?;
             if events.is_empty() {
                 return Ok(frames);
             }
             let delivered = self.sink.deliver(&events, left).await;
-            let taken = &events[..delivered.events];
-            if let Some(last) = taken.last() {
-                // From here on it is said, whatever becomes of the acknowledgement.
+            let accepted = &events[..delivered.events];
+            if let Some(last) = accepted.last() {
+                // Not delivered again by this process, even if the acknowledgement fails.
                 self.place = last.seq;
             }
             if let Some(meter) = &self.meter {
-                meter.delivered(taken.iter().map(|event| event.created_at));
+                meter.count_delivered(accepted.iter().map(|event| event.created_at));
             }
             self.acknowledge().await?;
             frames += delivered.frames;
@@ -122,17 +122,17 @@ impl<S: Sink> Feed<S> {
         }
     }
 
-    /// The last event that was delivered or passed over.
+    /// The last event that was delivered or left out.
     pub fn place(&self) -> i64 {
         self.place
     }
 
-    /// Its metrics, where it has some.
+    /// Its metrics, if it is measured.
     pub fn meter(&self) -> Option<&FeedMeter> {
         self.meter.as_ref()
     }
 
-    /// The consumer's name, for messages.
+    /// The consumer's name for messages.
     pub fn name(&self) -> &str {
         self.consumer.as_deref().unwrap_or("none")
     }
@@ -147,6 +147,20 @@ impl<S: Sink> Feed<S> {
             self.acknowledged = self.place;
         }
         Ok(())
+    }
+
+    /// Records why nothing is delivered, for other programs; None = it is delivered.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn record_failure(
+        &mut self,
+        failure: Option<&FeedFailure>,
+    ) -> Result<(), StoreError> {
+        match &self.consumer {
+            Some(consumer) => self.store.record_feed_failure(consumer, failure).await,
+            None => Ok(()),
+        }
     }
 
     async fn acknowledge(&mut self) -> Result<(), StoreError> {

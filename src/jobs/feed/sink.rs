@@ -1,31 +1,31 @@
-//! What events are delivered to.
+//! The destination of a delivery.
 
 use async_trait::async_trait;
 
 use super::FeedError;
 use crate::store::StoredEvent;
 
-/// Takes events in order, and says which it has taken for good.
+/// Accepts events in order, and reports which it has accepted permanently.
 #[async_trait]
 pub trait Sink: Send {
-    /// Events read, delivered and acknowledged at a time.
-    fn batch(&self) -> u32;
+    /// The number of events to read, deliver and acknowledge at a time.
+    fn batch_size(&self) -> u32;
 
-    /// Makes the sink ready to take events. Called before each batch; does nothing while it is ready.
-    /// Where it had to find out anew which events it has, the event is returned after which to go on.
-    async fn ready(&mut self) -> Result<Option<i64>, FeedError>;
+    /// Prepares the sink for a batch; called before each one. Returns the event to continue after if the
+    /// sink had to find out which events it holds, else None.
+    async fn prepare(&mut self) -> Result<Option<i64>, FeedError>;
 
-    /// Delivers events, at least one and up to `left` frames of them.
-    async fn deliver(&mut self, events: &[StoredEvent], left: u64) -> Delivered;
+    /// Delivers events, at least one of them and at most `limit` frames.
+    async fn deliver(&mut self, events: &[StoredEvent], limit: u64) -> Delivered;
 }
 
-/// How far a delivery came.
+/// The result of delivering events.
 #[derive(Debug, Default)]
 pub struct Delivered {
-    /// How many of the events, from the first on, the sink has taken for good or passed over.
+    /// How many of the events, from the first on, the sink has accepted permanently or left out.
     pub events: usize,
-    /// How many of them it has taken.
+    /// How many of them it has accepted.
     pub frames: u64,
-    /// Why it did not take the others, where that is not just that they were not asked for.
+    /// Why it did not accept the next one; None if it was not offered.
     pub failure: Option<FeedError>,
 }

@@ -14,7 +14,7 @@ use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::{AccountMeter, FeedMeter, FeedState};
 use crate::server::snapshot::Snapshot;
-use crate::store::{AccountRecord, HistoryEvent, LAG_ALARM, Lag};
+use crate::store::{AccountRecord, FeedRecord, HistoryEvent, LAG_ALARM, Lag};
 use crate::story;
 use crate::words;
 
@@ -57,8 +57,8 @@ pub(super) struct ConsumerRow {
     pub(super) name: String,
     pub(super) unread: String,
     pub(super) behind: String,
-    /// What keeps the daemon's own feed from delivering.
-    pub(super) error: String,
+    /// Why events are not delivered, or that another process delivers them.
+    pub(super) note: String,
     pub(super) tone: &'static str,
 }
 
@@ -175,14 +175,23 @@ impl AccountRow {
 }
 
 impl ConsumerRow {
-    pub(super) fn of(lag: &Lag, feeds: &[FeedMeter], now: UnixMillis) -> Self {
+    /// `elsewhere` is the record of a feed that another process delivers.
+    pub(super) fn of(
+        lag: &Lag,
+        feeds: &[FeedMeter],
+        elsewhere: Option<&FeedRecord>,
+        now: UnixMillis,
+    ) -> Self {
         let feed = feeds.iter().find(|feed| feed.consumer() == lag.consumer);
         let status = feed.map(FeedMeter::status);
         let stopped = status.filter(|status| status.state == FeedState::Stopped);
-        let error = stopped.and_then(|status| status.error);
+        let is_stopped =
+            stopped.is_some() || elsewhere.is_some_and(|record| record.failure.is_some());
+        let note = elsewhere.map(|record| format!("another process: {}", record.describe(now)));
+        let note = stopped.and_then(|status| status.error).or(note);
         let behind = lag.oldest_at.map(|at| now.since(at));
         let tone = match behind {
-            _ if error.is_some() => "bad",
+            _ if is_stopped => "bad",
             Some(behind) if behind > LAG_ALARM => "bad",
             Some(behind) if behind > BEHIND => "warn",
             Some(_) | None => "good",
@@ -193,7 +202,7 @@ impl ConsumerRow {
             behind: lag
                 .oldest_at
                 .map_or_else(|| "none".to_owned(), |at| words::relative(at, now)),
-            error: error.as_deref().map(one_line).unwrap_or_default(),
+            note: note.as_deref().map(one_line).unwrap_or_default(),
             tone,
         }
     }

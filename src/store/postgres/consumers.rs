@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use super::PostgresStore;
 use super::fence::fenced;
 use crate::domain::time::UnixMillis;
-use crate::store::{Consumer, StoreError, StoredEvent};
+use crate::store::{Consumer, FeedFailure, FeedRecord, StoreError, StoredEvent};
 
 pub(super) const EVENTS_AFTER: &str = "
     SELECT seq, event_id, subject, payload, created_at FROM payrecond.outbox
@@ -81,6 +81,52 @@ pub(super) async fn acknowledge(
         .bind(seq);
     store.fenced_row(statement).await?;
     Ok(())
+}
+
+/// The row of `meta` with the failure of a feed, and whether a process has the consumer.
+const FEED_RECORD: &str = "
+    SELECT (SELECT value FROM payrecond.meta WHERE key = $1) AS failure,
+           EXISTS (SELECT 1 FROM payrecond.leases
+                    WHERE name = $2 AND owner IS NOT NULL AND until > payrecond.now_ms()) AS is_held";
+
+const PUT_FEED_FAILURE: &str = "
+    INSERT INTO payrecond.meta (key, value) VALUES ($1, $2)
+    ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value";
+
+/// Records why a feed does not deliver, or that it delivers again.
+pub(super) async fn record_feed_failure(
+    store: &PostgresStore,
+    consumer: &str,
+    failure: Option<&FeedFailure>,
+) -> Result<(), StoreError> {
+    let recorded = feed_record(store, consumer).await?;
+    if recorded.failure.as_ref() == failure {
+        return Ok(());
+    }
+    let statement = sqlx::query(PUT_FEED_FAILURE)
+        .bind(FeedFailure::key(consumer))
+        .bind(FeedFailure::to_value(failure));
+    store.connections.rows(statement).await?;
+    Ok(())
+}
+
+/// What is known of a feed.
+pub(super) async fn feed_record(
+    store: &PostgresStore,
+    consumer: &str,
+) -> Result<FeedRecord, StoreError> {
+    let statement = sqlx::query(FEED_RECORD)
+        .bind(FeedFailure::key(consumer))
+        .bind(format!("consumer:{consumer}"));
+    let rows = store.connections.rows(statement).await?;
+    let Some(row) = rows.first() else {
+        return Ok(FeedRecord::default());
+    };
+    let failure: Option<String> = row.try_get("failure")?;
+    Ok(FeedRecord {
+        is_held: Some(row.try_get("is_held")?),
+        failure: FeedFailure::from_value(failure.as_deref()),
+    })
 }
 
 pub(super) async fn list(store: &PostgresStore) -> Result<Vec<Consumer>, StoreError> {

@@ -1,10 +1,11 @@
 //! Roles that only one process can have: a consumer's name.
 //!
-//! A role is a lease that this process renews, and beside it an advisory lock of a session. A free lock says
-//! that the session of the process before has ended: with the process, or with its connection, or with the
-//! server. So who gets the lock takes the lease as soon as that process, if it lives, must have noticed; who
-//! does not waits until the lease ends, since that process may be paused. Either way the token rises, and
-//! the process before finds that it lost the role.
+//! A role is a lease that this process renews, and an advisory lock of its session on the lease's token. A
+//! process that gets the lock of the current token knows that the holder's session has ended: with the
+//! process, with its connection, or with the server. It takes the lease as soon as the holder, if it lives,
+//! must have noticed; one that does not get the lock waits until the lease ends, since the holder may be
+//! paused. Either way the token rises, and the previous holder finds that it lost the role. Its lock is on an
+//! old token then, so the role is not taken from the new holder when that session ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,19 +27,27 @@ const NOTICED_AFTER: Duration = Duration::from_millis(2500);
 const TRIED_EVERY: Duration = Duration::from_millis(250);
 const TRIES: u32 = 14;
 
-const LOCK: &str = "
-    SELECT pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int, hashtext($1))";
+/// The current token, and whether this session has its lock now.
+const LOCK_CURRENT: &str = "
+    SELECT token, pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int,
+                                       hashtext($1 || ':' || token))
+      FROM payrecond.leases WHERE name = $1";
 
-/// `$4`: whether the session has the lock. `$5`: what is left of a lease's term once its holder has noticed
-/// that it cannot renew it.
+const LOCK_OWN: &str = "
+    SELECT pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int,
+                                hashtext($1 || ':' || $2::bigint))";
+
+/// `$4`: the token whose lock this session has. `$5`: what is left of a lease's term once its holder has
+/// noticed that it cannot renew it.
 const TAKE: &str = "
     INSERT INTO payrecond.leases AS lease (name, token, owner, until)
     VALUES ($1, 1, $2, payrecond.now_ms() + $3)
     ON CONFLICT (name) DO UPDATE
        SET token = lease.token + 1, owner = EXCLUDED.owner, until = EXCLUDED.until
      WHERE lease.owner IS NULL
-        OR lease.until < payrecond.now_ms() + CASE WHEN $4 THEN $5::bigint ELSE 0 END
-    RETURNING token";
+        OR lease.until < payrecond.now_ms() + CASE WHEN lease.token = $4 THEN $5::bigint ELSE 0 END
+    RETURNING token, pg_try_advisory_lock('payrecond.consumers'::regclass::oid::int,
+                                          hashtext($1 || ':' || token))";
 
 const RENEW: &str = "
     UPDATE payrecond.leases SET until = payrecond.now_ms() + $4
@@ -124,15 +133,16 @@ impl HeldRole {
     async fn take(server: &ServerLocation, consumer: &str) -> Result<Option<Self>, StoreError> {
         let mut connection = connect::connect(server).await?;
         let (lease, owner) = (format!("consumer:{consumer}"), process_name());
-        let locks = sqlx::query_scalar(LOCK).bind(&lease);
-        let has_lock: bool =
-            connect::within(async { Ok(locks.fetch_one(&mut connection).await?) }).await?;
-        for _ in 0..if has_lock { TRIES } else { 1 } {
+        let locks = sqlx::query_as(LOCK_CURRENT).bind(&lease);
+        let current: Option<(i64, bool)> =
+            connect::within(async { Ok(locks.fetch_optional(&mut connection).await?) }).await?;
+        let locked = current.and_then(|(token, has_lock)| has_lock.then_some(token));
+        for _ in 0..if locked.is_some() { TRIES } else { 1 } {
             let takes = sqlx::query_scalar(TAKE)
                 .bind(&lease)
                 .bind(&owner)
                 .bind(millis(TERM))
-                .bind(has_lock)
+                .bind(locked)
                 .bind(millis(TERM.saturating_sub(NOTICED_AFTER)));
             let token: Option<i64> =
                 connect::within(async { Ok(takes.fetch_optional(&mut connection).await?) }).await?;
@@ -144,7 +154,7 @@ impl HeldRole {
                     token,
                 }));
             }
-            tokio::time::sleep(if has_lock {
+            tokio::time::sleep(if locked.is_some() {
                 TRIED_EVERY
             } else {
                 Duration::ZERO
@@ -175,10 +185,10 @@ impl HeldRole {
         let _ = connect::within(async { Ok(releases.execute(connection).await?) }).await;
     }
 
-    /// After the server was gone: the lock is taken again where it is free.
+    /// Connects again after a lost connection, and locks the token again.
     async fn reconnect(&mut self, server: &ServerLocation) -> Result<(), StoreError> {
         let mut connection = connect::connect(server).await?;
-        let locks = sqlx::query(LOCK).bind(&self.lease);
+        let locks = sqlx::query(LOCK_OWN).bind(&self.lease).bind(self.token);
         connect::within(async { Ok(locks.execute(&mut connection).await?) }).await?;
         self.connection = connection;
         Ok(())

@@ -14,8 +14,8 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::{
-    AccountRecord, BudgetAsk, Consumer, DueRow, InsertPlace, ListBeginning, QueuePlace, Reference,
-    Store, StoreError, StoredEvent, Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, FeedFailure, InsertPlace, ListBeginning,
+    QueuePlace, Reference, Store, StoreError, StoredEvent, Written,
 };
 
 #[async_trait]
@@ -134,6 +134,14 @@ impl Store for PostgresStore {
 
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
         consumers::list(self).await
+    }
+
+    async fn record_feed_failure(
+        &self,
+        consumer: &str,
+        failure: Option<&FeedFailure>,
+    ) -> Result<(), StoreError> {
+        consumers::record_feed_failure(self, consumer, failure).await
     }
 
     async fn flag_unknown_accounts(

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{PostgresStore, accounts, invoices, overview, status_queries, transactions};
+use super::{PostgresStore, accounts, consumers, invoices, overview, status_queries, transactions};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{
-    AccountRecord, DetectTimes, HistoryEvent, InvoiceQuery, Lag, Leases as _, NewInvoice,
-    OutboxEntry, Overdue, Overview, Reference, Reports, SeenTransaction, StoreError,
+    AccountRecord, DetectTimes, FeedRecord, HistoryEvent, InvoiceQuery, Lag, Leases as _,
+    NewInvoice, OutboxEntry, Overdue, Overview, Reference, Reports, SeenTransaction, StoreError,
 };
 
 /// A daemon that was not seen for this long is not shown; it announces itself more often, whatever
@@ -97,6 +97,10 @@ impl Reports for PostgresStore {
 
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {
         status_queries::lags(self, up_to).await
+    }
+
+    async fn feed_record(&self, consumer: &str) -> Result<FeedRecord, StoreError> {
+        consumers::feed_record(self, consumer).await
     }
 
     async fn last_events(&self, limit: u32) -> Result<Vec<HistoryEvent>, StoreError> {

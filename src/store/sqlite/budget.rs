@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteConnection;
 
 use super::connection::WriteConnection;
+use super::meta;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
 use crate::store::{BudgetAsk, StoreError};
@@ -43,7 +43,7 @@ pub(super) async fn ask(
         held_until: ask.held_until.map(|at| at.0),
     };
     let value = serde_json::to_string(&value).unwrap_or_default();
-    put(connection, &key, &value).await?;
+    meta::put(connection, &key, &value).await?;
     writer.commit().await?;
     Ok(true)
 }
@@ -73,7 +73,7 @@ pub(super) async fn grant(
 ) -> Result<(), StoreError> {
     let connection = writer.begin().await?;
     let key = format!("{GRANT}{}", account.0);
-    put(connection, &key, &until.0.to_string()).await?;
+    meta::put(connection, &key, &until.0.to_string()).await?;
     writer.commit().await
 }
 
@@ -81,31 +81,11 @@ pub(super) async fn granted(
     readers: &SqlitePool,
     account: &AccountName,
 ) -> Result<Option<UnixMillis>, StoreError> {
-    let value: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?1")
-        .bind(format!("{GRANT}{}", account.0))
-        .fetch_optional(readers)
-        .await?;
+    let value = meta::get(readers, &format!("{GRANT}{}", account.0)).await?;
     Ok(value.and_then(|value| value.parse().ok()).map(UnixMillis))
 }
 
 /// Parses a request. An invalid value counts as no request.
 fn stored(value: &str) -> Option<StoredAsk> {
     serde_json::from_str(value).ok()
-}
-
-async fn put(connection: &mut SqliteConnection, key: &str, value: &str) -> Result<(), sqlx::Error> {
-    let updated = sqlx::query("UPDATE meta SET value = ?2 WHERE key = ?1")
-        .bind(key)
-        .bind(value)
-        .execute(&mut *connection)
-        .await?
-        .rows_affected();
-    if updated == 0 {
-        sqlx::query("INSERT INTO meta (key, value) VALUES (?1, ?2)")
-            .bind(key)
-            .bind(value)
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
 }

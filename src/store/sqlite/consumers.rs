@@ -4,7 +4,8 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::connection::WriteConnection;
 use super::row::cells;
-use crate::store::{Consumer, StoreError, StoredEvent};
+use super::{SqliteStore, lock, meta};
+use crate::store::{Consumer, FeedFailure, FeedRecord, Role, StoreError, StoredEvent};
 
 pub(super) const EVENTS_AFTER: &str = "SELECT seq, event_id, subject, payload, created_at FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
@@ -72,6 +73,38 @@ pub(super) async fn acknowledge(
         .execute(connection)
         .await?;
     writer.commit().await
+}
+
+/// Records why a feed does not deliver, or that it delivers again.
+pub(super) async fn record_feed_failure(
+    writer: &mut WriteConnection,
+    consumer: &str,
+    failure: Option<&FeedFailure>,
+) -> Result<(), StoreError> {
+    let connection = writer.begin().await?;
+    let value = FeedFailure::to_value(failure);
+    meta::put(connection, &FeedFailure::key(consumer), &value).await?;
+    writer.commit().await
+}
+
+/// The recorded failure of a feed.
+pub(super) async fn feed_failure(
+    readers: &SqlitePool,
+    consumer: &str,
+) -> Result<Option<FeedFailure>, StoreError> {
+    let value = meta::get(readers, &FeedFailure::key(consumer)).await?;
+    Ok(FeedFailure::from_value(value.as_deref()))
+}
+
+/// What is known of a feed.
+pub(super) async fn feed_record(
+    store: &SqliteStore,
+    consumer: &str,
+) -> Result<FeedRecord, StoreError> {
+    Ok(FeedRecord {
+        is_held: lock::is_held(store.path(), Role::Consumer(consumer)).ok(),
+        failure: feed_failure(&store.readers, consumer).await?,
+    })
 }
 
 pub(super) async fn list(

@@ -14,8 +14,8 @@ use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 use crate::store::{
-    AccountRecord, BudgetAsk, Consumer, DueRow, ListBeginning, QueuePlace, Reference, Store,
-    StoreError, StoredEvent, Written,
+    AccountRecord, BudgetAsk, Consumer, DueRow, FeedFailure, ListBeginning, QueuePlace, Reference,
+    Store, StoreError, StoredEvent, Written,
 };
 
 #[async_trait]
@@ -132,6 +132,19 @@ impl Store for SqliteStore {
 
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
         consumers::list(&self.readers, &self.off_consumers).await
+    }
+
+    async fn record_feed_failure(
+        &self,
+        consumer: &str,
+        failure: Option<&FeedFailure>,
+    ) -> Result<(), StoreError> {
+        let recorded = consumers::feed_failure(&self.readers, consumer).await?;
+        if recorded.as_ref() == failure {
+            return Ok(());
+        }
+        let mut writer = self.writer().await?;
+        consumers::record_feed_failure(&mut writer, consumer, failure).await
     }
 
     async fn flag_unknown_accounts(

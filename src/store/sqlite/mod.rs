@@ -23,6 +23,7 @@ mod identity;
 mod invoices;
 mod jobs;
 mod lock;
+mod meta;
 mod open;
 mod outbox;
 mod overview;

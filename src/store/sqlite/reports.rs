@@ -5,14 +5,14 @@ use std::io;
 use async_trait::async_trait;
 
 use super::path::beside;
-use super::{SqliteStore, accounts, invoices, overview, status_queries, transactions};
+use super::{SqliteStore, accounts, consumers, invoices, overview, status_queries, transactions};
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::{
-    AccountRecord, DetectTimes, HistoryEvent, InvoiceQuery, Lag, NewInvoice, OutboxEntry, Overdue,
-    Overview, Reference, Reports, SeenTransaction, StoreError,
+    AccountRecord, DetectTimes, FeedRecord, HistoryEvent, InvoiceQuery, Lag, NewInvoice,
+    OutboxEntry, Overdue, Overview, Reference, Reports, SeenTransaction, StoreError,
 };
 
 #[async_trait]
@@ -93,6 +93,10 @@ impl Reports for SqliteStore {
 
     async fn lags(&self, up_to: u32) -> Result<Vec<Lag>, StoreError> {
         status_queries::lags(self, up_to).await
+    }
+
+    async fn feed_record(&self, consumer: &str) -> Result<FeedRecord, StoreError> {
+        consumers::feed_record(self, consumer).await
     }
 
     async fn last_events(&self, limit: u32) -> Result<Vec<HistoryEvent>, StoreError> {

@@ -1,4 +1,4 @@
-//! A server that is killed, stopped, started late, or without the stream; polling goes on.
+//! A server that is killed, paused, started late, or has no stream. Polling continues.
 
 use payrecond::sandbox::{Operation, SimulatedPayment};
 
@@ -7,8 +7,8 @@ use super::server::{NatsServer, forgetful, usual};
 use crate::faults::program::Program;
 use crate::shop::Shop;
 
-/// Waits until the stream holds at least so many messages.
-async fn until_stored(server: &NatsServer, count: u64) {
+/// Waits until the stream holds at least `count` messages.
+pub async fn until_stored(server: &NatsServer, count: u64) {
     crate::until::eventually(async || {
         let context = server.jetstream().await;
         let stream = context.get_stream("PAYMENTS").await.ok()?;
@@ -19,7 +19,7 @@ async fn until_stored(server: &NatsServer, count: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_amid_a_thousand_events_gets_the_rest_once_and_in_order() {
+async fn a_server_killed_while_events_are_published_gets_each_once_and_in_order() {
     let Some(mut server) = NatsServer::start() else {
         return;
     };
@@ -40,7 +40,7 @@ async fn a_server_killed_amid_a_thousand_events_gets_the_rest_once_and_in_order(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_answering_delays_no_poll_and_misses_nothing() {
+async fn a_server_that_stops_answering_delays_no_poll_and_loses_no_event() {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -76,7 +76,7 @@ async fn a_server_that_stops_answering_delays_no_poll_and_misses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_server_it_says_so_and_goes_on_when_there_is_one() {
+async fn without_a_server_the_publisher_logs_it_and_continues_once_there_is_one() {
     let Some(mut server) = NatsServer::start() else {
         return;
     };
@@ -97,7 +97,7 @@ async fn without_a_server_it_says_so_and_goes_on_when_there_is_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_stream_is_asked_for_by_the_line_that_makes_it() {
+async fn a_missing_stream_is_reported_with_the_command_that_creates_it() {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -115,7 +115,7 @@ async fn a_missing_stream_is_asked_for_by_the_line_that_makes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_deleted_under_way_is_missed_and_a_new_one_gets_what_comes() {
+async fn a_deleted_stream_stops_the_publisher_and_a_new_one_gets_later_events() {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -132,17 +132,17 @@ async fn a_stream_deleted_under_way_is_missed_and_a_new_one_gets_what_comes() {
     server.make_stream_as(usual()).await;
     shop.until_published().await;
     publisher.stop().await;
-    let told: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
+    let published: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
     let recorded: Vec<String> = shop.outbox().await.into_iter().map(|e| e.id).collect();
     assert_eq!(
-        told,
+        published,
         recorded[5..],
-        "what was acknowledged is not sent again"
+        "acknowledged events are not published again"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_purged_stream_gets_what_comes_after() {
+async fn a_purged_stream_gets_only_later_events() {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -158,13 +158,13 @@ async fn a_purged_stream_gets_what_comes_after() {
     shop.record_payments("NEW-", 5).await;
     shop.until_published().await;
     publisher.kill().await;
-    // Also a publisher that knows nothing of it.
+    // A publisher that was started after the purge does the same.
     stream.purge().await.unwrap();
     shop.record_payments("NEXT-", 5).await;
     let publisher = shop.start_publisher();
     shop.until_published().await;
     publisher.stop().await;
-    let told: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
+    let published: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
     let recorded: Vec<String> = shop.outbox().await.into_iter().map(|e| e.id).collect();
-    assert_eq!(told, recorded[10..]);
+    assert_eq!(published, recorded[10..]);
 }

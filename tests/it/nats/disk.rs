@@ -50,7 +50,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_of_the_server_stops_the_publisher_and_loses_nothing() {
+async fn a_full_disk_of_the_server_stops_the_publisher_and_loses_no_event() {
     let Some(disk) = SmallDisk::mount(600) else {
         return;
     };

@@ -11,16 +11,16 @@ use crate::faults::program::{self, Program, Stdout};
 use crate::faults::shim::{self, Rule};
 use crate::shop::Shop;
 
-/// The points, as call and moment: the publisher alone runs, so every socket is that of NATS, and what is
-/// written to the database is its acknowledgement.
+/// The points, each as call, file and moment. Only the publisher runs, so every socket is that of NATS, and
+/// every write to the database is its acknowledgement.
 const POINTS: &[(&str, &str, &str)] = &[
-    // A message is about to go out, or has gone out.
+    // Before and after a message is sent.
     ("send", "socket", "kill-before"),
     ("send", "socket", "kill-after"),
-    // An answer came, and nobody knows.
+    // Before and after an answer is received.
     ("recv", "socket", "kill-before"),
     ("recv", "socket", "kill-after"),
-    // Around the acknowledgement of the consumer.
+    // While the consumer acknowledges.
     ("write", "-wal", "kill-before"),
     ("write", "-wal", "kill-half"),
     ("sync", "-wal", "kill-before"),
@@ -31,7 +31,7 @@ const POINTS: &[(&str, &str, &str)] = &[
 const TIMES: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_point_of_the_publisher_the_stream_is_still_the_outbox() {
+async fn a_publisher_killed_at_any_point_leaves_a_stream_equal_to_the_outbox() {
     if shim::library().is_none() {
         return;
     }
@@ -80,7 +80,7 @@ async fn killed_at_any_point_of_the_publisher_the_stream_is_still_the_outbox() {
 const ROUNDS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_killed_at_random_the_stream_is_the_outbox() {
+async fn random_kills_on_both_sides_leave_a_stream_equal_to_the_outbox() {
     let Some(mut server) = NatsServer::start() else {
         return;
     };

@@ -1,4 +1,5 @@
-//! A stream that is full, or too small for an event: an alarm, nothing skipped, and on by itself.
+//! A stream that is full, or too small for an event: the publisher stops, skips nothing, and continues by
+//! itself.
 
 use async_nats::jetstream::stream::Config;
 
@@ -6,8 +7,9 @@ use super::scene::assert_stream_is_outbox;
 use super::server::{NatsServer, usual};
 use crate::shop::Shop;
 
-/// The publisher says `words` on a stream as `narrow`, and publishes all once it is as usual.
-async fn stops_and_goes_on(narrow: Config, words: &str, held: usize) {
+/// Checks that the publisher logs `words` at a stream like `narrow`, and publishes all events once it is as
+/// usual.
+async fn check_limit(narrow: Config, words: &str, held: usize) {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -30,7 +32,7 @@ async fn a_full_stream_stops_the_publisher_until_it_has_room() {
         max_messages: 25,
         ..usual()
     };
-    stops_and_goes_on(
+    check_limit(
         narrow,
         "stream PAYMENTS is full (maximum messages exceeded)",
         25,
@@ -44,7 +46,7 @@ async fn an_event_too_large_for_the_stream_is_not_skipped() {
         max_message_size: 200,
         ..usual()
     };
-    stops_and_goes_on(
+    check_limit(
         narrow,
         "bytes, too many: message size exceeds maximum allowed",
         0,

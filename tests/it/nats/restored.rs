@@ -1,4 +1,4 @@
-//! Older copies put back: of the stream, and of the database.
+//! Restored older copies: of the stream, and of the database.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_put_back_from_an_older_copy_is_filled_again() {
+async fn a_stream_restored_from_an_older_copy_gets_the_lost_events_again() {
     let Some(mut server) = NatsServer::start() else {
         return;
     };
@@ -67,7 +67,7 @@ async fn pay(shop: &Shop, name: &str) {
 /// After a restore an old id is written again with a higher number, and new facts stand before it: the
 /// place by id alone would pass over them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_put_back_skips_nothing_that_came_new() {
+async fn a_restored_database_publishes_every_new_event() {
     for config in [usual(), forgetful()] {
         let Some(server) = NatsServer::start() else {
             return;
@@ -138,7 +138,7 @@ fn recorded_of(message: &Kept) -> Recorded {
 
 /// The copy is older than what was published, and what it has was published too: it is not sent again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_put_back_sends_nothing_twice_that_its_copy_has() {
+async fn a_restored_database_publishes_no_event_of_its_copy_again() {
     let Some(server) = NatsServer::start() else {
         return;
     };

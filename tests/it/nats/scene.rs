@@ -7,7 +7,7 @@ use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::invoice::InvoiceId;
 use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
-use payrecond::store::{Store as _, Written};
+use payrecond::store::{Store, Written};
 use sqlx::Row as _;
 
 use super::server::NatsServer;
@@ -25,9 +25,14 @@ pub struct Recorded {
 }
 
 impl Shop {
-    /// Lets events go to `server`.
+    /// Configures the publisher for `server`.
     pub fn publish_to(&mut self, server: &NatsServer) {
-        self.configure(&format!("[nats]\nurl = \"{}\"\n", server.url()));
+        self.publish_to_url(&server.url());
+    }
+
+    /// Configures the publisher for the servers of an address.
+    pub fn publish_to_url(&mut self, url: &str) {
+        self.configure(&format!("[nats]\nurl = \"{url}\"\n"));
     }
 
     /// Writes an event for each of `count` new invoices, without a daemon.
@@ -98,7 +103,7 @@ impl Shop {
 }
 
 /// Pays invoices. Returns those that a daemon has written to meanwhile.
-async fn pay_rows(store: &SqliteStore, ids: &[InvoiceId]) -> Vec<InvoiceId> {
+pub async fn pay_rows(store: &dyn Store, ids: &[InvoiceId]) -> Vec<InvoiceId> {
     let invoices = store.load(ids).await.unwrap();
     let paid: Vec<_> = invoices
         .iter()
@@ -115,11 +120,15 @@ async fn pay_rows(store: &SqliteStore, ids: &[InvoiceId]) -> Vec<InvoiceId> {
         .collect()
 }
 
-/// The stream holds every event of the outbox once, in order, as it is there.
+/// Asserts that the stream holds every event of the outbox once, in order, as it is there.
 pub async fn assert_stream_is_outbox(server: &NatsServer, shop: &Shop) {
+    assert_stream_holds(server, &shop.outbox().await).await;
+}
+
+/// Asserts that the stream holds these events and no others.
+pub async fn assert_stream_holds(server: &NatsServer, recorded: &[Recorded]) {
     let messages = server.messages().await;
-    let recorded = shop.outbox().await;
-    let told = messages.into_iter().map(|message| {
+    let published = messages.into_iter().map(|message| {
         assert_eq!(
             message.content_type,
             "application/cloudevents+json; charset=UTF-8"
@@ -130,13 +139,13 @@ pub async fn assert_stream_is_outbox(server: &NatsServer, shop: &Shop) {
             payload: message.payload,
         }
     });
-    assert_same(&told.collect::<Vec<_>>(), &recorded);
+    assert_same(&published.collect::<Vec<_>>(), recorded);
 }
 
-/// Compares event by event, so that a failure is short.
-pub fn assert_same(told: &[Recorded], recorded: &[Recorded]) {
-    for (place, (told, recorded)) in told.iter().zip(recorded).enumerate() {
-        assert_eq!(told, recorded, "at place {place}");
+/// Compares event by event, so that the message of a failure is short.
+pub fn assert_same(published: &[Recorded], recorded: &[Recorded]) {
+    for (place, (published, recorded)) in published.iter().zip(recorded).enumerate() {
+        assert_eq!(published, recorded, "at place {place}");
     }
-    assert_eq!(told.len(), recorded.len(), "events in the stream");
+    assert_eq!(published.len(), recorded.len(), "events in the stream");
 }

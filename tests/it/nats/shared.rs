@@ -1,4 +1,4 @@
-//! Others publish into the same stream at the same time.
+//! Other programs publish into the same stream at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +7,9 @@ use super::scene::{Recorded, assert_same};
 use super::server::{NatsServer, forgetful};
 use crate::shop::Shop;
 
-/// A chain by numbers alone would lose events here: a later link fits by chance.
+/// With expected numbers alone a later event could fit by chance, and the events before it would be lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_of_others_between_events_cost_none() {
+async fn messages_of_other_publishers_cost_no_event() {
     let Some(server) = NatsServer::start() else {
         return;
     };
@@ -28,7 +28,7 @@ async fn messages_of_others_between_events_cost_none() {
                 let answer = context.publish("payments.other.noise", message).await;
                 answer.unwrap().await.unwrap();
                 sent += 1;
-                // Sometimes many in a row, sometimes room for a window.
+                // Sometimes many in a row, sometimes a pause for a window.
                 if sent.is_multiple_of(7) {
                     tokio::time::sleep(std::time::Duration::from_millis(sent % 5)).await;
                 }
@@ -38,7 +38,7 @@ async fn messages_of_others_between_events_cost_none() {
     });
     let publisher = shop.start_publisher();
     shop.until_published().await;
-    // It also finds its place behind messages of others.
+    // It also finds its position before messages of others.
     publisher.kill().await;
     shop.execute("UPDATE consumers SET acked_seq = acked_seq WHERE name = 'nats'")
         .await;

@@ -181,6 +181,11 @@ impl Leases for DaemonLeases {
         self.disk.call("announce", WRITE, announce).await
     }
 
+    async fn now(&self) -> Result<UnixMillis, StoreError> {
+        let now = || Ok(lock(&self.table).now());
+        self.disk.call("now", READ, now).await
+    }
+
     async fn view(&self, alive: Duration) -> Result<ClusterView, StoreError> {
         let view = || Ok(lock(&self.table).view(alive));
         self.disk.call("view", READ, view).await

@@ -1,4 +1,4 @@
-"""Credits each payment once, from the stream: python3 credit_from_nats.py nats://127.0.0.1:4222 shop.db"""
+"""Credits each payment once, from the stream: python3 credit.py nats://127.0.0.1:4222 shop.db"""
 import asyncio, json, sqlite3, sys
 import nats  # pip install nats-py
 from nats.js.api import AckPolicy, ConsumerConfig

@@ -1,0 +1,146 @@
+//! A cluster of three servers whose stream has three replicas: the leader is killed while events are
+//! published.
+
+use std::net::TcpListener;
+
+use async_nats::jetstream::stream::{Config, Info};
+use async_nats::jetstream::{self, Context};
+
+use super::scene::assert_stream_is_outbox;
+use super::server::{NatsServer, STREAM, forgetful};
+use crate::shop::Shop;
+use crate::until::eventually;
+
+struct NatsCluster {
+    servers: Vec<NatsServer>,
+}
+
+impl NatsCluster {
+    /// Starts three servers; None where the machine has no nats-server.
+    fn start() -> Option<Self> {
+        let free: Vec<TcpListener> = (0..3)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let routes = free.iter().map(|free| free.local_addr().unwrap());
+        let routes: Vec<String> = routes.map(|address| address.to_string()).collect();
+        drop(free);
+        let all: Vec<String> = routes
+            .iter()
+            .map(|address| format!("\"nats://{address}\""))
+            .collect();
+        let servers = routes.iter().enumerate().map(|(n, own)| {
+            let lines = format!(
+                "server_name: {}\ncluster {{ name: tests, listen: \"{own}\", routes: [{}] }}",
+                name(n),
+                all.join(", ")
+            );
+            NatsServer::start_with(&lines, None)
+        });
+        let servers = servers.collect::<Option<Vec<_>>>()?;
+        Some(Self { servers })
+    }
+
+    fn url(&self) -> String {
+        let each: Vec<String> = self.servers.iter().map(NatsServer::url).collect();
+        each.join(",")
+    }
+
+    /// A client of the servers that run.
+    async fn jetstream(&self) -> Context {
+        eventually(async || {
+            let each: Vec<String> = self.servers.iter().map(NatsServer::url).collect();
+            let client = async_nats::connect(each).await.ok()?;
+            Some(jetstream::new(client))
+        })
+        .await
+    }
+
+    async fn make_stream(&self) {
+        let context = self.jetstream().await;
+        // Refused until the servers have elected a leader.
+        eventually(async || {
+            let config = Config {
+                num_replicas: 3,
+                ..forgetful()
+            };
+            context.create_stream(config).await.ok()
+        })
+        .await;
+    }
+
+    /// What the stream tells of itself, once it is as asked.
+    async fn until_stream(&self, fits: impl Fn(&Info) -> bool) -> Info {
+        let context = self.jetstream().await;
+        eventually(async || {
+            let stream = context.get_stream(STREAM).await.ok()?;
+            let info = stream.get_info().await.ok()?;
+            fits(&info).then_some(info)
+        })
+        .await
+    }
+
+    async fn until_stored(&self, count: u64) {
+        self.until_stream(|info| info.state.messages >= count).await;
+    }
+
+    /// The number of the server that leads the stream.
+    async fn leader(&self) -> usize {
+        let info = self.until_stream(|info| leader_of(info).is_some()).await;
+        let leader = leader_of(&info).unwrap();
+        (0..3).find(|n| name(*n) == leader).unwrap()
+    }
+
+    /// Waits until every replica holds what the leader holds.
+    async fn until_complete(&self) {
+        self.until_stream(|info| {
+            let replicas = info.cluster.as_ref().map(|cluster| &cluster.replicas);
+            replicas.is_some_and(|replicas| {
+                replicas.len() == 2 && replicas.iter().all(|one| one.current && !one.offline)
+            })
+        })
+        .await;
+    }
+}
+
+fn name(server: usize) -> String {
+    format!("nats-{server}")
+}
+
+fn leader_of(info: &Info) -> Option<&str> {
+    info.cluster
+        .as_ref()?
+        .leader
+        .as_deref()
+        .filter(|leader| !leader.is_empty())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_leader_of_a_cluster_costs_no_event_and_no_order() {
+    let Some(mut cluster) = NatsCluster::start() else {
+        return;
+    };
+    cluster.make_stream().await;
+    let mut shop = Shop::open().await;
+    shop.publish_to_url(&cluster.url());
+    shop.record_payments("ORD-", 6000).await;
+    let publisher = shop.start_publisher();
+    for stored in [300, 2500] {
+        cluster.until_stored(stored).await;
+        let leader = cluster.leader().await;
+        cluster.servers[leader].kill();
+        // Two of three are a majority.
+        cluster.until_stored(stored + 1000).await;
+        cluster.servers[leader].run();
+        cluster.until_complete().await;
+    }
+    shop.until_published().await;
+    publisher.stop().await;
+    cluster.until_complete().await;
+    let leader = cluster.leader().await;
+    assert_stream_is_outbox(&cluster.servers[leader], &shop).await;
+    // The others hold what was acknowledged, too.
+    cluster.servers[leader].kill();
+    let next = cluster.leader().await;
+    assert_ne!(next, leader);
+    assert_stream_is_outbox(&cluster.servers[next], &shop).await;
+}
