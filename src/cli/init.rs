@@ -1,7 +1,8 @@
 //! `init`: writes a first configuration for one provider, and prints the next steps.
 
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -71,14 +72,15 @@ fn next_steps(file: &Path, provider: &ProviderKind) -> Vec<String> {
     let key_file = default_key_file(provider);
     let variable = key_variable("default");
     let needed = provider.settings.iter().filter(|setting| setting.creates);
-    let fill_in: String = needed
-        .map(|setting| format!("fill in {} under [account.settings]; ", setting.key))
-        .collect();
+    let mut first = format!("  1. put the API key into {key_file}, or export {variable}=KEY");
+    for setting in needed {
+        let _ = write!(first, "; fill in {} under [account.settings]", setting.key);
+    }
     vec![
         format!("wrote {} for {}", file.display(), provider.name),
         String::new(),
         "Next:".to_owned(),
-        format!("  1. {fill_in}put the API key into {key_file}, or export {variable}=KEY"),
+        first,
         format!("  2. {program} migrate   creates the database"),
         format!("  3. {program} check     checks the configuration, the database and the API key"),
         format!("  4. {program} run       starts the daemon"),

@@ -132,10 +132,10 @@ async fn a_deleted_stream_stops_the_publisher_and_a_new_one_gets_later_events() 
     server.make_stream_as(usual()).await;
     shop.until_published().await;
     publisher.stop().await;
-    let published: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
+    let ids: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
     let recorded: Vec<String> = shop.outbox().await.into_iter().map(|e| e.id).collect();
     assert_eq!(
-        published,
+        ids,
         recorded[5..],
         "acknowledged events are not published again"
     );
@@ -164,7 +164,7 @@ async fn a_purged_stream_gets_only_later_events() {
     let publisher = shop.start_publisher();
     shop.until_published().await;
     publisher.stop().await;
-    let published: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
+    let ids: Vec<String> = server.messages().await.into_iter().map(|m| m.id).collect();
     let recorded: Vec<String> = shop.outbox().await.into_iter().map(|e| e.id).collect();
-    assert_eq!(published, recorded[10..]);
+    assert_eq!(ids, recorded[10..]);
 }

@@ -107,12 +107,7 @@ impl Cradle<'_> {
             disk: disk.clone(),
             table: Arc::clone(&server.leases),
         });
-        // The daemon's start reads the database's clock before anything else.
-        let corrected = CorrectedClock::over(Arc::clone(&self.own_clock));
-        corrected.correct(corrected.monotonic(), server.clock.now());
-        self.own_clock = Arc::clone(&corrected) as Arc<dyn Clock>;
-        let shared_leases = Arc::clone(&leases) as Arc<dyn Leases>;
-        let database_clock = DatabaseClock::new(Some(shared_leases), corrected);
+        let database_clock = self.correct_clock(server, &leases);
         let store: Arc<dyn Store> = Arc::new(disk);
         let wake = Arc::new(Notify::new());
         let committed = Arc::new(CommitSignal::new(vec![Arc::clone(&wake)]));
@@ -120,15 +115,7 @@ impl Cradle<'_> {
         let own = self.accounts();
         let (changed, told) = one_by_one(own.len() + 1);
         let mut told = told.into_iter();
-        let setups: Vec<(PollSetup, Limits)> = own
-            .into_iter()
-            .zip(told.by_ref())
-            .map(|(account, told)| {
-                let limiter = limiters[account].clone();
-                let setup = self.poller(account, limiter, &store, &committed, told);
-                (setup, self.world.lock().nature.accounts[account].limits)
-            })
-            .collect();
+        let setups = self.setups(own, &limiters, (&store, &committed), told.by_ref());
         let share = WorkShare::shared(Arc::clone(&store));
         let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
         let name = daemon_name(self.daemon, life);
@@ -151,10 +138,8 @@ impl Cradle<'_> {
         let intake = intake_loop(intake, clock, interval, changed, stop.clone());
         tasks.others.spawn(intake);
         let clock = Arc::clone(&self.own_clock);
-        let database_clock = Arc::new(database_clock);
-        tasks
-            .others
-            .spawn(clock_loop(database_clock, clock, stop.clone()));
+        let clock = clock_loop(database_clock, clock, stop.clone());
+        tasks.others.spawn(clock);
         let flush = CancellationToken::new();
         if let Some(told) = told.next() {
             let stdout = self.stdout_in_turn(leases, &reaper, name, (wake, told));
@@ -182,6 +167,31 @@ impl Cradle<'_> {
 }
 
 impl Cradle<'_> {
+    /// Corrects this daemon's clock by the database's, as its start does before anything else.
+    fn correct_clock(&mut self, server: &Server, leases: &Arc<DaemonLeases>) -> Arc<DatabaseClock> {
+        let corrected = CorrectedClock::over(Arc::clone(&self.own_clock));
+        corrected.correct(corrected.monotonic(), server.clock.now());
+        self.own_clock = Arc::clone(&corrected) as Arc<dyn Clock>;
+        let leases = Arc::clone(leases) as Arc<dyn Leases>;
+        Arc::new(DatabaseClock::new(Some(leases), corrected))
+    }
+
+    fn setups(
+        &mut self,
+        own: Vec<usize>,
+        limiters: &[SharedLimiter],
+        (store, committed): (&Arc<dyn Store>, &Arc<CommitSignal>),
+        told: impl Iterator<Item = watch::Receiver<()>>,
+    ) -> Vec<(PollSetup, Limits)> {
+        let mut setups = Vec::new();
+        for (account, told) in own.into_iter().zip(told) {
+            let limiter = limiters[account].clone();
+            let setup = self.poller(account, limiter, store, committed, told);
+            setups.push((setup, self.world.lock().nature.accounts[account].limits));
+        }
+        setups
+    }
+
     fn disk_of(
         &mut self,
         server: &Server,
