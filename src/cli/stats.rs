@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table, Tone};
-use super::{Exit, ReportFormat, complain};
+use super::{Exit, ReportFormat};
 use crate::daemon::NATS_CONSUMER;
 use crate::domain::shares::{ClusterView, LeaseState};
 use crate::domain::time::UnixMillis;
@@ -48,7 +48,8 @@ pub(super) async fn run(
     } else {
         stats.write_to(&mut output, session, now);
         if store.daemon_runs().await == Some(false) {
-            complain("no daemon is running on this database; accounts are shown as it left them");
+            output
+                .line("No daemon is running on this database: accounts are shown as it left them.");
         }
     }
     output.send()?;

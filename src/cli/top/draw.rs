@@ -183,19 +183,16 @@ fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
     let resumes = account.resume_at.filter(|at| *at > now);
     let error = account.current_error();
     let rest = format!(
-        " for {}{}{}",
+        " for {}{} ({}){}",
         words::span(now.since(account.state_since)),
         resumes.map_or_else(String::new, |at| {
             format!(", next request {}", words::relative(at, now))
         }),
+        one_line(&account.provider),
         error.map_or_else(String::new, |e| format!(": {}", one_line(e)))
     );
     Line::from(vec![
-        Span::raw(format!(
-            "{:<20} {:<15} ",
-            one_line(&account.name.0),
-            one_line(&account.provider)
-        )),
+        Span::raw(format!("{:<20} ", one_line(&account.name.0))),
         Span::styled(
             account.state.as_str(),
             color(Tone::of_account(account.state)),

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use async_nats::jetstream::context::GetStreamByNameErrorKind;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, stream};
 use futures::future::join_all;
 use tempfile::TempDir;
@@ -157,8 +158,8 @@ impl NatsServer {
         let numbers: Vec<u64> = (state.first_sequence.max(1)..=state.last_sequence).collect();
         let mut kept = Vec::new();
         for some in numbers.chunks(128) {
-            let each = some.iter().map(|number| stream.get_raw_message(*number));
-            kept.extend(join_all(each).await.into_iter().filter_map(Result::ok));
+            let each = some.iter().map(|number| stored(&stream, *number));
+            kept.extend(join_all(each).await.into_iter().flatten());
         }
         kept.iter().map(Kept::of).collect()
     }
@@ -177,6 +178,15 @@ impl Kept {
             payload: String::from_utf8(message.payload.to_vec()).unwrap(),
         }
     }
+}
+
+/// The message with this number; None = there is none. A server that does not answer is asked again.
+async fn stored(stream: &stream::Stream, number: u64) -> Option<jetstream::message::StreamMessage> {
+    eventually(async || match stream.get_raw_message(number).await {
+        Ok(message) => Some(Some(message)),
+        Err(error) => (error.kind() == LastRawMessageErrorKind::NoMessageFound).then_some(None),
+    })
+    .await
 }
 
 /// The stream that the documentation advises.
