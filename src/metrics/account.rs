@@ -9,7 +9,7 @@ use crate::domain::account::AccountState;
 use crate::domain::time::UnixMillis;
 
 /// Kinds of requests. Every label value is exported from the start, at zero.
-const REQUESTS: [&str; 5] = ["poll", "creation", "page", "count", "probe"];
+const REQUESTS: [&str; 6] = ["poll", "creation", "page", "ledger", "count", "probe"];
 const ANSWERED: &str = "answered";
 const FAILED: &str = "failed";
 /// The possible observations of each kind of request.

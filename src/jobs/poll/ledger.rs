@@ -8,7 +8,7 @@
 //!
 //! Payments of one reading are one sum, whatever their pages: a payment that pays its invoice on a page
 //! before the last is kept like those of no invoice, and the invoice is compared with all that was kept
-//! once the reading ends. A request that fails ends the waiting: what was seen is not kept back by it.
+//! once the reading ends. If a request fails, payments kept so far are decided at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -29,9 +29,10 @@ use crate::domain::transaction::{self, Transaction};
 use crate::provider::LedgerJudgement;
 use crate::store::StoreError;
 
-/// The place is written so often while nothing else is to be written: after a crash more is read again.
+/// How often the cursor is saved while nothing else is written; a crash repeats at most this much reading.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
-/// A reading that began after a deadline and does not reach so far yet is followed by another after this.
+/// The delay before the ledger is read again if the last reading began after a deadline but its data ends
+/// before it.
 const PROOF_AGAIN: Duration = Duration::from_secs(10);
 
 impl Poller {
@@ -390,8 +391,8 @@ impl Poller {
     }
 }
 
-/// Whether a transaction that is the invoice's own already was told differently now, such as a payment that
-/// was in progress.
+/// Whether a transaction already recorded for the invoice has changed, such as a payment that was in
+/// progress.
 fn has_changed_own(invoice: &Invoice, transactions: &[Transaction]) -> bool {
     let own = &invoice.transactions;
     let has_changed =

@@ -20,7 +20,7 @@ const MOST_REMEMBERED: usize = 1 << 14;
 
 /// Shortest delay between two readings beyond what is due.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
-/// Where nobody waits for it, a ledger is read so often: refunds are noticed within a minute.
+/// The interval of readings while no invoice is due: refunds are noticed within a minute.
 const READ_EVERY: Duration = Duration::from_secs(30);
 
 /// The ledger of one account.
@@ -60,9 +60,9 @@ pub(super) struct LedgerReader {
 /// Which invoices wait for a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LedgerDemand {
-    /// None is due: the ledger tells of paid and ended ones, and of money of nobody.
+    /// None is due: the ledger is read for paid and ended invoices, and for money of no invoice.
     Beyond,
-    /// None is due, and only what is due is read for.
+    /// None is due, in a single pass: nothing is read.
     Nothing,
     /// Some are due.
     Due,
@@ -140,7 +140,7 @@ impl LedgerReader {
         self.unmatched.is_some() || self.can_check()
     }
 
-    /// Whether invoices can be compared with what was kept: not before the last page is.
+    /// Whether invoices can be compared with what was kept, which needs the last page to be saved.
     pub(super) fn can_check(&self) -> bool {
         self.matched.is_none() && !self.to_check.is_empty()
     }
@@ -174,7 +174,7 @@ impl LedgerReader {
         self.request = None;
     }
 
-    /// The end of the request under way; never when there is none.
+    /// Waits for the request in flight; never returns without one.
     pub(super) async fn wait_for_answer(&mut self) -> LedgerAnswer {
         let answer = match &mut self.request {
             Some(request) => request.await,

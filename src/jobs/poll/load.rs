@@ -113,8 +113,8 @@ impl Loader {
     }
 }
 
-/// Loads the current rows, without those deleted meanwhile. Before that, creations about to be sent
-/// are recorded as such; invoices withdrawn earlier are left out.
+/// Loads the rows, then marks the creations that are about to be sent; rows deleted or withdrawn in between
+/// are left out.
 async fn load(
     ids: &[InvoiceId],
     first_creations: &mut HashSet<InvoiceId>,

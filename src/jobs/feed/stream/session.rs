@@ -97,10 +97,12 @@ impl StreamSession {
     /// likely others publish again.
     pub(super) async fn catch_up(&mut self) -> Result<bool, NatsError> {
         let end = self.stream.fetch_end().await?;
-        let continues = self
-            .chain
-            .as_mut()
-            .is_some_and(|chain| chain.continue_after(end.last_sequence));
+        // Checked after the end was read: if the role had been lost before, for example during a pause, the
+        // messages up to the end may be events of ours that the next holder published.
+        let is_holder = self.require_role().is_ok();
+        let chain = self.chain.as_mut();
+        let continues =
+            is_holder && chain.is_some_and(|chain| chain.continue_after(end.last_sequence));
         if !continues {
             self.chain = None;
         }
