@@ -90,6 +90,17 @@ impl NatsCluster {
         (0..3).find(|n| name(*n) == leader).unwrap()
     }
 
+    /// The number of the leader, once it answers with `count` messages: a new leader may answer before it has
+    /// applied all that it holds.
+    async fn until_leader_has(&self, count: usize) -> usize {
+        eventually(async || {
+            let leader = self.leader().await;
+            let stored = self.servers[leader].messages().await.len();
+            (stored >= count).then_some(leader)
+        })
+        .await
+    }
+
     /// Waits until every replica holds what the leader holds.
     async fn until_complete(&self) {
         self.until_stream(|info| {
@@ -136,11 +147,11 @@ async fn a_killed_leader_of_a_cluster_costs_no_event_and_no_order() {
     shop.until_published().await;
     publisher.stop().await;
     cluster.until_complete().await;
-    let leader = cluster.leader().await;
+    let leader = cluster.until_leader_has(6000).await;
     assert_stream_is_outbox(&cluster.servers[leader], &shop).await;
     // The others hold what was acknowledged, too.
     cluster.servers[leader].kill();
-    let next = cluster.leader().await;
+    let next = cluster.until_leader_has(6000).await;
     assert_ne!(next, leader);
     assert_stream_is_outbox(&cluster.servers[next], &shop).await;
 }
