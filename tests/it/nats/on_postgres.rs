@@ -2,16 +2,15 @@
 
 use std::process::Stdio;
 
-use futures::TryStreamExt as _;
 use payrecond::domain::invoice::InvoiceId;
 use payrecond::sandbox::SimulatedPayment;
 use payrecond::store::postgres::{PostgresOptions, PostgresStore, prepare};
 use payrecond::store::{Database as _, ServerLocation};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::broken::until_stored;
 use super::reported::until_state;
-use super::scene::{Recorded, assert_stream_holds, pay_rows};
+use super::scene::{BEHIND, RECORDED, Recorded, assert_stream_holds, pay_all};
 use super::server::{NatsServer, STREAM, forgetful};
 use crate::faults::program::{self, Program, Stdout};
 use crate::postgres::server::{self, As, TestDatabase};
@@ -66,11 +65,7 @@ impl PublishingShop {
             off_consumers: Vec::new(),
         };
         let store = PostgresStore::open(options).await.unwrap();
-        let mut ids: Vec<InvoiceId> = ids.into_iter().map(InvoiceId).collect();
-        while !ids.is_empty() {
-            let some: Vec<InvoiceId> = ids.drain(..ids.len().min(500)).collect();
-            ids.extend(pay_rows(&store, &some).await);
-        }
+        pay_all(&store, ids.into_iter().map(InvoiceId).collect()).await;
         store.close().await;
     }
 
@@ -107,25 +102,14 @@ impl PublishingShop {
     }
 
     async fn until_published(&self) {
-        let behind = "SELECT (SELECT coalesce(max(seq), 0) FROM outbox)
-                           - coalesce((SELECT acked_seq FROM consumers WHERE name = 'nats'), 0)";
-        self.until(behind, "0").await;
+        self.until(BEHIND, "0").await;
     }
 
     async fn outbox(&self) -> Vec<Recorded> {
         let mut program = self.database.connect(As::App).await;
-        let rows: Vec<_> =
-            sqlx::query("SELECT subject, event_id, payload FROM outbox ORDER BY seq")
-                .fetch(&mut program)
-                .try_collect()
-                .await
-                .unwrap();
-        let recorded = rows.iter().map(|row| Recorded {
-            subject: row.get(0),
-            id: row.get(1),
-            payload: row.get(2),
-        });
-        recorded.collect()
+        let rows = sqlx::query_as(RECORDED).fetch_all(&mut program).await;
+        let rows: Vec<(String, String, String)> = rows.unwrap();
+        rows.into_iter().map(Recorded::from).collect()
     }
 
     async fn assert_stream_is_outbox(&self, server: &NatsServer) {

@@ -2,13 +2,11 @@
 
 use std::process::Stdio;
 
-use futures::TryStreamExt as _;
 use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::domain::invoice::InvoiceId;
 use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use payrecond::store::{Store, Written};
-use sqlx::Row as _;
 
 use super::server::NatsServer;
 use crate::cli::decided;
@@ -22,6 +20,22 @@ pub struct Recorded {
     pub subject: String,
     pub id: String,
     pub payload: String,
+}
+
+/// The events of an outbox, in order; for both databases.
+pub const RECORDED: &str = "SELECT subject, event_id, payload FROM outbox ORDER BY seq";
+/// How far the publisher is behind the end of the outbox; for both databases.
+pub const BEHIND: &str = "SELECT (SELECT coalesce(max(seq), 0) FROM outbox)
+                               - coalesce((SELECT acked_seq FROM consumers WHERE name = 'nats'), 0)";
+
+impl From<(String, String, String)> for Recorded {
+    fn from((subject, id, payload): (String, String, String)) -> Self {
+        Self {
+            subject,
+            id,
+            payload,
+        }
+    }
 }
 
 impl Shop {
@@ -47,7 +61,7 @@ impl Shop {
         ))
         .await;
         let mut connection = self.connect().await;
-        let mut ids: Vec<InvoiceId> = sqlx::query_scalar(
+        let ids: Vec<InvoiceId> = sqlx::query_scalar(
             "SELECT id FROM invoices WHERE external_id IN (SELECT value FROM json_each(?)) ORDER BY id",
         )
         .bind(&json)
@@ -58,10 +72,7 @@ impl Shop {
         .map(InvoiceId)
         .collect();
         assert_eq!(ids.len(), count);
-        while !ids.is_empty() {
-            let some: Vec<InvoiceId> = ids.drain(..ids.len().min(500)).collect();
-            ids.extend(pay_rows(&store, &some).await);
-        }
+        pay_all(&store, ids).await;
         payrecond::store::Database::close(&store).await;
     }
 
@@ -80,30 +91,27 @@ impl Shop {
     /// Every event of the outbox, in order.
     pub async fn outbox(&self) -> Vec<Recorded> {
         let mut connection = self.connect().await;
-        let rows: Vec<_> =
-            sqlx::query("SELECT subject, event_id, payload FROM outbox ORDER BY seq")
-                .fetch(&mut connection)
-                .try_collect()
-                .await
-                .unwrap();
-        let recorded = rows.iter().map(|row| Recorded {
-            subject: row.get(0),
-            id: row.get(1),
-            payload: row.get(2),
-        });
-        recorded.collect()
+        let rows = sqlx::query_as(RECORDED).fetch_all(&mut connection).await;
+        let rows: Vec<(String, String, String)> = rows.unwrap();
+        rows.into_iter().map(Recorded::from).collect()
     }
 
     /// Waits until every event was acknowledged for the stream.
     pub async fn until_published(&self) {
-        let behind = "SELECT (SELECT coalesce(max(seq), 0) FROM outbox)
-                           - coalesce((SELECT acked_seq FROM consumers WHERE name = 'nats'), 0)";
-        self.until(behind, "0").await;
+        self.until(BEHIND, "0").await;
+    }
+}
+
+/// Pays invoices, again those that a daemon has written to meanwhile.
+pub async fn pay_all(store: &dyn Store, mut ids: Vec<InvoiceId>) {
+    while !ids.is_empty() {
+        let some: Vec<InvoiceId> = ids.drain(..ids.len().min(500)).collect();
+        ids.extend(pay_rows(store, &some).await);
     }
 }
 
 /// Pays invoices. Returns those that a daemon has written to meanwhile.
-pub async fn pay_rows(store: &dyn Store, ids: &[InvoiceId]) -> Vec<InvoiceId> {
+async fn pay_rows(store: &dyn Store, ids: &[InvoiceId]) -> Vec<InvoiceId> {
     let invoices = store.load(ids).await.unwrap();
     let paid: Vec<_> = invoices
         .iter()
