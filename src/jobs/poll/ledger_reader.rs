@@ -80,7 +80,7 @@ pub(super) struct LedgerAnswer {
 #[derive(Debug)]
 pub(super) struct MatchedPage {
     /// Transactions that no decision writes.
-    pub(super) of_nobody: Vec<Transaction>,
+    pub(super) without_invoice: Vec<Transaction>,
     /// Whether it ends a reading.
     pub(super) is_end: bool,
     /// What the reading that it ends covers, where the provider told its time.
