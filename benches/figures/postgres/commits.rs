@@ -182,6 +182,6 @@ const WRITE: &str = "
      WHERE i.id = d.id AND i.version = 0)
     INSERT INTO payrecond.outbox (seq, event_id, epoch, subject, type, account, external_id, order_id, status,
                                   previous_status, version, payload, created_at)
-    SELECT seq, event_id, epoch, subject, type, account, external_id, order_id, status, previous_status, version,
-           payload, created_at
+    SELECT nextval('payrecond.outbox_seq'), event_id, epoch, subject, type, account, external_id, order_id, status,
+           previous_status, version, payload, created_at
       FROM json_populate_recordset(NULL::payrecond.outbox, $2::text::json)";
