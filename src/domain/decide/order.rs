@@ -130,13 +130,21 @@ fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
             let some_came = money::is_kept(&facts.sums) || arrived_in_an_unknown_sum(facts, case);
             some_came.then_some(reason::PARTIALLY_PAID)
         }
-        OrderState::Partial if facts.sums.received.is_none() => {
-            ended.then_some(reason::PARTIALLY_PAID)
+        OrderState::Partial if ended && facts.sums.received.is_none() => {
+            Some(reason::PARTIALLY_PAID)
         }
+        OrderState::Partial if has_outlived_its_order(facts, case) => Some(reason::PARTIALLY_PAID),
         OrderState::Partial | OrderState::Open | OrderState::Authorized | OrderState::Unknown => {
             (ended && case.moved.is_more).then_some(reason::PARTIALLY_PAID)
         }
     }
+}
+
+/// Whether a partly paid order still waits at or after its end: not every service ends it then.
+fn has_outlived_its_order(facts: &Facts, case: &Case<'_>) -> bool {
+    let seen_at = case.evidence.order.map(|seen| seen.observed_at);
+    let end = facts.expires_at.filter(|_| facts.status == Status::Pending);
+    seen_at.zip(end).is_some_and(|(at, end)| at >= end)
 }
 
 /// The order waits for money, or for the rest of it. Each new sum is reported once.

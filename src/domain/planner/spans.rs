@@ -79,8 +79,8 @@ impl SpanPlanner {
         Self {
             created: CreatedSpans::new(terms.page_limit, terms.is_preferred),
             terms,
-            paid: GaplessSpan::default(),
-            refunds: GaplessSpan::default(),
+            paid: GaplessSpan::payments(),
+            refunds: GaplessSpan::refunds(),
             reading: None,
             wants_paid: false,
             free_at: now,
@@ -106,8 +106,12 @@ impl SpanPlanner {
     pub fn restore(&mut self, text: &str) {
         for line in text.lines() {
             match line.split_once(' ') {
-                Some(("paid", stretch)) => self.paid = GaplessSpan::parse(stretch),
-                Some(("refunds", stretch)) => self.refunds = GaplessSpan::parse(stretch),
+                Some(("paid", stretch)) => {
+                    self.paid = GaplessSpan::payments().with_progress(stretch);
+                }
+                Some(("refunds", stretch)) => {
+                    self.refunds = GaplessSpan::refunds().with_progress(stretch);
+                }
                 Some(_) | None => {}
             }
         }
@@ -225,10 +229,10 @@ impl SpanPlanner {
         self.reads_beyond() && may_begin && now >= self.next_paid()
     }
 
-    /// The first page of refunds since the last reading.
-    pub fn take_refunds_request(&mut self, now: SpanMoment) -> SpanRequest {
+    /// The first page of refunds since the last reading; `is_for_due` in a single pass, which then reads all pages.
+    pub fn take_refunds_request(&mut self, now: SpanMoment, is_for_due: bool) -> SpanRequest {
         let from = self.refunds.next_from(now);
-        self.begin(SpanWhy::Refunds, from, None, now, false)
+        self.begin(SpanWhy::Refunds, from, None, now, is_for_due)
     }
 
     /// The first page of payments since the last reading.

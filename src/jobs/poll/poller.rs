@@ -154,7 +154,9 @@ impl Poller {
     }
 
     fn has_polled_all(&self) -> bool {
-        let has_judged_all = self.unmatched.is_empty() && !self.spans.has_due();
+        let now = self.setup.clock.monotonic();
+        let reads_all = !self.spans.has_due() && !self.spans.refunds_are_due(now);
+        let has_judged_all = self.unmatched.is_empty() && reads_all;
         self.queue.has_read_all() && has_judged_all && self.count_due_now() == 0
     }
 

@@ -164,7 +164,7 @@ impl Poller {
         }
         let begun = self.moment(now);
         let mut request = None;
-        if self.pass.once.is_none() && !self.spans.is_reading() {
+        if !self.spans.is_reading() {
             request = self.request_beyond(begun).await?;
         }
         if request.is_none() {
@@ -176,14 +176,16 @@ impl Poller {
         Ok(())
     }
 
+    /// Beyond due entries: refunds, which a single pass reads too, and payments.
     async fn request_beyond(
         &mut self,
         begun: SpanMoment,
     ) -> Result<Option<SpanRequest>, StoreError> {
+        let is_once = self.pass.once.is_some();
         if self.spans.refunds_are_due(begun.at) {
-            return Ok(Some(self.spans.take_refunds_request(begun)));
+            return Ok(Some(self.spans.take_refunds_request(begun, is_once)));
         }
-        if !self.spans.paid_is_due(begun.at) {
+        if is_once || !self.spans.paid_is_due(begun.at) {
             return Ok(None);
         }
         if self.setup.store.has_pending(&self.setup.account).await? {

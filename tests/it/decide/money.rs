@@ -216,6 +216,27 @@ fn an_end_with_partial_money_is_in_review_until_the_rest_comes() {
     led_to(&back, &ended, S::Expired, None, Some(E::Expired));
 }
 
+/// Not every service ends an order that was partly paid.
+#[test]
+fn an_order_that_is_partly_paid_at_its_end_goes_to_review() {
+    let partly = see(&settled(S::Pending), &shown(O::Partial, Some("0.40"), None)).row;
+    let ending = |left: Duration| {
+        let seen = shown(O::Partial, Some("0.40"), None);
+        ObservedOrder {
+            expires_at: Some(seen.observed_at.plus(left)),
+            ..seen
+        }
+    };
+    let before = see(&partly, &ending(Duration::from_millis(1)));
+    led_to(&partly, &before, S::Pending, PARTLY, None);
+    let ended = see(&partly, &ending(Duration::ZERO));
+    led_to(&partly, &ended, S::Review, PARTLY, Some(E::Review));
+    let again = see(&ended.row, &ending(Duration::ZERO));
+    led_to(&ended.row, &again, S::Review, PARTLY, None);
+    let rest = see(&ended.row, &shown(O::Paid, Some("1.00"), None));
+    led_to(&ended.row, &rest, S::Paid, None, Some(E::Paid));
+}
+
 #[test]
 fn a_missing_order_found_again_with_money_is_recorded_with_it() {
     let before = in_review(reason::ORDER_NOT_FOUND);

@@ -13,14 +13,17 @@ const DEEP_OVERLAP: Duration = Duration::from_hours(1);
 const DEEP_EVERY: Duration = Duration::from_mins(15);
 /// An order may bear a time up to this long before it happened.
 const MARGIN: Duration = Duration::from_mins(1);
-/// A longer gap is not filled; the range starts over.
+/// A longer gap in payments is not filled: the range starts over, and single polls find the rest.
 const LONGEST_GAP: Duration = Duration::from_hours(24);
-/// Pending refunds are read again for this long.
-const LONGEST_HOLD: Duration = Duration::from_hours(7 * 24);
+/// A gap in refunds is filled for this long, and pending ones are read again for this long: nothing else
+/// finds them.
+const REFUNDS_REACH: Duration = Duration::from_hours(31 * 24);
 
 /// The range that readings covered completely, by the provider's clock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct GaplessSpan {
+    /// Whether nothing but these readings finds what they show.
+    is_only_source: bool,
     /// Start and end; None = nothing yet.
     read: Option<(UnixMillis, UnixMillis)>,
     /// Start of the last reading, by the monotonic clock.
@@ -31,17 +34,33 @@ pub(super) struct GaplessSpan {
 }
 
 impl GaplessSpan {
-    /// Parses the output of `to_text`; any other text counts as nothing.
-    pub(super) fn parse(text: &str) -> Self {
+    /// Payments, which polls of their orders find as well. Nothing was read yet.
+    pub(super) fn payments() -> Self {
+        Self {
+            is_only_source: false,
+            read: None,
+            read_at: None,
+            deep_at: None,
+            pages: 0,
+        }
+    }
+
+    /// Refunds, which no poll finds. Nothing was read yet.
+    pub(super) fn refunds() -> Self {
+        Self {
+            is_only_source: true,
+            ..Self::payments()
+        }
+    }
+
+    /// The same with the progress of the output of `to_text`; any other text counts as nothing.
+    pub(super) fn with_progress(self, text: &str) -> Self {
         let read = text.split_once(' ').and_then(|(from, through)| {
             let from = from.parse().ok()?;
             let through = through.parse().ok()?;
             (from <= through).then_some((UnixMillis(from), UnixMillis(through)))
         });
-        Self {
-            read,
-            ..Self::default()
-        }
+        Self { read, ..self }
     }
 
     pub(super) fn to_text(&self) -> Option<String> {
@@ -72,7 +91,11 @@ impl GaplessSpan {
     pub(super) fn next_from(&self, now: SpanMoment) -> UnixMillis {
         let last = self.read.map(|(_, through)| through);
         // A time in the future was recorded before the clock was set back.
-        let last = last.filter(|through| now.theirs.since(*through) <= LONGEST_GAP);
+        let last = if self.is_only_source {
+            last.map(|through| through.max(now.theirs.minus(REFUNDS_REACH)))
+        } else {
+            last.filter(|through| now.theirs.since(*through) <= LONGEST_GAP)
+        };
         let through = last.unwrap_or(now.theirs).min(now.theirs);
         let is_deep = self
             .deep_at
@@ -95,7 +118,7 @@ impl GaplessSpan {
         if is_deep {
             self.deep_at = Some(began.at);
         }
-        let held = unsettled_since.map(|since| since.max(began.theirs.minus(LONGEST_HOLD)));
+        let held = unsettled_since.map(|since| since.max(began.theirs.minus(REFUNDS_REACH)));
         let through = held.map_or(began.theirs, |held| held.min(began.theirs));
         let from = if is_gapless { before.min(from) } else { from };
         self.read = Some((from.min(through), through));
@@ -124,7 +147,7 @@ mod tests {
 
     #[test]
     fn readings_overlap_by_an_hour_at_first_and_by_a_minute_then() {
-        let mut stretch = GaplessSpan::default();
+        let mut stretch = GaplessSpan::payments();
         let first = stretch.next_from(moment(7200));
         assert_eq!(first, at(3600));
         stretch.learn(first, moment(7200), 1, None);
@@ -137,9 +160,9 @@ mod tests {
 
     #[test]
     fn a_run_continues_where_the_previous_one_ended() {
-        let mut before = GaplessSpan::default();
+        let mut before = GaplessSpan::payments();
         before.learn(at(0), moment(4000), 1, None);
-        let mut after = GaplessSpan::parse(&before.to_text().unwrap());
+        let mut after = GaplessSpan::payments().with_progress(&before.to_text().unwrap());
         assert!(after.reaches(at(60)) && after.read_at().is_none());
         let from = after.next_from(moment(10_000));
         assert_eq!(
@@ -153,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_long_gap_is_not_filled() {
-        let mut stretch = GaplessSpan::default();
+        let mut stretch = GaplessSpan::payments();
         stretch.learn(at(0), moment(4000), 1, None);
         let late = moment(4000 + 25 * 3600);
         let from = stretch.next_from(late);
@@ -164,13 +187,36 @@ mod tests {
             "nobody knows what happened then"
         );
         for nonsense in ["", "1", "2 1", "a b", "1 2 3"] {
-            assert_eq!(GaplessSpan::parse(nonsense).to_text(), None, "{nonsense}");
+            assert_eq!(
+                GaplessSpan::payments().with_progress(nonsense).to_text(),
+                None,
+                "{nonsense}"
+            );
         }
     }
 
     #[test]
+    fn refunds_of_days_without_a_daemon_are_read() {
+        let mut stretch = GaplessSpan::refunds();
+        stretch.learn(at(0), moment(4000), 1, None);
+        let days = |days: u64| 4000 + days * 24 * 3600;
+        assert_eq!(stretch.next_from(moment(days(30))), at(400));
+        let late = moment(days(40));
+        let oldest = late.theirs.minus(REFUNDS_REACH);
+        assert_eq!(stretch.next_from(late), oldest.minus(DEEP_OVERLAP));
+    }
+
+    #[test]
+    fn refunds_that_are_pending_for_days_are_read_again() {
+        let mut stretch = GaplessSpan::refunds();
+        let week = 7 * 24 * 3600;
+        stretch.learn(at(0), moment(week), 1, Some(at(3000)));
+        assert_eq!(stretch.next_from(moment(week + 10)), at(2940));
+    }
+
+    #[test]
     fn pending_refunds_are_read_again() {
-        let mut stretch = GaplessSpan::default();
+        let mut stretch = GaplessSpan::refunds();
         stretch.learn(at(0), moment(4000), 1, Some(at(3000)));
         assert_eq!(stretch.next_from(moment(4010)), at(2940));
         stretch.learn(at(2940), moment(4010), 1, None);

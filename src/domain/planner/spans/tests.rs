@@ -33,7 +33,7 @@ fn run(planner: &mut SpanPlanner, lasts: Duration, pages: u32, bytes: u64) -> u3
         let begun = moment(now);
         let mut request = planner.take_due_request(begun);
         if request.is_none() && planner.refunds_are_due(now) {
-            request = Some(planner.take_refunds_request(begun));
+            request = Some(planner.take_refunds_request(begun, false));
         }
         if request.is_none() && planner.paid_is_due(now) {
             request = Some(planner.take_paid_request(begun));
