@@ -1,8 +1,21 @@
 //! The network between a daemon and the database: packets that are dropped, connections that are closed.
 
+use std::time::Duration;
+
+use payrecond::store::postgres::{PostgresOptions, PostgresStore, prepare};
+use payrecond::store::{Database as _, ServerLocation, Store as _};
+
 use super::cluster::Cluster;
 use super::line::Line;
+use super::server::{self, As};
 use super::shop::{ACCOUNTS, ServerShop};
+
+/// More than a pool has connections.
+const ABORTED: usize = 14;
+/// A statement that has been sent within this time waits for its answer; one that has not costs nothing.
+const A_WHILE: Duration = Duration::from_millis(300);
+/// How often a statement is tried that waits for a connection.
+const TRIES: usize = 4;
 
 /// Cuts the line of the daemon `one` until the other one has all accounts, and heals it.
 async fn cut_for_longer_than_the_lease(cut: impl Fn(&Line), heal: impl Fn(&Line)) {
@@ -69,4 +82,34 @@ async fn a_daemon_whose_packets_are_lost_stops_asking_before_another_takes_over(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_whose_connections_are_closed_stops_asking_before_another_takes_over() {
     cut_for_longer_than_the_lease(Line::cut, Line::heal).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_without_an_answer_keeps_no_place_in_the_pool() {
+    let Some(database) = server::database().await else {
+        return;
+    };
+    let line = Line::to(database.server.address()).await;
+    let location = ServerLocation::new(database.url_by(As::Daemon, line.address), None);
+    prepare(&location).await.unwrap();
+    let store = PostgresStore::open(PostgresOptions {
+        server: location,
+        subject_prefix: "payments".into(),
+        off_consumers: Vec::new(),
+    });
+    let store = store.await.unwrap();
+    for aborted in 0..ABORTED {
+        let mut answered = store.consumers().await;
+        for _ in 1..TRIES {
+            if answered.is_err() {
+                answered = store.consumers().await;
+            }
+        }
+        answered.unwrap_or_else(|error| panic!("after {aborted} aborted statements: {error}"));
+        // Its connection is idle now, and used again.
+        line.silence_existing();
+        let without_answer = tokio::time::timeout(A_WHILE, store.consumers()).await;
+        assert!(without_answer.is_err(), "an answer on a silent line");
+    }
+    store.close().await;
 }
