@@ -20,3 +20,4 @@ mod schema;
 pub mod server;
 mod shop;
 mod sql;
+mod takeover;

@@ -244,6 +244,9 @@ async fn an_owner_whose_lease_was_taken_writes_nothing() {
         .keep_ledger(&account(), "yoomoney", &[], "place", NOW)
         .await;
     assert!(matches!(kept, Err(StoreError::LeaseLost(_))), "{kept:?}");
+    let lent = paused.grant_budget(&account(), NOW).await;
+    assert!(matches!(lent, Err(StoreError::LeaseLost(_))), "{lent:?}");
+    assert_eq!(paused.budget_grant(&account()).await.unwrap(), None);
     let pruned = paused.prune_transactions(NOW, 10).await;
     assert!(
         matches!(pruned, Err(StoreError::LeaseLost(_))),
