@@ -21,3 +21,4 @@ pub mod server;
 mod shop;
 mod sql;
 mod takeover;
+mod versions;

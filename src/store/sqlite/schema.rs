@@ -83,6 +83,7 @@ async fn migrate_open(
         version: newest,
         epoch,
         put_back,
+        missing_roles: Vec::new(),
     })
 }
 
