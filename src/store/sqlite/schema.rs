@@ -19,6 +19,7 @@ use crate::store::{Migrated, StoreError};
 pub const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_invoices_and_outbox.sql"),
     include_str!("../../../migrations/sqlite/0002_facts_and_transactions.sql"),
+    include_str!("../../../migrations/sqlite/0003_repeats_and_messages.sql"),
 ];
 
 /// The first version of SQLite without the WAL reset bug that can corrupt a file (3.7.0 to 3.51.2).
