@@ -14,8 +14,6 @@ mod intake;
 mod itemize;
 mod launch;
 mod ledger;
-mod ledger_reader;
-mod ledger_request;
 mod load;
 mod matching;
 mod meter;
