@@ -45,8 +45,7 @@ pub async fn migrate_by(
     now: UnixMillis,
 ) -> Result<Migrated, StoreError> {
     let path = &path::resolve(path);
-    path::require_folder(path)?;
-    path::require_one_name(path)?;
+    path::require_usable_path(path)?;
     let mut connection = open::open_or_create(path).await?;
     let outcome = migrate_open(&mut connection, path, migrations, now).await;
     let closed = connection.close().await;
