@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::future::try_join;
+
 use crate::clock::Clock;
 use crate::domain::account::AccountState;
 use crate::domain::invoice::AccountName;
@@ -25,8 +27,8 @@ impl PriorState {
         account: &AccountName,
         clock: &dyn Clock,
     ) -> Result<Self, StoreError> {
-        let record = store.account(account).await?;
-        let lent_until = store.budget_grant(account).await?;
+        let (record, lent_until) =
+            try_join(store.account(account), store.budget_grant(account)).await?;
         let now = clock.now();
         let refused = record
             .as_ref()
