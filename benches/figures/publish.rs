@@ -17,9 +17,7 @@ use payrecond::clock::SystemClock;
 use payrecond::daemon::{FeedWakes, NATS_CONSUMER, feed_loop};
 use payrecond::domain::invoice::AccountName;
 use payrecond::jetstream::Connector;
-use payrecond::jobs::feed::{
-    Delivered, Feed, FeedError, FeedRole, Sink, StreamSetup, StreamSink,
-};
+use payrecond::jobs::feed::{Delivered, Feed, FeedError, FeedRole, Sink, StreamSetup, StreamSink};
 use payrecond::store::{
     Database as _, DatabaseLocation, DatabaseOptions, QueuePlace, Role, Store, StoredEvent,
 };

@@ -83,9 +83,14 @@ pub(super) async fn deliver_once<S: Sink>(
     let recorded = match &outcome {
         Ok(_) => feed.record_failure(None).await,
         Err(FeedError::Stopped(error)) => record_stop(feed, store, error, now).await,
-        // The process that holds the consumer records, or the database cannot be written.
-        Err(FeedError::Standby(_) | FeedError::Unconfirmed(_) | FeedError::Store(_)) => Ok(()),
-        Err(FeedError::ReaderGone | FeedError::Output(_)) => Ok(()),
+        // The process that holds the consumer records, or the database cannot be written, or nobody reads.
+        Err(
+            FeedError::Standby(_)
+            | FeedError::Unconfirmed(_)
+            | FeedError::Store(_)
+            | FeedError::ReaderGone
+            | FeedError::Output(_),
+        ) => Ok(()),
     };
     require_delivered(outcome)?;
     Ok(recorded?)

@@ -1,7 +1,6 @@
 //! Sends planned requests, as far as the limits allow.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 
@@ -43,12 +42,14 @@ impl Poller {
             }
         }
         if let Some(request) = request {
-            self.send_list_request(request, now);
+            self.send_list_request(request);
         }
         Ok(())
     }
 
-    fn send_list_request(&mut self, request: ListRequest, now: Duration) {
+    fn send_list_request(&mut self, request: ListRequest) {
+        // Read again: the database was asked meanwhile, and the lease may be over since.
+        let now = self.setup.clock.monotonic();
         let Ok(permit) = self.setup.limiter.lock().take(now) else {
             return;
         };

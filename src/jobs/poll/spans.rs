@@ -171,7 +171,7 @@ impl Poller {
             request = self.spans.take_due_request(begun);
         }
         if let Some(request) = request {
-            self.send_span_request(request, now);
+            self.send_span_request(request);
         }
         Ok(())
     }
@@ -193,7 +193,9 @@ impl Poller {
         Ok(None)
     }
 
-    fn send_span_request(&mut self, request: SpanRequest, now: Duration) {
+    fn send_span_request(&mut self, request: SpanRequest) {
+        // Read again: the database was asked meanwhile, and the lease may be over since.
+        let now = self.setup.clock.monotonic();
         let Ok(permit) = self.setup.limiter.lock().take(now) else {
             self.spans.give_up();
             return;

@@ -66,6 +66,7 @@ async fn migrate_open(
     sqlx::raw_sql("PRAGMA journal_mode = WAL")
         .execute(&mut *connection)
         .await?;
+    let owns_user_version = identity::owns_user_version(connection, from_version).await?;
     for (index, sql) in migrations.iter().enumerate().skip(from_version) {
         connection.execute("BEGIN IMMEDIATE").await?;
         // Another process may have been faster.
@@ -74,7 +75,7 @@ async fn migrate_open(
             continue;
         }
         sqlx::raw_sql(*sql).execute(&mut *connection).await?;
-        identity::mark_version(connection, index + 1).await?;
+        identity::mark_version(connection, index + 1, owns_user_version).await?;
         connection.execute("COMMIT").await?;
     }
     let (epoch, put_back) = settle_epoch(connection, path, newest, now).await?;

@@ -201,7 +201,8 @@ async fn migrate_prints_the_sql_of_roles_that_are_missing() {
         return;
     };
     let mut admin = server.admin().await;
-    let made = "CREATE ROLE shop_owner LOGIN; CREATE ROLE shop_daemon LOGIN; CREATE ROLE shop_app LOGIN;";
+    let made =
+        "CREATE ROLE shop_owner LOGIN; CREATE ROLE shop_daemon LOGIN; CREATE ROLE shop_app LOGIN;";
     sqlx::raw_sql(made).execute(&mut admin).await.unwrap();
     let made = "CREATE DATABASE shop OWNER shop_owner";
     sqlx::raw_sql(made).execute(&mut admin).await.unwrap();

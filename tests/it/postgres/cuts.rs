@@ -1,21 +1,24 @@
 //! The network between a daemon and the database: packets that are dropped, connections that are closed.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use payrecond::store::postgres::{PostgresOptions, PostgresStore, prepare};
-use payrecond::store::{Database as _, ServerLocation, Store as _};
+use payrecond::store::{ServerLocation, Store as _};
+use sqlx::{Connection as _, Executor as _};
 
 use super::cluster::Cluster;
 use super::line::Line;
 use super::server::{self, As};
 use super::shop::{ACCOUNTS, ServerShop};
+use crate::until::eventually;
 
 /// More than a pool has connections.
-const ABORTED: usize = 14;
-/// A statement that has been sent within this time waits for its answer; one that has not costs nothing.
-const A_WHILE: Duration = Duration::from_millis(300);
-/// How often a statement is tried that waits for a connection.
+const ABORTED: usize = 8;
+/// How often a statement is tried that got no connection in time: a closed one leaves its place after seconds.
 const TRIES: usize = 4;
+/// Sessions of a database that wait for a lock.
+const WAITING: &str =
+    "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1";
 
 /// Cuts the line of the daemon `one` until the other one has all accounts, and heals it.
 async fn cut_for_longer_than_the_lease(cut: impl Fn(&Line), heal: impl Fn(&Line)) {
@@ -98,18 +101,38 @@ async fn a_connection_without_an_answer_keeps_no_place_in_the_pool() {
         off_consumers: Vec::new(),
     });
     let store = store.await.unwrap();
+    let mut admin = database.connect(As::Admin).await;
+    let mut blocking = admin.begin().await.unwrap();
+    let lock = "LOCK TABLE payrecond.consumers IN ACCESS EXCLUSIVE MODE";
+    blocking.execute(lock).await.unwrap();
+    let mut watch = database.connect(As::Admin).await;
+    let mut seen = BTreeSet::new();
     for aborted in 0..ABORTED {
-        let mut answered = store.consumers().await;
-        for _ in 1..TRIES {
-            if answered.is_err() {
-                answered = store.consumers().await;
+        let mut is_waiting = false;
+        for _ in 0..TRIES {
+            let asking = tokio::spawn({
+                let store = store.clone();
+                async move { store.consumers().await.map(|_| ()) }
+            });
+            is_waiting = eventually(async || {
+                if asking.is_finished() {
+                    return Some(false);
+                }
+                let waiting = sqlx::query_scalar(WAITING).bind(&database.name);
+                let waiting: Vec<i32> = waiting.fetch_all(&mut watch).await.ok()?;
+                let is_new = waiting.into_iter().any(|session| seen.insert(session));
+                is_new.then_some(true)
+            })
+            .await;
+            line.silence_existing();
+            asking.abort();
+            if is_waiting {
+                break;
             }
         }
-        answered.unwrap_or_else(|error| panic!("after {aborted} aborted statements: {error}"));
-        // Its connection is idle now, and used again.
-        line.silence_existing();
-        let without_answer = tokio::time::timeout(A_WHILE, store.consumers()).await;
-        assert!(without_answer.is_err(), "an answer on a silent line");
+        assert!(
+            is_waiting,
+            "no connection is left after {aborted} aborted statements"
+        );
     }
-    store.close().await;
 }

@@ -10,7 +10,7 @@ use payrecond::jobs::Heartbeat;
 use payrecond::jobs::lending::LONGEST_LOAN;
 use payrecond::jobs::share::WorkShare;
 use payrecond::limit::Limits;
-use payrecond::provider::{ApiKey, Provider as _};
+use payrecond::provider::ApiKey;
 use payrecond::store::postgres::{PostgresOptions, PostgresStore, prepare};
 use payrecond::store::{Database as _, ServerLocation, Store};
 use tokio_util::sync::CancellationToken;
@@ -57,15 +57,15 @@ async fn a_new_owner_leaves_what_the_last_one_has_lent() {
         accounts: vec![(setup.clone(), LIMITS)],
         heartbeat: Heartbeat::default(),
     });
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(polling.run(stop.clone(), Arc::default()));
+    let ending = CancellationToken::new();
+    let running = tokio::spawn(polling.run(ending.clone(), Arc::default()));
     eventually(async || {
         let words = setup.signals.status_lines.words();
         words.contains("polling").then_some(())
     })
     .await;
     assert_eq!(setup.limiter.lock().rate(), Some(4.0), "half of it is lent");
-    stop.cancel();
+    ending.cancel();
     running.await.unwrap();
     store.close().await;
 }

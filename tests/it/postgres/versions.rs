@@ -72,7 +72,8 @@ async fn a_daemon_refuses_a_schema_that_took_away_what_it_needs() {
     };
     let newer = MIGRATIONS.len() + 1;
     let mut owner = shop.database.connect(As::Owner).await;
-    let set = "UPDATE payrecond.meta SET value = $1 WHERE key IN ('schema_version', 'oldest_program')";
+    let set =
+        "UPDATE payrecond.meta SET value = $1 WHERE key IN ('schema_version', 'oldest_program')";
     owner
         .execute(sqlx::query(set).bind(newer.to_string()))
         .await

@@ -27,6 +27,8 @@ const LAGS: Duration = Duration::from_secs(16);
 pub struct Watch {
     /// By account: nobody has it since then.
     free_since: Vec<Option<Duration>>,
+    /// In how many checks in a row the shares were uneven.
+    pub uneven: u32,
 }
 
 /// What calls of the database may add to a bound.

@@ -19,8 +19,8 @@ mod request;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use self::reader::{MatchedPage, PageInHand};
 pub(super) use self::reader::{LedgerAnswer, LedgerReader};
+use self::reader::{MatchedPage, PageInHand};
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{Entry, EntryKind, Tick, tick};

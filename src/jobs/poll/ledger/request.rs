@@ -73,11 +73,13 @@ impl Poller {
             }
             return Ok(());
         }
-        self.send_ledger_request(now);
+        self.send_ledger_request();
         Ok(())
     }
 
-    fn send_ledger_request(&mut self, now: Duration) {
+    fn send_ledger_request(&mut self) {
+        // Read again: the database was asked meanwhile, and the lease may be over since.
+        let now = self.setup.clock.monotonic();
         let Ok(permit) = self.setup.limiter.lock().take(now) else {
             return;
         };
