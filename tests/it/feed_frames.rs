@@ -1,7 +1,7 @@
 //! Frames and patterns of the feed, parsed like other programs do, and by a real server.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use crate::PATIENCE;
 use crate::faults::program::is_missing;
+use crate::free_port::free_port;
 
 const ID: &str = "7f3f0a5e-9a34-5d57-8a50-0d8f27ad7a0c";
 
@@ -371,10 +372,7 @@ impl Drop for Server {
 fn start_server() -> Option<Server> {
     let files = tempfile::tempdir().unwrap();
     for program in ["nats-server", "/usr/sbin/nats-server"] {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
+        let port = free_port();
         let started = Command::new(program)
             .args(["--addr", "127.0.0.1", "--port", &port.to_string()])
             .arg("--jetstream")

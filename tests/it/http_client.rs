@@ -15,6 +15,8 @@ use payrecond::provider::{ApiKey, ProviderError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::free_port::free_port;
+
 const KEY: &str = "store-key-0123456789";
 const KEY_HEADER: &str = "x-store-key";
 const KEY_PLACE: KeyPlace = KeyPlace::Header {
@@ -383,9 +385,7 @@ async fn a_truncated_answer_is_an_error() {
 
 #[tokio::test]
 async fn an_unreachable_server_gives_the_cause() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let closed = format!("http://127.0.0.1:{}", free_port());
     let refused = text(ask(options(&closed)).await);
     assert_eq!(refused, "unreachable: connect: connection refused");
     let unknown = text(ask(options("https://nobody.invalid")).await);

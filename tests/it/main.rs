@@ -26,6 +26,7 @@ mod examples;
 mod faults;
 mod feed_frames;
 mod feed_role;
+mod free_port;
 mod fuzzed;
 mod http_client;
 mod ledger;

@@ -37,10 +37,10 @@ impl Poller {
                 return;
             }
             // Then the entries that no page shows, in the order of their turns.
-            let others = schedule.due_slots(tick(now)).to_vec();
-            let is_other = |slot: &u32| schedule.entry(*slot).is_some_and(|e| !is_alone(e));
-            let others = others.into_iter().filter(is_other);
-            alone.iter().copied().chain(others).collect()
+            let mut due = schedule.due_slots(tick(now)).to_vec();
+            due.retain(|slot| schedule.entry(*slot).is_some_and(|e| !is_alone(e)));
+            due.splice(..0, alone);
+            due
         } else {
             schedule.turns(tick(now), most)
         };

@@ -42,6 +42,8 @@ pub(super) struct Writer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     gathered: Vec<Decided>,
+    /// Whether one of them has an event.
+    has_event: bool,
     gathering_since: Duration,
     /// The account's record, if its last write failed.
     failed_record: Option<AccountRecord>,
@@ -56,6 +58,7 @@ impl Writer {
             store,
             clock,
             gathered: Vec::new(),
+            has_event: false,
             gathering_since: Duration::ZERO,
             failed_record: None,
             under_way: None,
@@ -67,7 +70,13 @@ impl Writer {
         if self.gathered.is_empty() {
             self.gathering_since = self.clock.monotonic();
         }
+        self.has_event |= decided.decision.event.is_some();
         self.gathered.push(decided);
+    }
+
+    fn note_gathered(&mut self) {
+        let has_event = |decided: &Decided| decided.decision.event.is_some();
+        self.has_event = self.gathered.iter().any(has_event);
     }
 
     /// Whether every decision is written.
@@ -94,8 +103,7 @@ impl Writer {
 
     /// At once if one of the decisions has an event, else when a few have been collected.
     fn due_at(&self) -> Duration {
-        let says = |decided: &Decided| decided.decision.event.is_some();
-        let at_once = self.gathered.len() >= BATCH || self.gathered.iter().any(says);
+        let at_once = self.gathered.len() >= BATCH || self.has_event;
         let patience = if at_once { Duration::ZERO } else { GATHER };
         (self.gathering_since + patience).max(self.database.not_before())
     }
@@ -122,6 +130,7 @@ impl Writer {
             .gathered
             .drain(..self.gathered.len().min(BATCH))
             .collect();
+        self.note_gathered();
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let write = async move {
             let started = clock.monotonic();
@@ -194,6 +203,7 @@ impl Writer {
             Err(error) => {
                 let gathered_since = std::mem::replace(&mut self.gathered, outcome.batch);
                 self.gathered.extend(gathered_since);
+                self.note_gathered();
                 self.failed_record = outcome.record.or(self.failed_record.take());
                 self.database.note_failure(&error, now);
                 Vec::new()

@@ -60,8 +60,8 @@ pub struct HttpTransport {
     client: reqwest::Client,
     clock: Arc<dyn Clock>,
     options: HttpOptions,
-    /// The base address without a trailing slash.
-    base: String,
+    /// The path of the base address without a trailing slash.
+    base_path: String,
     key_place: KeyPlace,
     key: RwLock<Option<ApiKey>>,
     clock_difference: Mutex<Option<ClockDifference>>,
@@ -91,7 +91,7 @@ impl HttpTransport {
             client: client(roots, &options)
                 .map_err(|error| UnusableOptions(format!("no HTTP client: {}", cause(&*error))))?,
             clock,
-            base: options.base_url.as_str().trim_end_matches('/').to_owned(),
+            base_path: options.base_url.path().trim_end_matches('/').to_owned(),
             options,
             key_place,
             key: RwLock::default(),
@@ -110,11 +110,17 @@ impl HttpTransport {
             return Err(ProviderError::KeyRefused("no API key".into()));
         };
         if !request.path_and_query.starts_with('/') {
-            // Otherwise it could change the host, and the key would be sent there.
+            // Otherwise it would be glued to the last part of the base path.
             return Err(ProviderError::Refused("a path must begin with /".into()));
         }
         let prefix = self.key_place.path_prefix(&key)?;
-        let address = format!("{}{prefix}{}", self.base, request.path_and_query);
+        let (path, query) = match request.path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (request.path_and_query.as_str(), None),
+        };
+        let mut address = self.options.base_url.clone();
+        address.set_path(&format!("{}{prefix}{path}", self.base_path));
+        address.set_query(query);
         let mut builder = match request.method {
             Method::Get => self.client.get(address),
             Method::Post => self.client.post(address),
@@ -216,7 +222,7 @@ fn clock_difference(
 impl fmt::Debug for HttpTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpTransport")
-            .field("base", &self.base)
+            .field("base", &self.options.base_url.as_str())
             .finish_non_exhaustive()
     }
 }

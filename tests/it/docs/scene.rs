@@ -1,7 +1,6 @@
 //! Where the commands of a page run: a separate directory, free ports, and the built program as
 //! `payrecond`.
 
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,6 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::PROGRAM;
 use super::page::{Block, Mark, Setting};
+use crate::free_port::free_port;
 use crate::other_day;
 use crate::shop::Shop;
 use crate::until::eventually;
@@ -194,8 +194,6 @@ impl Drop for Scene {
     }
 }
 
-/// An address that was free a moment ago.
 fn free_address() -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port())
 }

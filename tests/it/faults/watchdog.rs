@@ -8,6 +8,7 @@ use payrecond::sandbox::{Operation, SimulatedPayment};
 
 use super::program::{self, Program, Stdout};
 use super::shim::{self, Rule};
+use crate::free_port::free_port;
 use crate::shop::Shop;
 
 /// Half of it is the limit for a task, a quarter the pause between two pings.
@@ -110,9 +111,7 @@ async fn a_hanging_write_stops_the_watchdog_pings() {
 #[tokio::test]
 async fn an_unreachable_provider_does_not_stop_watchdog_pings() {
     let mut shop = Shop::open().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    shop.base_url = format!("http://{}", closed.local_addr().unwrap());
-    drop(closed);
+    shop.base_url = format!("http://127.0.0.1:{}", free_port());
     for n in 0..10 {
         shop.drop_in(&format!("ORD-{n}")).await;
     }

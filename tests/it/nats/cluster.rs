@@ -1,13 +1,12 @@
 //! A cluster of three servers whose stream has three replicas: the leader is killed while events are
 //! published.
 
-use std::net::TcpListener;
-
 use async_nats::jetstream::stream::{Config, Info};
 use async_nats::jetstream::{self, Context};
 
 use super::scene::assert_stream_is_outbox;
 use super::server::{NatsServer, STREAM, forgetful};
+use crate::free_port::free_port;
 use crate::shop::Shop;
 use crate::until::eventually;
 
@@ -18,12 +17,8 @@ struct NatsCluster {
 impl NatsCluster {
     /// Starts three servers; None where the machine has no nats-server.
     fn start() -> Option<Self> {
-        let free: Vec<TcpListener> = (0..3)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let routes = free.iter().map(|free| free.local_addr().unwrap());
-        let routes: Vec<String> = routes.map(|address| address.to_string()).collect();
-        drop(free);
+        let routes = (0..3).map(|_| format!("127.0.0.1:{}", free_port()));
+        let routes: Vec<String> = routes.collect();
         let all: Vec<String> = routes
             .iter()
             .map(|address| format!("\"nats://{address}\""))

@@ -1,6 +1,5 @@
 //! A nats-server of our own on loopback, which can be killed, stopped, and started again on what it kept.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use futures::future::join_all;
 use tempfile::TempDir;
 
 use crate::faults::program::is_missing;
+use crate::free_port::free_port;
 use crate::until::eventually;
 
 pub const STREAM: &str = "PAYMENTS";
@@ -48,9 +48,7 @@ impl NatsServer {
         };
         let folder = tempfile::tempdir().unwrap();
         let store = store.map_or_else(|| folder.path().join("js"), Path::to_path_buf);
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let mut server = Self {
             child: None,
             port,
