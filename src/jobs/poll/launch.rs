@@ -10,6 +10,7 @@ use super::page::{self, lock};
 use super::poller::Poller;
 use super::schedule::tick;
 use super::step::{Question, Step, choose_step};
+use super::trusted::once_trusted;
 use crate::domain::invoice::Invoice;
 use crate::domain::planner::ListRequest;
 use crate::limit::StopReason;
@@ -59,7 +60,8 @@ impl Poller {
         let clock = Arc::clone(&self.setup.clock);
         let shared = Arc::clone(&self.shared);
         let listed = page::list(request, permit, provider, clock, shared);
-        self.requests.list = Some(listed.boxed());
+        let (limiter, clock) = (self.setup.limiter.clone(), Arc::clone(&self.setup.clock));
+        self.requests.list = Some(once_trusted(limiter, clock, listed).boxed());
     }
 
     /// Whether no row is to be loaded for the planned due entries.

@@ -31,6 +31,7 @@ mod span_reader;
 mod spans;
 mod step;
 mod task;
+mod trusted;
 mod turn;
 mod unmatched;
 mod wait;

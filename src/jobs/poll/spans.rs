@@ -12,6 +12,7 @@ use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{EntryKind, Schedule, Tick, tick};
 use super::span_reader::{SpanOutcome, SpanReader, SpanShown};
+use super::trusted::once_trusted;
 use super::unmatched::Source;
 use crate::domain::planner::cover::By;
 use crate::domain::planner::spans::{
@@ -209,7 +210,9 @@ impl Poller {
             shared: Arc::clone(&self.shared),
         };
         let cursor = cursor.filter(|_| !request.is_first);
-        self.requests.span = Some(reader.read(request, cursor, permit).boxed());
+        let (limiter, clock) = (self.setup.limiter.clone(), Arc::clone(&self.setup.clock));
+        let read = reader.read(request, cursor, permit);
+        self.requests.span = Some(once_trusted(limiter, clock, read).boxed());
     }
 
     /// Accepts a page of a span.

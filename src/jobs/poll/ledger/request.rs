@@ -16,6 +16,7 @@ use crate::domain::planner::Strategy;
 use crate::jobs::poll::page::lock;
 use crate::jobs::poll::poller::Poller;
 use crate::jobs::poll::schedule::{Entry, EntryKind, tick};
+use crate::jobs::poll::trusted::once_trusted;
 use crate::provider::ProviderError;
 use crate::store::StoreError;
 
@@ -101,7 +102,8 @@ impl Poller {
             };
             LedgerAnswer { permit, result }
         };
-        reader.request = Some(ask.boxed());
+        let (limiter, clock) = (self.setup.limiter.clone(), Arc::clone(&self.setup.clock));
+        reader.request = Some(once_trusted(limiter, clock, ask).boxed());
     }
 
     /// Takes in a page that came back.
