@@ -40,7 +40,9 @@ use crate::store::ServerLocation;
 pub use database::server_at;
 pub use environment::Environment;
 pub use error::ConfigError;
-pub use key::{api_key, credential_reader, key_reader, key_variable, nats_credential};
+pub use key::{
+    api_key, api_key_place, credential_reader, key_reader, key_variable, nats_credential,
+};
 pub use overridden::overridden_database;
 pub use starter::{default_key_file, starter};
 pub use stores::shared_stores;

@@ -1,6 +1,8 @@
 //! Explains an invoice: what was observed, which rule applies, when the next poll is due and why, what
 //! prevents it, what a person can do. Shown by `why` and on the status page.
 
+mod account;
+mod advice;
 mod next;
 mod status;
 
@@ -8,12 +10,13 @@ use serde::Serialize;
 
 use crate::domain::account::AccountState;
 use crate::domain::cadence::Cadence;
-use crate::domain::invoice::Invoice;
+use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
-use crate::store::{AccountRecord, ListRecord};
+use crate::store::{AccountRecord, ListRecord, overdue_since};
 use crate::words;
 
+pub use account::AccountSituation;
 pub use next::NextPoll;
 
 /// The account of the invoice, by the configuration.
@@ -33,6 +36,8 @@ pub struct Surroundings {
     pub cadence: Cadence,
     /// The account in the configuration.
     pub account: Configured,
+    /// The names of all configured accounts.
+    pub accounts: Vec<AccountName>,
     /// The account's row in the database.
     pub record: Option<AccountRecord>,
     /// None = unknown.
@@ -70,15 +75,24 @@ impl Story {
     pub fn of(invoice: &Invoice, surroundings: &Surroundings) -> Self {
         let obstacles = obstacles(invoice, surroundings);
         let (cadence, now) = (&surroundings.cadence, surroundings.now);
-        let is_covered = seen_by_page_at(invoice, surroundings.record.as_slice()).is_some();
+        let is_covered = is_covered(invoice, surroundings.record.as_slice(), now);
         Self {
             seen: seen(invoice, surroundings),
-            holds: status::holds(invoice, now),
+            holds: status::holds(invoice, surroundings),
             next_poll: NextPoll::of(invoice, cadence, now, is_covered),
-            advice: status::advice(invoice, &obstacles),
+            advice: advice::advice(invoice, &obstacles, surroundings),
             obstacles,
         }
     }
+}
+
+/// Whether the poll of an invoice is past its time, but not overdue: readings of the account's list or
+/// ledger have covered it.
+pub fn is_covered(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> bool {
+    let record = records.iter().find(|r| r.name == invoice.account);
+    let list = record.map(|record| &record.list);
+    let without = overdue_since(invoice, None, now);
+    without.is_some() && overdue_since(invoice, list, now).is_none()
 }
 
 /// When a list page that covers the invoice's due poll was last read, by the row of its account.
@@ -173,9 +187,9 @@ fn list_summary(list: &ListRecord, now: UnixMillis) -> String {
 
 fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
     let mut found = Vec::new();
-    let Some(next) = invoice.schedule.next_poll_at else {
+    if invoice.schedule.next_poll_at.is_none() {
         return found;
-    };
+    }
     let now = surroundings.now;
     let mut add = |kind, text| found.push(Obstacle { kind, text });
     if surroundings.daemon_runs == Some(false) {
@@ -193,55 +207,42 @@ fn obstacles(invoice: &Invoice, surroundings: &Surroundings) -> Vec<Obstacle> {
         ),
         Configured::Unknown => add(
             "unknown_account",
-            format!("Account {account} is not in the configuration."),
+            format!(
+                "Account {account} is not in the configuration. Accounts there: {}.",
+                names(&surroundings.accounts)
+            ),
         ),
     }
     if let Some((kind, text)) = surroundings.record.as_ref().and_then(|r| stopped(r, now)) {
         add(kind, text);
     }
-    let late = now.since(next);
-    // 0 and 1 mean "at once", without a time.
-    let record = surroundings.record.as_ref();
-    let is_covered = record.is_some_and(|r| {
-        seen_by_page(invoice, &r.list).is_some() || r.list.has_just_caught_up(now)
-    });
-    if next.0 > 1 && late >= std::time::Duration::from_secs(1) && !is_covered {
-        let since = words::span(late);
-        add("overdue", format!("The poll has been overdue for {since}."));
+    let list = surroundings.record.as_ref().map(|record| &record.list);
+    if let Some(due) = overdue_since(invoice, list, now) {
+        let late = words::span(now.since(due));
+        add("overdue", format!("The poll has been overdue for {late}."));
     }
     found
 }
 
-/// What stops the account, if anything does.
+fn names(accounts: &[AccountName]) -> String {
+    let names: Vec<&str> = accounts.iter().map(|name| name.0.as_str()).collect();
+    names.join(", ")
+}
+
+/// What keeps the account's requests from being answered, if anything does.
 fn stopped(record: &AccountRecord, now: UnixMillis) -> Option<(&'static str, String)> {
-    let (kind, why) = match record.state {
+    let situation = AccountSituation::of_record(record);
+    let kind = match record.state {
         // An unknown account is reported by the configuration.
-        AccountState::Working | AccountState::Unknown => return None,
-        AccountState::Held => (
-            "account_held",
-            "the provider asked for a pause (Retry-After)",
-        ),
-        AccountState::Paused => ("account_paused", "every request fails"),
-        AccountState::KeyRefused => ("key_refused", "the provider refuses the API key"),
+        AccountState::Unknown => return None,
+        AccountState::Working if situation.is_well() => return None,
+        AccountState::Working => "account_failing",
+        AccountState::Held => "account_held",
+        AccountState::Paused => "account_paused",
+        AccountState::KeyRefused => "key_refused",
     };
-    let next = record.resume_at.map_or_else(String::new, |at| {
-        let when = if at <= now {
-            "at once".to_owned()
-        } else {
-            words::relative(at, now)
-        };
-        format!(" The next request is {when}.")
-    });
-    let error = record
-        .last_error
-        .as_deref()
-        .map_or_else(String::new, |e| format!(" Last error: {}.", one_line(e)));
-    let text = format!(
-        "Account {} has been stopped since {}: {why}.{next}{error}",
-        record.name,
-        words::absolute(record.state_since, now)
-    );
-    Some((kind, text))
+    let told = situation.describe(now);
+    Some((kind, format!("Account {} is {told}.", record.name)))
 }
 
 #[cfg(test)]

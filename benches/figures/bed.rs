@@ -307,17 +307,29 @@ pub fn daemon_with(
     arguments: &[&str],
 ) -> Result<Command> {
     let config = database.path.with_extension("toml");
+    let settings = format!("[database]\npath = '{}'\n", database.path.display());
+    let mut command = daemon_at(&settings, account, &config, url, stdout)?;
+    command.args(arguments);
+    Ok(command)
+}
+
+/// The same on the database of `settings`, its configuration being written to `config`.
+pub fn daemon_at(
+    settings: &str,
+    account: &str,
+    config: &Path,
+    url: &str,
+    stdout: &str,
+) -> Result<Command> {
     let text = format!(
-        "[database]\npath = '{}'\n[[account]]\nname = \"default\"\nprovider = \"walletpay\"\n\
-         base_url = \"{url}\"\n{account}[feed]\nstdout = \"{stdout}\"\n[log]\nlevel = \"warn\"\n",
-        database.path.display()
+        "{settings}[[account]]\nname = \"default\"\nprovider = \"walletpay\"\n\
+         base_url = \"{url}\"\n{account}[feed]\nstdout = \"{stdout}\"\n[log]\nlevel = \"warn\"\n"
     );
-    std::fs::write(&config, text)?;
+    std::fs::write(config, text)?;
     let mut command = quiet(PROGRAM);
     command
         .arg("--config")
         .arg(config)
-        .args(arguments)
         .env("PAYRECOND_API_KEY_DEFAULT", "bench");
     Ok(command)
 }

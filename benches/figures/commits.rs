@@ -13,7 +13,7 @@ use crate::bed::{Database, Order, Rows, folder, limit, now};
 use crate::table::{Row, Table, per_second, percent, rate};
 
 const SECTION: &str = "commits";
-const BATCH: usize = 500;
+pub const BATCH: usize = 500;
 
 pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
     for rows in [10_000, scale.of(1_000_000)] {

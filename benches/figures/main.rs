@@ -16,6 +16,7 @@ mod list;
 mod looks;
 mod payments;
 mod plot;
+mod postgres;
 mod process;
 mod publish;
 mod table;
@@ -23,18 +24,32 @@ mod watch;
 mod watched;
 mod worker;
 
+// The server of the tests, and what it needs.
+#[path = "../../tests/it/free_port.rs"]
+#[expect(clippy::unwrap_used, reason = "part of the tests")]
+mod free_port;
+#[path = "../../tests/it/postgres/server.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "part of the tests")]
+mod postgres_server;
+#[path = "../../tests/it/until.rs"]
+mod until;
+
 use std::fs;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use self::table::Table;
 
 /// The sections, in their order.
-const SECTIONS: [&str; 10] = [
-    "looks", "commits", "payments", "list", "watch", "cadence", "feed", "publish", "idle",
-    "watched",
+const SECTIONS: [&str; 11] = [
+    "looks", "commits", "payments", "list", "watch", "cadence", "feed", "publish", "postgres",
+    "idle", "watched",
 ];
+
+/// Maximum wait for a server to start.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -115,6 +130,7 @@ async fn measure(section: &'static str, scale: Scale, table: &mut Table) -> Resu
         }
         "feed" => feed::measure(scale, table).await,
         "publish" => publish::measure(scale, table).await,
+        "postgres" => postgres::measure(scale, table).await,
         "watched" => watched::measure(scale, table).await,
         _ => idle::measure(scale, table).await,
     };

@@ -150,7 +150,7 @@ complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -l config -d '
 complete -c payrecond -n "__fish_payrecond_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l listen -d 'The address to listen on' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l api-key -d 'The API key that requests must have; without it, any key is accepted' -r
-complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l seed -d 'The seed of all randomness' -r
+complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l seed -d 'The seed of all randomness, ids included; without it the clock\'s, so that ids are not used again after a restart' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l latency -d 'The time that each answer takes' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l rate-limit -d 'Requests per second; more are answered with status 429' -r
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l faults -d 'Faults to inject: a JSON array, or a file that contains one' -r

@@ -74,6 +74,8 @@ fn write_report(
             "epoch": copied.epoch,
             "highest_seq": copied.highest_seq,
             "replaced": replaced,
+            "newest_at": copied.newest_at.map(|at| at.0),
+            "lost": copied.lost.map(|lost| json!({"invoices": lost.invoices, "events": lost.events})),
         }))?;
     } else {
         let mut table = Table::of_facts();
@@ -82,7 +84,17 @@ fn write_report(
         table.fact("epoch", Cell::new(&copied.epoch));
         table.fact("highest seq", Cell::new(copied.highest_seq.to_string()));
         table.fact_if("previous database", replaced.as_deref());
+        let newest = copied.newest_at.map(|at| at.to_string());
+        table.fact_if("newest row of the copy", newest.as_deref());
+        let lost = copied.lost.map(|lost| lost.to_string());
+        table.fact_if("lost", lost.as_deref());
         output.table(table);
+        if copied.replaced.is_some() {
+            output.line(
+                "Invoices that were lost must be inserted again by their programs; `payrecond audit` names \
+                 orders that no invoice has. Payments since are recorded again, with the same event ids.",
+            );
+        }
     }
     output.send()?;
     Ok(Exit::Done)

@@ -4,6 +4,7 @@
 
 mod stream;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -13,6 +14,7 @@ use super::Exit;
 use super::session::Session;
 use crate::config::{self, AccountConfig};
 use crate::daemon;
+use crate::domain::invoice::AccountName;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::provider::{ClockDifference, Provider, ProviderError};
@@ -53,12 +55,14 @@ pub(super) async fn run(session: Session, json: bool) -> anyhow::Result<Exit> {
         clocks.extend(clock);
     }
     checks.push(clock(session.now(), &clocks));
+    checks.push(reader_of_keys(&session));
     checks.extend(keys);
     checks.extend(stream::stream(&session).await);
     checks.extend(stray_variables(&session));
     let overridden = config::overridden_database(&session.config);
     checks.extend(overridden.map(|words| Check::warning("database", words)));
     checks.extend(shared_stores(&session));
+    checks.extend(unknown_accounts(&session).await);
     let mut output = session.output();
     if json {
         output.json(&checks)?;
@@ -198,6 +202,37 @@ fn shared_stores(session: &Session) -> impl Iterator<Item = Check> + use<> {
         .map(|words| Check::warning("accounts", words))
 }
 
+/// Invoices that are not polled, because their account is not in the configuration. A database that
+/// cannot be read is reported by another check.
+async fn unknown_accounts(session: &Session) -> Vec<Check> {
+    let unknown = read_unknown_accounts(session).await.unwrap_or_default();
+    let warning = |(account, invoices): (AccountName, i64)| {
+        let words = format!(
+            "{} not polled, because this account is not in the configuration; `payrecond list --account \
+             {account}` lists them, `payrecond why '#ID'` says what to do",
+            words::counted(invoices, "invoice")
+        );
+        Check::warning(&format!("account {account}"), words)
+    };
+    unknown.into_iter().map(warning).collect()
+}
+
+async fn read_unknown_accounts(session: &Session) -> anyhow::Result<Vec<(AccountName, i64)>> {
+    let store = session.open_store_to_read().await?;
+    if store.cluster().await?.is_some() {
+        // Other daemons may have accounts that this configuration lacks.
+        return Ok(store.invoices_of_unknown_accounts().await?);
+    }
+    let mut unknown = Vec::new();
+    for name in store.accounts_in_queue().await? {
+        if session.account(&name).is_none() {
+            let invoices = store.count_waiting(&name).await?;
+            unknown.push((name, invoices));
+        }
+    }
+    Ok(unknown)
+}
+
 fn stray_variables(session: &Session) -> impl Iterator<Item = Check> + use<> {
     let warnings = config::stray_variables(&session.config, &session.environment);
     warnings
@@ -218,8 +253,10 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
         let orders = answer?;
         let took: Duration = session.clock.monotonic().saturating_sub(began);
         let millis = took.as_millis();
+        let place = config::api_key_place(account, &session.environment);
+        let from = place.map_or_else(String::new, |place| format!("; read from {place}"));
         Ok(format!(
-            "API key accepted by {} in {millis} ms{orders}",
+            "API key accepted by {} in {millis} ms{orders}{from}",
             account.base_url
         ))
     };
@@ -229,6 +266,21 @@ async fn key(session: &Session, account: &AccountConfig) -> (Check, Option<Provi
         difference,
     });
     (check, clock)
+}
+
+/// Who searches for keys, and where. A daemon started in another way may find other keys.
+fn reader_of_keys(session: &Session) -> Check {
+    let user = rustix::process::geteuid().as_raw();
+    let directory = session.environment.get("CREDENTIALS_DIRECTORY");
+    let directory = directory.map_or_else(
+        || "not set, so credentials of a service are not seen".to_owned(),
+        |directory| Path::new(directory).display().to_string(),
+    );
+    let words = format!(
+        "searched by user id {user} in $CREDENTIALS_DIRECTORY ({directory}), the variables PAYRECOND_API_KEY_<ACCOUNT>, \
+         and api_key_file; docs/operations.md has the command that searches as the service does"
+    );
+    Check::of("keys", Ok(words))
 }
 
 /// Makes a probe; returns the number of orders where the provider reports it.

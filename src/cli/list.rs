@@ -95,7 +95,7 @@ fn table(invoices: &[Invoice], records: &[AccountRecord], now: UnixMillis) -> Ta
 }
 
 fn next_poll(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
-    if story::seen_by_page_at(invoice, records).is_some() {
+    if story::is_covered(invoice, records, now) {
         "by page".to_owned()
     } else {
         words::next_poll(&invoice.schedule, now)

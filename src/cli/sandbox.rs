@@ -13,6 +13,7 @@ use super::Exit;
 use super::exit::complain;
 use super::output::Output;
 use super::style::Style;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Environment, duration};
 use crate::lifecycle;
 use crate::sandbox::{Sandbox, SandboxOptions, Variant, parse_faults};
@@ -25,9 +26,10 @@ pub(super) struct SandboxArguments {
     /// The API key that requests must have; without it, any key is accepted
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
-    /// The seed of all randomness
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// The seed of all randomness, ids included; without it the clock's, so that ids are not used again
+    /// after a restart
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// The time that each answer takes
     #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = latency)]
     latency: Duration,
@@ -65,7 +67,7 @@ pub(super) async fn run(
     let options = SandboxOptions {
         listen,
         api_key,
-        seed,
+        seed: seed.unwrap_or_else(clock_seed),
         latency,
         rate_limit,
         faults,
@@ -84,6 +86,12 @@ pub(super) async fn run(
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(Exit::Done)
+}
+
+/// A seed that no earlier sandbox had: the milliseconds of the clock.
+fn clock_seed() -> u64 {
+    let now = SystemClock::new().now();
+    u64::try_from(now.0).unwrap_or_default()
 }
 
 /// The names with what each changes, for the help.

@@ -129,6 +129,14 @@ impl Session {
         accounts.find(|account| account.name == name.0)
     }
 
+    /// The names of all configured accounts.
+    pub(super) fn account_names(&self) -> Vec<AccountName> {
+        let accounts = self.config.accounts.iter();
+        accounts
+            .map(|account| account.name.as_str().into())
+            .collect()
+    }
+
     pub(super) fn cadence(&self) -> Cadence {
         daemon::cadence(&self.config)
     }

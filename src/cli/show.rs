@@ -153,9 +153,11 @@ fn movements(output: &mut Output, transactions: &[SeenTransaction], now: UnixMil
 }
 
 fn next_poll(invoice: &Invoice, records: &[AccountRecord], now: UnixMillis) -> String {
-    if let Some(at) = story::seen_by_page_at(invoice, records) {
-        let last = words::absolute(at, now);
-        return format!("covered by list pages, last {last}");
+    if story::is_covered(invoice, records, now) {
+        let last = story::seen_by_page_at(invoice, records).map_or_else(String::new, |at| {
+            format!(", last {}", words::absolute(at, now))
+        });
+        return format!("covered by list pages{last}");
     }
     match invoice.schedule.next_poll_at {
         Some(at) if at > now => words::absolute(at, now),

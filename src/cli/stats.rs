@@ -14,6 +14,7 @@ use crate::domain::time::UnixMillis;
 use crate::store::{
     AccountRecord, Consumer, Database, DetectTimes, FeedRecord, LAG_ALARM, Overview,
 };
+use crate::story::AccountSituation;
 use crate::words;
 
 /// The counts.
@@ -104,6 +105,8 @@ impl Stats {
                 "provider": account.provider,
                 "state": account.state.as_str(),
                 "state_since": account.state_since.0,
+                "failures_in_a_row": account.failures.map_or(0, |run| run.requests),
+                "failing_since": account.failures.map(|run| run.since.0),
                 "resume_at": millis(account.resume_at),
                 "last_success_at": millis(account.last_success_at),
                 "last_failure_at": millis(account.last_failure_at),
@@ -115,8 +118,8 @@ impl Stats {
             "epoch": self.overview.epoch,
             "highest_seq": self.overview.highest_seq,
             "invoices": by_status,
-            "overdue": self.overview.overdue,
-            "oldest_overdue_at": millis(self.overview.oldest_overdue_at),
+            "overdue": self.overview.overdue.count,
+            "oldest_overdue_at": millis(self.overview.overdue.oldest_at),
             "consumers": self.consumers.iter().map(consumer).collect::<Vec<_>>(),
             "accounts": self.accounts.iter().map(account).collect::<Vec<_>>(),
             "publisher": self.publisher_to_json(),
@@ -196,14 +199,6 @@ impl Stats {
 
     fn pace(&self, now: UnixMillis) -> Table {
         let (overview, detect) = (&self.overview, &self.detect);
-        let overdue = match overview.oldest_overdue_at {
-            Some(oldest) if overview.overdue > 0 => format!(
-                "{}, the oldest by {}",
-                overview.overdue,
-                words::span(now.since(oldest))
-            ),
-            _ => "none".to_owned(),
-        };
         let detected = if detect.count == 0 {
             "no payments yet".to_owned()
         } else {
@@ -216,7 +211,7 @@ impl Stats {
             )
         };
         let mut table = Table::of_facts();
-        table.fact("overdue polls", Cell::new(overdue));
+        table.fact("overdue polls", Cell::new(overview.overdue.describe(now)));
         table.fact("time to detect", Cell::new(detected));
         table.fact("last event", Cell::new(overview.highest_seq.to_string()));
         table.fact("epoch", Cell::new(&overview.epoch));
@@ -263,20 +258,16 @@ fn accounts(accounts: &[AccountRecord], session: &Session, now: UnixMillis) -> T
             || "no answer yet".to_owned(),
             |at| format!("last answer {}", words::relative(at, now)),
         );
-        let resumes = account
-            .resume_at
-            .filter(|at| *at > now)
-            .map(|at| format!("next request {}", words::relative(at, now)));
+        let situation = AccountSituation::of_record(account);
         table.row(vec![
             Cell::new(&account.name.0),
-            Cell::new(account.state.as_str()).tone(Tone::of_account(account.state)),
+            Cell::new(account.state.as_str()).tone(Tone::of_account(&situation)),
             Cell::new(format!(
                 "for {}",
                 words::span(now.since(account.state_since))
             )),
             Cell::new(answered),
-            Cell::maybe(resumes.as_deref()),
-            Cell::maybe(account.current_error()),
+            Cell::maybe(situation.explanation(now).as_deref()),
         ]);
     }
     table

@@ -8,6 +8,7 @@ use super::style::Style;
 use crate::domain::account::AccountState;
 use crate::domain::state::Status;
 use crate::domain::text::one_line;
+use crate::story::AccountSituation;
 
 /// The meaning of a text, shown by its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +38,11 @@ impl Tone {
         }
     }
 
-    /// The tone of an account's state.
-    pub(super) fn of_account(state: AccountState) -> Self {
-        match state {
-            AccountState::Working => Self::Good,
-            AccountState::Held => Self::Waiting,
+    /// The tone of an account's situation.
+    pub(super) fn of_account(situation: &AccountSituation<'_>) -> Self {
+        match situation.state {
+            AccountState::Working if situation.is_well() => Self::Good,
+            AccountState::Working | AccountState::Held => Self::Waiting,
             AccountState::Paused | AccountState::KeyRefused | AccountState::Unknown => Self::Bad,
         }
     }

@@ -40,6 +40,7 @@ pub(super) async fn run(
             Some(account) if !account.enabled => Configured::Disabled,
             Some(_) => Configured::Yes,
         },
+        accounts: session.account_names(),
         record: records.into_iter().find(|r| r.name == invoice.account),
         daemon_runs: store.daemon_runs().await,
         now: session.now(),

@@ -33,6 +33,12 @@ pub(super) fn key_file(account: &AccountConfig, env: &Environment) -> Option<Pat
     }
 }
 
+/// The place that the key of `account` comes from, in words; None if none has one.
+pub fn api_key_place(account: &AccountConfig, env: &Environment) -> Option<String> {
+    let (place, _) = find(account, env).ok()?;
+    Some(place.to_string())
+}
+
 fn find(account: &AccountConfig, env: &Environment) -> Result<(SecretPlace, Vec<u8>), ConfigError> {
     let ladder = SecretLadder {
         credential: format!("{}.key", account.name),

@@ -193,10 +193,10 @@ mod tests {
     fn a_refund_without_a_label_goes_with_its_payment() {
         let mut refund = transaction("1", Direction::Out, "5");
         refund.external_id = None;
-        let mut of_nobody = transaction("2", Direction::In, "5");
-        of_nobody.external_id = None;
+        let mut unlabelled = transaction("2", Direction::In, "5");
+        unlabelled.external_id = None;
         let payment = transaction("1", Direction::In, "5");
-        let grouped = by_label(vec![refund.clone(), of_nobody, payment.clone()]);
+        let grouped = by_label(vec![refund.clone(), unlabelled, payment.clone()]);
         let expected = HashMap::from([("ORD-1".into(), vec![refund, payment])]);
         assert_eq!(grouped, expected);
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{AccountLabels, EventLabels, FailureLabels, Families, OutcomeLabels};
-use crate::domain::account::AccountState;
+use crate::domain::account::{AccountState, FailureRun};
 use crate::domain::time::UnixMillis;
 
 /// Kinds of requests. Every label value is exported from the start, at zero.
@@ -45,8 +45,12 @@ const REASONS: [&str; 6] = [
 pub struct AccountGauges {
     /// Whether its requests go out.
     pub state: AccountState,
-    /// Since when; None = since the start.
+    /// Since when; None = since the start. A paused account, since the first of the failed requests.
     pub since: Option<UnixMillis>,
+    /// The requests that have failed since the last answer.
+    pub failures: Option<FailureRun>,
+    /// When the next request may be made, unless at once.
+    pub resume_at: Option<UnixMillis>,
     /// When the provider last answered.
     pub last_answer_at: Option<UnixMillis>,
     /// When a request last failed, and why.
@@ -64,6 +68,10 @@ pub struct AccountGauges {
 pub struct Limiting {
     /// Whether requests go out.
     pub state: AccountState,
+    /// As in `AccountGauges`.
+    pub failures: Option<FailureRun>,
+    /// As in `AccountGauges`.
+    pub resume_at: Option<UnixMillis>,
     /// Requests begun since the start.
     pub begun: u64,
     /// As in `AccountGauges`.
@@ -207,8 +215,13 @@ impl AccountMeter {
         let standing = &mut kept.standing;
         if standing.state != limiting.state {
             standing.state = limiting.state;
-            standing.since = Some(now);
+            let failing = limiting
+                .failures
+                .filter(|_| limiting.state.counts_from_failures());
+            standing.since = Some(failing.map_or(now, |run| run.since));
         }
+        standing.failures = limiting.failures;
+        standing.resume_at = limiting.resume_at;
         standing.rate = limiting.rate;
         standing.in_flight = limiting.in_flight;
         standing.database_fails = limiting.database_fails;

@@ -16,6 +16,11 @@ use super::options::SandboxOptions;
 use super::tally::SandboxStats;
 use super::variant::Variant;
 
+/// Numbers between the first ids of two neighbouring seeds.
+const NUMBERS_OF_A_SEED: u64 = 1000;
+/// Seeds that have numbers of their own; ids keep at most 18 digits.
+const SEEDS_WITH_NUMBERS: u64 = 10_000_000_000_000;
+
 pub(super) struct SandboxCore {
     options: SandboxOptions,
     /// Ends all intentional waits.
@@ -58,6 +63,12 @@ impl SandboxCore {
 
     pub fn seed(&self) -> u64 {
         self.options.seed
+    }
+
+    /// The first of ids that are numbers in order. A later sandbox with the clock as its seed begins
+    /// above: a thousand numbers for each millisecond between them.
+    pub fn first_number(&self, first: u64) -> u64 {
+        first + self.options.seed % SEEDS_WITH_NUMBERS * NUMBERS_OF_A_SEED
     }
 
     /// A random generator that depends only on the seed and `stream`.

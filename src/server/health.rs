@@ -18,6 +18,7 @@ use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::{AccountMeter, FeedMeter, FeedState};
 use crate::store::{Database, FeedRecord, LAG_ALARM, StoreError};
+use crate::story::AccountSituation;
 use crate::words;
 
 /// A task without a heartbeat for this long is stalled.
@@ -79,9 +80,18 @@ impl HealthCheck {
     }
 
     /// A failed check for an account that invoices name but the configuration does not have.
-    pub(super) fn of_unknown(account: &str) -> Self {
-        let message = "not in the configuration, but invoices name it; they wait";
-        Self::of(format!("account {account}"), Err(message.to_owned()))
+    pub(super) fn of_unknown(account: &str, invoices: Option<i64>) -> Self {
+        let state = AccountState::Unknown;
+        let count = invoices.map_or_else(String::new, |count| {
+            format!(" ({})", words::counted(count, "invoice"))
+        });
+        let message = format!("{state}: {}{count}", state.meaning());
+        Self::of(Self::subject_of_account(account), Err(message))
+    }
+
+    /// The subject of the check of an account.
+    pub(super) fn subject_of_account(account: &str) -> String {
+        format!("account {account}")
     }
 }
 
@@ -328,23 +338,16 @@ fn feed(meter: &FeedMeter, now: UnixMillis) -> HealthCheck {
 /// Whether an account's requests go out.
 fn account(meter: &AccountMeter, now: UnixMillis) -> HealthCheck {
     let standing = meter.gauges();
-    let since = standing.since.map_or_else(String::new, |at| {
-        format!(" for {}", words::span(now.since(at)))
-    });
-    let error = standing
-        .last_failure
-        .map_or_else(String::new, |(_, error)| format!("; last error: {error}"));
+    let situation = AccountSituation::of_gauges(&standing);
     let answered = standing.last_answer_at.map_or_else(
         || "no request yet".to_owned(),
         |at| format!("last answer {}", words::relative(at, now)),
     );
-    let outcome = match standing.state {
-        AccountState::Working | AccountState::Unknown => Ok(answered),
-        AccountState::Held => Ok(format!("{answered}; paused by Retry-After")),
-        AccountState::Paused => Err(format!(
-            "every request has failed{since}; {answered}{error}"
-        )),
-        AccountState::KeyRefused => Err(format!("API key refused{since}{error}")),
+    let message = format!("{}; {answered}", situation.describe(now));
+    let outcome = if standing.state.is_stopped() {
+        Err(message)
+    } else {
+        Ok(message)
     };
-    HealthCheck::of(format!("account {}", meter.name()), outcome)
+    HealthCheck::of(HealthCheck::subject_of_account(meter.name()), outcome)
 }

@@ -170,6 +170,12 @@ impl Site {
                 Some(false) => Configured::Disabled,
                 Some(true) => Configured::Yes,
             },
+            accounts: self
+                .setup
+                .configured
+                .keys()
+                .map(|name| name.as_str().into())
+                .collect(),
             record: records.into_iter().find(|r| r.name == invoice.account),
             // This is the daemon.
             daemon_runs: Some(true),

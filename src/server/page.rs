@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use self::chart::{Bars, Curves};
-use self::hero::Hero;
+use self::hero::{Hero, UnknownAccount};
 use self::rows::{AccountRow, ConsumerRow, InvoiceRow, StatusRow};
 use super::Site;
 use super::notice::notice;
@@ -26,7 +26,7 @@ use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::metrics::FeedState;
-use crate::store::{COUNTED_UP_TO, FeedRecord, StoreError};
+use crate::store::{AccountRecord, COUNTED_UP_TO, FeedRecord, StoreError};
 use crate::words;
 
 pub(super) use self::rows::{HistoryRow, event_rows, tone};
@@ -102,11 +102,7 @@ impl Site {
         overdue.sort_by_key(|invoice| invoice.schedule.next_poll_at);
         overdue.truncate(MOST_INVOICES as usize);
         let records = store.accounts().await?;
-        let unknown: Vec<String> = records
-            .iter()
-            .filter(|account| account.state == AccountState::Unknown)
-            .map(|account| one_line(&account.name.0))
-            .collect();
+        let unknown = unknown_accounts(&records, facts);
         let accounts = self.setup.accounts.iter();
         let accounts = accounts.map(|meter| {
             let record = records.iter().find(|one| one.name.0 == meter.name());
@@ -123,7 +119,10 @@ impl Site {
             hero: Hero::of(&report, &self.setup.accounts, &unknown, facts, now),
             figures: figures(facts, decisions.len()),
             decisions: decisions.iter().map(|i| rows::decision(i, now)).collect(),
-            overdue: overdue.iter().map(|i| rows::late(i, now)).collect(),
+            overdue: overdue
+                .iter()
+                .map(|invoice| rows::late(invoice, &self.setup.accounts, now))
+                .collect(),
             bars: Bars::of(facts, now),
             curves: Curves::of(facts, now),
             accounts: accounts.collect(),
@@ -155,6 +154,24 @@ impl Site {
         }
         Ok(records)
     }
+}
+
+/// The accounts that invoices name, but no daemon has in its configuration.
+fn unknown_accounts(records: &[AccountRecord], facts: Option<&Snapshot>) -> Vec<UnknownAccount> {
+    let records = records.iter();
+    let unknown = records.filter(|record| record.state == AccountState::Unknown);
+    let counted = |record: &AccountRecord| {
+        let mut counts = facts?.unknown.iter();
+        counts
+            .find(|(name, _)| *name == record.name)
+            .map(|(_, count)| *count)
+    };
+    unknown
+        .map(|record| UnknownAccount {
+            name: one_line(&record.name.0),
+            invoices: counted(record),
+        })
+        .collect()
 }
 
 fn counted(facts: Option<&Snapshot>, now: UnixMillis) -> String {

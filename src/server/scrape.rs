@@ -100,6 +100,7 @@ impl Site {
 
     fn add_accounts(&self, registry: &mut Registry) {
         let states = Family::<StateLabels, Gauge>::default();
+        let failures = Family::<AccountLabels, Gauge>::default();
         let answers = Family::<AccountLabels, Real>::default();
         let rates = Family::<AccountLabels, Real>::default();
         let in_flight = Family::<AccountLabels, Gauge>::default();
@@ -116,6 +117,8 @@ impl Site {
                 let holds = i64::from(state == standing.state);
                 states.get_or_create(&labels).set(holds);
             }
+            let run = standing.failures.map_or(0, |run| run.requests.into());
+            failures.get_or_create(&account).set(run);
             let answered = standing.last_answer_at.map_or(0.0, seconds_of);
             answers.get_or_create(&account).set(answered);
             let rate = standing.rate.unwrap_or(f64::INFINITY);
@@ -127,6 +130,11 @@ impl Site {
             "account_state",
             "1 for the account's current state, else 0: working, held (Retry-After), paused (every request fails), key_refused",
             states,
+        );
+        registry.register(
+            "account_failures_in_a_row",
+            "Requests of the account that have failed since the last answer",
+            failures,
         );
         registry.register_with_unit(
             "account_last_answer_timestamp",
@@ -182,6 +190,13 @@ fn add_database(registry: &mut Registry, facts: &Snapshot, now: UnixMillis) {
         invoices.get_or_create(&StatusLabels { status }).set(*count);
     }
     registry.register("invoices", "Invoices by status", invoices);
+    let unknown = Gauge::<i64>::default();
+    unknown.set(facts.unknown.iter().map(|(_, count)| count).sum());
+    registry.register(
+        "invoices_of_unknown_accounts",
+        "Invoices that wait because no daemon has their account in its configuration, counted up to 10000 for each",
+        unknown,
+    );
     add_overdue(registry, facts, now);
     add_lags(registry, facts, now);
     let Some((database, wal)) = facts.sizes else {

@@ -33,6 +33,8 @@ pub(super) struct Snapshot {
     kept_until: Duration,
     pub(super) by_status: Vec<(Status, i64)>,
     pub(super) overdue: BTreeMap<String, Overdue>,
+    /// The accounts that no daemon has in its configuration, with the number of invoices that wait.
+    pub(super) unknown: Vec<(AccountName, i64)>,
     pub(super) lags: Vec<Lag>,
     /// Bytes of the database and of its write-ahead log, where known.
     pub(super) sizes: Option<(u64, u64)>,
@@ -113,6 +115,7 @@ impl Keeper {
         }
         let facts = Arc::new(Snapshot {
             at: now,
+            unknown: self.store.invoices_of_unknown_accounts().await?,
             by_status: self.store.count_by_status().await?,
             overdue,
             lags: self.store.lags(COUNTED_UP_TO).await?,

@@ -1,8 +1,8 @@
 //! What a store keeps of an account, for programs that only read.
 
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::account::AccountState;
+use crate::domain::account::{AccountState, FailureRun};
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
 
@@ -15,8 +15,10 @@ pub struct AccountRecord {
     pub provider: String,
     /// Whether its requests go out.
     pub state: AccountState,
-    /// Since when.
+    /// Since when; a paused account, since the first of the failed requests.
     pub state_since: UnixMillis,
+    /// The requests that have failed since the last answer; None if the latest one was answered.
+    pub failures: Option<FailureRun>,
     /// When the next request may be made, unless at once.
     pub resume_at: Option<UnixMillis>,
     /// When the provider last answered.
@@ -29,12 +31,35 @@ pub struct AccountRecord {
     pub list: ListRecord,
 }
 
-impl AccountRecord {
-    /// Its last error; None once the account works again.
-    pub fn current_error(&self) -> Option<&str> {
-        let error = self.last_error.as_deref();
-        error.filter(|_| self.state != AccountState::Working)
-    }
+/// The value of the row of `meta` with an account's run of failures.
+#[derive(Serialize, Deserialize)]
+struct StoredRun {
+    since: i64,
+    requests: u32,
+}
+
+/// The key of that row.
+pub(super) fn failures_key(account: &AccountName) -> String {
+    format!("account_failures:{account}")
+}
+
+/// The value of that row; empty for no failure, since rows of `meta` are never deleted.
+pub(super) fn failures_to_value(run: Option<FailureRun>) -> String {
+    let stored = run.map(|run| StoredRun {
+        since: run.since.0,
+        requests: run.requests,
+    });
+    let json = stored.and_then(|stored| serde_json::to_string(&stored).ok());
+    json.unwrap_or_default()
+}
+
+/// Parses the value of that row. An invalid value counts as no failure.
+pub(super) fn failures_from_value(value: Option<&str>) -> Option<FailureRun> {
+    let stored: StoredRun = serde_json::from_str(value?).ok()?;
+    Some(FailureRun {
+        since: UnixMillis(stored.since),
+        requests: stored.requests,
+    })
 }
 
 /// A request by a process beside the daemon for a part of an account's rate limit.
@@ -70,19 +95,9 @@ pub struct ListRecord {
     pub caught_up_at: Option<UnixMillis>,
 }
 
-/// How long `caught_up_at` covers invoices that became due after it: it is renewed every ten
-/// seconds, and polls by page have most likely covered them.
-pub const CAUGHT_UP_HOLDS: Duration = Duration::from_secs(30);
-
 impl ListRecord {
     /// Whether the list is read by positions, not by time or as a ledger.
     pub fn has_positions(&self) -> bool {
         self.read_from.is_some()
-    }
-
-    /// Whether nothing was overdue a moment ago.
-    pub fn has_just_caught_up(&self, now: UnixMillis) -> bool {
-        let at = self.caught_up_at;
-        at.is_some_and(|at| now.since(at) < CAUGHT_UP_HOLDS)
     }
 }

@@ -1,5 +1,6 @@
 //! An open database, and the only place that knows which database it is.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::{
     DatabaseLocation, Leases, Reports, ServerLocation, Store, StoreError, TakenOver, takeover,
 };
 use crate::domain::time::UnixMillis;
+use crate::words;
 
 /// An open database, for the process that has it open.
 #[async_trait]
@@ -112,6 +114,27 @@ pub struct Copied {
     pub highest_seq: i64,
     /// Where the previous database is kept.
     pub replaced: Option<PathBuf>,
+    /// When the newest invoice or event of a restored copy was written.
+    pub newest_at: Option<UnixMillis>,
+    /// What the replaced database had and the copy has not; None if there was nothing to compare.
+    pub lost: Option<LostRows>,
+}
+
+/// Rows of a replaced database that the copy in its place does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostRows {
+    /// Invoices inserted after the copy was made.
+    pub invoices: i64,
+    /// Events recorded after the copy was made.
+    pub events: i64,
+}
+
+impl fmt::Display for LostRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let invoices = words::counted(self.invoices, "invoice");
+        let events = words::counted(self.events, "event");
+        write!(f, "{invoices} and {events} newer than the copy")
+    }
 }
 
 /// Which database to use, and how to open it.

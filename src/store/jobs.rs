@@ -223,7 +223,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         account: &AccountName,
         provider: &str,
-        of_nobody: &[Transaction],
+        unmatched: &[Transaction],
         place: &str,
         now: UnixMillis,
     ) -> Result<(), StoreError>;

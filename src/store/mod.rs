@@ -20,6 +20,7 @@ mod json_lists;
 mod json_rows;
 mod leases;
 mod location;
+mod overdue;
 mod packed;
 pub mod postgres;
 mod reports;
@@ -29,13 +30,16 @@ mod takeover;
 
 use std::path::Path;
 
-pub use account::{AccountRecord, BudgetAsk, CAUGHT_UP_HOLDS, ListRecord};
+pub use account::{AccountRecord, BudgetAsk, ListRecord};
 pub use copied_tables::TakenOver;
-pub use database::{ChangeWatch, Copied, Database, DatabaseOptions, Migrated, Role, RoleHold};
+pub use database::{
+    ChangeWatch, Copied, Database, DatabaseOptions, LostRows, Migrated, Role, RoleHold,
+};
 pub use feed_record::{FeedFailure, FeedRecord};
 pub use jobs::Store;
 pub use leases::{Lease, Leases, Presence, process_name};
 pub use location::{DatabaseLocation, ServerLocation};
+pub use overdue::overdue_since;
 pub use reports::{
     COUNTED_UP_TO, DetectTimes, HistoryEvent, InvoiceQuery, Lag, NewInvoice, OutboxEntry, Overdue,
     Overview, Reference, Reports,

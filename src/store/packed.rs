@@ -3,6 +3,7 @@
 
 use std::vec::IntoIter;
 
+use super::account::failures_from_value;
 use super::cell::CellValue;
 use super::columns::invoice_of;
 use super::transaction_columns::transaction_of;
@@ -101,7 +102,7 @@ pub(super) fn audit_row(cells: &mut Cells) -> Result<AuditRow, StoreError> {
 }
 
 /// `[name, provider, state, since, resume, last success, last failure, last error, total, floor,
-/// positions, read at, read from, read to, caught up]`
+/// positions, read at, read from, read to, caught up, failures]`
 pub(super) fn account_record(cells: &mut Cells) -> Result<AccountRecord, StoreError> {
     let name = AccountName(cells.text()?.unwrap_or_default());
     let provider = cells.text()?.unwrap_or_default();
@@ -128,6 +129,7 @@ pub(super) fn account_record(cells: &mut Cells) -> Result<AccountRecord, StoreEr
             read_to: cells.number()?,
             caught_up_at: cells.time()?,
         },
+        failures: failures_from_value(cells.text()?.as_deref()),
     })
 }
 

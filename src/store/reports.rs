@@ -7,10 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{AccountRecord, FeedRecord, SeenTransaction, StoreError};
+use crate::domain::account::AccountState;
 use crate::domain::invoice::{AccountName, Invoice, InvoiceId};
 use crate::domain::shares::ClusterView;
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
+use crate::words;
 
 /// Overdue invoices, and events that a consumer has not read, are counted up to this number.
 pub const COUNTED_UP_TO: u32 = 10_000;
@@ -82,6 +84,25 @@ pub trait Reports: Send + Sync + 'static {
         before: UnixMillis,
         limit: u32,
     ) -> Result<Vec<Invoice>, StoreError>;
+
+    /// The accounts that invoices name, but no daemon has in its configuration, with the number of
+    /// their invoices that wait, counted up to `COUNTED_UP_TO`.
+    async fn invoices_of_unknown_accounts(&self) -> Result<Vec<(AccountName, i64)>, StoreError> {
+        let mut counts = Vec::new();
+        for record in self.accounts().await? {
+            if record.state == AccountState::Unknown {
+                let count = self.count_waiting(&record.name).await?;
+                counts.push((record.name, count));
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The accounts of invoices that have a next poll.
+    async fn accounts_in_queue(&self) -> Result<Vec<AccountName>, StoreError>;
+
+    /// Number of invoices of an account that have a next poll, counted up to `COUNTED_UP_TO`.
+    async fn count_waiting(&self, account: &AccountName) -> Result<i64, StoreError>;
 
     /// How long it took to detect payments. Payments made before the invoice was inserted do not
     /// count, because it could not be polled. Reads thousands of rows.
@@ -219,10 +240,8 @@ pub struct HistoryEvent {
 pub struct Overview {
     /// Number of invoices in each status, in the order of an invoice's life, including zeros.
     pub by_status: Vec<(Status, i64)>,
-    /// Number of overdue polls.
-    pub overdue: i64,
-    /// When the oldest of them was due. A nudge counts from now.
-    pub oldest_overdue_at: Option<UnixMillis>,
+    /// The overdue polls of all accounts.
+    pub overdue: Overdue,
     /// Number of events ever written.
     pub highest_seq: i64,
     /// The epoch.
@@ -260,13 +279,35 @@ impl DetectTimes {
     }
 }
 
-/// The overdue invoices of one account.
+/// Overdue polls, by the rule of `overdue_since`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overdue {
-    /// Number of overdue polls, counted up to `COUNTED_UP_TO`.
+    /// Their number, counted up to `COUNTED_UP_TO` for each account.
     pub count: i64,
     /// When the oldest of them was due.
     pub oldest_at: Option<UnixMillis>,
+}
+
+impl Overdue {
+    /// Adds the overdue polls of another account.
+    pub(super) fn add(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.oldest_at = self.oldest_at.into_iter().chain(other.oldest_at).min();
+    }
+
+    /// Their number, and how late the oldest is, for people.
+    pub fn describe(self, now: UnixMillis) -> String {
+        let Some(oldest) = self.oldest_at.filter(|_| self.count > 0) else {
+            return "none".to_owned();
+        };
+        let more = if self.count >= COUNTED_UP_TO.into() {
+            " or more"
+        } else {
+            ""
+        };
+        let late = words::span(now.since(oldest));
+        format!("{}{more}, the oldest by {late}", self.count)
+    }
 }
 
 /// A consumer and its unread events.

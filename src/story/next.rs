@@ -42,8 +42,8 @@ impl NextPoll {
                     format!("At {planned}: {because}.")
                 } else if is_covered {
                     format!(
-                        "Covered by list pages: its own poll was due {planned}, and list pages have \
-                         been read since by the same rule: {because}."
+                        "Covered by list pages: its own poll was due {planned}, and pages of the \
+                         account's list or ledger have been read since by the same rule: {because}."
                     )
                 } else {
                     format!("Due since {planned}: {because}.")

@@ -1,6 +1,7 @@
-//! The meaning of each status and reason, and what a person can do.
+//! The meaning of each status and reason.
 
-use super::Obstacle;
+use super::Surroundings;
+use crate::domain::account::AccountState;
 use crate::domain::invoice::{Facts, Invoice};
 use crate::domain::state::{Status, reason};
 use crate::domain::text::one_line;
@@ -8,9 +9,9 @@ use crate::domain::time::UnixMillis;
 use crate::words;
 
 /// The rules that apply, in sentences.
-pub(super) fn holds(invoice: &Invoice, now: UnixMillis) -> Vec<String> {
+pub(super) fn holds(invoice: &Invoice, surroundings: &Surroundings) -> Vec<String> {
     let facts = &invoice.facts;
-    let mut told = vec![meaning(invoice, now)];
+    let mut told = vec![meaning(invoice, surroundings)];
     if let Some(reason) = &facts.reason {
         told.push(explained(reason, facts));
     }
@@ -20,24 +21,12 @@ pub(super) fn holds(invoice: &Invoice, now: UnixMillis) -> Vec<String> {
     told
 }
 
-fn meaning(invoice: &Invoice, now: UnixMillis) -> String {
+fn meaning(invoice: &Invoice, surroundings: &Surroundings) -> String {
+    let now = surroundings.now;
     let facts = &invoice.facts;
-    let expiry = words::absolute(invoice.expiry(), now);
     match facts.status {
-        Status::Requested if facts.create_sent_at.is_some() => {
-            "requested: the order's creation was sent and its outcome is unknown; it is repeated \
-             until it is known."
-                .to_owned()
-        }
-        Status::Requested => "requested: the order will be created at the provider.".to_owned(),
-        Status::Pending if facts.order_id.is_none() => format!(
-            "pending: waiting for a payment with this external id until {expiry}. Only the \
-             provider's records can end it."
-        ),
-        Status::Pending => format!(
-            "pending: waiting for payment; the order expires at {expiry}. Only the provider's \
-             answer can end it."
-        ),
+        Status::Requested => requested(invoice, surroundings),
+        Status::Pending => pending(invoice, now),
         Status::Paid => match facts.paid_at {
             Some(at) => format!(
                 "paid: the provider reported the payment at {}. Final.",
@@ -54,6 +43,56 @@ fn meaning(invoice: &Invoice, now: UnixMillis) -> String {
         }
         Status::Rejected => "rejected: the order cannot be created. Final.".to_owned(),
         Status::Review => "review: a person must decide. It is still polled.".to_owned(),
+    }
+}
+
+fn requested(invoice: &Invoice, surroundings: &Surroundings) -> String {
+    let until = words::absolute(invoice.expiry(), surroundings.now);
+    let state = surroundings.record.as_ref().map(|record| record.state);
+    if state == Some(AccountState::KeyRefused) {
+        return format!(
+            "requested: the order does not exist yet, because the provider refuses the account's API \
+             key. It is created once a valid key is in place; if none is until {until}, the invoice \
+             becomes rejected (too_late) and no order is made."
+        );
+    }
+    if invoice.facts.create_sent_at.is_some() {
+        return "requested: the order's creation was sent and its outcome is unknown; it is repeated \
+                until it is known."
+            .to_owned();
+    }
+    "requested: the order will be created at the provider.".to_owned()
+}
+
+fn pending(invoice: &Invoice, now: UnixMillis) -> String {
+    let expiry = words::absolute(invoice.expiry(), now);
+    let has_order = invoice.facts.order_id.is_some();
+    if let Some(since) = invoice.facts.not_found_since.filter(|_| has_order) {
+        return format!(
+            "pending: the provider answers since {} that it has no order with this id. If it keeps \
+             doing so for not_found_grace, the invoice goes to review (order_not_found); if the order \
+             appears, it continues.",
+            words::absolute(since, now)
+        );
+    }
+    match (has_order, invoice.expiry() <= now) {
+        (false, false) => format!(
+            "pending: waiting for a payment with this external id until {expiry}. Only the \
+             provider's records can end it."
+        ),
+        (false, true) => format!(
+            "pending: the deadline passed at {expiry}. The invoice becomes expired once a complete \
+             reading of the provider's records, begun after the deadline and deadline_grace, shows no \
+             payment; a payment shown there makes it paid."
+        ),
+        (true, false) => format!(
+            "pending: waiting for payment; the order expires at {expiry}. Only the provider's \
+             answer can end it."
+        ),
+        (true, true) => format!(
+            "pending: the order's time passed at {expiry}, but the provider has not said yet that the \
+             order ended. It is polled until the provider does; it may still have been paid."
+        ),
     }
 }
 
@@ -111,54 +150,4 @@ pub(super) fn explained(word: &str, facts: &Facts) -> String {
         }
     };
     format!("{word}: {told}.")
-}
-
-/// What a person can do.
-pub(super) fn advice(invoice: &Invoice, obstacles: &[Obstacle]) -> Vec<String> {
-    let id = invoice.id;
-    let mut told: Vec<String> = obstacles.iter().filter_map(way_round).collect();
-    match invoice.facts.status {
-        Status::Review => {
-            let facts = &invoice.facts;
-            if facts.paid_at.is_some() || !facts.payment.is_empty() {
-                told.push("The provider's status is PAID.".to_owned());
-            }
-            told.push(format!(
-                "Check the order at the provider, then decide: payrecond resolve '{id}' --as \
-                 paid|expired|cancelled --note TEXT"
-            ));
-        }
-        Status::Requested | Status::Pending if obstacles.is_empty() => {
-            told.push(format!(
-                "Nothing to do. To poll it now: payrecond nudge '{id}'"
-            ));
-        }
-        Status::Expired | Status::Cancelled => {
-            told.push(format!(
-                "If the customer says they paid: payrecond nudge '{id}'"
-            ));
-        }
-        Status::Rejected => told
-            .push("Correct what the reason names, the invoice or the configuration (then restart the daemon), and insert the invoice again with another external id.".to_owned()),
-        Status::Requested | Status::Pending | Status::Paid => {}
-    }
-    told
-}
-
-fn way_round(obstacle: &Obstacle) -> Option<String> {
-    let told = match obstacle.kind {
-        "no_daemon" => "Start the daemon: payrecond run, or systemctl start payrecond.",
-        "account_disabled" => {
-            "Set enabled = true for the account in the configuration and restart the daemon."
-        }
-        "unknown_account" => {
-            "Add the account to the configuration and restart the daemon, or correct its name."
-        }
-        "key_refused" => {
-            "Replace the API key; it is read again at the next probe, or at once after SIGHUP."
-        }
-        "account_paused" => "Run `payrecond check` to test whether the provider can be reached.",
-        _ => return None,
-    };
-    Some(told.to_owned())
 }

@@ -37,6 +37,7 @@ fn surroundings(now: UnixMillis) -> Surroundings {
     Surroundings {
         cadence: Cadence::default(),
         account: Configured::Yes,
+        accounts: vec!["default".into()],
         record: None,
         daemon_runs: Some(true),
         now,
@@ -93,7 +94,7 @@ fn every_status_and_reason_has_a_sentence() {
         for reason in reasons {
             let mut row = invoice(status, Some(0));
             row.facts.reason = Some(reason.into());
-            let told = status::holds(&row, INSERTED);
+            let told = status::holds(&row, &surroundings(INSERTED));
             assert!(told[0].starts_with(status.as_str()), "{told:?}");
             assert!(told[1].ends_with('.') && !told[1].contains('\u{1b}'));
         }
@@ -111,6 +112,7 @@ fn each_obstacle_comes_with_advice() {
         provider: "walletpay".into(),
         state: AccountState::KeyRefused,
         state_since: INSERTED,
+        failures: None,
         resume_at: None,
         last_success_at: None,
         last_failure_at: None,
@@ -123,7 +125,10 @@ fn each_obstacle_comes_with_advice() {
         kinds,
         ["no_daemon", "unknown_account", "key_refused", "overdue"]
     );
-    assert_eq!(story.advice.len(), 3);
+    let advice = story.advice.join(" ");
+    for part in ["payrecond run", "[[account]]", "Replace the API key"] {
+        assert!(advice.contains(part), "{part} is missing in {advice}");
+    }
     around.daemon_runs = Some(true);
     let settled = invoice(Status::Paid, None);
     assert!(Story::of(&settled, &around).obstacles.is_empty());
@@ -139,6 +144,7 @@ fn a_stopped_account_resumes_at_once_when_its_time_has_passed() {
             provider: "walletpay".into(),
             state: AccountState::Paused,
             state_since: INSERTED,
+            failures: None,
             resume_at: Some(resume_at),
             last_success_at: None,
             last_failure_at: None,
@@ -149,10 +155,11 @@ fn a_stopped_account_resumes_at_once_when_its_time_has_passed() {
     };
     for passed in [1, 6] {
         let text = told(INSERTED.plus(Duration::from_mins(passed)));
-        assert!(text.ends_with("The next request is at once."), "{text}");
+        assert!(text.starts_with("Account default is paused: "), "{text}");
+        assert!(text.ends_with("; next request at once."), "{text}");
     }
     let text = told(INSERTED.plus(Duration::from_mins(9)));
-    assert!(text.contains("The next request is in 3 min."), "{text}");
+    assert!(text.ends_with("; next request in 3 min."), "{text}");
 }
 
 #[test]
@@ -170,6 +177,7 @@ fn a_list_page_since_the_last_poll_is_shown_and_nothing_is_overdue() {
         provider: "walletpay".into(),
         state: AccountState::Working,
         state_since: INSERTED,
+        failures: None,
         resume_at: None,
         last_success_at: Some(read_at),
         last_failure_at: None,
@@ -191,13 +199,17 @@ fn a_list_page_since_the_last_poll_is_shown_and_nothing_is_overdue() {
     assert!(kinds.is_empty());
     let next = Story::of(&row, &around).next_poll.text;
     assert!(next.starts_with("Covered by list pages"), "{next}");
-    // The plan is later than the reading, or the invoice had a poll of its own.
-    for (read, caught_up) in [(65, 65), (70, 65), (30, 71)] {
+    // The plan is later than the reading.
+    for (read, caught_up) in [(65, 65), (70, 65)] {
         around.record = Some(record(after(read), after(caught_up)));
         let (seen, kinds) = told(&around);
         assert!(!seen.contains("last covered"), "{read} {caught_up}: {seen}");
         assert_eq!(kinds, ["overdue"]);
     }
+    // Nothing was overdue later, though the last page shown is older.
+    around.record = Some(record(after(30), after(71)));
+    let (seen, kinds) = told(&around);
+    assert!(!seen.contains("last covered") && kinds.is_empty(), "{seen}");
 }
 
 #[test]
@@ -233,6 +245,7 @@ fn account_record(list: ListRecord) -> AccountRecord {
         provider: "telegram-stars".into(),
         state: AccountState::Working,
         state_since: INSERTED,
+        failures: None,
         resume_at: None,
         last_success_at: list.read_at,
         last_failure_at: None,
@@ -257,6 +270,7 @@ fn a_poll_due_since_the_last_reading_is_not_overdue_yet() {
             provider: "walletpay".into(),
             state: AccountState::Working,
             state_since: INSERTED,
+            failures: None,
             resume_at: None,
             last_success_at: None,
             last_failure_at: None,
@@ -269,4 +283,43 @@ fn a_poll_due_since_the_last_reading_is_not_overdue_yet() {
     };
     assert!(kinds_at(after(80)).is_empty());
     assert_eq!(kinds_at(after(100)), ["overdue"]);
+}
+
+#[test]
+fn an_order_that_the_provider_does_not_have_is_explained() {
+    let mut row = invoice(Status::Pending, Some(INSERTED.0));
+    row.facts.not_found_since = Some(INSERTED);
+    let around = surroundings(INSERTED.plus(Duration::from_mins(2)));
+    let story = Story::of(&row, &around);
+    assert!(story.holds[0].contains("it has no order with this id"));
+    assert!(story.advice[0].starts_with("Compare order_id"));
+}
+
+#[test]
+fn a_passed_deadline_is_explained_for_orders_and_ledgers() {
+    let mut row = invoice(Status::Pending, Some(INSERTED.0));
+    let around = surroundings(INSERTED.plus(Duration::from_hours(1)));
+    let told = status::holds(&row, &around).remove(0);
+    assert!(told.contains("has not said yet"), "{told}");
+    row.facts.order_id = None;
+    let told = status::holds(&row, &around).remove(0);
+    assert!(
+        told.contains("begun after the deadline and deadline_grace"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_creation_that_waits_for_a_valid_key_is_explained() {
+    let mut row = invoice(Status::Requested, Some(INSERTED.0));
+    row.facts.order_id = None;
+    row.facts.create_sent_at = Some(INSERTED);
+    let mut around = surroundings(INSERTED.plus(Duration::from_mins(1)));
+    around.record = Some(AccountRecord {
+        state: AccountState::KeyRefused,
+        ..account_record(ListRecord::default())
+    });
+    let told = status::holds(&row, &around).remove(0);
+    assert!(told.contains("the order does not exist yet"), "{told}");
+    assert!(told.contains("(too_late)"), "{told}");
 }

@@ -37,6 +37,28 @@ async fn highest_seq(shop: &Shop) -> i64 {
 const IDS: &str =
     "SELECT group_concat(event_id) FROM (SELECT event_id FROM outbox ORDER BY external_id)";
 
+#[tokio::test]
+async fn a_restore_says_before_and_after_what_is_lost() {
+    let shop = Shop::open().await;
+    shop.drop_in("ORD-1").await;
+    let copy = path(&shop, "copy.db");
+    assert!(payrecond(&shop, &["backup", &copy]).status.success());
+    let again = errors(&payrecond(&shop, &["backup", &copy]));
+    assert!(again.contains("name another file"), "{again}");
+    shop.drop_in("ORD-2").await;
+    let refused = errors(&payrecond(&shop, &["restore", &copy]));
+    for part in [
+        "(its newest row is of 20",
+        "1 invoice and 0 events newer than the copy would be lost",
+    ] {
+        assert!(refused.contains(part), "{part} is missing in {refused}");
+    }
+    let restored = payrecond(&shop, &["restore", &copy, "--force", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&restored.stdout).unwrap();
+    assert_eq!(told["lost"]["invoices"], 1, "{told}");
+    assert!(told["newest_at"].is_i64(), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_lost_by_a_restore_are_recorded_again_with_the_same_ids() {
     let shop = Shop::open().await;

@@ -280,9 +280,9 @@ async fn payments_on_different_pages_of_one_reading_are_one_sum() {
     assert_eq!(shop.ask(events).await, expected);
     let sums = "SELECT group_concat(received_amount) FROM (SELECT * FROM invoices WHERE external_id <> 'OPEN' ORDER BY id)";
     assert_eq!(shop.ask(sums).await, "10,10,5");
-    let of_nobody =
+    let unmatched =
         "SELECT group_concat(transaction_id) FROM transactions WHERE invoice_id IS NULL";
-    assert_eq!(shop.ask(of_nobody).await, "t4");
+    assert_eq!(shop.ask(unmatched).await, "t4");
 }
 
 #[tokio::test]

@@ -94,7 +94,9 @@ async fn a_healthy_daemon_reports_it_as_text_and_json() {
     assert_eq!(ready.code, 200, "{}", ready.body);
     assert!(ready.body.starts_with("ok\n"), "{}", ready.body);
     assert!(
-        ready.body.contains("account default    last answer"),
+        ready
+            .body
+            .contains("account default    working; last answer"),
         "{}",
         ready.body
     );
@@ -117,7 +119,7 @@ async fn a_refused_key_is_reported_with_the_account() {
     let bad = failing(&ready);
     assert_eq!(bad.len(), 1, "{bad:?}");
     assert!(
-        bad[0].starts_with("account default: API key refused"),
+        bad[0].starts_with("account default: key_refused: the provider refuses the API key"),
         "{bad:?}"
     );
     let words = ask(&place, "/readyz").await;
@@ -151,12 +153,53 @@ async fn an_unreachable_provider_is_reported_with_the_last_error() {
     let ready = ask_until(&place, "/readyz", json, |answer| answer.code == 503).await;
     let bad = failing(&ready);
     assert!(
-        bad[0].starts_with("account default: every request has failed"),
+        bad[0].starts_with("account default: paused: every request fails, so only probes go out; "),
         "{bad:?}"
     );
     assert!(bad[0].contains("unreachable"), "{bad:?}");
     shop.answer_again();
     ask_until(&place, "/readyz", json, |answer| answer.code == 200).await;
+    daemon.stop().await;
+}
+
+/// The account pauses only after more failures than one invoice meets in the time of this test.
+#[tokio::test]
+async fn an_outage_is_shown_from_its_first_failures_on() {
+    let (shop, place) = open_with_socket().await;
+    shop.drop_in("ORD-1").await;
+    shop.answer_nothing();
+    let daemon = shop.start();
+    let warned = |answer: &Answer| answer.body.contains("hero warn");
+    let page = ask_until(&place, "/", &[], warned).await;
+    assert!(
+        page.body.contains("Requests to the provider are failing"),
+        "{}",
+        page.body
+    );
+    assert!(page.body.contains("in a row failed since"), "{}", page.body);
+    let ready = ask(&place, "/readyz").await;
+    assert!(
+        ready.body.contains("account default    working: "),
+        "{}",
+        ready.body
+    );
+    let metrics = metrics::scraped(&place).await;
+    assert!(metrics::value(&metrics, "payrecond_account_failures_in_a_row", &[]) >= 2.0);
+    shop.until(
+        "SELECT json_extract(value, '$.requests') >= 1 FROM meta
+          WHERE key = 'account_failures:default' AND value <> ''",
+        "1",
+    )
+    .await;
+    let state = "SELECT state FROM accounts";
+    assert_eq!(shop.ask(state).await, "working");
+    shop.answer_again();
+    shop.until(
+        "SELECT value FROM meta WHERE key = 'account_failures:default'",
+        "",
+    )
+    .await;
+    ask_until(&place, "/", &[], |answer| answer.body.contains("hero good")).await;
     daemon.stop().await;
 }
 

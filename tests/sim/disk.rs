@@ -451,14 +451,14 @@ impl Store for Disk {
         &self,
         account: &AccountName,
         provider: &str,
-        of_nobody: &[Transaction],
+        unmatched: &[Transaction],
         place: &str,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
         passes_on!(
             self,
             WRITE,
-            keep_ledger(account, provider, of_nobody, place, now)
+            keep_ledger(account, provider, unmatched, place, now)
         )
     }
 

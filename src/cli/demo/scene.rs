@@ -16,6 +16,7 @@ use crate::domain::invoice::Invoice;
 use crate::domain::state::Status;
 use crate::sandbox::SimulatedProvider;
 use crate::store::{HistoryEvent, InvoiceQuery};
+use crate::story::AccountSituation;
 
 /// Lines of the picture.
 pub(super) const HEIGHT: u16 = 19;
@@ -99,9 +100,9 @@ impl Scene {
             elapsed,
             board,
             requests: play.world.stats().requests.values().sum(),
-            trouble: troubled.and_then(|account| {
-                let why = account.last_error.as_deref()?;
-                Some(format!("{}: {why}", account.name))
+            trouble: troubled.map(|account| {
+                let told = AccountSituation::of_record(account).describe(play.clock.now());
+                format!("{}: {told}", account.name)
             }),
             events: events.iter().filter_map(told).collect(),
         })

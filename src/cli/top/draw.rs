@@ -13,6 +13,7 @@ use crate::domain::state::Status;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
 use crate::store::{AccountRecord, Consumer, HistoryEvent};
+use crate::story::AccountSituation;
 use crate::words;
 
 /// Below this width, boxes would have borders but no content.
@@ -160,16 +161,11 @@ fn overdue(view: &TopView) -> Line<'static> {
     let Some(overview) = &view.overview else {
         return Line::raw("");
     };
-    match overview.oldest_overdue_at {
-        Some(oldest) if overview.overdue > 0 => Line::styled(
-            format!(
-                "overdue polls: {}, the oldest by {}",
-                overview.overdue,
-                words::span(view.now.since(oldest))
-            ),
-            color(Tone::Waiting),
-        ),
-        _ => Line::raw("overdue polls: none"),
+    let line = format!("overdue polls: {}", overview.overdue.describe(view.now));
+    if overview.overdue.count > 0 {
+        Line::styled(line, color(Tone::Waiting))
+    } else {
+        Line::raw(line)
     }
 }
 
@@ -180,23 +176,17 @@ fn draw_accounts(frame: &mut Frame<'_>, area: Rect, view: &TopView) {
 }
 
 fn account_line(account: &AccountRecord, now: UnixMillis) -> Line<'static> {
-    let resumes = account.resume_at.filter(|at| *at > now);
-    let error = account.current_error();
+    let situation = AccountSituation::of_record(account);
+    let explained = situation.brief(now);
     let rest = format!(
-        " for {}{} ({}){}",
+        " for {} ({}){}",
         words::span(now.since(account.state_since)),
-        resumes.map_or_else(String::new, |at| {
-            format!(", next request {}", words::relative(at, now))
-        }),
         one_line(&account.provider),
-        error.map_or_else(String::new, |e| format!(": {}", one_line(e)))
+        explained.map_or_else(String::new, |why| format!(": {why}"))
     );
     Line::from(vec![
         Span::raw(format!("{:<20} ", one_line(&account.name.0))),
-        Span::styled(
-            account.state.as_str(),
-            color(Tone::of_account(account.state)),
-        ),
+        Span::styled(account.state.as_str(), color(Tone::of_account(&situation))),
         Span::raw(rest),
     ])
 }
@@ -286,7 +276,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::store::{ListRecord, Overview};
+    use crate::store::{ListRecord, Overdue, Overview};
 
     fn picture(view: &TopView, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -302,8 +292,10 @@ mod tests {
             daemon_runs: Some(true),
             overview: Some(Overview {
                 by_status: Status::ALL.map(|status| (status, 3)).to_vec(),
-                overdue: 2,
-                oldest_overdue_at: Some(UnixMillis(now.0 - 12_000)),
+                overdue: Overdue {
+                    count: 2,
+                    oldest_at: Some(UnixMillis(now.0 - 12_000)),
+                },
                 highest_seq: 9,
                 epoch: "e".into(),
             }),
@@ -313,6 +305,7 @@ mod tests {
                 provider: "walletpay".into(),
                 state: AccountState::Held,
                 state_since: now,
+                failures: None,
                 resume_at: Some(UnixMillis(now.0 + 30_000)),
                 last_success_at: None,
                 last_failure_at: None,
@@ -347,7 +340,7 @@ mod tests {
             "daemon running",
             "review",
             "overdue polls: 2, the oldest by 12 s",
-            "held for 0 s, next request in 30 s",
+            "held for 0 s (walletpay): next request in 30 s; 429",
             "5 events unread, the oldest 60 s ago",
             "payment.paid",
             "ORD-1",

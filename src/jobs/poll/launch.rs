@@ -1,6 +1,7 @@
 //! Sends planned requests, as far as the limits allow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 
@@ -17,10 +18,12 @@ use crate::limit::StopReason;
 use crate::store::StoreError;
 
 impl Poller {
-    /// Whether the next request is for single invoices; these alternate with requests to lists and ledgers.
-    pub(super) fn is_fetches_turn(&self) -> bool {
+    /// Whether a request to a list or a ledger may begin now: such requests alternate with those for
+    /// single invoices, and the limits have room.
+    pub(super) fn may_begin_reading(&self, now: Duration) -> bool {
         let fetches_wait = self.requests.loader.count_ready() > 0 || self.planner.has_fetches();
-        self.requests.list_was_last && fetches_wait
+        let is_turn_of_fetches = self.requests.list_was_last && fetches_wait;
+        !is_turn_of_fetches && self.setup.limiter.lock().room(now) > 0
     }
 
     /// Begins the next request to the list, if one is needed and the limits allow it: first for due
@@ -28,7 +31,7 @@ impl Poller {
     pub(super) async fn begin_list_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let may_begin = self.requests.list.is_none() && self.planner.may_list(now);
-        if !may_begin || self.is_fetches_turn() || self.setup.limiter.lock().room(now) == 0 {
+        if !may_begin || !self.may_begin_reading(now) {
             return Ok(());
         }
         let mut request = self.planner.take_list_request();

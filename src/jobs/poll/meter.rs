@@ -121,8 +121,11 @@ impl Poller {
         let reading = {
             let mut limiter = self.setup.limiter.lock();
             let may_begin = limiter.wait(at).is_some_and(|wait| wait.is_zero());
+            let (state, wait) = limiter.state(at);
             Limiting {
-                state: limiter.state(at).0,
+                state,
+                failures: self.recorder.failures(),
+                resume_at: wait.map(|wait| now.plus(wait)),
                 begun: limiter.begun(),
                 rate: limiter.rate(),
                 in_flight: limiter.in_flight(),

@@ -9,8 +9,8 @@
 //! batch is being written, the next one is collected.
 
 mod database;
+mod due_rows;
 mod fetch;
-mod intake;
 mod itemize;
 mod launch;
 mod ledger;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::domain::account::AccountState;
+use crate::domain::account::{AccountState, FailureRun};
 use crate::domain::invoice::AccountName;
 use crate::domain::listing::{PageSummary, Positions};
 use crate::domain::time::UnixMillis;
@@ -12,6 +12,10 @@ use crate::store::{AccountRecord, ListRecord};
 
 /// The record is refreshed this often while nothing changes.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
+
+/// A run of failures that began or ended is written this soon, so that an outage shows at once and
+/// single failures among answers cost few writes.
+const RUN_EVERY: Duration = Duration::from_secs(1);
 
 /// A wait that is longer by less than this is not written again.
 const NEAR: Duration = Duration::from_millis(100);
@@ -24,6 +28,10 @@ pub(super) struct AccountRecorder {
     since: UnixMillis,
     last_success_at: Option<UnixMillis>,
     last_failure: Option<(UnixMillis, String)>,
+    /// The requests that have failed since the last answer.
+    failures: Option<FailureRun>,
+    /// Whether the written record has such a run.
+    written_run: bool,
     written_state: Option<AccountState>,
     /// Until when the written record holds the account, by the monotonic clock.
     written_hold: Duration,
@@ -50,6 +58,8 @@ impl AccountRecorder {
             since: clock.now(),
             last_success_at: None,
             last_failure: None,
+            failures: None,
+            written_run: false,
             written_state: None,
             written_hold: Duration::ZERO,
             written_once: WrittenOnce::default(),
@@ -59,14 +69,24 @@ impl AccountRecorder {
         }
     }
 
-    pub(super) fn note_success(&mut self, now: UnixMillis) {
+    /// Records an answer. `proves`: it shows that the service works, which "not found" does not.
+    pub(super) fn note_success(&mut self, proves: bool, now: UnixMillis) {
         self.last_success_at = Some(now);
         self.has_unwritten = true;
+        if proves {
+            self.failures = None;
+        }
     }
 
     pub(super) fn note_failure(&mut self, now: UnixMillis, error: String) {
         self.last_failure = Some((now, error));
         self.has_unwritten = true;
+        self.failures = Some(FailureRun::extended(self.failures, now));
+    }
+
+    /// The requests that have failed since the last answer.
+    pub(super) fn failures(&self) -> Option<FailureRun> {
+        self.failures
     }
 
     /// Whether the account stopped or recovered since the last report.
@@ -76,7 +96,8 @@ impl AccountRecorder {
 
     pub(super) fn note_stop(&mut self, stop: Option<StopReason>, now: UnixMillis) {
         self.stop = stop;
-        self.since = now;
+        let failing = self.failures.filter(|_| stop == Some(StopReason::Failing));
+        self.since = failing.map_or(now, |run| run.since);
     }
 
     /// Records a page of the list that was read completely.
@@ -136,9 +157,14 @@ impl AccountRecorder {
         // Whoever polls the account next must know of the whole wait.
         let hold = now + wait.unwrap_or_default();
         let is_longer = wait.is_some() && hold > self.written_hold + NEAR;
-        if self.written_state == Some(state) && !old && !first && !is_longer {
+        let has_run = self.failures.is_some();
+        let is_other_run =
+            self.written_run != has_run && now.saturating_sub(self.written_at) >= RUN_EVERY;
+        let is_new = first || is_longer || is_other_run;
+        if self.written_state == Some(state) && !old && !is_new {
             return None;
         }
+        self.written_run = has_run;
         self.written_state = Some(state);
         self.written_hold = hold;
         self.written_once.success = self.last_success_at.is_some();
@@ -150,6 +176,7 @@ impl AccountRecorder {
             provider: provider.to_owned(),
             state,
             state_since: self.since,
+            failures: self.failures,
             resume_at: wait.map(|wait| clock.now().plus(wait)),
             last_success_at: self.last_success_at,
             last_failure_at: self.last_failure.as_ref().map(|(at, _)| *at),

@@ -68,7 +68,7 @@ impl Poller {
         drop(limiter);
         match outcome {
             Ok(()) => {
-                self.recorder.note_success(wall);
+                self.recorder.note_success(proves, wall);
                 self.pass.counts.answered += 1;
             }
             Err(error) => {
@@ -116,22 +116,25 @@ impl Poller {
             return;
         }
         let cause = limiter.cause().to_owned();
+        let (state, _) = limiter.state(self.setup.clock.monotonic());
         drop(limiter);
         let (account, status_lines) = (&self.setup.account, &self.setup.signals.status_lines);
         match stop {
             Some(StopReason::KeyRefused) => {
-                tracing::error!(%account, error = cause, "API key refused; account stopped except for probes");
-                status_lines.put(&account.0, "API key refused");
+                tracing::error!(%account, %state, error = cause, "API key refused; account stopped except for probes");
             }
             Some(StopReason::Failing) => {
-                tracing::warn!(%account, error = cause, "every request fails; account paused except for probes");
-                status_lines.put(&account.0, format!("every request fails: {cause}"));
+                tracing::warn!(%account, %state, error = cause, "every request fails; account paused except for probes");
             }
             None => {
-                tracing::info!(%account, "account working again");
-                status_lines.put(&account.0, "polling");
+                tracing::info!(%account, %state, "account working again");
             }
         }
+        let line = match stop {
+            None => "polling".to_owned(),
+            Some(_) => format!("{state}: {cause}"),
+        };
+        status_lines.put(&account.0, line);
         self.recorder.note_stop(stop, self.setup.clock.now());
         self.planner.plan_again();
     }
@@ -236,9 +239,9 @@ impl Poller {
     pub(super) fn accept_commit(&mut self, outcome: WriteOutcome) {
         let written = self.writer.accept_outcome(outcome);
         self.meter_written(&written);
-        let has_changes =
+        let has_event =
             |(_, written): &(Decided, Written)| matches!(written, Written::Yes { seq: Some(_) });
-        if written.iter().any(has_changes) {
+        if written.iter().any(has_event) {
             self.setup.signals.committed.tell();
         }
         for (decided, written) in written {

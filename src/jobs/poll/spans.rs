@@ -25,8 +25,8 @@ use crate::store::StoreError;
 
 /// The state of an open order is requested at most this often, besides readings of payments.
 const STATES_EVERY: Duration = Duration::from_secs(20);
-/// One request in this many is for states.
-const BUDGET_OF_STATES: f64 = 10.0;
+/// One of this many requests asks for states.
+const REQUESTS_PER_STATES_PAGE: f64 = 10.0;
 /// Approximate number of orders on a page of a list by time.
 const STATES_ON_A_PAGE: usize = 100;
 
@@ -75,7 +75,7 @@ impl Poller {
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
         let rate = self.setup.limiter.lock().rate();
         let of_page = rate.map_or(Duration::ZERO, |rate| {
-            Duration::try_from_secs_f64(BUDGET_OF_STATES / rate).unwrap_or(STATES_EVERY)
+            Duration::try_from_secs_f64(REQUESTS_PER_STATES_PAGE / rate).unwrap_or(STATES_EVERY)
         });
         of_page.saturating_mul(pages).max(STATES_EVERY)
     }
@@ -160,7 +160,7 @@ impl Poller {
     pub(super) async fn begin_span_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let may_begin = self.spans.is_used() && self.requests.span.is_none();
-        if !may_begin || self.is_fetches_turn() || self.setup.limiter.lock().room(now) == 0 {
+        if !may_begin || !self.may_begin_reading(now) {
             return Ok(());
         }
         let begun = self.moment(now);

@@ -15,8 +15,8 @@ use crate::store::{AccountRecord, Store, StoreError, Written};
 
 /// How long polls that changed nothing wait for others before they are written.
 const GATHER: Duration = Duration::from_millis(20);
-/// The time left to other writers between two commits, as a fraction of the last commit's time.
-const BREATHER: u32 = 4;
+/// The pause between two commits, for other writers: the last commit's time divided by this.
+const PAUSE_DIVISOR: u32 = 4;
 
 /// With this many decisions waiting, no new requests are made: a provider answers faster than a
 /// disk writes, and a page has up to 10,000 orders.
@@ -195,7 +195,8 @@ impl Writer {
         let now = self.clock.monotonic();
         match outcome.written {
             Ok(written) => {
-                self.database.note_commit(now + outcome.took / BREATHER);
+                self.database
+                    .note_commit(now + outcome.took / PAUSE_DIVISOR);
                 let (rows, took) = (outcome.batch.len(), outcome.took);
                 tracing::trace!(rows, ?took, "written");
                 outcome.batch.into_iter().zip(written).collect()

@@ -66,7 +66,11 @@ impl CryptoPaySimulator {
         now: Moment,
     ) -> &'a StoredInvoice {
         let mut rng = self.core.rng(stock.all().len() as u64);
-        let last = stock.all().last().map_or(FIRST_ID, |invoice| invoice.id);
+        let before_first = || self.core.first_number(FIRST_ID);
+        let last = stock
+            .all()
+            .last()
+            .map_or_else(before_first, |invoice| invoice.id);
         let id = last + rng.u64(1..=FOREIGN_MOST);
         let created = now.truncated(3);
         // The service counts from a moment 2 or 3 ms before `created_at`.

@@ -86,7 +86,7 @@ impl YooMoneySimulator {
         };
         let mut rng = self.core.rng(place as u64);
         Ok(WalletEntry {
-            id: id_of(new, place)?,
+            id: id_of(new, self.core.first_number(FIRST_ID) + place as u64)?,
             at: now.truncated(3),
             is_in: !new.is_out,
             sum,
@@ -102,10 +102,10 @@ impl YooMoneySimulator {
     }
 }
 
-/// An id is digits alone.
-fn id_of(new: &NewTransaction, place: usize) -> Result<String, String> {
+/// An id is digits alone. `next`: where none is given.
+fn id_of(new: &NewTransaction, next: u64) -> Result<String, String> {
     let Some(wanted) = new.transaction_id.clone() else {
-        return Ok((FIRST_ID + place as u64).to_string());
+        return Ok(next.to_string());
     };
     let is_digits = !wanted.is_empty() && wanted.bytes().all(|it| it.is_ascii_digit());
     let why = || format!("transaction_id: {wanted:?}; expected: digits alone");

@@ -6,6 +6,10 @@ use crate::server::health::{HealthCheck, HealthReport};
 use crate::server::snapshot::{Day, Snapshot};
 use crate::words;
 
+/// An account with this many failures in a row is named in the headline: a single failure among
+/// answers is no outage.
+const FAILING_FROM: u32 = 2;
+
 /// The headline with its reasons.
 #[derive(Debug)]
 pub(super) struct Hero {
@@ -17,93 +21,121 @@ pub(super) struct Hero {
     pub(super) reasons: Vec<HealthCheck>,
 }
 
+/// An account that invoices name, but the configuration does not have.
+pub(super) struct UnknownAccount {
+    pub(super) name: String,
+    /// Number of its invoices that wait; None if they are not counted yet.
+    pub(super) invoices: Option<i64>,
+}
+
 impl Hero {
     pub(super) fn of(
         report: &HealthReport,
         accounts: &[AccountMeter],
-        unknown: &[String],
+        unknown: &[UnknownAccount],
         facts: Option<&Snapshot>,
         now: UnixMillis,
     ) -> Self {
-        let is_delivery = |check: &&HealthCheck| {
-            check.subject.starts_with("consumer") || check.subject.starts_with("feed")
-        };
-        let (deliveries, mut reasons): (Vec<&HealthCheck>, Vec<&HealthCheck>) =
-            report.failing().partition(is_delivery);
-        let sentence = latest(accounts, facts, now);
-        let has_grave_reasons = !reasons.is_empty();
-        let has_stopped_feed = deliveries
-            .iter()
-            .any(|check| check.subject.starts_with("feed"));
-        reasons.extend(deliveries);
-        let mut reasons: Vec<HealthCheck> = reasons.into_iter().cloned().collect();
-        let headline = grave(&reasons, accounts);
-        let has_reasons = !reasons.is_empty();
-        if has_reasons {
-            reasons.extend(unknown.iter().map(|name| HealthCheck::of_unknown(name)));
-        }
-        if has_grave_reasons {
+        let (deliveries, graves): (Vec<_>, Vec<_>) =
+            report.failing().cloned().partition(is_of_delivery);
+        let failing = failing_accounts(report, accounts);
+        let waiting: Vec<HealthCheck> = unknown.iter().map(UnknownAccount::check).collect();
+        let all = [&graves, &deliveries, &failing, &waiting];
+        let reasons: Vec<HealthCheck> = all.into_iter().flatten().cloned().collect();
+        if !graves.is_empty() {
             return Self {
                 tone: "bad",
                 mark: "✕",
-                headline,
-                sentence,
+                headline: grave(&graves, accounts),
+                sentence: latest(accounts, facts, now),
                 reasons,
             };
         }
-        if has_reasons {
-            return Self {
-                tone: "warn",
-                mark: "!",
-                headline: "Payments are detected, but not read".to_owned(),
-                sentence: if has_stopped_feed {
-                    "Events are kept and delivered as soon as it is possible again; nothing is skipped."
-                } else {
-                    "A consumer has not acknowledged events for a long time. Start it, or delete its row \
-                     in the table consumers."
-                }
-                .to_owned(),
-                reasons,
-            };
+        if !deliveries.is_empty() {
+            let sentence = delivery_in_words(&deliveries);
+            return Self::warning("Payments are detected, but not read", sentence, reasons);
         }
-        if !unknown.is_empty() {
-            return Self {
-                tone: "warn",
-                mark: "!",
-                headline: "Some invoices are not polled".to_owned(),
-                sentence: format!(
-                    "Their account is not in the configuration: {}.",
-                    unknown.join(", ")
-                ),
-                reasons,
-            };
+        if !failing.is_empty() {
+            let sentence = "Payments are detected when requests are answered again; none is lost.";
+            return Self::warning("Requests to the provider are failing", sentence, reasons);
         }
-        let asked = accounts.iter().any(|a| a.gauges().last_answer_at.is_some());
+        if !waiting.is_empty() {
+            let sentence = "They name an account that is not in the configuration.";
+            return Self::warning("Some invoices are not polled", sentence, reasons);
+        }
+        Self::well(accounts, latest(accounts, facts, now))
+    }
+
+    fn warning(headline: &str, sentence: &str, reasons: Vec<HealthCheck>) -> Self {
         Self {
-            tone: if asked { "good" } else { "idle" },
-            mark: if asked { "✓" } else { "–" },
-            headline: if asked {
-                "Payments are being detected"
-            } else {
-                "Ready: no invoice has been polled yet"
-            }
-            .to_owned(),
-            sentence,
+            tone: "warn",
+            mark: "!",
+            headline: headline.to_owned(),
+            sentence: sentence.to_owned(),
             reasons,
         }
     }
+
+    fn well(accounts: &[AccountMeter], sentence: String) -> Self {
+        let asked = accounts.iter().any(|a| a.gauges().last_answer_at.is_some());
+        let (tone, mark, headline) = if asked {
+            ("good", "✓", "Payments are being detected")
+        } else {
+            ("idle", "–", "Ready: no invoice has been polled yet")
+        };
+        Self {
+            tone,
+            mark,
+            headline: headline.to_owned(),
+            sentence,
+            reasons: Vec::new(),
+        }
+    }
+}
+
+impl UnknownAccount {
+    fn check(&self) -> HealthCheck {
+        HealthCheck::of_unknown(&self.name, self.invoices)
+    }
+}
+
+/// Whether a check is of the way from the outbox to its readers.
+fn is_of_delivery(check: &HealthCheck) -> bool {
+    check.subject.starts_with("consumer") || check.subject.starts_with("feed")
+}
+
+fn delivery_in_words(deliveries: &[HealthCheck]) -> &'static str {
+    let is_feed = |check: &HealthCheck| check.subject.starts_with("feed");
+    if deliveries.iter().any(is_feed) {
+        "Events are kept and delivered as soon as it is possible again; nothing is skipped."
+    } else {
+        "A consumer has not acknowledged events for a long time. Start it, or delete its row in the \
+         table consumers."
+    }
+}
+
+/// The checks of accounts that are not stopped, but whose requests fail one after the other.
+fn failing_accounts(report: &HealthReport, accounts: &[AccountMeter]) -> Vec<HealthCheck> {
+    let failing = accounts.iter().filter(|meter| {
+        let failures = meter.gauges().failures;
+        failures.is_some_and(|run| run.requests >= FAILING_FROM)
+    });
+    let subjects: Vec<String> = failing
+        .map(|meter| HealthCheck::subject_of_account(meter.name()))
+        .collect();
+    let checks = report.checks.iter().filter(|check| check.ok);
+    checks
+        .filter(|check| subjects.contains(&check.subject))
+        .cloned()
+        .collect()
 }
 
 /// The problem, in one line. With several accounts, the failing ones are named.
 fn grave(reasons: &[HealthCheck], accounts: &[AccountMeter]) -> String {
     let stopped = accounts.iter().filter(|meter| is_stopped(meter));
     let stopped: Vec<&str> = stopped.map(AccountMeter::name).collect();
-    let only_late = reasons.iter().all(|check| {
-        ["polls", "consumer", "feed"]
-            .iter()
-            .any(|what| check.subject.starts_with(what))
-    });
-    if only_late {
+    let only_late = |check: &HealthCheck| check.subject.starts_with("polls");
+    if reasons.iter().all(only_late) {
         "Payments are detected late".to_owned()
     } else if !stopped.is_empty() && stopped.len() < accounts.len() {
         format!("Payments of {} are not being detected", stopped.join(", "))

@@ -15,7 +15,7 @@ use crate::domain::time::UnixMillis;
 use crate::metrics::{AccountMeter, FeedMeter, FeedState};
 use crate::server::snapshot::Snapshot;
 use crate::store::{AccountRecord, FeedRecord, HistoryEvent, LAG_ALARM, Lag};
-use crate::story;
+use crate::story::{self, AccountSituation};
 use crate::words;
 
 /// A consumer behind for longer than this gets a warning, below the alarm.
@@ -90,13 +90,27 @@ pub(super) fn decision(invoice: &Invoice, now: UnixMillis) -> InvoiceRow {
 }
 
 /// An invoice whose poll is overdue.
-pub(super) fn late(invoice: &Invoice, now: UnixMillis) -> InvoiceRow {
-    let error = invoice.schedule.last_error.as_deref().map(one_line);
+pub(super) fn late(invoice: &Invoice, accounts: &[AccountMeter], now: UnixMillis) -> InvoiceRow {
     let planned = invoice.schedule.next_poll_at.unwrap_or(now);
+    let meter = accounts
+        .iter()
+        .find(|meter| meter.name() == invoice.account.0);
     InvoiceRow {
-        why: error.unwrap_or_else(|| "waits for the account's rate limit".to_owned()),
+        why: waits_for(invoice, meter),
         since: words::relative(planned, now),
         ..row(invoice)
+    }
+}
+
+/// What an overdue invoice waits for: its account if that makes no requests, else its turn.
+fn waits_for(invoice: &Invoice, meter: Option<&AccountMeter>) -> String {
+    let state = meter.map(|meter| meter.gauges().state);
+    if let Some(state) = state.filter(|state| *state != AccountState::Working) {
+        return format!("account {state}: {}", state.meaning());
+    }
+    match invoice.schedule.last_error.as_deref() {
+        Some(error) => format!("last request failed: {}", one_line(error)),
+        None => "waits for the account's rate limit".to_owned(),
     }
 }
 
@@ -126,14 +140,14 @@ impl AccountRow {
         now: UnixMillis,
     ) -> Self {
         let standing = meter.gauges();
-        let (state, tone) = match (standing.state, standing.last_answer_at) {
-            (AccountState::Working | AccountState::Unknown, None) => ("no request yet", "idle"),
-            (AccountState::Working | AccountState::Unknown, Some(_)) => ("answering", "good"),
-            (AccountState::Held, _) => ("paused by Retry-After", "warn"),
-            (AccountState::Paused, _) => ("every request fails", "bad"),
-            (AccountState::KeyRefused, _) => ("key refused", "bad"),
+        let situation = AccountSituation::of_gauges(&standing);
+        let tone = match standing.state {
+            AccountState::Working if !situation.is_well() => "warn",
+            AccountState::Working if standing.last_answer_at.is_none() => "idle",
+            AccountState::Working => "good",
+            AccountState::Held | AccountState::Unknown => "warn",
+            AccountState::Paused | AccountState::KeyRefused => "bad",
         };
-        let failed = standing.last_failure.filter(|_| tone != "good");
         let overdue = facts.and_then(|facts| facts.overdue.get(meter.name()));
         let when = |at| words::relative(at, now);
         let cluster = facts.and_then(|facts| facts.cluster.as_ref());
@@ -141,9 +155,9 @@ impl AccountRow {
             name: meter.name().to_owned(),
             provider: record.map_or_else(String::new, |record| one_line(&record.provider)),
             owner: cluster.map_or_else(String::new, |cluster| owner(cluster, meter.name())),
-            state,
+            state: standing.state.as_str(),
             tone,
-            error: failed.map_or_else(String::new, |(_, error)| one_line(&error)),
+            error: situation.explanation(now).unwrap_or_default(),
             answered: standing
                 .last_answer_at
                 .map_or_else(|| "never".to_owned(), when),

@@ -7,6 +7,7 @@ use super::fence::fenced;
 use super::row::cells;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
+use crate::store::account::{failures_key, failures_to_value};
 use crate::store::{AccountRecord, StoreError, packed};
 
 /// Maximum number of rows that one statement marks or unmarks, to keep the write short.
@@ -113,6 +114,15 @@ const RECORD_ACCOUNT: &str = concat!(
                 list_read_from  = coalesce(EXCLUDED.list_read_from, known.list_read_from),
                 list_read_to    = coalesce(EXCLUDED.list_read_to, known.list_read_to),
                 caught_up_at    = EXCLUDED.caught_up_at
+      RETURNING 1),
+     failing AS (
+         INSERT INTO payrecond.meta (key, value)
+         SELECT $18, $19 FROM allowed WHERE $19 <> ''
+         ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value
+      RETURNING 1),
+     answered AS (
+         UPDATE payrecond.meta SET value = ''
+          WHERE key = $18 AND $19 = '' AND value <> '' AND EXISTS (SELECT 1 FROM allowed)
       RETURNING 1)
      SELECT EXISTS (SELECT 1 FROM allowed) AS allowed, (SELECT count(*) FROM recorded) AS recorded"
 );
@@ -120,7 +130,9 @@ const RECORD_ACCOUNT: &str = concat!(
 const LIST: &str = "
     SELECT json_build_array(name, provider, state, state_since, resume_at, last_success_at,
                             last_failure_at, last_error, list_total, list_floor, list_positions,
-                            list_read_at, list_read_from, list_read_to, caught_up_at)::text
+                            list_read_at, list_read_from, list_read_to, caught_up_at,
+                            (SELECT value FROM payrecond.meta
+                              WHERE key = 'account_failures:' || name))::text
       FROM payrecond.accounts ORDER BY name COLLATE \"C\"";
 
 pub(super) async fn flag_unknown(
@@ -133,12 +145,17 @@ pub(super) async fn flag_unknown(
             take_flags_off(store, &flagged, now).await?;
         }
     }
-    let mut unknown = names(store, ACCOUNTS_IN_QUEUE).await?;
+    let mut unknown = names_in_queue(store).await?;
     unknown.retain(|name| !known.contains(name));
     for account in &unknown {
         flag(store, account, now).await?;
     }
     Ok(unknown)
+}
+
+/// The accounts of the invoices that have a next poll.
+pub(super) async fn names_in_queue(store: &PostgresStore) -> Result<Vec<AccountName>, StoreError> {
+    names(store, ACCOUNTS_IN_QUEUE).await
 }
 
 async fn names(store: &PostgresStore, sql: &'static str) -> Result<Vec<AccountName>, StoreError> {
@@ -239,7 +256,9 @@ pub(super) async fn record(
         .bind(millis(list.read_at))
         .bind(list.read_from)
         .bind(list.read_to)
-        .bind(millis(list.caught_up_at));
+        .bind(millis(list.caught_up_at))
+        .bind(failures_key(&account.name))
+        .bind(failures_to_value(account.failures));
     store.fenced_row(statement).await?;
     Ok(())
 }

@@ -214,7 +214,7 @@ impl Store for PostgresStore {
         &self,
         account: &AccountName,
         provider: &str,
-        of_nobody: &[Transaction],
+        unmatched: &[Transaction],
         place: &str,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
@@ -223,7 +223,7 @@ impl Store for PostgresStore {
             provider,
             place,
         };
-        transactions::keep(self, &place, of_nobody, now).await
+        transactions::keep(self, &place, unmatched, now).await
     }
 
     async fn unmatched_transactions(
@@ -231,7 +231,7 @@ impl Store for PostgresStore {
         account: &AccountName,
         labels: &[&ExternalId],
     ) -> Result<Vec<Transaction>, StoreError> {
-        transactions::of_nobody(self, account, labels).await
+        transactions::unmatched(self, account, labels).await
     }
 
     async fn audit_rows_of(

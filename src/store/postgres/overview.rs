@@ -1,44 +1,15 @@
 //! Counts, ages, detection times, and the integrity of the database.
 
-use std::time::Duration;
-
 use sqlx::Row as _;
 
-use super::PostgresStore;
+use super::{PostgresStore, accounts, status_queries};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::reports::in_minutes;
-use crate::store::{CAUGHT_UP_HOLDS, DetectTimes, Overview, StoreError};
+use crate::store::{DetectTimes, Overdue, Overview, StoreError};
 
 /// Number of payments in `detect_times`, and of events in `payments_by_minute`.
 const DETECT_SAMPLE: i64 = 10_000;
-
-/// How long an account's `caught_up_at` counts as proof that polls by page had covered everything
-/// due until then.
-pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
-
-/// The time up to which polls by page have covered an account's plans, NULL without `caught_up_at`.
-/// `$1` is now, `$2` `COVERED_FOR` before, `$3` `CAUGHT_UP_HOLDS` before.
-macro_rules! covered_to {
-    ($account:literal) => {
-        concat!(
-            "(SELECT CASE WHEN caught_up_at > $3 THEN $1 ELSE caught_up_at END
-                FROM payrecond.accounts WHERE name = ",
-            $account,
-            " AND caught_up_at > $2)"
-        )
-    };
-}
-pub(super) use covered_to;
-
-/// Invoices covered by polls by page are not overdue, whatever their rows say. A nudge always is.
-const OVERDUE: &str = concat!(
-    "SELECT count(*), min(greatest(i.next_poll_at, i.updated_at)) FROM payrecond.invoices AS i
-      WHERE i.next_poll_at IS NOT NULL AND i.next_poll_at <= $1
-        AND (i.next_poll_at = 0 OR i.next_poll_at > coalesce(",
-    covered_to!("i.account"),
-    ", 0))"
-);
 
 /// Takes and releases the lock that a write needs, and writes nothing.
 const REQUIRE_WRITABLE: &str = "
@@ -51,15 +22,10 @@ pub(super) async fn overview(
     now: UnixMillis,
 ) -> Result<Overview, StoreError> {
     let by_status = count_by_status(store).await?;
-    let overdue = sqlx::query(OVERDUE)
-        .bind(now.0)
-        .bind(now.minus(COVERED_FOR).0)
-        .bind(now.minus(CAUGHT_UP_HOLDS).0);
-    let row = store.connections.row(overdue).await?;
-    let (overdue, oldest): (i64, Option<i64>) = match row {
-        Some(row) => (row.try_get(0)?, row.try_get(1)?),
-        None => (0, None),
-    };
+    let mut overdue = Overdue::default();
+    for account in accounts::names_in_queue(store).await? {
+        overdue.add(status_queries::overdue(store, &account, now).await?);
+    }
     let highest = sqlx::query(
         "SELECT CASE WHEN is_called THEN last_value ELSE 0 END,
                 (SELECT value FROM payrecond.meta WHERE key = 'epoch')
@@ -73,7 +39,6 @@ pub(super) async fn overview(
     Ok(Overview {
         by_status,
         overdue,
-        oldest_overdue_at: oldest.map(UnixMillis),
         highest_seq,
         epoch: epoch.unwrap_or_default(),
     })

@@ -4,20 +4,17 @@
 use sqlx::Row as _;
 
 use super::PostgresStore;
-use super::overview::{COVERED_FOR, covered_to};
 use super::row::{invoices, packed_invoice};
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{CAUGHT_UP_HOLDS, COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError};
+use crate::store::overdue::{AT_ONCE, OverdueSpan};
+use crate::store::{COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError};
 
 /// Maximum number of consumers reported.
 const MOST_CONSUMERS: i64 = 100;
 /// Maximum number of nudged rows read for their times.
 const MOST_NUDGED: i64 = 1000;
-
-/// A plan at or below this means "at once"; the row's time of change shows since when.
-const AT_ONCE: i64 = 1;
 
 /// Plans of one account between two times: their number, and the first.
 pub(super) const PLANS_BETWEEN: &str = "
@@ -30,6 +27,10 @@ pub(super) const OLDEST_NUDGED: &str = "
     SELECT count(*), min(updated_at)
       FROM (SELECT updated_at FROM payrecond.invoices
              WHERE account = $1 AND next_poll_at <= $2 AND updated_at <= $3 LIMIT $4) AS nudged";
+
+const WAITING: &str = "
+    SELECT count(*) FROM (SELECT 1 FROM payrecond.invoices
+                           WHERE account = $1 AND next_poll_at IS NOT NULL LIMIT $2) AS waiting";
 
 pub(super) const OVERDUE_ROWS: &str = concat!(
     "SELECT ",
@@ -76,16 +77,16 @@ pub(super) async fn overdue(
     account: &AccountName,
     now: UnixMillis,
 ) -> Result<Overdue, StoreError> {
-    let covered = covered_to(store, account, now).await?;
+    let span = overdue_span(store, account, now).await?;
     let plans = sqlx::query(PLANS_BETWEEN)
         .bind(&account.0)
-        .bind(covered)
-        .bind(now.0)
+        .bind(span.after.0)
+        .bind(span.until.0)
         .bind(i64::from(COUNTED_UP_TO));
     let nudged = sqlx::query(OLDEST_NUDGED)
         .bind(&account.0)
-        .bind(AT_ONCE)
-        .bind(now.0)
+        .bind(AT_ONCE.0)
+        .bind(span.until.0)
         .bind(MOST_NUDGED);
     let (mut count, mut oldest) = (0_i64, None);
     for statement in [plans, nudged] {
@@ -103,6 +104,18 @@ pub(super) async fn overdue(
     })
 }
 
+/// Number of invoices of an account that have a next poll, counted up to a limit.
+pub(super) async fn count_waiting(
+    store: &PostgresStore,
+    account: &AccountName,
+) -> Result<i64, StoreError> {
+    let statement = sqlx::query(WAITING)
+        .bind(&account.0)
+        .bind(i64::from(COUNTED_UP_TO));
+    let count = store.connections.number(statement).await?;
+    Ok(count.unwrap_or_default())
+}
+
 /// Invoices of an account whose poll was due before `before`, the oldest first.
 pub(super) async fn overdue_invoices(
     store: &PostgresStore,
@@ -111,28 +124,25 @@ pub(super) async fn overdue_invoices(
     before: UnixMillis,
     limit: u32,
 ) -> Result<Vec<Invoice>, StoreError> {
-    let covered = covered_to(store, account, now).await?;
+    let span = overdue_span(store, account, now).await?;
     let statement = sqlx::query(OVERDUE_ROWS)
         .bind(&account.0)
-        .bind(covered)
-        .bind(before.0)
+        .bind(span.after.0)
+        .bind(before.min(span.until).0)
         .bind(i64::from(limit));
     invoices(&store.connections.rows(statement).await?)
 }
 
-/// Plans up to this time do not count: polls by page have covered them.
-async fn covered_to(
+/// The overdue plans of an account at `now`.
+async fn overdue_span(
     store: &PostgresStore,
     account: &AccountName,
     now: UnixMillis,
-) -> Result<i64, StoreError> {
-    let statement = sqlx::query(concat!("SELECT ", covered_to!("$4")))
-        .bind(now.0)
-        .bind(now.minus(COVERED_FOR).0)
-        .bind(now.minus(CAUGHT_UP_HOLDS).0)
-        .bind(&account.0);
-    let covered = store.connections.number(statement).await?;
-    Ok(covered.unwrap_or(AT_ONCE).max(AT_ONCE))
+) -> Result<OverdueSpan, StoreError> {
+    let statement =
+        sqlx::query("SELECT caught_up_at FROM payrecond.accounts WHERE name = $1").bind(&account.0);
+    let caught_up_at = store.connections.number(statement).await?;
+    Ok(OverdueSpan::of(caught_up_at.map(UnixMillis), now))
 }
 
 /// The newest invoices of a status.

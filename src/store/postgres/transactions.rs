@@ -71,7 +71,7 @@ macro_rules! packed_transaction {
 }
 
 /// A refund may have no label, but the id of its payment.
-const OF_NOBODY: &str = concat!(
+const UNMATCHED: &str = concat!(
     "SELECT ",
     packed_transaction!(),
     " FROM payrecond.transactions
@@ -123,10 +123,10 @@ pub(super) struct LedgerReadTo<'a> {
 pub(super) async fn keep(
     store: &PostgresStore,
     ledger: &LedgerReadTo<'_>,
-    of_nobody: &[Transaction],
+    unmatched: &[Transaction],
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    let rows: Vec<TransactionRow<'_>> = of_nobody
+    let rows: Vec<TransactionRow<'_>> = unmatched
         .iter()
         .enumerate()
         .map(|(n, one)| TransactionRow::of((n, 0), ledger.account, None, one))
@@ -156,13 +156,13 @@ pub(super) async fn owners(
     rows.iter().map(placed_invoice).collect()
 }
 
-pub(super) async fn of_nobody(
+pub(super) async fn unmatched(
     store: &PostgresStore,
     account: &AccountName,
     labels: &[&ExternalId],
 ) -> Result<Vec<Transaction>, StoreError> {
     let labels: Vec<&str> = labels.iter().map(|label| label.0.as_str()).collect();
-    let statement = sqlx::query(OF_NOBODY).bind(&account.0).bind(labels);
+    let statement = sqlx::query(UNMATCHED).bind(&account.0).bind(labels);
     let rows = store.connections.rows(statement).await?;
     rows.iter()
         .map(|row| transaction(&mut cells(row)?))

@@ -4,9 +4,11 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
 
 use super::connection::WriteConnection;
+use super::meta;
 use super::row::cells;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
+use crate::store::account::{failures_key, failures_to_value};
 use crate::store::{AccountRecord, StoreError, packed};
 
 /// Maximum number of rows that one transaction marks or unmarks, to keep the write short.
@@ -69,12 +71,17 @@ pub(super) async fn flag_unknown(
             take_flags_off(writer, &flagged, now).await?;
         }
     }
-    let mut unknown = names(readers, ACCOUNTS_IN_QUEUE).await?;
+    let mut unknown = names_in_queue(readers).await?;
     unknown.retain(|name| !known.contains(name));
     for account in &unknown {
         flag(readers, writer, account, now).await?;
     }
     Ok(unknown)
+}
+
+/// The accounts of the invoices that have a next poll.
+pub(super) async fn names_in_queue(readers: &SqlitePool) -> Result<Vec<AccountName>, StoreError> {
+    names(readers, ACCOUNTS_IN_QUEUE).await
 }
 
 async fn names(readers: &SqlitePool, sql: &'static str) -> Result<Vec<AccountName>, StoreError> {
@@ -231,8 +238,10 @@ pub(super) async fn record(
     .bind(account.list.read_from)
     .bind(account.list.read_to)
     .bind(account.list.caught_up_at.map(|at| at.0))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let (key, run) = (failures_key(&account.name), account.failures);
+    meta::put_or_clear(connection, &key, &failures_to_value(run)).await?;
     writer.commit().await
 }
 
@@ -241,7 +250,8 @@ pub(super) async fn list(readers: &SqlitePool) -> Result<Vec<AccountRecord>, Sto
     let rows = sqlx::query(
         "SELECT name, provider, state, state_since, resume_at, last_success_at,
                 last_failure_at, last_error, list_total, list_floor, list_positions,
-                list_read_at, list_read_from, list_read_to, caught_up_at
+                list_read_at, list_read_from, list_read_to, caught_up_at,
+                (SELECT value FROM meta WHERE key = 'account_failures:' || accounts.name)
            FROM accounts ORDER BY name",
     )
     .fetch_all(readers)

@@ -20,7 +20,7 @@ use super::path::beside;
 use super::path::{self, folder_of};
 use super::schema;
 use crate::domain::time::UnixMillis;
-use crate::store::{Copied, StoreError};
+use crate::store::{Copied, LostRows, StoreError};
 
 const EMPTY: &str = "not a payrecond database: the file is empty";
 
@@ -33,7 +33,7 @@ pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, Store
     if file.try_exists().map_err(|error| io(file, &error))? {
         return Err(unusable(
             file,
-            "file exists; name a file that does not exist",
+            "file exists, and a backup never overwrites; name another file, or delete this one first",
         ));
     }
     let partial = beside(file, ".partial");
@@ -66,6 +66,8 @@ pub(super) async fn backup(database: &Path, file: &Path) -> Result<Copied, Store
         epoch,
         highest_seq,
         replaced: None,
+        newest_at: None,
+        lost: None,
     })
 }
 
@@ -117,10 +119,10 @@ async fn restore_by(
     let mut copy = open::open_or_create(fresh).await?;
     require_whole(&mut copy, file).await?;
     let mut floor = marks.seq.max(now.0);
+    let lost = rows_after(database, &marks).await;
     match marks_of(database).await {
         Ok(Some(there)) if there.is_newer_than(&marks) && !force => {
-            let why = "is newer than the copy: --force puts the copy back all the same";
-            return Err(unusable(database, why));
+            return Err(unusable(database, &refusal(&marks, lost)));
         }
         Ok(there) => floor = floor.max(there.map_or(0, |there| there.seq)),
         Err(_) if force => {}
@@ -154,6 +156,8 @@ async fn restore_by(
         epoch,
         highest_seq: floor,
         replaced,
+        newest_at: marks.newest_at,
+        lost,
     })
 }
 
@@ -161,6 +165,8 @@ async fn restore_by(
 struct Marks {
     seq: i64,
     invoices: i64,
+    /// When the newest invoice or event was written.
+    newest_at: Option<UnixMillis>,
 }
 
 impl Marks {
@@ -173,9 +179,21 @@ impl Marks {
         let invoices = sqlx::query_scalar(
             "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'invoices'), 0)",
         )
+        .fetch_one(&mut *connection)
+        .await?;
+        let newest_at: Option<i64> = sqlx::query_scalar(
+            "SELECT max(at) FROM
+                 (SELECT * FROM (SELECT created_at AS at FROM invoices ORDER BY id DESC LIMIT 1)
+                  UNION ALL
+                  SELECT * FROM (SELECT created_at FROM outbox ORDER BY seq DESC LIMIT 1))",
+        )
         .fetch_one(connection)
         .await?;
-        Ok(Some(Self { seq, invoices }))
+        Ok(Some(Self {
+            seq,
+            invoices,
+            newest_at: newest_at.map(UnixMillis),
+        }))
     }
 
     fn is_newer_than(&self, other: &Self) -> bool {
@@ -202,6 +220,37 @@ async fn marks_of(database: &Path) -> Result<Option<Marks>, StoreError> {
     let marks = Marks::of(&mut connection).await;
     connection.close().await?;
     marks
+}
+
+/// The rows of the current database that the copy does not have; None if they cannot be counted.
+async fn rows_after(database: &Path, copy: &Marks) -> Option<LostRows> {
+    if bytes_of(database).ok()? == 0 {
+        return None;
+    }
+    let mut connection = open::open_or_create(database).await.ok()?;
+    let counted = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM invoices WHERE id > ?1),
+                (SELECT count(*) FROM outbox WHERE seq > ?2)",
+    )
+    .bind(copy.invoices)
+    .bind(copy.seq)
+    .fetch_one(&mut connection)
+    .await;
+    connection.close().await.ok()?;
+    let (invoices, events) = counted.ok()?;
+    Some(LostRows { invoices, events })
+}
+
+/// Why a newer database is not replaced.
+fn refusal(copy: &Marks, lost: Option<LostRows>) -> String {
+    let what = lost.map_or_else(String::new, |lost| format!(": {lost} would be lost"));
+    let newest = copy
+        .newest_at
+        .map_or_else(String::new, |at| format!(" (its newest row is of {at})"));
+    format!(
+        "is newer than the copy{newest}{what}. --force puts the copy back all the same and keeps this \
+         database beside it"
+    )
 }
 
 /// Copies the file, and its WAL if there is one: a copy made by hand may have it.

@@ -225,7 +225,7 @@ impl Store for SqliteStore {
         &self,
         account: &AccountName,
         provider: &str,
-        of_nobody: &[Transaction],
+        unmatched: &[Transaction],
         place: &str,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
@@ -235,7 +235,7 @@ impl Store for SqliteStore {
             provider,
             place,
         };
-        transactions::keep(&mut writer, &place, of_nobody, now).await
+        transactions::keep(&mut writer, &place, unmatched, now).await
     }
 
     async fn unmatched_transactions(
@@ -243,7 +243,7 @@ impl Store for SqliteStore {
         account: &AccountName,
         labels: &[&ExternalId],
     ) -> Result<Vec<Transaction>, StoreError> {
-        transactions::of_nobody(&self.readers, account, labels).await
+        transactions::unmatched(&self.readers, account, labels).await
     }
 
     async fn audit_rows_of(

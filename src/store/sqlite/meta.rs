@@ -32,3 +32,19 @@ pub(super) async fn put(
     }
     Ok(())
 }
+
+/// Sets the value of a row, in the caller's transaction. An empty value makes no row.
+pub(super) async fn put_or_clear(
+    connection: &mut SqliteConnection,
+    key: &str,
+    value: &str,
+) -> Result<(), sqlx::Error> {
+    if !value.is_empty() {
+        return put(connection, key, value).await;
+    }
+    sqlx::query("UPDATE meta SET value = '' WHERE key = ?1 AND value <> ''")
+        .bind(key)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

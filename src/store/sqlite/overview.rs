@@ -1,54 +1,23 @@
 //! Counts, ages, detection times, and the integrity of the database.
 
-use std::time::Duration;
-
 use sqlx::Row as _;
 
-use super::SqliteStore;
+use super::{SqliteStore, accounts, status_queries};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
 use crate::store::reports::in_minutes;
-use crate::store::{CAUGHT_UP_HOLDS, DetectTimes, Overview, StoreError};
+use crate::store::{DetectTimes, Overdue, Overview, StoreError};
 
 /// Number of payments in `detect_times`, and of events in `payments_by_minute`.
 const DETECT_SAMPLE: i64 = 10_000;
 
-/// How long an account's `caught_up_at` counts as proof that polls by page had covered everything
-/// due until then.
-pub(super) const COVERED_FOR: Duration = Duration::from_mins(3);
-
-/// The time up to which polls by page have covered an account's plans, NULL without `caught_up_at`.
-/// ?1 is now, ?2 `COVERED_FOR` before, ?3 `CAUGHT_UP_HOLDS` before.
-macro_rules! covered_to {
-    ($account:literal) => {
-        concat!(
-            "(SELECT CASE WHEN caught_up_at > ?3 THEN ?1 ELSE caught_up_at END
-                FROM accounts WHERE name = ",
-            $account,
-            " AND caught_up_at > ?2)"
-        )
-    };
-}
-pub(super) use covered_to;
-
-/// Invoices covered by polls by page are not overdue, whatever their rows say. A nudge always is.
-const OVERDUE: &str = concat!(
-    "SELECT count(*), min(max(next_poll_at, updated_at)) FROM invoices
-      WHERE next_poll_at IS NOT NULL AND next_poll_at <= ?1
-        AND (next_poll_at = 0 OR next_poll_at > coalesce(",
-    covered_to!("invoices.account"),
-    ", 0))"
-);
-
 /// Counts and ages at `now`.
 pub(super) async fn overview(store: &SqliteStore, now: UnixMillis) -> Result<Overview, StoreError> {
     let by_status = count_by_status(store).await?;
-    let (overdue, oldest): (i64, Option<i64>) = sqlx::query_as(OVERDUE)
-        .bind(now.0)
-        .bind(now.minus(COVERED_FOR).0)
-        .bind(now.minus(CAUGHT_UP_HOLDS).0)
-        .fetch_one(&store.readers)
-        .await?;
+    let mut overdue = Overdue::default();
+    for account in accounts::names_in_queue(&store.readers).await? {
+        overdue.add(status_queries::overdue(store, &account, now).await?);
+    }
     let (highest_seq, epoch): (i64, Option<String>) = sqlx::query_as(
         "SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'outbox'), 0),
                 (SELECT value FROM meta WHERE key = 'epoch')",
@@ -58,7 +27,6 @@ pub(super) async fn overview(store: &SqliteStore, now: UnixMillis) -> Result<Ove
     Ok(Overview {
         by_status,
         overdue,
-        oldest_overdue_at: oldest.map(UnixMillis),
         highest_seq,
         epoch: epoch.unwrap_or_default(),
     })

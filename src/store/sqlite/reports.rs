@@ -75,6 +75,14 @@ impl Reports for SqliteStore {
         status_queries::overdue_invoices(self, account, now, before, limit).await
     }
 
+    async fn accounts_in_queue(&self) -> Result<Vec<AccountName>, StoreError> {
+        accounts::names_in_queue(&self.readers).await
+    }
+
+    async fn count_waiting(&self, account: &AccountName) -> Result<i64, StoreError> {
+        status_queries::count_waiting(self, account).await
+    }
+
     async fn detect_times(&self) -> Result<DetectTimes, StoreError> {
         overview::detect_times(self).await
     }

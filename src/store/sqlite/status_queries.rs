@@ -6,20 +6,17 @@ use sqlx::Row as _;
 use super::SqliteStore;
 use super::consumers::json_names;
 use super::invoices::invoices;
-use super::overview::{COVERED_FOR, covered_to};
 use super::row::packed_invoice;
 use crate::domain::invoice::{AccountName, Invoice};
 use crate::domain::state::Status;
 use crate::domain::time::UnixMillis;
-use crate::store::{CAUGHT_UP_HOLDS, COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError};
+use crate::store::overdue::{AT_ONCE, OverdueSpan};
+use crate::store::{COUNTED_UP_TO, Lag, OutboxEntry, Overdue, StoreError};
 
 /// Maximum number of consumers reported.
 const MOST_CONSUMERS: u32 = 100;
 /// Maximum number of nudged rows read for their times.
 const MOST_NUDGED: u32 = 1000;
-
-/// A plan at or below this means "at once"; the row's time of change shows since when.
-const AT_ONCE: i64 = 1;
 
 /// Plans of one account between two times, in order: the index holds nothing else.
 pub(super) const PLANS_BETWEEN: &str = "
@@ -31,6 +28,10 @@ pub(super) const OLDEST_NUDGED: &str = "
     SELECT min(updated_at), count(*) FROM
            (SELECT updated_at FROM invoices
              WHERE account = ?1 AND next_poll_at <= ?2 AND updated_at <= ?3 LIMIT ?4)";
+
+pub(super) const WAITING: &str = "
+    SELECT count(*) FROM
+           (SELECT 1 FROM invoices WHERE account = ?1 AND next_poll_at IS NOT NULL LIMIT ?2)";
 
 pub(super) const OVERDUE_ROWS: &str = concat!(
     "SELECT ",
@@ -69,18 +70,18 @@ pub(super) async fn overdue(
     account: &AccountName,
     now: UnixMillis,
 ) -> Result<Overdue, StoreError> {
-    let covered = covered_to(store, account, now).await?;
+    let span = overdue_span(store, account, now).await?;
     let plans: Vec<i64> = sqlx::query_scalar(PLANS_BETWEEN)
         .bind(&account.0)
-        .bind(covered)
-        .bind(now.0)
+        .bind(span.after.0)
+        .bind(span.until.0)
         .bind(COUNTED_UP_TO)
         .fetch_all(&store.readers)
         .await?;
     let (oldest_nudge, nudged): (Option<i64>, i64) = sqlx::query_as(OLDEST_NUDGED)
         .bind(&account.0)
-        .bind(AT_ONCE)
-        .bind(now.0)
+        .bind(AT_ONCE.0)
+        .bind(span.until.0)
         .bind(MOST_NUDGED)
         .fetch_one(&store.readers)
         .await?;
@@ -92,6 +93,18 @@ pub(super) async fn overdue(
     })
 }
 
+/// Number of invoices of an account that have a next poll, counted up to a limit.
+pub(super) async fn count_waiting(
+    store: &SqliteStore,
+    account: &AccountName,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(WAITING)
+        .bind(&account.0)
+        .bind(COUNTED_UP_TO)
+        .fetch_one(&store.readers)
+        .await?)
+}
+
 /// Invoices of an account whose poll was due before `before`, the oldest first.
 pub(super) async fn overdue_invoices(
     store: &SqliteStore,
@@ -100,31 +113,29 @@ pub(super) async fn overdue_invoices(
     before: UnixMillis,
     limit: u32,
 ) -> Result<Vec<Invoice>, StoreError> {
-    let covered = covered_to(store, account, now).await?;
+    let span = overdue_span(store, account, now).await?;
     let rows = sqlx::query(OVERDUE_ROWS)
         .bind(&account.0)
-        .bind(covered)
-        .bind(before.0)
+        .bind(span.after.0)
+        .bind(before.min(span.until).0)
         .bind(limit)
         .fetch_all(&store.readers)
         .await?;
     invoices(&rows)
 }
 
-/// Plans up to this time do not count: polls by page have covered them.
-async fn covered_to(
+/// The overdue plans of an account at `now`.
+async fn overdue_span(
     store: &SqliteStore,
     account: &AccountName,
     now: UnixMillis,
-) -> Result<i64, StoreError> {
-    let covered: Option<i64> = sqlx::query_scalar(concat!("SELECT ", covered_to!("?4")))
-        .bind(now.0)
-        .bind(now.minus(COVERED_FOR).0)
-        .bind(now.minus(CAUGHT_UP_HOLDS).0)
-        .bind(&account.0)
-        .fetch_one(&store.readers)
-        .await?;
-    Ok(covered.unwrap_or(AT_ONCE).max(AT_ONCE))
+) -> Result<OverdueSpan, StoreError> {
+    let caught_up_at: Option<Option<i64>> =
+        sqlx::query_scalar("SELECT caught_up_at FROM accounts WHERE name = ?1")
+            .bind(&account.0)
+            .fetch_optional(&store.readers)
+            .await?;
+    Ok(OverdueSpan::of(caught_up_at.flatten().map(UnixMillis), now))
 }
 
 /// The newest invoices of a status.

@@ -58,7 +58,7 @@ fn same_key() -> String {
 }
 
 /// A refund may bear no label, but the id of its payment.
-const OF_NOBODY: &str = concat!(
+const UNMATCHED: &str = concat!(
     "WITH labelled (id) AS MATERIALIZED (
          SELECT transaction_id FROM json_each(?2) AS label
           CROSS JOIN transactions INDEXED BY transactions_of_nobody
@@ -138,11 +138,11 @@ pub(super) struct LedgerPlace<'a> {
 pub(super) async fn keep(
     writer: &mut WriteConnection,
     ledger: &LedgerPlace<'_>,
-    of_nobody: &[Transaction],
+    unmatched: &[Transaction],
     now: UnixMillis,
 ) -> Result<(), StoreError> {
     let account = ledger.account;
-    let owned: Vec<Owned<'_>> = of_nobody
+    let owned: Vec<Owned<'_>> = unmatched
         .iter()
         .map(|transaction| Owned {
             account,
@@ -181,13 +181,13 @@ pub(super) async fn owners(
     rows.iter().map(keyed).collect()
 }
 
-pub(super) async fn of_nobody(
+pub(super) async fn unmatched(
     readers: &SqlitePool,
     account: &AccountName,
     labels: &[&ExternalId],
 ) -> Result<Vec<Transaction>, StoreError> {
     let labels: Vec<&str> = labels.iter().map(|label| label.0.as_str()).collect();
-    let rows = sqlx::query(OF_NOBODY)
+    let rows = sqlx::query(UNMATCHED)
         .bind(&account.0)
         .bind(json!(labels).to_string())
         .fetch_all(readers)

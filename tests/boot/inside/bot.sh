@@ -17,6 +17,13 @@ equal "who runs it" payrecond "$(ps -o user= -p "$(property MainPID)")"
 refused as payrecond cat "$KEY_FILE"
 refused as stranger sqlite3 "$DATABASE" "SELECT 1 FROM invoices"
 
+# The command of docs/operations.md: the key is found as the service finds it.
+checked=$(systemd-run --pipe --wait --collect --quiet \
+    -p User=payrecond -p WorkingDirectory=/var/lib/payrecond \
+    -p LoadCredential=default.key:/etc/payrecond/walletpay.key \
+    payrecond --config /etc/payrecond/payrecond.toml check)
+[[ $checked == *"API key accepted"*"read from credential"* ]] || fail "check as the service: $checked"
+
 sql "INSERT INTO invoices (external_id, amount, currency, description, options)
      VALUES ('BOT-1', '1.00', 'USD', 'Six eggs', '{\"customerTelegramUserId\": 42}')"
 # The sandbox takes the right key alone: an order that exists shows that the credential was read.

@@ -290,6 +290,7 @@ fn held_until(resume_at: UnixMillis) -> AccountRecord {
         provider: "walletpay".into(),
         state: AccountState::Held,
         state_since: NOW,
+        failures: None,
         resume_at: Some(resume_at),
         last_success_at: None,
         last_failure_at: None,

@@ -325,6 +325,40 @@ async fn why_shows_observations_rules_and_the_next_poll() {
     assert_eq!(answer["next_poll"]["rule"], "nudged");
 }
 
+/// The statements are run as printed.
+#[tokio::test]
+async fn why_has_the_statements_for_an_invoice_of_a_mistyped_account() {
+    let shop = Shop::new();
+    drop(shop.store().await);
+    let insert = "INSERT INTO invoices (account, external_id, amount, currency, description) VALUES
+                  ('defualt', 'ORD-1', '1.00', 'USD', 'tea')";
+    sql(&shop.database(), insert);
+    let checked = shop.run(&["check"]).stdout;
+    assert!(checked.contains("1 invoice not polled"), "{checked}");
+    let why = shop.run(&["why", "ORD-1", "--json"]).json();
+    let problem = why["obstacles"][1]["text"].as_str().unwrap();
+    assert!(problem.ends_with("Accounts there: default."), "{problem}");
+    let advice: Vec<&str> = why["advice"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a.as_str().unwrap())
+        .collect();
+    let statement = |begins: &str| {
+        let line = advice.iter().find(|line| line.contains(begins)).unwrap();
+        line[line.find(begins).unwrap()..].to_owned()
+    };
+    sql(&shop.database(), &statement("INSERT INTO"));
+    sql(&shop.database(), &statement("DELETE FROM"));
+    let left = shop.run(&["list", "--json"]).json();
+    assert_eq!(left.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&left[0]["account"], &left[0]["description"]),
+        (&json!("default"), &json!("tea"))
+    );
+    assert!(!shop.run(&["check"]).stdout.contains("not polled"));
+}
+
 #[tokio::test]
 async fn nudge_requests_a_poll_unless_the_status_is_final() {
     let shop = Shop::new();
@@ -386,7 +420,9 @@ async fn stats_counts_and_marks_consumers_that_fall_behind() {
     drop_in(&store, "ORD-2", "2").await;
     sql(
         &shop.database(),
-        "INSERT INTO consumers (name) VALUES ('bot')",
+        "INSERT INTO consumers (name) VALUES ('bot');
+         UPDATE invoices SET next_poll_at = next_poll_at - 60000, daemon_writes = daemon_writes + 1
+          WHERE external_id = 'ORD-2'",
     );
     let stats = shop.run(&["stats", "--json"]).json();
     assert_eq!(stats["invoices"]["paid"], 1);

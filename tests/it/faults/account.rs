@@ -57,7 +57,7 @@ async fn a_refused_key_stops_its_account_alone_until_it_is_accepted() {
     program.until_said("API key refused; account stopped").await;
     program
         .notified
-        .until("STATUS=default: polling; other: API key refused")
+        .until("STATUS=default: polling; other: key_refused: ")
         .await;
     shop.until(
         "SELECT state FROM accounts WHERE name = 'other'",

@@ -1,7 +1,7 @@
 //! The alerts and the dashboard use existing metrics, and the documentation explains each metric
 //! and each alert.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use super::http::ask;
@@ -51,6 +51,34 @@ async fn every_mentioned_metric_exists_and_every_metric_is_shown() {
     for name in names(METRICS) {
         let known = offered.contains(name) || metrics.contains_key(name);
         assert!(known, "{name}");
+    }
+    daemon.stop().await;
+}
+
+/// Every value is exported from the start, so a scrape of an idle daemon has them all.
+#[tokio::test]
+async fn the_documentation_lists_every_value_of_every_label() {
+    let (shop, place) = open_with_socket().await;
+    let daemon = shop.start();
+    let metrics = parsed(&ask(&place, "/metrics").await.body);
+    let samples = metrics.values().flat_map(|metric| &metric.samples);
+    let mut exported: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (label, value) in samples.flat_map(|sample| &sample.labels) {
+        exported.entry(label).or_default().insert(value);
+    }
+    for (label, values) in exported {
+        let row = METRICS
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{label}` | ")));
+        if label == "le" {
+            continue;
+        }
+        let row = row.unwrap_or_else(|| panic!("label {label} is not in docs/metrics.md"));
+        if ["account", "consumer", "version"].contains(&label) {
+            continue;
+        }
+        let listed: BTreeSet<&str> = row.split('`').skip(3).step_by(2).collect();
+        assert_eq!(listed, values, "{label}");
     }
     daemon.stop().await;
 }

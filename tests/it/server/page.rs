@@ -153,10 +153,9 @@ async fn the_page_shows_at_once_that_payments_are_not_detected() {
     let refused = |answer: &Answer| answer.body.contains("hero bad");
     let page = ask_until(&place, "/", &[], refused).await;
     assert_eq!(headline(&page), "Payments are not being detected");
-    assert!(
-        page.body
-            .contains("<strong>account default</strong>: API key refused")
-    );
+    assert!(page.body.contains(
+        "<strong>account default</strong>: key_refused: the provider refuses the API key"
+    ));
     keeps_the_rules(&page.body);
     daemon.stop().await;
 }
@@ -178,6 +177,13 @@ async fn an_unknown_account_is_shown_beside_another_failure() {
     let page = ask_until(&place, "/", &[], both).await;
     assert_eq!(headline(&page), "Payments are not being detected");
     keeps_the_rules(&page.body);
+    let counted = |answer: &Answer| answer.body.contains("its invoices wait (1 invoice)");
+    ask_until(&place, "/", &[], counted).await;
+    let waiting = "payrecond_invoices_of_unknown_accounts 1\n";
+    ask_until(&place, "/metrics", &[], |answer| {
+        answer.body.contains(waiting)
+    })
+    .await;
     daemon.stop().await;
 }
 

@@ -530,6 +530,7 @@ fn record(name: &str, state: &str) -> AccountRecord {
         provider: "walletpay".into(),
         state: AccountState::parse(state).unwrap(),
         state_since: NOW,
+        failures: None,
         resume_at: None,
         last_success_at: Some(NOW),
         last_failure_at: None,

@@ -145,7 +145,7 @@ impl Poller {
             return;
         }
         if let PageInHand::Matched(page) = &mut reader.page {
-            page.of_nobody.extend(transactions.iter().cloned());
+            page.without_invoice.extend(transactions.iter().cloned());
         }
         reader.comparisons.check_new(id);
     }

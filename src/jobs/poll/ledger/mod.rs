@@ -59,11 +59,11 @@ impl Poller {
         let matched = store
             .match_transactions(account, &page.transactions)
             .await?;
-        let mut of_nobody: Vec<Option<Transaction>> =
+        let mut without_invoice: Vec<Option<Transaction>> =
             page.transactions.into_iter().map(Some).collect();
         let mut of_invoices: BTreeMap<InvoiceId, (Invoice, Vec<Transaction>)> = BTreeMap::new();
         for (place, invoice) in matched {
-            let taken = of_nobody.get_mut(place).and_then(Option::take);
+            let taken = without_invoice.get_mut(place).and_then(Option::take);
             let (_, transactions) = of_invoices
                 .entry(invoice.id)
                 .or_insert_with(|| (invoice, Vec::new()));
@@ -76,18 +76,18 @@ impl Poller {
             // The page is matched again once their decisions are written.
             return Ok(());
         }
-        let mut of_nobody: Vec<Transaction> = of_nobody.into_iter().flatten().collect();
+        let mut without_invoice: Vec<Transaction> = without_invoice.into_iter().flatten().collect();
         let is_last = matches!(page.step, LedgerStep::End { .. });
         for (invoice, transactions) in of_invoices.into_values() {
-            of_nobody.extend(self.judge_transactions(invoice, transactions, is_last));
+            without_invoice.extend(self.judge_transactions(invoice, transactions, is_last));
         }
         let Some(reader) = &mut self.requests.ledger else {
             return Ok(());
         };
         let coverage = reader.ledger.learn(page.step, page.answered_at);
-        of_nobody.retain(|transaction| reader.is_unknown(transaction));
+        without_invoice.retain(|transaction| reader.is_unknown(transaction));
         reader.page = PageInHand::Matched(MatchedPage {
-            of_nobody,
+            without_invoice,
             is_end: !reader.ledger.is_reading(),
             coverage,
         });
@@ -179,20 +179,20 @@ impl Poller {
             return Ok(());
         };
         let is_old = now.saturating_sub(reader.saved_at) >= SAVE_EVERY;
-        if !page.of_nobody.is_empty() || !page.is_end || is_old {
+        if !page.without_invoice.is_empty() || !page.is_end || is_old {
             let text = reader.ledger.to_text().unwrap_or_default();
             let (store, account) = (&self.setup.store, &self.setup.account);
             let name = self.setup.provider.name();
             let at = self.setup.clock.now();
             store
-                .keep_ledger(account, name, &page.of_nobody, &text, at)
+                .keep_ledger(account, name, &page.without_invoice, &text, at)
                 .await?;
             reader.saved_at = now;
         }
         let Some(page) = reader.take_matched() else {
             return Ok(());
         };
-        reader.remember(&page.of_nobody);
+        reader.remember(&page.without_invoice);
         if page.is_end {
             self.end_reading(page.coverage);
         }

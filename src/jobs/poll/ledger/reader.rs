@@ -54,7 +54,7 @@ pub(in crate::jobs::poll) struct LedgerAnswer {
 #[derive(Debug)]
 pub(super) struct MatchedPage {
     /// Transactions that no decision writes.
-    pub(super) of_nobody: Vec<Transaction>,
+    pub(super) without_invoice: Vec<Transaction>,
     /// Whether it ends a reading.
     pub(super) is_end: bool,
     /// What the reading that it ends covers, where the provider told its time.

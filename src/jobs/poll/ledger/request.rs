@@ -64,7 +64,7 @@ impl Poller {
     pub(in crate::jobs::poll) async fn begin_ledger_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let may_begin = self.next_ledger_request_at(now).is_some_and(|at| at <= now);
-        if !may_begin || self.is_fetches_turn() || self.setup.limiter.lock().room(now) == 0 {
+        if !may_begin || !self.may_begin_reading(now) {
             return Ok(());
         }
         let (store, account) = (&self.setup.store, &self.setup.account);

@@ -211,12 +211,12 @@ async fn unmatched_transactions_are_pruned_and_matched_ones_go_with_their_invoic
         std::slice::from_ref(&payment),
     );
     sure(store.commit(&[decision], NOW).await);
-    let of_nobody: Vec<Transaction> = ["2", "3", "4"]
+    let unmatched: Vec<Transaction> = ["2", "3", "4"]
         .map(|id| transaction(id, Direction::In, "1"))
         .to_vec();
     sure(
         store
-            .keep_ledger(&account, "stars", &of_nobody, "", NOW)
+            .keep_ledger(&account, "stars", &unmatched, "", NOW)
             .await,
     );
     assert_eq!(sure(store.prune_transactions(NOW, 9).await), 0, "too young");
