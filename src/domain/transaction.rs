@@ -132,19 +132,19 @@ pub fn moved_sum(
 }
 
 /// When money that came was enough: the time of the payment after which `is_enough` holds for the first
-/// time, of all payments in the order in which they happened.
+/// time, of all payments and refunds in the order in which they happened.
 pub fn enough_at(
     transactions: &[Transaction],
     is_enough: impl Fn(&[Transaction]) -> bool,
 ) -> Option<UnixMillis> {
-    let moved = transactions
-        .iter()
-        .filter(|one| one.has_moved(Direction::In));
-    let mut payments: Vec<Transaction> = moved.cloned().collect();
-    payments.sort_by_key(|one| one.happened_at);
-    let mut counts = 1..=payments.len();
-    let needed = counts.find(|count| payments.get(..*count).is_some_and(&is_enough))?;
-    payments.get(needed - 1).map(|one| one.happened_at)
+    let has_moved =
+        |one: &&Transaction| one.has_moved(Direction::In) || one.has_moved(Direction::Out);
+    let mut moved: Vec<Transaction> = transactions.iter().filter(has_moved).cloned().collect();
+    // Money returns after it came, even where both times are the same.
+    moved.sort_by_key(|one| (one.happened_at, one.direction == Direction::Out));
+    let mut counts = 1..=moved.len();
+    let needed = counts.find(|count| moved.get(..*count).is_some_and(&is_enough))?;
+    moved.get(needed - 1).map(|one| one.happened_at)
 }
 
 #[cfg(test)]

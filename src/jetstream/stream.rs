@@ -193,6 +193,6 @@ pub fn stream_add_line(name: Option<&str>, prefix: &str) -> String {
     );
     format!(
         "nats stream add {name} --subjects '{prefix}.>' --storage file --replicas 1 --retention limits --discard new \
-         --max-age 30d --dupe-window 2m --defaults (--replicas 3 in a cluster)"
+         --max-age 30d --dupe-window 2m --defaults"
     )
 }

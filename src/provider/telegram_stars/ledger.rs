@@ -195,7 +195,7 @@ fn nanos(stars: &str) -> Option<i128> {
     whole.checked_mul(NANOS)?.checked_add(fraction)
 }
 
-/// Paid when the received sum reaches the price; without a price, any payment is enough.
+/// Paid once what was received and not refunded had reached the price; without a price, any payment is enough.
 pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJudgement {
     let price = invoice.facts.amount.as_ref();
     let came = moved_sum(transactions, Direction::In, price);
@@ -206,7 +206,6 @@ pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJu
         currency: Some(came.currency),
         ..Payment::default()
     });
-    let is_enough = |came: &[Transaction]| self::state(came, price) == OrderState::Paid;
     LedgerJudgement {
         state,
         provider_status: if came_any(transactions) {
@@ -215,7 +214,7 @@ pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJu
             "none"
         }
         .into(),
-        paid_at: enough_at(transactions, is_enough),
+        paid_at: paid_at(transactions, price),
         payment,
     }
 }
@@ -223,9 +222,28 @@ pub(super) fn judge(invoice: &Invoice, transactions: &[Transaction]) -> LedgerJu
 fn state(transactions: &[Transaction], price: Option<&Money>) -> OrderState {
     match (moved_sum(transactions, Direction::In, price), price) {
         (None, _) => OrderState::Open,
-        (Some(came), Some(price)) if price.exceeds(&came) => OrderState::Partial,
-        (Some(_), _) => OrderState::Paid,
+        (Some(_), price) if paid_at(transactions, price).is_some() => OrderState::Paid,
+        (Some(_), _) => OrderState::Partial,
     }
+}
+
+fn paid_at(transactions: &[Transaction], price: Option<&Money>) -> Option<UnixMillis> {
+    enough_at(transactions, |moved| {
+        let Some(came) = moved_sum(moved, Direction::In, price) else {
+            return false;
+        };
+        let Some(price) = price else { return true };
+        let refunded = moved_sum(moved, Direction::Out, Some(price));
+        let refunded = refunded.as_ref().map_or("0", |sum| sum.value.as_str());
+        let needed = sum([price.value.as_str(), refunded]);
+        needed.is_some_and(|value| {
+            !Money {
+                value,
+                ..price.clone()
+            }
+            .exceeds(&came)
+        })
+    })
 }
 
 fn came_any(transactions: &[Transaction]) -> bool {
@@ -288,6 +306,38 @@ mod tests {
         for spoilt in ["{}", "7", r#"{"amount":"x"}"#, r#"{"amount":1.5}"#] {
             assert_eq!(balance(spoilt), None, "{spoilt}");
         }
+    }
+
+    #[test]
+    fn money_that_was_refunded_before_the_rest_came_does_not_count() {
+        let moved = |id: &str, direction, value: &str, at| Transaction {
+            id: id.into(),
+            direction,
+            external_id: None,
+            amount: Money {
+                value: value.into(),
+                currency: STARS.into(),
+            },
+            is_net: false,
+            status: TransactionStatus::Succeeded,
+            happened_at: UnixMillis(at),
+        };
+        let price = Money {
+            value: "100".into(),
+            currency: STARS.into(),
+        };
+        let back = [
+            moved("a", Direction::In, "60", 1),
+            moved("a", Direction::Out, "60", 2),
+            moved("b", Direction::In, "60", 3),
+        ];
+        assert_eq!(state(&back, Some(&price)), OrderState::Partial);
+        let mut all = back.to_vec();
+        all.push(moved("c", Direction::In, "40", 4));
+        assert_eq!(paid_at(&all, Some(&price)), Some(UnixMillis(4)));
+        // What was paid stays paid.
+        all.push(moved("c", Direction::Out, "40", 5));
+        assert_eq!(state(&all, Some(&price)), OrderState::Paid);
     }
 
     #[test]

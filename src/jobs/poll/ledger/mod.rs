@@ -34,7 +34,8 @@ use crate::domain::transaction::Transaction;
 use crate::provider::LedgerJudgement;
 use crate::store::StoreError;
 
-/// How often the cursor is saved while nothing else is written; a crash repeats at most this much reading.
+/// How often the cursor is saved between complete readings while nothing else is written; a crash repeats at most
+/// this much reading.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// The delay before the ledger is read again if the last reading began after a deadline but its data ends
 /// before it.
@@ -178,8 +179,9 @@ impl Poller {
         let PageInHand::Matched(page) = &reader.page else {
             return Ok(());
         };
-        let is_old = now.saturating_sub(reader.saved_at) >= SAVE_EVERY;
-        if !page.without_invoice.is_empty() || !page.is_end || is_old {
+        let is_new = |at: Duration| now.saturating_sub(at) < SAVE_EVERY;
+        let is_saved = page.is_end && reader.end_saved_at.is_some_and(is_new);
+        if !page.without_invoice.is_empty() || !is_saved {
             let text = reader.ledger.to_text().unwrap_or_default();
             let (store, account) = (&self.setup.store, &self.setup.account);
             let name = self.setup.provider.name();
@@ -187,7 +189,7 @@ impl Poller {
             store
                 .keep_ledger(account, name, &page.without_invoice, &text, at)
                 .await?;
-            reader.saved_at = now;
+            reader.end_saved_at = page.is_end.then_some(now);
         }
         let Some(page) = reader.take_matched() else {
             return Ok(());
@@ -210,10 +212,14 @@ impl Poller {
             return;
         };
         reader.pace.end_reading(now);
-        if let Some(began_at) = reader.pace.began_at() {
-            let begun = wall.minus(now.saturating_sub(began_at));
-            self.recorder.note_reading(begun, wall);
-        }
+        let Some(began_at) = reader.pace.began_at() else {
+            // Another process began it, so it shows nothing of what happened since its first pages.
+            reader.comparisons.release_held();
+            self.plan_ledger_watch();
+            return;
+        };
+        let begun = wall.minus(now.saturating_sub(began_at));
+        self.recorder.note_reading(begun, wall);
         let mut shared = lock(&self.shared);
         let schedule = &mut shared.schedule;
         for slot in schedule.due_slots(tick(now)).to_vec() {

@@ -30,8 +30,9 @@ pub(in crate::jobs::poll) struct LedgerReader {
     pub(super) comparisons: LedgerComparisons,
     /// Transactions of no invoice, as they were kept last.
     remembered: HashSet<u64>,
-    /// When the place was last written.
-    pub(super) saved_at: Duration,
+    /// When the end of a reading was last written; None = what is written is not the end of one, or another
+    /// process wrote it.
+    pub(super) end_saved_at: Option<Duration>,
     pub(super) pace: LedgerPace,
 }
 
@@ -70,7 +71,7 @@ impl LedgerReader {
             page: PageInHand::Nothing,
             comparisons: LedgerComparisons::default(),
             remembered: HashSet::new(),
-            saved_at: Duration::ZERO,
+            end_saved_at: None,
             pace: LedgerPace::new(),
         }
     }
