@@ -32,6 +32,7 @@ mod setup;
 mod span_reader;
 mod spans;
 mod step;
+mod taken;
 mod task;
 mod turn;
 mod unmatched;
