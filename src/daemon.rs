@@ -247,6 +247,6 @@ where
         total.failed_requests += counts.failed_requests;
         total.left += counts.left;
     }
-    feeds::open(parts, output).await?.drain().await?;
+    feeds::open(parts, output).await?.drain(parts).await?;
     Ok(total)
 }

@@ -17,7 +17,7 @@ use payrecond::clock::SystemClock;
 use payrecond::daemon::{FeedWakes, NATS_CONSUMER, feed_loop};
 use payrecond::domain::invoice::AccountName;
 use payrecond::jetstream::Connector;
-use payrecond::jobs::feed::{Delivered, Feed, FeedError, Sink, StreamSetup, StreamSink};
+use payrecond::jobs::feed::{Delivered, Feed, FeedError, FeedRole, Sink, StreamSetup, StreamSink};
 use payrecond::store::{
     Database as _, DatabaseLocation, DatabaseOptions, QueuePlace, Role, Store, StoredEvent,
 };
@@ -190,8 +190,12 @@ impl Sink for Timed {
         self.sink.batch_size()
     }
 
-    async fn prepare(&mut self) -> Result<Option<i64>, FeedError> {
-        self.sink.prepare().await
+    async fn prepare(&mut self, acknowledged: i64) -> Result<Option<i64>, FeedError> {
+        self.sink.prepare(acknowledged).await
+    }
+
+    fn forget(&mut self) {
+        self.sink.forget();
     }
 
     async fn deliver(&mut self, events: &[StoredEvent], left: u64) -> Delivered {
@@ -224,18 +228,21 @@ async fn delays() -> Result<Vec<f64>> {
             },
             stream: None,
             subject_prefix: "payments".to_owned(),
-            consumer: NATS_CONSUMER.to_owned(),
             store: Arc::clone(&store) as Arc<dyn Store>,
-            take_role: Arc::new(move || {
-                let options = options.clone();
-                async move { options.hold(Role::Consumer(NATS_CONSUMER)).await }.boxed()
-            }),
         }),
         acknowledged: sender,
     };
     let place = store.consumer(NATS_CONSUMER).await?;
     let consumer = Some(NATS_CONSUMER.to_owned());
+    let role = FeedRole::in_turn(
+        NATS_CONSUMER,
+        Arc::new(move || {
+            let options = options.clone();
+            async move { options.hold(Role::Consumer(NATS_CONSUMER)).await }.boxed()
+        }),
+    );
     let feed = Feed::into_sink(Arc::clone(&store) as Arc<dyn Store>, consumer, place, sink);
+    let feed = feed.under(role);
     let (committed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
     let (_changed, changed) = watch::channel(());
     let wakes = FeedWakes {

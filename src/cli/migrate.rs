@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::output::Output;
 use super::session::Session;
 use super::table::{Cell, Table};
 use super::{Exit, ReportFormat, complain};
@@ -20,6 +21,7 @@ pub(super) async fn run(session: &Session, report: ReportFormat) -> anyhow::Resu
             "epoch": migrated.epoch,
             "from_version": migrated.from_version,
             "put_back": migrated.put_back,
+            "missing_roles": migrated.missing_roles,
         }))?;
     } else {
         let version = match migrated.from_version {
@@ -32,7 +34,20 @@ pub(super) async fn run(session: &Session, report: ReportFormat) -> anyhow::Resu
         table.fact("schema version", Cell::new(version));
         table.fact("epoch", Cell::new(&migrated.epoch));
         output.table(table);
+        describe_missing_roles(&mut output, &migrated.missing_roles);
     }
     output.send()?;
     Ok(Exit::Done)
+}
+
+fn describe_missing_roles(output: &mut Output, statements: &[String]) {
+    if statements.is_empty() {
+        return;
+    }
+    output.heading("Missing roles");
+    output.line("Let a role that may create roles run this SQL, then run `payrecond migrate` again: it grants the rights.");
+    output.line("");
+    for statement in statements {
+        output.line(statement);
+    }
 }

@@ -1,5 +1,8 @@
 //! Polling shared by several daemons: one poller for each account whose lease this daemon holds.
 
+mod free_accounts;
+mod prior_state;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +11,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::free_accounts::FreeAccounts;
+use self::prior_state::PriorState;
 use super::parts::{Parts, limits};
 use crate::clock::Clock;
 use crate::config::AccountConfig;
-use crate::domain::account::AccountState;
 use crate::domain::invoice::AccountName;
 use crate::domain::shares::{account_lease, account_of};
 use crate::jobs::Heartbeat;
@@ -19,16 +23,12 @@ use crate::jobs::leases::{LeaseChange, LeaseKeeper};
 use crate::jobs::poll::{PollSetup, Poller};
 use crate::jobs::share::WorkShare;
 use crate::limit::Limits;
-use crate::store::{Lease, Leases, Presence, Store, StoreError, process_name};
+use crate::store::{Lease, Leases, Presence, StoreError, process_name};
 
 /// Interval of the search for free leases.
 const TURN_EVERY: Duration = Duration::from_millis(500);
 /// How long requests in flight may take when the daemon stops; the next owner repeats the rest.
 const HANDED_OVER_WITHIN: Duration = Duration::from_millis(800);
-
-/// Term of the leases of a single pass, and number of searches for free ones before it begins.
-const ONCE_TERM: Duration = Duration::from_secs(10);
-const ONCE_TURNS: u32 = 3;
 
 /// What the polling of one daemon among several is made of.
 pub struct SharedPollingParts {
@@ -97,9 +97,20 @@ struct SharedAccount {
     setup: PollSetup,
     limits: Limits,
     running: Option<RunningPoller>,
+    /// Held without a poller: what its last owner left could not be read yet.
+    unstarted: Option<Lease>,
 }
 
 impl SharedAccount {
+    fn new(setup: PollSetup, limits: Limits) -> Self {
+        Self {
+            setup,
+            limits,
+            running: None,
+            unstarted: None,
+        }
+    }
+
     /// Without a lease nobody begins a request for the account, whichever task it is.
     fn stop_requests(&self, now: Duration) {
         self.setup.limiter.lock().trust_until(now);
@@ -120,15 +131,7 @@ impl SharedPolling {
             .into_iter()
             .map(|(setup, limits)| {
                 let name = setup.account.0.clone();
-                let running = None;
-                (
-                    name,
-                    SharedAccount {
-                        setup,
-                        limits,
-                        running,
-                    },
-                )
+                (name, SharedAccount::new(setup, limits))
             })
             .collect();
         let me = Presence {
@@ -168,6 +171,7 @@ impl SharedPolling {
         for change in self.keeper.take_changes() {
             self.apply(change, reload).await;
         }
+        self.start_unstarted(reload).await;
         let known = self.keeper.view().known_accounts();
         let known = known.map(|name| AccountName(name.to_owned())).collect();
         self.share.note_known(known);
@@ -200,8 +204,11 @@ impl SharedPolling {
         match change {
             LeaseChange::Gained(lease) => {
                 tracing::info!(lease = lease.name, token = lease.token, "lease taken");
-                self.share.gain(&lease.name, self.leases.fenced(&lease));
-                self.start(&lease, reload).await;
+                if account_of(&lease.name).is_some() {
+                    self.start(&lease, reload).await;
+                } else {
+                    self.share.gain(&lease.name, self.leases.fenced(&lease));
+                }
             }
             LeaseChange::Lost(name) => {
                 tracing::warn!(lease = name, "lease lost to another daemon");
@@ -224,31 +231,34 @@ impl SharedPolling {
         }
     }
 
-    /// Starts the poller of an account where its previous owner stopped.
+    /// Starts the poller of an account where its last owner stopped. No request is made before what that
+    /// owner left is known.
     async fn start(&mut self, lease: &Lease, reload: &Arc<Notify>) {
         let store = self.leases.fenced(lease);
         let trusted_until = self.keeper.trusted_until();
         let clock = Arc::clone(&self.clock);
+        let share = self.share.clone();
         let Some(account) = self.account_mut(&lease.name) else {
             return;
         };
         let name = &account.setup.account;
-        // If the record is unknown, an empty one is used, which is cautious enough because the
-        // bucket is empty.
-        let record = store.account(name).await.unwrap_or_default();
-        let (wall, now) = (clock.now(), clock.monotonic());
-        let refused = record
-            .as_ref()
-            .filter(|record| record.state == AccountState::KeyRefused)
-            .map(|record| record.last_error.clone().unwrap_or_default());
-        let held = record
-            .and_then(|record| record.resume_at)
-            .map(|at| at.since(wall));
+        let prior = match PriorState::read(store.as_ref(), name, clock.as_ref()).await {
+            Ok(prior) => prior,
+            Err(error) => {
+                if account.unstarted.replace(lease.clone()).is_none() {
+                    tracing::warn!(account = %name, %error, "state of the account could not be read; polling begins once it is");
+                }
+                return;
+            }
+        };
+        account.unstarted = None;
+        let now = clock.monotonic();
         {
             let mut limiter = account.setup.limiter.lock();
-            limiter.take_over(account.limits, refused, held, now);
+            prior.apply(&mut limiter, account.limits, now);
             limiter.trust_until(trusted_until);
         }
+        share.gain(&lease.name, Arc::clone(&store));
         account.setup.signals.heartbeat.beat(now);
         account.setup.signals.status_lines.put(&name.0, "polling");
         // Another jitter for each poller, and the same in each run of a simulation.
@@ -265,11 +275,23 @@ impl SharedPolling {
         });
     }
 
+    async fn start_unstarted(&mut self, reload: &Arc<Notify>) {
+        let accounts = self.accounts.values();
+        let unstarted: Vec<Lease> = accounts
+            .filter_map(|account| account.unstarted.clone())
+            .collect();
+        for lease in unstarted {
+            self.start(&lease, reload).await;
+        }
+    }
+
     fn abort(&mut self, lease: &str) {
         let now = self.clock.monotonic();
-        if let Some(account) = self.account_mut(lease)
-            && let Some(running) = account.running.take()
-        {
+        let Some(account) = self.account_mut(lease) else {
+            return;
+        };
+        account.unstarted = None;
+        if let Some(running) = account.running.take() {
             running.task.abort();
             account.stop_requests(now);
             account
@@ -312,6 +334,9 @@ impl SharedPolling {
 
     async fn release(&mut self, lease: &str) {
         self.share.lose(lease);
+        if let Some(account) = self.account_mut(lease) {
+            account.unstarted = None;
+        }
         note_release(self.keeper.release(lease).await);
     }
 
@@ -347,95 +372,6 @@ impl SharedPolling {
 
     fn account_mut(&mut self, lease: &str) -> Option<&mut SharedAccount> {
         self.accounts.get_mut(account_of(lease)?)
-    }
-}
-
-/// The accounts of a single pass (`run --once`): all, or those that no daemon polls at present.
-pub(super) struct FreeAccounts {
-    keeper: Option<LeaseKeeper>,
-    clock: Arc<dyn Clock>,
-}
-
-impl FreeAccounts {
-    /// Takes the free accounts, and leaves out the others.
-    pub(super) async fn take(
-        parts: &Parts,
-        setups: Vec<PollSetup>,
-    ) -> Result<(Self, Vec<PollSetup>), StoreError> {
-        let clock = Arc::clone(&parts.clock);
-        let Some(leases) = parts.store.leases() else {
-            return Ok((
-                Self {
-                    keeper: None,
-                    clock,
-                },
-                setups,
-            ));
-        };
-        let accounts = setups.iter().map(|setup| setup.account.0.clone());
-        let me = Presence {
-            name: process_name(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            accounts: accounts.collect(),
-        };
-        let keeper = LeaseKeeper::new(Arc::clone(&leases), Arc::clone(&clock), me, ONCE_TERM);
-        let mut free = Self {
-            keeper: Some(keeper),
-            clock,
-        };
-        let stores = free.take_leases(&leases).await?;
-        let mut mine = Vec::new();
-        for mut setup in setups {
-            if let Some(store) = stores.get(&account_lease(&setup.account.0)) {
-                setup.store = Arc::clone(store);
-                mine.push(setup);
-            } else {
-                tracing::warn!(account = %setup.account, "account is polled by another daemon; left out");
-            }
-        }
-        Ok((free, mine))
-    }
-
-    /// Leaves a lease that another daemon should have free for a moment.
-    async fn take_leases(
-        &mut self,
-        leases: &Arc<dyn Leases>,
-    ) -> Result<BTreeMap<String, Arc<dyn Store>>, StoreError> {
-        let mut stores = BTreeMap::new();
-        if let Some(keeper) = &mut self.keeper {
-            for _ in 0..ONCE_TURNS {
-                keeper.run_once().await?;
-                for change in keeper.take_changes() {
-                    if let LeaseChange::Gained(lease) = change {
-                        stores.insert(lease.name.clone(), leases.fenced(&lease));
-                    }
-                }
-                self.clock.sleep(TURN_EVERY).await;
-            }
-        }
-        Ok(stores)
-    }
-
-    /// Returns when a lease is lost; until then the held leases are renewed.
-    pub(super) async fn keep(&mut self) {
-        loop {
-            self.clock.sleep(TURN_EVERY).await;
-            if let Some(keeper) = &mut self.keeper {
-                if let Err(error) = keeper.renew_when_due().await {
-                    tracing::debug!(%error, "leases could not be renewed; retrying");
-                }
-                let is_lost = |change: &LeaseChange| matches!(change, LeaseChange::Lost(_));
-                if keeper.take_changes().iter().any(is_lost) {
-                    return;
-                }
-            }
-        }
-    }
-
-    pub(super) async fn release(&mut self) {
-        if let Some(keeper) = &mut self.keeper {
-            note_release(keeper.release_all().await);
-        }
     }
 }
 

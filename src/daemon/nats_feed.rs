@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use super::{DaemonError, NATS_CONSUMER};
 use crate::config::{self, Environment, NatsConfig};
 use crate::jetstream::Connector;
-use crate::jobs::feed::{Feed, StreamSetup, StreamSink, TakeRole};
+use crate::jobs::feed::{Feed, FeedRole, StreamSetup, StreamSink, TakeRole};
 use crate::metrics::FeedMeter;
 use crate::store::{Database, DatabaseOptions, Role, Store, StoreError};
 
@@ -44,18 +44,18 @@ impl NatsFeed {
         meter: FeedMeter,
     ) -> Result<Feed<StreamSink>, DaemonError> {
         let place = consumer_position(store.as_ref(), NATS_CONSUMER).await?;
-        let database = self.database.clone();
         let store = store as Arc<dyn Store>;
         let sink = StreamSink::new(StreamSetup {
             connector: self.connector.clone(),
             stream: self.stream.clone(),
             subject_prefix: self.subject_prefix.clone(),
-            consumer: NATS_CONSUMER.to_owned(),
             store: Arc::clone(&store),
-            take_role: take_role(database, NATS_CONSUMER),
         });
         let consumer = Some(NATS_CONSUMER.to_owned());
-        Ok(Feed::into_sink(store, consumer, place, sink).metered(meter))
+        let feed = Feed::into_sink(store, consumer, place, sink).metered(meter);
+        // `publish` may run beside a daemon.
+        let take = take_role(self.database.clone(), NATS_CONSUMER);
+        Ok(feed.under(FeedRole::in_turn(NATS_CONSUMER, take)))
     }
 }
 

@@ -33,7 +33,7 @@ pub async fn publish(config: Config, env: &Environment, once: bool) -> Result<()
     let meter = Metrics::new().feed(NATS_CONSUMER, Arc::clone(&clock));
     let mut feed = nats.open_feed(Arc::clone(&store), meter).await?;
     let outcome = if once {
-        feeds::require_delivered(feed.run_once(None).await)
+        feeds::deliver_once(&mut feed, store.as_ref(), clock.now()).await
     } else {
         let wakes = FeedWakes {
             clock,

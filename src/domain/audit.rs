@@ -4,10 +4,6 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-use uuid::Uuid;
-
-use super::event_id;
 use super::invoice::{AccountName, ExternalId, InvoiceId, OrderId};
 use super::money::Money;
 use super::observation::{ObservedOrder, OrderState, Sums};
@@ -15,8 +11,10 @@ use super::rules::Rules;
 use super::state::Status;
 use super::time::UnixMillis;
 
+mod discrepancy;
 mod ledger;
 
+pub use self::discrepancy::{Discrepancy, DiscrepancyKind, Side, Sum};
 pub use self::ledger::{LedgerRecord, compare_ledger, unknown_payment};
 
 /// The type of the event that reports a discrepancy.
@@ -24,95 +22,6 @@ pub const EVENT_TYPE: &str = "audit.discrepancy";
 
 /// An order that changed at the provider less than this long before it was observed is fresh.
 const FRESH: Duration = Duration::from_mins(1);
-
-/// What does not agree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DiscrepancyKind {
-    /// The provider has an order that no invoice follows.
-    UnknownOrder,
-    /// An invoice follows an order that the provider does not have.
-    MissingOrder,
-    /// The states differ.
-    Status,
-    /// The requested amounts differ.
-    Amount,
-    /// The order bears another external id.
-    ExternalId,
-    /// A payment arrived whose label belongs to no invoice.
-    UnknownPayment,
-    /// The sums received differ.
-    Received,
-    /// The provider refunded money, and the invoice has no record of it.
-    Refund,
-}
-
-impl DiscrepancyKind {
-    /// The name in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownOrder => "unknown_order",
-            Self::MissingOrder => "missing_order",
-            Self::Status => "status",
-            Self::Amount => "amount",
-            Self::ExternalId => "external_id",
-            Self::UnknownPayment => "unknown_payment",
-            Self::Received => "received",
-            Self::Refund => "refund",
-        }
-    }
-}
-
-/// The state of one side, ours or the provider's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Side {
-    /// Our status, or the provider's status text.
-    pub status: String,
-    /// The amount requested.
-    pub amount: Option<Sum>,
-    /// The shop's id.
-    pub external_id: Option<String>,
-    /// The sum received, where it is reported.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub received: Option<Sum>,
-    /// The sum refunded, where it is reported.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refunded: Option<Sum>,
-}
-
-/// A sum, as reports show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sum {
-    /// A decimal, as written.
-    pub value: String,
-    /// Currency code.
-    pub currency: String,
-}
-
-/// One finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Discrepancy {
-    /// What does not agree.
-    pub kind: DiscrepancyKind,
-    /// The account.
-    pub account: String,
-    /// The shop's id: ours where there is an invoice, else theirs.
-    pub external_id: Option<String>,
-    /// The provider's id.
-    pub order_id: Option<String>,
-    /// The transaction that matches no invoice.
-    pub transaction_id: Option<String>,
-    /// Our record; None where there is no invoice.
-    pub ours: Option<Side>,
-    /// The provider's record; None where it has no order.
-    pub theirs: Option<Side>,
-    /// The invoice, where there is one.
-    #[serde(skip)]
-    pub invoice: Option<InvoiceId>,
-    /// Whether the provider reports the order as paid.
-    #[serde(skip)]
-    pub is_paid: bool,
-}
 
 /// What an audit needs of an invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -310,80 +219,6 @@ fn their_side(seen: &ObservedOrder) -> Side {
         amount: seen.amount.as_ref().map(Sum::from),
         external_id: seen.external_id.as_ref().map(|id| id.0.clone()),
         ..Side::of_sums(&seen.money.sums)
-    }
-}
-
-impl Side {
-    fn of_sums(sums: &Sums) -> Self {
-        Self {
-            status: String::new(),
-            amount: None,
-            external_id: None,
-            received: sums.received.as_ref().map(Sum::from),
-            refunded: sums.refunded.as_ref().map(Sum::from),
-        }
-    }
-}
-
-impl From<&Money> for Sum {
-    fn from(money: &Money) -> Self {
-        Self {
-            value: money.value.clone(),
-            currency: money.currency.clone(),
-        }
-    }
-}
-
-fn in_words(sum: Option<&Sum>) -> String {
-    sum.map_or("none".into(), |s| format!("{} {}", s.value, s.currency))
-}
-
-impl Discrepancy {
-    /// The event's id, derived from the account, the type, the kind, the subject and the
-    /// differences. The same finding always has the same id, so it is recorded only once.
-    pub fn event_id(&self) -> Uuid {
-        let subject = self.subject();
-        let (kind, differs) = (self.kind.as_str(), self.what_differs());
-        let name = format!(
-            "{}\n{EVENT_TYPE}\n{kind}\n{subject}\n{differs}",
-            self.account
-        );
-        event_id::from_name(&name)
-    }
-
-    /// The subject: the order, else the transaction, else the invoice.
-    fn subject(&self) -> &str {
-        let order = self.order_id.as_deref();
-        let transaction = self.transaction_id.as_deref();
-        order
-            .or(transaction)
-            .or(self.external_id.as_deref())
-            .unwrap_or_default()
-    }
-
-    /// The differences, our value before the provider's.
-    pub fn what_differs(&self) -> String {
-        let words =
-            |side: Option<&Side>| side.map_or("nothing".into(), |side| self.of_interest(side));
-        format!(
-            "{} / {}",
-            words(self.ours.as_ref()),
-            words(self.theirs.as_ref())
-        )
-    }
-
-    fn of_interest(&self, side: &Side) -> String {
-        match self.kind {
-            DiscrepancyKind::UnknownOrder
-            | DiscrepancyKind::MissingOrder
-            | DiscrepancyKind::Status => side.status.clone(),
-            DiscrepancyKind::Amount | DiscrepancyKind::UnknownPayment => {
-                in_words(side.amount.as_ref())
-            }
-            DiscrepancyKind::Received => in_words(side.received.as_ref()),
-            DiscrepancyKind::Refund => in_words(side.refunded.as_ref()),
-            DiscrepancyKind::ExternalId => side.external_id.clone().unwrap_or_default(),
-        }
     }
 }
 

@@ -32,7 +32,7 @@ use crate::feed::nats::CONTENT_TYPE;
 const WINDOW: usize = 256;
 
 /// The result of publishing messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// How many messages, from the first on, are in the stream.
     pub stored: usize,
@@ -93,11 +93,7 @@ impl Chain {
 
     /// Publishes messages in order. After a failure the end of the stream must be read again.
     pub async fn publish(&mut self, messages: &[Message<'_>]) -> Published {
-        let mut published = Published {
-            stored: 0,
-            duplicates: 0,
-            failure: None,
-        };
+        let mut published = Published::default();
         while published.stored < messages.len() {
             let (stored, end) = self.send_window(&messages[published.stored..]).await;
             published.stored += stored;

@@ -20,7 +20,7 @@ use crate::store::{BudgetAsk, Store, StoreError};
 pub const LOAN: Duration = Duration::from_secs(15);
 /// A loan that seems to last longer than this was requested by another clock, or before this one
 /// was set back.
-const LONGEST_LOAN: Duration = Duration::from_secs(30);
+pub const LONGEST_LOAN: Duration = Duration::from_secs(30);
 
 /// The lending side, for all accounts of a daemon.
 pub struct Lender {
@@ -87,11 +87,15 @@ impl Lender {
         for ask in self.store.budget_asks().await? {
             let account = self.accounts.iter_mut().find(|a| a.name == ask.account);
             if let Some(account) = account.filter(|account| account.limits.can_lend())
-                && self.share.account(&ask.account).is_some()
+                && let Some(store) = self.share.account(&ask.account)
                 && account.may_lend(&ask, self.clock.as_ref())
             {
-                self.store.grant_budget(&ask.account, ask.until).await?;
-                account.granted = Some(ask.until);
+                match store.grant_budget(&ask.account, ask.until).await {
+                    Ok(()) => account.granted = Some(ask.until),
+                    // The new owner lends.
+                    Err(StoreError::LeaseLost(_)) => {}
+                    Err(error) => return Err(error),
+                }
                 account.is_pending = false;
             }
         }

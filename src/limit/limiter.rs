@@ -66,6 +66,11 @@ impl Limiter {
         self.rate.trust_until(until);
     }
 
+    /// Whether the account's lease, if it has one, is certainly held.
+    pub fn is_trusted(&self, now: Duration) -> bool {
+        self.rate.is_trusted(now)
+    }
+
     /// Goes on where another daemon left off: with an empty bucket, and a refused key or a wait of the
     /// provider's as that daemon knew them.
     pub fn take_over(

@@ -188,12 +188,18 @@ impl RateLimiter {
         self.trusted_until = Some(until);
     }
 
+    /// Whether requests may begin, as far as that depends on the end of trust.
+    pub(super) fn is_trusted(&self, now: Duration) -> bool {
+        self.trusted_until.is_none_or(|until| now < until)
+    }
+
     /// How long the provider's word, or the end of trust, bars every request.
     fn barred_for(&self, now: Duration) -> Duration {
         let held = self.held_until.saturating_sub(now);
-        match self.trusted_until {
-            Some(until) if now >= until => held.max(TRUST_TRIED_AFTER),
-            Some(_) | None => held,
+        if self.is_trusted(now) {
+            held
+        } else {
+            held.max(TRUST_TRIED_AFTER)
         }
     }
 

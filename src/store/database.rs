@@ -99,6 +99,8 @@ pub struct Migrated {
     pub epoch: String,
     /// The database was restored from an older copy, so the epoch is new.
     pub put_back: bool,
+    /// SQL for a role that may create roles, where this one may not: roles that are missing on the server.
+    pub missing_roles: Vec<String>,
 }
 
 /// A copy that was made or restored.

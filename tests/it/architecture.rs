@@ -76,7 +76,7 @@ const NAMED_IN: &[(&str, usize)] = &[
     ("sandbox/operation.rs", usize::MAX),
     ("sandbox/variant.rs", usize::MAX),
     // The provider of an account that names none.
-    ("config/settings.rs", 1),
+    ("config/settings/sections.rs", 1),
 ];
 
 /// To add a provider, write its folders, register it, and describe it: nothing else knows its name.

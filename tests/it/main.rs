@@ -25,6 +25,7 @@ mod events;
 mod examples;
 mod faults;
 mod feed_frames;
+mod feed_role;
 mod free_port;
 mod fuzzed;
 mod http_client;

@@ -77,7 +77,7 @@ async fn of_two_publishers_one_publishes_and_the_other_takes_over() {
     let first = shop.start_publisher();
     shop.until_published().await;
     let second = shop.start_publisher();
-    second.until_said("standing by").await;
+    second.until_said("held by another process").await;
     shop.record_payments("B-", 10).await;
     shop.until_published().await;
     first.kill().await;

@@ -20,3 +20,5 @@ mod schema;
 pub mod server;
 mod shop;
 mod sql;
+mod takeover;
+mod versions;

@@ -57,6 +57,37 @@ pub fn gives(name: &str, sql: &str, ask: &'static str, answer: &'static str) -> 
     }
 }
 
+/// Messages of rules, as programs get them.
+async fn messages(path: &Path) -> Vec<String> {
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let triggers = "SELECT sql FROM sqlite_master WHERE type = 'trigger'";
+    let triggers: Vec<String> = sqlx::query_scalar(triggers)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let raised = triggers
+        .iter()
+        .flat_map(|sql| sql.split("RAISE(ABORT,").skip(1));
+    let texts = raised.filter_map(|rest| rest.split('\'').nth(1));
+    texts.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn messages_say_poll_and_not_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    migrate(&path, UnixMillis(0)).await.unwrap();
+    let messages = messages(&path).await;
+    assert!(messages.len() > 50, "{}", messages.len());
+    let says = |word: &str| -> Vec<&String> {
+        let of_word = messages.iter().filter(|text| text.contains(word));
+        of_word.collect()
+    };
+    assert!(says("look").is_empty(), "{:?}", says("look"));
+    assert!(says("poll").len() >= 3, "{:?}", says("poll"));
+}
+
 impl Case {
     pub fn after(mut self, before: &str) -> Self {
         self.before = before.into();

@@ -10,7 +10,7 @@ use payrecond::domain::observation::{Observation, OrderState};
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::sqlite::{MIGRATIONS, SqliteOptions, SqliteStore, migrate};
 use payrecond::store::{
-    Database as _, Migrated, NewInvoice, Reference, Reports as _, Store, StoreError, StoredEvent,
+    Database as _, Migrated, NewInvoice, Reference, Reports, Store, StoreError, StoredEvent,
     Written,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -60,6 +60,10 @@ impl Sqlite {
 #[async_trait]
 impl Backend for Sqlite {
     fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    fn reports(&self) -> &dyn Reports {
         &self.store
     }
 

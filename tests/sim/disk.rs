@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use payrecond::clock::Clock as _;
+use payrecond::domain::account::AccountState;
 use payrecond::domain::audit::{AuditRow, Discrepancy};
 use payrecond::domain::decide::Decision;
 use payrecond::domain::invoice::{AccountName, ExternalId, Invoice, InvoiceId, OrderId};
@@ -157,12 +158,15 @@ impl Disk {
         }
     }
 
-    /// Whoever has the account next can know of a wait that was recorded.
-    fn note_wait(&self, record: &AccountRecord) {
+    /// Whoever has the account next can know of a wait, or a refused key, that was recorded.
+    fn note_record(&self, record: &AccountRecord) {
         let mut world = self.world.lock();
         let Some(account) = world.account(&record.name.0) else {
             return;
         };
+        let token = self.server.as_ref().and_then(Connection::token);
+        let is_refused = record.state == AccountState::KeyRefused;
+        world.stores[account].refused_under = token.filter(|_| is_refused);
         let until = record.resume_at;
         if let Some(wait) = &mut world.stores[account].held {
             let is_told = until.is_some_and(|at| at >= BEGINNING.plus(wait.to).minus(PROMPT));
@@ -393,7 +397,7 @@ impl Store for Disk {
     async fn record_account(&self, account: &AccountRecord) -> Result<(), StoreError> {
         self.call("record_account", WRITE, || {
             wait_for(self.inner.record_account(account))?;
-            self.note_wait(account);
+            self.note_record(account);
             Ok(())
         })
         .await

@@ -62,6 +62,7 @@ impl SimProvider {
         store.total_requests += 1;
         store.in_flight[self.daemon] += 1;
         let (in_flight, held) = (store.in_flight[self.daemon], store.held);
+        let refused_under = store.refused_under;
         store.requests.push(now);
         drop(world);
         // One that proves that the service works goes along with another under way.
@@ -73,6 +74,14 @@ impl SimProvider {
         trace.hold("a server's wait holds the account", !is_held, || {
             format!("asked within {held:?} under {lease:?}")
         });
+        let is_refused = lease
+            .as_ref()
+            .is_ok_and(|token| refused_under.is_some_and(|refused| refused != *token));
+        trace.hold(
+            "a new owner only probes with a key that was refused",
+            !is_refused,
+            || format!("refused under {refused_under:?}, asked under {lease:?}"),
+        );
         trace.hold(
             "an account is asked by the daemon that has its lease",
             lease.is_ok(),
@@ -373,7 +382,9 @@ impl ListOrders for SimProvider {
         match self.fault() {
             Some(Fault::Unheard(error) | Fault::Lost(error)) => Err(error),
             Some(Fault::Lie(_)) | None => {
-                Ok(self.world.lock().stores[self.account].orders.len() as u64)
+                let store = &mut self.world.lock().stores[self.account];
+                store.refused_under = None;
+                Ok(store.orders.len() as u64)
             }
         }
     }

@@ -90,7 +90,7 @@ impl Sink for StreamEnd {
         7
     }
 
-    async fn prepare(&mut self) -> Result<Option<i64>, FeedError> {
+    async fn prepare(&mut self, acknowledged: i64) -> Result<Option<i64>, FeedError> {
         if self.knows_end {
             return Ok(None);
         }
@@ -112,7 +112,7 @@ impl Sink for StreamEnd {
             return Ok(Some(place));
         }
         self.knows_end = true;
-        Ok(Some(self.store.consumer(STREAM).await?))
+        Ok(Some(acknowledged))
     }
 
     async fn deliver(&mut self, events: &[StoredEvent], _left: u64) -> Delivered {

@@ -62,6 +62,13 @@ pub(super) async fn follow<W: AsyncWrite + Unpin + Send>(
                 unreadable = true;
                 true
             }
+            Err(FeedError::Unconfirmed(why)) => {
+                if !unreadable {
+                    tracing::warn!(%why, "consumer may be held by another process; retrying");
+                }
+                unreadable = true;
+                true
+            }
             Err(error) => return Err(error),
         };
         if !waits {

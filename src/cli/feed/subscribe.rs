@@ -19,8 +19,8 @@ use super::{FeedSession, exit_of, hold};
 use crate::cli::Exit;
 use crate::cli::session::Session;
 use crate::feed::{Format, Subscription};
-use crate::jobs::feed::{Delivery, Feed};
-use crate::store::{Database, RoleHold, Store};
+use crate::jobs::feed::{Delivery, Feed, FeedRole};
+use crate::store::{Database, Store};
 
 /// Maximum time for a client to send its first line.
 const FIRST_LINE_WITHIN: Duration = Duration::from_secs(10);
@@ -83,17 +83,17 @@ async fn first_line(
     Ok(line)
 }
 
-/// The parts of a subscription; the consumer is held until it is dropped.
+/// The parts of a subscription.
 struct Begun {
     store: Arc<dyn Database>,
     delivery: Delivery,
     place: i64,
-    _hold: Box<dyn RoleHold>,
+    role: FeedRole,
 }
 
 async fn begin(session: &Session, format: Format, line: &[u8]) -> anyhow::Result<Begun> {
     let Subscription { consumer, pattern } = Subscription::parse(line)?;
-    let hold = hold(session, &consumer).await?;
+    let role = FeedRole::kept(&consumer, hold(session, &consumer).await?);
     let store = session.open_store().await?;
     let place = store.consumer(&consumer).await?;
     let delivery = Delivery {
@@ -105,7 +105,7 @@ async fn begin(session: &Session, format: Format, line: &[u8]) -> anyhow::Result
         store,
         delivery,
         place,
-        _hold: hold,
+        role,
     })
 }
 
@@ -119,6 +119,7 @@ async fn deliver(begun: Begun, stream: UnixStream) -> anyhow::Result<Exit> {
         begun.place,
         stream,
     );
+    let feed = feed.under(begun.role);
     let mut reading = FeedSession { feed, left: None };
     let ended = follow::follow(&mut reading, begun.store.as_ref(), &reader).await;
     begun.store.close().await;

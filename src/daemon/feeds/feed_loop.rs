@@ -140,6 +140,17 @@ impl Attempts {
                 update_meter(meter, |meter| meter.set_stopped(text));
                 NextAttempt::WhenWoken(self.interval)
             }
+            FeedError::Unconfirmed(error) => {
+                if is_new {
+                    tracing::warn!(
+                        consumer,
+                        %error,
+                        "consumer may be held by another process; feed retrying"
+                    );
+                }
+                update_meter(meter, |meter| meter.set_stopped(text));
+                NextAttempt::WhenWoken(self.interval)
+            }
             FeedError::Stopped(error) => {
                 if is_new {
                     tracing::error!(consumer, error, "feed stopped; retrying");
@@ -152,10 +163,7 @@ impl Attempts {
             }
             FeedError::Standby(_) => {
                 if is_new {
-                    tracing::info!(
-                        consumer,
-                        "another process delivers to this consumer; standing by"
-                    );
+                    tracing::info!(consumer, "consumer is held by another process; waiting");
                 }
                 (self.is_working, self.stopped_since) = (false, None);
                 // The other process writes.

@@ -52,7 +52,7 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Frames<W> {
         BATCH
     }
 
-    async fn prepare(&mut self) -> Result<Option<i64>, FeedError> {
+    async fn prepare(&mut self, _acknowledged: i64) -> Result<Option<i64>, FeedError> {
         if !self.opened {
             self.output
                 .write_all(self.format.preamble())

@@ -3,6 +3,10 @@
 //!
 //! Events are delivered in order and at least once: an event that the sink has not accepted permanently is
 //! not acknowledged, and is delivered again. A sink that stalls or fails delays only its own delivery.
+//!
+//! Where several processes may deliver to a consumer, the loop holds the consumer's role, and sinks know
+//! nothing of it. The role is checked directly before events are handed to the sink: after the sink was
+//! prepared, so that what another process delivered meanwhile is never taken for this one's own.
 
 mod frames;
 mod role;
@@ -12,11 +16,11 @@ mod stream;
 use std::sync::Arc;
 
 pub use self::frames::{Delivery, Frames};
-pub use self::role::FeedRole;
+pub use self::role::{FeedRole, TakeRole};
 pub use self::sink::{Delivered, Sink};
-pub use self::stream::{StreamSetup, StreamSink, TakeRole};
+pub use self::stream::{StreamSetup, StreamSink};
 use crate::metrics::FeedMeter;
-use crate::store::{FeedFailure, Store, StoreError};
+use crate::store::{FeedFailure, Store, StoreError, StoredEvent};
 
 /// Why a delivery ended.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +38,12 @@ pub enum FeedError {
     #[error("{0}")]
     Stopped(String),
     /// Another process delivers to this consumer. `run_once` may be called again.
-    #[error("another process delivers to consumer {0}")]
+    #[error("consumer {0} is held by another process; waiting")]
     Standby(String),
+    /// The consumer's role could not be renewed, so another process may have it. `run_once` may be called
+    /// again.
+    #[error("the consumer may be held by another process: {0}")]
+    Unconfirmed(StoreError),
 }
 
 /// A delivery from the outbox to a sink.
@@ -84,41 +92,61 @@ impl<S: Sink> Feed<S> {
     /// Delivers the events that exist now, at most `limit` frames. Returns the number of frames.
     ///
     /// # Errors
-    /// After `Store`, `Stopped` and `Standby` it may be called again; no event is lost.
+    /// After `Store`, `Stopped`, `Standby` and `Unconfirmed` it may be called again; no event is lost.
     pub async fn run_once(&mut self, limit: Option<u64>) -> Result<u64, FeedError> {
+        let outcome = self.deliver_up_to(limit.unwrap_or(u64::MAX)).await;
+        if let (Err(FeedError::Stopped(_)), Some(role)) = (&outcome, &mut self.role) {
+            // Another process may be able to deliver.
+            role.release();
+        }
+        outcome
+    }
+
+    async fn deliver_up_to(&mut self, limit: u64) -> Result<u64, FeedError> {
         let mut frames = 0;
+        let mut events: Vec<StoredEvent> = Vec::new();
         loop {
-            self.ensure_role().await?;
-            if let Some(place) = self.sink.prepare().await? {
+            if self.ensure_role().await? {
+                events.clear();
+            }
+            if let Some(place) = self.sink.prepare(self.acknowledged).await? {
                 self.place = place;
+                events.clear();
             }
             // Acknowledges what an unavailable database prevented before, and what `prepare` found in the sink.
             self.acknowledge().await?;
-            let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(frames));
-            if left == 0 {
+            if frames >= limit {
                 return Ok(frames);
             }
-            let events = self
-                .store
-                .events_after(self.place, self.sink.batch_size())
-                .await?;
+            if events.is_empty() {
+                let batch = self.sink.batch_size();
+                events = self.store.events_after(self.place, batch).await?;
+            }
             if events.is_empty() {
                 return Ok(frames);
             }
-            let delivered = self.sink.deliver(&events, left).await;
-            let accepted = &events[..delivered.events];
-            if let Some(last) = accepted.last() {
-                // Not delivered again by this process, even if the acknowledgement fails.
-                self.place = last.seq;
+            if self.role.as_ref().is_some_and(|role| !role.is_held()) {
+                // `ensure_role` takes it again, or returns the reason why not.
+                continue;
             }
-            if let Some(meter) = &self.meter {
-                meter.count_delivered(accepted.iter().map(|event| event.created_at));
-            }
+            let delivered = self.sink.deliver(&events, limit - frames).await;
+            self.count_accepted(&events[..delivered.events]);
+            events.drain(..delivered.events);
             self.acknowledge().await?;
             frames += delivered.frames;
             if let Some(failure) = delivered.failure {
                 return Err(failure);
             }
+        }
+    }
+
+    fn count_accepted(&mut self, accepted: &[StoredEvent]) {
+        if let Some(last) = accepted.last() {
+            // Not delivered again by this process, even if the acknowledgement fails.
+            self.place = last.seq;
+        }
+        if let Some(meter) = &self.meter {
+            meter.count_delivered(accepted.iter().map(|event| event.created_at));
         }
     }
 
@@ -137,16 +165,26 @@ impl<S: Sink> Feed<S> {
         self.consumer.as_deref().unwrap_or("none")
     }
 
-    /// After the role was taken, the delivery goes on where another process left off.
-    async fn ensure_role(&mut self) -> Result<(), FeedError> {
-        if let Some(role) = &mut self.role
-            && role.ensure().await?
-            && let Some(consumer) = &self.consumer
-        {
-            self.place = self.store.consumer(consumer).await?;
+    /// Makes sure that the role is held, where there is one. Returns whether it was taken just now: then the
+    /// delivery continues where another process left off.
+    async fn ensure_role(&mut self) -> Result<bool, FeedError> {
+        let Some(role) = &mut self.role else {
+            return Ok(false);
+        };
+        if !role.ensure().await? {
+            return Ok(false);
+        }
+        self.sink.forget();
+        if let Some(consumer) = &self.consumer {
+            let position = self.store.consumer(consumer).await;
+            if position.is_err() {
+                // Read again before anything is delivered.
+                role.release();
+            }
+            self.place = position?;
             self.acknowledged = self.place;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Records why nothing is delivered, for other programs; None = it is delivered.

@@ -1,7 +1,16 @@
 //! The role of a consumer's only holder, which a delivery needs for every batch.
 
-use super::{FeedError, TakeRole};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::FeedError;
 use crate::store::{RoleHold, StoreError};
+
+/// Takes the role of the consumer's only holder; None when another process has it.
+pub type TakeRole = Arc<
+    dyn Fn() -> BoxFuture<'static, Result<Option<Box<dyn RoleHold>>, StoreError>> + Send + Sync,
+>;
 
 /// The role of one delivery.
 pub struct FeedRole {
@@ -36,6 +45,9 @@ impl FeedRole {
         match self.held.as_ref().map(|held| held.require_held()) {
             Some(Ok(())) => return Ok(false),
             Some(Err(StoreError::Replaced(_))) if self.take.is_some() => self.held = None,
+            Some(Err(error @ StoreError::Unavailable(_))) => {
+                return Err(FeedError::Unconfirmed(error));
+            }
             Some(Err(error)) => return Err(error.into()),
             None => {}
         }
@@ -46,5 +58,18 @@ impl FeedRole {
             return Err(FeedError::Standby(self.consumer.clone()));
         }
         Ok(true)
+    }
+
+    /// Whether no other process could have taken the role.
+    pub(super) fn is_held(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.require_held().is_ok())
+    }
+
+    /// Gives the role back until the next `ensure`, if it can be taken again.
+    pub(super) fn release(&mut self) {
+        if self.take.is_some() {
+            self.held = None;
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! The stream holds a prefix of the outbox at every moment: events are published in order, and the server
 //! refuses an event that does not follow the one before it. So the last event in the stream is the
 //! publisher's position. After a failure the sink connects anew, reads that event, and continues after it.
+//! Where other publishers write in between, it reads only the end of the stream, and is offered the rest of
+//! the same events.
 //!
 //! Absent on purpose: a way to skip an event.
 
@@ -12,22 +14,16 @@ mod session;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
 
 use self::session::StreamSession;
 use super::{Delivered, FeedError, Sink};
-use crate::jetstream::{Connector, Message, NatsError};
-use crate::store::{RoleHold, Store, StoreError, StoredEvent};
+use crate::jetstream::{Connector, Message, NatsError, Published};
+use crate::store::{Store, StoredEvent};
 
 /// Events read, published and acknowledged at a time.
 const BATCH: u32 = 2048;
 /// How often in a row other publishers may interrupt the chain before the sink pauses.
 const INTERRUPTIONS: u32 = 10;
-
-/// Takes the role of the consumer's only holder; None when another process has it.
-pub type TakeRole = Arc<
-    dyn Fn() -> BoxFuture<'static, Result<Option<Box<dyn RoleHold>>, StoreError>> + Send + Sync,
->;
 
 /// What the sink needs.
 #[derive(Clone)]
@@ -38,13 +34,8 @@ pub struct StreamSetup {
     pub stream: Option<String>,
     /// First part of every subject.
     pub subject_prefix: String,
-    /// The consumer that the events are acknowledged for.
-    pub consumer: String,
     /// The outbox.
     pub store: Arc<dyn Store>,
-    /// Takes the role, which the sink holds only while it is connected: so another process may publish
-    /// where this one cannot.
-    pub take_role: TakeRole,
 }
 
 /// Publishes events into a stream.
@@ -66,14 +57,10 @@ impl StreamSink {
         }
     }
 
-    /// The session; a new one where there is none, or its connection or role was lost.
+    /// The session; a new one where there is none, or its connection was lost.
     async fn ensure_connected(&mut self) -> Result<&mut StreamSession, FeedError> {
-        if let Some(session) = &self.session {
-            let held = session.require_role();
-            if held.is_err() || session.is_lost() {
-                self.session = None;
-            }
-            held?;
+        if self.session.as_ref().is_some_and(StreamSession::is_lost) {
+            self.session = None;
         }
         if self.session.is_none() {
             self.session = Some(StreamSession::open(&self.setup).await?);
@@ -83,37 +70,31 @@ impl StreamSink {
             .ok_or_else(|| FeedError::Stopped("not connected".to_owned()))
     }
 
-    /// Publishes messages, also where other publishers interrupt the chain. Returns how many are stored,
-    /// and how many of them were in the stream before.
-    async fn publish(&mut self, messages: &[Message<'_>]) -> (usize, usize, Option<NatsError>) {
-        let (mut stored, mut duplicates) = (0, 0);
-        loop {
-            let Some(session) = &mut self.session else {
-                return (stored, duplicates, None);
-            };
-            let Some(chain) = session.chain() else {
-                return (stored, duplicates, None);
-            };
-            let published = chain.publish(&messages[stored..]).await;
-            stored += published.stored;
-            duplicates += published.duplicates;
-            if published.stored > 0 {
-                self.interruptions = 0;
-            }
-            let failure = match published.failure {
-                Some(NatsError::Interrupted { .. }) if self.interruptions < INTERRUPTIONS => {
-                    self.interruptions += 1;
-                    match session.catch_up().await {
-                        Ok(true) => continue,
-                        // `prepare` finds the position.
-                        Ok(false) => None,
-                        Err(failure) => Some(failure),
-                    }
-                }
-                failure => failure,
-            };
-            return (stored, duplicates, failure);
+    /// Publishes messages. Without a chain none is published, and `prepare` makes one.
+    async fn publish(&mut self, messages: &[Message<'_>]) -> Published {
+        match self.session.as_mut().and_then(StreamSession::chain) {
+            Some(chain) => chain.publish(messages).await,
+            None => Published::default(),
         }
+    }
+
+    /// What a failure means for the session, and for the delivery.
+    fn handle_failure(&mut self, failure: NatsError) -> Option<FeedError> {
+        let Some(session) = &mut self.session else {
+            return Some(failure.into());
+        };
+        if !matches!(failure, NatsError::Interrupted { .. }) {
+            self.session = None;
+            return Some(failure.into());
+        }
+        // The connection works: `prepare` continues the chain.
+        session.interrupt();
+        self.interruptions += 1;
+        if self.interruptions <= INTERRUPTIONS {
+            return None;
+        }
+        self.interruptions = 0;
+        Some(failure.into())
     }
 }
 
@@ -123,37 +104,41 @@ impl Sink for StreamSink {
         BATCH
     }
 
-    async fn prepare(&mut self) -> Result<Option<i64>, FeedError> {
+    async fn prepare(&mut self, acknowledged: i64) -> Result<Option<i64>, FeedError> {
         let store = Arc::clone(&self.setup.store);
-        let consumer = self.setup.consumer.clone();
         let session = self.ensure_connected().await?;
-        let resumed = session.resume(store.as_ref(), &consumer).await;
-        if resumed.is_err() {
+        let prepared = session.prepare(store.as_ref(), acknowledged).await;
+        if prepared.is_err() {
             self.session = None;
         }
-        resumed
+        prepared
     }
 
     async fn deliver(&mut self, events: &[StoredEvent], limit: u64) -> Delivered {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let messages: Vec<Message<'_>> = events.iter().take(limit).map(message_of).collect();
-        let (stored, duplicates, failure) = self.publish(&messages).await;
+        let published = self.publish(&messages).await;
+        let duplicates = published.duplicates;
         if duplicates > 0 {
             tracing::info!(
                 duplicates,
                 "events are in the stream already; they count as published"
             );
         }
-        match &failure {
-            None => {}
-            // The connection works: the chain catches up at the next attempt.
-            Some(NatsError::Interrupted { .. }) => self.interruptions = 0,
-            Some(_) => self.session = None,
+        if published.stored > 0 {
+            self.interruptions = 0;
         }
+        let failure = published.failure;
         Delivered {
-            events: stored,
-            frames: stored as u64,
-            failure: failure.map(FeedError::from),
+            events: published.stored,
+            frames: published.stored as u64,
+            failure: failure.and_then(|failure| self.handle_failure(failure)),
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.forget();
         }
     }
 }

@@ -11,6 +11,7 @@ use super::page::{self, lock};
 use super::poller::Poller;
 use super::schedule::tick;
 use super::step::{Question, Step, choose_step};
+use super::trusted::once_trusted;
 use crate::domain::invoice::Invoice;
 use crate::domain::planner::ListRequest;
 use crate::limit::StopReason;
@@ -45,12 +46,14 @@ impl Poller {
             }
         }
         if let Some(request) = request {
-            self.send_list_request(request, now);
+            self.send_list_request(request);
         }
         Ok(())
     }
 
-    fn send_list_request(&mut self, request: ListRequest, now: Duration) {
+    fn send_list_request(&mut self, request: ListRequest) {
+        // Read again: the database was asked meanwhile, and the lease may be over since.
+        let now = self.setup.clock.monotonic();
         let Ok(permit) = self.setup.limiter.lock().take(now) else {
             return;
         };
@@ -60,7 +63,8 @@ impl Poller {
         let clock = Arc::clone(&self.setup.clock);
         let shared = Arc::clone(&self.shared);
         let listed = page::list(request, permit, provider, clock, shared);
-        self.requests.list = Some(listed.boxed());
+        let (limiter, clock) = (self.setup.limiter.clone(), Arc::clone(&self.setup.clock));
+        self.requests.list = Some(once_trusted(limiter, clock, listed).boxed());
     }
 
     /// Whether no row is to be loaded for the planned due entries.

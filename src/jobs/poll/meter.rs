@@ -1,7 +1,7 @@
 //! Reports a poller's requests, observations, events and limits to the metrics.
 
 use super::fetch::{About, FetchOutcome};
-use super::ledger_reader::LedgerAnswer;
+use super::ledger::LedgerAnswer;
 use super::page::Listed;
 use super::poller::Poller;
 use super::span_reader::SpanOutcome;

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::fetch::Fetcher;
-use super::ledger_reader::LedgerReader;
+use super::ledger::LedgerReader;
 use super::load::Loader;
 use super::page::{Listed, Shared};
 use super::queue::QueueReader;

@@ -12,6 +12,7 @@ use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{EntryKind, Schedule, Tick, tick};
 use super::span_reader::{SpanOutcome, SpanReader, SpanShown};
+use super::trusted::once_trusted;
 use super::unmatched::Source;
 use crate::domain::planner::cover::By;
 use crate::domain::planner::spans::{
@@ -171,7 +172,7 @@ impl Poller {
             request = self.spans.take_due_request(begun);
         }
         if let Some(request) = request {
-            self.send_span_request(request, now);
+            self.send_span_request(request);
         }
         Ok(())
     }
@@ -193,7 +194,9 @@ impl Poller {
         Ok(None)
     }
 
-    fn send_span_request(&mut self, request: SpanRequest, now: Duration) {
+    fn send_span_request(&mut self, request: SpanRequest) {
+        // Read again: the database was asked meanwhile, and the lease may be over since.
+        let now = self.setup.clock.monotonic();
         let Ok(permit) = self.setup.limiter.lock().take(now) else {
             self.spans.give_up();
             return;
@@ -207,7 +210,9 @@ impl Poller {
             shared: Arc::clone(&self.shared),
         };
         let cursor = cursor.filter(|_| !request.is_first);
-        self.requests.span = Some(reader.read(request, cursor, permit).boxed());
+        let (limiter, clock) = (self.setup.limiter.clone(), Arc::clone(&self.setup.clock));
+        let read = reader.read(request, cursor, permit);
+        self.requests.span = Some(once_trusted(limiter, clock, read).boxed());
     }
 
     /// Accepts a page of a span.

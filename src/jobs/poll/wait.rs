@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::ledger_reader::{LedgerAnswer, LedgerReader};
+use super::ledger::{LedgerAnswer, LedgerReader};
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{tick, tick_begin};

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName,
     HeaderValue, RETRY_AFTER,
@@ -22,10 +21,9 @@ use rustls::RootCertStore;
 use url::{Host, Url};
 
 use super::coding::{self, Decoder};
-use super::failure::{AnswerLimits, broken, cause};
-use super::{
-    Body, KeyPlace, Method, Request, Response, Transport, http_date, retry_after, too_large,
-};
+use super::failure::{AnswerLimits, cause};
+use super::network_body::NetworkBody;
+use super::{KeyPlace, Method, Request, Response, Transport, http_date, retry_after};
 use crate::clock::Clock;
 use crate::domain::text::one_line;
 use crate::domain::time::UnixMillis;
@@ -289,47 +287,6 @@ fn client(
         .pool_idle_timeout(IDLE)
         .build()?;
     Ok(client)
-}
-
-struct NetworkBody {
-    inner: reqwest::Response,
-    decoder: Decoder,
-    limits: AnswerLimits,
-    /// Number of decoded bytes so far.
-    read: usize,
-}
-
-#[async_trait]
-impl Body for NetworkBody {
-    async fn chunk(&mut self) -> Result<Option<Bytes>, ProviderError> {
-        let limit = self.limits.bytes;
-        let declared = self.inner.content_length().unwrap_or(0);
-        if self.read == 0 && usize::try_from(declared).map_or(true, |length| length > limit) {
-            return Err(too_large(limit));
-        }
-        let chunk = loop {
-            if let Some(decoded) = self.decoder.next().map_err(|error| broken(&error))? {
-                break decoded;
-            }
-            let received = self.inner.chunk().await;
-            match received.map_err(|error| self.limits.broken_or_failed(&error))? {
-                Some(bytes) => {
-                    if let Some(plain) = self.decoder.take(bytes) {
-                        break plain;
-                    }
-                }
-                None => match self.decoder.finish().map_err(|error| broken(&error))? {
-                    Some(rest) => break rest,
-                    None => return Ok(None),
-                },
-            }
-        };
-        self.read = self.read.saturating_add(chunk.len());
-        if self.read > limit {
-            return Err(too_large(limit));
-        }
-        Ok(Some(chunk))
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod client;
 mod coding;
 mod failure;
 mod key_place;
+mod network_body;
 mod request;
 
 use std::collections::VecDeque;

@@ -6,14 +6,16 @@
 //! in memory, and only if it is spread over several chunks; the result does not depend on where
 //! chunks are cut.
 
+mod extent;
+
 use std::mem;
 
 use serde::de::IgnoredAny;
 
+use self::extent::Extent;
+
 /// Longest member or item, in bytes. Real items have about 600.
 const LONGEST_PIECE: usize = 64 * 1024;
-/// Deepest nesting within one piece.
-const DEEPEST: u32 = 32;
 const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
 /// Keys that may occur only once, with the object in which they count.
 const SINGLE: [(Level, &str); 4] = [
@@ -235,72 +237,6 @@ impl Scanner {
 /// JSON white space.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// The extent of a piece of JSON.
-struct Extent {
-    /// Other values are bare words, which have no end of their own.
-    has_end: bool,
-    in_string: bool,
-    escaped: bool,
-    depth: u32,
-}
-
-impl Extent {
-    fn beginning_with(byte: u8) -> Self {
-        Self {
-            has_end: matches!(byte, b'{' | b'[' | b'"'),
-            in_string: false,
-            escaped: false,
-            depth: 0,
-        }
-    }
-
-    /// Where the piece ends in `bytes`; None if it continues.
-    fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, String> {
-        if !self.has_end {
-            let ends = |b: &u8| matches!(b, b',' | b'}' | b']') || is_space(*b);
-            return Ok(bytes.iter().position(ends));
-        }
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            if self.escaped {
-                self.escaped = false;
-            } else if self.in_string {
-                let plain = |b: &u8| !matches!(b, b'"' | b'\\');
-                at += bytes[at..].iter().take_while(|b| plain(b)).count();
-                match bytes.get(at) {
-                    None => return Ok(None),
-                    Some(b'\\') => self.escaped = true,
-                    Some(_) => {
-                        self.in_string = false;
-                        if self.depth == 0 {
-                            return Ok(Some(at + 1));
-                        }
-                    }
-                }
-            } else {
-                match byte {
-                    b'"' => self.in_string = true,
-                    b'{' | b'[' => {
-                        self.depth += 1;
-                        if self.depth > DEEPEST {
-                            return Err(format!("nested deeper than {DEEPEST}"));
-                        }
-                    }
-                    b'}' | b']' => {
-                        self.depth = self.depth.saturating_sub(1);
-                        if self.depth == 0 {
-                            return Ok(Some(at + 1));
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            at += 1;
-        }
-        Ok(None)
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
 use super::PostgresStore;
+use super::fence::fenced;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
 use crate::store::{BudgetAsk, StoreError};
@@ -64,18 +65,26 @@ pub(super) async fn asks(store: &PostgresStore) -> Result<Vec<BudgetAsk>, StoreE
     Ok(asks)
 }
 
+const PUT_GRANT: &str = concat!(
+    fenced!(),
+    "put AS (
+         INSERT INTO payrecond.meta (key, value) SELECT $3, $4 FROM allowed
+             ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value)
+     SELECT EXISTS (SELECT 1 FROM allowed) AS allowed"
+);
+
+/// Only the owner of the account lends: the next one must know of every loan.
 pub(super) async fn grant(
     store: &PostgresStore,
     account: &AccountName,
     until: UnixMillis,
 ) -> Result<(), StoreError> {
-    let statement = sqlx::query(
-        "INSERT INTO payrecond.meta (key, value) VALUES ($1, $2)
-         ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value",
-    )
-    .bind(format!("{GRANT}{}", account.0))
-    .bind(until.0.to_string());
-    store.connections.rows(statement).await?;
+    let statement = sqlx::query(PUT_GRANT)
+        .bind(store.fence.name.as_deref())
+        .bind(store.fence.token)
+        .bind(format!("{GRANT}{}", account.0))
+        .bind(until.0.to_string());
+    store.fenced_row(statement).await?;
     Ok(())
 }
 

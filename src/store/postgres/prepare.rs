@@ -27,18 +27,13 @@ pub async fn migrate(server: &ServerLocation) -> Result<Migrated, StoreError> {
         // A migration has no time limit.
         connection.execute("SET statement_timeout = 0").await?;
         let schema = schema::migrate_schema(&mut connection).await?;
-        for statement in &schema.missing_roles {
-            tracing::warn!(
-                statement,
-                "role is missing; let a role that may create roles run the statement, then migrate again"
-            );
-        }
         let (epoch, put_back) = place::settle(&mut connection).await?;
         Ok(Migrated {
             from_version: schema.from_version,
             version: schema.version,
             epoch,
             put_back,
+            missing_roles: schema.missing_roles,
         })
     };
     let migrated: Result<Migrated, StoreError> = migrated.await;
@@ -62,6 +57,7 @@ pub async fn prepare(server: &ServerLocation) -> Result<Migrated, StoreError> {
             version: schema::MIGRATIONS.len(),
             epoch,
             put_back,
+            missing_roles: Vec::new(),
         })
     });
     let settled = settled

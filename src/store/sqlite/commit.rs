@@ -1,18 +1,18 @@
 //! Commits decisions: invoice and outbox in one transaction, a batch at a time.
 
+mod outbox_end;
+
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
+use self::outbox_end::OutboxEnd;
 use super::connection::WriteConnection;
 use super::error::{CONSTRAINT, primary_code};
-use super::outbox::{APPEND, OutgoingEvent};
-use super::schema::highest_seq;
 use super::transactions;
 use crate::domain::decide::Decision;
-use crate::domain::event::Event;
 use crate::domain::invoice::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::store::columns::{COLUMNS, Column, Part};
@@ -203,7 +203,7 @@ async fn write(
         .filter(|(index, _)| !stale.contains(index))
         .collect();
     if fresh.iter().any(|(_, decision)| decision.event.is_some()) {
-        let mut outbox = Outbox::of(connection, subject_prefix, now).await?;
+        let mut outbox = OutboxEnd::of(connection, subject_prefix, now).await?;
         outbox.append_earlier(connection, &fresh).await?;
         let last = fresh
             .iter()
@@ -226,92 +226,6 @@ async fn write(
         written: seqs.into_iter().enumerate().map(outcome).collect(),
         high_water,
     })
-}
-
-/// The end of the outbox.
-struct Outbox<'a> {
-    prefix: &'a str,
-    epoch: String,
-    /// The highest seq assigned.
-    seq: i64,
-    now: UnixMillis,
-}
-
-impl<'a> Outbox<'a> {
-    async fn of(
-        connection: &mut SqliteConnection,
-        prefix: &'a str,
-        now: UnixMillis,
-    ) -> Result<Self, sqlx::Error> {
-        let epoch = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'epoch'")
-            .fetch_one(&mut *connection)
-            .await?;
-        Ok(Self {
-            prefix,
-            epoch,
-            seq: highest_seq(connection).await?,
-            now,
-        })
-    }
-
-    /// Appends events in this order. Returns the seq of each, by the index that came with it.
-    async fn append<'d>(
-        &mut self,
-        connection: &mut SqliteConnection,
-        events: impl Iterator<Item = (usize, &'d Decision, &'d Event)>,
-    ) -> Result<Vec<(usize, i64)>, sqlx::Error> {
-        let mut rows = JsonRows::new();
-        let mut seqs = Vec::new();
-        for (index, decision, event) in events {
-            self.seq += 1;
-            seqs.push((index, self.seq));
-            let row = OutgoingEvent {
-                decision,
-                event,
-                seq: self.seq,
-                prefix: self.prefix,
-                epoch: &self.epoch,
-            };
-            rows.push(|rows| row.cells(rows));
-        }
-        sqlx::query(APPEND.as_str())
-            .bind(rows.finish())
-            .bind(&self.epoch)
-            .bind(self.now.0)
-            .execute(connection)
-            .await?;
-        Ok(seqs)
-    }
-
-    /// Appends events that are followed by others of the same observation, one of each decision at
-    /// a time: the version of an event is that of its row plus one.
-    async fn append_earlier(
-        &mut self,
-        connection: &mut SqliteConnection,
-        decisions: &[(usize, &Decision)],
-    ) -> Result<(), sqlx::Error> {
-        let most = decisions.iter().map(|(_, d)| d.earlier.len()).max();
-        for round in 0..most.unwrap_or_default() {
-            let events: Vec<(usize, &Decision, &Event)> = decisions
-                .iter()
-                .filter_map(|&(index, d)| Some((index, d, d.earlier.get(round)?)))
-                .collect();
-            self.append(connection, events.iter().copied()).await?;
-            let mut steps = JsonRows::new();
-            for (_, decision, event) in events {
-                steps.push(|rows| {
-                    rows.number(decision.row.id.0);
-                    rows.number(event.version - 1);
-                    rows.text(event.facts.status.as_str());
-                });
-            }
-            sqlx::query(STEP)
-                .bind(steps.finish())
-                .execute(&mut *connection)
-                .await?;
-        }
-        Ok(())
-    }
 }
 
 fn owned_by_invoices<'d>(decisions: &[(usize, &'d Decision)]) -> Vec<Owned<'d>> {

@@ -84,7 +84,7 @@ pub async fn restore(
     now: UnixMillis,
 ) -> Result<Copied, StoreError> {
     let (file, database) = (&path::resolve(file), &path::resolve(database));
-    path::require_one_name(database)?;
+    path::require_usable_path(database)?;
     let held = || unusable(database, "a daemon has the database open; stop it first");
     let _lock = DatabaseLock::try_take(database, "daemon")
         .map_err(|error| access::explained(io(database, &error), database))?

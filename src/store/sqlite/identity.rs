@@ -98,15 +98,28 @@ impl Identity {
     }
 }
 
+/// Whether no other program uses `user_version`, in a database of this version. Asked once before several
+/// migrations: a number of another program may be that of a version in between.
+pub(super) async fn owns_user_version(
+    connection: &mut SqliteConnection,
+    version: usize,
+) -> Result<bool, StoreError> {
+    let there = user_version(connection).await?;
+    Ok(there == 0 || usize::try_from(there) == Ok(version))
+}
+
 /// Writes the version, within the transaction that brings the schema to it.
 pub(super) async fn mark_version(
     connection: &mut SqliteConnection,
     version: usize,
+    owns_user_version: bool,
 ) -> Result<(), StoreError> {
     if version == FIRST_VERSION {
         mark_id(connection).await?;
     }
-    mark_user_version(connection, version).await?;
+    if owns_user_version {
+        mark_user_version(connection, version).await?;
+    }
     let text = version.to_string();
     let update = "UPDATE meta SET value = ?1 WHERE key = 'schema_version'";
     let updated = sqlx::query(update)
@@ -133,7 +146,7 @@ pub(super) async fn add_missing_marks(
         mark_user_version(connection, version).await?;
     }
     if found.written.is_none() {
-        mark_version(connection, version).await?;
+        mark_version(connection, version, true).await?;
     }
     Ok(found.is_read_back())
 }
@@ -148,13 +161,16 @@ async fn mark_user_version(
     version: usize,
 ) -> Result<(), StoreError> {
     let version = i64::try_from(version).unwrap_or(i64::MAX);
-    let there: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut *connection)
-        .await?;
+    let there = user_version(connection).await?;
     if there == 0 || there == version - 1 {
         set_pragma(connection, "user_version", version).await?;
     }
     Ok(())
+}
+
+async fn user_version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let there = sqlx::query_scalar("PRAGMA user_version");
+    Ok(there.fetch_one(connection).await?)
 }
 
 /// PRAGMA takes no parameters; name and number are our own.

@@ -44,11 +44,16 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// Refuses a database in a directory that does not exist.
+/// Refuses a path at which no database can lie: its directory does not exist, or the file has several names.
 ///
 /// # Errors
-/// `Unusable`, with the command that creates the directory.
-pub(super) fn require_folder(database: &Path) -> Result<(), StoreError> {
+/// `Unusable`, with what to do.
+pub(super) fn require_usable_path(database: &Path) -> Result<(), StoreError> {
+    require_folder(database)?;
+    require_one_name(database)
+}
+
+fn require_folder(database: &Path) -> Result<(), StoreError> {
     if folder_of(database).exists() {
         return Ok(());
     }
@@ -68,7 +73,7 @@ pub(super) fn missing_folder(database: &Path) -> String {
 ///
 /// # Errors
 /// `Unusable` if a hard link other than `path` leads to it.
-pub(super) fn require_one_name(path: &Path) -> Result<(), StoreError> {
+fn require_one_name(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Err(StoreError::Unusable(format!(
             "{}: is a directory; database.path names a file",

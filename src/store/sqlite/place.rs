@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::sqlite::SqliteConnection;
 
 use super::path::beside;
-use super::path::{FileId, require_folder, require_one_name, resolve};
+use super::path::{FileId, require_usable_path, resolve};
 use crate::store::StoreError;
 
 /// Numbers that only grow within an epoch.
@@ -74,8 +74,7 @@ impl DatabasePlace {
     /// `Unusable` if there is no database, or one with several names.
     pub(super) fn of(name: &Path) -> Result<Self, StoreError> {
         let path = resolve(name);
-        require_folder(&path)?;
-        require_one_name(&path)?;
+        require_usable_path(&path)?;
         // Never creates a database silently: a missing or misspelt file is an error.
         let database = file_id(&path)?.ok_or_else(|| {
             StoreError::Unusable(format!(

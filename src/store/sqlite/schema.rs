@@ -19,6 +19,7 @@ use crate::store::{Migrated, StoreError};
 pub const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_invoices_and_outbox.sql"),
     include_str!("../../../migrations/sqlite/0002_facts_and_transactions.sql"),
+    include_str!("../../../migrations/sqlite/0003_repeats_and_messages.sql"),
 ];
 
 /// The first version of SQLite without the WAL reset bug that can corrupt a file (3.7.0 to 3.51.2).
@@ -44,8 +45,7 @@ pub async fn migrate_by(
     now: UnixMillis,
 ) -> Result<Migrated, StoreError> {
     let path = &path::resolve(path);
-    path::require_folder(path)?;
-    path::require_one_name(path)?;
+    path::require_usable_path(path)?;
     let mut connection = open::open_or_create(path).await?;
     let outcome = migrate_open(&mut connection, path, migrations, now).await;
     let closed = connection.close().await;
@@ -66,6 +66,7 @@ async fn migrate_open(
     sqlx::raw_sql("PRAGMA journal_mode = WAL")
         .execute(&mut *connection)
         .await?;
+    let owns_user_version = identity::owns_user_version(connection, from_version).await?;
     for (index, sql) in migrations.iter().enumerate().skip(from_version) {
         connection.execute("BEGIN IMMEDIATE").await?;
         // Another process may have been faster.
@@ -74,7 +75,7 @@ async fn migrate_open(
             continue;
         }
         sqlx::raw_sql(*sql).execute(&mut *connection).await?;
-        identity::mark_version(connection, index + 1).await?;
+        identity::mark_version(connection, index + 1, owns_user_version).await?;
         connection.execute("COMMIT").await?;
     }
     let (epoch, put_back) = settle_epoch(connection, path, newest, now).await?;
@@ -83,6 +84,7 @@ async fn migrate_open(
         version: newest,
         epoch,
         put_back,
+        missing_roles: Vec::new(),
     })
 }
 

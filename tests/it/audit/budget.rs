@@ -4,7 +4,8 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use payrecond::clock::{Clock, ManualClock};
+use payrecond::clock::{Clock, ManualClock, SystemClock};
+use payrecond::daemon;
 use payrecond::domain::account::AccountState;
 use payrecond::domain::invoice::AccountName;
 use payrecond::domain::time::UnixMillis;
@@ -15,7 +16,7 @@ use payrecond::store::sqlite::{SqliteOptions, SqliteStore};
 use payrecond::store::{AccountRecord, BudgetAsk, ListRecord, Store};
 
 use super::{command, program};
-use crate::shop::{Shop, drop_in_all, seed};
+use crate::shop::{Shop, drop_in_all, environment, seed};
 
 const RATE: u32 = 20;
 const BURST: u32 = 10;
@@ -149,6 +150,26 @@ async fn the_command_makes_no_request_during_a_hold() {
     audit.kill().unwrap();
     audit.wait().unwrap();
     assert_eq!(shop.asked(Operation::List), 0);
+}
+
+/// An audit that began without a daemon uses what it asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_pass_lends_what_was_asked_for_before_it() {
+    let shop = Shop::open().await;
+    let store = open(&shop).await;
+    let now = SystemClock::new().now();
+    let ask = BudgetAsk {
+        account: AccountName::from("default"),
+        owner: "audit".to_owned(),
+        until: now.plus(LOAN),
+        held_until: None,
+    };
+    assert!(store.ask_for_budget(&ask, now).await.unwrap());
+    daemon::run_once(shop.config(), &environment(), tokio::io::sink())
+        .await
+        .unwrap();
+    let granted = store.budget_grant(&ask.account).await.unwrap();
+    assert_eq!(granted, Some(ask.until));
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ async fn the_second_publisher_on_postgres_takes_over_when_the_first_is_killed_wh
     until_state(&shop.shop, "delivering").await;
     let owner = shop.ask(PUBLISHER).await;
     let second = shop.start(&["publish"]);
-    second.until_said("standing by").await;
+    second.until_said("held by another process").await;
     shop.record_payments("B-", 4000).await;
     until_stored(&server, 500).await;
     first.kill().await;
@@ -192,7 +192,7 @@ async fn a_paused_publisher_on_postgres_is_replaced_and_publishes_nothing_twice_
     let first = shop.start(&["publish"]);
     shop.until_published().await;
     let second = shop.start(&["publish"]);
-    second.until_said("standing by").await;
+    second.until_said("held by another process").await;
     shop.record_payments("B-", 4000).await;
     until_stored(&server, 500).await;
     first.signal("STOP").await;
@@ -202,7 +202,7 @@ async fn a_paused_publisher_on_postgres_is_replaced_and_publishes_nothing_twice_
     shop.record_payments("C-", 2000).await;
     first.signal("CONT").await;
     shop.until_published().await;
-    first.until_said("standing by").await;
+    first.until_said("held by another process").await;
     shop.record_payments("D-", 10).await;
     shop.until_published().await;
     shop.assert_stream_is_outbox(&server).await;

@@ -69,3 +69,31 @@ async fn a_publisher_of_another_process_is_shown_with_its_last_error() {
     daemon.stop().await;
     until_state(&shop, "absent").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publish_once_records_its_failure_until_it_publishes() {
+    let Some(server) = NatsServer::start() else {
+        return;
+    };
+    let mut shop = Shop::open().await;
+    shop.publish_to(&server);
+    shop.record_payments("ORD-", 3).await;
+    let mut stopped_since = None;
+    for _ in 0..2 {
+        let left = shop.start_publisher_with(&["--once"]).ended().await;
+        assert_eq!(left.code, Some(1), "{}", left.stderr);
+        let stopped = publisher_of(&shop).await;
+        assert_eq!(stopped["state"], "stopped", "{stopped}");
+        let error = stopped["last_error"].as_str().unwrap();
+        assert!(error.contains("nats stream add PAYMENTS"), "{error}");
+        let since = stopped["stopped_since"].as_i64();
+        assert!(since.is_some(), "{stopped}");
+        assert_eq!(since, stopped_since.or(since), "since the first failure");
+        stopped_since = since;
+    }
+    server.make_stream().await;
+    let left = shop.start_publisher_with(&["--once"]).ended().await;
+    assert_eq!(left.code, Some(0), "{}", left.stderr);
+    let published = publisher_of(&shop).await;
+    assert!(published["last_error"].is_null(), "{published}");
+}

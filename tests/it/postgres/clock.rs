@@ -7,7 +7,7 @@ use super::shop::{ACCOUNTS, ServerShop, stopped};
 use crate::faults::shim::{self, WallClock};
 
 /// How wrong the clock of a daemon is, in seconds.
-const WRONG_S: [i64; 2] = [-600, 600];
+const WRONG_S: [i64; 2] = [600, -600];
 /// What may pass between an insert and the answer about it on the slowest machine.
 const SLOWEST: Duration = Duration::from_mins(5);
 

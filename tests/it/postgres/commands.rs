@@ -3,11 +3,14 @@
 use std::process::Stdio;
 
 use payrecond::sandbox::NewOrder;
-use sqlx::Connection as _;
+use payrecond::store::ServerLocation;
+use payrecond::store::postgres::prepare;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-use super::server::As;
+use super::server::{As, PostgresServer};
 use super::shop::{ServerShop, stopped};
 use crate::PATIENCE;
 use crate::faults::program::is_missing;
@@ -189,4 +192,51 @@ async fn top_draws_the_database_of_a_server() {
     let ended = tokio::time::timeout(PATIENCE, rest).await.unwrap();
     assert!(ended.success(), "{ended}");
     stopped(daemon).await;
+}
+
+/// The owner of the schema may not create roles, so somebody else runs what `migrate` prints.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn migrate_prints_the_sql_of_roles_that_are_missing() {
+    let Some(server) = PostgresServer::start(&[]) else {
+        return;
+    };
+    let mut admin = server.admin().await;
+    let made =
+        "CREATE ROLE shop_owner LOGIN; CREATE ROLE shop_daemon LOGIN; CREATE ROLE shop_app LOGIN;";
+    sqlx::raw_sql(made).execute(&mut admin).await.unwrap();
+    let made = "CREATE DATABASE shop OWNER shop_owner";
+    sqlx::raw_sql(made).execute(&mut admin).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let migrate = async |arguments: &[&str]| {
+        let mut command = crate::faults::program::program(folder.path());
+        command
+            .arg("migrate")
+            .args(arguments)
+            .env("PAYRECOND__DATABASE__URL", server.url(As::Owner, "shop"));
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = migrate(&[]).await;
+    let is_sql = |line: &&str| line.ends_with(';');
+    let printed: Vec<&str> = first.lines().filter(is_sql).collect();
+    assert_eq!(printed.len(), 2, "{first}");
+    let json: serde_json::Value = serde_json::from_str(&migrate(&["--json"]).await).unwrap();
+    assert_eq!(json["missing_roles"], serde_json::json!(printed));
+    let statements = printed.join("\n");
+    sqlx::raw_sql(AssertSqlSafe(statements))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let again = migrate(&[]).await;
+    assert!(!again.contains("CREATE ROLE"), "{again}");
+    let given = "GRANT payrecond_daemon TO shop_daemon; GRANT payrecond_app TO shop_app";
+    sqlx::raw_sql(given).execute(&mut admin).await.unwrap();
+    let daemon = ServerLocation::new(server.url(As::Daemon, "shop"), None);
+    prepare(&daemon).await.unwrap();
+    let mut app = PgConnection::connect(&server.url(As::App, "shop"))
+        .await
+        .unwrap();
+    let insert = "INSERT INTO payrecond.invoices (external_id, order_id) VALUES ('ORD-1', '1')";
+    sqlx::raw_sql(insert).execute(&mut app).await.unwrap();
 }

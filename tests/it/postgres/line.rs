@@ -15,6 +15,8 @@ type Heard = Arc<dyn Fn() + Send + Sync>;
 struct LineState {
     /// Nothing passes, in neither direction, and no side is told.
     is_silent: bool,
+    /// Connections made before the last of these are silent for ever.
+    silences: u64,
     /// New connections are closed at once.
     is_cut: bool,
     /// Connections made before the last of these are closed.
@@ -56,6 +58,11 @@ impl Line {
         self.state.send_modify(|state| state.is_silent = true);
     }
 
+    /// What exists is silent from now on, also after `heal`; new connections work.
+    pub fn silence_existing(&self) {
+        self.state.send_modify(|state| state.silences += 1);
+    }
+
     /// Both ends see every connection closed, and none is made until `heal`.
     pub fn cut(&self) {
         self.state.send_modify(|state| {
@@ -90,19 +97,22 @@ async fn connection(
     state: watch::Receiver<LineState>,
     heard: Heard,
 ) {
-    let cuts = state.borrow().cuts;
+    let (cuts, silences) = {
+        let state = state.borrow();
+        (state.cuts, state.silences)
+    };
     if state.borrow().is_cut {
         return;
     }
     let carried = async {
-        pause_in_silence(&mut state.clone()).await;
+        pause_in_silence(&mut state.clone(), silences).await;
         let Ok(far) = TcpStream::connect(far).await else {
             return;
         };
         let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
         tokio::select! {
-            () = carry(near_in, far_out, state.clone(), heard) => {}
-            () = carry(far_in, near_out, state.clone(), Arc::new(|| {})) => {}
+            () = carry(near_in, far_out, (state.clone(), silences), heard) => {}
+            () = carry(far_in, near_out, (state.clone(), silences), Arc::new(|| {})) => {}
         }
     };
     let mut watched = state.clone();
@@ -112,21 +122,24 @@ async fn connection(
     }
 }
 
-async fn pause_in_silence(state: &mut watch::Receiver<LineState>) {
-    let _ = state.wait_for(|state| !state.is_silent).await;
+/// `silences` is that of the connection's beginning.
+async fn pause_in_silence(state: &mut watch::Receiver<LineState>, silences: u64) {
+    let _ = state
+        .wait_for(|state| !state.is_silent && state.silences == silences)
+        .await;
 }
 
 async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut state: watch::Receiver<LineState>,
+    (mut state, silences): (watch::Receiver<LineState>, u64),
     heard: Heard,
 ) {
     let mut piece = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut piece).await;
         // Not even that a side has closed is told.
-        pause_in_silence(&mut state).await;
+        pause_in_silence(&mut state, silences).await;
         let Ok(length @ 1..) = read else {
             return;
         };

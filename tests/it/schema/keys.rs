@@ -11,6 +11,7 @@ pub const TAKEN: &[(&str, &str)] = &[
     ("external_id, order_id", "'P', '102'"),
     ("account, external_id, order_id", "NULL, 'P', '500'"),
     ("account, external_id, order_id", "NULL, 'NEW', '100'"),
+    ("account, external_id, order_id", "NULL, 'P', '100'"),
     ("account, external_id, order_id", "'second', 'P', '500'"),
     ("external_id, order_id", "'GONE', '500'"),
     ("external_id, order_id", "'NEW', '109'"),
@@ -45,7 +46,7 @@ async fn a_key_once_used_stays_used() {
         cases.push(gives(&ignore, &ignore, NO_CHANGE, "0,10"));
     }
     // DO NOTHING applies to existing rows too; a deleted one leaves no row to conflict with.
-    for (columns, values) in &TAKEN[..6] {
+    for (columns, values) in &TAKEN[..7] {
         let sql =
             format!("INSERT INTO invoices ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING");
         if values.starts_with("NULL, 'NEW'") {
@@ -55,7 +56,7 @@ async fn a_key_once_used_stays_used() {
             cases.push(gives(&sql, &sql, NO_CHANGE, "0,10"));
         }
     }
-    for (columns, values) in &TAKEN[6..] {
+    for (columns, values) in &TAKEN[7..] {
         let sql =
             format!("INSERT INTO invoices ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING");
         cases.push(refused(&sql, &sql, "stays used, also after deletion"));

@@ -14,13 +14,17 @@ use payrecond::domain::money::Money;
 use payrecond::domain::observation::{Observation, ObservedMoney, ObservedOrder, OrderState};
 use payrecond::domain::state::{Status, reason};
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::{AccountRecord, ListRecord, QueuePlace, Store, StoreError, Written};
+use payrecond::store::{
+    AccountRecord, FeedFailure, ListRecord, QueuePlace, Reports, Store, StoreError, Written,
+};
 
 /// A store under test, and programs that use the same database.
 #[async_trait]
 pub trait Backend: Send + Sync {
     /// The store.
     fn store(&self) -> &dyn Store;
+    /// What people and pages ask of the same store.
+    fn reports(&self) -> &dyn Reports;
     /// A program inserts an invoice for an existing order; None = to be created.
     async fn insert(&self, account: &str, external_id: &str, order_id: Option<&str>) -> bool;
     /// A program requests a poll at once.
@@ -54,6 +58,7 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     a_creation_that_was_sent_is_not_withdrawn(&make().await).await;
     consumers_move_forward_only(&make().await).await;
     events_wait_for_every_consumer(&make().await).await;
+    the_last_failure_of_a_feed_is_kept_until_it_delivers(&make().await).await;
     a_new_consumer_begins_where_events_are_kept(&make().await).await;
     final_invoices_go_and_their_keys_stay(&make().await).await;
     unknown_accounts_are_flagged_until_they_are_known(&make().await).await;
@@ -255,6 +260,27 @@ async fn consumers_move_forward_only(backend: &impl Backend) {
     sure(store.acknowledge("bot", 5).await);
     let consumers = sure(store.consumers().await);
     assert_eq!(consumers[0].oldest_unread_at, None);
+}
+
+async fn the_last_failure_of_a_feed_is_kept_until_it_delivers(backend: &impl Backend) {
+    let store = backend.store();
+    let recorded = async |consumer| sure(backend.reports().feed_record(consumer).await).failure;
+    assert_eq!(recorded("nats").await, None, "nothing failed yet");
+    // A feed that has always delivered records it too.
+    sure(store.record_feed_failure("nats", None).await);
+    assert_eq!(recorded("nats").await, None);
+    let mut failure = FeedFailure {
+        since: NOW,
+        error: r#"stream "PAYMENTS": full, 1 GB"#.into(),
+    };
+    for error in [failure.error.clone(), "no server".into()] {
+        failure.error = error;
+        sure(store.record_feed_failure("nats", Some(&failure)).await);
+        assert_eq!(recorded("nats").await.as_ref(), Some(&failure));
+    }
+    assert_eq!(recorded("stdout").await, None, "of another consumer");
+    sure(store.record_feed_failure("nats", None).await);
+    assert_eq!(recorded("nats").await, None, "it delivers again");
 }
 
 async fn events_wait_for_every_consumer(backend: &impl Backend) {

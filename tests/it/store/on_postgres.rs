@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use payrecond::domain::invoice::Invoice;
 use payrecond::store::postgres::{PostgresOptions, PostgresStore, prepare};
-use payrecond::store::{Reference, Reports as _, ServerLocation, Store};
+use payrecond::store::{Reference, Reports, ServerLocation, Store};
 use sqlx::AssertSqlSafe;
 
 use super::conformance::{self, Backend};
@@ -56,6 +56,10 @@ pub(super) async fn open(database: &TestDatabase) -> PostgresStore {
 #[async_trait]
 impl Backend for Postgres {
     fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    fn reports(&self) -> &dyn Reports {
         &self.store
     }
 

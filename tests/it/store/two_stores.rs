@@ -19,6 +19,8 @@ use crate::postgres::server::As;
 use crate::until::eventually;
 
 const TERM: Duration = Duration::from_mins(1);
+/// After this many renewals by a new holder, the old one has tried to renew as well.
+const RENEWALS: usize = 20;
 /// A lease that ends at once.
 const NO_TERM: Duration = Duration::ZERO;
 
@@ -242,6 +244,9 @@ async fn an_owner_whose_lease_was_taken_writes_nothing() {
         .keep_ledger(&account(), "yoomoney", &[], "place", NOW)
         .await;
     assert!(matches!(kept, Err(StoreError::LeaseLost(_))), "{kept:?}");
+    let lent = paused.grant_budget(&account(), NOW).await;
+    assert!(matches!(lent, Err(StoreError::LeaseLost(_))), "{lent:?}");
+    assert_eq!(paused.budget_grant(&account()).await.unwrap(), None);
     let pruned = paused.prune_transactions(NOW, 10).await;
     assert!(
         matches!(pruned, Err(StoreError::LeaseLost(_))),
@@ -370,10 +375,26 @@ async fn a_consumer_has_one_holder_until_its_session_ends_or_its_lease_does() {
     admin.execute(ended).await.unwrap();
     let third = eventually(take).await;
     third.require_held().unwrap();
-    eventually(async || {
-        matches!(second.require_held(), Err(StoreError::Replaced(_))).then_some(())
-    })
-    .await;
+    // Both try to renew the role equally often.
+    let renewed = "SELECT until FROM payrecond.leases WHERE name = 'consumer:bot'";
+    for _ in 0..RENEWALS {
+        let until: i64 = sqlx::query_scalar(renewed)
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
+        eventually(async || {
+            let now: i64 = sqlx::query_scalar(renewed)
+                .fetch_one(&mut admin)
+                .await
+                .ok()?;
+            (now != until).then_some(())
+        })
+        .await;
+        if matches!(second.require_held(), Err(StoreError::Replaced(_))) {
+            return;
+        }
+    }
+    panic!("the second holder did not notice that it lost the role");
 }
 
 #[tokio::test]

@@ -77,6 +77,11 @@ impl Connection {
         }
     }
 
+    /// The token of the task's lease.
+    pub fn token(&self) -> Option<i64> {
+        self.lease.as_ref().map(|lease| lease.token)
+    }
+
     /// Makes a write of a task unless its lease was taken.
     pub fn under_lease<T>(
         &self,

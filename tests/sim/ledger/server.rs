@@ -94,7 +94,12 @@ impl Transport for LedgerServer {
                 self.sim.tell(&format!("{path} -> {error}"));
                 self.fail(error)?
             }
-            Some(Fault::Lie(_)) | None => self.answer(&request, true),
+            Some(Fault::Lie(_)) | None => {
+                if is_probe {
+                    self.sim.world.lock().stores[self.sim.account].refused_under = None;
+                }
+                self.answer(&request, true)
+            }
         };
         let told_at = self.tell_time(sent_at);
         let body = VecDeque::from([Bytes::from(answer.body)]);

@@ -3,26 +3,24 @@
 use super::position::{LastEvent, find_last_event, position_after};
 use super::{FeedError, StreamSetup};
 use crate::jetstream::{BoundStream, Chain, Connection, NatsError};
-use crate::store::{RoleHold, Store, StoreError};
+use crate::store::Store;
 
-/// A connection with its role, its stream and its chain.
+/// A connection with its stream and its chain.
 pub(super) struct StreamSession {
-    role: Box<dyn RoleHold>,
     connection: Connection,
     stream: BoundStream,
     /// None = the last event in the stream is not known.
     chain: Option<Chain>,
+    /// Whether other publishers have written after the chain's last message.
+    is_interrupted: bool,
 }
 
 impl StreamSession {
-    /// Takes the role, connects, and binds to the stream.
+    /// Connects, and binds to the stream.
     ///
     /// # Errors
-    /// `Standby` when another process has the role; `Stopped`; `Store`.
+    /// `Stopped`.
     pub(super) async fn open(setup: &StreamSetup) -> Result<Self, FeedError> {
-        let Some(role) = (setup.take_role)().await? else {
-            return Err(FeedError::Standby(setup.consumer.clone()));
-        };
         let connection = setup.connector.connect().await?;
         let stream = connection
             .bind(setup.stream.as_deref(), &setup.subject_prefix)
@@ -30,16 +28,11 @@ impl StreamSession {
         let servers = setup.connector.servers();
         tracing::info!(servers, stream = stream.name(), "connected to JetStream");
         Ok(Self {
-            role,
             connection,
             stream,
             chain: None,
+            is_interrupted: false,
         })
-    }
-
-    /// Checks that no other process could have taken the role.
-    pub(super) fn require_role(&self) -> Result<(), StoreError> {
-        self.role.require_held()
     }
 
     /// Whether the connection has failed.
@@ -52,16 +45,43 @@ impl StreamSession {
         self.chain.as_mut()
     }
 
-    /// Makes a chain at the end of the stream where there is none. Returns the event to continue after,
-    /// if it had to be found.
-    pub(super) async fn resume(
+    /// Notes that other publishers have written after the chain's last message.
+    pub(super) fn interrupt(&mut self) {
+        self.is_interrupted = true;
+    }
+
+    /// Drops the chain: which events the stream holds must be found out.
+    pub(super) fn forget(&mut self) {
+        self.chain = None;
+        self.is_interrupted = false;
+    }
+
+    /// Prepares the chain for the next message. Returns the event to continue after, if it had to be found.
+    ///
+    /// Where only others have written, nothing is read from the outbox: the more time passes before the next
+    /// message, the more likely they write again.
+    pub(super) async fn prepare(
         &mut self,
         store: &dyn Store,
-        consumer: &str,
+        acknowledged: i64,
     ) -> Result<Option<i64>, FeedError> {
+        if self.is_interrupted {
+            self.is_interrupted = false;
+            self.continue_after_others().await?;
+        }
         if self.chain.is_some() {
             return Ok(None);
         }
+        let position = self.begin_chain(store, acknowledged).await?;
+        Ok(Some(position))
+    }
+
+    /// Makes a chain at the end of the stream. Returns the event to continue after.
+    async fn begin_chain(
+        &mut self,
+        store: &dyn Store,
+        acknowledged: i64,
+    ) -> Result<i64, FeedError> {
         // The end is read before the message: a message stored in between then makes the chain fail.
         let end = self.stream.fetch_end().await?;
         let last = match self.stream.fetch_last_message().await? {
@@ -81,31 +101,21 @@ impl StreamSession {
             &self.stream,
             end.last_sequence,
         ));
-        // Read again: another process may have published since this one started.
-        let acknowledged = store.consumer(consumer).await?;
-        Ok(Some(position_after(
+        Ok(position_after(
             self.stream.name(),
             last.as_ref(),
             acknowledged,
-        )))
+        ))
     }
 
-    /// Continues the chain after the messages of other publishers. False when it is not known which of our
-    /// messages are stored; then the chain is dropped, and `resume` finds out.
-    ///
-    /// Nothing is read from the outbox between this and the next message: the more time passes, the more
-    /// likely others publish again.
-    pub(super) async fn catch_up(&mut self) -> Result<bool, NatsError> {
+    /// Continues the chain after the messages of other publishers. If it is not known which of our messages
+    /// are stored, the chain is dropped.
+    async fn continue_after_others(&mut self) -> Result<(), NatsError> {
         let end = self.stream.fetch_end().await?;
-        // Checked after the end was read: if the role had been lost before, for example during a pause, the
-        // messages up to the end may be events of ours that the next holder published.
-        let is_holder = self.require_role().is_ok();
         let chain = self.chain.as_mut();
-        let continues =
-            is_holder && chain.is_some_and(|chain| chain.continue_after(end.last_sequence));
-        if !continues {
+        if !chain.is_some_and(|chain| chain.continue_after(end.last_sequence)) {
             self.chain = None;
         }
-        Ok(continues)
+        Ok(())
     }
 }

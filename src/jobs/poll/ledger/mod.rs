@@ -10,23 +10,29 @@
 //! before the last is kept like those of no invoice, and the invoice is compared with all that was kept
 //! once the reading ends. If a request fails, payments kept so far are decided at once.
 
-use std::collections::{BTreeMap, HashMap};
+mod check;
+mod comparisons;
+mod pace;
+mod reader;
+mod request;
+mod taken;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::BATCH;
-use super::ledger_reader::{LedgerCheck, MatchedPage};
+pub(super) use self::reader::{LedgerAnswer, LedgerReader};
+use self::reader::{MatchedPage, PageInHand};
+use self::taken::Matches;
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{Entry, EntryKind, Tick, tick};
-use super::taken::Matches;
-use super::writer::Decided;
-use crate::domain::invoice::{ExternalId, Invoice, InvoiceId};
+use crate::domain::invoice::{Invoice, InvoiceId};
 use crate::domain::ledger::LedgerStep;
 use crate::domain::observation::{
     LedgerCoverage, LedgerObservation, Observation, ObservedMoney, OrderState, Sums,
 };
 use crate::domain::state::Status;
-use crate::domain::transaction::{self, Transaction};
+use crate::domain::transaction::Transaction;
 use crate::provider::LedgerJudgement;
 use crate::store::StoreError;
 
@@ -37,8 +43,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(10);
 const PROOF_AGAIN: Duration = Duration::from_secs(10);
 
 impl Poller {
-    // --------------------------------------------------------------------------- matching
-
     /// Works on what the ledger brought, as far as the database allows it.
     pub(super) async fn work_on_ledger(&mut self) -> Result<(), StoreError> {
         self.match_transactions().await?;
@@ -48,14 +52,11 @@ impl Poller {
 
     /// From a page's transactions to decisions.
     async fn match_transactions(&mut self) -> Result<(), StoreError> {
-        let Some(page) = self
-            .requests
-            .ledger
-            .as_ref()
-            .and_then(|reader| reader.unmatched.clone())
-        else {
+        let reader = self.requests.ledger.as_ref();
+        let Some(PageInHand::Unmatched(page)) = reader.map(|reader| &reader.page) else {
             return Ok(());
         };
+        let page = page.clone();
         let (store, account) = (&self.setup.store, &self.setup.account);
         let matched = store
             .match_transactions(account, &page.transactions)
@@ -95,8 +96,7 @@ impl Poller {
         };
         let coverage = reader.ledger.learn(page.step, page.answered_at);
         without_invoice.retain(|transaction| reader.is_unknown(transaction));
-        reader.unmatched = None;
-        reader.matched = Some(MatchedPage {
+        reader.page = PageInHand::Matched(MatchedPage {
             without_invoice,
             is_end: !reader.ledger.is_reading(),
             coverage,
@@ -134,12 +134,12 @@ impl Poller {
         let Some(reader) = &mut self.requests.ledger else {
             return Vec::new();
         };
-        if reader.held.contains(&invoice.id) && !has_own || pays && may_wait {
-            reader.held.insert(invoice.id);
+        if reader.comparisons.is_held(invoice.id) && !has_own || pays && may_wait {
+            reader.comparisons.hold(invoice.id);
             return observed.money.transactions;
         }
         if !lock(&self.shared).schedule.take_in_hand(&invoice, now) {
-            reader.check_new(invoice.id);
+            reader.comparisons.check_new(invoice.id);
             return observed.money.transactions;
         }
         self.decide_invoice(Box::new(invoice), Observation::Ledger(observed));
@@ -185,7 +185,7 @@ impl Poller {
         let Some(reader) = &mut self.requests.ledger else {
             return Ok(());
         };
-        let Some(page) = &reader.matched else {
+        let PageInHand::Matched(page) = &reader.page else {
             return Ok(());
         };
         let is_old = now.saturating_sub(reader.saved_at) >= SAVE_EVERY;
@@ -199,7 +199,7 @@ impl Poller {
                 .await?;
             reader.saved_at = now;
         }
-        let Some(page) = reader.matched.take() else {
+        let Some(page) = reader.take_matched() else {
             return Ok(());
         };
         reader.remember(&page.without_invoice);
@@ -219,8 +219,8 @@ impl Poller {
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
-        reader.read_at = now;
-        if let Some(began_at) = reader.began_at {
+        reader.pace.end_reading(now);
+        if let Some(began_at) = reader.pace.began_at() {
             let begun = wall.minus(now.saturating_sub(began_at));
             self.recorder.note_reading(begun, wall);
         }
@@ -238,10 +238,8 @@ impl Poller {
             let is_over = began_after.is_some() || wall > end;
             let is_proof_late = began_after.is_some_and(|coverage| coverage.through <= end);
             if entry.nudged_for > 0 || is_over && !is_proof_late {
-                for (slot, id) in schedule.take_turns(&[slot]) {
-                    reader
-                        .to_check
-                        .push_back(LedgerCheck::Unpaid { slot, id, coverage });
+                for turn in schedule.take_turns(&[slot]) {
+                    reader.comparisons.check_unpaid(turn, coverage);
                 }
                 continue;
             }
@@ -259,144 +257,8 @@ impl Poller {
             schedule.postpone(slot, due);
         }
         drop(shared);
-        reader.release_held();
+        reader.comparisons.release_held();
         self.plan_ledger_watch();
-    }
-
-    // --------------------------------------------------------------------------- comparing
-
-    /// Compares invoices with transactions that were kept before they came.
-    async fn check_kept(&mut self) -> Result<(), StoreError> {
-        while let Some(checks) = self.next_checks() {
-            let ids: Vec<InvoiceId> = checks.iter().map(|check| check.id()).collect();
-            let store = &self.setup.store;
-            let invoices = store.load(&ids).await?;
-            let labels: Vec<&ExternalId> = invoices.iter().map(|one| &one.external_id).collect();
-            let account = &self.setup.account;
-            let kept = store.unmatched_transactions(account, &labels).await?;
-            let by_label = transaction::by_label(kept);
-            let invoices: HashMap<InvoiceId, Invoice> =
-                invoices.into_iter().map(|one| (one.id, one)).collect();
-            for check in &checks {
-                let invoice = invoices.get(&check.id()).cloned();
-                let kept = invoice
-                    .as_ref()
-                    .and_then(|one| by_label.get(&one.external_id).cloned())
-                    .unwrap_or_default();
-                self.check(*check, invoice, kept);
-            }
-            if let Some(reader) = &mut self.requests.ledger {
-                reader.to_check.drain(..checks.len());
-            }
-        }
-        Ok(())
-    }
-
-    fn next_checks(&self) -> Option<Vec<LedgerCheck>> {
-        let reader = self.requests.ledger.as_ref()?;
-        let checks = || reader.to_check.iter().take(BATCH).copied().collect();
-        reader.can_check().then(checks)
-    }
-
-    fn check(&mut self, check: LedgerCheck, invoice: Option<Invoice>, kept: Vec<Transaction>) {
-        let now = tick(self.setup.clock.monotonic());
-        let invoice = invoice.filter(|one| one.facts.status != Status::Requested);
-        let kept = match &invoice {
-            Some(invoice) if kept.is_empty() && self.lacks_decision(invoice) => {
-                invoice.transactions.clone()
-            }
-            Some(_) | None => kept,
-        };
-        let is_held = |id| {
-            let reader = self.requests.ledger.as_ref();
-            reader.is_some_and(|reader| reader.held.contains(&id))
-        };
-        let coverage = match (check, &invoice) {
-            (LedgerCheck::New(id), _) if is_held(id) => return,
-            (LedgerCheck::New(_), None) => return,
-            (LedgerCheck::New(_), Some(invoice)) => {
-                let is_mislabelled = self.invalid_label(invoice).is_some();
-                let has_news = !kept.is_empty() || is_mislabelled;
-                let is_taken = has_news && lock(&self.shared).schedule.take_in_hand(invoice, now);
-                if !is_taken {
-                    if has_news && let Some(reader) = &mut self.requests.ledger {
-                        reader.in_hand.insert(invoice.id);
-                    }
-                    return;
-                }
-                None
-            }
-            (LedgerCheck::Unpaid { slot, .. }, None) => {
-                lock(&self.shared).schedule.remove(slot);
-                return;
-            }
-            (LedgerCheck::Unpaid { slot, coverage, .. }, Some(invoice)) => {
-                if !lock(&self.shared)
-                    .schedule
-                    .follow_rename(slot, invoice, now)
-                {
-                    return;
-                }
-                coverage
-            }
-        };
-        let Some(invoice) = invoice else { return };
-        let observed_at = self.setup.clock.now();
-        let observation = if !kept.is_empty() {
-            Observation::Ledger(self.observe(&invoice, kept))
-        } else if self.invalid_label(&invoice).is_some() {
-            Observation::ExternalIdInvalid { observed_at }
-        } else if let Some(reading) = coverage {
-            Observation::NothingUntil {
-                observed_at,
-                reading,
-            }
-        } else {
-            self.plan_next_poll(Box::new(invoice));
-            return;
-        };
-        self.decide_invoice(Box::new(invoice), observation);
-    }
-
-    /// Whether the invoice's own transactions pay it and its status does not say so: one of them was
-    /// written while its decision was stale.
-    fn lacks_decision(&self, invoice: &Invoice) -> bool {
-        let waits = matches!(
-            invoice.facts.status,
-            Status::Pending | Status::Expired | Status::Cancelled
-        );
-        let pays = || self.observe(invoice, Vec::new()).state == OrderState::Paid;
-        waits && !invoice.transactions.is_empty() && pays()
-    }
-
-    /// Why no payment can bear the invoice's external id, while that matters.
-    fn invalid_label(&self, invoice: &Invoice) -> Option<String> {
-        let ledger = self.setup.provider.ledger()?;
-        let waits = invoice.facts.status == Status::Pending;
-        let refused = ledger.check_label(&invoice.external_id).err();
-        refused.filter(|_| waits)
-    }
-
-    /// An invoice is not in hand any more. Where its decision was not written, since the row had changed
-    /// meanwhile, its transactions are kept, and the invoice is compared with them. One that has just got
-    /// its link is compared too: until then a payment was nobody's.
-    pub(super) fn note_released(&mut self, decided: &Decided, is_written: bool) {
-        let Some(reader) = &mut self.requests.ledger else {
-            return;
-        };
-        let id = decided.invoice.id;
-        let has_link = is_written && decided.invoice.facts.status == Status::Requested;
-        if reader.in_hand.remove(&id) || has_link {
-            reader.check_new(id);
-        }
-        let transactions = &decided.decision.transactions;
-        if is_written || transactions.is_empty() {
-            return;
-        }
-        if let Some(page) = &mut reader.matched {
-            page.without_invoice.extend(transactions.iter().cloned());
-        }
-        reader.check_new(id);
     }
 }
 

@@ -4,13 +4,13 @@
 
 use std::collections::HashSet;
 
-use super::page::lock;
-use super::poller::Poller;
-use super::schedule::{Entry, tick};
 use crate::domain::decide::decide;
 use crate::domain::invoice::Invoice;
 use crate::domain::observation::Observation;
 use crate::domain::transaction::{Direction, Transaction};
+use crate::jobs::poll::page::lock;
+use crate::jobs::poll::poller::Poller;
+use crate::jobs::poll::schedule::{Entry, tick};
 
 /// What a store found for the transactions of a page, set apart.
 pub(super) struct Matches {

@@ -10,28 +10,28 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
-use super::ledger_reader::{LedgerAnswer, LedgerCost, LedgerDemand, LedgerReader};
-use super::page::lock;
-use super::poller::Poller;
-use super::schedule::{Entry, EntryKind, tick};
+use super::pace::LedgerDemand;
+use super::reader::{LedgerAnswer, LedgerReader, PageInHand};
 use crate::domain::planner::Strategy;
+use crate::jobs::poll::page::lock;
+use crate::jobs::poll::poller::Poller;
+use crate::jobs::poll::schedule::{Entry, EntryKind, tick};
+use crate::jobs::poll::trusted::once_trusted;
 use crate::provider::ProviderError;
 use crate::store::StoreError;
 
 /// While no invoice waits for money, that is checked again after this delay.
 const REST: Duration = Duration::from_secs(10);
-/// Approximate length of a transaction in an answer.
-const TRANSACTION_BYTES: u64 = 400;
 
 impl Poller {
     /// Whether what the ledger brought waits to be worked on.
-    pub(super) fn has_ledger_work(&self) -> bool {
+    pub(in crate::jobs::poll) fn has_ledger_work(&self) -> bool {
         let ledger = self.requests.ledger.as_ref();
         ledger.is_some_and(LedgerReader::has_work)
     }
 
     /// When the next page may be requested, apart from the limits.
-    pub(super) fn next_ledger_request_at(&self, now: Duration) -> Option<Duration> {
+    pub(in crate::jobs::poll) fn next_ledger_request_at(&self, now: Duration) -> Option<Duration> {
         let reader = self.requests.ledger.as_ref()?;
         reader.next_request_at(
             self.ledger_demand(now),
@@ -61,7 +61,7 @@ impl Poller {
     }
 
     /// Begins the next request for a page, if one is wanted and the limits allow it.
-    pub(super) async fn begin_ledger_request(&mut self) -> Result<(), StoreError> {
+    pub(in crate::jobs::poll) async fn begin_ledger_request(&mut self) -> Result<(), StoreError> {
         let now = self.setup.clock.monotonic();
         let may_begin = self.next_ledger_request_at(now).is_some_and(|at| at <= now);
         if !may_begin || !self.may_begin_reading(now) {
@@ -70,15 +70,17 @@ impl Poller {
         let (store, account) = (&self.setup.store, &self.setup.account);
         if self.is_ledger_watch(now) && !store.has_pending(account).await? {
             if let Some(reader) = &mut self.requests.ledger {
-                reader.watch_at = Some(now + REST);
+                reader.pace.rest_until(now + REST);
             }
             return Ok(());
         }
-        self.send_ledger_request(now);
+        self.send_ledger_request();
         Ok(())
     }
 
-    fn send_ledger_request(&mut self, now: Duration) {
+    fn send_ledger_request(&mut self) {
+        // Read again: the database was asked meanwhile, and the lease may be over since.
+        let now = self.setup.clock.monotonic();
         let Ok(permit) = self.setup.limiter.lock().take(now) else {
             return;
         };
@@ -89,10 +91,9 @@ impl Poller {
         };
         if !reader.ledger.is_reading() {
             reader.number = lock(&self.shared).schedule.begin_page();
-            reader.began_at = Some(now);
-            reader.cost = LedgerCost::default();
+            reader.pace.begin_reading(now);
         }
-        reader.cost.requests += 1;
+        reader.pace.count_request();
         let (cursor, from) = (reader.ledger.cursor().cloned(), reader.ledger.from());
         let ask = async move {
             let result = match provider.ledger() {
@@ -101,11 +102,12 @@ impl Poller {
             };
             LedgerAnswer { permit, result }
         };
-        reader.request = Some(ask.boxed());
+        let (limiter, clock) = (self.setup.limiter.clone(), Arc::clone(&self.setup.clock));
+        reader.request = Some(once_trusted(limiter, clock, ask).boxed());
     }
 
     /// Takes in a page that came back.
-    pub(super) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
+    pub(in crate::jobs::poll) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
         self.meter_ledger(&answer);
         let now = self.setup.clock.monotonic();
         self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
@@ -114,14 +116,13 @@ impl Poller {
         };
         match answer.result {
             Ok(page) => {
-                reader.delays.reset();
-                reader.cost.bytes += TRANSACTION_BYTES * page.transactions.len() as u64;
-                reader.unmatched = Some(page);
+                reader.pace.note_page(page.transactions.len());
+                reader.page = PageInHand::Unmatched(page);
             }
             Err(error) => {
                 tracing::debug!(account = %self.setup.account, %error, "ledger request failed");
-                reader.not_before = now + reader.delays.next_wait();
-                reader.release_held();
+                reader.pace.note_failure(now);
+                reader.comparisons.release_held();
             }
         }
     }
@@ -133,12 +134,12 @@ impl Poller {
         let Some(reader) = &self.requests.ledger else {
             return false;
         };
-        let is_wanted = reader.ledger.is_reading() || reader.read_again_at() <= now;
+        let is_wanted = reader.ledger.is_reading() || reader.pace.read_again_at() <= now;
         !is_wanted && self.ledger_demand(now) == LedgerDemand::Beyond
     }
 
     /// Plans the next reading beyond what is due by what the last one cost.
-    pub(super) fn plan_ledger_watch(&mut self) {
+    pub(in crate::jobs::poll) fn plan_ledger_watch(&mut self) {
         let now = self.setup.clock.monotonic();
         let rate = self.setup.limiter.lock().rate();
         let bytes_per_second = self.setup.settings.list_bytes_per_second;
@@ -147,8 +148,7 @@ impl Poller {
             return;
         }
         if let Some(reader) = &mut self.requests.ledger {
-            let pause = reader.cost.pause(rate, bytes_per_second);
-            reader.watch_at = Some(reader.began_at.unwrap_or(now) + pause);
+            reader.pace.plan_watch(rate, bytes_per_second, now);
         }
     }
 }

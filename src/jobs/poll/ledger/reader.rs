@@ -1,0 +1,164 @@
+//! What is known of an account's ledger, and what of it waits to be asked, matched or compared.
+
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::comparisons::LedgerComparisons;
+use super::pace::{LedgerDemand, LedgerPace};
+use crate::domain::invoice::InvoiceId;
+use crate::domain::ledger::Ledger;
+use crate::domain::observation::LedgerCoverage;
+use crate::domain::transaction::Transaction;
+use crate::limit::Permit;
+use crate::provider::{LedgerPage, ProviderError};
+
+/// Transactions of no invoice that are remembered as kept; beyond that all are written anew.
+const MOST_REMEMBERED: usize = 1 << 14;
+
+/// The ledger of one account.
+pub(in crate::jobs::poll) struct LedgerReader {
+    pub(super) ledger: Ledger,
+    /// The request for a page that is under way.
+    pub(super) request: Option<BoxFuture<'static, LedgerAnswer>>,
+    /// The number of the reading: a nudge is answered by one with a higher number.
+    pub(super) number: u32,
+    pub(super) page: PageInHand,
+    pub(super) comparisons: LedgerComparisons,
+    /// Transactions of no invoice, as they were kept last.
+    remembered: HashSet<u64>,
+    /// When the place was last written.
+    pub(super) saved_at: Duration,
+    pub(super) pace: LedgerPace,
+}
+
+/// The page that came last. The next one is requested when nothing of it is left to do.
+pub(super) enum PageInHand {
+    Nothing,
+    /// Nobody has matched its transactions yet.
+    Unmatched(LedgerPage),
+    /// Its decisions are being written.
+    Matched(MatchedPage),
+}
+
+/// What came of a request for a page.
+pub(in crate::jobs::poll) struct LedgerAnswer {
+    pub(in crate::jobs::poll) permit: Permit,
+    pub(in crate::jobs::poll) result: Result<LedgerPage, ProviderError>,
+}
+
+/// A page all of whose decisions were made.
+#[derive(Debug)]
+pub(super) struct MatchedPage {
+    /// Transactions that no decision writes.
+    pub(super) without_invoice: Vec<Transaction>,
+    /// Whether it ends a reading.
+    pub(super) is_end: bool,
+    /// What the reading that it ends covers, where the provider told its time.
+    pub(super) coverage: Option<LedgerCoverage>,
+}
+
+impl LedgerReader {
+    pub(in crate::jobs::poll) fn new() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            request: None,
+            number: 0,
+            page: PageInHand::Nothing,
+            comparisons: LedgerComparisons::default(),
+            remembered: HashSet::new(),
+            saved_at: Duration::ZERO,
+            pace: LedgerPace::new(),
+        }
+    }
+
+    /// Goes on where the run before this one stopped.
+    pub(in crate::jobs::poll) fn restore(&mut self, text: &str) {
+        self.ledger = Ledger::parse(text);
+    }
+
+    /// A row came in that may have been paid before.
+    pub(in crate::jobs::poll) fn check_new(&mut self, id: InvoiceId) {
+        self.comparisons.check_new(id);
+    }
+
+    /// Whether nothing is under way.
+    pub(in crate::jobs::poll) fn is_idle(&self) -> bool {
+        let has_page = !matches!(self.page, PageInHand::Nothing);
+        self.request.is_none() && !has_page && self.comparisons.is_empty()
+    }
+
+    /// Whether what came from it waits to be worked on.
+    pub(super) fn has_work(&self) -> bool {
+        matches!(self.page, PageInHand::Unmatched(_)) || self.can_check()
+    }
+
+    /// Whether invoices can be compared with what was kept, which needs the last page to be saved.
+    pub(super) fn can_check(&self) -> bool {
+        let is_saved = !matches!(self.page, PageInHand::Matched(_));
+        is_saved && !self.comparisons.is_empty()
+    }
+
+    /// When the next page may be requested, if no request is in flight. A reading that has begun goes on.
+    pub(super) fn next_request_at(
+        &self,
+        demand: LedgerDemand,
+        min_interval: Duration,
+        now: Duration,
+    ) -> Option<Duration> {
+        let at = if self.ledger.is_reading() {
+            now
+        } else {
+            self.pace.next_reading_at(demand, min_interval, now)?
+        };
+        self.is_idle()
+            .then(|| self.pace.after_failures(at).max(now))
+    }
+
+    /// What is under way is not waited for any more.
+    pub(in crate::jobs::poll) fn drop_request(&mut self) {
+        self.request = None;
+    }
+
+    /// Waits for the request in flight; never returns without one.
+    pub(in crate::jobs::poll) async fn wait_for_answer(&mut self) -> LedgerAnswer {
+        let answer = match &mut self.request {
+            Some(request) => request.await,
+            None => std::future::pending().await,
+        };
+        self.request = None;
+        answer
+    }
+
+    /// Takes the page whose decisions were written.
+    pub(super) fn take_matched(&mut self) -> Option<MatchedPage> {
+        match std::mem::replace(&mut self.page, PageInHand::Nothing) {
+            PageInHand::Matched(page) => Some(page),
+            other => {
+                self.page = other;
+                None
+            }
+        }
+    }
+
+    /// Whether a transaction of no invoice has to be kept: it is new, or has changed.
+    pub(super) fn is_unknown(&self, transaction: &Transaction) -> bool {
+        !self.remembered.contains(&fingerprint(transaction))
+    }
+
+    pub(super) fn remember(&mut self, kept: &[Transaction]) {
+        if self.remembered.len() + kept.len() > MOST_REMEMBERED {
+            self.remembered = HashSet::new();
+        }
+        self.remembered.extend(kept.iter().map(fingerprint));
+    }
+}
+
+fn fingerprint(transaction: &Transaction) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&transaction.id, transaction.direction, transaction.status).hash(&mut hasher);
+    hasher.finish()
+}
