@@ -165,8 +165,13 @@ impl Disk {
             return;
         };
         let token = self.server.as_ref().and_then(Connection::token);
-        let is_refused = record.state == AccountState::KeyRefused;
-        world.stores[account].refused_under = token.filter(|_| is_refused);
+        let store = &mut world.stores[account];
+        if record.state == AccountState::KeyRefused {
+            store.refused_under = token;
+        } else if store.refused_under == token {
+            // A new owner that forgets the refusal records another state, too.
+            store.refused_under = None;
+        }
         let until = record.resume_at;
         if let Some(wait) = &mut world.stores[account].held {
             let is_told = until.is_some_and(|at| at >= BEGINNING.plus(wait.to).minus(PROMPT));

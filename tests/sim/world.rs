@@ -248,7 +248,7 @@ pub struct Store {
     pub in_flight: [usize; MOST_DAEMONS],
     /// What the provider asked to wait.
     pub held: Option<Wait>,
-    /// The lease under which a refused key was recorded, until a probe succeeds or another record is written.
+    /// The lease under which a refused key was recorded, until a probe succeeds or its owner records another state.
     pub refused_under: Option<i64>,
     pub total_requests: u64,
     /// The last time that everything was nudged: how many, and after how many requests.
