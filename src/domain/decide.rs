@@ -121,6 +121,7 @@ fn observed_at(observation: &Observation) -> UnixMillis {
         Observation::NotFound { observed_at, .. }
         | Observation::NothingUntil { observed_at, .. }
         | Observation::ExternalIdInvalid { observed_at }
+        | Observation::TransactionTaken { observed_at }
         | Observation::LinkMade { observed_at, .. }
         | Observation::CreationRefused { observed_at, .. }
         | Observation::CreationConflict { observed_at }
@@ -148,6 +149,7 @@ fn judge(rules: &Rules, row: &mut Invoice, observation: Observation) -> Judgemen
         } => absence::judge_not_found(facts, observed_at, counts),
         Observation::NothingUntil { reading, .. } => absence::judge_silence(rules, row, reading),
         Observation::ExternalIdInvalid { .. } => absence::judge_external_id(facts),
+        Observation::TransactionTaken { .. } => identity::judge_taken_transaction(facts),
         Observation::LinkMade { pay_link, .. } => creation::judge_link(facts, pay_link),
         Observation::CreationRefused { reason, .. } => {
             creation::end_creation(facts, Status::Rejected, &reason)

@@ -186,6 +186,12 @@ pub enum Observation {
         /// When that was found.
         observed_at: UnixMillis,
     },
+    /// The ledger shows a transaction with the invoice's external id whose id another invoice has
+    /// already: it is not credited twice.
+    TransactionTaken {
+        /// When that was found.
+        observed_at: UnixMillis,
+    },
     /// The provider reports that it has no such order.
     NotFound {
         /// When the answer came.

@@ -208,8 +208,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<Transaction>, StoreError>;
 
     /// The invoices of `account` that these transactions belong to, by label, else, for a refund,
-    /// by the payment with the same id; each with the index of its transaction. Invoices that
-    /// cannot be paid yet, or never will, are left out.
+    /// by the payment with the same id; each with the index of its transaction. A transaction whose
+    /// label names another invoice than the one that has its id comes with both. Invoices that cannot
+    /// be paid yet, or never will, are left out.
     async fn match_transactions(
         &self,
         account: &AccountName,

@@ -99,6 +99,10 @@ fn pending(invoice: &Invoice, now: UnixMillis) -> String {
 pub(super) fn explained(word: &str, facts: &Facts) -> String {
     let told = match word {
         reason::AMOUNT_MISMATCH => "the amount of the provider's order differs from the invoice",
+        reason::EXTERNAL_ID_MISMATCH if facts.order_id.is_none() => {
+            "a transaction with this external id has the id of one that pays another invoice, so it \
+             was not credited; the account's ledger may be another one than before"
+        }
         reason::EXTERNAL_ID_MISMATCH => {
             "the external id of the provider's order differs from the invoice"
         }

@@ -833,7 +833,8 @@ fn says_so(observation: &Observation, said: EventType, status: Status) -> bool {
         Observation::Seen(observed) => (observed.state, &observed.money.sums),
         Observation::Ledger(_)
         | Observation::NothingUntil { .. }
-        | Observation::ExternalIdInvalid { .. } => {
+        | Observation::ExternalIdInvalid { .. }
+        | Observation::TransactionTaken { .. } => {
             return false;
         }
         Observation::LinkMade { .. } => return said == EventType::Pending,

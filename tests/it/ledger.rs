@@ -252,6 +252,33 @@ async fn money_seen_before_its_invoice_settles_it_at_once() {
     assert_eq!(shop.ask(owner).await, "E-2");
 }
 
+/// As after a restart of a sandbox, or with another wallet's token.
+#[tokio::test]
+async fn a_transaction_of_another_invoice_is_not_credited_again() {
+    let shop = quick_shop().await;
+    expect(&shop, "E-1", "5").await;
+    let book = Arc::<Book>::default();
+    book.pay("t1", Some("E-1"), "5", Direction::In);
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until("SELECT status FROM invoices", "paid").await;
+    expect(&shop, "E-2", "5").await;
+    polling.somebody_wrote.send(()).unwrap();
+    book.pay("t1", Some("E-2"), "7", Direction::In);
+    // No invoice has this label.
+    book.pay("t1", Some("E-3"), "8", Direction::In);
+    let reason = "SELECT status || ' ' || reason FROM invoices WHERE external_id = 'E-2'";
+    shop.until(reason, "review external_id_mismatch").await;
+    book.pay("t1", Some("E-2"), "9", Direction::In);
+    until_requests(&book, 4).await;
+    polling.end().await;
+    assert_eq!(
+        shop.ask(EVENTS).await,
+        "E-1 payment.paid, E-2 payment.review"
+    );
+    let kept = "SELECT group_concat(external_id || ' ' || amount) FROM transactions";
+    assert_eq!(shop.ask(kept).await, "E-1 5");
+}
+
 #[tokio::test]
 async fn payments_on_different_pages_of_one_reading_are_one_sum() {
     let shop = quick_shop().await;

@@ -18,12 +18,13 @@ use crate::sandbox::SimulatedProvider;
 use crate::store::{HistoryEvent, InvoiceQuery};
 use crate::story::AccountSituation;
 
-/// Lines of the picture.
-pub(super) const HEIGHT: u16 = 19;
+/// Lines of the picture: title, board, legend, state of the providers and events, with a line between.
+pub(super) const HEIGHT: u16 = 6 + ROWS + EVENTS;
 /// Events shown.
 const EVENTS: u16 = 7;
 /// Rows of the board: one for each provider.
-const ROWS: u16 = 6;
+#[expect(clippy::cast_possible_truncation, reason = "there are few providers")]
+const ROWS: u16 = SimulatedProvider::ALL.len() as u16;
 const MARGIN: &str = "  ";
 
 /// How an order stands on the board.

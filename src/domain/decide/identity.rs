@@ -1,9 +1,11 @@
 //! Whether the observed order is ours, and whether it asks for the expected amount.
 
+use super::facts::{move_to, person_decided};
+use crate::domain::event::EventType;
 use crate::domain::invoice::Facts;
 use crate::domain::observation::ObservedOrder;
 use crate::domain::rules::Rules;
-use crate::domain::state::reason;
+use crate::domain::state::{Status, reason};
 use crate::domain::transaction::{Direction, Transaction};
 
 /// Whether the provider returned another order than the requested one; it proves nothing about
@@ -42,6 +44,23 @@ pub(super) fn has_money_of_another_currency(facts: &Facts, known: &[Transaction]
     };
     let mut received = known.iter().filter(|one| one.has_moved(Direction::In));
     received.any(|one| one.amount.currency != amount.currency)
+}
+
+/// A transaction with the invoice's external id belongs to another invoice already. Nobody can tell
+/// which of them was paid, so a person decides.
+pub(super) fn judge_taken_transaction(facts: &mut Facts) -> Option<EventType> {
+    match facts.status {
+        Status::Pending => move_to(facts, Status::Review, Some(reason::EXTERNAL_ID_MISMATCH)),
+        Status::Expired if !person_decided(facts) => {
+            move_to(facts, Status::Review, Some(reason::EXTERNAL_ID_MISMATCH))
+        }
+        Status::Requested
+        | Status::Paid
+        | Status::Expired
+        | Status::Cancelled
+        | Status::Rejected
+        | Status::Review => None,
+    }
 }
 
 pub(super) fn bears_another_id(external_id: &str, seen: &ObservedOrder) -> bool {

@@ -45,7 +45,9 @@ impl Poller {
                 Observation::CreationConflict { .. } => "conflict",
                 // A person's decision is not an answer of the provider, nor is a rule of its
                 // module.
-                Observation::Resolved { .. } | Observation::ExternalIdInvalid { .. } => continue,
+                Observation::Resolved { .. }
+                | Observation::ExternalIdInvalid { .. }
+                | Observation::TransactionTaken { .. } => continue,
             };
             meter.observed(kind, outcome, 1);
         }

@@ -1,5 +1,6 @@
 //! A batch of decisions in the form that PostgreSQL receives: JSON arrays of objects, read by
-//! `json_to_recordset`. A missing field is NULL. The statements of `commit` name the fields.
+//! `json_to_recordset`. A missing field is NULL. Fields are sent under short names, since a batch has
+//! hundreds of rows; the statements give them their full names again.
 
 use serde::Serialize;
 
@@ -11,21 +12,31 @@ use crate::domain::transaction::Transaction;
 /// One decision: always the plan, and facts only if some were learned.
 #[derive(Serialize)]
 pub(super) struct DecidedRow<'a> {
-    ord: usize,
+    #[serde(rename = "ord")]
+    place: usize,
     id: i64,
     /// The version that it is based on, and the version afterwards.
-    ver: i64,
-    nver: i64,
+    #[serde(rename = "ver")]
+    based_on_version: i64,
+    #[serde(rename = "nver")]
+    version: i64,
     /// The plan that was read, and the new one.
-    bp: Option<i64>,
-    np: Option<i64>,
-    lp: Option<i64>,
-    po: i64,
-    fa: i64,
+    #[serde(rename = "bp")]
+    based_on_plan: Option<i64>,
+    #[serde(rename = "np")]
+    next_poll_at: Option<i64>,
+    #[serde(rename = "lp")]
+    last_polled_at: Option<i64>,
+    #[serde(rename = "po")]
+    polls: i64,
+    #[serde(rename = "fa")]
+    failures: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    er: Option<&'a str>,
+    #[serde(rename = "er")]
+    last_error: Option<&'a str>,
     /// When the row was last changed, as it was read.
-    bu: i64,
+    #[serde(rename = "bu")]
+    based_on_update: i64,
     #[serde(flatten)]
     learned: Option<LearnedFacts<'a>>,
 }
@@ -34,29 +45,52 @@ pub(super) struct DecidedRow<'a> {
 #[derive(Serialize)]
 struct LearnedFacts<'a> {
     facts: bool,
-    st: &'a str,
-    ord_id: Option<&'a str>,
-    rs: Option<&'a str>,
-    am: Option<&'a str>,
-    cu: Option<&'a str>,
-    ps: Option<&'a str>,
-    num: Option<&'a str>,
-    pl: Option<&'a str>,
-    dpl: Option<&'a str>,
-    ex: Option<i64>,
-    pa: Option<i64>,
-    pav: Option<&'a str>,
-    pac: Option<&'a str>,
-    fee: Option<&'a str>,
-    net: Option<&'a str>,
-    rate: Option<&'a str>,
-    rec: Option<&'a str>,
-    refd: Option<&'a str>,
-    refa: Option<i64>,
-    test: Option<i64>,
-    sent: Option<i64>,
-    ended: Option<i64>,
-    nf: Option<i64>,
+    #[serde(rename = "st")]
+    status: &'a str,
+    #[serde(rename = "ord_id")]
+    order_id: Option<&'a str>,
+    #[serde(rename = "rs")]
+    reason: Option<&'a str>,
+    #[serde(rename = "am")]
+    amount: Option<&'a str>,
+    #[serde(rename = "cu")]
+    currency: Option<&'a str>,
+    #[serde(rename = "ps")]
+    provider_status: Option<&'a str>,
+    #[serde(rename = "num")]
+    order_number: Option<&'a str>,
+    #[serde(rename = "pl")]
+    pay_link: Option<&'a str>,
+    #[serde(rename = "dpl")]
+    direct_pay_link: Option<&'a str>,
+    #[serde(rename = "ex")]
+    expires_at: Option<i64>,
+    #[serde(rename = "pa")]
+    paid_at: Option<i64>,
+    #[serde(rename = "pav")]
+    paid_amount: Option<&'a str>,
+    #[serde(rename = "pac")]
+    paid_currency: Option<&'a str>,
+    #[serde(rename = "fee")]
+    fee_amount: Option<&'a str>,
+    #[serde(rename = "net")]
+    net_amount: Option<&'a str>,
+    #[serde(rename = "rate")]
+    exchange_rate: Option<&'a str>,
+    #[serde(rename = "rec")]
+    received_amount: Option<&'a str>,
+    #[serde(rename = "refd")]
+    refunded_amount: Option<&'a str>,
+    #[serde(rename = "refa")]
+    refunded_at: Option<i64>,
+    #[serde(rename = "test")]
+    is_test: Option<i64>,
+    #[serde(rename = "sent")]
+    create_sent_at: Option<i64>,
+    #[serde(rename = "ended")]
+    ended_at: Option<i64>,
+    #[serde(rename = "nf")]
+    not_found_since: Option<i64>,
 }
 
 impl<'a> DecidedRow<'a> {
@@ -64,17 +98,17 @@ impl<'a> DecidedRow<'a> {
         let (row, plan) = (&decision.row, &decision.row.schedule);
         let learns = decision.facts_changed || decision.order_learned || decision.event.is_some();
         Self {
-            ord,
+            place: ord,
             id: row.id.0,
-            ver: decision.based_on_version,
-            nver: row.version,
-            bp: decision.based_on_next_poll_at.map(|at| at.0),
-            np: plan.next_poll_at.map(|at| at.0),
-            lp: plan.last_polled_at.map(|at| at.0),
-            po: plan.polls,
-            fa: plan.failures,
-            er: plan.last_error.as_deref(),
-            bu: row.updated_at.0,
+            based_on_version: decision.based_on_version,
+            version: row.version,
+            based_on_plan: decision.based_on_next_poll_at.map(|at| at.0),
+            next_poll_at: plan.next_poll_at.map(|at| at.0),
+            last_polled_at: plan.last_polled_at.map(|at| at.0),
+            polls: plan.polls,
+            failures: plan.failures,
+            last_error: plan.last_error.as_deref(),
+            based_on_update: row.updated_at.0,
             learned: learns.then(|| LearnedFacts::of(decision)),
         }
     }
@@ -91,29 +125,29 @@ impl<'a> LearnedFacts<'a> {
         let (amount, sums) = (facts.amount.as_ref(), &facts.sums);
         Self {
             facts: true,
-            st: facts.status.as_str(),
-            ord_id: facts.order_id.as_ref().map(|id| id.0.as_str()),
-            rs: facts.reason.as_deref(),
-            am: amount.map(|amount| amount.value.as_str()),
-            cu: amount.map(|amount| amount.currency.as_str()),
-            ps: facts.provider_status.as_deref(),
-            num: facts.order_number.as_deref(),
-            pl: facts.pay_link.as_deref(),
-            dpl: facts.direct_pay_link.as_deref(),
-            ex: facts.expires_at.map(|at| at.0),
-            pa: facts.paid_at.map(|at| at.0),
-            pav: facts.payment.value.as_deref(),
-            pac: facts.payment.currency.as_deref(),
-            fee: facts.payment.fee.as_deref(),
-            net: facts.payment.net.as_deref(),
-            rate: facts.payment.exchange_rate.as_deref(),
-            rec: sums.received.as_ref().map(|sum| sum.value.as_str()),
-            refd: sums.refunded.as_ref().map(|sum| sum.value.as_str()),
-            refa: sums.refunded_at.map(|at| at.0),
-            test: facts.is_test.then_some(1),
-            sent: facts.create_sent_at.map(|at| at.0),
-            ended: facts.ended_at.map(|at| at.0),
-            nf: facts.not_found_since.map(|at| at.0),
+            status: facts.status.as_str(),
+            order_id: facts.order_id.as_ref().map(|id| id.0.as_str()),
+            reason: facts.reason.as_deref(),
+            amount: amount.map(|amount| amount.value.as_str()),
+            currency: amount.map(|amount| amount.currency.as_str()),
+            provider_status: facts.provider_status.as_deref(),
+            order_number: facts.order_number.as_deref(),
+            pay_link: facts.pay_link.as_deref(),
+            direct_pay_link: facts.direct_pay_link.as_deref(),
+            expires_at: facts.expires_at.map(|at| at.0),
+            paid_at: facts.paid_at.map(|at| at.0),
+            paid_amount: facts.payment.value.as_deref(),
+            paid_currency: facts.payment.currency.as_deref(),
+            fee_amount: facts.payment.fee.as_deref(),
+            net_amount: facts.payment.net.as_deref(),
+            exchange_rate: facts.payment.exchange_rate.as_deref(),
+            received_amount: sums.received.as_ref().map(|sum| sum.value.as_str()),
+            refunded_amount: sums.refunded.as_ref().map(|sum| sum.value.as_str()),
+            refunded_at: sums.refunded_at.map(|at| at.0),
+            is_test: facts.is_test.then_some(1),
+            create_sent_at: facts.create_sent_at.map(|at| at.0),
+            ended_at: facts.ended_at.map(|at| at.0),
+            not_found_since: facts.not_found_since.map(|at| at.0),
         }
     }
 }
@@ -122,19 +156,31 @@ impl<'a> LearnedFacts<'a> {
 #[derive(Serialize)]
 pub(super) struct EventRow<'a> {
     /// Its index in the batch.
-    n: usize,
+    #[serde(rename = "n")]
+    number: usize,
     /// The decision that it belongs to, and whether it is its last event.
-    ord: usize,
-    last: bool,
-    eid: String,
-    sub: String,
-    typ: &'a str,
-    ord_id: Option<&'a str>,
-    st: &'a str,
-    pst: &'a str,
-    ver: i64,
-    head: String,
-    tail: String,
+    #[serde(rename = "ord")]
+    place: usize,
+    #[serde(rename = "last")]
+    is_last: bool,
+    #[serde(rename = "eid")]
+    event_id: String,
+    #[serde(rename = "sub")]
+    subject: String,
+    #[serde(rename = "typ")]
+    event_type: &'a str,
+    #[serde(rename = "ord_id")]
+    order_id: Option<&'a str>,
+    #[serde(rename = "st")]
+    status: &'a str,
+    #[serde(rename = "pst")]
+    previous_status: &'a str,
+    #[serde(rename = "ver")]
+    version: i64,
+    #[serde(rename = "head")]
+    payload_head: String,
+    #[serde(rename = "tail")]
+    payload_tail: String,
 }
 
 impl<'a> EventRow<'a> {
@@ -160,18 +206,18 @@ impl<'a> EventRow<'a> {
         let kind = event.event_type.as_str();
         let (head, tail) = event.payload_parts(epoch);
         Self {
-            n,
-            ord,
-            last,
-            eid: event.id().to_string(),
-            sub: event::subject(prefix, &event.account, kind),
-            typ: kind,
-            ord_id: event.facts.order_id.as_ref().map(|id| id.0.as_str()),
-            st: event.facts.status.as_str(),
-            pst: event.previous_status.as_str(),
-            ver: event.version,
-            head,
-            tail,
+            number: n,
+            place: ord,
+            is_last: last,
+            event_id: event.id().to_string(),
+            subject: event::subject(prefix, &event.account, kind),
+            event_type: kind,
+            order_id: event.facts.order_id.as_ref().map(|id| id.0.as_str()),
+            status: event.facts.status.as_str(),
+            previous_status: event.previous_status.as_str(),
+            version: event.version,
+            payload_head: head,
+            payload_tail: tail,
         }
     }
 }
@@ -179,18 +225,29 @@ impl<'a> EventRow<'a> {
 /// One transaction.
 #[derive(Serialize)]
 pub(super) struct TransactionRow<'a> {
-    n: usize,
-    ord: usize,
-    acc: &'a str,
-    tid: &'a str,
-    dir: &'a str,
-    inv: Option<i64>,
-    ext: Option<&'a str>,
-    am: &'a str,
-    cu: &'a str,
+    #[serde(rename = "n")]
+    number: usize,
+    #[serde(rename = "ord")]
+    place: usize,
+    #[serde(rename = "acc")]
+    account: &'a str,
+    #[serde(rename = "tid")]
+    transaction_id: &'a str,
+    #[serde(rename = "dir")]
+    direction: &'a str,
+    #[serde(rename = "inv")]
+    invoice_id: Option<i64>,
+    #[serde(rename = "ext")]
+    external_id: Option<&'a str>,
+    #[serde(rename = "am")]
+    amount: &'a str,
+    #[serde(rename = "cu")]
+    currency: &'a str,
     is_net: i64,
-    st: &'a str,
-    at: i64,
+    #[serde(rename = "st")]
+    status: &'a str,
+    #[serde(rename = "at")]
+    happened_at: i64,
 }
 
 impl<'a> TransactionRow<'a> {
@@ -215,18 +272,18 @@ impl<'a> TransactionRow<'a> {
         transaction: &'a Transaction,
     ) -> Self {
         Self {
-            n,
-            ord,
-            acc: &account.0,
-            tid: &transaction.id.0,
-            dir: transaction.direction.as_str(),
-            inv: invoice.map(|id| id.0),
-            ext: transaction.external_id.as_ref().map(|id| id.0.as_str()),
-            am: &transaction.amount.value,
-            cu: &transaction.amount.currency,
+            number: n,
+            place: ord,
+            account: &account.0,
+            transaction_id: &transaction.id.0,
+            direction: transaction.direction.as_str(),
+            invoice_id: invoice.map(|id| id.0),
+            external_id: transaction.external_id.as_ref().map(|id| id.0.as_str()),
+            amount: &transaction.amount.value,
+            currency: &transaction.amount.currency,
             is_net: i64::from(transaction.is_net),
-            st: transaction.status.as_str(),
-            at: transaction.happened_at.0,
+            status: transaction.status.as_str(),
+            happened_at: transaction.happened_at.0,
         }
     }
 }

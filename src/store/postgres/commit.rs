@@ -13,22 +13,33 @@ use super::PostgresStore;
 use super::batch::{DecidedRow, EventRow, TransactionRow, json};
 use super::error::{is_locked, refusal};
 use super::fence::fenced;
-use super::transactions::write_transactions;
+use super::transactions::{movements, write_transactions};
 use crate::domain::decide::Decision;
 use crate::domain::invoice::{AccountName, InvoiceId};
 use crate::domain::time::UnixMillis;
 use crate::store::{StoreError, Written};
 
 /// `$3` the decisions, `$4` now, `$5` the epoch, `$6` whether the row must be completely unchanged
-/// since it was read, `$7` whether rows locked by others are left out.
+/// since it was read, `$7` whether rows locked by others are left out. Rows are sent under short names,
+/// which only this statement knows.
 macro_rules! decided {
     () => {
         concat!(
             fenced!(),
             "current AS MATERIALIZED (
                  SELECT 1 FROM allowed, payrecond.meta WHERE key = 'epoch' AND value = $5),
-             d AS MATERIALIZED (
-                 SELECT * FROM json_to_recordset($3::text::json) AS d (
+             decision AS MATERIALIZED (
+                 SELECT ord AS place, id, ver AS based_on_version, nver AS version,
+                        bp AS based_on_plan, np AS next_poll_at, lp AS last_polled_at, po AS polls,
+                        fa AS failures, er AS last_error, bu AS based_on_update, facts,
+                        st AS status, ord_id AS order_id, rs AS reason, am AS amount,
+                        cu AS currency, ps AS provider_status, num AS order_number, pl AS pay_link,
+                        dpl AS direct_pay_link, ex AS expires_at, pa AS paid_at,
+                        pav AS paid_amount, pac AS paid_currency, fee AS fee_amount,
+                        net AS net_amount, rate AS exchange_rate, rec AS received_amount,
+                        refd AS refunded_amount, refa AS refunded_at, test AS is_test,
+                        sent AS create_sent_at, ended AS ended_at, nf AS not_found_since
+                   FROM json_to_recordset($3::text::json) AS sent_rows (
                      ord bigint, id bigint, ver bigint, nver bigint, bp bigint, np bigint,
                      lp bigint, po bigint, fa bigint, er text, bu bigint, facts boolean,
                      st text, ord_id text, rs text, am text, cu text, ps text, num text, pl text,
@@ -37,7 +48,7 @@ macro_rules! decided {
                      ended bigint, nf bigint)),
              free AS MATERIALIZED (
                  SELECT id FROM payrecond.invoices
-                  WHERE $7 AND id IN (SELECT id FROM d) FOR NO KEY UPDATE SKIP LOCKED), "
+                  WHERE $7 AND id IN (SELECT id FROM decision) FOR NO KEY UPDATE SKIP LOCKED), "
         )
     };
 }
@@ -50,11 +61,11 @@ macro_rules! set_plan {
             "UPDATE payrecond.invoices AS i
                 SET next_poll_at   = CASE WHEN ",
             $nudged,
-            " THEN 0 ELSE d.np END,
-                    last_polled_at = d.lp,
-                    polls          = d.po,
-                    failures       = d.fa,
-                    last_error     = d.er,
+            " THEN 0 ELSE decision.next_poll_at END,
+                    last_polled_at = decision.last_polled_at,
+                    polls          = decision.polls,
+                    failures       = decision.failures,
+                    last_error     = decision.last_error,
                     daemon_writes  = i.daemon_writes + 1"
         )
     };
@@ -62,13 +73,13 @@ macro_rules! set_plan {
 
 macro_rules! where_still_so {
     () => {
-        "  FROM d
-          WHERE i.id = d.id AND i.version = d.ver AND EXISTS (SELECT 1 FROM current)
+        "  FROM decision
+          WHERE i.id = decision.id AND i.version = decision.based_on_version AND EXISTS (SELECT 1 FROM current)
             AND (NOT $7 OR i.id IN (SELECT id FROM free))
-            AND (NOT $6 OR i.updated_at = d.bu
-                           AND (i.next_poll_at IS NOT DISTINCT FROM d.bp OR i.next_poll_at = 0)
-                           AND i.last_polled_at IS NOT DISTINCT FROM d.lp
-                           AND i.polls = d.po AND i.failures = d.fa)"
+            AND (NOT $6 OR i.updated_at = decision.based_on_update
+                           AND (i.next_poll_at IS NOT DISTINCT FROM decision.based_on_plan OR i.next_poll_at = 0)
+                           AND i.last_polled_at IS NOT DISTINCT FROM decision.last_polled_at
+                           AND i.polls = decision.polls AND i.failures = decision.failures)"
     };
 }
 
@@ -77,9 +88,9 @@ macro_rules! planned {
     () => {
         concat!(
             "planned AS (",
-            set_plan!("i.next_poll_at = 0 AND d.bp IS DISTINCT FROM 0"),
+            set_plan!("i.next_poll_at = 0 AND decision.based_on_plan IS DISTINCT FROM 0"),
             where_still_so!(),
-            " AND d.facts IS NULL RETURNING d.ord)"
+            " AND decision.facts IS NULL RETURNING decision.place)"
         )
     };
 }
@@ -88,9 +99,9 @@ macro_rules! planned {
 const RESCHEDULE: &str = concat!(
     decided!(),
     planned!(),
-    " SELECT d.ord, p.ord IS NOT NULL AS written, NULL::bigint AS seq,
+    " SELECT decision.place, p.place IS NOT NULL AS written, NULL::bigint AS seq,
              EXISTS (SELECT 1 FROM allowed) AS allowed, EXISTS (SELECT 1 FROM current) AS current
-        FROM d LEFT JOIN planned AS p ON p.ord = d.ord"
+        FROM decision LEFT JOIN planned AS p ON p.place = decision.place"
 );
 
 /// `$8` the events, `$9` the transactions.
@@ -99,70 +110,72 @@ const RECORD: &str = concat!(
     planned!(),
     ", moved AS (",
     set_plan!(
-        "i.next_poll_at = 0 AND d.bp IS DISTINCT FROM 0 AND d.st NOT IN ('paid', 'rejected')"
+        "i.next_poll_at = 0 AND decision.based_on_plan IS DISTINCT FROM 0 AND decision.status NOT IN ('paid', 'rejected')"
     ),
-    ",              version         = d.nver,
-                    status          = d.st,
-                    order_id        = coalesce(i.order_id, d.ord_id),
-                    reason          = d.rs,
-                    amount          = d.am,
-                    currency        = d.cu,
-                    provider_status = d.ps,
-                    order_number    = d.num,
-                    pay_link        = d.pl,
-                    direct_pay_link = d.dpl,
-                    expires_at      = d.ex,
-                    paid_at         = d.pa,
-                    paid_amount     = d.pav,
-                    paid_currency   = d.pac,
-                    fee_amount      = d.fee,
-                    net_amount      = d.net,
-                    exchange_rate   = d.rate,
-                    received_amount = d.rec,
-                    refunded_amount = d.refd,
-                    refunded_at     = d.refa,
-                    is_test         = d.test,
-                    create_sent_at  = d.sent,
-                    ended_at        = d.ended,
-                    not_found_since = d.nf,
+    ",              version         = decision.version,
+                    status          = decision.status,
+                    order_id        = coalesce(i.order_id, decision.order_id),
+                    reason          = decision.reason,
+                    amount          = decision.amount,
+                    currency        = decision.currency,
+                    provider_status = decision.provider_status,
+                    order_number    = decision.order_number,
+                    pay_link        = decision.pay_link,
+                    direct_pay_link = decision.direct_pay_link,
+                    expires_at      = decision.expires_at,
+                    paid_at         = decision.paid_at,
+                    paid_amount     = decision.paid_amount,
+                    paid_currency   = decision.paid_currency,
+                    fee_amount      = decision.fee_amount,
+                    net_amount      = decision.net_amount,
+                    exchange_rate   = decision.exchange_rate,
+                    received_amount = decision.received_amount,
+                    refunded_amount = decision.refunded_amount,
+                    refunded_at     = decision.refunded_at,
+                    is_test         = decision.is_test,
+                    create_sent_at  = decision.create_sent_at,
+                    ended_at        = decision.ended_at,
+                    not_found_since = decision.not_found_since,
                     updated_at      = greatest($4, i.updated_at + 1)",
     where_still_so!(),
-    " AND d.facts RETURNING d.ord, i.account, i.external_id),
-     e AS MATERIALIZED (
-         SELECT e.*, m.account, m.external_id
-           FROM json_to_recordset($8::text::json) AS e (
+    " AND decision.facts RETURNING decision.place, i.account, i.external_id),
+     new_event AS MATERIALIZED (
+         SELECT sent_events.n AS number, sent_events.ord AS place, last AS is_last, eid AS event_id,
+                sub AS subject, typ AS type, ord_id AS order_id, st AS status,
+                pst AS previous_status, ver AS version, head AS payload_head,
+                tail AS payload_tail, m.account, m.external_id
+           FROM json_to_recordset($8::text::json) AS sent_events (
                     n bigint, ord bigint, last boolean, eid text, sub text, typ text, ord_id text,
                     st text, pst text, ver bigint, head text, tail text)
-           JOIN moved AS m ON m.ord = e.ord),
+           JOIN moved AS m ON m.place = sent_events.ord),
      turn AS MATERIALIZED (
          SELECT payrecond.take_outbox_turn()
-           FROM (SELECT (SELECT count(*) FROM e) AS events,
+           FROM (SELECT (SELECT count(*) FROM new_event) AS events,
                         (SELECT count(*) FROM planned) AS plans) AS before
           WHERE before.events > 0 AND before.plans >= 0),
      told AS (
          INSERT INTO payrecond.outbox (seq, event_id, epoch, subject, type, account, external_id,
                                        order_id, status, previous_status, version, payload,
                                        created_at)
-         SELECT o.seq, o.eid, $5, o.sub, o.typ, o.account, o.external_id, o.ord_id, o.st, o.pst,
-                o.ver, o.head || o.seq || o.tail, $4
+         SELECT o.seq, o.event_id, $5, o.subject, o.type, o.account, o.external_id, o.order_id,
+                o.status, o.previous_status, o.version, o.payload_head || o.seq || o.payload_tail, $4
            FROM (SELECT nextval('payrecond.outbox_seq') AS seq, ordered.*
-                   FROM (SELECT e.* FROM turn CROSS JOIN e ORDER BY e.n) AS ordered) AS o
+                   FROM (SELECT new_event.* FROM turn CROSS JOIN new_event
+                          ORDER BY new_event.number) AS ordered) AS o
       RETURNING event_id, seq),
-     t AS MATERIALIZED (
-         SELECT t.* FROM json_to_recordset($9::text::json) AS t (
-                    n bigint, ord bigint, acc text, tid text, dir text, inv bigint, ext text,
-                    am text, cu text, is_net bigint, st text, at bigint)
-          WHERE t.ord IN (SELECT ord FROM moved UNION ALL SELECT ord FROM planned)),
+     movement AS MATERIALIZED (",
+    movements!("$9"),
+    "WHERE sent_movements.ord IN (SELECT place FROM moved UNION ALL SELECT place FROM planned)),
      kept AS (",
     write_transactions!("$4"),
     ")
-     SELECT d.ord, p.ord IS NOT NULL OR m.ord IS NOT NULL AS written, told.seq,
+     SELECT decision.place, p.place IS NOT NULL OR m.place IS NOT NULL AS written, told.seq,
             EXISTS (SELECT 1 FROM allowed) AS allowed, EXISTS (SELECT 1 FROM current) AS current
-       FROM d
-       LEFT JOIN planned AS p ON p.ord = d.ord
-       LEFT JOIN moved AS m ON m.ord = d.ord
-       LEFT JOIN e ON e.ord = d.ord AND e.last
-       LEFT JOIN told ON told.event_id = e.eid"
+       FROM decision
+       LEFT JOIN planned AS p ON p.place = decision.place
+       LEFT JOIN moved AS m ON m.place = decision.place
+       LEFT JOIN new_event ON new_event.place = decision.place AND new_event.is_last
+       LEFT JOIN told ON told.event_id = new_event.event_id"
 );
 
 /// Creations that are about to be sent. `$5`: those whose rows others hold are left out.
@@ -327,9 +340,9 @@ fn outcomes(
                 "another epoch has begun in the database since it was opened".into(),
             ));
         }
-        let ord: i64 = row.try_get("ord")?;
+        let place: i64 = row.try_get("place")?;
         let seq = row.try_get("seq")?;
-        let place = usize::try_from(ord).unwrap_or(usize::MAX);
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
         if row.try_get("written")?
             && let Some(slot) = written.get_mut(place)
         {

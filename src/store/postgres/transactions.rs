@@ -13,7 +13,24 @@ use crate::domain::transaction::Transaction;
 use crate::store::packed::transaction;
 use crate::store::{SeenTransaction, StoreError, json_lists};
 
-/// Inserts the rows of `t`, or updates existing ones: a transaction stays with the invoice that has
+/// The transactions that are sent as parameter `$rows`; the only place that knows their short names.
+macro_rules! movements {
+    ($rows:literal) => {
+        concat!(
+            "SELECT sent_movements.n AS number, acc AS account, tid AS transaction_id, dir AS direction,
+                    inv AS invoice_id, ext AS external_id, am AS amount, cu AS currency, is_net,
+                    st AS status, at AS happened_at
+               FROM json_to_recordset(",
+            $rows,
+            "::text::json) AS sent_movements (
+                    n bigint, ord bigint, acc text, tid text, dir text, inv bigint, ext text,
+                    am text, cu text, is_net bigint, st text, at bigint) "
+        )
+    };
+}
+pub(super) use movements;
+
+/// Inserts the rows of `movement`, or updates existing ones: a transaction stays with the invoice that has
 /// it.
 macro_rules! write_transactions {
     ($now:literal) => {
@@ -21,9 +38,11 @@ macro_rules! write_transactions {
             "INSERT INTO payrecond.transactions AS known (
                  account, transaction_id, direction, invoice_id, external_id, amount, currency,
                  is_net, status, happened_at, seen_at, daemon_writes)
-             SELECT DISTINCT ON (acc, tid, dir) acc, tid, dir, inv, ext, am, cu, is_net, st, at, ",
+             SELECT DISTINCT ON (account, transaction_id, direction)
+                    account, transaction_id, direction, invoice_id, external_id, amount, currency,
+                    is_net, status, happened_at, ",
             $now,
-            ", 1 FROM t ORDER BY acc, tid, dir, n DESC
+            ", 1 FROM movement ORDER BY account, transaction_id, direction, number DESC
              ON CONFLICT (account, transaction_id, direction) DO UPDATE
                 SET invoice_id    = coalesce(known.invoice_id, EXCLUDED.invoice_id),
                     external_id   = EXCLUDED.external_id,
@@ -42,11 +61,9 @@ pub(super) use write_transactions;
 /// `$3` the transactions, `$4` now, `$5` the account, `$6` its provider, `$7` the position.
 const KEEP: &str = concat!(
     fenced!(),
-    "t AS MATERIALIZED (
-         SELECT t.* FROM json_to_recordset($3::text::json) AS t (
-                    n bigint, ord bigint, acc text, tid text, dir text, inv bigint, ext text,
-                    am text, cu text, is_net bigint, st text, at bigint)
-          WHERE EXISTS (SELECT 1 FROM allowed)),
+    "movement AS MATERIALIZED (",
+    movements!("$3"),
+    "WHERE EXISTS (SELECT 1 FROM allowed)),
      kept AS (",
     write_transactions!("$4"),
     "),
@@ -87,24 +104,25 @@ const OF_INVOICE: &str = concat!(
     " FROM payrecond.transactions WHERE invoice_id = $1 ORDER BY happened_at, transaction_id"
 );
 
-/// Each value is `[transaction id, label]`. A label takes precedence over the payment of the same
-/// id.
+/// Each value is `[transaction id, label]`. The invoice that has the transaction's id comes beside that
+/// of the label, unless it is the same or that of the label cannot be paid.
 const OWNERS: &str = concat!(
     "WITH told AS MATERIALIZED (
          SELECT place - 1 AS place, value ->> 0 AS transaction_id, value ->> 1 AS label
            FROM json_array_elements($2::text::json) WITH ORDINALITY AS told (value, place)),
      labelled AS MATERIALIZED (
-         SELECT told.place, i.id AS invoice_id FROM told CROSS JOIN LATERAL (
-             SELECT id FROM payrecond.invoices
+         SELECT told.place, i.id AS invoice_id, i.is_followed FROM told CROSS JOIN LATERAL (
+             SELECT id, status NOT IN ('requested', 'rejected') AS is_followed
+               FROM payrecond.invoices
               WHERE account = $1 AND external_id = told.label LIMIT 1) AS i),
      found AS MATERIALIZED (
          SELECT place, invoice_id FROM labelled
-         UNION ALL
+         UNION
          SELECT told.place, known.invoice_id FROM told CROSS JOIN LATERAL (
              SELECT min(invoice_id) AS invoice_id FROM payrecond.transactions
               WHERE account = $1 AND transaction_id = told.transaction_id) AS known
           WHERE known.invoice_id IS NOT NULL
-            AND told.place NOT IN (SELECT place FROM labelled))
+            AND told.place NOT IN (SELECT place FROM labelled WHERE NOT is_followed))
      SELECT ",
     packed_invoice!(),
     ", place FROM found JOIN payrecond.invoices AS i ON i.id = found.invoice_id

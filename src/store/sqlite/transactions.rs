@@ -77,20 +77,21 @@ const OF_INVOICE: &str = concat!(
     "seen_at FROM transactions WHERE invoice_id = ?1 ORDER BY happened_at, transaction_id"
 );
 
-/// Each value is `[transaction id, label]`. A label takes precedence over the payment of the same
-/// id.
+/// Each value is `[transaction id, label]`. The invoice that has the transaction's id comes beside that
+/// of the label, unless it is the same or that of the label cannot be paid.
 const OWNERS: &str = concat!(
     "WITH told (place, transaction_id, label) AS MATERIALIZED (
          SELECT key, value ->> 0, value ->> 1 FROM json_each(?2)),
-     labelled (place, invoice_id) AS MATERIALIZED (
-         SELECT place, id FROM told CROSS JOIN invoices
+     labelled (place, invoice_id, is_followed) AS MATERIALIZED (
+         SELECT place, id, status NOT IN ('requested', 'rejected') FROM told CROSS JOIN invoices
              ON invoices.account = ?1 AND invoices.external_id = told.label),
      found (place, invoice_id) AS MATERIALIZED (
          SELECT place, invoice_id FROM labelled
-         UNION ALL
+         UNION
          SELECT place, min(invoice_id) FROM told CROSS JOIN transactions
              ON transactions.account = ?1 AND transactions.transaction_id = told.transaction_id
-          WHERE invoice_id IS NOT NULL AND place NOT IN (SELECT place FROM labelled)
+          WHERE invoice_id IS NOT NULL
+            AND place NOT IN (SELECT place FROM labelled WHERE NOT is_followed)
           GROUP BY place)
      SELECT ",
     packed_invoice!(),

@@ -405,6 +405,21 @@ fn an_id_that_no_payment_can_have_goes_to_review() {
     }
 }
 
+#[test]
+fn a_transaction_that_another_invoice_has_goes_to_review() {
+    for status in S::ALL {
+        let before = settled(status);
+        let observed_at = LOOK_AT;
+        let after = hear(&before, Observation::TransactionTaken { observed_at });
+        if matches!(status, S::Pending | S::Expired) {
+            let why = Some(reason::EXTERNAL_ID_MISMATCH);
+            led_to(&before, &after, S::Review, why, Some(E::Review));
+        } else {
+            assert!(!after.has_changes(), "{status}");
+        }
+    }
+}
+
 const GRACE: Duration = Duration::from_mins(2);
 /// The moment after deadline and grace of the rows in these tests.
 const OVER: i64 = INSERTED.0 + TIMEOUT_S * 1_000 + 120_000 + 1;

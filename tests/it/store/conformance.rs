@@ -7,7 +7,7 @@ mod pages;
 
 use async_trait::async_trait;
 
-use payrecond::domain::account::AccountState;
+use payrecond::domain::account::{AccountState, FailureRun};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
 use payrecond::domain::money::Money;
@@ -419,6 +419,19 @@ async fn accounts_are_recorded_repeatedly(backend: &impl Backend) {
     }
     let unknown = store.flag_unknown_accounts(&[ACCOUNT.into()], NOW).await;
     assert!(sure(unknown).is_empty());
+    let run = FailureRun {
+        since: NOW,
+        requests: 3,
+    };
+    for failures in [None, Some(run), None] {
+        let written = AccountRecord {
+            failures,
+            ..record(ACCOUNT, "working")
+        };
+        sure(store.record_account(&written).await);
+        let read = sure(store.account(&ACCOUNT.into()).await);
+        assert_eq!(read.map(|read| read.failures), Some(failures));
+    }
 }
 
 async fn changes_are_noticed(backend: &impl Backend) {

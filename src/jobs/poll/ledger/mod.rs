@@ -15,12 +15,14 @@ mod comparisons;
 mod pace;
 mod reader;
 mod request;
+mod taken;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) use self::reader::{LedgerAnswer, LedgerReader};
 use self::reader::{MatchedPage, PageInHand};
+use self::taken::Matches;
 use super::page::lock;
 use super::poller::Poller;
 use super::schedule::{Entry, EntryKind, Tick, tick};
@@ -59,10 +61,17 @@ impl Poller {
         let matched = store
             .match_transactions(account, &page.transactions)
             .await?;
-        let mut without_invoice: Vec<Option<Transaction>> =
-            page.transactions.into_iter().map(Some).collect();
+        let sorted = Matches::of(matched, &page.transactions);
+        if self.is_in_hand(&sorted.claimants) {
+            return Ok(());
+        }
+        let is_free = |place: usize| !sorted.taken.contains(&place);
+        let transactions = page.transactions.iter().enumerate();
+        let mut without_invoice: Vec<Option<Transaction>> = transactions
+            .map(|(place, one)| is_free(place).then(|| one.clone()))
+            .collect();
         let mut of_invoices: BTreeMap<InvoiceId, (Invoice, Vec<Transaction>)> = BTreeMap::new();
-        for (place, invoice) in matched {
+        for (place, invoice) in sorted.of_invoices {
             let taken = without_invoice.get_mut(place).and_then(Option::take);
             let (_, transactions) = of_invoices
                 .entry(invoice.id)
@@ -76,6 +85,7 @@ impl Poller {
             // The page is matched again once their decisions are written.
             return Ok(());
         }
+        self.judge_claimants(sorted.claimants, &page.transactions);
         let mut without_invoice: Vec<Transaction> = without_invoice.into_iter().flatten().collect();
         let is_last = matches!(page.step, LedgerStep::End { .. });
         for (invoice, transactions) in of_invoices.into_values() {

@@ -14,6 +14,7 @@ use payrecond::store::Written;
 
 pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     transactions_are_written_with_their_decision(&make().await).await;
+    a_transaction_comes_with_its_invoice_and_that_of_its_label(&make().await).await;
     several_events_of_one_observation_are_written_in_order(&make().await).await;
     a_stale_decision_writes_no_transaction(&make().await).await;
     sums_are_kept_without_an_event(&make().await).await;
@@ -86,6 +87,31 @@ async fn transactions_are_written_with_their_decision(backend: &impl Backend) {
         .as_ref()
         .map(|sum| sum.value.as_str());
     assert_eq!((row.facts.status, sum), (Status::Pending, Some("0.40")));
+}
+
+/// Nobody can tell then which of the two was paid.
+async fn a_transaction_comes_with_its_invoice_and_that_of_its_label(backend: &impl Backend) {
+    let store = backend.store();
+    for name in ["A", "B"] {
+        backend.insert(ACCOUNT, name, Some(name)).await;
+    }
+    let mut payment = transaction("1", Direction::In, "1.00");
+    payment.external_id = Some("A".into());
+    let a = known(backend, "A").await;
+    let decision = shown(&a, OrderState::Open, std::slice::from_ref(&payment));
+    sure(store.commit(&[decision], NOW).await);
+    let named = async |transaction: &Transaction| {
+        let shown = std::slice::from_ref(transaction);
+        let found = sure(store.match_transactions(&ACCOUNT.into(), shown).await);
+        let mut names: Vec<String> = found.into_iter().map(|(_, i)| i.external_id.0).collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(named(&payment).await, "A");
+    payment.external_id = Some("B".into());
+    assert_eq!(named(&payment).await, "A B");
+    payment.external_id = Some("C".into());
+    assert_eq!(named(&payment).await, "A");
 }
 
 async fn several_events_of_one_observation_are_written_in_order(backend: &impl Backend) {
