@@ -140,11 +140,15 @@ fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
     }
 }
 
-/// Whether a partly paid order still waits at or after its end: not every service ends it then.
+/// Whether a partly paid order still waits after its end, by more than the clocks may differ: not every service
+/// ends it then.
 fn has_outlived_its_order(facts: &Facts, case: &Case<'_>) -> bool {
     let seen_at = case.evidence.order.map(|seen| seen.observed_at);
     let end = facts.expires_at.filter(|_| facts.status == Status::Pending);
-    seen_at.zip(end).is_some_and(|(at, end)| at >= end)
+    let grace = case.rules.deadline_grace;
+    seen_at
+        .zip(end)
+        .is_some_and(|(at, end)| at >= end.plus(grace))
 }
 
 /// The order waits for money, or for the rest of it. Each new sum is reported once.

@@ -332,6 +332,11 @@ impl SpanPlanner {
             return None;
         }
         let reading = self.reading.take()?;
+        if reading.why == SpanWhy::Refunds {
+            // What a long reading has delayed has its turn before the next one.
+            let took = now.saturating_sub(reading.began.at);
+            self.refunds_at = self.refunds_at.max(now + took);
+        }
         Some(self.conclude(reading))
     }
 

@@ -224,6 +224,11 @@ impl Poller {
         if polled_since && shown.observed.state != OrderState::Paid {
             return true;
         }
+        self.is_in_hand(invoice)
+    }
+
+    /// Whether the invoice is being polled, or a decision about it is being written.
+    pub(super) fn is_in_hand(&self, invoice: &Invoice) -> bool {
         let shared = lock(&self.shared);
         let slot = shared.schedule.slot_of(invoice);
         let entry = slot.and_then(|slot| shared.schedule.entry(slot));

@@ -107,9 +107,13 @@ impl AccountRecorder {
         self.list.read_to = i64::try_from(page.offset + page.items).ok();
     }
 
-    /// Records a page of a list by time that was read completely.
-    pub(super) fn read_span(&mut self, now: UnixMillis) {
+    /// Records a page of a list by time that was read completely. `is_last`: the place that the reading
+    /// reached is written at once.
+    pub(super) fn read_span(&mut self, now: UnixMillis, is_last: bool) {
         self.list.read_at = Some(now);
+        if is_last {
+            self.written_once.page = false;
+        }
     }
 
     /// Records a complete reading of a ledger that began at `begun_at`: it was a poll of every open

@@ -18,8 +18,9 @@ use crate::store::{DueRow, StoreError};
 
 impl Poller {
     /// Judges refunds that lists showed. An invoice that is not paid yet is polled, because its
-    /// order shows both payment and refund.
+    /// order shows both payment and refund; one that is being worked on has its refunds wait.
     pub(super) async fn match_refunds(&mut self) -> Result<(), StoreError> {
+        let mut of_busy_invoices = Vec::new();
         while !self.unmatched.refunds.is_empty() {
             let most = self.unmatched.refunds.waiting.len().min(BATCH);
             let batch: Vec<(Source, Refund)> =
@@ -36,12 +37,21 @@ impl Poller {
                 Ok(found) => found,
                 Err(error) => {
                     self.unmatched.refunds.waiting.extend(batch);
+                    self.unmatched.refunds.waiting.extend(of_busy_invoices);
                     return Err(error);
                 }
             };
             for (place, invoice) in found {
-                let order = orders.get(place);
-                if let Some((source, transactions)) = order.and_then(|id| by_order.remove(id)) {
+                let Some(order) = orders.get(place) else {
+                    continue;
+                };
+                let Some((source, transactions)) = by_order.remove(order) else {
+                    continue;
+                };
+                if self.is_in_hand(&invoice) {
+                    let own = batch.iter().filter(|(_, refund)| refund.order_id == *order);
+                    of_busy_invoices.extend(own.cloned());
+                } else {
                     self.judge_refunds(invoice, transactions, source);
                 }
             }
@@ -50,6 +60,7 @@ impl Poller {
                 self.unmatched.refunds.note_known(&transactions);
             }
         }
+        self.unmatched.refunds.waiting.extend(of_busy_invoices);
         Ok(())
     }
 

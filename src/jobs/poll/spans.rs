@@ -258,7 +258,9 @@ impl Poller {
         };
         let concluded = self.spans.learn_page(summary, now);
         self.requests.span_cursor = read.next;
-        self.recorder.read_span(self.setup.clock.now());
+        // A single pass has no later record.
+        let is_last = concluded.is_some() && self.pass.once.is_some();
+        self.recorder.read_span(self.setup.clock.now(), is_last);
         self.unmatched.take_in(source, read.shown, read.refunds);
         let Some(missed) = concluded else { return };
         let mut shared = lock(&self.shared);

@@ -222,8 +222,9 @@ fn an_order_that_is_partly_paid_at_its_end_goes_to_review() {
     let partly = see(&settled(S::Pending), &shown(O::Partial, Some("0.40"), None)).row;
     let ending = |left: Duration| {
         let seen = shown(O::Partial, Some("0.40"), None);
+        let end = seen.observed_at.minus(Rules::default().deadline_grace);
         ObservedOrder {
-            expires_at: Some(seen.observed_at.plus(left)),
+            expires_at: Some(end.plus(left)),
             ..seen
         }
     };

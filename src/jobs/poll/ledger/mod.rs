@@ -63,7 +63,11 @@ impl Poller {
             .match_transactions(account, &page.transactions)
             .await?;
         let sorted = Matches::of(matched, &page.transactions);
-        if self.is_in_hand(&sorted.claimants) {
+        if sorted
+            .claimants
+            .iter()
+            .any(|(_, invoice)| self.is_in_hand(invoice))
+        {
             return Ok(());
         }
         let is_free = |place: usize| !sorted.taken.contains(&place);
@@ -108,10 +112,7 @@ impl Poller {
     /// Whether an invoice is being worked on while one of its own transactions changes: kept apart, the
     /// change would be written without a decision.
     fn must_wait(&self, invoice: &Invoice, transactions: &[Transaction]) -> bool {
-        let shared = lock(&self.shared);
-        let slot = shared.schedule.slot_of(invoice);
-        let entry = slot.and_then(|slot| shared.schedule.entry(slot));
-        entry.is_some_and(Entry::is_in_hand) && has_changed_own(invoice, transactions)
+        self.is_in_hand(invoice) && has_changed_own(invoice, transactions)
     }
 
     /// Decides what transactions of a page mean for their invoice. Returns those that no decision writes

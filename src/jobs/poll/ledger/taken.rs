@@ -10,7 +10,7 @@ use crate::domain::observation::Observation;
 use crate::domain::transaction::{Direction, Transaction};
 use crate::jobs::poll::page::lock;
 use crate::jobs::poll::poller::Poller;
-use crate::jobs::poll::schedule::{Entry, tick};
+use crate::jobs::poll::schedule::tick;
 
 /// What a store found for the transactions of a page, set apart.
 pub(super) struct Matches {
@@ -63,16 +63,6 @@ impl Matches {
 }
 
 impl Poller {
-    /// Whether one of the invoices is being worked on, so that nothing can be decided about it now.
-    pub(super) fn is_in_hand(&self, invoices: &[(usize, Invoice)]) -> bool {
-        let shared = lock(&self.shared);
-        invoices.iter().any(|(_, invoice)| {
-            let slot = shared.schedule.slot_of(invoice);
-            let entry = slot.and_then(|slot| shared.schedule.entry(slot));
-            entry.is_some_and(Entry::is_in_hand)
-        })
-    }
-
     /// Sends the invoices of the labels to a person.
     pub(super) fn judge_claimants(
         &mut self,
