@@ -31,9 +31,9 @@ const SEED: u64 = 3;
 const FRAME: Duration = Duration::from_millis(100);
 const PLAIN_EVERY: u32 = 10;
 /// After the customers have gone, the daemon may take so long to find out the rest.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The whole takes no longer, whatever happens.
-const LONGEST: Duration = Duration::from_secs(25);
+const LONGEST: Duration = Duration::from_secs(90);
 /// Bytes of the feed that may wait for the one who gathers them.
 const PIPE: usize = 1 << 20;
 
