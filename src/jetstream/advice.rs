@@ -81,8 +81,11 @@ impl Advice {
             .filter_map(|subject| Pattern::parse(subject).ok())
             .collect();
         for account in &space.accounts {
-            let subject = format!("{}.{account}.paid", space.prefix);
-            if !patterns.iter().any(|pattern| pattern.matches(&subject)) {
+            let is_covered = |kind: &&str| {
+                let subject = format!("{}.{account}.{kind}", space.prefix);
+                patterns.iter().any(|pattern| pattern.matches(&subject))
+            };
+            if !EVENT_WORDS.iter().all(is_covered) {
                 self.wrong.push(format!(
                     "its subjects do not cover {}.{account}.*; add {}.>",
                     space.prefix, space.prefix

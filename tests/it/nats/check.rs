@@ -106,3 +106,21 @@ async fn check_reports_subjects_not_covered_and_messages_of_other_publishers() {
         .unwrap();
     assert_stream_is_outbox(&server, &shop).await;
 }
+/// The publisher would stop at the first event of another kind.
+#[tokio::test]
+async fn a_stream_of_one_kind_of_event_does_not_pass() {
+    let Some(server) = NatsServer::start() else {
+        return;
+    };
+    let config = Config {
+        subjects: vec!["payments.*.paid".into()],
+        ..usual()
+    };
+    server.make_stream_as(config).await;
+    let mut shop = Shop::open().await;
+    shop.publish_to(&server);
+    let (passes, report) = check(&shop).await;
+    assert!(!passes, "{report}");
+    let lack = "its subjects do not cover payments.default.*";
+    assert!(report.contains(lack), "{report}");
+}
