@@ -106,12 +106,8 @@ impl SpanPlanner {
     pub fn restore(&mut self, text: &str) {
         for line in text.lines() {
             match line.split_once(' ') {
-                Some(("paid", stretch)) => {
-                    self.paid = GaplessSpan::payments().with_progress(stretch);
-                }
-                Some(("refunds", stretch)) => {
-                    self.refunds = GaplessSpan::refunds().with_progress(stretch);
-                }
+                Some(("paid", stretch)) => self.paid.restore(stretch),
+                Some(("refunds", stretch)) => self.refunds.restore(stretch),
                 Some(_) | None => {}
             }
         }

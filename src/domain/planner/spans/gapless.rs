@@ -53,14 +53,13 @@ impl GaplessSpan {
         }
     }
 
-    /// The same with the progress of the output of `to_text`; any other text counts as nothing.
-    pub(super) fn with_progress(self, text: &str) -> Self {
-        let read = text.split_once(' ').and_then(|(from, through)| {
+    /// Takes over the progress of the output of `to_text`; any other text counts as nothing.
+    pub(super) fn restore(&mut self, text: &str) {
+        self.read = text.split_once(' ').and_then(|(from, through)| {
             let from = from.parse().ok()?;
             let through = through.parse().ok()?;
             (from <= through).then_some((UnixMillis(from), UnixMillis(through)))
         });
-        Self { read, ..self }
     }
 
     pub(super) fn to_text(&self) -> Option<String> {
@@ -162,7 +161,8 @@ mod tests {
     fn a_run_continues_where_the_previous_one_ended() {
         let mut before = GaplessSpan::payments();
         before.learn(at(0), moment(4000), 1, None);
-        let mut after = GaplessSpan::payments().with_progress(&before.to_text().unwrap());
+        let mut after = GaplessSpan::payments();
+        after.restore(&before.to_text().unwrap());
         assert!(after.reaches(at(60)) && after.read_at().is_none());
         let from = after.next_from(moment(10_000));
         assert_eq!(
@@ -187,11 +187,8 @@ mod tests {
             "nobody knows what happened then"
         );
         for nonsense in ["", "1", "2 1", "a b", "1 2 3"] {
-            assert_eq!(
-                GaplessSpan::payments().with_progress(nonsense).to_text(),
-                None,
-                "{nonsense}"
-            );
+            stretch.restore(nonsense);
+            assert_eq!(stretch.to_text(), None, "{nonsense}");
         }
     }
 

@@ -212,21 +212,31 @@ impl Poller {
         Ok(())
     }
 
-    /// A complete reading polled every invoice that it covers: those whose time is over are judged, the
-    /// others rest, and nothing of them is written.
+    /// A reading is complete.
     fn end_reading(&mut self, coverage: Option<LedgerCoverage>) {
+        let now = self.setup.clock.monotonic();
+        let Some(reader) = &mut self.requests.ledger else {
+            return;
+        };
+        reader.pace.end_reading(now);
+        // One that another process began shows nothing of what happened since its first pages.
+        if let Some(began_at) = reader.pace.began_at() {
+            self.count_as_poll(began_at, coverage);
+        }
+        if let Some(reader) = &mut self.requests.ledger {
+            reader.comparisons.release_held();
+        }
+        self.plan_ledger_watch();
+    }
+
+    /// A complete reading that began at `began_at` polled every invoice that it covers: those whose time is
+    /// over are judged, the others rest, and nothing of them is written.
+    fn count_as_poll(&mut self, began_at: Duration, coverage: Option<LedgerCoverage>) {
         let now = self.setup.clock.monotonic();
         let wall = self.setup.clock.now();
         let roll = self.rng.f64();
         let grace = self.setup.settings.rules.deadline_grace;
         let Some(reader) = &mut self.requests.ledger else {
-            return;
-        };
-        reader.pace.end_reading(now);
-        let Some(began_at) = reader.pace.began_at() else {
-            // Another process began it, so it shows nothing of what happened since its first pages.
-            reader.comparisons.release_held();
-            self.plan_ledger_watch();
             return;
         };
         let begun = wall.minus(now.saturating_sub(began_at));
@@ -263,9 +273,6 @@ impl Poller {
             };
             schedule.postpone(slot, due);
         }
-        drop(shared);
-        reader.comparisons.release_held();
-        self.plan_ledger_watch();
     }
 }
 
