@@ -239,6 +239,15 @@ pub fn command(shop: &Shop) -> Command {
     command
 }
 
+/// One pass with this key, as a timer runs it.
+pub async fn run_once(shop: &Shop, key: &str) {
+    let mut command = command(shop);
+    command.env("PAYRECOND_API_KEY_DEFAULT", key).arg("--once");
+    let ended = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+}
+
 pub fn write_config(shop: &Shop) {
     let file = shop.folder.path().join("payrecond.toml");
     std::fs::write(file, shop.config_text()).unwrap();

@@ -200,30 +200,20 @@ async fn an_invoice_expires_by_its_deadline_and_is_paid_late_all_the_same() {
     });
 }
 
-/// One pass, as a timer runs it.
-async fn pass(subject: &LedgerSubject, shop: &Shop) {
-    let mut command = program::program(shop.folder.path());
-    command.env("PAYRECOND_API_KEY_DEFAULT", subject.key);
-    let ended = command.args(["run", "--once"]).output().await.unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{}: {said}", subject.provider);
-}
-
 /// The first passes end in the middle of the ledger, as seen from the next one.
 #[tokio::test]
 async fn single_passes_find_every_payment_of_a_long_ledger() {
     for subject in LEDGERS {
         let shop = subject.shop().await;
-        program::write_config(&shop);
         for n in 0..150 {
             subject.pay(&shop, &format!("OLD-{n}"));
         }
         follow(&shop).await;
-        pass(subject, &shop).await;
+        program::run_once(&shop, subject.key).await;
         assert_eq!(shop.ask(&field("status", "ORD-1")).await, "pending");
         subject.pay(&shop, "ORD-1");
         shop.execute("UPDATE invoices SET next_poll_at = 0").await;
-        pass(subject, &shop).await;
+        program::run_once(&shop, subject.key).await;
         assert_eq!(
             shop.ask(&field("status", "ORD-1")).await,
             "paid",
@@ -236,7 +226,7 @@ async fn single_passes_find_every_payment_of_a_long_ledger() {
         shop.execute("INSERT INTO invoices (external_id, status) VALUES ('ORD-2', 'pending')")
             .await;
         subject.pay(&shop, "ORD-2");
-        pass(subject, &shop).await;
+        program::run_once(&shop, subject.key).await;
         assert_eq!(
             shop.ask(&field("status", "ORD-2")).await,
             "paid",

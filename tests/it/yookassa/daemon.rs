@@ -110,38 +110,29 @@ async fn the_audit_finds_a_refund_that_the_daemon_was_not_there_to_see() {
     assert!(finding["theirs"].to_string().contains("40.00"), "{finding}");
 }
 
-async fn pass(shop: &Shop) {
-    program::write_config(shop);
-    let mut command = program::program(shop.folder.path());
-    command.env("PAYRECOND_API_KEY_DEFAULT", KEY);
-    let ended = command.args(["run", "--once"]).output().await.unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{said}");
-}
-
 /// More refunds than a page shows; the next pass goes on where this one ended.
 #[tokio::test]
 async fn single_passes_record_refunds_and_how_far_they_were_read() {
     const PLACE: &str = "SELECT list_positions FROM accounts";
     let shop = shop().await;
     request(&shop, "ORD-1").await;
-    pass(&shop).await;
+    program::run_once(&shop, KEY).await;
     shop.world
         .pay("ORD-1", &SimulatedPayment::default())
         .unwrap();
     shop.execute("UPDATE invoices SET next_poll_at = 0").await;
-    pass(&shop).await;
+    program::run_once(&shop, KEY).await;
     assert_eq!(shop.ask("SELECT status FROM invoices").await, "paid");
     let before = shop.ask(PLACE).await;
     for _ in 0..120 {
         shop.world.refund("ORD-1", Some("0.50")).unwrap();
     }
-    pass(&shop).await;
+    program::run_once(&shop, KEY).await;
     let refunds = "SELECT count(*) FROM outbox WHERE type = 'payment.refunded'";
     assert_eq!(shop.ask(refunds).await, "120");
     let sum = "SELECT refunded_amount FROM invoices";
     assert_eq!(shop.ask(sum).await, "60.00");
     assert_ne!(shop.ask(PLACE).await, before);
-    pass(&shop).await;
+    program::run_once(&shop, KEY).await;
     assert_eq!(shop.ask(refunds).await, "120");
 }
