@@ -23,7 +23,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_payrecond");
 /// Questions under way at the same time, in every loop that is compared.
 pub const IN_FLIGHT: usize = 32;
 /// Orders read or written at a time while a bed is made.
-const CHUNK: usize = 50_000;
+pub const CHUNK: usize = 50_000;
 
 /// A folder on the disk of the build, not in memory: commits must cost what they cost.
 pub fn folder() -> Result<TempDir> {
@@ -171,10 +171,7 @@ impl Database {
 
     /// Invoices of orders that no sandbox knows, due in minutes: no plan may lie 10 minutes ahead.
     pub async fn fill_idle(&self, count: usize) -> Result<()> {
-        let far = now().plus(Duration::from_mins(7));
-        for begin in (0..count).step_by(CHUNK) {
-            let orders: Vec<Order> = (begin..count.min(begin + CHUNK)).map(made_up).collect();
-            let next_poll_at = far.plus(Duration::from_millis(begin as u64 / 10));
+        for (orders, next_poll_at) in idle_orders(count) {
             self.fill(&orders, Rows::Seen { next_poll_at }).await?;
         }
         Ok(())
@@ -251,6 +248,16 @@ fn cells_of(order: &Order) -> Value {
     json!([order.external_id, order.id, order.number, expires_at])
 }
 
+/// Orders that no sandbox knows, a chunk at a time with the plan of their next polls.
+pub fn idle_orders(count: usize) -> impl Iterator<Item = (Vec<Order>, UnixMillis)> {
+    let far = now().plus(Duration::from_mins(7));
+    (0..count).step_by(CHUNK).map(move |begin| {
+        let orders = (begin..count.min(begin + CHUNK)).map(made_up).collect();
+        let next_poll_at = far.plus(Duration::from_millis(begin as u64 / 10));
+        (orders, next_poll_at)
+    })
+}
+
 fn made_up(number: usize) -> Order {
     Order {
         id: format!("{:016}", 1_000_000_000 + number),
@@ -292,10 +299,12 @@ pub fn daemon(
     stdout: &str,
     arguments: &[&str],
 ) -> Result<Command> {
-    let account = format!(
-        "requests_per_second = 0.0\nmax_in_flight = {IN_FLIGHT}\nstrategy = \"{strategy}\"\n"
-    );
-    daemon_with(&account, database, url, stdout, arguments)
+    daemon_with(&unlimited(strategy), database, url, stdout, arguments)
+}
+
+/// Settings of an account without a rate limit.
+pub fn unlimited(strategy: &str) -> String {
+    format!("requests_per_second = 0.0\nmax_in_flight = {IN_FLIGHT}\nstrategy = \"{strategy}\"\n")
 }
 
 /// The same, the rest of its account's settings being `account`.

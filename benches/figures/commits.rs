@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use payrecond::domain::decide::{Decision, decide};
 use payrecond::domain::invoice::{AccountName, Invoice};
 use payrecond::domain::observation::{Observation, ObservedMoney, ObservedOrder, OrderState};
-use payrecond::store::{Database as _, QueuePlace, Store as _, Written};
+use payrecond::store::{Database as _, QueuePlace, Store, Written};
 
 use crate::Scale;
 use crate::bed::{Database, Order, Rows, folder, limit, now};
@@ -55,7 +55,17 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
 
 async fn by_store(database: &Database, count: usize) -> Result<Duration> {
     let store = database.store().await?;
-    let account = AccountName("default".into());
+    let decisions = decisions(&store, "default", count).await?;
+    let began = Instant::now();
+    write(&store, &decisions).await?;
+    let took = began.elapsed();
+    store.close().await;
+    Ok(took)
+}
+
+/// The payments of an account's due invoices, which must be `count`.
+pub async fn decisions(store: &impl Store, account: &str, count: usize) -> Result<Vec<Decision>> {
+    let account = AccountName(account.to_owned());
     let start = QueuePlace::default();
     let due = store
         .due_after(&account, start, now(), u32::try_from(count)?)
@@ -66,7 +76,11 @@ async fn by_store(database: &Database, count: usize) -> Result<Duration> {
     if decisions.len() != count {
         bail!("{} of {count} are due", decisions.len());
     }
-    let began = Instant::now();
+    Ok(decisions)
+}
+
+/// Writes transitions in batches.
+pub async fn write(store: &impl Store, decisions: &[Decision]) -> Result<()> {
     for batch in decisions.chunks(BATCH) {
         let written = store.commit(batch, now()).await?;
         let all = written
@@ -76,9 +90,7 @@ async fn by_store(database: &Database, count: usize) -> Result<Duration> {
             bail!("not every transition was written");
         }
     }
-    let took = began.elapsed();
-    store.close().await;
-    Ok(took)
+    Ok(())
 }
 
 /// What a preview of the paid order leads to.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use payrecond::domain::invoice::AccountName;
 use payrecond::domain::time::UnixMillis;
-use payrecond::store::{Database as _, QueuePlace, Store as _};
+use payrecond::store::{Database as _, QueuePlace, Store};
 use tokio::time::sleep;
 
 use crate::Scale;
@@ -57,8 +57,8 @@ async fn due_query(database: &Database, rows: usize, table: &mut Table) -> Resul
 }
 
 /// Milliseconds.
-async fn timed(
-    store: &payrecond::store::sqlite::SqliteStore,
+pub async fn timed(
+    store: &impl Store,
     account: &AccountName,
     at: UnixMillis,
     limit: u32,

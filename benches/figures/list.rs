@@ -1,5 +1,6 @@
 //! Invoices in bulk by the order list, beside bare programs that fetch and parse the same pages.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -12,7 +13,9 @@ use crate::table::{Row, Table, mebibytes, percent, thousands};
 
 const SECTION: &str = "list";
 /// One order in so many is paid.
-const CHANGED: usize = 100;
+pub const CHANGED: usize = 100;
+/// Number of paid invoices.
+pub const PAID: &str = "SELECT count(*) FROM invoices WHERE status = 'paid'";
 /// Orders that come later.
 const FRESH: usize = 10_000;
 
@@ -29,7 +32,9 @@ pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
         let next_poll_at = now();
         database.fill(&orders, Rows::Seen { next_poll_at }).await?;
         drop(orders);
-        let point = round(&database, &sandbox, changed.len()).await?;
+        let command = daemon(&database, &sandbox.url, "list", "off", &["run", "--once"])?;
+        let point = round(command, &sandbox).await?;
+        require_found(database.number(PAID).await?, changed.len())?;
         let worker = async |name| {
             let mut command = quiet(std::env::current_exe()?);
             command.args(["worker", name, &sandbox.url]);
@@ -91,18 +96,14 @@ async fn tail(database: &Database, sandbox: &Sandbox, table: &mut Table) -> Resu
     Ok(())
 }
 
-/// One pass over everything that is due, by list.
-async fn round(database: &Database, sandbox: &Sandbox, changed: usize) -> Result<Point> {
+/// One pass over everything that is due, by list alone.
+pub async fn round(mut command: Command, sandbox: &Sandbox) -> Result<Point> {
     let requests = sandbox.count("requests", "list").await?;
     let bytes = sandbox.count("bytes", "list").await?;
-    let mut command = daemon(database, &sandbox.url, "list", "off", &["run", "--once"])?;
     let used = Process::spawn(&mut command)?.finish().await?;
-    let paid = database
-        .number("SELECT count(*) FROM invoices WHERE status = 'paid'")
-        .await?;
     let previews = sandbox.count("requests", "preview").await?;
-    if usize::try_from(paid)? != changed || previews > 0 {
-        bail!("{paid} of {changed} payments found, by {previews} previews");
+    if previews > 0 {
+        bail!("{previews} previews were asked for");
     }
     Ok(Point {
         count: 0,
@@ -110,6 +111,14 @@ async fn round(database: &Database, sandbox: &Sandbox, changed: usize) -> Result
         requests: sandbox.count("requests", "list").await? - requests,
         bytes: sandbox.count("bytes", "list").await? - bytes,
     })
+}
+
+/// Every payment must be in the database.
+pub fn require_found(paid: i64, changed: usize) -> Result<()> {
+    if usize::try_from(paid)? != changed {
+        bail!("{paid} of {changed} payments found");
+    }
+    Ok(())
 }
 
 fn report(table: &mut Table, count: usize, point: &Point, others: &[(&str, Used, &str)]) {

@@ -1,43 +1,24 @@
 //! A server with databases of any number of rows. The server and its roles are those of the tests.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use payrecond::domain::time::UnixMillis;
 use payrecond::store::ServerLocation;
 use payrecond::store::postgres::{PostgresOptions, PostgresStore, prepare};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::bed::{Order, now};
+use crate::bed::{CHUNK, Order, idle_orders, now};
 use crate::postgres_server::{self, As, TestDatabase};
 
-/// Rows written at a time while a bed is made.
-const CHUNK: usize = 50_000;
-
-pub struct Server {
-    /// Keeps the server running.
-    _first: TestDatabase,
-}
-
-impl Server {
-    /// None where the machine has none.
-    pub async fn start() -> Option<Self> {
-        let first = postgres_server::database().await?;
-        Some(Self { _first: first })
-    }
-
-    /// A migrated database, made ready for a daemon.
-    pub async fn database(&self) -> Result<Bed> {
-        let database = self.make().await?;
-        prepare(&database.location()).await?;
-        Ok(database)
-    }
-
-    async fn make(&self) -> Result<Bed> {
-        let database = postgres_server::database().await;
-        Ok(Bed {
-            database: database.ok_or_else(|| anyhow::anyhow!("the server is gone"))?,
-        })
-    }
+/// A migrated database, made ready for a daemon.
+pub async fn database() -> Result<Bed> {
+    let database = postgres_server::database().await;
+    let bed = Bed {
+        database: database.context("PostgreSQL is not installed")?,
+    };
+    prepare(&bed.location()).await?;
+    Ok(bed)
 }
 
 /// A database.
@@ -73,38 +54,39 @@ impl Bed {
         Ok(sqlx::query_scalar(query).fetch_one(&mut connection).await?)
     }
 
-    /// Puts invoices of `orders` in, due at `next_poll_at`, as the first poll of each left them. The triggers are
-    /// out of the way meanwhile: what they cost an insert is not measured here.
-    pub async fn fill(&self, account: &str, orders: &[Order], next_poll_at: i64) -> Result<()> {
+    /// Puts invoices of `orders` in, due at `next_poll_at`, as the first poll of each left them.
+    pub async fn fill(
+        &self,
+        account: &str,
+        orders: &[Order],
+        next_poll_at: UnixMillis,
+    ) -> Result<()> {
         for chunk in orders.chunks(CHUNK) {
-            let rows: Vec<Value> = chunk
-                .iter()
-                .map(|order| json!([order.external_id, order.id, order.number]))
-                .collect();
-            self.insert(FILL, account, &Value::Array(rows).to_string(), next_poll_at)
-                .await?;
+            self.insert(account, chunk, next_poll_at).await?;
         }
         self.settle().await
     }
 
     /// Puts `count` invoices in whose polls are planned minutes ahead.
     pub async fn fill_idle(&self, account: &str, count: usize) -> Result<()> {
-        for begin in (0..count).step_by(CHUNK) {
-            let range = format!("[{begin}, {}]", count.min(begin + CHUNK) - 1);
-            self.insert(FILL_IDLE, account, &range, now().0 + 7 * 60_000)
-                .await?;
+        for (orders, next_poll_at) in idle_orders(count) {
+            self.insert(account, &orders, next_poll_at).await?;
         }
         self.settle().await
     }
 
-    async fn insert(&self, sql: &str, account: &str, rows: &str, next: i64) -> Result<()> {
+    /// The triggers are out of the way meanwhile: what they cost an insert is not measured here.
+    async fn insert(&self, account: &str, orders: &[Order], next: UnixMillis) -> Result<()> {
+        let rows = orders
+            .iter()
+            .map(|order| json!([order.external_id, order.id, order.number]));
         let mut admin = self.database.connect(As::Admin).await;
         let off = "SET session_replication_role = replica";
         sqlx::raw_sql(off).execute(&mut admin).await?;
-        sqlx::query(AssertSqlSafe(sql.to_owned()))
+        sqlx::query(FILL)
             .bind(account)
-            .bind(rows)
-            .bind(next)
+            .bind(Value::Array(rows.collect()).to_string())
+            .bind(next.0)
             .bind(now().0)
             .execute(&mut admin)
             .await?;
@@ -133,11 +115,3 @@ const FILL: &str = "
     SELECT $1, o.value ->> 0, o.value ->> 1, o.value ->> 2, 'pending', $4, $4, $3, 1, $4, '1.00', 'USD', 'ACTIVE',
            4070908800000, pg_current_xact_id()
       FROM json_array_elements($2::text::json) AS o (value)";
-
-const FILL_IDLE: &str = "
-    INSERT INTO payrecond.invoices (account, external_id, order_id, order_number, status, created_at, updated_at,
-                                    next_poll_at, polls, last_polled_at, amount, currency, provider_status,
-                                    expires_at, inserted_by)
-    SELECT $1, 'IDLE-' || n, lpad((1000000000 + n)::text, 16, '0'), lpad(n::text, 8, '0'), 'pending', $4, $4,
-           $3 + n / 10, 1, $4, '1.00', 'USD', 'ACTIVE', 4070908800000, pg_current_xact_id()
-      FROM generate_series(($2::text::json ->> 0)::int, ($2::text::json ->> 1)::int) AS n";

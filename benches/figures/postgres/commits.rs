@@ -5,18 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use futures::future::try_join_all;
-use payrecond::domain::decide::Decision;
-use payrecond::domain::invoice::AccountName;
-use payrecond::store::postgres::PostgresStore;
-use payrecond::store::{Database as _, QueuePlace, Store as _, Written};
+use payrecond::store::Database as _;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
 use super::SECTION;
-use super::bed::{Bed, Server};
+use super::bed::{Bed, database};
 use crate::Scale;
 use crate::bed::now;
-use crate::commits::{BATCH, due_orders, paid};
+use crate::commits::{BATCH, decisions, due_orders, write};
 use crate::table::{Row, Table, median, per_second, percent, rate};
 
 /// Transitions of each account.
@@ -26,19 +23,19 @@ const IDLE: usize = 100_000;
 const TURNS: usize = 3;
 const THREE: [&str; 3] = ["a", "b", "c"];
 
-pub async fn measure(server: &Server, scale: Scale, table: &mut Table) -> Result<()> {
+pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
     let count = scale.of(COUNT);
     let (mut one, mut bare, mut three) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        let written = bed(server, scale, &THREE[..1]).await?;
+        let written = bed(scale, &THREE[..1]).await?;
         one.push(
             by_daemons(&written, &THREE[..1], count)
                 .await?
                 .as_secs_f64(),
         );
-        let again = bed(server, scale, &THREE[..1]).await?;
+        let again = bed(scale, &THREE[..1]).await?;
         bare.push(by_bare_loop(&written, &again).await?.as_secs_f64());
-        let shared = bed(server, scale, &THREE).await?;
+        let shared = bed(scale, &THREE).await?;
         three.push(by_daemons(&shared, &THREE, count).await?.as_secs_f64());
     }
     let [one, bare, three] = [one, bare, three].map(|times| Duration::from_secs_f64(median(times)));
@@ -71,12 +68,12 @@ pub async fn measure(server: &Server, scale: Scale, table: &mut Table) -> Result
 }
 
 /// A database in which invoices of each account are due.
-async fn bed(server: &Server, scale: Scale, accounts: &[&str]) -> Result<Bed> {
-    let bed = server.database().await?;
+async fn bed(scale: Scale, accounts: &[&str]) -> Result<Bed> {
+    let bed = database().await?;
     bed.fill_idle("idle", scale.of(IDLE)).await?;
     for account in accounts {
         let orders = due_orders(scale.of(COUNT));
-        bed.fill(account, &orders, now().0).await?;
+        bed.fill(account, &orders, now()).await?;
     }
     Ok(bed)
 }
@@ -90,35 +87,15 @@ async fn by_daemons(bed: &Bed, accounts: &[&str], count: usize) -> Result<Durati
         work.push((store, decisions));
     }
     let began = Instant::now();
-    try_join_all(work.iter().map(async |(store, decisions)| {
-        for batch in decisions.chunks(BATCH) {
-            let written = store.commit(batch, now()).await?;
-            let is_written = |one: &Written| matches!(one, Written::Yes { seq: Some(_) });
-            if !written.iter().all(is_written) {
-                bail!("not every transition was written");
-            }
-        }
-        anyhow::Ok(())
-    }))
-    .await?;
+    let writes = work
+        .iter()
+        .map(|(store, decisions)| write(store, decisions));
+    try_join_all(writes).await?;
     let took = began.elapsed();
     for (store, _) in work {
         store.close().await;
     }
     Ok(took)
-}
-
-async fn decisions(store: &PostgresStore, account: &str, count: usize) -> Result<Vec<Decision>> {
-    let account = AccountName(account.to_owned());
-    let limit = u32::try_from(count)?;
-    let place = QueuePlace::default();
-    let due = store.due_after(&account, place, now(), limit).await?;
-    let ids: Vec<_> = due.iter().map(|row| row.id).collect();
-    let decisions: Vec<Decision> = store.load(&ids).await?.iter().map(paid).collect();
-    if decisions.len() != count {
-        bail!("{} of {count} are due", decisions.len());
-    }
-    Ok(decisions)
 }
 
 /// The rows that the daemon wrote, once more into a database like the one it found: for each batch one statement
@@ -136,7 +113,7 @@ async fn by_bare_loop(written: &Bed, fresh: &Bed) -> Result<Duration> {
     let mut connection = fresh.connect().await?;
     let began = Instant::now();
     for (rows, events) in &batches {
-        write(&mut connection, rows, events).await?;
+        write_bare(&mut connection, rows, events).await?;
     }
     let took = began.elapsed();
     let events = "SELECT count(*) FROM payrecond.outbox";
@@ -146,7 +123,7 @@ async fn by_bare_loop(written: &Bed, fresh: &Bed) -> Result<Duration> {
     Ok(took)
 }
 
-async fn write(connection: &mut PgConnection, rows: &str, events: &str) -> Result<()> {
+async fn write_bare(connection: &mut PgConnection, rows: &str, events: &str) -> Result<()> {
     let written = sqlx::query(WRITE)
         .bind(rows)
         .bind(events)

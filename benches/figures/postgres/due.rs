@@ -7,14 +7,15 @@ use anyhow::Result;
 use payrecond::domain::invoice::AccountName;
 use payrecond::domain::time::UnixMillis;
 use payrecond::store::postgres::PostgresStore;
-use payrecond::store::{Database as _, QueuePlace, Store as _};
+use payrecond::store::{Database as _, Store as _};
 use sqlx::Connection as _;
 
 use super::SECTION;
-use super::bed::{Bed, Server};
+use super::bed::{Bed, database};
 use crate::Scale;
 use crate::bed::{IN_FLIGHT, now};
-use crate::commits::{BATCH, due_orders, paid};
+use crate::commits::{decisions, due_orders, write};
+use crate::idle::timed;
 use crate::table::{Table, alone, quantile};
 
 /// How often the query is asked.
@@ -23,9 +24,9 @@ const QUERIES: usize = 1000;
 const MOVED: usize = 16_000;
 const TARGET: &str = "p99 < 1 ms";
 
-pub async fn measure(server: &Server, scale: Scale, table: &mut Table) -> Result<()> {
+pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
     let rows = scale.of(1_000_000);
-    let bed = server.database().await?;
+    let bed = database().await?;
     bed.fill_idle("default", rows).await?;
     let store = bed.store().await?;
     let day = now().plus(Duration::from_hours(48));
@@ -50,7 +51,7 @@ async fn under_an_old_snapshot(
 ) -> Result<()> {
     let rows = scale.of(1_000_000);
     let moved = scale.of(MOVED);
-    bed.fill("default", &due_orders(moved), now().0).await?;
+    bed.fill("default", &due_orders(moved), now()).await?;
     let mut reader = bed.connect().await?;
     let mut snapshot = reader.begin().await?;
     sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -59,16 +60,11 @@ async fn under_an_old_snapshot(
     sqlx::query("SELECT count(*) FROM payrecond.outbox")
         .execute(&mut *snapshot)
         .await?;
+    let decisions = decisions(store, "default", moved).await?;
     // The place in the queue moves on with each reading, as the daemon's does.
-    let account = AccountName("default".into());
-    let limit = u32::try_from(moved)?;
-    let due = store.due_after(&account, QueuePlace::default(), now(), limit);
-    let ids: Vec<_> = due.await?.iter().map(|row| row.id).collect();
     let floor = now();
-    for ids in ids.chunks(BATCH) {
-        let decisions: Vec<_> = store.load(ids).await?.iter().map(paid).collect();
-        store.commit(&decisions, now()).await?;
-    }
+    write(store, &decisions).await?;
+    let account = AccountName("default".into());
     let mut times = Vec::new();
     for _ in 0..QUERIES {
         let began = Instant::now();
@@ -92,19 +88,13 @@ fn report(table: &mut Table, rows: usize, what: &str, mut times: Vec<f64>, targe
     table.add(SECTION, alone(what, figure, target));
 }
 
-/// Milliseconds of each query and, where rows are due, of loading them.
+/// Milliseconds of each query, with what is due loaded.
 async fn ask(store: &PostgresStore, at: UnixMillis) -> Result<Vec<f64>> {
     let account = AccountName("default".into());
     let room = u32::try_from(IN_FLIGHT)?;
     let mut times = Vec::with_capacity(QUERIES);
     for _ in 0..QUERIES {
-        let began = Instant::now();
-        let due = store.due_after(&account, QueuePlace::default(), at, room);
-        let ids: Vec<_> = due.await?.iter().map(|row| row.id).collect();
-        if !ids.is_empty() {
-            store.load(&ids).await?;
-        }
-        times.push(began.elapsed().as_secs_f64() * 1000.0);
+        times.push(timed(store, &account, at, room).await?);
     }
     Ok(times)
 }

@@ -6,19 +6,15 @@ mod commits;
 mod due;
 mod list;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use self::bed::Server;
 use crate::Scale;
 use crate::table::Table;
 
 const SECTION: &str = "postgres";
 
 pub async fn measure(scale: Scale, table: &mut Table) -> Result<()> {
-    let server = Server::start()
-        .await
-        .context("PostgreSQL is not installed")?;
-    commits::measure(&server, scale, table).await?;
-    due::measure(&server, scale, table).await?;
-    list::measure(&server, scale, table).await
+    commits::measure(scale, table).await?;
+    due::measure(scale, table).await?;
+    list::measure(scale, table).await
 }
