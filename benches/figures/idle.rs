@@ -67,7 +67,10 @@ pub async fn timed(
     let start = QueuePlace::default();
     let due = store.due_after(account, start, at, limit).await?;
     let ids: Vec<_> = due.iter().map(|row| row.id).collect();
-    store.load(&ids).await?;
+    // As the daemon does.
+    if !ids.is_empty() {
+        store.load(&ids).await?;
+    }
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 
