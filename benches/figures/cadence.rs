@@ -328,6 +328,8 @@ fn observed(order: &Order, state: OrderState, at: UnixMillis) -> ObservedOrder {
         state,
         provider_status: word.into(),
         observed_at: at,
+        told_at: None,
+        bare_amount: None,
         external_id: None,
         number: None,
         amount: None,

@@ -102,6 +102,8 @@ pub fn paid(invoice: &Invoice) -> Decision {
         state: OrderState::Paid,
         provider_status: "PAID".into(),
         observed_at: at,
+        told_at: None,
+        bare_amount: None,
         external_id: None,
         number: Some("9Q4J2SJQ".into()),
         amount: invoice.facts.amount.clone(),

@@ -180,6 +180,8 @@ async fn pay(store: &SqliteStore, row: &Invoice) {
         state: OrderState::Paid,
         provider_status: "PAID".into(),
         observed_at: UnixMillis(2),
+        told_at: None,
+        bare_amount: None,
         external_id: None,
         number: None,
         amount: None,

@@ -64,9 +64,14 @@ pub fn compare(
     if other_id {
         kinds.push(DiscrepancyKind::ExternalId);
     }
-    if let (Some(our_sum), Some(their_sum)) = (&ours.amount, &theirs.amount)
-        && !our_sum.agrees_where(their_sum, rules.one_currency)
-    {
+    let has_another_amount = ours
+        .amount
+        .as_ref()
+        .is_some_and(|ours| match &theirs.amount {
+            Some(amount) => !ours.agrees_where(amount, rules.one_currency),
+            None => theirs.has_another_value(ours),
+        });
+    if has_another_amount {
         kinds.push(DiscrepancyKind::Amount);
     }
     kinds.extend(sums_differ(&ours.sums, &theirs.money.sums));
@@ -214,9 +219,15 @@ fn our_side(row: &AuditRow) -> Side {
 }
 
 fn their_side(seen: &ObservedOrder) -> Side {
+    let bare = || {
+        seen.bare_amount.clone().map(|value| Sum {
+            value,
+            currency: String::new(),
+        })
+    };
     Side {
         status: seen.provider_status.clone(),
-        amount: seen.amount.as_ref().map(Sum::from),
+        amount: seen.amount.as_ref().map(Sum::from).or_else(bare),
         external_id: seen.external_id.as_ref().map(|id| id.0.clone()),
         ..Side::of_sums(&seen.money.sums)
     }

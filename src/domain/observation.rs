@@ -1,7 +1,7 @@
 //! Observations: what a provider reported about one order, in terms shared by all providers.
 
 use super::ids::{ExternalId, OrderId};
-use super::money::Money;
+use super::money::{self, Money};
 use super::time::UnixMillis;
 use super::transaction::Transaction;
 
@@ -57,6 +57,37 @@ impl Payment {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether it tells more than the amount sent. A part of an order that is not paid is stored as
+    /// that amount alone.
+    pub fn is_accounted(&self) -> bool {
+        self.fee.is_some() || self.net.is_some() || self.exchange_rate.is_some()
+    }
+
+    /// The amount sent by the payer alone. None if its value or currency is not reported.
+    pub fn sent(&self) -> Option<Self> {
+        let (value, currency) = self.value.clone().zip(self.currency.clone())?;
+        Some(Self {
+            value: Some(value),
+            currency: Some(currency),
+            ..Self::default()
+        })
+    }
+
+    /// Whether the amount sent is greater than `before`. Amounts in two currencies cannot be
+    /// compared: the other one is news too.
+    pub fn sends_more_than(&self, before: &Self) -> bool {
+        match (self.money(), before.money()) {
+            (Some(now), Some(before)) => now.currency != before.currency || now.exceeds(&before),
+            (Some(now), None) => now.is_positive(),
+            (None, Some(_) | None) => false,
+        }
+    }
+
+    fn money(&self) -> Option<Money> {
+        let (value, currency) = self.value.clone().zip(self.currency.clone())?;
+        Some(Money { value, currency })
+    }
 }
 
 /// Sums of money so far, in the invoice's currency.
@@ -107,12 +138,16 @@ pub struct ObservedOrder {
     pub provider_status: String,
     /// When the answer came.
     pub observed_at: UnixMillis,
+    /// The same by the provider's clock, where it is known.
+    pub told_at: Option<UnixMillis>,
     /// Our id, where the provider reports it.
     pub external_id: Option<ExternalId>,
     /// Short id for people.
     pub number: Option<String>,
     /// The amount of the order (not the amount paid).
     pub amount: Option<Money>,
+    /// The value of that amount, if its currency is not reported.
+    pub bare_amount: Option<String>,
     /// When the order was created, by the provider's clock.
     pub created_at: Option<UnixMillis>,
     /// When it expires, by the provider's clock.
@@ -163,6 +198,13 @@ impl ObservedOrder {
     pub fn lacks_paid_amount(&self) -> bool {
         let value = self.payment.as_ref().and_then(|paid| paid.value.as_ref());
         self.state == OrderState::Paid && value.is_none()
+    }
+
+    /// Whether the order's amount, whose currency is not reported, has another value than `ours`. An
+    /// equal value is no contradiction.
+    pub fn has_another_value(&self, ours: &Money) -> bool {
+        let theirs = self.bare_amount.as_deref();
+        theirs.is_some_and(|theirs| !money::same_value(theirs, &ours.value))
     }
 }
 

@@ -92,6 +92,8 @@ fn observed(order: &str, state: OrderState) -> ObservedOrder {
         state,
         provider_status: format!("{state:?}"),
         observed_at: UnixMillis(1_800_000_000_000),
+        told_at: None,
+        bare_amount: None,
         external_id: Some(ExternalId(format!("E-{order}"))),
         number: None,
         amount: None,

@@ -66,6 +66,8 @@ pub fn observed(state: OrderState) -> ObservedOrder {
         state,
         provider_status: word(state).into(),
         observed_at: UnixMillis(INSERTED.0 + 60_000),
+        told_at: None,
+        bare_amount: None,
         external_id: None,
         number: Some("9aeb581c".into()),
         amount: Some(money("1.00", "USD")),

@@ -126,6 +126,8 @@ impl Script {
             state: order.state,
             provider_status: format!("{:?}", order.state),
             observed_at: now(),
+            told_at: None,
+            bare_amount: None,
             external_id: order.external_id.as_deref().map(Into::into),
             number: None,
             amount: Some(rub("100.00")),

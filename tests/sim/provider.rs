@@ -139,6 +139,8 @@ impl SimProvider {
             state,
             provider_status: word(state).into(),
             observed_at: self.clock.now(),
+            told_at: None,
+            bare_amount: None,
             external_id: by_list.then(|| ExternalId(order.external_id.clone())),
             number: Some(format!("n{}", order.id)),
             amount: Some(Money {

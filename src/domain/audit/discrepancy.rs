@@ -69,7 +69,7 @@ pub struct Side {
 pub struct Sum {
     /// A decimal, as written.
     pub value: String,
-    /// Currency code.
+    /// Currency code; empty where the provider does not report it.
     pub currency: String,
 }
 

@@ -40,3 +40,17 @@ impl<'a> From<&'a LedgerObservation> for Evidence<'a> {
         }
     }
 }
+
+impl Evidence<'_> {
+    /// What the payer has sent of an order that is not paid.
+    pub(super) fn part(&self) -> Option<Payment> {
+        match self.state {
+            OrderState::Partial | OrderState::Expired | OrderState::Cancelled => {
+                self.payment?.sent()
+            }
+            OrderState::Open | OrderState::Authorized | OrderState::Paid | OrderState::Unknown => {
+                None
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use super::evidence::Evidence;
 use crate::domain::event::EventType;
 use crate::domain::invoice::Facts;
+use crate::domain::money::same_value;
 use crate::domain::observation::{ObservedOrder, OrderState, Payment};
 use crate::domain::state::{Status, reason};
 
@@ -33,9 +34,10 @@ pub(super) fn person_decided(facts: &Facts) -> bool {
     facts.reason.as_deref() == Some(reason::RESOLVED)
 }
 
-/// Whether PAID was observed. Only such observations set `paid_at` and `payment`.
+/// Whether PAID was observed. Only such observations set `paid_at` and more of `payment` than the
+/// amount sent.
 pub(super) fn holds_money(facts: &Facts) -> bool {
-    facts.paid_at.is_some() || !facts.payment.is_empty()
+    facts.paid_at.is_some() || facts.payment.is_accounted()
 }
 
 /// Takes over the reported values. A value left out stays as it was, and the status text of PAID
@@ -54,8 +56,26 @@ pub(super) fn note_evidence(facts: &mut Facts, reported: &Evidence<'_>) {
     if paid {
         update(&mut facts.paid_at, reported.paid_at.as_ref());
         if let Some(payment) = reported.payment {
+            replace_part(&mut facts.payment, payment);
             fill_in_amounts(&mut facts.payment, payment);
         }
+    } else if !holds_money(facts)
+        && let Some(part) = reported.part()
+        && part.sends_more_than(&facts.payment)
+    {
+        facts.payment = part;
+    }
+}
+
+/// What was known of a part gives way to the whole payment.
+fn replace_part(kept: &mut Payment, reported: &Payment) {
+    let is_same = match (&kept.value, &reported.value) {
+        (Some(kept), Some(reported)) => same_value(kept, reported),
+        (Some(_) | None, Some(_) | None) => false,
+    };
+    let is_part = !kept.is_empty() && !kept.is_accounted();
+    if is_part && !reported.is_empty() && !(is_same && kept.currency == reported.currency) {
+        *kept = Payment::default();
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) fn mismatch(
         (Some(ours), Some(theirs)) if !ours.agrees_where(theirs, rules.one_currency) => {
             Some(reason::AMOUNT_MISMATCH)
         }
+        (Some(ours), None) if seen.has_another_value(ours) => Some(reason::AMOUNT_MISMATCH),
         (Some(_) | None, Some(_) | None) => None,
     }
 }

@@ -3,6 +3,7 @@
 //! A known transaction is not reported again. A refund is reported only after its payment: a
 //! consumer that saw them in the other order would credit money that was returned.
 
+use super::evidence::Evidence;
 use super::facts::holds_money;
 use super::judgement::EventDraft;
 use crate::domain::event::EventType;
@@ -18,6 +19,8 @@ pub(super) struct MoneyChange {
     pub(super) changed: Vec<Transaction>,
     /// Whether more was received than was known.
     pub(super) is_more: bool,
+    /// Whether the payer sent more than was known, where only the payment's own currency tells it.
+    pub(super) is_more_sent: bool,
     /// Whether a sum received was known before.
     was_known: bool,
     payments: Vec<TransactionId>,
@@ -41,8 +44,9 @@ impl MoneyChange {
     pub(super) fn apply(
         facts: &mut Facts,
         known: &mut Vec<Transaction>,
-        reported: &ObservedMoney,
+        evidence: &Evidence<'_>,
     ) -> Self {
+        let reported = evidence.money;
         let changed = merge(known, &reported.transactions);
         let moved = |direction| {
             let moved = changed.iter().filter(|one| one.has_moved(direction));
@@ -50,6 +54,7 @@ impl MoneyChange {
         };
         let mut this = Self {
             is_more: false,
+            is_more_sent: false,
             was_known: facts.sums.received.is_some(),
             payments: moved(Direction::In),
             refunds: moved(Direction::Out),
@@ -60,6 +65,7 @@ impl MoneyChange {
         if !matches!(facts.status, Status::Requested | Status::Rejected) {
             facts.is_test |= reported.is_test;
             this.receive(facts, known, reported);
+            this.is_more_sent = is_more_sent(facts, evidence);
             // The judgement depends on the money that was not refunded.
             this.note_refund(facts);
         }
@@ -83,7 +89,7 @@ impl MoneyChange {
     /// Whether money arrived that was not known. A sum reported for the first time is not new money
     /// where PAID was already observed.
     pub(super) fn is_new_money(&self, holds_money: bool) -> bool {
-        self.is_more && (self.was_known || !holds_money)
+        self.is_more && (self.was_known || !holds_money) || self.is_more_sent
     }
 
     /// All events of the observation: `main`, then further money for an invoice that `was` paid,
@@ -175,6 +181,13 @@ fn refunded(facts: &Facts, known: &[Transaction], reported: &ObservedMoney) -> S
             .map(Money::into_plain),
         refunded_at: reported.sums.refunded_at.or_else(last_at),
     }
+}
+
+/// A sum in the invoice's currency, where there is one, already tells how much came.
+fn is_more_sent(facts: &Facts, evidence: &Evidence<'_>) -> bool {
+    let is_told_otherwise = facts.sums.received.is_some() || holds_money(facts);
+    let part = evidence.part().filter(|_| !is_told_otherwise);
+    part.is_some_and(|part| part.sends_more_than(&facts.payment))
 }
 
 fn is_greater(sum: &Money, before: Option<&Money>) -> bool {

@@ -42,7 +42,7 @@ pub(super) fn judge_evidence(
     let mismatch = evidence
         .order
         .and_then(|seen| mismatch(rules, facts, &external_id.0, seen));
-    let mut moved = MoneyChange::apply(facts, transactions, evidence.money);
+    let mut moved = MoneyChange::apply(facts, transactions, evidence);
     let is_of_a_ledger = evidence.order.is_none();
     let foreign = is_of_a_ledger && has_money_of_another_currency(facts, transactions);
     let mismatch = mismatch.or_else(|| foreign.then_some(reason::AMOUNT_MISMATCH));
@@ -114,7 +114,8 @@ fn is_recorded_end(facts: &Facts, evidence: &Evidence<'_>) -> bool {
 
 /// Whether some money arrived whose sum in the invoice's currency is not reported.
 fn arrived_in_an_unknown_sum(facts: &Facts, case: &Case<'_>) -> bool {
-    let was_partial = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
+    let was_partial =
+        facts.reason.as_deref() == Some(reason::PARTIALLY_PAID) || !facts.payment.is_empty();
     facts.sums.received.is_none() && (was_partial || case.evidence.payment.is_some())
 }
 
@@ -140,10 +141,10 @@ fn reason_for_review(facts: &Facts, case: &Case<'_>) -> Option<&'static str> {
     }
 }
 
-/// Whether a partly paid order still waits after its end, by more than the clocks may differ: not every service
-/// ends it then.
+/// Whether a partly paid order still waits after its end by the provider's clock: not every service
+/// ends it then. Our clock proves nothing.
 fn has_outlived_its_order(facts: &Facts, case: &Case<'_>) -> bool {
-    let seen_at = case.evidence.order.map(|seen| seen.observed_at);
+    let seen_at = case.evidence.order.and_then(|seen| seen.told_at);
     let end = facts.expires_at.filter(|_| facts.status == Status::Pending);
     let grace = case.rules.deadline_grace;
     seen_at
@@ -154,7 +155,8 @@ fn has_outlived_its_order(facts: &Facts, case: &Case<'_>) -> bool {
 /// The order waits for money, or for the rest of it. Each new sum is reported once.
 fn keep_waiting(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     let state = case.evidence.state;
-    let some_came = state == OrderState::Partial || money::is_kept(&facts.sums);
+    let is_part_known = !facts.payment.is_empty();
+    let some_came = state == OrderState::Partial || money::is_kept(&facts.sums) || is_part_known;
     let was_recorded = facts.reason.as_deref() == Some(reason::PARTIALLY_PAID);
     let why = if state == OrderState::Authorized {
         Some(reason::AUTHORIZED)
@@ -163,7 +165,8 @@ fn keep_waiting(facts: &mut Facts, case: &Case<'_>) -> Option<EventType> {
     };
     facts.reason = why.map(str::to_owned);
     // Without a sum, the state alone is reported once.
-    let is_new_sum = case.moved.is_more || (facts.sums.received.is_none() && !was_recorded);
+    let is_new_state = facts.sums.received.is_none() && !is_part_known && !was_recorded;
+    let is_new_sum = case.moved.is_more || case.moved.is_more_sent || is_new_state;
     (some_came && is_new_sum).then_some(EventType::Partial)
 }
 

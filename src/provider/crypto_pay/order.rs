@@ -97,6 +97,8 @@ pub(super) fn observed(
         state,
         provider_status: one_line(&status),
         observed_at,
+        told_at: None,
+        bare_amount: None,
         external_id: text(wire.payload).map(|id| external_id(&id)),
         number: None,
         created_at: time(wire.created_at),

@@ -7,7 +7,7 @@
 //!   with `expiry_date` distinguishes them. After that time both look the same.
 //! - `amount` is in the coin once the payer has chosen one. The requested amount is
 //!   `amount_in_fiat` in `fiat_currency`; if the currency is absent, it is the dollar if the sum in
-//!   dollars is the same, otherwise the sum cannot be compared and is left out.
+//!   dollars is the same, otherwise only the value can be compared.
 //! - All amounts are JSON numbers, some with exponents: parsed digit by digit, never through a
 //!   float.
 
@@ -80,8 +80,8 @@ struct CoinWire<'a> {
 pub(super) struct AnsweredAt {
     /// By our clock.
     pub(super) ours: UnixMillis,
-    /// By the provider's clock, as far as it is known.
-    pub(super) theirs: UnixMillis,
+    /// By the provider's clock, if it is known.
+    pub(super) theirs: Option<UnixMillis>,
 }
 
 /// The id without its prefix, in upper case: the same for every spelling of an id.
@@ -105,14 +105,16 @@ pub(super) fn observed(json: &str, at: AnsweredAt) -> Result<ObservedOrder, Stri
     let word = wire::word(fields.status).ok_or("invoice without a status")?;
     let expires_at = time(fields.expiry_date);
     let finished_at = time(fields.date_finished);
-    let state = state_of(&word, finished_at.unwrap_or(at.theirs), expires_at);
-    let amount = requested_amount(&fields)?;
+    let moment = finished_at.or(at.theirs).unwrap_or(at.ours);
+    let state = state_of(&word, moment, expires_at);
+    let (amount, bare_amount) = requested_amount(&fields)?;
     let is_paid = state == OrderState::Paid;
     Ok(ObservedOrder {
         order_id,
         state,
         provider_status: one_line(&word),
         observed_at: at.ours,
+        told_at: at.theirs,
         external_id: text(fields.order_id).map(|id| wire::external_id(&id)),
         number: None,
         created_at: time(fields.created),
@@ -131,6 +133,7 @@ pub(super) fn observed(json: &str, at: AnsweredAt) -> Result<ObservedOrder, Stri
             transactions: Vec::new(),
         },
         amount,
+        bare_amount,
     })
 }
 
@@ -146,21 +149,27 @@ fn state_of(word: &str, moment: UnixMillis, expires_at: Option<UnixMillis>) -> O
     }
 }
 
-/// The requested amount. A sum that cannot be parsed is an error: taken as absent, it would agree
-/// with any expected one.
-fn requested_amount(fields: &CloudInvoiceWire<'_>) -> Result<Option<Money>, String> {
+/// The requested amount, or its value if its currency is absent. A sum that cannot be parsed is an
+/// error: taken as absent, it would agree with any expected one.
+fn requested_amount(
+    fields: &CloudInvoiceWire<'_>,
+) -> Result<(Option<Money>, Option<String>), String> {
     let in_fiat = sum(fields.amount_in_fiat, "amount_in_fiat")?;
     let in_dollars = sum(fields.amount_usd, "amount_usd")?;
-    let money = |value: String, currency: String| Some(Money { value, currency });
+    let money = |value: String, currency: String| (Some(Money { value, currency }), None);
+    let is_in_dollars = |value: &str| {
+        let dollars = in_dollars.as_deref();
+        dollars.is_some_and(|dollars| money::same_value(dollars, value))
+    };
     Ok(match (wire::currency(fields.fiat_currency), in_fiat) {
         (Some(currency), Some(value)) => money(value, currency),
-        (Some(currency), None) if currency == DOLLAR => {
-            in_dollars.and_then(|value| money(value, currency))
-        }
-        (None, Some(value)) => in_dollars
-            .filter(|dollars| money::same_value(dollars, &value))
-            .and_then(|_| money(value, DOLLAR.to_owned())),
-        (Some(_) | None, None) => None,
+        (Some(currency), None) if currency == DOLLAR => match in_dollars {
+            Some(value) => money(value, currency),
+            None => (None, None),
+        },
+        (None, Some(value)) if is_in_dollars(&value) => money(value, DOLLAR.to_owned()),
+        (None, Some(value)) => (None, Some(value)),
+        (Some(_) | None, None) => (None, None),
     })
 }
 

@@ -36,7 +36,6 @@ use super::{
 use crate::clock::Clock;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::ObservedOrder;
-use crate::domain::time::UnixMillis;
 
 /// The registration of CryptoCloud.
 pub const KIND: ProviderKind = ProviderKind {
@@ -100,19 +99,10 @@ impl CryptoCloud {
         self.service.ask_up_to(request, LARGE_ANSWER).await
     }
 
-    /// Our time converted to the provider's clock.
-    fn their_time(&self, ours: UnixMillis) -> UnixMillis {
-        match self.service.clock_difference() {
-            Some(ClockDifference::Ahead(by)) => ours.plus(by),
-            Some(ClockDifference::Behind(by)) => ours.minus(by),
-            None => ours,
-        }
-    }
-
     fn moment_of(&self, answer: &WholeAnswer) -> AnsweredAt {
         AnsweredAt {
             ours: answer.observed_at,
-            theirs: self.their_time(answer.observed_at),
+            theirs: self.service.their_time(answer.observed_at),
         }
     }
 
@@ -249,7 +239,8 @@ impl ListByTime for CryptoCloud {
         cursor: Option<&SpanCursor>,
     ) -> Result<SpanPage, ProviderError> {
         let place = PagePlace::of(cursor)?;
-        let now = self.their_time(self.service.now());
+        let ours = self.service.now();
+        let now = self.service.their_time(ours).unwrap_or(ours);
         let body = self
             .limit_reading
             .body(span, &place, now)

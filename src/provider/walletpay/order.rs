@@ -94,6 +94,8 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
         state,
         provider_status: one_line(&word),
         observed_at,
+        told_at: None,
+        bare_amount: None,
         external_id: text(wire.external_id).map(|id| external_id(&id)),
         number: text(wire.number).map(|number| one_line(&number)),
         created_at: time(wire.created_date_time),

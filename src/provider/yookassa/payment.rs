@@ -99,6 +99,8 @@ pub(super) fn observed(json: &str, observed_at: UnixMillis) -> Result<ObservedOr
         state,
         provider_status: provider_status(&word, reason.as_ref()),
         observed_at,
+        told_at: None,
+        bare_amount: None,
         external_id: external_id(told.metadata),
         number: None,
         created_at,

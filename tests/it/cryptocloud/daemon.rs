@@ -108,6 +108,33 @@ async fn every_state_and_money_case_is_detected() {
     daemon.stop().await;
 }
 
+/// What came is told in the invoice's currency only for dollars.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_part_of_an_invoice_in_rubles_is_recorded_with_what_was_sent_in_the_coin() {
+    let shop = shop(&[], &format!("{ACCOUNT}{SETTINGS}{FAST}")).await;
+    shop.execute(
+        "INSERT INTO invoices (external_id, amount, currency, description) \
+         VALUES ('R', '1000.00', 'RUB', 'VPN for a month')",
+    )
+    .await;
+    let daemon = shop.start();
+    shop.until(STATES, "R pending").await;
+    let parts = "SELECT count(*) FROM outbox WHERE type = 'payment.partial' \
+        AND json_extract(payload, '$.data.received') IS NULL \
+        AND json_extract(payload, '$.data.payment.value') IS NOT NULL";
+    for (amount, count) in [("400", "1"), ("300", "2")] {
+        shop.world.pay("R", &part(amount)).unwrap();
+        shop.until(parts, count).await;
+    }
+    shop.world.pay("R", &part("300")).unwrap();
+    shop.until(STATES, "R paid").await;
+    let sums = "SELECT count(DISTINCT json_extract(payload, '$.data.payment.value')) || ' ' \
+        || max(json_extract(payload, '$.data.payment.currency')) FROM outbox \
+        WHERE type IN ('payment.partial', 'payment.paid')";
+    assert_eq!(shop.ask(sums).await, "3 USDT");
+    daemon.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_payment_goes_to_review_unless_accepted() {
     for (accepted, state) in [(false, "T review test_payment"), (true, "T paid")] {

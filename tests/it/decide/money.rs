@@ -7,7 +7,7 @@ use payrecond::domain::event::EventType as E;
 use payrecond::domain::invoice::Invoice;
 use payrecond::domain::observation::{
     LedgerCoverage, LedgerObservation, Observation, ObservedMoney, ObservedOrder, OrderState,
-    Verdict,
+    Payment, Verdict,
 };
 use payrecond::domain::state::{Status as S, reason};
 use payrecond::domain::time::UnixMillis;
@@ -159,6 +159,89 @@ fn held_money_is_a_reason_and_no_event() {
     led_to(&held.row, &released, S::Cancelled, None, Some(E::Cancelled));
 }
 
+/// An order whose sums are told only in the coin that the payer sent.
+fn in_coin(state: OrderState, value: &str, currency: &str) -> ObservedOrder {
+    let whole = state == O::Paid;
+    ObservedOrder {
+        paid_at: None,
+        payment: Some(Payment {
+            value: Some(value.into()),
+            currency: Some(currency.into()),
+            fee: Some("0.01".into()),
+            net: Some(if whole { "0.99" } else { "0.39" }.into()),
+            exchange_rate: None,
+        }),
+        ..shown(state, None, None)
+    }
+}
+
+fn sent(row: &Invoice) -> (Option<&str>, Option<&str>) {
+    let payment = &row.facts.payment;
+    (payment.value.as_deref(), payment.currency.as_deref())
+}
+
+#[test]
+fn a_part_told_only_in_the_coin_is_recorded_once_per_new_sum_with_its_payment() {
+    let before = settled(S::Pending);
+    let first = see(&before, &in_coin(O::Partial, "0.40", "TON"));
+    led_to(&before, &first, S::Pending, PARTLY, Some(E::Partial));
+    let told = &first.event.as_ref().unwrap().facts.payment;
+    assert_eq!(told.value.as_deref(), Some("0.40"));
+    assert_eq!(sent(&first.row), (Some("0.40"), Some("TON")));
+    for sum in ["0.40", "4E-1", "0.30"] {
+        let again = see(&first.row, &in_coin(O::Partial, sum, "TON"));
+        led_to(&first.row, &again, S::Pending, PARTLY, None);
+        assert_eq!(sent(&again.row), (Some("0.40"), Some("TON")));
+    }
+    // The remark about an odd answer does not make the same sum new.
+    let odd = see(&first.row, &observed(O::Unknown)).row;
+    let again = see(&odd, &in_coin(O::Partial, "0.40", "TON"));
+    led_to(&odd, &again, S::Pending, PARTLY, None);
+    let more = see(&first.row, &in_coin(O::Partial, "0.70", "TON"));
+    led_to(&first.row, &more, S::Pending, PARTLY, Some(E::Partial));
+    let other = see(&more.row, &in_coin(O::Partial, "0.1", "BTC"));
+    led_to(&more.row, &other, S::Pending, PARTLY, Some(E::Partial));
+    let rest = see(&other.row, &in_coin(O::Paid, "1.00", "TON"));
+    led_to(&other.row, &rest, S::Paid, None, Some(E::Paid));
+    assert_eq!(sent(&rest.row), (Some("1.00"), Some("TON")));
+    assert_eq!(rest.row.facts.payment.net.as_deref(), Some("0.99"));
+    let again = see(&rest.row, &in_coin(O::Paid, "1.0", "TON"));
+    led_to(&rest.row, &again, S::Paid, None, None);
+    assert!(!again.facts_changed);
+}
+
+#[test]
+fn new_money_told_only_in_the_coin_is_recorded_in_review_and_against_a_person() {
+    for why in [reason::AMOUNT_MISMATCH, reason::PARTIALLY_PAID] {
+        let before = in_review(why);
+        let first = see(&before, &in_coin(O::Partial, "0.40", "TON"));
+        led_to(&before, &first, S::Review, Some(why), Some(E::Review));
+        let again = see(&first.row, &in_coin(O::Partial, "0.40", "TON"));
+        led_to(&first.row, &again, S::Review, Some(why), None);
+        let more = see(&first.row, &in_coin(O::Partial, "0.60", "TON"));
+        led_to(&first.row, &more, S::Review, Some(why), Some(E::Review));
+
+        let given_up = hear(&more.row, resolution(Verdict::Expired)).row;
+        let known = see(&given_up, &in_coin(O::Partial, "0.60", "TON"));
+        led_to(&given_up, &known, S::Expired, Some(reason::RESOLVED), None);
+        let late = see(&given_up, &in_coin(O::Partial, "0.70", "TON"));
+        led_to(&given_up, &late, S::Review, PARTLY, Some(E::Review));
+        // The merchant accepts what came.
+        let paid = see(&given_up, &in_coin(O::Paid, "0.60", "TON"));
+        led_to(&given_up, &paid, S::Paid, None, Some(E::Paid));
+    }
+    // A person called a part enough: the whole payment is learned later.
+    let part = see(
+        &in_review(reason::PARTIALLY_PAID),
+        &in_coin(O::Partial, "0.40", "TON"),
+    );
+    let accepted = hear(&part.row, resolution(Verdict::Paid)).row;
+    let whole = see(&accepted, &in_coin(O::Paid, "1.00", "TON"));
+    let why = Some(reason::RESOLVED);
+    led_to(&accepted, &whole, S::Paid, why, Some(E::Detailed));
+    assert_eq!(sent(&whole.row), (Some("1.00"), Some("TON")));
+}
+
 /// A sum in another currency than the invoice's does not count as received, but it is money.
 #[test]
 fn an_end_with_money_of_an_unknown_sum_goes_to_review() {
@@ -224,10 +307,21 @@ fn an_order_that_is_partly_paid_at_its_end_goes_to_review() {
         let seen = shown(O::Partial, Some("0.40"), None);
         let end = seen.observed_at.minus(Rules::default().deadline_grace);
         ObservedOrder {
+            told_at: Some(seen.observed_at),
             expires_at: Some(end.plus(left)),
             ..seen
         }
     };
+    // A clock of ours that is ahead, or an answer without a time, ends nothing.
+    for told_at in [None, ending(Duration::ZERO).expires_at] {
+        let unproven = ObservedOrder {
+            told_at,
+            observed_at: LOOK_AT.plus(Duration::from_hours(24)),
+            ..ending(Duration::ZERO)
+        };
+        let waits = see(&partly, &unproven);
+        led_to(&partly, &waits, S::Pending, PARTLY, None);
+    }
     let before = see(&partly, &ending(Duration::from_millis(1)));
     led_to(&partly, &before, S::Pending, PARTLY, None);
     let ended = see(&partly, &ending(Duration::ZERO));

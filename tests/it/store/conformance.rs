@@ -495,6 +495,8 @@ fn decision(row: &Invoice, state: OrderState) -> Decision {
         state,
         provider_status: format!("{state:?}").to_uppercase(),
         observed_at: NOW,
+        told_at: None,
+        bare_amount: None,
         external_id: None,
         number: Some("9aeb581c".into()),
         amount: Some(Money {

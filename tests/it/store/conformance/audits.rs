@@ -25,6 +25,8 @@ fn order(order_id: &str, external_id: &str) -> ObservedOrder {
         state: OrderState::Open,
         provider_status: "ACTIVE".into(),
         observed_at: NOW,
+        told_at: None,
+        bare_amount: None,
         external_id: Some(external_id.into()),
         number: None,
         amount: Some(Money {
