@@ -48,7 +48,8 @@ pub struct Payment {
     pub fee: Option<String>,
     /// The amount that the store received, in the same currency.
     pub net: Option<String>,
-    /// Factor from the order's currency to the payment's currency.
+    /// The rate as the provider reports it; which way round differs from provider to provider
+    /// (`docs/sql.md`).
     pub exchange_rate: Option<String>,
 }
 
