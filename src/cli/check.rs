@@ -181,15 +181,17 @@ impl ProviderClock {
     }
 }
 
-/// Settings without which the account creates no invoice: it may follow existing orders all the same.
+/// Settings without which the account creates no invoice, or not every one: it may follow existing
+/// orders all the same.
 fn missing_settings(account: &AccountConfig) -> impl Iterator<Item = Check> {
     let settings = account.provider.settings.iter();
-    let missing =
-        settings.filter(|setting| setting.creates && account.settings.get(setting.key).is_empty());
+    let missing = settings.filter(|setting| {
+        !setting.unset.is_empty() && account.settings.get(setting.key).is_empty()
+    });
     missing.map(|setting| {
         let words = format!(
-            "account.settings.{} is not set: every invoice that payrecond shall create will be rejected",
-            setting.key
+            "account.settings.{} is not set: {}",
+            setting.key, setting.unset
         );
         Check::warning(&format!("account {}", account.name), words)
     })

@@ -71,7 +71,10 @@ fn next_steps(file: &Path, provider: &ProviderKind) -> Vec<String> {
     };
     let key_file = default_key_file(provider);
     let variable = key_variable("default");
-    let needed = provider.settings.iter().filter(|setting| setting.creates);
+    let needed = provider
+        .settings
+        .iter()
+        .filter(|setting| !setting.unset.is_empty());
     let mut first = format!("  1. put the API key into {key_file}, or export {variable}=KEY");
     for setting in needed {
         let _ = write!(first, "; fill in {} under [account.settings]", setting.key);

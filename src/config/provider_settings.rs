@@ -80,7 +80,7 @@ mod tests {
                 expected: "up to 4 characters",
             },
             default: None,
-            creates: false,
+            unset: "",
             help: "the shop",
         },
         Setting {
@@ -90,7 +90,7 @@ mod tests {
                 most: 0.5,
             },
             default: Some("0.01"),
-            creates: false,
+            unset: "",
             help: "the part that the provider keeps",
         },
         Setting {
@@ -100,7 +100,7 @@ mod tests {
                 expected: "an https address",
             },
             default: Some(""),
-            creates: false,
+            unset: "",
             help: "where the payer goes",
         },
     ];

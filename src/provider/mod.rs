@@ -143,6 +143,11 @@ pub trait CreateOrders: Send + Sync {
     /// of the first attempt is searched for before the creation is repeated.
     fn idempotent_for(&self) -> Duration;
 
+    /// What the configuration lacks before any order can be created: invoices wait for it. Pure.
+    fn missing_setting(&self) -> Option<String> {
+        None
+    }
+
     /// The creation request for `invoice`, always the same bytes, or why it can never be made (one
     /// line, names the option and the rule). Pure.
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String>;

@@ -12,8 +12,9 @@ pub struct Setting {
     pub kind: SettingKind,
     /// Its default; None = required.
     pub default: Option<&'static str>,
-    /// Without it, no invoice can be created.
-    pub creates: bool,
+    /// What an account without it cannot do, in words that follow "is not set: "; empty = nothing
+    /// to mention.
+    pub unset: &'static str,
     /// A short description.
     pub help: &'static str,
 }

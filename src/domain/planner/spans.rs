@@ -15,6 +15,7 @@
 //! moment that the last one reached, so a change missed by one page is shown by the next reading.
 
 mod created;
+mod followed;
 mod gapless;
 mod request;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use self::created::CreatedSpans;
 pub use self::created::{CreatedCandidate, Missed};
+use self::followed::FollowedSearch;
 use self::gapless::GaplessSpan;
 pub use self::request::{SpanMoment, SpanPageSummary, SpanRequest, SpanTerms, SpanWhy};
 use crate::domain::time::UnixMillis;
@@ -61,6 +63,7 @@ pub struct SpanPlanner {
     paid: GaplessSpan,
     refunds: GaplessSpan,
     created: CreatedSpans,
+    followed: FollowedSearch,
     reading: Option<SpanReading>,
     /// Whether a reading of payments would cover a due entry.
     wants_paid: bool,
@@ -78,6 +81,7 @@ impl SpanPlanner {
     pub fn new(terms: SpanTerms, now: Duration) -> Self {
         Self {
             created: CreatedSpans::new(terms.page_limit, terms.is_preferred),
+            followed: FollowedSearch::default(),
             terms,
             paid: GaplessSpan::payments(),
             refunds: GaplessSpan::refunds(),
@@ -163,21 +167,25 @@ impl SpanPlanner {
         self.created.plan(due, is_usable)
     }
 
-    /// Plans the search for orders known only by their external id and created no earlier than
-    /// `since`; None = nothing to search for.
-    pub fn plan_followed(&mut self, since: Option<UnixMillis>) {
-        let is_under_way = self.reads(&SpanWhy::Followed);
-        self.created.follow(since.filter(|_| !is_under_way));
+    /// Plans one search for all orders known only by their external id, whose rows were inserted at
+    /// these times.
+    pub fn plan_followed(&mut self, mut inserted: Vec<UnixMillis>) {
+        if self.reads(&SpanWhy::Followed) {
+            inserted.clear();
+        }
+        self.followed.want(inserted);
     }
 
     /// Whether a due entry waits for a reading.
     pub fn has_due(&self) -> bool {
-        self.wants_paid || self.created.has_planned() || self.is_reading_due()
+        let has_planned = self.created.has_planned() || self.followed.is_wanted();
+        self.wants_paid || has_planned || self.is_reading_due()
     }
 
     /// Nothing is due.
     pub fn clear_due(&mut self) {
         self.created.clear();
+        self.followed.want(Vec::new());
     }
 
     fn is_reading_due(&self) -> bool {
@@ -209,8 +217,11 @@ impl SpanPlanner {
         if std::mem::take(&mut self.wants_paid) {
             return Some(self.begin(SpanWhy::Paid, self.paid.next_from(now), None, now, true));
         }
-        let (why, from, until) = self.created.take(now.theirs)?;
-        Some(self.begin(why, from, until, now, true))
+        if let Some(from) = self.followed.take(now.theirs) {
+            return Some(self.begin(SpanWhy::Followed, from, None, now, true));
+        }
+        let (from, until) = self.created.take()?;
+        Some(self.begin(SpanWhy::Due, from, Some(until), now, true))
     }
 
     /// Whether refunds should be read now.
@@ -348,7 +359,7 @@ impl SpanPlanner {
                 self.refunds
                     .learn(from, began, pages, reading.unsettled_since);
             }
-            SpanWhy::Followed => self.created.learn_followed(from, began.theirs),
+            SpanWhy::Followed => self.followed.learn(from, began.theirs),
             SpanWhy::Due => missed = self.created.conclude(),
         }
         // A reading that was abandoned has at least this many pages.

@@ -1,5 +1,6 @@
 //! The budget of an audit in a process of its own: a part of its account's, lent by the daemon.
 
+use std::mem::Discriminant;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct BorrowedBudget {
     clock: Arc<dyn Clock>,
     owner: String,
     asked: Mutex<Asked>,
+    /// The obstacle that was last logged.
+    reported: Mutex<Option<Discriminant<LoanObstacle>>>,
 }
 
 /// What was last asked for.
@@ -48,7 +51,11 @@ pub(super) enum LoanObstacle {
     /// The provider has asked the daemon for a pause.
     Held(Duration),
     /// The daemon has stopped the account.
-    Stopped(ProviderError),
+    Stopped {
+        error: ProviderError,
+        /// When it probes next, if that is known.
+        probes_at: Option<UnixMillis>,
+    },
     /// The daemon has not lent anything yet.
     NotLent,
     /// Its limits leave nothing to lend.
@@ -60,7 +67,7 @@ impl LoanObstacle {
     pub(super) fn patience(&self) -> Duration {
         match self {
             Self::Held(_) => Duration::MAX,
-            Self::Stopped(_) => PATIENCE,
+            Self::Stopped { .. } => PATIENCE,
             Self::NotLent => LENT_WITHIN,
             Self::NothingToLend => Duration::ZERO,
         }
@@ -74,7 +81,7 @@ impl LoanObstacle {
             why: why.to_owned(),
         };
         match self {
-            Self::Stopped(error) => AuditError::ProviderError { account, error },
+            Self::Stopped { error, .. } => AuditError::ProviderError { account, error },
             Self::Held(_) => no_budget("the provider asks for a pause"),
             Self::NotLent => no_budget(
                 "the daemon that runs has lent no part of it within 30 s: it is of an older version, or waits for its database",
@@ -104,6 +111,7 @@ impl BorrowedBudget {
             clock,
             owner: Uuid::new_v4().to_string(),
             asked: Mutex::default(),
+            reported: Mutex::default(),
         };
         if budget.renew().await? {
             return Ok(Arc::new(budget));
@@ -172,8 +180,8 @@ impl BorrowedBudget {
             if !self.limits.can_lend() {
                 return Ok(Some(LoanObstacle::NothingToLend));
             }
-            if let Some(error) = record.as_ref().and_then(stopped) {
-                return Ok(Some(LoanObstacle::Stopped(error)));
+            if let Some(stopped) = record.as_ref().and_then(stopped) {
+                return Ok(Some(stopped));
             }
             self.store.budget_grant(&self.account).await?
         } else {
@@ -182,6 +190,29 @@ impl BorrowedBudget {
         };
         let holds = until.is_some_and(|until| until > self.clock.now().plus(MARGIN));
         Ok((!holds).then_some(LoanObstacle::NotLent))
+    }
+
+    /// Logs what a request waits for, once for each cause: a person waits for the audit.
+    pub(super) fn report(&self, obstacle: &LoanObstacle) {
+        let cause = std::mem::discriminant(obstacle);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.replace(cause) == Some(cause) {
+            return;
+        }
+        let account = &self.account;
+        match obstacle {
+            LoanObstacle::Held(wait) => {
+                let until = self.clock.now().plus(*wait);
+                tracing::warn!(%account, %until, "audit waits: the provider asks for a pause");
+            }
+            LoanObstacle::Stopped { error, probes_at } => {
+                let next_probe = probes_at.map_or_else(|| "soon".to_owned(), |at| at.to_string());
+                let patience = PATIENCE.as_secs() / 60;
+                tracing::warn!(%account, %error, next_probe, patience_min = patience, "audit waits: the daemon has stopped the account except for probes");
+            }
+            // Usually for a moment only; both end the audit with their reason.
+            LoanObstacle::NotLent | LoanObstacle::NothingToLend => {}
+        }
     }
 
     async fn renew(&self) -> Result<bool, StoreError> {
@@ -217,11 +248,15 @@ fn held_for(record: &AccountRecord, now: UnixMillis) -> Option<Duration> {
 }
 
 /// What a running daemon has stopped the account for.
-fn stopped(record: &AccountRecord) -> Option<ProviderError> {
+fn stopped(record: &AccountRecord) -> Option<LoanObstacle> {
     let why = || record.last_error.clone().unwrap_or_default();
-    match record.state {
-        AccountState::KeyRefused => Some(ProviderError::KeyRefused(why())),
-        AccountState::Paused => Some(ProviderError::Unreachable(why())),
-        AccountState::Working | AccountState::Held | AccountState::Unknown => None,
-    }
+    let error = match record.state {
+        AccountState::KeyRefused => ProviderError::KeyRefused(why()),
+        AccountState::Paused => ProviderError::Unreachable(why()),
+        AccountState::Working | AccountState::Held | AccountState::Unknown => return None,
+    };
+    Some(LoanObstacle::Stopped {
+        error,
+        probes_at: record.resume_at,
+    })
 }

@@ -90,14 +90,15 @@ impl Audit {
         };
         let mut waited = Duration::ZERO;
         while let Some(obstacle) = borrowed.obstacle().await? {
+            borrowed.report(&obstacle);
             if waited >= obstacle.patience() {
                 return Err(obstacle.into_error(&self.account));
             }
             let wait = match obstacle {
                 LoanObstacle::Held(wait) => wait.max(SHORTEST_WAIT),
-                LoanObstacle::Stopped(_) | LoanObstacle::NotLent | LoanObstacle::NothingToLend => {
-                    ASK_AGAIN
-                }
+                LoanObstacle::Stopped { .. }
+                | LoanObstacle::NotLent
+                | LoanObstacle::NothingToLend => ASK_AGAIN,
             };
             waited = waited.saturating_add(wait);
             self.clock.sleep(wait).await;

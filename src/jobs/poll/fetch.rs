@@ -246,7 +246,7 @@ impl Requester {
     }
 
     async fn find(&self, invoice: &Invoice) -> Result<FetchAnswer, ProviderError> {
-        let found: Option<ObservedOrder> = self.searcher().find_followed(invoice).await?;
+        let found: Option<ObservedOrder> = self.searcher().find(&invoice.external_id).await?;
         let proof = found.map(|observed| FetchAnswer::proof(vec![Observation::Seen(observed)]));
         match proof {
             Some(proof) => Ok(proof),

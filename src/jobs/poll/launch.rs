@@ -108,9 +108,11 @@ impl Poller {
         drop(shared);
         if !groups.is_empty() {
             let (store, clock) = (&self.setup.store, &self.setup.clock);
+            let creates = self.setup.provider.creates();
+            let creates = creates.is_none_or(|creates| creates.missing_setting().is_none());
             self.requests
                 .loader
-                .begin(groups, Arc::clone(store), Arc::clone(clock));
+                .begin(groups, creates, Arc::clone(store), Arc::clone(clock));
         }
     }
 
@@ -186,6 +188,7 @@ impl Poller {
                 Step::Ask(question) => asked.push((invoice, question)),
                 Step::Known(observation) => self.decide_invoice(Box::new(invoice), *observation),
                 Step::Nothing => self.plan_next_poll(Box::new(invoice)),
+                Step::Unconfigured(what) => self.wait_for_configuration(Box::new(invoice), &what),
             }
         }
         asked

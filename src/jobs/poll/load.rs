@@ -75,10 +75,11 @@ impl Loader {
         self.under_way = None;
     }
 
-    /// Begins to load `groups`.
+    /// Begins to load `groups`; `creates`: creations among them will be sent.
     pub(super) fn begin(
         &mut self,
         groups: Vec<Vec<ScheduledInvoice>>,
+        creates: bool,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) {
@@ -87,8 +88,12 @@ impl Loader {
         self.under_way = Some(tokio::spawn(async move {
             let ids: Vec<InvoiceId> = groups.iter().flatten().map(|(_, id)| *id).collect();
             let mut first_creations = HashSet::new();
-            let loaded = load(&ids, &mut first_creations, store.as_ref(), clock.as_ref());
-            let invoices = loaded.await;
+            let invoices = if creates {
+                load(&ids, &mut first_creations, store.as_ref(), clock.as_ref()).await
+            } else {
+                let loaded = store.load(&ids).await;
+                loaded.map(|all| all.into_iter().map(|i| (i.id, i)).collect())
+            };
             Loaded {
                 groups,
                 invoices,

@@ -39,6 +39,8 @@ pub(super) struct AccountRecorder {
     written_once: WrittenOnce,
     written_at: Duration,
     has_unwritten: bool,
+    /// What the configuration lacks, as last logged.
+    warned_of: String,
     /// What is known of the order list.
     list: ListRecord,
 }
@@ -65,6 +67,7 @@ impl AccountRecorder {
             written_once: WrittenOnce::default(),
             written_at: clock.monotonic(),
             has_unwritten: false,
+            warned_of: String::new(),
             list: ListRecord::default(),
         }
     }
@@ -140,6 +143,13 @@ impl AccountRecorder {
             self.list.caught_up_at = Some(now);
         }
         self.list.clone()
+    }
+
+    /// Whether this lack of the configuration was not logged yet.
+    pub(super) fn is_first_warning(&mut self, what: &str) -> bool {
+        let is_first = self.warned_of != what;
+        what.clone_into(&mut self.warned_of);
+        is_first
     }
 
     /// Takes the record to write if the state has changed or the last record is old; it then counts

@@ -1,8 +1,10 @@
-//! Searches for the order of one invoice by its external id: before a creation is repeated that the
-//! provider would treat as a new one, and for orders that the shop created itself.
+//! Searches for the order of one invoice by its external id, before a creation is repeated that the
+//! provider would treat as a new one.
 //!
-//! A list by time is read page by page to the end of the span; an order that it does not show does
-//! not exist. Each page after the first waits for the account's rate limit.
+//! A list by time is read page by page from the first creation request on: an order of that
+//! creation which it does not show does not exist. Each page after the first waits for the
+//! account's rate limit. Orders that the shop created itself may be older than any span, so
+//! `spans` searches for all of them at once and concludes nothing from what it does not find.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +16,6 @@ use crate::domain::time::UnixMillis;
 use crate::limit::SharedLimiter;
 use crate::provider::{ClockDifference, ListByTime, Provider, ProviderError, SpanKind, TimeSpan};
 
-/// An order created by the shop is searched for from this long before its row was inserted: no
-/// order can be paid for longer.
-const LONGEST_LIFE: Duration = Duration::from_hours(31 * 24);
 /// Accuracy of the provider's clock: it reports whole seconds, some time after reading them.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
@@ -46,27 +45,18 @@ impl Searcher<'_> {
         first_sent_at: UnixMillis,
     ) -> Result<Option<ObservedOrder>, ProviderError> {
         let from = self.by_their_clock(first_sent_at).minus(CLOCK_TOLERANCE);
-        let found = self.find(&invoice.external_id, from).await?;
+        let found = match list_of_created(self.provider) {
+            Some(list) => self.read_span(list, &invoice.external_id, from).await?,
+            None => self.find(&invoice.external_id).await?,
+        };
         Ok(found.filter(|order| order.created_at.is_some_and(|at| at >= from)))
     }
 
-    /// The order that the shop created for the invoice.
-    pub(super) async fn find_followed(
-        &self,
-        invoice: &Invoice,
-    ) -> Result<Option<ObservedOrder>, ProviderError> {
-        let from = self.by_their_clock(invoice.created_at).minus(LONGEST_LIFE);
-        self.find(&invoice.external_id, from).await
-    }
-
-    async fn find(
+    /// The order that has `external_id`, by the provider's own complete search.
+    pub(super) async fn find(
         &self,
         external_id: &ExternalId,
-        from: UnixMillis,
     ) -> Result<Option<ObservedOrder>, ProviderError> {
-        if let Some(list) = list_of_created(self.provider) {
-            return self.read_span(list, external_id, from).await;
-        }
         match self.provider.finds() {
             Some(finds) => finds.find(external_id).await,
             None => Err(ProviderError::Refused(

@@ -171,6 +171,19 @@ impl Poller {
         self.reschedule(invoice, outcome);
     }
 
+    /// The order cannot be created before the configuration is mended, which is no fault of the
+    /// invoice. The warning is logged once.
+    pub(super) fn wait_for_configuration(&mut self, invoice: Box<Invoice>, what: &str) {
+        if self.recorder.is_first_warning(what) {
+            tracing::warn!(account = %invoice.account, external_id = %invoice.external_id, error = what, "orders cannot be created with this configuration; requested invoices wait");
+        }
+        let outcome = PollOutcome::Failed {
+            error: what,
+            is_order_at_fault: false,
+        };
+        self.reschedule(invoice, outcome);
+    }
+
     /// Plans the next poll although there is nothing to request, since a person may change that.
     pub(super) fn plan_next_poll(&mut self, invoice: Box<Invoice>) {
         self.reschedule(invoice, PollOutcome::NotPolled);

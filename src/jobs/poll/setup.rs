@@ -116,7 +116,7 @@ impl PollSetup {
             paid: lists(SpanKind::Paid) && polls_alone && may_list,
             created: created && may_list,
             is_preferred: self.settings.strategy == Strategy::List,
-            follows: created,
+            follows: lists(SpanKind::Created),
             refunds: self.provider.lists_refunds().is_some(),
             page_limit: list.map_or(0, ListByTime::page_limit),
             bytes_per_second: self.settings.list_bytes_per_second,

@@ -37,6 +37,8 @@ pub(super) struct SpanShown {
     pub(super) unchanged: Vec<u32>,
     /// Orders to be judged.
     pub(super) shown: Vec<Shown>,
+    /// Unpaid orders with an external id that is searched for: a later page may show a better one.
+    pub(super) held: Vec<Shown>,
     pub(super) refunds: Vec<Refund>,
 }
 
@@ -122,6 +124,7 @@ impl SpanReader {
         // Of several orders with one external id, the one with money.
         read.shown.sort_by_key(|one| rank(one.observed.state));
         self.itemize_all(&mut read.shown).await;
+        self.itemize_all(&mut read.held).await;
         Ok(read)
     }
 
@@ -147,7 +150,7 @@ impl SpanReader {
 }
 
 /// Ranks several orders that match an invoice without an order id; the first one is taken.
-fn rank(state: OrderState) -> u8 {
+pub(super) fn rank(state: OrderState) -> u8 {
     match state {
         OrderState::Paid => 0,
         OrderState::Partial | OrderState::Authorized => 1,
@@ -171,6 +174,14 @@ impl SpanShown {
             let entry = schedule.entry(slot).filter(|entry| !entry.is_in_hand());
             let Some(entry) = entry else { return };
             self.polled += 1;
+            if entry.kind == EntryKind::Followed && observed.state != OrderState::Paid {
+                self.held.push(Shown {
+                    position: None,
+                    observed,
+                    fingerprint,
+                });
+                return;
+            }
             // Information reported for the first time, such as the expiry, is kept.
             let is_known = entry.trust != Trust::New && entry.kind == EntryKind::Open;
             if is_known && observed.state == OrderState::Open && entry.terms == terms {

@@ -139,19 +139,18 @@ impl Poller {
         self.unmatched.covered.extend(schedule.take_turns(&ended));
     }
 
-    /// Removes from `due` the entries known only by their external id. Returns when the first of
-    /// their rows was inserted.
-    fn leave_to_search(&self, due: &mut Vec<u32>, schedule: &Schedule) -> Option<UnixMillis> {
-        let mut first = None;
+    /// Removes from `due` the entries known only by their external id. Returns when their rows were
+    /// inserted.
+    fn leave_to_search(&self, due: &mut Vec<u32>, schedule: &Schedule) -> Vec<UnixMillis> {
+        let mut inserted = Vec::new();
         due.retain(|slot| {
             let followed = schedule
                 .entry(*slot)
                 .filter(|entry| entry.kind == EntryKind::Followed);
-            let created_at = followed.map(|entry| self.their_time(entry.created_at()));
-            first = [first, created_at].into_iter().flatten().min();
+            inserted.extend(followed.map(|entry| self.their_time(entry.created_at())));
             followed.is_none()
         });
-        first
+        inserted
     }
 
     /// Begins the next request to the list by time, if one is needed and the limits allow it.
@@ -258,11 +257,13 @@ impl Poller {
         };
         let concluded = self.spans.learn_page(summary, now);
         self.requests.span_cursor = read.next;
+        self.unmatched.hold_back(request, read.held);
         // A single pass has no later record.
         let is_last = concluded.is_some() && self.pass.once.is_some();
         self.recorder.read_span(self.setup.clock.now(), is_last);
         self.unmatched.take_in(source, read.shown, read.refunds);
         let Some(missed) = concluded else { return };
+        self.unmatched.release_held(source);
         let mut shared = lock(&self.shared);
         for slot in missed.0 {
             shared.schedule.clear_place(slot);

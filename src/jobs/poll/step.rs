@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::search::can_search;
 use crate::domain::invoice::{Invoice, OrderId};
 use crate::domain::observation::Observation;
 use crate::domain::state::Status;
@@ -18,6 +17,8 @@ pub(super) enum Step {
     Known(Box<Observation>),
     /// Nothing to request: only plan the next poll.
     Nothing,
+    /// The order cannot be created before the configuration is mended: what it lacks.
+    Unconfigured(String),
 }
 
 /// A request about one invoice.
@@ -49,7 +50,7 @@ pub(super) fn choose_step(
             Some(order_id),
         ) if provider.fetches().is_some() => Step::Ask(Question::Order(order_id.clone())),
         (Status::Pending | Status::Expired | Status::Cancelled | Status::Review, None)
-            if can_search(provider) =>
+            if provider.finds().is_some() =>
         {
             Step::Ask(Question::ByExternalId)
         }
@@ -81,6 +82,9 @@ fn creation_step(
             provider.name()
         ));
     };
+    if let Some(what) = creates.missing_setting() {
+        return Step::Unconfigured(what);
+    }
     let sent_at = invoice.facts.create_sent_at.filter(|_| !is_first);
     match (creates.creation(invoice), sent_at) {
         (Err(reason), _) => refused(reason),

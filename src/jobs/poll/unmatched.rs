@@ -1,10 +1,13 @@
 //! What pages showed and has not been judged yet.
 
+use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 
 use super::load::ScheduledInvoice;
 use super::page::Shown;
+use super::span_reader::rank;
 use crate::domain::invoice::TransactionId;
+use crate::domain::planner::spans::SpanRequest;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Transaction, TransactionStatus};
 use crate::provider::Refund;
@@ -18,6 +21,8 @@ const MOST_KNOWN: usize = 1 << 16;
 pub(super) struct Unmatched {
     pub(super) shown: VecDeque<(Source, Shown)>,
     pub(super) refunds: ShownRefunds,
+    /// Orders that the search in progress has found; the whole search decides which one counts.
+    held: Vec<Shown>,
     /// Ended invoices that a reading of payments did not show.
     pub(super) covered: Vec<ScheduledInvoice>,
     /// Entries that a complete reading of the list did not show.
@@ -42,6 +47,26 @@ impl Unmatched {
     pub(super) fn is_empty(&self) -> bool {
         let has_no_others = self.refunds.is_empty() && self.covered.is_empty();
         self.shown.is_empty() && self.missing.is_empty() && has_no_others
+    }
+
+    /// Keeps what a page of a search found until its end. A reading that begins forgets what an
+    /// abandoned one has found.
+    pub(super) fn hold_back(&mut self, request: &SpanRequest, found: Vec<Shown>) {
+        if request.is_first {
+            self.held.clear();
+        }
+        self.held.extend(found);
+    }
+
+    /// At the end of a search: of several orders with one external id, the one with money counts,
+    /// else one that can still be paid, else the newest.
+    pub(super) fn release_held(&mut self, source: Source) {
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_by_key(|one| {
+            let observed = &one.observed;
+            (rank(observed.state), Reverse(observed.created_at))
+        });
+        self.take_in(source, held, Vec::new());
     }
 
     /// Adds what a page of a list by time showed.

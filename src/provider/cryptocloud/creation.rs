@@ -74,9 +74,6 @@ struct ChosenFields<'a> {
 
 /// The creation request for `invoice`, or why it can never be made.
 pub(super) fn creation(shop_id: &str, invoice: &Invoice) -> Result<Creation, String> {
-    if shop_id.is_empty() {
-        return Err("account.settings.shop_id: not set; it is needed to create invoices".into());
-    }
     let money = invoice.facts.amount.as_ref().ok_or("amount: missing")?;
     let options: CloudOptions<'_> = read_options(invoice.wish.options.as_deref(), ACCEPTED)?;
     let body = InvoiceRequest {

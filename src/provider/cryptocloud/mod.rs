@@ -50,7 +50,7 @@ pub const KIND: ProviderKind = ProviderKind {
             expected: "letters, digits, - and _, at most 64",
         },
         default: Some(""),
-        creates: true,
+        unset: "invoices that payrecond shall create wait until it is",
         help: "the project's id, needed to create invoices",
     }],
     check_key: any_key,
@@ -185,6 +185,12 @@ impl CreateOrders for CryptoCloud {
     /// A repeated request creates another invoice.
     fn idempotent_for(&self) -> Duration {
         Duration::ZERO
+    }
+
+    fn missing_setting(&self) -> Option<String> {
+        let is_missing = self.shop_id.is_empty();
+        let what = "account.settings.shop_id is not set: set it to the project's id and restart the daemon";
+        is_missing.then(|| what.to_owned())
     }
 
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {

@@ -52,7 +52,7 @@ pub const KIND: ProviderKind = ProviderKind {
             expected: "a link such as https://t.me/your_bot",
         },
         default: Some(""),
-        creates: false,
+        unset: "an invoice that payrecond shall create is rejected unless it has options.return_url",
         help: "where payers come back to, unless the invoice's options say so",
     }],
     check_key,

@@ -30,9 +30,6 @@ struct QuickpayOptions<'a> {
 
 /// The link of `invoice`, or why there cannot be one.
 pub(super) fn link(invoice: &Invoice, receiver: &str, base: &str) -> Result<String, String> {
-    if receiver.is_empty() {
-        return Err("account.settings.receiver: missing, expected the number of the wallet".into());
-    }
     let label = &invoice.external_id.0;
     check_length("external_id", label, 0..=LONGEST_LABEL)?;
     let amount = invoice.facts.amount.as_ref().ok_or("amount: missing")?;

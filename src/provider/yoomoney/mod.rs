@@ -49,7 +49,7 @@ pub const KIND: ProviderKind = ProviderKind {
                 expected: "the number of the wallet, digits alone",
             },
             default: Some(""),
-            creates: true,
+            unset: "invoices that payrecond shall create wait until it is",
             help: "number of the wallet; needed to make pay links",
         },
         Setting {
@@ -59,7 +59,7 @@ pub const KIND: ProviderKind = ProviderKind {
                 most: 0.5,
             },
             default: Some("0.01"),
-            creates: false,
+            unset: "",
             help: "commission on a payment from a wallet, as a share of what arrives",
         },
         Setting {
@@ -69,7 +69,7 @@ pub const KIND: ProviderKind = ProviderKind {
                 most: 0.5,
             },
             default: Some("0.03"),
-            creates: false,
+            unset: "",
             help: "commission on a payment by card, as a share of what is paid",
         },
     ],
@@ -192,6 +192,12 @@ impl CreateOrders for YooMoney {
     /// Nothing is created.
     fn idempotent_for(&self) -> Duration {
         Duration::MAX
+    }
+
+    fn missing_setting(&self) -> Option<String> {
+        let is_missing = self.receiver.is_empty();
+        let what = "account.settings.receiver is not set: set it to the number of the wallet and restart the daemon";
+        is_missing.then(|| what.to_owned())
     }
 
     fn creation(&self, invoice: &Invoice) -> Result<Creation, String> {

@@ -82,8 +82,8 @@ fn an_impossible_creation_names_the_field() {
     let script = Arc::new(Script::default());
     let clock = Arc::new(ManualClock::at(NOW));
     let without_shop = CryptoCloud::new(script, clock, String::new());
-    let why = without_shop.creation(&invoice("1", "USD", None));
-    assert!(why.unwrap_err().contains("account.settings.shop_id"));
+    let what = without_shop.missing_setting().unwrap();
+    assert!(what.contains("account.settings.shop_id"), "{what}");
 }
 
 #[tokio::test]

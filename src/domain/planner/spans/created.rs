@@ -13,10 +13,6 @@ use crate::domain::time::UnixMillis;
 /// An invoice may be inserted this long after its order was created, or before.
 const BEFORE: Duration = Duration::from_mins(2);
 const AFTER: Duration = Duration::from_mins(1);
-/// The same for an order known only by its external id, where less is known.
-const FOLLOWED_BEFORE: Duration = Duration::from_hours(2);
-/// A new search begins this long before the end of the last one.
-const OVERLAP: Duration = Duration::from_mins(1);
 
 /// A due entry and when its row was inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +48,6 @@ pub(super) struct CreatedSpans {
     polled: usize,
     /// Orders seen in the spans that were read, and the length of those spans.
     density: Option<(u64, Duration)>,
-    /// The earliest creation time of an order that is searched for.
-    follows_since: Option<UnixMillis>,
-    followed: Option<(UnixMillis, UnixMillis)>,
 }
 
 impl CreatedSpans {
@@ -66,8 +59,6 @@ impl CreatedSpans {
             left: HashSet::new(),
             polled: 0,
             density: None,
-            follows_since: None,
-            followed: None,
         }
     }
 
@@ -129,36 +120,20 @@ impl CreatedSpans {
         u64::try_from(items).unwrap_or(u64::MAX)
     }
 
-    /// Sets the earliest creation time of orders to search for; None = no search.
-    pub(super) fn follow(&mut self, since: Option<UnixMillis>) {
-        self.follows_since = since.map(|since| since.minus(FOLLOWED_BEFORE));
-    }
-
     pub(super) fn has_planned(&self) -> bool {
-        !self.planned.is_empty() || self.follows_since.is_some()
+        !self.planned.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
         self.planned.clear();
-        self.follows_since = None;
     }
 
     /// The next span to read.
-    pub(super) fn take(
-        &mut self,
-        now: UnixMillis,
-    ) -> Option<(super::SpanWhy, UnixMillis, Option<UnixMillis>)> {
-        if let Some(since) = self.follows_since.take() {
-            let from = match self.followed {
-                Some((from, through)) if from <= since && through <= now => through.minus(OVERLAP),
-                Some(_) | None => since,
-            };
-            return Some((super::SpanWhy::Followed, from, None));
-        }
+    pub(super) fn take(&mut self) -> Option<(UnixMillis, UnixMillis)> {
         let span = self.planned.pop_front()?;
         self.left = span.members.into_iter().collect();
         self.polled = 0;
-        Some((super::SpanWhy::Due, span.from, Some(span.until)))
+        Some((span.from, span.until))
     }
 
     /// Records the entries that a page showed, and the number of entries it polled. Returns whether
@@ -177,12 +152,6 @@ impl CreatedSpans {
         let mut missed: Vec<u32> = self.left.drain().collect();
         missed.sort_unstable();
         Missed(missed)
-    }
-
-    pub(super) fn learn_followed(&mut self, from: UnixMillis, through: UnixMillis) {
-        let joins = self.followed.filter(|(_, last)| from <= *last);
-        let earliest = joins.map_or(from, |(earliest, _)| earliest.min(from));
-        self.followed = Some((earliest, through));
     }
 
     /// Records the number of items in a span. Earlier measurements count half.
@@ -206,13 +175,9 @@ mod tests {
         (0..count).map(one).collect()
     }
 
-    fn now() -> UnixMillis {
-        UnixMillis(1_800_000_000_000).plus(Duration::from_hours(48))
-    }
-
     fn spans(created: &mut CreatedSpans) -> Vec<usize> {
         let mut sizes = Vec::new();
-        while created.take(now()).is_some() {
+        while created.take().is_some() {
             sizes.push(created.conclude().0.len());
         }
         sizes
@@ -246,11 +211,11 @@ mod tests {
     fn a_page_without_wanted_entries_is_the_last() {
         let mut created = CreatedSpans::new(100, false);
         created.plan(&due(50, 1), true);
-        created.take(now()).unwrap();
+        created.take().unwrap();
         assert!(created.learn(&[], 0, 1));
         assert_eq!(created.conclude().0.len(), 50);
         created.plan(&due(50, 1), true);
-        created.take(now()).unwrap();
+        created.take().unwrap();
         let some: Vec<u32> = (0..20).collect();
         assert!(!created.learn(&some, 20, 1), "worth another");
         assert!(created.learn(&(20..50).collect::<Vec<_>>(), 30, 2));
@@ -261,29 +226,9 @@ mod tests {
     fn entries_of_the_current_reading_are_not_planned_again() {
         let mut created = CreatedSpans::new(100, false);
         created.plan(&due(10, 1), true);
-        created.take(now()).unwrap();
+        created.take().unwrap();
         assert_eq!(created.plan(&due(10, 1), true), [0_u32; 0]);
         assert!(!created.has_planned());
         assert_eq!(created.plan(&due(11, 1), true), [10]);
-    }
-
-    #[test]
-    fn a_search_continues_where_the_last_one_ended() {
-        let mut created = CreatedSpans::new(100, false);
-        let since = UnixMillis(1_800_000_000_000);
-        created.follow(Some(since));
-        let (_, from, until) = created.take(now()).unwrap();
-        assert_eq!((from, until), (since.minus(FOLLOWED_BEFORE), None));
-        created.learn_followed(from, now());
-        created.follow(Some(since));
-        let (_, from, _) = created.take(now()).unwrap();
-        assert_eq!(from, now().minus(OVERLAP));
-        created.learn_followed(from, now());
-        created.follow(Some(since.minus(Duration::from_hours(1))));
-        let (_, from, _) = created.take(now()).unwrap();
-        assert!(
-            from < since,
-            "one that is older is looked for from its own time"
-        );
     }
 }
