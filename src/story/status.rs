@@ -77,13 +77,14 @@ fn pending(invoice: &Invoice, now: UnixMillis) -> String {
     }
     match (has_order, invoice.expiry() <= now) {
         (false, false) => format!(
-            "pending: waiting for a payment with this external id until {expiry}. Only the \
-             provider's records can end it."
+            "pending: waiting for an order or a payment with this external id until {expiry}. Only the \
+             provider's records can end it; that none was found so far ends nothing."
         ),
         (false, true) => format!(
-            "pending: the deadline passed at {expiry}. The invoice becomes expired once a complete \
-             reading of the provider's records, begun after the deadline and deadline_grace, shows no \
-             payment; a payment shown there makes it paid."
+            "pending: the deadline passed at {expiry}. Where the provider keeps a ledger, the invoice \
+             becomes expired once a complete reading of it, begun after the deadline and deadline_grace, \
+             shows no payment; a payment shown there makes it paid. Where it keeps orders, its list is \
+             searched further for one with this external id: that none was found ends nothing."
         ),
         (true, false) => format!(
             "pending: waiting for payment; the order expires at {expiry}. Only the provider's \

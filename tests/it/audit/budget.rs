@@ -1,5 +1,6 @@
 //! The rate limit that the `audit` command shares with the daemon.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -150,6 +151,30 @@ async fn the_command_makes_no_request_during_a_hold() {
     audit.kill().unwrap();
     audit.wait().unwrap();
     assert_eq!(shop.asked(Operation::List), 0);
+}
+
+/// The daemon may probe minutes later: a person must not wait without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_is_reported_at_once() {
+    let shop = Shop::refusing_the_key().await;
+    shop.drop_in("A").await;
+    let daemon = shop.start();
+    shop.until("SELECT state FROM accounts", "key_refused")
+        .await;
+    let mut audit = program(&shop, "audit")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(audit.stderr.take().unwrap()).lines();
+    let mut lines = lines.map_while(Result::ok);
+    let told = lines.find(|line| line.contains("audit waits"));
+    let told = told.expect("a line about the wait");
+    assert!(told.contains("API key refused"), "{told}");
+    assert!(told.contains("next_probe"), "{told}");
+    audit.kill().unwrap();
+    audit.wait().unwrap();
+    daemon.stop().await;
 }
 
 /// An audit that began without a daemon uses what it asked for.

@@ -189,6 +189,45 @@ async fn an_error_about_the_invoice_becomes_the_reason_of_rejected() {
     daemon.stop().await;
 }
 
+/// The configuration lacks something, which is no fault of the invoice.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_shop_id_invoices_wait_until_it_is_set() {
+    let without = SETTINGS.replace("shop_id = \"shop\"\n", "");
+    let mut shop = shop(&[], &format!("{ACCOUNT}{without}{FAST}")).await;
+    request(&shop, &["A", "B"]).await;
+    let daemon = shop.start();
+    let waiting = "SELECT count(*) FROM invoices WHERE status = 'requested' AND version = 0 \
+        AND create_sent_at IS NULL AND failures = 0 AND last_error LIKE 'account.settings.shop_id%'";
+    shop.until(waiting, "2").await;
+    shop.execute("DELETE FROM invoices WHERE external_id = 'B'")
+        .await;
+    daemon.stop().await;
+    assert_eq!(shop.asked(Operation::CryptoCloudCreate), 0);
+    shop.settings = format!("{ACCOUNT}{SETTINGS}{FAST}");
+    let daemon = shop.start();
+    shop.until(STATES, "A pending").await;
+    assert_eq!(
+        shop.ask("SELECT last_error IS NULL FROM invoices").await,
+        "1"
+    );
+    daemon.stop().await;
+}
+
+/// Where the setting never comes, the order's time runs out as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_that_waits_for_a_setting_is_rejected_when_it_is_too_late() {
+    let without = SETTINGS.replace("shop_id = \"shop\"\n", "");
+    let shop = shop(&[], &format!("{ACCOUNT}{without}{FAST}")).await;
+    shop.execute(
+        "INSERT INTO invoices (external_id, amount, currency, description, timeout_seconds) \
+         VALUES ('A', '100.00', 'USD', 'VPN for a month', 30)",
+    )
+    .await;
+    let daemon = shop.start();
+    shop.until(STATES, "A rejected too_late").await;
+    daemon.stop().await;
+}
+
 fn thousand(shop: &Shop, count: usize) -> Vec<String> {
     let batch = OrderBatch {
         provider: SimulatedProvider::CryptoCloud,

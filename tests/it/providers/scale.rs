@@ -94,3 +94,86 @@ async fn yookassa_polls_1000_open_payments_by_a_page_or_two_a_round() {
         "{first_singles} polls at first, {singles} in all"
     );
 }
+
+/// The list of orders of each provider where one is found by its external id, and its page's size.
+const LISTS: [(SimulatedProvider, Operation, u64); 3] = [
+    (
+        SimulatedProvider::CryptoPay,
+        Operation::CryptoPayGetInvoices,
+        950,
+    ),
+    (
+        SimulatedProvider::YooKassa,
+        Operation::YooKassaListPayments,
+        100,
+    ),
+    (
+        SimulatedProvider::CryptoCloud,
+        Operation::CryptoCloudList,
+        100,
+    ),
+];
+
+/// One reading of the list serves all invoices whose orders are known only by their external id.
+#[tokio::test]
+async fn two_hundred_orders_without_their_ids_cost_a_few_readings_of_the_list() {
+    for (provider, list, page) in LISTS {
+        let subject = subject(provider);
+        let mut shop = subject.shop().await;
+        shop.settings = shop
+            .settings
+            .replace("min_interval = \"100ms\"", "min_interval = \"10m\"")
+            .replace("max_interval = \"200ms\"", "max_interval = \"10m\"")
+            .replace("request_timeout = \"500ms\"", "request_timeout = \"1m\"");
+        let batch = OrderBatch {
+            provider,
+            count: 3000,
+            external_id_prefix: "S-".into(),
+            ..OrderBatch::default()
+        };
+        let names = seed(&shop.world, &batch);
+        for name in names.iter().step_by(15) {
+            shop.execute(&format!(
+                "INSERT INTO invoices (external_id, status) VALUES ('{name}', 'pending')"
+            ))
+            .await;
+        }
+        let daemon = subject.start(&shop);
+        shop.until("SELECT count(order_id) FROM invoices", "200")
+            .await;
+        daemon.stop().await;
+        let requests = shop.asked(list);
+        let reading = 3000_u64.div_ceil(page) + 2;
+        assert!(requests <= reading * 3, "{provider}: {requests}");
+    }
+}
+
+/// An order that no reading shows may be older than all of them, or made later.
+#[tokio::test]
+async fn a_search_of_the_list_never_finds_that_there_is_no_order() {
+    for (provider, list, _) in LISTS {
+        let subject = subject(provider);
+        let shop = subject.shop().await;
+        shop.execute("INSERT INTO invoices (external_id, status) VALUES ('LATER', 'pending')")
+            .await;
+        let daemon = subject.start(&shop);
+        shop.until_asked(list, 20).await;
+        let doubted = "SELECT status || coalesce(reason, '') || coalesce(not_found_since, '') \
+            FROM invoices";
+        assert_eq!(shop.ask(doubted).await, "pending", "{provider}");
+        let batch = OrderBatch {
+            provider,
+            external_id_prefix: "LATER".into(),
+            ..OrderBatch::default()
+        };
+        let made = seed(&shop.world, &batch);
+        shop.execute(&format!(
+            "INSERT INTO invoices (external_id, status) VALUES ('{}', 'pending')",
+            made[0]
+        ))
+        .await;
+        shop.until("SELECT count(order_id) FROM invoices", "1")
+            .await;
+        daemon.stop().await;
+    }
+}
