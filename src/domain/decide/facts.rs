@@ -50,16 +50,19 @@ pub(super) fn note_evidence(facts: &mut Facts, reported: &Evidence<'_>) {
         None => {}
     }
     let paid = reported.state == OrderState::Paid;
-    if paid || !holds_money(facts) {
+    let was_paid = holds_money(facts);
+    if paid || !was_paid {
         facts.provider_status = Some(reported.word.to_owned());
     }
     if paid {
         update(&mut facts.paid_at, reported.paid_at.as_ref());
         if let Some(payment) = reported.payment {
-            replace_part(&mut facts.payment, payment);
+            if !was_paid {
+                replace_part(&mut facts.payment, payment);
+            }
             fill_in_amounts(&mut facts.payment, payment);
         }
-    } else if !holds_money(facts)
+    } else if !was_paid
         && let Some(part) = reported.part()
         && part.sends_more_than(&facts.payment)
     {

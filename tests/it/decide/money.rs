@@ -242,6 +242,27 @@ fn new_money_told_only_in_the_coin_is_recorded_in_review_and_against_a_person() 
     assert_eq!(sent(&whole.row), (Some("1.00"), Some("TON")));
 }
 
+/// Further money is no news about the amounts of the first payment.
+#[test]
+fn a_paid_invoices_payment_does_not_grow_with_further_money() {
+    let shown = |value: &str| {
+        let payment = Payment {
+            value: Some(value.into()),
+            currency: Some("XTR".into()),
+            ..Payment::default()
+        };
+        ObservedOrder {
+            payment: Some(payment),
+            ..shown(O::Paid, Some(value), None)
+        }
+    };
+    let paid = see(&settled(S::Pending), &shown("1.00")).row;
+    let more = see(&paid, &shown("2.00"));
+    led_to(&paid, &more, S::Paid, None, Some(E::Further));
+    assert!(more.earlier.is_empty());
+    assert_eq!(sent(&more.row), (Some("1.00"), Some("XTR")));
+}
+
 /// A sum in another currency than the invoice's does not count as received, but it is money.
 #[test]
 fn an_end_with_money_of_an_unknown_sum_goes_to_review() {
