@@ -67,7 +67,7 @@ impl Payment {
 
     /// The amount sent by the payer alone. None if its value or currency is not reported.
     pub fn sent(&self) -> Option<Self> {
-        let (value, currency) = self.value.clone().zip(self.currency.clone())?;
+        let Money { value, currency } = self.money()?;
         Some(Self {
             value: Some(value),
             currency: Some(currency),

@@ -32,6 +32,7 @@ pub use self::refund_list::{ListRefunds, Refund, RefundPage};
 pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};
 use crate::domain::observation::{ObservedOrder, OrderState};
+use crate::domain::time::UnixMillis;
 
 /// One account at a payment provider; all of its requests are made through this trait. Each ability
 /// beyond the probe is offered as a shape, so that no other code needs to know the provider's name.
@@ -101,6 +102,16 @@ pub enum ClockDifference {
     Ahead(Duration),
     /// Theirs is behind ours.
     Behind(Duration),
+}
+
+impl ClockDifference {
+    /// A time of our clock converted to the other one.
+    pub fn their_time(self, ours: UnixMillis) -> UnixMillis {
+        match self {
+            Self::Ahead(by) => ours.plus(by),
+            Self::Behind(by) => ours.minus(by),
+        }
+    }
 }
 
 /// Fetches orders by their ids.

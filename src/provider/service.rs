@@ -65,10 +65,7 @@ impl ServiceClient {
     /// Our time converted to the service's clock, as of its last answer, to the second; never ahead
     /// of it.
     pub fn their_time(&self, ours: UnixMillis) -> Option<UnixMillis> {
-        Some(match self.clock_difference()? {
-            ClockDifference::Ahead(by) => ours.plus(by),
-            ClockDifference::Behind(by) => ours.minus(by),
-        })
+        Some(self.clock_difference()?.their_time(ours))
     }
 
     /// From when on a ledger is read whose first page is `answer`.

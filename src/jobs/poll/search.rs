@@ -9,12 +9,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::span_reader::preference;
 use crate::clock::Clock;
 use crate::domain::invoice::{ExternalId, Invoice};
 use crate::domain::observation::{ObservedOrder, OrderState};
 use crate::domain::time::UnixMillis;
 use crate::limit::SharedLimiter;
-use crate::provider::{ClockDifference, ListByTime, Provider, ProviderError, SpanKind, TimeSpan};
+use crate::provider::{ListByTime, Provider, ProviderError, SpanKind, TimeSpan};
 
 /// Accuracy of the provider's clock: it reports whole seconds, some time after reading them.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
@@ -115,20 +116,7 @@ impl Searcher<'_> {
 
     /// A time of our clock converted to the provider's clock.
     fn by_their_clock(&self, ours: UnixMillis) -> UnixMillis {
-        match self.provider.clock_difference() {
-            Some(ClockDifference::Ahead(by)) => ours.plus(by),
-            Some(ClockDifference::Behind(by)) => ours.minus(by),
-            None => ours,
-        }
+        let difference = self.provider.clock_difference();
+        difference.map_or(ours, |difference| difference.their_time(ours))
     }
-}
-
-fn preference(order: &ObservedOrder) -> (u8, Option<UnixMillis>) {
-    let state = match order.state {
-        OrderState::Paid => 3,
-        OrderState::Partial | OrderState::Authorized => 2,
-        OrderState::Open | OrderState::Unknown => 1,
-        OrderState::Expired | OrderState::Cancelled => 0,
-    };
-    (state, order.created_at)
 }

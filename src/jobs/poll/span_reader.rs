@@ -1,6 +1,7 @@
 //! One page of a span. Orders of scheduled invoices are recorded; others are kept as observations
 //! if they are new.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex};
 
 use super::itemize::itemize;
@@ -150,13 +151,19 @@ impl SpanReader {
 }
 
 /// Ranks several orders that match an invoice without an order id; the first one is taken.
-pub(super) fn rank(state: OrderState) -> u8 {
+fn rank(state: OrderState) -> u8 {
     match state {
         OrderState::Paid => 0,
         OrderState::Partial | OrderState::Authorized => 1,
         OrderState::Open | OrderState::Unknown => 2,
         OrderState::Expired | OrderState::Cancelled => 3,
     }
+}
+
+/// Compares all orders with one external id; the greatest counts: one with money, else one that can
+/// still be paid, else the newest.
+pub(super) fn preference(order: &ObservedOrder) -> (Reverse<u8>, Option<UnixMillis>) {
+    (Reverse(rank(order.state)), order.created_at)
 }
 
 impl SpanShown {

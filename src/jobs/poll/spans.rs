@@ -20,7 +20,6 @@ use crate::domain::planner::spans::{
 };
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::TransactionStatus;
-use crate::provider::ClockDifference;
 use crate::store::StoreError;
 
 /// The state of an open order is requested at most this often, besides readings of payments.
@@ -349,10 +348,7 @@ impl Poller {
 
     /// A time of our clock converted to the provider's clock.
     fn their_time(&self, ours: UnixMillis) -> UnixMillis {
-        match self.setup.provider.clock_difference() {
-            Some(ClockDifference::Ahead(by)) => ours.plus(by),
-            Some(ClockDifference::Behind(by)) => ours.minus(by),
-            None => ours,
-        }
+        let difference = self.setup.provider.clock_difference();
+        difference.map_or(ours, |difference| difference.their_time(ours))
     }
 }

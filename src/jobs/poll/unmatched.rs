@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::load::ScheduledInvoice;
 use super::page::Shown;
-use super::span_reader::rank;
+use super::span_reader::preference;
 use crate::domain::invoice::TransactionId;
 use crate::domain::planner::spans::SpanRequest;
 use crate::domain::time::UnixMillis;
@@ -62,10 +62,7 @@ impl Unmatched {
     /// else one that can still be paid, else the newest.
     pub(super) fn release_held(&mut self, source: Source) {
         let mut held = std::mem::take(&mut self.held);
-        held.sort_by_key(|one| {
-            let observed = &one.observed;
-            (rank(observed.state), Reverse(observed.created_at))
-        });
+        held.sort_by_key(|one| Reverse(preference(&one.observed)));
         self.take_in(source, held, Vec::new());
     }
 

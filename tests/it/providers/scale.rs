@@ -4,23 +4,29 @@ use payrecond::clock::{Clock as _, SystemClock};
 use payrecond::sandbox::{Operation, OrderBatch, SimulatedProvider};
 
 use super::{SUBJECTS, Subject, field};
-use crate::shop::{drop_in_all, seed};
+use crate::shop::{Shop, drop_in_all, seed};
 
 fn subject(provider: SimulatedProvider) -> &'static Subject {
     let mut all = SUBJECTS.iter();
     all.find(|one| one.provider == provider).unwrap()
 }
 
-/// 2,500 open invoices are three batches; the paid one among them is noticed.
-#[tokio::test]
-async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() {
-    let subject = subject(SimulatedProvider::CryptoPay);
+/// A shop whose daemon polls each invoice once, and waits for long answers.
+async fn shop_of_one_round(subject: &Subject) -> Shop {
     let mut shop = subject.shop().await;
     shop.settings = shop
         .settings
         .replace("min_interval = \"100ms\"", "min_interval = \"10m\"")
         .replace("max_interval = \"200ms\"", "max_interval = \"10m\"")
         .replace("request_timeout = \"500ms\"", "request_timeout = \"1m\"");
+    shop
+}
+
+/// 2,500 open invoices are three batches; the paid one among them is noticed.
+#[tokio::test]
+async fn crypto_pay_polls_2500_open_invoices_by_at_most_four_requests_a_round() {
+    let subject = subject(SimulatedProvider::CryptoPay);
+    let shop = shop_of_one_round(subject).await;
     let batch = OrderBatch {
         provider: subject.provider,
         count: 2500,
@@ -119,12 +125,7 @@ const LISTS: [(SimulatedProvider, Operation, u64); 3] = [
 async fn two_hundred_orders_without_their_ids_cost_a_few_readings_of_the_list() {
     for (provider, list, page) in LISTS {
         let subject = subject(provider);
-        let mut shop = subject.shop().await;
-        shop.settings = shop
-            .settings
-            .replace("min_interval = \"100ms\"", "min_interval = \"10m\"")
-            .replace("max_interval = \"200ms\"", "max_interval = \"10m\"")
-            .replace("request_timeout = \"500ms\"", "request_timeout = \"1m\"");
+        let shop = shop_of_one_round(subject).await;
         let batch = OrderBatch {
             provider,
             count: 3000,
