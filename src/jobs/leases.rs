@@ -1,7 +1,7 @@
 //! The leases of one daemon: taken if free, renewed, given up if another daemon has fewer, and
 //! released at the end. The database's clock decides; this process's clock only stops it earlier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,38 @@ pub enum LeaseChange {
     GiveUp(String),
 }
 
+/// Accounts that another daemon should have, one at a time.
+#[derive(Debug, Default)]
+struct GivingUp {
+    /// Its requests in flight are being finished.
+    current: Option<String>,
+    /// The last one that was released.
+    last: Option<String>,
+    /// The next one is not given up before, by the monotonic clock.
+    not_before: Duration,
+}
+
+impl GivingUp {
+    fn begin(&mut self, lease: &str, now: Duration) {
+        self.current = Some(lease.to_owned());
+        self.not_before = now + GIVEN_UP_EVERY;
+    }
+
+    fn end(&mut self, lease: &str) {
+        if self.current.as_deref() == Some(lease) {
+            self.last = self.current.take();
+        }
+    }
+
+    /// A lease was taken at `now`. If it is the one given up last, the daemon that should have had it
+    /// does not run any more, and is forgotten within a term.
+    fn note_taken(&mut self, lease: &str, term: Duration, now: Duration) {
+        if self.last.as_deref() == Some(lease) {
+            self.not_before = now + term;
+        }
+    }
+}
+
 /// Manages the leases of one daemon.
 pub struct LeaseKeeper {
     leases: Arc<dyn Leases>,
@@ -35,10 +67,9 @@ pub struct LeaseKeeper {
     wanted: Vec<String>,
     term: Duration,
     held: BTreeMap<String, Lease>,
-    giving_up: BTreeSet<String>,
+    giving_up: GivingUp,
     trusted_until: Duration,
     renew_at: Duration,
-    give_up_at: Duration,
     view: ClusterView,
     changes: Vec<LeaseChange>,
 }
@@ -60,10 +91,9 @@ impl LeaseKeeper {
             wanted,
             term,
             held: BTreeMap::new(),
-            giving_up: BTreeSet::new(),
+            giving_up: GivingUp::default(),
             trusted_until: Duration::ZERO,
             renew_at: Duration::ZERO,
-            give_up_at: Duration::ZERO,
             view: ClusterView::default(),
             changes: Vec::new(),
         }
@@ -116,7 +146,7 @@ impl LeaseKeeper {
         };
         for lease in held.into_iter().filter(|lease| !kept.contains(&lease.name)) {
             self.held.remove(&lease.name);
-            self.giving_up.remove(&lease.name);
+            self.giving_up.end(&lease.name);
             self.changes.push(LeaseChange::Lost(lease.name));
         }
         self.note_held(asked);
@@ -141,6 +171,7 @@ impl LeaseKeeper {
             self.note_held(asked);
         }
         for lease in taken {
+            self.giving_up.note_taken(&lease.name, self.term, asked);
             self.held.insert(lease.name.clone(), lease.clone());
             self.changes.push(LeaseChange::Gained(lease));
         }
@@ -149,13 +180,12 @@ impl LeaseKeeper {
 
     fn give_up(&mut self) {
         let now = self.clock.monotonic();
-        if now < self.give_up_at || !self.giving_up.is_empty() {
+        if now < self.giving_up.not_before || self.giving_up.current.is_some() {
             return;
         }
         let given = self.view.to_give_up(&self.me.name).map(str::to_owned);
         if let Some(name) = given.filter(|name| self.held.contains_key(name)) {
-            self.give_up_at = now + GIVEN_UP_EVERY;
-            self.giving_up.insert(name.clone());
+            self.giving_up.begin(&name, now);
             self.changes.push(LeaseChange::GiveUp(name));
         }
     }
@@ -169,7 +199,7 @@ impl LeaseKeeper {
     /// # Errors
     /// If the database cannot be used; the lease then ends by itself.
     pub async fn release(&mut self, name: &str) -> Result<(), StoreError> {
-        self.giving_up.remove(name);
+        self.giving_up.end(name);
         if let Some(lease) = self.held.remove(name) {
             self.leases.release(&[lease]).await?;
         }
@@ -182,7 +212,7 @@ impl LeaseKeeper {
     /// Like `release`.
     pub async fn release_all(&mut self) -> Result<(), StoreError> {
         let held: Vec<Lease> = std::mem::take(&mut self.held).into_values().collect();
-        self.giving_up.clear();
+        self.giving_up.current = None;
         self.leases.release(&held).await?;
         self.leases.leave(&self.me.name).await
     }

@@ -166,25 +166,35 @@ impl Limiter {
         self.rate.end();
         match outcome {
             Ok(()) => self.rate.grow(now),
-            Err(ProviderError::RateLimited { wait }) => {
-                self.rate.slow_down(permit.started, *wait, now);
-            }
-            Err(ProviderError::Unavailable { wait, .. }) => {
-                if let Some(wait) = wait {
-                    self.rate.hold(*wait, now);
-                }
-            }
-            Err(
-                ProviderError::KeyRefused(_)
-                | ProviderError::Unreachable(_)
-                | ProviderError::Malformed(_)
-                | ProviderError::Refused(_),
-            ) => {}
+            Err(error) => self.obey(error, permit.started, now),
         }
         match outcome {
             _ if permit.is_probe => self.breaker.end_probe(outcome, now),
             Ok(()) => self.breaker.succeed(now),
             Err(error) => self.breaker.fail(error, now),
+        }
+    }
+
+    /// Records the failure of an additional request of one in flight, whose own permit is returned
+    /// with the outcome of the first request. `started`: when the additional one began.
+    pub fn fail_additional(&mut self, error: &ProviderError, started: Duration, now: Duration) {
+        self.obey(error, started, now);
+        self.breaker.fail(error, now);
+    }
+
+    /// Waits as the provider requested with an error.
+    fn obey(&mut self, error: &ProviderError, started: Duration, now: Duration) {
+        match error {
+            ProviderError::RateLimited { wait } => self.rate.slow_down(started, *wait, now),
+            ProviderError::Unavailable { wait, .. } => {
+                if let Some(wait) = wait {
+                    self.rate.hold(*wait, now);
+                }
+            }
+            ProviderError::KeyRefused(_)
+            | ProviderError::Unreachable(_)
+            | ProviderError::Malformed(_)
+            | ProviderError::Refused(_) => {}
         }
     }
 

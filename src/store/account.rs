@@ -19,6 +19,9 @@ pub struct AccountRecord {
     pub state_since: UnixMillis,
     /// The requests that have failed since the last answer; None if the latest one was answered.
     pub failures: Option<FailureRun>,
+    /// Whether the provider refused the key when the account was last polled, also where no daemon
+    /// has it configured since and `state` is `Unknown`.
+    pub is_key_refused: bool,
     /// When the next request may be made, unless at once.
     pub resume_at: Option<UnixMillis>,
     /// When the provider last answered.
@@ -35,7 +38,10 @@ pub struct AccountRecord {
 #[derive(Serialize, Deserialize)]
 struct StoredRun {
     since: i64,
+    /// 0: the key was refused to an earlier owner of the account, and no request was made since.
     requests: u32,
+    #[serde(default)]
+    key_refused: bool,
 }
 
 /// The key of that row.
@@ -44,22 +50,34 @@ pub(super) fn failures_key(account: &AccountName) -> String {
 }
 
 /// The value of that row; empty for no failure, since rows of `meta` are never deleted.
-pub(super) fn failures_to_value(run: Option<FailureRun>) -> String {
+pub(super) fn failures_to_value(account: &AccountRecord) -> String {
+    let key_refused = account.is_key_refused;
+    let unasked = FailureRun {
+        since: account.state_since,
+        requests: 0,
+    };
+    let run = account.failures.or(key_refused.then_some(unasked));
     let stored = run.map(|run| StoredRun {
         since: run.since.0,
         requests: run.requests,
+        key_refused,
     });
     let json = stored.and_then(|stored| serde_json::to_string(&stored).ok());
     json.unwrap_or_default()
 }
 
-/// Parses the value of that row. An invalid value counts as no failure.
-pub(super) fn failures_from_value(value: Option<&str>) -> Option<FailureRun> {
-    let stored: StoredRun = serde_json::from_str(value?).ok()?;
-    Some(FailureRun {
+/// Parses the value of that row: the run, and whether the key was refused. An invalid value counts as
+/// no failure.
+pub(super) fn failures_from_value(value: Option<&str>) -> (Option<FailureRun>, bool) {
+    let stored = value.and_then(|value| serde_json::from_str::<StoredRun>(value).ok());
+    let Some(stored) = stored else {
+        return (None, false);
+    };
+    let run = FailureRun {
         since: UnixMillis(stored.since),
         requests: stored.requests,
-    })
+    };
+    (Some(run).filter(|run| run.requests > 0), stored.key_refused)
 }
 
 /// A request by a process beside the daemon for a part of an account's rate limit.

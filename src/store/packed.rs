@@ -102,7 +102,7 @@ pub(super) fn audit_row(cells: &mut Cells) -> Result<AuditRow, StoreError> {
 }
 
 /// `[name, provider, state, since, resume, last success, last failure, last error, total, floor,
-/// positions, read at, read from, read to, caught up, failures]`
+/// positions, read at, read from, read to, caught up, failures and refused key]`
 pub(super) fn account_record(cells: &mut Cells) -> Result<AccountRecord, StoreError> {
     let name = AccountName(cells.text()?.unwrap_or_default());
     let provider = cells.text()?.unwrap_or_default();
@@ -111,7 +111,7 @@ pub(super) fn account_record(cells: &mut Cells) -> Result<AccountRecord, StoreEr
         let what = format!("accounts.state of {name}: unknown state '{word}'");
         StoreError::Unusable(what)
     })?;
-    Ok(AccountRecord {
+    let mut record = AccountRecord {
         name,
         provider,
         state,
@@ -129,8 +129,14 @@ pub(super) fn account_record(cells: &mut Cells) -> Result<AccountRecord, StoreEr
             read_to: cells.number()?,
             caught_up_at: cells.time()?,
         },
-        failures: failures_from_value(cells.text()?.as_deref()),
-    })
+        failures: None,
+        is_key_refused: false,
+    };
+    let (failures, key_refused) = failures_from_value(cells.text()?.as_deref());
+    record.failures = failures;
+    // The state alone, in a record of an earlier version.
+    record.is_key_refused = key_refused || state == AccountState::KeyRefused;
+    Ok(record)
 }
 
 /// `[seq, event id, type, previous status, status, created, payload]`

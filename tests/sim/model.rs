@@ -181,8 +181,11 @@ pub fn has_settled(world: &SharedWorld, clock: &SharedClock, rows: &[InvoiceRow]
             Some(book) => laws::is_over(book, &world.nature, wish, now),
             None => order.is_none_or(|order| order.is_over(now)),
         };
+        // What is in review at a ledger waits for its money, not for a person.
+        let has_book = world.stores[wish.account].book.is_some();
         let waits_for_person = |row: &InvoiceRow| {
-            row.status == Status::Review.as_str()
+            !has_book
+                && row.status == Status::Review.as_str()
                 && order.is_none_or(|order| order.state(now) != OrderState::Open)
         };
         let is_known = |row| is_settled(&world, wish, row, now).is_none() || waits_for_person(row);

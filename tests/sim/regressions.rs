@@ -25,6 +25,31 @@ pub const WORLDS: &[(u64, &str)] = &[
         "of the simulation: a reader took a number of one epoch for a place in another",
     ),
     (
+        2_000_074,
+        "while no invoice was open, a search behind entries that a ledger leaves out went on every 30 s only",
+    ),
+    (
+        2_000_188,
+        "a payment behind entries that are left out was held while reading went on place by place, and a balance that \
+         was not told once began a search anew",
+    ),
+    (
+        2_000_296,
+        "of the simulation: a creation counted from when it was acted upon, not from when it was sent",
+    ),
+    (
+        3_000_190,
+        "a wait that the request for an order's refunds was answered with did not hold the account",
+    ),
+    (
+        4_000_164,
+        "a refused key was forgotten once the daemons that knew the account were gone",
+    ),
+    (
+        4_000_323,
+        "of the simulation: a lease of one that was killed counted as that of the next one on its machine",
+    ),
+    (
         10_014,
         "of the simulation: what the last look of all showed was decided by nobody",
     ),

@@ -305,6 +305,7 @@ mod tests {
                 provider: "walletpay".into(),
                 state: AccountState::Held,
                 state_since: now,
+                is_key_refused: false,
                 failures: None,
                 resume_at: Some(UnixMillis(now.0 + 30_000)),
                 last_success_at: None,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::future::try_join;
 
 use crate::clock::Clock;
-use crate::domain::account::AccountState;
 use crate::domain::invoice::AccountName;
 use crate::jobs::lending::LONGEST_LOAN;
 use crate::limit::{Limiter, Limits};
@@ -30,9 +29,7 @@ impl PriorState {
         let (record, lent_until) =
             try_join(store.account(account), store.budget_grant(account)).await?;
         let now = clock.now();
-        let refused = record
-            .as_ref()
-            .filter(|record| record.state == AccountState::KeyRefused);
+        let refused = record.as_ref().filter(|record| record.is_key_refused);
         Ok(Self {
             refused_key: refused.map(|record| record.last_error.clone().unwrap_or_default()),
             wait: record

@@ -191,6 +191,7 @@ impl AccountRecorder {
             state,
             state_since: self.since,
             failures: self.failures,
+            is_key_refused: state == AccountState::KeyRefused,
             resume_at: wait.map(|wait| clock.now().plus(wait)),
             last_success_at: self.last_success_at,
             last_failure_at: self.last_failure.as_ref().map(|(at, _)| *at),

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::sync::{Arc, Mutex};
 
-use super::itemize::itemize;
+use super::itemize::{itemize, needs_refunds};
 use super::page::{Shared, Shown, fingerprint, lock};
 use super::schedule::{EntryKind, Trust};
 use crate::clock::Clock;
@@ -129,11 +129,16 @@ impl SpanReader {
         Ok(read)
     }
 
-    /// Requests the refunds of orders that report only their sum. If a request fails, the next
-    /// reading repeats it.
+    /// Requests the refunds of orders that report only their sum. After a request that fails, no more
+    /// are made for this page; the next reading repeats them.
     async fn itemize_all(&self, shown: &mut Vec<Shown>) {
+        let mut has_failed = false;
         for mut one in std::mem::take(shown) {
             let observed = &mut one.observed;
+            if has_failed && needs_refunds(observed) {
+                continue;
+            }
+            let started = self.clock.monotonic();
             let asked = itemize(
                 self.provider.as_ref(),
                 &self.limiter,
@@ -143,6 +148,9 @@ impl SpanReader {
             match asked.await {
                 Ok(()) => shown.push(one),
                 Err(error) => {
+                    has_failed = true;
+                    let now = self.clock.monotonic();
+                    self.limiter.lock().fail_additional(&error, started, now);
                     tracing::debug!(order_id = %one.observed.order_id, %error, "refunds request failed");
                 }
             }

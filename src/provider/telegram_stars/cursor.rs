@@ -7,6 +7,10 @@
 //! leaves it out. Where something was shown further on, such a page is passed over. At the end, the bot's
 //! balance is compared with what was shown (`end`), every `PROVE_EVERY`; a reading counts as complete
 //! through the last such proof.
+//!
+//! A page tells no places: its entries stand anywhere from its offset on. Where it shows nothing but what is
+//! known, since the newest entry stands behind some that are left out, that one's place is searched for
+//! (`Locate`). Reading goes on behind it; from an offset before it nothing would be missed either.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +50,8 @@ enum StarsStep {
     },
     /// Number of transactions that were read or skipped.
     Read(u64),
+    /// The newest entry known stands at `low` or behind it, and before `high`. The next request asks at `at`.
+    Locate { low: u64, high: u64, at: u64 },
     /// As many, and a request that was answered at `asked_at` showed nothing there: the balance is
     /// asked for.
     Balance { count: u64, asked_at: Option<i64> },
@@ -79,7 +85,9 @@ impl StarsCursor {
 
     pub(super) fn question(&self) -> StarsQuestion {
         let offset = match self.step {
-            StarsStep::Search { at, .. } | StarsStep::Behind { at, .. } => at,
+            StarsStep::Search { at, .. }
+            | StarsStep::Locate { at, .. }
+            | StarsStep::Behind { at, .. } => at,
             StarsStep::Read(count) => count,
             StarsStep::Balance { .. } => return StarsQuestion::Balance,
         };
@@ -112,8 +120,20 @@ impl StarsCursor {
                 }
             }
             StarsStep::Read(count) if shown > 0 => {
-                self.end.add(&page.moves);
-                StarsStep::Read(count + shown)
+                if self.end.add(&page.moves) {
+                    StarsStep::Read(count + shown)
+                } else {
+                    StarsStep::between(count, count + PAGE_LIMIT, count + 1)
+                }
+            }
+            StarsStep::Locate { low, high, at } => {
+                if self.end.place_of_last(&page.moves).is_some() {
+                    // The steps double, and never pass the middle.
+                    let next = (at + 2 * (at - low)).min(at + (high - at) / 2);
+                    StarsStep::between(at, high, next)
+                } else {
+                    StarsStep::between(low, at, low + (at - low) / 2)
+                }
             }
             // What stands here is left out by the service.
             StarsStep::Read(count) if count < self.reach => {
@@ -163,6 +183,15 @@ impl StarsCursor {
 }
 
 impl StarsStep {
+    /// Locates an entry between `low` and `high`; what is next to `low` is behind it.
+    fn between(low: u64, high: u64, at: u64) -> Self {
+        if high <= low + 1 {
+            return Self::Read(high);
+        }
+        let at = at.clamp(low + 1, high - 1);
+        Self::Locate { low, high, at }
+    }
+
     fn narrowed(low: u64, high: Option<u64>) -> Self {
         match high {
             None => Self::Search {
@@ -326,6 +355,28 @@ mod tests {
         }
     }
 
+    /// A page shows a payment that stands 99 places behind its offset, and shows it again from each of
+    /// the places between.
+    #[test]
+    fn the_place_of_a_payment_behind_entries_that_are_left_out_takes_few_requests() {
+        for place in [31, 32, 50, 77, 128, 129] {
+            let mut book = Book {
+                count: 30,
+                hidden: 30..place,
+            };
+            let known = book.read_all(0);
+            book.count = place + 1;
+            let read = book.read(0, Some(known.cursor), NOW.plus(PROVE_EVERY));
+            assert_eq!(read.seen, [place]);
+            assert!(read.requests <= 16, "{place}: {}", read.requests);
+            assert_eq!(read.through, Some(NOW.plus(PROVE_EVERY)), "{place}");
+            book.count += 2;
+            let new = book.read(0, Some(read.cursor), NOW.plus(2 * PROVE_EVERY));
+            assert_eq!(new.seen, [place + 1, place + 2]);
+            assert_eq!(new.requests, 3, "{place}: page, end, balance");
+        }
+    }
+
     /// Law 2: until what stands behind empty pages was shown, no reading is complete.
     #[test]
     fn payments_behind_many_empty_pages_are_found_before_a_reading_counts_as_complete() {
@@ -376,6 +427,11 @@ mod tests {
                 asked_at: None,
             },
             StarsStep::Behind { count: 7, at: 107 },
+            StarsStep::Locate {
+                low: 7,
+                high: 107,
+                at: 8,
+            },
         ];
         let book = Book {
             count: 30,

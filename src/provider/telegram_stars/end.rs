@@ -61,15 +61,22 @@ impl LedgerEnd {
             .is_some_and(|(proved, now)| proved <= now && now < proved.plus(PROVE_EVERY))
     }
 
-    /// Adds what a page shows. The beginning of a page may repeat the one before.
-    pub(super) fn add(&mut self, moves: &[StarsMove]) {
-        let is_last = |one: &StarsMove| Some(&one.key) == self.last.as_ref();
-        let known = moves.iter().rposition(is_last).map_or(0, |at| at + 1);
+    /// Adds what a page shows. The beginning of a page may repeat the one before. Returns whether
+    /// anything on it is new.
+    pub(super) fn add(&mut self, moves: &[StarsMove]) -> bool {
+        let known = self.place_of_last(moves).map_or(0, |at| at + 1);
         let new = moves.get(known..).unwrap_or_default();
         self.sum += new.iter().map(|one| one.nanos).sum::<i128>();
         if let Some(newest) = new.last() {
             self.last = Some(newest.key.clone());
         }
+        !new.is_empty()
+    }
+
+    /// The place on a page of the newest entry known so far, if the page shows it.
+    pub(super) fn place_of_last(&self, moves: &[StarsMove]) -> Option<usize> {
+        let is_last = |one: &StarsMove| Some(&one.key) == self.last.as_ref();
+        moves.iter().rposition(is_last)
     }
 
     /// Compares the balance with what was shown, after the page at `count` was empty at `asked_at`.
@@ -86,8 +93,11 @@ impl LedgerEnd {
             self.prove(began_at);
             return true;
         }
-        let goes_on = self.search.as_ref().is_some_and(|one| one.rest == rest);
-        if !goes_on {
+        let same = |one: &&mut EndSearch| rest.is_none() || one.rest.is_none() || one.rest == rest;
+        if let Some(search) = self.search.as_mut().filter(same) {
+            // A balance that was not told once is no reason to begin anew.
+            search.rest = search.rest.or(rest);
+        } else {
             self.search = Some(EndSearch {
                 rest,
                 began_at,
@@ -163,6 +173,23 @@ mod tests {
         end.add(&moves(&[("in a", 50), ("out a", -50), ("in b", 7)]));
         assert!(end.compare(Some(1007), 43, Some(later)));
         assert_eq!(end.proved_at(), Some(later));
+    }
+
+    #[test]
+    fn a_search_goes_on_while_the_balance_is_not_told_and_begins_anew_when_it_changes() {
+        let mut end = known_end();
+        end.add(&moves(&[("in a", 50)]));
+        for (balance, offset) in [
+            (None, 141),
+            (Some(1020), 241),
+            (None, 341),
+            (Some(1020), 441),
+            (Some(1030), 141),
+        ] {
+            assert!(!end.compare(balance, 41, Some(NOON)));
+            assert_eq!(end.next_offset(41), offset, "{balance:?}");
+            end.note_empty();
+        }
     }
 
     #[test]

@@ -258,7 +258,7 @@ pub(super) async fn record(
         .bind(list.read_to)
         .bind(millis(list.caught_up_at))
         .bind(failures_key(&account.name))
-        .bind(failures_to_value(account.failures));
+        .bind(failures_to_value(account));
     store.fenced_row(statement).await?;
     Ok(())
 }

@@ -240,8 +240,8 @@ pub(super) async fn record(
     .bind(account.list.caught_up_at.map(|at| at.0))
     .execute(&mut *connection)
     .await?;
-    let (key, run) = (failures_key(&account.name), account.failures);
-    meta::put_or_clear(connection, &key, &failures_to_value(run)).await?;
+    let key = failures_key(&account.name);
+    meta::put_or_clear(connection, &key, &failures_to_value(account)).await?;
     writer.commit().await
 }
 

@@ -315,6 +315,7 @@ fn held_until(resume_at: UnixMillis) -> AccountRecord {
         provider: "walletpay".into(),
         state: AccountState::Held,
         state_since: NOW,
+        is_key_refused: false,
         failures: None,
         resume_at: Some(resume_at),
         last_success_at: None,

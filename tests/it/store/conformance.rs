@@ -64,6 +64,7 @@ pub async fn suite<B: Backend>(make: impl AsyncFn() -> B) {
     unknown_accounts_are_flagged_until_they_are_known(&make().await).await;
     plans_too_far_ahead_are_corrected(&make().await).await;
     accounts_are_recorded_repeatedly(&make().await).await;
+    a_refused_key_is_remembered_while_nobody_knows_the_account(&make().await).await;
     changes_are_noticed(&make().await).await;
     facts_learned_without_an_event_are_kept(&make().await).await;
     pages::suite(&make).await;
@@ -434,6 +435,41 @@ async fn accounts_are_recorded_repeatedly(backend: &impl Backend) {
     }
 }
 
+/// The next daemon that has the account must not use a refused key, even if no daemon had it for a while.
+async fn a_refused_key_is_remembered_while_nobody_knows_the_account(backend: &impl Backend) {
+    let store = backend.store();
+    assert!(backend.insert(ACCOUNT, "A", Some("A")).await);
+    let run = FailureRun {
+        since: NOW,
+        requests: 1,
+    };
+    let read = async || sure(store.account(&ACCOUNT.into()).await).unwrap();
+    for failures in [None, Some(run)] {
+        let refused = AccountRecord {
+            failures,
+            is_key_refused: true,
+            ..record(ACCOUNT, "key_refused")
+        };
+        sure(store.record_account(&refused).await);
+        assert_eq!(
+            (read().await.failures, read().await.is_key_refused),
+            (failures, true)
+        );
+        let unknown = store.flag_unknown_accounts(&["other".into()], NOW).await;
+        assert_eq!(sure(unknown), [ACCOUNT.into()]);
+        assert_eq!(read().await.state, AccountState::Unknown);
+        assert!(read().await.is_key_refused);
+        let unknown = store.flag_unknown_accounts(&[ACCOUNT.into()], NOW).await;
+        assert!(sure(unknown).is_empty());
+        assert!(
+            read().await.is_key_refused,
+            "known again, and not yet asked"
+        );
+    }
+    sure(store.record_account(&record(ACCOUNT, "working")).await);
+    assert!(!read().await.is_key_refused);
+}
+
 async fn changes_are_noticed(backend: &impl Backend) {
     let store = backend.store();
     let before = sure(store.change_counter().await);
@@ -545,6 +581,7 @@ fn record(name: &str, state: &str) -> AccountRecord {
         provider: "walletpay".into(),
         state: AccountState::parse(state).unwrap(),
         state_since: NOW,
+        is_key_refused: false,
         failures: None,
         resume_at: None,
         last_success_at: Some(NOW),

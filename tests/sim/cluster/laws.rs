@@ -119,8 +119,10 @@ impl Cluster {
             if slot.is_paused || !slot.member.as_ref()?.is_well() {
                 return None;
             }
-            let mut held = names.iter().filter(|name| leases.is_held_by(name, slot.n));
-            let name = held.next()?;
+            let mut own = names
+                .iter()
+                .filter(|name| leases.is_held_since(name, slot.n, slot.started_at));
+            let name = own.next()?;
             (now > since + RELEASED_WITHIN + patience).then(|| {
                 let how = format!("{name}, by daemon {} told at {since:?}", slot.n);
                 ("a daemon that stops releases its leases", how)

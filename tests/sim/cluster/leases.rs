@@ -22,6 +22,8 @@ pub struct LeaseRow {
     /// Also after it was given back.
     pub last_owner: Option<String>,
     pub until: UnixMillis,
+    /// By virtual time.
+    pub taken_at: Duration,
     /// Commits that stand in the server and hold the row: nobody takes it meanwhile.
     pub writes: u32,
 }
@@ -82,6 +84,12 @@ impl LeaseTable {
         self.is_held(name) && owner.is_some_and(|owner| is_named(owner, n))
     }
 
+    /// Whether the daemon at this place that was started at `since` has a lease: not one that was killed there.
+    pub fn is_held_since(&self, name: &str, n: usize, since: Duration) -> bool {
+        let row = self.rows.get(name);
+        self.is_held_by(name, n) && row.is_some_and(|row| row.taken_at >= since)
+    }
+
     /// The token under which the daemon at this place has a lease; else what is known of it.
     pub fn token_of(&self, name: &str, n: usize) -> Result<i64, String> {
         match self.rows.get(name) {
@@ -113,6 +121,7 @@ impl LeaseTable {
         row.owner = Some(owner.to_owned());
         row.last_owner = row.owner.clone();
         row.until = now.plus(term);
+        row.taken_at = self.clock.monotonic();
         Some(Lease {
             name: name.to_owned(),
             token: row.token,

@@ -37,6 +37,7 @@ pub struct Slot {
     pub clock: SharedClock,
     /// How often a daemon was started here.
     pub lives: u32,
+    pub started_at: Duration,
     pub member: Option<Member>,
     pub is_paused: bool,
     /// Nothing has been wrong with it since then.
@@ -50,6 +51,7 @@ impl Slot {
             n,
             clock,
             lives: 0,
+            started_at: Duration::ZERO,
             member: None,
             is_paused: false,
             well_since: None,

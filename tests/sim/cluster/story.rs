@@ -135,6 +135,7 @@ impl Story {
         let death = self.death();
         let slot = &mut cluster.slots[n];
         slot.lives += 1;
+        slot.started_at = self.clock.monotonic();
         let life = if keeps_name { 1 } else { slot.lives };
         self.trace.tell(format_args!("daemon {n} starts"));
         let pipe = SharedPipe::default();

@@ -84,6 +84,9 @@ impl Transport for LedgerServer {
         // It may go along with another request, which has its place in the budget for both.
         let is_probe = matches!(path, "/getMe" | "/api/account-info");
         let _under_way = (!is_probe).then(|| self.sim.arrive());
+        if let Some(payload) = stars::payload_of_creation(&request) {
+            self.sim.check_creation_is_in_time(&payload);
+        }
         self.sim.answer_takes_time().await;
         let answer = match self.sim.fault() {
             Some(Fault::Lost(error)) => {

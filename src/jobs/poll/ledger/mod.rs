@@ -20,6 +20,7 @@ mod taken;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use self::pace::READ_EVERY;
 pub(super) use self::reader::{LedgerAnswer, LedgerReader};
 use self::reader::{MatchedPage, PageInHand};
 use self::taken::Matches;
@@ -218,7 +219,9 @@ impl Poller {
         let Some(reader) = &mut self.requests.ledger else {
             return;
         };
-        reader.pace.end_reading(now);
+        let is_behind =
+            coverage.is_none_or(|coverage| coverage.through < coverage.began_at.minus(READ_EVERY));
+        reader.pace.end_reading(is_behind, now);
         // One that another process began shows nothing of what happened since its first pages.
         if let Some(began_at) = reader.pace.began_at() {
             self.count_as_poll(began_at, coverage);

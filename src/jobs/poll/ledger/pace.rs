@@ -6,8 +6,10 @@ use crate::retry::Waits;
 
 /// Shortest delay between two readings beyond what is due.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
-/// The interval of readings while no invoice is due: refunds are noticed within a minute.
-const READ_EVERY: Duration = Duration::from_secs(30);
+/// The interval of readings while no invoice is due: refunds are noticed within a minute. Also how old
+/// the moment through which everything was shown may be; while it is older, the next reading follows as
+/// soon as the limits allow.
+pub(super) const READ_EVERY: Duration = Duration::from_secs(30);
 /// Approximate length of a transaction in an answer.
 const TRANSACTION_BYTES: u64 = 400;
 
@@ -28,6 +30,8 @@ pub(super) enum LedgerDemand {
 pub(super) struct LedgerPace {
     /// When the last complete reading ended.
     read_at: Duration,
+    /// Whether it left open what happened in the last `READ_EVERY`, since the end of the ledger was not proved.
+    is_behind: bool,
     /// When the last reading began, and what it has cost.
     began_at: Option<Duration>,
     cost: LedgerCost,
@@ -42,6 +46,7 @@ impl LedgerPace {
     pub(super) fn new() -> Self {
         Self {
             read_at: Duration::ZERO,
+            is_behind: false,
             began_at: None,
             cost: LedgerCost::default(),
             watch_at: None,
@@ -57,7 +62,8 @@ impl LedgerPace {
 
     /// When the ledger is read whether an invoice waits for money or not.
     pub(super) fn read_again_at(&self) -> Duration {
-        self.read_at + READ_EVERY
+        let soon = self.watch_at.filter(|_| self.is_behind);
+        soon.unwrap_or(self.read_at + READ_EVERY)
     }
 
     /// When a reading begins. A nudge is answered at once; what is due waits until `min_interval` after
@@ -102,8 +108,9 @@ impl LedgerPace {
     }
 
     /// Records the end of a complete reading.
-    pub(super) fn end_reading(&mut self, now: Duration) {
+    pub(super) fn end_reading(&mut self, is_behind: bool, now: Duration) {
         self.read_at = now;
+        self.is_behind = is_behind;
     }
 
     /// Reads nothing beyond what is due before `until`.
@@ -139,6 +146,30 @@ impl LedgerCost {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reading_that_proves_no_end_is_followed_by_the_next_one_within_the_limits() {
+        let mut pace = LedgerPace::new();
+        let now = Duration::from_hours(1);
+        let next = |pace: &LedgerPace| {
+            let demand = LedgerDemand::Beyond;
+            pace.next_reading_at(demand, Duration::ZERO, now).unwrap()
+        };
+        pace.begin_reading(now);
+        pace.end_reading(false, now);
+        assert_eq!(next(&pace), now + READ_EVERY);
+        pace.count_request();
+        pace.end_reading(true, now);
+        pace.plan_watch(Some(1.0), 1000, now);
+        assert_eq!(next(&pace), now + Duration::from_secs(2));
+        assert_eq!(
+            pace.read_again_at(),
+            now + Duration::from_secs(2),
+            "with open invoices or without"
+        );
+        pace.end_reading(false, now);
+        assert_eq!(pace.read_again_at(), now + READ_EVERY);
+    }
 
     #[test]
     fn readings_beyond_what_is_due_take_half_of_the_rate_and_the_bytes_that_are_allowed() {
