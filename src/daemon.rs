@@ -30,7 +30,7 @@ use self::tasks::{intake, lender, poll_setups, schedule};
 use crate::config::{Config, ConfigError, Environment, StdoutFeed};
 use crate::jobs::poll::{FINISH_WITHIN, PollCounts, Poller};
 use crate::lifecycle;
-use crate::store::{DatabaseLocation, DatabaseOptions, StoreError};
+use crate::store::{DatabaseLocation, DatabaseOptions, StoreError, process_name};
 
 /// The consumer of the daemon's own feed on stdout.
 pub const STDOUT_CONSUMER: &str = "stdout";
@@ -70,6 +70,15 @@ pub fn database_options(config: &Config) -> DatabaseOptions {
         },
         subject_prefix: config.feed.subject_prefix.clone(),
         off_consumers: stdout.into_iter().chain(nats).collect(),
+        process: daemon_name(config),
+    }
+}
+
+/// The configured name of this daemon, else one that no other process has.
+fn daemon_name(config: &Config) -> String {
+    match config.cluster.name.as_str() {
+        "" => process_name(),
+        name => name.to_owned(),
     }
 }
 

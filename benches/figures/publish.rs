@@ -217,6 +217,7 @@ async fn delays() -> Result<Vec<f64>> {
         location: DatabaseLocation::File(database.path.clone()),
         subject_prefix: "payments".to_owned(),
         off_consumers: Vec::new(),
+        process: "bench".to_owned(),
     };
     let (sender, heard) = mpsc::channel();
     let sink = Timed {

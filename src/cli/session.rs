@@ -12,7 +12,7 @@ use crate::domain::cadence::Cadence;
 use crate::domain::invoice::AccountName;
 use crate::domain::time::UnixMillis;
 use crate::jobs::database_clock::DatabaseClock;
-use crate::store::{Database, DatabaseOptions, StoreError};
+use crate::store::{Database, DatabaseOptions, StoreError, process_name};
 use crate::telemetry::{self, Logging};
 
 /// The default level.
@@ -104,7 +104,11 @@ impl Session {
 
     /// Which database.
     pub(super) fn options(&self) -> DatabaseOptions {
-        daemon::database_options(&self.config)
+        DatabaseOptions {
+            // Not the daemon's name, which only the daemon beside it has.
+            process: process_name(),
+            ..daemon::database_options(&self.config)
+        }
     }
 
     /// Adds the name of the database to an error.

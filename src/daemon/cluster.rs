@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::free_accounts::FreeAccounts;
 use self::prior_state::PriorState;
+use super::daemon_name;
 use super::parts::{Parts, limits};
 use crate::clock::Clock;
 use crate::config::AccountConfig;
@@ -23,7 +24,7 @@ use crate::jobs::leases::{LeaseChange, LeaseKeeper};
 use crate::jobs::poll::{PollSetup, Poller};
 use crate::jobs::share::WorkShare;
 use crate::limit::Limits;
-use crate::store::{Lease, Leases, Presence, StoreError, process_name};
+use crate::store::{Lease, Leases, Presence, StoreError};
 
 /// Interval of the search for free leases.
 const TURN_EVERY: Duration = Duration::from_millis(500);
@@ -56,10 +57,7 @@ impl SharedPollingParts {
         heartbeat: Heartbeat,
     ) -> Self {
         let cluster = &parts.config.cluster;
-        let name = match cluster.name.as_str() {
-            "" => process_name(),
-            name => name.to_owned(),
-        };
+        let name = daemon_name(&parts.config);
         let settings: BTreeMap<&str, &AccountConfig> = parts
             .accounts
             .iter()
@@ -187,7 +185,7 @@ impl SharedPolling {
         self.release_finished().await;
     }
 
-    /// Updates the heartbeats of accounts that another daemon polls.
+    /// Updates the heartbeats of accounts that another daemon polls, and forgets what their gauges showed.
     fn beat(&self) {
         let now = self.clock.monotonic();
         self.heartbeat.beat(now);
@@ -197,6 +195,7 @@ impl SharedPolling {
             .filter(|account| account.running.is_none());
         for account in idle {
             account.setup.signals.heartbeat.beat(now);
+            account.setup.signals.meter.leave();
         }
     }
 

@@ -246,6 +246,11 @@ impl AccountMeter {
         }
     }
 
+    /// Records that another daemon polls the account: nothing of its state is known here any more.
+    pub fn leave(&self) {
+        *self.lock() = Now::default();
+    }
+
     /// The account's state right now.
     pub fn gauges(&self) -> AccountGauges {
         self.lock().standing.clone()

@@ -146,6 +146,8 @@ pub struct DatabaseOptions {
     pub subject_prefix: String,
     /// Consumers that are switched off: they keep their positions, and retention does not wait for them.
     pub off_consumers: Vec<&'static str>,
+    /// The name of this process where its leases are shown, on a server.
+    pub process: String,
 }
 
 impl DatabaseOptions {
@@ -259,7 +261,7 @@ impl DatabaseOptions {
                 Ok(lock.map(|lock| Box::new(lock) as Box<dyn RoleHold>))
             }
             DatabaseLocation::Server(server) => {
-                let hold = postgres::hold(server, role).await?;
+                let hold = postgres::hold(server, role, &self.process).await?;
                 Ok(hold.map(|hold| Box::new(hold) as Box<dyn RoleHold>))
             }
         }

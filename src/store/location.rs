@@ -3,6 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use url::Url;
+
+/// The role that owns the schema, in `docs/postgres.md`.
+const OWNER: &str = "payrecond_owner";
+
 /// A file, or a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseLocation {
@@ -39,6 +44,17 @@ impl ServerLocation {
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The address with the role that owns the schema, as `docs/postgres.md` names it: the daemon's own role may
+    /// neither make nor drop tables.
+    pub(super) fn as_owner(&self) -> String {
+        let Ok(mut url) = Url::parse(&self.url) else {
+            return self.url.clone();
+        };
+        // Without a host there is no place for it: the address stays as it is.
+        let _ = url.set_username(OWNER);
+        url.into()
     }
 
     pub(super) fn password(&self) -> Option<&str> {

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::PATIENCE;
 use crate::shop::{Daemon, Shop, environment, poll_setup};
 
 /// No invoice is polled twice within a test.
@@ -244,6 +245,34 @@ async fn batches_cover_due_invoices_with_the_fewest_requests() {
     assert!(sizes.len() <= 4, "{sizes:?}");
     let ends = "SELECT group_concat(external_id || ' ' || status, ', ') FROM (SELECT * FROM invoices WHERE status <> 'pending' ORDER BY id)";
     assert_eq!(shop.ask(ends).await, "E-7 paid, E-2499 expired");
+}
+
+/// Rows that were read ahead do not keep a single pass waiting for an account that is held or stopped.
+#[tokio::test]
+async fn a_single_pass_ends_when_the_account_may_not_be_asked_for_long() {
+    let wait = Some(Duration::from_mins(10));
+    for error in [
+        ProviderError::RateLimited { wait },
+        ProviderError::KeyRefused("HTTP 401".into()),
+    ] {
+        let shop = slow_shop().await;
+        let script: Arc<Script> = Arc::default();
+        fill(&shop, &script, 0..20).await;
+        (0..20).for_each(|order| script.spoil(&order.to_string(), &error));
+        let scripted = Scripted {
+            script: Arc::clone(&script),
+            batch_limit: 1,
+        };
+        let limits = Limits {
+            max_in_flight: 1,
+            ..UNLIMITED
+        };
+        let (setup, _somebody_wrote) = poll_setup(&shop, Arc::new(scripted), limits).await;
+        let pass = Poller::new(setup).run_once();
+        let counts = tokio::time::timeout(PATIENCE, pass).await.unwrap();
+        assert_eq!(script.requests(), 1, "{error}");
+        assert_eq!(counts.left, 19, "{error}");
+    }
 }
 
 #[tokio::test]

@@ -34,6 +34,14 @@ pub const WORLDS: &[(u64, &str)] = &[
          was not told once began a search anew",
     ),
     (
+        2_002_411,
+        "after a kill in the middle of a reading, invoices were compared with what was kept before its last pages came",
+    ),
+    (
+        2_003_283,
+        "as 2000074, with a strategy or a limit of bytes that watches no list",
+    ),
+    (
         2_000_296,
         "of the simulation: a creation counted from when it was acted upon, not from when it was sent",
     ),

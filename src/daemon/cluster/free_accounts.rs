@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::prior_state::PriorState;
 use super::{TURN_EVERY, note_release};
 use crate::clock::Clock;
-use crate::daemon::parts::Parts;
+use crate::daemon::parts::{Parts, limits};
 use crate::domain::shares::account_lease;
 use crate::jobs::leases::{LeaseChange, LeaseKeeper};
 use crate::jobs::poll::PollSetup;
@@ -54,12 +55,28 @@ impl FreeAccounts {
         for mut setup in setups {
             if let Some(store) = stores.get(&account_lease(&setup.account.0)) {
                 setup.store = Arc::clone(store);
+                free.take_over(parts, &setup).await?;
                 mine.push(setup);
             } else {
                 tracing::warn!(account = %setup.account, "account is polled by another daemon; left out");
             }
         }
         Ok((free, mine))
+    }
+
+    /// Goes on where the last owner of an account stopped. A refused key is tried by the probe at once: nobody
+    /// else may be there to find out that it works again.
+    async fn take_over(&self, parts: &Parts, setup: &PollSetup) -> Result<(), StoreError> {
+        let (store, clock) = (setup.store.as_ref(), self.clock.as_ref());
+        let prior = PriorState::read(store, &setup.account, clock).await?;
+        let mut settings = parts.accounts.iter().map(|account| &account.settings);
+        if let Some(settings) = settings.find(|own| own.name == setup.account.0) {
+            let now = clock.monotonic();
+            let mut limiter = setup.limiter.lock();
+            prior.apply(&mut limiter, limits(settings), now);
+            limiter.probe_soon(now);
+        }
+        Ok(())
     }
 
     /// Leaves a lease that another daemon should have free for a moment.

@@ -78,7 +78,10 @@ impl DatabaseHealth {
     }
 
     fn next_retry(&mut self, error: &StoreError, now: Duration) -> Duration {
-        if !self.is_failing() {
+        if let StoreError::LeaseLost(_) = error {
+            // The database is well. This poller ends, and the new owner of the account observes the same again.
+            tracing::debug!(%error, "nothing is written for an account of another daemon");
+        } else if !self.is_failing() {
             tracing::error!(%error, "database unavailable; retrying");
         }
         now + self.retry_delays.next_wait()

@@ -46,8 +46,9 @@ impl Loader {
         self.under_way.is_some()
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.under_way.is_none()
+    /// Number of invoices that the waiting requests are about.
+    pub(super) fn count_invoices(&self) -> usize {
+        self.ready.iter().map(Vec::len).sum()
     }
 
     pub(super) fn pop(&mut self) -> Option<Group> {

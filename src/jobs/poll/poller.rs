@@ -143,13 +143,15 @@ impl Poller {
         self.pass.once = Some(self.setup.clock.now());
         loop {
             self.run_turn().await;
-            let is_idle = self.requests.is_idle() && self.writer.is_idle();
-            if is_idle && (self.has_polled_all() || self.should_give_up()) {
+            let is_quiet = !self.requests.is_under_way() && self.writer.is_idle();
+            let has_polled_all = self.requests.is_idle() && self.has_polled_all();
+            if is_quiet && (has_polled_all || self.should_give_up()) {
                 break;
             }
             self.wait_for_progress().await;
         }
-        self.pass.counts.left = self.count_due_now();
+        let unasked = self.requests.loader.count_invoices() as u64;
+        self.pass.counts.left = self.count_due_now() + unasked;
         self.pass.counts
     }
 
@@ -164,7 +166,8 @@ impl Poller {
         let now = self.setup.clock.monotonic();
         let mut limiter = self.setup.limiter.lock();
         let wait = limiter.wait(now).unwrap_or_default();
-        limiter.stop_reason().is_some() || self.writer.database.is_failing() || wait > ONCE_WAITS
+        let next_probe = limiter.next_probe_in(now).unwrap_or_default();
+        next_probe > Duration::ZERO || self.writer.database.is_failing() || wait > ONCE_WAITS
     }
 
     /// Finishes the requests in flight; the rest is repeated after the next start.
@@ -196,9 +199,14 @@ impl Poller {
 impl Requests {
     /// Whether nothing waits for an answer or a request.
     pub(super) fn is_idle(&self) -> bool {
+        self.loader.count_ready() == 0 && !self.is_under_way()
+    }
+
+    /// Whether an answer or rows are waited for.
+    fn is_under_way(&self) -> bool {
         let ledger_is_idle = self.ledger.as_ref().is_none_or(LedgerReader::is_idle);
         let reads_lists = self.list.is_some() || self.span.is_some();
-        self.loader.is_idle() && self.fetcher.is_idle() && !reads_lists && ledger_is_idle
+        self.loader.is_loading() || !self.fetcher.is_idle() || reads_lists || !ledger_is_idle
     }
 
     /// Drops everything that was not begun yet.

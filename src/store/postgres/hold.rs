@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connect;
-use crate::store::{Role, RoleHold, ServerLocation, StoreError, process_name};
+use crate::store::{Role, RoleHold, ServerLocation, StoreError};
 
 /// How long a role lasts without being renewed, and how often it is.
 const TERM: Duration = Duration::from_secs(10);
@@ -99,13 +99,14 @@ struct HeldRole {
     token: i64,
 }
 
-/// Takes a role; None when another process has it. Any number of daemons may run: leases share the work.
+/// Takes a role in the name of `process`; None when another process has it. Any number of daemons may run: leases share the work.
 ///
 /// # Errors
 /// If the server cannot be queried.
 pub async fn hold(
     server: &ServerLocation,
     role: Role<'_>,
+    process: &str,
 ) -> Result<Option<ConsumerHold>, StoreError> {
     let state = Arc::new(Mutex::new(HoldState {
         trusted_until: Instant::now() + TRUSTED_FOR,
@@ -117,7 +118,7 @@ pub async fn hold(
             keeper: None,
         }));
     };
-    let Some(held) = HeldRole::take(server, name).await? else {
+    let Some(held) = HeldRole::take(server, name, process).await? else {
         return Ok(None);
     };
     let end = CancellationToken::new();
@@ -130,9 +131,13 @@ pub async fn hold(
 }
 
 impl HeldRole {
-    async fn take(server: &ServerLocation, consumer: &str) -> Result<Option<Self>, StoreError> {
+    async fn take(
+        server: &ServerLocation,
+        consumer: &str,
+        process: &str,
+    ) -> Result<Option<Self>, StoreError> {
         let mut connection = connect::connect(server).await?;
-        let (lease, owner) = (format!("consumer:{consumer}"), process_name());
+        let (lease, owner) = (format!("consumer:{consumer}"), process.to_owned());
         let locks = sqlx::query_as(LOCK_CURRENT).bind(&lease);
         let current: Option<(i64, bool)> =
             connect::within(async { Ok(locks.fetch_optional(&mut connection).await?) }).await?;

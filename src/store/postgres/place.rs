@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::store::StoreError;
 
 /// The server's identifier, the oids of the database and the outbox, the timeline; then the epoch
-/// and the highest number ever assigned, then the ends of the write-ahead log: inserted after that number
-/// was read, and flushed. A standby has no timeline of its own to write on.
+/// and the highest number ever assigned, the highest in the outbox, then the ends of the write-ahead log:
+/// inserted after that number was read, and flushed. A standby has no timeline of its own to write on.
 const WHERE: &str = "
     SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE
                system_identifier::text || ' ' || d.oid::text || ' '
@@ -23,6 +23,7 @@ const WHERE: &str = "
            (SELECT value FROM payrecond.meta WHERE key = 'place') AS remembered,
            (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM payrecond.outbox_seq)
                AS highest_seq,
+           (SELECT coalesce(max(seq), 0) FROM payrecond.outbox) AS newest_seq,
            CASE WHEN pg_is_in_recovery() THEN 0
                 ELSE (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint END AS inserted_to,
            CASE WHEN pg_is_in_recovery() THEN 0
@@ -34,6 +35,7 @@ struct Found {
     epoch: Option<String>,
     remembered: Option<String>,
     highest_seq: i64,
+    newest_seq: i64,
     inserted_to: i64,
     flushed_to: i64,
 }
@@ -53,9 +55,18 @@ impl Found {
             epoch: row.try_get("epoch")?,
             remembered: row.try_get("remembered")?,
             highest_seq: row.try_get("highest_seq")?,
+            newest_seq: row.try_get("newest_seq")?,
             inserted_to: row.try_get("inserted_to")?,
             flushed_to: row.try_get("flushed_to")?,
         })
+    }
+}
+
+impl Found {
+    /// Whether the sequence stands before numbers that are in the outbox: a restore set it back and failed
+    /// otherwise. Such numbers would be assigned again.
+    fn is_set_back(&self) -> bool {
+        self.newest_seq > self.highest_seq
     }
 }
 
@@ -143,7 +154,7 @@ impl ServerPlace {
         let found = Found::at(connection).await?;
         let has_fallen = {
             let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-            numbers.note(&found)
+            numbers.note(&found) || found.is_set_back()
         };
         if has_fallen {
             sqlx::query("UPDATE payrecond.meta SET value = 'fell back' WHERE key = 'place'")
@@ -168,11 +179,11 @@ pub(super) async fn settle(connection: &mut PgConnection) -> Result<(String, boo
         .fetch_optional(&mut *transaction)
         .await?;
     let found = Found::at(&mut transaction).await?;
-    let put_back = found.epoch.is_some()
-        && found
-            .remembered
-            .as_ref()
-            .is_some_and(|place| *place != found.fingerprint);
+    let is_elsewhere = found
+        .remembered
+        .as_ref()
+        .is_some_and(|place| *place != found.fingerprint);
+    let put_back = found.epoch.is_some() && (is_elsewhere || found.is_set_back());
     let epoch = match found.epoch {
         Some(epoch) if !put_back => epoch,
         Some(_) | None => Uuid::new_v4().to_string(),
@@ -191,7 +202,7 @@ pub(super) async fn settle(connection: &mut PgConnection) -> Result<(String, boo
     if put_back {
         // Of the database's clock: one of a daemon that is behind would assign numbers again.
         sqlx::query("SELECT setval('payrecond.outbox_seq', greatest($1, payrecond.now_ms()))")
-            .bind(found.highest_seq)
+            .bind(found.highest_seq.max(found.newest_seq))
             .execute(&mut *transaction)
             .await?;
         sqlx::query("UPDATE payrecond.leases SET token = token + 1, owner = NULL, until = 0")

@@ -45,6 +45,7 @@ impl Move {
             location: DatabaseLocation::File(self.folder.path().join("moved.db")),
             subject_prefix: "payments".to_owned(),
             off_consumers: Vec::new(),
+            process: "a process".to_owned(),
         };
         let server = ServerLocation::new(self.database.url(As::Owner), None);
         options.copy_to(&server).await
@@ -161,6 +162,7 @@ async fn a_server_that_holds_other_rows_stays_as_it_is() {
         location: DatabaseLocation::Server(server),
         subject_prefix: "payments".to_owned(),
         off_consumers: Vec::new(),
+        process: "a process".to_owned(),
     };
     options.migrate(NOW).await.unwrap();
     let mut owner = moved.owner().await;

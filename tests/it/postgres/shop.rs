@@ -147,6 +147,14 @@ impl ServerShop {
         Ok(answer)
     }
 
+    /// What only a daemon may write.
+    pub async fn write_as_daemon(&self, sql: &'static str) {
+        let url = self.database.url(As::Daemon);
+        let mut daemon = PgConnection::connect(&url).await.unwrap();
+        sqlx::query(sql).execute(&mut daemon).await.unwrap();
+        daemon.close().await.unwrap();
+    }
+
     pub async fn until(&self, sql: &str, expected: &str) {
         let mut last = String::new();
         let waiting = async {

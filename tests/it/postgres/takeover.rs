@@ -16,6 +16,7 @@ use payrecond::store::{Database as _, ServerLocation, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::server::{self, As};
+use super::shop::{ACCOUNTS, ServerShop, stopped};
 use crate::shop::{Shop, poll_setup};
 use crate::until::eventually;
 
@@ -68,4 +69,72 @@ async fn a_new_owner_leaves_what_the_last_one_has_lent() {
     ending.cancel();
     running.await.unwrap();
     store.close().await;
+}
+
+/// A timer's pass keeps a wait that outlasts it, and tries a refused key by the probe first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_pass_knows_what_the_last_owner_knew() {
+    let Some(shop) = ServerShop::open().await else {
+        return;
+    };
+    let daemon = shop.daemon("one");
+    shop.pay_in_each("first").await;
+    shop.until_paid(ACCOUNTS.len()).await;
+    stopped(daemon).await;
+    let record = "UPDATE payrecond.accounts
+                     SET state = CASE name WHEN 'a' THEN 'held' ELSE 'key_refused' END,
+                         resume_at = CASE name WHEN 'a'
+                             THEN (extract(epoch FROM now()) * 1000)::bigint + 600000 END
+                   WHERE name IN ('a', 'b')";
+    shop.write_as_daemon(record).await;
+    shop.pay_in_each("second").await;
+    let pass = shop
+        .command(&["run", "--once"])
+        .env("RUST_LOG", "debug")
+        .stderr(std::fs::File::create("/tmp/once.err").unwrap())
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(
+        pass.status.code(),
+        Some(1),
+        "one invoice could not be asked about"
+    );
+    let unpaid = "SELECT string_agg(account, ' ') FROM invoices WHERE status <> 'paid'";
+    assert_eq!(shop.ask(unpaid).await, "a");
+    shop.write_as_daemon("UPDATE payrecond.accounts SET resume_at = NULL WHERE name = 'a'")
+        .await;
+    shop.run(&["run", "--once"]).await;
+    shop.until_paid(2 * ACCOUNTS.len()).await;
+}
+
+/// `pg_restore` as a role that may not drop the tables fails, but sets the sequence of the events' numbers back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_were_set_back_are_not_assigned_again() {
+    let Some(shop) = ServerShop::open().await else {
+        return;
+    };
+    let daemon = shop.daemon("one");
+    shop.pay_in_each("first").await;
+    shop.until_paid(ACCOUNTS.len()).await;
+    stopped(daemon).await;
+    let newest = "SELECT max(seq) FROM outbox";
+    let before: i64 = shop.ask(newest).await.parse().unwrap();
+    let set_back =
+        "SELECT setval('payrecond.outbox_seq', (SELECT max(seq) - 3 FROM payrecond.outbox))";
+    shop.write_as_daemon(set_back).await;
+    let daemon = shop.daemon("two");
+    shop.pay_in_each("second").await;
+    shop.until_paid(2 * ACCOUNTS.len()).await;
+    let lowest = format!("SELECT min(seq) FROM outbox WHERE seq > {before}");
+    let lowest: i64 = shop.ask(&lowest).await.parse().unwrap();
+    assert!(
+        lowest > before + 1000,
+        "a new epoch: {before}, then {lowest}"
+    );
+    assert_eq!(
+        shop.ask("SELECT count(DISTINCT epoch) FROM outbox").await,
+        "2"
+    );
+    stopped(daemon).await;
 }

@@ -356,12 +356,16 @@ async fn a_consumer_has_one_holder_until_its_session_ends_or_its_lease_does() {
         return;
     };
     let server = location(&postgres.database);
-    let take = async || hold(&server, Role::Consumer("bot")).await.unwrap();
+    let take = async || {
+        hold(&server, Role::Consumer("bot"), "a process")
+            .await
+            .unwrap()
+    };
     let first = take().await.unwrap();
     first.require_held().unwrap();
     assert!(take().await.is_none(), "it has a holder");
     assert!(
-        hold(&server, Role::Consumer("other"))
+        hold(&server, Role::Consumer("other"), "a process")
             .await
             .unwrap()
             .is_some()
@@ -403,7 +407,10 @@ async fn a_consumer_whose_connection_is_closed_never_has_two_holders() {
         return;
     };
     let server = location(&postgres.database);
-    let first = hold(&server, Role::Consumer("bot")).await.unwrap().unwrap();
+    let first = hold(&server, Role::Consumer("bot"), "a process")
+        .await
+        .unwrap()
+        .unwrap();
     let mut admin = postgres.database.connect(As::Admin).await;
     let sessions = "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks AS l
                       JOIN pg_database AS d ON d.oid = l.database
@@ -414,7 +421,9 @@ async fn a_consumer_whose_connection_is_closed_never_has_two_holders() {
         .unwrap();
     assert_eq!(ended, 1);
     // Its lock is free now, but the process lives.
-    let second = hold(&server, Role::Consumer("bot")).await.unwrap();
+    let second = hold(&server, Role::Consumer("bot"), "a process")
+        .await
+        .unwrap();
     assert!(
         second.is_none() || first.require_held().is_err(),
         "two processes hold the consumer"

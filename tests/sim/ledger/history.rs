@@ -158,13 +158,27 @@ pub fn is_kept(world: &World, rows: &[TransactionRow], now: Duration) -> Verdict
     None
 }
 
+/// A search behind entries that are left out is over within this: each page of it is a reading, within half of the
+/// rate limit.
+const SEARCHED_WITHIN: Duration = Duration::from_mins(3);
+
 /// Whether a complete reading showed it, and another one was begun since.
 fn is_read(book: &Book, movement: &Movement) -> bool {
     let is_asked =
         book.kind == crate::ledger::book::LedgerKind::Stars || movement.direction == Direction::In;
     let before_last = book.readings.iter().rev().skip(1);
     let mut whole = before_last.filter(|reading| reading.is_over);
-    is_asked && whole.any(|reading| reading.began >= movement.shown_from)
+    let mut before = book
+        .movements
+        .iter()
+        .take_while(|one| one.id != movement.id);
+    let is_behind = before.any(|one| one.is_left_out);
+    let search = if is_behind {
+        SEARCHED_WITHIN
+    } else {
+        Duration::ZERO
+    };
+    is_asked && whole.any(|reading| reading.began >= movement.shown_from + search)
 }
 
 fn is_kept_rightly(

@@ -58,6 +58,9 @@ impl Poller {
             }
             Some(_) | None => kept,
         };
+        if self.waits_for_resumed_reading(check, &kept) {
+            return;
+        }
         let is_held = |id| {
             let reader = self.requests.ledger.as_ref();
             reader.is_some_and(|reader| reader.comparisons.is_held(id))
@@ -107,6 +110,19 @@ impl Poller {
             return;
         };
         self.decide_invoice(Box::new(invoice), observation);
+    }
+
+    /// Holds an invoice whose payments an earlier run kept until the end of the reading that it had begun.
+    fn waits_for_resumed_reading(&mut self, check: LedgerCheck, kept: &[Transaction]) -> bool {
+        let reader = self.requests.ledger.as_mut();
+        let resuming = reader.filter(|reader| reader.is_resuming() && !kept.is_empty());
+        match (check, resuming) {
+            (LedgerCheck::New(id), Some(reader)) => {
+                reader.comparisons.hold(id);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether the invoice's own transactions pay it and its status does not say so: one of them was

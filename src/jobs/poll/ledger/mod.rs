@@ -221,7 +221,8 @@ impl Poller {
         };
         let is_behind =
             coverage.is_none_or(|coverage| coverage.through < coverage.began_at.minus(READ_EVERY));
-        reader.pace.end_reading(is_behind, now);
+        let rate = self.setup.limiter.lock().rate();
+        reader.pace.end_reading(is_behind, rate, now);
         // One that another process began shows nothing of what happened since its first pages.
         if let Some(began_at) = reader.pace.began_at() {
             self.count_as_poll(began_at, coverage);

@@ -30,8 +30,9 @@ pub(super) enum LedgerDemand {
 pub(super) struct LedgerPace {
     /// When the last complete reading ended.
     read_at: Duration,
-    /// Whether it left open what happened in the last `READ_EVERY`, since the end of the ledger was not proved.
-    is_behind: bool,
+    /// When the next one follows if that one left open what happened in the last `READ_EVERY`, since the
+    /// end of the ledger was not proved.
+    behind_again_at: Option<Duration>,
     /// When the last reading began, and what it has cost.
     began_at: Option<Duration>,
     cost: LedgerCost,
@@ -46,7 +47,7 @@ impl LedgerPace {
     pub(super) fn new() -> Self {
         Self {
             read_at: Duration::ZERO,
-            is_behind: false,
+            behind_again_at: None,
             began_at: None,
             cost: LedgerCost::default(),
             watch_at: None,
@@ -62,8 +63,8 @@ impl LedgerPace {
 
     /// When the ledger is read whether an invoice waits for money or not.
     pub(super) fn read_again_at(&self) -> Duration {
-        let soon = self.watch_at.filter(|_| self.is_behind);
-        soon.unwrap_or(self.read_at + READ_EVERY)
+        let next = self.read_at + READ_EVERY;
+        self.behind_again_at.map_or(next, |at| at.min(next))
     }
 
     /// When a reading begins. A nudge is answered at once; what is due waits until `min_interval` after
@@ -107,10 +108,12 @@ impl LedgerPace {
         self.not_before = now + self.delays.next_wait();
     }
 
-    /// Records the end of a complete reading.
-    pub(super) fn end_reading(&mut self, is_behind: bool, now: Duration) {
+    /// Records the end of a complete reading. `is_behind`: the end of the ledger was not proved.
+    pub(super) fn end_reading(&mut self, is_behind: bool, rate: Option<f64>, now: Duration) {
         self.read_at = now;
-        self.is_behind = is_behind;
+        let pause = self.cost.pause(rate, u64::MAX);
+        let again_at = self.began_at.unwrap_or(now) + pause;
+        self.behind_again_at = is_behind.then_some(again_at);
     }
 
     /// Reads nothing beyond what is due before `until`.
@@ -155,19 +158,14 @@ mod tests {
             let demand = LedgerDemand::Beyond;
             pace.next_reading_at(demand, Duration::ZERO, now).unwrap()
         };
+        let rate = Some(1.0);
         pace.begin_reading(now);
-        pace.end_reading(false, now);
+        pace.end_reading(false, rate, now);
         assert_eq!(next(&pace), now + READ_EVERY);
         pace.count_request();
-        pace.end_reading(true, now);
-        pace.plan_watch(Some(1.0), 1000, now);
+        pace.end_reading(true, rate, now);
         assert_eq!(next(&pace), now + Duration::from_secs(2));
-        assert_eq!(
-            pace.read_again_at(),
-            now + Duration::from_secs(2),
-            "with open invoices or without"
-        );
-        pace.end_reading(false, now);
+        pace.end_reading(false, rate, now);
         assert_eq!(pace.read_again_at(), now + READ_EVERY);
     }
 

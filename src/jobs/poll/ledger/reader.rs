@@ -86,6 +86,11 @@ impl LedgerReader {
         self.comparisons.check_new(id);
     }
 
+    /// Whether the reading in progress was begun by an earlier run of the daemon.
+    pub(super) fn is_resuming(&self) -> bool {
+        self.ledger.is_reading() && self.pace.began_at().is_none()
+    }
+
     /// Whether nothing is under way.
     pub(in crate::jobs::poll) fn is_idle(&self) -> bool {
         let has_page = !matches!(self.page, PageInHand::Nothing);
