@@ -81,6 +81,16 @@ impl ServiceClient {
         self.clock.now()
     }
 
+    /// The wait that `answer` requests: in its header, else `in_body`, which is cut as the header's was.
+    pub fn requested_wait(
+        &self,
+        answer: &WholeAnswer,
+        in_body: Option<Duration>,
+    ) -> Option<Duration> {
+        let cut = || in_body.map(|wait| self.transport.cap_wait(wait));
+        answer.retry_after.or_else(cut)
+    }
+
     /// Sends `request` and returns as soon as the head of the answer has arrived.
     pub async fn send(&self, request: Request) -> Result<Response, ProviderError> {
         self.transport.send(request).await

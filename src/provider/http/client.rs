@@ -172,7 +172,7 @@ impl Transport for HttpTransport {
         }
         let wait = text(&inner, RETRY_AFTER).and_then(|value| {
             let now = theirs.unwrap_or_else(|| self.clock.now());
-            retry_after(value, now, self.options.max_retry_after)
+            retry_after(value, now).map(|wait| self.cap_wait(wait))
         });
         let status = inner.status().as_u16();
         let codings = inner.headers().get_all(CONTENT_ENCODING).iter();
@@ -192,6 +192,10 @@ impl Transport for HttpTransport {
 
     fn set_key(&self, key: ApiKey) {
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    }
+
+    fn cap_wait(&self, wait: Duration) -> Duration {
+        wait.min(self.options.max_retry_after)
     }
 
     fn clock_difference(&self) -> Option<ClockDifference> {

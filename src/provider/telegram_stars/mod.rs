@@ -245,7 +245,7 @@ fn result<'a>(
     } else {
         Some(answer.status)
     };
-    let wait = answer.retry_after.or_else(|| retry_after(wire.parameters));
+    let wait = service.requested_wait(answer, retry_after(wire.parameters));
     match status {
         None => Err(ProviderError::Malformed(
             "neither a success nor an error".into(),

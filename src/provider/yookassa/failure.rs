@@ -6,11 +6,8 @@ use serde::Deserialize;
 
 use crate::provider::ProviderError;
 use crate::provider::http::judge_status;
-use crate::provider::service::WholeAnswer;
+use crate::provider::service::{ServiceClient, WholeAnswer};
 use crate::provider::wire::{Raw, body_text, object, text};
-
-/// Maximum wait that a body may request.
-const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 #[derive(Deserialize)]
 struct ServiceRefusalWire<'a> {
@@ -36,27 +33,31 @@ pub(super) struct ServiceRefusal {
     code: String,
     description: String,
     parameter: String,
+    /// The wait that the answer requests, in its header or its body.
     wait: Option<Duration>,
 }
 
 impl ServiceRefusal {
-    /// Parses a body. `harmless` removes the key from messages, and puts them on one line.
-    pub(super) fn read(body: &[u8], harmless: impl Fn(&str) -> String) -> Self {
-        let read = |token: Raw<'_>| text(token).map_or_else(String::new, |text| harmless(&text));
-        let Some(told) = body_text(body)
+    /// Parses a body. `service` removes the key from messages, and puts them on one line.
+    pub(super) fn read(service: &ServiceClient, answer: &WholeAnswer) -> Self {
+        let read =
+            |token: Raw<'_>| text(token).map_or_else(String::new, |text| service.words(&text));
+        let Some(told) = body_text(&answer.body)
             .ok()
             .and_then(|body| object::<ServiceRefusalWire<'_>>(body).ok())
         else {
-            return Self::default();
+            return Self {
+                wait: answer.retry_after,
+                ..Self::default()
+            };
         };
+        let millis = text(told.retry_after).and_then(|millis| millis.parse().ok());
         Self {
             is_error: text(told.r#type).as_deref() == Some("error"),
             code: read(told.code),
             description: read(told.description),
             parameter: read(told.parameter),
-            wait: text(told.retry_after)
-                .and_then(|millis| millis.parse().ok())
-                .map(|millis| Duration::from_millis(millis).min(LONGEST_WAIT)),
+            wait: service.requested_wait(answer, millis.map(Duration::from_millis)),
         }
     }
 
@@ -92,9 +93,8 @@ impl ServiceRefusal {
 
     /// The error for its HTTP status.
     pub(super) fn error(&self, answer: &WholeAnswer) -> ProviderError {
-        let wait = answer.retry_after.or(self.wait);
         let words = self.words();
-        judge_status(answer.status, wait, &words).unwrap_or_else(|| {
+        judge_status(answer.status, self.wait, &words).unwrap_or_else(|| {
             let what = format!("HTTP {}: {words}", answer.status);
             match self.code.as_str() {
                 "internal_server_error" => ProviderError::Unavailable { what, wait: None },

@@ -92,7 +92,7 @@ impl YooKassa {
     }
 
     fn failure(&self, answer: &WholeAnswer) -> ServiceRefusal {
-        ServiceRefusal::read(&answer.body, |words| self.service.words(words))
+        ServiceRefusal::read(&self.service, answer)
     }
 
     fn payment_in(&self, answer: &WholeAnswer) -> Result<ObservedOrder, ProviderError> {
