@@ -9,6 +9,7 @@ pub mod lending;
 pub mod poll;
 pub mod retention;
 pub mod share;
+pub mod unreadable;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

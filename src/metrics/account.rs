@@ -13,10 +13,11 @@ const REQUESTS: [&str; 6] = ["poll", "creation", "page", "ledger", "count", "pro
 const ANSWERED: &str = "answered";
 const FAILED: &str = "failed";
 /// The possible observations of each kind of request.
-const OBSERVATIONS: [(&str, &[&str]); 3] = [
+const OBSERVATIONS: [(&str, &[&str]); 4] = [
     ("poll", &["seen", "not_found"]),
     ("creation", &["created", "refused", "conflict"]),
     ("page", &["seen"]),
+    ("ledger", &["seen", "unreadable"]),
 ];
 const EVENTS: [&str; 11] = [
     "payment.pending",

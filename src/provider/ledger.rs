@@ -6,6 +6,8 @@
 //! restart. A page may repeat what an earlier one showed, but a complete reading must not leave
 //! anything out.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use async_trait::async_trait;
 
 use super::ProviderError;
@@ -41,9 +43,36 @@ pub struct LedgerPage {
     pub transactions: Vec<Transaction>,
     /// Where reading continues.
     pub step: LedgerStep,
+    /// Entries that are left out of `transactions` since they cannot be read, though each could be a
+    /// payment. The caller decides whether the page counts without them.
+    pub unreadable: Vec<UnreadableEntry>,
     /// When it was answered, as the answer itself tells by the provider's clock: what our clock makes of
     /// an earlier answer is no proof, since ours may have been set meanwhile.
     pub answered_at: Option<UnixMillis>,
+}
+
+/// An entry of a ledger that does not match the documentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableEntry {
+    /// Where it stands, for people, in the words of the provider's own request.
+    pub place: String,
+    /// What is wrong with it, without its content.
+    pub what: String,
+    /// The same for the same entry as long as it is written the same way.
+    pub fingerprint: u64,
+}
+
+impl UnreadableEntry {
+    /// The entry written as `json`, which stands at `place`.
+    pub fn new(place: String, what: String, json: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        json.hash(&mut hasher);
+        Self {
+            place,
+            what,
+            fingerprint: hasher.finish(),
+        }
+    }
 }
 
 /// The judgement on the transactions of an invoice.

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::ledger::{LedgerJudgement, LedgerPage, ReadLedger};
+pub use self::ledger::{LedgerJudgement, LedgerPage, ReadLedger, UnreadableEntry};
 pub use self::refund_list::{ListRefunds, Refund, RefundPage};
 pub use self::time_list::{ListByTime, SpanCursor, SpanKind, SpanPage, TimeSpan};
 use crate::domain::invoice::{ExternalId, Invoice, OrderId};

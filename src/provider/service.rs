@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::http::{Request, Response, Transport};
+use super::wire::mended_text;
 use super::{ApiKey, ClockDifference, ProviderError};
 use crate::clock::Clock;
 use crate::domain::ledger::READ_BACK;
@@ -145,6 +146,16 @@ impl WholeAnswer {
             told_at: response.told_at,
             body,
         })
+    }
+
+    /// Replaces what is not UTF-8 in the body by a sign that occurs nowhere else in it, and returns the
+    /// sign; None where all of it is text.
+    pub fn mend_text(&mut self) -> Option<char> {
+        let (text, sign) = mended_text(&self.body);
+        if sign.is_some() {
+            self.body = text.into_owned().into_bytes();
+        }
+        sign
     }
 
     /// Whether it is an HTML page, which comes from a gateway and not from the service.

@@ -54,6 +54,29 @@ pub fn body_text(body: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(body).map_err(|_| "not UTF-8".to_owned())
 }
 
+/// The text of a body, with a sign in place of each part that is not UTF-8, and that sign. It occurs
+/// nowhere else in the text, so what has it was not readable.
+pub fn mended_text(body: &[u8]) -> (Cow<'_, str>, Option<char>) {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if let Ok(text) = std::str::from_utf8(body) {
+        return (Cow::Borrowed(text), None);
+    }
+    let valid: String = body.utf8_chunks().map(|chunk| chunk.valid()).collect();
+    let sign = ('\u{fff0}'..=char::REPLACEMENT_CHARACTER)
+        .rev()
+        .chain('\u{f0000}'..='\u{ffffd}')
+        .find(|sign| !valid.contains(*sign))
+        .unwrap_or(char::REPLACEMENT_CHARACTER);
+    let mut text = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(sign);
+        }
+    }
+    (Cow::Owned(text), Some(sign))
+}
+
 /// Parses an object; serde by itself would accept an array in its place.
 pub fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, NotAnObject> {
     if json.trim_ascii_start().starts_with('{') {
@@ -190,6 +213,15 @@ mod tests {
         assert_eq!(word(Some(raw("5"))), None);
         assert_eq!(boolean(Some(raw("\"true\""))), Some(true));
         assert_eq!(boolean(Some(raw("1"))), None);
+    }
+
+    #[test]
+    fn what_is_no_text_is_marked_by_a_sign_that_nothing_else_has() {
+        assert_eq!(mended_text("\u{feff}я".as_bytes()), ("я".into(), None));
+        let (text, sign) = mended_text(b"a\xd0b\xef\xbf\xbdc");
+        let sign = sign.unwrap();
+        assert_ne!(sign, '\u{fffd}');
+        assert_eq!(text, format!("a{sign}b\u{fffd}c"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
 use payrecond::jobs::poll::Poller;
 use payrecond::provider::{
-    ApiKey, LedgerJudgement, LedgerPage, Provider, ProviderError, ReadLedger,
+    ApiKey, LedgerJudgement, LedgerPage, Provider, ProviderError, ReadLedger, UnreadableEntry,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -39,6 +39,8 @@ struct Book {
     /// Requests from this one on are never answered.
     hangs_from: Mutex<Option<usize>>,
     requests: Mutex<usize>,
+    /// Entries behind the others that cannot be read.
+    unreadable: Mutex<Vec<UnreadableEntry>>,
 }
 
 impl Book {
@@ -117,6 +119,7 @@ impl ReadLedger for Scripted {
         Ok(LedgerPage {
             transactions: page,
             step,
+            unreadable: self.0.unreadable.lock().unwrap().clone(),
             answered_at: Some(now),
         })
     }
@@ -277,6 +280,22 @@ async fn a_transaction_of_another_invoice_is_not_credited_again() {
     );
     let kept = "SELECT group_concat(external_id || ' ' || amount) FROM transactions";
     assert_eq!(shop.ask(kept).await, "E-1 5");
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_holds_up_the_others_for_three_requests() {
+    let shop = quick_shop().await;
+    expect(&shop, "E-1", "5").await;
+    let book = Arc::<Book>::default();
+    book.pay("t1", Some("E-1"), "5", Direction::In);
+    let entry = UnreadableEntry::new("offset 1".into(), "no id".into(), "{}");
+    book.unreadable.lock().unwrap().push(entry);
+    let polling = Polling::begin(&shop, &book).await;
+    until_requests(&book, 2).await;
+    assert_eq!(shop.ask(STATES).await, "E-1 pending");
+    shop.until(STATES, "E-1 paid").await;
+    assert!(book.requests() >= 3, "{}", book.requests());
+    polling.end().await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! ledger is read: both count as we have them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::again::ROWS;
 use super::{Audit, AuditError, AuditReport, FINDINGS, count_missing, urgency};
@@ -18,6 +19,7 @@ use crate::domain::money::Money;
 use crate::domain::observation::Sums;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus, by_label, moved_sum};
+use crate::jobs::unreadable::UnreadableEntries;
 use crate::provider::ReadLedger;
 use crate::store::StoreError;
 
@@ -70,10 +72,16 @@ impl Audit {
         let known = Ledger::parse(&beginning.positions.unwrap_or_default());
         let mut reading = Ledger::unread(known.from());
         let mut began_at = None;
+        let unreadable = Mutex::new(UnreadableEntries::default());
         let mut all: BTreeMap<(TransactionId, &str), Transaction> = BTreeMap::new();
         loop {
             let (cursor, from) = (reading.cursor(), reading.from());
-            let page = self.request(|| ledger.ledger_page(cursor, from)).await?;
+            let ask = || async {
+                let page = ledger.ledger_page(cursor, from).await?;
+                let mut unreadable = unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+                unreadable.judge(&self.account, page).result
+            };
+            let page = self.request(ask).await?;
             let answered_at = page.answered_at;
             began_at = began_at.or(answered_at);
             let keyed = |one: Transaction| ((one.id.clone(), one.direction.as_str()), one);

@@ -245,6 +245,7 @@ mod tests {
             };
             let page = Entries {
                 transactions: Vec::new(),
+                unreadable: Vec::new(),
                 moves: shown.iter().map(moved).collect(),
                 newest_at: shown.last().map(|at| moment(*at)),
             };

@@ -10,8 +10,8 @@ use crate::domain::money::{Money, plain, sum};
 use crate::domain::observation::{OrderState, Payment};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus, enough_at, moved_sum};
-use crate::provider::LedgerJudgement;
 use crate::provider::wire::{Raw, array, external_id, object, text, word};
+use crate::provider::{LedgerJudgement, UnreadableEntry};
 
 /// The currency code of Stars.
 pub(super) const STARS: &str = "XTR";
@@ -27,10 +27,13 @@ const LONGEST_ID: usize = 255;
 pub(super) struct Entries {
     /// Movements of Stars; other entries are left out.
     pub(super) transactions: Vec<Transaction>,
-    /// What each entry moves, in their order; the next offset follows from their number.
+    /// What each entry moves, in their order; the next offset follows from their number. One that cannot
+    /// be read has its place here too.
     pub(super) moves: Vec<StarsMove>,
     /// Time of the newest entry.
     pub(super) newest_at: Option<UnixMillis>,
+    /// Entries that cannot be read.
+    pub(super) unreadable: Vec<UnreadableEntry>,
 }
 
 /// What an entry does to the bot's balance.
@@ -90,20 +93,33 @@ struct AffiliateWire<'a> {
     nanostar_amount: Raw<'a>,
 }
 
-/// Parses a page. One invalid entry makes it fail, since it could be a payment.
-pub(super) fn entries(json: &str) -> Result<Entries, String> {
+/// Parses the page after `offset`. `broken` is the sign for what was not UTF-8.
+pub(super) fn entries(json: &str, offset: u64, broken: Option<char>) -> Result<Entries, String> {
     let wire: PageWire<'_> = object(json).map_err(|error| error.to_string())?;
     let items = array(wire.transactions).ok_or("no transactions in a page of the ledger")?;
     let mut page = Entries {
         transactions: Vec::with_capacity(items.len()),
         moves: Vec::with_capacity(items.len()),
         newest_at: None,
+        unreadable: Vec::new(),
     };
-    for item in items {
-        let (entry, moved) = entry(item.get())?;
-        page.newest_at = page.newest_at.max(Some(entry.happened_at));
-        page.transactions.push(entry);
-        page.moves.push(moved);
+    for (skipped, item) in (offset..).zip(items) {
+        match entry(item.get(), broken) {
+            Ok((entry, moved)) => {
+                page.newest_at = page.newest_at.max(Some(entry.happened_at));
+                page.transactions.push(entry);
+                page.moves.push(moved);
+            }
+            Err(what) => {
+                let place = format!("getStarTransactions, offset {skipped}");
+                let entry = UnreadableEntry::new(place, what, item.get());
+                page.moves.push(StarsMove {
+                    key: format!("unreadable {:016x}", entry.fingerprint),
+                    nanos: 0,
+                });
+                page.unreadable.push(entry);
+            }
+        }
     }
     Ok(page)
 }
@@ -119,10 +135,10 @@ pub(super) fn balance(json: &str) -> Option<i128> {
     whole.checked_mul(NANOS)?.checked_add(nanos)
 }
 
-fn entry(json: &str) -> Result<(Transaction, StarsMove), String> {
+fn entry(json: &str, broken: Option<char>) -> Result<(Transaction, StarsMove), String> {
     let wire: EntryWire<'_> = object(json).map_err(|error| error.to_string())?;
     let id = word(wire.id)
-        .filter(|id| id.len() <= LONGEST_ID)
+        .filter(|id| id.len() <= LONGEST_ID && !is_broken(id, broken))
         .ok_or("a transaction without an id")?;
     let date = text(wire.date).and_then(|date| date.parse::<i64>().ok());
     let date = date.ok_or_else(|| format!("a transaction without a date: {id}"))?;
@@ -148,6 +164,9 @@ fn entry(json: &str) -> Result<(Transaction, StarsMove), String> {
     let label = partner.as_ref().and_then(|partner| {
         text(partner.invoice_payload).or_else(|| text(partner.paid_media_payload))
     });
+    if label.as_ref().is_some_and(|label| is_broken(label, broken)) {
+        return Err(format!("a payload that is not UTF-8: {id}"));
+    }
     let transaction = Transaction {
         id: id.as_ref().into(),
         direction,
@@ -161,6 +180,10 @@ fn entry(json: &str) -> Result<(Transaction, StarsMove), String> {
         happened_at: UnixMillis(date.saturating_mul(1000)),
     };
     Ok((transaction, moved))
+}
+
+fn is_broken(text: &str, broken: Option<char>) -> bool {
+    broken.is_some_and(|sign| text.contains(sign))
 }
 
 /// A payment counts including its affiliate's share.
@@ -255,7 +278,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Vec<(String, &'static str, Option<String>, String)> {
-        let page = entries(json).unwrap();
+        let page = entries(json, 0, None).unwrap();
         let told = page.transactions.into_iter().map(|one| {
             let label = one.external_id.map(|label| label.0);
             (one.id.0, one.direction.as_str(), label, one.amount.value)
@@ -296,7 +319,7 @@ mod tests {
             {"id":"a","date":1,"source":{"type":"user"},"amount":100,"nanostar_amount":5},
             {"id":"a","date":2,"receiver":{"type":"user"},"amount":100,"nanostar_amount":5},
             {"id":"b","date":3,"source":{"type":"user","affiliate":{"amount":10}},"amount":90}]}"#;
-        let moves = entries(page).unwrap().moves;
+        let moves = entries(page, 0, None).unwrap().moves;
         let keys: Vec<&str> = moves.iter().map(|one| one.key.as_str()).collect();
         assert_eq!(keys, ["in a", "out a", "in b"]);
         let sum: i128 = moves.iter().map(|one| one.nanos).sum();
@@ -341,18 +364,32 @@ mod tests {
     }
 
     #[test]
-    fn a_page_with_an_invalid_entry_fails() {
-        assert!(entries(r#"{"transactions":[]}"#).is_ok());
+    fn an_entry_that_cannot_be_read_keeps_its_place_and_the_others_are_read() {
+        assert!(entries(r#"{"transactions":[]}"#, 0, None).is_ok());
+        for no_page in ["{}", r#"{"transactions":{}}"#] {
+            assert!(entries(no_page, 0, None).is_err(), "{no_page}");
+        }
         for spoilt in [
-            "{}",
-            r#"{"transactions":{}}"#,
-            r#"{"transactions":[{"date":1,"amount":1}]}"#,
-            r#"{"transactions":[{"id":"a","amount":1}]}"#,
-            r#"{"transactions":[{"id":"a","date":1}]}"#,
-            r#"{"transactions":[{"id":"a","date":1,"amount":1.5}]}"#,
-            r#"{"transactions":[{"id":"a","date":1,"amount":"-"}]}"#,
+            "7",
+            r#"{"date":1,"amount":1}"#,
+            r#"{"id":"a","amount":1}"#,
+            r#"{"id":"a","date":1}"#,
+            r#"{"id":"a","date":1,"amount":1.5}"#,
+            r#"{"id":"a","date":1,"amount":"-"}"#,
+            r#"{"id":"a","date":1,"amount":1,"source":{"invoice_payload":"A?"}}"#,
         ] {
-            assert!(entries(spoilt).is_err(), "{spoilt}");
+            let good = |id: &str| format!(r#"{{"id":"{id}","date":1,"amount":1}}"#);
+            let (before, after) = (good("b"), good("c"));
+            let json = format!(r#"{{"transactions":[{before},{spoilt},{after}]}}"#);
+            let page = entries(&json, 40, Some('?')).unwrap();
+            let ids: Vec<&str> = page.transactions.iter().map(|one| &*one.id.0).collect();
+            assert_eq!(ids, ["b", "c"], "{spoilt}");
+            assert_eq!(page.moves.len(), 3, "{spoilt}");
+            let [left_out] = &page.unreadable[..] else {
+                panic!("{spoilt}");
+            };
+            assert_eq!(left_out.place, "getStarTransactions, offset 41");
+            assert!(!left_out.what.contains("A?"), "{}", left_out.what);
         }
     }
 }

@@ -96,6 +96,7 @@ impl TelegramStars {
         Ok(LedgerPage {
             transactions: Vec::new(),
             step: place.after_balance(balance),
+            unreadable: Vec::new(),
             answered_at: answer.told_at,
         })
     }
@@ -143,15 +144,17 @@ impl ReadLedger for TelegramStars {
             StarsQuestion::Balance => return self.compare_balance(place).await,
         };
         let body = json!({"offset": offset, "limit": PAGE_LIMIT}).to_string();
-        let answer = self.call(TRANSACTIONS, body).await?;
-        let entries = ledger::entries(result(&self.service, &answer)?.get())
-            .map_err(ProviderError::Malformed)?;
+        let mut answer = self.call(TRANSACTIONS, body).await?;
+        let broken = answer.mend_text();
+        let told = result(&self.service, &answer)?.get();
+        let entries = ledger::entries(told, offset, broken).map_err(ProviderError::Malformed)?;
         let from = from.or_else(|| self.service.reads_from(&answer));
         let step = place.after_page(offset, &entries, from, answer.told_at);
         let is_recent = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         Ok(LedgerPage {
             transactions: entries.transactions.into_iter().filter(is_recent).collect(),
             step,
+            unreadable: entries.unreadable,
             answered_at: answer.told_at,
         })
     }

@@ -124,6 +124,7 @@ mod tests {
             transactions: Vec::new(),
             next_record: next.map(str::to_owned),
             in_progress_at,
+            unreadable: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use crate::domain::money::Money;
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::{Direction, Transaction, TransactionStatus};
+use crate::provider::UnreadableEntry;
 use crate::provider::wire::{Raw, array, currency, decimal, external_id, object, text, time, word};
 
 /// The currency of a wallet.
@@ -21,6 +22,8 @@ pub(super) struct HistoryPage {
     pub(super) next_record: Option<String>,
     /// Time of the oldest operation on it that is in progress.
     pub(super) in_progress_at: Option<UnixMillis>,
+    /// Operations that cannot be read.
+    pub(super) unreadable: Vec<UnreadableEntry>,
 }
 
 /// Why an answer is not a page.
@@ -60,8 +63,8 @@ struct OperationWire<'a> {
     label: Raw<'a>,
 }
 
-/// Parses a page. One invalid operation makes it fail, since it could be a payment.
-pub(super) fn page(json: &str) -> Result<HistoryPage, NotAPage> {
+/// Parses the page from the record `start` on. `broken` is the sign for what was not UTF-8.
+pub(super) fn page(json: &str, start: u64, broken: Option<char>) -> Result<HistoryPage, NotAPage> {
     let malformed = |what: String| NotAPage::Malformed(what);
     let wire: HistoryWire<'_> = object(json).map_err(|error| malformed(error.to_string()))?;
     if let Some(word) = text(wire.error) {
@@ -78,10 +81,18 @@ pub(super) fn page(json: &str) -> Result<HistoryPage, NotAPage> {
         transactions: Vec::with_capacity(items.len()),
         next_record: next_record(wire.next_record).map_err(malformed)?,
         in_progress_at: None,
+        unreadable: Vec::new(),
     };
-    for item in items {
-        let Some(operation) = operation(item.get()).map_err(malformed)? else {
-            continue;
+    for (record, item) in (start..).zip(items) {
+        let operation = match operation(item.get(), broken) {
+            Ok(Some(operation)) => operation,
+            Ok(None) => continue,
+            Err(what) => {
+                let place = format!("operation-history, start_record {record}");
+                let entry = UnreadableEntry::new(place, what, item.get());
+                page.unreadable.push(entry);
+                continue;
+            }
         };
         if operation.status == TransactionStatus::InProgress {
             let at = operation.happened_at;
@@ -104,14 +115,19 @@ fn next_record(token: Raw<'_>) -> Result<Option<String>, String> {
 }
 
 /// An incoming operation; None for any other.
-fn operation(json: &str) -> Result<Option<Transaction>, String> {
+fn operation(json: &str, broken: Option<char>) -> Result<Option<Transaction>, String> {
+    let is_broken = |text: &str| broken.is_some_and(|sign| text.contains(sign));
     let wire: OperationWire<'_> = object(json).map_err(|error| error.to_string())?;
     if word(wire.direction).as_deref() != Some("in") {
         return Ok(None);
     }
     let id = text(wire.operation_id)
-        .filter(|id| id.len() <= LONGEST_ID)
+        .filter(|id| id.len() <= LONGEST_ID && !is_broken(id))
         .ok_or("an operation without an id")?;
+    let label = text(wire.label);
+    if label.as_ref().is_some_and(|label| is_broken(label)) {
+        return Err(format!("a label that is not UTF-8: {id}"));
+    }
     let happened_at =
         time(wire.datetime).ok_or_else(|| format!("an operation without a time: {id}"))?;
     let amount =
@@ -125,7 +141,7 @@ fn operation(json: &str) -> Result<Option<Transaction>, String> {
     Ok(Some(Transaction {
         id: id.as_ref().into(),
         direction: Direction::In,
-        external_id: text(wire.label).map(|label| external_id(&label)),
+        external_id: label.map(|label| external_id(&label)),
         amount: Money {
             value: amount,
             currency: currency(wire.amount_currency).unwrap_or_else(|| ROUBLES.into()),
@@ -147,6 +163,8 @@ mod tests {
             {"operation_id":"752413347835145104","amount":145.5,"direction":"in","datetime":"2023-11-04T11:42:27Z","label":"b5","status":"success","type":"deposition","amount_currency":"RUB"},
             {"operation_id":1234567890123456789,"pattern_id":"p2p","amount":990.09,"direction":"in","datetime":"2026-08-13T17:32:11.000+03:00","label":"","status":"in_progress","type":"incoming-transfer"},
             {"operation_id":"7","amount":500,"direction":"out","datetime":"2011-03-11T20:43:00.000+03:00","status":"success","type":"payment-shop"}]}"#,
+            0,
+            None,
         )
         .unwrap();
         let told: Vec<_> = read
@@ -188,20 +206,38 @@ mod tests {
 
     #[test]
     fn an_error_in_a_200_keeps_the_providers_code() {
-        let refused = page(r#"{"error":"illegal_param_label"}"#);
+        let refused = page(r#"{"error":"illegal_param_label"}"#, 0, None);
         assert!(matches!(refused, Err(NotAPage::Refused(word)) if word == "illegal_param_label"));
-        assert!(page("{}").unwrap().transactions.is_empty());
-        for spoilt in [
-            "[]",
-            r#"{"operations":{}}"#,
-            r#"{"next_record":"x"}"#,
-            r#"{"operations":[{"direction":"in"}]}"#,
-            r#"{"operations":[{"direction":"in","operation_id":"1","datetime":"2026-1-1","amount":1}]}"#,
-        ] {
+        assert!(page("{}", 0, None).unwrap().transactions.is_empty());
+        for spoilt in ["[]", r#"{"operations":{}}"#, r#"{"next_record":"x"}"#] {
             assert!(
-                matches!(page(spoilt), Err(NotAPage::Malformed(_))),
+                matches!(page(spoilt, 0, None), Err(NotAPage::Malformed(_))),
                 "{spoilt}"
             );
+        }
+    }
+
+    #[test]
+    fn an_incoming_operation_that_cannot_be_read_is_left_out_alone() {
+        for (spoilt, is_left_out) in [
+            (r#"{"direction":"in"}"#, true),
+            (
+                r#"{"direction":"in","operation_id":"1","datetime":"2026-1-1","amount":1}"#,
+                true,
+            ),
+            (
+                r#"{"direction":"in","operation_id":"1","datetime":"2026-01-01T00:00:00Z","amount":1,"label":"A?"}"#,
+                true,
+            ),
+            (r#"{"direction":"out","title":"A?"}"#, false),
+        ] {
+            let good = r#"{"direction":"in","operation_id":"2","datetime":"2026-01-01T00:00:00Z","amount":1,"title":"A?"}"#;
+            let json = format!(r#"{{"operations":[{good},{spoilt}]}}"#);
+            let read = page(&json, 100, Some('?')).unwrap();
+            assert_eq!(read.transactions.len(), 1, "{spoilt}");
+            let places: Vec<&str> = read.unreadable.iter().map(|one| &*one.place).collect();
+            let expected = ["operation-history, start_record 101"];
+            assert_eq!(places, &expected[..usize::from(is_left_out)], "{spoilt}");
         }
     }
 }

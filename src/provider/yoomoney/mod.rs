@@ -158,8 +158,10 @@ impl ReadLedger for YooMoney {
         fields.extend(since.as_deref().map(|since| ("from", since)));
         fields.extend(start.map(|start| ("start_record", start)));
         let request = Request::post_form(HISTORY, &fields);
-        let answer = self.service.ask_up_to(request, usize::MAX).await?;
-        let page = ledger::page(accept(&answer)?).map_err(|what| match what {
+        let mut answer = self.service.ask_up_to(request, usize::MAX).await?;
+        let broken = answer.mend_text();
+        let start = start.and_then(|start| start.parse().ok()).unwrap_or(0);
+        let page = ledger::page(accept(&answer)?, start, broken).map_err(|what| match what {
             ledger::NotAPage::Refused(word) => ProviderError::Refused(self.service.words(&word)),
             ledger::NotAPage::Malformed(what) => ProviderError::Malformed(what),
         })?;
@@ -169,6 +171,7 @@ impl ReadLedger for YooMoney {
         Ok(LedgerPage {
             transactions: page.transactions.into_iter().filter(is_recent).collect(),
             step,
+            unreadable: page.unreadable,
             answered_at: answer.told_at,
         })
     }

@@ -13,6 +13,7 @@ use crate::domain::invoice::InvoiceId;
 use crate::domain::ledger::Ledger;
 use crate::domain::observation::LedgerCoverage;
 use crate::domain::transaction::Transaction;
+use crate::jobs::unreadable::UnreadableEntries;
 use crate::limit::Permit;
 use crate::provider::{LedgerPage, ProviderError};
 
@@ -34,6 +35,7 @@ pub(in crate::jobs::poll) struct LedgerReader {
     /// process wrote it.
     pub(super) end_saved_at: Option<Duration>,
     pub(super) pace: LedgerPace,
+    pub(super) unreadable: UnreadableEntries,
 }
 
 /// The page that came last. The next one is requested when nothing of it is left to do.
@@ -73,6 +75,7 @@ impl LedgerReader {
             remembered: HashSet::new(),
             end_saved_at: None,
             pace: LedgerPace::new(),
+            unreadable: UnreadableEntries::default(),
         }
     }
 

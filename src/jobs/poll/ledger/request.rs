@@ -108,6 +108,7 @@ impl Poller {
 
     /// Takes in a page that came back.
     pub(in crate::jobs::poll) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
+        let answer = self.judge_unreadable(answer);
         self.meter_ledger(&answer);
         let now = self.setup.clock.monotonic();
         self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
@@ -125,6 +126,21 @@ impl Poller {
                 reader.comparisons.release_held();
             }
         }
+    }
+
+    /// A page with entries that cannot be read is a failure, until they are left out.
+    fn judge_unreadable(&mut self, answer: LedgerAnswer) -> LedgerAnswer {
+        let LedgerAnswer { permit, result } = answer;
+        let result = match (&mut self.requests.ledger, result) {
+            (Some(reader), Ok(page)) => {
+                let judged = reader.unreadable.judge(&self.setup.account, page);
+                let meter = &self.setup.signals.meter;
+                meter.observed("ledger", "unreadable", judged.newly_left_out);
+                judged.result
+            }
+            (_, result) => result,
+        };
+        LedgerAnswer { permit, result }
     }
 
     // --------------------------------------------------------------- beyond what is due
