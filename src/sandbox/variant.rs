@@ -65,6 +65,8 @@ variants! {
     CryptoCloudFreshMissing = "cryptocloud-fresh-missing",
     /// YooMoney's token is dead: every request is refused, for good
     YooMoneyDeadToken = "yoomoney-dead-token",
+    /// YooMoney's token has the scope operation-history alone
+    YooMoneyHistoryScope = "yoomoney-history-scope",
 }
 
 impl FromStr for Variant {

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 
 use self::cursor::HistoryCursor;
 use self::judgement::Fees;
+use self::ledger::{HistoryPage, NotAPage};
 use super::http::{KeyPlace, Request, judge_status};
 use super::kind::{ProviderKind, ProviderParts, any_key};
 use super::service::{ServiceClient, WholeAnswer};
@@ -87,7 +88,6 @@ pub const LONGEST_LABEL: usize = 64;
 const PAGE_LIMIT: &str = "100";
 
 const HISTORY: &str = "/api/operation-history";
-const ACCOUNT: &str = "/api/account-info";
 
 /// One wallet.
 pub struct YooMoney {
@@ -109,6 +109,18 @@ impl YooMoney {
             service: ServiceClient::new(parts.transport, parts.clock),
         }
     }
+
+    fn page_in(
+        &self,
+        answer: &WholeAnswer,
+        start: u64,
+        broken: Option<char>,
+    ) -> Result<HistoryPage, ProviderError> {
+        ledger::page(accept(answer)?, start, broken).map_err(|what| match what {
+            NotAPage::Refused(word) => ProviderError::Refused(self.service.words(&word)),
+            NotAPage::Malformed(what) => ProviderError::Malformed(what),
+        })
+    }
 }
 
 #[async_trait]
@@ -125,10 +137,13 @@ impl Provider for YooMoney {
         self.service.clock_difference()
     }
 
-    /// Requires the scope `account-info`. A token without it can still read the history.
+    /// Asks for one operation: a token needs no other scope than that of the history.
     async fn probe(&self) -> Result<(), ProviderError> {
-        let answer = self.service.ask(Request::post_form(ACCOUNT, &[])).await?;
-        accept(&answer).map(|_| ())
+        let fields = [("type", "deposition"), ("records", "1")];
+        let request = Request::post_form(HISTORY, &fields);
+        let mut answer = self.service.ask(request).await?;
+        let broken = answer.mend_text();
+        self.page_in(&answer, 0, broken).map(|_| ())
     }
 
     fn ledger(&self) -> Option<&dyn ReadLedger> {
@@ -161,10 +176,7 @@ impl ReadLedger for YooMoney {
         let mut answer = self.service.ask_up_to(request, usize::MAX).await?;
         let broken = answer.mend_text();
         let start = start.and_then(|start| start.parse().ok()).unwrap_or(0);
-        let page = ledger::page(accept(&answer)?, start, broken).map_err(|what| match what {
-            ledger::NotAPage::Refused(word) => ProviderError::Refused(self.service.words(&word)),
-            ledger::NotAPage::Malformed(what) => ProviderError::Malformed(what),
-        })?;
+        let page = self.page_in(&answer, start, broken)?;
         let from = from.or_else(|| self.service.reads_from(&answer));
         let step = place.after(&page, answer.told_at);
         let is_recent = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);

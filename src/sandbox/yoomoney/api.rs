@@ -11,7 +11,7 @@ use axum::routing::{any, post};
 use bytes::Bytes;
 use serde_json::json;
 
-use super::dialect::{YooMoneyDialect, error};
+use super::dialect::{YooMoneyDialect, error, insufficient_scope};
 use super::query::HistoryQuery;
 use super::store::YooMoneySimulator;
 use crate::sandbox::answer::SimulatedAnswer;
@@ -75,6 +75,11 @@ fn answer(
     params: &MethodParams,
 ) -> SimulatedAnswer {
     match operation {
+        Operation::YooMoneyAccountInfo | Operation::YooMoneyDetails
+            if wallet.core.has(Variant::YooMoneyHistoryScope) =>
+        {
+            insufficient_scope()
+        }
         Operation::YooMoneyAccountInfo => account(wallet),
         Operation::YooMoneyDetails => {
             let id = params.text("operation_id").unwrap_or_default();

@@ -29,19 +29,31 @@ pub(super) fn error(word: &str) -> SimulatedAnswer {
     SimulatedAnswer::failure(StatusCode::OK, &json!({"error": word}))
 }
 
+/// The token's scope does not cover the method.
+pub(super) fn insufficient_scope() -> SimulatedAnswer {
+    challenge(
+        StatusCode::FORBIDDEN,
+        r#"Bearer error="insufficient_scope""#,
+    )
+}
+
+fn challenge(http: StatusCode, challenge: &'static str) -> SimulatedAnswer {
+    SimulatedAnswer {
+        http,
+        page_start: 0,
+        body: Bytes::new(),
+        has_data: false,
+        challenge: Some(challenge),
+    }
+}
+
 impl Dialect for YooMoneyDialect {
     fn shape(&self) -> &'static DataShape {
         &SHAPE
     }
 
     fn unauthorized(&self, _: &SandboxCore) -> SimulatedAnswer {
-        SimulatedAnswer {
-            http: StatusCode::UNAUTHORIZED,
-            page_start: 0,
-            body: Bytes::new(),
-            has_data: false,
-            challenge: Some(r#"Bearer error="invalid_token""#),
-        }
+        challenge(StatusCode::UNAUTHORIZED, r#"Bearer error="invalid_token""#)
     }
 
     fn too_many_requests(&self, _: Option<&str>) -> SimulatedAnswer {

@@ -82,7 +82,7 @@ impl Transport for LedgerServer {
         let sent_at = self.sim.clock.now();
         let path = request.path_and_query.as_str();
         // It may go along with another request, which has its place in the budget for both.
-        let is_probe = matches!(path, "/getMe" | "/api/account-info");
+        let is_probe = path == "/getMe" || wallet::is_probe(&request);
         let _under_way = (!is_probe).then(|| self.sim.arrive());
         if let Some(payload) = stars::payload_of_creation(&request) {
             self.sim.check_creation_is_in_time(&payload);
