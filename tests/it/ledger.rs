@@ -14,7 +14,8 @@ use payrecond::domain::time::UnixMillis;
 use payrecond::domain::transaction::{Direction, Transaction, TransactionStatus, moved_sum};
 use payrecond::jobs::poll::Poller;
 use payrecond::provider::{
-    ApiKey, LedgerJudgement, LedgerPage, Provider, ProviderError, ReadLedger, UnreadableEntry,
+    ApiKey, CreateOrders, Creation, CreationAnswer, LedgerJudgement, LedgerPage, Provider,
+    ProviderError, ReadLedger, UnreadableEntry,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -84,6 +85,30 @@ impl Provider for Scripted {
 
     fn ledger(&self) -> Option<&dyn ReadLedger> {
         Some(self)
+    }
+
+    fn creates(&self) -> Option<&dyn CreateOrders> {
+        Some(self)
+    }
+}
+
+/// Requested invoices wait.
+#[async_trait]
+impl CreateOrders for Scripted {
+    fn idempotent_for(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn missing_setting(&self) -> Option<String> {
+        Some("nothing makes links here".into())
+    }
+
+    fn creation(&self, _: &Invoice) -> Result<Creation, String> {
+        Err("nothing makes links here".into())
+    }
+
+    async fn create(&self, _: &Creation) -> Result<CreationAnswer, ProviderError> {
+        Err(ProviderError::Refused("nothing makes links here".into()))
     }
 }
 
@@ -278,6 +303,28 @@ async fn a_transaction_of_another_invoice_is_not_credited_again() {
         shop.ask(EVENTS).await,
         "E-1 payment.paid, E-2 payment.review"
     );
+    let kept = "SELECT group_concat(external_id || ' ' || amount) FROM transactions";
+    assert_eq!(shop.ask(kept).await, "E-1 5");
+}
+
+#[tokio::test]
+async fn a_transaction_of_another_invoice_is_not_changed_for_one_that_has_no_link_yet() {
+    let shop = quick_shop().await;
+    expect(&shop, "E-1", "5").await;
+    let book = Arc::<Book>::default();
+    book.pay("t1", Some("E-1"), "5", Direction::In);
+    let polling = Polling::begin(&shop, &book).await;
+    shop.until("SELECT status FROM invoices", "paid").await;
+    // It never gets a link here.
+    shop.execute(
+        "INSERT INTO invoices (external_id, amount, currency, description)
+         VALUES ('E-2', '5', 'XTR', 'eggs')",
+    )
+    .await;
+    book.pay("t1", Some("E-2"), "7", Direction::In);
+    let reason = "SELECT status || ' ' || reason FROM invoices WHERE external_id = 'E-2'";
+    shop.until(reason, "review external_id_mismatch").await;
+    polling.end().await;
     let kept = "SELECT group_concat(external_id || ' ' || amount) FROM transactions";
     assert_eq!(shop.ask(kept).await, "E-1 5");
 }

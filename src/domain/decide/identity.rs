@@ -51,16 +51,16 @@ pub(super) fn has_money_of_another_currency(facts: &Facts, known: &[Transaction]
 /// which of them was paid, so a person decides.
 pub(super) fn judge_taken_transaction(facts: &mut Facts) -> Option<EventType> {
     match facts.status {
-        Status::Pending => move_to(facts, Status::Review, Some(reason::EXTERNAL_ID_MISMATCH)),
+        // Its payment would be missed once it has a link: what the ledger showed is not shown again.
+        Status::Requested | Status::Pending => {
+            move_to(facts, Status::Review, Some(reason::EXTERNAL_ID_MISMATCH))
+        }
         Status::Expired if !person_decided(facts) => {
             move_to(facts, Status::Review, Some(reason::EXTERNAL_ID_MISMATCH))
         }
-        Status::Requested
-        | Status::Paid
-        | Status::Expired
-        | Status::Cancelled
-        | Status::Rejected
-        | Status::Review => None,
+        Status::Paid | Status::Expired | Status::Cancelled | Status::Rejected | Status::Review => {
+            None
+        }
     }
 }
 

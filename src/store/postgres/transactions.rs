@@ -31,7 +31,7 @@ macro_rules! movements {
 pub(super) use movements;
 
 /// Inserts the rows of `movement`, or updates existing ones: a transaction stays with the invoice that has
-/// it.
+/// it, and is changed for no other.
 macro_rules! write_transactions {
     ($now:literal) => {
         concat!(
@@ -52,6 +52,7 @@ macro_rules! write_transactions {
                     status        = EXCLUDED.status,
                     happened_at   = EXCLUDED.happened_at,
                     daemon_writes = known.daemon_writes + 1
+              WHERE known.invoice_id IS NULL OR known.invoice_id = EXCLUDED.invoice_id
              RETURNING 1"
         )
     };
@@ -105,28 +106,27 @@ const OF_INVOICE: &str = concat!(
 );
 
 /// Each value is `[transaction id, label]`. The invoice that has the transaction's id comes beside that
-/// of the label, unless it is the same or that of the label cannot be paid.
+/// of the label, unless it is the same. One of the label that cannot be paid yet comes only beside it.
 const OWNERS: &str = concat!(
     "WITH told AS MATERIALIZED (
          SELECT place - 1 AS place, value ->> 0 AS transaction_id, value ->> 1 AS label
            FROM json_array_elements($2::text::json) WITH ORDINALITY AS told (value, place)),
-     labelled AS MATERIALIZED (
-         SELECT told.place, i.id AS invoice_id, i.is_followed FROM told CROSS JOIN LATERAL (
-             SELECT id, status NOT IN ('requested', 'rejected') AS is_followed
-               FROM payrecond.invoices
-              WHERE account = $1 AND external_id = told.label LIMIT 1) AS i),
-     found AS MATERIALIZED (
-         SELECT place, invoice_id FROM labelled
-         UNION
+     owned AS MATERIALIZED (
          SELECT told.place, known.invoice_id FROM told CROSS JOIN LATERAL (
              SELECT min(invoice_id) AS invoice_id FROM payrecond.transactions
               WHERE account = $1 AND transaction_id = told.transaction_id) AS known
-          WHERE known.invoice_id IS NOT NULL
-            AND told.place NOT IN (SELECT place FROM labelled WHERE NOT is_followed))
+          WHERE known.invoice_id IS NOT NULL),
+     found AS MATERIALIZED (
+         SELECT told.place, i.id AS invoice_id FROM told CROSS JOIN LATERAL (
+             SELECT id FROM payrecond.invoices
+              WHERE account = $1 AND external_id = told.label LIMIT 1) AS i
+         UNION
+         SELECT place, invoice_id FROM owned)
      SELECT ",
     packed_invoice!(),
     ", place FROM found JOIN payrecond.invoices AS i ON i.id = found.invoice_id
-      WHERE i.status NOT IN ('requested', 'rejected')
+      WHERE i.status <> 'rejected'
+        AND (i.status <> 'requested' OR place IN (SELECT place FROM owned))
       ORDER BY place"
 );
 

@@ -17,21 +17,26 @@ use crate::store::json_rows::JsonRows;
 use crate::store::transaction_columns::{OWNER, Owned, TransactionColumn};
 use crate::store::{SeenTransaction, StoreError, json_lists};
 
-/// Updates existing transactions. A transaction stays with the invoice that has it.
+/// Updates existing transactions. One stays with the invoice that has it, and is changed for no other.
 static UPDATE: LazyLock<String> = LazyLock::new(|| {
     let mut sets = vec!["daemon_writes = daemon_writes + 1".to_owned()];
+    let mut owners = Vec::new();
     for (cell, column) in TransactionColumn::all().enumerate() {
         let name = column.name;
         if name == OWNER {
             sets.push(format!("{name} = coalesce({name}, new.value ->> {cell})"));
+            owners.push(format!(
+                "(transactions.{name} IS NULL OR transactions.{name} = new.value ->> {cell})"
+            ));
         } else if !column.is_key {
             sets.push(format!("{name} = new.value ->> {cell}"));
         }
     }
     format!(
-        "UPDATE transactions SET {} FROM jsonb_each(?1) AS new WHERE {}",
+        "UPDATE transactions SET {} FROM jsonb_each(?1) AS new WHERE {} AND {}",
         sets.join(", "),
-        same_key()
+        same_key(),
+        owners.join(" AND ")
     )
 });
 
@@ -78,25 +83,25 @@ const OF_INVOICE: &str = concat!(
 );
 
 /// Each value is `[transaction id, label]`. The invoice that has the transaction's id comes beside that
-/// of the label, unless it is the same or that of the label cannot be paid.
+/// of the label, unless it is the same. One of the label that cannot be paid yet comes only beside it.
 const OWNERS: &str = concat!(
     "WITH told (place, transaction_id, label) AS MATERIALIZED (
          SELECT key, value ->> 0, value ->> 1 FROM json_each(?2)),
-     labelled (place, invoice_id, is_followed) AS MATERIALIZED (
-         SELECT place, id, status NOT IN ('requested', 'rejected') FROM told CROSS JOIN invoices
-             ON invoices.account = ?1 AND invoices.external_id = told.label),
-     found (place, invoice_id) AS MATERIALIZED (
-         SELECT place, invoice_id FROM labelled
-         UNION
+     owned (place, invoice_id) AS MATERIALIZED (
          SELECT place, min(invoice_id) FROM told CROSS JOIN transactions
              ON transactions.account = ?1 AND transactions.transaction_id = told.transaction_id
           WHERE invoice_id IS NOT NULL
-            AND place NOT IN (SELECT place FROM labelled WHERE NOT is_followed)
-          GROUP BY place)
+          GROUP BY place),
+     found (place, invoice_id) AS MATERIALIZED (
+         SELECT place, id FROM told CROSS JOIN invoices
+             ON invoices.account = ?1 AND invoices.external_id = told.label
+         UNION
+         SELECT place, invoice_id FROM owned)
      SELECT ",
     packed_invoice!(),
     ", place FROM found CROSS JOIN invoices ON invoices.id = found.invoice_id
-      WHERE status NOT IN ('requested', 'rejected')
+      WHERE status <> 'rejected'
+        AND (status <> 'requested' OR place IN (SELECT place FROM owned))
       ORDER BY place"
 );
 

@@ -548,7 +548,7 @@ fn a_transaction_that_another_invoice_has_goes_to_review() {
         let before = settled(status);
         let observed_at = LOOK_AT;
         let after = hear(&before, Observation::TransactionTaken { observed_at });
-        if matches!(status, S::Pending | S::Expired) {
+        if matches!(status, S::Requested | S::Pending | S::Expired) {
             let why = Some(reason::EXTERNAL_ID_MISMATCH);
             led_to(&before, &after, S::Review, why, Some(E::Review));
         } else {

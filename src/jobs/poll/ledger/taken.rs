@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use crate::domain::decide::decide;
 use crate::domain::invoice::Invoice;
 use crate::domain::observation::Observation;
+use crate::domain::state::Status;
 use crate::domain::transaction::{Direction, Transaction};
 use crate::jobs::poll::page::lock;
 use crate::jobs::poll::poller::Poller;
@@ -24,7 +25,11 @@ pub(super) struct Matches {
 
 impl Matches {
     /// `matched`: as `Store::match_transactions` returns it for `transactions`.
-    pub(super) fn of(mut matched: Vec<(usize, Invoice)>, transactions: &[Transaction]) -> Self {
+    pub(super) fn of(matched: Vec<(usize, Invoice)>, transactions: &[Transaction]) -> Self {
+        // No transaction is theirs before they have a link.
+        let (requested, mut matched): (Vec<_>, Vec<_>) = matched
+            .into_iter()
+            .partition(|(_, invoice)| invoice.facts.status == Status::Requested);
         let label = |place: usize| {
             transactions
                 .get(place)
@@ -54,8 +59,11 @@ impl Matches {
         let (of_taken, of_invoices): (Vec<_>, Vec<_>) = matched
             .into_iter()
             .partition(|(place, _)| taken.contains(place));
+        let is_claimed = |(place, _): &(usize, Invoice)| taken.contains(place);
+        let requested = requested.into_iter().filter(is_claimed);
+        let claimants = of_taken.into_iter().chain(requested).filter(is_of_label);
         Self {
-            claimants: of_taken.into_iter().filter(is_of_label).collect(),
+            claimants: claimants.collect(),
             of_invoices,
             taken,
         }

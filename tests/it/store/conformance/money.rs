@@ -15,6 +15,7 @@ use payrecond::store::Written;
 pub(super) async fn suite<B: Backend>(make: &impl AsyncFn() -> B) {
     transactions_are_written_with_their_decision(&make().await).await;
     a_transaction_comes_with_its_invoice_and_that_of_its_label(&make().await).await;
+    a_transaction_of_an_invoice_is_changed_for_no_other(&make().await).await;
     several_events_of_one_observation_are_written_in_order(&make().await).await;
     a_stale_decision_writes_no_transaction(&make().await).await;
     sums_are_kept_without_an_event(&make().await).await;
@@ -112,6 +113,32 @@ async fn a_transaction_comes_with_its_invoice_and_that_of_its_label(backend: &im
     assert_eq!(named(&payment).await, "A B");
     payment.external_id = Some("C".into());
     assert_eq!(named(&payment).await, "A");
+    backend.insert(ACCOUNT, "C", None).await;
+    assert_eq!(named(&payment).await, "A C", "without a link yet");
+    payment.id = "2".into();
+    assert_eq!(named(&payment).await, "");
+}
+
+async fn a_transaction_of_an_invoice_is_changed_for_no_other(backend: &impl Backend) {
+    let store = backend.store();
+    for name in ["A", "B"] {
+        backend.insert(ACCOUNT, name, Some(name)).await;
+    }
+    let payment = transaction("1", Direction::In, "1.00");
+    let a = known(backend, "A").await;
+    let decision = shown(&a, OrderState::Open, std::slice::from_ref(&payment));
+    sure(store.commit(&[decision], NOW).await);
+    let other = transaction("1", Direction::In, "7.00");
+    let nobodys = std::slice::from_ref(&other);
+    let account = ACCOUNT.into();
+    sure(store.keep_ledger(&account, "test", nobodys, "", NOW).await);
+    let kept = std::slice::from_ref(&payment);
+    assert_eq!(known(backend, "A").await.transactions, kept);
+    let b = known(backend, "B").await;
+    let decision = shown(&b, OrderState::Open, nobodys);
+    sure(store.commit(&[decision], NOW).await);
+    assert_eq!(known(backend, "A").await.transactions, kept);
+    assert_eq!(known(backend, "B").await.transactions, []);
 }
 
 async fn several_events_of_one_observation_are_written_in_order(backend: &impl Backend) {
