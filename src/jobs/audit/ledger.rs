@@ -23,11 +23,16 @@ use crate::jobs::unreadable::UnreadableEntries;
 use crate::provider::ReadLedger;
 use crate::store::StoreError;
 
+/// So many ends of a ledger are read that prove nothing; then it counts as far as it was shown.
+const MOST_ENDS: u32 = 40;
+
 /// A ledger, as it was read.
 struct LedgerBooks {
     /// From when on it was read, and when that began, by the provider's clock.
     from: UnixMillis,
     began_at: UnixMillis,
+    /// Whether all that happened before it began is in it.
+    is_complete: bool,
     count: u64,
     shown: HashSet<(TransactionId, Direction)>,
     by_label: HashMap<ExternalId, Vec<Transaction>>,
@@ -66,15 +71,17 @@ impl Audit {
         })
     }
 
-    /// Reads page by page to the end. Overlapping pages show some transactions twice.
+    /// Reads page by page to an end that is proved: what the ledger does not show is missing only then.
+    /// Overlapping pages show some transactions twice.
     async fn read_books(&self, ledger: &dyn ReadLedger) -> Result<LedgerBooks, AuditError> {
         let beginning = self.store.list_beginning(&self.account).await?;
         let known = Ledger::parse(&beginning.positions.unwrap_or_default());
         let mut reading = Ledger::unread(known.from());
         let mut began_at = None;
+        let mut ends = 0;
         let unreadable = Mutex::new(UnreadableEntries::default());
         let mut all: BTreeMap<(TransactionId, &str), Transaction> = BTreeMap::new();
-        loop {
+        let is_complete = loop {
             let (cursor, from) = (reading.cursor(), reading.from());
             let ask = || async {
                 let page = ledger.ledger_page(cursor, from).await?;
@@ -86,15 +93,23 @@ impl Audit {
             began_at = began_at.or(answered_at);
             let keyed = |one: Transaction| ((one.id.clone(), one.direction.as_str()), one);
             all.extend(page.transactions.into_iter().map(keyed));
-            reading.learn(page.step, answered_at);
-            if !reading.is_reading() {
-                break;
+            let coverage = reading.learn(page.step, answered_at);
+            if reading.is_reading() {
+                continue;
             }
-        }
+            ends += 1;
+            // An end that does not reach beyond the beginning is none: more may stand behind it.
+            let covers = |began_at| coverage.is_some_and(|read| read.through >= began_at);
+            let is_proved = began_at.is_some_and(covers);
+            if is_proved || began_at.is_none() || ends == MOST_ENDS {
+                break is_proved;
+            }
+        };
         let all: Vec<Transaction> = all.into_values().collect();
         Ok(LedgerBooks {
             from: reading.from().unwrap_or_default(),
             began_at: began_at.unwrap_or_else(|| self.clock.now()),
+            is_complete,
             count: all.len() as u64,
             shown: all
                 .iter()
@@ -165,8 +180,9 @@ impl Audit {
 impl LedgerBooks {
     /// What the ledger says of an invoice's label.
     fn record(&self, ledger: &dyn ReadLedger, invoice: &Invoice) -> LedgerRecord {
-        let is_covered =
-            |one: &Transaction| one.happened_at >= self.from && one.happened_at < self.began_at;
+        let is_covered = |one: &Transaction| {
+            self.is_complete && one.happened_at >= self.from && one.happened_at < self.began_at
+        };
         let is_shown = |one: &Transaction| self.shown.contains(&(one.id.clone(), one.direction));
         let told = self.by_label.get(&invoice.external_id);
         let mut all = told.cloned().unwrap_or_default();

@@ -195,6 +195,33 @@ async fn a_payment_that_the_ledger_shows_no_more_is_missing() {
     assert_eq!(missing["discrepancies"][0]["transaction_id"], *id);
 }
 
+/// The service counts what is not in Stars, and leaves it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_behind_empty_pages_is_not_missing() {
+    let provider = SimulatedProvider::TelegramStars;
+    let shop = shop(provider).await;
+    let hidden = NewTransaction {
+        kind: Some("hidden".into()),
+        ..NewTransaction::default()
+    };
+    for (name, gap) in [("BEFORE", 250), ("BEHIND", 0)] {
+        expect(&shop, name, "100", "XTR").await;
+        pay(&shop, provider, name, "100");
+        for _ in 0..gap {
+            shop.world.add_transaction(provider, &hidden).unwrap();
+        }
+    }
+    let daemon = start(&shop);
+    shop.until("SELECT count(*) FROM invoices WHERE status = 'paid'", "2")
+        .await;
+    daemon.stop().await;
+    // What is as recent as the audit itself would not be missed.
+    shop.world.advance(Duration::from_mins(1));
+    let (code, agreed, kinds) = report(&shop, &[]);
+    assert_eq!((code, kinds.len()), (0, 0), "{agreed}");
+    assert_eq!(agreed["checked"], 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_cannot_be_read_is_a_failure_and_records_nothing() {
     let shop = shop(SimulatedProvider::TelegramStars).await;
