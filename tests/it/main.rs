@@ -48,6 +48,7 @@ mod server;
 mod shop;
 mod spans;
 mod store;
+mod telegram_stars;
 mod translation;
 mod until;
 mod upgrade;
