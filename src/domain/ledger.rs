@@ -15,6 +15,8 @@ use super::time::UnixMillis;
 pub const READ_BACK: Duration = Duration::from_hours(24);
 /// Separates the parts of the text. The cursor may contain it, so the cursor comes last.
 const SEPARATOR: char = ' ';
+/// Stands before the end of a gap.
+const GAP: char = '/';
 
 /// A position in a ledger, in a format that only the provider's module reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum LedgerStep {
         /// Everything before this moment was shown; None if the provider reports no time.
         through: Option<UnixMillis>,
     },
+    /// The ledger does not have what was read last: it is another one, and is read from its beginning.
+    Other,
 }
 
 /// What is known of a ledger.
@@ -41,6 +45,9 @@ pub struct Ledger {
     cursor: Option<LedgerCursor>,
     /// Everything that happened since then was read.
     from: Option<UnixMillis>,
+    /// Until then another ledger was read, whose last transactions are unknown: nothing proves that no
+    /// payment came before.
+    gap_until: Option<UnixMillis>,
     /// When the current reading began; None between two readings.
     began_at: Option<UnixMillis>,
     /// Whether a reading is in progress.
@@ -95,14 +102,23 @@ impl Ledger {
                 self.is_reading = false;
                 Some(LedgerCoverage {
                     began_at: self.began_at.take()?,
-                    from: self.from?,
+                    from: self.from?.max(self.gap_until.unwrap_or_default()),
                     through: through?,
                 })
+            }
+            LedgerStep::Other => {
+                // The provider tells whole seconds.
+                let until = answered_at.map(|at| at.plus(Duration::from_secs(1)));
+                self.gap_until = until.or(self.gap_until);
+                // No provider has such a place: it begins anew.
+                self.cursor = Some(LedgerCursor(String::new()));
+                None
             }
         }
     }
 
-    /// The text kept in the database: `from began_at cursor`, with `-` for an unknown part.
+    /// The text kept in the database: `from began_at cursor`, with `-` for an unknown part; `from/gap_until`
+    /// where there is a gap.
     pub fn to_text(&self) -> Option<String> {
         let cursor = self.cursor.as_ref()?;
         let time =
@@ -112,7 +128,9 @@ impl Ledger {
         } else {
             "end".to_owned()
         };
-        Some(format!("{} {began} {}", time(self.from), cursor.0))
+        let gap = self.gap_until.map(|until| format!("{GAP}{}", until.0));
+        let (from, gap) = (time(self.from), gap.unwrap_or_default());
+        Some(format!("{from}{gap} {began} {}", cursor.0))
     }
 
     /// Parses the output of `to_text`. A text that cannot be parsed counts as nothing known: the
@@ -127,7 +145,12 @@ impl Ledger {
             "-" => Some(None),
             number => number.parse().ok().map(|at| Some(UnixMillis(at))),
         };
-        let from = time(parts.next()?)?;
+        let from = parts.next()?;
+        let (from, gap_until) = match from.split_once(GAP) {
+            Some((from, until)) => (from, time(until)?),
+            None => (from, None),
+        };
+        let from = time(from)?;
         let began = parts.next()?;
         let is_reading = began != "end";
         let began_at = if is_reading { time(began)? } else { None };
@@ -135,6 +158,7 @@ impl Ledger {
         Some(Self {
             cursor: Some(cursor),
             from,
+            gap_until,
             began_at,
             is_reading,
         })
@@ -209,6 +233,23 @@ mod tests {
         for spoilt in ["", "1", "1 2", "x end 5", "1 y 5"] {
             assert_eq!(Ledger::parse(spoilt), Ledger::default(), "{spoilt:?}");
         }
+    }
+
+    /// The deadline of an invoice from before the gap proves nothing: its payment may be in the other ledger.
+    #[test]
+    fn another_ledger_is_read_from_its_beginning_and_covers_nothing_from_before() {
+        let mut ledger = Ledger::parse(&format!("{} end 150", NOON.0));
+        assert_eq!(ledger.learn(LedgerStep::Other, Some(later(60))), None);
+        assert!(ledger.is_reading(), "it goes on at once");
+        assert_eq!(ledger.from(), Some(NOON), "what came meanwhile is read");
+        let mut ledger = Ledger::parse(&ledger.to_text().unwrap());
+        assert_eq!(ledger.cursor(), Some(&LedgerCursor(String::new())));
+        let coverage = ledger.learn(end("9", Some(later(62))), Some(later(62)));
+        let coverage = coverage.unwrap();
+        assert_eq!(coverage.began_at, later(60));
+        assert_eq!((coverage.from, coverage.through), (later(61), later(62)));
+        let text = ledger.to_text().unwrap();
+        assert_eq!(Ledger::parse(&text), ledger, "{text}");
     }
 
     #[test]

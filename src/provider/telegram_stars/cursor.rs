@@ -11,6 +11,9 @@
 //! A page tells no places: its entries stand anywhere from its offset on. Where it shows nothing but what is
 //! known, since the newest entry stands behind some that are left out, that one's place is searched for
 //! (`Locate`). Reading goes on behind it; from an offset before it nothing would be missed either.
+//!
+//! Where a reading ended, the newest entry stands just before its place. So the next one begins there, and
+//! a page that does not show that entry is of the ledger of another bot.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +39,9 @@ pub(super) struct StarsCursor {
     /// The ledger reaches at least so far: something was shown just before this offset.
     reach: u64,
     end: LedgerEnd,
+    /// Whether the next page begins with the newest entry known, which stands just before the place.
+    #[serde(default)]
+    repeats: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +75,7 @@ impl StarsCursor {
             },
             reach: 0,
             end: LedgerEnd::default(),
+            repeats: false,
         }
     }
 
@@ -88,7 +95,7 @@ impl StarsCursor {
             StarsStep::Search { at, .. }
             | StarsStep::Locate { at, .. }
             | StarsStep::Behind { at, .. } => at,
-            StarsStep::Read(count) => count,
+            StarsStep::Read(count) => count.saturating_sub(u64::from(self.repeats)),
             StarsStep::Balance { .. } => return StarsQuestion::Balance,
         };
         StarsQuestion::Page { offset }
@@ -106,6 +113,11 @@ impl StarsCursor {
         if shown > 0 {
             self.reach = self.reach.max(offset + shown);
         }
+        let repeats = std::mem::take(&mut self.repeats);
+        if repeats && !self.shows_newest(page) {
+            return LedgerStep::Other;
+        }
+        let is_new = matches!(self.step, StarsStep::Read(_)) && self.end.add(&page.moves);
         self.step = match self.step {
             StarsStep::Search { low, high, at } => {
                 // The whole page is too old when its newest is.
@@ -114,17 +126,15 @@ impl StarsCursor {
                     .zip(from)
                     .is_some_and(|(newest, from)| newest < from);
                 if is_old {
+                    self.end.pass_over(&page.moves);
                     StarsStep::narrowed(at + shown, high)
                 } else {
                     StarsStep::narrowed(low, Some(at))
                 }
             }
-            StarsStep::Read(count) if shown > 0 => {
-                if self.end.add(&page.moves) {
-                    StarsStep::Read(count + shown)
-                } else {
-                    StarsStep::between(count, count + PAGE_LIMIT, count + 1)
-                }
+            StarsStep::Read(_) if is_new => StarsStep::Read(offset + shown),
+            StarsStep::Read(count) if shown > 0 && !repeats => {
+                StarsStep::between(count, count + PAGE_LIMIT, count + 1)
             }
             StarsStep::Locate { low, high, at } => {
                 if self.end.place_of_last(&page.moves).is_some() {
@@ -164,7 +174,9 @@ impl StarsCursor {
         let StarsStep::Balance { count, asked_at } = self.step else {
             return LedgerStep::More(self.text());
         };
-        let is_proved = self.end.compare(balance, count, asked_at.map(UnixMillis));
+        // The page that showed nothing new may have begun one place before.
+        let before = count.saturating_sub(1);
+        let is_proved = self.end.compare(balance, before, asked_at.map(UnixMillis));
         if is_proved {
             self.step = StarsStep::Read(count);
             return self.finish();
@@ -174,7 +186,13 @@ impl StarsCursor {
         LedgerStep::More(self.text())
     }
 
-    fn finish(self) -> LedgerStep {
+    /// Whether a page shows the newest entry known. One that cannot be read may be that one.
+    fn shows_newest(&self, page: &Entries) -> bool {
+        !page.unreadable.is_empty() || self.end.place_of_last(&page.moves).is_some()
+    }
+
+    fn finish(mut self) -> LedgerStep {
+        self.repeats = self.end.has_last();
         LedgerStep::End {
             cursor: self.text(),
             through: self.end.proved_at(),
@@ -222,6 +240,8 @@ mod tests {
     struct Book {
         count: u64,
         hidden: Range<u64>,
+        /// Begins the ids.
+        bot: &'static str,
     }
 
     /// What came of a reading.
@@ -239,8 +259,9 @@ mod tests {
 
         fn page(&self, offset: u64) -> (Entries, Vec<u64>) {
             let shown = self.shown(offset..self.count.min(offset + PAGE_LIMIT));
+            let bot = self.bot;
             let moved = |at: &u64| StarsMove {
-                key: format!("in {at}"),
+                key: format!("in {bot}{at}"),
                 nanos: 1,
             };
             let page = Entries {
@@ -259,6 +280,7 @@ mod tests {
                 let place = StarsCursor::parse(cursor.as_ref());
                 requests += 1;
                 let reads = matches!(place.step, StarsStep::Read(_));
+                let known = usize::from(place.repeats);
                 let step = match place.question() {
                     StarsQuestion::Balance => {
                         let balance = self.shown(0..self.count).len() as u64;
@@ -267,13 +289,15 @@ mod tests {
                     StarsQuestion::Page { offset } => {
                         let (page, shown) = self.page(offset);
                         if reads {
-                            seen.extend(shown.into_iter().filter(|at| *at >= first));
+                            let new = shown.into_iter().skip(known);
+                            seen.extend(new.filter(|at| *at >= first));
                         }
                         place.after_page(offset, &page, Some(moment(first)), Some(now))
                     }
                 };
                 match step {
                     LedgerStep::More(next) => cursor = Some(next),
+                    LedgerStep::Other => panic!("another ledger at {cursor:?}"),
                     LedgerStep::End { cursor, through } => {
                         // A page that leaves some out is followed by one that overlaps it; repeats are
                         // dropped by their ids.
@@ -325,6 +349,7 @@ mod tests {
             let book = Book {
                 count,
                 hidden: 0..0,
+                bot: "",
             };
             let read = book.read(first, None, NOW);
             let expected: Vec<u64> = (first..count).collect();
@@ -345,6 +370,7 @@ mod tests {
                 let book = Book {
                     count: 1060,
                     hidden: hidden.clone(),
+                    bot: "",
                 };
                 let read = book.read_all(first);
                 let new = book.shown(first..1060);
@@ -364,12 +390,13 @@ mod tests {
             let mut book = Book {
                 count: 30,
                 hidden: 30..place,
+                bot: "",
             };
             let known = book.read_all(0);
             book.count = place + 1;
             let read = book.read(0, Some(known.cursor), NOW.plus(PROVE_EVERY));
             assert_eq!(read.seen, [place]);
-            assert!(read.requests <= 16, "{place}: {}", read.requests);
+            assert!(read.requests <= 20, "{place}: {}", read.requests);
             assert_eq!(read.through, Some(NOW.plus(PROVE_EVERY)), "{place}");
             book.count += 2;
             let new = book.read(0, Some(read.cursor), NOW.plus(2 * PROVE_EVERY));
@@ -384,6 +411,7 @@ mod tests {
         let mut book = Book {
             count: 30,
             hidden: 30..835,
+            bot: "",
         };
         let known = book.read_all(0);
         assert_eq!(known.through, Some(NOW));
@@ -403,6 +431,45 @@ mod tests {
         assert_eq!(read.seen, (835..840).collect::<Vec<_>>());
         assert_eq!(read.through, Some(later));
         assert_eq!(book.read(0, Some(read.cursor), later).requests, 1);
+    }
+
+    #[test]
+    fn the_ledger_of_another_bot_is_noticed_by_the_next_reading() {
+        let hidden = 0..0;
+        for (known, count) in [(30, 30), (30, 0), (30, 5), (30, 500), (130, 131)] {
+            let ours = Book {
+                count: known,
+                hidden: hidden.clone(),
+                bot: "",
+            };
+            // Too old to be read, or read.
+            for first in [0, known] {
+                let read = ours.read_all(first);
+                let again = ours.read(first, Some(read.cursor.clone()), NOW);
+                assert_eq!(again.requests, 1, "{known} {first}: no request is added");
+                let theirs = Book {
+                    count,
+                    hidden: hidden.clone(),
+                    bot: "other ",
+                };
+                let place = StarsCursor::parse(Some(&read.cursor));
+                let StarsQuestion::Page { offset } = place.question() else {
+                    panic!("no page");
+                };
+                assert_eq!(offset, known - 1);
+                let (page, _) = theirs.page(offset);
+                let step = place.after_page(offset, &page, Some(moment(first)), Some(NOW));
+                assert_eq!(step, LedgerStep::Other, "{known} {count} {first}");
+            }
+        }
+    }
+
+    /// As an older version stored it.
+    #[test]
+    fn a_place_without_the_newest_entry_is_read_on() {
+        let text = r#"{"step":{"read":7},"reach":7,"end":{"sum":7,"last":null,"rest":null,"proved_at":null,"search":null}}"#;
+        let place = StarsCursor::parse(Some(&LedgerCursor(text.into())));
+        assert_eq!(place.question(), StarsQuestion::Page { offset: 7 });
     }
 
     #[test]
@@ -437,6 +504,7 @@ mod tests {
         let book = Book {
             count: 30,
             hidden: 7..12,
+            bot: "",
         };
         for step in steps {
             let read = book.read(0, None, NOW);

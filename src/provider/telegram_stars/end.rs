@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::PAGE_LIMIT;
-use super::ledger::StarsMove;
+use super::ledger::{StarsMove, UNREADABLE};
 use crate::domain::time::UnixMillis;
 
 /// The end of the ledger is proved so often. A proof is one more request.
@@ -71,6 +71,20 @@ impl LedgerEnd {
             self.last = Some(newest.key.clone());
         }
         !new.is_empty()
+    }
+
+    /// The entries of a page are too old to be read. The newest of them is known all the same.
+    pub(super) fn pass_over(&mut self, moves: &[StarsMove]) {
+        if let Some(newest) = moves.last() {
+            self.last = Some(newest.key.clone());
+        }
+    }
+
+    /// Whether a newest entry is known, and can be recognised when it is shown again: one that could not be
+    /// read may be written another way then.
+    pub(super) fn has_last(&self) -> bool {
+        let last = self.last.as_deref();
+        last.is_some_and(|key| !key.starts_with(UNREADABLE))
     }
 
     /// The place on a page of the newest entry known so far, if the page shows it.

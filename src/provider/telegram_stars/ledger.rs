@@ -19,6 +19,8 @@ pub(super) const STARS: &str = "XTR";
 const NANO_DIGITS: usize = 9;
 /// Billionths in a Star.
 const NANOS: i128 = 1_000_000_000;
+/// Begins the key of an entry that cannot be read.
+pub(super) const UNREADABLE: &str = "unreadable ";
 /// Longest transaction id that is parsed, in characters.
 const LONGEST_ID: usize = 255;
 
@@ -114,7 +116,7 @@ pub(super) fn entries(json: &str, offset: u64, broken: Option<char>) -> Result<E
                 let place = format!("getStarTransactions, offset {skipped}");
                 let entry = UnreadableEntry::new(place, what, item.get());
                 page.moves.push(StarsMove {
-                    key: format!("unreadable {:016x}", entry.fingerprint),
+                    key: format!("{UNREADABLE}{:016x}", entry.fingerprint),
                     nanos: 0,
                 });
                 page.unreadable.push(entry);

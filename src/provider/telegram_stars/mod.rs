@@ -34,7 +34,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::domain::invoice::{ExternalId, Invoice};
-use crate::domain::ledger::LedgerCursor;
+use crate::domain::ledger::{LedgerCursor, LedgerStep};
 use crate::domain::time::UnixMillis;
 use crate::domain::transaction::Transaction;
 
@@ -150,7 +150,10 @@ impl ReadLedger for TelegramStars {
         let entries = ledger::entries(told, offset, broken).map_err(ProviderError::Malformed)?;
         let from = from.or_else(|| self.service.reads_from(&answer));
         let step = place.after_page(offset, &entries, from, answer.told_at);
+        // The beginning of another ledger is read next: what this page shows is shown again.
+        let is_read = step != LedgerStep::Other;
         let is_recent = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
+        let is_recent = |one: &Transaction| is_read && is_recent(one);
         Ok(LedgerPage {
             transactions: entries.transactions.into_iter().filter(is_recent).collect(),
             step,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use payrecond::domain::money::same_value;
-use payrecond::sandbox::{FaultTarget, NewTransaction, Operation, SandboxOptions};
+use payrecond::sandbox::{FaultTarget, NewTransaction, Operation, SandboxOptions, Variant};
 
 use super::{Fault, FaultKind, SimulatedProvider, events, field, told};
 use crate::PATIENCE;
@@ -394,4 +394,67 @@ async fn behind_10000_old_transactions_of_stars_the_first_payment_is_found_by_20
     let requests = shop.asked(subject.reading);
     assert!(requests <= 20, "{requests}");
     assert_eq!(shop.ask("SELECT count(*) FROM transactions").await, "1");
+}
+
+/// As where the token was replaced by one of another bot. Its ledger is shorter, or longer.
+#[tokio::test]
+async fn the_ledger_of_another_bot_is_read_from_its_beginning_and_ends_no_earlier_invoice() {
+    let subject = &LEDGERS[0];
+    for theirs in [1, 9] {
+        let mut shop = subject.shop().await;
+        let daemon = subject.start(&shop);
+        for name in ["OLD-1", "OLD-2", "OPEN"] {
+            subject.create(&shop, name).await;
+        }
+        for name in ["OLD-1", "OLD-2"] {
+            subject.pay(&shop, name);
+            shop.until(&field("status", name), "paid").await;
+        }
+        subject.until_read(&shop).await;
+        daemon.stop().await;
+        // Of another seed, so that its transactions have other ids.
+        let other = Shop::with(SandboxOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            seed: 77,
+            ..SandboxOptions::default()
+        })
+        .await;
+        for number in 0..theirs {
+            subject.pay(&other, &format!("NEW-{number}"));
+        }
+        shop.base_url.clone_from(&other.base_url);
+        let daemon = subject.start(&shop);
+        subject.create(&shop, "NEW-0").await;
+        shop.until(&field("status", "NEW-0"), "paid").await;
+        // Nothing is known of the second in which that ledger was noticed.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        subject.create(&shop, "UNPAID").await;
+        other.world.advance(Duration::from_hours(48));
+        shop.until(&field("status", "UNPAID"), "expired").await;
+        assert_eq!(
+            shop.ask(&field("status", "OPEN")).await,
+            "pending",
+            "{theirs}"
+        );
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_the_history_alone_is_enough_at_yoomoney() {
+    let subject = &LEDGERS[1];
+    let mut shop = Shop::with(SandboxOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        variants: vec![Variant::YooMoneyHistoryScope],
+        ..SandboxOptions::default()
+    })
+    .await;
+    shop.settings = format!("provider = \"{}\"\n{}\n", subject.provider, subject.account);
+    let mut check = program::program(shop.folder.path());
+    program::write_config(&shop);
+    check.env("PAYRECOND_API_KEY_DEFAULT", subject.key);
+    let said = check.arg("check").output().await.unwrap();
+    let words = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success(), "{words}");
+    assert_eq!(shop.asked(Operation::YooMoneyHistory), 1, "{words}");
 }

@@ -9,14 +9,16 @@ use futures::future::BoxFuture;
 
 use super::comparisons::LedgerComparisons;
 use super::pace::{LedgerDemand, LedgerPace};
-use crate::domain::invoice::InvoiceId;
-use crate::domain::ledger::Ledger;
+use crate::domain::invoice::{AccountName, InvoiceId};
+use crate::domain::ledger::{Ledger, LedgerStep};
 use crate::domain::observation::LedgerCoverage;
 use crate::domain::transaction::Transaction;
 use crate::jobs::unreadable::UnreadableEntries;
 use crate::limit::Permit;
 use crate::provider::{LedgerPage, ProviderError};
 
+/// So often in a row a ledger shows to be another one before it is read as such.
+const SHOWN_AS_OTHER: u32 = 3;
 /// Transactions of no invoice that are remembered as kept; beyond that all are written anew.
 const MOST_REMEMBERED: usize = 1 << 14;
 
@@ -36,6 +38,8 @@ pub(in crate::jobs::poll) struct LedgerReader {
     pub(super) end_saved_at: Option<Duration>,
     pub(super) pace: LedgerPace,
     pub(super) unreadable: UnreadableEntries,
+    /// How often in a row the ledger was another one.
+    pub(super) others_in_a_row: u32,
 }
 
 /// The page that came last. The next one is requested when nothing of it is left to do.
@@ -76,6 +80,7 @@ impl LedgerReader {
             end_saved_at: None,
             pace: LedgerPace::new(),
             unreadable: UnreadableEntries::default(),
+            others_in_a_row: 0,
         }
     }
 
@@ -140,6 +145,27 @@ impl LedgerReader {
         };
         self.request = None;
         answer
+    }
+
+    /// What was known of the ledger holds until the provider has shown `SHOWN_AS_OTHER` times in a row that
+    /// it is another one, and when that was by its clock.
+    pub(super) fn judge_ledger(
+        &mut self,
+        account: &AccountName,
+        page: LedgerPage,
+    ) -> Result<LedgerPage, ProviderError> {
+        if page.step != LedgerStep::Other {
+            self.others_in_a_row = 0;
+            return Ok(page);
+        }
+        self.others_in_a_row += 1;
+        if self.others_in_a_row < SHOWN_AS_OTHER || page.answered_at.is_none() {
+            let what = "the ledger does not show the transaction that was read last";
+            return Err(ProviderError::Malformed(what.into()));
+        }
+        self.others_in_a_row = 0;
+        tracing::warn!(%account, "ledger is not the one that was read so far, as with the token of another bot; it is read from its beginning, and invoices made before now do not expire by their deadline, since the other ledger may have their payment");
+        Ok(page)
     }
 
     /// Takes the page whose decisions were written.

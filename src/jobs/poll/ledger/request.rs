@@ -108,7 +108,7 @@ impl Poller {
 
     /// Takes in a page that came back.
     pub(in crate::jobs::poll) fn accept_ledger_answer(&mut self, answer: LedgerAnswer) {
-        let answer = self.judge_unreadable(answer);
+        let answer = self.judge_page(answer);
         self.meter_ledger(&answer);
         let now = self.setup.clock.monotonic();
         self.settle(&answer.permit, answer.result.as_ref().map(|_| ()), true);
@@ -128,15 +128,19 @@ impl Poller {
         }
     }
 
-    /// A page with entries that cannot be read is a failure, until they are left out.
-    fn judge_unreadable(&mut self, answer: LedgerAnswer) -> LedgerAnswer {
+    /// A page with entries that cannot be read is a failure, until they are left out, and so is one of
+    /// another ledger, until that has shown several times in a row.
+    fn judge_page(&mut self, answer: LedgerAnswer) -> LedgerAnswer {
         let LedgerAnswer { permit, result } = answer;
         let result = match (&mut self.requests.ledger, result) {
             (Some(reader), Ok(page)) => {
                 let judged = reader.unreadable.judge(&self.setup.account, page);
                 let meter = &self.setup.signals.meter;
                 meter.observed("ledger", "unreadable", judged.newly_left_out);
-                judged.result
+                let account = &self.setup.account;
+                judged
+                    .result
+                    .and_then(|page| reader.judge_ledger(account, page))
             }
             (_, result) => result,
         };
