@@ -876,7 +876,7 @@ _payrecond() {
                     return 0
                     ;;
                 --variant)
-                    COMPREPLY=($(compgen -W "walletpay-number-id crypto-pay-number-fees crypto-pay-wrong-network crypto-pay-testnet crypto-pay-delete-false yookassa-not-found-400 yookassa-receipt-required yookassa-repeat-present cryptocloud-limit-size cryptocloud-limit-refused cryptocloud-401-detail cryptocloud-bare-uuid cryptocloud-old-host cryptocloud-test-mode cryptocloud-partial-canceled cryptocloud-fresh-missing yoomoney-dead-token" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "walletpay-number-id crypto-pay-number-fees crypto-pay-wrong-network crypto-pay-testnet crypto-pay-delete-false yookassa-not-found-400 yookassa-receipt-required yookassa-repeat-present cryptocloud-limit-size cryptocloud-limit-refused cryptocloud-401-detail cryptocloud-bare-uuid cryptocloud-old-host cryptocloud-test-mode cryptocloud-partial-canceled cryptocloud-fresh-missing yoomoney-dead-token yoomoney-history-scope" -- "${cur}"))
                     return 0
                     ;;
                 --config)

@@ -170,7 +170,8 @@ cryptocloud-old-host\t'CryptoCloud\'s links lead to the old host, without a sche
 cryptocloud-test-mode\t'CryptoCloud\'s project is in test mode: its invoices are tests'
 cryptocloud-partial-canceled\t'CryptoCloud cancels an invoice that is paid in part at its end'
 cryptocloud-fresh-missing\t'CryptoCloud does not know an invoice in its first three seconds'
-yoomoney-dead-token\t'YooMoney\'s token is dead: every request is refused, for good'"
+yoomoney-dead-token\t'YooMoney\'s token is dead: every request is refused, for good'
+yoomoney-history-scope\t'YooMoney\'s token has the scope operation-history alone'"
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -l config -d 'Configuration file [default: $PAYRECOND_CONFIG, else ./payrecond.toml, else /etc/payrecond/payrecond.toml]' -r -F
 complete -c payrecond -n "__fish_payrecond_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c payrecond -n "__fish_payrecond_using_subcommand help; and not __fish_seen_subcommand_from init migrate check run add list show why nudge resolve feed publish stats top audit backup restore copy demo sandbox help" -f -a "init" -d 'Write a first configuration file, and say what to do next'

@@ -16,6 +16,7 @@ mod end;
 mod ledger;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -63,6 +64,8 @@ const LINK: &str = "/createInvoiceLink";
 /// The Stars of one bot.
 pub struct TelegramStars {
     service: ServiceClient,
+    /// Whether the key's bot is known to have the ledger that was read.
+    is_known_bot: AtomicBool,
 }
 
 impl TelegramStars {
@@ -70,6 +73,7 @@ impl TelegramStars {
     pub fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self {
             service: ServiceClient::new(transport, clock),
+            is_known_bot: AtomicBool::new(false),
         }
     }
 
@@ -110,6 +114,7 @@ impl Provider for TelegramStars {
 
     fn set_key(&self, key: ApiKey) {
         self.service.set_key(key);
+        self.is_known_bot.store(false, Ordering::Relaxed);
     }
 
     fn clock_difference(&self) -> Option<ClockDifference> {
@@ -138,7 +143,11 @@ impl ReadLedger for TelegramStars {
         cursor: Option<&LedgerCursor>,
         from: Option<UnixMillis>,
     ) -> Result<LedgerPage, ProviderError> {
-        let place = StarsCursor::parse(cursor);
+        let mut place = StarsCursor::parse(cursor);
+        if self.is_known_bot.load(Ordering::Relaxed) {
+            place = place.of_known_bot();
+        }
+        let checks_bot = place.checks_bot();
         let offset = match place.question() {
             StarsQuestion::Page { offset } => offset,
             StarsQuestion::Balance => return self.compare_balance(place).await,
@@ -152,6 +161,9 @@ impl ReadLedger for TelegramStars {
         let step = place.after_page(offset, &entries, from, answer.told_at);
         // The beginning of another ledger is read next: what this page shows is shown again.
         let is_read = step != LedgerStep::Other;
+        if checks_bot && is_read {
+            self.is_known_bot.store(true, Ordering::Relaxed);
+        }
         let is_recent = |one: &Transaction| from.is_none_or(|from| one.happened_at >= from);
         let is_recent = |one: &Transaction| is_read && is_recent(one);
         Ok(LedgerPage {
